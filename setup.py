@@ -1,0 +1,51 @@
+"""Installs the package; name, version and licence are read from package.xml, their one place."""
+
+from glob import glob
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+manifest = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
+NAME = manifest.findtext("name")
+maintainer = manifest.find("maintainer")
+
+#: Command name -> "module:function"; each is one file that says what the command does.
+COMMANDS = {
+    "predictor_node": "social_implicit_ros.ros.predictor_node:main",
+    "replay_tracks": "social_implicit_ros.ros.replay_tracks:main",
+    "tracks_to_bag": "social_implicit_ros.evaluation.tracks_to_bag:main",
+    "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
+    "import_checkpoint": "social_implicit_ros.training.import_checkpoint:main",
+    "train_benchmark": "social_implicit_ros.training.train_benchmark:main",
+}
+
+
+def share(folder: str, pattern: str = "*") -> tuple[str, list[str]]:
+    """The data_files row that installs `folder`'s files below share/<package>."""
+    files = [path for path in glob(f"{folder}/{pattern}") if Path(path).is_file()]
+    return f"share/{NAME}/{folder}", files
+
+
+setup(
+    name=NAME,
+    version=manifest.findtext("version"),
+    description=manifest.findtext("description"),
+    license=manifest.findtext("license"),
+    maintainer=maintainer.text,
+    maintainer_email=maintainer.get("email"),
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={f"{NAME}.models": ["*.onnx", "*.json"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        share("launch", "*.launch.py"),
+        share("config"),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools", "numpy", "scipy", "onnxruntime"],
+    zip_safe=True,
+    entry_points={
+        "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]
+    },
+)

@@ -1,0 +1,1 @@
+"""Predicts where the people around a robot will walk, with calibrated uncertainty."""

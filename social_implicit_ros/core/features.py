@@ -1,0 +1,73 @@
+"""Window <-> model tensors, and the exact inverse.
+
+Model files compute in float32, whose resolution at map coordinates of 1e5 m is 8 mm: so positions
+go in relative to the scene's centre and come out relative to each agent's last position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from social_implicit_ros.core.types import FloatArray
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """The tensors every model file takes, beside the noise.
+
+    Attributes:
+        observed: (A, H, 2) float32 positions in metres relative to the scene's centre, oldest
+            first; unknown leading steps continue the first known step backwards at its speed.
+        mask: (A, H) float32, 1 where a step was observed, 0 where it was filled in.
+        last_m: (A, 2) float64 last positions in metres, fixed frame.
+    """
+
+    observed: Float32Array
+    mask: Float32Array
+    last_m: FloatArray
+
+
+def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInput:
+    """Pads to the model's length, centres, and fills what was not seen.
+
+    Args:
+        observed: (A, H, 2) positions in metres, H from 2 to `n_observed`; NaN in leading steps
+            where an agent was not yet seen, the last two steps finite.
+        n_observed: the steps the model takes.
+
+    Returns:
+        Tensors of `n_observed` steps.
+    """
+    n_agents, n_given, _ = observed.shape
+    last_m = observed[:, -1].copy()
+    centre = last_m.mean(axis=0) if n_agents else np.zeros(2)
+    padded = np.full((n_agents, n_observed, 2), np.nan)
+    padded[:, n_observed - n_given :] = observed - centre
+    known = ~np.isnan(padded[..., 0])
+    if not known.all():
+        first = known.argmax(axis=1)
+        agents = np.arange(n_agents)
+        start = padded[agents, first]
+        velocity = padded[agents, first + 1] - start
+        steps_before = np.arange(n_observed) - first[:, None]  # negative before the first
+        filled = start[:, None] + velocity[:, None] * steps_before[..., None]
+        padded = np.where(known[..., None], padded, filled)
+    return ModelInput(padded.astype(np.float32), known.astype(np.float32), last_m)
+
+
+def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> FloatArray:
+    """Places a model's output back into the fixed frame.
+
+    Args:
+        output: (K, A, T, 2) float32 positions in metres relative to each agent's last position.
+        last_m: (A, 2) last positions in metres, fixed frame.
+
+    Returns:
+        (K, A, T, 2) positions in metres, fixed frame.
+    """
+    return output.astype(np.float64) + last_m[:, None]

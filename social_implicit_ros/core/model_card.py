@@ -1,0 +1,91 @@
+"""The card beside every model file: what it is, what it wants, where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Version of the card's layout.
+CARD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card, stored as JSON beside `<name>.onnx`.
+
+    Attributes:
+        name: of the model, equal to the file's stem.
+        architecture: e.g. `social_implicit`.
+        description: one sentence for people.
+        sha256: checksum of the ONNX file.
+        parameters: trainable parameters that can change the output.
+        step_s: seconds between two steps.
+        n_observed: observed steps the file takes.
+        n_predicted: steps it predicts.
+        noise_sequence: `independent` or `sobol`, see `core.noise`.
+        training: data, seed, command, epochs: whatever it takes to make the file again.
+        metrics: figures measured on it, metres.
+        calibration: what `core.uncertainty` applies to the covariance; empty where there is none.
+        format: layout of this card.
+    """
+
+    name: str
+    architecture: str
+    description: str
+    sha256: str
+    parameters: int
+    step_s: float
+    n_observed: int
+    n_predicted: int
+    noise_sequence: str = "independent"
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    format: int = CARD_FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        if self.format != CARD_FORMAT:
+            raise ValueError(f"ModelCard.format is {self.format}, expected {CARD_FORMAT}")
+        if self.noise_sequence not in ("independent", "sobol"):
+            raise ValueError(
+                f"ModelCard.noise_sequence is {self.noise_sequence!r}, "
+                "expected 'independent' or 'sobol'"
+            )
+        if not self.step_s > 0:
+            raise ValueError(f"ModelCard.step_s is {self.step_s}, expected a time above 0 s")
+        for name in ("n_observed", "n_predicted"):
+            if not 1 <= getattr(self, name) <= 1000:
+                raise ValueError(
+                    f"ModelCard.{name} is {getattr(self, name)}, expected a value in 1..1000"
+                )
+
+    def save(self, path: Path) -> None:
+        """Writes the card as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def load_card(path: Path) -> ModelCard:
+    """Reads a card.
+
+    Raises:
+        ValueError: not JSON, a missing or unknown field, a wrong type, or a value out of range.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"model card {path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"model card {path} holds {type(values).__name__}, expected an object")
+    try:
+        return ModelCard(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model card {path}: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,129 @@
+"""The values that flow through the package: tracks -> window -> prediction.
+
+Arrays are float64 and in metres unless a name says otherwise; A counts agents, H observed
+steps, T predicted steps, K samples. Positions are in one fixed frame. Times are integer
+nanoseconds; durations in the public interface are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+class SkipReason(str, Enum):
+    """Why an agent of a message or of a tick has no prediction; each is counted."""
+
+    EMPTY_ID = "empty_id"
+    DUPLICATE_ID = "duplicate_id"
+    NOT_FINITE = "not_finite"
+    OUT_OF_ORDER = "out_of_order"
+    TOO_FEW_OBSERVATIONS = "too_few_observations"
+    STALE = "stale"
+
+
+def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[int | str]) -> None:
+    """Raises ValueError unless `array` has the `expected` shape; a string accepts any length.
+
+    Args:
+        owner: what the array belongs to, for the message.
+        name: the array's name, for the message.
+        array: the array to check.
+        expected: one entry per axis: a length, or the axis's letter where any length will do.
+    """
+    fits = array.ndim == len(expected) and all(
+        isinstance(want, str) or have == want
+        for have, want in zip(array.shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = "(" + ", ".join(str(axis) for axis in expected) + ")"
+        raise ValueError(f"{owner}.{name} has shape {array.shape}, expected {wanted}")
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """What a tracker said at one moment.
+
+    Attributes:
+        stamp_ns: when the positions were measured, integer nanoseconds.
+        ids: (A,) the tracker's own ids, as text.
+        positions_m: (A, 2) positions in metres, fixed frame.
+        heights_m: (A,) z in metres, passed through to the output; zeros where left out.
+    """
+
+    stamp_ns: int
+    ids: tuple[str, ...]
+    positions_m: FloatArray
+    heights_m: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        n_agents = len(self.ids)
+        require_shape("Tracks", "positions_m", self.positions_m, (n_agents, 2))
+        if self.heights_m.size == 0 and n_agents > 0:
+            object.__setattr__(self, "heights_m", np.zeros(n_agents))
+        require_shape("Tracks", "heights_m", self.heights_m, (n_agents,))
+
+
+@dataclass(frozen=True, eq=False)
+class ObservationWindow:
+    """The recent past of every agent to predict, at the model's rate, ending at one stamp.
+
+    Attributes:
+        stamp_ns: the time of the last step (step 0), integer nanoseconds.
+        step_s: seconds between two steps.
+        ids: (A,) the tracker's own ids, as text.
+        positions_m: (A, H, 2) positions in metres, oldest first; NaN in the leading steps from
+            before an agent was first seen.
+        n_observed: (A,) how many of the trailing steps are known, 2 to H.
+        heights_m: (A,) latest z in metres.
+    """
+
+    stamp_ns: int
+    step_s: float
+    ids: tuple[str, ...]
+    positions_m: FloatArray
+    n_observed: IntArray
+    heights_m: FloatArray
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        n_agents = len(self.ids)
+        require_shape("ObservationWindow", "positions_m", self.positions_m, (n_agents, "H", 2))
+        require_shape("ObservationWindow", "n_observed", self.n_observed, (n_agents,))
+        require_shape("ObservationWindow", "heights_m", self.heights_m, (n_agents,))
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The predicted future of A agents.
+
+    Step i is the position (i + 1) * step_s after the window's last step.
+
+    Attributes:
+        samples: (K, A, T, 2) possible futures, metres; sample k is one future of the whole scene.
+        mean: (A, T, 2) expected position, metres.
+        covariance: (A, T, 2, 2) covariance of the position, square metres, symmetric and
+            positive semi-definite; calibrated where the model card holds a calibration.
+        step_s: seconds between two steps.
+    """
+
+    samples: FloatArray
+    mean: FloatArray
+    covariance: FloatArray
+    step_s: float
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        require_shape("Prediction", "samples", self.samples, ("K", "A", "T", 2))
+        _, n_agents, n_steps, _ = self.samples.shape
+        require_shape("Prediction", "mean", self.mean, (n_agents, n_steps, 2))
+        require_shape("Prediction", "covariance", self.covariance, (n_agents, n_steps, 2, 2))

@@ -1,0 +1,1 @@
+"""Runs model files. The only folder that imports onnxruntime; imports `core`, never `ros`."""

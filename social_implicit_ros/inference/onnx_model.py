@@ -1,0 +1,199 @@
+"""A trajectory model stored as ONNX, run by onnxruntime on one thread.
+
+The contract of a model file, for A agents, H observed and T predicted steps, K samples:
+
+=========  ==================  ==========================================================
+input      `observed`          (A, H, 2) float32, see `core.features.ModelInput`
+input      `mask`              (A, H) float32, 1 where a step was observed
+input      `noise`             (K, D) float32, standard normal, drawn once per sample and scene
+output     `samples`           (K, A, T, 2) float32, metres from each agent's last position
+=========  ==================  ==========================================================
+
+A and K are dynamic; H, T and D are fixed in the file, and H, T must equal the card's.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from social_implicit_ros.core.features import model_input_from_observed, samples_from_model_output
+from social_implicit_ros.core.model_card import ModelCard, file_sha256, load_card
+from social_implicit_ros.core.noise import standard_normal
+from social_implicit_ros.core.predictor import require_observed
+from social_implicit_ros.core.types import FloatArray, Prediction
+from social_implicit_ros.core.uncertainty import sample_moments
+
+#: A model of this size class has no business above this; refused before it is read.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+
+
+class ModelFileError(ValueError):
+    """A model file or its card cannot be used; the message says why and how to mend it."""
+
+
+class OnnxModel:
+    """A model file with its card, ready to predict (see `core.predictor.TrajectoryModel`)."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
+        self._session = session
+        self.card = card
+        self.noise_dimension = _check_signature(session, card)
+
+    @classmethod
+    def load(cls, model: str | Path) -> OnnxModel:
+        """Loads a shipped model by name, or a model file by path.
+
+        Args:
+            model: a name such as `social_implicit`, or the path of an `.onnx` file whose card
+                lies beside it as `.json`.
+
+        Raises:
+            ModelFileError: no such model, checksum or card wrong, not ONNX, or other tensors than
+                the contract's.
+        """
+        path = model_path(model)
+        card = _load_checked_card(path)
+        options = onnxruntime.SessionOptions()
+        # The model is smaller than the cost of waking a second thread.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except _onnxruntime_errors() as error:
+            raise ModelFileError(
+                f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
+                "Export it again, or use a shipped model."
+            ) from error
+        return cls(session, card)
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between two steps."""
+        return self.card.step_s
+
+    @property
+    def n_observed(self) -> int:
+        """The most observed steps it uses."""
+        return self.card.n_observed
+
+    @property
+    def n_predicted(self) -> int:
+        """The steps it predicts."""
+        return self.card.n_predicted
+
+    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+        """Predicts as `TrajectoryModel.predict`."""
+        observed = require_observed(observed, self.n_observed)
+        if len(observed) == 0:
+            samples = np.zeros((n_samples, 0, self.n_predicted, 2))
+        else:
+            tensors = model_input_from_observed(observed, self.n_observed)
+            noise = standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
+            (output,) = self._session.run(
+                ["samples"],
+                {"observed": tensors.observed, "mask": tensors.mask, "noise": noise},
+            )
+            samples = samples_from_model_output(output, tensors.last_m)
+        mean, covariance = sample_moments(samples)
+        return Prediction(samples, mean, covariance, self.step_s)
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    folder = resources.files("social_implicit_ros.models")
+    return tuple(
+        sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".onnx"))
+    )
+
+
+def model_path(model: str | Path) -> Path:
+    """The file of a shipped model's name or of a path.
+
+    Raises:
+        ModelFileError: neither a shipped name nor an existing file.
+    """
+    if str(model) in shipped_models():
+        return Path(str(resources.files("social_implicit_ros.models") / f"{model}.onnx"))
+    path = Path(model)
+    if path.suffix == ".onnx" and path.is_file():
+        return path
+    raise ModelFileError(
+        f"no model {str(model)!r}: give the path of an existing .onnx file or one of the shipped "
+        f"names: {', '.join(shipped_models()) or '(none)'}"
+    )
+
+
+def _load_checked_card(path: Path) -> ModelCard:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ModelFileError(
+            f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
+        )
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
+    try:
+        card = load_card(card_path)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error
+    checksum = file_sha256(path)
+    if checksum != card.sha256:
+        raise ModelFileError(
+            f"{path} has checksum {checksum}, its card says {card.sha256}: the file is damaged "
+            "or the card is another model's; copy both again"
+        )
+    return card
+
+
+def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(
+        error
+        for error in vars(state).values()
+        if isinstance(error, type) and issubclass(error, Exception)
+    )
+
+
+def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> int:
+    """Checks names and shapes against the contract; returns the noise dimension D."""
+    inputs = {entry.name: list(entry.shape) for entry in session.get_inputs()}
+    outputs = {entry.name: list(entry.shape) for entry in session.get_outputs()}
+    expected = {
+        "observed": [None, card.n_observed, 2],
+        "mask": [None, card.n_observed],
+        "noise": [None, None],
+        "samples": [None, None, card.n_predicted, 2],
+    }
+    for name, want in expected.items():
+        have = (outputs if name == "samples" else inputs).get(name)
+        fits = (
+            have is not None
+            and len(have) == len(want)
+            and all(axis is None or axis == length for axis, length in zip(want, have, strict=True))
+        )
+        if not fits:
+            wanted = ", ".join("any" if axis is None else str(axis) for axis in want)
+            raise ModelFileError(
+                f"model {card.name!r}: tensor {name!r} has shape {have}, expected ({wanted}); "
+                "the file and its card do not belong together"
+            )
+    if set(inputs) != {"observed", "mask", "noise"}:
+        raise ModelFileError(
+            f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
+        )
+    dimension = inputs["noise"][1]
+    if not isinstance(dimension, int):
+        raise ModelFileError(f"model {card.name!r}: the second axis of noise must be fixed")
+    return dimension

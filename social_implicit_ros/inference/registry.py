@@ -1,0 +1,29 @@
+"""Every model by name: baselines, shipped model files, model files by path."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from social_implicit_ros.core.predictor import ConstantVelocity, TrajectoryModel
+from social_implicit_ros.inference.onnx_model import OnnxModel
+
+#: Models that need no file.
+BASELINES = ("constant_velocity", "sampled_constant_velocity")
+
+
+def load_model(model: str | Path) -> TrajectoryModel:
+    """Loads a baseline, a shipped model or a model file.
+
+    Args:
+        model: `constant_velocity`, `sampled_constant_velocity`, the name of a shipped model, or
+            the path of an `.onnx` file.
+
+    Raises:
+        ModelFileError: no such model, or one that cannot be used.
+    """
+    if model == "constant_velocity":
+        return ConstantVelocity()
+    if model == "sampled_constant_velocity":
+        return ConstantVelocity(heading_sigma_rad=math.radians(25.0))
+    return OnnxModel.load(model)

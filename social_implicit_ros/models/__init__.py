@@ -1,0 +1,1 @@
+"""Model files (ONNX) with their model cards (JSON): package data, no code."""
