@@ -1,6 +1,5 @@
 """Installs the package; name, version and licence are read from package.xml, their one place."""
 
-from glob import glob
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,7 +22,7 @@ COMMANDS = {
 
 def share(folder: str, pattern: str = "*") -> tuple[str, list[str]]:
     """The data_files row that installs `folder`'s files below share/<package>."""
-    files = [path for path in glob(f"{folder}/{pattern}") if Path(path).is_file()]
+    files = sorted(str(path) for path in Path(folder).glob(pattern) if path.is_file())
     return f"share/{NAME}/{folder}", files
 
 

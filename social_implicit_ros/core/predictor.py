@@ -74,7 +74,7 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
         )
     if np.isinf(observed).any():
         raise ValueError("observed holds infinite positions; drop those agents first")
-    known = ~np.isnan(observed).any(axis=2)
+    known = np.all(np.isfinite(observed), axis=2)
     if not known[:, -2:].all():
         agent = int(np.flatnonzero(~known[:, -2:].all(axis=1))[0])
         raise ValueError(

@@ -25,7 +25,9 @@ class SkipReason(str, Enum):
     EMPTY_ID = "empty_id"
     DUPLICATE_ID = "duplicate_id"
     NOT_FINITE = "not_finite"
+    DUPLICATE_STAMP = "duplicate_stamp"
     OUT_OF_ORDER = "out_of_order"
+    OVER_CAPACITY = "over_capacity"
     TOO_FEW_OBSERVATIONS = "too_few_observations"
     STALE = "stale"
 

@@ -170,7 +170,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
     """Checks names and shapes against the contract; returns the noise dimension D."""
     inputs = {entry.name: list(entry.shape) for entry in session.get_inputs()}
     outputs = {entry.name: list(entry.shape) for entry in session.get_outputs()}
-    expected = {
+    expected: dict[str, list[int | None]] = {
         "observed": [None, card.n_observed, 2],
         "mask": [None, card.n_observed],
         "noise": [None, None],

@@ -1,0 +1,316 @@
+"""A short history of every agent, filled at the tracker's rate and read at the model's.
+
+Keyed by the tracker's id and ordered by header stamp; asks no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.core.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    ObservationWindow,
+    SkipReason,
+    Tracks,
+)
+
+_NEVER = np.iinfo(np.int64).max
+_NS_PER_S = 1_000_000_000
+#: Observations closer than this part of a step add nothing to a window and are thinned out.
+_THINNING = 16
+#: A step counts as observed when the first observation came at most this part of a step later.
+_STEP_TOLERANCE = 0.25
+#: A jump within this distance is noise of the tracker, however short the time, metres.
+_JUMP_TOLERANCE_M = 0.5
+
+
+@dataclass(frozen=True)
+class HistoryConfig:
+    """How much is remembered.
+
+    Attributes:
+        step_s: seconds between two steps of a window.
+        n_steps: most steps of a window (H).
+        track_timeout_s: an agent not seen for so long is forgotten; a longer gap within a track
+            starts its history anew.
+        max_speed_m_s: a faster jump than this is another person with a recycled id: the history
+            starts anew.
+        max_agents: agents remembered at once; more are turned away.
+        min_observations: observations an agent needs before it is in a window.
+    """
+
+    step_s: float = 0.4
+    n_steps: int = 8
+    track_timeout_s: float = 1.0
+    max_speed_m_s: float = 10.0
+    max_agents: int = 1000
+    min_observations: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        for name in ("step_s", "track_timeout_s", "max_speed_m_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"HistoryConfig.{name} is {getattr(self, name)}, expected a value above 0"
+                )
+        for name in ("n_steps", "min_observations"):
+            if getattr(self, name) < 2:
+                raise ValueError(
+                    f"HistoryConfig.{name} is {getattr(self, name)}, expected 2 or more"
+                )
+        if self.max_agents < 1:
+            raise ValueError(f"HistoryConfig.max_agents is {self.max_agents}, expected 1 or more")
+
+
+class TrackHistory:
+    """Per-agent buffers in arrays: one row an agent, one column an observation, oldest first."""
+
+    def __init__(self, config: HistoryConfig) -> None:
+        self.config = config
+        self._step_ns = round(config.step_s * _NS_PER_S)
+        self._timeout_ns = round(config.track_timeout_s * _NS_PER_S)
+        # Thinning keeps two observations per spacing; the extra half makes compaction rare.
+        self._kept = 2 * _THINNING * config.n_steps
+        self._capacity = self._kept + self._kept // 2
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets every agent."""
+        self._row_of_id: dict[str, int] = {}
+        self._free_rows: list[int] = []
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
+        self._states_m = np.empty((0, self._capacity, 3))
+
+    def __len__(self) -> int:
+        """How many agents are remembered."""
+        return len(self._row_of_id)
+
+    def insert(self, tracks: Tracks) -> dict[str, SkipReason]:
+        """Adds what a tracker said.
+
+        Args:
+            tracks: positions at one stamp.
+
+        Returns:
+            The ids that were turned away, each with its reason; the others were added.
+        """
+        rejected: dict[str, SkipReason] = {}
+        states = np.column_stack([tracks.positions_m, tracks.heights_m])
+        finite = np.all(np.isfinite(states), axis=1)
+        accepted: dict[str, int] = {}
+        for column, agent_id in enumerate(tracks.ids):
+            if not agent_id:
+                rejected[agent_id] = SkipReason.EMPTY_ID
+            elif agent_id in accepted:
+                rejected[agent_id] = SkipReason.DUPLICATE_ID
+            elif not finite[column]:
+                rejected[agent_id] = SkipReason.NOT_FINITE
+            else:
+                accepted[agent_id] = column
+        if accepted:
+            self._insert_finite(tracks.stamp_ns, accepted, states, rejected)
+        return rejected
+
+    def window(self, stamp_ns: int) -> tuple[ObservationWindow, dict[str, SkipReason]]:
+        """The past of every agent, resampled to the model's steps and ending at `stamp_ns`.
+
+        Positions between two observations are interpolated; from the last observation to
+        `stamp_ns` an agent walks on at its latest velocity, so that late messages are made up
+        for. Agents not seen for `track_timeout_s` are forgotten.
+
+        Args:
+            stamp_ns: time of the last step.
+
+        Returns:
+            The window, and the ids that are not in it with their reasons.
+        """
+        skipped = self._forget_stale(stamp_ns)
+        ids: list[str] = []
+        rows: list[int] = []
+        for agent_id, row in self._row_of_id.items():
+            if self._counts[row] < self.config.min_observations:
+                skipped[agent_id] = SkipReason.TOO_FEW_OBSERVATIONS
+            elif self._times_ns[row, 1] > stamp_ns:
+                # Ahead of the tick: fewer than two observations lie in its past.
+                skipped[agent_id] = SkipReason.TOO_FEW_OBSERVATIONS
+            else:
+                ids.append(agent_id)
+                rows.append(row)
+        states, n_observed = self._resample(np.array(rows, dtype=np.int64), stamp_ns)
+        window = ObservationWindow(
+            stamp_ns=stamp_ns,
+            step_s=self.config.step_s,
+            ids=tuple(ids),
+            positions_m=states[..., :2],
+            n_observed=n_observed,
+            heights_m=states[:, -1, 2],
+        )
+        return window, skipped
+
+    def _insert_finite(
+        self,
+        stamp_ns: int,
+        columns: dict[str, int],
+        states: FloatArray,
+        rejected: dict[str, SkipReason],
+    ) -> None:
+        rows, kept_columns = [], []
+        for agent_id, column in columns.items():
+            row = self._row_of_id.get(agent_id)
+            if row is None:
+                row = self._new_row(agent_id)
+            if row is None:
+                rejected[agent_id] = SkipReason.OVER_CAPACITY
+                continue
+            last = self._counts[row] - 1
+            if last >= 0 and stamp_ns <= self._times_ns[row, last]:
+                reason = self._insert_late(row, stamp_ns, states[column])
+                if reason is not None:
+                    rejected[agent_id] = reason
+                continue
+            rows.append(row)
+            kept_columns.append(column)
+        if rows:
+            self._append(np.array(rows), stamp_ns, states[kept_columns])
+
+    def _append(self, rows: IntArray, stamp_ns: int, states: FloatArray) -> None:
+        counts = self._counts[rows]
+        last = np.maximum(counts - 1, 0)
+        elapsed_ns = np.where(counts > 0, stamp_ns - self._times_ns[rows, last], 0)
+        jump_m = np.hypot(*(states[:, :2] - self._states_m[rows, last, :2]).T)
+        too_far = jump_m > self.config.max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
+        anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
+        self._clear(rows[anew])
+        counts = self._counts[rows]
+        before_last_ns = self._times_ns[rows, np.maximum(counts - 2, 0)]
+        dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
+        at = counts - dense  # a dense observation takes the place of the last one
+        self._times_ns[rows, at] = stamp_ns
+        self._states_m[rows, at] = states
+        self._counts[rows] = at + 1
+        for row in rows[at + 1 == self._capacity]:
+            self._compact(int(row))
+
+    def _insert_late(self, row: int, stamp_ns: int, state: FloatArray) -> SkipReason | None:
+        """Puts an observation older than the newest in its place; returns why it cannot."""
+        count = int(self._counts[row])
+        times = self._times_ns[row]
+        at = int(np.searchsorted(times[:count], stamp_ns))
+        if times[at] == stamp_ns:
+            return SkipReason.DUPLICATE_STAMP
+        if at == 0:
+            return SkipReason.OUT_OF_ORDER
+        times[at + 1 : count + 1] = times[at:count].copy()
+        self._states_m[row, at + 1 : count + 1] = self._states_m[row, at:count].copy()
+        times[at] = stamp_ns
+        self._states_m[row, at] = state
+        self._counts[row] = count + 1
+        if count + 1 == self._capacity:
+            self._compact(row)
+        return None
+
+    def _new_row(self, agent_id: str) -> int | None:
+        if len(self._row_of_id) >= self.config.max_agents:
+            return None
+        if not self._free_rows:
+            self._grow()
+        row = self._free_rows.pop()
+        self._row_of_id[agent_id] = row
+        return row
+
+    def _grow(self) -> None:
+        old = len(self._counts)
+        new = min(max(2 * old, 16), self.config.max_agents)
+        extra = new - old
+        self._counts = np.concatenate([self._counts, np.zeros(extra, dtype=np.int64)])
+        self._times_ns = np.concatenate(
+            [self._times_ns, np.full((extra, self._capacity), _NEVER, dtype=np.int64)]
+        )
+        self._states_m = np.concatenate([self._states_m, np.zeros((extra, self._capacity, 3))])
+        self._free_rows.extend(range(new - 1, old - 1, -1))
+
+    def _clear(self, rows: IntArray) -> None:
+        self._counts[rows] = 0
+        self._times_ns[rows] = _NEVER
+
+    def _compact(self, row: int) -> None:
+        """Moves the newest observations to the front of a full row."""
+        kept = self._kept
+        self._times_ns[row, :kept] = self._times_ns[row, -kept:].copy()
+        self._states_m[row, :kept] = self._states_m[row, -kept:].copy()
+        self._times_ns[row, kept:] = _NEVER
+        self._counts[row] = kept
+
+    def _forget_stale(self, stamp_ns: int) -> dict[str, SkipReason]:
+        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        newest_ns = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
+        stale = stamp_ns - newest_ns > self._timeout_ns
+        if not stale.any():
+            return {}
+        stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
+        for agent_id in stale_ids:
+            self._free_rows.append(self._row_of_id.pop(agent_id))
+        self._clear(rows[stale])
+        return dict.fromkeys(stale_ids, SkipReason.STALE)
+
+    def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:
+        """States of the rows at the window's steps, and how many of them were observed.
+
+        Returns:
+            (A, H, 3) x, y, z in metres with NaN before an agent was seen, and (A,) steps known.
+        """
+        n_steps = self.config.n_steps
+        if len(rows) == 0:
+            return np.empty((0, n_steps, 3)), np.empty(0, dtype=np.int64)
+        steps_ns = stamp_ns - self._step_ns * np.arange(n_steps - 1, -1, -1)
+        first_ns = self._times_ns[rows, 0][:, None]
+        last_ns = self._times_ns[rows, self._counts[rows] - 1][:, None]
+        targets = np.broadcast_to(steps_ns, (len(rows), n_steps))
+        # The two velocities that carry an agent beyond what was observed are taken over one step.
+        ends = np.concatenate(
+            [
+                first_ns,
+                np.minimum(first_ns + self._step_ns, last_ns),
+                np.maximum(last_ns - self._step_ns, first_ns),
+                last_ns,
+            ],
+            axis=1,
+        )
+        states = self._interpolate(rows, np.concatenate([targets, ends], axis=1))
+        states, start, start_1, end_1, end = np.split(
+            states, [n_steps, n_steps + 1, n_steps + 2, n_steps + 3], axis=1
+        )
+        start_v = (start_1 - start) / (ends[:, 1] - ends[:, 0])[:, None, None]
+        end_v = (end - end_1) / (ends[:, 3] - ends[:, 2])[:, None, None]
+        before_ns = np.minimum(targets - first_ns, 0)
+        after_ns = np.maximum(targets - last_ns, 0)
+        states = states + start_v * before_ns[..., None] + end_v * after_ns[..., None]
+        states[..., 2] = np.where(after_ns > 0, end[..., 2], states[..., 2])
+        known = self._known_steps(before_ns)
+        states[~known] = np.nan
+        return states, known.sum(axis=1)
+
+    def _known_steps(self, before_ns: IntArray) -> BoolArray:
+        known: BoolArray = before_ns >= -self._step_ns * _STEP_TOLERANCE
+        # Two observations within one step still give a position and a velocity.
+        known[:, -2:] = True
+        return known
+
+    def _interpolate(self, rows: IntArray, targets_ns: IntArray) -> FloatArray:
+        """(A, M, 3) states at (A, M) times, linear between observations, constant outside."""
+        times = self._times_ns[rows]
+        after = np.stack([(times <= t[:, None]).sum(axis=1) for t in targets_ns.T], axis=1)
+        last = self._counts[rows][:, None] - 1
+        high = np.minimum(after, last)
+        low = np.clip(after - 1, 0, last)
+        agents = np.arange(len(rows))[:, None]
+        low_ns, high_ns = times[agents, low], times[agents, high]
+        span_ns = np.maximum(high_ns - low_ns, 1)
+        share = np.clip((targets_ns - low_ns) / span_ns, 0.0, 1.0)[..., None]
+        low_m = self._states_m[rows[:, None], low]
+        return low_m + share * (self._states_m[rows[:, None], high] - low_m)

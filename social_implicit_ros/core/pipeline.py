@@ -1,0 +1,100 @@
+"""Tracks in, predictions out: the same steps in the node, in evaluation and in tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from social_implicit_ros.core.history import HistoryConfig, TrackHistory
+from social_implicit_ros.core.predictor import TrajectoryModel
+from social_implicit_ros.core.types import ObservationWindow, Prediction, SkipReason, Tracks
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """What a user may choose about prediction.
+
+    Attributes:
+        n_samples: futures drawn for each tick (K).
+        seed: of the draws; the same at every tick, so that ellipses do not flicker.
+        track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
+    """
+
+    n_samples: int = 20
+    seed: int = 0
+    track_timeout_s: float = 1.0
+    max_speed_m_s: float = 10.0
+    max_agents: int = 1000
+    min_observations: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        if self.n_samples < 1:
+            raise ValueError(f"PipelineConfig.n_samples is {self.n_samples}, expected 1 or more")
+        if self.seed < 0:
+            raise ValueError(f"PipelineConfig.seed is {self.seed}, expected 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Tick:
+    """What one tick made of the history.
+
+    Attributes:
+        window: the agents that were predicted and their recent past.
+        prediction: their futures, in the order of `window.ids`.
+        skipped: the agents that were not predicted, each with its reason.
+        timings_s: how long `window` and `model` took.
+    """
+
+    window: ObservationWindow
+    prediction: Prediction
+    skipped: Mapping[str, SkipReason]
+    timings_s: Mapping[str, float]
+
+
+class PredictionPipeline:
+    """A history and a model."""
+
+    def __init__(self, model: TrajectoryModel, config: PipelineConfig) -> None:
+        self.model = model
+        self.config = config
+        self._history = TrackHistory(
+            HistoryConfig(
+                step_s=model.step_s,
+                n_steps=model.n_observed,
+                track_timeout_s=config.track_timeout_s,
+                max_speed_m_s=config.max_speed_m_s,
+                max_agents=config.max_agents,
+                min_observations=config.min_observations,
+            )
+        )
+
+    @property
+    def n_tracked(self) -> int:
+        """How many agents are remembered."""
+        return len(self._history)
+
+    def update(self, tracks: Tracks) -> dict[str, SkipReason]:
+        """Remembers what a tracker said; returns the ids turned away, with reasons."""
+        return self._history.insert(tracks)
+
+    def tick(self, stamp_ns: int) -> Tick:
+        """Predicts every agent with enough history.
+
+        Args:
+            stamp_ns: the present; step i of the prediction is (i + 1) * step_s later.
+        """
+        started = time.perf_counter()
+        window, skipped = self._history.window(stamp_ns)
+        windowed = time.perf_counter()
+        prediction = self.model.predict(
+            window.positions_m, n_samples=self.config.n_samples, seed=self.config.seed
+        )
+        predicted = time.perf_counter()
+        timings_s = {"window": windowed - started, "model": predicted - windowed}
+        return Tick(window, prediction, skipped, timings_s)
+
+    def reset(self) -> None:
+        """Forgets every agent."""
+        self._history.reset()

@@ -1,0 +1,228 @@
+"""The history keeps what a tracker said and gives it back at the model's steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from social_implicit_ros.core.history import HistoryConfig, TrackHistory
+from social_implicit_ros.core.types import SkipReason, Tracks
+
+S = 1_000_000_000
+WALK_M_S = np.array([1.2, -0.3])
+
+
+def at(seconds: float) -> int:
+    return round(seconds * S)
+
+
+def walker(seconds: float, ids: tuple[str, ...] = ("a",)) -> Tracks:
+    """Everybody walks straight; agent number n starts n metres to the right."""
+    positions = [WALK_M_S * seconds + [n, 0.0] for n in range(len(ids))]
+    return Tracks(at(seconds), ids, np.array(positions).reshape(-1, 2))
+
+
+def history(**config: float) -> TrackHistory:
+    return TrackHistory(HistoryConfig(**config))  # type: ignore[arg-type]
+
+
+@given(
+    rate_hz=st.sampled_from([2.5, 5.0, 10.0, 15.0, 30.0, 60.0]),
+    jitter=st.floats(0.0, 0.4),
+    seed=st.integers(0, 1000),
+)
+def test_straight_walk_is_resampled_exactly_whatever_the_rate_and_jitter(
+    rate_hz: float, jitter: float, seed: int
+) -> None:
+    tracks = history()
+    shifts = np.random.default_rng(seed).uniform(-jitter, jitter, int(5 * rate_hz))
+    for n, shift in enumerate(shifts):
+        tracks.insert(walker((n + shift) / rate_hz + 1.0))
+    now_s = (len(shifts) - 1 + shifts[-1]) / rate_hz + 1.0
+
+    window, skipped = tracks.window(at(now_s))
+
+    expected = [WALK_M_S * (now_s - 0.4 * k) for k in range(7, -1, -1)]
+    assert skipped == {}
+    assert window.n_observed.tolist() == [8]
+    np.testing.assert_allclose(window.positions_m[0], expected, atol=1e-6)
+
+
+def test_late_message_is_made_up_for_by_walking_on() -> None:
+    tracks = history()
+    for n in range(20):
+        tracks.insert(walker(0.1 * n))
+
+    window, _ = tracks.window(at(1.9 + 0.35))
+
+    np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.25, atol=1e-9)
+
+
+def test_two_observations_are_enough_and_unknown_steps_are_nan() -> None:
+    tracks = history()
+    tracks.insert(walker(1.0))
+    assert tracks.window(at(1.0))[1] == {"a": SkipReason.TOO_FEW_OBSERVATIONS}
+    tracks.insert(walker(1.1))
+
+    window, skipped = tracks.window(at(1.1))
+
+    assert skipped == {}
+    assert window.n_observed.tolist() == [2]
+    assert np.isnan(window.positions_m[0, :-2]).all()
+    np.testing.assert_allclose(window.positions_m[0, -2:], [WALK_M_S * 0.7, WALK_M_S * 1.1])
+
+
+def test_history_grows_by_a_step_every_step() -> None:
+    tracks = history()
+    counts = []
+    for n in range(12):
+        tracks.insert(walker(0.4 * n))
+        if n:
+            counts.append(int(tracks.window(at(0.4 * n))[0].n_observed[0]))
+    assert counts == [2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
+
+
+def test_short_gap_is_bridged_and_long_gap_starts_anew() -> None:
+    tracks = history(track_timeout_s=1.0)
+    for n in [*range(20), *range(28, 40)]:
+        tracks.insert(walker(0.1 * n))
+    bridged, _ = tracks.window(at(3.9))
+    np.testing.assert_allclose(bridged.positions_m[0, 3], WALK_M_S * 2.3, atol=1e-9)
+    assert bridged.n_observed.tolist() == [8]
+
+    for n in range(60, 70):
+        tracks.insert(walker(0.1 * n))
+    anew, _ = tracks.window(at(6.9))
+    assert anew.n_observed.tolist() == [3]
+
+
+def test_unseen_agent_is_reported_stale_once_and_forgotten() -> None:
+    tracks = history(track_timeout_s=1.0)
+    for n in range(10):
+        tracks.insert(walker(0.1 * n, ("a", "b")))
+    for n in range(10, 30):
+        tracks.insert(walker(0.1 * n, ("a",)))
+
+    window, skipped = tracks.window(at(2.9))
+    assert window.ids == ("a",)
+    assert skipped == {"b": SkipReason.STALE}
+    assert tracks.window(at(2.9))[1] == {}
+    assert len(tracks) == 1
+
+
+def test_recycled_id_far_away_starts_anew() -> None:
+    tracks = history(max_speed_m_s=10.0)
+    for n in range(20):
+        tracks.insert(walker(0.1 * n))
+    for n in range(20, 22):
+        moved = walker(0.1 * n)
+        tracks.insert(Tracks(moved.stamp_ns, moved.ids, moved.positions_m + 5.0))
+
+    window, _ = tracks.window(at(2.1))
+
+    assert window.n_observed.tolist() == [2]
+    np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.1 + 5.0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "positions", "reason"),
+    [
+        (("",), [[0.0, 0.0]], SkipReason.EMPTY_ID),
+        (("b",), [[np.nan, 0.0]], SkipReason.NOT_FINITE),
+        (("b",), [[0.0, np.inf]], SkipReason.NOT_FINITE),
+    ],
+)
+def test_unusable_agent_is_turned_away_with_its_reason(
+    ids: tuple[str, ...], positions: list[list[float]], reason: SkipReason
+) -> None:
+    tracks = history()
+    rejected = tracks.insert(Tracks(S, (*ids, "good"), np.array([*positions, [1.0, 1.0]])))
+    assert rejected == {ids[0]: reason}
+    assert len(tracks) == 1
+
+
+def test_second_entry_of_an_id_in_a_message_is_turned_away() -> None:
+    tracks = history()
+    rejected = tracks.insert(Tracks(S, ("a", "a"), np.array([[0.0, 0.0], [9.0, 9.0]])))
+    assert rejected == {"a": SkipReason.DUPLICATE_ID}
+
+
+def test_order_of_arrival_does_not_matter() -> None:
+    in_order, shuffled = history(), history()
+    stamps = 0.1 * np.arange(40)
+    for stamp in stamps:
+        in_order.insert(walker(stamp, ("a", "b")))
+    late = stamps.copy()
+    late[10:15] = late[10:15][::-1]
+    late[27:34] = np.roll(late[27:34], 3)
+    for stamp in late:
+        shuffled.insert(walker(stamp, ("a", "b")))
+
+    np.testing.assert_allclose(
+        shuffled.window(at(3.9))[0].positions_m, in_order.window(at(3.9))[0].positions_m
+    )
+
+
+def test_repeated_and_outdated_messages_are_turned_away() -> None:
+    tracks = history()
+    for n in range(1, 20):
+        tracks.insert(walker(0.1 * n))
+    assert tracks.insert(walker(1.0)) == {"a": SkipReason.DUPLICATE_STAMP}
+    assert tracks.insert(walker(0.05)) == {"a": SkipReason.OUT_OF_ORDER}
+
+
+def test_flood_is_bounded_and_keeps_the_newest() -> None:
+    tracks = history(max_agents=3)
+    ids = tuple("abcde")
+    for n in range(6000):
+        rejected = tracks.insert(walker(0.001 * n, ids))
+    assert rejected == {"d": SkipReason.OVER_CAPACITY, "e": SkipReason.OVER_CAPACITY}
+
+    window, _ = tracks.window(at(5.999))
+
+    assert window.ids == ("a", "b", "c")
+    assert window.n_observed.tolist() == [8, 8, 8]
+    np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (5.999 - 2.8), atol=1e-9)
+
+
+def test_freed_place_is_used_again_without_a_trace_of_its_last_owner() -> None:
+    tracks = history(max_agents=1)
+    for n in range(10):
+        tracks.insert(walker(0.1 * n, ("a",)))
+    tracks.window(at(5.0))
+    tracks.insert(walker(5.0, ("b",)))
+    tracks.insert(walker(5.1, ("b",)))
+    assert tracks.window(at(5.1))[0].n_observed.tolist() == [2]
+
+
+def test_reset_forgets_everybody() -> None:
+    tracks = history()
+    tracks.insert(walker(1.0))
+    tracks.reset()
+    assert len(tracks) == 0
+    window, skipped = tracks.window(at(1.0))
+    assert window.positions_m.shape == (0, 8, 2)
+    assert skipped == {}
+
+
+def test_height_is_passed_through() -> None:
+    tracks = history()
+    for n in range(3):
+        tracks.insert(Tracks(at(0.1 * n), ("a",), np.zeros((1, 2)), np.array([0.5 + 0.1 * n])))
+    assert tracks.window(at(0.3))[0].heights_m.tolist() == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step_s", 0.0),
+        ("track_timeout_s", float("nan")),
+        ("min_observations", 1),
+        ("max_agents", 0),
+    ],
+)
+def test_bad_config_names_the_field(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        history(**{field: value})

@@ -1,0 +1,56 @@
+"""The pipeline turns tracks into predictions at a stamp."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.core.predictor import ConstantVelocity
+from social_implicit_ros.core.types import SkipReason, Tracks
+
+S = 1_000_000_000
+
+
+def test_straight_walkers_walk_on_from_the_tick_on() -> None:
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=3))
+    velocities = np.array([[1.0, 0.0], [0.0, -0.5]])
+    for n in range(30):
+        pipeline.update(Tracks(n * S // 10, ("a", "b"), velocities * 0.1 * n))
+
+    tick = pipeline.tick(round(3.05 * S))
+
+    assert tick.window.ids == ("a", "b")
+    assert tick.prediction.samples.shape == (3, 2, 12, 2)
+    steps_s = 3.05 + 0.4 * np.arange(1, 13)
+    np.testing.assert_allclose(
+        tick.prediction.mean, velocities[:, None] * steps_s[:, None], atol=1e-9
+    )
+
+
+def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    for n in range(20):
+        ids = ("old",) if n < 5 else ("walks",)
+        pipeline.update(Tracks(n * S // 10, ids, np.array([[0.1 * n, 0.0]])))
+    pipeline.update(Tracks(2 * S, ("new",), np.array([[9.0, 9.0]])))
+
+    tick = pipeline.tick(2 * S)
+
+    assert tick.window.ids == ("walks",)
+    assert tick.skipped == {
+        "old": SkipReason.STALE,
+        "new": SkipReason.TOO_FEW_OBSERVATIONS,
+    }
+    assert pipeline.n_tracked == 2
+
+
+def test_empty_scene_gives_an_empty_prediction() -> None:
+    tick = PredictionPipeline(ConstantVelocity(), PipelineConfig()).tick(S)
+    assert tick.prediction.mean.shape == (0, 12, 2)
+
+
+@pytest.mark.parametrize(("field", "value"), [("n_samples", 0), ("seed", -1)])
+def test_bad_config_names_the_field(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=field):
+        PipelineConfig(**{field: value})
