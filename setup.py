@@ -34,7 +34,10 @@ setup(
     maintainer=maintainer.text,
     maintainer_email=maintainer.get("email"),
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.models": ["*.onnx", "*.json"]},
+    package_data={
+        f"{NAME}.models": ["*.onnx", "*.json"],
+        f"{NAME}.evaluation": ["*.json", "*.html"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

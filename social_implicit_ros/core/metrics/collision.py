@@ -1,0 +1,59 @@
+"""How often people of one predicted future walk through each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.core.types import FloatArray, require_shape
+
+#: Two people whose centres come nearer than this collide (Weng et al., radius 0.1 m each).
+COLLISION_DISTANCE_M = 0.2
+
+
+def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANCE_M) -> float:
+    """Share of (sample, agent) pairs in which the agent collides with another of that sample.
+
+    People move straight between two steps, so that two who swap places within one step collide
+    although no step finds them together. Samples must be joint futures of one scene.
+
+    Source: Weng et al., "Joint Metrics Matter", ICCV 2023, the collision rate averaged over
+    samples; a benchmark's figure is the mean over its scenes.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+        distance_m: of the centres, below which two people collide.
+
+    Returns:
+        Share in 0..1; 0 for a single agent, NaN where a position is not finite.
+    """
+    require_shape("metric", "samples", samples, ("K", "A", "T", 2))
+    n_agents = samples.shape[1]
+    if n_agents < 2:
+        return 0.0
+    if not np.isfinite(samples).all():
+        return float("nan")
+    # Pair by pair of (one agent, all later ones), so that memory grows with A, not with A squared.
+    collides = np.zeros(samples.shape[:2], dtype=bool)
+    for agent in range(n_agents - 1):
+        relative = samples[:, agent + 1 :] - samples[:, agent : agent + 1]
+        near = _closest_approach(relative).min(axis=2) < distance_m
+        collides[:, agent] |= near.any(axis=1)
+        collides[:, agent + 1 :] |= near
+    return float(collides.mean())
+
+
+def _closest_approach(relative: FloatArray) -> FloatArray:
+    """Least distance from the origin along each straight piece of a path.
+
+    Args:
+        relative: (..., T, 2) positions of one agent seen from another, metres.
+
+    Returns:
+        (..., T) in metres; piece t ends in step t, the first is the first point alone.
+    """
+    start = np.concatenate([relative[..., :1, :], relative[..., :-1, :]], axis=-2)
+    move = relative - start
+    length_2 = (move * move).sum(axis=-1)
+    along = -(start * move).sum(axis=-1) / np.where(length_2 > 0.0, length_2, 1.0)
+    nearest = start + np.clip(along, 0.0, 1.0)[..., None] * move
+    return np.hypot(nearest[..., 0], nearest[..., 1])
