@@ -162,28 +162,6 @@ def point_cloud_array(message: Any) -> np.ndarray:
     return points.reshape(-1)
 
 
-def point_cloud_data(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """The reverse: packs columns into little-endian points.
-
-    Args:
-        columns: field name -> (N,) values; their numpy types become the field's.
-
-    Returns:
-        (N,) packed structured array; its bytes are the message's data.
-
-    Raises:
-        ValueError: no columns, or columns of different lengths.
-    """
-    lengths = {len(values) for values in columns.values()}
-    if len(lengths) != 1:
-        raise ValueError(f"point cloud columns have lengths {sorted(lengths)}, expected one length")
-    dtype = np.dtype([(name, values.dtype.newbyteorder("<")) for name, values in columns.items()])
-    points = np.empty(lengths.pop(), dtype)
-    for name, values in columns.items():
-        points[name] = values
-    return points
-
-
 #: ROS message type -> its decoder; a new tracker is added here.
 DECODERS: dict[str, Callable[[Any], Tracks | None]] = {
     "visualization_msgs/msg/MarkerArray": tracks_from_marker_array,

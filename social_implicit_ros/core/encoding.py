@@ -1,0 +1,57 @@
+"""Tracks -> the parts of messages that do not depend on who makes the message object."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.core.agent_ids import agent_number
+from social_implicit_ros.core.decoding import POINT_FIELD_TYPES
+
+
+def point_cloud_data(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Packs columns into the little-endian points of a `sensor_msgs/PointCloud2`.
+
+    Args:
+        columns: field name -> (N,) values; their numpy types become the field's.
+
+    Returns:
+        (N,) packed structured array; its bytes are the message's data.
+
+    Raises:
+        ValueError: no columns, or columns of different lengths.
+    """
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"point cloud columns have lengths {sorted(lengths)}, expected one length")
+    dtype = np.dtype([(name, values.dtype.newbyteorder("<")) for name, values in columns.items()])
+    points = np.empty(lengths.pop(), dtype)
+    for name, values in columns.items():
+        points[name] = values
+    return points
+
+
+def point_field_layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
+    """Name, offset and `PointField` datatype of every field of a structured numpy type.
+
+    Raises:
+        ValueError: a field of a type that PointCloud2 cannot hold.
+    """
+    datatypes = {np.dtype(code): number for number, code in POINT_FIELD_TYPES.items()}
+    layout = []
+    for name, (kind, offset, *_) in (dtype.fields or {}).items():
+        if kind.newbyteorder("=") not in datatypes:
+            raise ValueError(f"PointCloud2 has no datatype for field {name!r} of type {kind}")
+        layout.append((name, offset, datatypes[kind.newbyteorder("=")]))
+    return layout
+
+
+def marker_id(agent_id: str) -> tuple[str, int]:
+    """Namespace and number of an agent's marker, so that a marker's id comes back as it was.
+
+    `people/7` becomes (`people`, 7). Any other id becomes (`pedestrian`, `agent_number`).
+    """
+    namespace, _, number = agent_id.rpartition("/")
+    if namespace and number == str(agent_number(number)) and int(number) < 2**31:
+        return namespace, int(number)
+    # A marker's id is an int32.
+    return "pedestrian", agent_number(agent_id) & 0x7FFFFFFF
