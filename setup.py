@@ -13,6 +13,7 @@ maintainer = manifest.find("maintainer")
 COMMANDS = {
     "predictor_node": "social_implicit_ros.ros.predictor_node:main",
     "replay_tracks": "social_implicit_ros.ros.replay_tracks:main",
+    "social_implicit_demo": "social_implicit_ros.ros.demo:main",
     "tracks_to_bag": "social_implicit_ros.evaluation.tracks_to_bag:main",
     "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
     "import_checkpoint": "social_implicit_ros.training.import_checkpoint:main",
@@ -37,6 +38,7 @@ setup(
     package_data={
         f"{NAME}.models": ["*.onnx", "*.json"],
         f"{NAME}.evaluation": ["*.json", "*.html"],
+        f"{NAME}.recordings": ["*/*"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

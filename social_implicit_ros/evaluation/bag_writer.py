@@ -46,7 +46,7 @@ def write_tracks(
     Args:
         path: of the folder to make.
         recording: the tracks, one message each, in the order of their stamps.
-        topic: absolute name, such as `/tracks`.
+        topic: name, such as `/tracks`.
         message_type: `marker_array` or `point_cloud`.
         frame_id: the coordinate frame of the positions.
 
