@@ -24,6 +24,7 @@ import shapely
 
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bag_writer import write_tracks
+from social_implicit_ros.evaluation.bags import DEFAULT_FRAME
 
 WIDTH_M, HEIGHT_M = 24.0, 14.0
 DOOR_X_M, DOOR_LOW_M, DOOR_HIGH_M = 17.0, 5.2, 9.0
@@ -243,7 +244,7 @@ def main() -> None:
         observe_crowd(arguments.seed, arguments.duration),
         topic="/tracks",
         message_type="point_cloud",
-        frame_id="map",
+        frame_id=DEFAULT_FRAME,
     )
     print(f"{arguments.out}: {n_messages} messages, {arguments.duration:g} s")
 

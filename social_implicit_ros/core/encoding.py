@@ -7,6 +7,10 @@ import numpy as np
 from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import POINT_FIELD_TYPES
 
+#: A drawn pedestrian, metres.
+PERSON_HEIGHT_M = 1.7
+PERSON_WIDTH_M = 0.45
+
 
 def point_cloud_data(columns: dict[str, np.ndarray]) -> np.ndarray:
     """Packs columns into the little-endian points of a `sensor_msgs/PointCloud2`.

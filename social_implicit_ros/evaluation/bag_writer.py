@@ -15,16 +15,18 @@ from rosbags.typesys.store import Typestore
 
 from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import MARKER_ADD
-from social_implicit_ros.core.encoding import marker_id, point_cloud_data, point_field_layout
+from social_implicit_ros.core.encoding import (
+    PERSON_HEIGHT_M,
+    PERSON_WIDTH_M,
+    marker_id,
+    point_cloud_data,
+    point_field_layout,
+)
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bags import RecordingError
 
 #: Of the rosbag2 metadata; every distribution since Humble reads it.
 BAG_VERSION: Literal[8] = 8
-
-#: A drawn pedestrian, metres.
-PERSON_HEIGHT_M = 1.7
-PERSON_WIDTH_M = 0.45
 
 #: Name on the command line -> ROS message type.
 MESSAGE_TYPES = {

@@ -28,6 +28,9 @@ TEXT_START_NS = 1_000_000_000
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
 TEXT_FRAMES_PER_SECOND = 25.0
 
+#: Where a recording names no coordinate frame: the predictor's default.
+DEFAULT_FRAME = "odom"
+
 _BAG_SUFFIXES = (".mcap", ".db3")
 
 #: What reading a damaged bag raises, beside what `rosbags` calls its own errors.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from social_implicit_ros.evaluation.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.evaluation.bags import (
+    DEFAULT_FRAME,
     TEXT_FRAMES_PER_SECOND,
     RecordingError,
     open_recording,
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         default="marker_array",
         help="default: %(default)s",
     )
-    parser.add_argument("--frame", default="map", help="coordinate frame, default: %(default)s")
+    parser.add_argument(
+        "--frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"
+    )
     parser.add_argument(
         "--frames-per-second",
         type=float,

@@ -1,0 +1,366 @@
+"""Pictures and animations of predictions; the only importer of matplotlib and Pillow.
+
+Seen from above: the solid line is where somebody came from, the dashed line where they are
+expected to go, the translucent shapes hold their position with the stated confidence, up to the
+ellipse at the horizon, and the dots are where they went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.path import Path as Outline
+from PIL import Image
+
+from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.core.uncertainty import confidence_to_sigmas
+from social_implicit_ros.evaluation.matching import Truth
+from social_implicit_ros.evaluation.published import PublishedPrediction
+
+#: Drawn from the outside in: confidence -> opacity.
+CONFIDENCES = {0.95: 0.15, 0.5: 0.25}
+#: How much of the past is drawn, seconds: what the model sees.
+PAST_S = 3.2
+
+_COLOURS = (
+    "#2f6fde",
+    "#f28e2b",
+    "#e15759",
+    "#1ba39c",
+    "#59a14f",
+    "#b07aa1",
+    "#d4a800",
+    "#e377c2",
+    "#8c5a3c",
+    "#6a4fc4",
+)
+_INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
+_DASHES = (0, (2.6, 1.5))
+_DIRECTIONS = 48
+
+
+@dataclass(frozen=True)
+class View:
+    """What part of the plane is drawn, and what is written beside it.
+
+    Attributes:
+        x_m: left and right edge in metres.
+        y_m: lower and upper edge in metres.
+        title: in bold, above.
+        subtitle: below the title; the drawing adds the time and the number of people.
+        start_ns: where that time begins, integer nanoseconds.
+    """
+
+    x_m: tuple[float, float]
+    y_m: tuple[float, float]
+    title: str
+    subtitle: str
+    start_ns: int
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether the plane is drawn with y along the width, to fit a wide picture."""
+        return self.y_m[1] - self.y_m[0] > self.x_m[1] - self.x_m[0]
+
+    @property
+    def size_m(self) -> tuple[float, float]:
+        """Width and height as drawn, metres."""
+        width_m, height_m = self.x_m[1] - self.x_m[0], self.y_m[1] - self.y_m[0]
+        return (height_m, width_m) if self.is_upright else (width_m, height_m)
+
+
+def view_of(
+    predictions: Sequence[PublishedPrediction], *, title: str, subtitle: str, margin_m: float = 0.8
+) -> View:
+    """A view that holds where nearly all predicted paths lead.
+
+    Args:
+        predictions: at least one, with at least one agent.
+        title: in bold, above.
+        subtitle: below the title.
+        margin_m: left free on every side, metres.
+
+    Raises:
+        ValueError: nothing was predicted.
+    """
+    paths = [prediction.mean.reshape(-1, 2) for prediction in predictions]
+    places = np.concatenate(paths) if paths else np.empty((0, 2))
+    if not len(places):
+        raise ValueError("no prediction to draw")
+    low, high = np.percentile(places, [1.0, 99.0], axis=0)
+    x_m = (float(low[0] - margin_m), float(high[0] + margin_m))
+    y_m = (float(low[1] - margin_m), float(high[1] + margin_m))
+    return View(x_m, y_m, title, subtitle, min(entry.stamp_ns for entry in predictions))
+
+
+def write_picture(
+    path: Path, prediction: PublishedPrediction, truth: Truth, view: View, *, width_px: int = 1600
+) -> None:
+    """Draws one moment as PNG.
+
+    Args:
+        path: of the file to write.
+        prediction: the moment.
+        truth: the past, and what came to pass.
+        view: of the plane.
+        width_px: of the picture.
+    """
+    canvas = _Canvas(view, width_px)
+    canvas.draw(prediction, truth)
+    canvas.image().save(path, optimize=True)
+
+
+def write_animation(
+    path: Path,
+    predictions: Sequence[PublishedPrediction],
+    truth: Truth,
+    view: View,
+    *,
+    width_px: int = 960,
+) -> None:
+    """Draws successive moments as GIF that repeats, each shown as long as it lasted.
+
+    Args:
+        path: of the file to write.
+        predictions: at least two, oldest first.
+        truth: the past, and what came to pass.
+        view: of the plane.
+        width_px: of the picture.
+
+    Raises:
+        ValueError: fewer than two predictions.
+    """
+    if len(predictions) < 2:
+        raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
+    canvas = _Canvas(view, width_px)
+    frames: list[Image.Image] = []
+    for prediction in predictions:
+        canvas.draw(prediction, truth)
+        frames.append(_with_palette(canvas.image(), frames[0] if frames else None))
+    stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
+    periods_ms = np.diff(stamps_ns) // 1_000_000
+    # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
+    durations_ms = [max(int(period) // 10 * 10, 20) for period in [*periods_ms, periods_ms[-1]]]
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0, optimize=False
+    )
+
+
+def tube_outlines(
+    start_m: FloatArray, mean: FloatArray, covariance: FloatArray, sigmas: float
+) -> FloatArray:
+    """Outlines that together cover the way from the present along the ellipses.
+
+    Between two successive ellipses the convex hull of both is covered. A hull is found through
+    its support function: in each direction, the furthest point of the ellipse that reaches
+    further.
+
+    Args:
+        start_m: (A, 2) present positions in metres.
+        mean: (A, T, 2) in metres.
+        covariance: (A, T, 2, 2) in square metres.
+        sigmas: Mahalanobis radius of the ellipses.
+
+    Returns:
+        (A, T, D, 2) vertices in metres, counter-clockwise.
+    """
+    angles = np.linspace(0.0, 2.0 * np.pi, _DIRECTIONS, endpoint=False)
+    direction = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    reach = np.einsum("atij,dj->atdi", covariance, direction)
+    deviation = np.sqrt(np.maximum(np.einsum("atdi,di->atd", reach, direction), 1e-12))
+    furthest = mean[:, :, None] + sigmas * reach / deviation[..., None]
+    present = np.broadcast_to(start_m[:, None, None], (len(mean), 1, _DIRECTIONS, 2))
+    earlier = np.concatenate([present, furthest[:, :-1]], axis=1)
+    ahead = np.einsum("atdi,di->atd", furthest - earlier, direction) > 0
+    return np.where(ahead[..., None], furthest, earlier)
+
+
+class _Canvas:
+    """A figure that is drawn on again and again."""
+
+    def __init__(self, view: View, width_px: int) -> None:
+        self._view = view
+        width_in, dpi = 10.0, width_px / 10.0
+        width_m, height_m = view.size_m
+        self._left_in, self._bottom_in, self._top_in = 0.55, 0.95, 0.75
+        axes_in = width_in - self._left_in - 0.15
+        height_in = axes_in * height_m / width_m + self._bottom_in + self._top_in
+        self._figure = Figure(figsize=(width_in, height_in), dpi=dpi, facecolor="white")
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._axes: Axes = self._figure.add_axes(
+            (
+                self._left_in / width_in,
+                self._bottom_in / height_in,
+                axes_in / width_in,
+                1.0 - (self._bottom_in + self._top_in) / height_in,
+            )
+        )
+        self._drawn: list[Artist] = []
+        self._write_frame()
+
+    def image(self) -> Image.Image:
+        """What is drawn now."""
+        self._canvas.draw()
+        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+
+    def draw(self, prediction: PublishedPrediction, truth: Truth) -> None:
+        """Draws one moment in place of the last."""
+        for artist in self._drawn:
+            artist.remove()
+        pasts, presents = _pasts(prediction, truth)
+        colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
+        expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
+        happened = truth.positions_m(prediction.agents, prediction.stamps_ns).reshape(-1, 2)
+        artists: list[Artist] = [
+            self._tubes(presents, prediction, colours, confidence, opacity)
+            for confidence, opacity in CONFIDENCES.items()
+        ]
+        artists += [
+            self._horizon_ellipses(prediction, colours),
+            LineCollection([self._drawn_m(past) for past in pasts], colors=colours, linewidths=2.6),
+            LineCollection(
+                list(self._drawn_m(expected)), colors=colours, linewidths=1.5, linestyles=[_DASHES]
+            ),
+        ]
+        for order, artist in enumerate(artists):
+            artist.set_zorder(2 + order)
+            self._axes.add_artist(artist)
+        artists.append(self._dots(happened, 3.5, _INK, zorder=8))
+        artists.append(self._dots(presents, 52.0, colours, zorder=9, edgecolors="white"))
+        elapsed_s = (prediction.stamp_ns - self._view.start_ns) * 1e-9
+        self._caption.set_text(
+            f"{self._view.subtitle}  ·  t = {elapsed_s:.1f} s  ·  {len(colours)} people"
+        )
+        self._drawn = artists
+
+    def _tubes(
+        self,
+        presents: FloatArray,
+        prediction: PublishedPrediction,
+        colours: list[str],
+        confidence: float,
+        opacity: float,
+    ) -> PathCollection:
+        outlines = tube_outlines(
+            presents, prediction.mean, prediction.covariance, confidence_to_sigmas(confidence)
+        )
+        # One path for the parts of a tube, so that they are filled as one: overlaps stay pale.
+        paths = [
+            Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
+            for parts in outlines
+        ]
+        return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
+
+    def _horizon_ellipses(
+        self, prediction: PublishedPrediction, colours: list[str]
+    ) -> PathCollection:
+        """The outline of the widest confidence at the last step."""
+        last, sigmas = slice(-1, None), confidence_to_sigmas(max(CONFIDENCES))
+        mean, covariance = prediction.mean[:, last], prediction.covariance[:, last]
+        outlines = tube_outlines(mean[:, 0], mean, covariance, sigmas)[:, 0]
+        paths = [_closed(outline) for outline in self._drawn_m(outlines)]
+        return PathCollection(
+            paths, facecolors="none", edgecolors=colours, linewidths=0.9, alpha=0.8
+        )
+
+    def _dots(self, places_m: FloatArray, size: float, colours: Any, **style: Any) -> Artist:
+        known = places_m[np.isfinite(places_m).all(axis=1)]
+        x_m, y_m = self._drawn_m(known).T
+        return self._axes.scatter(x_m, y_m, s=size, c=colours, **style)
+
+    def _drawn_m(self, places_m: FloatArray) -> FloatArray:
+        """(..., 2) positions with the horizontal coordinate of the picture first."""
+        return places_m[..., ::-1] if self._view.is_upright else places_m
+
+    def _write_frame(self) -> None:
+        axes, view = self._axes, self._view
+        if view.is_upright:
+            # Turned by a right angle, not mirrored: x points down.
+            axes.set(xlim=view.y_m, ylim=view.x_m[::-1], xlabel="y [m]", ylabel="x [m]")
+        else:
+            axes.set(xlim=view.x_m, ylim=view.y_m, xlabel="x [m]", ylabel="y [m]")
+        axes.set_aspect("equal")
+        axes.grid(color=_GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=_GREY, labelsize=8, length=0)
+        axes.xaxis.label.set(color=_GREY, size=9)
+        axes.yaxis.label.set(color=_GREY, size=9)
+        for spine in axes.spines.values():
+            spine.set_color(_GRID)
+        height_in = self._figure.get_size_inches()[1]
+        left, top = self._left_in / 10.0, 1.0 - 0.34 / height_in
+        self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
+        self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
+        self._figure.legend(
+            handles=_legend(),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=6,
+            frameon=False,
+            fontsize=9,
+            labelcolor=_INK,
+            handlelength=2.4,
+            columnspacing=1.8,
+        )
+
+
+def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArray], FloatArray]:
+    """What was seen of each agent of late, newest last, and where it is at the tick."""
+    presents = truth.positions_m(prediction.agents, np.array([prediction.stamp_ns]))[:, 0]
+    pasts = []
+    for row, agent in enumerate(prediction.agents.tolist()):
+        times_ns, path_m = truth.path(agent)
+        age_ns = prediction.stamp_ns - times_ns
+        past = path_m[(age_ns >= 0) & (age_ns <= PAST_S * 1e9)]
+        if np.isnan(presents[row]).any():
+            # Not seen at this very moment: where the prediction sets out from.
+            presents[row] = past[-1] if len(past) else prediction.mean[row, 0]
+        pasts.append(np.concatenate([past, presents[row : row + 1]]))
+    return pasts, presents
+
+
+def _closed(outline: FloatArray) -> Outline:
+    return Outline(np.concatenate([outline, outline[:1]]), closed=True)
+
+
+def _legend() -> list[Artist]:
+    half, most = sorted(CONFIDENCES)
+    # The inner shape is seen on top of the outer one.
+    inner = 1.0 - (1.0 - CONFIDENCES[half]) * (1.0 - CONFIDENCES[most])
+    return [
+        Line2D([], [], color=_GREY, linewidth=2.6, label=f"past {PAST_S:g} s"),
+        Line2D(
+            [],
+            [],
+            color=_GREY,
+            marker="o",
+            markersize=7,
+            markeredgecolor="white",
+            linewidth=0,
+            label="now",
+        ),
+        Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="expected path"),
+        Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} confidence"),
+        Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} confidence"),
+        Line2D(
+            [], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="what came to pass"
+        ),
+    ]
+
+
+def _with_palette(image: Image.Image, first: Image.Image | None) -> Image.Image:
+    """256 colours, those of the first frame, so that what does not change costs no bytes."""
+    if first is None:
+        return image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return image.quantize(palette=first, dither=Image.Dither.NONE)

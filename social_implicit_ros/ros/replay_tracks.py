@@ -1,0 +1,216 @@
+"""The command `replay_tracks`: publishes a recording of pedestrians as a tracker would."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import rclpy
+from rclpy.clock import Clock as NodeClock
+from rclpy.clock import ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+
+from social_implicit_ros.core.decoding import DECODERS
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation.bags import (
+    DEFAULT_FRAME,
+    TEXT_FRAMES_PER_SECOND,
+    RecordingError,
+    TrackRecording,
+    open_recording,
+)
+from social_implicit_ros.evaluation.playback import Playback, PlaybackOptions
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+from social_implicit_ros.ros.conversions.trackers import TRACKERS, load_tracker
+from social_implicit_ros.ros.conversions.tracks import ENCODERS
+
+#: Between two messages on /clock, seconds: timers in simulated time are late by this at most.
+CLOCK_PERIOD_S = 0.01
+
+
+class ReplayNode(Node):
+    """Publishes what is due on every turn of a steady timer."""
+
+    def __init__(
+        self,
+        playback: Playback,
+        *,
+        topic: str,
+        tracker: str,
+        frame_id: str,
+        use_clock: bool,
+        wait: bool,
+    ) -> None:
+        """Begins to play once the node is spun.
+
+        Args:
+            playback: what to publish, and when.
+            topic: of the tracks.
+            tracker: `marker_array` or `point_cloud`.
+            frame_id: of the tracks.
+            use_clock: publish /clock and keep the recorded stamps; else stamp with the node's
+                clock, as a live tracker does.
+            wait: begin when somebody subscribes to the tracks.
+        """
+        super().__init__("replay_tracks")
+        self.finished: Future[None] = Future()
+        self.n_published = 0
+        self._playback = playback
+        self._encode, self._frame_id = ENCODERS[tracker], frame_id
+        self._wait, self._began_s = wait, 0.0
+        message_class = load_tracker(tracker).message_class
+        self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
+        self._clock_topic = (
+            self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
+        )
+        # Steady, as this node makes the simulated time that others wait for.
+        self._timer = self.create_timer(
+            CLOCK_PERIOD_S, self._turn, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _turn(self) -> None:
+        if self._wait and self._tracks.get_subscription_count() == 0:
+            return
+        now_s = time.monotonic()
+        if self._began_s == 0.0:
+            self._wait, self._began_s = False, now_s
+        step = self._playback.advance(now_s - self._began_s)
+        if self._clock_topic is not None:
+            self._clock_topic.publish(Clock(clock=stamp_to_msg(step.now_ns)))
+        for tracks in step.due:
+            self._tracks.publish(self._encode(self._stamped(tracks), self._frame_id))
+            self.n_published += 1
+        if self._playback.is_done and not self.finished.done():
+            self.finished.set_result(None)
+
+    def _stamped(self, tracks: Tracks) -> Tracks:
+        if self._clock_topic is not None:
+            return tracks
+        return replace(tracks, stamp_ns=self.get_clock().now().nanoseconds)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: arguments, with ROS arguments among them; those of the process where left out.
+
+    Returns:
+        The exit status: 0 at the end or when interrupted, 1 where the recording cannot be played.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(remove_ros_args(argv))
+    try:
+        recording, playback = _open(arguments)
+        return _play(arguments, recording, playback, argv)
+    except RecordingError as error:
+        print(f"replay_tracks: {error}", file=sys.stderr)
+        return 1
+
+
+def _open(arguments: argparse.Namespace) -> tuple[TrackRecording, Playback]:
+    if not arguments.clock and arguments.rate != 1.0:
+        raise RecordingError(
+            f"--no-clock plays at rate 1, not {arguments.rate:g}: stamped with the time of "
+            "publishing, people would seem to walk faster or slower than they did"
+        )
+    recording = open_recording(
+        arguments.file,
+        topic=arguments.recorded_topic,
+        frames_per_second=arguments.frames_per_second,
+    )
+    options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
+    return recording, Playback(recording, options)
+
+
+def _play(
+    arguments: argparse.Namespace, recording: TrackRecording, playback: Playback, argv: list[str]
+) -> int:
+    rclpy.init(args=["replay_tracks", *argv])
+    node = None
+    try:
+        node = ReplayNode(
+            playback,
+            topic=arguments.topic,
+            tracker=arguments.type or _tracker_of(recording),
+            frame_id=arguments.frame or recording.frame_id or DEFAULT_FRAME,
+            use_clock=arguments.clock,
+            wait=arguments.wait,
+        )
+        node.get_logger().info(
+            f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
+        )
+        rclpy.spin_until_future_complete(node, node.finished)
+        node.get_logger().info(f"published {node.n_published} messages")
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _tracker_of(recording: TrackRecording) -> str:
+    """As recorded, so that a node set up for the tracker understands the replay."""
+    names = [name for name, ros_type in TRACKERS.items() if ros_type == recording.message_type]
+    return names[0] if names and recording.message_type in DECODERS else "marker_array"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="replay_tracks",
+        description="Publishes a recording of pedestrians as a tracker would, with /clock.",
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file",
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="default: %(default)s")
+    parser.add_argument("--topic", default="tracks", help="to publish on, default: %(default)s")
+    parser.add_argument(
+        "--type", choices=sorted(ENCODERS), help="default: as recorded; marker_array for text"
+    )
+    parser.add_argument(
+        "--frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
+    )
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument(
+        "--clock",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "
+        "--no-clock the tracks are stamped with the present, as a live tracker does",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="begin when somebody subscribes to the tracks"
+    )
+    parser.add_argument("--start", type=float, default=0.0, help="seconds to skip")
+    parser.add_argument("--duration", type=float, help="seconds to play, default: to the end")
+    parser.add_argument(
+        "--recorded-topic",
+        help="the tracks' topic in a bag; needed only where several could be meant",
+    )
+    parser.add_argument(
+        "--frames-per-second",
+        type=float,
+        default=TEXT_FRAMES_PER_SECOND,
+        help="of a text recording's frame numbers, default: %(default)s, where 10 frames are "
+        "0.4 s; seq_eth has 15",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
