@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+VENV := @$(PYTHON) scripts/make_venv.py
+# What runs here stays on this machine.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+demo: ## Predict a crowd with the real node; table on screen, pictures in demo_output/
+	$(VENV)
+	@$(BIN)/python -m social_implicit_ros.ros.demo
+
+test: ## Check style and types, run every test that needs no torch
+	$(VENV) test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-training: ## Add torch, run the tests of training and export
+	$(VENV) test training
+	$(BIN)/mypy
+	$(BIN)/pytest -m training
+
+lint: ## Mend style where a tool can, name the rest
+	$(VENV) test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+bench: ## Measure speed
+	$(VENV) test training
+	$(BIN)/pytest test/benchmark --benchmark-only
+
+models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
+	$(VENV) training
+	$(BIN)/train_benchmark
+
+lock: ## Pin the newest versions that fit the requirements (needs uv)
+	requirements/lock.sh
+
+clean: ## Remove the environment and everything made
+	rm -rf .venv .cache build install log demo_output *.egg-info
+
+.PHONY: help demo test test-training lint bench models lock clean

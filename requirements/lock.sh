@@ -1,0 +1,12 @@
+#!/bin/sh
+# Pins every version, direct or not, for CPython 3.10 to 3.14, into the two constraints files.
+set -eu
+cd "$(dirname "$0")"
+lock() {
+    output=$1
+    shift
+    uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
+        --custom-compile-command "make lock" --output-file "$output" "$@"
+}
+lock constraints_wheels.txt run.txt ros.txt test.txt training.txt
+lock constraints_distribution.txt run.txt distribution.txt test.txt training.txt
