@@ -1,0 +1,83 @@
+"""Writes ONNX graphs node by node, with the inputs and outputs that every model file has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+#: Old enough for the onnxruntime of robots that are not updated (1.12, 2022).
+OPSET = 17
+IR_VERSION = 8
+
+
+class GraphBuilder:
+    """Collects nodes and constants; tensors are handed around by name.
+
+    The graph's inputs `observed`, `mask` and `noise` exist from the start, see
+    `inference.onnx_model` for the contract.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[tuple, str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Appends an operation with one output, and names that output."""
+        output = f"{kind.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
+        """Stores values in the file; equal values are stored once."""
+        array: NDArray = np.asarray(values, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"constant_{len(self._constants)}"
+            self._constants[key] = name
+            self._initializers.append(numpy_helper.from_array(array, name))
+        return self._constants[key]
+
+    def indices(self, values: ArrayLike) -> str:
+        """Stores integers, as shapes, axes and indices want them."""
+        return self.constant(values, np.int64)
+
+    def model(
+        self, samples: str, *, n_observed: int, n_predicted: int, noise_dimension: int
+    ) -> onnx.ModelProto:
+        """The finished model.
+
+        Args:
+            samples: name of the tensor of shape (K, A, n_predicted, 2) to put out.
+            n_observed: observed steps.
+            n_predicted: predicted steps.
+            noise_dimension: length of a noise vector.
+
+        Raises:
+            onnx.checker.ValidationError: the nodes do not make a valid graph.
+        """
+        self._nodes.append(helper.make_node("Identity", [samples], ["samples"]))
+        tensor = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            self._nodes,
+            "social_implicit_ros",
+            inputs=[
+                tensor("observed", TensorProto.FLOAT, ["A", n_observed, 2]),
+                tensor("mask", TensorProto.FLOAT, ["A", n_observed]),
+                tensor("noise", TensorProto.FLOAT, ["K", noise_dimension]),
+            ],
+            outputs=[tensor("samples", TensorProto.FLOAT, ["K", "A", n_predicted, 2])],
+            initializer=self._initializers,
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="social_implicit_ros",
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
