@@ -6,16 +6,14 @@ grow with the length of a recording.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import apsw
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.core.decoding import DECODERS, frame_id_of
@@ -32,20 +30,6 @@ TEXT_FRAMES_PER_SECOND = 25.0
 DEFAULT_FRAME = "odom"
 
 _BAG_SUFFIXES = (".mcap", ".db3")
-
-#: What reading a damaged bag raises, beside what `rosbags` calls its own errors.
-_DAMAGED = (
-    AnyReaderError,
-    ReaderError,
-    apsw.Error,
-    struct.error,
-    AssertionError,
-    EOFError,
-    IndexError,
-    KeyError,
-    UnicodeDecodeError,
-    TypeError,
-)
 
 
 class RecordingError(ValueError):
@@ -179,51 +163,57 @@ def _open_text(path: Path, frames_per_second: float) -> TrackRecording:
 
 
 def _open_bag(path: Path, topic: str | None) -> TrackRecording:
-    try:
-        with _reader(path) as reader:
-            connection = _choose_connection(path, reader.connections, topic)
-            first = next(reader.messages([connection]), None)
-            if first is None:
-                raise RecordingError(
-                    f"{path} holds no message on topic {connection.topic}: record it again"
-                )
-            message = reader.deserialize(first[2], connection.msgtype)
-            return TrackRecording(
-                path=path,
-                topic=connection.topic,
-                message_type=connection.msgtype,
-                frame_id=frame_id_of(message),
-                start_ns=first[1],
-                end_ns=reader.end_time - 1,
+    with _opened(path) as reader:
+        connection = _choose_connection(path, reader.connections, topic)
+        first = next(reader.messages([connection]), None)
+        if first is None:
+            raise RecordingError(
+                f"{path} holds no message on topic {connection.topic}: record it again"
             )
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
+        message = reader.deserialize(first[2], connection.msgtype)
+        return TrackRecording(
+            path=path,
+            topic=connection.topic,
+            message_type=connection.msgtype,
+            frame_id=frame_id_of(message),
+            start_ns=first[1],
+            end_ns=reader.end_time - 1,
+        )
 
 
 def _bag_tracks(path: Path, topic: str, first_ns: int, last_ns: int) -> Iterator[Tracks]:
-    try:
-        with _reader(path) as reader:
-            connection = _choose_connection(path, reader.connections, topic)
-            decode = DECODERS[connection.msgtype]
-            for _, _, data in reader.messages([connection], start=first_ns, stop=last_ns + 1):
-                try:
-                    tracks = decode(reader.deserialize(data, connection.msgtype))
-                except ValueError as error:
-                    raise RecordingError(f"{path}, topic {topic}: {error}") from error
-                if tracks is not None:
-                    yield tracks
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
+    with _opened(path) as reader:
+        connection = _choose_connection(path, reader.connections, topic)
+        decode = DECODERS[connection.msgtype]
+        for _, _, data in reader.messages([connection], start=first_ns, stop=last_ns + 1):
+            message = reader.deserialize(data, connection.msgtype)
+            try:
+                tracks = decode(message)
+            except ValueError as error:
+                raise RecordingError(f"{path}, topic {topic}: {error}") from error
+            if tracks is not None:
+                yield tracks
 
 
-def _reader(path: Path) -> AnyReader:
+@contextmanager
+def _opened(path: Path) -> Iterator[AnyReader]:
     if path.is_dir() and not (path / "metadata.yaml").exists():
         raise RecordingError(
             f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recording was cut off; "
             f"`ros2 bag reindex {path}` makes it, or give the .mcap or .db3 file itself"
         )
-    # Definitions for bags that hold none (sqlite3, before Iron).
-    return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+    try:
+        # Definitions for bags that hold none (sqlite3, before Iron).
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            yield reader
+    except RecordingError:
+        raise
+    except Exception as error:
+        # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
+        raise RecordingError(
+            f"{path} is damaged, cut off or no rosbag2 recording "
+            f"({str(error) or type(error).__name__}); record it again, or try `ros2 bag reindex`"
+        ) from error
 
 
 def _choose_connection(path: Path, connections: list[Connection], topic: str | None) -> Connection:
@@ -247,11 +237,3 @@ def _choose_connection(path: Path, connections: list[Connection], topic: str | N
             "tracks' topic"
         )
     return candidates[0]
-
-
-def _damaged(path: Path, error: Exception) -> RecordingError:
-    detail = str(error) or type(error).__name__
-    return RecordingError(
-        f"{path} is damaged, cut off or no rosbag2 recording ({detail}); record it again, or try "
-        "`ros2 bag reindex`"
-    )
