@@ -28,6 +28,8 @@ from social_implicit_ros.core.types import FloatArray, IntArray
 #: The split for robots: every recording, the ETH one at its true rate.
 ROBOT_SPLIT = "robot"
 SPLITS = (*LEAVE_ONE_OUT, ROBOT_SPLIT)
+#: The ETH recording at its true rate, which stands in for `biwi_eth`.
+TRUE_RATE_ETH = "seq_eth"
 #: Share of the frames of the true-rate ETH recording that trains; the later ones validate.
 ROBOT_TRAIN_SHARE = 0.8
 
@@ -58,13 +60,29 @@ class SceneBatch:
         return int(self.scene[-1]) + 1
 
 
+def split_recordings(split: str) -> tuple[str, ...]:
+    """Names of the recordings that a split trains and validates on.
+
+    Args:
+        split: a leave-one-out split, whose test recordings are left out, or `robot`, which leaves
+            none out and takes ETH at its true rate.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
+    if split == ROBOT_SPLIT:
+        return (TRUE_RATE_ETH, *(name for name in RECORDINGS if name != "biwi_eth"))
+    return tuple(name for name in RECORDINGS if name not in LEAVE_ONE_OUT[split])
+
+
 def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
     """Scenes to train on and to validate on.
 
     Args:
         data: folder with `eth_ucy/` and `eth_true_rate/`.
-        split: a leave-one-out split, whose test recordings are left out of both lists, or
-            `robot`, which leaves none out and takes ETH at its true rate.
+        split: see `split_recordings`.
 
     Returns:
         Two lists of (A, 20, 2) positions in metres, one entry per scene.
@@ -73,16 +91,16 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
         ValueError: an unknown split.
         FileNotFoundError: a recording is missing.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
-    left_out = ("biwi_eth",) if split == ROBOT_SPLIT else LEAVE_ONE_OUT[split]
-    names = [name for name in RECORDINGS if name not in left_out]
     parts = {
-        part: [load_recording(_part_path(data, part, name)) for name in names]
+        part: [
+            load_recording(_part_path(data, part, name))
+            for name in split_recordings(split)
+            if name != TRUE_RATE_ETH
+        ]
         for part in ("train", "val")
     }
     if split == ROBOT_SPLIT:
-        whole = load_recording(_existing(data / "eth_true_rate" / "seq_eth.txt"))
+        whole = load_recording(_existing(data / "eth_true_rate" / f"{TRUE_RATE_ETH}.txt"))
         for part, recording in zip(("train", "val"), _cut(whole, ROBOT_TRAIN_SHARE), strict=True):
             parts[part].append(recording)
     return _positions(parts["train"]), _positions(parts["val"])

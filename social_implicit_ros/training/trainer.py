@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from social_implicit_ros.core.metrics.displacement import best_of_n
+from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.training.data import Augmentation, SceneBatch, batches, pack
 from social_implicit_ros.training.scene_model import SceneModel
@@ -140,7 +141,10 @@ def train(
             augmentation=augmentation,
             short_history_share=settings.short_history_share,
         ):
-            predicted = _predict(model, batch, settings.n_samples, noise_generator)
+            noise = torch.randn(
+                settings.n_samples, batch.n_scenes, model.noise_dimension, generator=noise_generator
+            )
+            predicted = _predict(model, batch, noise)
             value = loss(predicted, batch)
             if not torch.isfinite(value):
                 raise FloatingPointError(
@@ -161,18 +165,24 @@ def train(
 
 
 def accuracy(
-    model: SceneModel, scenes: Sequence[FloatArray], *, seed: int = 0, n_known: int | None = None
+    model: SceneModel,
+    scenes: Sequence[FloatArray],
+    *,
+    noise_sequence: str = "independent",
+    seed: int = 0,
+    n_known: int | None = None,
 ) -> Accuracy:
     """Best-of-20 errors of a model.
 
     Args:
         model: to evaluate.
         scenes: (A, 20, 2) positions in metres, one entry per scene.
+        noise_sequence: see `core.noise`; every scene has draws of its own.
         seed: of the noise.
         n_known: observed steps that the model is shown, 2 to 8; all where left out.
     """
     model.eval()
-    generator = torch.Generator().manual_seed(seed)
+    seeds = np.random.SeedSequence(seed).generate_state(len(scenes))
     errors = []
     for start in range(0, len(scenes), _SCENES_AT_ONCE):
         chosen = scenes[start : start + _SCENES_AT_ONCE]
@@ -180,16 +190,23 @@ def accuracy(
         if n_known is not None:
             known = np.full(sum(len(agents) for agents in chosen), n_known)
         batch = pack(chosen, known)
+        noise = np.stack(
+            [
+                standard_normal(
+                    ACCURACY_SAMPLES, model.noise_dimension, int(scene_seed), noise_sequence
+                )
+                for scene_seed in seeds[start : start + len(chosen)]
+            ],
+            axis=1,
+        )
         with torch.no_grad():
-            predicted = _predict(model, batch, ACCURACY_SAMPLES, generator)
+            predicted = _predict(model, batch, torch.from_numpy(noise))
         errors.append(best_of_n(predicted.double().numpy(), batch.future.double().numpy()))
     ade, fde = (np.concatenate(parts) for parts in zip(*errors, strict=True))
     return Accuracy(float(ade.mean()), float(fde.mean()))
 
 
-def _predict(
-    model: SceneModel, batch: SceneBatch, n_samples: int, generator: torch.Generator
-) -> torch.Tensor:
-    noise = torch.randn(n_samples, batch.n_scenes, model.noise_dimension, generator=generator)
+def _predict(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+    """Predicts with (K, scenes, D) noise."""
     predicted: torch.Tensor = model(batch.observed, batch.mask, noise[:, batch.scene], batch.scene)
     return predicted
