@@ -25,6 +25,7 @@ import shapely
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bag_writer import write_tracks
 from social_implicit_ros.evaluation.bags import DEFAULT_FRAME
+from social_implicit_ros.evaluation.floor_plan import FloorPlan
 
 WIDTH_M, HEIGHT_M = 24.0, 14.0
 DOOR_X_M, DOOR_LOW_M, DOOR_HIGH_M = 17.0, 5.2, 9.0
@@ -40,6 +41,8 @@ MARGIN_M = 2.0
 PLAZA = (
     shapely.box(-MARGIN_M, -MARGIN_M, WIDTH_M + MARGIN_M, HEIGHT_M + MARGIN_M) - WALLS - FOUNTAIN
 )
+
+MAP_RESOLUTION_M = 0.05
 
 TIME_STEP_S = 0.05
 TRACKER_PERIOD_S = 0.1
@@ -232,6 +235,14 @@ def observe_crowd(seed: int, duration_s: float) -> Iterator[Tracks]:
         yield tracker.observe(stamp_ns, positions_m)
 
 
+def floor_plan() -> FloorPlan:
+    """What of the plaza the tracker sees, as a robot's map would have it."""
+    columns = np.arange(round(WIDTH_M / MAP_RESOLUTION_M))
+    rows = np.arange(round(HEIGHT_M / MAP_RESOLUTION_M))
+    x_m, y_m = np.meshgrid((columns + 0.5) * MAP_RESOLUTION_M, (rows + 0.5) * MAP_RESOLUTION_M)
+    return FloorPlan(~shapely.contains_xy(PLAZA, x_m, y_m), MAP_RESOLUTION_M, (0.0, 0.0))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -245,6 +256,7 @@ def main() -> None:
         topic="/tracks",
         message_type="point_cloud",
         frame_id=DEFAULT_FRAME,
+        floor_plan=floor_plan(),
     )
     print(f"{arguments.out}: {n_messages} messages, {arguments.duration:g} s")
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rosbags.interfaces import Nodetype
+from rosbags.interfaces import (
+    Nodetype,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
@@ -24,6 +32,7 @@ from social_implicit_ros.core.encoding import (
 )
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bags import RecordingError
+from social_implicit_ros.evaluation.floor_plan import OCCUPANCY_GRID, FloorPlan
 
 #: Of the rosbag2 metadata; every distribution since Humble reads it.
 BAG_VERSION: Literal[8] = 8
@@ -34,6 +43,20 @@ MESSAGE_TYPES = {
     "point_cloud": "sensor_msgs/msg/PointCloud2",
 }
 
+_NO_LIMIT = QosTime(0, 0)
+#: As map servers publish: who subscribes late is given the last message.
+_LATCHED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_NO_LIMIT,
+    lifespan=_NO_LIMIT,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_NO_LIMIT,
+    avoid_ros_namespace_conventions=False,
+)
+
 
 def write_tracks(
     path: Path,
@@ -42,6 +65,7 @@ def write_tracks(
     topic: str,
     message_type: str,
     frame_id: str,
+    floor_plan: FloorPlan | None = None,
 ) -> int:
     """Writes a new rosbag2 folder with one MCAP file, compressed.
 
@@ -51,6 +75,7 @@ def write_tracks(
         topic: name, such as `/tracks`.
         message_type: `marker_array` or `point_cloud`.
         frame_id: the coordinate frame of the positions.
+        floor_plan: walls, written to `/map` at the time of the first tracks.
 
     Returns:
         How many messages were written.
@@ -72,6 +97,8 @@ def write_tracks(
     with writer:
         connection = writer.add_connection(topic, ros_type, typestore=store)
         for tracks in recording:
+            if n_messages == 0 and floor_plan is not None:
+                _write_floor_plan(writer, store, floor_plan, tracks.stamp_ns, frame_id)
             data = store.serialize_cdr(encode(store, tracks, frame_id), ros_type)
             writer.write(connection, tracks.stamp_ns, data)
             n_messages += 1
@@ -151,6 +178,35 @@ def _zero(store: Typestore, field: Any) -> Any:
     if item_node == Nodetype.BASE and item[0] != "string":
         return np.zeros(length, dtype=item[0])
     return [_zero(store, (item_node, item)) for _ in range(length)]
+
+
+def _write_floor_plan(
+    writer: Writer, store: Typestore, floor_plan: FloorPlan, stamp_ns: int, frame_id: str
+) -> None:
+    connection = writer.add_connection(
+        "/map", OCCUPANCY_GRID, typestore=store, offered_qos_profiles=[_LATCHED]
+    )
+    zero = zero_message(store, OCCUPANCY_GRID)
+    rows, columns = floor_plan.occupied.shape
+    x_m, y_m = floor_plan.origin_m
+    origin = replace(
+        zero.info.origin,
+        position=replace(zero.info.origin.position, x=x_m, y=y_m),
+        orientation=replace(zero.info.origin.orientation, w=1.0),
+    )
+    grid = replace(
+        zero,
+        header=_header(store, stamp_ns, frame_id),
+        info=replace(
+            zero.info,
+            resolution=floor_plan.resolution_m,
+            height=rows,
+            width=columns,
+            origin=origin,
+        ),
+        data=np.where(floor_plan.occupied, 100, 0).astype(np.int8).reshape(-1),
+    )
+    writer.write(connection, stamp_ns, store.serialize_cdr(grid, OCCUPANCY_GRID))
 
 
 def _header(store: Typestore, stamp_ns: int, frame_id: str) -> Any:

@@ -110,6 +110,36 @@ def open_recording(
     return _open_text(path, frames_per_second)
 
 
+@contextmanager
+def opened_bag(path: Path) -> Iterator[AnyReader]:
+    """A rosbag2 recording, open for reading.
+
+    Args:
+        path: a rosbag2 folder, or a single `.mcap` or `.db3` file.
+
+    Raises:
+        RecordingError: whenever something goes wrong while it is open, as damage in a file shows
+            only where it is read.
+    """
+    if path.is_dir() and not (path / "metadata.yaml").exists():
+        raise RecordingError(
+            f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recording was cut off; "
+            f"`ros2 bag reindex {path}` makes it, or give the .mcap or .db3 file itself"
+        )
+    try:
+        # Definitions for bags that hold none (sqlite3, before Iron).
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            yield reader
+    except RecordingError:
+        raise
+    except Exception as error:
+        # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
+        raise RecordingError(
+            f"{path} is damaged, cut off or no rosbag2 recording "
+            f"({str(error) or type(error).__name__}); record it again, or try `ros2 bag reindex`"
+        ) from error
+
+
 def text_tracks(
     recording: Recording, frames_per_second: float = TEXT_FRAMES_PER_SECOND
 ) -> Iterator[Tracks]:
@@ -163,7 +193,7 @@ def _open_text(path: Path, frames_per_second: float) -> TrackRecording:
 
 
 def _open_bag(path: Path, topic: str | None) -> TrackRecording:
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         connection = _choose_connection(path, reader.connections, topic)
         first = next(reader.messages([connection]), None)
         if first is None:
@@ -182,7 +212,7 @@ def _open_bag(path: Path, topic: str | None) -> TrackRecording:
 
 
 def _bag_tracks(path: Path, topic: str, first_ns: int, last_ns: int) -> Iterator[Tracks]:
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         connection = _choose_connection(path, reader.connections, topic)
         decode = DECODERS[connection.msgtype]
         for _, _, data in reader.messages([connection], start=first_ns, stop=last_ns + 1):
@@ -193,27 +223,6 @@ def _bag_tracks(path: Path, topic: str, first_ns: int, last_ns: int) -> Iterator
                 raise RecordingError(f"{path}, topic {topic}: {error}") from error
             if tracks is not None:
                 yield tracks
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[AnyReader]:
-    if path.is_dir() and not (path / "metadata.yaml").exists():
-        raise RecordingError(
-            f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recording was cut off; "
-            f"`ros2 bag reindex {path}` makes it, or give the .mcap or .db3 file itself"
-        )
-    try:
-        # Definitions for bags that hold none (sqlite3, before Iron).
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            yield reader
-    except RecordingError:
-        raise
-    except Exception as error:
-        # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
-        raise RecordingError(
-            f"{path} is damaged, cut off or no rosbag2 recording "
-            f"({str(error) or type(error).__name__}); record it again, or try `ros2 bag reindex`"
-        ) from error
 
 
 def _choose_connection(path: Path, connections: list[Connection], topic: str | None) -> Connection:

@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
+from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.core.uncertainty import confidence_to_sigmas
+from social_implicit_ros.evaluation.floor_plan import FloorPlan
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
 
@@ -48,6 +50,8 @@ _COLOURS = (
 _INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
 _DASHES = (0, (2.6, 1.5))
 _DIRECTIONS = 48
+_WALL = (0.30, 0.33, 0.38)
+_NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class View:
         title: in bold, above.
         subtitle: below the title; the drawing adds the time and the number of people.
         start_ns: where that time begins, integer nanoseconds.
+        floor_plan: walls to draw.
     """
 
     x_m: tuple[float, float]
@@ -67,6 +72,7 @@ class View:
     title: str
     subtitle: str
     start_ns: int
+    floor_plan: FloorPlan | None = None
 
     @property
     def is_upright(self) -> bool:
@@ -81,27 +87,40 @@ class View:
 
 
 def view_of(
-    predictions: Sequence[PublishedPrediction], *, title: str, subtitle: str, margin_m: float = 0.8
+    predictions: Sequence[PublishedPrediction],
+    truth: Truth,
+    *,
+    title: str,
+    subtitle: str,
+    floor_plan: FloorPlan | None = None,
+    margin_m: float = 1.0,
 ) -> View:
-    """A view that holds where nearly all predicted paths lead.
+    """A view that holds everybody who is predicted.
 
     Args:
         predictions: at least one, with at least one agent.
+        truth: where they are.
         title: in bold, above.
         subtitle: below the title.
+        floor_plan: walls to draw.
         margin_m: left free on every side, metres.
 
     Raises:
         ValueError: nothing was predicted.
     """
-    paths = [prediction.mean.reshape(-1, 2) for prediction in predictions]
-    places = np.concatenate(paths) if paths else np.empty((0, 2))
+    presents = [_pasts(prediction, truth)[1] for prediction in predictions]
+    places = np.concatenate(presents) if presents else np.empty((0, 2))
     if not len(places):
         raise ValueError("no prediction to draw")
-    low, high = np.percentile(places, [1.0, 99.0], axis=0)
-    x_m = (float(low[0] - margin_m), float(high[0] + margin_m))
-    y_m = (float(low[1] - margin_m), float(high[1] + margin_m))
-    return View(x_m, y_m, title, subtitle, min(entry.stamp_ns for entry in predictions))
+    low, high = places.min(axis=0) - margin_m, places.max(axis=0) + margin_m
+    return View(
+        x_m=(float(low[0]), float(high[0])),
+        y_m=(float(low[1]), float(high[1])),
+        title=title,
+        subtitle=subtitle,
+        start_ns=min(prediction.stamp_ns for prediction in predictions),
+        floor_plan=floor_plan,
+    )
 
 
 def write_picture(
@@ -283,6 +302,19 @@ class _Canvas:
         """(..., 2) positions with the horizontal coordinate of the picture first."""
         return places_m[..., ::-1] if self._view.is_upright else places_m
 
+    def _write_walls(self, floor_plan: FloorPlan) -> None:
+        left, right, low, high = floor_plan.extent_m
+        walls = np.zeros((*floor_plan.occupied.shape, 4))
+        walls[floor_plan.occupied] = (*_WALL, 1.0)
+        if self._view.is_upright:
+            walls, extent = walls.swapaxes(0, 1), (low, high, left, right)
+        else:
+            extent = (left, right, low, high)
+        # Limits were set before, and an image would reset them.
+        limits = self._axes.axis()
+        self._axes.imshow(walls, extent=extent, origin="lower", zorder=1.5)
+        self._axes.axis(limits)
+
     def _write_frame(self) -> None:
         axes, view = self._axes, self._view
         if view.is_upright:
@@ -290,7 +322,11 @@ class _Canvas:
             axes.set(xlim=view.y_m, ylim=view.x_m[::-1], xlabel="y [m]", ylabel="x [m]")
         else:
             axes.set(xlim=view.x_m, ylim=view.y_m, xlabel="x [m]", ylabel="y [m]")
+        if view.floor_plan is not None:
+            self._write_walls(view.floor_plan)
         axes.set_aspect("equal")
+        axes.xaxis.set_major_locator(MultipleLocator(_tick_m(view)))
+        axes.yaxis.set_major_locator(MultipleLocator(_tick_m(view)))
         axes.grid(color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(colors=_GREY, labelsize=8, length=0)
@@ -320,7 +356,7 @@ def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArr
     presents = truth.positions_m(prediction.agents, np.array([prediction.stamp_ns]))[:, 0]
     pasts = []
     for row, agent in enumerate(prediction.agents.tolist()):
-        times_ns, path_m = truth.path(agent)
+        times_ns, path_m = truth.path(agent) if agent in truth.agents else _NEVER_SEEN
         age_ns = prediction.stamp_ns - times_ns
         past = path_m[(age_ns >= 0) & (age_ns <= PAST_S * 1e9)]
         if np.isnan(presents[row]).any():
@@ -328,6 +364,11 @@ def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArr
             presents[row] = past[-1] if len(past) else prediction.mean[row, 0]
         pasts.append(np.concatenate([past, presents[row : row + 1]]))
     return pasts, presents
+
+
+def _tick_m(view: View) -> float:
+    """Metres between two lines of the grid."""
+    return next(tick_m for tick_m in (1.0, 2.0, 5.0, 10.0, 1e3) if view.size_m[0] / tick_m < 16)
 
 
 def _closed(outline: FloatArray) -> Outline:

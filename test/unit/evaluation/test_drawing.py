@@ -11,11 +11,13 @@ from PIL import Image
 
 from social_implicit_ros.core.types import FloatArray, Tracks
 from social_implicit_ros.evaluation.drawing import (
+    View,
     tube_outlines,
     view_of,
     write_animation,
     write_picture,
 )
+from social_implicit_ros.evaluation.floor_plan import FloorPlan
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
 
@@ -41,6 +43,17 @@ def predictions(
         )
         for moment in range(n_moments)
     ]
+
+
+def nobody() -> PublishedPrediction:
+    return PublishedPrediction(
+        stamp_ns=2_000_000_000,
+        agents=np.empty(0, np.int64),
+        times_s=STEPS * 0.4,
+        mean=np.empty((0, 12, 2)),
+        covariance=np.empty((0, 12, 2, 2)),
+        n_observed=np.empty(0, np.int64),
+    )
 
 
 def truth() -> Truth:
@@ -74,23 +87,25 @@ def test_a_tube_holds_the_present_and_every_ellipse(seed: int) -> None:
 
 
 def test_the_picture_shows_people_in_colour_where_they_are(tmp_path: Path) -> None:
-    entries = predictions()
-    view = view_of(entries, title="Title", subtitle="test")
-    write_picture(tmp_path / "one.png", entries[0], truth(), view, width_px=800)
-    image = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
-    assert image.shape[1] == 800
-    colourful = image.max(axis=2) - image.min(axis=2) > 40
-    rows, columns = np.nonzero(colourful)
-    assert colourful.sum() > 1000
+    entry = predictions(1)[0]
+    # Wide enough for both, and for one of them.
+    both, one = (View((-1.0, 8.0), (-2.0, top_m), "", "", 0) for top_m in (6.0, 2.0))
+    colourful = []
+    for view in (both, one):
+        write_picture(tmp_path / "people.png", entry, truth(), view, width_px=800)
+        image = np.asarray(Image.open(tmp_path / "people.png").convert("RGB")).astype(int)
+        assert image.shape[1] == 800
+        colourful.append(image.max(axis=2) - image.min(axis=2) > 25)
+    assert 1.5 < colourful[0].sum() / colourful[1].sum() < 2.5
     # They walk to the right, and the ellipses widen.
-    left = rows[columns < np.percentile(columns, 20)]
-    right = rows[columns > np.percentile(columns, 80)]
-    assert np.unique(right).size > np.unique(left).size
+    rows, columns = np.nonzero(colourful[1])
+    left, right = np.percentile(columns, [10, 90])
+    assert np.ptp(rows[columns > right]) > 1.4 * np.ptp(rows[columns < left])
 
 
 def test_the_animation_has_a_frame_per_moment_and_repeats(tmp_path: Path) -> None:
     entries = predictions(n_moments=4)
-    view = view_of(entries, title="Title", subtitle="test")
+    view = view_of(entries, truth(), title="Title", subtitle="test")
     write_animation(tmp_path / "all.gif", entries, truth(), view, width_px=400)
     with Image.open(tmp_path / "all.gif") as animation:
         assert animation.n_frames == 4  # type: ignore[attr-defined]
@@ -99,14 +114,30 @@ def test_the_animation_has_a_frame_per_moment_and_repeats(tmp_path: Path) -> Non
 
 
 def test_a_tall_scene_is_turned_to_fit_a_wide_picture() -> None:
-    view = view_of(predictions(direction=np.array([0.05, 1.0])), title="", subtitle="")
+    view = View(x_m=(0.0, 4.0), y_m=(-5.0, 5.0), title="", subtitle="", start_ns=0)
     assert view.is_upright
-    assert view.size_m[0] > view.size_m[1]
+    assert view.size_m == (10.0, 4.0)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_walls_are_drawn_where_they_stand(tmp_path: Path, upright: bool) -> None:
+    occupied = np.zeros((40, 40), bool)
+    occupied[:4, :20] = True  # along the lower edge, left half
+    y_m = (-10.0, 12.0) if upright else (0.0, 4.0)
+    plan = FloorPlan(occupied, 0.1, (0.0, 0.0))
+    view = View((0.0, 4.0) if upright else (-10.0, 12.0), y_m, "", "", 0, plan)
+    write_picture(tmp_path / "walls.png", nobody(), truth(), view, width_px=600)
+    image = np.asarray(Image.open(tmp_path / "walls.png").convert("L"))
+    # The wall is 2.0 m x 0.4 m, and the only large dark patch above the legend.
+    rows, columns = np.nonzero(image[: int(0.8 * len(image))] < 100)
+    assert rows.size > 100
+    width, height = np.ptp(np.percentile(columns, [5, 95])), np.ptp(np.percentile(rows, [5, 95]))
+    assert (width < height) if upright else (width > height)
 
 
 def test_without_predictions_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no prediction to draw"):
-        view_of([], title="", subtitle="")
-    view = view_of(predictions(), title="", subtitle="")
+        view_of([], truth(), title="", subtitle="")
+    view = view_of(predictions(), truth(), title="", subtitle="")
     with pytest.raises(ValueError, match="two or more"):
         write_animation(tmp_path / "all.gif", predictions(1), truth(), view)
