@@ -48,7 +48,7 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
     centre = last_m.mean(axis=0) if n_agents else np.zeros(2)
     padded = np.full((n_agents, n_observed, 2), np.nan)
     padded[:, n_observed - n_given :] = observed - centre
-    known = ~np.isnan(padded[..., 0])
+    known = ~np.isnan(padded).any(axis=2)
     if not known.all():
         first = known.argmax(axis=1)
         agents = np.arange(n_agents)

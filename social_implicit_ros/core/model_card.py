@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,21 @@ from typing import Any
 #: Version of the card's layout.
 CARD_FORMAT = 1
 
+#: Field -> the type it must have; JSON would let any other pass.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "architecture", "description", "sha256", "noise_sequence"), str),
+    **dict.fromkeys(("parameters", "n_observed", "n_predicted", "format"), int),
+    "step_s": (int, float),
+    **dict.fromkeys(("training", "metrics", "calibration"), dict),
+}
+
 
 @dataclass(frozen=True)
 class ModelCard:
     """A model card, stored as JSON beside `<name>.onnx`.
 
     Attributes:
-        name: of the model, equal to the file's stem.
+        name: of the model.
         architecture: e.g. `social_implicit`.
         description: one sentence for people.
         sha256: checksum of the ONNX file.
@@ -47,7 +56,12 @@ class ModelCard:
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
+        """Checks types and values; raises ValueError naming the field."""
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            # True is an int in Python, but nobody's number of steps.
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"ModelCard.{name} is {value!r}, expected {_plain(kind)}")
         if self.format != CARD_FORMAT:
             raise ValueError(f"ModelCard.format is {self.format}, expected {CARD_FORMAT}")
         if self.noise_sequence not in ("independent", "sobol"):
@@ -55,8 +69,10 @@ class ModelCard:
                 f"ModelCard.noise_sequence is {self.noise_sequence!r}, "
                 "expected 'independent' or 'sobol'"
             )
-        if not self.step_s > 0:
+        if not 0 < self.step_s < math.inf:
             raise ValueError(f"ModelCard.step_s is {self.step_s}, expected a time above 0 s")
+        if self.parameters < 0:
+            raise ValueError(f"ModelCard.parameters is {self.parameters}, expected 0 or more")
         for name in ("n_observed", "n_predicted"):
             if not 1 <= getattr(self, name) <= 1000:
                 raise ValueError(
@@ -68,10 +84,16 @@ class ModelCard:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
+def _plain(kind: type | tuple[type, ...]) -> str:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return " or ".join(one.__name__ for one in kinds)
+
+
 def load_card(path: Path) -> ModelCard:
     """Reads a card.
 
     Raises:
+        OSError: the file cannot be read.
         ValueError: not JSON, a missing or unknown field, a wrong type, or a value out of range.
     """
     try:

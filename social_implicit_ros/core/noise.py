@@ -24,8 +24,12 @@ def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) ->
         (K, D) float32, read-only.
 
     Raises:
-        ValueError: an unknown sequence.
+        ValueError: an unknown sequence, no sample, no dimension, or a negative seed.
     """
+    if n_samples < 1 or dimension < 1:
+        raise ValueError(
+            f"noise of {n_samples} samples and {dimension} dimensions; expected at least 1 of each"
+        )
     if sequence == "independent":
         draws = np.random.default_rng(seed).standard_normal((n_samples, dimension))
     elif sequence == "sobol":

@@ -20,7 +20,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from social_implicit_ros.core.features import model_input_from_observed, samples_from_model_output
+from social_implicit_ros.core.features import (
+    Float32Array,
+    ModelInput,
+    model_input_from_observed,
+    samples_from_model_output,
+)
 from social_implicit_ros.core.model_card import ModelCard, file_sha256, load_card
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.core.predictor import require_observed
@@ -94,20 +99,37 @@ class OnnxModel:
         return self.card.n_predicted
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
-        """Predicts as `TrajectoryModel.predict`."""
+        """Predicts as `TrajectoryModel.predict`.
+
+        Raises:
+            ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
+            ModelFileError: the file fails while running, or puts out another shape than declared.
+        """
         observed = require_observed(observed, self.n_observed)
         if len(observed) == 0:
             samples = np.zeros((n_samples, 0, self.n_predicted, 2))
         else:
             tensors = model_input_from_observed(observed, self.n_observed)
             noise = standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
-            (output,) = self._session.run(
-                ["samples"],
-                {"observed": tensors.observed, "mask": tensors.mask, "noise": noise},
-            )
+            output = self._run(tensors, noise)
             samples = samples_from_model_output(output, tensors.last_m)
         mean, covariance = sample_moments(samples)
         return Prediction(samples, mean, covariance, self.step_s)
+
+    def _run(self, tensors: ModelInput, noise: Float32Array) -> Float32Array:
+        feed = {"observed": tensors.observed, "mask": tensors.mask, "noise": noise}
+        try:
+            (output,) = self._session.run(["samples"], feed)
+        except _onnxruntime_errors() as error:
+            raise ModelFileError(
+                f"model {self.name!r} failed while running: {error}. Export it again."
+            ) from error
+        expected = (len(noise), len(tensors.observed), self.n_predicted, 2)
+        if output.shape != expected:
+            raise ModelFileError(
+                f"model {self.name!r} put out samples of shape {output.shape}, expected {expected}"
+            )
+        return output
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -145,9 +167,9 @@ def _load_checked_card(path: Path) -> ModelCard:
         raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
     try:
         card = load_card(card_path)
-    except ValueError as error:
+        checksum = file_sha256(path)
+    except (OSError, ValueError) as error:
         raise ModelFileError(str(error)) from error
-    checksum = file_sha256(path)
     if checksum != card.sha256:
         raise ModelFileError(
             f"{path} has checksum {checksum}, its card says {card.sha256}: the file is damaged "
@@ -167,33 +189,44 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
 
 
 def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> int:
-    """Checks names and shapes against the contract; returns the noise dimension D."""
-    inputs = {entry.name: list(entry.shape) for entry in session.get_inputs()}
-    outputs = {entry.name: list(entry.shape) for entry in session.get_outputs()}
-    expected: dict[str, list[int | None]] = {
-        "observed": [None, card.n_observed, 2],
-        "mask": [None, card.n_observed],
-        "noise": [None, None],
-        "samples": [None, None, card.n_predicted, 2],
-    }
-    for name, want in expected.items():
-        have = (outputs if name == "samples" else inputs).get(name)
-        fits = (
-            have is not None
-            and len(have) == len(want)
-            and all(axis is None or axis == length for axis, length in zip(want, have, strict=True))
-        )
-        if not fits:
-            wanted = ", ".join("any" if axis is None else str(axis) for axis in want)
-            raise ModelFileError(
-                f"model {card.name!r}: tensor {name!r} has shape {have}, expected ({wanted}); "
-                "the file and its card do not belong together"
-            )
+    """Checks names, types and shapes against the contract; returns the noise dimension D."""
+    inputs = {entry.name: entry for entry in session.get_inputs()}
+    tensors = {**inputs, **{entry.name: entry for entry in session.get_outputs()}}
     if set(inputs) != {"observed", "mask", "noise"}:
         raise ModelFileError(
             f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
         )
-    dimension = inputs["noise"][1]
-    if not isinstance(dimension, int):
-        raise ModelFileError(f"model {card.name!r}: the second axis of noise must be fixed")
-    return dimension
+    # None stands for an axis of any length, ... for one whose length the file fixes.
+    expected: dict[str, list[object]] = {
+        "observed": [None, card.n_observed, 2],
+        "mask": [None, card.n_observed],
+        "noise": [None, ...],
+        "samples": [None, None, card.n_predicted, 2],
+    }
+    for name, want in expected.items():
+        if name not in tensors:
+            raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
+        have, kind = list(tensors[name].shape), tensors[name].type
+        if kind != "tensor(float)":
+            raise ModelFileError(
+                f"model {card.name!r}: {name!r} is a {kind}, expected tensor(float)"
+            )
+        if len(have) != len(want) or not all(map(_axis_fits, have, want)):
+            raise ModelFileError(
+                f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
+                f"{_shape(want)}; the file and its card do not belong together"
+            )
+    return int(inputs["noise"].shape[1])
+
+
+def _axis_fits(have: object, want: object) -> bool:
+    if want is None:
+        return not isinstance(have, int)
+    if want is ...:
+        return isinstance(have, int)
+    return have == want
+
+
+def _shape(axes: list[object]) -> str:
+    words = ("fixed" if axis is ... else axis if isinstance(axis, int) else "any" for axis in axes)
+    return "(" + ", ".join(map(str, words)) + ")"

@@ -1,0 +1,288 @@
+"""Social-Zone in PyTorch: honest ellipses and representative futures from one small network.
+
+It keeps the ideas of Social-Implicit (Mohamed et al., ECCV 2022, arXiv 2203.03057): a model per
+agent that is tiny, knows its speed, and is trained by Implicit Maximum Likelihood Estimation. And
+it goes beyond:
+
+* every agent is seen in the frame of its heading, in units of its speed, so that the prediction
+  turns and moves with the scene (Bae et al., EigenTrajectory, ICCV 2023);
+* a future is a short vector of coefficients of polynomials in time (low-rank, always smooth);
+* neighbours enter through a sum over pairs, which has no order;
+* unknown steps of a short history are masked.
+
+Three linear heads read the same hidden state: the mean; the `spread`, whose rows times normal
+noise are the honest distribution; and the `reach`, whose rows times a learnt set of codes, the
+same for everybody, are the representative futures. Codes are quantised noise: they stand where
+K futures cover what people do best.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+N_OBSERVED = 8
+N_PREDICTED = 12
+
+
+@dataclass(frozen=True)
+class SocialZoneSizes:
+    """Sizes and fixed constants of the network.
+
+    Attributes:
+        hidden: width of the first layer.
+        encoded: width of the second layer, which the heads read.
+        rank: polynomials in time per axis, degree 1 to `rank`.
+        spread: independent directions of the honest distribution.
+        reach: length of a code.
+        representatives: how many codes are learnt.
+        social: features of the sum over neighbours; 0 leaves it out.
+        social_range_m: neighbours farther away do not count.
+        heading_decay: weight of each step's displacement in the heading, relative to the next.
+        scale_floor_m: keeps the scale of standing people, metres per step, above zero.
+    """
+
+    hidden: int = 40
+    encoded: int = 32
+    rank: int = 4
+    spread: int = 5
+    reach: int = 6
+    representatives: int = 20
+    social: int = 8
+    social_range_m: float = 3.0
+    heading_decay: float = 0.8
+    scale_floor_m: float = 0.1
+
+
+#: Below this displacement per step, metres, a heading is mostly the tracker's noise, and float32
+#: would turn it with the scene only roughly: such agents face the centre of the scene.
+STANDING_M = 0.005
+#: Speed of relative motion is read in units of the agent's own, but at least of this, m per step.
+RELATIVE_SPEED_FLOOR_M = 0.2
+#: Where the logarithm of the scale is zero, metres per step, and how far it may go.
+SCALE_CENTRE_M = 0.3
+LOG_SCALE_RANGE = (-2.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Relative states of the other agents of the scene, padded.
+
+    Attributes:
+        position: (A, N, 2) last positions relative to the agent, metres; padding is far away.
+        velocity: (A, N, 2) last displacements minus the agent's own, metres per step.
+    """
+
+    position: torch.Tensor
+    velocity: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How an agent's own frame lies in the world.
+
+    Attributes:
+        heading: (A, 2) unit vector along x of the frame.
+        scale: (A,) metres that are one unit of the frame.
+        velocity: (A, 2) smoothed displacement per step, metres, world axes.
+        displacement: (A, 7, 2) observed displacements, metres, world axes, zero where unknown.
+        known: (A, 7) 1 where a displacement was observed.
+    """
+
+    heading: torch.Tensor
+    scale: torch.Tensor
+    velocity: torch.Tensor
+    displacement: torch.Tensor
+    known: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Coefficients in each agent's frame; `SocialZone.paths` turns them into positions.
+
+    Attributes:
+        frame: of every agent.
+        mean: (A, rank, 2) coefficients of the mean.
+        spread: (A, S, rank, 2) what one unit of each noise value adds to it.
+        representatives: (A, R, rank, 2) coefficients of the representative futures.
+        tail: (A,) degrees of freedom of the Student distribution that training fits.
+    """
+
+    frame: Frame
+    mean: torch.Tensor
+    spread: torch.Tensor
+    representatives: torch.Tensor
+    tail: torch.Tensor
+
+
+class SocialZone(nn.Module):
+    """The network; see the module's docstring.
+
+    Attributes:
+        sizes: of the network.
+        basis: (T, rank) orthogonal polynomials of time without a constant: a future starts where
+            the agent is. Each has a root mean square of 1 over the predicted steps.
+    """
+
+    basis: torch.Tensor
+
+    def __init__(self, sizes: SocialZoneSizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes = sizes or SocialZoneSizes()
+        n_coefficients = 2 * sizes.rank
+        self.register_buffer("basis", time_basis(sizes.rank), persistent=False)
+        n_features = 2 * (N_OBSERVED - 1) + 3
+        if sizes.social:
+            self.social = nn.Linear(5, sizes.social)
+        self.first = nn.Linear(n_features + sizes.social, sizes.hidden)
+        self.second = nn.Linear(sizes.hidden, sizes.encoded)
+        self.mean = nn.Linear(sizes.encoded, n_coefficients)
+        self.spread = nn.Linear(sizes.encoded, sizes.spread * n_coefficients)
+        self.reach = nn.Linear(sizes.encoded, sizes.reach * n_coefficients)
+        self.tail = nn.Linear(sizes.encoded, 1)
+        self.codes = nn.Parameter(torch.randn(sizes.representatives, sizes.reach))
+        with torch.no_grad():
+            for layer in (self.mean, self.tail):
+                layer.weight.zero_()
+                layer.bias.zero_()
+            self.tail.bias.fill_(1.0)
+            self.spread.weight.mul_(0.3)
+            self.spread.bias.copy_(0.5 * torch.eye(sizes.spread, n_coefficients).flatten())
+
+    def forward(
+        self, observed: torch.Tensor, mask: torch.Tensor, neighbours: Neighbours
+    ) -> Forecast:
+        """Predicts.
+
+        Args:
+            observed: (A, 8, 2) positions in metres relative to the scene's centre.
+            mask: (A, 8) 1 where a step was observed, 0 in leading steps that were not.
+            neighbours: of every agent.
+        """
+        frame = self.frame(observed, mask)
+        speed = frame.velocity.norm(dim=1)
+        features = [
+            (to_frame(frame.displacement, frame.heading) / frame.scale[:, None, None]).flatten(1),
+            frame.known.mean(dim=1, keepdim=True),
+            self._log_scale(frame)[:, None],
+            (speed / frame.scale)[:, None],
+        ]
+        if self.sizes.social:
+            features.append(self._social(frame, neighbours))
+        hidden = torch.relu(self.first(torch.cat(features, dim=1)))
+        hidden = torch.relu(self.second(hidden))
+        n_agents, rank = len(observed), self.sizes.rank
+        mean = self._straight(frame) + self.mean(hidden).view(n_agents, rank, 2)
+        spread = self.spread(hidden).view(n_agents, self.sizes.spread, rank, 2)
+        reach = self.reach(hidden).view(n_agents, self.sizes.reach, 2 * rank)
+        # The representative futures surround the mean but have no say in where it is.
+        around = (self.codes @ reach).view(n_agents, -1, rank, 2)
+        return Forecast(
+            frame,
+            mean,
+            spread,
+            mean.detach()[:, None] + around,
+            2.0 + self.tail(hidden)[:, 0].clamp(max=5.0).exp(),
+        )
+
+    def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
+        """The frames of all agents; arguments as for `forward`."""
+        known = mask[:, :-1]
+        displacement = torch.diff(observed, dim=1) * known[..., None]
+        age = torch.arange(N_OBSERVED - 2, -1, -1, dtype=torch.float32)
+        weight = self.sizes.heading_decay**age * known
+        weight = weight / weight.sum(dim=1, keepdim=True)
+        velocity = (weight[..., None] * displacement).sum(dim=1)
+        energy = (weight * (displacement**2).sum(dim=-1)).sum(dim=1)
+        towards = torch.where(
+            velocity.norm(dim=1, keepdim=True) > STANDING_M, velocity, -observed[:, -1]
+        )
+        distance = towards.norm(dim=1, keepdim=True)
+        # Somebody who stands at the centre has no direction at all.
+        heading = torch.where(
+            distance > 1e-4, towards / distance.clamp_min(1e-4), torch.tensor([1.0, 0.0])
+        )
+        scale = (energy + self.sizes.scale_floor_m**2).sqrt()
+        return Frame(heading, scale, velocity, displacement, known)
+
+    def paths(self, coefficients: torch.Tensor, frame: Frame) -> torch.Tensor:
+        """Coefficients -> positions relative to each agent's last one.
+
+        Args:
+            coefficients: (A, ..., rank, 2) in the agents' frames.
+            frame: of the same agents.
+
+        Returns:
+            (A, ..., T, 2) metres, world axes.
+        """
+        shape = (-1,) + (1,) * (coefficients.dim() - 1)
+        metres = (self.basis @ coefficients) * frame.scale.view(shape)
+        return from_frame(metres, frame.heading)
+
+    def coefficients(self, future: torch.Tensor, frame: Frame) -> torch.Tensor:
+        """The nearest coefficients of (A, T, 2) positions relative to the last one, metres."""
+        return self.basis.T @ self.in_frame(future, frame) / N_PREDICTED
+
+    @staticmethod
+    def in_frame(future: torch.Tensor, frame: Frame) -> torch.Tensor:
+        """(A, T, 2) positions relative to the last one, metres -> units of the agents' frames."""
+        return to_frame(future, frame.heading) / frame.scale[:, None, None]
+
+    def _straight(self, frame: Frame) -> torch.Tensor:
+        """(A, rank, 2) coefficients of walking on with the smoothed velocity."""
+        steps = torch.arange(1, N_PREDICTED + 1, dtype=torch.float32)
+        velocity = to_frame(frame.velocity[:, None], frame.heading) / frame.scale[:, None, None]
+        return (self.basis.T @ steps / N_PREDICTED)[:, None] * velocity
+
+    @staticmethod
+    def _log_scale(frame: Frame) -> torch.Tensor:
+        return torch.log(frame.scale / SCALE_CENTRE_M).clamp(*LOG_SCALE_RANGE)
+
+    def _social(self, frame: Frame, neighbours: Neighbours) -> torch.Tensor:
+        distance_2 = (neighbours.position**2).sum(dim=-1, keepdim=True)
+        weight = torch.relu(1.0 - distance_2 / self.sizes.social_range_m**2) ** 2
+        unit = frame.scale.clamp_min(RELATIVE_SPEED_FLOOR_M)[:, None, None]
+        log_scale = self._log_scale(frame)[:, None, None]
+        features = torch.cat(
+            [
+                to_frame(neighbours.position, frame.heading),
+                to_frame(neighbours.velocity, frame.heading) / unit,
+                log_scale.expand_as(distance_2),
+            ],
+            dim=-1,
+        )
+        return (torch.relu(self.social(features)) * weight).sum(dim=1)
+
+
+def time_basis(rank: int) -> torch.Tensor:
+    """(T, rank) orthogonal polynomials without a constant, root mean square 1 each."""
+    time = torch.arange(1, N_PREDICTED + 1, dtype=torch.float64) / N_PREDICTED
+    powers = torch.stack([time ** (degree + 1) for degree in range(rank)], dim=1)
+    orthogonal, triangle = torch.linalg.qr(powers)
+    signed = orthogonal * torch.sign(torch.diagonal(triangle))
+    return (signed * math.sqrt(N_PREDICTED)).to(torch.float32)
+
+
+def to_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
+    """Turns (A, ..., 2) vectors from world axes to the agents' frames."""
+    shape = (-1,) + (1,) * (vectors.dim() - 2)
+    cos, sin = heading[:, 0].view(shape), heading[:, 1].view(shape)
+    x, y = vectors[..., 0], vectors[..., 1]
+    return torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1)
+
+
+def from_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
+    """Turns (A, ..., 2) vectors from the agents' frames to world axes."""
+    return to_frame(vectors, heading * torch.tensor([1.0, -1.0]))
+
+
+def live_parameters(model: nn.Module) -> int:
+    """Trainable numbers that can change a prediction (`tail` only serves training)."""
+    return sum(
+        values.numel()
+        for name, values in model.named_parameters()
+        if not name.startswith("tail")
+    )
