@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
@@ -24,3 +28,37 @@ def agent_number(agent_id: str) -> int:
         if number <= MAX_AGENT_NUMBER and str(number) == agent_id:
             return number
     return zlib.crc32(agent_id.encode(errors="backslashreplace"))
+
+
+class AgentNumbers:
+    """Numbers of the agents of one tick after another, no two of a tick alike.
+
+    Where two ids meet in one number (a hash of 32 bits: one pair in 4e9), the one that came first
+    keeps it and the other takes the next free number, as long as it stays.
+    """
+
+    def __init__(self) -> None:
+        self._number_of_id: dict[str, int] = {}
+
+    def assign(self, ids: Sequence[str]) -> NDArray[np.uint32]:
+        """The numbers of a tick's agents.
+
+        Args:
+            ids: (A,) the tracker's ids, all different.
+
+        Returns:
+            (A,) uint32, see `agent_number`.
+        """
+        before = self._number_of_id
+        self._number_of_id = {i: before[i] for i in ids if i in before}
+        if len(self._number_of_id) < len(ids):
+            taken = set(self._number_of_id.values())
+            for agent_id in ids:
+                if agent_id in self._number_of_id:
+                    continue
+                number = agent_number(agent_id)
+                while number in taken:
+                    number = (number + 1) % (MAX_AGENT_NUMBER + 1)
+                taken.add(number)
+                self._number_of_id[agent_id] = number
+        return np.array([self._number_of_id[i] for i in ids], dtype=np.uint32)

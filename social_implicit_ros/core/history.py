@@ -72,11 +72,27 @@ class TrackHistory:
     def __init__(self, config: HistoryConfig) -> None:
         self.config = config
         self._step_ns = round(config.step_s * _NS_PER_S)
-        self._timeout_ns = round(config.track_timeout_s * _NS_PER_S)
         # Thinning keeps two observations per spacing; the extra half makes compaction rare.
         self._kept = 2 * _THINNING * config.n_steps
         self._capacity = self._kept + self._kept // 2
         self.reset()
+
+    def reconfigure(self, config: HistoryConfig) -> None:
+        """Takes other limits and forgets nobody.
+
+        Raises:
+            ValueError: other steps, for which observations would have been kept otherwise.
+        """
+        if (config.step_s, config.n_steps) != (self.config.step_s, self.config.n_steps):
+            raise ValueError(
+                f"a history of {self.config.n_steps} steps of {self.config.step_s} s cannot become "
+                f"one of {config.n_steps} steps of {config.step_s} s; make a new one"
+            )
+        self.config = config
+
+    @property
+    def _timeout_ns(self) -> int:
+        return round(self.config.track_timeout_s * _NS_PER_S)
 
     def reset(self) -> None:
         """Forgets every agent."""

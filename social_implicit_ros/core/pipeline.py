@@ -59,16 +59,12 @@ class PredictionPipeline:
     def __init__(self, model: TrajectoryModel, config: PipelineConfig) -> None:
         self.model = model
         self.config = config
-        self._history = TrackHistory(
-            HistoryConfig(
-                step_s=model.step_s,
-                n_steps=model.n_observed,
-                track_timeout_s=config.track_timeout_s,
-                max_speed_m_s=config.max_speed_m_s,
-                max_agents=config.max_agents,
-                min_observations=config.min_observations,
-            )
-        )
+        self._history = TrackHistory(_history_config(model, config))
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """Takes other values from the next tick on; no history is lost."""
+        self._history.reconfigure(_history_config(self.model, config))
+        self.config = config
 
     @property
     def n_tracked(self) -> int:
@@ -98,3 +94,14 @@ class PredictionPipeline:
     def reset(self) -> None:
         """Forgets every agent."""
         self._history.reset()
+
+
+def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:
+    return HistoryConfig(
+        step_s=model.step_s,
+        n_steps=model.n_observed,
+        track_timeout_s=config.track_timeout_s,
+        max_speed_m_s=config.max_speed_m_s,
+        max_agents=config.max_agents,
+        min_observations=config.min_observations,
+    )

@@ -25,9 +25,15 @@ class SkipReason(str, Enum):
     EMPTY_ID = "empty_id"
     DUPLICATE_ID = "duplicate_id"
     NOT_FINITE = "not_finite"
+    NO_STAMP = "no_stamp"
+    FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"
     OUT_OF_ORDER = "out_of_order"
     OVER_CAPACITY = "over_capacity"
+    OTHER_CLASS = "other_class"
+    OTHER_STATE = "other_state"
+    LOW_SCORE = "low_score"
+    NO_TRANSFORM = "no_transform"
     TOO_FEW_OBSERVATIONS = "too_few_observations"
     STALE = "stale"
 
@@ -59,12 +65,18 @@ class Tracks:
         ids: (A,) the tracker's own ids, as text.
         positions_m: (A, 2) positions in metres, fixed frame.
         heights_m: (A,) z in metres, passed through to the output; zeros where left out.
+        velocities_m_s: (A, 3) in metres per second, NaN where unknown; None where the tracker
+            gives none.
+        covariances_m2: (A, 3, 3) covariance of the positions in square metres, NaN where
+            unknown; None where the tracker gives none.
     """
 
     stamp_ns: int
     ids: tuple[str, ...]
     positions_m: FloatArray
     heights_m: FloatArray = field(default_factory=lambda: np.empty(0))
+    velocities_m_s: FloatArray | None = None
+    covariances_m2: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -73,6 +85,10 @@ class Tracks:
         if self.heights_m.size == 0 and n_agents > 0:
             object.__setattr__(self, "heights_m", np.zeros(n_agents))
         require_shape("Tracks", "heights_m", self.heights_m, (n_agents,))
+        if self.velocities_m_s is not None:
+            require_shape("Tracks", "velocities_m_s", self.velocities_m_s, (n_agents, 3))
+        if self.covariances_m2 is not None:
+            require_shape("Tracks", "covariances_m2", self.covariances_m2, (n_agents, 3, 3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,115 @@
+"""The result of a tick in the form in which it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.pipeline import Tick
+from social_implicit_ros.core.resample import Steps, resample_prediction
+from social_implicit_ros.core.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Prediction,
+    SkipReason,
+    require_shape,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What every output is given.
+
+    Attributes:
+        stamp_ns: the present, integer nanoseconds; step i of the prediction is (i + 1) steps on.
+        frame_id: the frame of all positions.
+        ids: (A,) the tracker's own ids, as text.
+        numbers: (A,) uint32 numbers under which the agents are published.
+        heights_m: (A,) z in metres.
+        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was seen.
+        n_observed: (A,) how many trailing steps of the past are known.
+        prediction: the futures, at the published steps.
+        skipped: the agents that are not in it, each with its reason.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    ids: tuple[str, ...]
+    numbers: NDArray[np.uint32]
+    heights_m: FloatArray
+    past_m: FloatArray
+    n_observed: IntArray
+    prediction: Prediction
+    skipped: Mapping[str, SkipReason]
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        n_agents = len(self.ids)
+        for name in ("numbers", "heights_m", "n_observed"):
+            require_shape("Forecast", name, getattr(self, name), (n_agents,))
+        require_shape("Forecast", "past_m", self.past_m, (n_agents, "H", 2))
+        require_shape("Forecast", "prediction.mean", self.prediction.mean, (n_agents, "T", 2))
+
+    @property
+    def times_s(self) -> FloatArray:
+        """(T,) seconds from the stamp to each step."""
+        n_steps = self.prediction.mean.shape[1]
+        return np.arange(1, n_steps + 1) * self.prediction.step_s
+
+
+def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
+    """Brings a tick to the published steps.
+
+    Agents whose prediction is not finite are left out, with that reason: a planner must never
+    read them.
+
+    Args:
+        tick: of the pipeline.
+        numbers: of the agents, from tick to tick.
+        steps: at which to publish.
+        frame_id: of the positions.
+    """
+    window = tick.window
+    prediction = resample_prediction(tick.prediction, window.positions_m[:, -1], steps)
+    ids, skipped = window.ids, dict(tick.skipped)
+    rows: slice | NDArray[np.int64] = slice(None)
+    finite = _is_finite(prediction)
+    if not finite.all():
+        rows = np.flatnonzero(finite)
+        skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~finite))
+        ids = tuple(ids[row] for row in rows)
+        prediction = Prediction(
+            prediction.samples[:, rows],
+            prediction.mean[rows],
+            prediction.covariance[rows],
+            prediction.step_s,
+        )
+    return Forecast(
+        stamp_ns=window.stamp_ns,
+        frame_id=frame_id,
+        ids=ids,
+        numbers=numbers.assign(ids),
+        heights_m=window.heights_m[rows],
+        past_m=window.positions_m[rows],
+        n_observed=window.n_observed[rows],
+        prediction=prediction,
+        skipped=skipped,
+    )
+
+
+def _is_finite(prediction: Prediction) -> BoolArray:
+    """(A,) whether mean and covariance are; they are finite only where all samples are."""
+    n_agents, n_steps, _ = prediction.mean.shape
+    values = np.concatenate(
+        [
+            prediction.mean.reshape(n_agents, 2 * n_steps),
+            prediction.covariance.reshape(n_agents, 4 * n_steps),
+        ],
+        axis=1,
+    )
+    return np.asarray(np.isfinite(values).all(axis=1))

@@ -1,0 +1,91 @@
+"""A prediction at other steps than its model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.core.types import FloatArray, Prediction
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps at which predictions are published.
+
+    Attributes:
+        step_s: seconds between two steps; the first is `step_s` after the present.
+        n_steps: how many.
+    """
+
+    step_s: float
+    n_steps: int
+
+    @classmethod
+    def within(
+        cls, model_step_s: float, model_n_steps: int, *, step_s: float = 0.0, horizon_s: float = 0.0
+    ) -> Steps:
+        """The steps a user asks for, as far as a model predicts.
+
+        Args:
+            model_step_s: seconds between two steps of the model.
+            model_n_steps: how many steps it predicts.
+            step_s: seconds between two published steps; 0 for the model's.
+            horizon_s: seconds to the last published step; 0 for as far as the model goes.
+
+        Raises:
+            ValueError: a horizon beyond the model's, or shorter than one step.
+        """
+        model_horizon_s = model_step_s * model_n_steps
+        step_s = step_s or model_step_s
+        horizon_s = horizon_s or model_horizon_s
+        if horizon_s > model_horizon_s + 1e-6:
+            raise ValueError(
+                f"a horizon of {horizon_s:g} s is beyond the model's {model_horizon_s:g} s "
+                f"({model_n_steps} steps of {model_step_s:g} s): ask for at most that, or 0 for all"
+            )
+        n_steps = int(horizon_s / step_s + 1e-6)
+        if n_steps < 1:
+            raise ValueError(
+                f"a time step of {step_s:g} s is longer than the horizon of {horizon_s:g} s: "
+                "shorten the step or lengthen the horizon"
+            )
+        return cls(step_s, n_steps)
+
+
+def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
+    """Interpolates a prediction between the present and its last step.
+
+    Positions and covariances are linear between two steps of the model. Linear covariances stay
+    positive semi-definite and keep a calibration at the model's own steps; at the present they
+    are zero.
+
+    Args:
+        prediction: at the model's steps.
+        last_m: (A, 2) present positions in metres.
+        steps: where to read it; not beyond the prediction.
+
+    Returns:
+        The prediction at `steps`; the very same object where these are the model's.
+    """
+    n_known = prediction.mean.shape[1]
+    if steps == Steps(prediction.step_s, n_known):
+        return prediction
+    at = np.arange(1, steps.n_steps + 1) * (steps.step_s / prediction.step_s)
+    high = np.clip(np.ceil(at - 1e-6).astype(int), 1, n_known)
+    share = np.minimum(at - (high - 1), 1.0)
+
+    def read(values: FloatArray, axis: int, start: FloatArray) -> FloatArray:
+        values = np.concatenate([np.expand_dims(start, axis), values], axis=axis)
+        weight = share.reshape([-1] + [1] * (values.ndim - axis - 1))
+        low = np.take(values, high - 1, axis)
+        return low + weight * (np.take(values, high, axis) - low)
+
+    n_samples, n_agents = prediction.samples.shape[:2]
+    start = np.broadcast_to(last_m, (n_samples, n_agents, 2))
+    return Prediction(
+        samples=read(prediction.samples, 2, start),
+        mean=read(prediction.mean, 1, last_m),
+        covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
+        step_s=steps.step_s,
+    )

@@ -1,0 +1,37 @@
+"""Columns of numbers -> `sensor_msgs/PointCloud2`."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2, PointField
+
+from social_implicit_ros.core.encoding import point_cloud_data, point_field_layout
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+
+
+def point_cloud_to_msg(columns: dict[str, np.ndarray], stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Builds a cloud with one point per row.
+
+    Args:
+        columns: field name -> (N,) values; their numpy types become the fields'.
+        stamp_ns: of the header, integer nanoseconds.
+        frame_id: of the header.
+    """
+    points = point_cloud_data(columns)
+    message = PointCloud2()
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    message.height, message.width = 1, len(points)
+    message.fields = [
+        PointField(name=name, offset=offset, datatype=datatype, count=1)
+        for name, offset, datatype in point_field_layout(points.dtype)
+    ]
+    message.is_bigendian = False
+    message.point_step = points.dtype.itemsize
+    message.row_step = points.nbytes
+    # An array of bytes is taken as it is; anything else the setter checks element by element.
+    message.data = array("B", points.tobytes())
+    message.is_dense = True
+    return message

@@ -1,0 +1,192 @@
+"""What the node says about itself on `/diagnostics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from social_implicit_ros.core.types import SkipReason
+
+#: Fewer ticks than this share of what was asked for are worth a warning.
+_MIN_RATE_SHARE = 0.8
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What the node is set up to do; constant between transitions.
+
+    Attributes:
+        lifecycle: `unconfigured`, `inactive` or `active`.
+        problem: why configure failed, or empty.
+        model: the model's name.
+        tracks_topic: where tracks are expected.
+        tick_rate_hz: ticks asked for per second, 0 for one at every message.
+        track_timeout_s: silence worth a warning.
+    """
+
+    lifecycle: str
+    problem: str = ""
+    model: str = ""
+    tracks_topic: str = ""
+    tick_rate_hz: float = 0.0
+    track_timeout_s: float = 1.0
+
+
+class DiagnosticsLog:
+    """Counts what happens between two reports, and for good. Asks no clock."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Counts from zero again."""
+        self._skipped: Counter[SkipReason] = Counter()
+        self._n_messages = self._n_refused = self._n_resets = 0
+        self._n_tracked = self._n_predicted = 0
+        self._last_message_s: float | None = None
+        self._newest_ns: int | None = None
+        self.begin_period(None)
+
+    def begin_period(self, now_ns: int | None) -> None:
+        """Starts what the next report counts.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds; None where the next report shall not
+                judge the tick rate.
+        """
+        self._began_ns = now_ns
+        self._ticks_s: list[float] = []
+        self._refusal = ""
+
+    def add_message(self, stamp_ns: int | None, arrived_s: float) -> None:
+        """A message was understood.
+
+        Args:
+            stamp_ns: of its header; None where it names nobody and so no time.
+            arrived_s: steady time of its arrival, seconds.
+        """
+        self._n_messages += 1
+        self._last_message_s = arrived_s
+        if stamp_ns is not None:
+            self._newest_ns = stamp_ns
+
+    def add_refusal(self, why: str, arrived_s: float) -> None:
+        """A whole message was refused.
+
+        Args:
+            why: for the report: the last one in a period is shown.
+            arrived_s: steady time of its arrival, seconds.
+        """
+        self._n_refused += 1
+        self._last_message_s = arrived_s
+        self._refusal = why
+
+    def add_skipped(self, reasons: Iterable[SkipReason]) -> None:
+        """Agents of a message or of a tick got no prediction."""
+        self._skipped.update(reasons)
+
+    def add_tick(self, duration_s: float, n_tracked: int, n_predicted: int) -> None:
+        """A tick was published; `duration_s` from its beginning to the last message handed over."""
+        self._ticks_s.append(duration_s)
+        self._n_tracked, self._n_predicted = n_tracked, n_predicted
+
+    def add_reset(self) -> None:
+        """All histories were forgotten."""
+        self._n_resets += 1
+
+    def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
+        """The status since the last report.
+
+        Args:
+            name: of the node.
+            state: of the node.
+            now_ns: the node's clock, integer nanoseconds.
+            now_s: steady time, seconds.
+        """
+        rate_hz = self._tick_rate_hz(now_ns)
+        age_s = None if self._newest_ns is None else (now_ns - self._newest_ns) / _NS_PER_S
+        level, text = self._judge(state, rate_hz, age_s, now_s)
+        values = {
+            "state": state.lifecycle,
+            "model": state.model,
+            "tick_rate_hz": "" if rate_hz is None else f"{rate_hz:.2f}",
+            "tick_ms_median": f"{median(self._ticks_s) * 1e3:.2f}" if self._ticks_s else "",
+            "tick_ms_max": f"{max(self._ticks_s) * 1e3:.2f}" if self._ticks_s else "",
+            "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
+            "agents_tracked": str(self._n_tracked),
+            "agents_predicted": str(self._n_predicted),
+            "messages": str(self._n_messages),
+            "messages_refused": str(self._n_refused),
+            "resets": str(self._n_resets),
+            **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
+        }
+        self.begin_period(now_ns)
+        return DiagnosticStatus(
+            level=level,
+            name=f"{name.lstrip('/')}: prediction",
+            message=text,
+            hardware_id=name,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def _tick_rate_hz(self, now_ns: int) -> float | None:
+        """Ticks per second of the node's clock; None where the period is not known."""
+        if self._began_ns is None or now_ns < self._began_ns:
+            return None
+        if now_ns == self._began_ns:
+            return 0.0
+        return len(self._ticks_s) * _NS_PER_S / (now_ns - self._began_ns)
+
+    def _judge(
+        self, state: NodeState, rate_hz: float | None, age_s: float | None, now_s: float
+    ) -> tuple[bytes, str]:
+        if state.problem:
+            return DiagnosticStatus.ERROR, state.problem
+        if state.lifecycle != "active":
+            return DiagnosticStatus.OK, state.lifecycle
+        warning = (
+            self._refusal
+            or self._silence(state, now_s)
+            or _slow_ticks(state, rate_hz)
+            or _old_tracks(state, age_s)
+        )
+        if warning:
+            return DiagnosticStatus.WARN, warning
+        return DiagnosticStatus.OK, f"predicting {self._n_predicted} of {self._n_tracked} agents"
+
+    def _silence(self, state: NodeState, now_s: float) -> str:
+        if self._last_message_s is None:
+            return f"no tracks yet on {state.tracks_topic}"
+        silence_s = now_s - self._last_message_s
+        if silence_s <= state.track_timeout_s:
+            return ""
+        return f"no tracks on {state.tracks_topic} for {silence_s:.1f} s"
+
+
+def _slow_ticks(state: NodeState, rate_hz: float | None) -> str:
+    # One report holds too few ticks of a slower rate to judge it.
+    if rate_hz is None or state.tick_rate_hz < 2.0:
+        return ""
+    if rate_hz == 0.0:
+        return "no tick: the clock stands still; with use_sim_time somebody must publish /clock"
+    if rate_hz >= _MIN_RATE_SHARE * state.tick_rate_hz:
+        return ""
+    return (
+        f"{rate_hz:.1f} ticks per second instead of {state.tick_rate_hz:g}: ask for fewer samples "
+        "or outputs, or lower tick_rate_hz"
+    )
+
+
+def _old_tracks(state: NodeState, age_s: float | None) -> str:
+    # At a tick on message the tracks are new by definition.
+    if age_s is None or age_s <= state.track_timeout_s or state.tick_rate_hz == 0.0:
+        return ""
+    return (
+        f"tracks arrive {age_s:.1f} s old and are forgotten at once: set use_sim_time in a "
+        "replay, or mend the tracker's clock"
+    )

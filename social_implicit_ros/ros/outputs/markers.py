@@ -1,0 +1,215 @@
+"""`~/markers`: past, future and ellipses of every agent, for RViz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from geometry_msgs.msg import Point
+from rclpy.qos import QoSProfile
+from visualization_msgs.msg import Marker, MarkerArray
+
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.core.uncertainty import confidence_to_sigmas, ellipse_axes
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.stamps import duration_to_msg, stamp_to_msg
+from social_implicit_ros.ros.outputs.marker_buffer import MarkerBuffer
+
+if TYPE_CHECKING:
+    from social_implicit_ros.ros.parameters import NodeConfig
+
+#: A zero scale draws nothing and makes RViz warn.
+_MIN_DIAMETER_M = 0.02
+_ELLIPSE_THICKNESS_M = 0.02
+#: The past is drawn fainter than the future.
+_PAST_ALPHA = 0.5
+#: Opacity of the last ellipse as a share of the first one's.
+_LAST_ALPHA_SHARE = 0.25
+#: Room for so many agents at first; doubled when more come.
+_FIRST_ROOM = 16
+#: Consecutive multiples of it (modulo 1) spread evenly, so neighbours in number differ in colour.
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+class Markers:
+    """Draws each agent in a colour of its own.
+
+    Namespaces, which RViz lets one tick: `past` and `future` (line strips), and one for each
+    confidence level, such as `ellipse/0.95` (flat cylinders, fainter with time). A marker's id is
+    the agent's slot, times the number of ellipse times plus the time's place for ellipses. A slot
+    is an agent's as long as it is predicted; the markers of one that is gone are deleted.
+    """
+
+    topic = "~/markers"
+    message_class = MarkerArray
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Takes confidence levels, the frame and the style."""
+        self._frame_id = config.fixed_frame
+        self._confidences = config.confidence_levels
+        self._style = config.markers
+        self._slots = _Slots()
+        self._buffer: MarkerBuffer | None = None
+        self._layout: tuple[int, int, float] | None = None  # of the buffer
+        self._ellipse_steps = np.empty(0, dtype=np.int64)
+
+    def qos(self) -> QoSProfile:
+        """Of the topic."""
+        return qos.markers()
+
+    def render(self, forecast: Forecast) -> bytes:
+        """The serialised MarkerArray: all agents, and deletions for those that are gone."""
+        slots, gone = self._slots.assign(forecast.ids)
+        buffer = self._prepared_buffer(forecast, len(slots) + len(gone))
+        buffer.write_stamp(forecast.stamp_ns)
+        buffer.write_ids(self._ids(np.concatenate([slots, gone])))
+        actions = np.repeat([Marker.ADD, Marker.DELETE], [len(slots), len(gone)])
+        buffer.write_actions(actions.astype(np.int32))
+        if len(slots):
+            self._write_agents(buffer, forecast)
+        return buffer.message(len(slots) + len(gone))
+
+    def clear(self, stamp_ns: int) -> MarkerArray:
+        """Deletes everything ever drawn on the topic, also by a node that was here before."""
+        self._slots = _Slots()
+        marker = Marker(action=Marker.DELETEALL)
+        marker.header.frame_id = self._frame_id
+        marker.header.stamp = stamp_to_msg(stamp_ns)
+        return MarkerArray(markers=[marker])
+
+    def _prepared_buffer(self, forecast: Forecast, n_agents: int) -> MarkerBuffer:
+        n_past = forecast.past_m.shape[1]
+        n_steps, step_s = forecast.prediction.mean.shape[1], forecast.prediction.step_s
+        if self._layout != (n_past, n_steps, step_s):
+            self._layout = (n_past, n_steps, step_s)
+            self._ellipse_steps = _nearest_steps(self._style.ellipse_times_s, forecast.times_s)
+            self._buffer = None
+        room = _FIRST_ROOM if self._buffer is None else self._buffer.n_agents
+        while room < n_agents:
+            room *= 2
+        if self._buffer is None or room > self._buffer.n_agents:
+            self._buffer = MarkerBuffer(self._templates(n_past, n_steps), room)
+        return self._buffer
+
+    def _templates(self, n_past: int, n_steps: int) -> list[Marker]:
+        past = self._marker("past", Marker.LINE_STRIP)
+        future = self._marker("future", Marker.LINE_STRIP)
+        # The future begins at the present, where the past ends.
+        for strip, n_points in ((past, n_past), (future, n_steps + 1)):
+            strip.scale.x = self._style.line_width_m
+            strip.points = [Point() for _ in range(n_points)]
+        ellipses = [
+            self._marker(f"ellipse/{confidence:g}", Marker.CYLINDER)
+            for confidence in self._confidences
+            for _ in self._ellipse_steps
+        ]
+        for ellipse in ellipses:
+            ellipse.scale.z = _ELLIPSE_THICKNESS_M
+        return [past, future, *ellipses]
+
+    def _marker(self, namespace: str, kind: int) -> Marker:
+        marker = Marker(ns=namespace, type=kind)
+        marker.header.frame_id = self._frame_id
+        marker.pose.orientation.w = 1.0
+        marker.lifetime = duration_to_msg(self._style.lifetime_s)
+        return marker
+
+    def _ids(self, slots: np.ndarray) -> np.ndarray:
+        n_times = len(self._ellipse_steps)
+        ellipses = slots[:, None] * n_times + np.arange(n_times)
+        strips = np.repeat(slots[:, None], 2, axis=1)
+        return np.concatenate([strips, *[ellipses] * len(self._confidences)], axis=1).astype(
+            np.int32
+        )
+
+    def _write_agents(self, buffer: MarkerBuffer, forecast: Forecast) -> None:
+        rgb = _colours(forecast.numbers)
+        heights_m = forecast.heights_m[:, None]
+        past_m = _known_past(forecast.past_m, forecast.n_observed)
+        future_m = np.concatenate([past_m[:, -1:], forecast.prediction.mean], axis=1)
+        strips = slice(0, 2)
+        buffer.write_points(0, _with_height(past_m, heights_m))
+        buffer.write_points(1, _with_height(future_m, heights_m))
+        buffer.write_poses(strips, np.zeros((len(rgb), 2, 3)), np.zeros((len(rgb), 2)))
+        buffer.write_colors(strips, _rgba(rgb, np.array([_PAST_ALPHA, 1.0])))
+        self._write_ellipses(buffer, forecast, rgb)
+
+    def _write_ellipses(self, buffer: MarkerBuffer, forecast: Forecast, rgb: FloatArray) -> None:
+        steps = self._ellipse_steps
+        if len(steps) == 0:
+            return
+        mean_m = _with_height(forecast.prediction.mean[:, steps], forecast.heights_m[:, None])
+        major_m, minor_m, yaw_rad = ellipse_axes(forecast.prediction.covariance[:, steps])
+        sigmas_m = np.stack([major_m, minor_m], axis=-1)
+        fade = np.linspace(1.0, _LAST_ALPHA_SHARE, len(steps)) * self._style.alpha
+        colours = _rgba(rgb, fade)
+        for level, confidence in enumerate(self._confidences):
+            places = slice(2 + level * len(steps), 2 + (level + 1) * len(steps))
+            diameters_m = 2.0 * confidence_to_sigmas(confidence) * sigmas_m
+            buffer.write_poses(places, mean_m, yaw_rad)
+            buffer.write_scales(places, np.maximum(diameters_m, _MIN_DIAMETER_M))
+            buffer.write_colors(places, colours)
+
+
+class _Slots:
+    """Small numbers of agents: the same as long as an agent stays, free again afterwards."""
+
+    def __init__(self) -> None:
+        self._slot_of_id: dict[str, int] = {}
+
+    def assign(self, ids: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Slots of the ids, and slots of the agents that were here before and are gone."""
+        present = set(ids)
+        gone = [slot for i, slot in self._slot_of_id.items() if i not in present]
+        self._slot_of_id = {i: slot for i, slot in self._slot_of_id.items() if i in present}
+        # A slot that falls free now is deleted now, so it is not given away before the next tick.
+        taken = {*self._slot_of_id.values(), *gone}
+        candidate = 0
+        for agent_id in ids:
+            if agent_id not in self._slot_of_id:
+                while candidate in taken:
+                    candidate += 1
+                taken.add(candidate)
+                self._slot_of_id[agent_id] = candidate
+        slots = np.array([self._slot_of_id[i] for i in ids], dtype=np.int64)
+        return slots, np.array(gone, dtype=np.int64)
+
+
+def _nearest_steps(times_s: tuple[float, ...], steps_s: FloatArray) -> np.ndarray:
+    """Places of the steps nearest to the times, each once; times beyond the last are left out."""
+    half_step_s = 0.5 * steps_s[0]
+    within = [t for t in times_s if t <= steps_s[-1] + half_step_s]
+    return np.unique([int(np.abs(steps_s - t).argmin()) for t in within]).astype(np.int64)
+
+
+def _known_past(past_m: FloatArray, n_observed: np.ndarray) -> FloatArray:
+    """Unknown leading steps replaced by the first known one, where a line adds nothing."""
+    n_steps = past_m.shape[1]
+    first = n_steps - n_observed
+    at = np.maximum(np.arange(n_steps), first[:, None])
+    known: FloatArray = np.take_along_axis(past_m, at[..., None], axis=1)
+    return known
+
+
+def _with_height(positions_m: FloatArray, heights_m: FloatArray) -> FloatArray:
+    z = np.broadcast_to(heights_m, positions_m.shape[:2])
+    return np.concatenate([positions_m, z[..., None]], axis=-1)
+
+
+def _colours(numbers: np.ndarray) -> FloatArray:
+    """(A, 3) a bright colour per agent that depends on its number alone."""
+    hue = (numbers * _GOLDEN_RATIO) % 1.0
+    # Hue to RGB at full saturation: three trapezoids, a third of the circle apart.
+    offsets = np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])
+    distance = np.abs((hue[:, None] + offsets) % 1.0 - 0.5) * 6.0
+    return np.clip(distance - 1.0, 0.0, 1.0)
+
+
+def _rgba(rgb: FloatArray, alpha: FloatArray) -> FloatArray:
+    """(A, 3) colours and (m,) opacities -> (A, m, 4)."""
+    n_agents, n_markers = len(rgb), len(alpha)
+    rgba = np.empty((n_agents, n_markers, 4))
+    rgba[..., :3] = rgb[:, None]
+    rgba[..., 3] = alpha
+    return rgba

@@ -1,0 +1,40 @@
+"""The outputs by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from social_implicit_ros.ros.outputs.output import Output
+
+if TYPE_CHECKING:
+    from social_implicit_ros.ros.parameters import NodeConfig
+
+#: Name that a user gives -> module in this folder, and its class. A new output is added here.
+OUTPUTS = {
+    "pointcloud": ("prediction_cloud", "PredictionCloud"),
+    "samples": ("samples_cloud", "SamplesCloud"),
+    "markers": ("markers", "Markers"),
+}
+
+
+def load_output(name: str, config: NodeConfig) -> Output:
+    """Imports an output and what its messages need.
+
+    Args:
+        name: one of `OUTPUTS`.
+        config: of the node.
+
+    Raises:
+        ValueError: a message package that is not installed.
+    """
+    module_name, class_name = OUTPUTS[name]
+    try:
+        module = import_module(f"social_implicit_ros.ros.outputs.{module_name}")
+    except ImportError as error:
+        raise ValueError(
+            f"output {name!r} cannot be imported ({error}): install the message package it needs, "
+            "or take it out of the parameter outputs"
+        ) from error
+    output: Output = getattr(module, class_name)(config)
+    return output

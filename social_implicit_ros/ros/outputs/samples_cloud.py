@@ -1,0 +1,57 @@
+"""`~/samples`: every single future of every agent, as a point cloud."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import PointCloud2
+
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.point_clouds import point_cloud_to_msg
+
+if TYPE_CHECKING:
+    from social_implicit_ros.ros.parameters import NodeConfig
+
+
+class SamplesCloud:
+    """A row per sample, agent and step: `x y z t agent_id n_observed` and `sample`.
+
+    `sample` (uint32) counts from 0; sample k is one future of the whole scene. The other fields
+    are those of `PredictionCloud`.
+    """
+
+    topic = "~/samples"
+    message_class = PointCloud2
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Takes no options."""
+
+    def qos(self) -> QoSProfile:
+        """Of the topic."""
+        return qos.predictions()
+
+    def render(self, forecast: Forecast) -> PointCloud2:
+        """The cloud, ordered by sample, then by agent, then by step."""
+        samples = forecast.prediction.samples
+        n_samples, n_agents, n_steps, _ = samples.shape
+        xy = samples.reshape(-1, 2).astype(np.float32)
+
+        def per_agent(values: np.ndarray) -> np.ndarray:
+            return np.tile(np.repeat(values, n_steps), n_samples)
+
+        columns = {
+            "x": xy[:, 0],
+            "y": xy[:, 1],
+            "z": per_agent(forecast.heights_m.astype(np.float32)),
+            "t": np.tile(forecast.times_s.astype(np.float32), n_samples * n_agents),
+            "agent_id": per_agent(forecast.numbers),
+            "sample": np.repeat(np.arange(n_samples, dtype=np.uint32), n_agents * n_steps),
+            "n_observed": per_agent(forecast.n_observed.astype(np.uint32)),
+        }
+        return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)
+
+    def clear(self, stamp_ns: int) -> None:
+        """A cloud shows what is true at its stamp; nothing stays."""

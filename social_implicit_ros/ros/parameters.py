@@ -1,0 +1,375 @@
+"""Every parameter of the node, declared once, and the frozen config that is made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from social_implicit_ros.core.pipeline import PipelineConfig
+from social_implicit_ros.ros.conversions.trackers import TRACKERS
+from social_implicit_ros.ros.outputs.registry import OUTPUTS
+
+#: A value of a parameter; lists arrive as tuples or arrays and are kept as tuples.
+Value = bool | int | float | str | tuple[Any, ...]
+
+
+class ParameterError(ValueError):
+    """A parameter has a value that cannot be used; the message says which, why and what can."""
+
+
+class Effect(Enum):
+    """When a changed parameter takes effect."""
+
+    NEXT_TICK = "at the next tick"
+    CONFIGURE = "at configure; refused while the node is configured"
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One row of the table.
+
+    Attributes:
+        name: as the user writes it.
+        default: its type is the parameter's type; a tuple's first element gives the type of all.
+        description: what it does, and its unit.
+        minimum, maximum: of a number, or of each element of a list; both included.
+        choices: what a text, or each element of a list, may be; empty allows all.
+        effect: when a change takes effect.
+    """
+
+    name: str
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    effect: Effect = Effect.NEXT_TICK
+
+    def check(self, value: object) -> Value:
+        """Returns the value in the parameter's type.
+
+        Raises:
+            ParameterError: a wrong type, or a value out of range.
+        """
+        if not isinstance(self.default, tuple):
+            return self._check_one(value, self.default)
+        # Lists of numbers arrive as array.array.
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+            raise ParameterError(f"{self.name} is {value!r}, expected a list: [{value}]")
+        values = tuple(self._check_one(element, self.default[0]) for element in value)
+        if not values:
+            raise ParameterError(f"{self.name} is an empty list, expected at least one element")
+        if len(set(values)) < len(values):
+            raise ParameterError(f"{self.name} is {list(values)}, expected no element twice")
+        return values
+
+    def _check_one(self, value: object, like: object) -> Any:
+        expected = type(like)
+        if type(value) is not expected:
+            hint = f"; write {float(value)}" if expected is float and type(value) is int else ""
+            raise ParameterError(
+                f"{self.name} is {value!r} of type {type(value).__name__}, "
+                f"expected {expected.__name__}{hint}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(f"{self.name} is {value}, expected a finite number")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            too_low = self.minimum is not None and value < self.minimum
+            too_high = self.maximum is not None and value > self.maximum
+            if too_low or too_high:
+                raise ParameterError(
+                    f"{self.name} is {value}, expected a value from {self.minimum} "
+                    f"to {self.maximum}"
+                )
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f"{self.name} is {value!r}, expected one of {', '.join(self.choices)}"
+            )
+        return value
+
+
+_PIPELINE = PipelineConfig()
+
+PARAMETERS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        "autostart",
+        True,
+        "Configure and activate at start. False leaves the transitions to a lifecycle manager.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "tracker",
+        "marker_array",
+        "What arrives on ~/tracks: marker_array (visualization_msgs/MarkerArray, one marker per "
+        "pedestrian, its id is ns/id) or point_cloud (sensor_msgs/PointCloud2 with x, y, id).",
+        choices=tuple(TRACKERS),
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "fixed_frame",
+        "odom",
+        "The frame that does not move, in which tracks arrive and predictions are published. "
+        "Tracks in another frame are refused.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "model",
+        "constant_velocity",
+        "A shipped model's name, constant_velocity, sampled_constant_velocity, or the path of an "
+        ".onnx file with its model card beside it.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "outputs",
+        ("pointcloud", "markers"),
+        "What to publish: pointcloud (~/predictions), samples (~/samples), markers (~/markers). "
+        "Nothing is built that nobody subscribes to.",
+        choices=tuple(OUTPUTS),
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "tick_rate_hz",
+        10.0,
+        "Predictions per second, stamped with the node's clock, so that late tracks are made up "
+        "for. 0 predicts at every message instead, stamped with the message's own time.",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    ParameterSpec(
+        "time_step_s",
+        0.0,
+        "Seconds between two published steps; 0 takes the model's. Others are interpolated.",
+        minimum=0.0,
+        maximum=60.0,
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "horizon_s",
+        0.0,
+        "Seconds to the last published step; 0 takes the model's, which is the longest possible.",
+        minimum=0.0,
+        maximum=60.0,
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "n_samples",
+        _PIPELINE.n_samples,
+        "Futures drawn for each tick; mean and ellipses are made of them.",
+        minimum=1,
+        maximum=1000,
+    ),
+    ParameterSpec(
+        "seed",
+        _PIPELINE.seed,
+        "Of the draws; the same at every tick, so that ellipses do not flicker.",
+        minimum=0,
+        maximum=2**31 - 1,
+    ),
+    ParameterSpec(
+        "min_observations",
+        _PIPELINE.min_observations,
+        "Observations that a new track needs before it is predicted.",
+        minimum=2,
+        maximum=100,
+    ),
+    ParameterSpec(
+        "track_timeout_s",
+        _PIPELINE.track_timeout_s,
+        "Seconds after which a track that is no longer reported is forgotten; until then it walks "
+        "on. Also how far stamps may lie ahead of the clock or behind the newest.",
+        minimum=0.05,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "max_speed_m_s",
+        _PIPELINE.max_speed_m_s,
+        "A faster jump is another person under a recycled id: the history starts anew.",
+        minimum=0.1,
+        maximum=100.0,
+    ),
+    ParameterSpec(
+        "max_agents",
+        _PIPELINE.max_agents,
+        "Agents remembered at once; more are turned away and counted.",
+        minimum=1,
+        maximum=100_000,
+    ),
+    ParameterSpec(
+        "confidence_levels",
+        (0.5, 0.95),
+        "Shares of the true positions that the ellipses shall hold, one ellipse for each.",
+        minimum=0.01,
+        maximum=0.999,
+    ),
+    ParameterSpec(
+        "markers.ellipse_times_s",
+        (1.2, 2.4, 3.6, 4.8),
+        "Seconds ahead at which ellipses are drawn, each at the nearest published step; those "
+        "beyond the horizon are left out.",
+        minimum=0.01,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "markers.lifetime_s",
+        0.6,
+        "Seconds after which RViz drops a marker that was not renewed; longer than a tick.",
+        minimum=0.05,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "markers.line_width_m",
+        0.05,
+        "Width of tracks and futures, metres.",
+        minimum=0.001,
+        maximum=1.0,
+    ),
+    ParameterSpec(
+        "markers.alpha",
+        0.5,
+        "Opacity of the nearest ellipse; later ones fade.",
+        minimum=0.05,
+        maximum=1.0,
+    ),
+)
+
+_SPEC_OF = {spec.name: spec for spec in PARAMETERS}
+
+#: Names that belong to rclpy.
+_OTHERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+
+
+@dataclass(frozen=True)
+class MarkerStyle:
+    """How predictions are drawn; see the parameters `markers.*`."""
+
+    ellipse_times_s: tuple[float, ...]
+    lifetime_s: float
+    line_width_m: float
+    alpha: float
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """All parameters of the node, checked; see `PARAMETERS` for what each means."""
+
+    autostart: bool
+    tracker: str
+    fixed_frame: str
+    model: str
+    outputs: tuple[str, ...]
+    tick_rate_hz: float
+    time_step_s: float
+    horizon_s: float
+    confidence_levels: tuple[float, ...]
+    pipeline: PipelineConfig
+    markers: MarkerStyle
+
+
+def check_override(name: str, value: object) -> Value:
+    """Checks one value given at start.
+
+    Args:
+        name: of a parameter of the table.
+        value: as given.
+
+    Raises:
+        ParameterError: a value that cannot be used.
+    """
+    return _SPEC_OF[name].check(value)
+
+
+def check_change(
+    values: Mapping[str, object], changes: Mapping[str, object], *, is_configured: bool
+) -> None:
+    """Checks a change while the node runs.
+
+    Args:
+        values: name -> present value, for every parameter of the table.
+        changes: name -> new value; names that are not in the table are not looked at.
+        is_configured: whether the node is inactive or active.
+
+    Raises:
+        ParameterError: why nothing may change.
+    """
+    known = {name: value for name, value in changes.items() if name in _SPEC_OF}
+    for name, value in known.items():
+        spec = _SPEC_OF[name]
+        checked = spec.check(value)
+        if (
+            is_configured
+            and spec.effect is Effect.CONFIGURE
+            and checked != spec.check(values[name])
+        ):
+            raise ParameterError(
+                f"{name} takes effect at configure only: deactivate, clean up, set it, then "
+                "configure again"
+            )
+    config_from_values({**values, **known})
+
+
+def unknown_parameters(names: Iterable[str]) -> list[str]:
+    """A line for each name that is no parameter of the node, with what may have been meant."""
+    lines = []
+    for name in names:
+        if name not in _SPEC_OF and not name.startswith(_OTHERS):
+            close = get_close_matches(name, _SPEC_OF, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"unknown parameter {name} is ignored{hint}")
+    return lines
+
+
+def descriptor_of(spec: ParameterSpec) -> ParameterDescriptor:
+    """What `ros2 param describe` shows."""
+    descriptor = ParameterDescriptor(name=spec.name, description=spec.description)
+    if spec.choices:
+        descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
+    elif isinstance(spec.default, tuple):
+        descriptor.additional_constraints = f"each from {spec.minimum} to {spec.maximum}"
+    if type(spec.default) is float:
+        assert spec.minimum is not None and spec.maximum is not None
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(spec.minimum), to_value=float(spec.maximum))
+        ]
+    elif type(spec.default) is int:
+        assert spec.minimum is not None and spec.maximum is not None
+        descriptor.integer_range = [
+            IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)
+        ]
+    return descriptor
+
+
+def config_from_values(values: Mapping[str, object]) -> NodeConfig:
+    """Checks all values, each for itself and together.
+
+    Args:
+        values: name -> value, for every parameter of the table.
+
+    Raises:
+        ParameterError: a value that cannot be used.
+    """
+    checked: dict[str, Any] = {spec.name: spec.check(values[spec.name]) for spec in PARAMETERS}
+    markers = {
+        name.removeprefix("markers."): checked.pop(name)
+        for name in tuple(checked)
+        if name.startswith("markers.")
+    }
+    pipeline = {
+        name: checked.pop(name) for name in PipelineConfig.__dataclass_fields__ if name in checked
+    }
+    if not checked["fixed_frame"]:
+        raise ParameterError("fixed_frame is empty, expected a frame such as odom or map")
+    period_s = 1.0 / checked["tick_rate_hz"] if checked["tick_rate_hz"] > 0 else 0.0
+    if markers["lifetime_s"] <= period_s:
+        raise ParameterError(
+            f"markers.lifetime_s is {markers['lifetime_s']}, expected more than the {period_s:g} s "
+            "between two ticks, else markers flicker"
+        )
+    return NodeConfig(
+        pipeline=PipelineConfig(**pipeline), markers=MarkerStyle(**markers), **checked
+    )

@@ -1,0 +1,523 @@
+"""The lifecycle node: tracks in, predicted futures out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import (
+    LifecycleNode,
+    LifecyclePublisher,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+from std_srvs.srv import Trigger
+
+from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
+from social_implicit_ros.core.pipeline import PredictionPipeline
+from social_implicit_ros.core.predictor import TrajectoryModel
+from social_implicit_ros.core.resample import Steps
+from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.core.types import SkipReason, Tracks
+from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+from social_implicit_ros.ros.conversions.trackers import Tracker, load_tracker
+from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.ros.outputs.output import Output
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.parameters import NodeConfig, ParameterError
+
+TRACKS_TOPIC = "~/tracks"
+_DIAGNOSTICS_PERIOD_S = 1.0
+_WARNING_PERIOD_S = 5.0
+#: How long a signal may wait for a node that has nothing to do.
+_POLL_S = 0.1
+
+#: Verdict on a message's stamp -> reason of its agents, and what to tell the user.
+_REFUSED_STAMPS = {
+    StampVerdict.NO_STAMP: (
+        SkipReason.NO_STAMP,
+        "tracks without a time: the tracker must set header.stamp",
+    ),
+    StampVerdict.FUTURE: (
+        SkipReason.FUTURE_STAMP,
+        "tracks from the future: their header.stamp is ahead of this node's clock by more than "
+        "track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
+    ),
+    StampVerdict.LATE: (
+        SkipReason.OUT_OF_ORDER,
+        "tracks older than the newest by more than track_timeout_s",
+    ),
+}
+
+
+@dataclass
+class _Session:
+    """Everything that configure makes and cleanup destroys."""
+
+    config: NodeConfig
+    tracker: Tracker
+    pipeline: PredictionPipeline
+    guard: StampGuard
+    numbers: AgentNumbers
+    steps: Steps
+    outputs: dict[str, Output]
+    publishers: dict[str, LifecyclePublisher]
+    subscription: Subscription
+    timer: Timer | None
+    is_active: bool = False
+
+
+class PredictorNode(LifecycleNode):
+    """Subscribes to tracks, predicts at every tick, publishes what is listened to."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Declares parameters; everything else waits for configure.
+
+        Args:
+            kwargs: of `rclpy.node.Node`, such as its context.
+        """
+        super().__init__(
+            "predictor", automatically_declare_parameters_from_overrides=True, **kwargs
+        )
+        self._session: _Session | None = None
+        self._parameters_changed = False
+        self._bad_overrides = self._declare_parameters()
+        self._state = NodeState("unconfigured")
+        self._log = DiagnosticsLog()
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", qos.diagnostics()
+        )
+        # Steady, so that reports go on while simulated time stands still.
+        self._diagnostics_timer = self.create_timer(
+            _DIAGNOSTICS_PERIOD_S,
+            self._publish_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=self._on_time_jump,
+        )
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def autostart(self) -> None:
+        """Configures and activates, where the parameter `autostart` says so."""
+        if not self.get_parameter("autostart").value:
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # Parameters
+
+    def _declare_parameters(self) -> dict[str, str]:
+        """Declares the table; returns what is wrong with values given at start, by name.
+
+        A bad value must not end the process before it can say so: the default takes its place,
+        and configure fails until it is set right.
+        """
+        overrides = self.get_parameters_by_prefix("")
+        for line in parameters.unknown_parameters(overrides):
+            self.get_logger().warning(line)
+        bad_overrides = {}
+        for spec in parameters.PARAMETERS:
+            value = spec.default
+            if spec.name in overrides:
+                self.undeclare_parameter(spec.name)
+                try:
+                    value = spec.check(overrides[spec.name].value)
+                except ParameterError as error:
+                    bad_overrides[spec.name] = str(error)
+            self.declare_parameter(
+                spec.name,
+                list(value) if isinstance(value, tuple) else value,
+                parameters.descriptor_of(spec),
+                ignore_override=True,
+            )
+        return bad_overrides
+
+    def _values(self) -> dict[str, object]:
+        return {spec.name: self.get_parameter(spec.name).value for spec in parameters.PARAMETERS}
+
+    def _read_config(self) -> NodeConfig:
+        if self._bad_overrides:
+            raise ParameterError("; ".join(self._bad_overrides.values()))
+        return parameters.config_from_values(self._values())
+
+    def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in changed}
+        try:
+            parameters.check_change(
+                self._values(), changes, is_configured=self._session is not None
+            )
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        for name in changes:
+            self._bad_overrides.pop(name, None)
+        self._parameters_changed = True
+        return SetParametersResult(successful=True)
+
+    def _apply_changed_parameters(self, session: _Session) -> None:
+        """Takes over what was set since the last tick; the values were checked when set."""
+        self._parameters_changed = False
+        before, config = session.config, self._read_config()
+        session.config = config
+        session.pipeline.reconfigure(config.pipeline)
+        session.guard.tolerance_s = config.pipeline.track_timeout_s
+        self._state = _state_with(self._state, config)
+        if config.tick_rate_hz != before.tick_rate_hz:
+            self._destroy_timer(session)
+            session.timer = self._make_timer(config)
+        if (config.markers, config.confidence_levels) != (
+            before.markers,
+            before.confidence_levels,
+        ):
+            self._clear_outputs(session)
+            session.outputs = {name: load_output(name, config) for name in config.outputs}
+
+    # Transitions
+
+    def on_configure(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """Loads and warms up the model; fails with a reason that says how to mend it."""
+        with self._told_traceback():
+            try:
+                config = self._read_config()
+                tracker = load_tracker(config.tracker)
+                model = _load_warm_model(config)
+                steps = Steps.within(
+                    model.step_s,
+                    model.n_predicted,
+                    step_s=config.time_step_s,
+                    horizon_s=config.horizon_s,
+                )
+                outputs = {name: load_output(name, config) for name in config.outputs}
+            except ValueError as error:
+                self.get_logger().error(f"cannot configure: {error}")
+                self._state = NodeState("unconfigured", problem=str(error))
+                return TransitionCallbackReturn.FAILURE
+            self._session = self._open_session(config, tracker, model, steps, outputs)
+            self._parameters_changed = False
+            self._log.reset()
+            topic = self.resolve_topic_name(TRACKS_TOPIC)
+            state = NodeState("inactive", model=model.name, tracks_topic=topic)
+            self._state = _state_with(state, config)
+            return super().on_configure(previous)
+
+    def on_activate(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """Opens the gate."""
+        with self._told_traceback():
+            session = self._configured()
+            result = super().on_activate(previous)
+            session.is_active = True
+            session.timer = self._make_timer(session.config)
+            if self._parameters_changed:
+                self._apply_changed_parameters(session)
+            self._clear_outputs(session)
+            self._log.begin_period(None)
+            self._state = replace(self._state, lifecycle="active")
+            self.get_logger().info(
+                f"predicting with {session.pipeline.model.name} what arrives on "
+                f"{self._state.tracks_topic} in frame {session.config.fixed_frame}"
+            )
+            return result
+
+    def on_deactivate(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """Closes the gate and takes away what is shown; histories are not kept, as time goes on."""
+        with self._told_traceback():
+            session = self._configured()
+            self._close_gate(session)
+            self._state = replace(self._state, lifecycle="inactive")
+            return super().on_deactivate(previous)
+
+    def on_cleanup(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """Lets go of the model and of everything that configure made."""
+        with self._told_traceback():
+            self._close_session()
+            return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """As cleanup, from any state."""
+        return self.on_cleanup(previous)
+
+    def on_error(self, previous: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured, so that a manager may try again."""
+        return self.on_cleanup(previous)
+
+    def _open_session(
+        self,
+        config: NodeConfig,
+        tracker: Tracker,
+        model: TrajectoryModel,
+        steps: Steps,
+        outputs: dict[str, Output],
+    ) -> _Session:
+        publishers: dict[str, LifecyclePublisher] = {
+            name: self.create_lifecycle_publisher(
+                output.message_class,
+                output.topic,
+                output.qos(),
+                qos_overriding_options=qos.overridable(),
+            )
+            for name, output in outputs.items()
+        }
+        subscription = self.create_subscription(
+            tracker.message_class,
+            TRACKS_TOPIC,
+            self._on_tracks,
+            qos.tracks(),
+            qos_overriding_options=qos.overridable(),
+        )
+        return _Session(
+            config=config,
+            tracker=tracker,
+            pipeline=PredictionPipeline(model, config.pipeline),
+            guard=StampGuard(config.pipeline.track_timeout_s),
+            numbers=AgentNumbers(),
+            steps=steps,
+            outputs=outputs,
+            publishers=publishers,
+            subscription=subscription,
+            timer=None,
+        )
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        self._state = NodeState("unconfigured")
+        if session is None:
+            return
+        self._close_gate(session)
+        self.destroy_subscription(session.subscription)
+        for publisher in session.publishers.values():
+            self.destroy_lifecycle_publisher(publisher)
+
+    def _close_gate(self, session: _Session) -> None:
+        if session.is_active:
+            self._clear_outputs(session)
+        session.is_active = False
+        self._destroy_timer(session)
+        session.pipeline.reset()
+        session.guard.reset()
+
+    def _configured(self) -> _Session:
+        if self._session is None:
+            raise RuntimeError("not configured")
+        return self._session
+
+    @contextmanager
+    def _told_traceback(self) -> Iterator[None]:
+        """Logs what rclpy's lifecycle swallows: an exception in a transition."""
+        try:
+            yield
+        except Exception:
+            self.get_logger().error(traceback.format_exc())
+            raise
+
+    # Tracks, ticks, time
+
+    def _on_tracks(self, message: Any) -> None:
+        session = self._session
+        if session is None or not session.is_active:
+            return
+        started_s = time.perf_counter()
+        tracks = self._accepted_tracks(session, message)
+        if tracks is None:
+            return
+        self._log.add_skipped(session.pipeline.update(tracks).values())
+        if session.timer is None and tracks.stamp_ns == session.guard.newest_ns:
+            self._tick(session, tracks.stamp_ns, started_s)
+
+    def _on_timer(self) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        self._tick(self._configured(), now_ns, time.perf_counter())
+
+    def _tick(self, session: _Session, stamp_ns: int, started_s: float) -> None:
+        if self._parameters_changed:
+            self._apply_changed_parameters(session)
+        tick = session.pipeline.tick(stamp_ns)
+        forecast = forecast_from_tick(
+            tick, session.numbers, session.steps, session.config.fixed_frame
+        )
+        self._publish(session, forecast)
+        self._log.add_skipped(forecast.skipped.values())
+        self._log.add_tick(
+            time.perf_counter() - started_s, session.pipeline.n_tracked, len(forecast.ids)
+        )
+
+    def _accepted_tracks(self, session: _Session, message: Any) -> Tracks | None:
+        """Decodes a message; None, counted and told, where it may not enter the histories."""
+        try:
+            tracks = session.tracker.decode(message)
+        except ValueError as error:
+            self._refuse(f"tracks cannot be read: {error}")
+            return None
+        if tracks is None:
+            self._log.add_message(None, time.monotonic())
+            return None
+        frame_id = session.tracker.frame_id_of(message)
+        if frame_id != session.config.fixed_frame:
+            self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
+            self._refuse(
+                f"tracks arrive in frame {frame_id!r}, not in {session.config.fixed_frame!r}: set "
+                "fixed_frame to it, or have the tracker publish there"
+            )
+            return None
+        verdict = session.guard.judge(tracks.stamp_ns, self.get_clock().now().nanoseconds)
+        if verdict in _REFUSED_STAMPS:
+            reason, why = _REFUSED_STAMPS[verdict]
+            self._log.add_skipped([reason] * len(tracks.ids))
+            self._refuse(why)
+            return None
+        if verdict is StampVerdict.JUMPED_BACK:
+            self.get_logger().warning(
+                "time jumped back in the tracks' stamps: all histories are forgotten"
+            )
+            self._forget(session)
+        self._log.add_message(tracks.stamp_ns, time.monotonic())
+        return tracks
+
+    def _refuse(self, why: str) -> None:
+        self._log.add_refusal(why, time.monotonic())
+        self.get_logger().warning(why, throttle_duration_sec=_WARNING_PERIOD_S)
+
+    def _on_time_jump(self, jump: TimeJump) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        session = self._session
+        if session is not None and session.guard.clock_jumped_back(now_ns):
+            self.get_logger().warning("the clock jumped back: all histories are forgotten")
+            session.guard.reset()
+            self._forget(session)
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        session = self._session
+        if session is None or not session.is_active:
+            response.message = f"nothing to forget: the node is {self._state.lifecycle}"
+            return response
+        n_tracked = session.pipeline.n_tracked
+        session.guard.reset()
+        self._forget(session)
+        response.success = True
+        response.message = f"forgot {n_tracked} agents"
+        return response
+
+    def _forget(self, session: _Session) -> None:
+        session.pipeline.reset()
+        self._log.add_reset()
+        self._clear_outputs(session)
+
+    # Publishing
+
+    def _publish(self, session: _Session, forecast: Forecast) -> None:
+        for name, publisher in session.publishers.items():
+            if publisher.get_subscription_count() > 0:
+                publisher.publish(session.outputs[name].render(forecast))
+
+    def _clear_outputs(self, session: _Session) -> None:
+        stamp_ns = self.get_clock().now().nanoseconds
+        for name, publisher in session.publishers.items():
+            message = session.outputs[name].clear(stamp_ns)
+            if message is not None:
+                publisher.publish(message)
+
+    def _publish_diagnostics(self) -> None:
+        # Where nothing ticks, this is when changed parameters take effect.
+        if self._parameters_changed and self._session is not None and self._session.is_active:
+            self._apply_changed_parameters(self._session)
+        now_ns = self.get_clock().now().nanoseconds
+        report = DiagnosticArray()
+        report.header.stamp = stamp_to_msg(now_ns)
+        report.status = [
+            self._log.report(self.get_fully_qualified_name(), self._state, now_ns, time.monotonic())
+        ]
+        self._diagnostics.publish(report)
+
+    def _make_timer(self, config: NodeConfig) -> Timer | None:
+        if config.tick_rate_hz == 0:
+            return None
+        return self.create_timer(1.0 / config.tick_rate_hz, self._on_timer)
+
+    def _destroy_timer(self, session: _Session) -> None:
+        if session.timer is not None:
+            self.destroy_timer(session.timer)
+            session.timer = None
+
+
+def _state_with(state: NodeState, config: NodeConfig) -> NodeState:
+    return replace(
+        state,
+        tick_rate_hz=config.tick_rate_hz,
+        track_timeout_s=config.pipeline.track_timeout_s,
+    )
+
+
+def _load_warm_model(config: NodeConfig) -> TrajectoryModel:
+    """Loads the model and runs it once, so that the first tick is no slower than the others.
+
+    Raises:
+        ValueError: it cannot be loaded or run; the message says how to mend it.
+    """
+    try:
+        # Imports onnxruntime, which a node that only shows its parameters need not have.
+        from social_implicit_ros.inference.registry import load_model
+    except ImportError as error:
+        raise ValueError(
+            f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
+        ) from error
+    model = load_model(config.model)
+    for n_agents in (1, 2):
+        standing = np.zeros((n_agents, model.n_observed, 2))
+        model.predict(standing, n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
+    return model
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the node until SIGINT or SIGTERM; a tick that has begun is finished first.
+
+    Args:
+        args: ROS arguments; those of the process where left out.
+    """
+    stopped = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        stopped.set()
+
+    # rclpy's own handlers would take the context away in the middle of a tick.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    node = PredictorNode()
+    try:
+        executor.add_node(node)
+        node.autostart()
+        while not stopped.is_set():
+            executor.spin_once(timeout_sec=_POLL_S)
+        node.trigger_shutdown()
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Every quality of service, each with its reason.
+
+Users may override history, depth and reliability by parameters (`qos_overrides.<topic>...`).
+"""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+
+def tracks() -> QoSProfile:
+    """Best effort, as that connects to reliable and best-effort trackers alike.
+
+    Ten deep, so that a burst after a busy moment still fills the histories.
+    """
+    return _keep_last(10, ReliabilityPolicy.BEST_EFFORT)
+
+
+def predictions() -> QoSProfile:
+    """Reliable, as that serves reliable and best-effort subscribers alike.
+
+    Two deep: a prediction that was not read in time is worth less than the next one.
+    """
+    return _keep_last(2, ReliabilityPolicy.RELIABLE)
+
+
+def markers() -> QoSProfile:
+    """Reliable, as a lost deletion leaves a ghost; a little deeper for the same reason."""
+    return _keep_last(5, ReliabilityPolicy.RELIABLE)
+
+
+def diagnostics() -> QoSProfile:
+    """What aggregators subscribe with: reliable, ten deep."""
+    return _keep_last(10, ReliabilityPolicy.RELIABLE)
+
+
+def replayed_tracks() -> QoSProfile:
+    """Reliable, as that serves reliable and best-effort subscribers alike; ten deep as `tracks`."""
+    return _keep_last(10, ReliabilityPolicy.RELIABLE)
+
+
+def clock() -> QoSProfile:
+    """What rclcpp's ClockQoS is: only the latest time counts."""
+    return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
+
+
+def every_prediction() -> QoSProfile:
+    """For listeners that measure: reliable and deep, so that a busy moment loses nothing."""
+    return _keep_last(100, ReliabilityPolicy.RELIABLE)
+
+
+def overridable() -> QoSOverridingOptions:
+    """Lets a parameter override history, depth and reliability."""
+    return QoSOverridingOptions.with_default_policies()
+
+
+def _keep_last(depth: int, reliability: ReliabilityPolicy) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=reliability,
+        durability=DurabilityPolicy.VOLATILE,
+    )
