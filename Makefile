@@ -10,7 +10,7 @@ help: ## List the targets
 
 demo: ## Predict a crowd with the real node; table on screen, pictures in demo_output/
 	$(VENV)
-	@$(BIN)/python -m social_implicit_ros.ros.demo
+	@$(BIN)/social_implicit_demo
 
 test: ## Check style and types, run every test that needs no torch
 	$(VENV) test
@@ -22,7 +22,7 @@ test: ## Check style and types, run every test that needs no torch
 test-training: ## Add torch, run the tests of training and export
 	$(VENV) test training
 	$(BIN)/mypy
-	$(BIN)/pytest -m training
+	$(BIN)/pytest test/training
 
 lint: ## Mend style where a tool can, name the rest
 	$(VENV) test

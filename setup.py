@@ -21,10 +21,14 @@ COMMANDS = {
 }
 
 
-def share(folder: str, pattern: str = "*") -> tuple[str, list[str]]:
-    """The data_files row that installs `folder`'s files below share/<package>."""
-    files = sorted(str(path) for path in Path(folder).glob(pattern) if path.is_file())
-    return f"share/{NAME}/{folder}", files
+def share(folder: str) -> list[tuple[str, list[str]]]:
+    """The data_files rows that install `folder`, with its subfolders, below share/<package>."""
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    return [
+        (f"share/{NAME}/{parent}", [str(path) for path in files if path.parent == parent])
+        for parent in sorted({path.parent for path in files})
+        if parent.name != "__pycache__"
+    ]
 
 
 setup(
@@ -43,11 +47,21 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        share("launch", "*.launch.py"),
-        share("config"),
+        *share("launch"),
+        *share("config"),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy", "scipy", "onnxruntime"],
+    install_requires=[
+        "matplotlib",
+        "numpy",
+        "onnxruntime",
+        "pillow",
+        "pyyaml",
+        "rich",
+        "rosbags",
+        "scipy",
+    ],
+    extras_require={"training": ["torch", "onnx"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]

@@ -1,0 +1,94 @@
+"""What the documents tell a reader to type, open or look at exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "social_implicit_ros"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: str(path))
+by_name = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+MAKE = re.compile(r"\bmake ((?:[a-z-]+=\S+ )*)([a-z][a-z-]*)")
+LAUNCH = re.compile(r"\bros2 launch social_implicit_ros (\S+)")
+RUN = re.compile(r"\b(?:ros2 run social_implicit_ros |\.venv/bin/)(\w+)")
+LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
+CODE = re.compile(r"`([^`\n]+)`")
+#: A path in code type: it has a folder and a suffix, and no placeholder.
+PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|yaml|md|rviz|txt|xml|rst|json)")
+#: Written by a command that the reader runs.
+MADE = ("demo_output/", "DIR/", "build/", "install/")
+
+
+def code_of(text: str) -> list[str]:
+    """Code lines, fenced or indented, and code in a sentence."""
+    lines, fenced = [], False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            lines.append(line)
+        else:
+            lines.extend(CODE.findall(line))
+    return lines
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands() -> set[str]:
+    return set(
+        re.findall(r'^    "(\w+)": "\w+(?:\.\w+)+:main"', (ROOT / "setup.py").read_text(), re.M)
+    )
+
+
+@by_name
+def test_every_make_target_exists(document):
+    named = {match[2] for code in code_of(document.read_text()) for match in MAKE.finditer(code)}
+
+    assert named <= make_targets()
+
+
+@by_name
+def test_every_launch_file_exists(document):
+    named = {name for code in code_of(document.read_text()) for name in LAUNCH.findall(code)}
+
+    assert {name for name in named if not (ROOT / "launch" / name).is_file()} == set()
+
+
+@by_name
+def test_every_command_of_the_package_exists(document):
+    named = {name for code in code_of(document.read_text()) for name in RUN.findall(code)}
+
+    assert named - {"python", "pytest", "colcon"} <= commands()
+
+
+@by_name
+def test_every_linked_file_exists(document):
+    links = [link for link in LINK.findall(document.read_text()) if "://" not in link]
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@by_name
+def test_every_named_file_exists(document):
+    named = {
+        path
+        for code in code_of(document.read_text())
+        for path in PATH.findall(code)
+        if not path.startswith(MADE) and "*" not in code
+    }
+
+    missing = {
+        path for path in named if not (ROOT / path).exists() and not (PACKAGE / path).exists()
+    }
+    assert missing == set()
+
+
+def test_the_readme_names_the_two_commands():
+    code = "\n".join(code_of((ROOT / "README.md").read_text()))
+
+    assert "make demo" in code
+    assert "make test" in code
