@@ -7,7 +7,7 @@ ellipse at the horizon, and the dots are where they went.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import CircleCollection, LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
 from matplotlib.ticker import MultipleLocator
+from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
 from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import confidence_to_sigmas
+from social_implicit_ros.core.uncertainty import confidence_to_sigmas, ellipse_axes
 from social_implicit_ros.evaluation.floor_plan import FloorPlan
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
@@ -49,7 +50,7 @@ _COLOURS = (
 )
 _INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
 _DASHES = (0, (2.6, 1.5))
-_DIRECTIONS = 48
+_DIRECTIONS = 72
 _WALL = (0.30, 0.33, 0.38)
 _NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
@@ -136,8 +137,7 @@ def write_picture(
         width_px: of the picture.
     """
     canvas = _Canvas(view, width_px)
-    canvas.draw(prediction, truth)
-    canvas.image().save(path, optimize=True)
+    canvas.draw(prediction, truth).save(path, optimize=True)
 
 
 def write_animation(
@@ -146,7 +146,7 @@ def write_animation(
     truth: Truth,
     view: View,
     *,
-    width_px: int = 960,
+    width_px: int = 880,
 ) -> None:
     """Draws successive moments as GIF that repeats, each shown as long as it lasted.
 
@@ -165,8 +165,7 @@ def write_animation(
     canvas = _Canvas(view, width_px)
     frames: list[Image.Image] = []
     for prediction in predictions:
-        canvas.draw(prediction, truth)
-        frames.append(_with_palette(canvas.image(), frames[0] if frames else None))
+        frames.append(_with_palette(canvas.draw(prediction, truth), frames[0] if frames else None))
     stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
@@ -205,6 +204,27 @@ def tube_outlines(
     return np.where(ahead[..., None], furthest, earlier)
 
 
+def ellipse_outlines(mean: FloatArray, covariance: FloatArray, sigmas: float) -> FloatArray:
+    """Outlines of ellipses.
+
+    Args:
+        mean: (A, 2) in metres.
+        covariance: (A, 2, 2) in square metres.
+        sigmas: Mahalanobis radius.
+
+    Returns:
+        (A, D, 2) vertices in metres, the last one equal to the first.
+    """
+    major_m, minor_m, yaw = ellipse_axes(covariance)
+    angles = np.linspace(0.0, 2.0 * np.pi, 64)
+    along = sigmas * major_m[:, None] * np.cos(angles)
+    across = sigmas * minor_m[:, None] * np.sin(angles)
+    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    offsets = np.stack([cos * along - sin * across, sin * along + cos * across], axis=-1)
+    outlines: FloatArray = mean[:, None] + offsets
+    return outlines
+
+
 class _Canvas:
     """A figure that is drawn on again and again."""
 
@@ -225,43 +245,36 @@ class _Canvas:
                 1.0 - (self._bottom_in + self._top_in) / height_in,
             )
         )
-        self._drawn: list[Artist] = []
         self._write_frame()
-
-    def image(self) -> Image.Image:
-        """What is drawn now."""
+        # What is the same at every moment is drawn once.
         self._canvas.draw()
-        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
-    def draw(self, prediction: PublishedPrediction, truth: Truth) -> None:
-        """Draws one moment in place of the last."""
-        for artist in self._drawn:
-            artist.remove()
+    def draw(self, prediction: PublishedPrediction, truth: Truth) -> Image.Image:
+        """One moment."""
+        self._canvas.restore_region(self._background)
         pasts, presents = _pasts(prediction, truth)
         colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
         expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
         happened = truth.positions_m(prediction.agents, prediction.stamps_ns).reshape(-1, 2)
-        artists: list[Artist] = [
-            self._tubes(presents, prediction, colours, confidence, opacity)
-            for confidence, opacity in CONFIDENCES.items()
-        ]
-        artists += [
+        for artist in (
+            self._tubes(presents, prediction, colours, max(CONFIDENCES)),
+            self._tubes(presents, prediction, colours, min(CONFIDENCES)),
             self._horizon_ellipses(prediction, colours),
-            LineCollection([self._drawn_m(past) for past in pasts], colors=colours, linewidths=2.6),
-            LineCollection(
-                list(self._drawn_m(expected)), colors=colours, linewidths=1.5, linestyles=[_DASHES]
-            ),
-        ]
-        for order, artist in enumerate(artists):
-            artist.set_zorder(2 + order)
+            self._lines(pasts, colours, linewidths=2.6),
+            self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
+            self._dots(happened, _INK, sizes=[3.5]),
+            self._dots(presents, colours, sizes=[52.0], edgecolors="white"),
+        ):
             self._axes.add_artist(artist)
-        artists.append(self._dots(happened, 3.5, _INK, zorder=8))
-        artists.append(self._dots(presents, 52.0, colours, zorder=9, edgecolors="white"))
+            self._axes.draw_artist(artist)
+            artist.remove()
         elapsed_s = (prediction.stamp_ns - self._view.start_ns) * 1e-9
         self._caption.set_text(
             f"{self._view.subtitle}  ·  t = {elapsed_s:.1f} s  ·  {len(colours)} people"
         )
-        self._drawn = artists
+        self._figure.draw_artist(self._caption)
+        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
 
     def _tubes(
         self,
@@ -269,8 +282,7 @@ class _Canvas:
         prediction: PublishedPrediction,
         colours: list[str],
         confidence: float,
-        opacity: float,
-    ) -> PathCollection:
+    ) -> Artist:
         outlines = tube_outlines(
             presents, prediction.mean, prediction.covariance, confidence_to_sigmas(confidence)
         )
@@ -279,24 +291,33 @@ class _Canvas:
             Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
             for parts in outlines
         ]
+        opacity = CONFIDENCES[confidence]
         return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
 
-    def _horizon_ellipses(
-        self, prediction: PublishedPrediction, colours: list[str]
-    ) -> PathCollection:
-        """The outline of the widest confidence at the last step."""
-        last, sigmas = slice(-1, None), confidence_to_sigmas(max(CONFIDENCES))
-        mean, covariance = prediction.mean[:, last], prediction.covariance[:, last]
-        outlines = tube_outlines(mean[:, 0], mean, covariance, sigmas)[:, 0]
-        paths = [_closed(outline) for outline in self._drawn_m(outlines)]
-        return PathCollection(
-            paths, facecolors="none", edgecolors=colours, linewidths=0.9, alpha=0.8
+    def _horizon_ellipses(self, prediction: PublishedPrediction, colours: list[str]) -> Artist:
+        """The ellipse of the widest confidence at the last step."""
+        outlines = ellipse_outlines(
+            prediction.mean[:, -1],
+            prediction.covariance[:, -1],
+            confidence_to_sigmas(max(CONFIDENCES)),
         )
+        return self._lines(outlines, colours, linewidths=0.9, alpha=0.8)
 
-    def _dots(self, places_m: FloatArray, size: float, colours: Any, **style: Any) -> Artist:
-        known = places_m[np.isfinite(places_m).all(axis=1)]
-        x_m, y_m = self._drawn_m(known).T
-        return self._axes.scatter(x_m, y_m, s=size, c=colours, **style)
+    def _lines(
+        self, paths_m: Iterable[FloatArray], colours: list[str], **style: Any
+    ) -> LineCollection:
+        return LineCollection([self._drawn_m(path) for path in paths_m], colors=colours, **style)
+
+    def _dots(self, places_m: FloatArray, colours: Any, **style: Any) -> Artist:
+        dots = CircleCollection(
+            offsets=self._drawn_m(places_m),
+            offset_transform=self._axes.transData,
+            facecolors=colours,
+            **{"linewidths": 1.2 if "edgecolors" in style else 0, **style},
+        )
+        # Sizes are in points, whatever the picture's.
+        dots.set_transform(IdentityTransform())
+        return dots
 
     def _drawn_m(self, places_m: FloatArray) -> FloatArray:
         """(..., 2) positions with the horizontal coordinate of the picture first."""
@@ -401,7 +422,7 @@ def _legend() -> list[Artist]:
 
 
 def _with_palette(image: Image.Image, first: Image.Image | None) -> Image.Image:
-    """256 colours, those of the first frame, so that what does not change costs no bytes."""
+    """128 colours, those of the first frame, so that what does not change costs no bytes."""
     if first is None:
-        return image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        return image.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return image.quantize(palette=first, dither=Image.Dither.NONE)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from statistics import median
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from social_implicit_ros.core.types import SkipReason
 
 #: Fewer ticks than this share of what was asked for are worth a warning.
 _MIN_RATE_SHARE = 0.8
+#: Percentiles of the tick time are taken over so many ticks; the maximum over one report.
+_RECENT_TICKS = 1000
 _NS_PER_S = 1_000_000_000
 
 
@@ -50,6 +52,7 @@ class DiagnosticsLog:
         self._n_tracked = self._n_predicted = 0
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
+        self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
         self.begin_period(None)
 
     def begin_period(self, now_ns: int | None) -> None:
@@ -93,6 +96,7 @@ class DiagnosticsLog:
     def add_tick(self, duration_s: float, n_tracked: int, n_predicted: int) -> None:
         """A tick was published; `duration_s` from its beginning to the last message handed over."""
         self._ticks_s.append(duration_s)
+        self._recent_ticks_s.append(duration_s)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
 
     def add_reset(self) -> None:
@@ -115,7 +119,8 @@ class DiagnosticsLog:
             "state": state.lifecycle,
             "model": state.model,
             "tick_rate_hz": "" if rate_hz is None else f"{rate_hz:.2f}",
-            "tick_ms_median": f"{median(self._ticks_s) * 1e3:.2f}" if self._ticks_s else "",
+            "tick_ms_median": _ms_text(self._recent_ticks_s, 50.0),
+            "tick_ms_p99": _ms_text(self._recent_ticks_s, 99.0),
             "tick_ms_max": f"{max(self._ticks_s) * 1e3:.2f}" if self._ticks_s else "",
             "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
@@ -190,3 +195,10 @@ def _old_tracks(state: NodeState, age_s: float | None) -> str:
         f"tracks arrive {age_s:.1f} s old and are forgotten at once: set use_sim_time in a "
         "replay, or mend the tracker's clock"
     )
+
+
+def _ms_text(durations_s: Collection[float], percentile: float) -> str:
+    """A percentile in milliseconds; empty where there is nothing yet."""
+    if not durations_s:
+        return ""
+    return f"{np.percentile(list(durations_s), percentile) * 1e3:.2f}"
