@@ -1,0 +1,241 @@
+"""A tracker's message -> `Tracks`, by its description.
+
+Reads attributes only, so it takes what rclpy delivers as well as what `rosbags` reads from a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
+from social_implicit_ros.core.tracker_spec import POINT_CLOUD, FieldPath, TrackerSpec
+from social_implicit_ros.core.types import BoolArray, FloatArray, SkipReason, Tracks
+
+#: Length of a covariance array -> which of its elements make up the 3 x 3 of the position. Four
+#: numbers are a 2 x 2, six the upper triangle of a 3 x 3, 36 the 6 x 6 of pose and rotation.
+_COVARIANCE_ELEMENTS = {
+    4: ([0, 1, 2, 3], [0, 1, 3, 4]),
+    6: ([0, 1, 2, 1, 3, 4, 2, 4, 5], range(9)),
+    9: (range(9), range(9)),
+    36: ([0, 1, 2, 6, 7, 8, 12, 13, 14], range(9)),
+}
+#: Trackers write variances above this for "not known" (spencer_tracking_msgs).
+_UNKNOWN_VARIANCE_M2 = 99999.0
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedMessage:
+    """What a tracker's message says.
+
+    Attributes:
+        tracks: the pedestrians; None where the message holds no entry that tells its time.
+        frame_id: the coordinate frame of the positions.
+        skipped: how many entries were left out, by reason.
+    """
+
+    tracks: Tracks | None
+    frame_id: str
+    skipped: Counter[SkipReason]
+
+
+class TrackerDecoder:
+    """Decodes the messages of one tracker."""
+
+    def __init__(self, spec: TrackerSpec) -> None:
+        self.spec = spec
+        self._is_cloud = spec.message_type == POINT_CLOUD
+
+    def decode(self, message: Any) -> DecodedMessage:
+        """Decodes a message of `spec.message_type`.
+
+        Ids, positions and so on pass through unjudged; only the filters of the description, and
+        empty ids, take entries out.
+
+        Raises:
+            ValueError: a PointCloud2 without the described fields or shorter than it says.
+        """
+        frame = self.spec.frame.read(message)
+        stamp = self.spec.stamp.read(message)
+        if frame is None or stamp is None:  # markers[0] of a message without markers
+            return DecodedMessage(None, "", Counter())
+        columns = _cloud_columns if self._is_cloud else _entry_columns
+        tracks, skipped = _tracks(self.spec, columns(self.spec, message), stamp_ns_of(stamp))
+        return DecodedMessage(tracks, str(frame), skipped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The described fields of all entries, one row an entry."""
+
+    ids: list[str]
+    positions: FloatArray  # (A, 3)
+    velocities: FloatArray | None  # (A, 3)
+    covariances: FloatArray | None  # (A, 3, 3)
+    scores: FloatArray | None
+    classes: Sequence[Any] | None
+    states: Sequence[Any] | None
+
+
+def _tracks(
+    spec: TrackerSpec, columns: _Columns, stamp_ns: int
+) -> tuple[Tracks, Counter[SkipReason]]:
+    keep: BoolArray = np.ones(len(columns.ids), dtype=np.bool_)
+    skipped: Counter[SkipReason] = Counter()
+
+    def leave_out(passes: BoolArray, reason: SkipReason) -> None:
+        count = int((keep & ~passes).sum())
+        if count:
+            skipped[reason] += count
+            keep[~passes] = False
+
+    filters = spec.filters
+    if filters.class_in and columns.classes is not None:
+        leave_out(_is_in(columns.classes, filters.class_in), SkipReason.OTHER_CLASS)
+    if filters.state_in and columns.states is not None:
+        leave_out(_is_in(columns.states, filters.state_in), SkipReason.OTHER_STATE)
+    if filters.score_above is not None and columns.scores is not None:
+        leave_out(columns.scores > filters.score_above, SkipReason.LOW_SCORE)
+    leave_out(np.array([bool(text) for text in columns.ids], dtype=np.bool_), SkipReason.EMPTY_ID)
+    rows = np.flatnonzero(keep)
+    tracks = Tracks(
+        stamp_ns=stamp_ns,
+        ids=tuple(columns.ids[row] for row in rows),
+        positions_m=columns.positions[rows, :2],
+        heights_m=columns.positions[rows, 2],
+        velocities_m_s=None if columns.velocities is None else columns.velocities[rows],
+        covariances_m2=None if columns.covariances is None else columns.covariances[rows],
+    )
+    return tracks, skipped
+
+
+def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
+    # A class may be a number in the message and a text in the file, or the reverse.
+    texts = {str(value) for value in allowed}
+    return np.array([_text(value) in texts for value in values], dtype=np.bool_)
+
+
+def _entry_columns(spec: TrackerSpec, message: Any) -> _Columns:
+    assert spec.entries is not None  # see tracker_spec_from_dict
+    entries = list(spec.entries.read(message))
+    covariances = _values(spec.covariance, entries)
+    scores = _values(spec.score, entries)
+    return _Columns(
+        ids=_ids([_values(path, entries) or [] for path in spec.id], len(entries)),
+        positions=_vectors(spec.position, entries),
+        velocities=_known_velocities(_vectors(spec.velocity, entries)) if spec.velocity else None,
+        covariances=None if covariances is None else _covariances(covariances),
+        scores=None if scores is None else np.array([np.nan if s is None else s for s in scores]),
+        classes=_values(spec.class_, entries),
+        states=_values(spec.state, entries),
+    )
+
+
+def _cloud_columns(spec: TrackerSpec, message: Any) -> _Columns:
+    points = point_cloud_array(message)
+    names = points.dtype.names or ()
+
+    def column(path: FieldPath) -> np.ndarray:
+        if str(path) not in names:
+            raise ValueError(
+                f"PointCloud2 has no field {path} (it has {', '.join(names) or 'none'}), which "
+                f"tracker {spec.name!r} needs"
+            )
+        return points[str(path)]
+
+    def vector(paths: tuple[FieldPath, ...]) -> FloatArray:
+        values = np.zeros((len(points), 3))
+        for axis, path in enumerate(paths):
+            if axis < 2 or str(path) in names:  # z may be missing
+                values[:, axis] = column(path)
+        return values
+
+    return _Columns(
+        ids=_ids([column(path).tolist() for path in spec.id], len(points)),
+        positions=vector(spec.position),
+        velocities=_known_velocities(vector(spec.velocity)) if spec.velocity else None,
+        covariances=None,
+        scores=column(spec.score).astype(np.float64) if spec.score else None,
+        classes=column(spec.class_).tolist() if spec.class_ else None,
+        states=column(spec.state).tolist() if spec.state else None,
+    )
+
+
+def _getter(path: FieldPath) -> Callable[[Any], Any]:
+    if all(at is None for _, at in path.steps):
+        return attrgetter(str(path))  # several times faster than a loop in Python
+    return path.read
+
+
+def _values(path: FieldPath | None, entries: list[Any]) -> list[Any] | None:
+    return None if path is None else list(map(_getter(path), entries))
+
+
+def _ids(parts: list[list[Any]], n_entries: int) -> list[str]:
+    texts = [[_text(value) for value in part] for part in parts]
+    if len(texts) == 1:
+        return texts[0]
+    return ["/".join(part[row] for part in texts) for row in range(n_entries)]
+
+
+def _text(value: Any) -> str:
+    """An id as text: arrays of bytes (uuids) in hexadecimal, `7.0` as 7, none as empty."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ""
+        return str(int(value)) if value.is_integer() else repr(value)
+    if np.ndim(value) == 0:
+        return str(value)
+    data = np.asarray(value, dtype=np.uint8)
+    return data.tobytes().hex() if data.any() else ""
+
+
+def _vectors(paths: tuple[FieldPath, ...], entries: list[Any]) -> FloatArray:
+    """(A, 3) of a point, an array or one path per coordinate; missing z is zero."""
+    values = np.zeros((len(entries), 3))
+    if not entries:
+        return values
+    if len(paths) > 1:
+        for axis, path in enumerate(paths):
+            values[:, axis] = list(map(_getter(path), entries))
+        return values
+    points = list(map(_getter(paths[0]), entries))
+    first = points[0]
+    if hasattr(first, "x"):
+        get_z = (lambda point: point.z) if hasattr(first, "z") else (lambda point: 0.0)
+        values[:] = [(point.x, point.y, get_z(point)) for point in points]
+    else:
+        array = np.array(points, dtype=np.float64)[:, :3]
+        values[:, : array.shape[1]] = array
+    return values
+
+
+def _known_velocities(velocities: FloatArray) -> FloatArray:
+    # Trackers that do not estimate a velocity leave the field at zero.
+    unknown = ~velocities.any(axis=1)
+    velocities[unknown] = np.nan
+    return velocities
+
+
+def _covariances(values: list[Any]) -> FloatArray:
+    covariances = np.full((len(values), 9), np.nan)
+    for row, value in enumerate(values):
+        elements = _COVARIANCE_ELEMENTS.get(0 if value is None else len(value))
+        if elements is None:
+            continue
+        source, target = elements
+        covariances[row, list(target)] = np.asarray(value, dtype=np.float64)[list(source)]
+        if len(value) == 4:
+            covariances[row, [2, 5, 6, 7, 8]] = 0.0
+    variances = covariances[:, [0, 4]]
+    unknown = ~((variances > 0) & (variances <= _UNKNOWN_VARIANCE_M2)).all(axis=1)
+    covariances[unknown] = np.nan
+    return covariances.reshape(-1, 3, 3)
