@@ -61,7 +61,8 @@ setup(
         "rosbags",
         "scipy",
     ],
-    extras_require={"training": ["torch", "onnx"]},
+    # colcon runs pytest where the extra called test asks for it.
+    extras_require={"test": ["hypothesis", "pytest"], "training": ["torch", "onnx"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]
