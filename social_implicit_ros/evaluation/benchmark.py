@@ -3,16 +3,39 @@
 What each figure is averaged over follows its source. Over all agents of a split: ade, fde,
 mean_ade, mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split:
 jade, jfde, collision_rate, amd, amv, kde.
+
+What each is computed from: ade, fde, jade, jfde, miss_rate and collision_rate from K samples (20
+unless asked otherwise); amd, amv, kde and energy from 1000 samples; mean_ade, mean_fde, nll,
+coverage_95, r_avg and r_min from the prediction's mean and covariance at 1000 samples, so that
+they judge the ellipse that a robot draws, calibration included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.displacement import best_of_n
+from social_implicit_ros.core.metrics.calibration import (
+    confidence_levels,
+    coverage,
+    reliability_scores,
+)
+from social_implicit_ros.core.metrics.collision import collision_rate
+from social_implicit_ros.core.metrics.density import kde_nll
+from social_implicit_ros.core.metrics.displacement import (
+    best_of_n,
+    joint_best_of_n,
+    mean_path,
+    missed,
+)
+from social_implicit_ros.core.metrics.mahalanobis import (
+    mahalanobis_distances,
+    mean_covariance_eigenvalue,
+)
+from social_implicit_ros.core.metrics.scores import energy_score, gaussian_nll
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.recordings import (
     LEAVE_ONE_OUT,
@@ -22,12 +45,38 @@ from social_implicit_ros.core.recordings import (
     load_recording,
     scenes,
 )
+from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.inference.registry import load_model
 
 #: Figures of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Figures = dict[str, float]
 
+#: Every figure, in the order of tables and files.
+FIGURE_NAMES = (
+    "ade",
+    "fde",
+    "mean_ade",
+    "mean_fde",
+    "jade",
+    "jfde",
+    "miss_rate",
+    "collision_rate",
+    "amd",
+    "amv",
+    "kde",
+    "energy",
+    "nll",
+    "coverage_95",
+    "r_avg",
+    "r_min",
+)
+#: How many positions have no AMD or KDE as published; their means hold a substitute.
+COUNTS = ("amd_undefined", "kde_degenerate")
+
 #: Samples for the figures that describe the whole distribution, as in the reference's evaluation.
 DISTRIBUTION_SAMPLES = 1000
+#: Agents measured together.
+_BATCH_AGENTS = 48
 
 
 class BenchmarkError(ValueError):
@@ -73,40 +122,135 @@ def evaluate_split(
     *,
     n_samples: int = 20,
     seed: int = 0,
-    advance: Callable[[], None] = lambda: None,
+    all_metrics: bool = False,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> Figures:
-    """ADE and FDE of a model, best of `n_samples`.
+    """Figures of a model on one split.
 
     Args:
-        model: predicting 12 steps of 0.4 s.
+        model: from `load_benchmark_model`.
         test_scenes: from `split_scenes`.
-        n_samples: K.
+        n_samples: K of the figures that compare single futures with the truth.
         seed: of the run; every scene draws its own noise from it.
-        advance: called after every scene.
+        all_metrics: also every figure beside `ade` and `fde`, with `DISTRIBUTION_SAMPLES` samples
+            where the whole distribution is meant.
+        workers: threads; the figures do not depend on their number.
+        advance: called with the number of scenes whenever some are done.
 
     Returns:
-        `ade` and `fde` in metres.
+        Figures by name, as the module says; with `all_metrics` also `amd_undefined` and
+        `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
 
     Raises:
         BenchmarkError: a model of another horizon or step.
     """
-    require_benchmark_model(model)
-    per_agent = []
+
+    def measure(batch: _Batch) -> _Measures:
+        measures = _displacement_measures(model, batch, n_samples, seed, all_metrics)
+        if all_metrics:
+            measures.update(_distribution_measures(model, batch, seed))
+        advance(len(batch))
+        return measures
+
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(measure, _batches(test_scenes)))
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    figures: Figures = {}
+    if all_metrics:
+        levels = values.pop("levels")
+        figures["coverage_95"] = coverage(levels, 0.95)
+        figures["r_avg"], figures["r_min"] = reliability_scores(levels)
+        for name in COUNTS:
+            figures[name] = float(values.pop(name).sum())
+    figures.update((name, float(entries.mean())) for name, entries in values.items())
+    return {name: figures[name] for name in (*FIGURE_NAMES, *COUNTS) if name in figures}
+
+
+#: Scenes with their index in the split.
+_Batch = list[tuple[int, Scene]]
+#: Arrays of one entry per agent, or of one per scene; `levels` of one per agent and step.
+_Measures = dict[str, FloatArray]
+
+
+def _batches(test_scenes: Sequence[Scene]) -> Iterator[_Batch]:
+    """Groups scenes: few agents at a time waste calls, many waste memory."""
+    batch: _Batch = []
+    n_agents = 0
     for index, scene in enumerate(test_scenes):
-        prediction = model.predict(
+        batch.append((index, scene))
+        n_agents += len(scene.ids)
+        if n_agents >= _BATCH_AGENTS:
+            yield batch
+            batch, n_agents = [], 0
+    if batch:
+        yield batch
+
+
+def _displacement_measures(
+    model: TrajectoryModel, batch: _Batch, n_samples: int, seed: int, all_metrics: bool
+) -> _Measures:
+    """What compares single futures with the truth."""
+    rows: dict[str, list[FloatArray]] = {}
+
+    def add(**measures: FloatArray | float) -> None:
+        for name, value in measures.items():
+            rows.setdefault(name, []).append(np.atleast_1d(value))
+
+    for index, scene in batch:
+        samples = model.predict(
             scene.observed, n_samples=n_samples, seed=scene_seed(seed, index)
-        )
-        per_agent.append(best_of_n(prediction.samples, scene.future))
-        advance()
-    ade, fde = np.concatenate(per_agent, axis=1).mean(axis=1)
-    return {"ade": float(ade), "fde": float(fde)}
+        ).samples
+        ade, fde = best_of_n(samples, scene.future)
+        add(ade=ade, fde=fde)
+        if all_metrics:
+            joint_ade, joint_fde = joint_best_of_n(samples, scene.future)
+            add(jade=joint_ade, jfde=joint_fde, collision_rate=collision_rate(samples))
+            add(miss_rate=missed(samples, scene.future).astype(np.float64))
+    return {name: np.concatenate(entries) for name, entries in rows.items()}
+
+
+def _distribution_measures(model: TrajectoryModel, batch: _Batch, seed: int) -> _Measures:
+    """What describes the whole predicted distribution."""
+    predictions = [
+        model.predict(scene.observed, n_samples=DISTRIBUTION_SAMPLES, seed=scene_seed(seed, index))
+        for index, scene in batch
+    ]
+    truth = np.concatenate([scene.future for _, scene in batch])
+    samples = np.concatenate([prediction.samples for prediction in predictions], axis=1)
+    mean = np.concatenate([prediction.mean for prediction in predictions])
+    covariance = np.concatenate([prediction.covariance for prediction in predictions])
+
+    mean_ade, mean_fde = mean_path(mean, truth)
+    mahalanobis = mahalanobis_distances(samples, truth)
+    kde, degenerate = kde_nll(samples, truth)
+    ends = np.cumsum([len(scene.ids) for _, scene in batch])[:-1]
+
+    def per_scene(values: FloatArray) -> FloatArray:
+        return np.array([part.mean() for part in np.split(values, ends)])
+
+    return {
+        "mean_ade": mean_ade,
+        "mean_fde": mean_fde,
+        "amd": per_scene(mahalanobis.values),
+        "amv": np.array([mean_covariance_eigenvalue(one.samples) for one in predictions]),
+        "kde": per_scene(kde),
+        "energy": energy_score(samples, truth).mean(axis=1),
+        "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
+        "levels": confidence_levels(mean, covariance, truth),
+        "amd_undefined": mahalanobis.undefined.sum(axis=1).astype(np.float64),
+        "kde_degenerate": degenerate.sum(axis=1).astype(np.float64),
+    }
 
 
 def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
-    """The mean over splits of every figure that all of them have."""
+    """The mean over splits of every figure that all of them have; counts are added up."""
     rows = list(splits)
     names = [name for name in rows[0] if all(name in row for row in rows)]
-    return {name: float(np.mean([row[name] for row in rows])) for name in names}
+    return {
+        name: float((np.sum if name in COUNTS else np.mean)([row[name] for row in rows]))
+        for name in names
+    }
 
 
 def scene_seed(seed: int, index: int) -> int:
@@ -114,10 +258,17 @@ def scene_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
-def require_benchmark_model(model: TrajectoryModel) -> None:
-    """Raises BenchmarkError unless the model predicts the benchmark's horizon at its rate."""
+def load_benchmark_model(name: str) -> TrajectoryModel:
+    """Loads a model and checks that it predicts the benchmark's horizon at its rate.
+
+    Raises:
+        ModelFileError: no such model, or one that cannot be used.
+        BenchmarkError: a model of another horizon or step.
+    """
+    model = load_model(name)
     if model.n_predicted != N_PREDICTED or abs(model.step_s - STEP_S) > 1e-9:
         raise BenchmarkError(
             f"model {model.name!r} predicts {model.n_predicted} steps of {model.step_s} s; "
             f"the benchmark needs {N_PREDICTED} steps of {STEP_S} s"
         )
+    return model

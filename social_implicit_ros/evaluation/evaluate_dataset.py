@@ -8,29 +8,31 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, Scene
+from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
 from social_implicit_ros.evaluation.benchmark import (
+    DISTRIBUTION_SAMPLES,
     BenchmarkError,
     average_figures,
     evaluate_split,
+    load_benchmark_model,
     split_scenes,
 )
-from social_implicit_ros.evaluation.candidates import (
-    Candidate,
-    candidate,
-    families,
-    parameter_count,
+from social_implicit_ros.evaluation.benchmark_tables import (
+    print_all_figures,
+    print_displacement,
+    print_legend,
 )
+from social_implicit_ros.evaluation.candidates import candidate, families, parameter_count
 from social_implicit_ros.inference.onnx_model import ModelFileError
-from social_implicit_ros.inference.registry import BASELINES, load_model
+from social_implicit_ros.inference.registry import BASELINES
 
 #: Where the recordings lie when --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BenchmarkError, ModelFileError) as error:
         print(f"evaluate_dataset: {error}", file=sys.stderr)
         return 2
-    print_results(results, Console())
+    print_results(results, Console(), options.all_metrics)
     if options.json is not None:
         try:
             options.json.write_text(json.dumps(finite_or_null(results), indent=2) + "\n")
@@ -80,6 +82,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "may be repeated (default: every shipped family)",
     )
     parser.add_argument(
+        "--all-metrics",
+        action="store_true",
+        help=f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)",
+    )
+    parser.add_argument(
         "--k", type=positive_int, default=20, help="samples for ADE and FDE (default: 20)"
     )
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the draws")
@@ -107,48 +114,49 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluates every asked model on every asked split.
 
     Returns:
-        `{"models": {NAME: {"parameters", "held_out", "splits", "average"}}, "reference": ...}`.
+        `{"models": {NAME: {"parameters", "held_out", "splits", "average"}}, "reference": {...},
+        "samples": int, "distribution_samples": int, "seed": int}`.
 
     Raises:
         BenchmarkError: no such data, or a model that does not fit the benchmark.
         ModelFileError: no such model.
     """
     splits = options.split or list(LEAVE_ONE_OUT)
-    names = options.model or list(families())
-    candidates = [candidate(name) for name in dict.fromkeys((*BASELINES, *names))]
+    names = dict.fromkeys((*BASELINES, *(options.model or families())))
+    # Everything is loaded before anything is computed: a typing error shows at once.
     test_scenes = {split: split_scenes(options.data, split) for split in splits}
-    models = {}
+    candidates = [candidate(name) for name in names]
+    models = [
+        {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
+    ]
+    results = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for one in candidates:
-            models[one.name] = _evaluate_candidate(one, test_scenes, options, progress)
-    return {"models": models, "reference": reference_figures(), "k": options.k}
-
-
-def _evaluate_candidate(
-    one: Candidate,
-    test_scenes: dict[str, list[Scene]],
-    options: argparse.Namespace,
-    progress: Progress,
-) -> dict[str, Any]:
-    figures = {}
-    parameters = 0
-    for split, found in test_scenes.items():
-        model = load_model(one.files[split])
-        parameters = parameter_count(model)
-        task = progress.add_task(f"{one.name} on {split}", total=len(found))
-        figures[split] = evaluate_split(
-            model,
-            found,
-            n_samples=options.k,
-            seed=options.seed,
-            advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
-        )
-        progress.remove_task(task)
+        for one, model_of_split in zip(candidates, models, strict=True):
+            figures = {}
+            for split, model in model_of_split.items():
+                task = progress.add_task(f"{one.name} on {split}", total=len(test_scenes[split]))
+                figures[split] = evaluate_split(
+                    model,
+                    test_scenes[split],
+                    n_samples=options.k,
+                    seed=options.seed,
+                    all_metrics=options.all_metrics,
+                    workers=os.cpu_count() or 1,
+                    advance=partial(progress.advance, task),
+                )
+                progress.remove_task(task)
+            results[one.name] = {
+                "parameters": parameter_count(next(iter(model_of_split.values()))),
+                "held_out": [split for split in splits if split in one.held_out],
+                "splits": figures,
+                "average": average_figures(figures.values()),
+            }
     return {
-        "parameters": parameters,
-        "held_out": [split for split in test_scenes if split in one.held_out],
-        "splits": figures,
-        "average": average_figures(figures.values()),
+        "models": results,
+        "reference": reference_figures(),
+        "samples": options.k,
+        "distribution_samples": DISTRIBUTION_SAMPLES,
+        "seed": options.seed,
     }
 
 
@@ -159,6 +167,16 @@ def reference_figures() -> dict[str, Any]:
     return figures
 
 
+def print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
+    """Prints the tables beside the reference's figures."""
+    models = {**results["models"], "reference": results["reference"]}
+    splits = list(next(iter(results["models"].values()))["splits"])
+    if all_metrics:
+        print_all_figures(models, splits, results["samples"], console)
+    print_displacement(models, splits, results["samples"], console)
+    print_legend(models, splits, results["reference"]["source"], console)
+
+
 def finite_or_null(value: Any) -> Any:
     """A copy that JSON can hold: figures that are not finite become null."""
     if isinstance(value, dict):
@@ -166,40 +184,6 @@ def finite_or_null(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def print_results(results: dict[str, Any], console: Console) -> None:
-    """Prints ADE / FDE of every split and model, and what the marks mean."""
-    models = {**results["models"], "reference": results["reference"]}
-    splits = list(next(iter(results["models"].values()))["splits"])
-    rows = [*splits, "average"] if len(splits) == len(LEAVE_ONE_OUT) else splits
-    table = Table(title=f"ADE / FDE in metres, best of {results['k']}")
-    table.add_column("split", no_wrap=True)
-    for name in models:
-        table.add_column(name.replace("_", " "), justify="right", min_width=13)
-    for row in rows:
-        parts = splits if row == "average" else [row]
-        cells = [_displacement_cell(model, row, parts) for model in models.values()]
-        table.add_row(row, *cells)
-    table.add_section()
-    table.add_row("parameters", *(str(model["parameters"]) for model in models.values()))
-    console.print(table)
-    if any(_not_held_out(model, splits) for model in models.values()):
-        console.print(
-            "* one model, trained on these recordings too: not held out, "
-            "so not comparable with the others"
-        )
-    console.print(f"reference: {results['reference']['source']}.")
-
-
-def _displacement_cell(model: dict[str, Any], row: str, parts: Sequence[str]) -> str:
-    figures = model["average"] if row == "average" else model["splits"][row]
-    mark = "*" if _not_held_out(model, parts) else ""
-    return f"{figures['ade']:.3f} / {figures['fde']:.3f}{mark}"
-
-
-def _not_held_out(row: dict[str, Any], splits: Sequence[str]) -> bool:
-    return any(split not in row.get("held_out", splits) for split in splits)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def displacements(samples: FloatArray, truth: FloatArray) -> FloatArray:
 
 def distances(first: FloatArray, second: FloatArray) -> FloatArray:
     """(...,) Euclidean distances in metres between positions (..., 2) in metres."""
-    offset = first - second
-    return np.hypot(offset[..., 0], offset[..., 1])
+    dx, dy = first[..., 0] - second[..., 0], first[..., 1] - second[..., 1]
+    return np.sqrt(dx * dx + dy * dy)  # np.hypot is several times slower
 
 
 def best_of_n(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
