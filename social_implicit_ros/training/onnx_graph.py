@@ -47,7 +47,15 @@ class GraphBuilder:
         return self.constant(values, np.int64)
 
     def model(
-        self, samples: str, *, n_observed: int, n_predicted: int, noise_dimension: int
+        self,
+        samples: str,
+        *,
+        n_observed: int,
+        n_predicted: int,
+        noise_dimension: int,
+        mean: str = "",
+        covariance: str = "",
+        representatives: str = "",
     ) -> onnx.ModelProto:
         """The finished model.
 
@@ -56,11 +64,22 @@ class GraphBuilder:
             n_observed: observed steps.
             n_predicted: predicted steps.
             noise_dimension: length of a noise vector.
+            mean: name of a tensor of shape (A, n_predicted, 2), where the model knows its mean.
+            covariance: name of a tensor of shape (A, n_predicted, 2, 2), likewise.
+            representatives: name of a tensor of shape (R, A, n_predicted, 2), likewise.
 
         Raises:
             onnx.checker.ValidationError: the nodes do not make a valid graph.
         """
-        self._nodes.append(helper.make_node("Identity", [samples], ["samples"]))
+        outputs: dict[str, tuple[str, list[str | int]]] = {
+            "samples": (samples, ["K", "A", n_predicted, 2]),
+            "mean": (mean, ["A", n_predicted, 2]),
+            "covariance": (covariance, ["A", n_predicted, 2, 2]),
+            "representatives": (representatives, ["R", "A", n_predicted, 2]),
+        }
+        outputs = {name: entry for name, entry in outputs.items() if entry[0]}
+        for name, (source, _) in outputs.items():
+            self._nodes.append(helper.make_node("Identity", [source], [name]))
         tensor = helper.make_tensor_value_info
         graph = helper.make_graph(
             self._nodes,
@@ -70,7 +89,9 @@ class GraphBuilder:
                 tensor("mask", TensorProto.FLOAT, ["A", n_observed]),
                 tensor("noise", TensorProto.FLOAT, ["K", noise_dimension]),
             ],
-            outputs=[tensor("samples", TensorProto.FLOAT, ["K", "A", n_predicted, 2])],
+            outputs=[
+                tensor(name, TensorProto.FLOAT, shape) for name, (_, shape) in outputs.items()
+            ],
             initializer=self._initializers,
         )
         model = helper.make_model(

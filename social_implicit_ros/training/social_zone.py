@@ -54,7 +54,7 @@ class SocialZoneSizes:
     social: int = 8
     social_range_m: float = 3.0
     heading_decay: float = 0.8
-    scale_floor_m: float = 0.1
+    scale_floor_m: float = 0.2
 
 
 #: Below this displacement per step, metres, a heading is mostly the tracker's noise, and float32
@@ -65,6 +65,9 @@ RELATIVE_SPEED_FLOOR_M = 0.2
 #: Where the logarithm of the scale is zero, metres per step, and how far it may go.
 SCALE_CENTRE_M = 0.3
 LOG_SCALE_RANGE = (-2.0, 1.0)
+#: Added to each variance of the honest distribution, in units of the scale's square: 3 cm for
+#: somebody who stands. Annotations are exact lines at times, a tracker's positions never.
+VARIANCE_FLOOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -108,14 +111,12 @@ class Forecast:
         mean: (A, rank, 2) coefficients of the mean.
         spread: (A, S, rank, 2) what one unit of each noise value adds to it.
         representatives: (A, R, rank, 2) coefficients of the representative futures.
-        tail: (A,) degrees of freedom of the Student distribution that training fits.
     """
 
     frame: Frame
     mean: torch.Tensor
     spread: torch.Tensor
     representatives: torch.Tensor
-    tail: torch.Tensor
 
 
 class SocialZone(nn.Module):
@@ -142,13 +143,10 @@ class SocialZone(nn.Module):
         self.mean = nn.Linear(sizes.encoded, n_coefficients)
         self.spread = nn.Linear(sizes.encoded, sizes.spread * n_coefficients)
         self.reach = nn.Linear(sizes.encoded, sizes.reach * n_coefficients)
-        self.tail = nn.Linear(sizes.encoded, 1)
         self.codes = nn.Parameter(torch.randn(sizes.representatives, sizes.reach))
         with torch.no_grad():
-            for layer in (self.mean, self.tail):
-                layer.weight.zero_()
-                layer.bias.zero_()
-            self.tail.bias.fill_(1.0)
+            self.mean.weight.zero_()
+            self.mean.bias.zero_()
             self.spread.weight.mul_(0.3)
             self.spread.bias.copy_(0.5 * torch.eye(sizes.spread, n_coefficients).flatten())
 
@@ -185,7 +183,6 @@ class SocialZone(nn.Module):
             mean,
             spread,
             mean.detach()[:, None] + around,
-            2.0 + self.tail(hidden)[:, 0].clamp(max=5.0).exp(),
         )
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
@@ -282,7 +279,5 @@ def from_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
 def live_parameters(model: nn.Module) -> int:
     """Trainable numbers that can change a prediction (`tail` only serves training)."""
     return sum(
-        values.numel()
-        for name, values in model.named_parameters()
-        if not name.startswith("tail")
+        values.numel() for name, values in model.named_parameters() if not name.startswith("tail")
     )

@@ -12,6 +12,7 @@ import torch
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.training.social_zone import (
     N_OBSERVED,
+    VARIANCE_FLOOR,
     Forecast,
     Neighbours,
     SocialZone,
@@ -22,9 +23,8 @@ from social_implicit_ros.training.social_zone import (
 MAX_NEIGHBOURS = 12
 #: Padding, metres: beyond every social range.
 FAR_M = 1e4
-#: Added to each variance in the agent's units, so that exactly linear annotations (a millimetre
-#: at most away from a straight line) do not pull the likelihood to infinity.
-VARIANCE_FLOOR = 2e-4
+#: Degrees of freedom of the Student distribution whose likelihood is maximised.
+TAIL = 12.0
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,7 @@ def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]
     noisy = torch.rand(n_agents, 1, 1) < 0.5
     sigma_m = settings.jitter_m * torch.rand(n_agents, 1, 1) * noisy
     noise_m = sigma_m * torch.randn(n_agents, N_OBSERVED, 2)
-    positions = torch.cat(
-        [positions[:, :N_OBSERVED] + noise_m, positions[:, N_OBSERVED:]], dim=1
-    )
+    positions = torch.cat([positions[:, :N_OBSERVED] + noise_m, positions[:, N_OBSERVED:]], dim=1)
     short = torch.rand(n_agents, 1) < settings.short_history_share
     n_known = torch.where(short, torch.randint(2, N_OBSERVED, (n_agents, 1)), N_OBSERVED)
     mask = (torch.arange(N_OBSERVED) >= N_OBSERVED - n_known).to(torch.float32)
@@ -209,11 +207,10 @@ def negative_log_likelihood(
     xy = (rows[..., 0] * rows[..., 1]).sum(dim=1)
     determinant = xx * yy - xy * xy
     distance_2 = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
-    tail = forecast.tail[:, None]
     return (
         math.log(2 * math.pi)
         + 0.5 * determinant.log()
-        + (0.5 * tail + 1.0) * torch.log1p(distance_2 / tail)
+        + (0.5 * TAIL + 1.0) * torch.log1p(distance_2 / TAIL)
     ).mean()
 
 

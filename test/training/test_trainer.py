@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
+
+from torch import nn  # noqa: E402
+
+from social_implicit_ros.core.noise import standard_normal  # noqa: E402
+from social_implicit_ros.training.augmentation import augment  # noqa: E402
+from social_implicit_ros.training.data import SceneBatch  # noqa: E402
+from social_implicit_ros.training.losses import LossWeights, social_implicit_losses  # noqa: E402
+from social_implicit_ros.training.scene_model import SceneModel  # noqa: E402
+from social_implicit_ros.training.social_implicit import SocialImplicit  # noqa: E402
+from social_implicit_ros.training.trainer import Epoch, Settings, accuracy, train  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+
+def loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
+    return social_implicit_losses(predicted, batch.future, batch.scene).total(LossWeights())
+
+
+def trained(
+    scenes: list[np.ndarray], settings: Settings, epochs: list[Epoch] | None = None
+) -> SocialImplicit:
+    torch.manual_seed(settings.seed)
+    model = SocialImplicit()
+    heard = [] if epochs is None else epochs
+    train(model, scenes, scenes[:8], loss, settings, augmentation=augment, on_epoch=heard.append)
+    return model
+
+
+class Straight(SceneModel):
+    """Everybody walks on at a learnt multiple of the last speed; noise shifts the whole scene."""
+
+    noise_dimension = 2
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(
+        self,
+        observed: torch.Tensor,
+        mask: torch.Tensor,
+        noise: torch.Tensor,
+        scene: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        velocity = self.factor * (observed[:, -1] - observed[:, -2])
+        walked = velocity[:, None] * torch.arange(1, 13)[:, None]
+        return walked + 0.1 * noise[:, :, None]
+
+
+def test_two_epochs_lower_the_loss(small_crowd: list[np.ndarray]) -> None:
+    epochs: list[Epoch] = []
+
+    trained(small_crowd * 4, Settings(epochs=2, scenes_per_batch=8, n_samples=5), epochs)
+
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert epochs[1].training_loss < 0.8 * epochs[0].training_loss
+    assert epochs[1].validation.fde_m < epochs[0].validation.fde_m
+
+
+def test_the_seed_decides_the_model(small_crowd: list[np.ndarray]) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        settings = Settings(
+            seed=seed, epochs=1, scenes_per_batch=8, n_samples=3, short_history_share=0.3
+        )
+        return nn.utils.parameters_to_vector(trained(small_crowd, settings).parameters())
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_the_model_of_the_best_epoch_is_kept(small_crowd: list[np.ndarray]) -> None:
+    # Made to walk ever faster, so that the first epoch validates best.
+    model = Straight(1.0)
+    seen: list[tuple[Epoch, float]] = []
+
+    best = train(
+        model,
+        small_crowd,
+        small_crowd,
+        lambda predicted, batch: -predicted.norm(dim=-1).mean(),
+        Settings(epochs=4, scenes_per_batch=8, n_samples=2, learning_rate=0.1),
+        on_epoch=lambda epoch: seen.append((epoch, model.factor.item())),
+    )
+
+    assert best == min((epoch for epoch, _ in seen), key=lambda epoch: epoch.validation.total_m)
+    assert best.number == 1
+    assert model.factor.item() == seen[0][1] != seen[-1][1]
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(small_crowd: list[np.ndarray]) -> None:
+    with pytest.raises(FloatingPointError, match="nan in epoch 1; lower the learning rate"):
+        train(
+            Straight(),
+            small_crowd,
+            small_crowd,
+            lambda predicted, batch: predicted.mean() * math.nan,
+            Settings(epochs=1),
+        )
+
+
+def test_accuracy_is_the_mean_over_agents_of_the_best_of_20(small_crowd: list[np.ndarray]) -> None:
+    measured = accuracy(Straight(0.9), small_crowd, seed=5)
+
+    seeds = np.random.SeedSequence(5).generate_state(len(small_crowd))
+    ade, fde = [], []
+    for scene, seed in zip(small_crowd, seeds, strict=True):
+        noise = standard_normal(20, 2, int(seed), "independent")
+        for agent in scene:
+            step = 0.9 * (agent[7] - agent[6])
+            path = agent[7] + np.arange(1, 13)[:, None] * step
+            error = np.linalg.norm(path + 0.1 * noise[:, None] - agent[8:], axis=-1)
+            ade.append(error.mean(axis=1).min())
+            fde.append(error[:, -1].min())
+    assert measured.ade_m == pytest.approx(np.mean(ade), abs=1e-5)
+    assert measured.fde_m == pytest.approx(np.mean(fde), abs=1e-5)
+
+
+def test_accuracy_can_be_taken_with_a_short_history() -> None:
+    # Somebody who turned before the last two steps: Straight does not mind, the mean speed would.
+    seen: list[torch.Tensor] = []
+
+    class Watched(Straight):
+        def forward(self, observed, mask, noise, scene=None):
+            seen.append(mask)
+            return super().forward(observed, mask, noise, scene)
+
+    accuracy(Watched(), [np.zeros((3, 20, 2))], n_known=2)
+
+    assert seen[0].tolist() == [[0.0] * 6 + [1.0] * 2] * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"scenes_per_batch": 0}, "scenes_per_batch is 0"),
+        ({"n_samples": 1}, "n_samples is 1, expected at least 2"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"short_history_share": 1.5}, "short_history_share is 1.5"),
+    ],
+)
+def test_bad_settings_are_named(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**values)  # type: ignore[arg-type]
