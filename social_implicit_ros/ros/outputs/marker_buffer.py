@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
 from visualization_msgs.msg import Marker, MarkerArray
 
-#: Values that nothing else in the bytes holds; each marks one kind of place.
+#: Values that nothing else in the bytes holds; each marks one kind of place. Padding may hold
+#: anything, these values of an earlier array included, but has less than 8 bytes: so integers are
+#: marked in pairs, the second one so many words after the first.
 _MARK_STAMP = 1_592_653_589
+_MARK_NANOSEC = 793_238_462
 _MARK_ID = 1_979_323_846
+_MARK_ACTION = 1_643_383_279
 _MARK_POSE = 2.643383279e202
 _MARK_POINT = 5.028841971e203
 
@@ -54,12 +58,22 @@ class MarkerBuffer:
         self._float32 = self._bytes[8:].view(np.float32)
         self._float64 = self._bytes[8:].view(np.float64)
         shape = (n_agents, self.n_markers)
-        self._stamps = self._find(self._int32, _MARK_STAMP, n_agents * self.n_markers)
-        self._ids = self._find(self._int32, _MARK_ID, n_agents * self.n_markers).reshape(shape)
-        self._poses = self._find(self._float64, _MARK_POSE, n_agents * self.n_markers)
-        self._poses = self._poses.reshape(shape)
+        int32 = self._int32
+        stamps = np.flatnonzero((int32[:-1] == _MARK_STAMP) & (int32[1:] == _MARK_NANOSEC))
+        # The fields of Marker run: id, type, action.
+        ids = np.flatnonzero((int32[:-2] == _MARK_ID) & (int32[2:] == _MARK_ACTION))
+        poses = np.flatnonzero(self._float64 == _MARK_POSE)
+        first_points = np.flatnonzero(self._float64 == _MARK_POINT)
         n_points = [len(template.points) for template in templates]
-        first_points = self._find(self._float64, _MARK_POINT, n_agents * sum(map(bool, n_points)))
+        found = [len(places) for places in (stamps, ids, poses, first_points)]
+        n_all, n_lines = n_agents * self.n_markers, n_agents * sum(map(bool, n_points))
+        if found != [n_all, n_all, n_all, n_lines]:
+            raise ValueError(
+                f"{found} marks found in {n_all} serialised markers, {n_lines} of them with "
+                "points: this middleware does not serialise to CDR"
+            )
+        self._stamps = stamps
+        self._ids, self._poses = ids.reshape(shape), poses.reshape(shape)
         self._points = dict(
             zip(
                 [place for place, n in enumerate(n_points) if n],
@@ -86,7 +100,6 @@ class MarkerBuffer:
 
     def write_actions(self, actions: NDArray[np.int32]) -> None:
         """Says of the first agents whether to add or to delete; (N,) actions."""
-        # The fields of Marker run: id, type, action.
         self._int32[self._ids[: len(actions)] + 2] = actions[:, None]
 
     def write_poses(self, places: slice, xyz: np.ndarray, yaw_rad: np.ndarray) -> None:
@@ -128,21 +141,11 @@ class MarkerBuffer:
         end = self._ends[n_agents - 1] if n_agents else _COUNT_BYTES
         return self._bytes[8 - _HEADER_BYTES : 8 + end].tobytes()
 
-    @staticmethod
-    def _find(words: np.ndarray, mark: float, expected: int) -> NDArray[np.int64]:
-        found = np.flatnonzero(words == words.dtype.type(mark))
-        if len(found) != expected:
-            raise ValueError(
-                f"expected {expected} places marked {mark} in the serialised MarkerArray, "
-                f"found {len(found)}: this middleware serialises in another way than CDR"
-            )
-        return found
-
 
 def _serialise_marked(templates: Sequence[Marker], n_agents: int) -> NDArray[np.uint8]:
     for template in templates:
-        template.header.stamp.sec = _MARK_STAMP
-        template.id = _MARK_ID
+        template.header.stamp.sec, template.header.stamp.nanosec = _MARK_STAMP, _MARK_NANOSEC
+        template.id, template.action = _MARK_ID, _MARK_ACTION
         template.pose.position.x = _MARK_POSE
         if template.points:
             template.points[0].x = _MARK_POINT

@@ -1,0 +1,153 @@
+"""The status names what is wrong and counts what was left out."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from social_implicit_ros.core.types import SkipReason
+from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+
+S = 1_000_000_000
+ACTIVE = NodeState("active", "", "walker", "/tracks", tick_rate_hz=10.0, track_timeout_s=1.0)
+
+
+def busy_second(log: DiagnosticsLog, start_ns: int, n_ticks: int = 10) -> None:
+    """A second of messages and ticks, the steady clock running with the node's."""
+    for n in range(n_ticks):
+        stamp_ns = start_ns + (n + 1) * S // n_ticks
+        log.add_message(stamp_ns, stamp_ns / S)
+        log.add_tick(0.002, 5, 4)
+
+
+def report(log: DiagnosticsLog, now_s: float, state: NodeState = ACTIVE) -> DiagnosticStatus:
+    return log.report("/predictor", state, round(now_s * S), now_s)
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {entry.key: entry.value for entry in status.values}
+
+
+def test_all_well() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(10 * S)
+    busy_second(log, 10 * S)
+    status = report(log, 11.0)
+    assert status.level == DiagnosticStatus.OK
+    assert status.message == "predicting 4 of 5 agents"
+    assert status.name == "predictor: prediction"
+    told = values(status)
+    assert told["tick_rate_hz"] == "10.00"
+    assert told["tick_ms_median"] == told["tick_ms_max"] == "2.00"
+    assert told["model"] == "walker"
+    assert told["tracks_age_s"] == "0.000"
+    assert told["messages"] == "10"
+
+
+def test_skips_are_counted_by_reason_and_for_good() -> None:
+    log = DiagnosticsLog()
+    log.add_skipped([SkipReason.STALE, SkipReason.NOT_FINITE, SkipReason.STALE])
+    report(log, 1.0)
+    log.add_skipped([SkipReason.STALE])
+    told = values(report(log, 2.0))
+    assert told["skipped.stale"] == "3"
+    assert told["skipped.not_finite"] == "1"
+    assert {f"skipped.{reason.value}" for reason in SkipReason} <= set(told)
+
+
+def test_a_failed_configure_is_an_error_with_its_reason() -> None:
+    status = report(DiagnosticsLog(), 1.0, NodeState("unconfigured", problem="no model 'x'"))
+    assert (status.level, status.message) == (DiagnosticStatus.ERROR, "no model 'x'")
+
+
+def test_waiting_for_activation_is_well() -> None:
+    status = report(DiagnosticsLog(), 1.0, NodeState("inactive"))
+    assert (status.level, status.message) == (DiagnosticStatus.OK, "inactive")
+
+
+def test_no_tracks_ever_and_no_tracks_any_more_are_warnings() -> None:
+    log = DiagnosticsLog()
+    status = report(log, 1.0)
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "no tracks yet on /tracks")
+    busy_second(log, 1 * S)
+    status = report(log, 5.5)
+    assert status.message == "no tracks on /tracks for 3.5 s"
+    assert status.level == DiagnosticStatus.WARN
+
+
+def test_a_message_about_nobody_is_a_sign_of_life() -> None:
+    log = DiagnosticsLog()
+    log.add_message(None, 10.0)
+    assert report(log, 10.1).level == DiagnosticStatus.OK
+
+
+def test_a_refusal_is_shown_once() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(10 * S)
+    busy_second(log, 10 * S)
+    log.add_refusal("tracks arrive in frame 'lidar'", 11.0)
+    status = report(log, 11.0)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN,
+        "tracks arrive in frame 'lidar'",
+    )
+    busy_second(log, 11 * S)
+    status = report(log, 12.0)
+    assert status.level == DiagnosticStatus.OK
+    assert values(status)["messages_refused"] == "1"
+
+
+def test_too_few_ticks_are_a_warning() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(10 * S)
+    busy_second(log, 10 * S, n_ticks=6)
+    status = report(log, 11.0)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith("6.0 ticks per second instead of 10")
+
+
+def test_the_first_period_after_activation_is_not_judged_by_its_rate() -> None:
+    log = DiagnosticsLog()
+    busy_second(log, 10 * S, n_ticks=2)
+    assert report(log, 11.0).level == DiagnosticStatus.OK
+
+
+def test_ticks_are_counted_in_the_nodes_time_not_in_wall_time() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(100 * S)
+    for n in range(50):
+        log.add_message(100 * S + n * S // 10, 1.0)
+        log.add_tick(0.001, 1, 1)
+    # Replayed at rate 5: five seconds of the recording in one of ours.
+    status = log.report("/predictor", ACTIVE, 105 * S, 1.0)
+    assert values(status)["tick_rate_hz"] == "10.00"
+    assert status.level == DiagnosticStatus.OK
+
+
+def test_a_clock_that_stands_still_is_a_warning() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(0)
+    log.add_message(5 * S, 1.0)
+    status = log.report("/predictor", ACTIVE, 0, 1.0)
+    assert status.level == DiagnosticStatus.WARN
+    assert "clock stands still" in status.message
+
+
+def test_old_stamps_are_a_warning_that_names_use_sim_time() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(1000 * S)
+    for _ in range(10):
+        log.add_message(3 * S, 1001.0)
+        log.add_tick(0.001, 0, 0)
+    status = report(log, 1001.0)
+    assert status.level == DiagnosticStatus.WARN
+    assert "998.0 s old" in status.message
+    assert "use_sim_time" in status.message
+
+
+def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(1000 * S)
+    log.add_message(3 * S, 1001.0)
+    log.add_tick(0.001, 1, 1)
+    on_message = NodeState("active", "", "walker", "/tracks", 0.0, 1.0)
+    assert report(log, 1001.0, on_message).level == DiagnosticStatus.OK

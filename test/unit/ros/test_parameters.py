@@ -1,0 +1,135 @@
+"""One table declares every parameter; values are checked by it, one by one and together."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from social_implicit_ros.ros.parameters import (
+    PARAMETERS,
+    Effect,
+    ParameterError,
+    check_change,
+    config_from_values,
+    descriptor_of,
+    unknown_parameters,
+)
+
+YAML = Path(__file__).parents[3] / "config" / "predictor.yaml"
+DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for name, value in values.items():
+        names.update(
+            flat(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{name}": value}
+        )
+    return names
+
+
+def test_the_shipped_yaml_holds_every_parameter_with_its_default() -> None:
+    written = flat(yaml.safe_load(YAML.read_text())["/**"]["ros__parameters"])
+    expected = {n: list(v) if isinstance(v, tuple) else v for n, v in DEFAULTS.items()}
+    assert written == expected
+    assert {n: type(v) for n, v in written.items()} == {n: type(v) for n, v in expected.items()}
+
+
+def test_the_shipped_yaml_marks_what_takes_effect_at_configure() -> None:
+    # A comment block is about the parameters up to the next empty line.
+    marked = set()
+    for block in YAML.read_text().split("\n\n"):
+        if "[configure]" in block:
+            lines = [line.strip() for line in block.splitlines() if "# " not in line]
+            marked |= {line.split(":")[0] for line in lines} & set(DEFAULTS)
+    assert marked == {spec.name for spec in PARAMETERS if spec.effect is Effect.CONFIGURE}
+
+
+def test_defaults_make_a_config() -> None:
+    config = config_from_values(DEFAULTS)
+    assert config.tracker == "marker_array"
+    assert config.pipeline.n_samples == 20
+    assert config.markers.lifetime_s == 0.6
+
+
+def test_lists_are_taken_as_rclpy_delivers_them() -> None:
+    values = {**DEFAULTS, "confidence_levels": array("d", [0.9]), "outputs": ["samples"]}
+    config = config_from_values(values)
+    assert config.confidence_levels == (0.9,)
+    assert config.outputs == ("samples",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("tick_rate_hz", 10, r"of type int, expected float; write 10\.0"),
+        ("tick_rate_hz", -1.0, "expected a value from 0.0 to 1000.0"),
+        ("tick_rate_hz", float("nan"), "expected a finite number"),
+        ("n_samples", 0, "expected a value from 1 to 1000"),
+        ("n_samples", True, "of type bool, expected int"),
+        ("n_samples", "many", "of type str, expected int"),
+        ("autostart", 1, "of type int, expected bool"),
+        ("tracker", "lidar", "expected one of marker_array, point_cloud"),
+        ("outputs", ["markers", "smoke"], "'smoke', expected one of"),
+        ("outputs", ["markers", "markers"], "expected no element twice"),
+        ("outputs", "markers", "expected a list"),
+        ("outputs", [], "empty list"),
+        ("confidence_levels", [0.5, 1.0], "expected a value from 0.01 to 0.999"),
+        ("fixed_frame", "", "expected a frame such as odom or map"),
+        ("markers.lifetime_s", 0.1, "more than the 0.1 s between two ticks"),
+        ("seed", -1, "expected a value from 0"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_would_do(name: str, value: object, message: str) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        config_from_values({**DEFAULTS, name: value})
+    assert name in str(caught.value)
+
+
+def test_what_acts_at_the_next_tick_may_change_while_configured() -> None:
+    check_change(DEFAULTS, {"n_samples": 50, "tick_rate_hz": 5.0}, is_configured=True)
+
+
+def test_what_acts_at_configure_may_change_only_before() -> None:
+    check_change(DEFAULTS, {"model": "other"}, is_configured=False)
+    with pytest.raises(ParameterError, match="model takes effect at configure only"):
+        check_change(DEFAULTS, {"model": "other"}, is_configured=True)
+
+
+def test_setting_the_same_value_again_is_no_change() -> None:
+    check_change(DEFAULTS, {"outputs": ["pointcloud", "markers"]}, is_configured=True)
+
+
+def test_values_that_do_not_go_together_are_refused_together() -> None:
+    with pytest.raises(ParameterError, match="lifetime"):
+        check_change(DEFAULTS, {"tick_rate_hz": 1.0}, is_configured=True)
+    check_change(DEFAULTS, {"tick_rate_hz": 1.0, "markers.lifetime_s": 2.0}, is_configured=True)
+
+
+def test_parameters_of_others_are_not_judged() -> None:
+    check_change(DEFAULTS, {"use_sim_time": True}, is_configured=True)
+
+
+def test_unknown_names_are_told_with_what_may_have_been_meant() -> None:
+    names = ("tick_rate", "use_sim_time", "qos_overrides./tracks.subscription.depth", "seed", "zzz")
+    assert unknown_parameters(names) == [
+        "unknown parameter tick_rate is ignored; did you mean tick_rate_hz?",
+        "unknown parameter zzz is ignored",
+    ]
+
+
+@pytest.mark.parametrize("spec", PARAMETERS, ids=lambda spec: spec.name)
+def test_every_parameter_describes_itself(spec: Any) -> None:
+    descriptor = descriptor_of(spec)
+    assert descriptor.description.endswith(".") or spec.description.endswith("m/s")
+    ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
+    if type(spec.default) in (int, float):
+        assert [(r.from_value, r.to_value) for r in ranges] == [(spec.minimum, spec.maximum)]
+    else:
+        assert ranges == []
