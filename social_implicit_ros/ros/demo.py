@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from types import FrameType
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
@@ -98,8 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     # Whoever ends this process shall end what it started, too.
     signal.signal(signal.SIGTERM, _interrupt)
-    _keep_to_this_machine()
     try:
+        _keep_to_this_machine()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
         arguments.output.mkdir(parents=True, exist_ok=True)
         with _listening() as listener:
@@ -149,6 +150,7 @@ class Listener:
     def __init__(self) -> None:
         self.predictions: list[PublishedPrediction] = []
         self.diagnostics: dict[str, str] = {}
+        self.problem = ""
         self._node = rclpy.create_node("demo")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -177,6 +179,7 @@ class Listener:
         for status in message.status:
             if NODE_NAME in status.name:
                 self.diagnostics = {entry.key: entry.value for entry in status.values}
+                self.problem = status.message if status.level == DiagnosticStatus.ERROR else ""
 
 
 @contextmanager
@@ -194,23 +197,48 @@ def _listening() -> Iterator[Listener]:
 @contextmanager
 def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
     """A process of this package that ends with the block, whatever happens in it."""
+    process = None
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C in a terminal shall reach this process alone, which then ends the others.
-            start_new_session=True,
-        )
         try:
+            with _interrupts_deferred():
+                process = subprocess.Popen(
+                    [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C in a terminal shall reach this process alone, which ends the others.
+                    start_new_session=True,
+                )
             yield process
         finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=5.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if process is not None:
+                with _interrupts_deferred():
+                    _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Lets an interruption wait for the end of the block, which so is never left half done."""
+    arrived: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise KeyboardInterrupt
 
 
 def _perform(
@@ -273,6 +301,8 @@ def _require_running(
 ) -> None:
     if node.poll() is not None:
         raise DemoError(f"the node ended with {node.returncode}:\n{_tail(log)}")
+    if listener.problem:
+        raise DemoError(f"the node reports: {listener.problem}")
     if not listener.predictions and elapsed_s > PATIENCE_S:
         raise DemoError(f"no prediction within {PATIENCE_S:g} s; the node says:\n{_tail(log)}")
 
@@ -378,8 +408,27 @@ def _keep_to_this_machine() -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    # 1 to 101 are free of the ports that Linux hands out by itself; 0 is everybody's.
-    os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain_id())
+
+
+def free_domain_id() -> int:
+    """A domain in which no program on this machine takes part.
+
+    Source: the first participant of a domain holds UDP port 7400 + 250 x domain + 10 (DDS-RTPS
+    2.5, section 9.6.2). Domains 1 to 101 are free of the ports that Linux hands out by itself,
+    and 0 is everybody's.
+
+    Raises:
+        DemoError: all are taken.
+    """
+    for domain_id in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain_id))
+            except OSError:
+                continue
+            return domain_id
+    raise DemoError("every ROS domain from 1 to 101 is taken by a program on this machine")
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import rclpy
 from rclpy.clock import Clock as NodeClock
 from rclpy.clock import ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.task import Future
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
@@ -62,7 +67,6 @@ class ReplayNode(Node):
             wait: begin when somebody subscribes to the tracks.
         """
         super().__init__("replay_tracks")
-        self.finished: Future[None] = Future()
         self.n_published = 0
         self._playback = playback
         self._encode, self._frame_id = ENCODERS[tracker], frame_id
@@ -77,6 +81,11 @@ class ReplayNode(Node):
             CLOCK_PERIOD_S, self._turn, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
         )
 
+    def finish(self) -> None:
+        """Waits until reliable subscribers have all messages, a second at most."""
+        self._tracks.wait_for_all_acked(Duration(seconds=1))
+        self.get_logger().info(f"published {self.n_published} messages")
+
     def _turn(self) -> None:
         if self._wait and self._tracks.get_subscription_count() == 0:
             return
@@ -89,8 +98,6 @@ class ReplayNode(Node):
         for tracks in step.due:
             self._tracks.publish(self._encode(self._stamped(tracks), self._frame_id))
             self.n_published += 1
-        if self._playback.is_done and not self.finished.done():
-            self.finished.set_result(None)
 
     def _stamped(self, tracks: Tracks) -> Tracks:
         if self._clock_topic is not None:
@@ -112,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         recording, playback = _open(arguments)
         return _play(arguments, recording, playback, argv)
-    except RecordingError as error:
+    except (RecordingError, NameValidationException) as error:
         print(f"replay_tracks: {error}", file=sys.stderr)
         return 1
 
@@ -135,8 +142,11 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackRecording, Playback]:
 def _play(
     arguments: argparse.Namespace, recording: TrackRecording, playback: Playback, argv: list[str]
 ) -> int:
-    rclpy.init(args=["replay_tracks", *argv])
-    node = None
+    stopped = threading.Event()
+    # rclpy's own handlers would take the context away in the middle of a message.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    rclpy.init(args=["replay_tracks", *argv], signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = ReplayNode(
             playback,
@@ -149,15 +159,22 @@ def _play(
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
         )
-        rclpy.spin_until_future_complete(node, node.finished)
-        node.get_logger().info(f"published {node.n_published} messages")
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        _spin(node, until=lambda: playback.is_done or stopped.is_set())
     finally:
-        if node is not None:
-            node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
+    executor = SingleThreadedExecutor()
+    try:
+        executor.add_node(node)
+        while not until():
+            executor.spin_once(timeout_sec=CLOCK_PERIOD_S)
+        node.finish()
+    finally:
+        executor.shutdown()
+        node.destroy_node()
 
 
 def _tracker_of(recording: TrackRecording) -> str:

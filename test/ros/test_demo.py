@@ -1,0 +1,157 @@
+"""The demonstration runs node and replay, measures, draws, and leaves nothing running."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or run make test")
+
+from support.ros import PATIENCE_S, NodeProcess, running
+
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation.matching import Truth
+from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.ros.demo import busiest_start_s, choose_show, excerpt, most_telling
+
+MODEL = "sampled_constant_velocity"
+Demo = Callable[..., AbstractContextManager[NodeProcess]]
+
+
+def prediction(stamp_s: float, *agents: int, n_observed: int = 8) -> PublishedPrediction:
+    n_agents = len(agents)
+    return PublishedPrediction(
+        stamp_ns=round(stamp_s * 1e9),
+        agents=np.array(agents, dtype=np.int64),
+        times_s=np.array([0.4, 0.8]),
+        mean=np.zeros((n_agents, 2, 2)),
+        covariance=np.broadcast_to(np.eye(2), (n_agents, 2, 2, 2)),
+        n_observed=np.full(n_agents, n_observed),
+    )
+
+
+def holders_of(path: Path) -> list[str]:
+    """Processes that have the file open."""
+    holders = []
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        # Other people's processes may not be looked into, and some end meanwhile.
+        with suppress(OSError):
+            if descriptor.readlink() == path.resolve():
+                holders.append(str(descriptor))
+    return holders
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """Starts the demonstration, which chooses a domain by itself."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
+
+    def start(*arguments: str) -> AbstractContextManager[NodeProcess]:
+        words = ["--output", str(tmp_path / "out"), *arguments]
+        return running("demo", words, domain=0, folder=tmp_path)
+
+    return start
+
+
+def assert_nothing_runs(output: Path) -> None:
+    for log in ("node.log", "replay.log"):
+        assert holders_of(output / log) == []
+
+
+def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, demo: Demo) -> None:
+    with demo("--duration", "4", "--model", MODEL) as process:
+        assert process.process.wait(timeout=2 * PATIENCE_S) == 0, process.output
+        output = process.output
+    (n_people,) = re.findall(r"people predicted\W+(\d+)", output)
+    assert 10 <= int(n_people) <= 40
+    (n_futures, n_ticks) = re.findall(r"predictions\W+(\d+) futures in (\d+) ticks", output)[0]
+    assert 20 <= int(n_ticks) <= 45
+    assert int(n_futures) > 5 * int(n_ticks)
+    (ade_m, fde_m) = re.findall(r"expected path\W+([\d.]+) m / ([\d.]+) m", output)[0]
+    assert 0.1 < float(ade_m) < float(fde_m) < 4.0
+    (inside,) = re.findall(r"95% ellipse\W+([\d.]+)%", output)
+    assert 30.0 < float(inside) <= 100.0
+    (median_ms, p99_ms) = re.findall(r"p99\W+([\d.]+) ms / ([\d.]+) ms", output)[0]
+    assert 0.0 < float(median_ms) <= float(p99_ms)
+    with Image.open(tmp_path / "out" / "prediction.png") as picture:
+        assert picture.width == 1600
+    with Image.open(tmp_path / "out" / "prediction.gif") as animation:
+        assert animation.n_frames >= 10  # type: ignore[attr-defined]
+    assert (tmp_path / "out" / "prediction.gif").stat().st_size < 5_000_000
+    assert_nothing_runs(tmp_path / "out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demonstration_ends_what_it_started(
+    tmp_path: Path, demo: Demo, number: signal.Signals
+) -> None:
+    with demo("--model", MODEL) as process:
+        # The worst moment: the last process is being started.
+        while not (tmp_path / "out" / "replay.log").exists():
+            assert process.process.poll() is None, process.output
+        assert process.stop(number) == 130
+        assert "Traceback" not in process.output
+    assert_nothing_runs(tmp_path / "out")
+
+
+def test_a_node_that_cannot_predict_is_reported(tmp_path: Path, demo: Demo) -> None:
+    with demo("--model", "no_such_model") as process:
+        assert process.process.wait(timeout=PATIENCE_S) == 1
+        assert "no_such_model" in process.output
+    assert not (tmp_path / "out" / "prediction.png").exists()
+    assert_nothing_runs(tmp_path / "out")
+
+
+def test_a_data_folder_without_the_hotel_is_reported(
+    tmp_path: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(tmp_path))
+    with demo() as process:
+        assert process.process.wait(timeout=PATIENCE_S) == 1
+        assert "biwi_hotel.txt" in process.output
+
+
+def test_the_hotel_is_shown_where_it_is_busiest(tmp_path: Path) -> None:
+    hotel = tmp_path / "eth_ucy" / "all_data" / "biwi_hotel.txt"
+    hotel.parent.mkdir(parents=True)
+    lines = [f"{frame} 1 0 0\n" for frame in range(0, 3000, 10)]
+    lines += [f"{frame} {agent} 0 0\n" for frame in range(1500, 1600, 10) for agent in (2, 3)]
+    hotel.write_text("".join(lines))
+    show = choose_show(str(tmp_path), duration_s=2.0)
+    assert show.rate > 1.0
+    # Frame 1500 is second 60; the part shown is the busiest one of its length.
+    assert 60.0 - show.duration_s < show.start_s <= 60.0
+    assert busiest_start_s(show.recording, 0.4) == pytest.approx(60.0)
+
+
+def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> None:
+    truth = Truth(
+        Tracks(round(time_s * 1e9), ("1", "2"), np.zeros((2, 2)))
+        for time_s in np.arange(0.0, 10.1, 0.2)
+    )
+    moments = [
+        prediction(1.0, 1, 2, n_observed=3),  # a short past
+        prediction(4.0, 1),
+        prediction(5.0, 1, 2),
+        prediction(6.0, 1, 7, 8, 9),  # nobody knows what 7, 8, 9 did
+        prediction(9.9, 1, 2),  # the future is beyond the recording
+    ]
+    assert most_telling(moments, truth) == 2
+
+
+def test_the_animation_goes_on_around_the_moment_drawn() -> None:
+    moments = [prediction(0.1 * index, 1) for index in range(400)]
+    part = excerpt(moments, around=200)
+    stamps_s = np.array([moment.stamp_ns for moment in part]) * 1e-9
+    np.testing.assert_allclose(np.diff(stamps_s), 0.2)
+    assert len(part) == 60
+    assert stamps_s[0] < 20.0 < stamps_s[-1]
+    assert excerpt(moments[:3], around=2) == [moments[0], moments[2]]

@@ -1,0 +1,146 @@
+"""`replay_tracks` publishes a recording over DDS as a tracker would."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or run make test")
+
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import PointCloud2
+from support.ros import NodeProcess, Peer, free_domain, running
+from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.core.decoding import (
+    frame_id_of,
+    stamp_ns_of,
+    tracks_from_marker_array,
+    tracks_from_point_cloud,
+)
+from social_implicit_ros.evaluation.bags import open_recording
+from social_implicit_ros.evaluation.tracks_to_bag import main as tracks_to_bag
+from social_implicit_ros.ros.replay_tracks import main
+
+Replay = Callable[..., AbstractContextManager[NodeProcess]]
+CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@pytest.fixture
+def domain() -> int:
+    return free_domain()
+
+
+@pytest.fixture
+def peer(domain: int) -> Iterator[Peer]:
+    peer = Peer(domain)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def replay(domain: int, tmp_path: Path) -> Replay:
+    """Starts `replay_tracks` with the arguments given; it begins when somebody listens."""
+
+    def start(*arguments: str | Path) -> AbstractContextManager[NodeProcess]:
+        words = [*map(str, arguments), "--wait"]
+        return running("replay_tracks", words, domain=domain, folder=tmp_path)
+
+    return start
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """Two people for four seconds, 10 frames apart."""
+    path = tmp_path / "walk.txt"
+    lines = [f"{f} 1 {f / 20} 0\n{f} 2 {5 - f / 20} {f / 100}\n" for f in range(0, 101, 10)]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_text_is_published_message_by_message_with_clock(
+    text: Path, peer: Peer, replay: Replay
+) -> None:
+    arrays = peer.collect(MarkerArray, "/tracks")
+    clocks: list[Clock] = []
+    peer.node.create_subscription(Clock, "/clock", clocks.append, CLOCK_QOS)
+    with replay(text, "--rate", "8") as process:
+        peer.wait_for(lambda: process.process.poll() is not None, "the end", None)
+        assert process.stop() == 0
+    peer.wait_for(lambda: len(arrays) == 11, "the last message", None)
+
+    recorded = list(open_recording(text).tracks())
+    for message, tracks in zip(arrays, recorded, strict=True):
+        heard = tracks_from_marker_array(message)
+        assert heard is not None
+        assert heard.stamp_ns == tracks.stamp_ns
+        assert heard.ids == tuple(f"pedestrian/{agent}" for agent in tracks.ids)
+        np.testing.assert_array_equal(heard.positions_m, tracks.positions_m)
+    times_ns = [stamp_ns_of(clock.clock) for clock in clocks]
+    assert times_ns == sorted(times_ns)
+    assert times_ns[-1] >= recorded[-1].stamp_ns
+    # Simulated timers need the time between the messages, too.
+    assert len(times_ns) > 2 * len(arrays)
+
+
+def test_a_bag_is_published_as_recorded(
+    text: Path, tmp_path: Path, peer: Peer, replay: Replay
+) -> None:
+    assert tracks_to_bag([str(text), str(tmp_path / "bag"), "--type", "point_cloud"]) == 0
+    clouds = peer.collect(PointCloud2, "/people")
+    options = ("--rate", "20", "--topic", "/people", "--frame", "hall")
+    with replay(tmp_path / "bag", *options) as process:
+        peer.wait_for(lambda: len(clouds) == 11, "the last message", None)
+        peer.wait_for(lambda: process.process.poll() is not None, "the end", None)
+    assert {frame_id_of(cloud) for cloud in clouds} == {"hall"}
+    assert tracks_from_point_cloud(clouds[0]).ids == ("1", "2")
+
+
+def test_without_clock_the_stamps_are_the_present(text: Path, peer: Peer, replay: Replay) -> None:
+    arrays = peer.collect(MarkerArray, "/tracks")
+    begin_ns = time.time_ns()
+    with replay(text, "--no-clock", "--duration", "1") as process:
+        peer.wait_for(lambda: len(arrays) == 3, "the last message", process)
+        topics = dict(peer.node.get_topic_names_and_types())
+    stamps_ns = [stamp_ns_of(message.markers[0].header.stamp) for message in arrays]
+    assert begin_ns < stamps_ns[0] < stamps_ns[-1] < time.time_ns()
+    assert "/clock" not in topics
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_loop_goes_back_in_time_until_it_is_interrupted(
+    text: Path, peer: Peer, replay: Replay, number: signal.Signals
+) -> None:
+    arrays = peer.collect(MarkerArray, "/tracks")
+    with replay(text, "--loop", "--rate", "20") as process:
+        peer.wait_for(lambda: len(arrays) > 12, "a second round", process)
+        assert process.stop(number) == 0
+        assert "Traceback" not in process.output
+    stamps_ns = [stamp_ns_of(message.markers[0].header.stamp) for message in arrays]
+    assert stamps_ns[11] == stamps_ns[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere.mcap"], "no recording nowhere.mcap"),
+        ([sys.executable], "four numbers"),
+        (["{text}", "--rate", "0"], "rate is 0.0"),
+        (["{text}", "--rate", "2", "--no-clock"], "--no-clock plays at rate 1"),
+        (["{text}", "--start", "60"], "holds nothing from 60 s on"),
+        (["{text}", "--topic", "two words"], "two words"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_in_a_line(
+    text: Path, arguments: list[str], reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(text=text) for argument in arguments]) == 1
+    assert reason in capfd.readouterr().err
