@@ -33,7 +33,7 @@ from std_srvs.srv import Trigger
 
 from social_implicit_ros.core.agent_ids import AgentNumbers
 from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
-from social_implicit_ros.core.pipeline import PredictionPipeline
+from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
@@ -104,6 +104,7 @@ class PredictorNode(LifecycleNode):
         self._bad_overrides = self._declare_parameters()
         self._state = NodeState("unconfigured")
         self._log = DiagnosticsLog()
+        self._warned_s: dict[str, float] = {}  # kind of refusal -> steady time of its last warning
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics()
         )
@@ -202,7 +203,7 @@ class PredictorNode(LifecycleNode):
             try:
                 config = self._read_config()
                 tracker = load_tracker(config.tracker)
-                model = _load_warm_model(config)
+                model = _load_model(config.model)
                 steps = Steps.within(
                     model.step_s,
                     model.n_predicted,
@@ -210,6 +211,7 @@ class PredictorNode(LifecycleNode):
                     horizon_s=config.horizon_s,
                 )
                 outputs = {name: load_output(name, config) for name in config.outputs}
+                _warm_up(config, model, steps, outputs)
             except ValueError as error:
                 self.get_logger().error(f"cannot configure: {error}")
                 self._state = NodeState("unconfigured", problem=str(error))
@@ -367,7 +369,7 @@ class PredictorNode(LifecycleNode):
         try:
             tracks = session.tracker.decode(message)
         except ValueError as error:
-            self._refuse(f"tracks cannot be read: {error}")
+            self._refuse("unreadable", f"tracks cannot be read: {error}")
             return None
         if tracks is None:
             self._log.add_message(None, time.monotonic())
@@ -376,15 +378,16 @@ class PredictorNode(LifecycleNode):
         if frame_id != session.config.fixed_frame:
             self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
             self._refuse(
+                SkipReason.NO_TRANSFORM,
                 f"tracks arrive in frame {frame_id!r}, not in {session.config.fixed_frame!r}: set "
-                "fixed_frame to it, or have the tracker publish there"
+                "fixed_frame to it, or have the tracker publish there",
             )
             return None
         verdict = session.guard.judge(tracks.stamp_ns, self.get_clock().now().nanoseconds)
         if verdict in _REFUSED_STAMPS:
             reason, why = _REFUSED_STAMPS[verdict]
             self._log.add_skipped([reason] * len(tracks.ids))
-            self._refuse(why)
+            self._refuse(reason, why)
             return None
         if verdict is StampVerdict.JUMPED_BACK:
             self.get_logger().warning(
@@ -394,9 +397,13 @@ class PredictorNode(LifecycleNode):
         self._log.add_message(tracks.stamp_ns, time.monotonic())
         return tracks
 
-    def _refuse(self, why: str) -> None:
-        self._log.add_refusal(why, time.monotonic())
-        self.get_logger().warning(why, throttle_duration_sec=_WARNING_PERIOD_S)
+    def _refuse(self, kind: str, why: str) -> None:
+        """Counts a message that was refused, and warns of each kind now and then."""
+        now_s = time.monotonic()
+        self._log.add_refusal(why, now_s)
+        if now_s - self._warned_s.get(kind, -_WARNING_PERIOD_S) >= _WARNING_PERIOD_S:
+            self._warned_s[kind] = now_s
+            self.get_logger().warning(why)
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -468,11 +475,11 @@ def _state_with(state: NodeState, config: NodeConfig) -> NodeState:
     )
 
 
-def _load_warm_model(config: NodeConfig) -> TrajectoryModel:
-    """Loads the model and runs it once, so that the first tick is no slower than the others.
+def _load_model(name: str) -> TrajectoryModel:
+    """Loads a model.
 
     Raises:
-        ValueError: it cannot be loaded or run; the message says how to mend it.
+        ValueError: it cannot be loaded; the message says how to mend it.
     """
     try:
         # Imports onnxruntime, which a node that only shows its parameters need not have.
@@ -481,11 +488,25 @@ def _load_warm_model(config: NodeConfig) -> TrajectoryModel:
         raise ValueError(
             f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
         ) from error
-    model = load_model(config.model)
-    for n_agents in (1, 2):
-        standing = np.zeros((n_agents, model.n_observed, 2))
-        model.predict(standing, n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
-    return model
+    return load_model(name)
+
+
+def _warm_up(
+    config: NodeConfig, model: TrajectoryModel, steps: Steps, outputs: dict[str, Output]
+) -> None:
+    """Goes through a tick once, so that the first one is no slower and what fails, fails here.
+
+    Raises:
+        ValueError: the model cannot be run; the message says how to mend it.
+    """
+    pipeline = PredictionPipeline(model, PipelineConfig(n_samples=config.pipeline.n_samples))
+    for stamp_ns in (1, 100_000_000):
+        pipeline.update(Tracks(stamp_ns, ("one", "two"), np.eye(2)))
+    tick = pipeline.tick(100_000_000)
+    forecast = forecast_from_tick(tick, AgentNumbers(), steps, config.fixed_frame)
+    for output in outputs.values():
+        output.render(forecast)
+        output.clear(forecast.stamp_ns)
 
 
 def main(args: list[str] | None = None) -> None:

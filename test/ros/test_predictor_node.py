@@ -1,0 +1,287 @@
+"""What the node publishes for what it hears, at every message."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Trigger
+from support.ros import NodeUnderTest
+from support.tracks import WALKERS, S, positions_at, walkers_at
+from visualization_msgs.msg import Marker, MarkerArray
+
+from social_implicit_ros.core.agent_ids import agent_number
+from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.evaluation.published import (
+    PublishedPrediction,
+    prediction_from_point_cloud,
+)
+
+STEP_NS = S // 10
+
+
+class Conversation:
+    """Messages to the node, and its answers."""
+
+    def __init__(self, node: NodeUnderTest) -> None:
+        self.node = node
+        self.tracks: Publisher = node.publisher(MarkerArray, "/predictor/tracks")
+        self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+        self._reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
+        self._start_ns = 0
+        self._stamps = self.new_stamps()
+        self.node.wait_for(self._heard, "an answer to a first message")
+        self.node.wait_for(lambda: self._reports, "a report")
+        self.reset()
+
+    def new_stamps(self) -> Iterator[int]:
+        """Stamps 0.1 s apart, later than all before: what is still on its way does no harm."""
+        self._start_ns += 1_000 * S
+        return itertools.count(self._start_ns, STEP_NS)
+
+    def _heard(self) -> bool:
+        # Until both sides know of each other, messages are lost.
+        self.tracks.publish(walkers_at(next(self._stamps)))
+        return bool(self.clouds)
+
+    def reset(self) -> Any:
+        response = self.node.call(Trigger, "/predictor/reset", Trigger.Request())
+        self.clouds.clear()
+        return response
+
+    def tell(self, message: MarkerArray) -> None:
+        self.tracks.publish(message)
+
+    def answer_at(self, stamp_ns: int) -> PublishedPrediction:
+        """The prediction with that stamp."""
+
+        def arrived() -> PointCloud2 | None:
+            return next((c for c in self.clouds if stamp_ns_of(c.header.stamp) == stamp_ns), None)
+
+        cloud = self.node.wait_for(arrived, f"a prediction stamped {stamp_ns}")
+        return prediction_from_point_cloud(cloud)
+
+    def walk(self, stamps_ns: Iterator[int], n_messages: int) -> PublishedPrediction:
+        """Tells of the walkers every 0.1 s; returns the answer to the last message."""
+        for stamp_ns in itertools.islice(stamps_ns, n_messages):
+            self.tell(walkers_at(stamp_ns))
+            prediction = self.answer_at(stamp_ns)
+        return prediction
+
+    def report(self, accept: Any = lambda status: True) -> DiagnosticStatus:
+        """The first status from now on that `accept` accepts."""
+        self._reports.clear()
+        return self.report_since(accept)
+
+    def report_since(self, accept: Any) -> DiagnosticStatus:
+        """As `report`, also among what has arrived since the last call of `report`."""
+
+        def found() -> DiagnosticStatus | None:
+            return next((s for r in self._reports for s in r.status if accept(s)), None)
+
+        return self.node.wait_for(found, "an expected report")
+
+    def n_skipped(self, reason: str) -> int:
+        return int(value_of(self.report(), f"skipped.{reason}"))
+
+
+def value_of(status: DiagnosticStatus, key: str) -> str:
+    return {entry.key: entry.value for entry in status.values}[key]
+
+
+@pytest.fixture(scope="module")
+def module_conversation(on_message: NodeUnderTest) -> Conversation:
+    return Conversation(on_message)
+
+
+@pytest.fixture
+def talk(module_conversation: Conversation) -> Iterator[Conversation]:
+    module_conversation.reset()
+    yield module_conversation
+    assert "Traceback" not in module_conversation.node.process.output
+
+
+def test_walkers_are_predicted_where_they_will_be(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+    prediction = talk.walk(stamps_ns, 12)
+    assert prediction.agents.tolist() == sorted(agent_number(i) for i in WALKERS)
+    for agent_id, velocity in WALKERS.items():
+        row = prediction.agents.tolist().index(agent_number(agent_id))
+        expected = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+        np.testing.assert_allclose(prediction.mean[row], expected, atol=1e-3)
+    np.testing.assert_allclose(prediction.times_s, 0.4 * np.arange(1, 13), rtol=1e-6)
+
+
+def test_a_new_track_is_predicted_from_its_second_observation_on(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+    assert len(talk.walk(stamps_ns, 1).agents) == 0
+    assert len(talk.walk(stamps_ns, 1).agents) == 2
+
+
+def test_the_cloud_names_its_frame(talk: Conversation) -> None:
+    talk.walk(talk.new_stamps(), 2)
+    assert {cloud.header.frame_id for cloud in talk.clouds} == {"odom"}
+
+
+def test_samples_are_off_by_default(talk: Conversation) -> None:
+    talk.walk(talk.new_stamps(), 2)
+    names = [name for name, _ in talk.node.peer.node.get_topic_names_and_types()]
+    assert "/predictor/predictions" in names
+    assert "/predictor/samples" not in names
+
+
+def test_reset_forgets_everybody(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 5)
+    response = talk.reset()
+    assert response.success
+    assert response.message == "forgot 2 agents"
+    assert len(talk.walk(stamps_ns, 1).agents) == 0
+
+
+def test_a_message_a_little_late_fills_the_history_and_is_not_answered(
+    talk: Conversation,
+) -> None:
+    stamps_ns = talk.new_stamps()
+    first = talk.walk(stamps_ns, 1)
+    late_ns = first.stamp_ns + STEP_NS // 2
+    talk.walk(stamps_ns, 1)
+    talk.tell(walkers_at(late_ns))
+    talk.walk(stamps_ns, 1)
+    assert late_ns not in [stamp_ns_of(cloud.header.stamp) for cloud in talk.clouds]
+
+
+def test_tracks_in_another_frame_are_refused_counted_and_told(talk: Conversation) -> None:
+    before = talk.n_skipped("no_transform")
+    talk.tell(walkers_at(next(talk.new_stamps()), frame_id="lidar"))
+    status = talk.report_since(lambda s: "lidar" in s.message)
+    assert status.level == DiagnosticStatus.WARN
+    assert "set fixed_frame" in status.message
+    assert int(value_of(status, "skipped.no_transform")) == before + 2
+    assert "tracks arrive in frame 'lidar', not in 'odom'" in talk.node.process.output
+
+
+def test_tracks_without_a_time_are_refused_counted_and_told(talk: Conversation) -> None:
+    before = talk.n_skipped("no_stamp")
+    talk.tell(walkers_at(0))
+    status = talk.report_since(lambda s: "header.stamp" in s.message)
+    assert int(value_of(status, "skipped.no_stamp")) == before + 2
+
+
+def test_markers_of_two_times_in_one_message_are_refused_and_told(talk: Conversation) -> None:
+    talk.report()
+    stamps_ns = talk.new_stamps()
+    message, later = walkers_at(next(stamps_ns)), walkers_at(next(stamps_ns))
+    message.markers[1] = later.markers[1]
+    talk.tell(message)
+    status = talk.report_since(lambda s: "cannot be read" in s.message)
+    assert "same header" in status.message
+
+
+def test_bad_positions_and_deletions_are_left_out_and_the_others_predicted(
+    talk: Conversation,
+) -> None:
+    before = talk.n_skipped("not_finite")
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 3)
+    stamp_ns = next(stamps_ns)
+    message = walkers_at(stamp_ns, {**WALKERS, "people/3": (float("nan"), 0.0)})
+    message.markers.append(Marker(action=Marker.DELETEALL))
+    talk.tell(message)
+    assert len(talk.answer_at(stamp_ns).agents) == 2
+    assert talk.n_skipped("not_finite") == before + 1
+
+
+def test_an_empty_message_is_no_tick_and_no_harm(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 3)
+    n_answers = len(talk.clouds)
+    talk.tell(MarkerArray())
+    assert len(talk.walk(stamps_ns, 1).agents) == 2
+    assert len(talk.clouds) == n_answers + 1
+
+
+def test_a_recording_that_starts_anew_starts_histories_anew_with_one_warning(
+    talk: Conversation,
+) -> None:
+    warning = "time jumped back"
+    before = talk.node.process.output.count(warning)
+    early_ns, late_ns = talk.new_stamps(), talk.new_stamps()
+    talk.walk(late_ns, 5)
+    for stamp_ns in itertools.islice(early_ns, 2):
+        talk.tell(walkers_at(stamp_ns))
+    assert len(talk.walk(early_ns, 1).agents) == 0
+    assert len(talk.walk(early_ns, 10).agents) == 2
+    assert talk.node.process.output.count(warning) == before + 1
+
+
+def test_markers_are_drawn_and_those_of_people_who_left_deleted(talk: Conversation) -> None:
+    arrays: list[MarkerArray] = talk.node.collect(MarkerArray, "/predictor/markers")
+    stamps_ns = talk.new_stamps()
+
+    def told_until(accept: Any, walkers: Any) -> MarkerArray:
+        def found() -> MarkerArray | None:
+            talk.tell(walkers_at(next(stamps_ns), walkers))
+            return next((array for array in arrays if accept(array)), None)
+
+        return talk.node.wait_for(found, "markers")
+
+    def spaces(array: MarkerArray, action: int) -> set[tuple[str, int]]:
+        return {(m.ns, m.id) for m in array.markers if m.action == action}
+
+    both = told_until(lambda array: ("past", 1) in spaces(array, Marker.ADD), WALKERS)
+    assert {m.ns for m in both.markers} == {"past", "future", "ellipse/0.5", "ellipse/0.95"}
+    alone = {"people/2": WALKERS["people/2"]}
+    last = told_until(lambda array: spaces(array, Marker.DELETE), alone)
+    assert ("past", 0) in spaces(last, Marker.DELETE)
+    assert ("past", 1) in spaces(last, Marker.ADD)
+
+
+def test_accepted_parameters_act_at_the_next_tick(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 3)
+    assert talk.node.set_parameters(min_observations=5).successful
+    try:
+        assert len(talk.walk(stamps_ns, 1).agents) == 0
+        assert len(talk.walk(stamps_ns, 1).agents) == 2
+    finally:
+        assert talk.node.set_parameters(min_observations=2).successful
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"model": "other"}, "takes effect at configure only"),
+        ({"tick_rate_hz": 1.0}, "markers.lifetime_s"),
+        ({"confidence_levels": [1.5]}, "expected a value from 0.01 to 0.999"),
+        ({"min_observations": 5, "n_samples": 0}, "n_samples"),
+    ],
+)
+def test_refused_parameters_say_why_and_change_nothing(
+    talk: Conversation, values: dict[str, Any], reason: str
+) -> None:
+    result = talk.node.set_parameters(**values)
+    assert not result.successful
+    assert reason in result.reason
+    assert len(talk.walk(talk.new_stamps(), 2).agents) == 2
+
+
+def test_diagnostics_tell_model_and_agents(talk: Conversation) -> None:
+    stamps_ns = talk.new_stamps()
+
+    def is_well(status: DiagnosticStatus) -> bool:
+        talk.tell(walkers_at(next(stamps_ns)))
+        return status.message == "predicting 2 of 2 agents"
+
+    talk.walk(stamps_ns, 2)
+    status = talk.report(is_well)
+    assert status.level == DiagnosticStatus.OK
+    assert status.name == "predictor: prediction"
+    assert value_of(status, "model") == "constant_velocity"
+    assert float(value_of(status, "tick_ms_median")) > 0.0

@@ -1,0 +1,194 @@
+"""The real node in a process of its own, and a peer that talks to it over DDS.
+
+A domain and a context for each test; waits are for events, with a time limit that fails.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import HistoryPolicy, QoSProfile
+
+#: An event that has not come by then will not come: the machine may be busy with other tests.
+PATIENCE_S = 60.0
+#: Nothing is lost between two processes of a test.
+LOSSLESS = QoSProfile(history=HistoryPolicy.KEEP_ALL)
+
+
+def free_domain() -> int:
+    """A domain in which no participant listens on this machine."""
+    # Domains up to 101 stay clear of the ports that Linux hands out by itself.
+    for domain in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                # The port of the first participant of a domain.
+                probe.bind(("127.0.0.1", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("every ROS domain from 1 to 101 is in use on this machine")
+
+
+class NodeProcess:
+    """A module of the package, run as a process with its output in a file."""
+
+    def __init__(self, process: subprocess.Popen, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        """Sends the signal and returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        return self.process.wait(timeout=PATIENCE_S)
+
+
+@contextmanager
+def running(
+    module: str, arguments: Sequence[str], *, domain: int, folder: Path
+) -> Iterator[NodeProcess]:
+    """Runs `python -m social_implicit_ros.ros.<module>` until the block ends."""
+    log = folder / f"{module}.log"
+    import os
+
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+        )
+        try:
+            yield NodeProcess(process, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def ros_arguments(**parameters: Any) -> list[str]:
+    """The command line that sets parameters; a double underscore stands for a dot."""
+    arguments = ["--ros-args"]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        arguments += ["-p", f"{name.replace('__', '.')}:={text}"]
+    return arguments
+
+
+class Peer:
+    """Another node, with its own context, that publishes, listens and calls services."""
+
+    def __init__(self, domain: int) -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node("peer", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def wait_for(self, happened: Callable[[], Any], what: str, log: NodeProcess | None) -> Any:
+        """Handles events until `happened` returns something true, and returns that."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (result := happened()):
+            if time.monotonic() > deadline_s or (log and log.process.poll() is not None):
+                output = f"\n{log.output}" if log else ""
+                raise AssertionError(f"{what} did not happen{output}")
+            self._executor.spin_once(timeout_sec=0.05)
+        return result
+
+    def collect(self, message_class: type, topic: str) -> list[Any]:
+        """A list that fills with what arrives on a topic."""
+        received: list[Any] = []
+        self.node.create_subscription(message_class, topic, received.append, LOSSLESS)
+        return received
+
+    def publisher(self, message_class: type, topic: str, log: NodeProcess | None) -> Publisher:
+        """A publisher that somebody listens to."""
+        publisher = self.node.create_publisher(message_class, topic, LOSSLESS)
+        self.wait_for(publisher.get_subscription_count, f"a subscription to {topic}", log)
+        return publisher
+
+    def call(self, service_class: type, name: str, request: Any, log: NodeProcess | None) -> Any:
+        """The response of a service."""
+        client = self.node.create_client(service_class, name)
+        self.wait_for(client.service_is_ready, f"the service {name}", log)
+        future = client.call_async(request)
+        self.wait_for(future.done, f"an answer of {name}", log)
+        self.node.destroy_client(client)
+        return future.result()
+
+
+class NodeUnderTest:
+    """The predictor in its process, and a peer, with words for what tests do with them."""
+
+    def __init__(self, process: NodeProcess, peer: Peer) -> None:
+        self.process = process
+        self.peer = peer
+
+    def wait_for(self, happened: Callable[[], Any], what: str) -> Any:
+        return self.peer.wait_for(happened, what, self.process)
+
+    def collect(self, message_class: type, topic: str) -> list[Any]:
+        """A list that fills with what the node publishes; it knows of the listener on return."""
+        received = self.peer.collect(message_class, topic)
+        self.wait_for(lambda: self.peer.node.count_publishers(topic), f"a publisher of {topic}")
+        return received
+
+    def publisher(self, message_class: type, topic: str) -> Publisher:
+        return self.peer.publisher(message_class, topic, self.process)
+
+    def call(self, service_class: type, name: str, request: Any) -> Any:
+        return self.peer.call(service_class, name, request, self.process)
+
+    def set_parameters(self, **values: Any) -> Any:
+        """The result of setting all values at once."""
+        request = SetParametersAtomically.Request()
+        request.parameters = [
+            Parameter(name.replace("__", "."), value=value).to_parameter_msg()
+            for name, value in values.items()
+        ]
+        response = self.call(
+            SetParametersAtomically, "/predictor/set_parameters_atomically", request
+        )
+        return response.result
+
+    def state(self) -> str:
+        response = self.call(GetState, "/predictor/get_state", GetState.Request())
+        return str(response.current_state.label)
+
+    def transition(self, label: str) -> bool:
+        request = ChangeState.Request(transition=Transition(label=label))
+        if label == "shutdown":
+            # Three transitions have this name; the one that fits the state is meant.
+            request.transition.id = {
+                "unconfigured": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+                "inactive": Transition.TRANSITION_INACTIVE_SHUTDOWN,
+                "active": Transition.TRANSITION_ACTIVE_SHUTDOWN,
+            }[self.state()]
+            request.transition.label = ""
+        return bool(self.call(ChangeState, "/predictor/change_state", request).success)

@@ -1,0 +1,38 @@
+"""People who walk straight, as a tracker would tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.ros.conversions.tracks import tracks_to_marker_array
+
+S = 1_000_000_000
+
+#: Id -> velocity in m/s; everybody passes (0, 0) at time 0.
+WALKERS: Mapping[str, tuple[float, float]] = {"people/1": (1.0, 0.0), "people/2": (0.0, -0.8)}
+
+
+def walkers_at(
+    stamp_ns: int,
+    walkers: Mapping[str, tuple[float, float]] = WALKERS,
+    *,
+    frame_id: str = "odom",
+) -> MarkerArray:
+    """A message about where the walkers are at that time."""
+    return tracks_to_marker_array(walker_tracks(stamp_ns, walkers), frame_id)
+
+
+def walker_tracks(stamp_ns: int, walkers: Mapping[str, tuple[float, float]] = WALKERS) -> Tracks:
+    """Where the walkers are at that time."""
+    velocities = np.array(list(walkers.values())).reshape(-1, 2)
+    return Tracks(stamp_ns, tuple(walkers), velocities * (stamp_ns / S))
+
+
+def positions_at(times_s: Any, velocity: tuple[float, float]) -> np.ndarray:
+    """(T, 2) where a walker is at those times."""
+    return np.asarray(times_s)[:, None] * np.array(velocity)
