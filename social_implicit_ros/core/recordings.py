@@ -5,6 +5,7 @@ A line holds `frame  pedestrian_id  x_m  y_m`, separated by white space.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,10 @@ def load_recording(path: Path | str) -> Recording:
     """
     path = Path(path)
     try:
-        rows = np.loadtxt(path, dtype=np.float64, ndmin=2)
+        with warnings.catch_warnings():
+            # An empty file is refused below, with what is expected.
+            warnings.simplefilter("ignore", UserWarning)
+            rows = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:
         raise ValueError(
             f"{path}: {error}; every line must hold four numbers: frame id x_m y_m"
