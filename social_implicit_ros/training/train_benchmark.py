@@ -1,4 +1,4 @@
-"""`train_benchmark`: trains the leave-one-out models and the robot model, writes model files."""
+"""`train_benchmark`: trains Social-Implicit for each split and for robots, writes model files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ from rich.console import Console
 from rich.progress import Progress
 
 from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.training.augmentation import augment
 from social_implicit_ros.training.data import (
     ROBOT_SPLIT,
     SPLITS,
+    SceneBatch,
     load_split,
     load_test,
     split_recordings,
 )
 from social_implicit_ros.training.export import save_model
-from social_implicit_ros.training.recipes import RECIPES, Recipe
-from social_implicit_ros.training.scene_model import SceneModel
+from social_implicit_ros.training.losses import LossWeights, social_implicit_losses
+from social_implicit_ros.training.social_implicit import SocialImplicit, used_parameters
+from social_implicit_ros.training.social_implicit_graph import social_implicit_graph
 from social_implicit_ros.training.trainer import Accuracy, Epoch, Settings, accuracy, train
+
+ARCHITECTURE = "social_implicit"
+#: How to train; chosen on the validation scenes, see docs/training.md.
+SETTINGS = Settings()
+LOSS_WEIGHTS = LossWeights()
+#: For the robot model, since robots also meet people who have just come into view.
+ROBOT_SHORT_HISTORY_SHARE = 0.2
+#: Draws of the model files, see `core.noise`.
+NOISE_SEQUENCE = "sobol"
 
 #: Where the recordings lie when --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
@@ -36,11 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     # Matrices this small gain nothing from a second thread, and one thread sums in one order.
     torch.set_num_threads(1)
-    recipe = RECIPES[options.model]
     console = Console()
     try:
         for split in options.split or SPLITS:
-            path = train_split(recipe, options.data, split, options, console)
+            path = train_split(split, options, console)
             console.print(f"wrote {path}")
     except (ValueError, FloatingPointError, OSError) as error:
         print(f"train_benchmark: {error}", file=sys.stderr)
@@ -66,57 +77,52 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=SPLITS,
         help="train this model only; may be repeated (default: all)",
     )
-    parser.add_argument(
-        "--model", choices=tuple(RECIPES), default="social_implicit", help="the architecture"
-    )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument(
+        "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for the model files"
     )
     return parser.parse_args(arguments)
 
 
-def train_split(
-    recipe: Recipe, data: Path, split: str, options: argparse.Namespace, console: Console
-) -> Path:
+def train_split(split: str, options: argparse.Namespace, console: Console) -> Path:
     """Trains one model and writes its file and card.
 
     Returns:
         The model file.
     """
-    training, validation = load_split(data, split)
+    training, validation = load_split(options.data, split)
     settings = dataclasses.replace(
-        recipe.settings,
+        SETTINGS,
         seed=options.seed,
-        epochs=options.epochs or recipe.settings.epochs,
-        short_history_share=(
-            recipe.robot_short_history_share
-            if split == ROBOT_SPLIT
-            else recipe.settings.short_history_share
-        ),
+        epochs=options.epochs or SETTINGS.epochs,
+        short_history_share=ROBOT_SHORT_HISTORY_SHARE if split == ROBOT_SPLIT else 0.0,
     )
     torch.manual_seed(settings.seed)
-    model = recipe.model()
-    best = _train_with_progress(recipe, model, training, validation, settings, split, console)
-    name = recipe.architecture if split == ROBOT_SPLIT else f"{recipe.architecture}_{split}"
+    model = SocialImplicit()
+    best = _train_with_progress(model, training, validation, settings, split, console)
+    name = ARCHITECTURE if split == ROBOT_SPLIT else f"{ARCHITECTURE}_{split}"
     path = Path(options.out) / f"{name}.onnx"
     save_model(
-        recipe.graph(model),
+        social_implicit_graph(model),
         path,
-        architecture=recipe.architecture,
-        description=f"{recipe.description} {_purpose(split)}",
-        parameters=recipe.parameters(model),
-        noise_sequence=recipe.noise_sequence,
-        training=_provenance(recipe, settings, split, training, validation, best, options),
-        metrics=_metrics(recipe, model, data, split, validation),
+        architecture=ARCHITECTURE,
+        description=(
+            "Social-Implicit as in Mohamed et al., ECCV 2022, zones by maximum observed speed. "
+            + _purpose(split)
+        ),
+        parameters=used_parameters(model),
+        noise_sequence=NOISE_SEQUENCE,
+        training=_provenance(settings, split, training, validation, best, options),
+        metrics=_metrics(model, options.data, split, validation),
     )
     return path
 
 
 def _train_with_progress(
-    recipe: Recipe,
-    model: SceneModel,
+    model: SocialImplicit,
     training: Sequence[FloatArray],
     validation: Sequence[FloatArray],
     settings: Settings,
@@ -127,20 +133,18 @@ def _train_with_progress(
         task = progress.add_task(split, total=settings.epochs)
 
         def show(epoch: Epoch) -> None:
-            text = _plain(epoch.validation)
-            progress.update(task, advance=1, description=f"{split}: validation {text}")
+            text = f"{split}: validation {_plain(epoch.validation)}"
+            progress.update(task, advance=1, description=text)
 
         best = train(
-            model,
-            training,
-            validation,
-            recipe.loss,
-            settings,
-            augmentation=recipe.augmentation,
-            on_epoch=show,
+            model, training, validation, _loss, settings, augmentation=augment, on_epoch=show
         )
     console.print(f"{split}: validation {_plain(best.validation)} after epoch {best.number}")
     return best
+
+
+def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
+    return social_implicit_losses(predicted, batch.future, batch.scene).total(LOSS_WEIGHTS)
 
 
 def _purpose(split: str) -> str:
@@ -150,7 +154,6 @@ def _purpose(split: str) -> str:
 
 
 def _provenance(
-    recipe: Recipe,
     settings: Settings,
     split: str,
     training: Sequence[FloatArray],
@@ -158,9 +161,7 @@ def _provenance(
     best: Epoch,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    command = (
-        f"train_benchmark --model {recipe.architecture} --split {split} --seed {settings.seed}"
-    )
+    command = f"train_benchmark --split {split} --seed {settings.seed}"
     if options.epochs is not None:
         command += f" --epochs {options.epochs}"
     return {
@@ -173,21 +174,22 @@ def _provenance(
             "validation": sum(len(scene) for scene in validation),
         },
         "settings": dataclasses.asdict(settings),
-        **recipe.notes,
+        "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
+        "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),
+        "augmentation": "one of seven per scene, as in the paper",
         "chosen_epoch": best.number,
         "torch": torch.__version__,
     }
 
 
 def _metrics(
-    recipe: Recipe,
-    model: SceneModel,
+    model: SocialImplicit,
     data: Path,
     split: str,
     validation: Sequence[FloatArray],
 ) -> dict[str, Any]:
     """Best-of-20 errors with the file's own draws, and with independent ones."""
-    sequences = dict.fromkeys((recipe.noise_sequence, "independent"))
+    sequences = dict.fromkeys((NOISE_SEQUENCE, "independent"))
     scenes = {"validation": validation}
     if split != ROBOT_SPLIT:
         scenes["test"] = load_test(data, split)
@@ -199,8 +201,8 @@ def _metrics(
         for part, found in scenes.items()
     }
     metrics["validation_2_observed"] = {
-        recipe.noise_sequence: dataclasses.asdict(
-            accuracy(model, validation, noise_sequence=recipe.noise_sequence, n_known=2)
+        NOISE_SEQUENCE: dataclasses.asdict(
+            accuracy(model, validation, noise_sequence=NOISE_SEQUENCE, n_known=2)
         )
     }
     return metrics
