@@ -9,7 +9,17 @@ input      `noise`             (K, D) float32, standard normal, drawn once per s
 output     `samples`           (K, A, T, 2) float32, metres from each agent's last position
 =========  ==================  ==========================================================
 
-A and K are dynamic; H, T and D are fixed in the file, and H, T must equal the card's.
+and, in a model that knows them without drawing samples:
+
+=========  ==================  ==========================================================
+output     `mean`              (A, T, 2) float32, metres from each agent's last position
+output     `covariance`        (A, T, 2, 2) float32, square metres
+output     `representatives`   (R, A, T, 2) float32, metres from each agent's last position
+=========  ==================  ==========================================================
+
+A and K are dynamic; H, T, D and R are fixed in the file, and H, T must equal the card's. `mean`
+and `covariance` come together. Representatives stand where R futures cover best what people do;
+they answer when R samples are asked for, every other number gets draws from the distribution.
 """
 
 from __future__ import annotations
@@ -30,8 +40,14 @@ from social_implicit_ros.core.model_card import ModelCard, file_sha256, load_car
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.core.predictor import require_observed
 from social_implicit_ros.core.types import FloatArray, Prediction
-from social_implicit_ros.core.uncertainty import sample_moments
+from social_implicit_ros.core.uncertainty import (
+    Calibration,
+    observed_speed_m_s,
+    sample_moments,
+)
 
+#: What `default` stands for.
+DEFAULT_MODEL = "social_zone"
 #: A model of this size class has no business above this; refused before it is read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -47,13 +63,27 @@ class OnnxModel:
         self._session = session
         self.card = card
         self.noise_dimension = _check_signature(session, card)
+        outputs = {entry.name: entry.shape for entry in session.get_outputs()}
+        self._outputs = tuple(outputs)
+        self._n_representatives = int(outputs.get("representatives", [0])[0])
+        try:
+            self._calibration = (
+                Calibration.from_dict(card.calibration) if card.calibration else None
+            )
+        except ValueError as error:
+            raise ModelFileError(f"model {card.name!r}: {error}; export it again") from error
+        if self._calibration is not None and self._calibration.n_steps != card.n_predicted:
+            raise ModelFileError(
+                f"model {card.name!r}: its calibration has {self._calibration.n_steps} steps, "
+                f"the model {card.n_predicted}; export it again"
+            )
 
     @classmethod
     def load(cls, model: str | Path) -> OnnxModel:
         """Loads a shipped model by name, or a model file by path.
 
         Args:
-            model: a name such as `social_implicit`, or the path of an `.onnx` file whose card
+            model: `default`, a name such as `social_implicit`, or the path of an `.onnx` file whose card
                 lies beside it as `.json`.
 
         Raises:
@@ -108,27 +138,50 @@ class OnnxModel:
         observed = require_observed(observed, self.n_observed)
         if len(observed) == 0:
             samples = np.zeros((n_samples, 0, self.n_predicted, 2))
+            mean, covariance = sample_moments(samples)
+            return Prediction(samples, mean, covariance, self.step_s)
+        tensors = model_input_from_observed(observed, self.n_observed)
+        drawn = self._n_representatives == 0 or n_samples != self._n_representatives
+        # Where nothing is drawn, one row of noise keeps the graph from working in vain.
+        noise = standard_normal(
+            n_samples if drawn else 1, self.noise_dimension, seed, self.card.noise_sequence
+        )
+        output = self._run(tensors, noise)
+        futures = output["samples" if drawn else "representatives"]
+        samples = samples_from_model_output(futures, tensors.last_m)
+        if "mean" in output:
+            mean = output["mean"].astype(np.float64) + tensors.last_m[:, None]
+            covariance = output["covariance"].astype(np.float64)
         else:
-            tensors = model_input_from_observed(observed, self.n_observed)
-            noise = standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
-            output = self._run(tensors, noise)
-            samples = samples_from_model_output(output, tensors.last_m)
-        mean, covariance = sample_moments(samples)
+            mean, covariance = sample_moments(samples)
+        if self._calibration is not None:
+            speed_m_s = observed_speed_m_s(tensors.observed, tensors.mask, self.step_s)
+            covariance = self._calibration.covariance(covariance, speed_m_s)
+            if drawn:
+                samples = self._calibration.spread(samples, mean, speed_m_s)
         return Prediction(samples, mean, covariance, self.step_s)
 
-    def _run(self, tensors: ModelInput, noise: Float32Array) -> Float32Array:
+    def _run(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
         feed = {"observed": tensors.observed, "mask": tensors.mask, "noise": noise}
         try:
-            (output,) = self._session.run(["samples"], feed)
+            output = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
         except _onnxruntime_errors() as error:
             raise ModelFileError(
                 f"model {self.name!r} failed while running: {error}. Export it again."
             ) from error
-        expected = (len(noise), len(tensors.observed), self.n_predicted, 2)
-        if output.shape != expected:
-            raise ModelFileError(
-                f"model {self.name!r} put out samples of shape {output.shape}, expected {expected}"
-            )
+        n_agents, n_steps = len(tensors.observed), self.n_predicted
+        expected = {
+            "samples": (len(noise), n_agents, n_steps, 2),
+            "mean": (n_agents, n_steps, 2),
+            "covariance": (n_agents, n_steps, 2, 2),
+            "representatives": (self._n_representatives, n_agents, n_steps, 2),
+        }
+        for name, values in output.items():
+            if values.shape != expected[name]:
+                raise ModelFileError(
+                    f"model {self.name!r} put out {name} of shape {values.shape}, "
+                    f"expected {expected[name]}"
+                )
         return output
 
 
@@ -141,11 +194,13 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def model_path(model: str | Path) -> Path:
-    """The file of a shipped model's name or of a path.
+    """The file of a shipped model's name, of `default`, or of a path.
 
     Raises:
         ModelFileError: neither a shipped name nor an existing file.
     """
+    if model == "default":
+        model = DEFAULT_MODEL
     if str(model) in shipped_models():
         return Path(str(resources.files("social_implicit_ros.models") / f"{model}.onnx"))
     path = Path(model)
@@ -202,8 +257,13 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         "mask": [None, card.n_observed],
         "noise": [None, ...],
         "samples": [None, None, card.n_predicted, 2],
+        "mean": [None, card.n_predicted, 2],
+        "covariance": [None, card.n_predicted, 2, 2],
+        "representatives": [..., None, card.n_predicted, 2],
     }
     for name, want in expected.items():
+        if name in ("mean", "covariance", "representatives") and name not in tensors:
+            continue
         if name not in tensors:
             raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
         have, kind = list(tensors[name].shape), tensors[name].type
@@ -216,6 +276,12 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
                 f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
                 f"{_shape(want)}; the file and its card do not belong together"
             )
+    unknown = set(tensors) - set(expected)
+    if unknown or ("mean" in tensors) != ("covariance" in tensors):
+        raise ModelFileError(
+            f"model {card.name!r} puts out {sorted(set(tensors) - set(inputs))}, expected samples, "
+            "and where there are more, mean with covariance, and representatives"
+        )
     return int(inputs["noise"].shape[1])
 
 

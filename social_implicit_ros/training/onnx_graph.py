@@ -56,6 +56,7 @@ class GraphBuilder:
         mean: str = "",
         covariance: str = "",
         representatives: str = "",
+        n_representatives: int = 0,
     ) -> onnx.ModelProto:
         """The finished model.
 
@@ -67,6 +68,7 @@ class GraphBuilder:
             mean: name of a tensor of shape (A, n_predicted, 2), where the model knows its mean.
             covariance: name of a tensor of shape (A, n_predicted, 2, 2), likewise.
             representatives: name of a tensor of shape (R, A, n_predicted, 2), likewise.
+            n_representatives: how many (R).
 
         Raises:
             onnx.checker.ValidationError: the nodes do not make a valid graph.
@@ -75,7 +77,7 @@ class GraphBuilder:
             "samples": (samples, ["K", "A", n_predicted, 2]),
             "mean": (mean, ["A", n_predicted, 2]),
             "covariance": (covariance, ["A", n_predicted, 2, 2]),
-            "representatives": (representatives, ["R", "A", n_predicted, 2]),
+            "representatives": (representatives, [n_representatives, "A", n_predicted, 2]),
         }
         outputs = {name: entry for name, entry in outputs.items() if entry[0]}
         for name, (source, _) in outputs.items():

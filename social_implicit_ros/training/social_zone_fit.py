@@ -45,7 +45,7 @@ class FitSettings:
         softness_end_m: and from 70 % of the steps on.
     """
 
-    iterations: int = 3000
+    iterations: int = 2000
     batch: int = 256
     learning_rate: float = 6e-3
     likelihood_weight: float = 0.1

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
@@ -60,7 +59,7 @@ class _Writer:
         sizes, node, number = self.sizes, self.build.node, self.build.constant
         displacement, known = self._displacement()
         age = np.arange(_N_STEPS - 1, -1, -1)
-        decay = sizes.heading_decay**age[:, None]  # (7, 1)
+        decay = sizes.heading_decay ** age[:, None]  # (7, 1)
         total = node("MatMul", known, number(decay))
         velocity = node("MatMul", displacement, number(np.kron(decay, np.eye(2))))
         velocity = node("Div", velocity, total)  # (A, 2)
@@ -96,6 +95,7 @@ class _Writer:
             mean=self._reshape(self._slice(paths, 0, 1, axis=0), [-1, N_PREDICTED, 2]),
             covariance=self._covariance(self._slice(paths, 1, 1 + sizes.spread, axis=0), energy),
             representatives=self._representatives(paths),
+            n_representatives=sizes.representatives,
         )
 
     def _displacement(self) -> tuple[str, str]:
@@ -126,9 +126,7 @@ class _Writer:
         left = self._reshape(left, [-1, 2 * n_vectors])
         return node("Add", node("Mul", flat, cos), node("Mul", left, sin))
 
-    def _hidden(
-        self, velocity: str, relative: str, known: str, scale: str, heading: str
-    ) -> str:
+    def _hidden(self, velocity: str, relative: str, known: str, scale: str, heading: str) -> str:
         """(A, encoded) what the heads read."""
         node, number = self.build.node, self.build.constant
         log_scale = node("Log", node("Div", scale, number(SCALE_CENTRE_M)))
@@ -181,9 +179,7 @@ class _Writer:
         shape = node("Concat", self.build.indices([-1, n_features]), n_others, axis=0)
         others = node("MatMul", node("Reshape", pairs, shape), weight)  # (A, F, 1)
         # Everybody is at distance 0 from himself, with weight 1.
-        return node(
-            "Sub", self._reshape(others, [-1, n_features]), node("Relu", constant)
-        )
+        return node("Sub", self._reshape(others, [-1, n_features]), node("Relu", constant))
 
     def _pair_weight(self, position: str) -> str:
         """(A, A) weights of the distances between agents."""
@@ -287,13 +283,3 @@ class _Writer:
 
     def _reshape(self, tensor: str, shape: list[int]) -> str:
         return self.build.node("Reshape", tensor, self.build.indices(shape))
-
-
-def noise_dimension(model: SocialZone) -> int:
-    """Length of a noise vector of the model's file."""
-    return model.sizes.spread + N_FLOOR
-
-
-def floor_covariance(sample_floor_m: float) -> NDArray:
-    """(T,) variance, square metres, that the floor adds to the samples'."""
-    return (sample_floor_m * np.arange(1, N_PREDICTED + 1) / N_PREDICTED) ** 2
