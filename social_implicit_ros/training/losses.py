@@ -66,12 +66,11 @@ def social_implicit_losses(
         future: (A, T, 2) what came to pass, likewise.
         scene: (A,) scene of each agent, ascending from 0.
     """
-    samples, truth = displacements(predicted), displacements(future)
-    error = (samples - truth).abs().mean(dim=(2, 3))  # (K, A)
-    rank = scene_mean(error.detach().T, scene).argsort(dim=1)  # (scenes, K)
+    rank = rank_samples(predicted, future, scene)
+    truth = displacements(future)
     agents = torch.arange(len(truth))
     nearest, second, farthest = (
-        samples[rank[scene, place], agents] for place in (0, 1, rank.shape[1] - 1)
+        displacements(predicted[rank[scene, place], agents]) for place in (0, 1, rank.shape[1] - 1)
     )
 
     def mean(values: torch.Tensor) -> torch.Tensor:
@@ -89,6 +88,24 @@ def social_implicit_losses(
             pair_angle(nearest, first, other), pair_angle(truth, first, other), pair_scene
         ),
     )
+
+
+@torch.no_grad()
+def rank_samples(
+    predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
+) -> torch.Tensor:
+    """Orders the samples of each scene by their mean absolute error, the nearest first.
+
+    Args:
+        predicted: (K, A, T, 2) predicted positions relative to each agent's last one, metres.
+        future: (A, T, 2) what came to pass, likewise.
+        scene: (A,) scene of each agent, ascending from 0.
+
+    Returns:
+        (scenes, K) samples.
+    """
+    error = (displacements(predicted) - displacements(future)).abs().mean(dim=(2, 3))
+    return scene_mean(error.T, scene).argsort(dim=1)
 
 
 def displacements(positions: torch.Tensor) -> torch.Tensor:

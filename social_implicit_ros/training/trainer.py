@@ -1,4 +1,4 @@
-"""Trains a model on scenes and keeps the epoch that validates best."""
+"""Trains a model by IMLE and keeps the epoch that validates best."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from social_implicit_ros.core.metrics.displacement import best_of_n
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.training.data import Augmentation, SceneBatch, batches, pack
+from social_implicit_ros.training.losses import rank_samples
 from social_implicit_ros.training.scene_model import SceneModel
 
 #: Samples among which the best counts, as in the benchmark.
@@ -22,7 +23,7 @@ ACCURACY_SAMPLES = 20
 _SCENES_AT_ONCE = 256
 
 
-#: (predicted (K, A, T, 2), batch) -> what to minimise.
+#: (nearest, second and farthest predicted sample (3, A, T, 2), batch) -> what to minimise.
 Loss = Callable[[torch.Tensor, SceneBatch], torch.Tensor]
 
 
@@ -144,7 +145,7 @@ def train(
             noise = torch.randn(
                 settings.n_samples, batch.n_scenes, model.noise_dimension, generator=noise_generator
             )
-            predicted = _predict(model, batch, noise)
+            predicted = _predict(model, batch, decisive_noise(model, batch, noise))
             value = loss(predicted, batch)
             if not torch.isfinite(value):
                 raise FloatingPointError(
@@ -162,6 +163,24 @@ def train(
     model.load_state_dict(best_state)
     assert best is not None
     return best
+
+
+def decisive_noise(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+    """The noise of the samples that the losses look at: nearest, second and farthest.
+
+    No other sample gets a gradient, so only these have to be predicted with one.
+
+    Args:
+        model: being trained.
+        batch: of scenes.
+        noise: (K, scenes, D).
+
+    Returns:
+        (3, scenes, D).
+    """
+    with torch.no_grad():
+        rank = rank_samples(_predict(model, batch, noise), batch.future, batch.scene)
+    return noise[rank[:, [0, 1, -1]].T, torch.arange(batch.n_scenes)]
 
 
 def accuracy(

@@ -11,11 +11,11 @@ from torch import nn  # noqa: E402
 
 from social_implicit_ros.core.noise import standard_normal  # noqa: E402
 from social_implicit_ros.training.augmentation import augment  # noqa: E402
-from social_implicit_ros.training.data import SceneBatch  # noqa: E402
+from social_implicit_ros.training.data import SceneBatch, pack  # noqa: E402
 from social_implicit_ros.training.losses import LossWeights, social_implicit_losses  # noqa: E402
 from social_implicit_ros.training.scene_model import SceneModel  # noqa: E402
 from social_implicit_ros.training.social_implicit import SocialImplicit  # noqa: E402
-from social_implicit_ros.training.trainer import Epoch, Settings, accuracy, train  # noqa: E402
+from social_implicit_ros.training.trainer import Epoch, Settings, accuracy, decisive_noise, train  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -63,6 +63,28 @@ def test_two_epochs_lower_the_loss(small_crowd: list[np.ndarray]) -> None:
     assert [epoch.number for epoch in epochs] == [1, 2]
     assert epochs[1].training_loss < 0.8 * epochs[0].training_loss
     assert epochs[1].validation.fde_m < epochs[0].validation.fde_m
+
+
+def test_samples_without_influence_need_not_be_trained(small_crowd: list[np.ndarray]) -> None:
+    torch.manual_seed(0)
+    model = SocialImplicit()
+    batch = pack(small_crowd)
+    noise = torch.randn(20, batch.n_scenes, 2)
+
+    def value_and_gradient(drawn: torch.Tensor) -> tuple[float, torch.Tensor]:
+        model.zero_grad()
+        predicted = model(batch.observed, batch.mask, drawn[:, batch.scene], batch.scene)
+        value = loss(predicted, batch)
+        value.backward()
+        return value.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    chosen = decisive_noise(model, batch, noise)
+    value, gradient = value_and_gradient(noise)
+    same_value, same_gradient = value_and_gradient(chosen)
+
+    assert chosen.shape == (3, batch.n_scenes, 2)
+    assert same_value == pytest.approx(value, rel=1e-5)
+    torch.testing.assert_close(same_gradient, gradient, atol=1e-6, rtol=1e-4)
 
 
 def test_the_seed_decides_the_model(small_crowd: list[np.ndarray]) -> None:
