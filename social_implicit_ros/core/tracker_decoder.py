@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
-from social_implicit_ros.core.tracker_spec import POINT_CLOUD, FieldPath, TrackerSpec
-from social_implicit_ros.core.types import BoolArray, FloatArray, SkipReason, Tracks
+from social_implicit_ros.core.tracker_spec import FieldPath, TrackerFilters, TrackerSpec
+from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Length of a covariance array -> which of its elements make up the 3 x 3 of the position. Four
 #: numbers are a 2 x 2, six the upper triangle of a 3 x 3, 36 the 6 x 6 of pose and rotation.
@@ -50,7 +50,6 @@ class TrackerDecoder:
 
     def __init__(self, spec: TrackerSpec) -> None:
         self.spec = spec
-        self._is_cloud = spec.message_type == POINT_CLOUD
 
     def decode(self, message: Any) -> DecodedMessage:
         """Decodes a message of `spec.message_type`.
@@ -59,15 +58,28 @@ class TrackerDecoder:
         empty ids, take entries out.
 
         Raises:
-            ValueError: a PointCloud2 without the described fields or shorter than it says.
+            ValueError: entries of different times or frames, or a PointCloud2 without the
+                described fields or shorter than it says.
         """
-        frame = self.spec.frame.read(message)
-        stamp = self.spec.stamp.read(message)
-        if frame is None or stamp is None:  # markers[0] of a message without markers
-            return DecodedMessage(None, "", Counter())
-        columns = _cloud_columns if self._is_cloud else _entry_columns
-        tracks, skipped = _tracks(self.spec, columns(self.spec, message), stamp_ns_of(stamp))
-        return DecodedMessage(tracks, str(frame), skipped)
+        spec = self.spec
+        if spec.entries is None:
+            entries: Sequence[Any] = ()
+            columns = _cloud_columns(spec, message)
+        else:
+            entries = spec.entries.read(message)
+            columns = _entry_columns(spec, entries)
+        rows, skipped = _counting_rows(spec.filters, columns)
+        counting = [entries[row] for row in rows] if len(entries) else []
+        stamps_ns = {stamp_ns_of(stamp) for stamp in _headers(spec, spec.stamp, message, counting)}
+        frames = {str(frame) for frame in _headers(spec, spec.frame, message, counting)}
+        if not stamps_ns or not frames:
+            return DecodedMessage(None, "", skipped)
+        if len(stamps_ns) > 1 or len(frames) > 1:
+            raise ValueError(
+                f"one message holds entries of {len(stamps_ns)} stamps and {len(frames)} frames; "
+                "give all entries of a message the same header"
+            )
+        return DecodedMessage(_tracks(columns, rows, stamps_ns.pop()), frames.pop(), skipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +95,18 @@ class _Columns:
     states: Sequence[Any] | None
 
 
-def _tracks(
-    spec: TrackerSpec, columns: _Columns, stamp_ns: int
-) -> tuple[Tracks, Counter[SkipReason]]:
+def _headers(spec: TrackerSpec, path: FieldPath, message: Any, counting: list[Any]) -> list[Any]:
+    """Frame or stamp of the message, or of every entry that counts where it stands in these."""
+    in_entry = spec.path_in_entry(path)
+    if in_entry is None:
+        return [path.read(message)]
+    return list(map(_getter(in_entry), counting))
+
+
+def _counting_rows(
+    filters: TrackerFilters, columns: _Columns
+) -> tuple[IntArray, Counter[SkipReason]]:
+    """Which entries pass the filters, and how many do not, by reason."""
     keep: BoolArray = np.ones(len(columns.ids), dtype=np.bool_)
     skipped: Counter[SkipReason] = Counter()
 
@@ -95,7 +116,6 @@ def _tracks(
             skipped[reason] += count
             keep[~passes] = False
 
-    filters = spec.filters
     if filters.class_in and columns.classes is not None:
         leave_out(_is_in(columns.classes, filters.class_in), SkipReason.OTHER_CLASS)
     if filters.state_in and columns.states is not None:
@@ -103,8 +123,11 @@ def _tracks(
     if filters.score_above is not None and columns.scores is not None:
         leave_out(columns.scores > filters.score_above, SkipReason.LOW_SCORE)
     leave_out(np.array([bool(text) for text in columns.ids], dtype=np.bool_), SkipReason.EMPTY_ID)
-    rows = np.flatnonzero(keep)
-    tracks = Tracks(
+    return np.flatnonzero(keep), skipped
+
+
+def _tracks(columns: _Columns, rows: IntArray, stamp_ns: int) -> Tracks:
+    return Tracks(
         stamp_ns=stamp_ns,
         ids=tuple(columns.ids[row] for row in rows),
         positions_m=columns.positions[rows, :2],
@@ -112,7 +135,6 @@ def _tracks(
         velocities_m_s=None if columns.velocities is None else columns.velocities[rows],
         covariances_m2=None if columns.covariances is None else columns.covariances[rows],
     )
-    return tracks, skipped
 
 
 def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
@@ -121,9 +143,7 @@ def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
     return np.array([_text(value) in texts for value in values], dtype=np.bool_)
 
 
-def _entry_columns(spec: TrackerSpec, message: Any) -> _Columns:
-    assert spec.entries is not None  # see tracker_spec_from_dict
-    entries = list(spec.entries.read(message))
+def _entry_columns(spec: TrackerSpec, entries: Sequence[Any]) -> _Columns:
     covariances = _values(spec.covariance, entries)
     scores = _values(spec.score, entries)
     return _Columns(
@@ -173,7 +193,7 @@ def _getter(path: FieldPath) -> Callable[[Any], Any]:
     return path.read
 
 
-def _values(path: FieldPath | None, entries: list[Any]) -> list[Any] | None:
+def _values(path: FieldPath | None, entries: Sequence[Any]) -> list[Any] | None:
     return None if path is None else list(map(_getter(path), entries))
 
 
@@ -198,7 +218,7 @@ def _text(value: Any) -> str:
     return data.tobytes().hex() if data.any() else ""
 
 
-def _vectors(paths: tuple[FieldPath, ...], entries: list[Any]) -> FloatArray:
+def _vectors(paths: tuple[FieldPath, ...], entries: Sequence[Any]) -> FloatArray:
     """(A, 3) of a point, an array or one path per coordinate; missing z is zero."""
     values = np.zeros((len(entries), 3))
     if not entries:

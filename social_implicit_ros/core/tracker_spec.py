@@ -13,7 +13,9 @@
     stamp: header.stamp           # likewise
     filters: {score_above: 0.3, class_in: [person], state_in: [1]}
 
-Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`.
+Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. Where each
+entry has a header of its own, `frame: people[0].header.frame_id` is that of the entries that pass
+the filters, which must agree.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from social_implicit_ros.core.shared_files import shared_folder
 
 #: Message type -> {field name: field type}, as `get_fields_and_field_types` gives them.
 FieldsOf = Callable[[str], Mapping[str, str]]
@@ -154,6 +158,42 @@ class TrackerSpec:
     frame: FieldPath = FieldPath((("header", None), ("frame_id", None)))
     stamp: FieldPath = FieldPath((("header", None), ("stamp", None)))
     filters: TrackerFilters = field(default_factory=TrackerFilters)
+
+    def path_in_entry(self, path: FieldPath) -> FieldPath | None:
+        """The rest of a path that begins with the list's first entry; None for other paths."""
+        if self.entries is None:
+            return None
+        *outer, (name, _) = self.entries.steps
+        root = (*outer, (name, 0))
+        if path.steps[: len(root)] != root:
+            return None
+        return FieldPath(path.steps[len(root) :])
+
+
+def shipped_trackers() -> dict[str, Path]:
+    """Name -> file of the descriptions that come with the package."""
+    files = sorted(shared_folder("config/trackers").glob("*.yaml"))
+    return {path.stem: path for path in files}
+
+
+def find_tracker_spec(tracker: str) -> TrackerSpec:
+    """Reads a tracker description by name or by path.
+
+    Args:
+        tracker: a shipped description's name such as `people`, or the path of a YAML file.
+
+    Raises:
+        TrackerSpecError: no such description, or a bad one.
+    """
+    shipped = shipped_trackers()
+    if tracker in shipped:
+        return load_tracker_spec(shipped[tracker])
+    if Path(tracker).suffix in (".yaml", ".yml"):
+        return load_tracker_spec(Path(tracker))
+    raise TrackerSpecError(
+        f"no tracker {tracker!r}: give one of {', '.join(shipped)}, or the path of a .yaml file "
+        "that describes yours"
+    )
 
 
 def load_tracker_spec(path: Path) -> TrackerSpec:

@@ -12,7 +12,6 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from social_implicit_ros.core.pipeline import PipelineConfig
-from social_implicit_ros.ros.conversions.trackers import TRACKERS
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
 #: A value of a parameter; lists arrive as tuples or arrays and are kept as tuples.
@@ -106,9 +105,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "tracker",
         "marker_array",
-        "What arrives on ~/tracks: marker_array (visualization_msgs/MarkerArray, one marker per "
-        "pedestrian, its id is ns/id) or point_cloud (sensor_msgs/PointCloud2 with x, y, id).",
-        choices=tuple(TRACKERS),
+        "What arrives on ~/tracks: the name of a shipped tracker description (the files in "
+        "config/trackers, such as people or vision_detections), or the path of your own.",
         effect=Effect.CONFIGURE,
     ),
     ParameterSpec(

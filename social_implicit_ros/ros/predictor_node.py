@@ -102,7 +102,8 @@ class PredictorNode(LifecycleNode):
         self._session: _Session | None = None
         self._parameters_changed = False
         self._bad_overrides = self._declare_parameters()
-        self._state = NodeState("unconfigured")
+        #: What diagnostics say of the node, a failed configure's reason included.
+        self.state = NodeState("unconfigured")
         self._log = DiagnosticsLog()
         self._warned_s: dict[str, float] = {}  # kind of refusal -> steady time of its last warning
         self._diagnostics = self.create_publisher(
@@ -127,6 +128,13 @@ class PredictorNode(LifecycleNode):
             return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def destroy_node(self) -> None:
+        """Takes away what is shown, then destroys the node."""
+        # Without a context nothing can be published any more.
+        if self.context.ok():
+            self._close_session()
+        super().destroy_node()
 
     # Parameters
 
@@ -184,7 +192,7 @@ class PredictorNode(LifecycleNode):
         session.config = config
         session.pipeline.reconfigure(config.pipeline)
         session.guard.tolerance_s = config.pipeline.track_timeout_s
-        self._state = _state_with(self._state, config)
+        self.state = _state_with(self.state, config)
         if config.tick_rate_hz != before.tick_rate_hz:
             self._destroy_timer(session)
             session.timer = self._make_timer(config)
@@ -214,14 +222,14 @@ class PredictorNode(LifecycleNode):
                 _warm_up(config, model, steps, outputs)
             except ValueError as error:
                 self.get_logger().error(f"cannot configure: {error}")
-                self._state = NodeState("unconfigured", problem=str(error))
+                self.state = NodeState("unconfigured", problem=str(error))
                 return TransitionCallbackReturn.FAILURE
             self._session = self._open_session(config, tracker, model, steps, outputs)
             self._parameters_changed = False
             self._log.reset()
             topic = self.resolve_topic_name(TRACKS_TOPIC)
             state = NodeState("inactive", model=model.name, tracks_topic=topic)
-            self._state = _state_with(state, config)
+            self.state = _state_with(state, config)
             return super().on_configure(previous)
 
     def on_activate(self, previous: LifecycleState) -> TransitionCallbackReturn:
@@ -235,10 +243,10 @@ class PredictorNode(LifecycleNode):
                 self._apply_changed_parameters(session)
             self._clear_outputs(session)
             self._log.begin_period(None)
-            self._state = replace(self._state, lifecycle="active")
+            self.state = replace(self.state, lifecycle="active")
             self.get_logger().info(
                 f"predicting with {session.pipeline.model.name} what arrives on "
-                f"{self._state.tracks_topic} in frame {session.config.fixed_frame}"
+                f"{self.state.tracks_topic} in frame {session.config.fixed_frame}"
             )
             return result
 
@@ -247,7 +255,7 @@ class PredictorNode(LifecycleNode):
         with self._told_traceback():
             session = self._configured()
             self._close_gate(session)
-            self._state = replace(self._state, lifecycle="inactive")
+            self.state = replace(self.state, lifecycle="inactive")
             return super().on_deactivate(previous)
 
     def on_cleanup(self, previous: LifecycleState) -> TransitionCallbackReturn:
@@ -303,7 +311,7 @@ class PredictorNode(LifecycleNode):
 
     def _close_session(self) -> None:
         session, self._session = self._session, None
-        self._state = NodeState("unconfigured")
+        self.state = NodeState("unconfigured")
         if session is None:
             return
         self._close_gate(session)
@@ -367,14 +375,15 @@ class PredictorNode(LifecycleNode):
     def _accepted_tracks(self, session: _Session, message: Any) -> Tracks | None:
         """Decodes a message; None, counted and told, where it may not enter the histories."""
         try:
-            tracks = session.tracker.decode(message)
+            decoded = session.tracker.decode(message)
         except ValueError as error:
             self._refuse("unreadable", f"tracks cannot be read: {error}")
             return None
+        self._log.add_skipped(decoded.skipped.elements())
+        tracks, frame_id = decoded.tracks, decoded.frame_id
         if tracks is None:
             self._log.add_message(None, time.monotonic())
             return None
-        frame_id = session.tracker.frame_id_of(message)
         if frame_id != session.config.fixed_frame:
             self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
             self._refuse(
@@ -416,7 +425,7 @@ class PredictorNode(LifecycleNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         session = self._session
         if session is None or not session.is_active:
-            response.message = f"nothing to forget: the node is {self._state.lifecycle}"
+            response.message = f"nothing to forget: the node is {self.state.lifecycle}"
             return response
         n_tracked = session.pipeline.n_tracked
         session.guard.reset()
@@ -452,7 +461,7 @@ class PredictorNode(LifecycleNode):
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [
-            self._log.report(self.get_fully_qualified_name(), self._state, now_ns, time.monotonic())
+            self._log.report(self.get_fully_qualified_name(), self.state, now_ns, time.monotonic())
         ]
         self._diagnostics.publish(report)
 
@@ -531,7 +540,6 @@ def main(args: list[str] | None = None) -> None:
         node.autostart()
         while not stopped.is_set():
             executor.spin_once(timeout_sec=_POLL_S)
-        node.trigger_shutdown()
     except ExternalShutdownException:
         pass
     finally:

@@ -23,7 +23,6 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from social_implicit_ros.core.decoding import DECODERS
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
@@ -35,7 +34,6 @@ from social_implicit_ros.evaluation.bags import (
 from social_implicit_ros.evaluation.playback import Playback, PlaybackOptions
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
-from social_implicit_ros.ros.conversions.trackers import TRACKERS, load_tracker
 from social_implicit_ros.ros.conversions.tracks import ENCODERS
 
 #: Between two messages on /clock, seconds: timers in simulated time are late by this at most.
@@ -69,9 +67,9 @@ class ReplayNode(Node):
         super().__init__("replay_tracks")
         self.n_published = 0
         self._playback = playback
-        self._encode, self._frame_id = ENCODERS[tracker], frame_id
+        message_class, self._encode = ENCODERS[tracker]
+        self._frame_id = frame_id
         self._wait, self._began_s = wait, 0.0
-        message_class = load_tracker(tracker).message_class
         self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
         self._clock_topic = (
             self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
@@ -179,8 +177,11 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
 
 def _tracker_of(recording: TrackRecording) -> str:
     """As recorded, so that a node set up for the tracker understands the replay."""
-    names = [name for name, ros_type in TRACKERS.items() if ros_type == recording.message_type]
-    return names[0] if names and recording.message_type in DECODERS else "marker_array"
+    recorded = recording.message_type.split("/")[-1]
+    names = [
+        name for name, (message_class, _) in ENCODERS.items() if message_class.__name__ == recorded
+    ]
+    return names[0] if names else "marker_array"
 
 
 def _parser() -> argparse.ArgumentParser:

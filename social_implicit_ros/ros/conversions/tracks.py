@@ -56,8 +56,8 @@ def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
     return point_cloud_to_msg(columns, tracks.stamp_ns, frame_id)
 
 
-#: Name of a tracker, see `conversions.trackers` -> its encoder.
-ENCODERS: dict[str, Callable[[Tracks, str], Any]] = {
-    "marker_array": tracks_to_marker_array,
-    "point_cloud": tracks_to_point_cloud,
+#: Tracker whose messages can be made -> their type and encoder.
+ENCODERS: dict[str, tuple[type, Callable[[Tracks, str], Any]]] = {
+    "marker_array": (MarkerArray, tracks_to_marker_array),
+    "point_cloud": (PointCloud2, tracks_to_point_cloud),
 }

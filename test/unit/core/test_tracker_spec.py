@@ -155,6 +155,26 @@ def test_message_whose_time_stands_in_its_entries_may_be_empty() -> None:
     assert decoder.decode(crowd()).tracks is None
 
 
+def test_time_and_frame_in_entries_are_those_of_the_first_that_counts() -> None:
+    decoder = TrackerDecoder(
+        spec(
+            stamp="people[0].stamp",
+            frame="people[0].frame",
+            state="action",
+            filters={"state_in": [0]},
+        )
+    )
+    clears = person(stamp=Message(sec=0, nanosec=0), frame="", action=3)
+    adds = person(stamp=Message(sec=2, nanosec=0), frame="map", action=0)
+    decoded = decoder.decode(crowd(clears, adds))
+    assert decoded.tracks is not None
+    assert (decoded.tracks.stamp_ns, decoded.frame_id) == (2_000_000_000, "map")
+    assert decoder.decode(crowd(clears)).tracks is None
+    later = person(stamp=Message(sec=3, nanosec=0), frame="map", action=0)
+    with pytest.raises(ValueError, match="entries of 2 stamps and 1 frames"):
+        decoder.decode(crowd(adds, later))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

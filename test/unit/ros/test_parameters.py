@@ -75,7 +75,6 @@ def test_lists_are_taken_as_rclpy_delivers_them() -> None:
         ("n_samples", True, "of type bool, expected int"),
         ("n_samples", "many", "of type str, expected int"),
         ("autostart", 1, "of type int, expected bool"),
-        ("tracker", "lidar", "expected one of marker_array, point_cloud"),
         ("outputs", ["markers", "smoke"], "'smoke', expected one of"),
         ("outputs", ["markers", "markers"], "expected no element twice"),
         ("outputs", "markers", "expected a list"),
