@@ -32,7 +32,7 @@ from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
 
 #: Drawn from the outside in: confidence -> opacity.
-CONFIDENCES = {0.95: 0.15, 0.5: 0.25}
+CONFIDENCES = {0.95: 0.10, 0.5: 0.24}
 #: How much of the past is drawn, seconds: what the model sees.
 PAST_S = 3.2
 
@@ -301,7 +301,7 @@ class _Canvas:
             prediction.covariance[:, -1],
             confidence_to_sigmas(max(CONFIDENCES)),
         )
-        return self._lines(outlines, colours, linewidths=0.9, alpha=0.8)
+        return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
 
     def _lines(
         self, paths_m: Iterable[FloatArray], colours: list[str], **style: Any
