@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ros import NodeUnderTest, Peer, free_domain, ros_arguments, running
+from support.ros import NodeUnderTest, start_predictor
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,27 +25,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., NodeUnderTest]]:
     with ExitStack() as stack:
 
         def start_node(*extra: str, **parameters: Any) -> NodeUnderTest:
-            return enter_node(stack, tmp_path, list(extra), parameters)
+            return start_predictor(stack, tmp_path, *extra, **parameters)
 
         yield start_node
 
 
 @pytest.fixture(scope="module")
-def on_message(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
-    """One node for a module's tests: it predicts at every message and has default outputs."""
+def start_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., NodeUnderTest]]:
+    """As `start`, for a node that a whole module shares."""
     with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("node")
-        yield enter_node(stack, folder, [], {"tick_rate_hz": 0.0, "model": "constant_velocity"})
 
+        def start_node(*extra: str, **parameters: Any) -> NodeUnderTest:
+            folder = tmp_path_factory.mktemp("node")
+            return start_predictor(stack, folder, *extra, **parameters)
 
-def enter_node(
-    stack: ExitStack, folder: Path, extra: list[str], parameters: dict[str, Any]
-) -> NodeUnderTest:
-    domain = free_domain()
-    arguments = [*ros_arguments(**parameters), *extra]
-    process = stack.enter_context(
-        running("predictor_node", arguments, domain=domain, folder=folder)
-    )
-    peer = Peer(domain)
-    stack.callback(peer.close)
-    return NodeUnderTest(process, peer)
+        yield start_node

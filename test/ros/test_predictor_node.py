@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -96,8 +96,8 @@ def value_of(status: DiagnosticStatus, key: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def module_conversation(on_message: NodeUnderTest) -> Conversation:
-    return Conversation(on_message)
+def module_conversation(start_once: Callable[..., NodeUnderTest]) -> Conversation:
+    return Conversation(start_once(tick_rate_hz=0.0, model="constant_velocity"))
 
 
 @pytest.fixture

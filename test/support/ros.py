@@ -5,6 +5,7 @@ A domain and a context for each test; waits are for events, with a time limit th
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,6 @@ def running(
 ) -> Iterator[NodeProcess]:
     """Runs `python -m social_implicit_ros.ros.<module>` until the block ends."""
     log = folder / f"{module}.log"
-    import os
-
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
@@ -118,7 +117,7 @@ class Peer:
             if time.monotonic() > deadline_s or (log and log.process.poll() is not None):
                 output = f"\n{log.output}" if log else ""
                 raise AssertionError(f"{what} did not happen{output}")
-            self._executor.spin_once(timeout_sec=0.05)
+            self._executor.spin_once(timeout_sec=0.01)
         return result
 
     def collect(self, message_class: type, topic: str) -> list[Any]:
@@ -192,3 +191,24 @@ class NodeUnderTest:
             }[self.state()]
             request.transition.label = ""
         return bool(self.call(ChangeState, "/predictor/change_state", request).success)
+
+
+def start_predictor(
+    stack: ExitStack, folder: Path, *extra: str, **parameters: Any
+) -> NodeUnderTest:
+    """Starts the predictor and a peer in a domain of their own, until the stack ends.
+
+    Args:
+        stack: ends both.
+        folder: for the process's log.
+        extra: more words of the command line.
+        parameters: of the node; a double underscore stands for a dot.
+    """
+    domain = free_domain()
+    arguments = [*ros_arguments(**parameters), *extra]
+    process = stack.enter_context(
+        running("predictor_node", arguments, domain=domain, folder=folder)
+    )
+    peer = Peer(domain)
+    stack.callback(peer.close)
+    return NodeUnderTest(process, peer)

@@ -1,0 +1,105 @@
+"""Starts the predictor, and RViz where asked for.
+
+    ros2 launch social_implicit_ros predictor.launch.py tracker:=people tracks:=/people rviz:=true
+
+An argument that is left out leaves its parameter to the params file.
+"""
+
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = "social_implicit_ros"
+#: Arguments that are parameters of the node, by name, with their types.
+PARAMETERS: dict[str, Any] = {
+    "tracker": str,
+    "fixed_frame": str,
+    "model": str,
+    "outputs": list[str],
+    "autostart": bool,
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, then what they ask for."""
+    config = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+    arguments = {
+        "namespace": ("", "Of the node and its topics, such as robot1."),
+        "params_file": (
+            PathJoinSubstitution([config, "predictor.yaml"]),
+            "Parameters of the node; the default file explains each.",
+        ),
+        "tracks": ("", "Topic of the tracker, default: tracks below the node's name."),
+        "tracker": ("", "What the tracker publishes: a name or the path of a description."),
+        "fixed_frame": ("", "Frame that does not move, in which predictions are made."),
+        "model": ("", "A shipped model's name, or the path of an .onnx file."),
+        "outputs": ("", "What to publish, such as [pointcloud,markers]."),
+        "autostart": ("", "false leaves configure and activate to a lifecycle manager."),
+        "use_sim_time": ("false", "Take the time from /clock, in a replay or a simulation."),
+        "log_level": ("info", "debug, info, warn, error or fatal."),
+        "rviz": ("false", "Show it."),
+        "rviz_config": (
+            PathJoinSubstitution([config, "predictor.rviz"]),
+            "What RViz shows.",
+        ),
+    }
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in arguments.items()
+            ),
+            OpaqueFunction(function=_nodes),
+        ]
+    )
+
+
+def _nodes(context: LaunchContext) -> list[Action]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, "tracks")}
+    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    parameters = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in PARAMETERS.items()
+        if given[name]
+    }
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+    prefix = f"/{namespace}" if namespace else ""
+    predictor = Node(
+        package=PACKAGE,
+        executable="predictor_node",
+        name="predictor",
+        namespace=namespace,
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {"use_sim_time": use_sim_time, **parameters},
+        ],
+        remappings=[("~/tracks", given["tracks"])] if given["tracks"] else [],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+    )
+    frame = ["-f", given["fixed_frame"]] if given["fixed_frame"] else []
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        parameters=[{"use_sim_time": use_sim_time}],
+        # The layout names the topics as they are without a namespace.
+        remappings=[
+            *(
+                (f"/predictor/{topic}", f"{prefix}/predictor/{topic}")
+                for topic in ("predictions", "samples", "markers")
+            ),
+            ("/predictor/tracks", given["tracks"] or f"{prefix}/predictor/tracks"),
+        ],
+        arguments=["-d", LaunchConfiguration("rviz_config"), *frame],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+        output="screen",
+    )
+    return [predictor, rviz]

@@ -1,0 +1,75 @@
+"""Plays a recording of pedestrians to the predictor, and shows it in RViz.
+
+    ros2 launch social_implicit_ros replay.launch.py file:=/path/to/bag rviz:=true
+
+Node and RViz live in the recording's time. Every argument of predictor.launch.py may be given, too.
+"""
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = "social_implicit_ros"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, the predictor, then the replay, which waits for it."""
+    predictor = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "predictor.launch.py"])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "file", description="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file."
+            ),
+            DeclareLaunchArgument(
+                "rate", default_value="1.0", description="Recorded seconds per second."
+            ),
+            DeclareLaunchArgument(
+                "loop", default_value="false", description="Begin again at the end."
+            ),
+            DeclareLaunchArgument(
+                "tracks", default_value="/tracks", description="Topic of the replayed tracks."
+            ),
+            DeclareLaunchArgument(
+                "tracker",
+                default_value="marker_array",
+                choices=["marker_array", "point_cloud"],
+                description="What the replay publishes.",
+            ),
+            DeclareLaunchArgument(
+                "fixed_frame", default_value="odom", description="Frame of the tracks."
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time", default_value="true", description="As the replay publishes /clock."
+            ),
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(predictor)),
+            OpaqueFunction(function=_replay),
+        ]
+    )
+
+
+def _replay(context: LaunchContext) -> list[Action]:
+    loops = LaunchConfiguration("loop").perform(context).lower() in ("true", "1")
+    return [
+        Node(
+            package=PACKAGE,
+            executable="replay_tracks",
+            arguments=[
+                LaunchConfiguration("file"),
+                "--rate",
+                LaunchConfiguration("rate"),
+                "--topic",
+                LaunchConfiguration("tracks"),
+                "--type",
+                LaunchConfiguration("tracker"),
+                "--frame",
+                LaunchConfiguration("fixed_frame"),
+                "--wait",
+                *(["--loop"] if loops else []),
+            ],
+            output="screen",
+        )
+    ]

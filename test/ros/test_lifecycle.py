@@ -1,0 +1,195 @@
+"""Configure, activate, deactivate, clean up, shut down, and end: each does what it says."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from support.ros import NodeUnderTest, free_domain
+from support.tracks import S, walkers_at
+from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.ros.predictor_node import PredictorNode
+
+Start = Callable[..., NodeUnderTest]
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@pytest.fixture
+def local_node() -> Iterator[Callable[..., PredictorNode]]:
+    """The node in this process, with its own context, for what needs no messages."""
+    context = Context()
+    rclpy.init(context=context, domain_id=free_domain())
+    nodes = []
+
+    def make(**parameters: object) -> PredictorNode:
+        overrides = [
+            Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()
+        ]
+        nodes.append(PredictorNode(context=context, parameter_overrides=overrides))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    context.try_shutdown()
+
+
+def problem_of(node: PredictorNode) -> str:
+    return node.state.problem
+
+
+def test_transitions_gate_what_is_published(start: Start) -> None:
+    node = start(autostart=False, model="constant_velocity", tick_rate_hz=0.0)
+    assert node.state() == "unconfigured"
+    assert node.transition("configure")
+    assert node.state() == "inactive"
+    tracks = node.publisher(MarkerArray, "/predictor/tracks")
+    clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+    stamps_ns = itertools.count(10 * S, S // 10)
+
+    def told() -> list[PointCloud2]:
+        tracks.publish(walkers_at(next(stamps_ns)))
+        return clouds
+
+    for _ in range(5):
+        told()
+    assert node.transition("activate")
+    first_heard_ns = next(stamps_ns)
+    node.wait_for(told, "a prediction while active")
+    assert min(stamp_ns_of(cloud.header.stamp) for cloud in clouds) > first_heard_ns
+
+    assert node.transition("deactivate")
+    clouds.clear()
+    for _ in range(5):
+        told()
+    # The answer comes after whatever the node made of the messages.
+    assert node.state() == "inactive"
+    assert clouds == []
+
+    assert node.transition("activate")
+    node.wait_for(told, "a prediction when active again")
+    assert node.transition("deactivate")
+    assert node.transition("cleanup")
+    assert node.state() == "unconfigured"
+    assert node.transition("configure")
+    assert node.transition("shutdown")
+    assert node.state() == "finalized"
+    assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
+
+
+def test_a_failed_configure_is_told_and_mended_by_a_parameter(start: Start) -> None:
+    node = start(model="nothing_like_it")
+    reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
+
+    def error() -> DiagnosticStatus | None:
+        statuses = [status for report in reports for status in report.status]
+        return next((s for s in statuses if s.level == DiagnosticStatus.ERROR), None)
+
+    status = node.wait_for(error, "an error in the diagnostics")
+    assert "no model 'nothing_like_it'" in status.message
+    assert "cannot configure: no model 'nothing_like_it'" in node.process.output
+    assert node.state() == "unconfigured"
+
+    assert node.set_parameters(model="constant_velocity").successful
+    assert node.transition("configure")
+    assert node.transition("activate")
+    assert node.state() == "active"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_the_work_ends_it_cleanly(
+    start: Start, number: signal.Signals
+) -> None:
+    node = start("--log-level", "warn", model="constant_velocity", tick_rate_hz=0.0, n_samples=1000)
+    tracks = node.publisher(MarkerArray, "/predictor/tracks")
+    clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+    crowd = {f"people/{n}": (1.0, 0.01 * n) for n in range(200)}
+    messages = [walkers_at(10 * S + n * S // 10, crowd) for n in range(30)]
+    for message in messages:
+        tracks.publish(message)
+    node.wait_for(lambda: clouds, "a first prediction")
+    for message in messages:
+        tracks.publish(message)
+    assert node.process.stop(number) == 0
+    assert node.process.output == ""
+
+
+def test_a_failed_node_ends_cleanly_too(start: Start) -> None:
+    node = start(model="nothing_like_it")
+    assert node.state() == "unconfigured"
+    assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"tick_rate_hz": 10}, "tick_rate_hz is 10 of type int, expected float; write 10.0"),
+        ({"n_samples": 0}, "n_samples is 0, expected a value from 1 to 1000"),
+        ({"tracker": "lidar"}, "no tracker 'lidar': give one of"),
+        ({"outputs": ["smoke"]}, "outputs is 'smoke', expected one of pointcloud"),
+        ({"horizon_s": 9.0}, "a horizon of 9 s is beyond the model's 4.8 s"),
+        ({"markers__lifetime_s": 0.05}, "markers.lifetime_s is 0.05, expected more than"),
+        ({"model": "/no/such/file.onnx"}, "no model '/no/such/file.onnx'"),
+    ],
+)
+def test_configure_fails_with_what_and_how_to_mend_it(
+    local_node: Callable[..., PredictorNode], parameters: dict[str, object], reason: str
+) -> None:
+    node = local_node(**{"model": "constant_velocity", **parameters})
+    assert node.trigger_configure() == FAILURE
+    assert problem_of(node).startswith(reason)
+
+
+def test_a_damaged_model_file_fails_configure(
+    local_node: Callable[..., PredictorNode], tmp_path: Path
+) -> None:
+    model = tmp_path / "mine.onnx"
+    model.write_bytes(b"not a model")
+    node = local_node(model=str(model))
+    assert node.trigger_configure() == FAILURE
+    assert "has no model card" in problem_of(node)
+
+
+def test_a_bad_value_is_mended_by_setting_a_good_one(
+    local_node: Callable[..., PredictorNode],
+) -> None:
+    node = local_node(model="constant_velocity", n_samples=0, seed=-1)
+    assert node.trigger_configure() == FAILURE
+    node.set_parameters([Parameter("n_samples", value=10)])
+    assert node.trigger_configure() == FAILURE
+    assert "seed" in problem_of(node)
+    assert "n_samples" not in problem_of(node)
+    node.set_parameters([Parameter("seed", value=1)])
+    assert node.trigger_configure() == SUCCESS
+
+
+def test_every_transition_again_and_again_leaves_nothing_behind(
+    local_node: Callable[..., PredictorNode],
+) -> None:
+    node = local_node(model="constant_velocity", outputs=["pointcloud", "samples", "markers"])
+
+    def entities() -> tuple[int, ...]:
+        return tuple(
+            len(list(group)) for group in (node.publishers, node.subscriptions, node.timers)
+        )
+
+    before = entities()
+    for _ in range(20):
+        assert node.trigger_configure() == SUCCESS
+        assert node.trigger_activate() == SUCCESS
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_cleanup() == SUCCESS
+        assert entities() == before

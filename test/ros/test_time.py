@@ -1,0 +1,131 @@
+"""Ticks by a timer in simulated time: late tracks are made up for, jumps are noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import PointCloud2
+from support.ros import NodeUnderTest
+from support.tracks import WALKERS, S, positions_at, walkers_at
+from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.core.agent_ids import agent_number
+from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.evaluation.published import (
+    PublishedPrediction,
+    prediction_from_point_cloud,
+)
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+
+#: The clock of a replay runs in such steps; ticks come at 10 Hz of it.
+CLOCK_STEP_NS = S // 50
+
+
+class Stage:
+    """Simulated time and tracks for a node that ticks by a timer."""
+
+    def __init__(self, node: NodeUnderTest) -> None:
+        self.node = node
+        self.clock = node.publisher(Clock, "/clock")
+        self.tracks = node.publisher(MarkerArray, "/predictor/tracks")
+        self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+        self.now_ns = 10 * S
+
+    def play(self, accept: Callable[[PublishedPrediction], Any], *, delay_s: float) -> Any:
+        """Lets time run and people walk until a prediction is accepted.
+
+        Tracks arrive `delay_s` after they were measured.
+        """
+
+        def accepted() -> PublishedPrediction | None:
+            self.now_ns += CLOCK_STEP_NS
+            self.clock.publish(Clock(clock=stamp_to_msg(self.now_ns)))
+            if self.now_ns % (5 * CLOCK_STEP_NS) == 0:
+                self.tracks.publish(walkers_at(self.now_ns - round(delay_s * S)))
+            predictions = map(prediction_from_point_cloud, self.clouds)
+            found = next((p for p in predictions if accept(p)), None)
+            self.clouds.clear()
+            return found
+
+        return self.node.wait_for(accepted, "an expected prediction")
+
+
+@pytest.fixture(scope="module")
+def module_stage(start_once: Callable[..., NodeUnderTest]) -> Stage:
+    return Stage(start_once(use_sim_time=True, model="constant_velocity"))
+
+
+@pytest.fixture
+def stage(module_stage: Stage) -> Iterator[Stage]:
+    # Far beyond all that was said before.
+    module_stage.now_ns += 1000 * S
+    module_stage.clouds.clear()
+    yield module_stage
+    assert "Traceback" not in module_stage.node.process.output
+
+
+def is_complete(prediction: PublishedPrediction) -> bool:
+    return len(prediction.agents) == 2 and prediction.n_observed.min() == 8
+
+
+def test_late_tracks_are_predicted_from_the_present_on(stage: Stage) -> None:
+    prediction = stage.play(is_complete, delay_s=0.3)
+    for agent_id, velocity in WALKERS.items():
+        row = prediction.agents.tolist().index(agent_number(agent_id))
+        expected = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+        np.testing.assert_allclose(prediction.mean[row], expected, atol=2e-3)
+
+
+def test_ticks_come_at_the_rate_of_simulated_time(stage: Stage) -> None:
+    stage.play(is_complete, delay_s=0.0)
+    stamps_ns: list[int] = []
+
+    def ten_more(prediction: PublishedPrediction) -> bool:
+        stamps_ns.append(prediction.stamp_ns)
+        return len(stamps_ns) > 10
+
+    stage.play(ten_more, delay_s=0.0)
+    assert (stamps_ns[-1] - stamps_ns[0]) / (len(stamps_ns) - 1) == pytest.approx(S / 10, rel=0.25)
+
+
+def test_when_the_clock_jumps_back_histories_start_anew_with_one_warning(stage: Stage) -> None:
+    stage.play(is_complete, delay_s=0.0)
+    jump_ns = stage.now_ns
+    stage.now_ns -= 20 * S
+    new = stage.play(lambda p: p.stamp_ns < jump_ns and len(p.agents) == 2, delay_s=0.0)
+    assert new.n_observed.max() < 8
+    assert stage.play(is_complete, delay_s=0.0).stamp_ns < jump_ns
+    assert stage.node.process.output.count("jumped back") == 1
+
+
+def test_tracks_from_the_future_are_refused_and_do_no_harm(stage: Stage) -> None:
+    stage.play(is_complete, delay_s=0.0)
+    stage.tracks.publish(walkers_at(stage.now_ns + 3600 * S))
+    refused = "tracks from the future"
+    stage.play(lambda p: is_complete(p) and refused in stage.node.process.output, delay_s=0.0)
+
+
+def test_a_tracker_that_dies_leaves_nobody_behind_and_may_come_back(stage: Stage) -> None:
+    stage.play(is_complete, delay_s=0.0)
+
+    def silence() -> PublishedPrediction | None:
+        stage.now_ns += CLOCK_STEP_NS
+        stage.clock.publish(Clock(clock=stamp_to_msg(stage.now_ns)))
+        found = next((c for c in stage.clouds if c.width == 0), None)
+        return found and prediction_from_point_cloud(found)
+
+    stage.clouds.clear()
+    last_told_ns = stage.now_ns
+    empty = stage.node.wait_for(silence, "an empty prediction")
+    assert empty.stamp_ns - last_told_ns == pytest.approx(1.0 * S, abs=0.3 * S)
+    stage.play(is_complete, delay_s=0.0)
+
+
+def test_the_cloud_is_stamped_with_the_present(stage: Stage) -> None:
+    prediction = stage.play(is_complete, delay_s=0.3)
+    assert stage.now_ns - prediction.stamp_ns < 0.25 * S
+    assert stamp_ns_of(stamp_to_msg(prediction.stamp_ns)) == prediction.stamp_ns
