@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+#: The robot's own id in the histories, which no tracker's text can be.
+ROBOT_ID = "\0robot"
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.core.pipeline import Tick
 from social_implicit_ros.core.resample import Steps, resample_prediction
 from social_implicit_ros.core.types import (
@@ -35,6 +35,7 @@ class Forecast:
         n_observed: (A,) how many trailing steps of the past are known.
         prediction: the futures, at the published steps.
         skipped: the agents that are not in it, each with its reason.
+        robot_m: (2,) the robot's own position in metres, where it is known.
     """
 
     stamp_ns: int
@@ -46,6 +47,7 @@ class Forecast:
     n_observed: IntArray
     prediction: Prediction
     skipped: Mapping[str, SkipReason]
+    robot_m: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -66,7 +68,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     """Brings a tick to the published steps.
 
     Agents whose prediction is not finite are left out, with that reason: a planner must never
-    read them.
+    read them. So is the robot, which is no pedestrian; its position is kept.
 
     Args:
         tick: of the pipeline.
@@ -77,11 +79,17 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     window = tick.window
     prediction = resample_prediction(tick.prediction, window.positions_m[:, -1], steps)
     ids, skipped = window.ids, dict(tick.skipped)
+    skipped.pop(ROBOT_ID, None)
     rows: slice | NDArray[np.int64] = slice(None)
-    finite = _is_finite(prediction)
-    if not finite.all():
-        rows = np.flatnonzero(finite)
-        skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~finite))
+    published = _is_finite(prediction)
+    skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
+    robot_m = None
+    if ROBOT_ID in ids:
+        robot = ids.index(ROBOT_ID)
+        robot_m = window.positions_m[robot, -1]
+        published[robot] = False
+    if not published.all():
+        rows = np.flatnonzero(published)
         ids = tuple(ids[row] for row in rows)
         prediction = Prediction(
             prediction.samples[:, rows],
@@ -99,6 +107,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
         n_observed=window.n_observed[rows],
         prediction=prediction,
         skipped=skipped,
+        robot_m=robot_m,
     )
 
 

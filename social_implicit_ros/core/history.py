@@ -101,6 +101,7 @@ class TrackHistory:
         self._counts = np.zeros(0, dtype=np.int64)
         self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
         self._states_m = np.empty((0, self._capacity, 3))
+        self._covariances_m2 = np.empty((0, 2, 2))  # of the newest position, NaN where unknown
 
     def __len__(self) -> int:
         """How many agents are remembered."""
@@ -129,7 +130,7 @@ class TrackHistory:
             else:
                 accepted[agent_id] = column
         if accepted:
-            self._insert_finite(tracks.stamp_ns, accepted, states, rejected)
+            self._insert_finite(tracks, accepted, states, rejected)
         return rejected
 
     def window(self, stamp_ns: int) -> tuple[ObservationWindow, dict[str, SkipReason]]:
@@ -165,16 +166,18 @@ class TrackHistory:
             positions_m=states[..., :2],
             n_observed=n_observed,
             heights_m=states[:, -1, 2],
+            covariances_m2=np.nan_to_num(self._covariances_m2[rows]),
         )
         return window, skipped
 
     def _insert_finite(
         self,
-        stamp_ns: int,
+        tracks: Tracks,
         columns: dict[str, int],
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
+        stamp_ns = tracks.stamp_ns
         rows, kept_columns = [], []
         for agent_id, column in columns.items():
             row = self._row_of_id.get(agent_id)
@@ -192,9 +195,19 @@ class TrackHistory:
             rows.append(row)
             kept_columns.append(column)
         if rows:
-            self._append(np.array(rows), stamp_ns, states[kept_columns])
+            velocities = tracks.velocities_m_s
+            self._append(
+                np.array(rows),
+                stamp_ns,
+                states[kept_columns],
+                None if velocities is None else velocities[kept_columns],
+            )
+            if tracks.covariances_m2 is not None:
+                self._covariances_m2[rows] = tracks.covariances_m2[kept_columns, :2, :2]
 
-    def _append(self, rows: IntArray, stamp_ns: int, states: FloatArray) -> None:
+    def _append(
+        self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray | None
+    ) -> None:
         counts = self._counts[rows]
         last = np.maximum(counts - 1, 0)
         elapsed_ns = np.where(counts > 0, stamp_ns - self._times_ns[rows, last], 0)
@@ -202,6 +215,8 @@ class TrackHistory:
         too_far = jump_m > self.config.max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
         anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
         self._clear(rows[anew])
+        if velocities is not None:
+            self._begin_with_velocity(rows, stamp_ns, states, velocities)
         counts = self._counts[rows]
         before_last_ns = self._times_ns[rows, np.maximum(counts - 2, 0)]
         dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
@@ -211,6 +226,20 @@ class TrackHistory:
         self._counts[rows] = at + 1
         for row in rows[at + 1 == self._capacity]:
             self._compact(int(row))
+
+    def _begin_with_velocity(
+        self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray
+    ) -> None:
+        """A new track whose velocity is known stood a step behind, a step ago.
+
+        So it is predicted from its first observation on.
+        """
+        known = np.all(np.isfinite(velocities), axis=1)
+        begins = np.flatnonzero((self._counts[rows] == 0) & known)
+        fresh = rows[begins]
+        self._times_ns[fresh, 0] = stamp_ns - self._step_ns
+        self._states_m[fresh, 0] = states[begins] - velocities[begins] * self.config.step_s
+        self._counts[fresh] = 1
 
     def _insert_late(self, row: int, stamp_ns: int, state: FloatArray) -> SkipReason | None:
         """Puts an observation older than the newest in its place; returns why it cannot."""
@@ -237,6 +266,7 @@ class TrackHistory:
             self._grow()
         row = self._free_rows.pop()
         self._row_of_id[agent_id] = row
+        self._covariances_m2[row] = np.nan
         return row
 
     def _grow(self) -> None:
@@ -248,6 +278,7 @@ class TrackHistory:
             [self._times_ns, np.full((extra, self._capacity), _NEVER, dtype=np.int64)]
         )
         self._states_m = np.concatenate([self._states_m, np.zeros((extra, self._capacity, 3))])
+        self._covariances_m2 = np.concatenate([self._covariances_m2, np.zeros((extra, 2, 2))])
         self._free_rows.extend(range(new - 1, old - 1, -1))
 
     def _clear(self, rows: IntArray) -> None:

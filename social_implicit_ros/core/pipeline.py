@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from social_implicit_ros.core.history import HistoryConfig, TrackHistory
 from social_implicit_ros.core.predictor import TrajectoryModel
@@ -18,6 +18,8 @@ class PipelineConfig:
     Attributes:
         n_samples: futures drawn for each tick (K).
         seed: of the draws; the same at every tick, so that ellipses do not flicker.
+        add_tracker_covariance: whether the tracker's covariance of the latest position is added
+            to every predicted covariance.
         track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
     """
 
@@ -27,6 +29,7 @@ class PipelineConfig:
     max_speed_m_s: float = 10.0
     max_agents: int = 1000
     min_observations: int = 2
+    add_tracker_covariance: bool = False
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
@@ -87,6 +90,10 @@ class PredictionPipeline:
         prediction = self.model.predict(
             window.positions_m, n_samples=self.config.n_samples, seed=self.config.seed
         )
+        if self.config.add_tracker_covariance:
+            prediction = replace(
+                prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
+            )
         predicted = time.perf_counter()
         timings_s = {"window": windowed - started, "model": predicted - windowed}
         return Tick(window, prediction, skipped, timings_s)

@@ -103,6 +103,8 @@ class ObservationWindow:
             before an agent was first seen.
         n_observed: (A,) how many of the trailing steps are known, 2 to H.
         heights_m: (A,) latest z in metres.
+        covariances_m2: (A, 2, 2) the tracker's covariance of the latest position in square
+            metres, zero where it gave none.
     """
 
     stamp_ns: int
@@ -111,6 +113,7 @@ class ObservationWindow:
     positions_m: FloatArray
     n_observed: IntArray
     heights_m: FloatArray
+    covariances_m2: FloatArray
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -118,6 +121,7 @@ class ObservationWindow:
         require_shape("ObservationWindow", "positions_m", self.positions_m, (n_agents, "H", 2))
         require_shape("ObservationWindow", "n_observed", self.n_observed, (n_agents,))
         require_shape("ObservationWindow", "heights_m", self.heights_m, (n_agents,))
+        require_shape("ObservationWindow", "covariances_m2", self.covariances_m2, (n_agents, 2, 2))
 
 
 @dataclass(frozen=True, eq=False)

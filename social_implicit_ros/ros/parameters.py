@@ -106,14 +106,38 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "tracker",
         "marker_array",
         "What arrives on ~/tracks: the name of a shipped tracker description (the files in "
-        "config/trackers, such as people or vision_detections), or the path of your own.",
+        "config/trackers, such as people or vision_detections), or the path of your own. Several "
+        "are separated by commas, each with its topic: people@/people, zed@/zed/objects.",
         effect=Effect.CONFIGURE,
     ),
     ParameterSpec(
         "fixed_frame",
         "odom",
-        "The frame that does not move, in which tracks arrive and predictions are published. "
-        "Tracks in another frame are refused.",
+        "The level frame that does not move, in which people are predicted and predictions are "
+        "published. Tracks in another frame are moved into it by tf2, at their own stamp.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "transform_wait_s",
+        0.2,
+        "Seconds that tracks of another frame wait for their transform before they are skipped.",
+        minimum=0.0,
+        maximum=10.0,
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "robot",
+        "none",
+        "Where the robot's own position comes from: odometry (nav_msgs/Odometry on ~/odometry), tf "
+        "(the pose of robot_frame), or none. People's futures see the robot; it is never "
+        "published as a pedestrian.",
+        choices=("none", "odometry", "tf"),
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "robot_frame",
+        "base_link",
+        "The robot's frame, where robot is tf.",
         effect=Effect.CONFIGURE,
     ),
     ParameterSpec(
@@ -175,6 +199,11 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Observations that a new track needs before it is predicted.",
         minimum=2,
         maximum=100,
+    ),
+    ParameterSpec(
+        "add_tracker_covariance",
+        _PIPELINE.add_tracker_covariance,
+        "Add the tracker's covariance of the latest position to every predicted covariance.",
     ),
     ParameterSpec(
         "track_timeout_s",
@@ -259,6 +288,9 @@ class NodeConfig:
     autostart: bool
     tracker: str
     fixed_frame: str
+    transform_wait_s: float
+    robot: str
+    robot_frame: str
     model: str
     outputs: tuple[str, ...]
     tick_rate_hz: float

@@ -9,12 +9,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -31,7 +33,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
@@ -39,16 +41,20 @@ from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.ros.conversions.odometry import robot_from_odometry
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
-from social_implicit_ros.ros.conversions.trackers import Tracker, load_tracker
+from social_implicit_ros.ros.conversions.trackers import Tracker, load_trackers
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.ros.frames import FrameMover, Tf2Lookup, TransformMissingError
 from social_implicit_ros.ros.outputs.output import Output
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import NodeConfig, ParameterError
 
-TRACKS_TOPIC = "~/tracks"
+ODOMETRY_TOPIC = "~/odometry"
 _DIAGNOSTICS_PERIOD_S = 1.0
 _WARNING_PERIOD_S = 5.0
+#: How often tracks that wait for a transform ask for it.
+_TRANSFORM_PERIOD_S = 0.01
 #: How long a signal may wait for a node that has nothing to do.
 _POLL_S = 0.1
 
@@ -75,15 +81,15 @@ class _Session:
     """Everything that configure makes and cleanup destroys."""
 
     config: NodeConfig
-    tracker: Tracker
     pipeline: PredictionPipeline
     guard: StampGuard
     numbers: AgentNumbers
     steps: Steps
     outputs: dict[str, Output]
     publishers: dict[str, LifecyclePublisher]
-    subscription: Subscription
+    subscriptions: list[Subscription]
     timer: Timer | None
+    mover: FrameMover | None = None
     is_active: bool = False
 
 
@@ -115,6 +121,13 @@ class PredictorNode(LifecycleNode):
             self._publish_diagnostics,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
+        self._lookup: Tf2Lookup | None = None
+        self._transform_timer = self.create_timer(
+            _TRANSFORM_PERIOD_S,
+            self._enter_moved,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._transform_timer.cancel()  # until something waits
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
@@ -210,7 +223,7 @@ class PredictorNode(LifecycleNode):
         with self._told_traceback():
             try:
                 config = self._read_config()
-                tracker = load_tracker(config.tracker)
+                trackers = load_trackers(config.tracker)
                 model = _load_model(config.model)
                 steps = Steps.within(
                     model.step_s,
@@ -224,10 +237,10 @@ class PredictorNode(LifecycleNode):
                 self.get_logger().error(f"cannot configure: {error}")
                 self.state = NodeState("unconfigured", problem=str(error))
                 return TransitionCallbackReturn.FAILURE
-            self._session = self._open_session(config, tracker, model, steps, outputs)
+            self._session = self._open_session(config, trackers, model, steps, outputs)
             self._parameters_changed = False
             self._log.reset()
-            topic = self.resolve_topic_name(TRACKS_TOPIC)
+            topic = ", ".join(self.resolve_topic_name(tracker.topic) for tracker in trackers)
             state = NodeState("inactive", model=model.name, tracks_topic=topic)
             self.state = _state_with(state, config)
             return super().on_configure(previous)
@@ -275,7 +288,7 @@ class PredictorNode(LifecycleNode):
     def _open_session(
         self,
         config: NodeConfig,
-        tracker: Tracker,
+        trackers: list[Tracker],
         model: TrajectoryModel,
         steps: Steps,
         outputs: dict[str, Output],
@@ -289,23 +302,31 @@ class PredictorNode(LifecycleNode):
             )
             for name, output in outputs.items()
         }
-        subscription = self.create_subscription(
-            tracker.message_class,
-            TRACKS_TOPIC,
-            self._on_tracks,
-            qos.tracks(),
-            qos_overriding_options=qos.overridable(),
-        )
+        subscriptions: list[Subscription] = [
+            self.create_subscription(
+                tracker.message_class,
+                tracker.topic,
+                partial(self._on_tracks, tracker),
+                qos.tracks(),
+                qos_overriding_options=qos.overridable(),
+            )
+            for tracker in trackers
+        ]
+        if config.robot == "odometry":
+            subscriptions.append(
+                self.create_subscription(
+                    Odometry, ODOMETRY_TOPIC, self._on_odometry, qos.odometry()
+                )
+            )
         return _Session(
             config=config,
-            tracker=tracker,
             pipeline=PredictionPipeline(model, config.pipeline),
             guard=StampGuard(config.pipeline.track_timeout_s),
             numbers=AgentNumbers(),
             steps=steps,
             outputs=outputs,
             publishers=publishers,
-            subscription=subscription,
+            subscriptions=subscriptions,
             timer=None,
         )
 
@@ -315,7 +336,8 @@ class PredictorNode(LifecycleNode):
         if session is None:
             return
         self._close_gate(session)
-        self.destroy_subscription(session.subscription)
+        for subscription in session.subscriptions:
+            self.destroy_subscription(subscription)
         for publisher in session.publishers.values():
             self.destroy_lifecycle_publisher(publisher)
 
@@ -324,6 +346,8 @@ class PredictorNode(LifecycleNode):
             self._clear_outputs(session)
         session.is_active = False
         self._destroy_timer(session)
+        if session.mover is not None:
+            session.mover.reset()
         session.pipeline.reset()
         session.guard.reset()
 
@@ -343,17 +367,94 @@ class PredictorNode(LifecycleNode):
 
     # Tracks, ticks, time
 
-    def _on_tracks(self, message: Any) -> None:
+    def _on_tracks(self, tracker: Tracker, message: Any) -> None:
         session = self._session
         if session is None or not session.is_active:
             return
         started_s = time.perf_counter()
-        tracks = self._accepted_tracks(session, message)
-        if tracks is None:
+        decoded = self._decoded(session, tracker, message)
+        if decoded is not None:
+            self._place(session, *decoded, started_s)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        session = self._session
+        if session is not None and session.is_active:
+            robot = robot_from_odometry(message)
+            self._place(session, robot, message.header.frame_id, time.perf_counter())
+
+    def _place(self, session: _Session, tracks: Tracks, frame_id: str, started_s: float) -> None:
+        """Into the histories at once, or when the transform into the fixed frame is known."""
+        if frame_id == session.config.fixed_frame:
+            self._enter(session, tracks, started_s)
             return
+        mover = self._mover(session, frame_id)
+        if mover is None:
+            self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
+            return
+        mover.add(tracks, frame_id, time.monotonic())
+        self._enter_moved()
+
+    def _enter(self, session: _Session, tracks: Tracks, started_s: float) -> None:
         self._log.add_skipped(session.pipeline.update(tracks).values())
-        if session.timer is None and tracks.stamp_ns == session.guard.newest_ns:
+        is_newest = tracks.stamp_ns == session.guard.newest_ns and ROBOT_ID not in tracks.ids
+        if session.timer is None and is_newest:
             self._tick(session, tracks.stamp_ns, started_s)
+
+    def _enter_moved(self) -> None:
+        """Lets in what has its transform by now; tells of what has waited in vain."""
+        session = self._session
+        if session is None or session.mover is None:
+            return
+        moved, given_up = session.mover.take(time.monotonic())
+        for tracks in moved:
+            self._enter(session, tracks, time.perf_counter())
+        for tracks, why in given_up:
+            self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
+            self._refuse(SkipReason.NO_TRANSFORM, f"tracks without a transform are skipped: {why}")
+        if len(session.mover):
+            self._transform_timer.reset()
+        else:
+            self._transform_timer.cancel()
+
+    def _mover(self, session: _Session, frame_id: str) -> FrameMover | None:
+        """The way into the fixed frame; None, told, where tf2 is not installed."""
+        if session.mover is None:
+            # tf2 listens to every transform of the robot: not before a message needs one.
+            lookup = self._transforms()
+            if lookup is None:
+                self._refuse(
+                    SkipReason.NO_TRANSFORM,
+                    f"tracks arrive in frame {frame_id!r}, not in {session.config.fixed_frame!r}, "
+                    "and tf2_ros is not installed: install ros-$ROS_DISTRO-tf2-ros-py, set "
+                    "fixed_frame to the tracks' frame, or have the tracker publish there",
+                )
+                return None
+            config = session.config
+            session.mover = FrameMover(lookup, config.fixed_frame, config.transform_wait_s)
+        return session.mover
+
+    def _transforms(self) -> Tf2Lookup | None:
+        if self._lookup is None:
+            try:
+                self._lookup = Tf2Lookup(self)
+            except ImportError:
+                return None
+        return self._lookup
+
+    def _locate_robot(self, session: _Session) -> None:
+        config = session.config
+        lookup = self._transforms()
+        if lookup is None:
+            self._refuse("robot", "robot is tf, but tf2_ros is not installed")
+            return
+        try:
+            pose, stamp_ns = lookup.latest(config.fixed_frame, config.robot_frame)
+        except TransformMissingError as error:
+            self._refuse("robot", f"the robot's pose is not known: {error}")
+            return
+        session.pipeline.update(
+            Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2], pose.translation_m[2:])
+        )
 
     def _on_timer(self) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -362,6 +463,8 @@ class PredictorNode(LifecycleNode):
     def _tick(self, session: _Session, stamp_ns: int, started_s: float) -> None:
         if self._parameters_changed:
             self._apply_changed_parameters(session)
+        if session.config.robot == "tf":
+            self._locate_robot(session)
         tick = session.pipeline.tick(stamp_ns)
         forecast = forecast_from_tick(
             tick, session.numbers, session.steps, session.config.fixed_frame
@@ -372,10 +475,12 @@ class PredictorNode(LifecycleNode):
             time.perf_counter() - started_s, session.pipeline.n_tracked, len(forecast.ids)
         )
 
-    def _accepted_tracks(self, session: _Session, message: Any) -> Tracks | None:
-        """Decodes a message; None, counted and told, where it may not enter the histories."""
+    def _decoded(
+        self, session: _Session, tracker: Tracker, message: Any
+    ) -> tuple[Tracks, str] | None:
+        """Tracks and their frame; None, counted and told, where a message may not be used."""
         try:
-            decoded = session.tracker.decode(message)
+            decoded = tracker.decode(message)
         except ValueError as error:
             self._refuse("unreadable", f"tracks cannot be read: {error}")
             return None
@@ -383,14 +488,6 @@ class PredictorNode(LifecycleNode):
         tracks, frame_id = decoded.tracks, decoded.frame_id
         if tracks is None:
             self._log.add_message(None, time.monotonic())
-            return None
-        if frame_id != session.config.fixed_frame:
-            self._log.add_skipped([SkipReason.NO_TRANSFORM] * len(tracks.ids))
-            self._refuse(
-                SkipReason.NO_TRANSFORM,
-                f"tracks arrive in frame {frame_id!r}, not in {session.config.fixed_frame!r}: set "
-                "fixed_frame to it, or have the tracker publish there",
-            )
             return None
         verdict = session.guard.judge(tracks.stamp_ns, self.get_clock().now().nanoseconds)
         if verdict in _REFUSED_STAMPS:
@@ -404,7 +501,7 @@ class PredictorNode(LifecycleNode):
             )
             self._forget(session)
         self._log.add_message(tracks.stamp_ns, time.monotonic())
-        return tracks
+        return tracks, frame_id
 
     def _refuse(self, kind: str, why: str) -> None:
         """Counts a message that was refused, and warns of each kind now and then."""

@@ -9,6 +9,11 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
+def odometry() -> QoSProfile:
+    """As `tracks`; only the latest pose counts."""
+    return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
+
+
 def tracks() -> QoSProfile:
     """Best effort, as that connects to reliable and best-effort trackers alike.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +14,8 @@ from social_implicit_ros.core.tracker_spec import (
     find_tracker_spec,
 )
 
+TRACKS_TOPIC = "~/tracks"
+
 
 @dataclass(frozen=True)
 class Tracker:
@@ -21,24 +23,58 @@ class Tracker:
 
     Attributes:
         name: of its description.
+        topic: to subscribe to.
         message_class: of the topic.
         decoder: of its messages.
+        id_prefix: put before every id.
     """
 
     name: str
+    topic: str
     message_class: type
     decoder: TrackerDecoder
+    id_prefix: str = ""
 
     def decode(self, message: Any) -> DecodedMessage:
-        """As `TrackerDecoder.decode`."""
-        return self.decoder.decode(message)
+        """As `TrackerDecoder.decode`, ids kept apart from those of other trackers."""
+        decoded = self.decoder.decode(message)
+        if decoded.tracks is None or not self.id_prefix:
+            return decoded
+        ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
+        return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
 
 
-def load_tracker(tracker: str) -> Tracker:
+def load_trackers(text: str) -> list[Tracker]:
+    """Loads one tracker, or several at once.
+
+    Args:
+        text: a shipped description's name or the path of a YAML file; several are separated by
+            commas. Each may name its topic after an @, else it is `~/tracks`: `people` or
+            `people, zed@/zed/objects`.
+
+    Raises:
+        TrackerSpecError: as `load_tracker`, or two trackers on one topic.
+    """
+    entries = [entry.strip().partition("@") for entry in text.split(",")]
+    trackers = [load_tracker(name, topic or TRACKS_TOPIC) for name, _, topic in entries]
+    if len({tracker.topic for tracker in trackers}) < len(trackers):
+        raise TrackerSpecError(
+            f"tracker is {text!r}, which puts two trackers on one topic: give each a topic of its "
+            "own, as in people@/people, zed@/zed/objects"
+        )
+    if len(trackers) == 1:
+        return trackers
+    return [
+        replace(tracker, id_prefix=f"{n}/{tracker.name}/") for n, tracker in enumerate(trackers)
+    ]
+
+
+def load_tracker(tracker: str, topic: str) -> Tracker:
     """Reads a tracker's description, imports its messages and checks one against the other.
 
     Args:
         tracker: a shipped description's name such as `people`, or the path of a YAML file.
+        topic: to subscribe to.
 
     Raises:
         TrackerSpecError: no such description, a bad one, a message package that is not installed,
@@ -47,7 +83,7 @@ def load_tracker(tracker: str) -> Tracker:
     spec = find_tracker_spec(tracker)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     check_tracker_spec(spec, _fields_of)
-    return Tracker(spec.name, message_class, TrackerDecoder(spec))
+    return Tracker(spec.name, topic, message_class, TrackerDecoder(spec))
 
 
 def import_message(message_type: str, owner: str) -> type:

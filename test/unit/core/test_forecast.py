@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.core.forecast import forecast_from_tick
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline, Tick
 from social_implicit_ros.core.predictor import ConstantVelocity
@@ -50,10 +50,32 @@ def test_an_agent_without_a_finite_future_is_left_out_and_named() -> None:
 
 def test_an_empty_tick_gives_an_empty_forecast() -> None:
     window = ObservationWindow(
-        S, 0.4, (), np.empty((0, 8, 2)), np.empty(0, dtype=np.int64), np.empty(0)
+        S,
+        0.4,
+        (),
+        np.empty((0, 8, 2)),
+        np.empty(0, dtype=np.int64),
+        np.empty(0),
+        np.empty((0, 2, 2)),
     )
     prediction = ConstantVelocity().predict(np.empty((0, 2, 2)))
     forecast = forecast_from_tick(
         Tick(window, prediction, {}, {}), AgentNumbers(), Steps(0.2, 24), "odom"
     )
     assert forecast.prediction.mean.shape == (0, 24, 2)
+
+
+def test_the_robot_is_seen_by_people_and_never_published() -> None:
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    for n in range(3):
+        positions = np.array([[0.1 * n, 0.0], [5.0, 0.1 * n]])
+        pipeline.update(Tracks(n * S // 10, ("walker", ROBOT_ID), positions))
+    pipeline.update(Tracks(S // 5, ("new",), np.zeros((1, 2))))
+
+    forecast = forecast_from_tick(pipeline.tick(S // 5), AgentNumbers(), Steps(0.4, 12), "odom")
+
+    assert forecast.ids == ("walker",)
+    assert forecast.prediction.mean.shape == (1, 12, 2)
+    assert forecast.robot_m is not None
+    np.testing.assert_allclose(forecast.robot_m, [5.0, 0.2])
+    assert forecast.skipped == {"new": SkipReason.TOO_FEW_OBSERVATIONS}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -226,3 +228,25 @@ def test_height_is_passed_through() -> None:
 def test_bad_config_names_the_field(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         history(**{field: value})
+
+
+def test_known_velocity_makes_the_first_observation_enough() -> None:
+    tracks = history()
+    velocity = np.array([[*WALK_M_S, 0.0], [np.nan] * 3])
+    first = walker(1.0, ("told", "untold"))
+    tracks.insert(replace(first, velocities_m_s=velocity))
+
+    window, skipped = tracks.window(at(1.0))
+
+    assert window.ids == ("told",)
+    assert skipped == {"untold": SkipReason.TOO_FEW_OBSERVATIONS}
+    np.testing.assert_allclose(window.positions_m[0, -2:], [WALK_M_S * 0.6, WALK_M_S * 1.0])
+
+
+def test_covariance_of_the_newest_position_is_kept_and_unknown_is_zero() -> None:
+    tracks = history()
+    for n in range(3):
+        covariances = np.stack([np.eye(3) * 0.1 * (n + 1), np.full((3, 3), np.nan)])
+        tracks.insert(replace(walker(0.1 * n, ("a", "b")), covariances_m2=covariances))
+    window, _ = tracks.window(at(0.2))
+    np.testing.assert_allclose(window.covariances_m2, [np.eye(2) * 0.3, np.zeros((2, 2))])

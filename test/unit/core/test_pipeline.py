@@ -54,3 +54,21 @@ def test_empty_scene_gives_an_empty_prediction() -> None:
 def test_bad_config_names_the_field(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=field):
         PipelineConfig(**{field: value})
+
+
+def test_tracker_covariance_is_added_where_asked_for() -> None:
+    for asked, expected in ((True, 0.04), (False, 0.0)):
+        config = PipelineConfig(add_tracker_covariance=asked)
+        pipeline = PredictionPipeline(ConstantVelocity(), config)
+        for n in range(3):
+            pipeline.update(
+                Tracks(
+                    n * S // 10,
+                    ("a",),
+                    np.array([[0.1 * n, 0.0]]),
+                    covariances_m2=0.04 * np.eye(3)[None],
+                )
+            )
+        covariance = pipeline.tick(S // 5).prediction.covariance
+        expected_m2 = np.broadcast_to(expected * np.eye(2), (1, 12, 2, 2))
+        np.testing.assert_allclose(covariance, expected_m2, atol=1e-12)
