@@ -1,0 +1,103 @@
+"""Launch files parse, and hand arguments on to the node only where they were given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distribution")
+
+from launch import LaunchContext, LaunchDescription
+from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch.utilities import perform_substitutions
+from launch_ros.actions import Node
+from launch_ros.utilities import evaluate_parameters
+
+LAUNCH = Path(__file__).parents[2] / "launch"
+FILES = sorted(LAUNCH.glob("*.launch.py"))
+
+
+def arguments_of(description: LaunchDescription) -> dict[str, str]:
+    return {argument.name: argument.description for argument in description.get_launch_arguments()}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_launch_file_parses_and_explains_its_arguments(file: Path) -> None:
+    arguments = arguments_of(get_launch_description_from_python_launch_file(str(file)))
+    assert arguments
+    assert all(arguments.values())
+
+
+def test_the_predictor_takes_what_users_ask_for() -> None:
+    description = get_launch_description_from_python_launch_file(
+        str(LAUNCH / "predictor.launch.py")
+    )
+    assert set(arguments_of(description)) >= {
+        "namespace",
+        "params_file",
+        "model",
+        "rviz",
+        "use_sim_time",
+        "autostart",
+        "log_level",
+        "tracks",
+        "tracker",
+        "fixed_frame",
+        "outputs",
+    }
+
+
+def launched_predictor(**arguments: str) -> dict[str, Any]:
+    """Parameters, remappings and name of the node that the launch file would start."""
+    description = get_launch_description_from_python_launch_file(
+        str(LAUNCH / "predictor.launch.py")
+    )
+    context = LaunchContext(argv=[f"{name}:={value}" for name, value in arguments.items()])
+    context.launch_configurations.update(arguments)
+    nodes = []
+    for entity in description.entities:
+        nodes += [e for e in entity.visit(context) or [] if isinstance(e, Node)]
+    node = next(n for n in nodes if n.node_executable == "predictor_node")
+    node._perform_substitutions(context)
+    values: dict[str, Any] = {}
+    for given in evaluate_parameters(context, node._Node__parameters):
+        if isinstance(given, Path):
+            values |= yaml.safe_load(given.read_text())["/**"]["ros__parameters"]
+        else:
+            values |= given
+    remappings = {
+        perform_substitutions(context, list(source)): perform_substitutions(context, list(target))
+        for source, target in node._Node__remappings
+    }
+    return {"name": node.node_name, "parameters": values, "remappings": remappings}
+
+
+def test_what_is_left_out_is_left_to_the_params_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**: {ros__parameters: {model: mine, fixed_frame: map}}")
+    launched = launched_predictor(params_file=str(mine), model="other")
+    assert launched["name"] == "/predictor"
+    assert launched["parameters"] == {
+        "use_sim_time": False,
+        "model": "other",
+        "fixed_frame": "map",
+    }
+    assert launched["remappings"] == {}
+
+
+def test_what_is_given_reaches_the_node() -> None:
+    launched = launched_predictor(
+        namespace="/robot1",
+        tracks="/people",
+        outputs="[markers]",
+        autostart="false",
+        use_sim_time="true",
+    )
+    assert launched["name"] == "/robot1/predictor"
+    assert launched["remappings"] == {"~/tracks": "/people"}
+    parameters = launched["parameters"]
+    assert (parameters["autostart"], parameters["use_sim_time"]) == (False, True)
+    assert list(parameters["outputs"]) == ["markers"]
