@@ -16,13 +16,12 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import CircleCollection, LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
 from matplotlib.ticker import MultipleLocator
-from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
 from social_implicit_ros.core.types import FloatArray
@@ -51,6 +50,8 @@ _COLOURS = (
 _INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
 _DASHES = (0, (2.6, 1.5))
 _DIRECTIONS = 72
+#: It would flicker; a number, as Pillow before 9.1 has no name for it.
+_NO_DITHER: Any = 0
 _WALL = (0.30, 0.33, 0.38)
 _NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
@@ -263,10 +264,11 @@ class _Canvas:
             self._horizon_ellipses(prediction, colours),
             self._lines(pasts, colours, linewidths=2.6),
             self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
-            self._dots(happened, _INK, sizes=[3.5]),
-            self._dots(presents, colours, sizes=[52.0], edgecolors="white"),
+            self._dots(happened, 3.5, _INK),
+            self._dots(presents, 52.0, colours, edgecolors="white", linewidths=1.2),
         ):
-            self._axes.add_artist(artist)
+            if artist.axes is None:
+                self._axes.add_artist(artist)
             self._axes.draw_artist(artist)
             artist.remove()
         elapsed_s = (prediction.stamp_ns - self._view.start_ns) * 1e-9
@@ -308,16 +310,9 @@ class _Canvas:
     ) -> LineCollection:
         return LineCollection([self._drawn_m(path) for path in paths_m], colors=colours, **style)
 
-    def _dots(self, places_m: FloatArray, colours: Any, **style: Any) -> Artist:
-        dots = CircleCollection(
-            offsets=self._drawn_m(places_m),
-            offset_transform=self._axes.transData,
-            facecolors=colours,
-            **{"linewidths": 1.2 if "edgecolors" in style else 0, **style},
-        )
-        # Sizes are in points, whatever the picture's.
-        dots.set_transform(IdentityTransform())
-        return dots
+    def _dots(self, places_m: FloatArray, size: float, colours: Any, **style: Any) -> Artist:
+        x_m, y_m = self._drawn_m(places_m).T
+        return self._axes.scatter(x_m, y_m, s=size, c=colours, **{"linewidths": 0.0, **style})
 
     def _drawn_m(self, places_m: FloatArray) -> FloatArray:
         """(..., 2) positions with the horizontal coordinate of the picture first."""
@@ -363,7 +358,7 @@ class _Canvas:
             handles=_legend(),
             loc="lower center",
             bbox_to_anchor=(0.5, 0.0),
-            ncols=6,
+            ncol=6,
             frameon=False,
             fontsize=9,
             labelcolor=_INK,
@@ -424,5 +419,5 @@ def _legend() -> list[Artist]:
 def _with_palette(image: Image.Image, first: Image.Image | None) -> Image.Image:
     """128 colours, those of the first frame, so that what does not change costs no bytes."""
     if first is None:
-        return image.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    return image.quantize(palette=first, dither=Image.Dither.NONE)
+        return image.quantize(128)
+    return image.quantize(palette=first, dither=_NO_DITHER)
