@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
     "import_checkpoint": "social_implicit_ros.training.import_checkpoint:main",
     "train_benchmark": "social_implicit_ros.training.train_benchmark:main",
+    "train_social_zone": "social_implicit_ros.training.train_social_zone:main",
 }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,7 @@ SPEEDS_M_S = (0.0, 0.15, 0.5, 1.0, 1.5)
 FACTORS = tuple(np.exp(np.linspace(np.log(0.5), np.log(6.0), 60)))
 #: How much an ellipse of 95 % that holds too little counts, beside the whole curve: a robot relies
 #: on it more than on the others.
-WEIGHT_95 = 0.5
+WEIGHT_95 = 0.25
 #: Mean Mahalanobis distance of an honest Gaussian in two dimensions.
 HONEST_DISTANCE = float(np.sqrt(np.pi / 2.0))
 #: A knot needs this many agents; below, it takes its neighbour's factors.
@@ -45,16 +45,6 @@ class Residuals:
     ellipse: FloatArray
     samples: FloatArray
     speed_m_s: FloatArray
-
-
-def joined(parts: Sequence[Residuals]) -> Residuals:
-    """The residuals of several recordings as one."""
-    return Residuals(
-        *(
-            np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(Residuals)
-        )
-    )
 
 
 def calibrate(residuals: Residuals) -> Calibration:

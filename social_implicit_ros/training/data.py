@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -92,30 +91,19 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
         ValueError: an unknown split.
         FileNotFoundError: a recording is missing.
     """
-    found = load_recordings(data, split).values()
-    training, validation = zip(*found, strict=True)
-    return list(chain.from_iterable(training)), list(chain.from_iterable(validation))
-
-
-def load_recordings(data: Path, split: str) -> dict[str, tuple[list[FloatArray], list[FloatArray]]]:
-    """As `load_split`, each recording on its own.
-
-    Returns:
-        Recording -> scenes to train on and scenes to validate on.
-    """
-    found = {}
-    # The true-rate recording comes last, as an addition to the others.
-    for name in sorted(split_recordings(split), key=TRUE_RATE_ETH.__eq__):
-        if name == TRUE_RATE_ETH:
-            whole = load_recording(_existing(data / "eth_true_rate" / f"{name}.txt"))
-            parts = _cut(whole, ROBOT_TRAIN_SHARE)
-        else:
-            training, validation = (
-                load_recording(_part_path(data, part, name)) for part in ("train", "val")
-            )
-            parts = (training, validation)
-        found[name] = (_positions([parts[0]]), _positions([parts[1]]))
-    return found
+    parts = {
+        part: [
+            load_recording(_part_path(data, part, name))
+            for name in split_recordings(split)
+            if name != TRUE_RATE_ETH
+        ]
+        for part in ("train", "val")
+    }
+    if split == ROBOT_SPLIT:
+        whole = load_recording(_existing(data / "eth_true_rate" / f"{TRUE_RATE_ETH}.txt"))
+        for part, recording in zip(("train", "val"), _cut(whole, ROBOT_TRAIN_SHARE), strict=True):
+            parts[part].append(recording)
+    return _positions(parts["train"]), _positions(parts["val"])
 
 
 def load_test(data: Path, split: str) -> list[FloatArray]:

@@ -229,10 +229,10 @@ class SocialZone(nn.Module):
         return to_frame(future, frame.heading) / frame.scale[:, None, None]
 
     def _straight(self, frame: Frame) -> torch.Tensor:
-        """(A, rank, 2) coefficients of walking on with the smoothed velocity."""
+        """(A, rank, 2) coefficients of walking on as in the last step."""
         steps = torch.arange(1, N_PREDICTED + 1, dtype=torch.float32)
-        velocity = to_frame(frame.velocity[:, None], frame.heading) / frame.scale[:, None, None]
-        return (self.basis.T @ steps / N_PREDICTED)[:, None] * velocity
+        last = self.in_frame(frame.displacement[:, -1:], frame)
+        return (self.basis.T @ steps / N_PREDICTED)[:, None] * last
 
     @staticmethod
     def _log_scale(frame: Frame) -> torch.Tensor:

@@ -75,7 +75,7 @@ class _Writer:
         hidden = self._hidden(velocity, relative, known, scale, heading)
         mean = node(
             "Add",
-            self._straight(self._turned(velocity, cos, into_sin, 1), scale),
+            self._straight(relative),
             self._linear(self.model.mean, hidden),
         )
         spread, reach = (
@@ -194,12 +194,12 @@ class _Writer:
         near = node("Relu", node("Add", near, number([[1.0]])))
         return node("Mul", near, near)
 
-    def _straight(self, velocity: str, scale: str) -> str:
-        """(A, 2 rank) coefficients of walking on with the smoothed velocity."""
+    def _straight(self, relative: str) -> str:
+        """(A, 2 rank) coefficients of walking on as in the last step."""
         steps = np.arange(1, N_PREDICTED + 1) / N_PREDICTED
         on_basis = np.kron(steps @ self.model.basis.numpy(), np.eye(2))  # (2, 2 rank)
-        straight = self.build.node("MatMul", velocity, self.build.constant(on_basis))
-        return self.build.node("Div", straight, scale)
+        last = self._columns(relative, 2 * (_N_STEPS - 1), 2 * _N_STEPS)
+        return self.build.node("MatMul", last, self.build.constant(on_basis))
 
     def _samples(self, paths: str, heading: str) -> str:
         """(K, A, T, 2): the mean, plus noise times the spread's paths and the floor's."""

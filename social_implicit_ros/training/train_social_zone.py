@@ -18,12 +18,10 @@ from rich.table import Table
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, STEP_S
 from social_implicit_ros.core.uncertainty import observed_speed_m_s
-from social_implicit_ros.training.calibrate import Residuals, calibrate, joined
+from social_implicit_ros.training.calibrate import Residuals, calibrate
 from social_implicit_ros.training.data import (
     ROBOT_SPLIT,
     SPLITS,
-    TRUE_RATE_ETH,
-    load_recordings,
     load_split,
     load_test,
     split_recordings,
@@ -48,9 +46,6 @@ from social_implicit_ros.training.social_zone_graph import social_zone_graph
 ARCHITECTURE = "social_zone"
 #: Standard deviation of the samples that is added at the last step, metres.
 SAMPLE_FLOOR_M = 0.3
-#: Training of the models that only serve calibration.
-UNSEEN_SETTINGS = FitSettings(iterations=800)
-MAX_AGENTS_PER_PLACE = 1500
 #: Where the recordings lie when --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 
@@ -164,39 +159,8 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
             "torch": torch.__version__,
         },
         metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
-        calibration=dataclasses.asdict(calibrate(unseen_residuals(data, split, seed))),
+        calibration=dataclasses.asdict(calibrate(residuals(model, validation))),
     )
-
-
-def unseen_residuals(data: Path, split: str, seed: int) -> Residuals:
-    """Residuals on scenes like those that a robot comes to: ones that nobody trained on.
-
-    A model's own validation parts show the places and the crowds it was trained on, and it is
-    surer there than elsewhere. So each place is left out in turn from a short training on the
-    split's `train` parts, and that model is confronted with the place.
-
-    Args:
-        data: folder with the recordings.
-        split: whose recordings are used.
-        seed: of the trainings.
-    """
-    recordings = load_recordings(data, split)
-    generator = np.random.default_rng(seed)
-    parts = []
-    for place in (*LEAVE_ONE_OUT.values(), (TRUE_RATE_ETH,)):
-        if not set(place) <= set(recordings):
-            continue
-        others = [
-            scene for name in recordings if name not in place for scene in recordings[name][0]
-        ]
-        model = fit(agents_of_scenes(others), seed=seed, settings=UNSEEN_SETTINGS)
-        agents = agents_of_scenes(
-            [scene for name in place for part in recordings[name] for scene in part]
-        )
-        # Every place counts alike, up to a limit: else the most crowded one decides alone.
-        chosen = generator.permutation(len(agents))[:MAX_AGENTS_PER_PLACE]
-        parts.append(residuals(model, agents.take(torch.from_numpy(chosen))))
-    return joined(parts)
 
 
 @torch.no_grad()
