@@ -14,6 +14,7 @@ demo: ## Predict a crowd with the real node; table on screen, pictures in demo_o
 
 test: ## Check style and types, run every test that needs no torch
 	$(VENV) test
+	@$(BIN)/python scripts/build_test_interfaces.py
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

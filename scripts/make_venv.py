@@ -49,6 +49,9 @@ def main() -> None:
         made = {"base": base, "sets": {}}
         write_record(made)
 
+    if distribution is None and "test" in optional:
+        # A distribution has its own generators of message packages.
+        optional.append("interfaces")
     kind = "distribution" if distribution else "wheels"
     constraints = REQUIREMENTS / f"constraints_{kind}.txt"
     for name in ("run", "distribution" if distribution else "ros", *optional):
