@@ -6,19 +6,24 @@ import itertools
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
-from support.ros import NodeUnderTest, free_domain
+from support.ros import NodeUnderTest, Peer, free_domain
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.ros.predictor_node import PredictorNode
 
 Start = Callable[..., NodeUnderTest]
@@ -193,3 +198,63 @@ def test_every_transition_again_and_again_leaves_nothing_behind(
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
         assert entities() == before
+
+
+def test_nothing_is_built_that_nobody_listens_to(
+    local_node: Callable[..., PredictorNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[int] = []
+    render = Markers.render
+
+    def counted(self: Markers, forecast: Forecast) -> bytes:
+        rendered.append(forecast.stamp_ns)
+        return render(self, forecast)
+
+    node = local_node(model="constant_velocity", tick_rate_hz=0.0)
+    assert node.trigger_configure() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    monkeypatch.setattr(Markers, "render", counted)
+    peer = Peer(node.context.get_domain_id())
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    stamps_ns = itertools.count(10 * S, S // 10)
+    tracks = peer.node.create_publisher(MarkerArray, "/predictor/tracks", 10)
+
+    def told(received: list[Any]) -> list[Any]:
+        tracks.publish(walkers_at(next(stamps_ns)))
+        executor.spin_once(timeout_sec=0.01)
+        return received
+
+    try:
+        clouds = peer.collect(PointCloud2, "/predictor/predictions")
+        peer.wait_for(lambda: told(clouds), "a prediction", None)
+        assert rendered == []
+        arrays = peer.collect(MarkerArray, "/predictor/markers")
+        peer.wait_for(lambda: told(arrays), "markers", None)
+        assert rendered != []
+    finally:
+        executor.shutdown()
+        peer.close()
+
+
+def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> None:
+    node = start(
+        model="sampled_constant_velocity",
+        outputs="[samples,pointcloud]",
+        tick_rate_hz=0.0,
+        n_samples=5,
+        time_step_s=0.2,
+        horizon_s=2.0,
+    )
+    tracks = node.publisher(MarkerArray, "/predictor/tracks")
+    samples: list[PointCloud2] = node.collect(PointCloud2, "/predictor/samples")
+    stamps_ns = itertools.count(10 * S, S // 10)
+
+    def told() -> PointCloud2 | None:
+        tracks.publish(walkers_at(next(stamps_ns)))
+        return next((cloud for cloud in samples if cloud.width), None)
+
+    points = point_cloud_array(node.wait_for(told, "samples"))
+    assert len(points) == 5 * 2 * 10
+    np.testing.assert_allclose(np.unique(points["t"]), 0.2 * np.arange(1, 11), rtol=1e-6)
+    assert np.unique(points["sample"]).tolist() == [0, 1, 2, 3, 4]
