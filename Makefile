@@ -37,7 +37,7 @@ bench: ## Measure speed
 
 models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
-	$(BIN)/train_benchmark
+	$(BIN)/train_benchmark --out social_implicit_ros/models
 
 lock: ## Pin the newest versions that fit the requirements (needs uv)
 	requirements/lock.sh

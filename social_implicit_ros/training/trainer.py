@@ -42,10 +42,10 @@ class Settings:
     """
 
     seed: int = 0
-    epochs: int = 60
+    epochs: int = 40
     learning_rate: float = 0.01
-    scenes_per_batch: int = 64
-    n_samples: int = 20
+    scenes_per_batch: int = 32
+    n_samples: int = 40
     short_history_share: float = 0.0
 
     def __post_init__(self) -> None:
