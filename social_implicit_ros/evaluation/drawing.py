@@ -31,7 +31,7 @@ from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
 
 #: Drawn from the outside in: confidence -> opacity.
-CONFIDENCES = {0.95: 0.10, 0.5: 0.24}
+CONFIDENCES = {0.95: 0.08, 0.5: 0.24}
 #: How much of the past is drawn, seconds: what the model sees.
 PAST_S = 3.2
 
@@ -164,9 +164,9 @@ def write_animation(
     if len(predictions) < 2:
         raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
     canvas = _Canvas(view, width_px)
-    frames: list[Image.Image] = []
-    for prediction in predictions:
-        frames.append(_with_palette(canvas.draw(prediction, truth), frames[0] if frames else None))
+    drawn = [canvas.draw(prediction, truth) for prediction in predictions]
+    palette = _palette(drawn[:: max(len(drawn) // 4, 1)])
+    frames = [frame.quantize(palette=palette, dither=_NO_DITHER) for frame in drawn]
     stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
@@ -416,8 +416,14 @@ def _legend() -> list[Artist]:
     ]
 
 
-def _with_palette(image: Image.Image, first: Image.Image | None) -> Image.Image:
-    """128 colours, those of the first frame, so that what does not change costs no bytes."""
-    if first is None:
-        return image.quantize(128)
-    return image.quantize(palette=first, dither=_NO_DITHER)
+def _palette(frames: Sequence[Image.Image]) -> Image.Image:
+    """256 colours for all frames: what does not change costs no bytes, and nothing flickers.
+
+    Colours count by the square root of their area, else the thin lines would get none.
+    """
+    pixels = np.stack([np.asarray(frame) for frame in frames]).reshape(-1, 3) >> 3
+    keys, counts = np.unique(pixels @ np.array([1 << 10, 1 << 5, 1]), return_counts=True)
+    coarse = np.stack([keys >> 10, keys >> 5 & 31, keys & 31], axis=-1)
+    colours = np.where(coarse == 31, 255, coarse * 8 + 4)
+    weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)
+    return Image.fromarray(weighted[None].astype(np.uint8)).quantize(256)

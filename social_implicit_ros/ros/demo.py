@@ -368,7 +368,8 @@ def excerpt(predictions: Sequence[PublishedPrediction], around: int) -> list[Pub
     kept: list[int] = []
     for index, prediction in enumerate(predictions):
         since_ns = prediction.stamp_ns - predictions[kept[-1]].stamp_ns if kept else 0
-        if not kept or since_ns >= ANIMATION_PERIOD_S * 1e9 - 1e6:
+        # Ticks come a little early or late.
+        if not kept or since_ns >= 0.75 * ANIMATION_PERIOD_S * 1e9:
             kept.append(index)
     middle = int(np.searchsorted(kept, around))
     first = max(min(middle - ANIMATION_FRAMES // 2, len(kept) - ANIMATION_FRAMES), 0)
