@@ -12,9 +12,12 @@ they judge the ellipse that a robot draws, calibration included.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +149,7 @@ def evaluate_split(
         BenchmarkError: a model of another horizon or step.
     """
 
-    def measure(batch: _Batch) -> _Measures:
+    def measure(batch: Batch) -> _Measures:
         measures = _displacement_measures(model, batch, n_samples, seed, all_metrics)
         if all_metrics:
             measures.update(_distribution_measures(model, batch, seed))
@@ -154,7 +157,7 @@ def evaluate_split(
         return measures
 
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, _batches(test_scenes)))
+        parts = list(pool.map(measure, scene_batches(test_scenes)))
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     figures: Figures = {}
     if all_metrics:
@@ -168,14 +171,14 @@ def evaluate_split(
 
 
 #: Scenes with their index in the split.
-_Batch = list[tuple[int, Scene]]
+Batch = list[tuple[int, Scene]]
 #: Arrays of one entry per agent, or of one per scene; `levels` of one per agent and step.
 _Measures = dict[str, FloatArray]
 
 
-def _batches(test_scenes: Sequence[Scene]) -> Iterator[_Batch]:
+def scene_batches(test_scenes: Sequence[Scene]) -> Iterator[Batch]:
     """Groups scenes: few agents at a time waste calls, many waste memory."""
-    batch: _Batch = []
+    batch: Batch = []
     n_agents = 0
     for index, scene in enumerate(test_scenes):
         batch.append((index, scene))
@@ -188,7 +191,7 @@ def _batches(test_scenes: Sequence[Scene]) -> Iterator[_Batch]:
 
 
 def _displacement_measures(
-    model: TrajectoryModel, batch: _Batch, n_samples: int, seed: int, all_metrics: bool
+    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int, all_metrics: bool
 ) -> _Measures:
     """What compares single futures with the truth."""
     rows: dict[str, list[FloatArray]] = {}
@@ -210,7 +213,7 @@ def _displacement_measures(
     return {name: np.concatenate(entries) for name, entries in rows.items()}
 
 
-def _distribution_measures(model: TrajectoryModel, batch: _Batch, seed: int) -> _Measures:
+def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _Measures:
     """What describes the whole predicted distribution."""
     predictions = [
         model.predict(scene.observed, n_samples=DISTRIBUTION_SAMPLES, seed=scene_seed(seed, index))
@@ -224,23 +227,24 @@ def _distribution_measures(model: TrajectoryModel, batch: _Batch, seed: int) -> 
     mean_ade, mean_fde = mean_path(mean, truth)
     mahalanobis = mahalanobis_distances(samples, truth)
     kde, degenerate = kde_nll(samples, truth)
-    ends = np.cumsum([len(scene.ids) for _, scene in batch])[:-1]
-
-    def per_scene(values: FloatArray) -> FloatArray:
-        return np.array([part.mean() for part in np.split(values, ends)])
-
     return {
         "mean_ade": mean_ade,
         "mean_fde": mean_fde,
-        "amd": per_scene(mahalanobis.values),
+        "amd": scene_means(mahalanobis.values, batch),
         "amv": np.array([mean_covariance_eigenvalue(one.samples) for one in predictions]),
-        "kde": per_scene(kde),
+        "kde": scene_means(kde, batch),
         "energy": energy_score(samples, truth).mean(axis=1),
         "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
         "levels": confidence_levels(mean, covariance, truth),
         "amd_undefined": mahalanobis.undefined.sum(axis=1).astype(np.float64),
         "kde_degenerate": degenerate.sum(axis=1).astype(np.float64),
     }
+
+
+def scene_means(values: FloatArray, batch: Batch) -> FloatArray:
+    """The mean of every scene of a batch, from values (A, T) of the batch's agents in order."""
+    ends = np.cumsum([len(scene.ids) for _, scene in batch])[:-1]
+    return np.array([part.mean() for part in np.split(values, ends)])
 
 
 def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
@@ -272,3 +276,26 @@ def load_benchmark_model(name: str) -> TrajectoryModel:
             f"the benchmark needs {N_PREDICTED} steps of {STEP_S} s"
         )
     return model
+
+
+def write_json(results: Mapping[str, Any], path: Path | None) -> None:
+    """Writes results to `path`, if one is given; figures that are not finite become null.
+
+    Raises:
+        BenchmarkError: the file cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(_finite_or_null(results), indent=2, allow_nan=False)
+    try:
+        path.write_text(text + "\n")
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite_or_null(entry) for key, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,15 @@ STYLES: dict[str, FigureStyle] = {
     "kde_degenerate": FigureStyle("count", "0"),
 }
 
+#: Columns of a table that goes to a file or a pipe.
+FILE_COLUMNS = 120
 #: One model: parameters, held_out, splits, average; see `evaluate_dataset`.
 ModelResults = Mapping[str, Any]
+
+
+def output_console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough for many models in a file."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
 
 
 def print_displacement(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
-from social_implicit_ros.inference.onnx_model import OnnxModel, shipped_models
+from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, OnnxModel, shipped_models
 from social_implicit_ros.inference.registry import BASELINES
 
 
@@ -29,12 +29,14 @@ def candidate(name: str) -> Candidate:
     """Finds the files behind a name.
 
     Args:
-        name: a baseline; a family NAME of which NAME_<split> is shipped for every split; any
-            other shipped model; or a path of an `.onnx` file, in which `{split}` stands for the
-            split's name. Only baselines, families and paths with `{split}` are held out on every
-            split; a name that ends in _<split> is held out on that one.
+        name: `default`; a baseline; a family NAME of which NAME_<split> is shipped for every
+            split; any other shipped model; or a path of an `.onnx` file, in which `{split}`
+            stands for the split's name. Only baselines, families and paths with `{split}` are
+            held out on every split; a name that ends in _<split> is held out on that one.
     """
     splits = tuple(LEAVE_ONE_OUT)
+    if name == "default":
+        return replace(candidate(DEFAULT_MODEL), name=name)
     if name in BASELINES:
         return Candidate(name, dict.fromkeys(splits, name), frozenset(splits))
     if "{split}" in name:

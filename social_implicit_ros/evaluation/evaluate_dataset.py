@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -24,8 +22,11 @@ from social_implicit_ros.evaluation.benchmark import (
     evaluate_split,
     load_benchmark_model,
     split_scenes,
+    write_json,
 )
+from social_implicit_ros.evaluation.benchmark_options import add_benchmark_options
 from social_implicit_ros.evaluation.benchmark_tables import (
+    output_console,
     print_all_figures,
     print_displacement,
     print_legend,
@@ -34,80 +35,30 @@ from social_implicit_ros.evaluation.candidates import candidate, families, param
 from social_implicit_ros.inference.onnx_model import ModelFileError
 from social_implicit_ros.inference.registry import BASELINES
 
-#: Where the recordings lie when --data is left out.
-DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit code, 2 where the request cannot be met."""
     options = parse(arguments)
     try:
         results = evaluate(options)
+        print_results(results, output_console(), options.all_metrics)
+        write_json(results, options.json)
     except (BenchmarkError, ModelFileError) as error:
         print(f"evaluate_dataset: {error}", file=sys.stderr)
         return 2
-    print_results(results, Console(), options.all_metrics)
-    if options.json is not None:
-        try:
-            options.json.write_text(json.dumps(finite_or_null(results), indent=2) + "\n")
-        except OSError as error:
-            print(f"evaluate_dataset: cannot write {options.json}: {error}", file=sys.stderr)
-            return 2
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="evaluate_dataset", description=__doc__)
-    default_data = os.environ.get(DATA_VARIABLE)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=default_data,
-        required=default_data is None,
-        metavar="DIR",
-        help=f"folder that holds eth_ucy/all_data (default: ${DATA_VARIABLE})",
-    )
-    parser.add_argument(
-        "--split",
-        action="append",
-        choices=tuple(LEAVE_ONE_OUT),
-        help="evaluate on this split only; may be repeated (default: all five)",
-    )
-    parser.add_argument(
-        "--model",
-        action="append",
-        metavar="NAME",
-        help="a shipped family or model, or an .onnx path in which {split} stands for the split; "
-        "may be repeated (default: every shipped family)",
-    )
+    add_benchmark_options(parser)
     parser.add_argument(
         "--all-metrics",
         action="store_true",
         help=f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)",
     )
-    parser.add_argument(
-        "--k", type=positive_int, default=20, help="samples for ADE and FDE (default: 20)"
-    )
-    parser.add_argument("--seed", type=non_negative_int, default=0, help="of the draws")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     return parser.parse_args(arguments)
-
-
-def positive_int(text: str) -> int:
-    """An integer from 1 on, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a number from 1 on")
-    return value
-
-
-def non_negative_int(text: str) -> int:
-    """An integer from 0 on, for argparse."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a number from 0 on")
-    return value
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
@@ -175,15 +126,6 @@ def print_results(results: dict[str, Any], console: Console, all_metrics: bool) 
         print_all_figures(models, splits, results["samples"], console)
     print_displacement(models, splits, results["samples"], console)
     print_legend(models, splits, results["reference"]["source"], console)
-
-
-def finite_or_null(value: Any) -> Any:
-    """A copy that JSON can hold: figures that are not finite become null."""
-    if isinstance(value, dict):
-        return {key: finite_or_null(entry) for key, entry in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 if __name__ == "__main__":

@@ -34,8 +34,11 @@ def displacements(samples: FloatArray, truth: FloatArray) -> FloatArray:
 
 def distances(first: FloatArray, second: FloatArray) -> FloatArray:
     """(...,) Euclidean distances in metres between positions (..., 2) in metres."""
-    dx, dy = first[..., 0] - second[..., 0], first[..., 1] - second[..., 1]
-    return np.sqrt(dx * dx + dy * dy)  # np.hypot is several times slower
+    offset = first - second
+    offset *= offset
+    # Several times faster than np.hypot; metres neither overflow nor underflow when squared.
+    squared = offset[..., 0] + offset[..., 1]
+    return np.sqrt(squared, out=squared)
 
 
 def best_of_n(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -62,11 +62,27 @@ def mahalanobis_distances(
         regularisation's standard deviation of 1 mm, so that the distance is in millimetres.
     """
     require_samples(samples, truth)
-    clouds = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, 2, len(samples))
-    mixtures = fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)
+    mixtures = fit_sample_mixtures(samples, max_components=max_components)
     distances = mixture_distances(mixtures, truth.reshape(-1, 2))
     shape = truth.shape[:2]
     return MahalanobisDistances(distances.values.reshape(shape), distances.undefined.reshape(shape))
+
+
+def fit_sample_mixtures(
+    samples: FloatArray, *, max_components: int = MAX_COMPONENTS
+) -> GaussianMixtures:
+    """A mixture for each agent's samples at each step.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+        max_components: of the mixture, chosen by BIC.
+
+    Returns:
+        A * T mixtures, agent by agent, step by step.
+    """
+    require_shape("metric", "samples", samples, ("K", "A", "T", 2))
+    clouds = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, 2, len(samples))
+    return fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)
 
 
 def mixture_distances(mixtures: GaussianMixtures, truth: FloatArray) -> MahalanobisDistances:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
+from social_implicit_ros.core.metrics.density import kde_nll
 from social_implicit_ros.core.metrics.gaussian_mixture import (
     REGULARISATION_M2,
     GaussianMixtures,
@@ -180,6 +181,20 @@ def test_nan_is_not_hidden() -> None:
     assert np.isnan(distances.values).tolist() == [[False, True], [False, False]]
     assert not distances.undefined.any()
     assert np.isnan(mean_covariance_eigenvalue(samples))
+
+
+def test_figures_of_the_published_code() -> None:
+    """What the reference's own AMD, AMV and KDE give for these samples (scikit-learn 1.9)."""
+    rng = np.random.default_rng(7)
+    mode = rng.integers(3, size=(400, 2, 1, 1))
+    noise = rng.normal(0, 0.2, (400, 2, 3, 2)) * [1.0, 0.5]
+    samples = noise + np.array([0.0, 1.5, -2.0])[mode] * [1.0, 0.3]
+    truth = rng.normal(0, 0.6, (2, 3, 2))
+    distances = mahalanobis_distances(samples, truth)
+    expected = [[3.578642, 4.394384, 4.888207], [4.897233, 3.481358, 1.601484]]
+    np.testing.assert_allclose(distances.values, expected, rtol=1e-5)
+    assert mean_covariance_eigenvalue(samples) == pytest.approx(2.306164, rel=1e-6)
+    assert kde_nll(samples, truth)[0].mean() == pytest.approx(2.414374, rel=1e-6)
 
 
 def test_wrong_shapes_are_refused() -> None:

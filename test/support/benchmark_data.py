@@ -1,0 +1,35 @@
+"""A data folder with the recordings' names and made-up walks, and where the real ones lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
+
+#: The ETH/UCY recordings; tests that need them carry this mark.
+DATA = Path(os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3] / "shared/data"))
+needs_recordings = pytest.mark.skipif(
+    not (DATA / "eth_ucy/all_data").is_dir(),
+    reason=f"no ETH/UCY recordings in {DATA}; set SOCIAL_IMPLICIT_DATA to their folder",
+)
+
+
+def write_walks(folder: Path, *, turn_rad: float = 0.0, n_frames: int = 23) -> Path:
+    """Every test recording: three people 1 m apart who walk 0.5 m a step and turn as they go."""
+    recordings = folder / "eth_ucy" / "all_data"
+    recordings.mkdir(parents=True)
+    heading = turn_rad * np.arange(n_frames)
+    steps = 0.5 * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+    path = np.cumsum(steps, axis=0)
+    for name in (name for names in LEAVE_ONE_OUT.values() for name in names):
+        lines = [
+            f"{10 * frame}\t{person}\t{path[frame, 0]}\t{path[frame, 1] + person}"
+            for frame in range(n_frames)
+            for person in (1, 2, 3)
+        ]
+        (recordings / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return folder
