@@ -156,18 +156,10 @@ class SocialImplicit(SceneModel):
         predicted = observed.new_zeros((n_agents, len(noise), N_PREDICTED * N_AXES))
         for zone, cell in enumerate(self.cells):
             agents = torch.nonzero(zones == zone).squeeze(1)
-            if len(agents) == 0:
-                continue
-            slots = separated_slots(scene[agents])
-            n_slots = int(slots[-1]) + 1
-            occupied = observed.new_zeros((n_slots, 1, 1)).index_fill(0, slots, 1.0)
-            spread = observed.new_zeros((n_slots, 1, N_OBSERVED, N_AXES))
-            spread = spread.index_copy(0, slots, displacements[agents, None])
-            zone_noise = self.noise_weights[zone] * noise[:, agents].transpose(0, 1)
-            spread_noise = noise.new_zeros((n_slots, len(noise), N_AXES))
-            spread_noise = spread_noise.index_copy(0, slots, zone_noise)
-            output = cell(spread, spread_noise[:, :, None], occupied)
-            predicted = predicted.index_copy(0, agents, output[slots])
+            if len(agents) > 0:
+                zone_noise = self.noise_weights[zone] * noise[:, agents].transpose(0, 1)
+                output = _predict_zone(cell, displacements[agents], zone_noise, scene[agents])
+                predicted = predicted.index_copy(0, agents, output)
         steps = predicted.reshape(n_agents, len(noise), N_PREDICTED, N_AXES)
         return steps.cumsum(dim=2).transpose(0, 1)
 
@@ -206,6 +198,31 @@ def observed_displacements(observed: torch.Tensor) -> torch.Tensor:
         (A, H, 2) in metres per step.
     """
     return torch.cat([torch.zeros_like(observed[:, :1]), observed[:, 1:] - observed[:, :-1]], dim=1)
+
+
+def _predict_zone(
+    cell: nn.Module, displacements: torch.Tensor, noise: torch.Tensor, scene: torch.Tensor
+) -> torch.Tensor:
+    """Lines the agents of a zone up, scene after scene, and lets the zone's cell predict them.
+
+    Args:
+        cell: of the zone.
+        displacements: (A, 8, 2) observed ones of the zone's agents.
+        noise: (A, K, 2) of the zone's scale.
+        scene: (A,) scene of each agent, ascending.
+
+    Returns:
+        (A, K, 24) predicted displacements, step-major.
+    """
+    slots = separated_slots(scene)
+    n_slots = int(slots[-1]) + 1
+    occupied = noise.new_zeros((n_slots, 1, 1)).index_fill(0, slots, 1.0)
+    spread = noise.new_zeros((n_slots, 1, N_OBSERVED, N_AXES))
+    spread = spread.index_copy(0, slots, displacements[:, None])
+    spread_noise = noise.new_zeros((n_slots, noise.shape[1], N_AXES))
+    spread_noise = spread_noise.index_copy(0, slots, noise)
+    output: torch.Tensor = cell(spread, spread_noise[:, :, None], occupied)
+    return output[slots]
 
 
 def separated_slots(scene: torch.Tensor) -> torch.Tensor:
