@@ -86,7 +86,33 @@ class PredictionPipeline:
         """
         started = time.perf_counter()
         window, skipped = self._history.window(stamp_ns)
-        windowed = time.perf_counter()
+        return self._predicted(window, skipped, time.perf_counter() - started)
+
+    def repeat(self, tick: Tick) -> Tick:
+        """The tick of another pipeline with the same history, as this one's model sees it.
+
+        Where models are compared, one history serves all that take the same steps.
+
+        Raises:
+            ValueError: a window of other steps than this model's.
+        """
+        window = tick.window
+        steps = (window.step_s, window.positions_m.shape[1])
+        if steps != (self.model.step_s, self.model.n_observed):
+            raise ValueError(
+                f"a window of {steps[1]} steps of {steps[0]} s, expected {self.model.n_observed} "
+                f"of {self.model.step_s} s for {self.model.name}"
+            )
+        return self._predicted(window, tick.skipped, tick.timings_s["window"])
+
+    def reset(self) -> None:
+        """Forgets every agent."""
+        self._history.reset()
+
+    def _predicted(
+        self, window: ObservationWindow, skipped: Mapping[str, SkipReason], window_s: float
+    ) -> Tick:
+        started = time.perf_counter()
         prediction = self.model.predict(
             window.positions_m, n_samples=self.config.n_samples, seed=self.config.seed
         )
@@ -94,13 +120,8 @@ class PredictionPipeline:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
-        predicted = time.perf_counter()
-        timings_s = {"window": windowed - started, "model": predicted - windowed}
+        timings_s = {"window": window_s, "model": time.perf_counter() - started}
         return Tick(window, prediction, skipped, timings_s)
-
-    def reset(self) -> None:
-        """Forgets every agent."""
-        self._history.reset()
 
 
 def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:
