@@ -1,0 +1,175 @@
+"""From the message of every shipped tracker description to a prediction, over DDS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import PointCloud2
+from support.ros import NodeUnderTest
+from support.tracker_messages import MESSAGES
+
+from social_implicit_ros.core.agent_ids import agent_number
+from social_implicit_ros.core.tracker_spec import load_tracker_spec, shipped_trackers
+from social_implicit_ros.evaluation.published import prediction_from_point_cloud
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+
+S = 1_000_000_000
+SPEED_M_S = 1.2
+
+Start = Callable[..., NodeUnderTest]
+
+
+def require_messages_of(tracker: str) -> type:
+    package, _, name = load_tracker_spec(shipped_trackers()[tracker]).message_type.split("/")
+    module = pytest.importorskip(
+        f"{package}.msg", reason=f"{package} is not installed (scripts/build_test_interfaces.py)"
+    )
+    return getattr(module, name)
+
+
+def test_every_shipped_description_is_tested() -> None:
+    assert set(MESSAGES) == set(shipped_trackers())
+
+
+@pytest.fixture(scope="module")
+def node(start_once: Start) -> NodeUnderTest:
+    return start_once(autostart=False, tick_rate_hz=0.0, model="constant_velocity")
+
+
+def turn_to(node: NodeUnderTest, tracker: str) -> None:
+    """Brings the node from any state to active with another tracker."""
+    for label in {"active": ["deactivate", "cleanup"], "inactive": ["cleanup"]}.get(
+        node.state(), []
+    ):
+        assert node.transition(label)
+    # A topic for each, as a topic has one type.
+    assert node.set_parameters(tracker=f"{tracker}@/{tracker}").successful
+    assert node.transition("configure"), node.process.output
+    assert node.transition("activate")
+
+
+@pytest.mark.parametrize("tracker", sorted(MESSAGES))
+def test_a_person_in_the_trackers_message_is_predicted(node: NodeUnderTest, tracker: str) -> None:
+    message_class = require_messages_of(tracker)
+    build, agent_id = MESSAGES[tracker]
+    turn_to(node, tracker)
+    publisher = node.publisher(message_class, f"/{tracker}")
+    clouds = node.collect(PointCloud2, "/predictor/predictions")
+    steps = iter(range(1, 10_000))
+
+    def predicted() -> PointCloud2 | None:
+        # Published anew until both sides know of each other and the track is long enough.
+        seconds = 0.4 * next(steps)
+        publisher.publish(build(round(seconds * S), SPEED_M_S * seconds, -2.0, "odom"))
+        return next((cloud for cloud in clouds if cloud.width), None)
+
+    prediction = prediction_from_point_cloud(node.wait_for(predicted, f"a prediction of {tracker}"))
+
+    assert prediction.agents.tolist() == [agent_number(agent_id)]
+    times_s = prediction.stamp_ns / S + prediction.times_s
+    expected = np.column_stack([SPEED_M_S * times_s, np.full_like(times_s, -2.0)])
+    np.testing.assert_allclose(prediction.mean[0], expected, atol=1e-3)
+
+
+def test_two_trackers_at_once_keep_their_ids_apart(start: Start) -> None:
+    node = start(
+        tick_rate_hz=0.0,
+        model="constant_velocity",
+        tracker="marker_array@/left/people, point_cloud@/right/people",
+    )
+    left, _ = MESSAGES["marker_array"]
+    right, _ = MESSAGES["point_cloud"]
+    to_left = node.publisher(require_messages_of("marker_array"), "/left/people")
+    to_right = node.publisher(require_messages_of("point_cloud"), "/right/people")
+    clouds = node.collect(PointCloud2, "/predictor/predictions")
+    steps = iter(range(1, 10_000))
+
+    def both_predicted() -> PointCloud2 | None:
+        seconds = 0.4 * next(steps)
+        to_left.publish(left(round(seconds * S), seconds, 1.0, "odom"))
+        to_right.publish(right(round(seconds * S), seconds, -1.0, "odom"))
+        return next((c for c in clouds if c.width == 24), None)
+
+    prediction = prediction_from_point_cloud(node.wait_for(both_predicted, "two agents"))
+    assert set(prediction.agents.tolist()) == {
+        agent_number("0/marker_array/people/42"),
+        agent_number("1/point_cloud/42"),
+    }
+
+
+def test_a_description_of_ones_own_needs_no_code(start: Start, tmp_path: Path) -> None:
+    description = tmp_path / "mine.yaml"
+    description.write_text(
+        "message_type: visualization_msgs/msg/MarkerArray\n"
+        "list: markers\nid: id\nposition: pose.position\n"
+        "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
+    )
+    node = start(tick_rate_hz=0.0, model="constant_velocity", tracker=str(description))
+    publisher = node.publisher(require_messages_of("marker_array"), "/predictor/tracks")
+    clouds = node.collect(PointCloud2, "/predictor/predictions")
+    steps = iter(range(1, 10_000))
+
+    def predicted() -> PointCloud2 | None:
+        seconds = 0.4 * next(steps)
+        publisher.publish(MESSAGES["marker_array"][0](round(seconds * S), seconds, 0.0, "odom"))
+        return next((cloud for cloud in clouds if cloud.width), None)
+
+    prediction = prediction_from_point_cloud(node.wait_for(predicted, "a prediction"))
+    assert prediction.agents.tolist() == [42]
+
+
+@pytest.mark.parametrize(
+    ("tracker", "told"),
+    [
+        ("lidar", "no tracker 'lidar': give one of autoware"),
+        ("/no/such.yaml", "/no/such.yaml cannot be read"),
+        ("marker_array, point_cloud", "two trackers on one topic"),
+    ],
+)
+def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
+    start: Start, tracker: str, told: str
+) -> None:
+    node = start(autostart=False, model="constant_velocity", tracker=tracker)
+    assert not node.transition("configure")
+    assert node.state() == "unconfigured"
+    node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+
+
+def test_a_path_that_the_type_does_not_have_fails_at_configure(
+    start: Start, tmp_path: Path
+) -> None:
+    description = tmp_path / "wrong.yaml"
+    description.write_text(
+        "message_type: visualization_msgs/msg/MarkerArray\n"
+        "list: markers\nid: id\nposition: pose.place\n"
+        "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
+    )
+    node = start(autostart=False, model="constant_velocity", tracker=str(description))
+    assert not node.transition("configure")
+    told = "position: pose.place names no field 'place' of geometry_msgs/Pose; it has position"
+    node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+
+
+def test_the_robot_is_not_published_as_a_pedestrian(start: Start) -> None:
+    node = start(tick_rate_hz=0.0, model="constant_velocity", robot="odometry")
+    tracks = node.publisher(require_messages_of("marker_array"), "/predictor/tracks")
+    odometry = node.publisher(Odometry, "/predictor/odometry")
+    clouds = node.collect(PointCloud2, "/predictor/predictions")
+    steps = iter(range(1, 10_000))
+
+    def predicted() -> PointCloud2 | None:
+        seconds = 0.4 * next(steps)
+        pose = Odometry()
+        pose.header.stamp, pose.header.frame_id = stamp_to_msg(round(seconds * S)), "odom"
+        pose.pose.pose.position.x = 0.5 * seconds
+        odometry.publish(pose)
+        message = MESSAGES["marker_array"][0](round(seconds * S), seconds, 3.0, "odom")
+        tracks.publish(message)
+        return next((cloud for cloud in clouds if cloud.width), None)
+
+    node.wait_for(predicted, "a prediction")
+    assert {cloud.width for cloud in clouds} <= {0, 12}
