@@ -39,7 +39,9 @@ class AgentNumbers:
     keeps it and the other takes the next free number, as long as it stays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = MAX_AGENT_NUMBER) -> None:
+        """Takes the largest number there may be; larger ones begin again at 0."""
+        self._n_numbers = largest + 1
         self._number_of_id: dict[str, int] = {}
 
     def assign(self, ids: Sequence[str]) -> NDArray[np.uint32]:
@@ -58,9 +60,9 @@ class AgentNumbers:
             for agent_id in ids:
                 if agent_id in self._number_of_id:
                     continue
-                number = agent_number(agent_id)
+                number = agent_number(agent_id) % self._n_numbers
                 while number in taken:
-                    number = (number + 1) % (MAX_AGENT_NUMBER + 1)
+                    number = (number + 1) % self._n_numbers
                 taken.add(number)
                 self._number_of_id[agent_id] = number
         return np.array([self._number_of_id[i] for i in ids], dtype=np.uint32)

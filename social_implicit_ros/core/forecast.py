@@ -31,7 +31,8 @@ class Forecast:
         ids: (A,) the tracker's own ids, as text.
         numbers: (A,) uint32 numbers under which the agents are published.
         heights_m: (A,) z in metres.
-        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was seen.
+        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was seen;
+            the last is the present one.
         n_observed: (A,) how many trailing steps of the past are known.
         prediction: the futures, at the published steps.
         skipped: the agents that are not in it, each with its reason.
@@ -56,12 +57,29 @@ class Forecast:
             require_shape("Forecast", name, getattr(self, name), (n_agents,))
         require_shape("Forecast", "past_m", self.past_m, (n_agents, "H", 2))
         require_shape("Forecast", "prediction.mean", self.prediction.mean, (n_agents, "T", 2))
+        if self.robot_m is not None:
+            require_shape("Forecast", "robot_m", self.robot_m, (2,))
 
     @property
     def times_s(self) -> FloatArray:
         """(T,) seconds from the stamp to each step."""
         n_steps = self.prediction.mean.shape[1]
         return np.arange(1, n_steps + 1) * self.prediction.step_s
+
+    @property
+    def present_m(self) -> FloatArray:
+        """(A, 2) where the agents are at the stamp, metres."""
+        return self.past_m[:, -1]
+
+    def nearest(self, n_agents: int) -> IntArray:
+        """The rows of the agents nearest to the robot, at most `n_agents`, in their own order.
+
+        Where nobody says where the robot is, all of them: whom to leave out cannot be known.
+        """
+        if self.robot_m is None or len(self.ids) <= n_agents:
+            return np.arange(len(self.ids))
+        distances_m = np.linalg.norm(self.present_m - self.robot_m, axis=1)
+        return np.sort(np.argpartition(distances_m, n_agents - 1)[:n_agents])
 
 
 def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
@@ -77,7 +95,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
         frame_id: of the positions.
     """
     window = tick.window
-    prediction = resample_prediction(tick.prediction, window.positions_m[:, -1], steps)
+    prediction = resample_prediction(tick.prediction, tick.present_m, steps)
     ids, skipped = window.ids, dict(tick.skipped)
     skipped.pop(ROBOT_ID, None)
     rows: slice | NDArray[np.int64] = slice(None)
@@ -86,7 +104,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     robot_m = None
     if ROBOT_ID in ids:
         robot = ids.index(ROBOT_ID)
-        robot_m = window.positions_m[robot, -1]
+        robot_m = tick.present_m[robot]
         published[robot] = False
     if not published.all():
         rows = np.flatnonzero(published)
@@ -98,17 +116,25 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
             prediction.step_s,
         )
     return Forecast(
-        stamp_ns=window.stamp_ns,
+        stamp_ns=tick.stamp_ns,
         frame_id=frame_id,
         ids=ids,
         numbers=numbers.assign(ids),
         heights_m=window.heights_m[rows],
-        past_m=window.positions_m[rows],
+        past_m=_past_until_now(tick)[rows],
         n_observed=window.n_observed[rows],
         prediction=prediction,
         skipped=skipped,
         robot_m=robot_m,
     )
+
+
+def _past_until_now(tick: Tick) -> FloatArray:
+    """(A, H, 2) the past, whose last position is the present one, expected or observed."""
+    observed_m = tick.window.positions_m
+    if tick.stamp_ns == tick.window.stamp_ns:
+        return observed_m
+    return np.concatenate([observed_m[:, 1:], tick.present_m[:, None]], axis=1)
 
 
 def _is_finite(prediction: Prediction) -> BoolArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any
@@ -150,8 +150,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "outputs",
         ("pointcloud", "markers"),
-        "What to publish: pointcloud (~/predictions), samples (~/samples), markers (~/markers). "
-        "Nothing is built that nobody subscribes to.",
+        "What to publish: pointcloud (~/predictions), samples (~/samples), markers (~/markers); "
+        "for planners mpc_planner, costmap, detections, autoware, people, costmap_converter, each "
+        "on the topic of its name. Nothing is built that nobody subscribes to.",
         choices=tuple(OUTPUTS),
         effect=Effect.CONFIGURE,
     ),
@@ -263,6 +264,93 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         minimum=0.05,
         maximum=1.0,
     ),
+    ParameterSpec(
+        "person_radius_m",
+        0.3,
+        "Radius of a person in the outputs that need one: costmap, detections, autoware, "
+        "costmap_converter.",
+        minimum=0.05,
+        maximum=5.0,
+    ),
+    ParameterSpec(
+        "mpc_planner.integrator_step_s",
+        0.2,
+        "Seconds between two predicted poses: the planner's integrator_step.",
+        minimum=0.01,
+        maximum=5.0,
+    ),
+    ParameterSpec(
+        "mpc_planner.horizon_steps",
+        30,
+        "Predicted poses of each person: the planner's N, or more; it reads N of them unchecked.",
+        minimum=1,
+        maximum=1000,
+    ),
+    ParameterSpec(
+        "mpc_planner.max_obstacles",
+        12,
+        "The nearest people to publish: the planner's max_obstacles. Where the robot's position is "
+        "not known, all are published and the planner chooses.",
+        minimum=1,
+        maximum=1000,
+    ),
+    ParameterSpec(
+        "mpc_planner.sigma_convention",
+        "axis_aligned",
+        "What the two semi-axes are: axis_aligned (sigma_x, sigma_y and yaw 0; for its Gaussian "
+        "constraint), ellipsoid (of the ellipse whose yaw the poses have, anticlockwise as "
+        "everywhere in ROS) or ellipsoid_clockwise (as its ellipsoid constraint reads the yaw).",
+        choices=("axis_aligned", "ellipsoid", "ellipsoid_clockwise"),
+    ),
+    ParameterSpec(
+        "costmap.size_m",
+        20.0,
+        "Side of the costmap, metres; larger than the costmap that takes it in by twice "
+        "costmap.recentre_m.",
+        minimum=1.0,
+        maximum=200.0,
+    ),
+    ParameterSpec(
+        "costmap.resolution_m",
+        0.1,
+        "Side of a cell, metres.",
+        minimum=0.01,
+        maximum=5.0,
+    ),
+    ParameterSpec(
+        "costmap.recentre_m",
+        1.0,
+        "How far from the middle the robot may be before the costmap moves with it, metres.",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+    ParameterSpec(
+        "costmap.start_s",
+        0.0,
+        "Seconds from now at which the time window begins for which a cell says how likely "
+        "somebody stands in it.",
+        minimum=0.0,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "costmap.end_s",
+        2.0,
+        "Seconds from now at which that time window ends.",
+        minimum=0.0,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "detections.class_id",
+        "person",
+        "Class of every detection.",
+    ),
+    ParameterSpec(
+        "autoware.max_paths",
+        5,
+        "Paths of each person: the mean, and samples that stand for the others.",
+        minimum=1,
+        maximum=100,
+    ),
 )
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
@@ -282,6 +370,53 @@ class MarkerStyle:
 
 
 @dataclass(frozen=True)
+class MpcPlannerOptions:
+    """What the planner is set to; see the parameters `mpc_planner.*`."""
+
+    integrator_step_s: float
+    horizon_steps: int
+    max_obstacles: int
+    sigma_convention: str
+
+
+@dataclass(frozen=True)
+class CostmapOptions:
+    """Size, place and time window; see the parameters `costmap.*`."""
+
+    size_m: float
+    resolution_m: float
+    recentre_m: float
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class DetectionsOptions:
+    """See the parameters `detections.*`."""
+
+    class_id: str
+
+
+@dataclass(frozen=True)
+class AutowareOptions:
+    """See the parameters `autoware.*`."""
+
+    max_paths: int
+
+
+#: The part of the config that holds an output's own parameters, by their prefix.
+_OUTPUT_OPTIONS: dict[str, type[Any]] = {
+    "markers": MarkerStyle,
+    "mpc_planner": MpcPlannerOptions,
+    "costmap": CostmapOptions,
+    "detections": DetectionsOptions,
+    "autoware": AutowareOptions,
+}
+#: More than enough for a robot, and a second's work.
+_MAX_CELLS_A_SIDE = 4000
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """All parameters of the node, checked; see `PARAMETERS` for what each means."""
 
@@ -297,8 +432,19 @@ class NodeConfig:
     time_step_s: float
     horizon_s: float
     confidence_levels: tuple[float, ...]
+    person_radius_m: float
     pipeline: PipelineConfig
     markers: MarkerStyle
+    mpc_planner: MpcPlannerOptions
+    costmap: CostmapOptions
+    detections: DetectionsOptions
+    autoware: AutowareOptions
+
+    @property
+    def for_outputs(self) -> tuple[object, ...]:
+        """All that outputs are made from and that may change while the node runs."""
+        options = (getattr(self, prefix) for prefix in _OUTPUT_OPTIONS)
+        return (self.confidence_levels, self.person_radius_m, *options)
 
 
 def check_override(name: str, value: object) -> Value:
@@ -384,22 +530,34 @@ def config_from_values(values: Mapping[str, object]) -> NodeConfig:
         ParameterError: a value that cannot be used.
     """
     checked: dict[str, Any] = {spec.name: spec.check(values[spec.name]) for spec in PARAMETERS}
-    markers = {
-        name.removeprefix("markers."): checked.pop(name)
-        for name in tuple(checked)
-        if name.startswith("markers.")
-    }
+    options: dict[str, Any] = {}
+    for prefix, options_class in _OUTPUT_OPTIONS.items():
+        names = [field.name for field in fields(options_class)]
+        values_of = {name: checked.pop(f"{prefix}.{name}") for name in names}
+        options[prefix] = options_class(**values_of)
     pipeline = {
         name: checked.pop(name) for name in PipelineConfig.__dataclass_fields__ if name in checked
     }
     if not checked["fixed_frame"]:
         raise ParameterError("fixed_frame is empty, expected a frame such as odom or map")
     period_s = 1.0 / checked["tick_rate_hz"] if checked["tick_rate_hz"] > 0 else 0.0
-    if markers["lifetime_s"] <= period_s:
+    if options["markers"].lifetime_s <= period_s:
         raise ParameterError(
-            f"markers.lifetime_s is {markers['lifetime_s']}, expected more than the {period_s:g} s "
-            "between two ticks, else markers flicker"
+            f"markers.lifetime_s is {options['markers'].lifetime_s}, expected more than the "
+            f"{period_s:g} s between two ticks, else markers flicker"
         )
-    return NodeConfig(
-        pipeline=PipelineConfig(**pipeline), markers=MarkerStyle(**markers), **checked
-    )
+    _check_costmap(options["costmap"])
+    return NodeConfig(pipeline=PipelineConfig(**pipeline), **options, **checked)
+
+
+def _check_costmap(costmap: CostmapOptions) -> None:
+    if costmap.end_s < costmap.start_s:
+        raise ParameterError(
+            f"costmap.end_s is {costmap.end_s}, expected no less than costmap.start_s, "
+            f"{costmap.start_s}"
+        )
+    if costmap.size_m > _MAX_CELLS_A_SIDE * costmap.resolution_m:
+        raise ParameterError(
+            f"costmap.size_m is {costmap.size_m}, expected at most {_MAX_CELLS_A_SIDE} cells of "
+            f"costmap.resolution_m, {costmap.resolution_m} m"
+        )

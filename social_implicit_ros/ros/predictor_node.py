@@ -209,10 +209,7 @@ class PredictorNode(LifecycleNode):
         if config.tick_rate_hz != before.tick_rate_hz:
             self._destroy_timer(session)
             session.timer = self._make_timer(config)
-        if (config.markers, config.confidence_levels) != (
-            before.markers,
-            before.confidence_levels,
-        ):
+        if config.for_outputs != before.for_outputs:
             self._clear_outputs(session)
             session.outputs = {name: load_output(name, config) for name in config.outputs}
 

@@ -35,6 +35,13 @@ def markers() -> QoSProfile:
     return _keep_last(5, ReliabilityPolicy.RELIABLE)
 
 
+def costmap() -> QoSProfile:
+    """What Nav2's static layer asks for: reliable, and the last one for who comes late."""
+    profile = _keep_last(1, ReliabilityPolicy.RELIABLE)
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return profile
+
+
 def diagnostics() -> QoSProfile:
     """What aggregators subscribe with: reliable, ten deep."""
     return _keep_last(10, ReliabilityPolicy.RELIABLE)

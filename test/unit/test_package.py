@@ -29,6 +29,15 @@ ROSDEP_KEY = {
     "scipy": "python3-scipy",
     "yaml": "python3-yaml",
 }
+#: Message packages of single outputs, which are imported only when asked for: who wants one has
+#: the planner, and with it the package.
+OF_OUTPUTS = {
+    "autoware_perception_msgs",
+    "costmap_converter_msgs",
+    "mpc_planner_msgs",
+    "people_msgs",
+    "vision_msgs",
+}
 #: Training is done on a desk, not on a robot: its libraries are no dependency of the package.
 FOR_TRAINING_ALONE = {"torch", "onnx"}
 
@@ -97,7 +106,16 @@ def test_every_library_that_the_package_imports_is_declared():
 
     needed = {ROSDEP_KEY.get(library, library) for library in imported | launched}
 
-    assert needed - declared == set()
+    assert needed - declared - OF_OUTPUTS == set()
+
+
+def test_what_single_outputs_import_is_no_dependency_and_imported_by_them_alone():
+    declared = {entry.text for entry in MANIFEST.iter() if entry.tag.endswith("depend")}
+    outputs = ROOT / NAME / "ros" / "outputs"
+
+    assert OF_OUTPUTS & declared == set()
+    assert OF_OUTPUTS <= imported_libraries(outputs)
+    assert OF_OUTPUTS & imported_libraries(ROOT / NAME, leave_out="outputs") == set()
 
 
 def test_make_and_pip_install_the_same_libraries(recipe):

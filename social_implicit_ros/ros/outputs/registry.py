@@ -15,6 +15,12 @@ OUTPUTS = {
     "pointcloud": ("prediction_cloud", "PredictionCloud"),
     "samples": ("samples_cloud", "SamplesCloud"),
     "markers": ("markers", "Markers"),
+    "mpc_planner": ("mpc_planner", "MpcPlanner"),
+    "costmap": ("costmap", "Costmap"),
+    "detections": ("detections", "Detections"),
+    "autoware": ("autoware", "Autoware"),
+    "people": ("people", "People"),
+    "costmap_converter": ("costmap_converter", "CostmapConverter"),
 }
 
 
@@ -32,9 +38,11 @@ def load_output(name: str, config: NodeConfig) -> Output:
     try:
         module = import_module(f"social_implicit_ros.ros.outputs.{module_name}")
     except ImportError as error:
+        package = (error.name or "the package").partition(".")[0]
         raise ValueError(
-            f"output {name!r} cannot be imported ({error}): install the message package it needs, "
-            "or take it out of the parameter outputs"
+            f"output {name!r} needs {package}, which cannot be imported ({error}): install it "
+            f"(sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')}, or from source), or "
+            f"take {name} out of the parameter outputs"
         ) from error
     output: Output = getattr(module, class_name)(config)
     return output

@@ -1,0 +1,85 @@
+"""`~/costmap`: how likely somebody stands where, for the static layer of Nav2."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import numpy as np
+from geometry_msgs.msg import Point
+from nav_msgs.msg import OccupancyGrid
+from rclpy.qos import QoSProfile
+
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.core.occupancy import Grid, occupancy, window_path
+from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_to_msg
+
+if TYPE_CHECKING:
+    from social_implicit_ros.ros.parameters import NodeConfig
+
+
+class Costmap:
+    """The probability in percent, 0 to 100, that somebody stands in a cell within a time window.
+
+    The grid is around the robot, or around the people where nobody says where the robot is. It
+    stays where it is until its middle is off by `recentre_m`, as the static layer starts anew
+    and says so at every move; and it moves by whole cells, so that cells do not crawl.
+    """
+
+    topic = "~/costmap"
+    message_class = OccupancyGrid
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Takes size, place and time window."""
+        self._frame_id = config.fixed_frame
+        self._radius_m = config.person_radius_m
+        self._options = config.costmap
+        self._grid = self._grid_around(np.zeros(2))
+
+    def qos(self) -> QoSProfile:
+        """Of the topic."""
+        return qos.costmap()
+
+    def render(self, forecast: Forecast) -> OccupancyGrid:
+        """The grid at the stamp."""
+        self._follow(forecast)
+        path_m, covariance_m2 = window_path(
+            forecast.prediction,
+            forecast.present_m,
+            start_s=self._options.start_s,
+            end_s=self._options.end_s,
+        )
+        chances = occupancy(path_m, covariance_m2, self._radius_m, self._grid)
+        return self._message(np.rint(100.0 * chances).astype(np.int8), forecast.stamp_ns)
+
+    def clear(self, stamp_ns: int) -> OccupancyGrid:
+        """Nobody is anywhere: the static layer keeps the last grid that it got."""
+        n_cells = self._grid.n_cells
+        return self._message(np.zeros((n_cells, n_cells), dtype=np.int8), stamp_ns)
+
+    def _grid_around(self, centre_m: FloatArray) -> Grid:
+        return Grid.around(centre_m, self._options.size_m, self._options.resolution_m)
+
+    def _follow(self, forecast: Forecast) -> None:
+        if forecast.robot_m is not None:
+            centre_m = forecast.robot_m
+        elif forecast.ids:
+            present_m = forecast.present_m
+            centre_m = 0.5 * (present_m.min(axis=0) + present_m.max(axis=0))
+        else:
+            return
+        if np.abs(centre_m - self._grid.centre_m).max() > self._options.recentre_m:
+            self._grid = self._grid_around(centre_m)
+
+    def _message(self, percent: np.ndarray, stamp_ns: int) -> OccupancyGrid:
+        message = OccupancyGrid(header=header_to_msg(stamp_ns, self._frame_id))
+        message.info.map_load_time = stamp_to_msg(stamp_ns)
+        message.info.resolution = self._grid.resolution_m
+        message.info.width = message.info.height = self._grid.n_cells
+        x, y = self._grid.origin_m
+        message.info.origin.position = Point(x=x, y=y)
+        # An array of bytes is taken as it is; anything else the setter checks element by element.
+        message.data = array("b", percent.tobytes())
+        return message

@@ -1,0 +1,125 @@
+"""`~/mpc_planner`: the nearest people as obstacles of tud-amr/mpc_planner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
+from nav_msgs.msg import Path
+from rclpy.qos import QoSProfile
+
+from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.extend import extend_moments
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.core.planar import headings_rad
+from social_implicit_ros.core.resample import Steps
+from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.core.uncertainty import ellipse_axes
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.poses import path_to_msgs
+from social_implicit_ros.ros.conversions.stamps import header_to_msg
+
+if TYPE_CHECKING:
+    from social_implicit_ros.ros.parameters import NodeConfig
+
+_NS_PER_S = 1_000_000_000
+_LARGEST_INT32 = 2**31 - 1
+#: A last semi-axis of zero turns the planner's chance constraints off.
+_MIN_SEMIAXIS_M = 0.01
+
+
+class MpcPlanner:
+    """An obstacle per person, with one Gaussian per step of the planner.
+
+    The planner reads no frame and no stamp: it plans in `fixed_frame`. Pose k is the expected
+    position k + 1 integrator steps on; there are always `horizon_steps` of them, as it reads its
+    N without a look at the length. Semi-axes are one sigma, in metres, and never zero. `id` is
+    the tracker's own where that is an int32, see `core.agent_ids`.
+    """
+
+    topic = "~/mpc_planner"
+    message_class = ObstacleArray
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Takes the planner's steps, how many people it takes, and what its sigmas are."""
+        self._frame_id = config.fixed_frame
+        options = config.mpc_planner
+        self._steps = Steps(options.integrator_step_s, options.horizon_steps)
+        self._max_obstacles = options.max_obstacles
+        self._sigma_convention = options.sigma_convention
+        self._numbers = AgentNumbers(_LARGEST_INT32)
+
+    def qos(self) -> QoSProfile:
+        """Of the topic."""
+        return qos.predictions()
+
+    def render(self, forecast: Forecast) -> ObstacleArray:
+        """The nearest people; all where the robot's position is not known."""
+        mean_m, covariance_m2 = extend_moments(forecast.prediction, forecast.present_m, self._steps)
+        path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
+        headings = headings_rad(path_m, self._steps.step_s)
+        first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)
+        header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
+        step_ns = round(self._steps.step_s * _NS_PER_S)
+        headers = [
+            header_to_msg(forecast.stamp_ns + step * step_ns, forecast.frame_id)
+            for step in range(1, self._steps.n_steps + 1)
+        ]
+        numbers = self._numbers.assign(forecast.ids).tolist()
+        message = ObstacleArray(header=header)
+        for row in forecast.nearest(self._max_obstacles).tolist():
+            height_m = forecast.heights_m[row]
+            poses = path_to_msgs(mean_m[row], height_m, yaw_rad[row])
+            path = Path(
+                header=header,
+                poses=[
+                    PoseStamped(header=at, pose=pose)
+                    for at, pose in zip(headers, poses, strict=True)
+                ],
+            )
+            gaussian = Gaussian(
+                mean=path,
+                major_semiaxis=first_m[row].tolist(),
+                minor_semiaxis=second_m[row].tolist(),
+            )
+            (present,) = path_to_msgs(path_m[row, :1], height_m, headings[row, :1])
+            message.obstacles.append(
+                ObstacleGMM(
+                    id=numbers[row], pose=present, gaussians=[gaussian], probabilities=[1.0]
+                )
+            )
+        return message
+
+    def clear(self, stamp_ns: int) -> ObstacleArray:
+        """Nobody is there: the planner keeps the last obstacles that it got."""
+        return ObstacleArray(header=header_to_msg(stamp_ns, self._frame_id))
+
+
+def semiaxes(
+    covariance_m2: FloatArray, convention: str
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What the planner reads as major semi-axis, minor semi-axis and yaw of a covariance.
+
+    Its Gaussian constraint takes the semi-axes for sigma_x and sigma_y and does not look at the
+    yaw: `axis_aligned`. Its ellipsoid constraint builds R(yaw)^T diag(...) R(yaw), which turns
+    the ellipse clockwise: `ellipsoid_clockwise`; `ellipsoid` is for consumers that turn it
+    anticlockwise, as REP 103 has it.
+
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        convention: one of these three.
+
+    Returns:
+        (...,) metres, (...,) metres and (...,) radians.
+    """
+    if convention == "axis_aligned":
+        sigmas_m = np.sqrt(np.diagonal(covariance_m2, axis1=-2, axis2=-1))
+        first_m, second_m = sigmas_m[..., 0], sigmas_m[..., 1]
+        yaw_rad = np.zeros_like(first_m)
+    else:
+        first_m, second_m, yaw_rad = ellipse_axes(covariance_m2)
+        if convention == "ellipsoid_clockwise":
+            yaw_rad = -yaw_rad
+    return np.maximum(first_m, _MIN_SEMIAXIS_M), np.maximum(second_m, _MIN_SEMIAXIS_M), yaw_rad
