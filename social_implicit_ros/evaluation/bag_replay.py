@@ -1,0 +1,312 @@
+"""A recording through the node's own pipeline: every tick, with what later came to pass.
+
+The recording is read ahead of the moment that is predicted by as much as predictions reach, so that
+each prediction is judged at once and none has to be kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
+from social_implicit_ros.core.pipeline import PredictionPipeline, Tick
+from social_implicit_ros.core.predictor import TrajectoryModel
+from social_implicit_ros.core.resample import Steps
+from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.core.types import (
+    FloatArray,
+    IntArray,
+    ObservationWindow,
+    SkipReason,
+    Tracks,
+)
+from social_implicit_ros.core.uncertainty import observed_speed_m_s
+from social_implicit_ros.evaluation.bags import RecordingError
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.track_source import Arrival, TrackSource
+from social_implicit_ros.evaluation.truth_window import TruthWindow
+
+_NS_PER_S = 1_000_000_000
+#: Interpolation bridges at least so much, and two periods of a slow tracker, seconds.
+_MIN_GAP_S = 0.5
+#: The reading ahead allows for tracks that arrive so late, seconds.
+_LATENCY_S = 1.0
+
+#: Others within this distance count as near.
+NEAR_M = 3.0
+
+#: Why a stamp is refused, as the node counts it.
+_REFUSED = {
+    StampVerdict.NO_STAMP: SkipReason.NO_STAMP,
+    StampVerdict.FUTURE: SkipReason.FUTURE_STAMP,
+    StampVerdict.LATE: SkipReason.OUT_OF_ORDER,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Circumstances:
+    """Under which agents were predicted, and what came of them.
+
+    Attributes:
+        truth: (A, T, 2) where they were at the predicted steps, metres; NaN where nobody knows.
+        speed_m_s: (A,) net speed over the observed past.
+        n_near: (A,) other people within `NEAR_M`.
+    """
+
+    truth: FloatArray
+    speed_m_s: FloatArray
+    n_near: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedTick:
+    """What one model predicted at one tick, and what came to pass.
+
+    Attributes:
+        window: what the model saw.
+        forecast: as the node would publish it.
+        circumstances: of the forecast's agents.
+        window_s: how long the history took.
+        model_s: how long the model took.
+    """
+
+    window: ObservationWindow
+    forecast: Forecast
+    circumstances: Circumstances
+    window_s: float
+    model_s: float
+
+
+@dataclass
+class ReplayCounts:
+    """What a replay met on its way.
+
+    Attributes:
+        messages: on the tracks' topic.
+        entries: people in them that entered the histories.
+        skipped: entries that did not, by reason.
+        resets: how often time jumped back.
+    """
+
+    messages: int = 0
+    entries: int = 0
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    resets: int = 0
+
+
+class BagReplay:
+    """Plays one recording to several models."""
+
+    def __init__(
+        self,
+        source: TrackSource,
+        models: Mapping[str, TrajectoryModel],
+        settings: ReplaySettings,
+    ) -> None:
+        """Prepares; nothing is read yet.
+
+        Args:
+            source: the recording.
+            models: by the names that results use.
+            settings: as the node's parameters.
+
+        Raises:
+            ValueError: a horizon or time step that a model does not have.
+        """
+        self.counts = ReplayCounts()
+        self._source, self._settings = source, settings
+        self.steps = {
+            name: Steps.within(
+                model.step_s,
+                model.n_predicted,
+                step_s=settings.time_step_s,
+                horizon_s=settings.horizon_s,
+            )
+            for name, model in models.items()
+        }
+        self._pipelines = {
+            name: PredictionPipeline(model, settings.pipeline) for name, model in models.items()
+        }
+        # One history serves all models that take the same steps: that of the first of them.
+        self._leaders: dict[str, str] = {}
+        for name, model in models.items():
+            alike = (
+                leader
+                for leader in self._leaders.values()
+                if (models[leader].step_s, models[leader].n_observed)
+                == (model.step_s, model.n_observed)
+            )
+            self._leaders[name] = next(alike, name)
+        self._histories = [self._pipelines[name] for name in dict.fromkeys(self._leaders.values())]
+        self._numbers = {name: AgentNumbers() for name in models}
+        timeout_s = settings.pipeline.track_timeout_s
+        self.max_gap_s = min(max(_MIN_GAP_S, 2.1 * source.period_s), max(timeout_s, _MIN_GAP_S))
+        self._truth = TruthWindow(
+            max_gap_s=self.max_gap_s,
+            max_pause_s=timeout_s,
+            max_speed_m_s=settings.pipeline.max_speed_m_s,
+        )
+        self._guard = StampGuard(timeout_s)
+        horizon_s = max(steps.step_s * steps.n_steps for steps in self.steps.values())
+        self._ahead_ns = round((horizon_s + self.max_gap_s + _LATENCY_S) * _NS_PER_S)
+        self._behind_ns = round((timeout_s + self.max_gap_s + _LATENCY_S) * _NS_PER_S)
+        self._period_ns = (
+            round(_NS_PER_S / settings.tick_rate_hz) if settings.tick_rate_hz > 0 else 0
+        )
+        self._track_of_id: dict[str, int] = {}
+        self._next_tick_ns: int | None = None
+        self._newest_ns = 0
+        self._last_answer: tuple[object, Circumstances | None] = (None, None)
+
+    def ticks(
+        self, advance: Callable[[int], None] = lambda n_messages: None
+    ) -> Iterator[dict[str, JudgedTick]]:
+        """Reads the recording once.
+
+        Args:
+            advance: called with the number of messages whenever some were read.
+
+        Yields:
+            For every tick that somebody is predicted at, what each model made of it.
+
+        Raises:
+            RecordingError: the recording turns out to be damaged; what was read until then has
+                been yielded.
+        """
+        waiting: deque[tuple[Arrival, IntArray]] = deque()
+        arrivals = self._source.arrivals(transform_wait_s=self._settings.transform_wait_s)
+        try:
+            for arrival in arrivals:
+                self.counts.messages += 1
+                advance(1)
+                verdict = self._verdict(arrival)
+                if verdict is StampVerdict.JUMPED_BACK:
+                    yield from self._played(waiting, math.inf)
+                    self._restart()
+                if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
+                    assert arrival.tracks is not None  # see _verdict
+                    waiting.append((arrival, self._truth.add(arrival.tracks)))
+                yield from self._played(waiting, arrival.received_ns - self._ahead_ns)
+        except RecordingError:
+            yield from self._played(waiting, math.inf)
+            raise
+        yield from self._played(waiting, math.inf)
+
+    def _verdict(self, arrival: Arrival) -> StampVerdict | None:
+        """Whether a message may enter the histories; counts what may not."""
+        self.counts.skipped += arrival.skipped
+        if arrival.tracks is None:
+            return None
+        verdict = self._guard.judge(arrival.tracks.stamp_ns, arrival.received_ns)
+        if verdict in _REFUSED:
+            self.counts.skipped[_REFUSED[verdict]] += len(arrival.tracks.ids)
+        return verdict
+
+    def _played(
+        self, waiting: deque[tuple[Arrival, IntArray]], until_ns: float
+    ) -> Iterator[dict[str, JudgedTick]]:
+        """Hands over the messages received until then, and ticks in between."""
+        while waiting and waiting[0][0].received_ns <= until_ns:
+            arrival, track_numbers = waiting.popleft()
+            assert arrival.tracks is not None
+            yield from self._ticks_before(arrival.received_ns)
+            self._update(arrival.tracks, track_numbers)
+            if self._period_ns == 0:
+                if arrival.tracks.stamp_ns == self._newest_ns:
+                    yield from self._tick(arrival.tracks.stamp_ns)
+            elif self._next_tick_ns is None:
+                self._next_tick_ns = arrival.received_ns
+        if math.isinf(until_ns) and self._next_tick_ns is not None:
+            yield from self._ticks_before(self._next_tick_ns + 1)
+
+    def _update(self, tracks: Tracks, track_numbers: IntArray) -> None:
+        self._newest_ns = max(self._newest_ns, tracks.stamp_ns)
+        self._track_of_id.update(
+            (agent, number)
+            for agent, number in zip(tracks.ids, track_numbers.tolist(), strict=True)
+            if number >= 0
+        )
+        rejected: dict[str, SkipReason] = {}
+        for pipeline in self._histories:
+            rejected = pipeline.update(tracks)
+        self.counts.skipped.update(rejected.values())
+        self.counts.entries += len(tracks.ids) - len(rejected)
+
+    def _ticks_before(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
+        """The ticks of the timer that are due before a moment."""
+        while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
+            if all(pipeline.n_tracked == 0 for pipeline in self._histories):
+                # Nobody is there, and nobody comes before the next message.
+                missed = (stamp_ns - self._next_tick_ns) // self._period_ns
+                self._next_tick_ns += max(missed, 1) * self._period_ns
+                continue
+            tick_ns, self._next_tick_ns = self._next_tick_ns, self._next_tick_ns + self._period_ns
+            yield from self._tick(tick_ns)
+
+    def _tick(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
+        self._truth.forget_before(stamp_ns - self._behind_ns)
+        windows: dict[str, Tick] = {}
+        judged = {}
+        for name, pipeline in self._pipelines.items():
+            leader = self._leaders[name]
+            tick = pipeline.tick(stamp_ns) if leader == name else pipeline.repeat(windows[leader])
+            windows[name] = tick
+            judged[name] = self._judged(name, tick)
+        if any(tick.forecast.ids for tick in judged.values()):
+            yield judged
+
+    def _judged(self, name: str, tick: Tick) -> JudgedTick:
+        forecast = forecast_from_tick(
+            tick, self._numbers[name], self.steps[name], self._source.fixed_frame
+        )
+        return JudgedTick(
+            tick.window,
+            forecast,
+            self._circumstances(forecast, tick.window.step_s),
+            tick.timings_s["window"],
+            tick.timings_s["model"],
+        )
+
+    def _circumstances(self, forecast: Forecast, observed_step_s: float) -> Circumstances:
+        question = (forecast.stamp_ns, forecast.ids, tuple(forecast.times_s), observed_step_s)
+        asked, answer = self._last_answer
+        # Models with the same steps ask for the same, one after another.
+        if answer is None or asked != question:
+            answer = self._answer(forecast, observed_step_s)
+            self._last_answer = question, answer
+        return answer
+
+    def _answer(self, forecast: Forecast, observed_step_s: float) -> Circumstances:
+        numbers = np.array([self._track_of_id[agent] for agent in forecast.ids], dtype=np.int64)
+        steps_ns = forecast.stamp_ns + np.round(forecast.times_s * _NS_PER_S).astype(np.int64)
+        seen = ~np.isnan(forecast.past_m[..., 0])
+        return Circumstances(
+            truth=self._truth.positions_m(numbers, steps_ns),
+            speed_m_s=observed_speed_m_s(forecast.past_m, seen, observed_step_s),
+            n_near=_n_near(forecast.past_m[:, -1]),
+        )
+
+    def _restart(self) -> None:
+        """Forgets everybody, as the node does when time jumps back."""
+        self.counts.resets += 1
+        self._truth.clear()
+        self._track_of_id.clear()
+        self._next_tick_ns, self._newest_ns = None, 0
+        for pipeline in self._histories:
+            pipeline.reset()
+
+
+def _n_near(positions_m: FloatArray) -> IntArray:
+    """(A,) how many others are within `NEAR_M` of each."""
+    if len(positions_m) == 0:
+        return np.zeros(0, dtype=np.int64)
+    tree = cKDTree(positions_m)
+    counts: IntArray = tree.query_ball_point(positions_m, NEAR_M, return_length=True) - 1
+    return counts

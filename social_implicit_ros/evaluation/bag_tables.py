@@ -1,0 +1,96 @@
+"""The results of `evaluate_bag` as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class FigureStyle:
+    """How a figure is written.
+
+    Attributes:
+        label: for people.
+        unit: `%` and `ms` are written with one digit behind the point, others with three.
+        wanted: what a perfect prediction would have.
+        best: `low`, `high`, or the value that is best.
+    """
+
+    label: str
+    unit: str
+    wanted: str
+    best: str | float
+
+
+#: Figure -> how it is written, in the order of tables.
+STYLES: dict[str, FigureStyle] = {
+    "best_ade": FigureStyle("ADE, best of N", "m", "low", "low"),
+    "best_fde": FigureStyle("FDE, best of N", "m", "low", "low"),
+    "mean_ade": FigureStyle("ADE, expected path", "m", "low", "low"),
+    "mean_fde": FigureStyle("FDE, expected path", "m", "low", "low"),
+    "miss_rate": FigureStyle("miss rate (2 m)", "%", "low", "low"),
+    "collision_rate": FigureStyle("collision rate", "%", "low", "low"),
+    "amd": FigureStyle("AMD", "", "1.253", 1.2533),
+    "amv": FigureStyle("AMV", "m²", "low", "low"),
+    "kde": FigureStyle("KDE", "nats", "low", "low"),
+    "energy": FigureStyle("energy score", "m", "low", "low"),
+    "coverage_95": FigureStyle("inside 95 % ellipse", "%", "95", 0.95),
+    "r_avg": FigureStyle("R_avg", "%", "100", "high"),
+    "r_min": FigureStyle("R_min", "%", "100", "high"),
+    "latency_ms_median": FigureStyle("latency, median", "ms", "low", "low"),
+    "latency_ms_p99": FigureStyle("latency, p99", "ms", "low", "low"),
+}
+
+
+def figure_text(name: str, value: float | None) -> str:
+    """A figure as tables write it; a dash where nothing was seen of it."""
+    if value is None or value != value:
+        return "-"
+    unit = STYLES[name].unit
+    if unit == "%":
+        return f"{100.0 * value:.1f}"
+    if unit == "ms":
+        return f"{value:.2f}"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
+def print_results(results: Mapping[str, Any], console: Console) -> None:
+    """Prints what was evaluated, the figures of every model, and what went wrong."""
+    models = results["models"]
+    table = Table(title=_title(results))
+    for column in ("figure", "unit", "wanted"):
+        table.add_column(column, no_wrap=True)
+    for name in models:
+        table.add_column(name.replace("_", " "), justify="right", min_width=9)
+    for figure, style in STYLES.items():
+        cells = (figure_text(figure, model["figures"][figure]) for model in models.values())
+        table.add_row(style.label, style.unit, style.wanted, *cells)
+    console.print(table)
+    for bag in results["bags"]:
+        for note in bag["notes"]:
+            console.print(f"{bag['path']}: {note}", style="dim", highlight=False)
+        if bag["problem"]:
+            console.print(f"[yellow]{bag['path']}, only a part:[/] {bag['problem']}")
+    print_failures(results["failed"], console)
+
+
+def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> None:
+    """Prints why recordings could not be evaluated."""
+    for failure in failed:
+        console.print(f"[red]not evaluated:[/] {failure['reason']}", highlight=False)
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    bags = results["bags"]
+    lead = next(iter(results["models"].values()))
+    duration_s = sum(bag["duration_s"] for bag in bags)
+    what = bags[0]["path"] if len(bags) == 1 else f"{len(bags)} recordings"
+    return (
+        f"{what}: {duration_s:.0f} s, {lead['counts']['futures']} whole futures "
+        f"of {lead['counts']['predictions']} predictions"
+    )

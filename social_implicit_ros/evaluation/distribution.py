@@ -1,0 +1,123 @@
+"""Figures that judge the whole predicted distribution: at chosen moments, as they take long.
+
+A mixture fitted to a few hundred samples costs more than a hundred ticks of prediction, and
+predictions a tenth of a second apart say the same; so a recording is measured at a fixed number of
+moments that are spread over it evenly, and at each of them in some of the predicted positions,
+drawn at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.core.metrics.collision import collision_rate
+from social_implicit_ros.core.metrics.density import kde_nll
+from social_implicit_ros.core.metrics.mahalanobis import (
+    mahalanobis_distances,
+    mean_covariance_eigenvalue,
+)
+from social_implicit_ros.core.metrics.scores import energy_score
+from social_implicit_ros.core.predictor import TrajectoryModel
+from social_implicit_ros.core.resample import Steps, resample_prediction
+from social_implicit_ros.evaluation.bag_replay import JudgedTick
+
+#: Samples of which a distribution is made.
+SAMPLES = 200
+#: Positions, one agent at one step, at which AMD, KDE and energy are measured in one moment.
+POSITIONS = 48
+#: Moments of a recording.
+MOMENTS = 40
+
+
+@dataclass(frozen=True)
+class DistributionMeasures:
+    """Sums over the positions of one moment, and two figures of its scene.
+
+    Attributes:
+        positions: how many were measured.
+        amd, kde, energy: sums over them; dimensionless, nats and metres.
+        amd_undefined, kde_degenerate: how many have no published value.
+        amv: of all agents whose future is known, square metres.
+        collision_rate: of the samples that the node would draw, share in 0..1.
+    """
+
+    positions: int
+    amd: float
+    amd_undefined: int
+    kde: float
+    kde_degenerate: int
+    energy: float
+    amv: float
+    collision_rate: float
+
+
+class MomentChooser:
+    """Says which ticks are measured: evenly spread, at most `MOMENTS` of a recording."""
+
+    def __init__(self, duration_s: float, n_moments: int = MOMENTS) -> None:
+        """Spreads moments over a recording.
+
+        Args:
+            duration_s: of the recording.
+            n_moments: at most so many are chosen; 0 chooses none.
+        """
+        self._left = n_moments
+        self._spacing_ns = round(duration_s / max(n_moments, 1) * 1e9)
+        self._next_ns: int | None = None
+
+    def chooses(self, tick: JudgedTick) -> bool:
+        """Whether the tick is to be measured; to be asked for one tick after another."""
+        stamp_ns = tick.forecast.stamp_ns
+        if self._left == 0 or (self._next_ns is not None and stamp_ns < self._next_ns):
+            return False
+        if not np.isfinite(tick.circumstances.truth).all(axis=(1, 2)).any():
+            return False
+        self._left -= 1
+        self._next_ns = stamp_ns + self._spacing_ns
+        return True
+
+
+def measure_distribution(
+    tick: JudgedTick, model: TrajectoryModel, steps: Steps, *, seed: int
+) -> DistributionMeasures:
+    """Measures the agents of a tick whose whole future is known; at least one.
+
+    Args:
+        tick: what the model predicted as the node does.
+        model: draws `SAMPLES` futures of the same window.
+        steps: at which to measure.
+        seed: of the draws.
+    """
+    window, truth = tick.window, tick.circumstances.truth
+    prediction = resample_prediction(
+        model.predict(window.positions_m, n_samples=SAMPLES, seed=seed),
+        window.positions_m[:, -1],
+        steps,
+    )
+    row_of = {agent: row for row, agent in enumerate(window.ids)}
+    complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
+    rows = [row_of[tick.forecast.ids[index]] for index in complete]
+    samples, truth = prediction.samples[:, rows], truth[complete]
+
+    n_steps = truth.shape[1]
+    # The same positions for every model, and others at every moment.
+    generator = np.random.default_rng([seed, window.stamp_ns % 2**63])
+    n_positions = min(POSITIONS, len(rows) * n_steps)
+    agent, step = np.divmod(
+        generator.choice(len(rows) * n_steps, n_positions, replace=False), n_steps
+    )
+    drawn, true = samples[:, agent, step][:, :, None], truth[agent, step][:, None]
+    mahalanobis = mahalanobis_distances(drawn, true)
+    kde, degenerate = kde_nll(drawn, true)
+    return DistributionMeasures(
+        positions=n_positions,
+        amd=float(mahalanobis.values.sum()),
+        amd_undefined=int(mahalanobis.undefined.sum()),
+        kde=float(kde.sum()),
+        kde_degenerate=int(degenerate.sum()),
+        energy=float(energy_score(drawn, true).sum()),
+        amv=mean_covariance_eigenvalue(samples),
+        collision_rate=collision_rate(tick.forecast.prediction.samples),
+    )

@@ -1,0 +1,91 @@
+"""What a replayed evaluation does as the node does it: read from the node's own parameter file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from social_implicit_ros.core.pipeline import PipelineConfig
+from social_implicit_ros.core.shared_files import shared_folder
+from social_implicit_ros.evaluation.bags import RecordingError
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """The node's parameters that decide what is predicted, and when.
+
+    Attributes:
+        pipeline: samples, seed and how histories are kept.
+        tick_rate_hz: predictions per second; 0 predicts at every message.
+        time_step_s: seconds between two steps; 0 takes the model's.
+        horizon_s: seconds to the last step; 0 takes the model's.
+        transform_wait_s: how long tracks wait for their transform.
+        fixed_frame: into which tracks are moved; None lets each recording choose.
+    """
+
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    tick_rate_hz: float = 10.0
+    time_step_s: float = 0.0
+    horizon_s: float = 0.0
+    transform_wait_s: float = 0.2
+    fixed_frame: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        for name in ("tick_rate_hz", "time_step_s", "horizon_s", "transform_wait_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"{name} is {value!r}, expected a number")
+            if not 0 <= value <= 1000:
+                raise ValueError(f"{name} is {value}, expected a value from 0 to 1000")
+
+
+def load_settings(parameters: Path | None = None) -> ReplaySettings:
+    """Reads a ROS parameter file of the node; parameters that it leaves out have their defaults.
+
+    Args:
+        parameters: such as `config/predictor.yaml`; None takes that very file, with the fixed
+            frame left open.
+
+    Raises:
+        RecordingError: the file cannot be read, is no parameter file, or holds a bad value.
+    """
+    defaults = _node_parameters(shared_folder("config") / "predictor.yaml")
+    given = {} if parameters is None else _node_parameters(parameters)
+    values = {**defaults, **given}
+    chosen: dict[str, Any] = {
+        entry.name: values[entry.name]
+        for entry in fields(ReplaySettings)
+        if entry.name in values and entry.name not in ("pipeline", "fixed_frame")
+    }
+    pipeline = {
+        entry.name: values[entry.name] for entry in fields(PipelineConfig) if entry.name in values
+    }
+    try:
+        return ReplaySettings(
+            pipeline=PipelineConfig(**pipeline), fixed_frame=given.get("fixed_frame"), **chosen
+        )
+    except (TypeError, ValueError) as error:
+        raise RecordingError(f"{parameters}: {error}") from error
+
+
+def _node_parameters(path: Path) -> Mapping[str, Any]:
+    """The parameters in a ROS parameter file, whatever the node's name in it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecordingError(f"parameter file {path} cannot be read: {error}") from error
+    sections = content.values() if isinstance(content, dict) else ()
+    values: dict[str, Any] = {}
+    for section in sections:
+        if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
+            values.update(section["ros__parameters"])
+    if not values:
+        raise RecordingError(
+            f"{path} is no ROS parameter file: no section of it has ros__parameters"
+        )
+    return values

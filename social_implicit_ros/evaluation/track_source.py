@@ -1,0 +1,443 @@
+"""The tracks of a recording as the node would receive them: any tracker, in the fixed frame.
+
+Reads rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Streams.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection, Nodetype
+from rosbags.typesys import get_types_from_msg
+
+from social_implicit_ros.core.decoding import point_cloud_array
+from social_implicit_ros.core.frames import transform_tracks
+from social_implicit_ros.core.tracker_decoder import DecodedMessage, TrackerDecoder
+from social_implicit_ros.core.tracker_spec import (
+    POINT_CLOUD,
+    TrackerSpec,
+    find_tracker_spec,
+    load_tracker_spec,
+    shipped_trackers,
+)
+from social_implicit_ros.core.types import SkipReason, Tracks
+from social_implicit_ros.evaluation.bags import (
+    RecordingError,
+    open_recording,
+    opened_bag,
+)
+from social_implicit_ros.evaluation.transform_buffer import (
+    TransformBuffer,
+    TransformUnavailableError,
+)
+
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+#: Types that many things besides trackers publish: another type is preferred where there is one.
+GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
+#: The frame in which robots are predicted (the node's default), where the recording has it.
+PREFERRED_FRAME = "odom"
+#: Recorded so long before or after they were stamped, messages were stamped by another clock.
+_OTHER_CLOCK_S = 10.0
+#: As many moving transforms are read to learn how frames hang together.
+_TRANSFORMS_TO_LEARN = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """One message of the tracks' topic, when the node could have used it.
+
+    Attributes:
+        received_ns: on the recording's clock, integer nanoseconds.
+        tracks: in the fixed frame; None where the message could not be used.
+        skipped: entries left out, by reason.
+    """
+
+    received_ns: int
+    tracks: Tracks | None
+    skipped: Counter[SkipReason]
+
+
+@dataclass(frozen=True)
+class TrackSource:
+    """A recording that was opened once and found usable.
+
+    Attributes:
+        path: of the file, or of the rosbag2 folder.
+        topic: of the tracks; empty for text.
+        tracker: the description of its messages; None for text.
+        frame_id: frame in which the tracks were recorded; empty for text.
+        fixed_frame: frame into which they are moved.
+        start_ns, end_ns: when the first and last message were recorded, integer nanoseconds.
+        n_messages: on the topic.
+        uses_stamps_as_clock: header stamps tell when a message was received, as the recording's
+            own times are of another clock.
+        notes: what a reader of the results should know.
+    """
+
+    path: Path
+    topic: str
+    tracker: TrackerSpec | None
+    frame_id: str
+    fixed_frame: str
+    start_ns: int
+    end_ns: int
+    n_messages: int
+    uses_stamps_as_clock: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last message."""
+        return (self.end_ns - self.start_ns) * 1e-9
+
+    @property
+    def period_s(self) -> float:
+        """Mean seconds between two messages."""
+        return self.duration_s / max(self.n_messages - 1, 1)
+
+    def arrivals(self, *, transform_wait_s: float) -> Iterator[Arrival]:
+        """Streams the messages in the order in which they can be used.
+
+        Args:
+            transform_wait_s: how long a message may wait for its transform.
+
+        Raises:
+            RecordingError: the recording turns out to be damaged.
+        """
+        if self.tracker is None:
+            recording = open_recording(self.path)
+            for tracks in recording.tracks():
+                yield Arrival(tracks.stamp_ns, tracks, Counter())
+            return
+        with opened_bag(self.path) as reader:
+            _ensure_definition(reader, self.path, self.tracker.message_type)
+            yield from _BagArrivals(self, self.tracker, reader, transform_wait_s)
+
+
+def open_source(
+    path: Path,
+    *,
+    topic: str | None = None,
+    tracker: str | None = None,
+    fixed_frame: str | None = None,
+) -> TrackSource:
+    """Opens a recording and finds out how to read it.
+
+    Args:
+        path: a rosbag2 folder, an `.mcap` or `.db3` file, or ETH/UCY text.
+        topic: of the tracks; may be left out where only one topic can be meant.
+        tracker: a shipped description's name or a YAML file; may be left out where the type of
+            the topic tells.
+        fixed_frame: into which tracks are moved; None chooses one that does not move.
+
+    Raises:
+        RecordingError: no recording, a damaged one, or none with such tracks.
+        TrackerSpecError: no such tracker description, or a bad one.
+    """
+    if not path.exists():
+        raise RecordingError(f"no recording {path}: no such file or folder")
+    if not path.is_dir() and path.suffix not in (".mcap", ".db3"):
+        return _open_text(path)
+    wanted = None if tracker is None else find_tracker_spec(tracker)
+    with opened_bag(path) as reader:
+        connections, spec = _choose_topic(path, reader, topic, wanted)
+        _ensure_definition(reader, path, spec.message_type)
+        decoder = TrackerDecoder(spec)
+        received_ns, first = _first_decoded(reader, connections, decoder, path)
+        topic = connections[0].topic
+        if first.tracks is None:
+            raise RecordingError(
+                f"{path}, topic {topic}: none of its messages tells of anybody"
+                + _skipped_text(first.skipped)
+            )
+        frames, notes = _frames(reader, first.frame_id, fixed_frame)
+        other_clock_s = (received_ns - first.tracks.stamp_ns) * 1e-9
+        uses_stamps = abs(other_clock_s) > _OTHER_CLOCK_S and first.tracks.stamp_ns > 0
+        if uses_stamps:
+            notes.append(
+                f"messages were recorded {abs(other_clock_s):.0f} s "
+                f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
+                "clock: the stamps are taken as the time of arrival, so no latency is seen"
+            )
+        return TrackSource(
+            path=path,
+            topic=topic,
+            tracker=spec,
+            frame_id=first.frame_id,
+            fixed_frame=frames,
+            start_ns=reader.start_time,
+            end_ns=reader.end_time - 1,
+            n_messages=sum(connection.msgcount for connection in connections),
+            uses_stamps_as_clock=uses_stamps,
+            notes=tuple(notes),
+        )
+
+
+class _BagArrivals:
+    """Reads tracks and transforms side by side."""
+
+    def __init__(
+        self, source: TrackSource, spec: TrackerSpec, reader: AnyReader, transform_wait_s: float
+    ) -> None:
+        self._source, self._reader = source, reader
+        self._decoder = TrackerDecoder(spec)
+        self._wait_ns = round(transform_wait_s * 1e9)
+        self._transforms = TransformBuffer()
+        self._waiting: deque[tuple[int, DecodedMessage]] = deque()
+        self._now_ns = 0
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Every message of the topic once."""
+        source, reader = self._source, self._reader
+        tracks = [entry for entry in reader.connections if entry.topic == source.topic]
+        moving: list[Connection] = []
+        if _plain(source.frame_id) != _plain(source.fixed_frame):
+            moving, still = _transform_connections(reader)
+            _read_static(reader, still, self._transforms)
+        for connection, recorded_ns, data in reader.messages([*tracks, *moving]):
+            if connection.topic == source.topic:
+                decoded = self._decode(data, connection.msgtype)
+                self._waiting.append((self._received_ns(recorded_ns, decoded), decoded))
+            else:
+                message = reader.deserialize(data, connection.msgtype)
+                self._transforms.add(message, is_static=False)
+            yield from self._released(recorded_ns, at_end=False)
+        yield from self._released(self._now_ns, at_end=True)
+
+    def _decode(self, data: bytes, message_type: str) -> DecodedMessage:
+        message = self._reader.deserialize(data, message_type)
+        try:
+            return self._decoder.decode(message)
+        except ValueError as error:
+            raise RecordingError(
+                f"{self._source.path}, topic {self._source.topic}: {error}"
+            ) from error
+
+    def _received_ns(self, recorded_ns: int, decoded: DecodedMessage) -> int:
+        if not self._source.uses_stamps_as_clock:
+            return recorded_ns
+        return self._now_ns if decoded.tracks is None else decoded.tracks.stamp_ns
+
+    def _released(self, recorded_ns: int, *, at_end: bool) -> Iterator[Arrival]:
+        """The messages that can be used by now, in the order in which they came."""
+        while self._waiting:
+            received_ns, decoded = self._waiting[0]
+            tracks, skipped = decoded.tracks, decoded.skipped
+            if tracks is not None:
+                try:
+                    tracks = self._moved(tracks, decoded.frame_id)
+                except TransformUnavailableError as error:
+                    waited_ns = recorded_ns - received_ns
+                    if error.may_come and waited_ns < self._wait_ns and not at_end:
+                        return
+                    skipped = skipped + Counter({SkipReason.NO_TRANSFORM: len(tracks.ids)})
+                    tracks = None
+            self._waiting.popleft()
+            if self._source.uses_stamps_as_clock:
+                self._now_ns = received_ns  # falls where recorded time jumped back
+            else:
+                self._now_ns = max(self._now_ns, received_ns, recorded_ns)
+            yield Arrival(self._now_ns, tracks, skipped)
+
+    def _moved(self, tracks: Tracks, frame_id: str) -> Tracks:
+        target = self._source.fixed_frame
+        if _plain(frame_id) == _plain(target):
+            return tracks
+        transform = self._transforms.lookup(target, frame_id, tracks.stamp_ns)
+        return transform_tracks(tracks, transform)
+
+
+def _open_text(path: Path) -> TrackSource:
+    recording = open_recording(path)
+    n_messages = sum(1 for _ in recording.tracks())
+    return TrackSource(
+        path=path,
+        topic="",
+        tracker=None,
+        frame_id="",
+        fixed_frame="",
+        start_ns=recording.start_ns,
+        end_ns=recording.end_ns,
+        n_messages=n_messages,
+    )
+
+
+def _choose_topic(
+    path: Path, reader: AnyReader, topic: str | None, wanted: TrackerSpec | None
+) -> tuple[list[Connection], TrackerSpec]:
+    """The connections of the tracks' topic, and how to read them."""
+    connections = reader.connections
+    listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections})) or "none"
+    known = _trackers_by_type()
+    if topic is not None:
+        chosen = [c for c in connections if c.topic == topic]
+        if not chosen:
+            raise RecordingError(f"{path} has no topic {topic!r}; its topics: {listing}")
+        message_type = chosen[0].msgtype
+        spec = wanted or known.get(message_type)
+        if spec is None:
+            raise RecordingError(
+                f"{path}, topic {topic}: no shipped tracker reads {message_type}; describe it in a "
+                "YAML file and give that as --tracker"
+            )
+        if spec.message_type != message_type:
+            raise RecordingError(
+                f"{path}, topic {topic}: its type is {message_type}, but tracker {spec.name!r} "
+                f"reads {spec.message_type}"
+            )
+        return chosen, spec
+    types = {wanted.message_type: wanted} if wanted is not None else known
+    candidates = {c.topic: c.msgtype for c in connections if c.msgtype in types and c.msgcount}
+    specific = {t: kind for t, kind in candidates.items() if kind not in GENERIC_TYPES}
+    candidates = specific or {
+        t: kind for t, kind in candidates.items() if _may_be_tracks(reader, t, types[kind])
+    }
+    if len(candidates) != 1:
+        found = "no topic" if not candidates else f"{len(candidates)} topics"
+        sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
+        raise RecordingError(
+            f"{path} has {found} that {sought}; its topics: {listing}; name the tracks' topic "
+            "with --tracks, and its description with --tracker where it has a type of its own"
+        )
+    ((only, kind),) = candidates.items()
+    return [c for c in connections if c.topic == only], types[kind]
+
+
+def _trackers_by_type() -> dict[str, TrackerSpec]:
+    specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
+    return {spec.message_type: spec for spec in specs}
+
+
+def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
+    """Whether a point cloud has the fields of tracks; lidars publish clouds, too."""
+    if spec.message_type != POINT_CLOUD:
+        return True
+    connections = [c for c in reader.connections if c.topic == topic]
+    first = next(reader.messages(connections), None)
+    if first is None:
+        return False
+    message: Any = reader.deserialize(first[2], spec.message_type)
+    try:
+        names = point_cloud_array(message).dtype.names or ()
+    except ValueError:
+        return False
+    needed = {str(step) for step in (*spec.id, *spec.position[:2])}
+    return needed <= set(names)
+
+
+def _first_decoded(
+    reader: AnyReader, connections: Sequence[Connection], decoder: TrackerDecoder, path: Path
+) -> tuple[int, DecodedMessage]:
+    """When the first message with somebody in it was recorded, and what it says."""
+    skipped: Counter[SkipReason] = Counter()
+    recorded_ns = None
+    for connection, recorded_ns, data in reader.messages(connections):
+        try:
+            decoded = decoder.decode(reader.deserialize(data, connection.msgtype))
+        except ValueError as error:
+            raise RecordingError(f"{path}, topic {connection.topic}: {error}") from error
+        if decoded.tracks is not None and decoded.tracks.ids:
+            return recorded_ns, decoded
+        skipped += decoded.skipped
+    if recorded_ns is None:
+        raise RecordingError(f"{path} holds no message on topic {connections[0].topic}")
+    return recorded_ns, DecodedMessage(None, "", skipped)
+
+
+def _skipped_text(skipped: Counter[SkipReason]) -> str:
+    if not skipped:
+        return ""
+    reasons = ", ".join(f"{count} {reason.value}" for reason, count in skipped.items())
+    return f"; left out: {reasons} (see the tracker's filters)"
+
+
+def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[str, list[str]]:
+    """The frame to predict in, and notes about it."""
+    if fixed_frame is not None:
+        return fixed_frame, []
+    moving, still = _transform_connections(reader)
+    transforms = TransformBuffer()
+    _read_static(reader, still, transforms)
+    messages = reader.messages(moving) if moving else iter(())
+    for _, (connection, _, data) in zip(range(_TRANSFORMS_TO_LEARN), messages, strict=False):
+        transforms.add(reader.deserialize(data, connection.msgtype), is_static=False)
+    chain = transforms.ancestors(frame_id)
+    if PREFERRED_FRAME in chain:
+        return PREFERRED_FRAME, []
+    if len(chain) > 1:
+        return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
+    if moving or still:
+        return frame_id, [f"no transform moves frame {frame_id}: it is taken as fixed"]
+    return frame_id, [f"the recording has no transforms: frame {frame_id} is taken as fixed"]
+
+
+def _transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:
+    """The connections with moving and with static transforms."""
+    transforms = [c for c in reader.connections if c.msgtype == TF_MESSAGE]
+    if transforms:
+        _ensure_definition(reader, Path(), TF_MESSAGE)
+    still = [c for c in transforms if c.topic.endswith("tf_static")]
+    return [c for c in transforms if c not in still], still
+
+
+def _read_static(reader: AnyReader, still: list[Connection], into: TransformBuffer) -> None:
+    if not still:
+        return
+    for connection, _, data in reader.messages(still):
+        into.add(reader.deserialize(data, connection.msgtype), is_static=True)
+
+
+def _ensure_definition(reader: AnyReader, owner: Path | str, message_type: str) -> None:
+    """Recordings in sqlite3 before Iron hold no message definitions: a sourced ROS has them.
+
+    Raises:
+        RecordingError: nor is the package in a sourced workspace.
+    """
+    if message_type in reader.typestore.fielddefs:
+        return
+    pending, found = [message_type], {}
+    while pending:
+        kind = pending.pop()
+        package, _, name = kind.split("/")
+        text = _definition_text(package, name)
+        if text is None:
+            raise RecordingError(
+                f"{owner} holds no definition of {kind} (recordings in sqlite3 before ROS Iron do "
+                f"not): source a workspace that has {package}, or convert it there with "
+                "`ros2 bag convert` to mcap"
+            )
+        types = get_types_from_msg(text, kind)
+        found.update(types)
+        for _, fields in types.values():
+            pending.extend(
+                inner
+                for inner in _named_types(fields)
+                if inner not in found and inner not in reader.typestore.fielddefs
+            )
+    reader.typestore.register(found)
+
+
+def _definition_text(package: str, name: str) -> str | None:
+    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
+        file = Path(prefix) / "share" / package / "msg" / f"{name}.msg"
+        if file.is_file():
+            return file.read_text()
+    return None
+
+
+def _named_types(fields: Any) -> Iterator[str]:
+    for _, (node, detail) in fields:
+        if node == Nodetype.NAME:
+            yield detail
+        elif node in (Nodetype.ARRAY, Nodetype.SEQUENCE) and detail[0][0] == Nodetype.NAME:
+            yield detail[0][1]
+
+
+def _plain(frame: str) -> str:
+    return frame.lstrip("/")

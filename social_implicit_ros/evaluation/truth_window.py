@@ -1,0 +1,200 @@
+"""What came to pass, for a window of time that moves along a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Tracks
+
+_NS_PER_S = 1_000_000_000
+#: A jump within this distance is noise of the tracker, however short the time, metres.
+_JUMP_TOLERANCE_M = 0.5
+
+
+class TruthWindow:
+    """Where every agent was, between any two observations that are close enough in time.
+
+    Filled ahead of the moment that is judged, and emptied behind it. A track that pauses or jumps
+    as no person can is two tracks: what came to pass after such a break belongs to nobody before.
+
+    Positions are kept as a table, one row a message and one column an unbroken track.
+    """
+
+    def __init__(self, *, max_gap_s: float, max_pause_s: float, max_speed_m_s: float) -> None:
+        """Starts empty.
+
+        Args:
+            max_gap_s: longest time between two observations to interpolate over, seconds.
+            max_pause_s: a track not seen for longer is broken, seconds.
+            max_speed_m_s: a track that moves faster is broken, metres per second.
+        """
+        self._max_gap_ns = round(max_gap_s * _NS_PER_S)
+        self._max_pause_ns = round(max_pause_s * _NS_PER_S)
+        self._max_speed_m_s = max_speed_m_s
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._n_rows = 0
+        self._stamps_ns = np.empty(64, dtype=np.int64)
+        self._positions_m = np.full((64, 16, 2), np.nan)
+        self._track_of_id: dict[str, int] = {}
+        self._free = list(range(16))
+        # Of each column: when and where it was seen last.
+        self._last_ns = np.full(16, np.iinfo(np.int64).min)
+        self._last_m = np.zeros((16, 2))
+
+    def add(self, tracks: Tracks) -> IntArray:
+        """Takes what a tracker said.
+
+        Args:
+            tracks: later than all before, or nearly so.
+
+        Returns:
+            (A,) the number of the unbroken track to which each entry belongs; -1 for entries that
+            are not finite or have an id that came before in the same message.
+        """
+        n_agents = len(tracks.ids)
+        numbers = np.full(n_agents, -1, dtype=np.int64)
+        usable = np.asarray(np.isfinite(tracks.positions_m).all(axis=1))
+        seen: set[str] = set()
+        for index, agent in enumerate(tracks.ids):
+            if usable[index] and agent not in seen:
+                seen.add(agent)
+                track = self._track_of_id.get(agent)
+                numbers[index] = self._begin(agent) if track is None else track
+        rows = np.flatnonzero(numbers >= 0)
+        if len(rows) == 0:
+            return numbers
+        for index in rows[self._is_broken(numbers[rows], tracks, rows)].tolist():
+            numbers[index] = self._begin(tracks.ids[index])
+        self._insert(tracks.stamp_ns, numbers[rows], tracks.positions_m[rows])
+        return numbers
+
+    def forget_before(self, stamp_ns: int) -> None:
+        """Drops what is older, and the numbers of tracks that ended before."""
+        n_old = int(np.searchsorted(self._stamps_ns[: self._n_rows], stamp_ns))
+        # In bulk, as every drop moves the table.
+        if n_old < 32:
+            return
+        kept = self._n_rows - n_old
+        self._stamps_ns[:kept] = self._stamps_ns[n_old : self._n_rows].copy()
+        self._positions_m[:kept] = self._positions_m[n_old : self._n_rows].copy()
+        self._positions_m[kept : self._n_rows] = np.nan
+        self._n_rows = kept
+        ended = (self._last_ns < stamp_ns) & (self._last_ns > np.iinfo(np.int64).min)
+        columns = np.flatnonzero(ended)
+        if len(columns):
+            gone = set(columns.tolist())
+            self._track_of_id = {i: t for i, t in self._track_of_id.items() if t not in gone}
+            self._last_ns[columns] = np.iinfo(np.int64).min
+            self._free.extend(columns.tolist())
+
+    def positions_m(self, tracks: IntArray, stamps_ns: IntArray) -> FloatArray:
+        """Where tracks were, by linear interpolation.
+
+        Args:
+            tracks: (A,) numbers as `add` gave them.
+            stamps_ns: (T,) integer nanoseconds, ascending.
+
+        Returns:
+            (A, T, 2) in metres; NaN where a track was not seen before and after the moment within
+            the longest gap allowed.
+        """
+        if len(tracks) == 0 or len(stamps_ns) == 0:
+            return np.full((len(tracks), len(stamps_ns), 2), np.nan)
+        times = self._stamps_ns[: self._n_rows]
+        first = int(np.searchsorted(times, stamps_ns[0] - self._max_gap_ns))
+        end = int(np.searchsorted(times, stamps_ns[-1] + self._max_gap_ns, side="right"))
+        times = times[first:end]
+        if len(times) == 0:
+            return np.full((len(tracks), len(stamps_ns), 2), np.nan)
+        table = self._positions_m[first:end, tracks]  # (M, A, 2)
+        earlier, later = _neighbours(~np.isnan(table[..., 0]))
+        before = np.searchsorted(times, stamps_ns, side="right") - 1
+        after = np.searchsorted(times, stamps_ns)
+        low = np.where((before >= 0)[:, None], earlier[np.maximum(before, 0)], -1)
+        n_rows = len(times)
+        high = np.where((after < n_rows)[:, None], later[np.minimum(after, n_rows - 1)], n_rows)
+        known: BoolArray = (low >= 0) & (high < n_rows)
+        low, high = np.maximum(low, 0), np.minimum(high, n_rows - 1)
+        gap_ns = times[high] - times[low]
+        known &= gap_ns <= self._max_gap_ns
+        share = (stamps_ns[:, None] - times[low]) / np.maximum(gap_ns, 1)
+        agents = np.arange(len(tracks))
+        start = table[low, agents]
+        positions = start + share[..., None] * (table[high, agents] - start)
+        positions[~known] = np.nan
+        return positions.swapaxes(0, 1)
+
+    def _begin(self, agent: str) -> int:
+        """A fresh column for an agent."""
+        if not self._free:
+            self._widen()
+        track = self._free.pop()
+        # What an earlier user of the column left lies in the past, but may still be in the table.
+        self._positions_m[: self._n_rows, track] = np.nan
+        self._last_ns[track] = np.iinfo(np.int64).min
+        self._track_of_id[agent] = track
+        return track
+
+    def _is_broken(self, numbers: IntArray, tracks: Tracks, rows: IntArray) -> BoolArray:
+        last_ns = self._last_ns[numbers]
+        began = last_ns > np.iinfo(np.int64).min
+        elapsed_ns = np.where(began, tracks.stamp_ns - last_ns, 0)
+        moved = tracks.positions_m[rows] - self._last_m[numbers]
+        jump_m = np.sqrt((moved * moved).sum(axis=1))
+        reach_m = self._max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
+        # Entries that come late are put in their place, whatever lies there.
+        broken: BoolArray = (elapsed_ns > 0) & (
+            (elapsed_ns > self._max_pause_ns) | (jump_m > reach_m)
+        )
+        return broken
+
+    def _insert(self, stamp_ns: int, numbers: IntArray, positions_m: FloatArray) -> None:
+        n_rows = self._n_rows
+        at = int(np.searchsorted(self._stamps_ns[:n_rows], stamp_ns))
+        if at == n_rows or self._stamps_ns[at] != stamp_ns:
+            if n_rows == len(self._stamps_ns):
+                self._lengthen()
+            if at < n_rows:
+                self._stamps_ns[at + 1 : n_rows + 1] = self._stamps_ns[at:n_rows].copy()
+                self._positions_m[at + 1 : n_rows + 1] = self._positions_m[at:n_rows].copy()
+            self._stamps_ns[at] = stamp_ns
+            self._positions_m[at] = np.nan
+            self._n_rows += 1
+        self._positions_m[at, numbers] = positions_m
+        newer = numbers[self._last_ns[numbers] < stamp_ns]
+        self._last_m[newer] = self._positions_m[at, newer]
+        self._last_ns[newer] = stamp_ns
+
+    def _lengthen(self) -> None:
+        extra = len(self._stamps_ns)
+        self._stamps_ns = np.concatenate([self._stamps_ns, np.empty(extra, dtype=np.int64)])
+        more = np.full((extra, *self._positions_m.shape[1:]), np.nan)
+        self._positions_m = np.concatenate([self._positions_m, more])
+
+    def _widen(self) -> None:
+        n_rows, n_columns, _ = self._positions_m.shape
+        more = np.full((n_rows, n_columns, 2), np.nan)
+        self._positions_m = np.concatenate([self._positions_m, more], axis=1)
+        self._last_ns = np.concatenate([self._last_ns, np.full(n_columns, self._last_ns.min())])
+        self._last_ns[n_columns:] = np.iinfo(np.int64).min
+        self._last_m = np.concatenate([self._last_m, np.zeros((n_columns, 2))])
+        self._free.extend(range(2 * n_columns - 1, n_columns - 1, -1))
+
+
+def _neighbours(known: BoolArray) -> tuple[IntArray, IntArray]:
+    """The nearest known row at or before each, and at or after each.
+
+    Args:
+        known: (M, A).
+
+    Returns:
+        (M, A) row numbers, -1 where there is none before; and M where there is none after.
+    """
+    n_rows = len(known)
+    rows = np.arange(n_rows)[:, None]
+    earlier = np.maximum.accumulate(np.where(known, rows, -1), axis=0)
+    later = np.minimum.accumulate(np.where(known, rows, n_rows)[::-1], axis=0)[::-1]
+    return earlier, later
