@@ -133,20 +133,30 @@ class TrackHistory:
             self._insert_finite(tracks, accepted, states, rejected)
         return rejected
 
-    def window(self, stamp_ns: int) -> tuple[ObservationWindow, dict[str, SkipReason]]:
+    def newest_ns(self, stamp_ns: int) -> int | None:
+        """Stamp of the newest observation of anybody, not after `stamp_ns`; None without any."""
+        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        newest_ns = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
+        newest_ns = newest_ns[newest_ns <= stamp_ns]
+        return int(newest_ns.max()) if len(newest_ns) else None
+
+    def window(
+        self, stamp_ns: int, *, now_ns: int | None = None
+    ) -> tuple[ObservationWindow, dict[str, SkipReason]]:
         """The past of every agent, resampled to the model's steps and ending at `stamp_ns`.
 
-        Positions between two observations are interpolated; from the last observation to
-        `stamp_ns` an agent walks on at its latest velocity, so that late messages are made up
-        for. Agents not seen for `track_timeout_s` are forgotten.
+        Positions between two observations are interpolated; from its last observation to
+        `stamp_ns` an agent walks on at its latest velocity.
 
         Args:
             stamp_ns: time of the last step.
+            now_ns: the present, `stamp_ns` where left out; agents not seen for `track_timeout_s`
+                by then are forgotten.
 
         Returns:
             The window, and the ids that are not in it with their reasons.
         """
-        skipped = self._forget_stale(stamp_ns)
+        skipped = self._forget_stale(stamp_ns if now_ns is None else now_ns)
         ids: list[str] = []
         rows: list[int] = []
         for agent_id, row in self._row_of_id.items():

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 
 from social_implicit_ros.core.history import HistoryConfig, TrackHistory
 from social_implicit_ros.core.predictor import TrajectoryModel
-from social_implicit_ros.core.types import ObservationWindow, Prediction, SkipReason, Tracks
+from social_implicit_ros.core.resample import advance_prediction
+from social_implicit_ros.core.types import (
+    FloatArray,
+    ObservationWindow,
+    Prediction,
+    SkipReason,
+    Tracks,
+)
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,19 @@ class Tick:
     """What one tick made of the history.
 
     Attributes:
-        window: the agents that were predicted and their recent past.
-        prediction: their futures, in the order of `window.ids`.
+        stamp_ns: the present, integer nanoseconds.
+        window: the agents that were predicted and their recent past; it ends with the newest
+            observation, which is the present or earlier.
+        prediction: their futures from the present on, in the order of `window.ids`.
+        present_m: (A, 2) where they are expected to be at present, metres.
         skipped: the agents that were not predicted, each with its reason.
         timings_s: how long `window` and `model` took.
     """
 
+    stamp_ns: int
     window: ObservationWindow
     prediction: Prediction
+    present_m: FloatArray
     skipped: Mapping[str, SkipReason]
     timings_s: Mapping[str, float]
 
@@ -85,8 +97,11 @@ class PredictionPipeline:
             stamp_ns: the present; step i of the prediction is (i + 1) * step_s later.
         """
         started = time.perf_counter()
-        window, skipped = self._history.window(stamp_ns)
-        return self._predicted(window, skipped, time.perf_counter() - started)
+        newest_ns = self._history.newest_ns(stamp_ns)
+        window, skipped = self._history.window(
+            stamp_ns if newest_ns is None else newest_ns, now_ns=stamp_ns
+        )
+        return self._predicted(stamp_ns, window, skipped, time.perf_counter() - started)
 
     def repeat(self, tick: Tick) -> Tick:
         """The tick of another pipeline with the same history, as this one's model sees it.
@@ -103,25 +118,51 @@ class PredictionPipeline:
                 f"a window of {steps[1]} steps of {steps[0]} s, expected {self.model.n_observed} "
                 f"of {self.model.step_s} s for {self.model.name}"
             )
-        return self._predicted(window, tick.skipped, tick.timings_s["window"])
+        return self._predicted(tick.stamp_ns, window, tick.skipped, tick.timings_s["window"])
 
     def reset(self) -> None:
         """Forgets every agent."""
         self._history.reset()
 
     def _predicted(
-        self, window: ObservationWindow, skipped: Mapping[str, SkipReason], window_s: float
+        self,
+        stamp_ns: int,
+        window: ObservationWindow,
+        skipped: Mapping[str, SkipReason],
+        window_s: float,
     ) -> Tick:
         started = time.perf_counter()
-        prediction = self.model.predict(
-            window.positions_m, n_samples=self.config.n_samples, seed=self.config.seed
+        prediction, present_m = predict_from(
+            stamp_ns, window, self.model, n_samples=self.config.n_samples, seed=self.config.seed
         )
         if self.config.add_tracker_covariance:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
-        return Tick(window, prediction, skipped, timings_s)
+        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s)
+
+
+def predict_from(
+    stamp_ns: int, window: ObservationWindow, model: TrajectoryModel, *, n_samples: int, seed: int
+) -> tuple[Prediction, FloatArray]:
+    """Predicts from a stamp on what a window shows that may end earlier.
+
+    Args:
+        stamp_ns: the present, at or after the end of the window.
+        window: what was seen.
+        model: predicts from the end of the window on.
+        n_samples: how many futures to draw.
+        seed: of the draws.
+
+    Returns:
+        The prediction, and (A, 2) expected present positions in metres.
+    """
+    prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
+    last_m = window.positions_m[:, -1]
+    if stamp_ns <= window.stamp_ns:
+        return prediction, last_m
+    return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)
 
 
 def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -53,6 +54,73 @@ class Steps:
         return cls(step_s, n_steps)
 
 
+#: Power of time with which standard deviations grow beyond the last step: between a velocity that
+#: is wrong but stays (1) and one that wanders (1.5).
+_SIGMA_GROWTH = 1.25
+
+
+def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) -> Prediction:
+    """Lets everybody walk on beyond the last step.
+
+    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time
+    to the power of 2.5.
+
+    Args:
+        prediction: of at least one step.
+        last_m: (A, 2) positions in metres a step before the first.
+        n_steps: wanted; the prediction itself where it has as many.
+    """
+    n_known = prediction.mean.shape[1]
+    if n_steps <= n_known:
+        return prediction
+    beyond = np.arange(1, n_steps - n_known + 1)
+
+    def walk_on(path_m: FloatArray) -> FloatArray:
+        before = path_m[..., -2:-1, :] if n_known > 1 else last_m[:, None]
+        step_m = path_m[..., -1:, :] - before
+        return np.concatenate([path_m, path_m[..., -1:, :] + step_m * beyond[:, None]], axis=-2)
+
+    growth = (1.0 + beyond / n_known) ** (2.0 * _SIGMA_GROWTH)
+    grown = prediction.covariance[:, -1:] * growth[:, None, None]
+    return Prediction(
+        samples=walk_on(prediction.samples),
+        mean=walk_on(prediction.mean),
+        covariance=np.concatenate([prediction.covariance, grown], axis=1),
+        step_s=prediction.step_s,
+    )
+
+
+def advance_prediction(
+    prediction: Prediction, last_m: FloatArray, age_s: float
+) -> tuple[Prediction, FloatArray]:
+    """Reads a prediction of the past from the present on, at as many steps as it has.
+
+    So a message that is late widens the ellipses by what its lateness costs.
+
+    Args:
+        prediction: made `age_s` ago.
+        last_m: (A, 2) positions in metres at that time.
+        age_s: seconds since then.
+
+    Returns:
+        The prediction from the present on, and (A, 2) expected present positions in metres.
+    """
+    n_steps, step_s = prediction.mean.shape[1], prediction.step_s
+    n_late = int(np.ceil(age_s / step_s - 1e-9))
+    extended = extend_prediction(prediction, last_m, n_steps + n_late)
+    at: FloatArray = np.arange(n_steps + 1) + age_s / step_s
+    read = partial(_between_steps, at=at)
+    present_m = read(extended.mean, 1, last_m)[:, 0]
+    start = np.broadcast_to(last_m, (len(prediction.samples), *last_m.shape))
+    advanced = Prediction(
+        samples=read(extended.samples, 2, start)[:, :, 1:],
+        mean=read(extended.mean, 1, last_m)[:, 1:],
+        covariance=read(extended.covariance, 1, np.zeros((len(last_m), 2, 2)))[:, 1:],
+        step_s=step_s,
+    )
+    return advanced, present_m
+
+
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
     """Interpolates a prediction between the present and its last step.
 
@@ -71,16 +139,8 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
     n_known = prediction.mean.shape[1]
     if steps == Steps(prediction.step_s, n_known):
         return prediction
-    at = np.arange(1, steps.n_steps + 1) * (steps.step_s / prediction.step_s)
-    high = np.clip(np.ceil(at - 1e-6).astype(int), 1, n_known)
-    share = np.minimum(at - (high - 1), 1.0)
-
-    def read(values: FloatArray, axis: int, start: FloatArray) -> FloatArray:
-        values = np.concatenate([np.expand_dims(start, axis), values], axis=axis)
-        weight = share.reshape([-1] + [1] * (values.ndim - axis - 1))
-        low = np.take(values, high - 1, axis)
-        return low + weight * (np.take(values, high, axis) - low)
-
+    at: FloatArray = np.arange(1, steps.n_steps + 1) * (steps.step_s / prediction.step_s)
+    read = partial(_between_steps, at=at)
     n_samples, n_agents = prediction.samples.shape[:2]
     start = np.broadcast_to(last_m, (n_samples, n_agents, 2))
     return Prediction(
@@ -89,3 +149,16 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
         covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
         step_s=steps.step_s,
     )
+
+
+def _between_steps(
+    values: FloatArray, axis: int, start: FloatArray, *, at: FloatArray
+) -> FloatArray:
+    """Values along `axis`, which begin one step after `start`, read at times `at` in steps."""
+    n_known = values.shape[axis]
+    values = np.concatenate([np.expand_dims(start, axis), values], axis=axis)
+    high = np.clip(np.ceil(at - 1e-6).astype(int), 1, n_known)
+    share = np.minimum(at - (high - 1), 1.0)
+    weight = share.reshape([-1] + [1] * (values.ndim - axis - 1))
+    low = np.take(values, high - 1, axis)
+    return low + weight * (np.take(values, high, axis) - low)

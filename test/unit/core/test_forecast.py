@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
@@ -40,7 +42,10 @@ def test_an_agent_without_a_finite_future_is_left_out_and_named() -> None:
     mean[0, 5, 1] = np.nan
     broken = Prediction(tick.prediction.samples, mean, tick.prediction.covariance, 0.4)
     forecast = forecast_from_tick(
-        Tick(tick.window, broken, {"new": SkipReason.STALE}, {}), AgentNumbers(), Steps(0.4, 12), ""
+        replace(tick, prediction=broken, skipped={"new": SkipReason.STALE}),
+        AgentNumbers(),
+        Steps(0.4, 12),
+        "",
     )
     assert forecast.ids == ("left",)
     assert forecast.prediction.samples.shape == (3, 1, 12, 2)
@@ -60,7 +65,10 @@ def test_an_empty_tick_gives_an_empty_forecast() -> None:
     )
     prediction = ConstantVelocity().predict(np.empty((0, 2, 2)))
     forecast = forecast_from_tick(
-        Tick(window, prediction, {}, {}), AgentNumbers(), Steps(0.2, 24), "odom"
+        Tick(S, window, prediction, np.empty((0, 2)), {}, {}),
+        AgentNumbers(),
+        Steps(0.2, 24),
+        "odom",
     )
     assert forecast.prediction.mean.shape == (0, 24, 2)
 

@@ -72,3 +72,37 @@ def test_tracker_covariance_is_added_where_asked_for() -> None:
         covariance = pipeline.tick(S // 5).prediction.covariance
         expected_m2 = np.broadcast_to(expected * np.eye(2), (1, 12, 2, 2))
         np.testing.assert_allclose(covariance, expected_m2, atol=1e-12)
+
+
+def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> None:
+    pipeline = PredictionPipeline(
+        ConstantVelocity(heading_sigma_rad=0.3), PipelineConfig(n_samples=50)
+    )
+    for n in range(30):
+        pipeline.update(Tracks(n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
+    in_time = pipeline.tick(round(2.9 * S))
+
+    late = pipeline.tick(round(3.3 * S))
+
+    # 0.4 s late is a step late: the same future, a step on.
+    assert late.window.stamp_ns == in_time.window.stamp_ns
+    np.testing.assert_allclose(late.present_m, in_time.prediction.mean[:, 0])
+    for name in ("mean", "covariance"):
+        np.testing.assert_allclose(
+            getattr(late.prediction, name)[:, :-1], getattr(in_time.prediction, name)[:, 1:]
+        )
+    np.testing.assert_allclose(
+        late.prediction.samples[:, :, :-1], in_time.prediction.samples[:, :, 1:]
+    )
+    sigmas = late.prediction.covariance[0, :, 1, 1]
+    assert (np.diff(sigmas) > 0).all()
+
+
+def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> None:
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    for n in range(20):
+        ids = ("a", "b") if n < 17 else ("a",)
+        positions = np.array([[0.1 * n, 0.0], [0.1 * n, 5.0]])[: len(ids)]
+        pipeline.update(Tracks(n * S // 10, ids, positions))
+    tick = pipeline.tick(2 * S)
+    np.testing.assert_allclose(tick.present_m, [[2.0, 0.0], [2.0, 5.0]], atol=1e-9)
