@@ -16,6 +16,8 @@ COMMANDS = {
     "social_implicit_demo": "social_implicit_ros.ros.demo:main",
     "tracks_to_bag": "social_implicit_ros.evaluation.tracks_to_bag:main",
     "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
+    "metric_sensitivity": "social_implicit_ros.evaluation.metric_sensitivity:main",
+    "metric_demo": "social_implicit_ros.evaluation.metric_demo:main",
     "import_checkpoint": "social_implicit_ros.training.import_checkpoint:main",
     "train_benchmark": "social_implicit_ros.training.train_benchmark:main",
     "train_social_zone": "social_implicit_ros.training.train_social_zone:main",

@@ -24,13 +24,13 @@ from social_implicit_ros.core.uncertainty import ellipse_axes
 MAX_COMPONENTS = 4
 #: scikit-learn's defaults: added to variances (m^2), and to component masses.
 REGULARISATION_M2 = 1e-6
-_MASS_FLOOR = 10.0 * np.finfo(np.float64).eps
+MASS_FLOOR = 10.0 * np.finfo(np.float64).eps
 #: EM stops when the mean log-likelihood rises by less than this, or after so many iterations.
 TOLERANCE = 1e-3
 MAX_ITERATIONS = 100
 #: The start needs no more than this many points of a cloud, nor more rounds of k-means.
-_START_POINTS = 128
-_START_ROUNDS = 4
+START_POINTS = 128
+START_ROUNDS = 4
 #: Points fitted together: few enough that features and shares stay in the processor's cache.
 _CHUNK_POINTS = 48_000
 _LOG_2_PI = math.log(2.0 * math.pi)
@@ -147,7 +147,7 @@ def _features(points: FloatArray, centre: FloatArray) -> FloatArray:
 
 def _parameters(moments: FloatArray) -> tuple[FloatArray, ...]:
     """Weight, mean x, mean y and covariance xx, xy, yy of components; each (P, K)."""
-    weight = moments[..., 0] + _MASS_FLOOR
+    weight = moments[..., 0] + MASS_FLOOR
     x, y = moments[..., 1] / weight, moments[..., 2] / weight
     xx = moments[..., 3] / weight - x * x + REGULARISATION_M2
     xy = moments[..., 4] / weight - x * y
@@ -195,8 +195,8 @@ def _start(features: FloatArray, moments: FloatArray) -> FloatArray:
     y[clouds, widest] -= half_y
     centres = np.stack([x, y], axis=-1)
 
-    few = np.ascontiguousarray(features[:, :, :_START_POINTS])
-    for _ in range(_START_ROUNDS):
+    few = np.ascontiguousarray(features[:, :, :START_POINTS])
+    for _ in range(START_ROUNDS):
         sums = _nearest(few, centres) @ few.swapaxes(1, 2)
         count = sums[..., :1]
         centres = np.where(count > 0.0, sums[..., 1:3] / np.maximum(count, 1.0), centres)
