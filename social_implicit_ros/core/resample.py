@@ -108,7 +108,7 @@ def advance_prediction(
     n_steps, step_s = prediction.mean.shape[1], prediction.step_s
     n_late = int(np.ceil(age_s / step_s - 1e-9))
     extended = extend_prediction(prediction, last_m, n_steps + n_late)
-    at: FloatArray = np.arange(n_steps + 1) + age_s / step_s
+    at = np.arange(n_steps + 1, dtype=np.float64) + age_s / step_s
     read = partial(_between_steps, at=at)
     present_m = read(extended.mean, 1, last_m)[:, 0]
     start = np.broadcast_to(last_m, (len(prediction.samples), *last_m.shape))
@@ -139,7 +139,7 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
     n_known = prediction.mean.shape[1]
     if steps == Steps(prediction.step_s, n_known):
         return prediction
-    at: FloatArray = np.arange(1, steps.n_steps + 1) * (steps.step_s / prediction.step_s)
+    at = np.arange(1, steps.n_steps + 1, dtype=np.float64) * (steps.step_s / prediction.step_s)
     read = partial(_between_steps, at=at)
     n_samples, n_agents = prediction.samples.shape[:2]
     start = np.broadcast_to(last_m, (n_samples, n_agents, 2))
