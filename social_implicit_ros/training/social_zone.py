@@ -124,6 +124,9 @@ class SocialZone(nn.Module):
 
     Attributes:
         sizes: of the network.
+        trust: share of the learnt correction to walking straight on that the mean takes. 1 while
+            it learns; less on scenes of another kind than those it learnt from, where the whole
+            correction is worse than none.
         basis: (T, rank) orthogonal polynomials of time without a constant: a future starts where
             the agent is. Each has a root mean square of 1 over the predicted steps.
     """
@@ -133,6 +136,7 @@ class SocialZone(nn.Module):
     def __init__(self, sizes: SocialZoneSizes | None = None) -> None:
         super().__init__()
         self.sizes = sizes = sizes or SocialZoneSizes()
+        self.trust = 1.0
         n_coefficients = 2 * sizes.rank
         self.register_buffer("basis", time_basis(sizes.rank), persistent=False)
         n_features = 2 * (N_OBSERVED - 1) + 3
@@ -173,16 +177,18 @@ class SocialZone(nn.Module):
         hidden = torch.relu(self.first(torch.cat(features, dim=1)))
         hidden = torch.relu(self.second(hidden))
         n_agents, rank = len(observed), self.sizes.rank
-        mean = self._straight(frame) + self.mean(hidden).view(n_agents, rank, 2)
+        straight = self._straight(frame)
+        correction = self.mean(hidden).view(n_agents, rank, 2)
         spread = self.spread(hidden).view(n_agents, self.sizes.spread, rank, 2)
         reach = self.reach(hidden).view(n_agents, self.sizes.reach, 2 * rank)
-        # The representative futures surround the mean but have no say in where it is.
+        # The representative futures surround the learnt mean but have no say in where it is.
+        learnt = (straight + correction).detach()
         around = (self.codes @ reach).view(n_agents, -1, rank, 2)
         return Forecast(
             frame,
-            mean,
+            straight + self.trust * correction,
             spread,
-            mean.detach()[:, None] + around,
+            learnt[:, None] + around,
         )
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:

@@ -43,9 +43,10 @@ class FitSettings:
         short_history_share: share of the agents that are shown with 2 to 7 observed steps.
         softness_m: how far from the nearest representative future others still learn, at first.
         softness_end_m: and from 70 % of the steps on.
+        trust: see `SocialZone`; chosen by leaving out one training recording after the other.
     """
 
-    iterations: int = 2000
+    iterations: int = 1200
     batch: int = 256
     learning_rate: float = 6e-3
     likelihood_weight: float = 0.1
@@ -56,6 +57,7 @@ class FitSettings:
     short_history_share: float = 0.3
     softness_m: float = 0.3
     softness_end_m: float = 0.02
+    trust: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def fit(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
+    model.trust = settings.trust
     return model.eval()
 
 

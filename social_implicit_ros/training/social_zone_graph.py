@@ -73,16 +73,15 @@ class _Writer:
         into_sin = node("Neg", sin)
         relative = node("Div", self._turned(displacement, cos, into_sin, _N_STEPS), scale)
         hidden = self._hidden(velocity, relative, known, scale, heading)
-        mean = node(
-            "Add",
-            self._straight(relative),
-            self._linear(self.model.mean, hidden),
+        straight = self._straight(relative)
+        correction, spread, reach = (
+            self._linear(head, hidden)
+            for head in (self.model.mean, self.model.spread, self.model.reach)
         )
-        spread, reach = (
-            self._linear(head, hidden) for head in (self.model.spread, self.model.reach)
-        )
-        rows = node("Mul", node("Concat", mean, spread, reach, axis=1), scale)
-        n_rows = 1 + sizes.spread + sizes.reach
+        trusted = node("Mul", correction, number([[self.model.trust]]))
+        mean, learnt = (node("Add", straight, part) for part in (trusted, correction))
+        rows = node("Mul", node("Concat", mean, spread, learnt, reach, axis=1), scale)
+        n_rows = 2 + sizes.spread + sizes.reach
         rows = self._turned(rows, cos, sin, n_rows * sizes.rank)  # metres, world axes
         rows = self._reshape(rows, [0, n_rows, 2 * sizes.rank])
         rows = node("Transpose", rows, perm=[1, 0, 2])
@@ -218,11 +217,12 @@ class _Writer:
         return self._futures(node("MatMul", factors, paths))
 
     def _representatives(self, paths: str) -> str:
-        """(R, A, T, 2): the mean, plus the codes times the reach's paths."""
+        """(R, A, T, 2): the learnt mean, plus the codes times the reach's paths."""
         codes = self.model.codes.detach().numpy()
-        factors = np.zeros((len(codes), 1 + self.sizes.spread + self.sizes.reach))
-        factors[:, 0] = 1.0
-        factors[:, 1 + self.sizes.spread :] = codes
+        first = 1 + self.sizes.spread
+        factors = np.zeros((len(codes), first + 1 + self.sizes.reach))
+        factors[:, first] = 1.0
+        factors[:, first + 1 :] = codes
         return self._futures(
             self.build.node("MatMul", self.build.constant(factors), self._flat(paths))
         )

@@ -67,6 +67,7 @@ ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
     "without tracker noise": (SocialZoneSizes(), FitSettings(jitter_m=0.0)),
     "without changed speeds": (SocialZoneSizes(), FitSettings(speed_sigma=0.0)),
     "without mirror": (SocialZoneSizes(), FitSettings(mirror=False)),
+    "the whole learnt mean": (SocialZoneSizes(), FitSettings(trust=1.0)),
     "straight futures (rank 1)": (SocialZoneSizes(rank=1, spread=2, reach=2), FitSettings()),
     "representatives hardly soft": (SocialZoneSizes(), FitSettings(softness_m=0.02)),
 }

@@ -45,6 +45,7 @@ def untrained(**sizes: int) -> SocialZone:
     with torch.no_grad():
         for values in model.parameters():
             values.add_(0.05 * torch.randn_like(values))
+    model.trust = 0.3
     return model.eval()
 
 
