@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc
 
 
 @lru_cache(maxsize=32)
@@ -33,6 +32,9 @@ def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) ->
     if sequence == "independent":
         draws = np.random.default_rng(seed).standard_normal((n_samples, dimension))
     elif sequence == "sobol":
+        # Imported here, as it takes longer than all else that a node imports from scipy.
+        from scipy.stats import norm, qmc
+
         # Sobol points are balanced in blocks of a power of two; the first K of a block are used.
         n_bits = max(n_samples - 1, 1).bit_length()
         uniform = qmc.Sobol(d=dimension, scramble=True, seed=seed).random_base2(n_bits)

@@ -83,8 +83,8 @@ class OnnxModel:
         """Loads a shipped model by name, or a model file by path.
 
         Args:
-            model: `default`, a name such as `social_implicit`, or the path of an `.onnx` file whose card
-                lies beside it as `.json`.
+            model: `default`, a name such as `social_implicit`, or the path of an `.onnx` file
+                whose card lies beside it as `.json`.
 
         Raises:
             ModelFileError: no such model, checksum or card wrong, not ONNX, or other tensors than
@@ -142,10 +142,11 @@ class OnnxModel:
             return Prediction(samples, mean, covariance, self.step_s)
         tensors = model_input_from_observed(observed, self.n_observed)
         drawn = self._n_representatives == 0 or n_samples != self._n_representatives
-        # Where nothing is drawn, one row of noise keeps the graph from working in vain.
-        noise = standard_normal(
-            n_samples if drawn else 1, self.noise_dimension, seed, self.card.noise_sequence
-        )
+        if drawn:
+            noise = standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
+        else:
+            # One row keeps the graph from working in vain.
+            noise = np.zeros((1, self.noise_dimension), dtype=np.float32)
         output = self._run(tensors, noise)
         futures = output["samples" if drawn else "representatives"]
         samples = samples_from_model_output(futures, tensors.last_m)

@@ -92,6 +92,12 @@ class _Session:
     mover: FrameMover | None = None
     is_active: bool = False
 
+    def forget(self) -> None:
+        """Empties the histories, and what waits to enter them."""
+        self.pipeline.reset()
+        if self.mover is not None:
+            self.mover.reset()
+
 
 class PredictorNode(LifecycleNode):
     """Subscribes to tracks, predicts at every tick, publishes what is listened to."""
@@ -343,9 +349,7 @@ class PredictorNode(LifecycleNode):
             self._clear_outputs(session)
         session.is_active = False
         self._destroy_timer(session)
-        if session.mover is not None:
-            session.mover.reset()
-        session.pipeline.reset()
+        session.forget()
         session.guard.reset()
 
     def _configured(self) -> _Session:
@@ -529,7 +533,7 @@ class PredictorNode(LifecycleNode):
         return response
 
     def _forget(self, session: _Session) -> None:
-        session.pipeline.reset()
+        session.forget()
         self._log.add_reset()
         self._clear_outputs(session)
 
