@@ -18,9 +18,9 @@ COMMANDS = {
     "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
     "metric_sensitivity": "social_implicit_ros.evaluation.metric_sensitivity:main",
     "metric_demo": "social_implicit_ros.evaluation.metric_demo:main",
-    "import_checkpoint": "social_implicit_ros.training.import_checkpoint:main",
-    "train_benchmark": "social_implicit_ros.training.train_benchmark:main",
-    "train_social_zone": "social_implicit_ros.training.train_social_zone:main",
+    "import_checkpoint": "social_implicit_ros.training.commands:import_checkpoint",
+    "train_benchmark": "social_implicit_ros.training.commands:train_benchmark",
+    "train_social_zone": "social_implicit_ros.training.commands:train_social_zone",
 }
 
 
@@ -55,17 +55,23 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=[
+        "joblib",
         "matplotlib",
         "numpy",
         "onnxruntime",
         "pillow",
+        "pyarrow",
         "pyyaml",
         "rich",
         "rosbags",
         "scipy",
     ],
-    # colcon runs pytest where the extra called test asks for it.
-    extras_require={"test": ["hypothesis", "pytest"], "training": ["torch", "onnx"]},
+    extras_require={
+        "fleet": ["distributed"],
+        # colcon runs pytest where the extra of this name asks for it.
+        "test": ["hypothesis", "pytest"],
+        "training": ["onnx", "torch"],
+    },
     zip_safe=True,
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]

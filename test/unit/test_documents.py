@@ -40,7 +40,7 @@ def make_targets() -> set[str]:
 
 def commands() -> set[str]:
     return set(
-        re.findall(r'^    "(\w+)": "\w+(?:\.\w+)+:main"', (ROOT / "setup.py").read_text(), re.M)
+        re.findall(r'^    "(\w+)": "\w+(?:\.\w+)+:\w+"', (ROOT / "setup.py").read_text(), re.M)
     )
 
 
