@@ -142,9 +142,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "model",
-        "constant_velocity",
-        "A shipped model's name, constant_velocity, sampled_constant_velocity, or the path of an "
-        ".onnx file with its model card beside it.",
+        "default",
+        "default, a shipped model's name, constant_velocity, sampled_constant_velocity, or the "
+        "path of an .onnx file with its model card beside it.",
         effect=Effect.CONFIGURE,
     ),
     ParameterSpec(
@@ -252,22 +252,22 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "markers.line_width_m",
-        0.05,
+        0.06,
         "Width of tracks and futures, metres.",
         minimum=0.001,
         maximum=1.0,
     ),
     ParameterSpec(
         "markers.alpha",
-        0.5,
-        "Opacity of the nearest ellipse; later ones fade.",
+        0.35,
+        "Opacity of the nearest ellipse's disc; later ones fade, outlines are stronger.",
         minimum=0.05,
         maximum=1.0,
     ),
     ParameterSpec(
         "person_radius_m",
         0.3,
-        "Radius of a person in the outputs that need one: costmap, detections, autoware, "
+        "Radius of a person in the outputs that need one: markers, costmap, detections, autoware, "
         "costmap_converter.",
         minimum=0.05,
         maximum=5.0,
