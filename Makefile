@@ -18,7 +18,7 @@ test: ## Check style and types, run every test that needs no torch
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --benchmark-disable
 
 test-training: ## Add torch, run the tests of training and export
 	$(VENV) test training
