@@ -189,23 +189,27 @@ def _metrics(
     validation: Sequence[FloatArray],
 ) -> dict[str, Any]:
     """Best-of-20 errors with the file's own draws, and with independent ones."""
-    sequences = dict.fromkeys((NOISE_SEQUENCE, "independent"))
     scenes = {"validation": validation}
     if split != ROBOT_SPLIT:
         scenes["test"] = load_test(data, split)
     metrics: dict[str, Any] = {
         part: {
-            sequence: dataclasses.asdict(accuracy(model, found, noise_sequence=sequence))
-            for sequence in sequences
+            sequence: _rounded(accuracy(model, found, noise_sequence=sequence))
+            for sequence in (NOISE_SEQUENCE, "independent")
         }
         for part, found in scenes.items()
     }
     metrics["validation_2_observed"] = {
-        NOISE_SEQUENCE: dataclasses.asdict(
+        NOISE_SEQUENCE: _rounded(
             accuracy(model, validation, noise_sequence=NOISE_SEQUENCE, n_known=2)
         )
     }
     return metrics
+
+
+def _rounded(errors: Accuracy) -> dict[str, float]:
+    """To a tenth of a millimetre."""
+    return {name: round(value, 4) for name, value in dataclasses.asdict(errors).items()}
 
 
 def _plain(errors: Accuracy) -> str:
