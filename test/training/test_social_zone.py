@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from social_implicit_ros.core.uncertainty import Calibration
-from social_implicit_ros.training.calibrate import Residuals, calibrate
-from social_implicit_ros.training.social_zone import (
+
+torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
+
+from social_implicit_ros.training.calibrate import Residuals, calibrate  # noqa: E402
+from social_implicit_ros.training.social_zone import (  # noqa: E402
     VARIANCE_FLOOR,
     SocialZone,
     SocialZoneSizes,
     live_parameters,
     time_basis,
 )
-from social_implicit_ros.training.social_zone_fit import (
+from social_implicit_ros.training.social_zone_fit import (  # noqa: E402
     Agents,
     FitSettings,
     agents_of_scenes,
@@ -24,7 +26,10 @@ from social_implicit_ros.training.social_zone_fit import (
     fit,
     nearest_future_loss,
 )
-from social_implicit_ros.training.social_zone_graph import N_FLOOR, social_zone_graph
+from social_implicit_ros.training.social_zone_graph import (  # noqa: E402
+    N_FLOOR,
+    social_zone_graph,
+)
 
 pytestmark = pytest.mark.training
 
