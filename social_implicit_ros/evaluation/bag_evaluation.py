@@ -13,6 +13,13 @@ from social_implicit_ros.core.types import SkipReason
 from social_implicit_ros.evaluation.bag_replay import BagReplay, JudgedTick
 from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.distribution import MomentChooser, measure_distribution
+from social_implicit_ros.evaluation.highlights import (
+    SceneChooser,
+    TrackMap,
+    WorstMoments,
+    encoded_failures,
+    encoded_scene,
+)
 from social_implicit_ros.evaluation.measures import measure
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
@@ -74,7 +81,8 @@ def evaluate_recording(
         advance: called with the number of messages whenever some were read.
 
     Returns:
-        What JSON can hold: `bag` (what was read), `tallies` by model, and `highlights`.
+        What JSON can hold: `bag` (what was read), `tallies` by model, and `highlights` (what a
+        report shows of it).
 
     Raises:
         RecordingError: nothing in it could be evaluated; the message says why.
@@ -104,6 +112,7 @@ def evaluate_recording(
     return {
         "bag": _description(source, replay, evaluation, problem),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
+        "highlights": evaluation.highlights(),
     }
 
 
@@ -124,17 +133,16 @@ class _Evaluation:
             for name, steps in replay.steps.items()
         }
         self._chooser = MomentChooser(source.duration_s, request.n_moments)
+        self._scene = SceneChooser()
+        self._worst = {name: WorstMoments() for name in models}
+        self._map = TrackMap(models)
         self._waiting: list[dict[str, JudgedTick]] = []
         self._n_rows = 0
-        self.first_ns: int | None = None
-        self.last_ns = 0
 
     def add(self, ticks: dict[str, JudgedTick], writer: PerTickWriter) -> None:
         """Takes one tick of all models."""
         lead = ticks[self.lead]
-        if self.first_ns is None:
-            self.first_ns = lead.forecast.stamp_ns
-        self.last_ns = lead.forecast.stamp_ns
+        self._scene.add(ticks)
         if self._chooser.chooses(lead):
             seed = self._request.settings.pipeline.seed
             for name, tick in ticks.items():
@@ -151,11 +159,23 @@ class _Evaluation:
         """Measures what waits."""
         if not self._waiting:
             return
+        measures = {
+            name: measure([ticks[name] for ticks in self._waiting]) for name in self.tallies
+        }
         for name, tally in self.tallies.items():
-            measures = measure([ticks[name] for ticks in self._waiting])
-            tally.add_measures(measures)
-            writer.add(name, measures)
+            tally.add_measures(measures[name])
+            writer.add(name, measures[name])
+            self._worst[name].add(measures[name], self._waiting)
+        self._map.add(measures)
         self._waiting, self._n_rows = [], 0
+
+    def highlights(self) -> dict[str, Any]:
+        """What a report shows."""
+        return {
+            "scene": encoded_scene(self._scene.frames()),
+            "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
+            "map": self._map.encoded(),
+        }
 
 
 def _description(

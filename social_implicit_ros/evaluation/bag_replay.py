@@ -269,28 +269,31 @@ class BagReplay:
         return JudgedTick(
             tick.window,
             forecast,
-            self._circumstances(forecast, tick.window.step_s),
+            self._circumstances(forecast, tick.window),
             tick.timings_s["window"],
             tick.timings_s["model"],
         )
 
-    def _circumstances(self, forecast: Forecast, observed_step_s: float) -> Circumstances:
-        question = (forecast.stamp_ns, forecast.ids, tuple(forecast.times_s), observed_step_s)
+    def _circumstances(self, forecast: Forecast, window: ObservationWindow) -> Circumstances:
+        question = (forecast.stamp_ns, forecast.ids, tuple(forecast.times_s), id(window))
         asked, answer = self._last_answer
         # Models with the same steps ask for the same, one after another.
         if answer is None or asked != question:
-            answer = self._answer(forecast, observed_step_s)
+            answer = self._answer(forecast, window)
             self._last_answer = question, answer
         return answer
 
-    def _answer(self, forecast: Forecast, observed_step_s: float) -> Circumstances:
+    def _answer(self, forecast: Forecast, window: ObservationWindow) -> Circumstances:
         numbers = np.array([self._track_of_id[agent] for agent in forecast.ids], dtype=np.int64)
         steps_ns = forecast.stamp_ns + np.round(forecast.times_s * _NS_PER_S).astype(np.int64)
-        seen = ~np.isnan(forecast.past_m[..., 0])
+        past_m = window.positions_m
+        if window.ids != forecast.ids:
+            row_of = {agent: row for row, agent in enumerate(window.ids)}
+            past_m = past_m[[row_of[agent] for agent in forecast.ids]]
         return Circumstances(
             truth=self._truth.positions_m(numbers, steps_ns),
-            speed_m_s=observed_speed_m_s(forecast.past_m, seen, observed_step_s),
-            n_near=_n_near(forecast.past_m[:, -1]),
+            speed_m_s=observed_speed_m_s(past_m, ~np.isnan(past_m[..., 0]), window.step_s),
+            n_near=_n_near(forecast.present_m),
         )
 
     def _restart(self) -> None:

@@ -52,6 +52,11 @@ class Job:
         return self.part.with_name(self.part.name + ".json")
 
     @property
+    def highlights(self) -> Path:
+        """The file of what a report shows of the recording."""
+        return self.part.with_name(self.part.name + ".highlights.json")
+
+    @property
     def per_tick(self) -> Path:
         """The file of a row for each tick."""
         return self.part.with_name(self.part.name + ".parquet")
@@ -62,7 +67,9 @@ class Job:
             summary = json.loads(self.summary.read_text())
         except (OSError, ValueError):
             return False
-        return summary.get("fingerprint") == self.fingerprint and self.per_tick.is_file()
+        return summary.get("fingerprint") == self.fingerprint and all(
+            file.is_file() for file in _files(self)
+        )
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,7 @@ def run_job(
         part = evaluate_recording(
             job.path, job.request, temporary[job.per_tick], opened=opened, advance=advance
         )
+        temporary[job.highlights].write_text(json.dumps(part.pop("highlights")))
         part["fingerprint"] = job.fingerprint
         temporary[job.summary].write_text(json.dumps(part))
         for file in _files(job):
@@ -167,7 +175,7 @@ def run_jobs(
 
 def _files(job: Job) -> tuple[Path, ...]:
     # The summary comes last, as it says that the others are there.
-    return job.per_tick, job.summary
+    return job.per_tick, job.highlights, job.summary
 
 
 @contextmanager

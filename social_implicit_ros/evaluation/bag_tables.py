@@ -18,7 +18,8 @@ class FigureStyle:
         label: for people.
         unit: `%` and `ms` are written with one digit behind the point, others with three.
         wanted: what a perfect prediction would have.
-        best: `low`, `high`, or the value that is best.
+        best: `low`, `high`, the value that is best, or `narrow`: low among those whose ellipses
+            hold the truth.
     """
 
     label: str
@@ -36,7 +37,7 @@ STYLES: dict[str, FigureStyle] = {
     "miss_rate": FigureStyle("miss rate (2 m)", "%", "low", "low"),
     "collision_rate": FigureStyle("collision rate", "%", "low", "low"),
     "amd": FigureStyle("AMD", "", "1.253", 1.2533),
-    "amv": FigureStyle("AMV", "m²", "low", "low"),
+    "amv": FigureStyle("AMV", "m²", "low", "narrow"),
     "kde": FigureStyle("KDE", "nats", "low", "low"),
     "energy": FigureStyle("energy score", "m", "low", "low"),
     "coverage_95": FigureStyle("inside 95 % ellipse", "%", "95", 0.95),

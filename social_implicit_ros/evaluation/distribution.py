@@ -19,6 +19,7 @@ from social_implicit_ros.core.metrics.mahalanobis import (
     mean_covariance_eigenvalue,
 )
 from social_implicit_ros.core.metrics.scores import energy_score
+from social_implicit_ros.core.pipeline import predict_from
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.resample import Steps, resample_prediction
 from social_implicit_ros.evaluation.bag_replay import JudgedTick
@@ -91,11 +92,10 @@ def measure_distribution(
         seed: of the draws.
     """
     window, truth = tick.window, tick.circumstances.truth
-    prediction = resample_prediction(
-        model.predict(window.positions_m, n_samples=SAMPLES, seed=seed),
-        window.positions_m[:, -1],
-        steps,
+    prediction, present_m = predict_from(
+        tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )
+    prediction = resample_prediction(prediction, present_m, steps)
     row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
     rows = [row_of[tick.forecast.ids[index]] for index in complete]

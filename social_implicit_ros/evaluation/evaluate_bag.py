@@ -29,11 +29,12 @@ from social_implicit_ros.evaluation.bag_results import results_of, without_nan
 from social_implicit_ros.evaluation.bag_runner import Job, Outcome, jobs_of, run_job, run_jobs
 from social_implicit_ros.evaluation.bag_tables import print_failures, print_results
 from social_implicit_ros.evaluation.bags import RecordingError
-from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.benchmark_options import non_negative_int, positive_int
+from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.replay_settings import load_settings
+from social_implicit_ros.evaluation.report import write_report
 from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, shipped_models
 from social_implicit_ros.inference.registry import BASELINES, load_model
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elapsed_s = time.perf_counter() - started_s
     seconds = sum(bag["duration_s"] for bag in results["bags"])
     console.print(
-        f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: {options.out}",
+        f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: {options.out}/report.html",
         highlight=False,
     )
     return SOME_FAILED if failed else 0
@@ -180,6 +181,11 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     join_files([job.per_tick for job in jobs], out / "per_tick.parquet")
+    highlights = (
+        (part["bag"]["path"], json.loads(job.highlights.read_text()))
+        for job, part in zip(jobs, parts, strict=True)
+    )
+    write_report(out / "report.html", results, highlights)
     return results
 
 

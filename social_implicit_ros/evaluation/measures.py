@@ -101,7 +101,7 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, truth),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([tick.forecast.past_m[:, -1] for tick in ticks]),
+        position_m=np.concatenate([tick.forecast.present_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.circumstances.speed_m_s for tick in ticks]),
         n_near=np.concatenate([tick.circumstances.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),

@@ -1,0 +1,348 @@
+"""What a report shows of a recording: a scene to play, the worst moments, and a map.
+
+Each is chosen while the recording streams by, and takes the same memory however long it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.core.types import FloatArray, IntArray
+from social_implicit_ros.core.uncertainty import ellipse_axes
+from social_implicit_ros.evaluation.bag_replay import JudgedTick
+from social_implicit_ros.evaluation.measures import Measures
+
+#: A scene: seconds it lasts, seconds between its frames, and people in a frame at most.
+SCENE_S, FRAME_S, SCENE_PEOPLE = 24.0, 0.2, 40
+#: Worst moments kept for each model, and people shown around the one who was predicted worst.
+N_WORST, WORST_PEOPLE, WORST_RADIUS_M = 10, 12, 8.0
+#: Two failures of one person within so many seconds are one moment.
+SAME_MOMENT_S = 6.0
+#: Edge of a map's cell, metres; it doubles where a map has too many, or too many side by side.
+CELL_M, MAX_CELLS, MAX_CELLS_ABREAST = 0.5, 4000, 400
+#: Tracks drawn on a map, the points of each, and how far apart these are in time and space.
+N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
+
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """People at one tick, what each model expected of them, and what came to pass.
+
+    Attributes:
+        stamp_ns: of the tick.
+        ids: (A,) of the people.
+        past_m: (A, H, 2) positions in metres, NaN before somebody was seen.
+        truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
+        means_m: model -> (A, T, 2).
+        covariances_m2: model -> (A, T, 2, 2).
+    """
+
+    stamp_ns: int
+    ids: tuple[str, ...]
+    past_m: FloatArray
+    truth_m: FloatArray
+    means_m: Mapping[str, FloatArray]
+    covariances_m2: Mapping[str, FloatArray]
+
+    def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
+        """As the report's page reads it; lengths in centimetres from the origin."""
+        models = {}
+        for name, mean in self.means_m.items():
+            major, minor, yaw = ellipse_axes(self.covariances_m2[name])
+            models[name] = {
+                "mean": _packed((mean - origin_m) * 100.0),
+                "ellipse": _packed(np.stack([major * 1e3, minor * 1e3, yaw * 1e4], axis=-1)),
+            }
+        return {
+            "stamp_ns": str(self.stamp_ns),
+            "ids": list(self.ids),
+            "past": _packed((self.past_m - origin_m) * 100.0),
+            "truth": _packed((self.truth_m - origin_m) * 100.0),
+            "models": models,
+        }
+
+
+def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
+    """Keeps the people of some rows of the first model's forecast; the others' where they agree.
+
+    Args:
+        ticks: of all models at one time.
+        rows: of the first model's forecast.
+    """
+    lead = next(iter(ticks.values()))
+    ids = tuple(lead.forecast.ids[row] for row in rows)
+    means, covariances = {}, {}
+    for name, tick in ticks.items():
+        prediction = tick.forecast.prediction
+        if tick.forecast.ids == lead.forecast.ids:
+            means[name], covariances[name] = prediction.mean[rows], prediction.covariance[rows]
+            continue
+        # A model may have left somebody out.
+        n_steps = prediction.mean.shape[1]
+        row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
+        means[name] = np.full((len(ids), n_steps, 2), np.nan)
+        covariances[name] = np.full((len(ids), n_steps, 2, 2), np.nan)
+        for index, agent in enumerate(ids):
+            if agent in row_of:
+                means[name][index] = prediction.mean[row_of[agent]]
+                covariances[name][index] = prediction.covariance[row_of[agent]]
+    return Snapshot(
+        stamp_ns=lead.forecast.stamp_ns,
+        ids=ids,
+        past_m=lead.forecast.past_m[rows],
+        truth_m=lead.circumstances.truth[rows],
+        means_m=means,
+        covariances_m2=covariances,
+    )
+
+
+class SceneChooser:
+    """Finds the part of a recording with most people whose future is known."""
+
+    def __init__(self) -> None:
+        self._frames: list[Snapshot] = []
+        self._score = 0
+        self._best: list[Snapshot] = []
+        self._best_score = -1
+
+    def add(self, ticks: Mapping[str, JudgedTick]) -> None:
+        """Takes one tick of all models."""
+        lead = next(iter(ticks.values()))
+        stamp_ns = lead.forecast.stamp_ns
+        if self._frames:
+            since_ns = stamp_ns - self._frames[0].stamp_ns
+            if not 0 <= since_ns < SCENE_S * _NS_PER_S:
+                self._close()
+            elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * _NS_PER_S - 1e6:
+                return
+        known = np.isfinite(lead.circumstances.truth).all(axis=(1, 2))
+        self._score += int(known.sum())
+        self._frames.append(snapshot(ticks, _nearest_to_all(lead.forecast.present_m)))
+
+    def frames(self) -> list[Snapshot]:
+        """The scene, oldest frame first; empty where nobody was predicted."""
+        self._close()
+        return self._best
+
+    def _close(self) -> None:
+        if self._frames and self._score > self._best_score:
+            self._best, self._best_score = self._frames, self._score
+        self._frames, self._score = [], 0
+
+
+@dataclass(order=True)
+class _Failure:
+    fde_m: float
+    stamp_ns: int
+    agent: str
+    snapshot: Snapshot = field(compare=False)
+
+
+class WorstMoments:
+    """Keeps the futures whose end was missed by most, for one model."""
+
+    def __init__(self) -> None:
+        self._worst: list[_Failure] = []  # a heap, the least bad first
+
+    def add(self, measures: Measures, ticks: Sequence[Mapping[str, JudgedTick]]) -> None:
+        """Looks through some ticks.
+
+        Args:
+            measures: of this model.
+            ticks: of all models, in the order of the measures.
+        """
+        fde_m = np.where(measures.complete, measures.fde_m, -1.0)
+        if not len(fde_m):
+            return
+        ends = [*measures.first_rows[1:].tolist(), len(fde_m)]
+        for index, (first, end) in enumerate(zip(measures.first_rows.tolist(), ends, strict=True)):
+            if end > first:
+                row = int(fde_m[first:end].argmax())
+                self._consider(float(fde_m[first + row]), row, measures.ticks[index], ticks[index])
+
+    def failures(self) -> list[_Failure]:
+        """The worst first."""
+        return sorted(self._worst, reverse=True)
+
+    def _consider(
+        self, fde_m: float, row: int, tick: JudgedTick, ticks: Mapping[str, JudgedTick]
+    ) -> None:
+        if fde_m < 0 or (len(self._worst) == N_WORST and fde_m <= self._worst[0].fde_m):
+            return
+        agent, stamp_ns = tick.forecast.ids[row], tick.forecast.stamp_ns
+        for known in self._worst:
+            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * _NS_PER_S:
+                if known.fde_m >= fde_m:
+                    return
+                self._worst.remove(known)
+                break
+        lead = next(iter(ticks.values()))
+        if agent not in lead.forecast.ids:
+            return
+        places_m = lead.forecast.present_m
+        distance_m = np.hypot(*(places_m - tick.forecast.present_m[row]).T)
+        near = np.argsort(distance_m, kind="stable")[:WORST_PEOPLE]
+        near = near[distance_m[near] < WORST_RADIUS_M]
+        # The one it is about comes first.
+        here = lead.forecast.ids.index(agent)
+        near = np.concatenate([[here], near[near != here]])
+        self._worst.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
+        heapq.heapify(self._worst)
+        if len(self._worst) > N_WORST:
+            heapq.heappop(self._worst)
+
+
+class TrackMap:
+    """Where people were, and how well their future was foretold from there."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        """Begins with an empty map.
+
+        Args:
+            models: names of those whose errors are kept.
+        """
+        self._models = tuple(models)
+        self._cell_m = CELL_M
+        #: (column, row) -> futures of the first model, then the sum of FDE for each model.
+        self._cells: dict[tuple[int, int], FloatArray] = {}
+        # The outermost cells.
+        self._low = np.full(2, np.iinfo(np.int64).max // 4)
+        self._high = -self._low
+        self._tracks: dict[str, list[tuple[float, float]]] = {}
+        self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
+        self._drawn_ns = 0
+
+    def add(self, measures: Mapping[str, Measures]) -> None:
+        """Takes some ticks of all models."""
+        for model, name in enumerate(self._models):
+            self._add_errors(model, measures[name])
+        for tick in measures[self._models[0]].ticks:
+            since_ns = abs(tick.forecast.stamp_ns - self._drawn_ns)
+            if since_ns >= TRACK_PERIOD_S * _NS_PER_S:
+                self._drawn_ns = tick.forecast.stamp_ns
+                self._add_tracks(tick)
+
+    def encoded(self) -> dict[str, Any]:
+        """As the report's page reads it, metres."""
+        cells = sorted(self._cells.items())
+        counts = np.array([values[0] for _, values in cells])
+        return {
+            "cell_m": self._cell_m,
+            "cells": [list(place) for place, _ in cells],
+            "futures": counts.astype(int).tolist(),
+            "mean_fde": {
+                name: np.round([values[1 + index] / values[0] for _, values in cells], 3).tolist()
+                for index, name in enumerate(self._models)
+            },
+            "tracks": [np.round(points, 2).tolist() for _, points in sorted(self._tracks.items())],
+        }
+
+    def _add_errors(self, model: int, measures: Measures) -> None:
+        rows = np.flatnonzero(measures.complete)
+        if not len(rows):
+            return
+        places = np.floor(measures.position_m[rows] / self._cell_m).astype(np.int64)
+        cells, of_row = np.unique(places, axis=0, return_inverse=True)
+        of_row = of_row.reshape(-1)
+        errors = np.bincount(of_row, measures.fde_m[rows], len(cells))
+        counts = np.bincount(of_row, minlength=len(cells))
+        for cell, error, count in zip(
+            map(tuple, cells.tolist()), errors.tolist(), counts.tolist(), strict=True
+        ):
+            values = self._cells.get(cell)
+            if values is None:
+                values = self._cells[cell] = np.zeros(1 + len(self._models))
+            values[1 + model] += error
+            if model == 0:
+                values[0] += count
+        self._low = np.minimum(self._low, cells.min(axis=0))
+        self._high = np.maximum(self._high, cells.max(axis=0))
+        while len(self._cells) > MAX_CELLS or (self._high - self._low).max() >= MAX_CELLS_ABREAST:
+            self._coarsen()
+
+    def _coarsen(self) -> None:
+        """Doubles the cells."""
+        self._cell_m *= 2
+        self._low, self._high = self._low // 2, self._high // 2
+        coarse: dict[tuple[int, int], FloatArray] = {}
+        for (column, row), values in self._cells.items():
+            cell = (column // 2, row // 2)
+            coarse[cell] = coarse[cell] + values if cell in coarse else values
+        self._cells = coarse
+
+    def _add_tracks(self, tick: JudgedTick) -> None:
+        for agent, place in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
+            points = self._tracks.get(agent)
+            if points is None:
+                points = self._begin(agent)
+            if points is None or len(points) >= TRACK_POINTS:
+                continue
+            if not points or _distance(points[-1], place) >= TRACK_SPACING_M:
+                points.append((place[0], place[1]))
+
+    def _begin(self, agent: str) -> list[tuple[float, float]] | None:
+        """A fresh track, where the agent is among those drawn: those of the lowest checksums."""
+        rank = zlib.crc32(agent.encode(errors="backslashreplace"))
+        if len(self._ranks) >= N_TRACKS:
+            if rank >= -self._ranks[0][0]:
+                return None
+            _, out = heapq.heappop(self._ranks)
+            del self._tracks[out]
+        heapq.heappush(self._ranks, (-rank, agent))
+        self._tracks[agent] = []
+        return self._tracks[agent]
+
+
+def encoded_scene(frames: Sequence[Snapshot]) -> dict[str, Any]:
+    """A scene as the report's page reads it."""
+    places = np.concatenate([frame.past_m[:, -1] for frame in frames])
+    origin_m = np.round((places.min(axis=0) + places.max(axis=0)) / 2)
+    return {
+        "origin_m": origin_m.tolist(),
+        "frames": [frame.encoded(origin_m) for frame in frames],
+    }
+
+
+def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
+    """Worst moments as the report's page reads them."""
+    encoded = []
+    for failure in worst.failures():
+        origin_m = np.round(failure.snapshot.past_m[0, -1])
+        encoded.append(
+            {
+                "agent": failure.agent,
+                "fde_m": round(failure.fde_m, 3),
+                "origin_m": origin_m.tolist(),
+                **failure.snapshot.encoded(origin_m),
+            }
+        )
+    return encoded
+
+
+def _nearest_to_all(places_m: FloatArray) -> IntArray:
+    """(A,) rows of the people to show: all, or those in the middle of the crowd."""
+    if len(places_m) <= SCENE_PEOPLE:
+        return np.arange(len(places_m))
+    middle = np.median(places_m, axis=0)
+    nearest = np.argsort(np.hypot(*(places_m - middle).T), kind="stable")[:SCENE_PEOPLE]
+    return np.sort(nearest)
+
+
+def _distance(first: tuple[float, float], second: Sequence[float]) -> float:
+    return float(np.hypot(first[0] - second[0], first[1] - second[1]))
+
+
+def _packed(values: FloatArray) -> str:
+    """Numbers as base64 of little-endian int16; -32768 stands for NaN."""
+    whole = np.clip(np.round(values), -32767, 32767)
+    packed = np.where(np.isnan(values), -32768, whole).astype("<i2")
+    return base64.b64encode(packed.tobytes()).decode()
