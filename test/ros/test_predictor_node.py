@@ -236,7 +236,13 @@ def test_markers_are_drawn_and_those_of_people_who_left_deleted(talk: Conversati
         return {(m.ns, m.id) for m in array.markers if m.action == action}
 
     both = told_until(lambda array: ("past", 1) in spaces(array, Marker.ADD), WALKERS)
-    assert {m.ns for m in both.markers} == {"past", "future", "ellipse/0.5", "ellipse/0.95"}
+    assert {m.ns for m in both.markers} == {
+        "person",
+        "past",
+        "future",
+        "ellipse/0.5",
+        "ellipse/0.95",
+    }
     alone = {"people/2": WALKERS["people/2"]}
     last = told_until(lambda array: spaces(array, Marker.DELETE), alone)
     assert ("past", 0) in spaces(last, Marker.DELETE)

@@ -1,4 +1,4 @@
-"""`~/markers`: past, future and ellipses of every agent, for RViz."""
+"""`~/markers`: place, past, future and ellipses of every agent, for RViz."""
 
 from __future__ import annotations
 
@@ -21,24 +21,36 @@ if TYPE_CHECKING:
 
 #: A zero scale draws nothing and makes RViz warn.
 _MIN_DIAMETER_M = 0.02
-_ELLIPSE_THICKNESS_M = 0.02
+_DISC_THICKNESS_M = 0.02
+#: A closed outline; smooth enough for an eye, short enough for a network.
+_OUTLINE_POINTS = 33
+#: Where futures of many people overlap, thin outlines stay legible and broad ones do not.
+_OUTLINE_WIDTH_SHARE = 0.5
 #: The past is drawn fainter than the future.
 _PAST_ALPHA = 0.5
+#: Discs cover what is below them, outlines do not: they may be more opaque.
+_OUTLINE_ALPHA_FACTOR = 2.5
 #: Opacity of the last ellipse as a share of the first one's.
-_LAST_ALPHA_SHARE = 0.25
+_LAST_ALPHA_SHARE = 0.4
+#: Full colours glare on a dark background, and blue ones vanish.
+_SATURATION = 0.7
 #: Room for so many agents at first; doubled when more come.
 _FIRST_ROOM = 16
 #: Consecutive multiples of it (modulo 1) spread evenly, so neighbours in number differ in colour.
 _GOLDEN_RATIO = 0.6180339887498949
 
+#: An agent's first markers, of which it has one each; ellipses follow.
+_SINGLES = (_PERSON, _PAST, _FUTURE) = (0, 1, 2)
+
 
 class Markers:
     """Draws each agent in a colour of its own.
 
-    Namespaces, which RViz lets one tick: `past` and `future` (line strips), and one for each
-    confidence level, such as `ellipse/0.95` (flat cylinders, fainter with time). A marker's id is
-    the agent's slot, times the number of ellipse times plus the time's place for ellipses. A slot
-    is an agent's as long as it is predicted; the markers of one that is gone are deleted.
+    Namespaces, which RViz lets one tick: `person` (a disc as large as a person), `past` and
+    `future` (line strips), and one for each confidence level, such as `ellipse/0.95`, fainter with
+    time: discs for the lowest level, outlines for the others. A marker's id is the agent's slot,
+    times the number of ellipse times plus the time's place for ellipses. A slot is an agent's as
+    long as it is predicted; the markers of one that is gone are deleted.
     """
 
     topic = "~/markers"
@@ -48,6 +60,7 @@ class Markers:
         """Takes confidence levels, the frame and the style."""
         self._frame_id = config.fixed_frame
         self._confidences = config.confidence_levels
+        self._person_radius_m = config.person_radius_m
         self._style = config.markers
         self._slots = _Slots()
         self._buffer: MarkerBuffer | None = None
@@ -93,20 +106,33 @@ class Markers:
         return self._buffer
 
     def _templates(self, n_past: int, n_steps: int) -> list[Marker]:
-        past = self._marker("past", Marker.LINE_STRIP)
-        future = self._marker("future", Marker.LINE_STRIP)
+        person = self._marker("person", Marker.CYLINDER)
+        person.scale.x = person.scale.y = 2.0 * self._person_radius_m
+        person.scale.z = _DISC_THICKNESS_M
+        width_m = self._style.line_width_m
+        past = self._line("past", n_past, width_m)
         # The future begins at the present, where the past ends.
-        for strip, n_points in ((past, n_past), (future, n_steps + 1)):
-            strip.scale.x = self._style.line_width_m
-            strip.points = [Point() for _ in range(n_points)]
-        ellipses = [
-            self._marker(f"ellipse/{confidence:g}", Marker.CYLINDER)
-            for confidence in self._confidences
-            for _ in self._ellipse_steps
-        ]
-        for ellipse in ellipses:
-            ellipse.scale.z = _ELLIPSE_THICKNESS_M
-        return [past, future, *ellipses]
+        future = self._line("future", n_steps + 1, width_m)
+        return [person, past, future, *self._ellipse_templates()]
+
+    def _ellipse_templates(self) -> list[Marker]:
+        templates = []
+        for confidence in self._confidences:
+            for _ in self._ellipse_steps:
+                if confidence == min(self._confidences):
+                    marker = self._marker(f"ellipse/{confidence:g}", Marker.CYLINDER)
+                    marker.scale.z = _DISC_THICKNESS_M
+                else:
+                    width_m = _OUTLINE_WIDTH_SHARE * self._style.line_width_m
+                    marker = self._line(f"ellipse/{confidence:g}", _OUTLINE_POINTS, width_m)
+                templates.append(marker)
+        return templates
+
+    def _line(self, namespace: str, n_points: int, width_m: float) -> Marker:
+        marker = self._marker(namespace, Marker.LINE_STRIP)
+        marker.scale.x = width_m
+        marker.points = [Point() for _ in range(n_points)]
+        return marker
 
     def _marker(self, namespace: str, kind: int) -> Marker:
         marker = Marker(ns=namespace, type=kind)
@@ -118,8 +144,8 @@ class Markers:
     def _ids(self, slots: np.ndarray) -> np.ndarray:
         n_times = len(self._ellipse_steps)
         ellipses = slots[:, None] * n_times + np.arange(n_times)
-        strips = np.repeat(slots[:, None], 2, axis=1)
-        return np.concatenate([strips, *[ellipses] * len(self._confidences)], axis=1).astype(
+        singles = np.repeat(slots[:, None], len(_SINGLES), axis=1)
+        return np.concatenate([singles, *[ellipses] * len(self._confidences)], axis=1).astype(
             np.int32
         )
 
@@ -128,11 +154,13 @@ class Markers:
         heights_m = forecast.heights_m[:, None]
         past_m = _known_past(forecast.past_m, forecast.n_observed)
         future_m = np.concatenate([past_m[:, -1:], forecast.prediction.mean], axis=1)
-        strips = slice(0, 2)
-        buffer.write_points(0, _with_height(past_m, heights_m))
-        buffer.write_points(1, _with_height(future_m, heights_m))
-        buffer.write_poses(strips, np.zeros((len(rgb), 2, 3)), np.zeros((len(rgb), 2)))
-        buffer.write_colors(strips, _rgba(rgb, np.array([_PAST_ALPHA, 1.0])))
+        buffer.write_points(_PAST, _with_height(past_m, heights_m))
+        buffer.write_points(_FUTURE, _with_height(future_m, heights_m))
+        positions_m = np.zeros((len(rgb), len(_SINGLES), 3))
+        positions_m[:, _PERSON] = _with_height(past_m, heights_m)[:, -1]
+        singles = slice(0, len(_SINGLES))
+        buffer.write_poses(singles, positions_m, np.zeros((len(rgb), len(_SINGLES))))
+        buffer.write_colors(singles, _rgba(rgb, np.array([1.0, _PAST_ALPHA, 1.0])))
         self._write_ellipses(buffer, forecast, rgb)
 
     def _write_ellipses(self, buffer: MarkerBuffer, forecast: Forecast, rgb: FloatArray) -> None:
@@ -142,14 +170,21 @@ class Markers:
         mean_m = _with_height(forecast.prediction.mean[:, steps], forecast.heights_m[:, None])
         major_m, minor_m, yaw_rad = ellipse_axes(forecast.prediction.covariance[:, steps])
         sigmas_m = np.stack([major_m, minor_m], axis=-1)
-        fade = np.linspace(1.0, _LAST_ALPHA_SHARE, len(steps)) * self._style.alpha
-        colours = _rgba(rgb, fade)
+        alpha = np.linspace(1.0, _LAST_ALPHA_SHARE, len(steps)) * self._style.alpha
+        outline_alpha = np.minimum(_OUTLINE_ALPHA_FACTOR * alpha, 1.0)
         for level, confidence in enumerate(self._confidences):
-            places = slice(2 + level * len(steps), 2 + (level + 1) * len(steps))
+            first = len(_SINGLES) + level * len(steps)
+            places = slice(first, first + len(steps))
             diameters_m = 2.0 * confidence_to_sigmas(confidence) * sigmas_m
+            diameters_m = np.maximum(diameters_m, _MIN_DIAMETER_M)
             buffer.write_poses(places, mean_m, yaw_rad)
-            buffer.write_scales(places, np.maximum(diameters_m, _MIN_DIAMETER_M))
-            buffer.write_colors(places, colours)
+            if confidence == min(self._confidences):
+                buffer.write_scales(places, diameters_m)
+                buffer.write_colors(places, _rgba(rgb, alpha))
+            else:
+                for place in range(len(steps)):
+                    buffer.write_points(first + place, _outlines(diameters_m[:, place]))
+                buffer.write_colors(places, _rgba(rgb, outline_alpha))
 
 
 class _Slots:
@@ -176,6 +211,13 @@ class _Slots:
         return slots, np.array(gone, dtype=np.int64)
 
 
+def _outlines(diameters_m: FloatArray) -> FloatArray:
+    """(A, 2) diameters -> (A, P, 3) closed outlines around the origin, axes along x and y."""
+    angle_rad = np.linspace(0.0, 2.0 * np.pi, _OUTLINE_POINTS)
+    unit = np.stack([np.cos(angle_rad), np.sin(angle_rad), np.zeros(_OUTLINE_POINTS)], axis=-1)
+    return unit * np.pad(0.5 * diameters_m, ((0, 0), (0, 1)))[:, None]
+
+
 def _nearest_steps(times_s: tuple[float, ...], steps_s: FloatArray) -> np.ndarray:
     """Places of the steps nearest to the times, each once; times beyond the last are left out."""
     half_step_s = 0.5 * steps_s[0]
@@ -198,12 +240,12 @@ def _with_height(positions_m: FloatArray, heights_m: FloatArray) -> FloatArray:
 
 
 def _colours(numbers: np.ndarray) -> FloatArray:
-    """(A, 3) a bright colour per agent that depends on its number alone."""
+    """(A, 3) a light colour per agent that depends on its number alone."""
     hue = (numbers * _GOLDEN_RATIO) % 1.0
     # Hue to RGB at full saturation: three trapezoids, a third of the circle apart.
     offsets = np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])
     distance = np.abs((hue[:, None] + offsets) % 1.0 - 0.5) * 6.0
-    return np.clip(distance - 1.0, 0.0, 1.0)
+    return 1.0 - _SATURATION * (1.0 - np.clip(distance - 1.0, 0.0, 1.0))
 
 
 def _rgba(rgb: FloatArray, alpha: FloatArray) -> FloatArray:

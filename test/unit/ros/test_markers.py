@@ -34,9 +34,10 @@ def by_key(markers: list[Marker]) -> dict[tuple[str, int], Marker]:
     return keyed
 
 
-def test_every_agent_has_a_past_a_future_and_its_ellipses() -> None:
+def test_every_agent_has_a_place_a_past_a_future_and_its_ellipses() -> None:
     markers = decoded(Markers(config()).render(random_forecast(("1", "2", "3"))))
     assert Counter(marker.ns for marker in markers) == {
+        "person": 3,
         "past": 3,
         "future": 3,
         "ellipse/0.5": 12,
@@ -69,9 +70,34 @@ def test_lines_run_through_past_and_mean_future() -> None:
         np.testing.assert_allclose(points[1:, :2], forecast.prediction.mean[agent])
         for line in (past, future):
             assert line.type == Marker.LINE_STRIP
-            assert line.scale.x == 0.05
+            assert line.scale.x == 0.06
             assert line.pose.orientation.w == 1.0
             assert (line.pose.position.x, line.pose.position.y) == (0.0, 0.0)
+
+
+def test_a_person_stands_where_the_past_ends_as_large_as_it_is() -> None:
+    forecast = random_forecast(("1", "2"))
+    keyed = by_key(decoded(Markers(config(person_radius_m=0.2)).render(forecast)))
+    for agent in range(2):
+        person = keyed["person", agent]
+        assert person.type == Marker.CYLINDER
+        assert person.pose.position == keyed["past", agent].points[-1]
+        assert (person.scale.x, person.scale.y) == (0.4, 0.4)
+        assert person.scale.z > 0.0
+
+
+def semi_axes_m(ellipse: Marker) -> tuple[float, float]:
+    """Of a disc or an outline, along the marker's own x and y."""
+    if ellipse.type == Marker.CYLINDER:
+        return ellipse.scale.x / 2, ellipse.scale.y / 2
+    assert ellipse.type == Marker.LINE_STRIP
+    assert ellipse.scale.x > 0.0
+    points = np.array([(p.x, p.y, p.z) for p in ellipse.points])
+    np.testing.assert_allclose(points[0], points[-1], atol=1e-9)
+    semi_m = points[:, :2].max(axis=0)
+    np.testing.assert_allclose(((points[:, :2] / semi_m) ** 2).sum(axis=1), 1.0)
+    np.testing.assert_allclose(points[:, 2], 0.0)
+    return semi_m[0], semi_m[1]
 
 
 def test_an_ellipse_holds_its_share_of_the_gaussian() -> None:
@@ -83,14 +109,24 @@ def test_an_ellipse_holds_its_share_of_the_gaussian() -> None:
         for agent in range(2):
             for place, step in enumerate((2, 5, 8, 11)):
                 ellipse = keyed[f"ellipse/{confidence:g}", agent * 4 + place]
-                assert ellipse.type == Marker.CYLINDER
                 x, y = forecast.prediction.mean[agent, step]
                 assert (ellipse.pose.position.x, ellipse.pose.position.y) == (x, y)
-                assert ellipse.scale.x == pytest.approx(2 * sigmas * major[agent, step])
-                assert ellipse.scale.y == pytest.approx(2 * sigmas * minor[agent, step])
+                expected_m = (sigmas * major[agent, step], sigmas * minor[agent, step])
+                assert semi_axes_m(ellipse) == pytest.approx(expected_m)
                 half = yaw[agent, step] / 2
                 assert ellipse.pose.orientation.z == pytest.approx(math.sin(half))
                 assert ellipse.pose.orientation.w == pytest.approx(math.cos(half))
+
+
+def test_the_lowest_level_is_filled_and_the_others_are_outlines() -> None:
+    levels = [0.95, 0.5, 0.8]
+    markers = decoded(Markers(config(confidence_levels=levels)).render(random_forecast(("1",))))
+    ellipses = {(m.ns, m.type) for m in markers if m.ns.startswith("ellipse")}
+    assert ellipses == {
+        ("ellipse/0.5", Marker.CYLINDER),
+        ("ellipse/0.8", Marker.LINE_STRIP),
+        ("ellipse/0.95", Marker.LINE_STRIP),
+    }
 
 
 def test_ellipses_fade_with_time_and_agents_keep_one_colour_each() -> None:
@@ -98,13 +134,16 @@ def test_ellipses_fade_with_time_and_agents_keep_one_colour_each() -> None:
     keyed = by_key(decoded(Markers(config()).render(forecast)))
     colours = set()
     for agent in range(3):
-        ellipses = [keyed["ellipse/0.95", agent * 4 + place] for place in range(4)]
-        alphas = [ellipse.color.a for ellipse in ellipses]
-        assert alphas[0] == pytest.approx(0.5)
-        assert alphas == sorted(alphas, reverse=True)
-        assert alphas[-1] > 0.0
-        lines = [keyed["past", agent], keyed["future", agent]]
-        (colour,) = {(m.color.r, m.color.g, m.color.b) for m in (*ellipses, *lines)}
+        discs = [keyed["ellipse/0.5", agent * 4 + place] for place in range(4)]
+        outlines = [keyed["ellipse/0.95", agent * 4 + place] for place in range(4)]
+        assert discs[0].color.a == pytest.approx(0.35)
+        for ellipses in (discs, outlines):
+            alphas = [ellipse.color.a for ellipse in ellipses]
+            assert alphas == sorted(alphas, reverse=True)
+            assert len(set(alphas)) == 4
+            assert 0.0 < alphas[-1] < alphas[0] <= 1.0
+        lines = [keyed[ns, agent] for ns in ("person", "past", "future")]
+        (colour,) = {(m.color.r, m.color.g, m.color.b) for m in (*discs, *outlines, *lines)}
         assert max(colour) == pytest.approx(1.0)
         colours.add(colour)
     assert len(colours) == 3
@@ -123,8 +162,8 @@ def test_agents_that_are_gone_are_deleted_once_and_the_others_keep_their_ids() -
     first = by_key(decoded(output.render(random_forecast(("a", "b", "c")))))
     second = by_key(decoded(output.render(random_forecast(("a", "c")))))
     deleted = {key for key, marker in second.items() if marker.action == Marker.DELETE}
-    # Slot 1 was b's: its lines have id 1, its ellipses ids 4 to 7.
-    assert deleted == {("past", 1), ("future", 1)} | {
+    # Slot 1 was b's: its ellipses have ids 4 to 7.
+    assert deleted == {("person", 1), ("past", 1), ("future", 1)} | {
         (f"ellipse/{level}", number) for level in ("0.5", "0.95") for number in range(4, 8)
     }
     assert set(first) == set(second)
@@ -165,7 +204,7 @@ def test_room_is_made_for_any_number_of_agents(n_agents: int) -> None:
     ids = tuple(f"agent {n}" for n in range(n_agents))
     forecast = random_forecast(ids)
     markers = [m for m in decoded(output.render(forecast)) if m.action == Marker.ADD]
-    assert len(markers) == n_agents * 10
+    assert len(markers) == n_agents * 11
     ends = [m.points[-1] for m in markers if m.ns == "future"]
     np.testing.assert_allclose([(p.x, p.y) for p in ends], forecast.prediction.mean[:, -1])
 
@@ -178,7 +217,7 @@ def test_whatever_the_lengths_of_its_texts_the_message_is_well_formed(
     output = Markers(config(fixed_frame=frame, confidence_levels=levels))
     forecast = random_forecast(("1", "2", "3"))
     markers = decoded(output.render(forecast))
-    assert len(markers) == 3 * (2 + 4 * len(levels))
+    assert len(markers) == 3 * (3 + 4 * len(levels))
     assert {marker.header.frame_id for marker in markers} == {frame}
     numbers = [v for m in markers for v in (m.pose.position.x, m.pose.position.y, m.scale.x)]
     assert np.abs(numbers).max() < 1e3
@@ -188,8 +227,11 @@ def test_no_uncertainty_is_drawn_small_but_never_zero() -> None:
     forecast = random_forecast(("1",), n_samples=1)
     assert not forecast.prediction.covariance.any()
     for marker in decoded(Markers(config()).render(forecast)):
+        assert marker.scale.x > 0.0
+        if marker.type == Marker.CYLINDER:
+            assert min(marker.scale.y, marker.scale.z) > 0.0
         if marker.ns.startswith("ellipse"):
-            assert min(marker.scale.x, marker.scale.y, marker.scale.z) > 0.0
+            assert min(semi_axes_m(marker)) > 0.0
 
 
 def test_ellipses_beyond_the_horizon_are_left_out() -> None:
