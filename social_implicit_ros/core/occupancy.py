@@ -24,7 +24,7 @@ _MIN_SIGMA_M = 0.02
 #: Half the side of the square with the area of a disc of radius 1.
 _HALF_SIDE = math.sqrt(math.pi) / 2.0
 #: Cells evaluated together: few enough for the processor's cache.
-_CHUNK_CELLS = 32768
+_CHUNK_CELLS = 24_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def window_path(
     covariance_m2 = np.concatenate([np.zeros_like(covariance_m2[:, :1]), covariance_m2], axis=1)
     start, end = start_s / prediction.step_s, end_s / prediction.step_s
     steps = np.arange(n_steps + 1.0)
-    at = np.concatenate([[start], steps[(steps > start) & (steps < end)], [end]])
+    between = steps[(steps > start + 1e-6) & (steps < end - 1e-6)]
+    at = np.concatenate([[start], between, [end]])
     return _read(mean_m, at), _read(covariance_m2, at)
 
 
@@ -135,9 +136,10 @@ def occupancy(
         for move in range(first, end):
             cells = highest[places[move]]
             np.maximum(cells, patches[move], out=cells)
-        cells = highest[place]
-        free[place] *= 1.0 - cells
-        cells[:] = 0.0
+        cells, still_free = highest[place], free[place]
+        np.subtract(1.0, cells, out=cells)
+        np.multiply(still_free, cells, out=still_free)
+        cells.fill(0.0)
     return 1.0 - free
 
 
