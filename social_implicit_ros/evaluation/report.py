@@ -45,9 +45,6 @@ def report_page(
     Args:
         results: what `results.json` holds.
         highlights: name of a recording and what it shows, for every recording; read one by one.
-
-    Raises:
-        ModuleNotFoundError: plotly is not installed.
     """
     models = list(results["models"])
     data = {
@@ -79,8 +76,8 @@ def verdict(results: Mapping[str, Any], name: str) -> list[str]:
     sentences = []
     if figures["mean_ade"] is not None:
         sentences.append(
-            f"Over the next {horizon_s:g} s its expected path is {figures['mean_ade']:.2f} m off on "
-            f"average, and {figures['mean_fde']:.2f} m at the end"
+            f"Over the next {horizon_s:g} s its expected path is {figures['mean_ade']:.2f} m off "
+            f"on average, and {figures['mean_fde']:.2f} m at the end"
             + _against_baseline(results, name)
             + "."
         )
@@ -145,12 +142,7 @@ def _chosen(
 
 
 def _plotly_js() -> str:
-    try:
-        file = resources.files("plotly") / "package_data" / "plotly.min.js"
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the report needs plotly: pip install 'social_implicit_ros[report]'"
-        ) from error
+    file = resources.files("plotly") / "package_data" / "plotly.min.js"
     return file.read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 
