@@ -19,7 +19,10 @@ needs_recordings = pytest.mark.skipif(
 
 
 def write_walks(folder: Path, *, turn_rad: float = 0.0, n_frames: int = 23) -> Path:
-    """Every test recording: three people 1 m apart who walk 0.5 m a step and turn as they go."""
+    """Every test recording: three people 1 m apart who walk 0.5 m a step and turn as they go.
+
+    The third is seen up to the last frame but one, so that the last window holds two people.
+    """
     recordings = folder / "eth_ucy" / "all_data"
     recordings.mkdir(parents=True)
     heading = turn_rad * np.arange(n_frames)
@@ -29,7 +32,7 @@ def write_walks(folder: Path, *, turn_rad: float = 0.0, n_frames: int = 23) -> P
         lines = [
             f"{10 * frame}\t{person}\t{path[frame, 0]}\t{path[frame, 1] + person}"
             for frame in range(n_frames)
-            for person in (1, 2, 3)
+            for person in ((1, 2, 3) if frame < n_frames - 1 else (1, 2))
         ]
         (recordings / f"{name}.txt").write_text("\n".join(lines) + "\n")
     return folder

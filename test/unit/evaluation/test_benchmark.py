@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
+from social_implicit_ros.core.metrics.displacement import best_of_n
 from social_implicit_ros.core.metrics.mahalanobis import mahalanobis_distances
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
@@ -96,9 +97,22 @@ def test_another_seed_draws_other_noise_and_no_scene_repeats_anothers(straight: 
 
 def test_scene_figures_are_means_of_scenes_not_of_agents(straight: Path) -> None:
     scenes = split_scenes(straight, "eth")
-    batch = list(enumerate(scenes))
-    values = np.concatenate([np.full((3, 12), float(index)) for index, _ in batch])
-    assert scene_means(values, batch).tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert [len(scene.ids) for scene in scenes] == [3, 3, 3, 2]
+    values = np.concatenate([np.full((len(s.ids), 12), float(i)) for i, s in enumerate(scenes)])
+    assert scene_means(values, list(enumerate(scenes))).tolist() == [0.0, 1.0, 2.0, 3.0]
+
+    figures = evaluate_split(Wanderer(), scenes, all_metrics=True)
+    distances, errors = [], []
+    for index, scene in enumerate(scenes):
+        seed = scene_seed(0, index)
+        few, many = (
+            Wanderer().predict(scene.observed, n_samples=n, seed=seed).samples for n in (20, 1000)
+        )
+        distances.append(mahalanobis_distances(many, scene.future).values)
+        errors.append(best_of_n(few, scene.future)[0])
+    assert figures["amd"] == pytest.approx(np.mean([scene.mean() for scene in distances]))
+    assert figures["amd"] != pytest.approx(np.concatenate(distances).mean())
+    assert figures["ade"] == pytest.approx(np.concatenate(errors).mean())
 
 
 def test_progress_counts_every_scene(straight: Path) -> None:

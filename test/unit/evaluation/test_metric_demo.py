@@ -109,6 +109,7 @@ def test_it_loads_without_a_word_on_the_console(page: Any) -> None:
         {"x": 0.0, "y": 0.1, "width": 0.2, "split": 1.6},
         {"x": 0.2, "y": 0.0, "width": 0.05, "stretch": 0.25, "split": 2.5},
         {"x": 1.5, "y": -1.5, "width": 0.05},
+        {"x": 0.5, "y": 0.3, "width": 0.2, "split": 1.2},
     ],
 )
 def test_its_figures_are_those_of_the_metrics(page: Any, state: dict[str, float]) -> None:

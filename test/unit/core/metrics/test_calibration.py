@@ -83,6 +83,12 @@ def test_nan_counts_as_outside_and_is_kept() -> None:
     assert np.isnan(confidence_levels(np.zeros((1, 2)), np.eye(2)[None], np.full((1, 2), np.nan)))
 
 
+def test_a_truth_on_the_ellipse_is_inside() -> None:
+    confidence, frequency = reliability_curve(np.array([0.5]))
+    assert frequency[confidence == 0.5].tolist() == [1.0]
+    assert coverage(np.array([0.5]), 0.5) == 1.0
+
+
 def test_no_level_gives_nan_and_a_wrong_confidence_is_refused() -> None:
     assert np.isnan(coverage(np.empty(0), 0.9))
     assert np.isnan(reliability_scores(np.empty(0))).all()
