@@ -44,7 +44,7 @@ def generate_launch_description() -> LaunchDescription:
         "autostart": ("", "false leaves configure and activate to a lifecycle manager."),
         "use_sim_time": ("false", "Take the time from /clock, in a replay or a simulation."),
         "log_level": ("info", "debug, info, warn, error or fatal."),
-        "rviz": ("false", "Show it."),
+        "rviz": ("false", "Show it; needs rviz2."),
         "rviz_config": (
             PathJoinSubstitution([config, "predictor.rviz"]),
             "What RViz shows.",
@@ -94,7 +94,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
         remappings=[
             *(
                 (f"/predictor/{topic}", f"{prefix}/predictor/{topic}")
-                for topic in ("predictions", "samples", "markers")
+                for topic in ("predictions", "markers", "costmap", "costmap_updates")
             ),
             ("/predictor/tracks", given["tracks"] or f"{prefix}/predictor/tracks"),
         ],

@@ -11,8 +11,9 @@ import yaml
 pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distribution")
 
 from launch import LaunchContext, LaunchDescription
+from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
-from launch.utilities import perform_substitutions
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
@@ -51,7 +52,12 @@ def test_the_predictor_takes_what_users_ask_for() -> None:
 
 
 def launched_predictor(**arguments: str) -> dict[str, Any]:
-    """Parameters, remappings and name of the node that the launch file would start."""
+    """Parameters, remappings and name of the predictor that the launch file would start."""
+    return launched("predictor_node", **arguments)
+
+
+def launched(executable: str, **arguments: str) -> dict[str, Any]:
+    """Parameters, remappings and name of a node that `predictor.launch.py` would start."""
     description = get_launch_description_from_python_launch_file(
         str(LAUNCH / "predictor.launch.py")
     )
@@ -60,7 +66,7 @@ def launched_predictor(**arguments: str) -> dict[str, Any]:
     nodes = []
     for entity in description.entities:
         nodes += [e for e in entity.visit(context) or [] if isinstance(e, Node)]
-    node = next(n for n in nodes if n.node_executable == "predictor_node")
+    node = next(n for n in nodes if n.node_executable == executable)
     node._perform_substitutions(context)
     values: dict[str, Any] = {}
     for given in evaluate_parameters(context, node._Node__parameters):
@@ -101,3 +107,31 @@ def test_what_is_given_reaches_the_node() -> None:
     parameters = launched["parameters"]
     assert (parameters["autostart"], parameters["use_sim_time"]) == (False, True)
     assert list(parameters["outputs"]) == ["markers"]
+
+
+def test_the_demo_plays_the_shipped_crowd_in_a_loop_and_shows_it() -> None:
+    """As the demo hands its arguments to the replay, and that to the predictor."""
+    description = get_launch_description_from_python_launch_file(str(LAUNCH / "demo.launch.py"))
+    context = LaunchContext()
+    (replay,) = [e for e in description.entities if isinstance(e, IncludeLaunchDescription)]
+    for entity in description.entities[:-1]:
+        entity.execute(context)
+    handed_on = {
+        name: perform_substitutions(context, normalize_to_list_of_substitutions(value))
+        for name, value in replay.launch_arguments
+    }
+    assert Path(handed_on["file"], "metadata.yaml").is_file()
+    assert (handed_on["loop"], handed_on["rviz"]) == ("true", "true")
+    assert Path(handed_on["rviz_config"]).name == "demo.rviz"
+
+
+def test_rviz_hears_of_the_nodes_topics_below_its_namespace() -> None:
+    remappings = launched("rviz2", namespace="robot1", rviz="true")["remappings"]
+    layout = yaml.safe_load((LAUNCH.parent / "config" / "predictor.rviz").read_text())
+    topics = {
+        display["Topic"]["Value"]
+        for display in layout["Visualization Manager"]["Displays"]
+        if "Topic" in display
+    }
+    for topic in topics:
+        assert remappings[topic] == f"/robot1{topic}"

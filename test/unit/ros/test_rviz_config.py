@@ -29,3 +29,19 @@ def test_every_topic_shown_is_one_of_the_node() -> None:
 
 def test_the_frame_is_the_nodes_default() -> None:
     assert shown()["Global Options"]["Fixed Frame"] == DEFAULTS["fixed_frame"]
+
+
+def test_the_demo_shows_the_same_from_elsewhere() -> None:
+    demo = yaml.safe_load((LAYOUT.parent / "demo.rviz").read_text())
+    layout = yaml.safe_load(LAYOUT.read_text())
+    for contents in (demo, layout):
+        del contents["Visualization Manager"]["Views"]["Current"]["Focal Point"]
+        del contents["Visualization Manager"]["Views"]["Current"]["Distance"]
+    assert demo == layout
+
+
+def test_every_kind_of_marker_can_be_ticked() -> None:
+    levels = DEFAULTS["confidence_levels"]
+    kinds = {"person", "past", "future", *(f"ellipse/{level:g}" for level in levels)}
+    (markers,) = [d for d in shown()["Displays"] if d["Name"] == "Predictions"]
+    assert markers["Namespaces"] == dict.fromkeys(kinds, True)
