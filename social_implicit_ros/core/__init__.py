@@ -1,4 +1,5 @@
 """Tracks, windows, predictions and their measures.
 
-Imports numpy, scipy and the standard library only: no ROS, no torch, no onnxruntime.
+Imports numpy, scipy, PyYAML (to read tracker descriptions) and the standard library only: no ROS,
+no torch, no onnxruntime.
 """
