@@ -186,7 +186,7 @@ def header(stamp_ns: int, frame_id: str) -> Any:
 
 def walkers(
     *,
-    duration_s: float = 12.0,
+    duration_s: float = 8.0,
     rate_hz: float = 10.0,
     n_agents: int = 3,
     start_ns: int = START_NS,

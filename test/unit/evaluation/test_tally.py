@@ -1,0 +1,250 @@
+"""Sums hold the same figures as core/metrics finds in all futures at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.bags import START_NS, S, people_messages, walkers, write_bag
+
+from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.forecast import forecast_from_tick
+from social_implicit_ros.core.metrics.calibration import (
+    confidence_levels,
+    coverage,
+    reliability_curve,
+    reliability_scores,
+)
+from social_implicit_ros.core.metrics.displacement import best_of_n, mean_path, missed
+from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.core.predictor import ConstantVelocity
+from social_implicit_ros.core.resample import Steps
+from social_implicit_ros.core.types import Prediction, Tracks
+from social_implicit_ros.evaluation.bag_replay import BagReplay, Circumstances, JudgedTick
+from social_implicit_ros.evaluation.distribution import (
+    DistributionMeasures,
+    MomentChooser,
+    measure_distribution,
+)
+from social_implicit_ros.evaluation.measures import measure
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.tally import (
+    Tally,
+    counts_of,
+    figures_of,
+    groups_of,
+    horizon_of,
+    reliability_of,
+)
+from social_implicit_ros.evaluation.track_source import open_source
+
+MODEL = ConstantVelocity(heading_sigma_rad=0.5)
+STEPS = Steps(0.4, 12)
+
+
+def crowd() -> list[Tracks]:
+    """Fifteen people who come and go, at speeds from 0 to 3 m/s, on curved ways."""
+    generator = np.random.default_rng(1)
+    speeds = np.linspace(0.0, 3.0, 15)
+    turns = generator.uniform(-0.3, 0.3, 15)
+    begins, ends = generator.uniform(0, 3, 15), generator.uniform(5, 12, 15)
+    starts = generator.uniform(-4, 4, (15, 2))
+    recording = []
+    for index in range(120):
+        time_s = index / 10
+        there = [agent for agent in range(15) if begins[agent] <= time_s <= ends[agent]]
+        angle = turns[there] * time_s + np.array(there)
+        offsets = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        positions = starts[there] + (speeds[there] * time_s)[:, None] * offsets
+        ids = tuple(f"p{agent}" for agent in there)
+        recording.append(Tracks(START_NS + round(time_s * S), ids, positions))
+    return recording
+
+
+@pytest.fixture(scope="module")
+def ticks(tmp_path_factory: pytest.TempPathFactory) -> list[JudgedTick]:
+    bag = write_bag(tmp_path_factory.mktemp("tally") / "bag", people_messages(crowd()))
+    replay = BagReplay(open_source(bag), {"model": MODEL}, ReplaySettings(tick_rate_hz=5.0))
+    return [judged["model"] for judged in replay.ticks()]
+
+
+def tally_of(ticks: list[JudgedTick], n_at_once: int = 7) -> Tally:
+    tally = Tally.empty([0.4 * (step + 1) for step in range(12)])
+    for first in range(0, len(ticks), n_at_once):
+        tally.add_measures(measure(ticks[first : first + n_at_once]))
+    return tally
+
+
+@pytest.fixture(scope="module")
+def futures(ticks: list[JudgedTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Samples, mean, covariance and truth of all complete futures."""
+    truth = np.concatenate([tick.circumstances.truth for tick in ticks])
+    complete = np.isfinite(truth).all(axis=(1, 2))
+    predictions = [tick.forecast.prediction for tick in ticks]
+    return (
+        np.concatenate([p.samples for p in predictions], axis=1)[:, complete],
+        np.concatenate([p.mean for p in predictions])[complete],
+        np.concatenate([p.covariance for p in predictions])[complete],
+        truth[complete],
+    )
+
+
+def test_figures_are_those_of_all_futures_at_once(ticks, futures):
+    samples, mean, covariance, truth = futures
+    levels = confidence_levels(mean, covariance, truth)
+    best_ade, best_fde = best_of_n(samples, truth)
+    mean_ade, mean_fde = mean_path(mean, truth)
+    r_avg, r_min = reliability_scores(levels)
+
+    figures = figures_of(tally_of(ticks))
+
+    assert len(truth) > 100
+    expected = {
+        "best_ade": best_ade.mean(),
+        "best_fde": best_fde.mean(),
+        "mean_ade": mean_ade.mean(),
+        "mean_fde": mean_fde.mean(),
+        "miss_rate": missed(samples, truth).mean(),
+        "coverage_95": coverage(levels, 0.95),
+        "r_avg": r_avg,
+        "r_min": r_min,
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected)
+    np.testing.assert_allclose(reliability_of(tally_of(ticks)), reliability_curve(levels)[1])
+
+
+def test_the_horizon_counts_every_known_step(ticks):
+    truth = np.concatenate([tick.circumstances.truth for tick in ticks])
+    mean = np.concatenate([tick.forecast.prediction.mean for tick in ticks])
+    error = np.linalg.norm(mean - truth, axis=-1)
+
+    horizon = horizon_of(tally_of(ticks))
+
+    np.testing.assert_allclose(horizon["error_m"], np.nanmean(error, axis=0))
+    assert horizon["futures"] == np.isfinite(error).sum(axis=0).tolist()
+    assert horizon["futures"][0] > horizon["futures"][-1] > 0
+
+
+def test_groups_hold_every_future_once(ticks):
+    tally = tally_of(ticks)
+    n_futures = counts_of(tally)["futures"]
+
+    groups = groups_of(tally, 0.4)
+
+    for rows in groups.values():
+        assert sum(row["futures"] for row in rows) == n_futures
+        total = sum(row["futures"] * row["mean_fde"] for row in rows)
+        assert total / n_futures == pytest.approx(figures_of(tally)["mean_fde"])
+    assert [row["name"] for row in groups["speed"]] == [
+        "standing",
+        "strolling",
+        "walking",
+        "hurrying",
+        "running",
+    ]
+    assert groups["history"][0]["name"] == "0.4 s"
+    assert groups["history"][-1]["name"] == "2.8 s"
+
+
+def test_sums_do_not_depend_on_how_ticks_were_grouped(ticks):
+    one, other = tally_of(ticks, 1), tally_of(ticks, 50)
+
+    for name, values in one.sums.items():
+        np.testing.assert_allclose(values, other.sums[name], err_msg=name)
+
+
+def test_the_sum_of_two_tallies_is_the_tally_of_both(ticks):
+    first, second = tally_of(ticks[:20]), tally_of(ticks[20:])
+
+    first.add(second)
+
+    assert figures_of(first)["mean_ade"] == pytest.approx(figures_of(tally_of(ticks))["mean_ade"])
+
+
+def test_a_tally_survives_json_without_loss(ticks):
+    tally = tally_of(ticks)
+
+    again = Tally.from_dict(json.loads(json.dumps(tally.to_dict())))
+
+    assert again.times_s == tally.times_s
+    for name, values in tally.sums.items():
+        np.testing.assert_array_equal(again.sums[name], values)
+
+
+def test_tallies_of_other_steps_are_not_added():
+    with pytest.raises(ValueError, match="steps"):
+        Tally.empty([0.4]).add(Tally.empty([0.5]))
+
+
+def test_figures_of_nothing_are_nan():
+    figures = figures_of(Tally.empty([0.4, 0.8]))
+
+    assert all(np.isnan(value) for value in figures.values())
+
+
+class TestDistribution:
+    def test_moments_are_spread_evenly(self, ticks):
+        chooser = MomentChooser(duration_s=12.0, n_moments=6)
+
+        chosen = [tick.forecast.stamp_ns for tick in ticks if chooser.chooses(tick)]
+
+        assert set(np.diff(chosen).tolist()) == {2 * S}
+
+    def test_no_more_moments_than_asked(self, ticks):
+        chooser = MomentChooser(duration_s=0.001, n_moments=3)
+
+        assert sum(chooser.chooses(tick) for tick in ticks) == 3
+        assert not any(MomentChooser(12.0, 0).chooses(tick) for tick in ticks)
+
+    def test_figures_of_a_moment_are_deterministic_and_in_range(self, ticks):
+        tick = ticks[len(ticks) // 3]
+
+        first, second = (measure_distribution(tick, MODEL, STEPS, seed=0) for _ in range(2))
+
+        assert first == second
+        assert first.positions > 20
+        assert 0.0 <= first.collision_rate <= 1.0
+        assert 0.0 < first.energy / first.positions < 3.0
+
+    def test_an_honest_gaussian_has_the_amd_of_one(self):
+        """Truth drawn from what the model says: AMD near sqrt(pi / 2)."""
+        model = _Gaussian()
+        total = DistributionMeasures(0, 0.0, 0, 0.0, 0, 0.0, 0.0, 0.0)
+        recording = walkers(duration_s=3.0, n_agents=20)
+        generator = np.random.default_rng(0)
+        for index in range(20):
+            tick = _tick_with_truth(recording, model, generator, index)
+            one = measure_distribution(tick, model, STEPS, seed=0)
+            total = DistributionMeasures(
+                *(
+                    getattr(total, name) + getattr(one, name)
+                    for name in DistributionMeasures.__dataclass_fields__
+                )
+            )
+
+        assert total.amd / total.positions == pytest.approx(1.2533, rel=0.08)
+        assert total.amv / 20 == pytest.approx(0.25, rel=0.1)
+
+
+class _Gaussian(ConstantVelocity):
+    """Everybody stays within half a metre of where constant velocity leads."""
+
+    def predict(self, observed, *, n_samples=20, seed=0):
+        plain = super().predict(observed, n_samples=n_samples, seed=seed)
+        noise = np.random.default_rng(seed + 7).normal(0, 0.5, plain.samples.shape)
+        covariance = np.broadcast_to(0.25 * np.eye(2), (*plain.mean.shape, 2))
+        return Prediction(plain.samples + noise, plain.mean, covariance, plain.step_s)
+
+
+def _tick_with_truth(recording, model, generator, index) -> JudgedTick:
+    pipeline = PredictionPipeline(model, PipelineConfig())
+    for tracks in recording:
+        pipeline.update(replace(tracks, stamp_ns=tracks.stamp_ns + index))
+    tick = pipeline.tick(recording[-1].stamp_ns + index)
+    forecast = forecast_from_tick(tick, AgentNumbers(), STEPS, "map")
+    truth = forecast.prediction.mean + generator.normal(0, 0.5, forecast.prediction.mean.shape)
+    n_agents = len(forecast.ids)
+    circumstances = Circumstances(truth, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64))
+    return JudgedTick(tick.window, forecast, circumstances, 0.0, 0.0)
