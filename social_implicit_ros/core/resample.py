@@ -55,7 +55,9 @@ class Steps:
 
 
 #: Power of time with which standard deviations grow beyond the last step: between a velocity that
-#: is wrong but stays (1) and one that wanders (1.5).
+#: is wrong but stays (1) and one that wanders (1.5). On the ETH and UCY recordings prediction
+#: errors grow with powers of 1.1 to 1.3, and with this one an ellipse at 6 s holds the same share
+#: of true positions as the one at 4.8 s that it came from.
 _SIGMA_GROWTH = 1.25
 
 
