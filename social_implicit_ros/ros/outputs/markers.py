@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: A zero scale draws nothing and makes RViz warn.
 _MIN_DIAMETER_M = 0.02
 _DISC_THICKNESS_M = 0.02
+#: Thicker, so that no ellipse lies over a person and tints it.
+_PERSON_THICKNESS_M = 0.06
 #: A closed outline; smooth enough for an eye, short enough for a network.
 _OUTLINE_POINTS = 33
 #: Where futures of many people overlap, thin outlines stay legible and broad ones do not.
@@ -108,7 +110,7 @@ class Markers:
     def _templates(self, n_past: int, n_steps: int) -> list[Marker]:
         person = self._marker("person", Marker.CYLINDER)
         person.scale.x = person.scale.y = 2.0 * self._person_radius_m
-        person.scale.z = _DISC_THICKNESS_M
+        person.scale.z = _PERSON_THICKNESS_M
         width_m = self._style.line_width_m
         past = self._line("past", n_past, width_m)
         # The future begins at the present, where the past ends.
