@@ -132,6 +132,13 @@ def test_cells_stay_where_they_are_when_the_grid_moves() -> None:
     np.testing.assert_allclose(here, there, atol=1e-5)
 
 
+def test_a_mirrored_world_has_a_mirrored_costmap() -> None:
+    mean_m, covariance = np.array([0.317, -0.771]), covariance_of(0.5, 0.2, 0.4)
+    here = occupancy(*standing((mean_m, covariance)), RADIUS_M, GRID)
+    there = occupancy(*standing((-mean_m, covariance)), RADIUS_M, GRID)
+    np.testing.assert_allclose(there, here[::-1, ::-1], atol=1e-5)
+
+
 @pytest.mark.parametrize("centre_m", [(0.0, 0.0), (12.34, -5.678), (-1e4, 1e4)])
 @pytest.mark.parametrize("resolution_m", [0.05, 0.1, 0.3])
 def test_a_grid_lies_on_whole_cells_around_its_centre(

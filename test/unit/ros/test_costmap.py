@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
@@ -16,6 +18,7 @@ from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.ros.outputs.costmap import Costmap
 from social_implicit_ros.ros.parameters import PARAMETERS, ParameterError, config_from_values
 
+NAV2 = Path(__file__).parents[3] / "docs" / "nav2.md"
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 #: Costs of a layered costmap.
 FREE, LETHAL = 0, 254
@@ -187,3 +190,21 @@ def test_a_window_or_a_size_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ParameterError, match=message):
         config_from_values({**DEFAULTS, **changes})
+
+
+def test_the_snippet_for_nav2_sets_what_the_layer_reads_where_it_reads_it() -> None:
+    snippet = yaml.safe_load(NAV2.read_text().split("```yaml\n")[1].split("```")[0])
+    costmap = snippet["local_costmap"]["local_costmap"]["ros__parameters"]
+    # The costmap's own parameters, which its static layers share.
+    assert costmap["trinary_costmap"] is False
+    assert costmap["use_maximum"] is True
+    assert costmap["rolling_window"] is True
+    assert costmap["global_frame"] == DEFAULTS["fixed_frame"]
+    assert costmap["update_frequency"] >= DEFAULTS["tick_rate_hz"]
+    layer = costmap["people_layer"]
+    assert "people_layer" in costmap["plugins"]
+    assert layer["plugin"] == "nav2_costmap_2d::StaticLayer"
+    assert layer["map_topic"] == Costmap.topic.replace("~", "/predictor")
+    assert layer["map_subscribe_transient_local"] is True
+    covered_m = DEFAULTS["costmap.size_m"] - 2 * DEFAULTS["costmap.recentre_m"]
+    assert max(costmap["width"], costmap["height"]) <= covered_m
