@@ -1,0 +1,302 @@
+"""The command: figures, files, exit codes, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation import evaluate_bag
+from social_implicit_ros.evaluation.bag_runner import Job
+
+FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
+
+
+def run(*arguments: object) -> int:
+    return evaluate_bag.main([*map(str, arguments), *FAST, "--jobs", "1"])
+
+
+def results_in(folder: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return results
+
+
+def without_times(value: Any) -> Any:
+    """Results without what depends on how fast the machine was."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if not k.startswith("latency")}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recordings") / "walk"
+    return write_bag(path, people_messages(walkers(duration_s=9.0, n_agents=4)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, bag: Path) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    assert run(bag, "--out", out) == 0
+    return out
+
+
+class TestResults:
+    def test_people_who_walk_straight_are_foretold_exactly(self, finished):
+        figures = results_in(finished)["models"]["constant_velocity"]["figures"]
+
+        assert figures["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+        assert figures["miss_rate"] == 0.0
+
+    def test_the_layout_is_versioned_and_complete(self, finished):
+        results = results_in(finished)
+
+        assert (results["format"], results["version"]) == ("social_implicit_ros/evaluation", 1)
+        assert set(results) == {"format", "version", "settings", "models", "bags", "failed"}
+        for model in results["models"].values():
+            assert len(model["horizon"]["error_m"]) == len(model["horizon"]["times_s"]) == 12
+            assert len(model["reliability"]["frequency"]) == 99
+            assert set(model["by"]) == {"speed", "crowd", "history"}
+        (recording,) = results["bags"]
+        assert recording["topic"] == "/people"
+        assert recording["messages"] == 91
+        assert recording["entries"] == 4 * 91
+        assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+
+    def test_a_row_for_every_tick_and_model(self, finished):
+        columns = parquet.read_table(finished / "per_tick.parquet").to_pydict()
+        counts = results_in(finished)["models"]["constant_velocity"]["counts"]
+
+        rows = [index for index, name in enumerate(columns["model"]) if name == "constant_velocity"]
+        assert len(rows) == counts["ticks"] == len(columns["model"]) // 2
+        assert sum(columns["futures"][row] for row in rows) == counts["futures"]
+        assert sum(columns["predicted"][row] for row in rows) == counts["predictions"]
+        assert np.diff([columns["stamp_ns"][row] for row in rows]).min() == S // 10
+
+    def test_the_table_is_printed(self, bag, tmp_path, capsys):
+        assert run(bag, "--out", tmp_path) == 0
+
+        printed = capsys.readouterr()
+        assert "FDE, expected path" in printed.out
+        assert "report.html" in printed.err
+
+    def test_the_nodes_parameters_are_taken(self, bag, tmp_path):
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text(
+            "/**:\n  ros__parameters:\n    horizon_s: 2.0\n    tick_rate_hz: 2.0\n"
+            "    n_samples: 5\n    fixed_frame: map\n"
+        )
+
+        assert run(bag, "--out", tmp_path / "out", "--params", parameters) == 0
+
+        results = results_in(tmp_path / "out")
+        assert results["settings"]["n_samples"] == 5
+        assert results["settings"]["fixed_frame"] == "map"
+        assert results["models"]["constant_velocity"]["horizon"]["times_s"][-1] == 2.0
+        assert results["models"]["constant_velocity"]["counts"]["ticks"] < 20
+
+    def test_the_default_models_are_those_installed(self):
+        assert evaluate_bag.default_models()[-2:] == (
+            "constant_velocity",
+            "sampled_constant_velocity",
+        )
+
+
+class TestWhatIsWrong:
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["nowhere"], "nowhere: no recording there"),
+            (["BAG", "--model", "nobody"], "no model 'nobody'"),
+            (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
+            (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        ],
+    )
+    def test_a_wrong_request_ends_with_2(self, bag, tmp_path, capsys, arguments, says):
+        given = [str(bag) if argument == "BAG" else argument for argument in arguments]
+
+        assert run(*given, "--out", tmp_path) == 2
+        assert says in capsys.readouterr().err
+
+    def test_dask_needs_its_scheduler(self, bag, tmp_path, capsys):
+        with pytest.raises(SystemExit) as caught:
+            run(bag, "--out", tmp_path, "--backend", "dask")
+
+        assert caught.value.code == 2
+        assert "belong together" in capsys.readouterr().err
+
+    def nothing(self, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+        """What is said where nothing can be evaluated."""
+        assert run(bag, "--out", tmp_path / "out") == 1
+        assert not (tmp_path / "out" / "results.json").exists()
+        return " ".join(capsys.readouterr().err.split())
+
+    def test_no_topic_of_a_known_type(self, tmp_path, capsys):
+        bag = write_bag(
+            tmp_path / "bag",
+            [Recorded("/tf", TF_MESSAGE, transform_message("a", "b", START_NS), START_NS)],
+        )
+
+        assert "/tf (tf2_msgs/msg/TFMessage)" in self.nothing(bag, tmp_path, capsys)
+
+    def test_a_file_that_is_cut_off(self, bag, tmp_path, capsys):
+        (file,) = bag.glob("*.mcap")
+        cut_off = tmp_path / "cut.mcap"
+        cut_off.write_bytes(file.read_bytes()[:3000])
+
+        assert "cut off" in self.nothing(cut_off, tmp_path, capsys)
+
+    def test_transforms_of_another_time(self, tmp_path, capsys):
+        robot = [
+            Recorded(
+                "/tf", TF_MESSAGE, transform_message("odom", "base", START_NS - t * S), START_NS
+            )
+            for t in (900, 800)
+        ]
+        people = people_messages(walkers(duration_s=2.0), frame_id="base")
+
+        said = self.nothing(write_bag(tmp_path / "bag", [*people, *robot]), tmp_path, capsys)
+
+        assert "no_transform" in said
+        assert "/tf and /tf_static" in said
+
+    def test_ids_that_change_all_the_time(self, tmp_path, capsys):
+        recording = [
+            Tracks(START_NS + index * S // 10, (f"new{index}",), np.zeros((1, 2)))
+            for index in range(50)
+        ]
+
+        said = self.nothing(
+            write_bag(tmp_path / "bag", people_messages(recording)), tmp_path, capsys
+        )
+
+        assert "do its ids change" in said
+
+    def test_a_recording_that_is_too_short(self, tmp_path, capsys):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.3)))
+
+        assert "too short" in self.nothing(bag, tmp_path, capsys)
+
+    def test_tracks_shorter_than_the_horizon_give_a_part(self, tmp_path):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
+
+        assert run(bag, "--out", tmp_path / "out") == 0
+
+        results = results_in(tmp_path / "out")
+        model = results["models"]["constant_velocity"]
+        assert model["figures"]["mean_ade"] is None
+        assert model["horizon"]["error_m"][3] == pytest.approx(0.0, abs=1e-6)
+        assert model["horizon"]["error_m"][-1] is None
+        assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
+
+    def test_damage_in_the_middle_gives_a_part_and_says_so(self, tmp_path, capsys):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=40.0, n_agents=75)))
+        (file,) = bag.glob("*.mcap")
+        content = bytearray(file.read_bytes())
+        content[1_200_000:1_210_000] = bytes(10_000)
+        file.write_bytes(content)
+
+        assert run(bag, "--out", tmp_path / "out") == 0
+
+        (recording,) = results_in(tmp_path / "out")["bags"]
+        assert "damaged" in recording["problem"]
+        assert 50 < recording["messages"] < 401
+        assert "only a part" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three recordings and one that is broken."""
+    folder = tmp_path_factory.mktemp("many")
+    for index, n_agents in enumerate((2, 3, 4)):
+        recording = walkers(duration_s=7.0, n_agents=n_agents, speed_m_s=1.0 + 0.2 * index)
+        write_bag(folder / f"bag_{index}", people_messages(recording))
+    (folder / "broken.mcap").write_bytes(b"nothing that anybody can read")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_process(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one")
+    assert run(folder, "--out", out) == 3
+    return out
+
+
+class TestManyBags:
+    def test_a_folder_holds_them_all_and_a_failed_one_stops_nobody(self, one_process, folder):
+        results = results_in(one_process)
+
+        assert [Path(bag["path"]).name for bag in results["bags"]] == ["bag_0", "bag_1", "bag_2"]
+        (failure,) = results["failed"]
+        assert failure["path"] == str(folder / "broken.mcap")
+        assert "broken.mcap is damaged" in failure["reason"]
+        total = sum(bag["counts"]["constant_velocity"]["futures"] for bag in results["bags"])
+        assert results["models"]["constant_velocity"]["counts"]["futures"] == total
+
+    def test_patterns_name_them(self, folder, one_process, tmp_path):
+        assert run(folder / "bag_[01]", folder / "bag_0", "--out", tmp_path) == 0
+
+        assert len(results_in(tmp_path)["bags"]) == 2
+
+    def test_several_processes_give_the_same_results(self, folder, one_process, tmp_path):
+        arguments = [str(folder), "--out", str(tmp_path), *FAST, "--jobs", "2"]
+
+        assert evaluate_bag.main(arguments) == 3
+
+        assert without_times(results_in(tmp_path)) == without_times(results_in(one_process))
+        one, other = (
+            parquet.read_table(out / "per_tick.parquet") for out in (one_process, tmp_path)
+        )
+        for name in set(one.column_names) - {"window_ms", "model_ms"}:
+            np.testing.assert_array_equal(one[name], other[name])
+
+    def test_resume_does_only_what_is_missing(self, folder, one_process, tmp_path, monkeypatch):
+        shutil.copytree(one_process, tmp_path / "out")
+        expected = results_in(one_process)
+        lost = next((tmp_path / "out" / "parts").glob("bag_1-*.parquet"))
+        lost.unlink()
+        done: list[str] = []
+        original = evaluate_bag.run_job
+
+        def watched(job: Job, *callbacks: Any) -> Any:
+            done.append(job.path.name)
+            return original(job, *callbacks)
+
+        monkeypatch.setattr(evaluate_bag, "run_job", watched)
+
+        assert run(folder, "--out", tmp_path / "out", "--resume") == 3
+
+        assert done == ["bag_1", "broken.mcap"]
+        assert without_times(results_in(tmp_path / "out")) == without_times(expected)
+
+    def test_resume_begins_anew_where_something_else_is_asked(
+        self, folder, one_process, tmp_path, monkeypatch
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text("/**:\n  ros__parameters:\n    tick_rate_hz: 5.0\n")
+
+        assert (
+            run(folder / "bag_0", "--out", tmp_path / "out", "--resume", "--params", parameters)
+            == 0
+        )
+
+        counts = results_in(tmp_path / "out")["models"]["constant_velocity"]["counts"]
+        before = results_in(one_process)["bags"][0]["counts"]["constant_velocity"]
+        assert counts["ticks"] < 0.6 * before["ticks"]
