@@ -70,4 +70,8 @@ def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> Float
     Returns:
         (K, A, T, 2) positions in metres, fixed frame.
     """
-    return output.astype(np.float64) + last_m[:, None]
+    n_steps = output.shape[2]
+    # Flat, because numpy adds long rows several times faster than many pairs.
+    origin = np.tile(last_m, n_steps)  # (A, 2 T)
+    positions: FloatArray = output.reshape(len(output), len(last_m), 2 * n_steps) + origin
+    return positions.reshape(output.shape)
