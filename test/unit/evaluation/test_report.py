@@ -1,0 +1,295 @@
+"""The report in a real browser: it shows what was found, answers, and asks nobody."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.bags import START_NS, S, people_messages, walkers, write_bag
+from support.browser import headless_browser, needs_browser, settle
+
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation import evaluate_bag
+from social_implicit_ros.evaluation.report import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
+from social_implicit_ros.evaluation.tally import Tally, figures_of
+
+MODELS = ("sampled_constant_velocity", "constant_velocity")
+
+
+def crowd(seed: int) -> list[Tracks]:
+    """People who wander, one of whom turns back sharply."""
+    generator = np.random.default_rng(seed)
+    heading = generator.uniform(0, 6.28, 6) + generator.normal(0, 0.1, (150, 6)).cumsum(axis=0)
+    heading[70:, 0] += np.pi
+    steps = 0.12 * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+    places = generator.uniform(-4, 4, (6, 2)) + steps.cumsum(axis=0)
+    ids = ("turns</script>", "b", "c", "d", "e", "f")  # an id must not end the page's script
+    return [Tracks(START_NS + i * S // 10, ids, places[i]) for i in range(150)]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    for index in range(2):
+        write_bag(folder / "bags" / f"bag_{index}", people_messages(crowd(index)))
+    (folder / "bags" / "broken.mcap").write_bytes(b"not a recording")
+    models = [part for name in MODELS for part in ("--model", name)]
+    arguments = [str(folder / "bags"), "--out", str(folder / "out"), *models]
+    assert evaluate_bag.main([*arguments, "--jobs", "1", "--moments", "3"]) == 3
+    return folder / "out" / "report.html"
+
+
+def data_of(report: Path) -> dict[str, Any]:
+    """What the page was given."""
+    match = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', report.read_text(), re.DOTALL
+    )
+    assert match is not None
+    data: dict[str, Any] = json.loads(match[1])
+    return data
+
+
+def numbers(packed: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed), "<i2")
+
+
+class TestContent:
+    def test_it_is_one_file_that_asks_for_nothing_else(self, report):
+        page = report.read_text()
+        own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
+
+        assert DATA_MARK not in page
+        assert PLOTLY_MARK not in page
+        assert "default-src 'none'" in page
+        assert not re.search(r"<script[^>]+src|<link[^>]+href=\"(?!data:)|@import|url\(", own)
+
+    def test_it_holds_the_results(self, report):
+        results = json.loads((report.parent / "results.json").read_text())
+
+        assert data_of(report)["results"] == results
+
+    def test_scenes_hold_past_truth_and_every_models_prediction(self, report):
+        data = data_of(report)
+
+        assert len(data["scenes"]) == 2
+        scene = data["scenes"][0]
+        frame = scene["frames"][len(scene["frames"]) // 2]
+        n_people = len(frame["ids"])
+        assert n_people == 6
+        assert numbers(frame["past"]).size == n_people * 8 * 2
+        assert numbers(frame["truth"]).size == n_people * 12 * 2
+        for name in MODELS:
+            assert numbers(frame["models"][name]["mean"]).size == n_people * 12 * 2
+            assert numbers(frame["models"][name]["ellipse"]).size == n_people * 12 * 3
+
+    def test_a_scene_is_where_the_people_were(self, report):
+        data = data_of(report)
+        scene = next(entry for entry in data["scenes"] if entry["bag"].endswith("bag_0"))
+        frame = scene["frames"][20]
+        index = round((int(frame["stamp_ns"]) - START_NS) / S * 10)
+
+        present = numbers(frame["past"]).reshape(6, 8, 2)[:, -1] / 100 + scene["origin_m"]
+
+        np.testing.assert_allclose(present, crowd(0)[index].positions_m, atol=0.006)
+
+    def test_the_worst_moment_is_the_one_who_turns_back(self, report):
+        for name, failures in data_of(report)["worst"].items():
+            assert 2 <= len(failures) <= 10, name
+            assert failures[0]["agent"] == "turns</script>"
+            assert failures[0]["ids"][0] == "turns</script>"
+            errors = [failure["fde_m"] for failure in failures]
+            assert errors == sorted(errors, reverse=True)
+            assert errors[0] > 3.0
+
+    def test_one_person_fails_at_most_once_in_six_seconds(self, report):
+        for failures in data_of(report)["worst"].values():
+            stamps: dict[tuple[str, str], list[int]] = {}
+            for failure in failures:
+                stamps.setdefault((failure["bag"], failure["agent"]), []).append(
+                    int(failure["stamp_ns"])
+                )
+            for of_one in stamps.values():
+                assert (np.diff(sorted(of_one)) >= 6 * S).all()
+
+    def test_the_map_counts_every_future(self, report):
+        data = data_of(report)
+
+        for entry in data["maps"]:
+            (bag,) = [bag for bag in data["results"]["bags"] if bag["path"] == entry["bag"]]
+            assert sum(entry["futures"]) == bag["counts"][MODELS[0]]["futures"]
+            errors = np.dot(entry["futures"], entry["mean_fde"][MODELS[1]])
+            mean = bag["figures"][MODELS[1]]["mean_fde"]
+            assert errors / sum(entry["futures"]) == pytest.approx(mean, abs=2e-3)
+
+    def test_every_figure_is_explained(self):
+        assert set(MEANINGS) == set(figures_of(Tally.empty([0.4])))
+
+    @pytest.mark.parametrize(
+        ("coverage", "says"),
+        [
+            (0.99, "wider than they need be"),
+            (0.95, "can be trusted"),
+            (0.88, "a little too small"),
+            (0.5, "too small to plan with"),
+            (0.0, "states no uncertainty"),
+        ],
+    )
+    def test_the_verdict_follows_the_figures(self, report, coverage, says):
+        results = json.loads((report.parent / "results.json").read_text())
+        results["models"][MODELS[0]]["figures"]["coverage_95"] = coverage
+        results["models"][MODELS[0]]["figures"]["mean_fde"] = 1.5
+        results["models"]["constant_velocity"]["figures"]["mean_fde"] = 1.0
+
+        words = " ".join(verdict(results, MODELS[0]))
+
+        assert says in words
+        assert "50 % more than constant velocity" in words
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with headless_browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(browser: Any, report: Path) -> Any:
+    browser.get_log("browser")
+    browser.get(report.as_uri())
+    settle(browser)
+    return browser
+
+
+def scene_picture(page: Any) -> str:
+    return str(page.execute_script("return document.getElementById('scene').toDataURL()"))
+
+
+def choose(page: Any, group: str, value: str) -> None:
+    page.find_element("css selector", f'input[name="{group}"][value="{value}"]').click()
+    settle(page)
+
+
+@needs_browser
+class TestInTheBrowser:
+    def test_it_loads_without_a_word_on_the_console_or_a_request(self, page):
+        assert page.execute_script("return document.documentElement.dataset.ready") == "yes"
+        assert page.get_log("browser") == []
+        assert page.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+    def test_everything_is_drawn(self, page):
+        for plot in ("horizon", "reliability", "speed", "crowd", "history", "map"):
+            marks = page.find_elements("css selector", f"#plot-{plot} .trace, #plot-{plot} .hm")
+            assert marks, plot
+        assert len(page.find_elements("css selector", "#figures tbody tr")) == len(MEANINGS)
+        assert len(page.find_elements("css selector", "#moments canvas")) >= 2
+
+    def test_the_slider_moves_time(self, page):
+        before, first = scene_picture(page), page.find_element("id", "time").text
+
+        page.execute_script(
+            "const s = document.getElementById('slider'); s.value = 40;"
+            "s.dispatchEvent(new Event('input'))"
+        )
+        settle(page)
+
+        assert scene_picture(page) != before
+        assert page.find_element("id", "time").text.startswith("8.0 s") != first.startswith("8.0")
+
+    def test_the_slider_works_by_keyboard(self, page):
+        keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+        before = scene_picture(page)
+
+        page.find_element("id", "slider").send_keys(keys.ARROW_RIGHT, keys.ARROW_RIGHT)
+        settle(page)
+
+        assert page.execute_script("return state.frame") == 2
+        assert scene_picture(page) != before
+
+    def test_playing_goes_on_by_itself_and_can_be_paused(self, page):
+        button = page.find_element("id", "play")
+        button.click()
+        page.execute_async_script(
+            "const done = arguments[0];"
+            "const wait = () => state.frame > 2 ? done() : requestAnimationFrame(wait); wait()"
+        )
+        button.click()
+        settle(page)
+        stopped = page.execute_script("return state.frame")
+        settle(page)
+
+        assert page.execute_script("return state.frame") == stopped
+        assert "Play" in button.text
+
+    def test_another_model_changes_everything_that_shows_one(self, page):
+        page.execute_script("state.frame = 30; drawScene()")
+        before = scene_picture(page)
+        tiles, words = (page.find_element("id", name).text for name in ("tiles", "verdict"))
+
+        choose(page, "model", "constant_velocity")
+
+        assert scene_picture(page) != before
+        assert page.find_element("id", "tiles").text != tiles
+        assert page.find_element("id", "verdict").text != words
+        assert "states no uncertainty" in page.find_element("id", "verdict").text
+        chosen = page.find_elements("css selector", "#figures thead .chosen")
+        assert [cell.text for cell in chosen] == ["constant velocity"]
+        assert page.get_log("browser") == []
+
+    def test_figures_are_those_of_the_results(self, page, report):
+        results = data_of(report)["results"]
+        expected = results["models"][MODELS[0]]["figures"]["mean_fde"]
+        rows = page.find_elements("css selector", "#figures tbody tr")
+        (row,) = [row for row in rows if row.text.startswith("FDE, expected path")]
+
+        assert row.find_elements("tag name", "td")[0].text == f"{expected:.3f}"
+
+    def test_other_quantities_and_recordings_are_shown(self, page):
+        choose(page, "quantity", "inside")
+        assert "inside" in page.find_element("css selector", "#plot-horizon .ytitle").text
+
+        for name in ("scene-bag", "map-bag"):
+            page.execute_script(
+                f"const s = document.getElementById('{name}'); s.value = 1;"
+                "s.dispatchEvent(new Event('change'))"
+            )
+        settle(page)
+        assert page.execute_script("return [state.scene, state.map]") == [1, 1]
+        assert page.get_log("browser") == []
+
+    def test_what_failed_stands_at_the_top(self, page):
+        notice = page.find_element("id", "failures")
+
+        assert notice.is_displayed()
+        assert "broken.mcap" in notice.text
+
+    def test_on_a_phone_nothing_is_wider_than_the_screen(self, page):
+        page.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
+        )
+        page.refresh()
+        settle(page)
+        try:
+            assert page.execute_script("return document.documentElement.scrollWidth") == 390
+            assert page.get_log("browser") == []
+        finally:
+            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@needs_browser
+def test_a_part_of_the_figures_makes_a_page_too(browser, tmp_path):
+    bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
+    arguments = [str(bag), "--out", str(tmp_path / "out"), "--model", "constant_velocity"]
+    assert evaluate_bag.main([*arguments, "--jobs", "1"]) == 0
+
+    browser.get((tmp_path / "out" / "report.html").as_uri())
+    settle(browser)
+
+    assert browser.get_log("browser") == []
+    assert not browser.find_element("id", "worst-card").is_displayed()
