@@ -16,12 +16,24 @@ from distutils.core import run_setup  # isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Whoever starts this environment's Python finds ament's index in it, with nothing sourced.
-PREFIX_PTH = (
-    "import os, sys; p = os.environ.get('AMENT_PREFIX_PATH', ''); "
-    "os.environ['AMENT_PREFIX_PATH'] = p if sys.prefix in p.split(os.pathsep) "
-    "else os.pathsep.join(filter(None, (sys.prefix, p)))\n"
-)
+#: What sourcing a distribution sets and its rclpy needs.
+SOURCED = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "ROS_DISTRO", "ROS_VERSION")
+
+#: Runs whenever this environment's Python starts, so that its commands work with nothing sourced:
+#: takes up the distribution that it was made with, where none is sourced, and adds its own prefix,
+#: which holds ament's index of the package (and of ROS 2 from PyPI).
+HOOK = """\
+import os
+import sys
+
+sourced = {sourced!r}
+if sourced and "ROS_DISTRO" not in os.environ:
+    # The loader reads LD_LIBRARY_PATH at the start of a process only.
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {{**os.environ, **sourced}})
+prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+if sys.prefix not in prefixes:
+    os.environ["AMENT_PREFIX_PATH"] = os.pathsep.join(filter(None, (sys.prefix, *prefixes)))
+"""
 
 
 def main() -> None:
@@ -31,7 +43,8 @@ def main() -> None:
     package = run_setup("setup.py", stop_after="init")
     name = package.get_name()
     (site_packages,) = prefix.glob("lib/python*/site-packages")
-    (site_packages / f"{name}_prefix.pth").write_text(PREFIX_PTH)
+    (site_packages / f"{name}_environment.py").write_text(HOOK.format(sourced=sourced()))
+    (site_packages / f"{name}_environment.pth").write_text(f"import {name}_environment\n")
     for folder in (prefix / "lib" / name, prefix / "share" / name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -44,6 +57,16 @@ def main() -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(ROOT / file)
+
+
+def sourced() -> "dict[str, str]":
+    """The variables of the sourced distribution, less this environment's own prefix."""
+    if "ROS_DISTRO" not in os.environ:
+        return {}
+    variables = {name: os.environ[name] for name in SOURCED if name in os.environ}
+    prefixes = variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    others = [prefix for prefix in prefixes if prefix != sys.prefix]
+    return {**variables, "AMENT_PREFIX_PATH": os.pathsep.join(others)}
 
 
 if __name__ == "__main__":
