@@ -125,10 +125,8 @@ def occupancy(
     patches = _patches(moves, boxes, radius_m, grid)
     places = [_place(corners) for corners in boxes.tolist()]
     firsts = np.flatnonzero(np.diff(moves.agents, prepend=-1))
-    low, high = (
-        ends.reduceat(boxes[:, corner], firsts)
-        for corner, ends in enumerate((np.minimum, np.maximum))
-    )
+    low = np.minimum.reduceat(boxes[:, 0], firsts)
+    high = np.maximum.reduceat(boxes[:, 1], firsts)
     around = [_place(corners) for corners in np.stack([low, high], axis=1).tolist()]
     highest = np.zeros_like(free)
     ends = [*firsts[1:].tolist(), len(patches)]
@@ -214,8 +212,8 @@ def _patches(moves: _Moves, boxes: IntArray, radius_m: float, grid: Grid) -> lis
             half = halves[chunk, axis, None]
             values *= _normal_cdf(from_mean + half) - _normal_cdf(from_mean - half)
         values = values.reshape(-1, n_rows, n_columns)
-        for move, patch in zip(chunk.tolist(), values, strict=True):
-            width, height = sizes[move]
+        corners = sizes[chunk].tolist()
+        for move, patch, (width, height) in zip(chunk.tolist(), values, corners, strict=True):
             patches[move] = patch[:height, :width]
     return patches
 
