@@ -1,0 +1,91 @@
+"""What `make` puts into `.venv` works with nothing sourced."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+NAME = "social_implicit_ros"
+PREFIX = Path(sys.prefix)
+pytestmark = pytest.mark.skipif(
+    not (PREFIX / "made_from.json").is_file(), reason="needs the environment that make makes"
+)
+
+COMMANDS = sorted(
+    entry.name
+    for entry in entry_points(group="console_scripts")
+    if entry.value.split(".")[0] == NAME
+)
+TAKING_OPTIONS = [name for name in COMMANDS if name != "predictor_node"]
+
+
+@pytest.fixture
+def nothing_sourced(tmp_path):
+    """The variables of a shell just opened, by a user with an empty home."""
+    return {
+        "HOME": str(tmp_path),
+        "PATH": os.defpath,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": "91",
+    }
+
+
+def test_every_command_stands_where_people_and_where_ros2_run_look():
+    for command in COMMANDS:
+        assert (PREFIX / "bin" / command).is_file()
+        assert (PREFIX / "lib" / NAME / command).resolve() == (PREFIX / "bin" / command).resolve()
+
+
+def test_every_command_tells_its_options(nothing_sourced):
+    running = {
+        name: subprocess.Popen(
+            [PREFIX / "bin" / name, "--help"],
+            env=nothing_sourced,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in TAKING_OPTIONS
+    }
+    for name, process in running.items():
+        printed, complaint = process.communicate(timeout=120)
+        told = process.returncode == 0 and f"usage: {name}" in printed
+        # The commands that train may lack torch, and say so.
+        lacks_torch = process.returncode == 2 and f"{name} needs torch" in complaint
+        assert told or lacks_torch, f"{name}: {printed}{complaint}"
+
+
+def test_the_node_starts_and_ends(nothing_sourced):
+    with subprocess.Popen(
+        [PREFIX / "bin" / "predictor_node"],
+        env={**nothing_sourced, "RCUTILS_LOGGING_USE_STDOUT": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as node:
+        said = next((line for line in node.stdout if "predicting with" in line), "")
+        node.send_signal(signal.SIGINT)
+        node.communicate(timeout=60)
+
+    assert said
+    assert node.returncode == 0
+
+
+def test_the_package_is_in_the_index_of_ament(nothing_sourced):
+    program = (
+        "from ament_index_python import get_package_share_directory as share\n"
+        f"print(share({NAME!r}))\nprint(share('sensor_msgs'))"
+    )
+    ours, theirs = subprocess.run(
+        [sys.executable, "-c", program],
+        env=nothing_sourced,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+
+    assert (Path(ours) / "config" / "predictor.yaml").is_file()
+    assert (Path(theirs) / "package.xml").is_file()
