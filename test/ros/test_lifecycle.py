@@ -22,7 +22,7 @@ from support.ros import PATIENCE_S, NodeUnderTest, Peer, free_domain
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import point_cloud_array
+from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.ros.predictor_node import PredictorNode
