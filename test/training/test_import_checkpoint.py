@@ -151,7 +151,7 @@ def test_a_checkpoint_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> Non
     generator = np.random.default_rng(0)
 
     refused = 0
-    for place in generator.integers(4000, size=100):
+    for place in generator.integers(4000, size=40):
         damaged = bytearray(whole)
         damaged[place] = generator.integers(256)
         path.write_bytes(damaged)
@@ -160,7 +160,7 @@ def test_a_checkpoint_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> Non
         except CheckpointError:
             refused += 1
 
-    assert refused > 50
+    assert refused > 20
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: torch.zeros(1)}, torch.zeros(3)])
