@@ -72,9 +72,12 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
             f"observed has {observed.shape[1]} steps, expected 2 to {n_observed_max}: "
             "pass the last steps only"
         )
+    finite = np.isfinite(observed)
+    if finite.all():
+        return observed
     if np.isinf(observed).any():
         raise ValueError("observed holds infinite positions; drop those agents first")
-    known = np.all(np.isfinite(observed), axis=2)
+    known = np.all(finite, axis=2)
     if not known[:, -2:].all():
         agent = int(np.flatnonzero(~known[:, -2:].all(axis=1))[0])
         raise ValueError(
@@ -120,14 +123,15 @@ class ConstantVelocity:
             0.0, self.heading_sigma_rad, (n_samples, len(observed))
         )
         cos, sin = np.cos(angle), np.sin(angle)
-        rotated = np.stack(
-            [
-                cos * velocity[:, 0] - sin * velocity[:, 1],
-                sin * velocity[:, 0] + cos * velocity[:, 1],
-            ],
-            axis=-1,
+        rotated = (
+            cos * velocity[:, 0] - sin * velocity[:, 1],
+            sin * velocity[:, 0] + cos * velocity[:, 1],
         )
         steps = np.arange(1, self.n_predicted + 1)
-        samples = last[:, None] + rotated[:, :, None] * steps[:, None]
+        samples = np.empty((n_samples, len(observed), self.n_predicted, 2))
+        # Coordinate by coordinate: numpy is slow where the last axis has two elements.
+        for axis in range(2):
+            np.multiply(rotated[axis][..., None], steps, out=samples[..., axis])
+            samples[..., axis] += last[:, None, axis]
         mean, covariance = sample_moments(samples)
         return Prediction(samples, mean, covariance, self.step_s)

@@ -170,9 +170,12 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         (A, T, 2) mean in metres and (A, T, 2, 2) covariance in square metres, normalised by K.
     """
     mean = samples.mean(axis=0)
-    dx, dy = np.moveaxis(samples - mean, -1, 0)
-    xx, xy, yy = (dx * dx).mean(axis=0), (dx * dy).mean(axis=0), (dy * dy).mean(axis=0)
-    covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(*mean.shape, 2)
+    deviation = samples - mean
+    product = deviation[..., 0] * deviation[..., 1]
+    covariance = np.empty((*mean.shape, 2))
+    covariance[..., 0, 1] = covariance[..., 1, 0] = product.mean(axis=0)
+    deviation *= deviation
+    covariance[..., [0, 1], [0, 1]] = deviation.mean(axis=0)
     return mean, covariance
 
 
