@@ -361,8 +361,8 @@ class TrackHistory:
     def _interpolate(self, rows: IntArray, targets_ns: IntArray) -> FloatArray:
         """(A, M, 3) states at (A, M) times, linear between observations, constant outside."""
         times = self._times_ns[rows]
-        after = np.stack([(times <= t[:, None]).sum(axis=1) for t in targets_ns.T], axis=1)
         last = self._counts[rows][:, None] - 1
+        after = _count_not_after(times, targets_ns)
         high = np.minimum(after, last)
         low = np.clip(after - 1, 0, last)
         agents = np.arange(len(rows))[:, None]
@@ -371,3 +371,21 @@ class TrackHistory:
         share = np.clip((targets_ns - low_ns) / span_ns, 0.0, 1.0)[..., None]
         low_m = self._states_m[rows[:, None], low]
         return low_m + share * (self._states_m[rows[:, None], high] - low_m)
+
+
+def _count_not_after(times_ns: IntArray, targets_ns: IntArray) -> IntArray:
+    """(A, M) how many of each row's ascending times (A, C) are not after its targets (A, M).
+
+    One search in all rows laid end to end, which is several times faster than one for each.
+    """
+    n_rows, n_columns = times_ns.shape
+    earliest_ns, latest_ns = int(targets_ns.min()), int(targets_ns.max())
+    # Rows are moved apart by more than the targets span; what lies beyond these need not be told
+    # apart.
+    span_ns = latest_ns - earliest_ns + 3
+    offsets_ns = np.arange(n_rows)[:, None] * span_ns
+    rows_ns = np.clip(times_ns, earliest_ns - 1, latest_ns + 1) + (offsets_ns - earliest_ns)
+    targets_ns = targets_ns + (offsets_ns - earliest_ns)
+    found = np.searchsorted(rows_ns.ravel(), targets_ns, side="right")
+    counts: IntArray = found - np.arange(n_rows)[:, None] * n_columns
+    return counts
