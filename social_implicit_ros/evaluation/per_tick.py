@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +50,8 @@ class PerTickWriter:
         """
         self._bag = bag
         self._writer = parquet.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._batches: list[pa.RecordBatch] = []
+        self._pieces: list[tuple[str, dict[str, FloatArray]]] = []
+        self._n_rows = 0
 
     def __enter__(self) -> PerTickWriter:
         """For use in a with statement."""
@@ -67,15 +69,29 @@ class PerTickWriter:
 
     def add(self, model: str, measures: Measures) -> None:
         """Adds a row for each tick."""
-        self._batches.append(_batch(self._bag, model, measures))
-        if sum(batch.num_rows for batch in self._batches) >= _ROWS_AT_ONCE:
+        self._pieces.append((model, _columns(measures)))
+        self._n_rows += len(measures.ticks)
+        if self._n_rows >= _ROWS_AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
-        if self._batches:
-            table = pa.Table.from_batches(self._batches).unify_dictionaries()
-            self._writer.write_table(table)
-            self._batches = []
+        if not self._pieces:
+            return
+        columns: dict[str, Any] = {
+            name: np.concatenate([values[name] for _, values in self._pieces])
+            for name in self._pieces[0][1]
+        }
+        lengths = [len(values["stamp_ns"]) for _, values in self._pieces]
+        columns["bag"] = np.full(self._n_rows, self._bag)
+        columns["model"] = np.repeat([model for model, _ in self._pieces], lengths)
+        arrays = [
+            pa.array(columns[entry.name]).dictionary_encode()
+            if pa.types.is_dictionary(entry.type)
+            else pa.array(columns[entry.name]).cast(entry.type)
+            for entry in SCHEMA
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        self._pieces, self._n_rows = [], 0
 
 
 def join_files(parts: Iterable[Path], into: Path) -> None:
@@ -87,44 +103,42 @@ def join_files(parts: Iterable[Path], into: Path) -> None:
                 writer.write_table(file.read_row_group(group).cast(SCHEMA))
 
 
-def _batch(bag: str, model: str, measures: Measures) -> pa.RecordBatch:
+def _columns(measures: Measures) -> dict[str, FloatArray]:
+    """Every column but the names of recording and model."""
     n_ticks = len(measures.ticks)
     counts = np.diff([*measures.first_rows.tolist(), len(measures.complete)])
     tick_of_row = np.repeat(np.arange(n_ticks), counts)
-
-    def total(values: FloatArray) -> FloatArray:
-        return np.bincount(tick_of_row, values, n_ticks).astype(np.float64)
-
-    complete = measures.complete.astype(np.float64)
-    futures = total(complete)
-    known = total(measures.known.sum(axis=1).astype(np.float64))
-
-    def mean(values: FloatArray) -> FloatArray:
-        return _ratio(total(np.where(measures.complete, values, 0.0)), futures)
-
-    def inside(confidence: float) -> FloatArray:
-        return _ratio(total((measures.levels <= confidence).sum(axis=1).astype(float)), known)
-
-    columns = {
-        "bag": pa.DictionaryArray.from_arrays(np.zeros(n_ticks, np.int32), [bag]),
-        "model": pa.DictionaryArray.from_arrays(np.zeros(n_ticks, np.int32), [model]),
+    complete, known = measures.complete, measures.known.sum(axis=1)
+    # A column a quantity, added up tick by tick; what is not known counts nothing.
+    of_rows = np.column_stack(
+        [
+            complete,
+            known,
+            measures.missed,
+            np.where(complete, measures.ade_m, 0.0),
+            np.where(complete, measures.fde_m, 0.0),
+            np.where(complete, measures.best_ade_m, 0.0),
+            np.where(complete, measures.best_fde_m, 0.0),
+            (measures.levels <= 0.5).sum(axis=1),
+            (measures.levels <= 0.95).sum(axis=1),
+        ]
+    ).astype(np.float64)
+    sums = np.zeros((n_ticks, of_rows.shape[1]))
+    np.add.at(sums, tick_of_row, of_rows)
+    futures, known_steps, missed, *distances, inside_50, inside_95 = sums.T
+    names = ("mean_ade_m", "mean_fde_m", "best_ade_m", "best_fde_m")
+    return {
         "stamp_ns": np.array([tick.forecast.stamp_ns for tick in measures.ticks]),
         "predicted": counts,
         "futures": futures,
-        "known_steps": known,
-        "mean_ade_m": mean(measures.ade_m),
-        "mean_fde_m": mean(measures.fde_m),
-        "best_ade_m": mean(measures.best_ade_m),
-        "best_fde_m": mean(measures.best_fde_m),
-        "missed": total(measures.missed.astype(np.float64)),
-        "inside_50": inside(0.5),
-        "inside_95": inside(0.95),
-        "window_ms": [1e3 * tick.window_s for tick in measures.ticks],
-        "model_ms": [1e3 * tick.model_s for tick in measures.ticks],
+        "known_steps": known_steps,
+        **{name: _ratio(sum_m, futures) for name, sum_m in zip(names, distances, strict=True)},
+        "missed": missed,
+        "inside_50": _ratio(inside_50, known_steps),
+        "inside_95": _ratio(inside_95, known_steps),
+        "window_ms": np.array([1e3 * tick.window_s for tick in measures.ticks]),
+        "model_ms": np.array([1e3 * tick.model_s for tick in measures.ticks]),
     }
-    return pa.record_batch(
-        [pa.array(columns[entry.name]).cast(entry.type) for entry in SCHEMA], schema=SCHEMA
-    )
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
