@@ -1,1 +1,1 @@
-"""Predicts where the people around a robot will walk, with calibrated uncertainty."""
+"""Predicts where the people around a robot will walk, with uncertainty."""
