@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +25,9 @@ from social_implicit_ros.inference.registry import load_model
 
 #: Of the parts' layout: parts of another one are made again.
 PART_VERSION = 1
+#: A scheduler that has not answered by then does not, seconds.
+SCHEDULER_PATIENCE_S = 10.0
+_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def run_job(
 ) -> Outcome:
     """Evaluates one recording and writes its part."""
     # Another process may be at the same recording, where a cluster took this one for dead.
-    temporary = {file: file.with_name(f"{file.name}.{os.getpid()}") for file in _files(job)}
+    token = uuid.uuid4().hex
+    temporary = {file: file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in _files(job)}
     try:
         part = evaluate_recording(
             job.path, job.request, temporary[job.per_tick], opened=opened, advance=advance
@@ -173,6 +177,12 @@ def run_jobs(
         yield from parallel(joblib.delayed(run_job)(job) for job in jobs)
 
 
+def remove_unfinished(parts: Path) -> None:
+    """Removes what processes left that were killed."""
+    for file in parts.glob(f"*{_UNFINISHED}"):
+        file.unlink(missing_ok=True)
+
+
 def _files(job: Job) -> tuple[Path, ...]:
     # The summary comes last, as it says that the others are there.
     return job.per_tick, job.highlights, job.summary
@@ -191,7 +201,7 @@ def _workers(backend: str, scheduler: str | None) -> Iterator[None]:
             "--backend dask needs dask.distributed: pip install 'social_implicit_ros[fleet]'"
         ) from error
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=SCHEDULER_PATIENCE_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise RecordingError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     with client, joblib.parallel_config(backend="dask"):

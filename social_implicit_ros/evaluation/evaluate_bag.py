@@ -26,7 +26,14 @@ from rich.text import Text
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.evaluation.bag_evaluation import Request
 from social_implicit_ros.evaluation.bag_results import results_of, without_nan
-from social_implicit_ros.evaluation.bag_runner import Job, Outcome, jobs_of, run_job, run_jobs
+from social_implicit_ros.evaluation.bag_runner import (
+    Job,
+    Outcome,
+    jobs_of,
+    remove_unfinished,
+    run_job,
+    run_jobs,
+)
 from social_implicit_ros.evaluation.bag_tables import print_failures, print_results
 from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.benchmark_options import non_negative_int, positive_int
@@ -66,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RecordingError, OSError) as error:
         print(f"evaluate_bag: {error}", file=sys.stderr)
         return WRONG
+    remove_unfinished(options.out / "parts")
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
         {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons

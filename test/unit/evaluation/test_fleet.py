@@ -1,0 +1,85 @@
+"""A Dask cluster gives the results of one process, also where a worker dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bags import people_messages, walkers, write_bag
+
+from social_implicit_ros.evaluation import bag_runner, evaluate_bag
+
+FAST = ("--model", "constant_velocity", "--moments", "2")
+distributed = pytest.importorskip("distributed", reason="the extra fleet is not installed")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two worker processes on this machine; nobody else can reach them."""
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def bags(tmp_path: Path) -> Path:
+    for index in range(6):
+        recording = walkers(duration_s=7.0, n_agents=2 + index % 3, speed_m_s=1.0 + 0.1 * index)
+        write_bag(tmp_path / "bags" / f"bag_{index}", people_messages(recording))
+    return tmp_path / "bags"
+
+
+def results_in(folder: Path) -> Any:
+    """Results without what depends on how fast the machine was."""
+    return _without_times(json.loads((folder / "results.json").read_text()))
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if not k.startswith("latency")}
+    return [_without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster, bags, tmp_path):
+    here, fleet = tmp_path / "here", tmp_path / "fleet"
+    assert evaluate_bag.main([str(bags), "--out", str(here), *FAST, "--jobs", "1"]) == 0
+    with distributed.Client(cluster.scheduler_address) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+    codes: list[int] = []
+    arguments = [str(bags), "--out", str(fleet), *FAST, "--backend", "dask"]
+    evaluation = threading.Thread(
+        target=lambda: codes.append(
+            evaluate_bag.main([*arguments, "--scheduler", cluster.scheduler_address])
+        )
+    )
+
+    evaluation.start()
+    finished_a_part = threading.Event()
+    while evaluation.is_alive() and not finished_a_part.wait(0.02):
+        if any((fleet / "parts").glob("*.json")):
+            finished_a_part.set()
+    os.kill(victim, signal.SIGKILL)
+    evaluation.join()
+
+    assert codes == [0]
+    assert results_in(fleet) == results_in(here)
+    assert {file.suffix for file in (fleet / "parts").iterdir()} == {".json", ".parquet"}
+
+
+def test_a_scheduler_that_does_not_answer_is_said(bags, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bag_runner, "SCHEDULER_PATIENCE_S", 0.5)
+    arguments = [str(bags), "--out", str(tmp_path / "out"), *FAST, "--backend", "dask"]
+
+    assert evaluate_bag.main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
