@@ -54,6 +54,7 @@ class Request:
         tracker: name or file of its description; None goes by the type.
         settings: as the node's parameters.
         n_moments: at which whole distributions are measured, see `distribution`.
+        start_s, duration_s: the part of each recording that is evaluated; None takes all.
     """
 
     models: tuple[str, ...]
@@ -61,6 +62,8 @@ class Request:
     tracker: str | None
     settings: ReplaySettings
     n_moments: int
+    start_s: float = 0.0
+    duration_s: float | None = None
 
 
 def evaluate_recording(
@@ -94,7 +97,7 @@ def evaluate_recording(
         topic=request.topic,
         tracker=request.tracker,
         fixed_frame=request.settings.fixed_frame,
-    )
+    ).part(request.start_s, request.duration_s)
     opened(source.n_messages)
     replay = BagReplay(source, models, request.settings)
     evaluation = _Evaluation(replay, models, request, source)

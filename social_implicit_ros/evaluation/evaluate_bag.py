@@ -135,6 +135,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FRAME",
         help="frame to predict in (default: that of --params, else odom or the root of /tf)",
     )
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds to evaluate from there (default: all)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write into")
     parser.add_argument(
         "--resume", action="store_true", help="keep what an earlier run has finished in DIR"
@@ -161,6 +167,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "long (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
+    if options.start < 0 or (options.duration is not None and not options.duration > 0):
+        parser.error("--start is 0 or more, --duration more than 0 seconds")
     if (options.backend == "dask") != (options.scheduler is not None):
         parser.error("--backend dask and --scheduler ADDRESS belong together")
     return options
@@ -208,6 +216,8 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         tracker=options.tracker,
         settings=settings,
         n_moments=options.moments,
+        start_s=options.start,
+        duration_s=options.duration,
     )
     for name in request.models:
         model = load_model(name)

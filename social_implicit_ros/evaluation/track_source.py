@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 PREFERRED_FRAME = "odom"
 #: Recorded so long before or after they were stamped, messages were stamped by another clock.
 _OTHER_CLOCK_S = 10.0
+#: So much earlier than a part of a recording its transforms are read.
+_HEAD_START_NS = 1_000_000_000
 #: As many moving transforms are read to learn how frames hang together.
 _TRANSFORMS_TO_LEARN = 500
 
@@ -74,10 +76,11 @@ class TrackSource:
         frame_id: frame in which the tracks were recorded; empty for text.
         fixed_frame: frame into which they are moved.
         start_ns, end_ns: when the first and last message were recorded, integer nanoseconds.
-        n_messages: on the topic.
+        n_messages: on the topic; of a part about so many.
         uses_stamps_as_clock: header stamps tell when a message was received, as the recording's
             own times are of another clock.
         notes: what a reader of the results should know.
+        is_part: only what lies between start and end is read.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class TrackSource:
     n_messages: int
     uses_stamps_as_clock: bool = False
     notes: tuple[str, ...] = ()
+    is_part: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -100,6 +104,31 @@ class TrackSource:
     def period_s(self) -> float:
         """Mean seconds between two messages."""
         return self.duration_s / max(self.n_messages - 1, 1)
+
+    def part(self, start_s: float, duration_s: float | None) -> TrackSource:
+        """A part of the recording.
+
+        Args:
+            start_s: seconds to skip at the beginning.
+            duration_s: seconds to keep from there; None keeps all.
+
+        Raises:
+            RecordingError: the recording ends before.
+        """
+        if start_s == 0 and duration_s is None:
+            return self
+        if start_s >= self.duration_s > 0:
+            raise RecordingError(
+                f"{self.path} holds nothing from {start_s:g} s on; "
+                f"it is {self.duration_s:.1f} s long"
+            )
+        start_ns = self.start_ns + round(start_s * 1e9)
+        end_ns = self.end_ns
+        if duration_s is not None:
+            end_ns = min(end_ns, start_ns + round(duration_s * 1e9))
+        share = (end_ns - start_ns) / max(self.end_ns - self.start_ns, 1)
+        n_messages = round(share * max(self.n_messages - 1, 0)) + 1
+        return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
     def arrivals(self, *, transform_wait_s: float) -> Iterator[Arrival]:
         """Streams the messages in the order in which they can be used.
@@ -113,6 +142,8 @@ class TrackSource:
         if self.tracker is None:
             recording = open_recording(self.path)
             for tracks in recording.tracks():
+                if not self.start_ns <= tracks.stamp_ns <= self.end_ns:
+                    continue
                 yield Arrival(tracks.stamp_ns, tracks, Counter())
             return
         with opened_bag(self.path) as reader:
@@ -200,8 +231,15 @@ class _BagArrivals:
         if _plain(source.frame_id) != _plain(source.fixed_frame):
             moving, still = _transform_connections(reader)
             _read_static(reader, still, self._transforms)
-        for connection, recorded_ns, data in reader.messages([*tracks, *moving]):
+        # Transforms begin earlier, so that the first tracks have one on either side.
+        first_ns, end_ns = None, None
+        if source.is_part:
+            first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
+        messages = reader.messages([*tracks, *moving], start=first_ns, stop=end_ns)
+        for connection, recorded_ns, data in messages:
             if connection.topic == source.topic:
+                if source.is_part and recorded_ns < source.start_ns:
+                    continue
                 decoded = self._decode(data, connection.msgtype)
                 self._waiting.append((self._received_ns(recorded_ns, decoded), decoded))
             else:

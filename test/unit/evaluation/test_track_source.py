@@ -104,6 +104,20 @@ def test_text_recordings_are_read(tmp_path):
 
     assert source.n_messages == 20
     assert read(source)[1].tracks.positions_m.tolist() == [[0.4, 0.0]]
+    assert len(read(source.part(2.0, 4.0))) == 11
+
+
+def test_a_part_of_a_recording_is_read(tmp_path):
+    recording = walkers(duration_s=4.0)
+    source = open_source(write_bag(tmp_path / "bag", people_messages(recording)))
+
+    part = source.part(1.0, 2.0)
+
+    assert (part.duration_s, part.n_messages) == (2.0, 21)
+    assert_same(read(part), recording[10:31])
+    assert_same(read(source.part(3.5, None)), recording[35:])
+    with pytest.raises(RecordingError, match=r"nothing from 9 s on; it is 4.0 s long"):
+        source.part(9.0, None)
 
 
 def test_a_recording_without_definitions_needs_a_sourced_workspace(tmp_path, monkeypatch):
