@@ -26,9 +26,7 @@ MODELS = {
 }
 
 
-def wanderers(
-    *, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int = 4
-) -> list[Tracks]:
+def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int = 4) -> list[Tracks]:
     """People who change their direction all the time."""
     generator = np.random.default_rng(5)
     n_steps = round(duration_s * rate_hz) + 1
