@@ -150,7 +150,7 @@ def _parameters(moments: FloatArray) -> tuple[FloatArray, ...]:
     weight = moments[..., 0] + MASS_FLOOR
     x, y = moments[..., 1] / weight, moments[..., 2] / weight
     xx = moments[..., 3] / weight - x * x + REGULARISATION_M2
-    xy = moments[..., 4] / weight - x * y
+    xy: FloatArray = moments[..., 4] / weight - x * y
     yy = moments[..., 5] / weight - y * y + REGULARISATION_M2
     return weight, x, y, xx, xy, yy
 
