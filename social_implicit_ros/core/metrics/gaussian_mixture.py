@@ -147,11 +147,12 @@ def _features(points: FloatArray, centre: FloatArray) -> FloatArray:
 
 def _parameters(moments: FloatArray) -> tuple[FloatArray, ...]:
     """Weight, mean x, mean y and covariance xx, xy, yy of components; each (P, K)."""
-    weight = moments[..., 0] + MASS_FLOOR
-    x, y = moments[..., 1] / weight, moments[..., 2] / weight
-    xx = moments[..., 3] / weight - x * x + REGULARISATION_M2
+    weight: FloatArray = moments[..., 0] + MASS_FLOOR
+    x: FloatArray = moments[..., 1] / weight
+    y: FloatArray = moments[..., 2] / weight
+    xx: FloatArray = moments[..., 3] / weight - x * x + REGULARISATION_M2
     xy: FloatArray = moments[..., 4] / weight - x * y
-    yy = moments[..., 5] / weight - y * y + REGULARISATION_M2
+    yy: FloatArray = moments[..., 5] / weight - y * y + REGULARISATION_M2
     return weight, x, y, xx, xy, yy
 
 
