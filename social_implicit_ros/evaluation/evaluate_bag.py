@@ -180,6 +180,29 @@ def default_models() -> tuple[str, ...]:
     return (*(name for name in (DEFAULT_MODEL, PAPER_MODEL) if name in shipped), *BASELINES)
 
 
+def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
+    """Evaluates one recording and writes what `evaluate_bag` writes.
+
+    Args:
+        path: of the recording.
+        request: what is asked.
+        out: the folder to write into.
+        console: shows how far it is.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        RecordingError: nothing could be evaluated.
+    """
+    (job,) = jobs_of([path], request, _parts_folder(out))
+    with _progress(console) as progress:
+        outcome = _run_here(job, progress)
+    if outcome.reason is not None:
+        raise RecordingError(outcome.reason)
+    return write_results([job], [], out)
+
+
 def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
     """Adds up the parts of recordings and writes what is made of them.
 
@@ -228,21 +251,29 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
             horizon_s=settings.horizon_s,
         )
     paths = find_bags(options.bags)
-    parts = options.out.resolve() / "parts"
+    return jobs_of(paths, request, _parts_folder(options.out))
+
+
+def _parts_folder(out: Path) -> Path:
+    parts = out.resolve() / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    return jobs_of(paths, request, parts)
+    return parts
 
 
-def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
-    """Evaluates, and shows how far it is."""
+def _progress(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         _MessageRate(),
         TimeRemainingColumn(),
     )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
+    """Evaluates, and shows how far it is."""
     alone = options.backend == "local" and (options.jobs == 1 or len(jobs) == 1)
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress(console) as progress:
         if alone:
             return [_run_here(job, progress) for job in jobs]
         task = progress.add_task(

@@ -1,7 +1,8 @@
 """The demonstration (`make demo`): the real node predicts a replayed crowd, and is measured.
 
 Node and replay are processes of their own that talk over DDS on this machine. This process
-listens, compares what was predicted with what came to pass, and draws it.
+listens, compares what was predicted with what came to pass, and draws it. At the end the same part
+of the recording is evaluated at leisure, for the report of `evaluate_bag`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import PointCloud2
 
+from social_implicit_ros.evaluation.bag_evaluation import Request
 from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
     RecordingError,
@@ -38,12 +40,14 @@ from social_implicit_ros.evaluation.bags import (
     open_recording,
 )
 from social_implicit_ros.evaluation.drawing import view_of, write_animation, write_picture
+from social_implicit_ros.evaluation.evaluate_bag import default_models, report_on
 from social_implicit_ros.evaluation.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.evaluation.matching import MatchSummary, Truth, summarise
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
+from social_implicit_ros.evaluation.replay_settings import load_settings
 from social_implicit_ros.ros import qos
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
@@ -58,6 +62,8 @@ PATIENCE_S = 15.0
 AFTERMATH_S = 10.0
 
 ANIMATION_FRAMES, ANIMATION_PERIOD_S = 60, 0.2
+#: Moments at which the report measures whole distributions: few, as somebody waits.
+REPORT_MOMENTS = 10
 
 
 class DemoError(RuntimeError):
@@ -349,6 +355,23 @@ def _report(
         write_picture(picture, predictions[best], truth, view)
         write_animation(animation, excerpt(predictions, best), truth, view)
     console.print(f"Written: {picture} and {animation}")
+    _write_report(show, arguments, console)
+
+
+def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -> None:
+    """Evaluates what was replayed, by the node's model and those that it is compared with."""
+    others = default_models()
+    request = Request(
+        models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
+        topic=None,
+        tracker=None,
+        settings=load_settings(),
+        n_moments=REPORT_MOMENTS,
+        start_s=show.start_s,
+        duration_s=show.duration_s + AFTERMATH_S,
+    )
+    report_on(show.recording.path, request, arguments.output, console)
+    console.print(f"Written: {arguments.output / 'report.html'}, to look at in a browser")
 
 
 def most_telling(predictions: Sequence[PublishedPrediction], truth: Truth) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -86,6 +87,10 @@ def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, dem
     with Image.open(tmp_path / "out" / "prediction.gif") as animation:
         assert animation.n_frames >= 10  # type: ignore[attr-defined]
     assert (tmp_path / "out" / "prediction.gif").stat().st_size < 5_000_000
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["bags"][0]["duration_s"] == pytest.approx(14.0)
+    assert results["models"][MODEL]["counts"]["futures"] > 100
+    assert (tmp_path / "out" / "report.html").stat().st_size < 20_000_000
     assert_nothing_runs(tmp_path / "out")
 
 
