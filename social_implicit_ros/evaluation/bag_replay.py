@@ -56,11 +56,13 @@ class Circumstances:
 
     Attributes:
         truth: (A, T, 2) where they were at the predicted steps, metres; NaN where nobody knows.
+        observed_m: (A, 2) where they were seen last, metres.
         speed_m_s: (A,) net speed over the observed past.
         n_near: (A,) other people within `NEAR_M`.
     """
 
     truth: FloatArray
+    observed_m: FloatArray
     speed_m_s: FloatArray
     n_near: IntArray
 
@@ -292,6 +294,7 @@ class BagReplay:
             past_m = past_m[[row_of[agent] for agent in forecast.ids]]
         return Circumstances(
             truth=self._truth.positions_m(numbers, steps_ns),
+            observed_m=past_m[:, -1],
             speed_m_s=observed_speed_m_s(past_m, ~np.isnan(past_m[..., 0]), window.step_s),
             n_near=_n_near(forecast.present_m),
         )

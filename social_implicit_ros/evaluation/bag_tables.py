@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -64,33 +66,38 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
     """Prints what was evaluated, the figures of every model, and what went wrong."""
     models = results["models"]
     table = Table(title=_title(results))
-    for column in ("figure", "unit", "wanted"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("figure", no_wrap=True)
     for name in models:
-        table.add_column(name.replace("_", " "), justify="right", min_width=9)
+        table.add_column(_short(name), justify="right", min_width=8)
+    table.add_column("wanted", justify="right")
     for figure, style in STYLES.items():
+        label = f"{style.label} [{style.unit}]" if style.unit else style.label
         cells = (figure_text(figure, model["figures"][figure]) for model in models.values())
-        table.add_row(style.label, style.unit, style.wanted, *cells)
+        table.add_row(escape(label), *cells, style.wanted)
     console.print(table)
     for bag in results["bags"]:
         for note in bag["notes"]:
-            console.print(f"{bag['path']}: {note}", style="dim", highlight=False)
+            console.print(escape(f"{bag['path']}: {note}"), style="dim", highlight=False)
         if bag["problem"]:
-            console.print(f"[yellow]{bag['path']}, only a part:[/] {bag['problem']}")
+            console.print(f"[yellow]only a part:[/] {escape(bag['problem'])}", highlight=False)
     print_failures(results["failed"], console)
 
 
 def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> None:
     """Prints why recordings could not be evaluated."""
     for failure in failed:
-        console.print(f"[red]not evaluated:[/] {failure['reason']}", highlight=False)
+        console.print(f"[red]not evaluated:[/] {escape(failure['reason'])}", highlight=False)
+
+
+def _short(name: str) -> str:
+    return Path(name).name.removesuffix(".onnx").replace("_", " ")
 
 
 def _title(results: Mapping[str, Any]) -> str:
     bags = results["bags"]
     lead = next(iter(results["models"].values()))
     duration_s = sum(bag["duration_s"] for bag in bags)
-    what = bags[0]["path"] if len(bags) == 1 else f"{len(bags)} recordings"
+    what = Path(bags[0]["path"]).name if len(bags) == 1 else f"{len(bags)} recordings"
     return (
         f"{what}: {duration_s:.0f} s, {lead['counts']['futures']} whole futures "
         f"of {lead['counts']['predictions']} predictions"

@@ -212,7 +212,7 @@ class TrackMap:
         """
         self._models = tuple(models)
         self._cell_m = CELL_M
-        #: (column, row) -> futures of the first model, then the sum of FDE for each model.
+        #: (column, row) -> (models, 2) how many futures, and the sum of their FDE.
         self._cells: dict[tuple[int, int], FloatArray] = {}
         # The outermost cells.
         self._low = np.full(2, np.iinfo(np.int64).max // 4)
@@ -234,13 +234,17 @@ class TrackMap:
     def encoded(self) -> dict[str, Any]:
         """As the report's page reads it, metres."""
         cells = sorted(self._cells.items())
-        counts = np.array([values[0] for _, values in cells])
+        sums = np.array([values for _, values in cells]).reshape(-1, len(self._models), 2)
+        counts = sums[..., 0]
         return {
             "cell_m": self._cell_m,
             "cells": [list(place) for place, _ in cells],
-            "futures": counts.astype(int).tolist(),
+            "futures": counts.max(axis=1, initial=0).astype(int).tolist(),
             "mean_fde": {
-                name: np.round([values[1 + index] / values[0] for _, values in cells], 3).tolist()
+                name: [
+                    round(total / count, 3) if count else None
+                    for count, total in sums[:, index].tolist()
+                ]
                 for index, name in enumerate(self._models)
             },
             "tracks": [np.round(points, 2).tolist() for _, points in sorted(self._tracks.items())],
@@ -260,10 +264,8 @@ class TrackMap:
         ):
             values = self._cells.get(cell)
             if values is None:
-                values = self._cells[cell] = np.zeros(1 + len(self._models))
-            values[1 + model] += error
-            if model == 0:
-                values[0] += count
+                values = self._cells[cell] = np.zeros((len(self._models), 2))
+            values[model] += (count, error)
         self._low = np.minimum(self._low, cells.min(axis=0))
         self._high = np.maximum(self._high, cells.max(axis=0))
         while len(self._cells) > MAX_CELLS or (self._high - self._low).max() >= MAX_CELLS_ABREAST:

@@ -30,7 +30,7 @@ class Measures:
         missed: (N,) whether no sample ends within `MISS_THRESHOLD_M` of the truth.
         levels: (N, T) confidence of the smallest ellipse that holds the truth.
         radius_m: (N, T) one-sigma radius of a circle as large as the ellipse.
-        position_m: (N, 2) at the tick.
+        position_m: (N, 2) where the agent was seen last.
         speed_m_s, n_near, n_observed: (N,) circumstances of the agent.
     """
 
@@ -101,7 +101,7 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, truth),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([tick.forecast.present_m for tick in ticks]),
+        position_m=np.concatenate([tick.circumstances.observed_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.circumstances.speed_m_s for tick in ticks]),
         n_near=np.concatenate([tick.circumstances.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),

@@ -65,7 +65,7 @@ def report_page(
     }
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
     # Within a script element nothing may look like its end.
-    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     return template.replace(DATA_MARK, text).replace(PLOTLY_MARK, _plotly_js())
 
 

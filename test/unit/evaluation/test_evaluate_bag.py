@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ from support.bags import (
     write_bag,
 )
 
+from social_implicit_ros.core.pipeline import PipelineConfig
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation import evaluate_bag
 from social_implicit_ros.evaluation.bag_runner import Job
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings
 
+#: Of the node, as `config/predictor.yaml` documents them.
+PARAMETERS = (*ReplaySettings.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
 FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
 
 
@@ -300,3 +305,36 @@ class TestManyBags:
         counts = results_in(tmp_path / "out")["models"]["constant_velocity"]["counts"]
         before = results_in(one_process)["bags"][0]["counts"]["constant_velocity"]
         assert counts["ticks"] < 0.6 * before["ticks"]
+
+
+class TestDocumentation:
+    DOCUMENT = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
+
+    def names(self) -> set[str]:
+        return set(re.findall(r"`\.?([\w.\[\]]+)`", self.DOCUMENT))
+
+    def test_every_key_of_the_results_is_documented(self, finished):
+        results = results_in(finished)
+        model = results["models"]["constant_velocity"]
+        keys = (
+            {
+                *results["settings"],
+                *model,
+                *model["counts"],
+                *model["figures"],
+                *model["horizon"],
+                *model["reliability"],
+                *model["by"]["speed"][0],
+                *results["bags"][0],
+                *results["failed"],
+            }
+            - set(PARAMETERS)
+            - {"by"}
+        )
+
+        assert keys - self.names() == set()
+
+    def test_every_column_of_the_table_is_documented(self, finished):
+        columns = parquet.read_schema(finished / "per_tick.parquet").names
+
+        assert set(columns) - self.names() == set()

@@ -293,3 +293,18 @@ def test_a_part_of_the_figures_makes_a_page_too(browser, tmp_path):
 
     assert browser.get_log("browser") == []
     assert not browser.find_element("id", "worst-card").is_displayed()
+
+
+def test_a_tracker_slower_than_the_ticks_makes_a_page_too(tmp_path):
+    file = tmp_path / "crowd.txt"
+    rows = [
+        (10 * i, agent, 0.5 * i + agent, 0.1 * i * agent) for i in range(40) for agent in (1, 2)
+    ]
+    file.write_text("".join("{} {} {} {}\n".format(*row) for row in rows))
+    models = [part for name in MODELS for part in ("--model", name)]
+
+    assert evaluate_bag.main([str(file), "--out", str(tmp_path / "out"), *models]) == 0
+
+    (shown,) = data_of(tmp_path / "out" / "report.html")["maps"]
+    assert sum(shown["futures"]) > 100
+    assert None not in shown["mean_fde"][MODELS[1]]

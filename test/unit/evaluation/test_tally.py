@@ -246,5 +246,7 @@ def _tick_with_truth(recording, model, generator, index) -> JudgedTick:
     forecast = forecast_from_tick(tick, AgentNumbers(), STEPS, "map")
     truth = forecast.prediction.mean + generator.normal(0, 0.5, forecast.prediction.mean.shape)
     n_agents = len(forecast.ids)
-    circumstances = Circumstances(truth, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64))
+    circumstances = Circumstances(
+        truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
+    )
     return JudgedTick(tick.window, forecast, circumstances, 0.0, 0.0)
