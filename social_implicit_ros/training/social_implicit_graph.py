@@ -3,8 +3,8 @@
 Between the input and the output stand two linear maps and one ReLU, so everything else is
 multiplied out beforehand. Per zone, two matrices remain:
 
-* the first takes the displacements of an agent and its two neighbours, and the noise, to the
-  hidden values of both streams; its part for the displacements is computed once for all samples;
+* the first takes the displacements of an agent and its two neighbours to the hidden values of both
+  streams, as functions of the noise: this is done once for all samples;
 * the second takes the hidden values of an agent and its neighbours to positions: it holds the
   temporal parts, their residual paths, the fusion weights and the sum over the steps.
 
@@ -15,7 +15,6 @@ agents of one zone: each agent looks up its neighbours and its zone's matrices b
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,6 +22,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto
+from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
 from social_implicit_ros.training.social_implicit import (
@@ -42,6 +42,8 @@ from social_implicit_ros.training.social_implicit import (
 _N_FEATURES = N_OBSERVED * N_AXES
 #: The displacements that are not zero by definition.
 _N_STEPS = _N_FEATURES - N_AXES
+#: Those and a one.
+_N_COLUMNS = _N_STEPS + 1
 #: The agent before, the agent itself, the agent after.
 _N_BESIDE = 3
 
@@ -59,34 +61,46 @@ def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
         for zone in range(n_zones)
     ]
     builder = GraphBuilder()
-    steps = _displacements(builder)
-    belongs = _zones(builder, steps, n_zones)
+    steps = _steps(builder, n_zones)
+    above = _above_bounds(builder, steps, n_zones)
+    # In a zone: above its bound and not above the next one's.
+    in_zone = np.eye(n_zones) - np.eye(n_zones, k=-1)
+    belongs = builder.node("MatMul", above, builder.constant(in_zone))
     beside = _neighbours(builder, belongs, n_zones)
-    samples = _cells(builder, steps, belongs, beside, cells)
+    in_columns = builder.constant(np.repeat(in_zone, _N_COLUMNS, axis=1))
+    rows = builder.node("Mul", steps, builder.node("MatMul", above, in_columns))
+    samples = _cells(builder, rows, belongs, beside, cells)
     return builder.model(
         samples, n_observed=N_OBSERVED, n_predicted=N_PREDICTED, noise_dimension=N_AXES
     )
 
 
-def _displacements(builder: GraphBuilder) -> str:
-    """(A, 7, 2) displacements between the observed steps."""
-    axis = builder.indices([1])
-    earlier = builder.node("Slice", "observed", builder.indices([0]), builder.indices([-1]), axis)
-    later = builder.node(
-        "Slice", "observed", builder.indices([1]), builder.indices([N_OBSERVED]), axis
+def _steps(builder: GraphBuilder, n_zones: int) -> str:
+    """(A, zones * 15) the 14 displacements and a one, once for each zone."""
+    flat = builder.node("Reshape", "observed", builder.indices([-1, _N_FEATURES]))
+    # A sum of one position, minus one position, and zeros: as exact as a subtraction.
+    later, earlier = np.eye(_N_FEATURES, _N_STEPS, k=-N_AXES), np.eye(_N_FEATURES, _N_STEPS)
+    difference = np.pad(later - earlier, ((0, 0), (0, 1)))
+    one = np.eye(1, _N_COLUMNS, k=_N_STEPS)
+    return builder.node(
+        "Gemm",
+        flat,
+        builder.constant(np.tile(difference, n_zones)),
+        builder.constant(np.tile(one, n_zones)),
     )
-    return builder.node("Sub", later, earlier)
 
 
-def _zones(builder: GraphBuilder, steps: str, n_zones: int) -> str:
-    """(A, zones) 1 where an agent's maximum speed lies in the zone."""
+def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
+    """(A, zones) 1 where an agent's maximum speed is at least the zone's lower bound."""
     squares = builder.node("Mul", steps, steps)
-    squared_speeds = builder.node("ReduceSum", squares, builder.indices([2]), keepdims=0)
+    # The squares of x and y of each step, of the copy for the first zone.
+    pairs = np.zeros((n_zones * _N_COLUMNS, _N_STEPS // N_AXES))
+    pairs[:_N_STEPS] = np.repeat(np.eye(_N_STEPS // N_AXES), N_AXES, axis=0)
+    squared_speeds = builder.node("MatMul", squares, builder.constant(pairs))
     fastest = builder.node("ReduceMax", squared_speeds, axes=[1], keepdims=1)
-    lower = np.array(ZONE_BOUNDS_M[:n_zones], dtype=np.float32) ** 2
-    above = builder.node("GreaterOrEqual", fastest, builder.constant([lower]))
-    below = builder.node("Less", fastest, builder.constant([[*lower[1:], math.inf]]))
-    return builder.node("Cast", builder.node("And", above, below), to=TensorProto.FLOAT)
+    bounds = np.array(ZONE_BOUNDS_M[:n_zones], dtype=np.float32) ** 2
+    above = builder.node("GreaterOrEqual", fastest, builder.constant([bounds]))
+    return builder.node("Cast", above, to=TensorProto.FLOAT)
 
 
 def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
@@ -95,10 +109,15 @@ def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
     The agents of each zone stand in a row of slots, with an empty slot before and behind each row.
     """
     place = builder.node("CumSum", belongs, builder.indices(0))
-    n_in_zone = builder.node("ReduceSum", belongs, builder.indices([0]), keepdims=0)
-    room = builder.node("Add", n_in_zone, builder.constant(1.0))
-    first = builder.node("CumSum", room, builder.indices(0), exclusive=1)
-    candidates = builder.node("Mul", belongs, builder.node("Add", place, first))
+    n_in_zone = builder.node("ReduceSum", belongs, builder.indices([0]), keepdims=1)
+    # Before a zone's row come the rows of the zones before it, each with its empty slot.
+    before = builder.node(
+        "Gemm",
+        n_in_zone,
+        builder.constant(np.triu(np.ones((n_zones, n_zones)), k=1)),
+        builder.constant([np.arange(n_zones)]),
+    )
+    candidates = builder.node("Mul", belongs, builder.node("Add", place, before))
     slot = builder.node("ReduceSum", candidates, builder.indices([1]), keepdims=0)
     slot = builder.node("Cast", slot, to=TensorProto.INT64)
 
@@ -106,10 +125,7 @@ def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
     n_slots = builder.node("Add", count, builder.indices([n_zones + 1]))
     nobody = builder.node("Expand", count, n_slots)
     agents = builder.node(
-        "Range",
-        builder.indices(0),
-        builder.node("Squeeze", count),
-        builder.indices(1),
+        "Range", builder.indices(0), builder.node("Squeeze", count), builder.indices(1)
     )
     taken = builder.node("ScatterElements", nobody, slot, agents)
     around = builder.node(
@@ -121,47 +137,51 @@ def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
 
 
 def _cells(
-    builder: GraphBuilder, steps: str, belongs: str, beside: str, cells: list[_FoldedCell]
+    builder: GraphBuilder, rows: str, belongs: str, beside: str, cells: list[_FoldedCell]
 ) -> str:
-    """(K, A, 12, 2) positions, from the matrices of each agent's zone."""
-    zone = builder.node("ArgMax", belongs, axis=1, keepdims=0)
-    first, first_bias, noise, second, second_bias = (
-        np.stack([getattr(cell, name) for cell in cells])
-        for name in ("first", "first_bias", "noise", "second", "second_bias")
-    )
+    """(K, A, 12, 2) positions.
 
-    # What the displacements contribute, the same in all samples: (A, 64).
-    flat = builder.node("Reshape", steps, builder.indices([-1, _N_STEPS]))
-    rows = builder.node("Concat", flat, builder.constant(np.zeros((1, _N_STEPS))), axis=0)
+    Args:
+        builder: of the graph.
+        rows: (A, zones * 15) displacements and a one in the columns of the agent's zone, zero in
+            the others: so the matrices of all zones, one above the other, do the work of its own.
+        belongs: (A, zones) 1 in the agent's zone.
+        beside: (A, 3) agent before, itself, and after; A for nobody.
+        cells: of the zones.
+    """
+    # The last row, of zeros, stands for nobody.
+    rows = builder.node("Pad", rows, builder.indices([0, 0, 1, 0]))
+    n_columns = _N_BESIDE * len(cells) * _N_COLUMNS
     around = builder.node("Gather", rows, beside)
-    around = builder.node("Reshape", around, builder.indices([-1, 1, _N_BESIDE * _N_STEPS]))
-    by_zone = builder.node("Mul", builder.node("Unsqueeze", belongs, builder.indices([2])), around)
-    by_zone = builder.node("Reshape", by_zone, builder.indices([-1, first.shape[1] * len(cells)]))
-    still = builder.node("MatMul", by_zone, builder.constant(first.reshape(-1, first.shape[2])))
-    still = builder.node("Add", still, builder.node("Gather", builder.constant(first_bias), zone))
+    around = builder.node("Reshape", around, builder.indices([-1, n_columns]))
 
-    # What the noise contributes: (A, K, 64). A neighbour that is not there has none.
-    count = builder.node("Shape", belongs, start=0, end=1)
-    present = builder.node("Cast", builder.node("Less", beside, count), to=TensorProto.FLOAT)
-    moving = builder.node(
-        "MatMul",
-        builder.node("Unsqueeze", present, builder.indices([1])),
-        builder.node("Gather", builder.constant(noise.reshape(len(cells), _N_BESIDE, -1)), zone),
+    # Hidden values as functions of the noise: constant, factor of x, factor of y.
+    first, noise = (
+        np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
     )
-    moving = builder.node("Reshape", moving, builder.indices([-1, N_AXES, noise.shape[-1]]))
-    moving = builder.node("MatMul", "noise", moving)
+    still = builder.constant(first.reshape(n_columns, -1))
+    moving = builder.constant(noise.reshape(_N_BESIDE * len(cells), -1))
+    ones = builder.indices(np.arange(_N_STEPS, n_columns, _N_COLUMNS))
+    mixed = builder.node(
+        "Concat",
+        builder.node("MatMul", around, still),
+        builder.node("MatMul", builder.node("Gather", around, ones, axis=1), moving),
+        axis=1,
+    )
+    mixed = builder.node("Reshape", mixed, builder.indices([-1, 1 + N_AXES, first.shape[-1]]))
+    draws = builder.node("Pad", "noise", builder.indices([0, 1, 0, 0]), builder.constant(1.0))
+    hidden = builder.node("MatMul", draws, mixed)
 
-    hidden = builder.node("Add", moving, builder.node("Unsqueeze", still, builder.indices([1])))
-    # Before the ReLU and on the residual path, each of the global, then of the local stream.
-    half, last = builder.indices([2 * _N_FEATURES]), builder.indices([2])
+    last = builder.indices([2])
+    half, full = builder.indices([first.shape[-1] // 2]), builder.indices([first.shape[-1]])
     main = builder.node("Slice", hidden, builder.indices([0]), half, last)
-    residual = builder.node("Slice", hidden, half, builder.indices([4 * _N_FEATURES]), last)
+    residual = builder.node("Slice", hidden, half, full, last)
     streams = builder.node("Add", builder.node("Relu", main), residual)
 
+    # To positions, together with the global stream of both neighbours.
     shared = builder.node(
         "Slice", streams, builder.indices([0]), builder.indices([_N_FEATURES]), last
     )
-    # One more row, of zeros, for the neighbour that is not there.
     shared = builder.node("Pad", shared, builder.indices([0, 0, 0, 1, 0, 0]))
     before, after = (
         builder.node(
@@ -170,74 +190,89 @@ def _cells(
         for place in (0, 2)
     )
     together = builder.node("Concat", before, streams, after, axis=2)
-    positions = builder.node(
-        "Add",
-        builder.node("MatMul", together, builder.node("Gather", builder.constant(second), zone)),
-        builder.node("Gather", builder.constant(second_bias[:, None]), zone),
-    )
+    zone = builder.node("ArgMax", belongs, axis=1, keepdims=0)
+    second = builder.constant(np.stack([cell.second for cell in cells]))
+    positions = builder.node("MatMul", together, builder.node("Gather", second, zone))
     positions = builder.node("Transpose", positions, perm=[1, 0, 2])
     return builder.node("Reshape", positions, builder.indices([0, 0, N_PREDICTED, N_AXES]))
 
 
 @dataclass(frozen=True, eq=False)
 class _FoldedCell:
-    """One cell multiplied out, in float64; F is 4 * 16 hidden values.
+    """One cell multiplied out, in float64.
 
-    Hidden values are those before the ReLU, then those of the residual paths, each of the global,
-    then of the local stream.
+    There are 33 hidden values before the ReLU and as many beside it, on the residual paths: 16 of
+    the global stream, 16 of the local one, and one that is always 1 and carries the bias on.
 
     Attributes:
-        first: (3 * 14, F) displacements of the agent before, itself and the one after.
-        first_bias: (F,).
-        noise: (3, 2, F) noise as each of the three brings it in.
-        second: (64, 24) the global hidden values of the agent before, its own global and local
-            ones, the global ones of the agent after; to positions.
-        second_bias: (24,).
+        first: (3, 15, 66) from the 14 displacements and the one of the agent before, itself and the
+            one after; to hidden values without noise.
+        noise: (3, 2, 66) what is added to them per unit of noise, by each of the three.
+        second: (65, 24) from the global hidden values of the agent before, all of its own and the
+            global ones of the agent after; to positions.
     """
 
     first: np.ndarray
-    first_bias: np.ndarray
     noise: np.ndarray
     second: np.ndarray
-    second_bias: np.ndarray
 
 
 @torch.no_grad()
 def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
     cell = copy.deepcopy(cell).double()
     wide, narrow = cell.global_stream, cell.local_stream
-    paths = (wide.spatial, narrow.spatial, wide.spatial_residual, narrow.spatial_residual)
-
-    spatial = torch.zeros(_N_BESIDE, _N_FEATURES, len(paths), _N_FEATURES, dtype=torch.float64)
-    for number, convolution in enumerate(paths):
-        matrix = spatial_matrix(convolution.weight).unflatten(0, (-1, _N_FEATURES))
-        # A path that sees only the agent itself fills the middle one of the three.
-        first = (_N_BESIDE - len(matrix)) // 2
-        spatial[first : first + len(matrix), :, number] = matrix
-    spatial = spatial.flatten(2)
-    noise = spatial.unflatten(1, (N_OBSERVED, N_AXES)).sum(dim=1)
+    spatial = torch.cat(
+        [
+            _spatial(wide.spatial, narrow.spatial, carried=0.0),
+            _spatial(wide.spatial_residual, narrow.spatial_residual, carried=1.0),
+        ],
+        dim=-1,
+    )
+    # The same noise is added at every step. The first displacement is zero by definition.
+    noise = spatial[:, :-1].unflatten(1, (N_OBSERVED, N_AXES)).sum(dim=1)
+    noise = zone_noise_weight * cell.noise_weight * noise
+    first = spatial[:, N_AXES:]
 
     before, own, after = temporal_matrix(wide.temporal.weight).split(_N_FEATURES)
     own = own + temporal_matrix(wide.temporal_residual.weight)
     alone = temporal_matrix(narrow.temporal.weight)
     alone = alone + temporal_matrix(narrow.temporal_residual.weight)
-    weight_global, weight_local = cell.global_weight, cell.local_weight
-    second = torch.cat(
-        [weight_global * before, weight_global * own, weight_local * alone, weight_global * after]
-    )
-    second_bias = weight_global * (
+    bias = cell.global_weight * (
         temporal_bias(wide.temporal) + temporal_bias(wide.temporal_residual)
-    ) + weight_local * (temporal_bias(narrow.temporal) + temporal_bias(narrow.temporal_residual))
-    return _FoldedCell(
-        # The first displacement is zero by definition.
-        first=spatial[:, N_AXES:].flatten(0, 1).numpy(),
-        first_bias=torch.cat([spatial_bias(convolution) for convolution in paths]).numpy(),
-        noise=(zone_noise_weight * cell.noise_weight * noise).numpy(),
-        second=_summed_over_steps(second).numpy(),
-        second_bias=_summed_over_steps(second_bias).numpy(),
+    ) + cell.local_weight * (
+        temporal_bias(narrow.temporal) + temporal_bias(narrow.temporal_residual)
     )
+    second = torch.cat(
+        [
+            cell.global_weight * before,
+            cell.global_weight * own,
+            cell.local_weight * alone,
+            bias[None],
+            cell.global_weight * after,
+        ]
+    )
+    summed = second.unflatten(1, (N_PREDICTED, N_AXES)).cumsum(dim=1).flatten(1)
+    return _FoldedCell(first.numpy(), noise.numpy(), summed.numpy())
 
 
-def _summed_over_steps(displacements: torch.Tensor) -> torch.Tensor:
-    """(..., 24) displacements -> (..., 24) positions."""
-    return displacements.unflatten(-1, (N_PREDICTED, N_AXES)).cumsum(dim=-2).flatten(-2)
+def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> torch.Tensor:
+    """Spatial convolutions of the global and the local stream, and their biases.
+
+    Args:
+        wide: of the global stream.
+        narrow: of the local stream.
+        carried: bias of one more hidden value.
+
+    Returns:
+        (3, 17, 33) from 16 displacements and a one of each neighbour to hidden values.
+    """
+    folded = torch.zeros(_N_BESIDE, _N_FEATURES + 1, 2 * _N_FEATURES + 1, dtype=torch.float64)
+    for number, convolution in enumerate((wide, narrow)):
+        matrix = spatial_matrix(convolution.weight).unflatten(0, (-1, _N_FEATURES))
+        # One that sees only the agent itself fills the middle one of the three.
+        first = (_N_BESIDE - len(matrix)) // 2
+        columns = slice(number * _N_FEATURES, (number + 1) * _N_FEATURES)
+        folded[first : first + len(matrix), :-1, columns] = matrix
+    bias = torch.cat([spatial_bias(wide), spatial_bias(narrow), torch.tensor([carried])])
+    folded[_N_BESIDE // 2, -1] = bias
+    return folded
