@@ -6,6 +6,7 @@ Keyed by the tracker's id and ordered by header stamp; asks no clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -157,22 +158,21 @@ class TrackHistory:
             The window, and the ids that are not in it with their reasons.
         """
         skipped = self._forget_stale(stamp_ns if now_ns is None else now_ns)
-        ids: list[str] = []
-        rows: list[int] = []
-        for agent_id, row in self._row_of_id.items():
-            if self._counts[row] < self.config.min_observations:
-                skipped[agent_id] = SkipReason.TOO_FEW_OBSERVATIONS
-            elif self._times_ns[row, 1] > stamp_ns:
-                # Ahead of the tick: fewer than two observations lie in its past.
-                skipped[agent_id] = SkipReason.TOO_FEW_OBSERVATIONS
-            else:
-                ids.append(agent_id)
-                rows.append(row)
-        states, n_observed = self._resample(np.array(rows, dtype=np.int64), stamp_ns)
+        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        # Where the second observation is ahead of the tick, fewer than two lie in its past.
+        ready = (self._counts[rows] >= self.config.min_observations) & (
+            self._times_ns[rows, 1] <= stamp_ns
+        )
+        ids = tuple(compress(self._row_of_id, ready.tolist()))
+        if len(ids) < len(rows):
+            early = compress(self._row_of_id, (~ready).tolist())
+            skipped.update(dict.fromkeys(early, SkipReason.TOO_FEW_OBSERVATIONS))
+            rows = rows[ready]
+        states, n_observed = self._resample(rows, stamp_ns)
         window = ObservationWindow(
             stamp_ns=stamp_ns,
             step_s=self.config.step_s,
-            ids=tuple(ids),
+            ids=ids,
             positions_m=states[..., :2],
             n_observed=n_observed,
             heights_m=states[:, -1, 2],
@@ -188,7 +188,8 @@ class TrackHistory:
         rejected: dict[str, SkipReason],
     ) -> None:
         stamp_ns = tracks.stamp_ns
-        rows, kept_columns = [], []
+        rows: list[int] = []
+        kept_columns: list[int] = []
         for agent_id, column in columns.items():
             row = self._row_of_id.get(agent_id)
             if row is None:
@@ -196,24 +197,23 @@ class TrackHistory:
             if row is None:
                 rejected[agent_id] = SkipReason.OVER_CAPACITY
                 continue
-            last = self._counts[row] - 1
-            if last >= 0 and stamp_ns <= self._times_ns[row, last]:
-                reason = self._insert_late(row, stamp_ns, states[column])
-                if reason is not None:
-                    rejected[agent_id] = reason
-                continue
             rows.append(row)
             kept_columns.append(column)
-        if rows:
-            velocities = tracks.velocities_m_s
-            self._append(
-                np.array(rows),
-                stamp_ns,
-                states[kept_columns],
-                None if velocities is None else velocities[kept_columns],
-            )
-            if tracks.covariances_m2 is not None:
-                self._covariances_m2[rows] = tracks.covariances_m2[kept_columns, :2, :2]
+        if not rows:
+            return
+        at, kept = np.array(rows), np.array(kept_columns)
+        counts = self._counts[at]
+        late = (counts > 0) & (stamp_ns <= self._times_ns[at, np.maximum(counts - 1, 0)])
+        if late.any():
+            for row, column in zip(at[late].tolist(), kept[late].tolist(), strict=True):
+                reason = self._insert_late(row, stamp_ns, states[column])
+                if reason is not None:
+                    rejected[tracks.ids[column]] = reason
+            at, kept = at[~late], kept[~late]
+        velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
+        self._append(at, stamp_ns, states[kept], None if velocities is None else velocities[kept])
+        if covariances is not None:
+            self._covariances_m2[at] = covariances[kept, :2, :2]
 
     def _append(
         self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray | None

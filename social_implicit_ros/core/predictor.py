@@ -119,6 +119,11 @@ class ConstantVelocity:
         observed = require_observed(observed, self.n_observed)
         last = observed[:, -1]
         velocity = last - observed[:, -2]  # (A, 2) metres per step
+        steps = np.arange(1, self.n_predicted + 1)
+        if self.heading_sigma_rad == 0.0:
+            path = last[:, None] + velocity[:, None] * steps[:, None]
+            samples = np.broadcast_to(path, (n_samples, *path.shape))
+            return Prediction(samples, path, np.zeros((*path.shape, 2)), self.step_s)
         angle = np.random.default_rng(seed).normal(
             0.0, self.heading_sigma_rad, (n_samples, len(observed))
         )
@@ -127,7 +132,6 @@ class ConstantVelocity:
             cos * velocity[:, 0] - sin * velocity[:, 1],
             sin * velocity[:, 0] + cos * velocity[:, 1],
         )
-        steps = np.arange(1, self.n_predicted + 1)
         samples = np.empty((n_samples, len(observed), self.n_predicted, 2))
         # Coordinate by coordinate: numpy is slow where the last axis has two elements.
         for axis in range(2):

@@ -42,6 +42,9 @@ _LATENCY_S = 1.0
 #: Others within this distance count as near.
 NEAR_M = 3.0
 
+#: Up to so many people it is faster to compare all with all than to sort them by place.
+_FEW = 100
+
 #: Why a stamp is refused, as the node counts it.
 _REFUSED = {
     StampVerdict.NO_STAMP: SkipReason.NO_STAMP,
@@ -313,6 +316,10 @@ def _n_near(positions_m: FloatArray) -> IntArray:
     """(A,) how many others are within `NEAR_M` of each."""
     if len(positions_m) == 0:
         return np.zeros(0, dtype=np.int64)
+    if len(positions_m) <= _FEW:
+        x, y = positions_m.T
+        near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 <= NEAR_M * NEAR_M
+        return near.sum(axis=1) - 1
     tree = cKDTree(positions_m)
     counts: IntArray = tree.query_ball_point(positions_m, NEAR_M, return_length=True) - 1
     return counts

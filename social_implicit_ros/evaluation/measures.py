@@ -78,17 +78,12 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
     covariance = np.concatenate([prediction.covariance for prediction in predictions])
     known = ~np.isnan(truth[..., 0])
     complete = known.all(axis=1)
-    distance = np.concatenate(
-        [
-            distances(prediction.samples, tick.circumstances.truth)
-            for prediction, tick in zip(predictions, ticks, strict=True)
-        ],
-        axis=1,
-    )
-    best = distance.min(axis=0)
-    # A matrix product is several times faster than a mean over a short last axis.
-    n_steps = truth.shape[1]
-    best_ade = (distance @ np.full(n_steps, 1.0 / n_steps)).min(axis=0)
+    # Tick by tick, as the samples of many do not fit into a processor's cache.
+    nearest = [
+        _nearest(prediction.samples, tick.circumstances.truth)
+        for prediction, tick in zip(predictions, ticks, strict=True)
+    ]
+    best, best_ade = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
     determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] ** 2
     return Measures(
         ticks=ticks,
@@ -106,3 +101,14 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         n_near=np.concatenate([tick.circumstances.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),
     )
+
+
+def _nearest(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Distance of the nearest sample at each step (A, T), and mean distance of the best (A,)."""
+    if samples.strides[0] == 0:
+        samples = samples[:1]  # one path, repeated: a model without a spread
+    distance = distances(samples, truth)
+    n_steps = truth.shape[1]
+    # A matrix product is several times faster than a mean over a short last axis.
+    mean_distance = distance @ np.full(n_steps, 1.0 / n_steps)
+    return distance.min(axis=0), mean_distance.min(axis=0)
