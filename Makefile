@@ -38,6 +38,7 @@ bench: ## Measure speed
 models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
 	$(BIN)/train_benchmark --out social_implicit_ros/models
+	$(BIN)/train_social_zone --out social_implicit_ros/models
 
 lock: ## Pin the newest versions that fit the requirements (needs uv)
 	requirements/lock.sh
