@@ -74,7 +74,8 @@ def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, dem
     (n_people,) = re.findall(r"people predicted\W+(\d+)", output)
     assert 10 <= int(n_people) <= 40
     (n_futures, n_ticks) = re.findall(r"predictions\W+(\d+) futures in (\d+) ticks", output)[0]
-    assert 20 <= int(n_ticks) <= 45
+    # 40 at most in 4 s; a busy machine has fewer.
+    assert 1 < int(n_ticks) <= 45
     assert int(n_futures) > 5 * int(n_ticks)
     (ade_m, fde_m) = re.findall(r"expected path\W+([\d.]+) m / ([\d.]+) m", output)[0]
     assert 0.1 < float(ade_m) < float(fde_m) < 4.0
