@@ -124,11 +124,11 @@ def test_a_signal_in_the_middle_of_the_work_ends_it_cleanly(
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
     clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
     crowd = {f"people/{n}": (1.0, 0.01 * n) for n in range(200)}
-    messages = [walkers_at(10 * S + n * S // 10, crowd) for n in range(30)]
-    for message in messages:
+    messages = [walkers_at(10 * S + n * S // 10, crowd) for n in range(60)]
+    for message in messages[:30]:
         tracks.publish(message)
     node.wait_for(lambda: clouds, "a first prediction")
-    for message in messages:
+    for message in messages[30:]:
         tracks.publish(message)
     assert node.process.stop(number) == 0
     assert node.process.output == ""

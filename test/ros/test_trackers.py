@@ -133,10 +133,9 @@ def test_a_description_of_ones_own_needs_no_code(start: Start, tmp_path: Path) -
 def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
     start: Start, tracker: str, told: str
 ) -> None:
-    node = start(autostart=False, model="constant_velocity", tracker=tracker)
-    assert not node.transition("configure")
-    assert node.state() == "unconfigured"
+    node = start(model="constant_velocity", tracker=tracker)
     node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+    assert node.state() == "unconfigured"
 
 
 def test_a_path_that_the_type_does_not_have_fails_at_configure(
@@ -148,8 +147,7 @@ def test_a_path_that_the_type_does_not_have_fails_at_configure(
         "list: markers\nid: id\nposition: pose.place\n"
         "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
     )
-    node = start(autostart=False, model="constant_velocity", tracker=str(description))
-    assert not node.transition("configure")
+    node = start(model="constant_velocity", tracker=str(description))
     told = "position: pose.place names no field 'place' of geometry_msgs/Pose; it has position"
     node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
 
