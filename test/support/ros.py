@@ -104,6 +104,7 @@ class Peer:
         self.node = rclpy.create_node("peer", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -134,11 +135,13 @@ class Peer:
 
     def call(self, service_class: type, name: str, request: Any, log: NodeProcess | None) -> Any:
         """The response of a service."""
-        client = self.node.create_client(service_class, name)
+        # Kept, as a server may answer a client that it has just met before it can reach it.
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = self.node.create_client(service_class, name)
         self.wait_for(client.service_is_ready, f"the service {name}", log)
         future = client.call_async(request)
         self.wait_for(future.done, f"an answer of {name}", log)
-        self.node.destroy_client(client)
         return future.result()
 
 
