@@ -206,6 +206,8 @@ def _ids(parts: list[list[Any]], n_entries: int) -> list[str]:
 
 def _text(value: Any) -> str:
     """An id as text: arrays of bytes (uuids) in hexadecimal, `7.0` as 7, none as empty."""
+    if isinstance(value, (str, int)):
+        return str(value)
     if value is None:
         return ""
     if isinstance(value, float):

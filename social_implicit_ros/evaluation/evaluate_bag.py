@@ -40,7 +40,7 @@ from social_implicit_ros.evaluation.benchmark_options import non_negative_int, p
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.replay_settings import load_settings
+from social_implicit_ros.evaluation.replay_settings import TICK_RATE_HZ, load_settings
 from social_implicit_ros.evaluation.report import write_report
 from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, shipped_models
 from social_implicit_ros.inference.registry import BASELINES, load_model
@@ -129,6 +129,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
+    )
+    parser.add_argument(
+        "--tick-rate",
+        type=float,
+        metavar="HZ",
+        help=f"predictions per second; 0 predicts at every message (default: that of --params, "
+        f"else {TICK_RATE_HZ:g})",
     )
     parser.add_argument(
         "--fixed-frame",
@@ -231,6 +238,8 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks all that can be checked before anything is read."""
     settings = load_settings(options.params)
+    if options.tick_rate is not None:
+        settings = replace(settings, tick_rate_hz=options.tick_rate)
     if options.fixed_frame:
         settings = replace(settings, fixed_frame=options.fixed_frame)
     request = Request(

@@ -54,15 +54,17 @@ class TruthWindow:
             (A,) the number of the unbroken track to which each entry belongs; -1 for entries that
             are not finite or have an id that came before in the same message.
         """
-        n_agents = len(tracks.ids)
-        numbers = np.full(n_agents, -1, dtype=np.int64)
         usable = np.asarray(np.isfinite(tracks.positions_m).all(axis=1))
         seen: set[str] = set()
-        for index, agent in enumerate(tracks.ids):
-            if usable[index] and agent not in seen:
-                seen.add(agent)
-                track = self._track_of_id.get(agent)
-                numbers[index] = self._begin(agent) if track is None else track
+        found = []
+        for agent, is_usable in zip(tracks.ids, usable.tolist(), strict=True):
+            if not is_usable or agent in seen:
+                found.append(-1)
+                continue
+            seen.add(agent)
+            track = self._track_of_id.get(agent)
+            found.append(self._begin(agent) if track is None else track)
+        numbers = np.array(found, dtype=np.int64)
         rows = np.flatnonzero(numbers >= 0)
         if len(rows) == 0:
             return numbers

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -365,7 +365,7 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
         models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
         topic=None,
         tracker=None,
-        settings=load_settings(),
+        settings=replace(load_settings(), tick_rate_hz=10.0),  # the node's
         n_moments=REPORT_MOMENTS,
         start_s=show.start_s,
         duration_s=show.duration_s + AFTERMATH_S,

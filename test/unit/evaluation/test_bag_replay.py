@@ -19,6 +19,8 @@ from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
 from social_implicit_ros.evaluation.track_source import open_source
 
+#: As many ticks as the node.
+NODE = ReplaySettings(tick_rate_hz=10.0)
 MODELS = {
     "plain": ConstantVelocity(),
     "drawn": ConstantVelocity(heading_sigma_rad=0.4),
@@ -45,7 +47,7 @@ def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int =
 def replay(
     bag: Path, models: dict | None = None, settings: ReplaySettings | None = None
 ) -> tuple[BagReplay, list[dict[str, JudgedTick]]]:
-    played = BagReplay(open_source(bag), models or MODELS, settings or ReplaySettings())
+    played = BagReplay(open_source(bag), models or MODELS, settings or NODE)
     return played, list(played.ticks())
 
 
@@ -100,7 +102,7 @@ def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
 
 
 def test_steps_and_horizon_are_the_nodes(tmp_path):
-    settings = ReplaySettings(time_step_s=0.2, horizon_s=1.0)
+    settings = ReplaySettings(tick_rate_hz=10.0, time_step_s=0.2, horizon_s=1.0)
 
     _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
 
@@ -181,7 +183,7 @@ def test_what_was_read_before_the_damage_is_judged(tmp_path):
     # In the second of its chunks, which hold a mebibyte each.
     content[1_200_000:1_210_000] = bytes(10_000)
     file.write_bytes(content)
-    played = BagReplay(open_source(bag), {"plain": ConstantVelocity()}, ReplaySettings())
+    played = BagReplay(open_source(bag), {"plain": ConstantVelocity()}, NODE)
 
     ticks = []
     with pytest.raises(RecordingError, match="damaged"):

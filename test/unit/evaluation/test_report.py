@@ -41,7 +41,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bags" / "broken.mcap").write_bytes(b"not a recording")
     models = [part for name in MODELS for part in ("--model", name)]
     arguments = [str(folder / "bags"), "--out", str(folder / "out"), *models]
-    assert evaluate_bag.main([*arguments, "--jobs", "1", "--moments", "3"]) == 3
+    arguments += ["--jobs", "1", "--moments", "3", "--tick-rate", "5"]
+    assert evaluate_bag.main(arguments) == 3
     return folder / "out" / "report.html"
 
 
@@ -303,7 +304,9 @@ def test_a_tracker_slower_than_the_ticks_makes_a_page_too(tmp_path):
     file.write_text("".join("{} {} {} {}\n".format(*row) for row in rows))
     models = [part for name in MODELS for part in ("--model", name)]
 
-    assert evaluate_bag.main([str(file), "--out", str(tmp_path / "out"), *models]) == 0
+    arguments = [str(file), "--out", str(tmp_path / "out"), "--tick-rate", "10", *models]
+
+    assert evaluate_bag.main(arguments) == 0
 
     (shown,) = data_of(tmp_path / "out" / "report.html")["maps"]
     assert sum(shown["futures"]) > 100
