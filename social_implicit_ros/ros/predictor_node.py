@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -41,6 +42,7 @@ from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.ros.command_line import check_command_line
 from social_implicit_ros.ros.conversions.odometry import robot_from_odometry
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
 from social_implicit_ros.ros.conversions.trackers import Tracker, load_trackers
@@ -620,8 +622,10 @@ def main(args: list[str] | None = None) -> None:
     """Runs the node until SIGINT or SIGTERM; a tick that has begun is finished first.
 
     Args:
-        args: ROS arguments; those of the process where left out.
+        args: `--help`, `--version` or ROS arguments; those of the process where left out.
     """
+    args = sys.argv[1:] if args is None else args
+    check_command_line(args)
     stopped = threading.Event()
 
     def stop(signum: int, frame: FrameType | None) -> None:

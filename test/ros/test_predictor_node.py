@@ -157,16 +157,6 @@ def test_a_message_a_little_late_fills_the_history_and_is_not_answered(
     assert late_ns not in [stamp_ns_of(cloud.header.stamp) for cloud in talk.clouds]
 
 
-def test_tracks_in_another_frame_are_refused_counted_and_told(talk: Conversation) -> None:
-    before = talk.n_skipped("no_transform")
-    talk.tell(walkers_at(next(talk.new_stamps()), frame_id="lidar"))
-    status = talk.report_since(lambda s: "lidar" in s.message)
-    assert status.level == DiagnosticStatus.WARN
-    assert "set fixed_frame" in status.message
-    assert int(value_of(status, "skipped.no_transform")) == before + 2
-    assert "tracks arrive in frame 'lidar', not in 'odom'" in talk.node.process.output
-
-
 def test_tracks_without_a_time_are_refused_counted_and_told(talk: Conversation) -> None:
     before = talk.n_skipped("no_stamp")
     talk.tell(walkers_at(0))

@@ -1,0 +1,59 @@
+"""`predictor_node --help` and `--version` answer and end; ROS arguments start the node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from social_implicit_ros.ros.command_line import check_command_line
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "social_implicit_ros.ros.predictor_node", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_says_where_parameters_are_explained_and_ends() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("usage: predictor_node")
+    named = [word.strip("()") for word in ended.stdout.split() if word.startswith("config/")]
+    assert named
+    assert all((ROOT / file).is_file() for file in named)
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        check_command_line(["--version"])
+    assert ended.value.code == 0
+    version = ElementTree.parse(ROOT / "package.xml").findtext("version")
+    assert capsys.readouterr().out == f"social_implicit_ros {version}\n"
+
+
+def test_a_word_that_nobody_understands_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        check_command_line(["--model", "default"])
+    assert ended.value.code == 2
+    assert "--model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--ros-args", "-p", "model:=default", "--log-level", "info"],
+        ["--ros-args", "-r", "__ns:=/robot1", "--"],
+    ],
+)
+def test_ros_arguments_are_left_to_ros(arguments: list[str]) -> None:
+    check_command_line(arguments)
