@@ -12,7 +12,7 @@ from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
@@ -71,7 +71,8 @@ def _nodes(context: LaunchContext) -> list[Action]:
     }
     namespace = LaunchConfiguration("namespace").perform(context).strip("/")
     prefix = f"/{namespace}" if namespace else ""
-    predictor = Node(
+    # The node starts itself (parameter autostart); where it does not, launch events may.
+    predictor = LifecycleNode(
         package=PACKAGE,
         executable="predictor_node",
         name="predictor",
