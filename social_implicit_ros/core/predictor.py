@@ -49,8 +49,18 @@ class TrajectoryModel(Protocol):
             The prediction, with samples of shape (K, A, T, 2) in the frame of `observed`.
 
         Raises:
-            ValueError: a wrong shape, or an agent without two known last steps.
+            ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
         """
+
+
+def require_samples_asked(n_samples: int) -> None:
+    """Checks how many futures are asked of a model.
+
+    Raises:
+        ValueError: fewer than 1.
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples is {n_samples}, expected 1 or more")
 
 
 def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
@@ -116,6 +126,7 @@ class ConstantVelocity:
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
         """Predicts as `TrajectoryModel.predict`; without heading noise all samples are equal."""
+        require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)
         last = observed[:, -1]
         velocity = last - observed[:, -2]  # (A, 2) metres per step

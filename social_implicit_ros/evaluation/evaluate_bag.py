@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from social_implicit_ros.core.command_options import non_negative_int, positive_int
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.evaluation.bag_evaluation import Request
 from social_implicit_ros.evaluation.bag_results import results_of, without_nan
@@ -36,7 +37,6 @@ from social_implicit_ros.evaluation.bag_runner import (
 )
 from social_implicit_ros.evaluation.bag_tables import print_failures, print_results
 from social_implicit_ros.evaluation.bags import RecordingError
-from social_implicit_ros.evaluation.benchmark_options import non_negative_int, positive_int
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.per_tick import join_files

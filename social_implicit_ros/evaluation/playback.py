@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bags import RecordingError, TrackRecording
+from social_implicit_ros.evaluation.bags import RecordingError
+from social_implicit_ros.evaluation.track_source import TrackSource
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PlaybackStep:
 class Playback:
     """Plays a recording against time that the caller measures."""
 
-    def __init__(self, recording: TrackRecording, options: PlaybackOptions) -> None:
+    def __init__(self, recording: TrackSource, options: PlaybackOptions) -> None:
         """Reads the first entry.
 
         Raises:

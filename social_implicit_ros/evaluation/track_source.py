@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, Nodetype
 from rosbags.typesys import get_types_from_msg
@@ -28,9 +29,13 @@ from social_implicit_ros.core.tracker_spec import (
 )
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.evaluation.bags import (
+    BAG_SUFFIXES,
+    TEXT_FRAMES_PER_SECOND,
     RecordingError,
-    open_recording,
+    frame_stamp_ns,
+    load_text,
     opened_bag,
+    text_tracks,
 )
 from social_implicit_ros.evaluation.transform_buffer import (
     TransformBuffer,
@@ -81,6 +86,7 @@ class TrackSource:
             own times are of another clock.
         notes: what a reader of the results should know.
         is_part: only what lies between start and end is read.
+        frames_per_second: the video rate of a text recording.
     """
 
     path: Path
@@ -94,6 +100,12 @@ class TrackSource:
     uses_stamps_as_clock: bool = False
     notes: tuple[str, ...] = ()
     is_part: bool = False
+    frames_per_second: float = TEXT_FRAMES_PER_SECOND
+
+    @property
+    def message_type(self) -> str:
+        """ROS type of the messages; empty for text."""
+        return self.tracker.message_type if self.tracker else ""
 
     @property
     def duration_s(self) -> float:
@@ -140,15 +152,27 @@ class TrackSource:
             RecordingError: the recording turns out to be damaged.
         """
         if self.tracker is None:
-            recording = open_recording(self.path)
-            for tracks in recording.tracks():
-                if not self.start_ns <= tracks.stamp_ns <= self.end_ns:
-                    continue
-                yield Arrival(tracks.stamp_ns, tracks, Counter())
+            for tracks in text_tracks(load_text(self.path), self.frames_per_second):
+                if self.start_ns <= tracks.stamp_ns <= self.end_ns:
+                    yield Arrival(tracks.stamp_ns, tracks, Counter())
             return
         with opened_bag(self.path) as reader:
             _ensure_definition(reader, self.path, self.tracker.message_type)
             yield from _BagArrivals(self, self.tracker, reader, transform_wait_s)
+
+    def tracks(self, *, start_s: float = 0.0, duration_s: float | None = None) -> Iterator[Tracks]:
+        """Streams the tracks as they were recorded, in their own frame; may be called again.
+
+        Args:
+            start_s: seconds to skip at the beginning.
+            duration_s: seconds to read from there; None reads to the end.
+
+        Raises:
+            RecordingError: the recording ends before, or turns out to be damaged.
+        """
+        recorded = replace(self, fixed_frame=self.frame_id).part(start_s, duration_s)
+        arrivals = recorded.arrivals(transform_wait_s=0.0)
+        return (arrival.tracks for arrival in arrivals if arrival.tracks is not None)
 
 
 def open_source(
@@ -157,6 +181,7 @@ def open_source(
     topic: str | None = None,
     tracker: str | None = None,
     fixed_frame: str | None = None,
+    frames_per_second: float = TEXT_FRAMES_PER_SECOND,
 ) -> TrackSource:
     """Opens a recording and finds out how to read it.
 
@@ -166,6 +191,7 @@ def open_source(
         tracker: a shipped description's name or a YAML file; may be left out where the type of
             the topic tells.
         fixed_frame: into which tracks are moved; None chooses one that does not move.
+        frames_per_second: rate of the frame numbers in a text file, 1/s.
 
     Raises:
         RecordingError: no recording, a damaged one, or none with such tracks.
@@ -173,14 +199,14 @@ def open_source(
     """
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
-    if not path.is_dir() and path.suffix not in (".mcap", ".db3"):
-        return _open_text(path)
+    if not path.is_dir() and path.suffix not in BAG_SUFFIXES:
+        return _open_text(path, frames_per_second)
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:
         connections, spec = _choose_topic(path, reader, topic, wanted)
         _ensure_definition(reader, path, spec.message_type)
         decoder = TrackerDecoder(spec)
-        received_ns, first = _first_decoded(reader, connections, decoder, path)
+        begin_ns, received_ns, first = _first_decoded(reader, connections, decoder, path)
         topic = connections[0].topic
         if first.tracks is None:
             raise RecordingError(
@@ -202,7 +228,7 @@ def open_source(
             tracker=spec,
             frame_id=first.frame_id,
             fixed_frame=frames,
-            start_ns=reader.start_time,
+            start_ns=begin_ns,
             end_ns=reader.end_time - 1,
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=uses_stamps,
@@ -291,18 +317,20 @@ class _BagArrivals:
         return transform_tracks(tracks, transform)
 
 
-def _open_text(path: Path) -> TrackSource:
-    recording = open_recording(path)
-    n_messages = sum(1 for _ in recording.tracks())
+def _open_text(path: Path, frames_per_second: float) -> TrackSource:
+    if not frames_per_second > 0:
+        raise RecordingError(f"frames per second is {frames_per_second}, expected a rate above 0")
+    frames = np.unique(load_text(path).frames)
     return TrackSource(
         path=path,
         topic="",
         tracker=None,
         frame_id="",
         fixed_frame="",
-        start_ns=recording.start_ns,
-        end_ns=recording.end_ns,
-        n_messages=n_messages,
+        start_ns=frame_stamp_ns(int(frames[0]), frames_per_second),
+        end_ns=frame_stamp_ns(int(frames[-1]), frames_per_second),
+        n_messages=len(frames),
+        frames_per_second=frames_per_second,
     )
 
 
@@ -336,6 +364,9 @@ def _choose_topic(
     candidates = specific or {
         t: kind for t, kind in candidates.items() if _may_be_tracks(reader, t, types[kind])
     }
+    empty = [c.topic for c in connections if c.msgtype in types and not c.msgcount]
+    if not candidates and empty:
+        raise RecordingError(f"{path} holds no message on topic {empty[0]}: record it again")
     if len(candidates) != 1:
         found = "no topic" if not candidates else f"{len(candidates)} topics"
         sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
@@ -371,21 +402,24 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
 
 def _first_decoded(
     reader: AnyReader, connections: Sequence[Connection], decoder: TrackerDecoder, path: Path
-) -> tuple[int, DecodedMessage]:
-    """When the first message with somebody in it was recorded, and what it says."""
+) -> tuple[int, int, DecodedMessage]:
+    """When the first message, and the first with somebody in it, were recorded; and the latter."""
     skipped: Counter[SkipReason] = Counter()
-    recorded_ns = None
+    first_ns: int | None = None
     for connection, recorded_ns, data in reader.messages(connections):
+        first_ns = recorded_ns if first_ns is None else first_ns
         try:
             decoded = decoder.decode(reader.deserialize(data, connection.msgtype))
         except ValueError as error:
             raise RecordingError(f"{path}, topic {connection.topic}: {error}") from error
         if decoded.tracks is not None and decoded.tracks.ids:
-            return recorded_ns, decoded
+            return first_ns, recorded_ns, decoded
         skipped += decoded.skipped
-    if recorded_ns is None:
-        raise RecordingError(f"{path} holds no message on topic {connections[0].topic}")
-    return recorded_ns, DecodedMessage(None, "", skipped)
+    if first_ns is None:
+        raise RecordingError(
+            f"{path} holds no message on topic {connections[0].topic}: record it again"
+        )
+    return first_ns, first_ns, DecodedMessage(None, "", skipped)
 
 
 def _skipped_text(skipped: Counter[SkipReason]) -> str:

@@ -11,8 +11,8 @@ from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
     TEXT_FRAMES_PER_SECOND,
     RecordingError,
-    open_recording,
 )
+from social_implicit_ros.evaluation.track_source import open_source
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        recording = open_recording(arguments.file, frames_per_second=arguments.frames_per_second)
+        recording = open_source(arguments.file, frames_per_second=arguments.frames_per_second)
         n_messages = write_tracks(
             arguments.out,
             recording.tracks(),

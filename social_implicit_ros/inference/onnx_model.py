@@ -38,7 +38,7 @@ from social_implicit_ros.core.features import (
 )
 from social_implicit_ros.core.model_card import ModelCard, file_sha256, load_card
 from social_implicit_ros.core.noise import standard_normal
-from social_implicit_ros.core.predictor import require_observed
+from social_implicit_ros.core.predictor import require_observed, require_samples_asked
 from social_implicit_ros.core.types import FloatArray, Prediction
 from social_implicit_ros.core.uncertainty import (
     Calibration,
@@ -135,6 +135,7 @@ class OnnxModel:
             ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
             ModelFileError: the file fails while running, or puts out another shape than declared.
         """
+        require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)
         if len(observed) == 0:
             samples = np.zeros((n_samples, 0, self.n_predicted, 2))

@@ -33,12 +33,7 @@ from rich.table import Table
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.evaluation.bag_evaluation import Request
-from social_implicit_ros.evaluation.bags import (
-    DEFAULT_FRAME,
-    RecordingError,
-    TrackRecording,
-    open_recording,
-)
+from social_implicit_ros.evaluation.bags import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.evaluation.drawing import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.evaluate_bag import default_models, report_on
 from social_implicit_ros.evaluation.floor_plan import FloorPlan, floor_plan_of
@@ -48,6 +43,7 @@ from social_implicit_ros.evaluation.published import (
     prediction_from_point_cloud,
 )
 from social_implicit_ros.evaluation.replay_settings import load_settings
+from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
@@ -83,7 +79,7 @@ class Show:
         floor_plan: walls to draw.
     """
 
-    recording: TrackRecording
+    recording: TrackSource
     description: str
     start_s: float
     duration_s: float
@@ -132,15 +128,15 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
         RecordingError: the recording cannot be read.
     """
     if data_folder:
-        recording = open_recording(Path(data_folder) / HOTEL)
+        recording = open_source(Path(data_folder) / HOTEL)
         part_s = duration_s * HOTEL_RATE
         start_s = busiest_start_s(recording, part_s)
         return Show(recording, "ETH hotel", start_s, part_s, HOTEL_RATE, None)
     path = Path(str(resources.files("social_implicit_ros.recordings") / "crowd"))
-    return Show(open_recording(path), "simulated crowd", 0.0, duration_s, 1.0, floor_plan_of(path))
+    return Show(open_source(path), "simulated crowd", 0.0, duration_s, 1.0, floor_plan_of(path))
 
 
-def busiest_start_s(recording: TrackRecording, duration_s: float) -> float:
+def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
     """Where in a recording the part with the most observations begins, seconds."""
     entries = [(tracks.stamp_ns, len(tracks.ids)) for tracks in recording.tracks()]
     stamps_ns, counts = np.array(entries, dtype=np.int64).T

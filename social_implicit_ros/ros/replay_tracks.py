@@ -28,10 +28,9 @@ from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
     TEXT_FRAMES_PER_SECOND,
     RecordingError,
-    TrackRecording,
-    open_recording,
 )
 from social_implicit_ros.evaluation.playback import Playback, PlaybackOptions
+from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
 from social_implicit_ros.ros.conversions.tracks import ENCODERS
@@ -122,13 +121,13 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _open(arguments: argparse.Namespace) -> tuple[TrackRecording, Playback]:
+def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
     if not arguments.clock and arguments.rate != 1.0:
         raise RecordingError(
             f"--no-clock plays at rate 1, not {arguments.rate:g}: stamped with the time of "
             "publishing, people would seem to walk faster or slower than they did"
         )
-    recording = open_recording(
+    recording = open_source(
         arguments.file,
         topic=arguments.recorded_topic,
         frames_per_second=arguments.frames_per_second,
@@ -138,7 +137,7 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackRecording, Playback]:
 
 
 def _play(
-    arguments: argparse.Namespace, recording: TrackRecording, playback: Playback, argv: list[str]
+    arguments: argparse.Namespace, recording: TrackSource, playback: Playback, argv: list[str]
 ) -> int:
     stopped = threading.Event()
     # rclpy's own handlers would take the context away in the middle of a message.
@@ -175,7 +174,7 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
         node.destroy_node()
 
 
-def _tracker_of(recording: TrackRecording) -> str:
+def _tracker_of(recording: TrackSource) -> str:
     """As recorded, so that a node set up for the tracker understands the replay."""
     recorded = recording.message_type.split("/")[-1]
     names = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from social_implicit_ros.core.command_options import add_data_option, add_seed_option
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.training.augmentation import augment
 from social_implicit_ros.training.data import (
@@ -39,9 +39,6 @@ ROBOT_SHORT_HISTORY_SHARE = 0.2
 #: Draws of the model files, see `core.noise`.
 NOISE_SEQUENCE = "sobol"
 
-#: Where the recordings lie when --data is left out.
-DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, 2 where the request cannot be met."""
@@ -62,22 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
-    default_data = os.environ.get(DATA_VARIABLE)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=default_data,
-        required=default_data is None,
-        metavar="DIR",
-        help=f"folder with eth_ucy/ and eth_true_rate/ (default: ${DATA_VARIABLE})",
-    )
+    add_data_option(parser, "eth_ucy/ and eth_true_rate/")
     parser.add_argument(
         "--split",
         action="append",
         choices=SPLITS,
         help="train this model only; may be repeated (default: all)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
+    add_seed_option(parser, "of everything drawn")
     parser.add_argument(
         "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
     )

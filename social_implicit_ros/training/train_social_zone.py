@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from social_implicit_ros.core.command_options import add_data_option, add_seed_option
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, STEP_S
 from social_implicit_ros.core.uncertainty import observed_speed_m_s
@@ -46,8 +46,6 @@ from social_implicit_ros.training.social_zone_graph import social_zone_graph
 ARCHITECTURE = "social_zone"
 #: Standard deviation of the samples that is added at the last step, metres.
 SAMPLE_FLOOR_M = 0.3
-#: Where the recordings lie when --data is left out.
-DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 
 
 @dataclass(frozen=True)
@@ -97,22 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
-    default_data = os.environ.get(DATA_VARIABLE)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=default_data,
-        required=default_data is None,
-        metavar="DIR",
-        help=f"folder with eth_ucy/ and eth_true_rate/ (default: ${DATA_VARIABLE})",
-    )
+    add_data_option(parser, "eth_ucy/ and eth_true_rate/")
     parser.add_argument(
         "--split",
         action="append",
         choices=SPLITS,
         help="train this model only; may be repeated (default: all)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
+    add_seed_option(parser, "of everything drawn")
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="write the model files there")
     task.add_argument(

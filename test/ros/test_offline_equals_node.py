@@ -17,8 +17,8 @@ from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bags import open_recording
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
+from social_implicit_ros.evaluation.track_source import open_source
 from social_implicit_ros.inference.registry import load_model
 from social_implicit_ros.ros.conversions.tracks import tracks_to_point_cloud
 from social_implicit_ros.ros.parameters import PARAMETERS
@@ -69,7 +69,7 @@ def replayed(node: NodeUnderTest, recording: list[Tracks]) -> list[PointCloud2]:
 def test_hotel_published_equals_hotel_computed(
     start: Callable[..., NodeUnderTest], model: str
 ) -> None:
-    recording = list(open_recording(HOTEL).tracks(duration_s=DURATION_S))
+    recording = list(open_source(HOTEL).tracks(duration_s=DURATION_S))
     node: Any = start(model=model, tick_rate_hz=0.0, tracker="point_cloud")
 
     answers = replayed(node, recording)

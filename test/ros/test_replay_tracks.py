@@ -20,17 +20,16 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import NodeProcess, Peer, free_domain, running
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import (
-    frame_id_of,
-    stamp_ns_of,
-    tracks_from_marker_array,
-    tracks_from_point_cloud,
-)
-from social_implicit_ros.evaluation.bags import open_recording
+from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.core.tracker_decoder import TrackerDecoder
+from social_implicit_ros.core.tracker_spec import find_tracker_spec
+from social_implicit_ros.evaluation.track_source import open_source
 from social_implicit_ros.evaluation.tracks_to_bag import main as tracks_to_bag
 from social_implicit_ros.ros.replay_tracks import main
 
 Replay = Callable[..., AbstractContextManager[NodeProcess]]
+MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))
+CLOUD = TrackerDecoder(find_tracker_spec("point_cloud"))
 CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -77,9 +76,9 @@ def test_text_is_published_message_by_message_with_clock(
         assert process.stop() == 0
     peer.wait_for(lambda: len(arrays) == 11, "the last message", None)
 
-    recorded = list(open_recording(text).tracks())
+    recorded = list(open_source(text).tracks())
     for message, tracks in zip(arrays, recorded, strict=True):
-        heard = tracks_from_marker_array(message)
+        heard = MARKERS.decode(message).tracks
         assert heard is not None
         assert heard.stamp_ns == tracks.stamp_ns
         assert heard.ids == tuple(f"pedestrian/{agent}" for agent in tracks.ids)
@@ -100,8 +99,9 @@ def test_a_bag_is_published_as_recorded(
     with replay(tmp_path / "bag", *options) as process:
         peer.wait_for(lambda: len(clouds) == 11, "the last message", None)
         peer.wait_for(lambda: process.process.poll() is not None, "the end", None)
-    assert {frame_id_of(cloud) for cloud in clouds} == {"hall"}
-    assert tracks_from_point_cloud(clouds[0]).ids == ("1", "2")
+    assert {cloud.header.frame_id for cloud in clouds} == {"hall"}
+    first = CLOUD.decode(clouds[0]).tracks
+    assert first is not None and first.ids == ("1", "2")
 
 
 def test_without_clock_the_stamps_are_the_present(text: Path, peer: Peer, replay: Replay) -> None:

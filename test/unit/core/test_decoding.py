@@ -15,17 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from social_implicit_ros.core.decoding import (
-    POINT_FIELD_TYPES,
-    frame_id_of,
-    point_cloud_array,
-    tracks_from_marker_array,
-    tracks_from_point_cloud,
-)
+from social_implicit_ros.core.decoding import POINT_FIELD_TYPES, point_cloud_array
+from social_implicit_ros.core.tracker_decoder import TrackerDecoder
+from social_implicit_ros.core.tracker_spec import find_tracker_spec
+from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bag_writer import zero_message
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 STAMP_NS = 1_700_000_000_123_456_789
+MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))
+CLOUD = TrackerDecoder(find_tracker_spec("point_cloud"))
+
+
+def tracks_of(decoder: TrackerDecoder, message: Any) -> Tracks:
+    tracks = decoder.decode(message).tracks
+    assert tracks is not None
+    return tracks
 
 
 def header(stamp_ns: int = STAMP_NS, frame_id: str = "map") -> Any:
@@ -85,32 +90,30 @@ def people(dtype: Any, n: int = 4) -> np.ndarray:
 
 def test_markers_are_named_by_namespace_and_number() -> None:
     message = marker_array(marker("people", 7, 1.0, 2.0), marker("staff", 7, 3.0, 4.0))
-    tracks = tracks_from_marker_array(message)
-    assert tracks is not None
+    tracks = tracks_of(MARKERS, message)
     assert tracks.ids == ("people/7", "staff/7")
     assert tracks.stamp_ns == STAMP_NS
     np.testing.assert_array_equal(tracks.positions_m, [[1.0, 2.0], [3.0, 4.0]])
     np.testing.assert_array_equal(tracks.heights_m, [0.9, 0.9])
-    assert frame_id_of(message) == "map"
+    assert MARKERS.decode(message).frame_id == "map"
 
 
 def test_markers_that_delete_are_no_pedestrians() -> None:
     message = marker_array(marker("", 1, 9.0, 9.0, action=3), marker("p", 2, 1.0, 2.0))
-    tracks = tracks_from_marker_array(message)
-    assert tracks is not None and tracks.ids == ("p/2",)
+    assert tracks_of(MARKERS, message).ids == ("p/2",)
 
 
 @pytest.mark.parametrize("markers", [[], [marker("p", 1, 0.0, 0.0, action=2)]])
 def test_a_marker_array_without_pedestrians_says_no_time(markers: list[Any]) -> None:
-    assert tracks_from_marker_array(marker_array(*markers)) is None
-    assert frame_id_of(marker_array(*markers)) == ""
+    decoded = MARKERS.decode(marker_array(*markers))
+    assert (decoded.tracks, decoded.frame_id) == (None, "")
 
 
 @pytest.mark.parametrize("other", [header(STAMP_NS + 1), header(frame_id="odom")])
 def test_markers_of_different_headers_are_refused(other: Any) -> None:
     message = marker_array(marker("p", 1, 0.0, 0.0), marker("p", 2, 0.0, 0.0, header=other))
     with pytest.raises(ValueError, match="same header"):
-        tracks_from_marker_array(message)
+        MARKERS.decode(message)
 
 
 @given(
@@ -127,7 +130,7 @@ def test_any_layout_of_a_point_cloud_is_read(
     dtype = [(name, kinds.get(name, order + place)) for name in names]
     points = people([*dtype, ("unnamed", f"V{padding}")])
     message = point_cloud(points[names])
-    tracks = tracks_from_point_cloud(message)
+    tracks = tracks_of(CLOUD, message)
     assert tracks.ids == ("100", "101", "102", "103")
     np.testing.assert_array_equal(tracks.positions_m, [[1, 0], [2, -1], [3, -2], [4, -3]])
 
@@ -135,37 +138,37 @@ def test_any_layout_of_a_point_cloud_is_read(
 def test_rows_of_an_organised_cloud_may_be_padded() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<u4")])
     message = point_cloud(points, height=2, row_padding=5)
-    assert tracks_from_point_cloud(message).ids == ("100", "101", "102", "103")
+    assert tracks_of(CLOUD, message).ids == ("100", "101", "102", "103")
 
 
 def test_data_may_be_bytes_or_an_array_of_bytes() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<u4")])
     for data in (points.tobytes(), array("B", points.tobytes())):
         message = replace(point_cloud(points), data=data)
-        assert tracks_from_point_cloud(message).ids == ("100", "101", "102", "103")
+        assert tracks_of(CLOUD, message).ids == ("100", "101", "102", "103")
 
 
 def test_ids_of_floating_type_are_whole_numbers_where_they_can_be() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<f4")])
     points["id"] = [7.0, 7.5, np.nan, 2**24]
-    assert tracks_from_point_cloud(point_cloud(points)).ids == ("7", "7.5", "", "16777216")
+    assert tracks_of(CLOUD, point_cloud(points)).ids == ("7", "7.5", "16777216")
 
 
 def test_heights_are_zero_where_the_cloud_has_none() -> None:
     points = people([("x", "<f8"), ("y", "<f8"), ("id", "<u4")])
-    np.testing.assert_array_equal(tracks_from_point_cloud(point_cloud(points)).heights_m, 0.0)
+    np.testing.assert_array_equal(tracks_of(CLOUD, point_cloud(points)).heights_m, 0.0)
 
 
 def test_a_cloud_without_points_is_nobody_at_a_known_time() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<u4")], n=0)
-    tracks = tracks_from_point_cloud(point_cloud(points))
+    tracks = tracks_of(CLOUD, point_cloud(points))
     assert tracks.ids == () and tracks.stamp_ns == STAMP_NS
 
 
 def test_a_lidar_cloud_is_refused_by_the_field_it_lacks() -> None:
     points = np.zeros(3, [("x", "<f4"), ("y", "<f4"), ("intensity", "<f4")])
     with pytest.raises(ValueError, match="no field id"):
-        tracks_from_point_cloud(point_cloud(points))
+        tracks_of(CLOUD, point_cloud(points))
 
 
 @pytest.mark.parametrize(

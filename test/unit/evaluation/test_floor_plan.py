@@ -10,8 +10,8 @@ import pytest
 
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bag_writer import write_tracks
-from social_implicit_ros.evaluation.bags import open_recording
 from social_implicit_ros.evaluation.floor_plan import FloorPlan, floor_plan_of
+from social_implicit_ros.evaluation.track_source import open_source
 
 
 def write(path: Path, floor_plan: FloorPlan | None) -> Path:
@@ -36,7 +36,7 @@ def test_a_floor_plan_comes_back_as_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.occupied, occupied)
     assert read.extent_m == (-1.0, 1.5, 2.0, 3.5)
     # The tracks beside it are still found by themselves.
-    assert len(list(open_recording(path).tracks())) == 1
+    assert len(list(open_source(path).tracks())) == 1
 
 
 def test_a_recording_may_have_none(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_shipped_crowd_walks_around_its_walls() -> None:
     plan = floor_plan_of(path)
     assert plan is not None and plan.occupied.any()
     left, right, low, high = plan.extent_m
-    places = np.concatenate([tracks.positions_m for tracks in open_recording(path).tracks()])
+    places = np.concatenate([tracks.positions_m for tracks in open_source(path).tracks()])
     column = ((places[:, 0] - left) / plan.resolution_m).astype(int)
     row = ((places[:, 1] - low) / plan.resolution_m).astype(int)
     inside = (places > [left, low]).all(axis=1) & (places < [right, high]).all(axis=1)

@@ -6,23 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from social_implicit_ros.evaluation.bags import RecordingError, TrackRecording, open_recording
+from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.playback import Playback, PlaybackOptions
+from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> TrackRecording:
+def recording(tmp_path: Path) -> TrackSource:
     """Five entries, 0.4 s apart, from second 2 of the recording's time on."""
     path = tmp_path / "walk.txt"
     path.write_text("".join(f"{frame} 1 {frame} 0\n" for frame in (25, 35, 45, 55, 65)))
-    return open_recording(path)
+    return open_source(path)
 
 
 def due_frames(playback: Playback, elapsed_s: float) -> list[float]:
     return [tracks.positions_m[0, 0] for tracks in playback.advance(elapsed_s).due]
 
 
-def test_entries_are_due_at_their_time_and_once(recording: TrackRecording) -> None:
+def test_entries_are_due_at_their_time_and_once(recording: TrackSource) -> None:
     playback = Playback(recording, PlaybackOptions())
     assert due_frames(playback, 0.0) == [25]
     assert due_frames(playback, 0.39) == []
@@ -35,20 +36,20 @@ def test_entries_are_due_at_their_time_and_once(recording: TrackRecording) -> No
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 4.0])
-def test_the_time_of_the_recording_runs_at_the_rate(recording: TrackRecording, rate: float) -> None:
+def test_the_time_of_the_recording_runs_at_the_rate(recording: TrackSource, rate: float) -> None:
     playback = Playback(recording, PlaybackOptions(rate=rate))
     begin_ns = playback.advance(0.0).now_ns
     assert begin_ns == 2_000_000_000
     assert playback.advance(0.6).now_ns - begin_ns == round(0.6e9 * rate)
 
 
-def test_a_part_begins_and_ends_where_asked(recording: TrackRecording) -> None:
+def test_a_part_begins_and_ends_where_asked(recording: TrackSource) -> None:
     playback = Playback(recording, PlaybackOptions(start_s=0.4, duration_s=0.8))
     assert due_frames(playback, 99.0) == [35, 45, 55]
     assert playback.is_done
 
 
-def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackRecording) -> None:
+def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackSource) -> None:
     playback = Playback(recording, PlaybackOptions(loop=True))
     first = playback.advance(5.0)
     assert len(first.due) == 5 and not playback.is_done
@@ -58,7 +59,7 @@ def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackRecording) 
     assert due_frames(playback, 5.6) == [35]
 
 
-def test_a_part_beyond_the_end_is_refused(recording: TrackRecording) -> None:
+def test_a_part_beyond_the_end_is_refused(recording: TrackSource) -> None:
     with pytest.raises(RecordingError, match=r"nothing from 9 s on; it is 1\.6 s long"):
         Playback(recording, PlaybackOptions(start_s=9.0))
 

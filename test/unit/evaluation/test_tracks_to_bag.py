@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from social_implicit_ros.evaluation.bag_writer import MESSAGE_TYPES
-from social_implicit_ros.evaluation.bags import open_recording
+from social_implicit_ros.evaluation.track_source import open_source
 from social_implicit_ros.evaluation.tracks_to_bag import main
 
 
@@ -24,9 +24,9 @@ def text(tmp_path: Path) -> Path:
 def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_type: str) -> None:
     out = tmp_path / "bag"
     assert main([str(text), str(out), "--type", message_type, "--frame", "hall"]) == 0
-    bag = open_recording(out)
+    bag = open_source(out)
     assert (bag.frame_id, bag.message_type) == ("hall", MESSAGE_TYPES[message_type])
-    for read, written in zip(bag.tracks(), open_recording(text).tracks(), strict=True):
+    for read, written in zip(bag.tracks(), open_source(text).tracks(), strict=True):
         assert read.stamp_ns == written.stamp_ns
         assert [agent.rpartition("/")[2] for agent in read.ids] == list(written.ids)
         np.testing.assert_array_equal(read.positions_m, written.positions_m)

@@ -143,7 +143,7 @@ def test_the_card_chooses_the_noise(tmp_path: Path) -> None:
 
 
 def test_no_sample_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="0 samples"):
+    with pytest.raises(ValueError, match="n_samples is 0"):
         OnnxModel.load(write_model(tmp_path)).predict(observed(), n_samples=0)
 
 

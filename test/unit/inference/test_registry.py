@@ -16,6 +16,13 @@ def test_baselines_need_no_file(name: str) -> None:
     assert model.name == name
 
 
+@pytest.mark.parametrize("name", [*BASELINES, "default"])
+@pytest.mark.parametrize("n_agents", [0, 1])
+def test_no_sample_is_refused_alike(name: str, n_agents: int) -> None:
+    with pytest.raises(ValueError, match="n_samples is 0, expected 1 or more"):
+        load_model(name).predict(np.zeros((n_agents, 8, 2)), n_samples=0)
+
+
 def test_the_papers_models_are_shipped() -> None:
     names = {"social_implicit", *(f"social_implicit_{split}" for split in SPLITS)}
 
