@@ -109,12 +109,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     if not published.all():
         rows = np.flatnonzero(published)
         ids = tuple(ids[row] for row in rows)
-        prediction = Prediction(
-            prediction.samples[:, rows],
-            prediction.mean[rows],
-            prediction.covariance[rows],
-            prediction.step_s,
-        )
+        prediction = prediction.of_agents(rows)
     return Forecast(
         stamp_ns=tick.stamp_ns,
         frame_id=frame_id,

@@ -16,6 +16,7 @@ from social_implicit_ros.core.types import (
     SkipReason,
     Tracks,
 )
+from social_implicit_ros.core.uncertainty import at_confidence
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class PipelineConfig:
         seed: of the draws; the same at every tick, so that ellipses do not flicker.
         add_tracker_covariance: whether the tracker's covariance of the latest position is added
             to every predicted covariance.
+        confidence: at which covariances are true for whoever takes them for a Gaussian's.
         track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
     """
 
@@ -37,6 +39,7 @@ class PipelineConfig:
     max_agents: int = 1000
     min_observations: int = 2
     add_tracker_covariance: bool = False
+    confidence: float = 0.95
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
@@ -44,6 +47,10 @@ class PipelineConfig:
             raise ValueError(f"PipelineConfig.n_samples is {self.n_samples}, expected 1 or more")
         if self.seed < 0:
             raise ValueError(f"PipelineConfig.seed is {self.seed}, expected 0 or more")
+        if not 0.0 < self.confidence < 1.0:
+            raise ValueError(
+                f"PipelineConfig.confidence is {self.confidence}, expected a value in (0, 1)"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +146,7 @@ class PredictionPipeline:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
+        prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
         return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s)
 

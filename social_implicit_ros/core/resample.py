@@ -89,6 +89,7 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
         mean=walk_on(prediction.mean),
         covariance=np.concatenate([prediction.covariance, grown], axis=1),
         step_s=prediction.step_s,
+        level_factors=_with_last_repeated(prediction.level_factors, len(beyond)),
     )
 
 
@@ -119,6 +120,7 @@ def advance_prediction(
         mean=read(extended.mean, 1, last_m)[:, 1:],
         covariance=read(extended.covariance, 1, np.zeros((len(last_m), 2, 2)))[:, 1:],
         step_s=step_s,
+        level_factors=_factors_between_steps(extended.level_factors, at[1:]),
     )
     return advanced, present_m
 
@@ -150,7 +152,19 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
         mean=read(prediction.mean, 1, last_m),
         covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
         step_s=steps.step_s,
+        level_factors=_factors_between_steps(prediction.level_factors, at),
     )
+
+
+def _with_last_repeated(factors: FloatArray | None, n_times: int) -> FloatArray | None:
+    if factors is None:
+        return None
+    return np.concatenate([factors, np.repeat(factors[:, -1:], n_times, axis=1)], axis=1)
+
+
+def _factors_between_steps(factors: FloatArray | None, at: FloatArray) -> FloatArray | None:
+    """As `_between_steps`; before the first step they are those of the first."""
+    return None if factors is None else _between_steps(factors, 1, factors[:, 0], at=at)
 
 
 def _between_steps(

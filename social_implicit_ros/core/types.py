@@ -136,12 +136,15 @@ class Prediction:
         covariance: (A, T, 2, 2) covariance of the position, square metres, symmetric and
             positive semi-definite; calibrated where the model card holds a calibration.
         step_s: seconds between two steps.
+        level_factors: (A, T, L) how much larger than a Gaussian's the ellipse of each confidence
+            in `core.uncertainty.CONFIDENCES` has to be; None where the Gaussian is taken as it is.
     """
 
     samples: FloatArray
     mean: FloatArray
     covariance: FloatArray
     step_s: float
+    level_factors: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -149,3 +152,17 @@ class Prediction:
         _, n_agents, n_steps, _ = self.samples.shape
         require_shape("Prediction", "mean", self.mean, (n_agents, n_steps, 2))
         require_shape("Prediction", "covariance", self.covariance, (n_agents, n_steps, 2, 2))
+        if self.level_factors is not None:
+            require_shape(
+                "Prediction", "level_factors", self.level_factors, (n_agents, n_steps, "L")
+            )
+
+    def of_agents(self, rows: IntArray) -> Prediction:
+        """The prediction of some agents, by their rows."""
+        return Prediction(
+            self.samples[:, rows],
+            self.mean[rows],
+            self.covariance[rows],
+            self.step_s,
+            None if self.level_factors is None else self.level_factors[rows],
+        )

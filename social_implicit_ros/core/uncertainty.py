@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.core.types import FloatArray, Prediction
 
+#: Confidences at which the ellipses of a prediction have factors of their own.
+CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+#: Their Mahalanobis radii for a Gaussian (chi distribution with two degrees of freedom), between
+#: the centre and a radius that nothing reaches.
+_KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
 
@@ -19,21 +24,22 @@ class Calibration:
     """Factors on a model's standard deviations, found on recordings it was not trained on.
 
     They depend on the step and on the agent's speed, between whose knots they change smoothly, so
-    that an ellipse does not jump when somebody walks a little faster. Ellipses and samples have
-    factors of their own: those of the ellipses make each confidence level hold its share of true
-    positions as nearly as an ellipse can; those of the samples give them the mean Mahalanobis
-    distance of an honest Gaussian. The two differ where people mostly do the same and sometimes
-    something else entirely.
+    that an ellipse does not jump when somebody walks a little faster. The factors of the ellipses
+    make the Gaussian ellipse of one confidence true; those of the levels then set those of the
+    other confidences right, for people mostly do the same and sometimes something else entirely.
+    Those of the samples give them the mean Mahalanobis distance of an honest Gaussian.
 
     Attributes:
         speeds_m_s: (Z,) knots, ascending.
         ellipse: (Z, T) factors on the standard deviation of the covariance.
         samples: (Z, T) factors on the samples' distance from the mean.
+        levels: (Z, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`.
     """
 
     speeds_m_s: tuple[float, ...]
     ellipse: tuple[tuple[float, ...], ...]
     samples: tuple[tuple[float, ...], ...]
+    levels: tuple[tuple[tuple[float, ...], ...], ...]
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
@@ -46,22 +52,21 @@ class Calibration:
             raise ValueError(
                 f"Calibration.speeds_m_s is {self.speeds_m_s!r}, expected ascending speeds from 0"
             )
-        for name in ("ellipse", "samples"):
-            rows = getattr(self, name)
-            lengths = {len(row) for row in rows}
-            if len(rows) != len(speeds) or len(lengths) != 1 or 0 in lengths:
+        n_steps = len(self.ellipse[0]) if self.ellipse else 0
+        expected = {
+            "ellipse": (len(speeds), n_steps),
+            "samples": (len(speeds), n_steps),
+            "levels": (len(speeds), n_steps, len(CONFIDENCES)),
+        }
+        for name, shape in expected.items():
+            factors = _as_factors(name, getattr(self, name))
+            if n_steps == 0 or factors.shape != shape:
                 raise ValueError(
-                    f"Calibration.{name} has rows of lengths {[len(row) for row in rows]}, "
-                    f"expected {len(speeds)} rows, one per speed, of one factor per step"
+                    f"Calibration.{name} has shape {factors.shape}, expected {shape}: speeds, "
+                    "steps, and for levels the confidences"
                 )
-            factors = np.asarray(rows, dtype=np.float64)
             if not np.all(np.isfinite(factors)) or np.any(factors <= 0):
                 raise ValueError(f"Calibration.{name} holds a factor that is not above zero")
-        if len(self.ellipse[0]) != len(self.samples[0]):
-            raise ValueError(
-                f"Calibration.samples has {len(self.samples[0])} steps, ellipse has "
-                f"{len(self.ellipse[0])}"
-            )
 
     @property
     def n_steps(self) -> int:
@@ -76,15 +81,22 @@ class Calibration:
             ValueError: a field is missing, unknown, of another type or out of range.
         """
         try:
-            return cls(
-                tuple(values["speeds_m_s"]),
-                *(tuple(tuple(row) for row in values[name]) for name in ("ellipse", "samples")),
-            )
+            confidences = tuple(values["confidences"])
+            fields = {name: _as_tuples(values[name]) for name in cls.__dataclass_fields__}
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"calibration holds {sorted(values)}, expected speeds_m_s, ellipse and samples "
-                f"with numbers in them ({error!r})"
+                f"calibration holds {sorted(values)}, expected confidences, speeds_m_s, ellipse, "
+                f"samples and levels with numbers in them ({error!r})"
             ) from error
+        if confidences != CONFIDENCES:
+            raise ValueError(
+                f"calibration has levels at {confidences}, this version reads {CONFIDENCES}"
+            )
+        return cls(**fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a model card holds."""
+        return {"confidences": CONFIDENCES, **asdict(self)}
 
     def ellipse_factors(self, speed_m_s: FloatArray) -> FloatArray:
         """(A, T) factors on the standard deviations of (A,) agents of these speeds, m/s."""
@@ -93,6 +105,10 @@ class Calibration:
     def sample_factors(self, speed_m_s: FloatArray) -> FloatArray:
         """(A, T) factors on the spread of the samples of (A,) agents of these speeds, m/s."""
         return self._between(self.samples, speed_m_s)
+
+    def level_factors(self, speed_m_s: FloatArray) -> FloatArray:
+        """(A, T, L) factors on the ellipses of each confidence, beside `ellipse_factors`."""
+        return self._between(self.levels, speed_m_s)
 
     def covariance(self, covariance: FloatArray, speed_m_s: FloatArray) -> FloatArray:
         """The calibrated covariance.
@@ -119,9 +135,22 @@ class Calibration:
         """
         return mean + (samples - mean) * self.sample_factors(speed_m_s)[..., None]
 
-    def _between(self, factors: tuple[tuple[float, ...], ...], speed_m_s: FloatArray) -> FloatArray:
+    def _between(self, factors: tuple[Any, ...], speed_m_s: FloatArray) -> FloatArray:
         weights = speed_weights(speed_m_s, self.speeds_m_s)
-        return np.exp(weights @ np.log(np.asarray(factors, dtype=np.float64)))
+        logarithms = np.log(np.asarray(factors, dtype=np.float64))
+        between: FloatArray = np.exp(np.tensordot(weights, logarithms, axes=1))
+        return between
+
+
+def _as_factors(name: str, values: object) -> FloatArray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Calibration.{name} has rows of different lengths") from error
+
+
+def _as_tuples(values: Any) -> Any:
+    return tuple(map(_as_tuples, values)) if isinstance(values, list | tuple) else values
 
 
 def speed_weights(speed_m_s: FloatArray, knots_m_s: tuple[float, ...]) -> FloatArray:
@@ -211,3 +240,82 @@ def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     minor = np.sqrt(np.maximum(half_trace - spread, 0.0))
     yaw = 0.5 * np.arctan2(2.0 * xy, xx - yy)
     return major, minor, yaw
+
+
+def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
+    """The Mahalanobis radius of the ellipse that holds the truth with a confidence.
+
+    Args:
+        prediction: of A agents and T steps.
+        confidence: in (0, 1).
+
+    Returns:
+        (A, T) in standard deviations of the prediction's covariance.
+
+    Raises:
+        ValueError: confidence outside (0, 1).
+    """
+    gaussian = confidence_to_sigmas(confidence)
+    if prediction.level_factors is None:
+        return np.full(prediction.mean.shape[:2], gaussian)
+    radii = _true_radii(prediction.level_factors)
+    high = int(np.clip(np.searchsorted(_KNOTS, gaussian), 1, len(_KNOTS) - 1))
+    share = (gaussian - _KNOTS[high - 1]) / (_KNOTS[high] - _KNOTS[high - 1])
+    low_radius: FloatArray = radii[..., high - 1]
+    return low_radius + share * (radii[..., high] - low_radius)
+
+
+def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) -> FloatArray:
+    """What a Mahalanobis distance would be for a Gaussian that holds the same share.
+
+    The inverse of `radius_at`: the ellipse through a position at this distance holds the share
+    1 - exp(-d^2 / 2), d the value returned.
+
+    Args:
+        distance: (A, T) in standard deviations; NaN stays NaN.
+        level_factors: (A, T, L) of the prediction.
+    """
+    if level_factors is None:
+        return distance
+    radii = _true_radii(level_factors)
+    high = np.clip((distance[..., None] >= radii).sum(axis=-1), 1, len(_KNOTS) - 1)[..., None]
+    low_radius, high_radius = (
+        np.take_along_axis(radii, index, axis=-1)[..., 0] for index in (high - 1, high)
+    )
+    low, width = _KNOTS[high[..., 0] - 1], np.diff(_KNOTS)[high[..., 0] - 1]
+    return np.asarray(low + width * (distance - low_radius) / (high_radius - low_radius))
+
+
+def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
+    """The prediction whose plain Gaussian ellipse of one confidence is the true one.
+
+    For everybody who takes the covariance for a Gaussian's: at this confidence they are right.
+
+    Args:
+        prediction: of A agents and T steps.
+        confidence: in (0, 1).
+
+    Raises:
+        ValueError: confidence outside (0, 1).
+    """
+    factor = radius_at(prediction, confidence) / confidence_to_sigmas(confidence)
+    if prediction.level_factors is None:
+        return prediction
+    return replace(
+        prediction,
+        covariance=prediction.covariance * (factor**2)[..., None, None],
+        level_factors=prediction.level_factors / factor[..., None],
+    )
+
+
+def _true_radii(level_factors: FloatArray) -> FloatArray:
+    """(..., L + 2) Mahalanobis radii of the confidences of the Gaussian radii `_KNOTS`.
+
+    Between two confidences of `CONFIDENCES` a true radius is linear in the Gaussian's, below the
+    first and beyond the last in proportion to it. It never falls with the confidence.
+    """
+    first, last = level_factors[..., :1], level_factors[..., -1:]
+    radii = _KNOTS * np.concatenate([first, level_factors, last], axis=-1)
+    rising: FloatArray = np.maximum.accumulate(radii, axis=-1)
+    # Two confidences with one radius would leave a distance without a level.
+    return rising * (1.0 + 1e-9 * np.arange(rising.shape[-1]))

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.core.metrics.calibration import (
-    confidence_levels,
     coverage,
+    levels_of_truth,
     reliability_scores,
 )
 from social_implicit_ros.core.metrics.collision import collision_rate
@@ -235,7 +235,12 @@ def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _
         "kde": scene_means(kde, batch),
         "energy": energy_score(samples, truth).mean(axis=1),
         "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
-        "levels": confidence_levels(mean, covariance, truth),
+        "levels": np.concatenate(
+            [
+                levels_of_truth(prediction, scene.future)
+                for prediction, (_, scene) in zip(predictions, batch, strict=True)
+            ]
+        ),
         "amd_undefined": mahalanobis.undefined.sum(axis=1).astype(np.float64),
         "kde_degenerate": degenerate.sum(axis=1).astype(np.float64),
     }

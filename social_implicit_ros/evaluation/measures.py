@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.calibration import confidence_levels
+from social_implicit_ros.core.metrics.calibration import levels_of_truth
 from social_implicit_ros.core.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray
 from social_implicit_ros.evaluation.bag_replay import JudgedTick
@@ -94,7 +94,9 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         best_m=best,
         best_ade_m=best_ade,
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
-        levels=confidence_levels(mean, covariance, truth),
+        levels=np.concatenate(
+            [levels_of_truth(tick.forecast.prediction, tick.circumstances.truth) for tick in ticks]
+        ),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
         position_m=np.concatenate([tick.circumstances.observed_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.circumstances.speed_m_s for tick in ticks]),

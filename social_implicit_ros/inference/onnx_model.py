@@ -156,12 +156,14 @@ class OnnxModel:
             covariance = output["covariance"].astype(np.float64)
         else:
             mean, covariance = sample_moments(samples)
+        level_factors = None
         if self._calibration is not None:
             speed_m_s = observed_speed_m_s(tensors.observed, tensors.mask, self.step_s)
             covariance = self._calibration.covariance(covariance, speed_m_s)
+            level_factors = self._calibration.level_factors(speed_m_s)
             if drawn:
                 samples = self._calibration.spread(samples, mean, speed_m_s)
-        return Prediction(samples, mean, covariance, self.step_s)
+        return Prediction(samples, mean, covariance, self.step_s, level_factors)
 
     def _run(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
         feed = {"observed": tensors.observed, "mask": tensors.mask, "noise": noise}

@@ -229,9 +229,17 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         maximum=100_000,
     ),
     ParameterSpec(
+        "confidence",
+        _PIPELINE.confidence,
+        "Share of the true positions that the Gaussian ellipse of every published covariance "
+        "holds. People are no Gaussians: at other shares a covariance can only be nearly right.",
+        minimum=0.05,
+        maximum=0.99,
+    ),
+    ParameterSpec(
         "confidence_levels",
         (0.5, 0.95),
-        "Shares of the true positions that the ellipses shall hold, one ellipse for each.",
+        "Shares of the true positions that the drawn ellipses shall hold, one ellipse for each.",
         minimum=0.01,
         maximum=0.999,
     ),

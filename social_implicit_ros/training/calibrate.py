@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.calibration import (
-    CONFIDENCE_GRID,
-    reliability_curve,
-    squared_mahalanobis,
-)
+from social_implicit_ros.core.metrics.calibration import squared_mahalanobis
 from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import Calibration, speed_weights
+from social_implicit_ros.core.uncertainty import CONFIDENCES, Calibration, speed_weights
 
 #: Knots, m/s: standing, drifting, strolling, walking, walking fast.
 SPEEDS_M_S = (0.0, 0.15, 0.5, 1.0, 1.5)
-#: Factors on a standard deviation that are tried.
-FACTORS = tuple(np.exp(np.linspace(np.log(0.5), np.log(6.0), 60)))
-#: How much an ellipse of 95 % that holds too little counts, beside the whole curve: a robot relies
-#: on it more than on the others.
-WEIGHT_95 = 0.25
+#: The confidence at which the covariance alone is true: the one that planners look at.
+CONFIDENCE = 0.95
+#: The least factor on the ellipse of a confidence: where half of the people do not move at all,
+#: their share fits into an ellipse of no size.
+LEAST_LEVEL_FACTOR = 0.02
 #: Mean Mahalanobis distance of an honest Gaussian in two dimensions.
 HONEST_DISTANCE = float(np.sqrt(np.pi / 2.0))
 #: A knot needs this many agents; below, it takes its neighbour's factors.
@@ -57,29 +54,16 @@ def calibrate(residuals: Residuals) -> Calibration:
     used = [knot for knot in range(len(SPEEDS_M_S)) if np.sum(nearest == knot) >= MIN_AGENTS] or [
         int(np.bincount(nearest).argmax())
     ]
-    ellipse, samples = [], []
+    ellipse, samples, levels = [], [], []
     for knot in range(len(SPEEDS_M_S)):
         source = min(used, key=lambda other: abs(other - knot))
         agents = nearest == source
-        ellipse.append(_per_step(ellipse_2[agents], reliability_factor))
-        samples.append(_per_step(samples_2[agents], distance_factor))
-    return Calibration(SPEEDS_M_S, tuple(ellipse), tuple(samples))
-
-
-def reliability_factor(distance_2: FloatArray) -> float:
-    """The factor whose reliability curve is nearest to the diagonal.
-
-    Args:
-        distance_2: any shape, squared Mahalanobis distances of the truth.
-    """
-    confidence = np.array(CONFIDENCE_GRID)
-    best, best_gap = 1.0, np.inf
-    for factor in FACTORS:
-        _, inside = reliability_curve(-np.expm1(-0.5 * distance_2 / factor**2))
-        gap = np.abs(inside - confidence).mean() + WEIGHT_95 * max(0.0, 0.95 - inside[94])
-        if gap < best_gap:
-            best, best_gap = float(factor), gap
-    return best
+        found = np.array(_per_step(ellipse_2[agents], level_factors))
+        widths = found[:, CONFIDENCES.index(CONFIDENCE)]
+        ellipse.append(_rounded(widths))
+        levels.append(tuple(map(_rounded, found / widths[:, None])))
+        samples.append(_rounded(np.array(_per_step(samples_2[agents], distance_factor))))
+    return Calibration(SPEEDS_M_S, tuple(ellipse), tuple(samples), tuple(levels))
 
 
 def distance_factor(distance_2: FloatArray) -> float:
@@ -87,9 +71,29 @@ def distance_factor(distance_2: FloatArray) -> float:
     return float(np.sqrt(distance_2).mean() / HONEST_DISTANCE)
 
 
-def _per_step(distance_2: FloatArray, factor: Callable[[FloatArray], float]) -> tuple[float, ...]:
+def level_factors(distance_2: FloatArray) -> FloatArray:
+    """(L,) the factor of each confidence in `CONFIDENCES` whose ellipse holds its share.
+
+    Source: split conformal prediction (Vovk et al., 2005) with the Mahalanobis distance as score.
+
+    Args:
+        distance_2: any shape, squared Mahalanobis distances of the truth.
+    """
+    gaussian = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
+    radii = np.sqrt(np.quantile(distance_2, CONFIDENCES, method="higher"))
+    return np.maximum(radii / gaussian, LEAST_LEVEL_FACTOR)
+
+
+_Value = TypeVar("_Value")
+
+
+def _per_step(distance_2: FloatArray, value: Callable[[FloatArray], _Value]) -> list[_Value]:
     n_steps = distance_2.shape[1]
-    return tuple(
-        round(factor(distance_2[:, max(0, step - STEPS_BESIDE) : step + STEPS_BESIDE + 1]), 4)
+    return [
+        value(distance_2[:, max(0, step - STEPS_BESIDE) : step + STEPS_BESIDE + 1])
         for step in range(n_steps)
-    )
+    ]
+
+
+def _rounded(factors: FloatArray) -> tuple[float, ...]:
+    return tuple(factors.round(4).tolist())

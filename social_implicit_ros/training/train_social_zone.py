@@ -150,7 +150,7 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
             "torch": torch.__version__,
         },
         metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
-        calibration=dataclasses.asdict(calibrate(residuals(model, validation))),
+        calibration=calibrate(residuals(model, validation)).to_dict(),
     )
 
 

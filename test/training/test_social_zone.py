@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from social_implicit_ros.core.metrics.calibration import confidence_levels, reliability_scores
 from social_implicit_ros.core.uncertainty import Calibration
 
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
@@ -198,6 +199,24 @@ def test_calibration_finds_the_factors_of_a_gaussian() -> None:
         found = factors(np.array([0.0, 1.0]))
         np.testing.assert_allclose(found[0], 2.0, rtol=0.06)
         np.testing.assert_allclose(found[1], 0.8, rtol=0.06)
+
+
+def test_calibration_makes_every_ellipse_of_a_mixture_hold_its_share() -> None:
+    generator = np.random.default_rng(0)
+    n_agents, n_steps = 3000, 4
+    sigma = generator.choice([1.0, 4.0], (2 * n_agents, 1, 1), p=(0.8, 0.2))
+    found, new = np.split(sigma * generator.normal(size=(2 * n_agents, n_steps, 2)), 2)
+    claimed = np.broadcast_to(np.eye(2), (n_agents, n_steps, 2, 2))
+    speed = np.ones(n_agents)
+
+    calibration = calibrate(Residuals(found, claimed, claimed, speed))
+    covariance = calibration.covariance(claimed, speed)
+    levels = confidence_levels(
+        np.zeros_like(new), covariance, new, calibration.level_factors(speed)
+    )
+
+    assert min(reliability_scores(levels)) > 0.97
+    assert min(reliability_scores(confidence_levels(np.zeros_like(new), covariance, new))) < 0.9
 
 
 def test_a_speed_that_nobody_walked_takes_its_neighbours_factors() -> None:

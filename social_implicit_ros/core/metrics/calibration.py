@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.core.types import FloatArray, require_shape
+from social_implicit_ros.core.types import FloatArray, Prediction, require_shape
+from social_implicit_ros.core.uncertainty import gaussian_distance
 
 #: Confidences at which reliability is read: 0.01 to 0.99.
 CONFIDENCE_GRID: tuple[float, ...] = tuple(i / 100 for i in range(1, 100))
@@ -44,8 +45,13 @@ def squared_mahalanobis(
     return distance_2, log_determinant
 
 
-def confidence_levels(mean: FloatArray, covariance: FloatArray, truth: FloatArray) -> FloatArray:
-    """Confidence of the smallest Gaussian ellipse that holds each true position.
+def confidence_levels(
+    mean: FloatArray,
+    covariance: FloatArray,
+    truth: FloatArray,
+    level_factors: FloatArray | None = None,
+) -> FloatArray:
+    """Confidence of the smallest ellipse that holds each true position.
 
     Source: the chi-square distribution with two degrees of freedom, 1 - exp(-d^2 / 2).
 
@@ -53,13 +59,31 @@ def confidence_levels(mean: FloatArray, covariance: FloatArray, truth: FloatArra
         mean: (..., 2) expected positions in metres.
         covariance: (..., 2, 2) in square metres.
         truth: (..., 2) positions in metres.
+        level_factors: (..., L) of the prediction; None for plain Gaussian ellipses.
 
     Returns:
         (...,) in 0..1; 1 where a singular covariance does not reach the truth; NaN where an
         input is not finite.
     """
     distance_2, _ = squared_mahalanobis(mean, covariance, truth)
+    if level_factors is not None:
+        distance_2 = gaussian_distance(np.sqrt(distance_2), level_factors) ** 2
     return -np.expm1(-0.5 * distance_2)
+
+
+def levels_of_truth(prediction: Prediction, truth: FloatArray) -> FloatArray:
+    """Confidence of the smallest of a prediction's ellipses that holds each true position.
+
+    Args:
+        prediction: of A agents and T steps.
+        truth: (A, T, 2) positions in metres.
+
+    Returns:
+        (A, T), see `confidence_levels`.
+    """
+    return confidence_levels(
+        prediction.mean, prediction.covariance, truth, prediction.level_factors
+    )
 
 
 def coverage(levels: FloatArray, confidence: float) -> float:

@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import confidence_to_sigmas, ellipse_axes
+from social_implicit_ros.core.uncertainty import ellipse_axes, radius_at
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.conversions.stamps import duration_to_msg, stamp_to_msg
 from social_implicit_ros.ros.outputs.marker_buffer import MarkerBuffer
@@ -177,7 +177,8 @@ class Markers:
         for level, confidence in enumerate(self._confidences):
             first = len(_SINGLES) + level * len(steps)
             places = slice(first, first + len(steps))
-            diameters_m = 2.0 * confidence_to_sigmas(confidence) * sigmas_m
+            radii = radius_at(forecast.prediction, confidence)[:, steps]
+            diameters_m = 2.0 * radii[..., None] * sigmas_m
             diameters_m = np.maximum(diameters_m, _MIN_DIAMETER_M)
             buffer.write_poses(places, mean_m, yaw_rad)
             if confidence == min(self._confidences):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import ConstantVelocity
-from social_implicit_ros.core.types import SkipReason, Tracks
+from social_implicit_ros.core.types import FloatArray, Prediction, SkipReason, Tracks
+from social_implicit_ros.core.uncertainty import CONFIDENCES
 
 S = 1_000_000_000
 
@@ -106,3 +109,30 @@ def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> 
         pipeline.update(Tracks(n * S // 10, ids, positions))
     tick = pipeline.tick(2 * S)
     np.testing.assert_allclose(tick.present_m, [[2.0, 0.0], [2.0, 5.0]], atol=1e-9)
+
+
+class WithLevels(ConstantVelocity):
+    """Its ellipses of 50 % are as large as a Gaussian's, those of 95 % twice as large."""
+
+    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+        prediction = super().predict(observed, n_samples=n_samples, seed=seed)
+        factors = np.where(np.array(CONFIDENCES) < 0.9, 1.0, 2.0)
+        shape = prediction.mean.shape[:2]
+        return replace(
+            prediction,
+            covariance=np.broadcast_to(np.eye(2), (*shape, 2, 2)),
+            level_factors=np.broadcast_to(factors, (*shape, len(factors))),
+        )
+
+
+@pytest.mark.parametrize(("confidence", "variance"), [(0.5, 1.0), (0.95, 4.0)])
+def test_covariances_are_true_at_the_confidence_asked_for(
+    confidence: float, variance: float
+) -> None:
+    pipeline = PredictionPipeline(WithLevels(), PipelineConfig(confidence=confidence))
+    for n in range(2):
+        pipeline.update(Tracks(n * S, ("a",), np.array([[0.1 * n, 0.0]])))
+
+    covariance = pipeline.tick(S).prediction.covariance
+
+    np.testing.assert_allclose(covariance, np.broadcast_to(variance * np.eye(2), covariance.shape))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from social_implicit_ros.core.predictor import ConstantVelocity
-from social_implicit_ros.core.resample import Steps, resample_prediction
+from social_implicit_ros.core.resample import Steps, advance_prediction, resample_prediction
 from social_implicit_ros.core.types import Prediction
-from social_implicit_ros.core.uncertainty import sample_moments
+from social_implicit_ros.core.uncertainty import CONFIDENCES, sample_moments
 
 MODEL = Steps(0.4, 12)
 
@@ -51,6 +53,23 @@ def test_values_at_the_models_steps_are_kept(step_s: float, n_steps: int) -> Non
             np.take(getattr(prediction, name), steps, axis),
             atol=1e-9,
         )
+
+
+def test_level_factors_go_along() -> None:
+    prediction, last_m = random_prediction()
+    assert resample_prediction(prediction, last_m, Steps(0.2, 24)).level_factors is None
+    factors = np.random.default_rng(1).uniform(0.5, 2.0, (3, 12, len(CONFIDENCES)))
+    prediction = replace(prediction, level_factors=factors)
+
+    finer = resample_prediction(prediction, last_m, Steps(0.2, 24)).level_factors
+    late, _ = advance_prediction(prediction, last_m, 0.4)
+
+    assert finer is not None
+    np.testing.assert_allclose(finer[:, 1::2], factors)
+    np.testing.assert_allclose(finer[:, 0], factors[:, 0])
+    np.testing.assert_allclose(finer[:, 2::2], 0.5 * (factors[:, 1:] + factors[:, :-1]))
+    np.testing.assert_allclose(late.level_factors[:, :11], factors[:, 1:])
+    np.testing.assert_allclose(late.level_factors[:, 11], factors[:, 11])
 
 
 @given(step_s=st.floats(0.01, 4.8), seed=st.integers(0, 100))

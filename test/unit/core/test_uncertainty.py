@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from social_implicit_ros.core.metrics.calibration import (
     confidence_levels,
     coverage,
+    levels_of_truth,
     reliability_scores,
 )
+from social_implicit_ros.core.types import FloatArray, Prediction
 from social_implicit_ros.core.uncertainty import (
+    CONFIDENCES,
     Calibration,
+    at_confidence,
     confidence_to_sigmas,
     ellipse_axes,
     observed_speed_m_s,
+    radius_at,
     sample_moments,
     speed_weights,
 )
@@ -26,7 +34,10 @@ CALIBRATION = Calibration(
     speeds_m_s=(0.0, 1.0, 2.0),
     ellipse=((1.0, 2.0, 3.0), (2.0, 2.0, 2.0), (0.5, 0.5, 4.0)),
     samples=((1.0, 1.0, 1.0), (3.0, 3.0, 3.0), (1.0, 1.0, 1.0)),
+    levels=(((1.0,) * len(CONFIDENCES),) * N_STEPS,) * 3,
 )
+#: The standard deviation of one in five is four times that of the others.
+MIXED_SIGMAS = (1.0, 4.0)
 
 
 def random_covariances(generator: np.random.Generator, *shape: int) -> np.ndarray:
@@ -63,7 +74,7 @@ def test_ellipses_do_not_jump_when_somebody_walks_a_little_faster() -> None:
 
 
 def test_one_knot_is_enough() -> None:
-    single = Calibration((0.0,), ((2.0,),), ((3.0,),))
+    single = Calibration((0.0,), ((2.0,),), ((3.0,),), (((1.0,) * len(CONFIDENCES),),))
 
     np.testing.assert_allclose(single.ellipse_factors(np.array([0.0, 5.0])), 2.0)
 
@@ -122,6 +133,8 @@ def test_the_right_factors_make_a_confident_gaussian_honest() -> None:
         ({"samples": ((1.0, 0.0, 1.0),) * 3}, "samples"),
         ({"samples": ((1.0, float("inf"), 1.0),) * 3}, "samples"),
         ({"samples": ((1.0,),) * 3}, "samples"),
+        ({"levels": (((1.0,) * 3,) * N_STEPS,) * 3}, "levels"),
+        ({"levels": (((0.0,) * len(CONFIDENCES),) * N_STEPS,) * 3}, "levels"),
     ],
 )
 def test_a_wrong_calibration_names_its_field(changes: dict, field: str) -> None:
@@ -130,13 +143,96 @@ def test_a_wrong_calibration_names_its_field(changes: dict, field: str) -> None:
 
 
 def test_a_card_holds_a_calibration_as_plain_values() -> None:
-    assert Calibration.from_dict(dataclasses.asdict(CALIBRATION)) == CALIBRATION
+    card = json.loads(json.dumps(CALIBRATION.to_dict()))
+
+    assert Calibration.from_dict(card) == CALIBRATION
 
 
-@pytest.mark.parametrize("values", [{}, {"speeds_m_s": [0.0], "ellipse": [[1.0]]}])
-def test_a_card_without_all_fields_is_refused(values: dict) -> None:
-    with pytest.raises(ValueError, match="expected speeds_m_s, ellipse and samples"):
-        Calibration.from_dict(values)
+@pytest.mark.parametrize("name", ["confidences", "speeds_m_s", "ellipse", "samples", "levels"])
+def test_a_card_without_a_field_is_refused(name: str) -> None:
+    card = CALIBRATION.to_dict()
+    del card[name]
+
+    with pytest.raises(ValueError, match="expected confidences, speeds_m_s, ellipse, samples and"):
+        Calibration.from_dict(card)
+
+
+def test_a_card_with_other_confidences_is_refused() -> None:
+    with pytest.raises(ValueError, match="this version reads"):
+        Calibration.from_dict({**CALIBRATION.to_dict(), "confidences": [0.5, 0.95]})
+
+
+def mixed_errors(generator: np.random.Generator, n_agents: int) -> FloatArray:
+    """(A, 1, 2) errors of people of whom most do the same and some something else entirely."""
+    sigma = generator.choice(MIXED_SIGMAS, (n_agents, 1, 1), p=(0.8, 0.2))
+    return np.asarray(sigma * generator.normal(size=(n_agents, 1, 2)))
+
+
+def conformal_prediction(n_agents: int) -> Prediction:
+    """Of a Gaussian with level factors found on `mixed_errors`."""
+    distance = np.linalg.norm(mixed_errors(np.random.default_rng(3), 40_000), axis=-1)
+    radii = [confidence_to_sigmas(confidence) for confidence in CONFIDENCES]
+    factors = np.quantile(distance, CONFIDENCES) / radii
+    return Prediction(
+        np.zeros((1, n_agents, 1, 2)),
+        np.zeros((n_agents, 1, 2)),
+        np.broadcast_to(np.eye(2), (n_agents, 1, 2, 2)),
+        0.4,
+        np.broadcast_to(factors, (n_agents, 1, len(CONFIDENCES))),
+    )
+
+
+def test_level_factors_make_every_ellipse_of_a_mixture_hold_its_share() -> None:
+    truth = mixed_errors(np.random.default_rng(4), 20_000)
+    prediction = conformal_prediction(len(truth))
+
+    plain = confidence_levels(prediction.mean, prediction.covariance, truth)
+    levels = levels_of_truth(prediction, truth)
+
+    assert min(reliability_scores(plain)) < 0.9
+    assert min(reliability_scores(levels)) > 0.98
+
+
+@pytest.mark.parametrize("confidence", [0.02, 0.3, 0.47, 0.95, 0.999])
+def test_the_radius_of_a_confidence_is_where_that_level_lies(confidence: float) -> None:
+    prediction = conformal_prediction(1)
+    radius = radius_at(prediction, confidence)
+
+    on_the_edge = levels_of_truth(prediction, np.stack([radius, 0.0 * radius], axis=-1))
+
+    np.testing.assert_allclose(on_the_edge, confidence, atol=1e-6)
+
+
+@given(st.lists(st.floats(0.02, 20.0), min_size=len(CONFIDENCES), max_size=len(CONFIDENCES)))
+def test_a_radius_never_falls_with_the_confidence(factors: list[float]) -> None:
+    prediction = dataclasses.replace(
+        conformal_prediction(1), level_factors=np.array(factors)[None, None]
+    )
+
+    radii = [float(radius_at(prediction, level)[0, 0]) for level in np.linspace(0.01, 0.999, 40)]
+
+    assert all(np.diff(radii) >= 0)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.77, 0.95])
+def test_at_its_confidence_a_covariance_may_be_taken_for_a_gaussians(confidence: float) -> None:
+    truth = mixed_errors(np.random.default_rng(5), 20_000)
+    prediction = conformal_prediction(len(truth))
+
+    scaled = at_confidence(prediction, confidence)
+    plain = confidence_levels(scaled.mean, scaled.covariance, truth)
+
+    assert coverage(plain, confidence) == pytest.approx(confidence, abs=0.015)
+    np.testing.assert_allclose(
+        levels_of_truth(scaled, truth), levels_of_truth(prediction, truth), atol=1e-6
+    )
+
+
+def test_without_level_factors_the_gaussian_stands() -> None:
+    prediction = dataclasses.replace(conformal_prediction(2), level_factors=None)
+
+    np.testing.assert_allclose(radius_at(prediction, 0.5), confidence_to_sigmas(0.5))
+    assert at_confidence(prediction, 0.5) is prediction
 
 
 def test_speed_counts_the_known_steps_only() -> None:

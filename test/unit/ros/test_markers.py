@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.core.uncertainty import ellipse_axes
+from social_implicit_ros.core.uncertainty import CONFIDENCES, ellipse_axes
 from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.ros.parameters import PARAMETERS, NodeConfig, config_from_values
 
@@ -117,6 +118,20 @@ def test_an_ellipse_holds_its_share_of_the_gaussian() -> None:
                 half = yaw[agent, step] / 2
                 assert ellipse.pose.orientation.z == pytest.approx(math.sin(half))
                 assert ellipse.pose.orientation.w == pytest.approx(math.cos(half))
+
+
+def test_an_ellipse_has_the_radius_that_its_level_needs() -> None:
+    plain = random_forecast(("1", "2"))
+    factors = np.broadcast_to(np.where(np.array(CONFIDENCES) < 0.9, 1.0, 2.0), (2, 12, 12))
+    forecast = replace(plain, prediction=replace(plain.prediction, level_factors=factors))
+    before = by_key(decoded(Markers(config()).render(plain)))
+    after = by_key(decoded(Markers(config()).render(forecast)))
+
+    for level, factor in (("0.5", 1.0), ("0.95", 2.0)):
+        key = (f"ellipse/{level}", 5)
+        np.testing.assert_allclose(
+            semi_axes_m(after[key]), factor * np.array(semi_axes_m(before[key]))
+        )
 
 
 def test_the_lowest_level_is_filled_and_the_others_are_outlines() -> None:
