@@ -1,7 +1,9 @@
 """Window <-> model tensors, and the exact inverse.
 
 Model files compute in float32, whose resolution at map coordinates of 1e5 m is 8 mm: so positions
-go in relative to the scene's centre and come out relative to each agent's last position.
+go in relative to the scene's centre and come out relative to each agent's last position. Who stands
+beyond `REACH_M` of the others goes in at that distance, so that one wrong track far away blurs
+nobody else's position.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from social_implicit_ros.core.types import FloatArray
 
 Float32Array = NDArray[np.float32]
 
+#: Nobody sees so far; float32 tells 1 mm apart at this distance.
+REACH_M = 10_000.0
+
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
@@ -22,7 +27,8 @@ class ModelInput:
 
     Attributes:
         observed: (A, H, 2) float32 positions in metres relative to the scene's centre, oldest
-            first; unknown leading steps continue the first known step backwards at its speed.
+            first; unknown leading steps continue the first known step backwards at its speed. Whose
+            last position is beyond `REACH_M` in x or y is moved to there.
         mask: (A, H) float32, 1 where a step was observed, 0 where it was filled in.
         last_m: (A, 2) float64 last positions in metres, fixed frame.
     """
@@ -45,9 +51,8 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
     """
     n_agents, n_given, _ = observed.shape
     last_m = observed[:, -1].copy()
-    centre = last_m.mean(axis=0) if n_agents else np.zeros(2)
     padded = np.full((n_agents, n_observed, 2), np.nan)
-    padded[:, n_observed - n_given :] = observed - centre
+    padded[:, n_observed - n_given :] = observed - _origins(last_m)
     known = ~np.isnan(padded).any(axis=2)
     if not known.all():
         first = known.argmax(axis=1)
@@ -58,6 +63,16 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
         filled = start[:, None] + velocity[:, None] * steps_before[..., None]
         padded = np.where(known[..., None], padded, filled)
     return ModelInput(padded.astype(np.float32), known.astype(np.float32), last_m)
+
+
+def _origins(last_m: FloatArray) -> FloatArray:
+    """(1, 1, 2) the scene's centre or, where it is too large for float32, (A, 1, 2) for each."""
+    if len(last_m) == 0:
+        return np.zeros((1, 1, 2))
+    if np.ptp(last_m, axis=0).max() <= REACH_M:
+        return last_m.mean(axis=0)[None, None]
+    from_centre_m = last_m - np.median(last_m, axis=0)
+    return (last_m - np.clip(from_centre_m, -REACH_M, REACH_M))[:, None]
 
 
 def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> FloatArray:

@@ -27,6 +27,12 @@ _THINNING = 16
 _STEP_TOLERANCE = 0.25
 #: A jump within this distance is noise of the tracker, however short the time, metres.
 _JUMP_TOLERANCE_M = 0.5
+#: A position known no better than this is not known; it keeps float32 from overflowing.
+_MAX_VARIANCE_M2 = 1e5
+#: By so much of its standard deviations the two covariances of x and y may differ.
+_ROUNDING = 1e-3
+#: No map of the Earth has larger coordinates (UTM's northing ends here).
+MAX_COORDINATE_M = 1e7
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class TrackHistory:
         rejected: dict[str, SkipReason] = {}
         states = np.column_stack([tracks.positions_m, tracks.heights_m])
         finite = np.all(np.isfinite(states), axis=1)
+        near = np.all(np.abs(states) <= MAX_COORDINATE_M, axis=1)
         accepted: dict[str, int] = {}
         for column, agent_id in enumerate(tracks.ids):
             if not agent_id:
@@ -128,6 +135,8 @@ class TrackHistory:
                 rejected[agent_id] = SkipReason.DUPLICATE_ID
             elif not finite[column]:
                 rejected[agent_id] = SkipReason.NOT_FINITE
+            elif not near[column]:
+                rejected[agent_id] = SkipReason.OUT_OF_RANGE
             else:
                 accepted[agent_id] = column
         if accepted:
@@ -213,7 +222,7 @@ class TrackHistory:
         velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
         self._append(at, stamp_ns, states[kept], None if velocities is None else velocities[kept])
         if covariances is not None:
-            self._covariances_m2[at] = covariances[kept, :2, :2]
+            self._covariances_m2[at] = _known_covariances(covariances[kept, :2, :2])
 
     def _append(
         self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray | None
@@ -242,9 +251,10 @@ class TrackHistory:
     ) -> None:
         """A new track whose velocity is known stood a step behind, a step ago.
 
-        So it is predicted from its first observation on.
+        So it is predicted from its first observation on. A velocity that nobody walks at is none.
         """
-        known = np.all(np.isfinite(velocities), axis=1)
+        # False for NaN, too.
+        known = np.all(np.abs(velocities) <= self.config.max_speed_m_s, axis=1)
         begins = np.flatnonzero((self._counts[rows] == 0) & known)
         fresh = rows[begins]
         self._times_ns[fresh, 0] = stamp_ns - self._step_ns
@@ -371,6 +381,18 @@ class TrackHistory:
         share = np.clip((targets_ns - low_ns) / span_ns, 0.0, 1.0)[..., None]
         low_m = self._states_m[rows[:, None], low]
         return low_m + share * (self._states_m[rows[:, None], high] - low_m)
+
+
+def _known_covariances(covariances_m2: FloatArray) -> FloatArray:
+    """(A, 2, 2) with NaN in place of what is no covariance, or of one that says nothing."""
+    xx, xy, yx, yy = covariances_m2.reshape(-1, 4).T
+    # Comparisons with NaN are false.
+    known = (xx > 0) & (yy > 0) & (np.maximum(xx, yy) <= _MAX_VARIANCE_M2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest_m2 = np.sqrt(xx * yy)
+        known &= np.abs(xy - yx) <= _ROUNDING * largest_m2
+    known &= np.maximum(np.abs(xy), np.abs(yx)) <= largest_m2
+    return np.where(known[:, None, None], covariances_m2, np.nan)
 
 
 def _count_not_after(times_ns: IntArray, targets_ns: IntArray) -> IntArray:

@@ -25,6 +25,7 @@ class SkipReason(str, Enum):
     EMPTY_ID = "empty_id"
     DUPLICATE_ID = "duplicate_id"
     NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"

@@ -8,91 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.publisher import Publisher
-from sensor_msgs.msg import PointCloud2
-from std_srvs.srv import Trigger
+from diagnostic_msgs.msg import DiagnosticStatus
+from support.conversation import STEP_NS, Conversation, value_of
 from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import stamp_ns_of
-from social_implicit_ros.evaluation.published import (
-    PublishedPrediction,
-    prediction_from_point_cloud,
-)
-
-STEP_NS = S // 10
-
-
-class Conversation:
-    """Messages to the node, and its answers."""
-
-    def __init__(self, node: NodeUnderTest) -> None:
-        self.node = node
-        self.tracks: Publisher = node.publisher(MarkerArray, "/predictor/tracks")
-        self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
-        self._reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
-        self._start_ns = 0
-        self._stamps = self.new_stamps()
-        self.node.wait_for(self._heard, "an answer to a first message")
-        self.node.wait_for(lambda: self._reports, "a report")
-        self.reset()
-
-    def new_stamps(self) -> Iterator[int]:
-        """Stamps 0.1 s apart, later than all before: what is still on its way does no harm."""
-        self._start_ns += 1_000 * S
-        return itertools.count(self._start_ns, STEP_NS)
-
-    def _heard(self) -> bool:
-        # Until both sides know of each other, messages are lost.
-        self.tracks.publish(walkers_at(next(self._stamps)))
-        return bool(self.clouds)
-
-    def reset(self) -> Any:
-        response = self.node.call(Trigger, "/predictor/reset", Trigger.Request())
-        self.clouds.clear()
-        return response
-
-    def tell(self, message: MarkerArray) -> None:
-        self.tracks.publish(message)
-
-    def answer_at(self, stamp_ns: int) -> PublishedPrediction:
-        """The prediction with that stamp."""
-
-        def arrived() -> PointCloud2 | None:
-            return next((c for c in self.clouds if stamp_ns_of(c.header.stamp) == stamp_ns), None)
-
-        cloud = self.node.wait_for(arrived, f"a prediction stamped {stamp_ns}")
-        return prediction_from_point_cloud(cloud)
-
-    def walk(self, stamps_ns: Iterator[int], n_messages: int) -> PublishedPrediction:
-        """Tells of the walkers every 0.1 s; returns the answer to the last message."""
-        for stamp_ns in itertools.islice(stamps_ns, n_messages):
-            self.tell(walkers_at(stamp_ns))
-            prediction = self.answer_at(stamp_ns)
-        return prediction
-
-    def report(self, accept: Any = lambda status: True) -> DiagnosticStatus:
-        """The first status from now on that `accept` accepts."""
-        self._reports.clear()
-        return self.report_since(accept)
-
-    def report_since(self, accept: Any) -> DiagnosticStatus:
-        """As `report`, also among what has arrived since the last call of `report`."""
-
-        def found() -> DiagnosticStatus | None:
-            return next((s for r in self._reports for s in r.status if accept(s)), None)
-
-        return self.node.wait_for(found, "an expected report")
-
-    def n_skipped(self, reason: str) -> int:
-        return int(value_of(self.report(), f"skipped.{reason}"))
-
-
-def value_of(status: DiagnosticStatus, key: str) -> str:
-    return {entry.key: entry.value for entry in status.values}[key]
 
 
 @pytest.fixture(scope="module")

@@ -99,3 +99,15 @@ def test_output_is_placed_at_each_agents_last_position() -> None:
 
     np.testing.assert_array_equal(samples[1, 0, 4], [4.5e5 + 1.0, 5.4e6 + 2.0])
     np.testing.assert_array_equal(samples[0, 1, 0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize("n_agents", [1, 2, 9])
+def test_one_track_far_away_costs_nobody_else_a_millimetre(n_agents: int) -> None:
+    near = np.stack([walk((n, 0.0), (0.4, 0.1)) for n in range(n_agents)])
+    far = walk((9e6, -9e6), (0.4, 0.1))[None]
+
+    crowd = model_input_from_observed(np.concatenate([near, far]), 8).observed
+
+    between = np.diff(crowd[:n_agents], axis=0)
+    np.testing.assert_allclose(between, np.diff(near, axis=0), atol=3e-3)
+    np.testing.assert_allclose(np.diff(crowd, axis=1)[..., 0], 0.4, atol=3e-3)

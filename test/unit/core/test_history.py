@@ -250,3 +250,49 @@ def test_covariance_of_the_newest_position_is_kept_and_unknown_is_zero() -> None
         tracks.insert(replace(walker(0.1 * n, ("a", "b")), covariances_m2=covariances))
     window, _ = tracks.window(at(0.2))
     np.testing.assert_allclose(window.covariances_m2, [np.eye(2) * 0.3, np.zeros((2, 2))])
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [
+        [[np.nan, 0.0], [0.0, 0.1]],
+        [[0.1, np.inf], [np.inf, 0.1]],
+        [[0.1, 0.2], [0.2, 0.1]],
+        [[0.1, 0.05], [-0.05, 0.1]],
+        [[-0.1, 0.0], [0.0, 0.1]],
+        [[1e308, 0.0], [0.0, 1e308]],
+    ],
+)
+def test_what_is_no_covariance_counts_as_unknown(covariance: list[list[float]]) -> None:
+    tracks = history()
+    for seconds in (0.0, 0.4):
+        one = walker(seconds, ("a",))
+        matrix = np.zeros((1, 3, 3))
+        matrix[0, :2, :2] = covariance
+        tracks.insert(replace(one, covariances_m2=matrix))
+
+    window, _ = tracks.window(at(0.4))
+
+    np.testing.assert_array_equal(window.covariances_m2, np.zeros((1, 2, 2)))
+
+
+@pytest.mark.parametrize("speed_m_s", [1e308, np.inf, np.nan, 11.0])
+def test_a_velocity_that_nobody_walks_at_is_not_taken_for_one(speed_m_s: float) -> None:
+    tracks = history()
+    velocity = np.array([[speed_m_s, 0.0, 0.0]])
+
+    tracks.insert(replace(walker(1.0), velocities_m_s=velocity))
+
+    _, skipped = tracks.window(at(1.0))
+    assert skipped == {"a": SkipReason.TOO_FEW_OBSERVATIONS}
+
+
+@pytest.mark.parametrize("far_m", [1e308, -1e308, 1.1e7])
+def test_who_stands_outside_the_world_is_turned_away(far_m: float) -> None:
+    tracks = history()
+    position = np.array([[0.0, far_m]])
+
+    assert tracks.insert(Tracks(at(1.0), ("a",), position)) == {"a": SkipReason.OUT_OF_RANGE}
+    height = np.array([far_m])
+    high = Tracks(at(1.0), ("a",), np.zeros((1, 2)), heights_m=height)
+    assert tracks.insert(high) == {"a": SkipReason.OUT_OF_RANGE}
