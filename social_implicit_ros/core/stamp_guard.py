@@ -8,6 +8,8 @@ _NS_PER_S = 1_000_000_000
 #: Late messages in a row that mean a jump back in time. One or two are an old message, or two
 #: trackers on one topic of which one lags; a recording that starts anew keeps sending them.
 _LATE_MEANS_JUMP = 3
+#: The last second that a ROS message can tell, less a minute for the futures that follow a stamp.
+LATEST_NS = (2**31 - 61) * _NS_PER_S
 
 
 class StampVerdict(str, Enum):
@@ -41,17 +43,18 @@ class StampGuard:
         """Says whether a message of that stamp may be used.
 
         Args:
-            stamp_ns: of the message; 0 is how an unset stamp arrives.
+            stamp_ns: of the message; 0 is how an unset stamp arrives, and before it there was no
+                time either.
             now_ns: the clock; 0 where it does not run (simulated time before its first message).
 
         Returns:
             `IN_TIME`, or why not. `JUMPED_BACK` means that the message is in time again, but
             everything remembered lies in its future and must be forgotten.
         """
-        if stamp_ns == 0:
+        if stamp_ns <= 0:
             return StampVerdict.NO_STAMP
         tolerance_ns = round(self.tolerance_s * _NS_PER_S)
-        if now_ns > 0 and stamp_ns > now_ns + tolerance_ns:
+        if stamp_ns > (now_ns + tolerance_ns if now_ns > 0 else LATEST_NS):
             return StampVerdict.FUTURE
         if self.newest_ns is not None and stamp_ns < self.newest_ns - tolerance_ns:
             self._n_late += 1

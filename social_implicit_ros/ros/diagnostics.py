@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,9 @@ class DiagnosticsLog:
         """Counts from zero again."""
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
-        self._n_tracked = self._n_predicted = 0
+        self._n_tracked = self._n_predicted = self._n_failed_ticks = 0
+        #: Who would talk to the node and cannot, at present.
+        self.broken_connections: Sequence[str] = ()
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
@@ -64,7 +66,7 @@ class DiagnosticsLog:
         """
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
-        self._refusal = ""
+        self._refusal = self._failure = ""
 
     def add_message(self, stamp_ns: int | None, arrived_s: float) -> None:
         """A message was understood.
@@ -99,6 +101,15 @@ class DiagnosticsLog:
         self._recent_ticks_s.append(duration_s)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
 
+    def add_failed_tick(self, why: str) -> None:
+        """A tick predicted nobody, as the model could not be run.
+
+        Args:
+            why: for the report: the last one in a period is shown.
+        """
+        self._n_failed_ticks += 1
+        self._failure = why
+
     def add_reset(self) -> None:
         """All histories were forgotten."""
         self._n_resets += 1
@@ -128,6 +139,8 @@ class DiagnosticsLog:
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),
+            "ticks_failed": str(self._n_failed_ticks),
+            "connections_broken": str(len(self.broken_connections)),
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
         self.begin_period(now_ns)
@@ -154,8 +167,11 @@ class DiagnosticsLog:
             return DiagnosticStatus.ERROR, state.problem
         if state.lifecycle != "active":
             return DiagnosticStatus.OK, state.lifecycle
+        if self._failure:
+            return DiagnosticStatus.ERROR, self._failure
         warning = (
             self._refusal
+            or "; ".join(self.broken_connections)
             or self._silence(state, now_s)
             or _slow_ticks(state, rate_hz)
             or _old_tracks(state, age_s)

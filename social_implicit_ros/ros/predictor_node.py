@@ -43,6 +43,7 @@ from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.ros import parameters, qos
 from social_implicit_ros.ros.command_line import check_command_line
+from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.conversions.odometry import robot_from_odometry
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
 from social_implicit_ros.ros.conversions.trackers import Tracker, load_trackers
@@ -85,6 +86,7 @@ class _Session:
     config: NodeConfig
     pipeline: PredictionPipeline
     guard: StampGuard
+    odometry_guard: StampGuard
     numbers: AgentNumbers
     steps: Steps
     outputs: dict[str, Output]
@@ -95,7 +97,8 @@ class _Session:
     is_active: bool = False
 
     def forget(self) -> None:
-        """Empties the histories, and what waits to enter them."""
+        """Empties the histories, and what waits to enter them; any time may come next."""
+        self.odometry_guard.reset()
         self.pipeline.reset()
         if self.mover is not None:
             self.mover.reset()
@@ -212,7 +215,8 @@ class PredictorNode(LifecycleNode):
         before, config = session.config, self._read_config()
         session.config = config
         session.pipeline.reconfigure(config.pipeline)
-        session.guard.tolerance_s = config.pipeline.track_timeout_s
+        for guard in (session.guard, session.odometry_guard):
+            guard.tolerance_s = config.pipeline.track_timeout_s
         self.state = _state_with(self.state, config)
         if config.tick_rate_hz != before.tick_rate_hz:
             self._destroy_timer(session)
@@ -327,6 +331,7 @@ class PredictorNode(LifecycleNode):
             config=config,
             pipeline=PredictionPipeline(model, config.pipeline),
             guard=StampGuard(config.pipeline.track_timeout_s),
+            odometry_guard=StampGuard(config.pipeline.track_timeout_s),
             numbers=AgentNumbers(),
             steps=steps,
             outputs=outputs,
@@ -381,9 +386,16 @@ class PredictorNode(LifecycleNode):
 
     def _on_odometry(self, message: Odometry) -> None:
         session = self._session
-        if session is not None and session.is_active:
-            robot = robot_from_odometry(message)
-            self._place(session, robot, message.header.frame_id, time.perf_counter())
+        if session is None or not session.is_active:
+            return
+        robot = robot_from_odometry(message)
+        now_ns = self.get_clock().now().nanoseconds
+        verdict = session.odometry_guard.judge(robot.stamp_ns, now_ns)
+        if verdict in _REFUSED_STAMPS:
+            _, why = _REFUSED_STAMPS[verdict]
+            self._refuse("odometry", f"odometry is refused as would be {why}")
+            return
+        self._place(session, robot, message.header.frame_id, time.perf_counter())
 
     def _place(self, session: _Session, tracks: Tracks, frame_id: str, started_s: float) -> None:
         """Into the histories at once, or when the transform into the fixed frame is known."""
@@ -468,7 +480,14 @@ class PredictorNode(LifecycleNode):
             self._apply_changed_parameters(session)
         if session.config.robot == "tf":
             self._locate_robot(session)
-        tick = session.pipeline.tick(stamp_ns)
+        try:
+            tick = session.pipeline.tick(stamp_ns)
+        except ValueError as error:
+            # Whoever plans shall not go on with futures of a tick ago.
+            self._clear_outputs(session)
+            self._log.add_failed_tick(f"nobody is predicted: {error}")
+            self._warn("tick", f"nobody is predicted: {error}")
+            return
         forecast = forecast_from_tick(
             tick, session.numbers, session.steps, session.config.fixed_frame
         )
@@ -508,8 +527,11 @@ class PredictorNode(LifecycleNode):
 
     def _refuse(self, kind: str, why: str) -> None:
         """Counts a message that was refused, and warns of each kind now and then."""
+        self._log.add_refusal(why, time.monotonic())
+        self._warn(kind, why)
+
+    def _warn(self, kind: str, why: str) -> None:
         now_s = time.monotonic()
-        self._log.add_refusal(why, now_s)
         if now_s - self._warned_s.get(kind, -_WARNING_PERIOD_S) >= _WARNING_PERIOD_S:
             self._warned_s[kind] = now_s
             self.get_logger().warning(why)
@@ -557,6 +579,7 @@ class PredictorNode(LifecycleNode):
         # Where nothing ticks, this is when changed parameters take effect.
         if self._parameters_changed and self._session is not None and self._session.is_active:
             self._apply_changed_parameters(self._session)
+        self._check_connections()
         now_ns = self.get_clock().now().nanoseconds
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
@@ -564,6 +587,15 @@ class PredictorNode(LifecycleNode):
             self._log.report(self.get_fully_qualified_name(), self.state, now_ns, time.monotonic())
         ]
         self._diagnostics.publish(report)
+
+    def _check_connections(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        broken = broken_connections(self, session.subscriptions, session.publishers.values())
+        self._log.broken_connections = broken
+        if broken:
+            self._warn("connection", broken[0])
 
     def _make_timer(self, config: NodeConfig) -> Timer | None:
         if config.tick_rate_hz == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -26,8 +26,11 @@ STEP_NS = S // 10
 class Conversation:
     """Messages to the node, and its answers."""
 
-    def __init__(self, node: NodeUnderTest) -> None:
+    def __init__(
+        self, node: NodeUnderTest, build: Callable[[int], MarkerArray] = walkers_at
+    ) -> None:
         self.node = node
+        self.build = build
         self.tracks: Publisher = node.publisher(MarkerArray, "/predictor/tracks")
         self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
         self._reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
@@ -44,7 +47,7 @@ class Conversation:
 
     def _heard(self) -> bool:
         # Until both sides know of each other, messages are lost.
-        self.tracks.publish(walkers_at(next(self._stamps)))
+        self.tracks.publish(self.build(next(self._stamps)))
         return bool(self.clouds)
 
     def reset(self) -> Any:
@@ -67,7 +70,7 @@ class Conversation:
     def walk(self, stamps_ns: Iterator[int], n_messages: int) -> PublishedPrediction:
         """Tells of the walkers every 0.1 s; returns the answer to the last message."""
         for stamp_ns in itertools.islice(stamps_ns, n_messages):
-            self.tell(walkers_at(stamp_ns))
+            self.tell(self.build(stamp_ns))
             prediction = self.answer_at(stamp_ns)
         return prediction
 

@@ -19,6 +19,16 @@ def test_unset_stamp_is_refused_and_not_remembered() -> None:
     assert guard.newest_ns is None
 
 
+def test_a_stamp_before_time_began_is_refused() -> None:
+    assert StampGuard(1.0).judge(-5 * S, NO_CLOCK) is StampVerdict.NO_STAMP
+
+
+def test_a_stamp_that_no_message_about_its_future_could_tell_is_refused() -> None:
+    guard = StampGuard(1.0)
+    assert guard.judge((2**31 - 1) * S, NO_CLOCK) is StampVerdict.FUTURE
+    assert guard.judge(5 * S, NO_CLOCK) is StampVerdict.IN_TIME
+
+
 def test_a_little_late_is_in_time_and_newest_stays() -> None:
     guard = StampGuard(1.0)
     guard.judge(10 * S, NO_CLOCK)

@@ -1,0 +1,297 @@
+"""Whatever a tracker sends, the node goes on and what it publishes about people stays true."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from support.conversation import STEP_NS, Conversation
+from support.processes import resident_bytes
+from support.ros import NodeUnderTest
+from support.tracks import WALKERS, S, positions_at
+from visualization_msgs.msg import Marker, MarkerArray
+
+from social_implicit_ros.core.agent_ids import agent_number
+from social_implicit_ros.evaluation.published import prediction_from_point_cloud
+from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+
+#: Ids stand in the markers' text, which may be anything.
+DESCRIPTION = """
+message_type: visualization_msgs/msg/MarkerArray
+list: markers
+id: text
+position: pose.position
+frame: markers[0].header.frame_id
+stamp: markers[0].header.stamp
+"""
+#: How far from where they will be people may be predicted: they walk straight on.
+TRUE_WITHIN_M = 0.6
+
+Velocities = Mapping[str, tuple[float, float]]
+
+
+def crowd_at(stamp_ns: int, walkers: Velocities = WALKERS) -> MarkerArray:
+    """Everybody where they are at that time, as `support.tracks.walkers_at`."""
+    message = MarkerArray()
+    for agent_id, velocity in walkers.items():
+        ((x, y),) = positions_at([stamp_ns / S], velocity)
+        message.markers.append(marker(stamp_ns, agent_id, x, y))
+    return message
+
+
+def marker(stamp_ns: int, agent_id: str, x: float, y: float, z: float = 0.0) -> Marker:
+    entry = Marker(text=agent_id)
+    entry.header.stamp, entry.header.frame_id = stamp_to_msg(stamp_ns), "odom"
+    entry.pose.position.x, entry.pose.position.y, entry.pose.position.z = x, y, z
+    return entry
+
+
+class Trial(Conversation):
+    """A conversation that keeps in mind what the node must have counted by its end."""
+
+    def __init__(self, node: NodeUnderTest, build: Callable[[int], MarkerArray]) -> None:
+        self.counted: Counter[str] = Counter()
+        super().__init__(node, build)
+
+
+def counts_of(status: DiagnosticStatus) -> Counter[str]:
+    return Counter(
+        {entry.key: int(entry.value) for entry in status.values if entry.value.isdecimal()}
+    )
+
+
+@pytest.fixture(scope="module")
+def module_talk(
+    start_once: Callable[..., NodeUnderTest], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Trial]:
+    description: Path = tmp_path_factory.mktemp("tracker") / "texts.yaml"
+    description.write_text(DESCRIPTION)
+    # Nothing is lost on the way, so that all can be counted.
+    lossless = {
+        "qos_overrides./predictor/tracks.subscription.reliability": "reliable",
+        "qos_overrides./predictor/tracks.subscription.depth": 100,
+    }
+    node = start_once(tick_rate_hz=0.0, tracker=str(description), **lossless)
+    trial = Trial(node, crowd_at)
+    yield trial
+    trial.report()
+    counts = counts_of(trial.report())
+    missing = {key: (counts[key], n) for key, n in trial.counted.items() if counts[key] < n}
+    assert missing == {}, "counted, and expected at least"
+
+
+@pytest.fixture
+def talk(module_talk: Trial) -> Iterator[Trial]:
+    """A conversation after which everything that was predicted about the walkers was true."""
+    module_talk.reset()
+    yield module_talk
+    recovered = module_talk.walk(module_talk.new_stamps(), 4)
+    assert {agent_number(agent_id) for agent_id in WALKERS} <= set(recovered.agents.tolist())
+    assert_true(module_talk)
+    assert "Traceback" not in module_talk.node.process.output
+
+
+def assert_true(talk: Trial) -> None:
+    for prediction in map(prediction_from_point_cloud, talk.clouds):
+        assert np.isfinite(prediction.mean).all()
+        assert np.isfinite(prediction.covariance).all()
+        assert (np.linalg.eigvalsh(prediction.covariance) >= -1e-6).all()
+        seen = prediction.agents.tolist()
+        for agent_id, velocity in WALKERS.items():
+            if agent_number(agent_id) in seen:
+                mean_m = prediction.mean[seen.index(agent_number(agent_id))]
+                expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+                assert np.abs(mean_m - expected_m).max() < TRUE_WITHIN_M
+
+
+def test_messages_late_out_of_order_and_twice(talk: Trial) -> None:
+    stamps_ns = list(itertools.islice(talk.new_stamps(), 24))
+    talk.walk(iter(stamps_ns[:3]), 3)
+    shuffled = np.random.default_rng(1).permutation(np.reshape(stamps_ns[3:21], (3, 6)).T).T
+    for stamp_ns in shuffled.ravel().tolist():
+        talk.tell(crowd_at(stamp_ns))
+        talk.tell(crowd_at(stamp_ns))
+    talk.tell(crowd_at(stamps_ns[0] - 60 * S))
+    assert len(talk.walk(iter(stamps_ns[21:]), 3).agents) == 2
+    talk.counted["skipped.duplicate_stamp"] += 2 * 18
+    talk.counted["skipped.out_of_order"] += 2
+    talk.counted["messages_refused"] += 1
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "reason"),
+    [
+        (0, "no_stamp"),
+        (-3 * S, "no_stamp"),
+        (None, "future_stamp"),
+        ((2**31 - 1) * S, "future_stamp"),
+    ],
+    ids=["zero", "before 1970", "in an hour", "far future"],
+)
+def test_stamps_that_cannot_be(talk: Trial, stamp_ns: int | None, reason: str) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 3)
+    talk.tell(crowd_at(time.time_ns() + 3600 * S if stamp_ns is None else stamp_ns))
+    assert len(talk.walk(stamps_ns, 3).agents) == 2
+    talk.counted[f"skipped.{reason}"] += 2
+    talk.counted["messages_refused"] += 1
+
+
+def test_stamps_that_jump_forward(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 5)
+    jumped_ns = (stamp_ns + 300 * S for stamp_ns in stamps_ns)
+    assert len(talk.walk(jumped_ns, 1).agents) == 0
+    assert len(talk.walk(jumped_ns, 1).agents) == 2
+    talk.counted["skipped.too_few_observations"] += 2
+
+
+def test_ids_that_are_swapped(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 8)
+    one, two = WALKERS
+    for _ in range(3):
+        stamp_ns = next(stamps_ns)
+        swapped = crowd_at(stamp_ns, {two: WALKERS[one], one: WALKERS[two]})
+        talk.tell(swapped)
+        prediction = talk.answer_at(stamp_ns)
+    # Each is predicted where the other walks, and never on the way between the two.
+    for agent_id, velocity in ((two, WALKERS[one]), (one, WALKERS[two])):
+        mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
+        expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+        assert np.abs(mean_m - expected_m).max() < TRUE_WITHIN_M
+    talk.clouds.clear()
+
+
+def test_an_id_that_is_given_to_somebody_else(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    elsewhere = {"recycled": (0.7, 0.7)}
+    for stamp_ns in itertools.islice(stamps_ns, 4):
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, "recycled": (-0.5, 0.9)}))
+    for n in range(3):
+        stamp_ns = next(stamps_ns)
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, **elsewhere}))
+        prediction = talk.answer_at(stamp_ns)
+        assert len(prediction.agents) == (2 if n == 0 else 3)
+    row = prediction.agents.tolist().index(agent_number("recycled"))
+    expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, elsewhere["recycled"])
+    assert np.abs(prediction.mean[row] - expected_m).max() < TRUE_WITHIN_M
+
+
+@pytest.mark.parametrize(
+    "agent_id",
+    [
+        str(2**64 - 1),
+        str(-(2**63)),
+        "x" * 1000,
+        "\N{BLACK HEART SUIT}" * 250,
+        "a\nb\t'\"\\",
+        "\0robot",
+    ],
+    ids=["64 bit", "negative", "1000 characters", "not ASCII", "control characters", "NUL"],
+)
+def test_ids_of_every_kind(talk: Trial, agent_id: str) -> None:
+    stamps_ns = talk.new_stamps()
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, agent_id: (0.4, 0.4)}))
+    prediction = talk.answer_at(stamp_ns)
+    # DDS ends a text at NUL, so that such an id is an empty one.
+    assert len(prediction.agents) == (2 if agent_id.startswith("\0") else 3)
+
+
+def test_an_empty_id(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, "": (0.4, 0.4)}))
+    assert len(talk.answer_at(stamp_ns).agents) == 2
+    talk.counted["skipped.empty_id"] += 3
+
+
+def test_one_id_twice_in_a_message(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        message = crowd_at(stamp_ns)
+        message.markers.append(marker(stamp_ns, next(iter(WALKERS)), 3.0, 3.0))
+        talk.tell(message)
+    assert len(talk.answer_at(stamp_ns).agents) == 2
+    talk.counted["skipped.duplicate_id"] += 3
+
+
+@pytest.mark.parametrize(
+    ("xyz", "reason"),
+    [
+        ((np.nan, 0.0, 0.0), "not_finite"),
+        ((0.0, -np.inf, 0.0), "not_finite"),
+        ((0.0, 0.0, np.inf), "not_finite"),
+        ((1e308, -1e308, 0.0), "out_of_range"),
+        ((0.0, 0.0, 1e308), "out_of_range"),
+    ],
+)
+def test_positions_that_cannot_be(
+    talk: Trial, xyz: tuple[float, float, float], reason: str
+) -> None:
+    stamps_ns = talk.new_stamps()
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        message = crowd_at(stamp_ns)
+        message.markers.append(marker(stamp_ns, "nowhere", *xyz))
+        talk.tell(message)
+        assert agent_number("nowhere") not in talk.answer_at(stamp_ns).agents
+    assert len(talk.answer_at(stamp_ns).agents) == 2
+    talk.counted[f"skipped.{reason}"] += 3
+
+
+def test_somebody_at_the_end_of_the_world_blurs_nobody(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    near = talk.walk(stamps_ns, 40)
+    for stamp_ns in itertools.islice(stamps_ns, 8):
+        message = crowd_at(stamp_ns)
+        message.markers.append(marker(stamp_ns, "far", 9e6, -9e6))
+        talk.tell(message)
+    with_far = talk.answer_at(stamp_ns)
+    moved = positions_at([(with_far.stamp_ns - near.stamp_ns) / S], WALKERS["people/1"])
+    number = agent_number("people/1")
+    np.testing.assert_allclose(
+        with_far.mean[with_far.agents.tolist().index(number)],
+        near.mean[near.agents.tolist().index(number)] + moved,
+        atol=0.02,
+    )
+
+
+def test_empty_arrays(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 3)
+    for _ in range(5):
+        talk.tell(MarkerArray())
+    assert len(talk.walk(stamps_ns, 1).agents) == 2
+    talk.counted["messages"] += 9
+
+
+def test_ten_thousand_agents_in_one_message(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    stamp_ns = next(stamps_ns)
+    flood = crowd_at(stamp_ns)
+    flood.markers += [
+        marker(stamp_ns, f"flood/{n}", float(n % 100), n / 100.0) for n in range(9_998)
+    ]
+    talk.tell(flood)
+    assert len(talk.answer_at(stamp_ns).agents) == 0
+    talk.counted["skipped.over_capacity"] += 9_000
+    talk.walk(stamps_ns, 15)
+
+
+def test_a_topic_at_a_kilohertz(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    last = talk.walk(stamps_ns, 5)
+    before = resident_bytes(talk.node.process.process.pid)
+    for stamp_ns in range(last.stamp_ns + S // 1000, last.stamp_ns + 2 * S, S // 1000):
+        talk.tell(crowd_at(stamp_ns))
+    assert talk.node.state() == "active"
+    later_ns = itertools.count(last.stamp_ns + 2 * S, STEP_NS)
+    assert len(talk.walk(later_ns, 3).agents) == 2
+    assert resident_bytes(talk.node.process.process.pid) - before < 20e6
