@@ -11,6 +11,8 @@ from typing import Any
 
 #: Version of the card's layout.
 CARD_FORMAT = 1
+#: A longer file is no card; refused before it is read.
+MAX_CARD_BYTES = 1024 * 1024
 
 #: Field -> the type it must have; JSON would let any other pass.
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -97,8 +99,8 @@ def load_card(path: Path) -> ModelCard:
         ValueError: not JSON, a missing or unknown field, a wrong type, or a value out of range.
     """
     try:
-        values = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = json.loads(read_at_most(path, MAX_CARD_BYTES).decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"model card {path} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"model card {path} holds {type(values).__name__}, expected an object")
@@ -106,6 +108,20 @@ def load_card(path: Path) -> ModelCard:
         return ModelCard(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"model card {path}: {error}") from error
+
+
+def read_at_most(path: Path, max_bytes: int) -> bytes:
+    """Reads a file that is to be small.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is larger; no more than `max_bytes` were read.
+    """
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"{path} has more than the {max_bytes} bytes allowed")
+    return data
 
 
 def file_sha256(path: Path) -> str:

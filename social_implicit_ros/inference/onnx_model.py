@@ -24,6 +24,7 @@ they answer when R samples are asked for, every other number gets draws from the
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from social_implicit_ros.core.features import (
     model_input_from_observed,
     samples_from_model_output,
 )
-from social_implicit_ros.core.model_card import ModelCard, file_sha256, load_card
+from social_implicit_ros.core.model_card import ModelCard, load_card, read_at_most
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.core.predictor import require_observed, require_samples_asked
 from social_implicit_ros.core.types import FloatArray, Prediction
@@ -45,11 +46,14 @@ from social_implicit_ros.core.uncertainty import (
     observed_speed_m_s,
     sample_moments,
 )
+from social_implicit_ros.inference.onnx_file import check_onnx_file
 
 #: What `default` stands for.
 DEFAULT_MODEL = "social_zone"
 #: A model of this size class has no business above this; refused before it is read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Of an axis whose length the file fixes: noise values, representatives.
+_LONGEST_AXIS = 4096
 
 
 class ModelFileError(ValueError):
@@ -91,17 +95,20 @@ class OnnxModel:
                 the contract's.
         """
         path = model_path(model)
-        card = _load_checked_card(path)
+        data, card = _load_checked(path)
         options = onnxruntime.SessionOptions()
         # The model is smaller than the cost of waking a second thread.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        refusals: tuple[type[Exception], ...] = (ValueError, *_onnxruntime_errors())
         try:
+            check_onnx_file(data)
+            # Of the very bytes that were checked.
             session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                data, options, providers=["CPUExecutionProvider"]
             )
-        except _onnxruntime_errors() as error:
+        except refusals as error:
             raise ModelFileError(
                 f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
                 "Export it again, or use a shipped model."
@@ -216,25 +223,23 @@ def model_path(model: str | Path) -> Path:
     )
 
 
-def _load_checked_card(path: Path) -> ModelCard:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ModelFileError(
-            f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
-        )
+def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
+    """A model file's bytes, of the checksum that its card says, and the card."""
     card_path = path.with_suffix(".json")
     if not card_path.is_file():
         raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
     try:
         card = load_card(card_path)
-        checksum = file_sha256(path)
+        data = read_at_most(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         raise ModelFileError(str(error)) from error
+    checksum = hashlib.sha256(data).hexdigest()
     if checksum != card.sha256:
         raise ModelFileError(
             f"{path} has checksum {checksum}, its card says {card.sha256}: the file is damaged "
             "or the card is another model's; copy both again"
         )
-    return card
+    return data, card
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
@@ -293,7 +298,7 @@ def _axis_fits(have: object, want: object) -> bool:
     if want is None:
         return not isinstance(have, int)
     if want is ...:
-        return isinstance(have, int)
+        return isinstance(have, int) and 1 <= have <= _LONGEST_AXIS
     return have == want
 
 

@@ -2,80 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.model_files import N_STEPS, STEP, onnx, write_card, write_model
 
-from social_implicit_ros.core.model_card import ModelCard, file_sha256
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.inference.onnx_model import ModelFileError, OnnxModel
-
-onnx = pytest.importorskip("onnx", reason="onnx builds the model files of these tests")
-
-N_STEPS = 3
-STEP = (1.0, 2.0)
-Axes = Sequence["int | str"]
-
-
-def write_model(
-    folder: Path,
-    *,
-    inputs: dict[str, Axes] | None = None,
-    output: Axes = ("K", "A", N_STEPS, 2),
-    output_name: str = "samples",
-    element: int | None = None,
-    **card_changes: Any,
-) -> Path:
-    """Writes a model whose samples are the noise, plus 1 m in x and 2 m in y at every step."""
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    kind = onnx.TensorProto.FLOAT if element is None else element
-    inputs = inputs or {"observed": ("A", 8, 2), "mask": ("A", 8), "noise": ("K", 2)}
-    number = onnx.helper.tensor_dtype_to_np_dtype(kind)
-    initializers = {
-        "axes": np.array([1, 2]),
-        "steps": np.arange(1, N_STEPS + 1)[:, None].astype(number) * np.array(STEP, dtype=number),
-        "first": np.array([0]),
-        "one": np.array([1]),
-        "observed_axes": np.array([1]),
-    }
-    graph = helper.make_graph(
-        [
-            # (K, 1, 1, 2) noise + (T, 2) steps + (A, 1, 2) zeros -> (K, A, T, 2)
-            helper.make_node("Unsqueeze", ["noise", "axes"], ["spread"]),
-            helper.make_node("Add", ["spread", "steps"], ["moved"]),
-            helper.make_node("Slice", ["observed", "first", "one", "observed_axes"], ["position"]),
-            helper.make_node("Sub", ["position", "position"], ["zeros"]),
-            helper.make_node("Add", ["moved", "zeros"], [output_name]),
-        ],
-        "test",
-        [helper.make_tensor_value_info(name, kind, axes) for name, axes in inputs.items()],
-        [helper.make_tensor_value_info(output_name, kind, output)],
-        [numpy_helper.from_array(values, name) for name, values in initializers.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = folder / "walker.onnx"
-    path.write_bytes(model.SerializeToString())
-    write_card(path, **card_changes)
-    return path
-
-
-def write_card(path: Path, **changes: Any) -> None:
-    card = ModelCard(
-        name="walker",
-        architecture="test",
-        description="For tests.",
-        sha256=file_sha256(path),
-        parameters=2,
-        step_s=0.4,
-        n_observed=8,
-        n_predicted=N_STEPS,
-    )
-    path.with_suffix(".json").write_text(json.dumps({**dataclasses.asdict(card), **changes}))
 
 
 def observed(n_agents: int = 2, n_steps: int = 8) -> np.ndarray:
@@ -283,3 +218,68 @@ def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) 
 
     with pytest.raises(ModelFileError, match="failed while running"):
         OnnxModel.load(path).predict(observed(3))
+
+
+def with_external_weights(path: Path) -> None:
+    """Moves the first weight into a file beside, as large exporters do."""
+    model = onnx.load(path)
+    tensor = model.graph.initializer[1]
+    (path.parent / "weights.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    with_external_weights(path)
+
+    with pytest.raises(ModelFileError, match="its weights are in other files"):
+        OnnxModel.load(path)
+
+
+def test_weights_in_other_files_are_found_inside_of_an_operator_too(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    hidden = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    hidden.external_data.add(key="location", value="/etc/hostname")
+    node = onnx.helper.make_node("Constant", [], ["c"], value=hidden)
+    inner = onnx.helper.make_graph([node], "inner", [], [])
+    model.graph.node.add(op_type="If", attribute=[onnx.helper.make_attribute("g", inner)])
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="its weights are in other files"):
+        OnnxModel.load(path)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_a_model_that_may_never_end_is_refused(tmp_path: Path, operator: str) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.node.add(op_type=operator)
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match=f"operator {operator}, which may never end"):
+        OnnxModel.load(path)
+
+
+def test_more_noise_than_memory_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[2].type.tensor_type.shape.dim[1].dim_value = 2**40
+    helper = onnx.helper
+    two = helper.make_node("Constant", [], ["two"], value_ints=[2])
+    narrow = helper.make_node("Slice", ["noise", "first", "two", "observed_axes"], ["narrow"])
+    model.graph.node[0].input[0] = "narrow"
+    nodes = [two, narrow, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match=r"'noise' has shape"):
+        OnnxModel.load(path)
