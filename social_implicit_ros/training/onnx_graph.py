@@ -28,9 +28,13 @@ class GraphBuilder:
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Appends an operation with one output, and names that output."""
-        output = f"{kind.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+        return self.nodes(kind, 1, *inputs, **attributes)[0]
+
+    def nodes(self, kind: str, n_outputs: int, *inputs: str, **attributes: Any) -> list[str]:
+        """Appends an operation with several outputs, and names them."""
+        outputs = [f"{kind.lower()}_{len(self._nodes)}_{n}" for n in range(n_outputs)]
+        self._nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
         """Stores values in the file; equal values are stored once."""

@@ -1,9 +1,15 @@
-"""Social-Zone as an ONNX graph: the same function, in few and small operations.
+"""Social-Zone as an ONNX graph: the same function, in few and large operations.
 
-Everything that a future is a sum of is a path: the mean, one path per noise value, one per code
-value. They are computed once per agent; samples and representative futures are then each a single
-matrix product. Tensors are kept flat, `(A, 2 n)` with x and y in turn, because products of many
-small matrices cost more than their arithmetic.
+At a robot's sizes an operation costs more to call than to compute, so what is linear is multiplied
+out beforehand:
+
+* vectors are kept flat, x and y in turn, beside themselves turned by a right angle: so a rotation
+  is one product with the cosines and sines of an agent's heading, and the sum that completes it is
+  part of the layer that reads it;
+* everything that a future is a sum of is a path: the mean, one path per noise value, one per code
+  value. One product makes them all, and one each the samples and the representative futures;
+* walking straight on, which the heads add to, passes through the hidden layers as it is: twice, as
+  what is above zero and what is below.
 
 Training sums the nearest neighbours, the graph everybody in the scene: the others weigh zero.
 """
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
@@ -29,8 +36,17 @@ from social_implicit_ros.training.social_zone import (
 #: Independent directions of the noise that samples get beside the network's own.
 N_FLOOR = 2
 _N_STEPS = N_OBSERVED - 1
-#: Turns a row vector to its left by a right angle.
+#: Turn row vectors by a right angle.
 _LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
+_RIGHT = _LEFT.T
+#: Vectors of an agent that are turned into its frame: the displacements, its position, and its
+#: last displacement once more, in the unit of relative speeds.
+_POSITION, _LAST = _N_STEPS, _N_STEPS + 1
+_N_VECTORS = _N_STEPS + 2
+#: What each product of a heading is a product with: places in `_Writer._headings`.
+_PER_SCALE, _PLAIN, _PER_UNIT, _TIMES_SCALE = range(4)
+#: Somebody who stands at the centre has no direction and faces along x, metres.
+_NO_DIRECTION_M = 1e-10
 
 
 def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.ModelProto:
@@ -51,235 +67,320 @@ class _Writer:
         self.model, self.sizes = model, model.sizes
         self.sample_floor_m = sample_floor_m
         self.build = GraphBuilder()
-        # (2 rank, 2 T): flat coefficients -> flat positions
-        self.over_time = np.kron(model.basis.numpy().T, np.eye(2))
+        self.basis: NDArray = model.basis.numpy().astype(np.float64)  # (T, rank)
+        self.flat = self._reshape("observed", [-1, 2 * N_OBSERVED])
 
     def graph(self) -> onnx.ModelProto:
         """The whole graph."""
-        sizes, node, number = self.sizes, self.build.node, self.build.constant
-        displacement, known = self._displacement()
-        age = np.arange(_N_STEPS - 1, -1, -1)
-        decay = sizes.heading_decay ** age[:, None]  # (7, 1)
-        total = node("MatMul", known, number(decay))
-        velocity = node("MatMul", displacement, number(np.kron(decay, np.eye(2))))
-        velocity = node("Div", velocity, total)  # (A, 2)
-        energy = node("Mul", displacement, displacement)
-        energy = node("MatMul", energy, number(np.kron(decay, np.ones((2, 1)))))
-        energy = node("Add", node("Div", energy, total), number([[sizes.scale_floor_m**2]]))
-        scale = node("Sqrt", energy)  # (A, 1)
-        heading = self._heading(velocity)
-        cos, sin = self._columns(heading, 0, 1), self._columns(heading, 1, 2)
-
-        into_sin = node("Neg", sin)
-        relative = node("Div", self._turned(displacement, cos, into_sin, _N_STEPS), scale)
-        hidden = self._hidden(velocity, relative, known, scale, heading)
-        straight = self._straight(relative)
-        correction, spread, reach = (
-            self._linear(head, hidden)
-            for head in (self.model.mean, self.model.spread, self.model.reach)
+        sizes, node = self.sizes, self.build.node
+        vectors = self._vectors()
+        velocity, energy = self._motion(vectors)
+        scale, speed = node("Sqrt", energy), self._norm(velocity)
+        headings = self._headings(velocity, speed, scale)
+        log_energy = self._log_energy(energy)
+        in_frame = node("Mul", vectors, self._product(headings, _into_frame()))
+        ratio = node("Div", speed, scale)
+        features = node("Concat", in_frame, "mask", log_energy, ratio, headings, axis=1)
+        rows = self._rows(self._hidden(features, log_energy), headings)
+        paths = self._product(rows, self._over_time(np.eye(2)))
+        mean, spread, learnt, reach = self.build.nodes(
+            "Split",
+            4,
+            self._reshape(paths, [self.n_rows, -1]),
+            self.build.indices([1, sizes.spread + N_FLOOR, 1, sizes.reach]),
+            axis=0,
         )
-        trusted = node("Mul", correction, number([[self.model.trust]]))
-        mean, learnt = (node("Add", straight, part) for part in (trusted, correction))
-        rows = node("Mul", node("Concat", mean, spread, learnt, reach, axis=1), scale)
-        n_rows = 2 + sizes.spread + sizes.reach
-        rows = self._turned(rows, cos, sin, n_rows * sizes.rank)  # metres, world axes
-        rows = self._reshape(rows, [0, n_rows, 2 * sizes.rank])
-        rows = node("Transpose", rows, perm=[1, 0, 2])
-        paths = node("MatMul", rows, number(self.over_time))  # (rows, A, 2 T)
+        codes = self.build.constant(self.model.codes.detach().numpy())
         return self.build.model(
-            self._samples(paths, heading),
+            self._futures(node("Gemm", "noise", spread, mean)),
             n_observed=N_OBSERVED,
             n_predicted=N_PREDICTED,
             noise_dimension=sizes.spread + N_FLOOR,
-            mean=self._reshape(self._slice(paths, 0, 1, axis=0), [-1, N_PREDICTED, 2]),
-            covariance=self._covariance(self._slice(paths, 1, 1 + sizes.spread, axis=0), energy),
-            representatives=self._representatives(paths),
+            mean=self._reshape(mean, [-1, N_PREDICTED, 2]),
+            covariance=self._covariance(rows, energy),
+            representatives=self._futures(node("Gemm", codes, reach, learnt)),
             n_representatives=sizes.representatives,
         )
 
-    def _displacement(self) -> tuple[str, str]:
-        """(A, 14) displacements, zero where unknown, and (A, 7) 1 where known."""
+    def _vectors(self) -> str:
+        """(A, 36) the vectors in world axes, zero where unknown; then all of them turned right."""
+        take = np.zeros((2 * N_OBSERVED, _N_VECTORS, 2))
+        seen = np.zeros((N_OBSERVED, _N_VECTORS, 2))
+        always = np.zeros((_N_VECTORS, 2))
+        for step in range(_N_STEPS):
+            take[:, step] = _position(step + 1) - _position(step)
+            seen[step, step] = 1.0
+        take[:, _POSITION] = _position(N_OBSERVED - 1)
+        take[:, _LAST] = take[:, _N_STEPS - 1]
+        always[_POSITION:] = 1.0
+        both = np.concatenate([take, take @ _RIGHT], axis=1).reshape(2 * N_OBSERVED, -1)
+        known = self._affine("mask", np.tile(_flat(seen), 2), np.tile(always.ravel(), 2))
+        # A sum of one position, minus one position, and zeros: as exact as a subtraction.
+        return self.build.node("Mul", self._product(self.flat, both), known)
+
+    def _motion(self, vectors: str) -> tuple[str, str]:
+        """(A, 2) smoothed displacement per step and (A, 1) mean square of it and of a floor."""
         node = self.build.node
-        known = self._columns("mask", 0, _N_STEPS)
-        flat = self._reshape("observed", [-1, 2 * N_OBSERVED])
-        later = self._columns(flat, 2, 2 * N_OBSERVED)
-        earlier = self._columns(flat, 0, 2 * _N_STEPS)
-        both_axes = self.build.constant(np.kron(np.eye(_N_STEPS), np.ones((1, 2))))
-        difference = node("Sub", later, earlier)
-        return node("Mul", difference, node("MatMul", known, both_axes)), known
+        decay = self.sizes.heading_decay ** np.arange(_N_STEPS - 1, -1, -1)[:, None]
+        rest = ((0, 4 * _N_VECTORS - 2 * _N_STEPS), (0, 0))
+        total = self._product("mask", np.pad(decay, ((0, 1), (0, 0))))
+        velocity = self._product(vectors, np.pad(np.kron(decay, np.eye(2)), rest))
+        squares = self.build.constant(np.pad(np.kron(decay, np.ones((2, 1))), rest))
+        energy = node(
+            "Gemm",
+            node("Mul", vectors, vectors),
+            squares,
+            total,
+            beta=self.sizes.scale_floor_m**2,
+        )
+        return node("Div", velocity, total), node("Div", energy, total)
 
-    def _heading(self, velocity: str) -> str:
-        """(A, 2) unit vectors."""
+    def _headings(self, velocity: str, speed: str, scale: str) -> str:
+        """(A, 8) cosine and sine of the heading, times or by what `_PER_SCALE` and so on say."""
         node, number = self.build.node, self.build.constant
-        walks = node("Greater", self._norm(velocity), number(STANDING_M))
-        towards = node("Where", walks, velocity, node("Neg", self._position(N_OBSERVED - 1)))
-        distance = self._norm(towards)
-        unit = node("Div", towards, node("Max", distance, number(1e-4)))
-        somewhere = node("Greater", distance, number(1e-4))
-        return node("Where", somewhere, unit, number([[1.0, 0.0]]))
+        centre = self._affine(
+            self.flat, -_position(N_OBSERVED - 1), np.array([_NO_DIRECTION_M, 0.0])
+        )
+        walks = node("Greater", speed, number([[STANDING_M]]))
+        heading = node("LpNormalization", node("Where", walks, velocity, centre), axis=1, p=2)
+        unit = node("Max", scale, number([[RELATIVE_SPEED_FLOOR_M]]))
+        return node(
+            "Concat",
+            node("Div", heading, scale),
+            heading,
+            node("Div", heading, unit),
+            node("Mul", heading, scale),
+            axis=1,
+        )
 
-    def _turned(self, flat: str, cos: str, sin: str, n_vectors: int) -> str:
-        """(A, 2 n) vectors, turned to the left by an angle per agent."""
-        node = self.build.node
-        left = node("MatMul", self._reshape(flat, [-1, 2]), self.build.constant(_LEFT))
-        left = self._reshape(left, [-1, 2 * n_vectors])
-        return node("Add", node("Mul", flat, cos), node("Mul", left, sin))
+    def _log_energy(self, energy: str) -> str:
+        """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
+        number = self.build.constant
+        lowest, highest = (2.0 * (bound + np.log(SCALE_CENTRE_M)) for bound in LOG_SCALE_RANGE)
+        return self.build.node(
+            "Clip", self.build.node("Log", energy), number(lowest), number(highest)
+        )
 
-    def _hidden(self, velocity: str, relative: str, known: str, scale: str, heading: str) -> str:
-        """(A, encoded) what the heads read."""
-        node, number = self.build.node, self.build.constant
-        log_scale = node("Log", node("Div", scale, number(SCALE_CENTRE_M)))
-        log_scale = node("Clip", log_scale, *(number(bound) for bound in LOG_SCALE_RANGE))
-        features = [
-            relative,
-            node("ReduceMean", known, axes=[1], keepdims=1),
-            log_scale,
-            node("Div", self._norm(velocity), scale),
-        ]
-        if self.sizes.social:
-            features.append(self._social(scale, log_scale, heading))
-        hidden = node("Concat", *features, axis=1)
-        for layer in (self.model.first, self.model.second):
-            hidden = node("Relu", self._linear(layer, hidden))
-        return hidden
+    def _hidden(self, features: str, log_energy: str) -> str:
+        """(A, encoded + 4) what the heads read, and the last displacement, + and -."""
+        sizes, node = self.sizes, self.build.node
+        weight, bias = _weights(self.model.first)
+        weight, social = np.split(weight, [len(weight) - sizes.social])
+        relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * _N_STEPS, 1, 1]))
+        first = _Reader(sizes.hidden + 4)
+        first.bias[: sizes.hidden] = bias
+        hidden = slice(0, sizes.hidden)
+        for step in range(_N_STEPS):
+            first.read_vector(step, relative[2 * step : 2 * step + 2], hidden)
+        first.weight[_MASK][:_N_STEPS, hidden] = known / _N_STEPS
+        first.read_log_scale(log_scale[0], hidden)
+        first.weight[_RATIO, hidden] = ratio[0]
+        straight = np.concatenate([np.eye(2), -np.eye(2)], axis=1)
+        first.read_vector(_N_STEPS - 1, straight, slice(sizes.hidden, None))
+        if sizes.social:
+            others, himself = self._social(features, log_energy)
+            features = node("Concat", features, others, himself, axis=1)
+            social = np.pad(social, ((0, 0), (0, 4)))
+            first.weight = np.concatenate([first.weight, social, -social])
+        hidden_1 = node("Relu", self._affine(features, first.weight, first.bias))
+        weight, bias = _weights(self.model.second)
+        through = np.zeros((sizes.hidden + 4, sizes.encoded + 4))
+        through[: sizes.hidden, : sizes.encoded] = weight
+        through[sizes.hidden :, sizes.encoded :] = np.eye(4)
+        return node("Relu", self._affine(hidden_1, through, np.pad(bias, (0, 4))))
 
-    def _social(self, scale: str, log_scale: str, heading: str) -> str:
-        """(A, F) sum over all others of relu(linear(relative state)) times a weight.
+    def _social(self, features: str, log_energy: str) -> tuple[str, str]:
+        """(A, F) sum over all of relu(linear(relative state)) times a weight, and own share in it.
 
-        The layer's columns are turned into world axes once per agent, which is linear in the
-        heading's two components; a pair then costs one product with the other's state.
+        What one feature of a pair is before its relu, is linear in the other's state and in a one,
+        with five factors that are the agent's own.
         """
-        node, number = self.build.node, self.build.constant
-        n_features = self.sizes.social
-        weights = self.model.social.weight.detach().numpy()  # (F, 5): position, velocity, scale
-        bias = self.model.social.bias.detach().numpy()
-        unit = node("Max", scale, number(RELATIVE_SPEED_FLOOR_M))
-        headings = node("Concat", heading, node("Div", heading, unit), axis=1)  # (A, 4)
-        turned = np.zeros((4, n_features, 4))
-        for axis, part in enumerate((weights[:, 0:2], weights[:, 2:4])):
-            columns = slice(2 * axis, 2 * axis + 2)
-            turned[2 * axis, :, columns] = part  # times cos
-            turned[2 * axis + 1, :, columns] = part @ _LEFT  # times sin
-        matrix = node("MatMul", headings, number(turned.reshape(4, -1)))  # (A, 4 F)
-        matrix = self._reshape(matrix, [-1, 4])  # (A F, 4)
-        position = self._position(N_OBSERVED - 1)
-        velocity = node("Sub", position, self._position(N_OBSERVED - 2))
-        state = node("Concat", position, velocity, axis=1)  # (A, 4)
-        constant = node("MatMul", log_scale, number(weights[:, 4:].T))
-        constant = node("Add", constant, number(bias))  # (A, F)
-        by_feature = self._reshape(matrix, [-1, n_features, 4])
-        own = node("Mul", by_feature, node("Unsqueeze", state, self.build.indices([1])))
-        shift = node("Sub", constant, self._sum(own, 2))
-        shift = self._reshape(shift, [-1, 1])
-        pairs = node("MatMul", matrix, node("Transpose", state, perm=[1, 0]))  # (A F, A)
-        pairs = node("Relu", node("Add", pairs, shift))
-        weight = node("Unsqueeze", self._pair_weight(position), self.build.indices([2]))
-        n_others = node("Shape", "mask", start=0, end=1)
-        shape = node("Concat", self.build.indices([-1, n_features]), n_others, axis=0)
-        others = node("MatMul", node("Reshape", pairs, shape), weight)  # (A, F, 1)
-        # Everybody is at distance 0 from himself, with weight 1.
-        return node("Sub", self._reshape(others, [-1, n_features]), node("Relu", constant))
-
-    def _pair_weight(self, position: str) -> str:
-        """(A, A) weights of the distances between agents."""
-        node, number = self.build.node, self.build.constant
-        squares = []
+        node, n_features = self.build.node, self.sizes.social
+        weight, bias = _weights(self.model.social)
+        position, velocity, log_scale = weight[0:2], weight[2:4], weight[4]
+        factors = _Reader(n_features * 5)
         for axis in (0, 1):
-            column = self._columns(position, axis, axis + 1)
-            difference = node("Sub", column, node("Transpose", column, perm=[1, 0]))
-            squares.append(node("Mul", difference, difference))
-        distance_2 = node("Add", *squares)
-        near = node("Mul", distance_2, number([[-1.0 / self.sizes.social_range_m**2]]))
-        near = node("Relu", node("Add", near, number([[1.0]])))
+            ahead = slice(axis, None, 5)
+            factors.weight[_heading(_PLAIN), ahead] = [position[axis], (_RIGHT @ position)[axis]]
+            ahead = slice(2 + axis, None, 5)
+            factors.weight[_heading(_PER_UNIT), ahead] = [velocity[axis], (_RIGHT @ velocity)[axis]]
+        constant = slice(4, None, 5)
+        factors.read_vector(_POSITION, -position, constant)
+        factors.read_vector(_LAST, -velocity, constant)
+        factors.bias[constant] = bias
+        factors.read_log_scale(log_scale, constant)
+        own = self._affine(features, factors.weight, factors.bias)
+        own = self._reshape(own, [-1, n_features, 5])
+
+        last = _position(N_OBSERVED - 1)
+        step = last - _position(N_OBSERVED - 2)
+        state = np.concatenate([last, step, np.zeros((2 * N_OBSERVED, 1))], axis=1)
+        states = self._transposed_affine(state, np.array([[0.0], [0], [0], [0], [1]]))  # (5, A)
+        pairs = node("Relu", node("MatMul", own, states))  # (A, F, A)
+        others = self._sum(node("Mul", pairs, self._pair_weight()), 2)
+        # Everybody is at distance 0 from himself, with weight 1.
+        himself = self._affine(log_energy, *_of_log_scale(log_scale[None], bias))
+        return others, node("Relu", himself)
+
+    def _pair_weight(self) -> str:
+        """(A, 1, A) weights of the distances between agents."""
+        node, number = self.build.node, self.build.constant
+        place = _position(N_OBSERVED - 1) / self.sizes.social_range_m
+        own = node("Unsqueeze", self._product(self.flat, place), self.build.indices([2]))
+        between = node("Sub", own, self._transposed_affine(place, np.zeros((2, 1))))  # (A, 2, A)
+        distance_2 = self._sum(node("Mul", between, between), 1, keepdims=1)
+        near = node("Relu", node("Sub", number([[[1.0]]]), distance_2))
         return node("Mul", near, near)
 
-    def _straight(self, relative: str) -> str:
-        """(A, 2 rank) coefficients of walking on as in the last step."""
-        steps = np.arange(1, N_PREDICTED + 1) / N_PREDICTED
-        on_basis = np.kron(steps @ self.model.basis.numpy(), np.eye(2))  # (2, 2 rank)
-        last = self._columns(relative, 2 * (_N_STEPS - 1), 2 * _N_STEPS)
-        return self.build.node("MatMul", last, self.build.constant(on_basis))
+    @property
+    def n_rows(self) -> int:
+        """Paths of an agent: mean, spread, floor of the samples, learnt mean, reach."""
+        return 2 + self.sizes.spread + N_FLOOR + self.sizes.reach
 
-    def _samples(self, paths: str, heading: str) -> str:
-        """(K, A, T, 2): the mean, plus noise times the spread's paths and the floor's."""
-        node, number = self.build.node, self.build.constant
-        sizes = self.sizes
-        honest = self._flat(self._slice(paths, 0, 1 + sizes.spread, axis=0))
+    def _rows(self, hidden: str, headings: str) -> str:
+        """(rows, A, 4 rank) coefficients in metres, world axes: the sum of the two halves."""
+        sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
+        weight = np.zeros((sizes.encoded + 4, self.n_rows, 2 * rank))
+        bias = np.zeros((self.n_rows, 2 * rank))
+        first_floor = 1 + sizes.spread
+        learnt = first_floor + N_FLOOR
+        for head, rows, trust in (
+            (self.model.mean, slice(0, 1), self.model.trust),
+            (self.model.spread, slice(1, first_floor), 1.0),
+            (self.model.mean, slice(learnt, learnt + 1), 1.0),
+            (self.model.reach, slice(learnt + 1, None), 1.0),
+        ):
+            head_weight, head_bias = _weights(head)
+            weight[: sizes.encoded, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
+            bias[rows] = trust * head_bias.reshape(-1, 2 * rank)
+        # A straight walk is within the span of the basis.
+        time = np.arange(1, N_PREDICTED + 1) / N_PREDICTED
+        walk = np.kron(time @ self.basis, np.eye(2))  # (2, 2 rank)
+        for row in (0, learnt):
+            weight[sizes.encoded :, row] = np.concatenate([walk, -walk])
         # The floor is isotropic; it still turns with the agent, so that each sample does.
-        time = self.sample_floor_m * np.arange(1, N_PREDICTED + 1) / N_PREDICTED
-        ahead = node("MatMul", heading, number(np.kron(time, np.eye(2))))
-        left = node("MatMul", heading, number(np.kron(time, _LEFT)))
-        paths = node(
-            "Concat", honest, self._reshape(ahead, [1, -1]), self._reshape(left, [1, -1]), axis=0
-        )
-        one = node("Add", node("Mul", self._columns("noise", 0, 1), number(0.0)), number(1.0))
-        factors = node("Concat", one, "noise", axis=1)
-        return self._futures(node("MatMul", factors, paths))
-
-    def _representatives(self, paths: str) -> str:
-        """(R, A, T, 2): the learnt mean, plus the codes times the reach's paths."""
-        codes = self.model.codes.detach().numpy()
-        first = 1 + self.sizes.spread
-        factors = np.zeros((len(codes), first + 1 + self.sizes.reach))
-        factors[:, first] = 1.0
-        factors[:, first + 1 :] = codes
-        return self._futures(
-            self.build.node("MatMul", self.build.constant(factors), self._flat(paths))
-        )
-
-    def _covariance(self, spread: str, energy: str) -> str:
-        """(A, T, 2, 2) from the paths of the spread, (S, A, 2 T)."""
-        node, number = self.build.node, self.build.constant
-        n_columns = 2 * N_PREDICTED
-        squared = self._sum(node("Mul", spread, spread), 0)  # (A, 2 T)
-        floor = node("Mul", energy, number([[VARIANCE_FLOOR]]))
-        squared = node("Add", squared, floor)
-        x = self._slice(spread, 0, n_columns, axis=2, step=2)
-        y = self._slice(spread, 1, n_columns, axis=2, step=2)
-        mixed = self._sum(node("Mul", x, y), 0)  # (A, T)
-        # (A, 2 T) and (A, T) -> (A, 4 T), for each step xx, xy, xy, yy
-        place = np.zeros((3, N_PREDICTED, N_PREDICTED, 4))
-        for step in range(N_PREDICTED):
-            place[0, step, step, 0] = place[1, step, step, 3] = 1.0
-            place[2, step, step, 1:3] = 1.0
-        on_axes = np.stack([place[0], place[1]], axis=1).reshape(n_columns, -1)
+        bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
+        turn = np.kron(np.eye(rank), _LEFT)
+        weight, bias = (np.concatenate([part, part @ turn], axis=-1) for part in (weight, bias))
+        unit = np.zeros((8, self.n_rows, 2, 2 * rank))
+        for half in (0, 1):  # cosine, sine
+            unit[2 * _TIMES_SCALE + half, :, half] = 1.0
+            unit[:, first_floor:learnt, half] = 0.0
+            unit[2 * _PLAIN + half, first_floor:learnt, half] = 1.0
         flat = node(
-            "Add",
-            node("MatMul", squared, number(on_axes)),
-            node("MatMul", mixed, number(place[2].reshape(N_PREDICTED, -1))),
+            "Mul",
+            self._affine(hidden, _flat(weight), bias.ravel()),
+            self._product(headings, _flat(unit)),
         )
+        by_row = self._reshape(flat, [-1, self.n_rows, 4 * rank])
+        return node("Transpose", by_row, perm=[1, 0, 2])
+
+    def _over_time(self, axes: NDArray) -> NDArray:
+        """(4 rank, T n) takes rows to positions, each times the (2, n) axes."""
+        return np.tile(np.kron(self.basis.T, axes), (2, 1))
+
+    def _covariance(self, rows: str, energy: str) -> str:
+        """(A, T, 2, 2) from the rows of the spread."""
+        node = self.build.node
+        spread = node(
+            "Slice", rows, *(self.build.indices([value]) for value in (1, 1 + self.sizes.spread, 0))
+        )
+        # The variances along x, y and the diagonal between tell the covariance of x and y.
+        paths = self._product(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
+        variances = self._sum(node("Mul", paths, paths), 0)  # (A, 3 T)
+        entries = np.array([[1.0, -0.5, -0.5, 0], [0, -0.5, -0.5, 1], [0, 0.5, 0.5, 0]])
+        place = np.kron(np.eye(N_PREDICTED), entries)
+        floor = VARIANCE_FLOOR * np.tile([[1.0, 0, 0, 1]], N_PREDICTED)
+        flat = node("Gemm", variances, self.build.constant(place), self._product(energy, floor))
         return self._reshape(flat, [-1, N_PREDICTED, 2, 2])
 
     def _futures(self, flat: str) -> str:
         """(K, A * 2 T) -> (K, A, T, 2)."""
         return self._reshape(flat, [0, -1, N_PREDICTED, 2])
 
-    def _flat(self, paths: str) -> str:
-        """(N, A, 2 T) -> (N, A * 2 T)."""
-        return self._reshape(paths, [0, -1])
+    def _product(self, values: str, matrix: NDArray) -> str:
+        return self.build.node("MatMul", values, self.build.constant(matrix))
 
-    def _position(self, step: int) -> str:
-        """(A, 2) observed positions at a step."""
-        return self._reshape(self._slice("observed", step, step + 1), [-1, 2])
+    def _affine(self, values: str, weight: NDArray, bias: NDArray) -> str:
+        number = self.build.constant
+        return self.build.node("Gemm", values, number(weight), number(bias))
 
-    def _linear(self, layer: nn.Linear, values: str) -> str:
-        weight, bias = (tensor.detach().numpy() for tensor in (layer.weight, layer.bias))
-        return self.build.node(
-            "Gemm", values, self.build.constant(weight.T), self.build.constant(bias)
-        )
+    def _transposed_affine(self, weight: NDArray, bias: NDArray) -> str:
+        """(n, A) from the (A, 16) positions, (16, n) weights and an (n, 1) bias."""
+        number = self.build.constant
+        return self.build.node("Gemm", number(weight.T), self.flat, number(bias), transB=1)
 
     def _norm(self, vectors: str) -> str:
         return self.build.node("ReduceL2", vectors, axes=[1], keepdims=1)
 
-    def _columns(self, tensor: str, start: int, end: int) -> str:
-        return self._slice(tensor, start, end)
-
-    def _slice(self, tensor: str, start: int, end: int, axis: int = 1, step: int = 1) -> str:
-        limits = (self.build.indices([value]) for value in (start, end, axis, step))
-        return self.build.node("Slice", tensor, *limits)
-
-    def _sum(self, tensor: str, axis: int) -> str:
-        return self.build.node("ReduceSum", tensor, self.build.indices([axis]), keepdims=0)
+    def _sum(self, tensor: str, axis: int, keepdims: int = 0) -> str:
+        return self.build.node("ReduceSum", tensor, self.build.indices([axis]), keepdims=keepdims)
 
     def _reshape(self, tensor: str, shape: list[int]) -> str:
         return self.build.node("Reshape", tensor, self.build.indices(shape))
+
+
+#: Columns of the features: vectors in the agent's frame as two summands, mask, logarithm of the
+#: energy, speed per scale, headings.
+_MASK = slice(4 * _N_VECTORS, 4 * _N_VECTORS + N_OBSERVED)
+_LOG_ENERGY = _MASK.stop
+_RATIO = _LOG_ENERGY + 1
+_FIRST_HEADING = _RATIO + 1
+_N_FEATURES = _FIRST_HEADING + 8
+
+
+class _Reader:
+    """A linear layer on the features, filled part by part."""
+
+    def __init__(self, n_outputs: int) -> None:
+        self.weight = np.zeros((_N_FEATURES, n_outputs))
+        self.bias = np.zeros(n_outputs)
+
+    def read_vector(self, place: int, weight: NDArray, outputs: slice) -> None:
+        """Adds a vector in the agent's frame, times (2, n) weights."""
+        for start in (2 * place, 2 * _N_VECTORS + 2 * place):
+            self.weight[start : start + 2, outputs] += weight
+
+    def read_log_scale(self, weight: NDArray, outputs: slice) -> None:
+        """Adds the logarithm of the scale, times (n,) weights."""
+        self.weight[_LOG_ENERGY, outputs], self.bias[outputs] = _of_log_scale(
+            weight, self.bias[outputs]
+        )
+
+
+def _of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights and bias on the logarithm of the scale -> the same on that of the energy."""
+    return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
+
+
+def _heading(product: int) -> slice:
+    """Where cosine and sine stand, in the features, times a product of `_Writer._headings`."""
+    start = _FIRST_HEADING + 2 * product
+    return slice(start, start + 2)
+
+
+def _into_frame() -> NDArray:
+    """(8, 36) takes headings to the factors of `_Writer._vectors`."""
+    product = np.full(_N_VECTORS, _PER_SCALE)
+    product[_POSITION], product[_LAST] = _PLAIN, _PER_UNIT
+    factors = np.zeros((4, 2, 2, _N_VECTORS, 2))  # product, cosine or sine, as is or turned
+    for half in (0, 1):
+        factors[product, half, half, np.arange(_N_VECTORS)] = 1.0
+    return factors.reshape(8, -1)
+
+
+def _position(step: int) -> NDArray:
+    """(16, 2) takes flat positions to the one at a step."""
+    return np.eye(2 * N_OBSERVED)[:, 2 * step : 2 * step + 2]
+
+
+def _flat(weight: NDArray) -> NDArray:
+    return weight.reshape(len(weight), -1)
+
+
+def _weights(layer: nn.Linear) -> tuple[NDArray, NDArray]:
+    """(inputs, outputs) weights and (outputs,) bias."""
+    weight, bias = (
+        values.detach().numpy().astype(np.float64) for values in (layer.weight, layer.bias)
+    )
+    return weight.T, bias
