@@ -27,7 +27,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
         arguments: of the process, without its name; ROS arguments may be among them.
 
     Raises:
-        SystemExit: with 0 after an answer, with 2 after a refusal.
+        SystemExit: with 0 after an answer, with 2 after a refusal, with 1 where a parameter file
+            cannot be read.
     """
     parser = argparse.ArgumentParser(
         prog="predictor_node",
@@ -37,6 +38,10 @@ def check_command_line(arguments: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    if parser.parse_args(remove_ros_args(arguments)).version:
+    try:
+        others = remove_ros_args(arguments)
+    except RuntimeError as error:
+        parser.exit(1, f"predictor_node: {error}\n")
+    if parser.parse_args(others).version:
         print(PACKAGE, version(PACKAGE))
         parser.exit()

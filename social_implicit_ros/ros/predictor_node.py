@@ -194,15 +194,20 @@ class PredictorNode(LifecycleNode):
     def _read_config(self) -> NodeConfig:
         if self._bad_overrides:
             raise ParameterError("; ".join(self._bad_overrides.values()))
+        for name, parameter in self.get_parameters_by_prefix("qos_overrides").items():
+            qos.check_override(f"qos_overrides.{name}", parameter.value)
         return parameters.config_from_values(self._values())
 
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in changed}
         try:
+            for name, value in changes.items():
+                if name.startswith("qos_overrides."):
+                    qos.check_override(name, value)
             parameters.check_change(
                 self._values(), changes, is_configured=self._session is not None
             )
-        except ParameterError as error:
+        except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         for name in changes:
             self._bad_overrides.pop(name, None)
@@ -666,7 +671,10 @@ def main(args: list[str] | None = None) -> None:
     # rclpy's own handlers would take the context away in the middle of a tick.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        sys.exit(f"predictor_node: {error}")
     executor = SingleThreadedExecutor()
     node = PredictorNode()
     try:

@@ -8,6 +8,12 @@ from __future__ import annotations
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+_OVERRIDABLE = {
+    "history": ("keep_last", "keep_all", "system_default"),
+    "reliability": ("reliable", "best_effort", "system_default"),
+}
+_MAX_DEPTH = 10_000
+
 
 def odometry() -> QoSProfile:
     """As `tracks`; only the latest pose counts."""
@@ -60,6 +66,24 @@ def clock() -> QoSProfile:
 def every_prediction() -> QoSProfile:
     """For listeners that measure: reliable and deep, so that a busy moment loses nothing."""
     return _keep_last(100, ReliabilityPolicy.RELIABLE)
+
+
+def check_override(name: str, value: object) -> None:
+    """Checks a parameter `qos_overrides.<topic>...`, of which rclpy says little when it fails.
+
+    Raises:
+        ValueError: a policy that cannot be overridden, or a value that it does not have.
+    """
+    policy = name.rpartition(".")[2]
+    if policy == "depth":
+        if type(value) is not int or not 1 <= value <= _MAX_DEPTH:
+            raise ValueError(f"{name} is {value!r}, expected an integer from 1 to {_MAX_DEPTH}")
+        return
+    choices = _OVERRIDABLE.get(policy)
+    if choices is None:
+        raise ValueError(f"{name} cannot be set, only {', '.join(_OVERRIDABLE)} and depth can")
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
 
 
 def overridable() -> QoSOverridingOptions:

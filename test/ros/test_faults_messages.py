@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import Odometry
 from support.conversation import STEP_NS, Conversation
 from support.processes import resident_bytes
 from support.ros import NodeUnderTest
@@ -77,7 +78,7 @@ def module_talk(
         "qos_overrides./predictor/tracks.subscription.reliability": "reliable",
         "qos_overrides./predictor/tracks.subscription.depth": 100,
     }
-    node = start_once(tick_rate_hz=0.0, tracker=str(description), **lossless)
+    node = start_once(tick_rate_hz=0.0, tracker=str(description), robot="odometry", **lossless)
     trial = Trial(node, crowd_at)
     yield trial
     trial.report()
@@ -261,6 +262,23 @@ def test_somebody_at_the_end_of_the_world_blurs_nobody(talk: Trial) -> None:
         near.mean[near.agents.tolist().index(number)] + moved,
         atol=0.02,
     )
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -S, (2**31 - 1) * S, None])
+@pytest.mark.parametrize("x", [0.0, np.nan, np.inf, 1e308])
+def test_odometry_that_cannot_be(talk: Trial, stamp_ns: int | None, x: float) -> None:
+    odometry = talk.node.publisher(Odometry, "/predictor/odometry")
+    stamps_ns = talk.new_stamps()
+    for told_ns in itertools.islice(stamps_ns, 3):
+        message = Odometry()
+        message.header.frame_id = "odom"
+        message.header.stamp = stamp_to_msg(told_ns if stamp_ns is None else stamp_ns)
+        message.pose.pose.position.x = x
+        odometry.publish(message)
+        talk.tell(crowd_at(told_ns))
+        prediction = talk.answer_at(told_ns)
+    assert len(prediction.agents) == 2
+    talk.node.peer.node.destroy_publisher(odometry)
 
 
 def test_empty_arrays(talk: Trial) -> None:

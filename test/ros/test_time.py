@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from support.ros import NodeUnderTest
@@ -129,3 +130,47 @@ def test_the_cloud_is_stamped_with_the_present(stage: Stage) -> None:
     prediction = stage.play(is_complete, delay_s=0.3)
     assert stage.now_ns - prediction.stamp_ns < 0.25 * S
     assert stamp_ns_of(stamp_to_msg(prediction.stamp_ns)) == prediction.stamp_ns
+
+
+def test_a_clock_that_stops_is_told_and_may_go_on(stage: Stage) -> None:
+    reports: list[DiagnosticArray] = stage.node.collect(DiagnosticArray, "/diagnostics")
+    stage.play(is_complete, delay_s=0.0)
+
+    def stands_still() -> DiagnosticStatus | None:
+        statuses = [status for report in reports for status in report.status]
+        return next((s for s in statuses if "the clock stands still" in s.message), None)
+
+    # The tracker goes on; time does not.
+    def told() -> DiagnosticStatus | None:
+        stage.tracks.publish(walkers_at(stage.now_ns))
+        return stands_still()
+
+    status = stage.node.wait_for(told, "a report of the clock")
+    assert status.level == DiagnosticStatus.WARN
+    assert stage.play(is_complete, delay_s=0.0).stamp_ns <= stage.now_ns
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_after_a_jump_of_time_nobody_is_predicted_from_before(stage: Stage, jump_s: int) -> None:
+    stage.now_ns += 10_000 * S
+    stage.play(is_complete, delay_s=0.0)
+    stage.now_ns += jump_s * S
+    jumped_ns = stage.now_ns
+    within = jumped_ns - S, jumped_ns + 60 * S
+
+    def after(prediction: PublishedPrediction) -> bool:
+        return within[0] < prediction.stamp_ns < within[1] and len(prediction.agents) == 2
+
+    new = stage.play(after, delay_s=0.0)
+    assert new.n_observed.max() < 8
+    for agent_id, velocity in WALKERS.items():
+        row = new.agents.tolist().index(agent_number(agent_id))
+        expected = positions_at(new.stamp_ns / S + new.times_s, velocity)
+        np.testing.assert_allclose(new.mean[row], expected, atol=5e-3)
+    stage.play(is_complete, delay_s=0.0)
+
+
+def test_a_clock_at_the_end_of_time_does_no_harm(stage: Stage) -> None:
+    stage.play(is_complete, delay_s=0.0)
+    stage.clock.publish(Clock(clock=stamp_to_msg((2**31 - 1) * S)))
+    stage.play(is_complete, delay_s=0.0)

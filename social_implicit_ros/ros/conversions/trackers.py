@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
 from social_implicit_ros.core.tracker_decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.core.tracker_spec import (
     TrackerSpecError,
@@ -78,8 +81,14 @@ def load_tracker(tracker: str, topic: str) -> Tracker:
 
     Raises:
         TrackerSpecError: no such description, a bad one, a message package that is not installed,
-            or a path that the message type does not have.
+            a path that the message type does not have, or a topic that is none.
     """
+    try:
+        validate_topic_name(topic)
+    except InvalidTopicNameException as error:
+        raise TrackerSpecError(
+            f"tracker {tracker!r} is given a topic that is none: {error}"
+        ) from error
     spec = find_tracker_spec(tracker)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     check_tracker_spec(spec, _fields_of)

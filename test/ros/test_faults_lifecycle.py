@@ -1,0 +1,91 @@
+"""Every transition in every order, a hundred times, leaves nothing behind; signals end a tick."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sensor_msgs.msg import PointCloud2
+from support.processes import n_file_descriptors, n_threads, resident_bytes
+from support.ros import NodeUnderTest, start_predictor
+from support.tracks import S, walkers_at
+from visualization_msgs.msg import MarkerArray
+
+#: State and transition -> the next state; every other transition is refused.
+NEXT_STATE = {
+    ("unconfigured", "configure"): "inactive",
+    ("inactive", "activate"): "active",
+    ("active", "deactivate"): "inactive",
+    ("inactive", "cleanup"): "unconfigured",
+}
+TRANSITIONS = ("configure", "activate", "deactivate", "cleanup")
+#: Python and the middleware take some memory at first that they do not give back.
+ROUNDS_TO_WARM_UP = 30
+#: For 100 configurations; a session that is not let go holds several megabytes.
+MAX_GROWTH_BYTES = 10e6
+ATTEMPTS = 3
+
+
+def test_all_transitions_in_every_order_a_hundred_times(
+    start: Callable[..., NodeUnderTest],
+) -> None:
+    node = start(autostart=False, outputs="[pointcloud,samples,markers]")
+    pid = node.process.process.pid
+    drawn = random.Random(5)
+    state, seen, n_configured = "unconfigured", set(), 0
+
+    def footprint() -> tuple[int, int]:
+        return n_file_descriptors(pid), n_threads(pid)
+
+    before, before_bytes = footprint(), 0
+    while n_configured < 100 or state != "unconfigured":
+        label = drawn.choice(TRANSITIONS)
+        seen.add((state, label))
+        expected = NEXT_STATE.get((state, label))
+        assert node.transition(label) == (expected is not None), (state, label)
+        if label == "configure" and expected:
+            n_configured += 1
+        if state == "unconfigured" and n_configured == ROUNDS_TO_WARM_UP and not before_bytes:
+            before, before_bytes = footprint(), resident_bytes(pid)
+        state = expected or state
+    assert len(seen) == 3 * len(TRANSITIONS)
+    assert node.state() == "unconfigured"
+    assert footprint() == before
+    assert resident_bytes(pid) - before_bytes < MAX_GROWTH_BYTES
+    assert node.transition("shutdown")
+    assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_tick_ends_within_a_second(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    # Where the machine is busy with others the best of some attempts tells.
+    durations_s = [duration_of_the_end(tmp_path / str(n), number) for n in range(1)]
+    while min(durations_s) >= 1.0 and len(durations_s) < ATTEMPTS:
+        durations_s.append(duration_of_the_end(tmp_path / str(len(durations_s)), number))
+    assert min(durations_s) < 1.0
+
+
+def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
+    """Seconds from a signal among ticks of 200 people to the end of the process."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        node = start_predictor(stack, folder, "--log-level", "warn", tick_rate_hz=0.0)
+        tracks = node.publisher(MarkerArray, "/predictor/tracks")
+        clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+        crowd = {f"people/{n}": (1.0, 0.01 * n) for n in range(200)}
+        for n in range(60):
+            tracks.publish(walkers_at(10 * S + n * S // 10, crowd))
+        node.wait_for(lambda: len(clouds) > 1, "ticks")
+        began_s = time.monotonic()
+        assert node.process.stop(number) == 0
+        ended_s = time.monotonic()
+        assert node.process.output == ""
+    return ended_s - began_s
