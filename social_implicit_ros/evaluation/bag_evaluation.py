@@ -12,7 +12,11 @@ from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.types import SkipReason
 from social_implicit_ros.evaluation.bag_replay import BagReplay, JudgedTick
 from social_implicit_ros.evaluation.bags import RecordingError
-from social_implicit_ros.evaluation.distribution import MomentChooser, measure_distribution
+from social_implicit_ros.evaluation.distribution import (
+    TOGETHER,
+    MomentChooser,
+    measure_distribution,
+)
 from social_implicit_ros.evaluation.highlights import (
     SceneChooser,
     TrackMap,
@@ -108,7 +112,7 @@ def evaluate_recording(
                 evaluation.add(ticks, writer)
         except RecordingError as error:
             problem = str(error)
-        evaluation.flush(writer)
+        evaluation.finish(writer)
     lead = evaluation.tallies[evaluation.lead]
     if not lead.sums["horizon_known"].any():
         raise RecordingError(problem or _why_nothing(source, replay, counts_of(lead)))
@@ -139,6 +143,7 @@ class _Evaluation:
         self._scene = SceneChooser()
         self._worst = {name: WorstMoments() for name in models}
         self._map = TrackMap(models)
+        self._moments: list[dict[str, JudgedTick]] = []
         self._waiting: list[dict[str, JudgedTick]] = []
         self._n_rows = 0
 
@@ -147,19 +152,31 @@ class _Evaluation:
         lead = ticks[self.lead]
         self._scene.add(ticks)
         if self._chooser.chooses(lead):
-            seed = self._request.settings.pipeline.seed
-            for name, tick in ticks.items():
-                measured = measure_distribution(
-                    tick, self._models[name], self._steps[name], seed=seed
-                )
-                self.tallies[name].add_distribution(measured)
+            self._moments.append(ticks)
+            if len(self._moments) == TOGETHER:
+                self._measure_moments()
         self._waiting.append(ticks)
         self._n_rows += len(lead.forecast.ids)
         if self._n_rows >= _ROWS_AT_ONCE:
-            self.flush(writer)
+            self._measure_ticks(writer)
 
-    def flush(self, writer: PerTickWriter) -> None:
-        """Measures what waits."""
+    def finish(self, writer: PerTickWriter) -> None:
+        """Measures all that still waits."""
+        self._measure_moments()
+        self._measure_ticks(writer)
+
+    def _measure_moments(self) -> None:
+        if not self._moments:
+            return
+        seed = self._request.settings.pipeline.seed
+        for name, tally in self.tallies.items():
+            of_model = [ticks[name] for ticks in self._moments]
+            tally.add_distribution(
+                measure_distribution(of_model, self._models[name], self._steps[name], seed=seed)
+            )
+        self._moments = []
+
+    def _measure_ticks(self, writer: PerTickWriter) -> None:
         if not self._waiting:
             return
         measures = {

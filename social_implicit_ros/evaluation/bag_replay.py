@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from social_implicit_ros.core.agent_ids import AgentNumbers
 from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
@@ -42,8 +41,8 @@ _LATENCY_S = 1.0
 #: Others within this distance count as near.
 NEAR_M = 3.0
 
-#: Up to so many people it is faster to compare all with all than to sort them by place.
-_FEW = 100
+#: People compared with all others at once, so that memory does not grow with their square.
+_ROWS_AT_ONCE = 256
 
 #: Why a stamp is refused, as the node counts it.
 _REFUSED = {
@@ -314,12 +313,10 @@ class BagReplay:
 
 def _n_near(positions_m: FloatArray) -> IntArray:
     """(A,) how many others are within `NEAR_M` of each."""
-    if len(positions_m) == 0:
-        return np.zeros(0, dtype=np.int64)
-    if len(positions_m) <= _FEW:
-        x, y = positions_m.T
-        near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 <= NEAR_M * NEAR_M
-        return near.sum(axis=1) - 1
-    tree = cKDTree(positions_m)
-    counts: IntArray = tree.query_ball_point(positions_m, NEAR_M, return_length=True) - 1
+    x, y = positions_m.T
+    counts = np.empty(len(x), dtype=np.int64)
+    for first in range(0, len(x), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        near = (x[rows, None] - x) ** 2 + (y[rows, None] - y) ** 2 <= NEAR_M * NEAR_M
+        counts[rows] = near.sum(axis=1) - 1
     return counts

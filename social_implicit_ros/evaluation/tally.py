@@ -146,10 +146,9 @@ class Tally:
             np.add.at(sums[name], group[complete], rows)
 
     def add_distribution(self, measures: DistributionMeasures) -> None:
-        """Counts one moment at which whole distributions were measured."""
-        for name in _MOMENTS[1:]:
+        """Counts moments at which whole distributions were measured."""
+        for name in _MOMENTS:
             self.sums[name] += getattr(measures, name)
-        self.sums["moments"] += 1
 
 
 def figures_of(tally: Tally) -> dict[str, float]:

@@ -8,6 +8,8 @@ from social_implicit_ros.core.types import FloatArray, require_shape
 
 #: Two people whose centres come nearer than this collide (Weng et al., radius 0.1 m each).
 COLLISION_DISTANCE_M = 0.2
+#: Pairs of people looked at together, so that memory does not grow with their number.
+_PAIRS_AT_ONCE = 10_000
 
 
 def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANCE_M) -> float:
@@ -32,13 +34,21 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
         return 0.0
     if not np.isfinite(samples).all():
         return float("nan")
-    # Pair by pair of (one agent, all later ones), so that memory grows with A, not with A squared.
+    if samples.strides[0] == 0:
+        samples = samples[:1]  # one future, repeated
+    # The box of each agent's path, the upper edges further out by the distance.
+    low_m, high_m = samples.min(axis=2), samples.max(axis=2) + distance_m
     collides = np.zeros(samples.shape[:2], dtype=bool)
-    for agent in range(n_agents - 1):
-        relative = samples[:, agent + 1 :] - samples[:, agent : agent + 1]
-        near = _closest_approach(relative).min(axis=2) < distance_m
-        collides[:, agent] |= near.any(axis=1)
-        collides[:, agent + 1 :] |= near
+    first, second = np.triu_indices(n_agents, 1)
+    for begin in range(0, len(first), _PAIRS_AT_ONCE):
+        one, other = first[begin : begin + _PAIRS_AT_ONCE], second[begin : begin + _PAIRS_AT_ONCE]
+        overlap = (low_m[:, one] < high_m[:, other]) & (low_m[:, other] < high_m[:, one])
+        sample, pair = np.nonzero(overlap.all(axis=2))
+        one, other = one[pair], other[pair]
+        relative = samples[sample, other] - samples[sample, one]
+        hit = _closest_approach(relative).min(axis=1) < distance_m
+        collides[sample[hit], one[hit]] = True
+        collides[sample[hit], other[hit]] = True
     return float(collides.mean())
 
 

@@ -201,28 +201,33 @@ class TestDistribution:
     def test_figures_of_a_moment_are_deterministic_and_in_range(self, ticks):
         tick = ticks[len(ticks) // 3]
 
-        first, second = (measure_distribution(tick, MODEL, STEPS, seed=0) for _ in range(2))
+        first, second = (measure_distribution([tick], MODEL, STEPS, seed=0) for _ in range(2))
 
         assert first == second
         assert first.positions > 20
         assert 0.0 <= first.collision_rate <= 1.0
         assert 0.0 < first.energy / first.positions < 3.0
 
+    @pytest.mark.parametrize("model", [MODEL, ConstantVelocity()])
+    def test_moments_measured_together_are_the_sum_of_each(self, ticks, model):
+        chooser = MomentChooser(duration_s=12.0, n_moments=4)
+        chosen = [tick for tick in ticks if chooser.chooses(tick)]
+
+        together = measure_distribution(chosen, model, STEPS, seed=0)
+
+        one_by_one = [measure_distribution([tick], model, STEPS, seed=0) for tick in chosen]
+        for name in DistributionMeasures.__dataclass_fields__:
+            expected = sum(getattr(measures, name) for measures in one_by_one)
+            assert getattr(together, name) == pytest.approx(expected, rel=1e-9), name
+
     def test_an_honest_gaussian_has_the_amd_of_one(self):
         """Truth drawn from what the model says: AMD near sqrt(pi / 2)."""
         model = _Gaussian()
-        total = DistributionMeasures(0, 0.0, 0, 0.0, 0, 0.0, 0.0, 0.0)
         recording = walkers(duration_s=3.0, n_agents=20)
         generator = np.random.default_rng(0)
-        for index in range(20):
-            tick = _tick_with_truth(recording, model, generator, index)
-            one = measure_distribution(tick, model, STEPS, seed=0)
-            total = DistributionMeasures(
-                *(
-                    getattr(total, name) + getattr(one, name)
-                    for name in DistributionMeasures.__dataclass_fields__
-                )
-            )
+        ticks = [_tick_with_truth(recording, model, generator, index) for index in range(20)]
+
+        total = measure_distribution(ticks, model, STEPS, seed=0)
 
         assert total.amd / total.positions == pytest.approx(1.2533, rel=0.08)
         assert total.amv / 20 == pytest.approx(0.25, rel=0.1)
