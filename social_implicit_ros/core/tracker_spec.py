@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,14 @@ class FieldPath:
             steps.append((match[1], int(match[2]) if match[2] else None))
         return cls(tuple(steps))
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
         """The path as it is written in a file."""
         return ".".join(name if at is None else f"{name}[{at}]" for name, at in self.steps)
+
+    def __str__(self) -> str:
+        """As `text`."""
+        return self.text
 
     def read(self, message: Any) -> Any:
         """The value there, or None where an array on the way is too short."""

@@ -5,21 +5,24 @@ Reads rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY 
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection, Nodetype
-from rosbags.typesys import get_types_from_msg
+from rosbags.interfaces import Connection
 
+from social_implicit_ros.core.cdr import UnsupportedLayoutError
 from social_implicit_ros.core.decoding import point_cloud_array
 from social_implicit_ros.core.frames import transform_tracks
-from social_implicit_ros.core.tracker_decoder import DecodedMessage, TrackerDecoder
+from social_implicit_ros.core.tracker_decoder import (
+    DecodedMessage,
+    RawTrackerDecoder,
+    TrackerDecoder,
+)
 from social_implicit_ros.core.tracker_spec import (
     POINT_CLOUD,
     TrackerSpec,
@@ -37,6 +40,7 @@ from social_implicit_ros.evaluation.bags import (
     opened_bag,
     text_tracks,
 )
+from social_implicit_ros.evaluation.definitions import definitions_of, ensure_definition
 from social_implicit_ros.evaluation.transform_buffer import (
     TransformBuffer,
     TransformUnavailableError,
@@ -53,6 +57,10 @@ _OTHER_CLOCK_S = 10.0
 _HEAD_START_NS = 1_000_000_000
 #: As many moving transforms are read to learn how frames hang together.
 _TRANSFORMS_TO_LEARN = 500
+
+
+#: Serialised message -> what it says.
+_Decode = Callable[[bytes], DecodedMessage]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +165,7 @@ class TrackSource:
                     yield Arrival(tracks.stamp_ns, tracks, Counter())
             return
         with opened_bag(self.path) as reader:
-            _ensure_definition(reader, self.path, self.tracker.message_type)
+            ensure_definition(reader, self.path, self.tracker.message_type)
             yield from _BagArrivals(self, self.tracker, reader, transform_wait_s)
 
     def tracks(self, *, start_s: float = 0.0, duration_s: float | None = None) -> Iterator[Tracks]:
@@ -204,9 +212,10 @@ def open_source(
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:
         connections, spec = _choose_topic(path, reader, topic, wanted)
-        _ensure_definition(reader, path, spec.message_type)
-        decoder = TrackerDecoder(spec)
-        begin_ns, received_ns, first = _first_decoded(reader, connections, decoder, path)
+        ensure_definition(reader, path, spec.message_type)
+        begin_ns, received_ns, first = _first_decoded(
+            reader, connections, _decoder_of(spec, reader), path
+        )
         topic = connections[0].topic
         if first.tracks is None:
             raise RecordingError(
@@ -243,7 +252,7 @@ class _BagArrivals:
         self, source: TrackSource, spec: TrackerSpec, reader: AnyReader, transform_wait_s: float
     ) -> None:
         self._source, self._reader = source, reader
-        self._decoder = TrackerDecoder(spec)
+        self._decode = _decoder_of(spec, reader)
         self._wait_ns = round(transform_wait_s * 1e9)
         self._transforms = TransformBuffer()
         self._waiting: deque[tuple[int, DecodedMessage]] = deque()
@@ -266,22 +275,16 @@ class _BagArrivals:
             if connection.topic == source.topic:
                 if source.is_part and recorded_ns < source.start_ns:
                     continue
-                decoded = self._decode(data, connection.msgtype)
+                try:
+                    decoded = self._decode(data)
+                except ValueError as error:
+                    raise RecordingError(f"{source.path}, topic {source.topic}: {error}") from error
                 self._waiting.append((self._received_ns(recorded_ns, decoded), decoded))
             else:
                 message = reader.deserialize(data, connection.msgtype)
                 self._transforms.add(message, is_static=False)
             yield from self._released(recorded_ns, at_end=False)
         yield from self._released(self._now_ns, at_end=True)
-
-    def _decode(self, data: bytes, message_type: str) -> DecodedMessage:
-        message = self._reader.deserialize(data, message_type)
-        try:
-            return self._decoder.decode(message)
-        except ValueError as error:
-            raise RecordingError(
-                f"{self._source.path}, topic {self._source.topic}: {error}"
-            ) from error
 
     def _received_ns(self, recorded_ns: int, decoded: DecodedMessage) -> int:
         if not self._source.uses_stamps_as_clock:
@@ -400,8 +403,29 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
     return needed <= set(names)
 
 
+def _decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
+    """Decodes serialised messages, from their bytes where that can be."""
+    plain = TrackerDecoder(spec)
+
+    def decode(data: bytes) -> DecodedMessage:
+        return plain.decode(reader.deserialize(data, spec.message_type))
+
+    try:
+        raw = RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type))
+    except UnsupportedLayoutError:
+        return decode
+
+    def decode_raw(data: bytes) -> DecodedMessage:
+        try:
+            return raw.decode(data)
+        except UnsupportedLayoutError:
+            return decode(data)
+
+    return decode_raw
+
+
 def _first_decoded(
-    reader: AnyReader, connections: Sequence[Connection], decoder: TrackerDecoder, path: Path
+    reader: AnyReader, connections: Sequence[Connection], decode: _Decode, path: Path
 ) -> tuple[int, int, DecodedMessage]:
     """When the first message, and the first with somebody in it, were recorded; and the latter."""
     skipped: Counter[SkipReason] = Counter()
@@ -409,7 +433,7 @@ def _first_decoded(
     for connection, recorded_ns, data in reader.messages(connections):
         first_ns = recorded_ns if first_ns is None else first_ns
         try:
-            decoded = decoder.decode(reader.deserialize(data, connection.msgtype))
+            decoded = decode(data)
         except ValueError as error:
             raise RecordingError(f"{path}, topic {connection.topic}: {error}") from error
         if decoded.tracks is not None and decoded.tracks.ids:
@@ -453,7 +477,7 @@ def _transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Co
     """The connections with moving and with static transforms."""
     transforms = [c for c in reader.connections if c.msgtype == TF_MESSAGE]
     if transforms:
-        _ensure_definition(reader, Path(), TF_MESSAGE)
+        ensure_definition(reader, Path(), TF_MESSAGE)
     still = [c for c in transforms if c.topic.endswith("tf_static")]
     return [c for c in transforms if c not in still], still
 
@@ -463,52 +487,6 @@ def _read_static(reader: AnyReader, still: list[Connection], into: TransformBuff
         return
     for connection, _, data in reader.messages(still):
         into.add(reader.deserialize(data, connection.msgtype), is_static=True)
-
-
-def _ensure_definition(reader: AnyReader, owner: Path | str, message_type: str) -> None:
-    """Recordings in sqlite3 before Iron hold no message definitions: a sourced ROS has them.
-
-    Raises:
-        RecordingError: nor is the package in a sourced workspace.
-    """
-    if message_type in reader.typestore.fielddefs:
-        return
-    pending, found = [message_type], {}
-    while pending:
-        kind = pending.pop()
-        package, _, name = kind.split("/")
-        text = _definition_text(package, name)
-        if text is None:
-            raise RecordingError(
-                f"{owner} holds no definition of {kind} (recordings in sqlite3 before ROS Iron do "
-                f"not): source a workspace that has {package}, or convert it there with "
-                "`ros2 bag convert` to mcap"
-            )
-        types = get_types_from_msg(text, kind)
-        found.update(types)
-        for _, fields in types.values():
-            pending.extend(
-                inner
-                for inner in _named_types(fields)
-                if inner not in found and inner not in reader.typestore.fielddefs
-            )
-    reader.typestore.register(found)
-
-
-def _definition_text(package: str, name: str) -> str | None:
-    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
-        file = Path(prefix) / "share" / package / "msg" / f"{name}.msg"
-        if file.is_file():
-            return file.read_text()
-    return None
-
-
-def _named_types(fields: Any) -> Iterator[str]:
-    for _, (node, detail) in fields:
-        if node == Nodetype.NAME:
-            yield detail
-        elif node in (Nodetype.ARRAY, Nodetype.SEQUENCE) and detail[0][0] == Nodetype.NAME:
-            yield detail[0][1]
 
 
 def _plain(frame: str) -> str:

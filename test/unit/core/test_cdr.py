@@ -1,0 +1,183 @@
+"""What is read from bytes is what is read from the message, for every shipped tracker."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from social_implicit_ros.core.cdr import CdrReader, FieldType, UnsupportedLayoutError
+from social_implicit_ros.core.tracker_decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.core.tracker_spec import (
+    POINT_CLOUD,
+    TrackerFilters,
+    TrackerSpec,
+    find_tracker_spec,
+    load_tracker_spec,
+    shipped_trackers,
+)
+from social_implicit_ros.evaluation.definitions import definitions_of
+
+INTERFACES = Path(__file__).parents[2] / "interfaces"
+TRACKERS = [
+    name
+    for name, file in shipped_trackers().items()
+    if load_tracker_spec(file).message_type != POINT_CLOUD
+]
+
+
+def typestore() -> Typestore:
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types = {}
+    for file in INTERFACES.glob("*/msg/*.msg"):
+        types.update(
+            get_types_from_msg(file.read_text(), f"{file.parents[1].name}/msg/{file.stem}")
+        )
+    store.register(types)
+    return store
+
+
+STORE = typestore()
+
+
+def random_message(kind: str, chance: random.Random) -> Any:
+    """A message of a type with anything in it."""
+    _, fields = STORE.fielddefs[kind]
+    return STORE.types[kind](**{name: random_value(field, chance) for name, field in fields})
+
+
+def random_value(field: Any, chance: random.Random) -> Any:
+    node, detail = field
+    if node == Nodetype.NAME:
+        return random_message(detail, chance)
+    if node == Nodetype.BASE:
+        return random_base(detail[0], chance)
+    item, length = detail
+    count = length if node == Nodetype.ARRAY else chance.choice([0, 1, 2, 3])
+    values = [random_value(item, chance) for _ in range(count)]
+    if item[0] == Nodetype.BASE and item[1][0] != "string":
+        return np.array(values, dtype=item[1][0])
+    return values
+
+
+def random_base(name: str, chance: random.Random) -> Any:
+    if name == "string":
+        return "".join(chance.choices("personäé7", k=chance.choice([0, 1, 2, 3, 4, 9])))
+    if name == "bool":
+        return chance.random() < 0.5
+    if name.startswith("float"):
+        return float(np.dtype(name).type(chance.uniform(-9, 9)))
+    return chance.randrange(0, 5)
+
+
+def assert_alike(raw: Any, plain: Any) -> None:
+    assert (raw.frame_id, raw.skipped) == (plain.frame_id, plain.skipped)
+    assert (raw.tracks is None) == (plain.tracks is None)
+    if plain.tracks is None:
+        return
+    for name in ("stamp_ns", "ids"):
+        assert getattr(raw.tracks, name) == getattr(plain.tracks, name)
+    for name in ("positions_m", "heights_m", "velocities_m_s", "covariances_m2"):
+        expected = getattr(plain.tracks, name)
+        if expected is None:
+            assert getattr(raw.tracks, name) is None
+        else:
+            np.testing.assert_array_equal(getattr(raw.tracks, name), expected)
+
+
+def outcome(decode: Callable[[], Any]) -> Any:
+    """What comes of it, or the error's text."""
+    try:
+        return decode()
+    except ValueError as error:
+        return str(error)
+
+
+def decoders(spec: TrackerSpec) -> tuple[RawTrackerDecoder, TrackerDecoder]:
+    definitions = definitions_of(STORE, spec.message_type)
+    return RawTrackerDecoder(spec, definitions), TrackerDecoder(spec)
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_every_shipped_tracker_is_read_alike_from_any_message(name: str) -> None:
+    spec = find_tracker_spec(name)
+    unfiltered = replace(spec, filters=TrackerFilters())
+    pairs = [decoders(spec), decoders(unfiltered)]
+    chance = random.Random(name)
+    n_people = 0
+    for _ in range(150):
+        data = bytes(
+            STORE.serialize_cdr(random_message(spec.message_type, chance), spec.message_type)
+        )
+        message = STORE.deserialize_cdr(data, spec.message_type)
+        for raw, plain in pairs:
+            expected = outcome(lambda plain=plain, message=message: plain.decode(message))
+            found = outcome(lambda raw=raw, data=data: raw.decode(data))
+            if isinstance(expected, str):
+                assert found == expected
+            else:
+                assert_alike(found, expected)
+                n_people += 0 if expected.tracks is None else len(expected.tracks.ids)
+    assert n_people > 10
+
+
+@pytest.mark.parametrize("name", ["people", "marker_array", "autoware"])
+def test_a_message_cut_off_anywhere_is_an_error(name: str) -> None:
+    spec = find_tracker_spec(name)
+    raw, _ = decoders(spec)
+    chance = random.Random(3)
+    message = random_message(spec.message_type, chance)
+    setattr(message, str(spec.entries), [random_message(entry_type(spec), chance)])
+    data = bytes(STORE.serialize_cdr(message, spec.message_type))
+    raw.decode(data)
+    # Up to three bytes of padding may follow the last field.
+    for end in range(4, len(data) - 3):
+        with pytest.raises(ValueError, match="ends before"):
+            raw.decode(data[:end])
+
+
+def entry_type(spec: TrackerSpec) -> str:
+    fields = dict(definitions_of(STORE, spec.message_type)[spec.message_type])
+    return fields[str(spec.entries)].name
+
+
+def test_flipped_bytes_are_an_error_or_tracks_never_anything_else() -> None:
+    spec = find_tracker_spec("people")
+    raw, _ = decoders(spec)
+    chance = random.Random(1)
+    for _ in range(300):
+        data = bytearray(
+            STORE.serialize_cdr(random_message(spec.message_type, chance), spec.message_type)
+        )
+        for _ in range(3):
+            data[chance.randrange(4, len(data))] ^= chance.randrange(1, 256)
+        outcome(lambda data=data: raw.decode(bytes(data)))
+
+
+def test_what_is_not_read_is_said() -> None:
+    people = find_tracker_spec("people")
+    raw, _ = decoders(people)
+    with pytest.raises(UnsupportedLayoutError, match="little endian"):
+        raw.decode(b"\x00\x00\x00\x00")
+    with pytest.raises(UnsupportedLayoutError, match="no list of messages"):
+        RawTrackerDecoder(find_tracker_spec("point_cloud"), {})
+    with pytest.raises(UnsupportedLayoutError, match="no definition of people_msgs/msg/People"):
+        RawTrackerDecoder(people, {})
+    outer = [("list", FieldType("a/msg/B", 0))]
+    wide = {
+        "a/msg/A": outer,
+        "a/msg/B": [("id", FieldType("wstring"))],
+    }
+    with pytest.raises(UnsupportedLayoutError, match="wstring"):
+        CdrReader("a/msg/A", wide, list_path="list", chosen=[], chosen_in_list=["id"])
+    plain = {"a/msg/A": outer, "a/msg/B": [("id", FieldType("int8"))]}
+    with pytest.raises(UnsupportedLayoutError, match="no name that can be read"):
+        CdrReader("a/msg/A", plain, list_path="list", chosen=[], chosen_in_list=["name"])
