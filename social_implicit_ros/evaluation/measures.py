@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.calibration import levels_of_truth
+from social_implicit_ros.core.metrics.calibration import confidence_levels
 from social_implicit_ros.core.metrics.displacement import MISS_THRESHOLD_M, distances
-from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray
+from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.evaluation.bag_replay import JudgedTick
 
 
@@ -94,15 +94,20 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         best_m=best,
         best_ade_m=best_ade,
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
-        levels=np.concatenate(
-            [levels_of_truth(tick.forecast.prediction, tick.circumstances.truth) for tick in ticks]
-        ),
+        levels=confidence_levels(mean, covariance, truth, _level_factors(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
         position_m=np.concatenate([tick.circumstances.observed_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.circumstances.speed_m_s for tick in ticks]),
         n_near=np.concatenate([tick.circumstances.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),
     )
+
+
+def _level_factors(predictions: Sequence[Prediction]) -> FloatArray | None:
+    """(N, T, L) of all; a model has them for every prediction or for none."""
+    factors = [prediction.level_factors for prediction in predictions]
+    known = [values for values in factors if values is not None]
+    return np.concatenate(known) if len(known) == len(factors) else None
 
 
 def _nearest(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:

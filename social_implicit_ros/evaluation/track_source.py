@@ -435,7 +435,7 @@ def _first_decoded(
         try:
             decoded = decode(data)
         except ValueError as error:
-            raise RecordingError(f"{path}, topic {connection.topic}: {error}") from error
+            raise _unreadable(path, connection.topic, error) from error
         if decoded.tracks is not None and decoded.tracks.ids:
             return first_ns, recorded_ns, decoded
         skipped += decoded.skipped
@@ -444,6 +444,10 @@ def _first_decoded(
             f"{path} holds no message on topic {connections[0].topic}: record it again"
         )
     return first_ns, first_ns, DecodedMessage(None, "", skipped)
+
+
+def _unreadable(path: Path, topic: str, error: ValueError) -> RecordingError:
+    return RecordingError(f"{path}, topic {topic}: a message is damaged or no tracks: {error}")
 
 
 def _skipped_text(skipped: Counter[SkipReason]) -> str:

@@ -39,6 +39,9 @@ class TruthWindow:
         self._stamps_ns = np.empty(64, dtype=np.int64)
         self._positions_m = np.full((64, 16, 2), np.nan)
         self._track_of_id: dict[str, int] = {}
+        # Those of the last message, while they hold: most name the same people as the one before.
+        self._last_ids: tuple[str, ...] | None = None
+        self._last_numbers = np.empty(0, dtype=np.int64)
         self._free = list(range(16))
         # Of each column: when and where it was seen last.
         self._last_ns = np.full(16, np.iinfo(np.int64).min)
@@ -55,23 +58,32 @@ class TruthWindow:
             are not finite or have an id that came before in the same message.
         """
         usable = np.asarray(np.isfinite(tracks.positions_m).all(axis=1))
-        seen: set[str] = set()
-        found = []
-        for agent, is_usable in zip(tracks.ids, usable.tolist(), strict=True):
-            if not is_usable or agent in seen:
-                found.append(-1)
-                continue
-            seen.add(agent)
-            track = self._track_of_id.get(agent)
-            found.append(self._begin(agent) if track is None else track)
-        numbers = np.array(found, dtype=np.int64)
+        if tracks.ids == self._last_ids and usable.all():
+            numbers = self._last_numbers.copy()
+        else:
+            numbers = self._numbers_of(tracks.ids, usable)
         rows = np.flatnonzero(numbers >= 0)
         if len(rows) == 0:
             return numbers
         for index in rows[self._is_broken(numbers[rows], tracks, rows)].tolist():
             numbers[index] = self._begin(tracks.ids[index])
         self._insert(tracks.stamp_ns, numbers[rows], tracks.positions_m[rows])
+        self._last_ids = tracks.ids if len(rows) == len(numbers) else None
+        self._last_numbers = numbers
         return numbers
+
+    def _numbers_of(self, ids: tuple[str, ...], usable: BoolArray) -> IntArray:
+        """Tracks that go on, and fresh ones; -1 for what cannot be used."""
+        seen: set[str] = set()
+        found = []
+        for agent, is_usable in zip(ids, usable.tolist(), strict=True):
+            if not is_usable or agent in seen:
+                found.append(-1)
+                continue
+            seen.add(agent)
+            track = self._track_of_id.get(agent)
+            found.append(self._begin(agent) if track is None else track)
+        return np.array(found, dtype=np.int64)
 
     def forget_before(self, stamp_ns: int) -> None:
         """Drops what is older, and the numbers of tracks that ended before."""
@@ -91,6 +103,7 @@ class TruthWindow:
             self._track_of_id = {i: t for i, t in self._track_of_id.items() if t not in gone}
             self._last_ns[columns] = np.iinfo(np.int64).min
             self._free.extend(columns.tolist())
+            self._last_ids = None
 
     def positions_m(self, tracks: IntArray, stamps_ns: IntArray) -> FloatArray:
         """Where tracks were, by linear interpolation.
