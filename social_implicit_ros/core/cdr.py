@@ -280,8 +280,10 @@ def _string(is_chosen: bool) -> _Part:
         end = at + size
         if end > len(data):
             raise _too_short(data, end)
+        if size == 0 or data[end - 1] != 0:
+            raise ValueError(f"a string at byte {at} does not end with a zero")
         if is_chosen:
-            values.append(data[at : end - 1].decode() if size else "")
+            values.append(data[at : end - 1].decode())
         return end
 
     return read

@@ -104,6 +104,9 @@ class TrackHistory:
     def reset(self) -> None:
         """Forgets every agent."""
         self._row_of_id: dict[str, int] = {}
+        # Of the last message, while they hold: most name the same agents as the one before.
+        self._last_ids: tuple[str, ...] | None = None
+        self._last_rows = np.empty(0, dtype=np.int64)
         self._free_rows: list[int] = []
         self._counts = np.zeros(0, dtype=np.int64)
         self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
@@ -123,10 +126,20 @@ class TrackHistory:
         Returns:
             The ids that were turned away, each with its reason; the others were added.
         """
-        rejected: dict[str, SkipReason] = {}
         states = np.column_stack([tracks.positions_m, tracks.heights_m])
+        near = np.all(np.abs(states) <= MAX_COORDINATE_M, axis=1)  # False for NaN, too
+        if tracks.ids == self._last_ids and near.all():
+            rejected: dict[str, SkipReason] = {}
+            self._insert_rows(tracks, self._last_rows, np.arange(len(states)), states, rejected)
+            return rejected
+        return self._insert_checked(tracks, states, near)
+
+    def _insert_checked(
+        self, tracks: Tracks, states: FloatArray, near: BoolArray
+    ) -> dict[str, SkipReason]:
+        """Adds the agents that can be added; returns the others with their reasons."""
+        rejected: dict[str, SkipReason] = {}
         finite = np.all(np.isfinite(states), axis=1)
-        near = np.all(np.abs(states) <= MAX_COORDINATE_M, axis=1)
         accepted: dict[str, int] = {}
         for column, agent_id in enumerate(tracks.ids):
             if not agent_id:
@@ -196,7 +209,6 @@ class TrackHistory:
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
-        stamp_ns = tracks.stamp_ns
         rows: list[int] = []
         kept_columns: list[int] = []
         for agent_id, column in columns.items():
@@ -211,6 +223,20 @@ class TrackHistory:
         if not rows:
             return
         at, kept = np.array(rows), np.array(kept_columns)
+        self._last_ids = tracks.ids if len(rows) == len(tracks.ids) else None
+        self._last_rows = at
+        self._insert_rows(tracks, at, kept, states, rejected)
+
+    def _insert_rows(
+        self,
+        tracks: Tracks,
+        at: IntArray,
+        kept: IntArray,
+        states: FloatArray,
+        rejected: dict[str, SkipReason],
+    ) -> None:
+        """Adds some columns of the tracks to rows of the buffers."""
+        stamp_ns = tracks.stamp_ns
         counts = self._counts[at]
         late = (counts > 0) & (stamp_ns <= self._times_ns[at, np.maximum(counts - 1, 0)])
         if late.any():
@@ -230,13 +256,15 @@ class TrackHistory:
         counts = self._counts[rows]
         last = np.maximum(counts - 1, 0)
         elapsed_ns = np.where(counts > 0, stamp_ns - self._times_ns[rows, last], 0)
-        jump_m = np.hypot(*(states[:, :2] - self._states_m[rows, last, :2]).T)
-        too_far = jump_m > self.config.max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
+        jump_x, jump_y = (states[:, :2] - self._states_m[rows, last, :2]).T
+        reach_m = self.config.max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
+        too_far = jump_x * jump_x + jump_y * jump_y > reach_m * reach_m
         anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
-        self._clear(rows[anew])
-        if velocities is not None:
-            self._begin_with_velocity(rows, stamp_ns, states, velocities)
-        counts = self._counts[rows]
+        if anew.any() or not counts.all():
+            self._clear(rows[anew])
+            if velocities is not None:
+                self._begin_with_velocity(rows, stamp_ns, states, velocities)
+            counts = self._counts[rows]
         before_last_ns = self._times_ns[rows, np.maximum(counts - 2, 0)]
         dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
         at = counts - dense  # a dense observation takes the place of the last one
@@ -322,6 +350,7 @@ class TrackHistory:
         stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
         for agent_id in stale_ids:
             self._free_rows.append(self._row_of_id.pop(agent_id))
+        self._last_ids = None
         self._clear(rows[stale])
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 

@@ -278,7 +278,7 @@ class _BagArrivals:
                 try:
                     decoded = self._decode(data)
                 except ValueError as error:
-                    raise RecordingError(f"{source.path}, topic {source.topic}: {error}") from error
+                    raise _unreadable(source.path, source.topic, error) from error
                 self._waiting.append((self._received_ns(recorded_ns, decoded), decoded))
             else:
                 message = reader.deserialize(data, connection.msgtype)
