@@ -22,6 +22,7 @@ COMMANDS = {
     "import_checkpoint": "social_implicit_ros.training.commands:import_checkpoint",
     "train_benchmark": "social_implicit_ros.training.commands:train_benchmark",
     "train_social_zone": "social_implicit_ros.training.commands:train_social_zone",
+    "train_model": "social_implicit_ros.tuning.commands:train_model",
 }
 
 

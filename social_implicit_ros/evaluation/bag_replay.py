@@ -105,6 +105,11 @@ class ReplayCounts:
     resets: int = 0
 
 
+def longest_gap_s(source: TrackSource, track_timeout_s: float) -> float:
+    """The longest time between two observations to interpolate over: two periods of a tracker."""
+    return min(max(_MIN_GAP_S, 2.1 * source.period_s), max(track_timeout_s, _MIN_GAP_S))
+
+
 class BagReplay:
     """Plays one recording to several models."""
 
@@ -151,7 +156,7 @@ class BagReplay:
         self._histories = [self._pipelines[name] for name in dict.fromkeys(self._leaders.values())]
         self._numbers = {name: AgentNumbers() for name in models}
         timeout_s = settings.pipeline.track_timeout_s
-        self.max_gap_s = min(max(_MIN_GAP_S, 2.1 * source.period_s), max(timeout_s, _MIN_GAP_S))
+        self.max_gap_s = longest_gap_s(source, timeout_s)
         self._truth = TruthWindow(
             max_gap_s=self.max_gap_s,
             max_pause_s=timeout_s,

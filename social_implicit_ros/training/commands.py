@@ -13,23 +13,31 @@ _LIBRARIES = ("torch", "onnx")
 
 def import_checkpoint() -> int:
     """Runs `training.import_checkpoint`."""
-    return _run("import_checkpoint")
+    return run("social_implicit_ros.training.import_checkpoint")
 
 
 def train_benchmark() -> int:
     """Runs `training.train_benchmark`."""
-    return _run("train_benchmark")
+    return run("social_implicit_ros.training.train_benchmark")
 
 
 def train_social_zone() -> int:
     """Runs `training.train_social_zone`."""
-    return _run("train_social_zone")
+    return run("social_implicit_ros.training.train_social_zone")
 
 
-def _run(command: str) -> int:
-    """Returns the exit code; 2, with the way to install it, where a library is missing."""
+def run(name: str) -> int:
+    """Runs the `main` of a module, whose last name is the command's.
+
+    Args:
+        name: of the module.
+
+    Returns:
+        The exit code; 2, with the way to install it, where a library is missing.
+    """
+    command = name.rpartition(".")[2]
     try:
-        module = import_module(f"social_implicit_ros.training.{command}")
+        module = import_module(name)
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "inference": {"core"},
     "evaluation": {"core", "inference"},
     "training": {"core"},
+    "tuning": {"core", "inference", "evaluation", "training"},
     "ros": {"core", "inference", "evaluation"},
 }
 #: Library -> the only folders that import it. ROS packages, known by their names, belong to `ros`.
@@ -34,7 +35,7 @@ ONLY_IN = {
     "rosbags": {"evaluation"},
     "matplotlib": {"evaluation"},
     "PIL": {"evaluation"},
-    "rich": {"evaluation", "training", "ros"},
+    "rich": {"evaluation", "training", "tuning", "ros"},
 }
 ROS_PACKAGES = {
     "rclpy",
@@ -118,6 +119,11 @@ def test_an_init_module_holds_a_docstring_and_no_logic(module):
         ("training", "from social_implicit_ros.inference import registry"),
         ("training", "from rclpy.node import Node"),
         ("ros", "import social_implicit_ros.training.trainer"),
+        ("ros", "from social_implicit_ros.tuning import train_model"),
+        ("evaluation", "from social_implicit_ros.tuning import parts"),
+        ("training", "from social_implicit_ros.tuning import parts"),
+        ("tuning", "import torch"),
+        ("tuning", "import rclpy"),
         ("ros", "import onnxruntime"),
         ("ros", "from . import node"),
     ],
@@ -133,6 +139,7 @@ def test_a_forbidden_import_is_found(folder, source):
         ("core", "from social_implicit_ros.core.types import Prediction"),
         ("inference", "import onnxruntime\nfrom social_implicit_ros.core import types"),
         ("training", "import torch, onnx\nfrom social_implicit_ros.core import types"),
+        ("tuning", "from social_implicit_ros import evaluation, inference, training"),
         ("ros", "import rclpy\nfrom people_msgs.msg import People\nimport tf2_ros"),
     ],
 )

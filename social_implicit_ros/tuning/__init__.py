@@ -1,0 +1,4 @@
+"""Where `evaluation` (bags, figures) and `training` meet.
+
+The one folder that may import both; it imports neither `ros` nor torch itself.
+"""

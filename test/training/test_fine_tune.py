@@ -1,0 +1,135 @@
+"""Training further: it learns what people of a place do, and keeps the better of old and new."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
+pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
+
+from social_implicit_ros.core.model_card import load_card  # noqa: E402
+from social_implicit_ros.inference.onnx_model import model_path  # noqa: E402
+from social_implicit_ros.training.fine_tune import (  # noqa: E402
+    Look,
+    Tuned,
+    TuneSettings,
+    fine_tune,
+)
+from social_implicit_ros.training.social_zone import SocialZone  # noqa: E402
+from social_implicit_ros.training.social_zone_file import read_social_zone  # noqa: E402
+from social_implicit_ros.training.social_zone_fit import Agents, agents_of_scenes  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def base() -> SocialZone:
+    path = model_path("default")
+    return read_social_zone(path, load_card(path.with_suffix(".json")))[0]
+
+
+def turners(n_agents: int, seed: int, bend_rad: float = 0.12) -> Agents:
+    """People who walk straight on while they are observed, and then all turn left."""
+    generator = np.random.default_rng(seed)
+    turn = np.concatenate([np.zeros(8), bend_rad * np.arange(1, 12)])
+    scenes = []
+    for _ in range(n_agents):
+        heading = generator.uniform(0, 2 * np.pi) + turn
+        steps = generator.uniform(0.3, 0.6) * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+        path = np.concatenate([np.zeros((1, 2)), steps.cumsum(axis=0)])
+        scenes.append(path[None])
+    return agents_of_scenes(scenes)
+
+
+def tuned(base: SocialZone, iterations: int = 60, **settings: object) -> Tuned:
+    return fine_tune(
+        base,
+        turners(200, 1),
+        turners(80, 2),
+        seed=0,
+        settings=TuneSettings(iterations=iterations, **settings),  # type: ignore[arg-type]
+    )
+
+
+def weights_of(model: torch.nn.Module) -> np.ndarray:
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+
+
+def test_the_habits_of_a_place_are_learnt(base: SocialZone) -> None:
+    result = tuned(base)
+    first = result.curve[0]
+    assert result.best.iteration > 0
+    assert result.best.loss < first.loss
+    assert result.best.accuracy.ade_m < 0.8 * first.accuracy.ade_m
+    assert result.model.trust > base.trust  # people of the place itself
+
+
+def test_the_model_that_it_began_with_stays_as_it_was(base: SocialZone) -> None:
+    before, trust = weights_of(copy.deepcopy(base)), base.trust
+    tuned(base, iterations=20)
+    np.testing.assert_array_equal(weights_of(base), before)
+    assert base.trust == trust
+
+
+def test_without_a_step_it_is_the_same_model(base: SocialZone) -> None:
+    result = tuned(base, iterations=0)
+    np.testing.assert_array_equal(weights_of(result.model), weights_of(base))
+    assert result.model.trust == base.trust
+    assert [look.iteration for look in result.curve] == [0]
+
+
+def test_where_nothing_is_better_the_weights_are_kept(base: SocialZone) -> None:
+    """It learns to turn left, and is judged among people who walk straight on."""
+    result = fine_tune(
+        base,
+        turners(200, 1),
+        turners(80, 2, bend_rad=0.0),
+        seed=0,
+        settings=TuneSettings(
+            iterations=100,
+            patience=3,
+            augmentation=replace(TuneSettings().augmentation, mirror=False),
+            learning_rate=3e-3,
+        ),
+    )
+    assert result.best is result.curve[0]
+    np.testing.assert_array_equal(weights_of(result.model), weights_of(base))
+    assert result.model.trust == base.trust
+    assert result.curve[-1].iteration == 30  # it has stopped early
+
+
+def test_what_people_may_do_at_times_is_not_learnt_from_few(base: SocialZone) -> None:
+    """The ellipses are calibrated instead."""
+    spread = weights_of(tuned(base, iterations=20).model.spread)
+    np.testing.assert_array_equal(spread, weights_of(base.spread))
+
+
+def test_a_heavy_anchor_holds_the_weights(base: SocialZone) -> None:
+    def moved(anchor_agents: float) -> float:
+        result = tuned(base, iterations=30, anchor_agents=anchor_agents)
+        return float(np.abs(weights_of(result.model) - weights_of(base)).max())
+
+    assert moved(1e5) < 0.5 * moved(0.0)
+
+
+def test_the_same_seed_gives_the_same_weights(base: SocialZone) -> None:
+    one, other = (tuned(base, iterations=20) for _ in range(2))
+    np.testing.assert_array_equal(weights_of(one.model), weights_of(other.model))
+
+
+def test_every_look_is_told(base: SocialZone) -> None:
+    told: list[Look] = []
+    result = fine_tune(
+        base,
+        turners(200, 1),
+        turners(80, 2),
+        seed=0,
+        settings=TuneSettings(iterations=30),
+        looked=told.append,
+    )
+    assert tuple(told) == result.curve
+    assert [look.iteration for look in told] == [0, 10, 20, 30]

@@ -1,0 +1,98 @@
+"""A model file gives back the very weights that it was written from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
+onnx = pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
+
+from social_implicit_ros.core.model_card import ModelCard, load_card  # noqa: E402
+from social_implicit_ros.inference.onnx_model import (  # noqa: E402
+    OnnxModel,
+    model_path,
+    shipped_models,
+)
+from social_implicit_ros.training.export import save_model  # noqa: E402
+from social_implicit_ros.training.social_zone import SocialZone, SocialZoneSizes  # noqa: E402
+from social_implicit_ros.training.social_zone_file import (  # noqa: E402
+    ModelReadError,
+    read_social_zone,
+)
+from social_implicit_ros.training.social_zone_graph import social_zone_graph  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+SHIPPED = [name for name in shipped_models() if name.startswith("social_zone")]
+
+
+def card_of(name: str) -> ModelCard:
+    return load_card(model_path(name).with_suffix(".json"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_is_read_of_a_shipped_file_predicts_as_it_does(name: str, tmp_path: Path) -> None:
+    model, sample_floor_m = read_social_zone(model_path(name), card_of(name))
+    again = save_model(
+        social_zone_graph(model, sample_floor_m=sample_floor_m),
+        tmp_path / "again.onnx",
+        architecture="social_zone",
+        description="",
+        parameters=0,
+        noise_sequence="sobol",
+        calibration=card_of(name).calibration,
+    )
+    walks = np.random.default_rng(0).normal(0.3, 0.2, (20, 8, 2)).cumsum(axis=1)
+    walks[:5, :4] = np.nan  # short histories
+    walks[5:8] = walks[5:8, :1]  # people who stand
+    for n_samples in (20, 100):  # the representative futures, and samples
+        before, after = (
+            OnnxModel.load(path).predict(walks, n_samples=n_samples)
+            for path in (model_path(name), tmp_path / f"{again.name}.onnx")
+        )
+        for part in ("samples", "mean", "covariance"):
+            np.testing.assert_allclose(getattr(after, part), getattr(before, part), atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [SocialZoneSizes(social=0), SocialZoneSizes(hidden=16, rank=3)])
+def test_every_weight_comes_back_in_its_place(tmp_path: Path, sizes: SocialZoneSizes) -> None:
+    torch.manual_seed(3)
+    model = SocialZone(sizes)
+    model.trust = 0.5
+    path = tmp_path / "mine.onnx"
+    onnx.save(social_zone_graph(model, sample_floor_m=0.2), path)
+    training = {"sizes": vars(sizes), "settings": {"trust": 0.5}, "sample_floor_m": 0.2}
+
+    found, sample_floor_m = read_social_zone(
+        path, replace(card_of("social_zone"), training=training)
+    )
+
+    assert (found.trust, sample_floor_m) == (0.5, 0.2)
+    for (name, ours), theirs in zip(model.named_parameters(), found.parameters(), strict=True):
+        np.testing.assert_allclose(
+            ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6, err_msg=name
+        )
+
+
+def test_another_architecture_is_refused_with_its_name() -> None:
+    name = "social_implicit"
+    with pytest.raises(ModelReadError, match="'social_implicit' is a social_implicit; only models"):
+        read_social_zone(model_path(name), card_of(name))
+
+
+def test_a_card_that_does_not_say_how_it_was_made_is_refused() -> None:
+    card = replace(card_of("social_zone"), training={"sizes": {"hidden": 40}})
+    with pytest.raises(ModelReadError, match="does not say how it was made"):
+        read_social_zone(model_path("social_zone"), card)
+
+
+@pytest.mark.parametrize("sizes", [{"rank": 3}, {"social": 0}, {"social_range_m": 2.0}])
+def test_a_file_of_another_make_than_its_card_says_is_refused(sizes: dict[str, float]) -> None:
+    card = card_of("social_zone")
+    training = {**card.training, "sizes": {**card.training["sizes"], **sizes}}
+    with pytest.raises(ModelReadError, match="was not written by this version"):
+        read_social_zone(model_path("social_zone"), replace(card, training=training))

@@ -1,0 +1,189 @@
+"""`train_model`, from bags to a model file with its card and a table of before and after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
+pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
+
+from support.bags import START_NS, S, people_messages, walkers, write_bag  # noqa: E402
+
+from social_implicit_ros.core.model_card import file_sha256, load_card  # noqa: E402
+from social_implicit_ros.core.types import Tracks  # noqa: E402
+from social_implicit_ros.inference.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.tuning.comparison import LABELS  # noqa: E402
+from social_implicit_ros.tuning.train_model import main  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+
+def procession(n_people: int = 60, *, seed: int = 0) -> list[Tracks]:
+    """Every 4 s somebody comes who walks straight for 6 s and then bends to the left."""
+    generator = np.random.default_rng(seed)
+    times_s = np.arange(0.0, 14.0, 0.2)
+    heading = np.where(times_s > 6.0, 0.3 * (times_s - 6.0), 0.0)
+    bend = np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+    seen: dict[int, list[tuple[str, np.ndarray]]] = {}
+    for person in range(n_people):
+        steps = 0.2 * generator.uniform(0.8, 1.4) * bend
+        path = steps.cumsum(axis=0) + generator.uniform(-3.0, 3.0, 2)
+        path += generator.normal(0.0, 0.01, path.shape)
+        for row, position in enumerate(path):
+            seen.setdefault(20 * person + row, []).append((f"p{person}", position))
+    return [
+        Tracks(
+            START_NS + round(0.2 * tick * S),
+            tuple(agent for agent, _ in entries),
+            np.array([position for _, position in entries]),
+        )
+        for tick, entries in sorted(seen.items())
+    ]
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bag(tmp_path_factory.mktemp("bags") / "hall", people_messages(procession()))
+
+
+@pytest.fixture(scope="module")
+def out(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run with few iterations has written, and printed."""
+    folder = tmp_path_factory.mktemp("out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "140")
+        assert main(["--bags", str(bag), "--iterations", "40", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_model_is_one_that_the_node_loads(out: Path) -> None:
+    model = OnnxModel.load(out / "social_zone_tuned.onnx")
+    prediction = model.predict(np.zeros((2, 8, 2)) + np.arange(8)[:, None], n_samples=20)
+    assert prediction.samples.shape == (20, 2, 12, 2)
+    assert prediction.level_factors is not None  # calibrated
+
+
+def test_before_and_after_are_in_the_table(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--bags", str(bag), "--iterations", "20", "--tracker", "people", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "before" in printed
+    assert "after" in printed
+    for label in LABELS.values():
+        assert label in printed
+    test = load_card(tmp_path / "social_zone_tuned.json").metrics["test"]
+    for when in ("before", "after"):
+        assert f"{test[when]['ade']:.3f}" in printed
+    assert "validation part" in printed  # the curve
+
+
+def test_habits_of_the_place_make_it_better_on_the_part_it_has_never_seen(out: Path) -> None:
+    test = load_card(out / "social_zone_tuned.json").metrics["test"]
+    assert test["after"]["ade"] < test["before"]["ade"]
+    assert test["after"]["mean_ade"] < test["before"]["mean_ade"]
+
+
+def test_the_card_tells_where_it_comes_from(out: Path, bag: Path) -> None:
+    card = load_card(out / "social_zone_tuned.json")
+    base = OnnxModel.load("default").card
+    told = card.training
+    assert card.sha256 == file_sha256(out / "social_zone_tuned.onnx")
+    assert told["base"] == {"name": base.name, "sha256": base.sha256}
+    assert told["seed"] == 0
+    assert told["settings"]["iterations"] == 40
+    assert told["validation_curve"][0][0] == 0
+    assert "--iterations 40" in told["command"]
+    (recording,) = told["recordings"]
+    assert (recording["name"], recording["tracks"], recording["tracker"]) == (
+        bag.name,
+        "/people",
+        "people",
+    )
+    counts = {name: part["agents"] for name, part in recording["parts"].items()}
+    assert counts == told["agents"]
+    assert min(counts.values()) > 0
+
+
+def test_parts_of_the_card_lie_apart_in_time(out: Path) -> None:
+    (recording,) = load_card(out / "social_zone_tuned.json").training["recordings"]
+    training, validation, test = recording["parts"].values()
+    assert training["to_s"] + 7.6 <= validation["from_s"] + 1e-6
+    assert validation["to_s"] + 7.6 <= test["from_s"] + 1e-6
+
+
+def test_without_a_step_it_predicts_as_before(bag: Path, tmp_path: Path) -> None:
+    assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
+    base, same = OnnxModel.load("default"), OnnxModel.load(tmp_path / "social_zone_tuned.onnx")
+    walks = np.random.default_rng(0).normal(0.3, 0.2, (5, 8, 2)).cumsum(axis=1)
+    before, after = (model.predict(walks, n_samples=20) for model in (base, same))
+    np.testing.assert_allclose(after.samples, before.samples, atol=1e-4)
+    np.testing.assert_allclose(after.mean, before.mean, atol=1e-4)
+
+
+def test_what_was_trained_can_be_trained_further(out: Path, bag: Path, tmp_path: Path) -> None:
+    model = str(out / "social_zone_tuned.onnx")
+    options = ["--iterations", "10", "--name", "again", "--out", str(tmp_path)]
+    assert main(["--bags", str(bag), "--model", model, *options]) == 0
+    assert load_card(tmp_path / "again.json").training["base"]["name"] == "social_zone_tuned"
+
+
+def test_several_bags_are_each_cut_in_time(bag: Path, tmp_path: Path) -> None:
+    other = write_bag(tmp_path / "foyer", people_messages(procession(40, seed=1)))
+    options = ["--iterations", "10", "--out", str(tmp_path / "out")]
+    assert main(["--bags", str(bag), str(other), *options]) == 0
+    card = load_card(tmp_path / "out" / "social_zone_tuned.json")
+    assert [recording["name"] for recording in card.training["recordings"]] == ["hall", "foyer"]
+    for recording in card.training["recordings"]:
+        assert recording["parts"]["test"]["agents"] > 0
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    return capsys.readouterr().err
+
+
+def test_too_little_data_is_refused_with_what_there_is_and_what_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=30.0)))
+    told = refused(capsys, "--bags", str(short), "--out", str(tmp_path / "out"))
+    assert "too little data: training has" in told
+    assert "takes 200 of 15" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_architectures_are_refused_before_anything_is_read(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "--bags", str(bag), "--model", "social_implicit", "--out", str(tmp_path))
+    assert "only models of the architecture social_zone" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--bags", "/no/such/bag"], "/no/such/bag: no recording there"),
+        (["--bags", "BAG", "--model", "other"], "no model 'other'"),
+        (["--bags", "BAG", "--tracks", "/others"], "has no topic '/others'"),
+        (["--bags", "BAG", "--tracker", "lidar"], "no tracker 'lidar'"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_with_the_reason(
+    bag: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    reason: str,
+) -> None:
+    arguments = [str(bag) if word == "BAG" else word for word in arguments]
+    assert reason in refused(capsys, *arguments, "--out", str(tmp_path))
+
+
+def test_figures_in_the_card_are_json(out: Path) -> None:
+    text = (out / "social_zone_tuned.json").read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))
