@@ -35,6 +35,8 @@ _CODES = {
 _LITTLE_ENDIAN = b"\x00\x01"
 _HEADER_BYTES = 4
 _COUNT = struct.Struct("<I")
+#: An array of messages of numbers, such as points of a skeleton, is one part up to so many.
+_MOST_JOINED = 4096
 #: Reads a part of a message that begins at a place: appends what is chosen of it, returns its end.
 _Part = Callable[[bytes, int, list[Any]], int]
 
@@ -137,10 +139,7 @@ class _Layout:
 
     def parts_of(self, message_type: str, path: str) -> list[_Part]:
         """The parts of a message at a path; empty for the outermost."""
-        return [
-            _numbers(leaves) if isinstance(leaves, list) else leaves
-            for leaves in self._joined(message_type, path)
-        ]
+        return _made(self._joined(message_type, path))
 
     def _joined(self, message_type: str, path: str) -> list[list[_Number] | _Part]:
         """Parts, where numbers that follow one another are still a list."""
@@ -184,9 +183,14 @@ class _Layout:
             self.names_in_list = entry.names
             self.names.append(path)
             return [_rows(read)]
-        unchosen = _in_order(_Layout(self._definitions, ()).parts_of(kind.name, ""))
+        parts = _Layout(self._definitions, ())._joined(kind.name, "")
+        if kind.length and len(parts) == 1:
+            (part,) = parts
+            if isinstance(part, list) and kind.length * len(part) <= _MOST_JOINED:
+                return [part * kind.length]
+        unchosen = _in_order(_made(parts))
         if kind.length:
-            return [unchosen] * kind.length
+            return [_repeated(unchosen, kind.length)]
         before = len(self.names)
         first = _in_order(self.parts_of(kind.name, f"{path}[0]"))
         return [_sequence(unchosen, first, len(self.names) - before)]
@@ -197,6 +201,10 @@ class _Number:
     code: str
     count: int
     is_chosen: bool
+
+
+def _made(parts: list[list[_Number] | _Part]) -> list[_Part]:
+    return [_numbers(part) if isinstance(part, list) else part for part in parts]
 
 
 def _covers(path: str, name: str) -> bool:
@@ -280,10 +288,11 @@ def _string(is_chosen: bool) -> _Part:
         end = at + size
         if end > len(data):
             raise _too_short(data, end)
-        if size == 0 or data[end - 1] != 0:
+        if size and data[end - 1] != 0:
             raise ValueError(f"a string at byte {at} does not end with a zero")
         if is_chosen:
-            values.append(data[at : end - 1].decode())
+            # As rclpy reads texts: up to the first zero, what is no UTF-8 replaced.
+            values.append(data[at:end].partition(b"\0")[0].decode("utf-8", "replace"))
         return end
 
     return read
@@ -319,6 +328,17 @@ def _sequence(entry: _Part, first: _Part | None = None, n_values: int = 0) -> _P
             values += nothing
         for index in range(count):
             at = (first if index == 0 and first else entry)(data, at, values)
+        return at
+
+    return read
+
+
+def _repeated(entry: _Part, count: int) -> _Part:
+    """An array of messages, not chosen."""
+
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        for _ in range(count):
+            at = entry(data, at, values)
         return at
 
     return read

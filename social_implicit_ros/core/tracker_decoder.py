@@ -363,8 +363,8 @@ def _text(value: Any) -> str:
         return str(int(value)) if value.is_integer() else repr(value)
     if np.ndim(value) == 0:
         return str(value)
-    data = np.asarray(value, dtype=np.uint8)
-    return data.tobytes().hex() if data.any() else ""
+    data = bytes(value) if isinstance(value, tuple) else np.asarray(value, np.uint8).tobytes()
+    return data.hex() if any(data) else ""
 
 
 def _padded(vectors: Sequence[Sequence[float]]) -> FloatArray:
@@ -385,14 +385,14 @@ def _known_velocities(velocities: FloatArray) -> FloatArray:
 
 def _covariances(values: list[Any]) -> FloatArray:
     covariances = np.full((len(values), 9), np.nan)
-    for row, value in enumerate(values):
-        elements = _COVARIANCE_ELEMENTS.get(0 if value is None else len(value))
-        if elements is None:
-            continue
-        source, target = elements
-        covariances[row, list(target)] = np.asarray(value, dtype=np.float64)[list(source)]
-        if len(value) == 4:
-            covariances[row, [2, 5, 6, 7, 8]] = 0.0
+    lengths = np.array([0 if value is None else len(value) for value in values])
+    for length in set(lengths.tolist()) & set(_COVARIANCE_ELEMENTS):
+        rows = np.flatnonzero(lengths == length)[:, None]
+        source, target = _COVARIANCE_ELEMENTS[length]
+        if length == 4:
+            covariances[rows] = 0.0
+        numbers = np.array([values[row] for row in rows[:, 0]], dtype=np.float64)
+        covariances[rows, list(target)] = numbers[:, list(source)]
     variances = covariances[:, [0, 4]]
     unknown = ~((variances > 0) & (variances <= _UNKNOWN_VARIANCE_M2)).all(axis=1)
     covariances[unknown] = np.nan

@@ -291,19 +291,19 @@ class _Checker:
         self._expect("frame", spec.frame, root, ("string", "wstring"))
         self._expect("stamp", spec.stamp, root, ("builtin_interfaces/Time",))
         listed = self._resolve("list", spec.entries, root)
-        entry = _item_type(listed)
+        entry = item_type(listed)
         if entry is None or "/" not in entry:
             raise self._error("list", spec.entries, f"is {listed}, expected a list of messages")
         for path in spec.id:
             found = self._resolve("id", path, entry)
-            item = _item_type(found)
+            item = item_type(found)
             if (item or found) not in (*_NUMBERS, "string", "wstring"):
                 raise self._error("id", path, f"is {found}, expected a text, a number or a uuid")
         for key, paths in (("position", spec.position), ("velocity", spec.velocity)):
             self._check_vector(key, paths, entry)
         if spec.covariance is not None:
             found = self._resolve("covariance", spec.covariance, entry)
-            if _item_type(found) not in _NUMBERS:
+            if item_type(found) not in _NUMBERS:
                 raise self._error(
                     "covariance", spec.covariance, f"is {found}, expected an array of numbers"
                 )
@@ -320,7 +320,7 @@ class _Checker:
             return
         for path in paths:
             found = self._resolve(key, path, entry)
-            if _item_type(found) in _NUMBERS:
+            if item_type(found) in _NUMBERS:
                 continue
             if "/" not in found or not {"x", "y"} <= set(self.fields_of(found)):
                 raise self._error(key, path, f"is {found}, expected a point with x and y")
@@ -343,7 +343,7 @@ class _Checker:
                 )
             kind = offered[name]
             if at is not None:
-                item = _item_type(kind)
+                item = item_type(kind)
                 if item is None:
                     raise self._error(key, path, f"takes an element of {name!r}, which is {kind}")
                 kind = item
@@ -355,7 +355,8 @@ class _Checker:
         )
 
 
-def _item_type(kind: str) -> str | None:
+def item_type(kind: str) -> str | None:
+    """What an array or a sequence holds; None of any other type."""
     match = _ARRAY.match(kind)
     return (match["item"] or match["fixed"]) if match else None
 

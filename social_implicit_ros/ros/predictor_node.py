@@ -322,6 +322,7 @@ class PredictorNode(LifecycleNode):
                 tracker.topic,
                 partial(self._on_tracks, tracker),
                 qos.tracks(),
+                raw=tracker.is_raw,
                 qos_overriding_options=qos.overridable(),
             )
             for tracker in trackers
