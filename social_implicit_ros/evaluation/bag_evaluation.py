@@ -105,17 +105,18 @@ def evaluate_recording(
     opened(source.n_messages)
     replay = BagReplay(source, models, request.settings)
     evaluation = _Evaluation(replay, models, request, source)
-    problem = None
+    problem = source.problem
     with PerTickWriter(per_tick, str(path)) as writer:
         try:
             for ticks in replay.ticks(advance):
                 evaluation.add(ticks, writer)
         except RecordingError as error:
-            problem = str(error)
+            problem = str(error)  # which tells of a missing end, too
         evaluation.finish(writer)
     lead = evaluation.tallies[evaluation.lead]
     if not lead.sums["horizon_known"].any():
-        raise RecordingError(problem or _why_nothing(source, replay, counts_of(lead)))
+        why = _why_nothing(source, replay, counts_of(lead))
+        raise RecordingError(f"{why} ({problem})" if problem else why)
     return {
         "bag": _description(source, replay, evaluation, problem),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},

@@ -5,7 +5,7 @@ ROS need not be installed; `track_source` makes tracks of what is read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.core.recordings import Recording, load_recording
 from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation.cut_off import mended
 
 #: Where the time of a text recording begins: frame 0 is second 1, as ROS takes 0 for "no time".
 TEXT_START_NS = 1_000_000_000
@@ -35,7 +36,7 @@ class RecordingError(ValueError):
 
 @contextmanager
 def opened_bag(path: Path) -> Iterator[AnyReader]:
-    """A rosbag2 recording, open for reading.
+    """A rosbag2 recording, open for reading; of one that is cut off, what is there.
 
     Args:
         path: a rosbag2 folder, or a single `.mcap` or `.db3` file.
@@ -51,7 +52,12 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
         )
     try:
         # Definitions for bags that hold none (sqlite3, before Iron).
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+        default = get_typestore(Stores.ROS2_HUMBLE)
+        with (
+            mended(path) as (whole, cut_off),
+            _told_cut_off(cut_off),
+            AnyReader([whole], default_typestore=default) as reader,
+        ):
             yield reader
     except RecordingError:
         raise
@@ -61,6 +67,26 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
             f"{path} is damaged, cut off or no rosbag2 recording "
             f"({str(error) or type(error).__name__}); record it again, or try `ros2 bag reindex`"
         ) from error
+
+
+@contextmanager
+def _told_cut_off(cut_off: Sequence[Path]) -> Iterator[None]:
+    """Says so in every error, as that may be the reason."""
+    try:
+        yield
+    except RecordingError as error:
+        if not cut_off:
+            raise
+        raise RecordingError(f"{error} ({missing_end(cut_off)})") from error
+
+
+def missing_end(cut_off: Sequence[Path]) -> str:
+    """What is said of files that are cut off."""
+    names = ", ".join(file.name for file in cut_off)
+    return (
+        f"{names} {'is' if len(cut_off) == 1 else 'are'} cut off, as by a recorder that was killed "
+        "or a full disk: all is missing that was recorded from there on"
+    )
 
 
 def load_text(path: Path) -> Recording:

@@ -37,9 +37,11 @@ from social_implicit_ros.evaluation.bags import (
     RecordingError,
     frame_stamp_ns,
     load_text,
+    missing_end,
     opened_bag,
     text_tracks,
 )
+from social_implicit_ros.evaluation.cut_off import cut_off_files
 from social_implicit_ros.evaluation.definitions import definitions_of, ensure_definition
 from social_implicit_ros.evaluation.transform_buffer import (
     TransformBuffer,
@@ -93,6 +95,7 @@ class TrackSource:
         uses_stamps_as_clock: header stamps tell when a message was received, as the recording's
             own times are of another clock.
         notes: what a reader of the results should know.
+        problem: what is missing in it, because a file is cut off.
         is_part: only what lies between start and end is read.
         frames_per_second: the video rate of a text recording.
     """
@@ -107,6 +110,7 @@ class TrackSource:
     n_messages: int
     uses_stamps_as_clock: bool = False
     notes: tuple[str, ...] = ()
+    problem: str | None = None
     is_part: bool = False
     frames_per_second: float = TEXT_FRAMES_PER_SECOND
 
@@ -231,6 +235,7 @@ def open_source(
                 f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
                 "clock: the stamps are taken as the time of arrival, so no latency is seen"
             )
+        cut_off = cut_off_files(path)
         return TrackSource(
             path=path,
             topic=topic,
@@ -242,6 +247,7 @@ def open_source(
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=uses_stamps,
             notes=tuple(notes),
+            problem=missing_end(cut_off) if cut_off else None,
         )
 
 

@@ -24,6 +24,7 @@ from support.bags import (
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.evaluation.bag_writer import write_tracks, zero_message
 from social_implicit_ros.evaluation.bags import RecordingError
+from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.track_source import Arrival, TrackSource, open_source
 
 DEFINITIONS = Path(__file__).parents[2] / "interfaces"
@@ -294,13 +295,62 @@ class TestClock:
 
 
 class TestDamage:
-    def test_a_file_that_is_cut_off_is_refused_with_a_way_out(self, tmp_path):
-        bag = write_bag(tmp_path / "bag", people_messages(walkers()))
-        (file,) = bag.glob("*.mcap")
+    RECORDING = walkers(duration_s=60.0, n_agents=75)
+
+    def cut(self, tmp_path: Path, share: float, **options: str) -> Path:
+        """A bag of several chunks or many pages, without the end of its file."""
+        bag = write_bag(tmp_path / "bag", people_messages(self.RECORDING), **options)
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        return bag
+
+    @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+    @pytest.mark.parametrize("share", [0.5, 0.8, 0.999])
+    def test_of_a_file_that_is_cut_off_what_lies_before_is_read(self, tmp_path, storage, share):
+        bag = self.cut(tmp_path, share, storage=storage)
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+
+        for path in (bag, file):
+            source = open_source(path)
+            arrivals = read(source)
+
+            assert f"{file.name} is cut off" in source.problem
+            # A chunk of MCAP holds a mebibyte, here a third of the recording.
+            assert (share - 0.4) * len(self.RECORDING) < len(arrivals) <= len(self.RECORDING)
+            assert_same(arrivals, self.RECORDING[: len(arrivals)])
+
+    def test_a_folder_without_metadata_holds_files_that_are_read_one_by_one(self, tmp_path):
+        bag = self.cut(tmp_path, 0.8)
+        (bag / "metadata.yaml").unlink()
+
+        (path,) = find_bags([str(bag)])
+
+        assert len(read(open_source(path))) > 0.4 * len(self.RECORDING)
+
+    def test_one_of_several_files_that_is_cut_off_is_named(self, tmp_path):
+        parts = [
+            write_bag(tmp_path / f"part{index}", people_messages(half))
+            for index, half in enumerate((self.RECORDING[:300], self.RECORDING[300:]))
+        ]
+        bag = join_bags(tmp_path / "bag", parts)
+        file = bag / "part_1.mcap"
         file.write_bytes(file.read_bytes()[:-200])
 
-        with pytest.raises(RecordingError, match=r"cut off.*ros2 bag reindex"):
-            open_source(file)
+        source = open_source(bag)
+
+        assert source.problem.startswith("part_1.mcap is cut off")
+        assert_same(read(source), self.RECORDING)
+
+    def test_nothing_before_the_cut_is_an_error_that_says_so(self, tmp_path):
+        with pytest.raises(RecordingError, match=r"bag\.mcap is cut off"):
+            open_source(self.cut(tmp_path, 0.05))
+
+    def test_a_whole_file_is_not_cut_off(self, tmp_path):
+        for storage in ("mcap", "sqlite3"):
+            bag = tmp_path / storage
+            write_bag(bag, people_messages(walkers(duration_s=1.0)), storage=storage)
+
+            assert open_source(bag).problem is None
 
     def test_a_damaged_database_gives_what_it_holds_before_the_damage(self, tmp_path):
         recording = walkers(duration_s=60.0, n_agents=5)
