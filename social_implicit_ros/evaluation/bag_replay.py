@@ -169,7 +169,9 @@ class BagReplay:
         self._period_ns = (
             round(_NS_PER_S / settings.tick_rate_hz) if settings.tick_rate_hz > 0 else 0
         )
-        self._track_of_id: dict[str, int] = {}
+        # Agent -> its unbroken track, and when it was told of.
+        self._track_of_id: dict[str, tuple[int, int]] = {}
+        self._n_tracks_to_drop = 100
         self._next_tick_ns: int | None = None
         self._newest_ns = 0
         self._last_answer: tuple[object, Circumstances | None] = (None, None)
@@ -238,7 +240,7 @@ class BagReplay:
     def _update(self, tracks: Tracks, track_numbers: IntArray) -> None:
         self._newest_ns = max(self._newest_ns, tracks.stamp_ns)
         self._track_of_id.update(
-            (agent, number)
+            (agent, (number, tracks.stamp_ns))
             for agent, number in zip(tracks.ids, track_numbers.tolist(), strict=True)
             if number >= 0
         )
@@ -260,7 +262,7 @@ class BagReplay:
             yield from self._tick(tick_ns)
 
     def _tick(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
-        self._truth.forget_before(stamp_ns - self._behind_ns)
+        self._forget_before(stamp_ns - self._behind_ns)
         windows: dict[str, Tick] = {}
         judged = {}
         for name, pipeline in self._pipelines.items():
@@ -270,6 +272,16 @@ class BagReplay:
             judged[name] = self._judged(name, tick)
         if any(tick.forecast.ids for tick in judged.values()):
             yield judged
+
+    def _forget_before(self, stamp_ns: int) -> None:
+        """Drops what no later tick can ask for."""
+        self._truth.forget_before(stamp_ns)
+        # In bulk, as every look at all of them takes time.
+        if len(self._track_of_id) > self._n_tracks_to_drop:
+            self._track_of_id = {
+                agent: entry for agent, entry in self._track_of_id.items() if entry[1] >= stamp_ns
+            }
+            self._n_tracks_to_drop = 2 * len(self._track_of_id) + 100
 
     def _judged(self, name: str, tick: Tick) -> JudgedTick:
         forecast = forecast_from_tick(
@@ -293,7 +305,7 @@ class BagReplay:
         return answer
 
     def _answer(self, forecast: Forecast, window: ObservationWindow) -> Circumstances:
-        numbers = np.array([self._track_of_id[agent] for agent in forecast.ids], dtype=np.int64)
+        numbers = np.array([self._track_of_id[agent][0] for agent in forecast.ids], dtype=np.int64)
         steps_ns = forecast.stamp_ns + np.round(forecast.times_s * _NS_PER_S).astype(np.int64)
         past_m = window.positions_m
         if window.ids != forecast.ids:
