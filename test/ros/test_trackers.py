@@ -40,12 +40,17 @@ def node(start_once: Start) -> NodeUnderTest:
     return start_once(autostart=False, tick_rate_hz=0.0, model="constant_velocity")
 
 
-def turn_to(node: NodeUnderTest, tracker: str) -> None:
-    """Brings the node from any state to active with another tracker."""
+def unconfigure(node: NodeUnderTest) -> None:
+    """Brings the node from any state to where it takes another tracker."""
     for label in {"active": ["deactivate", "cleanup"], "inactive": ["cleanup"]}.get(
         node.state(), []
     ):
         assert node.transition(label)
+
+
+def turn_to(node: NodeUnderTest, tracker: str) -> None:
+    """Brings the node from any state to active with another tracker."""
+    unconfigure(node)
     # A topic for each, as a topic has one type.
     assert node.set_parameters(tracker=f"{tracker}@/{tracker}").successful
     assert node.transition("configure"), node.process.output
@@ -138,17 +143,43 @@ def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
     assert node.state() == "unconfigured"
 
 
-def test_a_path_that_the_type_does_not_have_fails_at_configure(
-    start: Start, tmp_path: Path
+@pytest.mark.parametrize(
+    ("message_type", "position", "told"),
+    [
+        (
+            "visualization_msgs/msg/MarkerArray",
+            "pose.place",
+            "position: pose.place names no field 'place' of geometry_msgs/Pose; it has position",
+        ),
+        (
+            "visualization_msgs/msg/MarkerArray",
+            "ns",
+            "position: ns is string, expected a point with x and y",
+        ),
+        (
+            "no_such_msgs/msg/Tracks",
+            "pose.position",
+            "needs the message package no_such_msgs, which cannot be imported (No module named "
+            "'no_such_msgs'): install ros-$ROS_DISTRO-no-such-msgs",
+        ),
+        (
+            "visualization_msgs/msg/Tracks",
+            "pose.position",
+            "needs visualization_msgs/msg/Tracks, but the installed visualization_msgs has only",
+        ),
+    ],
+)
+def test_what_the_installed_messages_do_not_have_fails_at_configure(
+    node: NodeUnderTest, tmp_path: Path, message_type: str, position: str, told: str
 ) -> None:
     description = tmp_path / "wrong.yaml"
     description.write_text(
-        "message_type: visualization_msgs/msg/MarkerArray\n"
-        "list: markers\nid: id\nposition: pose.place\n"
+        f"message_type: {message_type}\nlist: markers\nid: id\nposition: {position}\n"
         "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
     )
-    node = start(model="constant_velocity", tracker=str(description))
-    told = "position: pose.place names no field 'place' of geometry_msgs/Pose; it has position"
+    unconfigure(node)
+    assert node.set_parameters(tracker=str(description)).successful
+    assert not node.transition("configure")
     node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
 
 
