@@ -276,11 +276,13 @@ class _BagArrivals:
         first_ns, end_ns = None, None
         if source.is_part:
             first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
+        n_read = 0
         messages = reader.messages([*tracks, *moving], start=first_ns, stop=end_ns)
         for connection, recorded_ns, data in messages:
             if connection.topic == source.topic:
                 if source.is_part and recorded_ns < source.start_ns:
                     continue
+                n_read += 1
                 try:
                     decoded = self._decode(data)
                 except ValueError as error:
@@ -291,6 +293,11 @@ class _BagArrivals:
                 self._transforms.add(message, is_static=False)
             yield from self._released(recorded_ns, at_end=False)
         yield from self._released(self._now_ns, at_end=True)
+        if n_read < source.n_messages and not (source.is_part or source.problem):
+            raise RecordingError(
+                f"{source.path} is damaged: of the {source.n_messages} messages that its index "
+                f"tells of on topic {source.topic} only {n_read} could be read"
+            )
 
     def _received_ns(self, recorded_ns: int, decoded: DecodedMessage) -> int:
         if not self._source.uses_stamps_as_clock:
