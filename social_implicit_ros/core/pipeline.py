@@ -168,7 +168,8 @@ def predict_from(
     """
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]
-    if stamp_ns <= window.stamp_ns:
+    # Where everybody is stale the window may have ended years ago.
+    if stamp_ns <= window.stamp_ns or not window.ids:
         return prediction, last_m
     return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)
 

@@ -172,5 +172,11 @@ def test_after_a_jump_of_time_nobody_is_predicted_from_before(stage: Stage, jump
 
 def test_a_clock_at_the_end_of_time_does_no_harm(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
-    stage.clock.publish(Clock(clock=stamp_to_msg((2**31 - 1) * S)))
+    last_ns = (2**31 - 1) * S
+
+    def nobody_there() -> bool:
+        stage.clock.publish(Clock(clock=stamp_to_msg(last_ns)))
+        return any(c.width == 0 and stamp_ns_of(c.header.stamp) == last_ns for c in stage.clouds)
+
+    stage.node.wait_for(nobody_there, "an empty prediction at the end of time")
     stage.play(is_complete, delay_s=0.0)

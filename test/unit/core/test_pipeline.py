@@ -136,3 +136,14 @@ def test_covariances_are_true_at_the_confidence_asked_for(
     covariance = pipeline.tick(S).prediction.covariance
 
     np.testing.assert_allclose(covariance, np.broadcast_to(variance * np.eye(2), covariance.shape))
+
+
+def test_a_jump_of_years_costs_neither_time_nor_memory() -> None:
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    for n in range(3):
+        pipeline.update(Tracks(S + n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
+
+    tick = pipeline.tick((2**31 - 1) * S)
+
+    assert tick.skipped == {"a": SkipReason.STALE}
+    assert tick.prediction.mean.shape == (0, 12, 2)
