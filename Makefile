@@ -35,6 +35,20 @@ bench: ## Measure speed
 	$(VENV) test training
 	$(BIN)/pytest test/benchmark --benchmark-only
 
+fuzz: ## Try over 100,000 inputs that nobody means to send (minutes)
+	$(VENV) test fuzz
+	$(BIN)/python scripts/run_fuzzers.py
+
+MINUTES ?= 15
+soak: ## Run the node under load for MINUTES=15: missed ticks, memory, handles
+	$(VENV) test
+	@$(BIN)/python scripts/build_test_interfaces.py
+	$(BIN)/python scripts/soak.py --minutes $(MINUTES)
+
+audit: ## Look the pinned versions up among known vulnerabilities
+	$(VENV) audit
+	$(BIN)/python scripts/audit.py
+
 models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
 	$(BIN)/train_benchmark --out social_implicit_ros/models
@@ -46,4 +60,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and everything made
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-training lint bench models lock clean
+.PHONY: help demo test test-training lint bench fuzz soak audit models lock clean

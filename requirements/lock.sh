@@ -8,5 +8,5 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
         --custom-compile-command "make lock" --output-file "$output" "$@"
 }
-lock constraints_wheels.txt run.txt ros.txt test.txt interfaces.txt training.txt
-lock constraints_distribution.txt run.txt distribution.txt test.txt training.txt
+lock constraints_wheels.txt run.txt ros.txt test.txt interfaces.txt training.txt fuzz.txt audit.txt
+lock constraints_distribution.txt run.txt distribution.txt test.txt training.txt fuzz.txt audit.txt

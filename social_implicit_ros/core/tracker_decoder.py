@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from social_implicit_ros.core.agent_ids import ROBOT_ID
 from social_implicit_ros.core.cdr import CdrReader, Definitions, UnsupportedLayoutError
 from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
 from social_implicit_ros.core.tracker_spec import FieldPath, TrackerFilters, TrackerSpec
@@ -203,10 +204,10 @@ def _counting_rows(
         leave_out(_is_in(columns.states, filters.state_in), SkipReason.OTHER_STATE)
     if filters.score_above is not None and columns.scores is not None:
         leave_out(columns.scores > filters.score_above, SkipReason.LOW_SCORE)
-    if not all(columns.ids):
-        leave_out(
-            np.array([bool(text) for text in columns.ids], dtype=np.bool_), SkipReason.EMPTY_ID
-        )
+    # Nobody may pass for the robot, whose id no text of a message can be by the rules of IDL.
+    if not all(columns.ids) or ROBOT_ID in columns.ids:
+        named = [text not in ("", ROBOT_ID) for text in columns.ids]
+        leave_out(np.array(named, dtype=np.bool_), SkipReason.EMPTY_ID)
     return np.flatnonzero(keep), skipped
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from fuzz.draws import NUMBERS, TEXTS, Draws
 from fuzz.messages import build, typestore
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.core.frames import RigidTransform, transform_tracks
 from social_implicit_ros.core.model_card import load_card
@@ -27,7 +27,7 @@ from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
-from social_implicit_ros.core.tracker_decoder import TrackerDecoder
+from social_implicit_ros.core.tracker_decoder import RawTrackerDecoder, TrackerDecoder
 from social_implicit_ros.core.tracker_spec import (
     TrackerSpec,
     TrackerSpecError,
@@ -111,6 +111,42 @@ def run_cdr(data: bytes) -> None:
         _enter(pipeline, StampGuard(1.0), tracks, 0)
 
 
+def run_raw(data: bytes) -> None:
+    """Serialised messages with wrong bytes, read without making a message."""
+    if not data:
+        return
+    spec = _raw_specs()[data[0] % len(_raw_specs())]
+    try:
+        tracks = _raw_decoder(spec).decode(data[1:]).tracks
+    except ValueError as error:
+        assert str(error)
+        return
+    if tracks is not None:
+        pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=2))
+        _enter(pipeline, StampGuard(1.0), tracks, 0)
+
+
+@cache
+def _raw_specs() -> list[TrackerSpec]:
+    return [spec for spec in _specs() if spec.entries is not None]
+
+
+@cache
+def _raw_decoder(spec: TrackerSpec) -> RawTrackerDecoder:
+    from social_implicit_ros.evaluation.definitions import definitions_of
+
+    return RawTrackerDecoder(spec, definitions_of(typestore(), spec.message_type))
+
+
+def raw_seeds() -> list[bytes]:
+    seeds = []
+    for number, spec in enumerate(_raw_specs()):
+        message = build(spec.message_type, Draws(b"\1" * 4000))
+        data = typestore().serialize_cdr(message, spec.message_type)
+        seeds.append(bytes([number]) + bytes(data))
+    return seeds
+
+
 def cdr_seeds() -> list[bytes]:
     seeds = []
     for number, spec in enumerate(_specs()):
@@ -131,6 +167,7 @@ def _enter(pipeline: PredictionPipeline, guard: StampGuard, tracks: Tracks, now_
         pipeline.reset()
     elif verdict is not StampVerdict.IN_TIME:
         return
+    assert ROBOT_ID not in tracks.ids
     rejected = pipeline.update(tracks)
     assert set(rejected) <= set(tracks.ids)
     tick = pipeline.tick(tracks.stamp_ns)
@@ -338,10 +375,11 @@ def drawn_seeds() -> list[bytes]:
 
 TARGETS = {
     "messages": Target(run_messages, drawn_seeds, 40_000),
-    "cdr": Target(run_cdr, cdr_seeds, 25_000),
-    "tracker_yaml": Target(run_tracker_yaml, tracker_seeds, 10_000),
+    "cdr": Target(run_cdr, cdr_seeds, 15_000),
+    "raw": Target(run_raw, raw_seeds, 40_000),
+    "tracker_yaml": Target(run_tracker_yaml, tracker_seeds, 5_000),
     "parameters": Target(run_parameters, drawn_seeds, 12_000, needs="rclpy"),
-    "card": Target(run_card, card_seeds, 10_000),
+    "card": Target(run_card, card_seeds, 4_000),
     "onnx": Target(run_onnx, onnx_seeds, 5_000, needs="onnx"),
     "text": Target(run_text, text_seeds, 5_000),
     "mcap": Target(run_mcap, lambda: bag_seeds("mcap"), 4_000),

@@ -121,6 +121,10 @@ class Peer:
             self._executor.spin_once(timeout_sec=0.01)
         return result
 
+    def spin_once(self, timeout_s: float) -> None:
+        """Handles one event, if one comes in time."""
+        self._executor.spin_once(timeout_sec=timeout_s)
+
     def collect(self, message_class: type, topic: str) -> list[Any]:
         """A list that fills with what arrives on a topic."""
         received: list[Any] = []
