@@ -30,8 +30,8 @@ from social_implicit_ros.training.social_zone_fit import agents_of_scenes
 from social_implicit_ros.tuning.comparison import comparison_table, figures_of, worse_figures
 from social_implicit_ros.tuning.parts import Parts, joined, people_of, split_in_time
 
-#: Exit code: the request cannot be met.
-WRONG = 2
+#: Exit codes: the request cannot be met; stopped by hand, as shells count it.
+WRONG, INTERRUPTED = 2, 130
 #: So many rows of the validation curve are printed; the card has all.
 _ROWS = 10
 
@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FloatingPointError, OSError) as error:
         print(f"train_model: {error}", file=sys.stderr)
         return WRONG
+    except KeyboardInterrupt:
+        print("train_model: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`replay.launch.py` brings node and replay up; predictions and markers come; all end cleanly."""
+"""`replay.launch.py` and `demo.launch.py` bring node and replay up, and all end cleanly."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import Peer, free_domain
 from visualization_msgs.msg import MarkerArray
 
-REPLAY = Path(__file__).parents[2] / "launch" / "replay.launch.py"
+LAUNCH = Path(__file__).parents[2] / "launch"
 DOMAIN = free_domain()
 
 
 @pytest.mark.launch_test
-def generate_test_description() -> LaunchDescription:
-    crowd = resources.files("social_implicit_ros.recordings") / "crowd"
-    arguments = {
-        "file": str(crowd),
-        "rate": "4.0",
-        "loop": "true",
-        "namespace": "robot1",
-        "model": "constant_velocity",
-    }
+@launch_testing.parametrize("launch_file", ["replay.launch.py", "demo.launch.py"])
+def generate_test_description(launch_file: str) -> LaunchDescription:
+    arguments = {"rate": "4.0", "namespace": "robot1", "model": "constant_velocity"}
+    if launch_file == "replay.launch.py":
+        crowd = resources.files("social_implicit_ros.recordings") / "crowd"
+        arguments |= {"file": str(crowd), "loop": "true"}
+    else:
+        arguments["rviz"] = "false"  # the recording is the demonstration's own
     return LaunchDescription(
         [
             SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
             SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
             IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(str(REPLAY)), launch_arguments=arguments.items()
+                PythonLaunchDescriptionSource(str(LAUNCH / launch_file)),
+                launch_arguments=arguments.items(),
             ),
             ReadyToTest(),
         ]
