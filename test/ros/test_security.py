@@ -1,0 +1,93 @@
+"""What the real node opens: nothing outside its namespace but what ROS itself shares."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from support.ros import NodeUnderTest
+
+from social_implicit_ros.ros.outputs.registry import OUTPUTS
+
+POLICY = Path(__file__).resolve().parents[2] / "config" / "sros2_policy.xml"
+#: What every node of a robot shares.
+SHARED = {"/diagnostics", "/clock", "/tf", "/tf_static", "/parameter_events", "/rosout"}
+#: Heard only where transforms are needed and tf2 is installed.
+TRANSFORMS = {"/tf", "/tf_static"}
+#: Answered by some distributions only.
+SOME_DISTRIBUTIONS = {"/predictor/get_type_description"}
+#: Output -> its message package.
+PACKAGES = {
+    "mpc_planner": "mpc_planner_msgs",
+    "detections": "vision_msgs",
+    "autoware": "autoware_perception_msgs",
+    "people": "people_msgs",
+    "costmap_converter": "costmap_converter_msgs",
+}
+
+
+@pytest.fixture(scope="module")
+def outputs() -> list[str]:
+    return [
+        name
+        for name in OUTPUTS
+        if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
+    ]
+
+
+@pytest.fixture(scope="module")
+def opened(start_once: Callable[..., NodeUnderTest], outputs: list[str]) -> dict[str, set[str]]:
+    """Names that the node publishes, subscribes to and answers, with every output."""
+    node = start_once(
+        model="constant_velocity",
+        use_sim_time=True,
+        robot="odometry",
+        outputs=f"[{','.join(outputs)}]",
+    )
+    node.wait_for(lambda: node.state() == "active", "activation")
+    peer = node.peer.node
+    ways = {
+        "publish": peer.get_publisher_names_and_types_by_node,
+        "subscribe": peer.get_subscriber_names_and_types_by_node,
+        "reply": peer.get_service_names_and_types_by_node,
+        "request": peer.get_client_names_and_types_by_node,
+    }
+
+    def names(way: str) -> set[str]:
+        return {name for name, _ in ways[way]("predictor", "/")}
+
+    node.wait_for(lambda: len(names("publish")) >= len(outputs) + 4, "all publishers")
+    return {way: names(way) for way in ways}
+
+
+def allowed() -> dict[str, set[str]]:
+    """What the policy file allows, by way, with full names."""
+    rights: dict[str, set[str]] = {way: set() for way in ("publish", "subscribe", "reply")}
+    for profile in ElementTree.parse(POLICY).iter("profile"):
+        own = f"{profile.get('ns')}{profile.get('node')}"
+        for names in profile:
+            for way in names.attrib:
+                rights[way] |= {str(name.text).replace("~", own, 1) for name in names}
+    return rights
+
+
+def test_nothing_is_opened_outside_of_the_nodes_namespace(opened: dict[str, set[str]]) -> None:
+    for names in opened.values():
+        assert {name for name in names if not name.startswith("/predictor/")} <= SHARED
+
+
+def test_nobody_is_asked_for_anything(opened: dict[str, set[str]]) -> None:
+    assert opened["request"] == set()
+
+
+def test_the_policy_allows_what_the_node_needs_and_no_more(
+    opened: dict[str, set[str]], outputs: list[str]
+) -> None:
+    not_installed = {f"/predictor/{name}" for name in OUTPUTS if name not in outputs}
+    not_now = TRANSFORMS | SOME_DISTRIBUTIONS | not_installed
+    for way, names in allowed().items():
+        assert opened[way] - names == set(), "needed, and not allowed"
+        assert names - opened[way] <= not_now, "allowed, and not needed"
