@@ -44,7 +44,10 @@ class Recorded:
     parts: Parts
 
     def provenance(self) -> dict[str, Any]:
-        """What a model card says of it."""
+        """What a model card says of it; times of parts are seconds of the recording."""
+        begin_ns = self.source.start_ns
+        if self.source.uses_stamps_as_clock and self.parts.training:
+            begin_ns = self.parts.training[0].frame  # it was recorded by another clock
         return {
             "name": self.source.path.name,
             "tracks": self.source.topic,
@@ -53,7 +56,7 @@ class Recorded:
             "seconds": round(self.source.duration_s, 1),
             "messages": self.source.n_messages,
             "parts": {
-                name: {**counts, **_span(getattr(self.parts, name), self.source.start_ns)}
+                name: {**counts, **_span(getattr(self.parts, name), begin_ns)}
                 for name, counts in self.parts.counts().items()
             },
         }

@@ -116,6 +116,15 @@ def test_parts_of_the_card_lie_apart_in_time(out: Path) -> None:
     assert validation["to_s"] + 7.6 <= test["from_s"] + 1e-6
 
 
+def test_times_of_parts_are_the_recordings_whatever_its_clock(tmp_path: Path) -> None:
+    messages = people_messages(procession(), clock_offset_s=5_000.0)
+    bag = write_bag(tmp_path / "late", messages)
+    assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
+    (recording,) = load_card(tmp_path / "social_zone_tuned.json").training["recordings"]
+    assert recording["parts"]["training"]["from_s"] == pytest.approx(0.0, abs=1.0)
+    assert recording["parts"]["test"]["to_s"] <= recording["seconds"] + 1.0
+
+
 def test_without_a_step_it_predicts_as_before(bag: Path, tmp_path: Path) -> None:
     assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
     base, same = OnnxModel.load("default"), OnnxModel.load(tmp_path / "social_zone_tuned.onnx")
