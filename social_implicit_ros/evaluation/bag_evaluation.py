@@ -57,6 +57,7 @@ class Request:
         topic: of the tracks; None finds it.
         tracker: name or file of its description; None goes by the type.
         settings: as the node's parameters.
+        odometry: topic of the robot's own, where the settings ask for it; None finds it.
         n_moments: at which whole distributions are measured, see `distribution`.
         start_s, duration_s: the part of each recording that is evaluated; None takes all.
     """
@@ -68,6 +69,7 @@ class Request:
     n_moments: int
     start_s: float = 0.0
     duration_s: float | None = None
+    odometry: str | None = None
 
 
 def evaluate_recording(
@@ -101,6 +103,9 @@ def evaluate_recording(
         topic=request.topic,
         tracker=request.tracker,
         fixed_frame=request.settings.fixed_frame,
+        robot=request.settings.robot,
+        robot_frame=request.settings.robot_frame,
+        odometry=request.odometry,
     ).part(request.start_s, request.duration_s)
     opened(source.n_messages)
     replay = BagReplay(source, models, request.settings)

@@ -44,6 +44,8 @@ NEAR_M = 3.0
 #: People compared with all others at once, so that memory does not grow with their square.
 _ROWS_AT_ONCE = 256
 
+_NOBODY = np.empty(0, dtype=np.int64)
+
 #: Why a stamp is refused, as the node counts it.
 _REFUSED = {
     StampVerdict.NO_STAMP: SkipReason.NO_STAMP,
@@ -162,7 +164,9 @@ class BagReplay:
             max_pause_s=timeout_s,
             max_speed_m_s=settings.pipeline.max_speed_m_s,
         )
-        self._guard = StampGuard(timeout_s)
+        self._guard, self._robot_guard = StampGuard(timeout_s), StampGuard(timeout_s)
+        # The latest that transforms tell of the robot, for the next tick.
+        self._robot: Tracks | None = None
         horizon_s = max(steps.step_s * steps.n_steps for steps in self.steps.values())
         self._ahead_ns = round((horizon_s + self.max_gap_s + _LATENCY_S) * _NS_PER_S)
         self._behind_ns = round((timeout_s + self.max_gap_s + _LATENCY_S) * _NS_PER_S)
@@ -195,20 +199,31 @@ class BagReplay:
         arrivals = self._source.arrivals(transform_wait_s=self._settings.transform_wait_s)
         try:
             for arrival in arrivals:
-                self.counts.messages += 1
-                advance(1)
-                verdict = self._verdict(arrival)
-                if verdict is StampVerdict.JUMPED_BACK:
-                    yield from self._played(waiting, math.inf)
-                    self._restart()
-                if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
-                    assert arrival.tracks is not None  # see _verdict
-                    waiting.append((arrival, self._truth.add(arrival.tracks)))
+                if arrival.is_robot:
+                    if self._is_usable(arrival):
+                        waiting.append((arrival, _NOBODY))
+                else:
+                    self.counts.messages += 1
+                    advance(1)
+                    verdict = self._verdict(arrival)
+                    if verdict is StampVerdict.JUMPED_BACK:
+                        yield from self._played(waiting, math.inf)
+                        self._restart()
+                    if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
+                        assert arrival.tracks is not None  # see _verdict
+                        waiting.append((arrival, self._truth.add(arrival.tracks)))
                 yield from self._played(waiting, arrival.received_ns - self._ahead_ns)
         except RecordingError:
             yield from self._played(waiting, math.inf)
             raise
         yield from self._played(waiting, math.inf)
+
+    def _is_usable(self, arrival: Arrival) -> bool:
+        """Whether the robot's position may enter the histories."""
+        if arrival.tracks is None:
+            return False
+        verdict = self._robot_guard.judge(arrival.tracks.stamp_ns, arrival.received_ns)
+        return verdict not in _REFUSED
 
     def _verdict(self, arrival: Arrival) -> StampVerdict | None:
         """Whether a message may enter the histories; counts what may not."""
@@ -228,6 +243,9 @@ class BagReplay:
             arrival, track_numbers = waiting.popleft()
             assert arrival.tracks is not None
             yield from self._ticks_before(arrival.received_ns)
+            if arrival.is_robot:
+                self._locate_robot(arrival.tracks)
+                continue
             self._update(arrival.tracks, track_numbers)
             if self._period_ns == 0:
                 if arrival.tracks.stamp_ns == self._newest_ns:
@@ -250,6 +268,14 @@ class BagReplay:
         self.counts.skipped.update(rejected.values())
         self.counts.entries += len(tracks.ids) - len(rejected)
 
+    def _locate_robot(self, robot: Tracks) -> None:
+        """As the node does: odometry enters the histories as it comes, transforms at a tick."""
+        if self._settings.robot == "tf":
+            self._robot = robot
+            return
+        for pipeline in self._histories:
+            pipeline.update(robot)
+
     def _ticks_before(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
         """The ticks of the timer that are due before a moment."""
         while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
@@ -263,6 +289,9 @@ class BagReplay:
 
     def _tick(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
         self._forget_before(stamp_ns - self._behind_ns)
+        if self._robot is not None:
+            for pipeline in self._histories:
+                pipeline.update(self._robot)
         windows: dict[str, Tick] = {}
         judged = {}
         for name, pipeline in self._pipelines.items():
@@ -323,7 +352,7 @@ class BagReplay:
         self.counts.resets += 1
         self._truth.clear()
         self._track_of_id.clear()
-        self._next_tick_ns, self._newest_ns = None, 0
+        self._next_tick_ns, self._newest_ns, self._robot = None, 0, None
         for pipeline in self._histories:
             pipeline.reset()
 

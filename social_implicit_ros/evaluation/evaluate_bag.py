@@ -143,6 +143,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="frame to predict in (default: that of --params, else odom or the root of /tf)",
     )
     parser.add_argument(
+        "--odometry",
+        metavar="TOPIC",
+        help="of the robot's odometry, where --params sets robot to odometry; may be left out "
+        "where there is but one",
+    )
+    parser.add_argument(
         "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
     )
     parser.add_argument(
@@ -250,6 +256,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         n_moments=options.moments,
         start_s=options.start,
         duration_s=options.duration,
+        odometry=options.odometry,
     )
     for name in request.models:
         model = load_model(name)

@@ -16,6 +16,8 @@ from social_implicit_ros.evaluation.bags import RecordingError
 #: Predictions a tenth of a second apart, as a node makes them, judge the same future twice; one
 #: for each step of 0.4 s is as telling and takes a quarter of the time.
 TICK_RATE_HZ = 2.5
+#: As the node's parameter `robot`.
+ROBOT_SOURCES = ("none", "odometry", "tf")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class ReplaySettings:
         horizon_s: seconds to the last step; 0 takes the model's.
         transform_wait_s: how long tracks wait for their transform.
         fixed_frame: into which tracks are moved; None lets each recording choose.
+        robot: where the robot's own position comes from: `none`, `odometry` or `tf`.
+        robot_frame: its frame, where that is tf.
     """
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -37,6 +41,8 @@ class ReplaySettings:
     horizon_s: float = 0.0
     transform_wait_s: float = 0.2
     fixed_frame: str | None = None
+    robot: str = "none"
+    robot_frame: str = "base_link"
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
@@ -46,6 +52,8 @@ class ReplaySettings:
                 raise ValueError(f"{name} is {value!r}, expected a number")
             if not 0 <= value <= 1000:
                 raise ValueError(f"{name} is {value}, expected a value from 0 to 1000")
+        if self.robot not in ROBOT_SOURCES:
+            raise ValueError(f"robot is {self.robot!r}, expected one of {', '.join(ROBOT_SOURCES)}")
 
 
 def load_settings(parameters: Path | None = None) -> ReplaySettings:

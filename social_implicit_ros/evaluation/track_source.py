@@ -15,8 +15,9 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
+from social_implicit_ros.core.agent_ids import ROBOT_ID
 from social_implicit_ros.core.cdr import UnsupportedLayoutError
-from social_implicit_ros.core.decoding import point_cloud_array
+from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
 from social_implicit_ros.core.frames import transform_tracks
 from social_implicit_ros.core.tracker_decoder import (
     DecodedMessage,
@@ -49,6 +50,7 @@ from social_implicit_ros.evaluation.transform_buffer import (
 )
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+ODOMETRY = "nav_msgs/msg/Odometry"
 #: Types that many things besides trackers publish: another type is preferred where there is one.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 #: The frame in which robots are predicted (the node's default), where the recording has it.
@@ -73,11 +75,26 @@ class Arrival:
         received_ns: on the recording's clock, integer nanoseconds.
         tracks: in the fixed frame; None where the message could not be used.
         skipped: entries left out, by reason.
+        is_robot: the tracks are the robot's own position, of another topic.
     """
 
     received_ns: int
     tracks: Tracks | None
     skipped: Counter[SkipReason]
+    is_robot: bool = False
+
+
+@dataclass(frozen=True)
+class RobotSource:
+    """Where a recording tells of the robot's own position.
+
+    Attributes:
+        topic: of nav_msgs/Odometry; empty where its transforms tell.
+        frame_id: the robot's frame, where its transforms tell.
+    """
+
+    topic: str = ""
+    frame_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,7 @@ class TrackSource:
             own times are of another clock.
         notes: what a reader of the results should know.
         problem: what is missing in it, because a file is cut off.
+        robot: where the robot's own position stands; None without it.
         is_part: only what lies between start and end is read.
         frames_per_second: the video rate of a text recording.
     """
@@ -111,6 +129,7 @@ class TrackSource:
     uses_stamps_as_clock: bool = False
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    robot: RobotSource | None = None
     is_part: bool = False
     frames_per_second: float = TEXT_FRAMES_PER_SECOND
 
@@ -194,6 +213,9 @@ def open_source(
     tracker: str | None = None,
     fixed_frame: str | None = None,
     frames_per_second: float = TEXT_FRAMES_PER_SECOND,
+    robot: str = "none",
+    robot_frame: str = "base_link",
+    odometry: str | None = None,
 ) -> TrackSource:
     """Opens a recording and finds out how to read it.
 
@@ -204,6 +226,9 @@ def open_source(
             the topic tells.
         fixed_frame: into which tracks are moved; None chooses one that does not move.
         frames_per_second: rate of the frame numbers in a text file, 1/s.
+        robot: where the robot's own position comes from, as the node's parameter.
+        robot_frame: its frame, where that is tf.
+        odometry: topic of the robot's odometry; may be left out where there is but one.
 
     Raises:
         RecordingError: no recording, a damaged one, or none with such tracks.
@@ -235,6 +260,7 @@ def open_source(
                 f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
                 "clock: the stamps are taken as the time of arrival, so no latency is seen"
             )
+        robot_source, robot_notes = _robot(path, reader, robot, robot_frame, odometry)
         cut_off = cut_off_files(path)
         return TrackSource(
             path=path,
@@ -246,8 +272,9 @@ def open_source(
             end_ns=reader.end_time - 1,
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=uses_stamps,
-            notes=tuple(notes),
+            notes=(*notes, *robot_notes),
             problem=missing_end(cut_off) if cut_off else None,
+            robot=robot_source,
         )
 
 
@@ -261,15 +288,16 @@ class _BagArrivals:
         self._decode = _decoder_of(spec, reader)
         self._wait_ns = round(transform_wait_s * 1e9)
         self._transforms = TransformBuffer()
-        self._waiting: deque[tuple[int, DecodedMessage]] = deque()
+        self._waiting: deque[tuple[int, DecodedMessage, bool]] = deque()
         self._now_ns = 0
 
     def __iter__(self) -> Iterator[Arrival]:
-        """Every message of the topic once."""
+        """Every message of the topic once, and the robot's positions in between."""
         source, reader = self._source, self._reader
         tracks = [entry for entry in reader.connections if entry.topic == source.topic]
+        odometry = self._odometry_connections()
         moving: list[Connection] = []
-        if _plain(source.frame_id) != _plain(source.fixed_frame):
+        if _plain(source.frame_id) != _plain(source.fixed_frame) or source.robot is not None:
             moving, still = _transform_connections(reader)
             _read_static(reader, still, self._transforms)
         # Transforms begin earlier, so that the first tracks have one on either side.
@@ -277,7 +305,7 @@ class _BagArrivals:
         if source.is_part:
             first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
         n_read = 0
-        messages = reader.messages([*tracks, *moving], start=first_ns, stop=end_ns)
+        messages = reader.messages([*tracks, *odometry, *moving], start=first_ns, stop=end_ns)
         for connection, recorded_ns, data in messages:
             if connection.topic == source.topic:
                 if source.is_part and recorded_ns < source.start_ns:
@@ -287,10 +315,14 @@ class _BagArrivals:
                     decoded = self._decode(data)
                 except ValueError as error:
                     raise _unreadable(source.path, source.topic, error) from error
-                self._waiting.append((self._received_ns(recorded_ns, decoded), decoded))
+                self._waiting.append((self._received_ns(recorded_ns, decoded), decoded, False))
+            elif connection in odometry:
+                robot = _robot_from_odometry(reader.deserialize(data, ODOMETRY))
+                self._waiting.append((self._received_ns(recorded_ns, robot), robot, True))
             else:
                 message = reader.deserialize(data, connection.msgtype)
                 self._transforms.add(message, is_static=False)
+                yield from self._robot_from_transforms(recorded_ns)
             yield from self._released(recorded_ns, at_end=False)
         yield from self._released(self._now_ns, at_end=True)
         if n_read < source.n_messages and not (source.is_part or source.problem):
@@ -307,7 +339,7 @@ class _BagArrivals:
     def _released(self, recorded_ns: int, *, at_end: bool) -> Iterator[Arrival]:
         """The messages that can be used by now, in the order in which they came."""
         while self._waiting:
-            received_ns, decoded = self._waiting[0]
+            received_ns, decoded, is_robot = self._waiting[0]
             tracks, skipped = decoded.tracks, decoded.skipped
             if tracks is not None:
                 try:
@@ -323,7 +355,28 @@ class _BagArrivals:
                 self._now_ns = received_ns  # falls where recorded time jumped back
             else:
                 self._now_ns = max(self._now_ns, received_ns, recorded_ns)
-            yield Arrival(self._now_ns, tracks, skipped)
+            yield Arrival(self._now_ns, tracks, skipped, is_robot)
+
+    def _odometry_connections(self) -> list[Connection]:
+        robot = self._source.robot
+        if robot is None or not robot.topic:
+            return []
+        return [entry for entry in self._reader.connections if entry.topic == robot.topic]
+
+    def _robot_from_transforms(self, recorded_ns: int) -> Iterator[Arrival]:
+        """Where the robot is by all that is known so far."""
+        robot = self._source.robot
+        if robot is None or not robot.frame_id:
+            return
+        try:
+            pose, stamp_ns = self._transforms.latest(self._source.fixed_frame, robot.frame_id)
+        except TransformUnavailableError:
+            return
+        at = pose.translation_m
+        tracks = Tracks(stamp_ns, (ROBOT_ID,), at[None, :2], at[2:])
+        decoded = DecodedMessage(tracks, self._source.fixed_frame, Counter())
+        self._now_ns = max(self._now_ns, self._received_ns(recorded_ns, decoded))
+        yield Arrival(self._now_ns, tracks, Counter(), is_robot=True)
 
     def _moved(self, tracks: Tracks, frame_id: str) -> Tracks:
         target = self._source.fixed_frame
@@ -488,6 +541,41 @@ def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[
     if moving or still:
         return frame_id, [f"no transform moves frame {frame_id}: it is taken as fixed"]
     return frame_id, [f"the recording has no transforms: frame {frame_id} is taken as fixed"]
+
+
+def _robot(
+    path: Path, reader: AnyReader, robot: str, robot_frame: str, odometry: str | None
+) -> tuple[RobotSource | None, list[str]]:
+    """Where the robot's own position stands, and notes about it."""
+    if robot == "none":
+        return None, []
+    if robot == "tf":
+        return RobotSource(frame_id=robot_frame), []
+    topics = sorted({c.topic for c in reader.connections if c.msgtype == ODOMETRY})
+    if odometry is not None and odometry not in topics:
+        raise RecordingError(
+            f"{path} has no odometry on topic {odometry!r}; its topics of {ODOMETRY}: "
+            f"{', '.join(topics) or 'none'}"
+        )
+    if odometry is None and len(topics) != 1:
+        found = f"{len(topics)} topics of {ODOMETRY} ({', '.join(topics)})" if topics else "none"
+        return None, [
+            f"the robot's odometry is asked for, and the recording has {found}: people are "
+            "predicted without the robot; name its topic with --odometry"
+        ]
+    ensure_definition(reader, path, ODOMETRY)
+    return RobotSource(topic=odometry or topics[0]), []
+
+
+def _robot_from_odometry(message: Any) -> DecodedMessage:
+    position = message.pose.pose.position
+    tracks = Tracks(
+        stamp_ns_of(message.header.stamp),
+        (ROBOT_ID,),
+        np.array([[position.x, position.y]]),
+        np.array([position.z]),
+    )
+    return DecodedMessage(tracks, str(message.header.frame_id), Counter())
 
 
 def _transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:

@@ -95,6 +95,21 @@ class TransformBuffer:
         translation, rotation = _compose(_inverse(to_target), pose)
         return RigidTransform.from_quaternion(np.array(rotation), np.array(translation))
 
+    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
+        """The newest pose of a frame in another that is known as a whole, and its stamp.
+
+        Raises:
+            TransformUnavailableError: the frames are not connected, or at no common time.
+        """
+        frames = {*self.ancestors(source), *self.ancestors(target)}
+        moving = [
+            self._links[frame]
+            for frame in frames
+            if frame in self._links and not self._links[frame].is_static
+        ]
+        stamp_ns = min((link.stamps_ns[-1] for link in moving), default=0)
+        return self.lookup(target, source, stamp_ns), stamp_ns
+
     def _add(self, parent: str, child: str, stamp_ns: int, pose: _Pose, is_static: bool) -> None:
         link = self._links.get(child)
         kept_ns = round(KEPT_S * 1e9)

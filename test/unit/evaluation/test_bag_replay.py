@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from support.bags import START_NS, S, people_messages, walkers, write_bag
+from support.bags import (
+    START_NS,
+    STORE,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    header,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
+from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.core.forecast import forecast_from_tick
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.evaluation.bag_replay import BagReplay, JudgedTick
+from social_implicit_ros.evaluation.bag_writer import zero_message
 from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
-from social_implicit_ros.evaluation.track_source import open_source
+from social_implicit_ros.evaluation.track_source import ODOMETRY, open_source
 
 #: As many ticks as the node.
 NODE = ReplaySettings(tick_rate_hz=10.0)
@@ -174,6 +187,95 @@ def test_a_long_silence_costs_no_ticks(tmp_path):
 
     # For track_timeout_s people are remembered, and no longer.
     assert len(ticks) < 2 * 60 + 2 * 12
+
+
+class TestRobot:
+    """A robot that drives along the x axis at 0.5 m/s, told of 20 times a second."""
+
+    RECORDING = wanderers(duration_s=8.0)
+
+    def place_m(self, stamp_ns: int) -> float:
+        return 0.5 * (stamp_ns - START_NS) / S
+
+    def stamps_ns(self) -> list[int]:
+        return [START_NS + index * S // 20 for index in range(161)]
+
+    def odometry(self, topic: str = "/odom") -> list[Recorded]:
+        messages = []
+        for stamp_ns in self.stamps_ns():
+            message = zero_message(STORE, ODOMETRY)
+            message.header = header(stamp_ns, "map")
+            message.pose.pose.position.x = self.place_m(stamp_ns)
+            messages.append(Recorded(topic, ODOMETRY, message, stamp_ns))
+        return messages
+
+    def transforms(self) -> list[Recorded]:
+        def moved(stamp_ns: int) -> Any:
+            place = (self.place_m(stamp_ns), 0.0, 0.0)
+            return transform_message("map", "base_link", stamp_ns, xyz=place)
+
+        return [Recorded("/tf", TF_MESSAGE, moved(stamp), stamp) for stamp in self.stamps_ns()]
+
+    def bag(self, tmp_path: Path, *others: Recorded) -> Path:
+        return write_bag(tmp_path / "bag", [*people_messages(self.RECORDING), *others])
+
+    @pytest.mark.parametrize("robot", ["odometry", "tf"])
+    def test_people_are_predicted_with_the_robot_among_them(self, tmp_path, robot):
+        others = self.odometry() if robot == "odometry" else self.transforms()
+        settings = ReplaySettings(tick_rate_hz=10.0, robot=robot)
+        source = open_source(
+            self.bag(tmp_path, *others), robot=robot, robot_frame="base_link", fixed_frame="map"
+        )
+
+        ticks = list(BagReplay(source, MODELS, settings).ticks())
+
+        assert source.notes == ()
+        assert len(ticks) > 60
+        for judged in ticks[5:]:
+            tick = judged["plain"]
+            assert ROBOT_ID in tick.window.ids
+            assert ROBOT_ID not in tick.forecast.ids
+            expected_m = self.place_m(tick.forecast.stamp_ns)
+            np.testing.assert_allclose(tick.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
+
+    def test_it_is_what_the_pipeline_makes_of_the_same_messages(self, tmp_path):
+        settings = ReplaySettings(tick_rate_hz=10.0, robot="odometry")
+        source = open_source(self.bag(tmp_path, *self.odometry()), robot="odometry")
+        ticks = list(BagReplay(source, {"plain": MODELS["plain"]}, settings).ticks())
+
+        pipeline = PredictionPipeline(MODELS["plain"], PipelineConfig())
+        entries = [
+            *self.RECORDING,
+            *(
+                Tracks(stamp_ns, (ROBOT_ID,), np.array([[self.place_m(stamp_ns), 0.0]]))
+                for stamp_ns in self.stamps_ns()
+            ),
+        ]
+        waiting = sorted(entries, key=lambda tracks: tracks.stamp_ns)
+        for judged in ticks:
+            while waiting and waiting[0].stamp_ns <= judged["plain"].forecast.stamp_ns:
+                pipeline.update(waiting.pop(0))
+            expected = pipeline.tick(judged["plain"].forecast.stamp_ns).window
+            window = judged["plain"].window
+            rows = [expected.ids.index(agent) for agent in window.ids]
+            np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
+
+    def test_the_robot_is_left_out_unless_it_is_asked_for(self, tmp_path):
+        _, ticks = replay(self.bag(tmp_path, *self.odometry()))
+
+        assert all(judged["plain"].forecast.robot_m is None for judged in ticks)
+
+    def test_a_recording_without_odometry_or_with_two_is_evaluated_without_and_says_so(
+        self, tmp_path
+    ):
+        none = open_source(self.bag(tmp_path / "a"), robot="odometry")
+        two = self.bag(tmp_path / "b", *self.odometry(), *self.odometry("/wheels"))
+
+        assert none.robot is None and "has none" in none.notes[-1]
+        assert "2 topics" in open_source(two, robot="odometry").notes[-1]
+        assert open_source(two, robot="odometry", odometry="/wheels").robot.topic == "/wheels"
+        with pytest.raises(RecordingError, match=r"no odometry on topic '/legs'.*/odom, /wheels"):
+            open_source(two, robot="odometry", odometry="/legs")
 
 
 def test_what_was_read_before_the_damage_is_judged(tmp_path):
