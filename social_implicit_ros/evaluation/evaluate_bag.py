@@ -40,7 +40,11 @@ from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.replay_settings import TICK_RATE_HZ, load_settings
+from social_implicit_ros.evaluation.replay_settings import (
+    TICK_RATE_HZ,
+    load_choices,
+    load_settings,
+)
 from social_implicit_ros.evaluation.report import write_report
 from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, shipped_models
 from social_implicit_ros.inference.registry import BASELINES, load_model
@@ -118,14 +122,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--tracker",
         metavar="NAME|FILE",
-        help="description of its messages, as the node's parameter tracker (default: by type)",
+        help="description of its messages, as the node's parameter tracker (default: that of "
+        "--params, else by type)",
     )
     parser.add_argument(
         "--model",
         action="append",
         metavar="NAME",
         help="a shipped model, a baseline or an .onnx file; may be repeated; the first one is "
-        f"looked at most closely (default: {', '.join(default_models())})",
+        f"looked at most closely (default: that of --params, {', '.join(default_models())})",
     )
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
@@ -248,10 +253,12 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         settings = replace(settings, tick_rate_hz=options.tick_rate)
     if options.fixed_frame:
         settings = replace(settings, fixed_frame=options.fixed_frame)
+    node = load_choices(options.params, options.tracker)
+    nodes_model = (node.model,) if node.model else ()
     request = Request(
-        models=tuple(dict.fromkeys(options.model or default_models())),
-        topic=options.tracks,
-        tracker=options.tracker,
+        models=tuple(dict.fromkeys(options.model or (*nodes_model, *default_models()))),
+        topic=options.tracks or node.topic,
+        tracker=node.tracker,
         settings=settings,
         n_moments=options.moments,
         start_s=options.start,

@@ -85,6 +85,47 @@ def load_settings(parameters: Path | None = None) -> ReplaySettings:
         raise RecordingError(f"{parameters}: {error}") from error
 
 
+@dataclass(frozen=True)
+class NodeChoices:
+    """What a parameter file says of model and tracker; None where it says nothing.
+
+    Attributes:
+        model: name or file.
+        tracker: name or file of its description.
+        topic: of its messages.
+    """
+
+    model: str | None = None
+    tracker: str | None = None
+    topic: str | None = None
+
+
+def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeChoices:
+    """Reads the model and the tracker that a ROS parameter file sets.
+
+    Args:
+        parameters: of the node; None sets nothing.
+        tracker: chosen by the user: what the file says of trackers does not count.
+
+    Raises:
+        RecordingError: the file cannot be read, or sets several trackers, of which a recording is
+            evaluated with one at a time.
+    """
+    given = {} if parameters is None else _node_parameters(parameters)
+    model, text = given.get("model"), tracker or str(given.get("tracker", ""))
+    if "," in text:
+        raise RecordingError(
+            f"{parameters} sets several trackers ({text}): choose one with --tracker and --tracks"
+        )
+    name, _, topic = (part.strip() for part in text.partition("@"))
+    return NodeChoices(
+        model=None if model is None else str(model),
+        tracker=name or None,
+        # A name in the node's own namespace says nothing about a recording.
+        topic=topic if topic.startswith("/") else None,
+    )
+
+
 def _node_parameters(path: Path) -> Mapping[str, Any]:
     """The parameters in a ROS parameter file, whatever the node's name in it."""
     try:

@@ -116,6 +116,26 @@ class TestResults:
         assert results["models"]["constant_velocity"]["horizon"]["times_s"][-1] == 2.0
         assert results["models"]["constant_velocity"]["counts"]["ticks"] == 18
 
+    def test_so_are_its_model_and_its_tracker(self, bag, tmp_path):
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text(
+            "predictor:\n  ros__parameters:\n    model: sampled_constant_velocity\n"
+            "    tracker: people@/people\n    robot: odometry\n    confidence: 0.9\n"
+        )
+        arguments = [str(bag), "--out", str(tmp_path / "out"), "--params", str(parameters)]
+
+        assert evaluate_bag.main([*arguments, "--jobs", "1", "--moments", "0"]) == 0
+
+        results = results_in(tmp_path / "out")
+        assert next(iter(results["models"])) == "sampled_constant_velocity"
+        assert (results["settings"]["robot"], results["settings"]["confidence"]) == (
+            "odometry",
+            0.9,
+        )
+        (recording,) = results["bags"]
+        assert (recording["tracker"], recording["topic"]) == ("people", "/people")
+        assert "without the robot" in recording["notes"][-1]
+
     def test_the_tick_rate_can_be_the_nodes(self, bag, tmp_path):
         assert run(bag, "--out", tmp_path, "--tick-rate", 10) == 0
 
@@ -137,10 +157,14 @@ class TestWhatIsWrong:
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
             (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+            (["BAG", "--params", "SEVERAL"], "sets several trackers (people, zed@/zed/objects)"),
         ],
     )
     def test_a_wrong_request_ends_with_2(self, bag, tmp_path, capsys, arguments, says):
-        given = [str(bag) if argument == "BAG" else argument for argument in arguments]
+        several = tmp_path / "several.yaml"
+        several.write_text("/**:\n  ros__parameters: {tracker: 'people, zed@/zed/objects'}\n")
+        files = {"BAG": str(bag), "SEVERAL": str(several)}
+        given = [files.get(argument, argument) for argument in arguments]
 
         assert run(*given, "--out", tmp_path) == 2
         assert says in capsys.readouterr().err
@@ -172,6 +196,24 @@ class TestWhatIsWrong:
         cut_off.write_bytes(file.read_bytes()[:3000])
 
         assert "cut off" in self.nothing(cut_off, tmp_path, capsys)
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (["--tracks", "/nobody"], "no topic '/nobody'; its topics: /people"),
+            (["--tracker", "zed"], "no topic that tracker 'zed' reads; its topics: /people"),
+            (["--start", "100"], "holds nothing from 100 s on"),
+        ],
+    )
+    def test_no_such_topic_type_or_time(self, bag, tmp_path, capsys, options, says):
+        assert run(bag, "--out", tmp_path / "out", *options) == 1
+        assert says in " ".join(capsys.readouterr().err.split())
+
+    def test_nobody_in_it(self, tmp_path, capsys):
+        empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
+        bag = write_bag(tmp_path / "bag", people_messages(empty))
+
+        assert "tells of anybody" in self.nothing(bag, tmp_path, capsys)
 
     def test_transforms_of_another_time(self, tmp_path, capsys):
         robot = [
