@@ -24,7 +24,7 @@ from social_implicit_ros.inference.onnx_model import OnnxModel
 from social_implicit_ros.inference.registry import load_model
 
 #: Of the parts' layout: parts of another one are made again.
-PART_VERSION = 1
+PART_VERSION = 2
 #: A scheduler that has not answered by then does not, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _UNFINISHED = ".unfinished"

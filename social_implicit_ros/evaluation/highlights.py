@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.core.types import FloatArray, IntArray
-from social_implicit_ros.core.uncertainty import ellipse_axes
+from social_implicit_ros.core.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.core.uncertainty import ellipse_axes, radius_at
 from social_implicit_ros.evaluation.bag_replay import JudgedTick
 from social_implicit_ros.evaluation.measures import Measures
 
@@ -31,6 +31,10 @@ CELL_M, MAX_CELLS, MAX_CELLS_ABREAST = 0.5, 4000, 400
 N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 
 _NS_PER_S = 1_000_000_000
+#: Confidences of the ellipses that are drawn.
+CONFIDENCES = (0.95, 0.5)
+#: Millimetres, tenths of a milliradian, and ten-thousandths.
+_ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,8 @@ class Snapshot:
         past_m: (A, H, 2) positions in metres, NaN before somebody was seen.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
         means_m: model -> (A, T, 2).
-        covariances_m2: model -> (A, T, 2, 2).
+        ellipses: model -> (A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians,
+            and the size of the 50 % ellipse beside it.
     """
 
     stamp_ns: int
@@ -51,16 +56,15 @@ class Snapshot:
     past_m: FloatArray
     truth_m: FloatArray
     means_m: Mapping[str, FloatArray]
-    covariances_m2: Mapping[str, FloatArray]
+    ellipses: Mapping[str, FloatArray]
 
     def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
         """As the report's page reads it; lengths in centimetres from the origin."""
         models = {}
         for name, mean in self.means_m.items():
-            major, minor, yaw = ellipse_axes(self.covariances_m2[name])
             models[name] = {
                 "mean": _packed((mean - origin_m) * 100.0),
-                "ellipse": _packed(np.stack([major * 1e3, minor * 1e3, yaw * 1e4], axis=-1)),
+                "ellipse": _packed(self.ellipses[name] * _ELLIPSE_UNITS),
             }
         return {
             "stamp_ns": str(self.stamp_ns),
@@ -80,29 +84,35 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
     """
     lead = next(iter(ticks.values()))
     ids = tuple(lead.forecast.ids[row] for row in rows)
-    means, covariances = {}, {}
+    means, ellipses = {}, {}
     for name, tick in ticks.items():
-        prediction = tick.forecast.prediction
+        mean, ellipse = tick.forecast.prediction.mean, _ellipses(tick.forecast.prediction)
         if tick.forecast.ids == lead.forecast.ids:
-            means[name], covariances[name] = prediction.mean[rows], prediction.covariance[rows]
+            means[name], ellipses[name] = mean[rows], ellipse[rows]
             continue
         # A model may have left somebody out.
-        n_steps = prediction.mean.shape[1]
         row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
-        means[name] = np.full((len(ids), n_steps, 2), np.nan)
-        covariances[name] = np.full((len(ids), n_steps, 2, 2), np.nan)
+        means[name] = np.full((len(ids), *mean.shape[1:]), np.nan)
+        ellipses[name] = np.full((len(ids), *ellipse.shape[1:]), np.nan)
         for index, agent in enumerate(ids):
             if agent in row_of:
-                means[name][index] = prediction.mean[row_of[agent]]
-                covariances[name][index] = prediction.covariance[row_of[agent]]
+                means[name][index] = mean[row_of[agent]]
+                ellipses[name][index] = ellipse[row_of[agent]]
     return Snapshot(
         stamp_ns=lead.forecast.stamp_ns,
         ids=ids,
         past_m=lead.forecast.past_m[rows],
         truth_m=lead.circumstances.truth[rows],
         means_m=means,
-        covariances_m2=covariances,
+        ellipses=ellipses,
     )
+
+
+def _ellipses(prediction: Prediction) -> FloatArray:
+    """(A, T, 4) as a `Snapshot` keeps them."""
+    major, minor, yaw = ellipse_axes(prediction.covariance)
+    wide, narrow = (radius_at(prediction, confidence) for confidence in CONFIDENCES)
+    return np.stack([major * wide, minor * wide, yaw, narrow / wide], axis=-1)
 
 
 class SceneChooser:

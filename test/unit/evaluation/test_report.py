@@ -14,8 +14,9 @@ import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 from support.browser import headless_browser, needs_browser, settle
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation import evaluate_bag
+from social_implicit_ros.core.types import Prediction, Tracks
+from social_implicit_ros.core.uncertainty import CONFIDENCES, radius_at
+from social_implicit_ros.evaluation import evaluate_bag, highlights
 from social_implicit_ros.evaluation.report import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
 from social_implicit_ros.evaluation.tally import Tally, figures_of
 
@@ -87,7 +88,23 @@ class TestContent:
         assert numbers(frame["truth"]).size == n_people * 12 * 2
         for name in MODELS:
             assert numbers(frame["models"][name]["mean"]).size == n_people * 12 * 2
-            assert numbers(frame["models"][name]["ellipse"]).size == n_people * 12 * 3
+            assert numbers(frame["models"][name]["ellipse"]).size == n_people * 12 * 4
+
+    def test_ellipses_are_those_of_their_confidences(self):
+        """At 95 and 50 %, whatever a model says of the shape of its tails."""
+        covariance = np.broadcast_to(np.diag([4.0, 1.0]), (1, 2, 2, 2))
+        samples, mean = np.zeros((3, 1, 2, 2)), np.zeros((1, 2, 2))
+        factors = np.broadcast_to(np.linspace(0.5, 1.5, len(CONFIDENCES)), (1, 2, len(CONFIDENCES)))
+        for prediction in (
+            Prediction(samples, mean, covariance, 0.4),
+            Prediction(samples, mean, covariance, 0.4, factors),
+        ):
+            major, minor, yaw, half = highlights._ellipses(prediction)[0, 1]
+
+            assert major == pytest.approx(2.0 * radius_at(prediction, 0.95)[0, 1])
+            assert minor == pytest.approx(major / 2)
+            assert yaw == 0.0
+            assert half * major == pytest.approx(2.0 * radius_at(prediction, 0.5)[0, 1])
 
     def test_a_scene_is_where_the_people_were(self, report):
         data = data_of(report)
