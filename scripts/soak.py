@@ -170,7 +170,7 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
     odometry = node.publisher(Odometry, "/predictor/odometry")
     watch, crowd = Watch(node), Crowd()
-    listened = listen(node, watch)
+    listened = listen(node, watch, len(outputs))
     # Both sides know of each other, and everybody is predicted.
     began_s = time.monotonic()
     while len(watch.stamps_ns) < RATE_HZ:
@@ -220,7 +220,7 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
     }
 
 
-def listen(node: NodeUnderTest, watch: Watch) -> Any:
+def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
     """Subscribes to everything that the node publishes; messages stay bytes."""
     counts: dict[str, int] = {}
 
@@ -230,12 +230,17 @@ def listen(node: NodeUnderTest, watch: Watch) -> Any:
             watch.on_prediction(data)
 
     peer = node.peer.node
-    topics = {
-        topic: kinds[0]
-        for topic, kinds in peer.get_publisher_names_and_types_by_node("predictor", "/")
-        if topic.startswith("/predictor/") and "transition_event" not in topic
-    }
-    for topic, kind in topics.items():
+    node.wait_for(lambda: "predictor" in peer.get_node_names(), "discovery of the node")
+
+    def topics() -> dict[str, str]:
+        return {
+            topic: kinds[0]
+            for topic, kinds in peer.get_publisher_names_and_types_by_node("predictor", "/")
+            if topic.startswith("/predictor/") and "transition_event" not in topic
+        }
+
+    node.wait_for(lambda: len(topics()) == n_outputs, "discovery of its outputs")
+    for topic, kind in topics().items():
         package, _, name = kind.split("/")
         message_class = getattr(importlib.import_module(f"{package}.msg"), name)
         peer.create_subscription(

@@ -422,6 +422,8 @@ _OUTPUT_OPTIONS: dict[str, type[Any]] = {
 }
 #: More than enough for a robot, and a second's work.
 _MAX_CELLS_A_SIDE = 4000
+#: Of a tick; each takes some 200 bytes, in several copies.
+_MAX_FUTURES = 2_500_000
 
 
 @dataclass(frozen=True)
@@ -555,6 +557,12 @@ def config_from_values(values: Mapping[str, object]) -> NodeConfig:
             f"{period_s:g} s between two ticks, else markers flicker"
         )
     _check_costmap(options["costmap"])
+    n_futures = pipeline["n_samples"] * pipeline["max_agents"]
+    if n_futures > _MAX_FUTURES:
+        raise ParameterError(
+            f"n_samples times max_agents is {n_futures}, expected at most {_MAX_FUTURES}, as all "
+            "futures of a tick are in memory at once: lower one of the two"
+        )
     return NodeConfig(pipeline=PipelineConfig(**pipeline), **options, **checked)
 
 

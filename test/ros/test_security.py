@@ -49,6 +49,7 @@ def opened(start_once: Callable[..., NodeUnderTest], outputs: list[str]) -> dict
     )
     node.wait_for(lambda: node.state() == "active", "activation")
     peer = node.peer.node
+    node.wait_for(lambda: "predictor" in peer.get_node_names(), "discovery of the node")
     ways = {
         "publish": peer.get_publisher_names_and_types_by_node,
         "subscribe": peer.get_subscriber_names_and_types_by_node,

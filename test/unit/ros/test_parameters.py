@@ -111,6 +111,13 @@ def test_values_that_do_not_go_together_are_refused_together() -> None:
     check_change(DEFAULTS, {"tick_rate_hz": 1.0, "markers.lifetime_s": 2.0}, is_configured=True)
 
 
+def test_more_futures_than_memory_are_refused() -> None:
+    check_change(DEFAULTS, {"n_samples": 1000}, is_configured=True)
+    check_change(DEFAULTS, {"max_agents": 100_000}, is_configured=True)
+    with pytest.raises(ParameterError, match="n_samples times max_agents is 100000000"):
+        check_change(DEFAULTS, {"n_samples": 1000, "max_agents": 100_000}, is_configured=True)
+
+
 def test_parameters_of_others_are_not_judged() -> None:
     check_change(DEFAULTS, {"use_sim_time": True}, is_configured=True)
 
