@@ -52,6 +52,7 @@ HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
 HOTEL_RATE = 2.0
 
 NODE_NAME = "predictor"
+PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
 #: Without any prediction for so long something is wrong, seconds.
 PATIENCE_S = 15.0
 #: Recorded seconds after the part played that the truth may be needed for.
@@ -157,7 +158,7 @@ class Listener:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._node.create_subscription(
-            PointCloud2, f"/{NODE_NAME}/predictions", self._on_prediction, qos.every_prediction()
+            PointCloud2, PREDICTIONS_TOPIC, self._on_prediction, qos.every_prediction()
         )
         self._node.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.diagnostics()
@@ -166,6 +167,10 @@ class Listener:
     def listen(self, duration_s: float) -> None:
         """Takes in what arrives, for that long at most."""
         self._executor.spin_once(timeout_sec=duration_s)
+
+    def hears_node(self) -> bool:
+        """Whether the node was heard, and what it predicts will be."""
+        return bool(self.diagnostics) and self._node.count_publishers(PREDICTIONS_TOPIC) > 0
 
     def close(self) -> None:
         """Stops listening."""
@@ -249,6 +254,7 @@ def _perform(
     """Starts node and replay, and listens until the replay ends."""
     frame_id = show.recording.frame_id or DEFAULT_FRAME
     logs = {name: arguments.output / f"{name}.log" for name in ("node", "replay")}
+    started_s = time.monotonic()
     console.print(
         f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
         f"at rate {show.rate:g}"
@@ -257,20 +263,26 @@ def _perform(
         _running(
             "predictor_node", _node_arguments(frame_id, arguments.model), logs["node"]
         ) as node,
-        _running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay,
         _progress(console) as progress,
     ):
         task = progress.add_task("starting", total=show.duration_s)
-        started_s = time.monotonic()
-        while replay.poll() is None:
-            listener.listen(0.1)
-            _require_running(node, listener, time.monotonic() - started_s, logs["node"])
-            seen_s, description = _state(listener)
-            progress.update(task, completed=seen_s, description=description)
+        # What is published before both know of each other is heard by nobody.
+        while not listener.hears_node():
+            _listen(listener, node, logs["node"], started_s)
+        with _running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
+            while replay.poll() is None:
+                _listen(listener, node, logs["node"], started_s)
+                seen_s, description = _state(listener)
+                progress.update(task, completed=seen_s, description=description)
         if replay.returncode != 0:
             raise DemoError(f"the replay ended with {replay.returncode}:\n{_tail(logs['replay'])}")
         listener.listen(0.5)
         progress.update(task, completed=show.duration_s)
+
+
+def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: float) -> None:
+    listener.listen(0.1)
+    _require_running(node, listener, time.monotonic() - started_s, log)
 
 
 def _node_arguments(frame_id: str, model: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -15,12 +16,24 @@ from PIL import Image
 
 pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or run make test")
 
-from support.ros import PATIENCE_S, NodeProcess, running
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import PointCloud2
+from support.ros import PATIENCE_S, NodeProcess, free_domain, running
 
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.ros.demo import busiest_start_s, choose_show, excerpt, most_telling
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.demo import (
+    NODE_NAME,
+    PREDICTIONS_TOPIC,
+    Listener,
+    busiest_start_s,
+    choose_show,
+    excerpt,
+    most_telling,
+)
 
 MODEL = "sampled_constant_velocity"
 Demo = Callable[..., AbstractContextManager[NodeProcess]]
@@ -93,6 +106,31 @@ def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, dem
     assert results["models"][MODEL]["counts"]["futures"] > 100
     assert (tmp_path / "out" / "report.html").stat().st_size < 20_000_000
     assert_nothing_runs(tmp_path / "out")
+
+
+def test_nothing_is_played_before_the_node_is_heard_and_can_be_listened_to() -> None:
+    rclpy.init(domain_id=free_domain())
+    listener = Listener()
+    node = rclpy.create_node(NODE_NAME)
+    try:
+        diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics())
+        status = DiagnosticStatus(name=f"/{NODE_NAME}", values=[KeyValue(key="model", value="m")])
+
+        def hears(until: Callable[[], bool]) -> bool:
+            deadline_s = time.monotonic() + PATIENCE_S
+            while not until() and time.monotonic() < deadline_s:
+                diagnostics.publish(DiagnosticArray(status=[status]))
+                listener.listen(0.05)
+            return listener.hears_node()
+
+        assert not listener.hears_node()
+        assert not hears(lambda: bool(listener.diagnostics))
+        node.create_publisher(PointCloud2, PREDICTIONS_TOPIC, qos.every_prediction())
+        assert hears(listener.hears_node)
+    finally:
+        node.destroy_node()
+        listener.close()
+        rclpy.try_shutdown()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
