@@ -31,8 +31,9 @@ lint: ## Mend style where a tool can, name the rest
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 
-bench: ## Measure speed
+bench: ## Measure speed: tables on screen, ratios in bench.json
 	$(VENV) test training
+	@$(BIN)/python scripts/build_test_interfaces.py
 	$(BIN)/pytest test/benchmark --benchmark-only
 
 fuzz: ## Try over 100,000 inputs that nobody means to send (minutes)

@@ -68,7 +68,7 @@ class OnnxModel:
         self.card = card
         self.noise_dimension = _check_signature(session, card)
         outputs = {entry.name: entry.shape for entry in session.get_outputs()}
-        self._outputs = tuple(outputs)
+        self._outputs = list(outputs)
         self._n_representatives = int(outputs.get("representatives", [0])[0])
         try:
             self._calibration = (
@@ -149,13 +149,8 @@ class OnnxModel:
             mean, covariance = sample_moments(samples)
             return Prediction(samples, mean, covariance, self.step_s)
         tensors = model_input_from_observed(observed, self.n_observed)
-        drawn = self._n_representatives == 0 or n_samples != self._n_representatives
-        if drawn:
-            noise = standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
-        else:
-            # One row keeps the graph from working in vain.
-            noise = np.zeros((1, self.noise_dimension), dtype=np.float32)
-        output = self._run(tensors, noise)
+        drawn = not self._has_representatives(n_samples)
+        output = self.forward(tensors, self.noise(n_samples, seed))
         futures = output["samples" if drawn else "representatives"]
         samples = samples_from_model_output(futures, tensors.last_m)
         if "mean" in output:
@@ -172,10 +167,32 @@ class OnnxModel:
                 samples = self._calibration.spread(samples, mean, speed_m_s)
         return Prediction(samples, mean, covariance, self.step_s, level_factors)
 
-    def _run(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
+    def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
+        """(K, D) draws for so many samples; one row where representatives are the answer."""
+        if self._has_representatives(n_samples):
+            # One row keeps the graph from working in vain.
+            return np.zeros((1, self.noise_dimension), dtype=np.float32)
+        return standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
+
+    def _has_representatives(self, n_samples: int) -> bool:
+        return 0 < n_samples == self._n_representatives
+
+    def forward(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
+        """Runs the graph, and nothing else.
+
+        Args:
+            tensors: of A agents.
+            noise: (K, D) standard normal draws.
+
+        Returns:
+            The outputs by name, see the module's text.
+
+        Raises:
+            ModelFileError: the file fails while running, or puts out another shape than declared.
+        """
         feed = {"observed": tensors.observed, "mask": tensors.mask, "noise": noise}
         try:
-            output = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
+            output = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
         except _onnxruntime_errors() as error:
             raise ModelFileError(
                 f"model {self.name!r} failed while running: {error}. Export it again."

@@ -1,0 +1,110 @@
+"""Reading a hundred tracks from a message, and writing a hundred futures: `make bench`."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from rclpy.serialization import deserialize_message, serialize_message
+from support.forecasts import walking_forecast
+from support.speed import times_s, on_core
+from support.ticking import crowd
+from support.tracker_messages import MESSAGES
+
+from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.ros.conversions.trackers import (
+    Tracker,
+    TrackerSpecError,
+    load_tracker,
+)
+from social_implicit_ros.ros.conversions.tracks import tracks_to_point_cloud
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+
+N_AGENTS = 100
+OUTPUTS = (
+    "pointcloud",
+    "samples",
+    "markers",
+    "mpc_planner",
+    "costmap",
+    "detections",
+    "autoware",
+    "people",
+    "costmap_converter",
+)
+
+
+def message_of_a_hundred(name: str, tracker: Tracker) -> bytes:
+    if name == "point_cloud":
+        positions_m, _ = crowd(N_AGENTS)
+        tracks = Tracks(10**9, tuple(map(str, range(N_AGENTS))), positions_m)
+        return serialize_message(tracks_to_point_cloud(tracks, "odom"))
+    build, _ = MESSAGES[name]
+    message = build(10**9, 1.0, 2.0, "odom")
+    entries = tracker.decoder.spec.entries.read(message)
+    entries[:] = [deepcopy(entries[0]) for _ in range(N_AGENTS)]
+    return serialize_message(message)
+
+
+@pytest.mark.parametrize("name", sorted(MESSAGES))
+def test_decode(benchmark: Any, tables: Any, name: str) -> None:
+    try:
+        tracker = load_tracker(name, "~/tracks")
+    except TrackerSpecError as error:
+        pytest.skip(f"{error} (scripts/build_test_interfaces.py)")
+    data = message_of_a_hundred(name, tracker)
+
+    def by_rclpy() -> Any:
+        return tracker.decoder.decode(deserialize_message(data, tracker.message_class))
+
+    def decode() -> Any:
+        return tracker.decode(data) if tracker.is_raw else by_rclpy()
+
+    assert len(decode().tracks.ids) == N_AGENTS
+    if not benchmark.disabled:
+        with on_core(0):
+            decode_s, rclpy_s = times_s([decode, by_rclpy], n_rounds=7)
+        tables.add_row(
+            "Decoding a message of 100 agents",
+            tracker=name,
+            bytes=len(data),
+            decode_ms=1e3 * decode_s,
+            through_rclpy_ms=1e3 * rclpy_s,
+        )
+    benchmark.group = "decode of 100 agents"
+    benchmark(decode)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_output(benchmark: Any, tables: Any, name: str) -> None:
+    config = config_from_values({spec.name: spec.default for spec in PARAMETERS})
+    try:
+        output = load_output(name, config)
+    except ValueError as error:
+        pytest.skip(f"{error} (scripts/build_test_interfaces.py)")
+    positions_m, velocities_m_s = crowd(N_AGENTS)
+    forecast = walking_forecast(positions_m, velocities_m_s, robot_m=np.zeros(2))
+
+    def render() -> bytes:
+        message = output.render(forecast)
+        return message if isinstance(message, bytes) else serialize_message(message)
+
+    assert render()
+    if not benchmark.disabled:
+        with on_core(0):
+            (render_s,) = times_s([render], n_rounds=7)
+        tables.add_row(
+            "Rendering and serialising the futures of 100 agents",
+            output=name,
+            render_ms=1e3 * render_s,
+            bytes=len(render()),
+        )
+    benchmark.group = "output of 100 agents"
+    benchmark(render)
