@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import walking_forecast
-from support.speed import times_s, on_core
+from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
 
