@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
+#: Fields of a calibration that hold factors.
+_FACTORS = ("ellipse", "samples", "levels")
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,15 @@ class Calibration:
 
     def ellipse_factors(self, speed_m_s: FloatArray) -> FloatArray:
         """(A, T) factors on the standard deviations of (A,) agents of these speeds, m/s."""
-        return self._between(self.ellipse, speed_m_s)
+        return self._between("ellipse", speed_m_s)
 
     def sample_factors(self, speed_m_s: FloatArray) -> FloatArray:
         """(A, T) factors on the spread of the samples of (A,) agents of these speeds, m/s."""
-        return self._between(self.samples, speed_m_s)
+        return self._between("samples", speed_m_s)
 
     def level_factors(self, speed_m_s: FloatArray) -> FloatArray:
         """(A, T, L) factors on the ellipses of each confidence, beside `ellipse_factors`."""
-        return self._between(self.levels, speed_m_s)
+        return self._between("levels", speed_m_s)
 
     def covariance(self, covariance: FloatArray, speed_m_s: FloatArray) -> FloatArray:
         """The calibrated covariance.
@@ -135,10 +138,16 @@ class Calibration:
         """
         return mean + (samples - mean) * self.sample_factors(speed_m_s)[..., None]
 
-    def _between(self, factors: tuple[Any, ...], speed_m_s: FloatArray) -> FloatArray:
+    @cached_property
+    def _logarithms(self) -> dict[str, FloatArray]:
+        """Of all factors, knot by knot."""
+        return {name: np.log(_as_factors(name, getattr(self, name))) for name in _FACTORS}
+
+    def _between(self, name: str, speed_m_s: FloatArray) -> FloatArray:
         weights = speed_weights(speed_m_s, self.speeds_m_s)
-        logarithms = np.log(np.asarray(factors, dtype=np.float64))
-        between: FloatArray = np.exp(np.tensordot(weights, logarithms, axes=1))
+        logarithms = self._logarithms[name]
+        flat = weights @ logarithms.reshape(len(logarithms), -1)
+        between: FloatArray = np.exp(flat).reshape(len(weights), *logarithms.shape[1:])
         return between
 
 
