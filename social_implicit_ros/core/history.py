@@ -10,7 +10,6 @@ from itertools import compress
 
 import numpy as np
 
-from social_implicit_ros.core.agent_ids import ROBOT_ID
 from social_implicit_ros.core.types import (
     BoolArray,
     FloatArray,
@@ -22,11 +21,8 @@ from social_implicit_ros.core.types import (
 
 _NEVER = np.iinfo(np.int64).max
 _NS_PER_S = 1_000_000_000
-#: Thinning keeps two observations per spacing.
-_PER_SPACING = 2
-#: A newcomer takes a remembered agent's place only where it is nearer by more than this, metres:
-#: so that two people on the same circle do not take turns.
-_NEARER_M = 1.0
+#: Observations closer than this part of a step add nothing to a window and are thinned out.
+_THINNING = 16
 #: A step counts as observed when the first observation came at most this part of a step later.
 _STEP_TOLERANCE = 0.25
 #: A jump within this distance is noise of the tracker, however short the time, metres.
@@ -50,10 +46,7 @@ class HistoryConfig:
             starts its history anew.
         max_speed_m_s: a faster jump than this is another person with a recycled id: the history
             starts anew.
-        max_agents: agents remembered at once; of more, those nearest to the robot are, and where
-            nobody says where the robot is, those nearest to the origin.
-        max_history: observations remembered of each agent, but two for each step at the least;
-            those that follow too closely for so many to fill a window are thinned out.
+        max_agents: agents remembered at once; more are turned away.
         min_observations: observations an agent needs before it is in a window.
     """
 
@@ -62,7 +55,6 @@ class HistoryConfig:
     track_timeout_s: float = 1.0
     max_speed_m_s: float = 10.0
     max_agents: int = 1000
-    max_history: int = 256
     min_observations: int = 2
 
     def __post_init__(self) -> None:
@@ -79,8 +71,6 @@ class HistoryConfig:
                 )
         if self.max_agents < 1:
             raise ValueError(f"HistoryConfig.max_agents is {self.max_agents}, expected 1 or more")
-        if self.max_history < 1:
-            raise ValueError(f"HistoryConfig.max_history is {self.max_history}, expected 1 or more")
 
 
 class TrackHistory:
@@ -89,13 +79,9 @@ class TrackHistory:
     def __init__(self, config: HistoryConfig) -> None:
         self.config = config
         self._step_ns = round(config.step_s * _NS_PER_S)
-        fewest = _PER_SPACING * config.n_steps
-        self._kept = max(config.max_history, fewest)
-        self._spacing_ns = self._step_ns // (self._kept // fewest)
-        # The extra half makes compaction rare.
+        # Thinning keeps two observations per spacing; the extra half makes compaction rare.
+        self._kept = 2 * _THINNING * config.n_steps
         self._capacity = self._kept + self._kept // 2
-        # Of the last message, while they hold: most name the same agents as the one before.
-        self._last_ids: tuple[str, ...] | None = None
         self.reset()
 
     def reconfigure(self, config: HistoryConfig) -> None:
@@ -110,7 +96,6 @@ class TrackHistory:
                 f"one of {config.n_steps} steps of {config.step_s} s; make a new one"
             )
         self.config = config
-        self._last_ids = None  # whoever is too many now must be found
 
     @property
     def _timeout_ns(self) -> int:
@@ -119,7 +104,8 @@ class TrackHistory:
     def reset(self) -> None:
         """Forgets every agent."""
         self._row_of_id: dict[str, int] = {}
-        self._last_ids = None
+        # Of the last message, while they hold: most name the same agents as the one before.
+        self._last_ids: tuple[str, ...] | None = None
         self._last_rows = np.empty(0, dtype=np.int64)
         self._free_rows: list[int] = []
         self._counts = np.zeros(0, dtype=np.int64)
@@ -223,15 +209,19 @@ class TrackHistory:
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
-        newcomers = [agent_id for agent_id in columns if agent_id not in self._row_of_id]
-        if len(self) + len(newcomers) > self.config.max_agents:
-            newcomers = self._make_room(newcomers, columns, states, rejected)
-        for agent_id in newcomers:
-            self._add_row(agent_id)
-        columns = {name: column for name, column in columns.items() if name in self._row_of_id}
-        if not columns:
+        rows: list[int] = []
+        kept_columns: list[int] = []
+        for agent_id, column in columns.items():
+            row = self._row_of_id.get(agent_id)
+            if row is None:
+                row = self._new_row(agent_id)
+            if row is None:
+                rejected[agent_id] = SkipReason.OVER_CAPACITY
+                continue
+            rows.append(row)
+            kept_columns.append(column)
+        if not rows:
             return
-        rows, kept_columns = [self._row_of_id[name] for name in columns], list(columns.values())
         at, kept = np.array(rows), np.array(kept_columns)
         self._last_ids = tracks.ids if len(rows) == len(tracks.ids) else None
         self._last_rows = at
@@ -276,7 +266,7 @@ class TrackHistory:
                 self._begin_with_velocity(rows, stamp_ns, states, velocities)
             counts = self._counts[rows]
         before_last_ns = self._times_ns[rows, np.maximum(counts - 2, 0)]
-        dense = (counts >= 2) & (stamp_ns - before_last_ns < self._spacing_ns)
+        dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
         at = counts - dense  # a dense observation takes the place of the last one
         self._times_ns[rows, at] = stamp_ns
         self._states_m[rows, at] = states
@@ -317,55 +307,19 @@ class TrackHistory:
             self._compact(row)
         return None
 
-    def _make_room(
-        self,
-        newcomers: list[str],
-        columns: dict[str, int],
-        states: FloatArray,
-        rejected: dict[str, SkipReason],
-    ) -> list[str]:
-        """Keeps the nearest agents; forgets and turns away the others, and returns who may enter.
-
-        Args:
-            newcomers: agents of a message who are not remembered.
-            columns: where the agents of the message stand in `states`.
-            states: (A, 3) of the message, metres.
-            rejected: gets those who are turned away or forgotten.
-        """
-        remembered = list(self._row_of_id)
-        rows = np.array(list(self._row_of_id.values()), dtype=np.int64)
-        last_m = self._states_m[rows, np.maximum(self._counts[rows] - 1, 0), :2]
-        places_m = np.concatenate([last_m, states[[columns[name] for name in newcomers], :2]])
-        centre_m = np.zeros(2)
-        if ROBOT_ID in self._row_of_id:
-            centre_m = last_m[remembered.index(ROBOT_ID)]
-        distances_m = np.hypot(*(places_m - centre_m).T)
-        distances_m[len(remembered) :] += _NEARER_M
-        names = [*remembered, *newcomers]
-        by_distance = np.argsort(distances_m, kind="stable")
-        # The robot is no pedestrian: it takes nobody's place, and nobody takes its.
-        people = [names[place] for place in by_distance if names[place] != ROBOT_ID]
-        beyond = set(people[self.config.max_agents :])
-        rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
-        self._forget([name for name in remembered if name in beyond])
-        return [name for name in newcomers if name not in beyond]
-
-    def _add_row(self, agent_id: str) -> None:
+    def _new_row(self, agent_id: str) -> int | None:
+        if len(self._row_of_id) >= self.config.max_agents:
+            return None
         if not self._free_rows:
             self._grow()
         row = self._free_rows.pop()
         self._row_of_id[agent_id] = row
         self._covariances_m2[row] = np.nan
-
-    def _forget(self, ids: list[str]) -> None:
-        rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
-        self._free_rows.extend(rows)
-        self._clear(np.array(rows, dtype=np.int64))
-        self._last_ids = None
+        return row
 
     def _grow(self) -> None:
         old = len(self._counts)
-        new = min(max(2 * old, 16), max(self.config.max_agents, old) + 1)  # one for the robot
+        new = min(max(2 * old, 16), self.config.max_agents)
         extra = new - old
         self._counts = np.concatenate([self._counts, np.zeros(extra, dtype=np.int64)])
         self._times_ns = np.concatenate(
@@ -394,7 +348,10 @@ class TrackHistory:
         if not stale.any():
             return {}
         stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
-        self._forget(stale_ids)
+        for agent_id in stale_ids:
+            self._free_rows.append(self._row_of_id.pop(agent_id))
+        self._last_ids = None
+        self._clear(rows[stale])
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 
     def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:

@@ -29,8 +29,7 @@ class PipelineConfig:
         add_tracker_covariance: whether the tracker's covariance of the latest position is added
             to every predicted covariance.
         confidence: at which covariances are true for whoever takes them for a Gaussian's.
-        track_timeout_s, max_speed_m_s, max_agents, max_history, min_observations: see
-            `HistoryConfig`.
+        track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
     """
 
     n_samples: int = 20
@@ -38,7 +37,6 @@ class PipelineConfig:
     track_timeout_s: float = 1.0
     max_speed_m_s: float = 10.0
     max_agents: int = 1000
-    max_history: int = 256
     min_observations: int = 2
     add_tracker_covariance: bool = False
     confidence: float = 0.95
@@ -183,6 +181,5 @@ def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryCo
         track_timeout_s=config.track_timeout_s,
         max_speed_m_s=config.max_speed_m_s,
         max_agents=config.max_agents,
-        max_history=config.max_history,
         min_observations=config.min_observations,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from social_implicit_ros.core.types import FloatArray, Prediction
+from social_implicit_ros.core.types import FloatArray, Prediction, require_shape
 
 #: Confidences at which the ellipses of a prediction have factors of their own.
 CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -18,63 +17,74 @@ CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
-#: Fields of a calibration that hold factors.
-_FACTORS = ("ellipse", "samples", "levels")
+#: So are histories smoother than this, metres.
+_SMOOTH_M = 0.005
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class ObservedMotion:
+    """What a calibration looks at.
+
+    Attributes:
+        speed_m_s: (A,) net speed over the known part of a history, which a tracker's noise hardly
+            moves.
+        roughness_m: (A,) root mean square of the third differences of the known positions: about
+            six times the standard deviation of a tracker's noise, next to nothing for somebody
+            who walks straight or turns steadily. 0 where fewer than four positions are known.
+    """
+
+    speed_m_s: FloatArray
+    roughness_m: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Factors on a model's standard deviations, found on recordings it was not trained on.
 
-    They depend on the step and on the agent's speed, between whose knots they change smoothly, so
-    that an ellipse does not jump when somebody walks a little faster. The factors of the ellipses
-    make the Gaussian ellipse of one confidence true; those of the levels then set those of the
-    other confidences right, for people mostly do the same and sometimes something else entirely.
-    Those of the samples give them the mean Mahalanobis distance of an honest Gaussian.
+    They depend on the step, the agent's speed and how rough its history is, between whose knots
+    they change smoothly, so that an ellipse does not jump when somebody walks a little faster. The
+    factors of the ellipses make the Gaussian ellipse of one confidence true; those of the levels
+    then set those of the other confidences right, for people mostly do the same and sometimes
+    something else entirely. Those of the samples give them the mean Mahalanobis distance of an
+    honest Gaussian.
 
     Attributes:
         speeds_m_s: (Z,) knots, ascending.
-        ellipse: (Z, T) factors on the standard deviation of the covariance.
-        samples: (Z, T) factors on the samples' distance from the mean.
-        levels: (Z, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`.
+        roughnesses_m: (R,) knots, ascending.
+        ellipse: (Z, R, T) factors on the standard deviation of the covariance.
+        samples: (Z, R, T) factors on the samples' distance from the mean.
+        levels: (Z, R, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`.
     """
 
-    speeds_m_s: tuple[float, ...]
-    ellipse: tuple[tuple[float, ...], ...]
-    samples: tuple[tuple[float, ...], ...]
-    levels: tuple[tuple[tuple[float, ...], ...], ...]
+    speeds_m_s: FloatArray
+    roughnesses_m: FloatArray
+    ellipse: FloatArray
+    samples: FloatArray
+    levels: FloatArray
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
-        speeds = np.asarray(self.speeds_m_s, dtype=np.float64)
-        if speeds.ndim != 1 or len(speeds) == 0 or not np.all(np.isfinite(speeds)):
-            raise ValueError(
-                f"Calibration.speeds_m_s is {self.speeds_m_s!r}, expected one finite speed or more"
-            )
-        if np.any(speeds < 0) or np.any(np.diff(speeds) <= 0):
-            raise ValueError(
-                f"Calibration.speeds_m_s is {self.speeds_m_s!r}, expected ascending speeds from 0"
-            )
-        n_steps = len(self.ellipse[0]) if self.ellipse else 0
-        expected = {
-            "ellipse": (len(speeds), n_steps),
-            "samples": (len(speeds), n_steps),
-            "levels": (len(speeds), n_steps, len(CONFIDENCES)),
-        }
-        for name, shape in expected.items():
-            factors = _as_factors(name, getattr(self, name))
-            if n_steps == 0 or factors.shape != shape:
-                raise ValueError(
-                    f"Calibration.{name} has shape {factors.shape}, expected {shape}: speeds, "
-                    "steps, and for levels the confidences"
-                )
-            if not np.all(np.isfinite(factors)) or np.any(factors <= 0):
+        for name in ("speeds_m_s", "roughnesses_m"):
+            knots = getattr(self, name)
+            require_shape("Calibration", name, knots, ("Z" if name == "speeds_m_s" else "R",))
+            if len(knots) == 0 or not np.all(np.isfinite(knots)) or np.any(knots < 0):
+                raise ValueError(f"Calibration.{name} is {knots}, expected finite knots from 0")
+            if np.any(np.diff(knots) <= 0):
+                raise ValueError(f"Calibration.{name} is {knots}, expected ascending knots")
+        n_knots = (len(self.speeds_m_s), len(self.roughnesses_m))
+        require_shape("Calibration", "ellipse", self.ellipse, (*n_knots, "T"))
+        require_shape("Calibration", "samples", self.samples, self.ellipse.shape)
+        expected = (*self.ellipse.shape, len(CONFIDENCES))
+        require_shape("Calibration", "levels", self.levels, expected)
+        for name in ("ellipse", "samples", "levels"):
+            factors = getattr(self, name)
+            if factors.size == 0 or not np.all(np.isfinite(factors)) or np.any(factors <= 0):
                 raise ValueError(f"Calibration.{name} holds a factor that is not above zero")
 
     @property
     def n_steps(self) -> int:
         """Predicted steps (T)."""
-        return len(self.ellipse[0])
+        return int(self.ellipse.shape[2])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
@@ -83,86 +93,82 @@ class Calibration:
         Raises:
             ValueError: a field is missing, unknown, of another type or out of range.
         """
+        names = [field.name for field in fields(cls)]
         try:
             confidences = tuple(values["confidences"])
-            fields = {name: _as_tuples(values[name]) for name in cls.__dataclass_fields__}
-        except (KeyError, TypeError) as error:
+            arrays = [np.asarray(values[name], dtype=np.float64) for name in names]
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"calibration holds {sorted(values)}, expected confidences, speeds_m_s, ellipse, "
-                f"samples and levels with numbers in them ({error!r})"
+                f"calibration holds {sorted(values)}, expected confidences, {', '.join(names)} "
+                f"with numbers in rows of equal lengths ({error!r})"
             ) from error
         if confidences != CONFIDENCES:
             raise ValueError(
                 f"calibration has levels at {confidences}, this version reads {CONFIDENCES}"
             )
-        return cls(**fields)
+        return cls(*arrays)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a model card holds."""
-        return {"confidences": CONFIDENCES, **asdict(self)}
+        """What a model card holds, rounded to what a calibration can know."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            "confidences": list(CONFIDENCES),
+            **{name: values.round(4).tolist() for name, values in arrays.items()},
+        }
 
-    def ellipse_factors(self, speed_m_s: FloatArray) -> FloatArray:
-        """(A, T) factors on the standard deviations of (A,) agents of these speeds, m/s."""
-        return self._between("ellipse", speed_m_s)
+    def ellipse_factors(self, motion: ObservedMotion) -> FloatArray:
+        """(A, T) factors on the standard deviations of agents that move like this."""
+        return self._between(self.ellipse, motion)
 
-    def sample_factors(self, speed_m_s: FloatArray) -> FloatArray:
-        """(A, T) factors on the spread of the samples of (A,) agents of these speeds, m/s."""
-        return self._between("samples", speed_m_s)
+    def sample_factors(self, motion: ObservedMotion) -> FloatArray:
+        """(A, T) factors on the spread of the samples of agents that move like this."""
+        return self._between(self.samples, motion)
 
-    def level_factors(self, speed_m_s: FloatArray) -> FloatArray:
+    def level_factors(self, motion: ObservedMotion) -> FloatArray:
         """(A, T, L) factors on the ellipses of each confidence, beside `ellipse_factors`."""
-        return self._between("levels", speed_m_s)
+        return self._between(self.levels, motion)
 
-    def covariance(self, covariance: FloatArray, speed_m_s: FloatArray) -> FloatArray:
+    def covariance(self, covariance: FloatArray, motion: ObservedMotion) -> FloatArray:
         """The calibrated covariance.
 
         Args:
             covariance: (A, T, 2, 2) square metres, as the model puts it out.
-            speed_m_s: (A,) observed speeds.
+            motion: observed, of the same agents.
 
         Returns:
             (A, T, 2, 2) square metres.
         """
-        return covariance * (self.ellipse_factors(speed_m_s) ** 2)[..., None, None]
+        return covariance * (self.ellipse_factors(motion) ** 2)[..., None, None]
 
-    def spread(self, samples: FloatArray, mean: FloatArray, speed_m_s: FloatArray) -> FloatArray:
+    def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
         """The calibrated samples.
 
         Args:
             samples: (K, A, T, 2) metres, as the model draws them.
             mean: (A, T, 2) metres.
-            speed_m_s: (A,) observed speeds.
+            motion: observed, of the same agents.
 
         Returns:
             (K, A, T, 2) metres, nearer to the mean or farther from it.
         """
-        return mean + (samples - mean) * self.sample_factors(speed_m_s)[..., None]
+        return mean + (samples - mean) * self.sample_factors(motion)[..., None]
 
-    @cached_property
-    def _logarithms(self) -> dict[str, FloatArray]:
-        """Of all factors, knot by knot."""
-        return {name: np.log(_as_factors(name, getattr(self, name))) for name in _FACTORS}
-
-    def _between(self, name: str, speed_m_s: FloatArray) -> FloatArray:
-        weights = speed_weights(speed_m_s, self.speeds_m_s)
-        logarithms = self._logarithms[name]
-        flat = weights @ logarithms.reshape(len(logarithms), -1)
-        between: FloatArray = np.exp(flat).reshape(len(weights), *logarithms.shape[1:])
+    def _between(self, factors: FloatArray, motion: ObservedMotion) -> FloatArray:
+        weights = motion_weights(motion, self.speeds_m_s, self.roughnesses_m)
+        between: FloatArray = np.exp(np.tensordot(weights, np.log(factors), axes=2))
         return between
 
 
-def _as_factors(name: str, values: object) -> FloatArray:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Calibration.{name} has rows of different lengths") from error
+def motion_weights(
+    motion: ObservedMotion, speeds_m_s: FloatArray, roughnesses_m: FloatArray
+) -> FloatArray:
+    """(A, Z, R) how much each knot counts for each agent; at most four are above zero."""
+    speed = speed_weights(motion.speed_m_s, speeds_m_s)
+    roughness = _knot_weights(motion.roughness_m, roughnesses_m, _SMOOTH_M)
+    return speed[:, :, None] * roughness[:, None]
 
 
-def _as_tuples(values: Any) -> Any:
-    return tuple(map(_as_tuples, values)) if isinstance(values, list | tuple) else values
-
-
-def speed_weights(speed_m_s: FloatArray, knots_m_s: tuple[float, ...]) -> FloatArray:
+def speed_weights(speed_m_s: FloatArray, knots_m_s: ArrayLike) -> FloatArray:
     """How much each knot counts for each agent.
 
     Args:
@@ -173,29 +179,35 @@ def speed_weights(speed_m_s: FloatArray, knots_m_s: tuple[float, ...]) -> FloatA
         (A, Z) weights from 0 to 1 of sum 1, continuous and piecewise linear in the logarithm of
         the speed; at most two are above zero.
     """
-    knots = np.log(np.asarray(knots_m_s, dtype=np.float64) + _SLOW_M_S)
-    place = np.interp(np.log(speed_m_s + _SLOW_M_S), knots, np.arange(len(knots)))
+    return _knot_weights(speed_m_s, np.asarray(knots_m_s), _SLOW_M_S)
+
+
+def _knot_weights(values: FloatArray, knots: FloatArray, alike: float) -> FloatArray:
+    """As `speed_weights`; values below `alike` are alike."""
+    place = np.interp(np.log(values + alike), np.log(knots + alike), np.arange(len(knots)))
     return np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(len(knots))))
 
 
-def observed_speed_m_s(
+def observed_motion(
     observed: NDArray[np.floating[Any]], mask: NDArray[np.floating[Any]], step_s: float
-) -> FloatArray:
-    """Net speed over the known part of a history: a tracker's noise hardly moves it.
+) -> ObservedMotion:
+    """What a calibration looks at in a history.
 
     Args:
         observed: (A, H, 2) positions in metres, oldest first, finite.
         mask: (A, H) 1 where a step was observed, 0 in leading steps that were not.
         step_s: seconds between two steps.
-
-    Returns:
-        (A,) metres per second from the first known position to the last.
     """
     first = mask.argmax(axis=1)
     moved = (observed[:, -1] - observed[np.arange(len(observed)), first]).astype(np.float64)
     n_steps = observed.shape[1] - 1 - first
-    speed_m_s: FloatArray = np.hypot(moved[:, 0], moved[:, 1]) / (n_steps * step_s)
-    return speed_m_s
+    jerk = np.diff(observed, n=3, axis=1).astype(np.float64)
+    known = mask[:, : jerk.shape[1]]
+    energy = (np.square(jerk).sum(axis=2) * known).sum(axis=1)
+    return ObservedMotion(
+        speed_m_s=np.hypot(moved[:, 0], moved[:, 1]) / (n_steps * step_s),
+        roughness_m=np.sqrt(energy / np.maximum(known.sum(axis=1), 1)),
+    )
 
 
 def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -26,7 +26,7 @@ from social_implicit_ros.core.types import (
     SkipReason,
     Tracks,
 )
-from social_implicit_ros.core.uncertainty import observed_speed_m_s
+from social_implicit_ros.core.uncertainty import observed_motion
 from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
 from social_implicit_ros.evaluation.track_source import Arrival, TrackSource
@@ -343,7 +343,7 @@ class BagReplay:
         return Circumstances(
             truth=self._truth.positions_m(numbers, steps_ns),
             observed_m=past_m[:, -1],
-            speed_m_s=observed_speed_m_s(past_m, ~np.isnan(past_m[..., 0]), window.step_s),
+            speed_m_s=observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s).speed_m_s,
             n_near=_n_near(forecast.present_m),
         )
 

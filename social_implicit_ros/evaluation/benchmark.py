@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,25 @@ def split_scenes(data: Path, split: str) -> list[Scene]:
     if not found:
         raise BenchmarkError(f"split {split!r} of {data} holds no window with two agents")
     return found
+
+
+def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:
+    """The scenes as a tracker sees them whose positions err at every step for themselves.
+
+    Args:
+        test_scenes: as annotated.
+        sigma_m: standard deviation along each axis, metres.
+        seed: of the noise.
+    """
+    if sigma_m == 0:
+        return list(test_scenes)
+    generator = np.random.default_rng(seed)
+    seen = []
+    for scene in test_scenes:
+        noise_m = generator.normal(scale=sigma_m, size=scene.observed.shape)
+        positions_m = np.concatenate([scene.observed + noise_m, scene.future], axis=1)
+        seen.append(replace(scene, positions_m=positions_m))
+    return seen
 
 
 def evaluate_split(

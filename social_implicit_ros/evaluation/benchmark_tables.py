@@ -94,20 +94,21 @@ def print_all_figures(
         console.print(table)
     console.print(
         f"ade to collision_rate from {n_samples} samples (mean_ade, mean_fde apart), the others "
-        f"from {DISTRIBUTION_SAMPLES}; a dash where the reference gives no figure."
+        f"from {DISTRIBUTION_SAMPLES}; a dash where no figure is known."
     )
 
 
 def print_legend(
     models: Mapping[str, ModelResults], splits: Sequence[str], source: str, console: Console
 ) -> None:
-    """Prints what the mark means, where it stands, and whose figures the reference's are."""
+    """Prints what the mark means, where it stands, and of the reference its source, if any."""
     if not all(_held_out(model, row, splits) for model in models.values() for row in splits):
         console.print(
             "* one model, trained on these recordings too: not held out, "
             "so not comparable with the others."
         )
-    console.print(f"reference: {source}.")
+    if source:
+        console.print(f"reference: {source}.")
 
 
 def _heading(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from social_implicit_ros.core.command_options import non_negative_float
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
 from social_implicit_ros.evaluation.benchmark import (
     DISTRIBUTION_SAMPLES,
@@ -22,6 +23,7 @@ from social_implicit_ros.evaluation.benchmark import (
     evaluate_split,
     load_benchmark_model,
     split_scenes,
+    with_tracker_noise,
     write_json,
 )
 from social_implicit_ros.evaluation.benchmark_options import add_benchmark_options
@@ -58,6 +60,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help=f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)",
     )
+    parser.add_argument(
+        "--tracker-noise",
+        type=non_negative_float,
+        default=0.0,
+        metavar="M",
+        help="standard deviation, metres, of noise on every observed position; what is to be "
+        "predicted stays true (default: 0)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -66,7 +76,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         `{"models": {NAME: {"parameters", "held_out", "splits", "average"}}, "reference": {...},
-        "samples": int, "distribution_samples": int, "seed": int}`.
+        "samples": int, "distribution_samples": int, "seed": int, "tracker_noise_m": float}`.
 
     Raises:
         BenchmarkError: no such data, or a model that does not fit the benchmark.
@@ -75,7 +85,12 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     splits = options.split or list(LEAVE_ONE_OUT)
     names = dict.fromkeys((*BASELINES, *(options.model or families())))
     # Everything is loaded before anything is computed: a typing error shows at once.
-    test_scenes = {split: split_scenes(options.data, split) for split in splits}
+    test_scenes = {
+        split: with_tracker_noise(
+            split_scenes(options.data, split), options.tracker_noise, options.seed
+        )
+        for split in splits
+    }
     candidates = [candidate(name) for name in names]
     models = [
         {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
@@ -108,6 +123,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         "samples": options.k,
         "distribution_samples": DISTRIBUTION_SAMPLES,
         "seed": options.seed,
+        "tracker_noise_m": options.tracker_noise,
     }
 
 
@@ -120,12 +136,14 @@ def reference_figures() -> dict[str, Any]:
 
 def print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
     """Prints the tables beside the reference's figures."""
-    models = {**results["models"], "reference": results["reference"]}
+    # The reference's figures are of the recordings as they are.
+    is_noisy = results["tracker_noise_m"] > 0
+    models = {**results["models"], **({} if is_noisy else {"reference": results["reference"]})}
     splits = list(next(iter(results["models"].values()))["splits"])
     if all_metrics:
         print_all_figures(models, splits, results["samples"], console)
     print_displacement(models, splits, results["samples"], console)
-    print_legend(models, splits, results["reference"]["source"], console)
+    print_legend(models, splits, "" if is_noisy else results["reference"]["source"], console)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from social_implicit_ros.core.predictor import require_observed, require_samples
 from social_implicit_ros.core.types import FloatArray, Prediction
 from social_implicit_ros.core.uncertainty import (
     Calibration,
-    observed_speed_m_s,
+    observed_motion,
     sample_moments,
 )
 from social_implicit_ros.inference.onnx_file import check_onnx_file
@@ -160,11 +160,11 @@ class OnnxModel:
             mean, covariance = sample_moments(samples)
         level_factors = None
         if self._calibration is not None:
-            speed_m_s = observed_speed_m_s(tensors.observed, tensors.mask, self.step_s)
-            covariance = self._calibration.covariance(covariance, speed_m_s)
-            level_factors = self._calibration.level_factors(speed_m_s)
+            motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
+            covariance = self._calibration.covariance(covariance, motion)
+            level_factors = self._calibration.level_factors(motion)
             if drawn:
-                samples = self._calibration.spread(samples, mean, speed_m_s)
+                samples = self._calibration.spread(samples, mean, motion)
         return Prediction(samples, mean, covariance, self.step_s, level_factors)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:

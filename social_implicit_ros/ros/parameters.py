@@ -224,19 +224,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "max_agents",
         _PIPELINE.max_agents,
-        "Agents remembered at once: those nearest to the robot, or to the origin of fixed_frame "
-        "where the robot's position is not known. The others are counted as over_capacity.",
+        "Agents remembered at once; more are turned away and counted.",
         minimum=1,
         maximum=100_000,
-    ),
-    ParameterSpec(
-        "max_history",
-        _PIPELINE.max_history,
-        "Observations remembered of each agent, at least two for each step that the model sees; "
-        "those that follow too closely are thinned out.",
-        minimum=1,
-        maximum=10_000,
-        effect=Effect.CONFIGURE,
     ),
     ParameterSpec(
         "confidence",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from social_implicit_ros.core.metrics.calibration import squared_mahalanobis
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import CONFIDENCES, Calibration, speed_weights
+from social_implicit_ros.core.types import FloatArray, IntArray
+from social_implicit_ros.core.uncertainty import (
+    CONFIDENCES,
+    Calibration,
+    ObservedMotion,
+    motion_weights,
+)
 
 #: Knots, m/s: standing, drifting, strolling, walking, walking fast.
-SPEEDS_M_S = (0.0, 0.15, 0.5, 1.0, 1.5)
+SPEEDS_M_S = np.array([0.0, 0.15, 0.5, 1.0, 1.5])
+#: Knots, metres: drawn by hand, a good tracker (1.5 cm), a poor one (5 cm).
+ROUGHNESSES_M = np.array([0.03, 0.1, 0.3])
 #: The confidence at which the covariance alone is true: the one that planners look at.
 CONFIDENCE = 0.95
 #: The least factor on the ellipse of a confidence: where half of the people do not move at all,
@@ -35,13 +41,13 @@ class Residuals:
         error: (A, T, 2) truth minus mean, metres.
         ellipse: (A, T, 2, 2) covariance, square metres.
         samples: (A, T, 2, 2) covariance of the samples, square metres.
-        speed_m_s: (A,) observed speeds.
+        motion: observed, of the same agents.
     """
 
     error: FloatArray
     ellipse: FloatArray
     samples: FloatArray
-    speed_m_s: FloatArray
+    motion: ObservedMotion
 
 
 def calibrate(residuals: Residuals) -> Calibration:
@@ -49,21 +55,30 @@ def calibrate(residuals: Residuals) -> Calibration:
     zero = np.zeros_like(residuals.error)
     ellipse_2, _ = squared_mahalanobis(zero, residuals.ellipse, residuals.error)
     samples_2, _ = squared_mahalanobis(zero, residuals.samples, residuals.error)
-    weights = speed_weights(residuals.speed_m_s, SPEEDS_M_S)
-    nearest = weights.argmax(axis=1)
-    used = [knot for knot in range(len(SPEEDS_M_S)) if np.sum(nearest == knot) >= MIN_AGENTS] or [
-        int(np.bincount(nearest).argmax())
-    ]
+    nearest = nearest_knots(residuals.motion)
+    n_speeds, n_roughnesses = len(SPEEDS_M_S), len(ROUGHNESSES_M)
+    n_agents = np.bincount(nearest, minlength=n_speeds * n_roughnesses)
+    used = np.flatnonzero(n_agents >= min(MIN_AGENTS, n_agents.max()))
+    places = np.stack(np.divmod(np.arange(len(n_agents)), n_roughnesses), axis=-1)
+    apart = np.abs(places[:, None] - places[used]).sum(axis=2)
     ellipse, samples, levels = [], [], []
-    for knot in range(len(SPEEDS_M_S)):
-        source = min(used, key=lambda other: abs(other - knot))
-        agents = nearest == source
-        found = np.array(_per_step(ellipse_2[agents], level_factors))
+    for source in used[apart.argmin(axis=1)]:
+        found = _per_step(ellipse_2[nearest == source], level_factors)
         widths = found[:, CONFIDENCES.index(CONFIDENCE)]
-        ellipse.append(_rounded(widths))
-        levels.append(tuple(map(_rounded, found / widths[:, None])))
-        samples.append(_rounded(np.array(_per_step(samples_2[agents], distance_factor))))
-    return Calibration(SPEEDS_M_S, tuple(ellipse), tuple(samples), tuple(levels))
+        ellipse.append(widths)
+        levels.append(found / widths[:, None])
+        samples.append(_per_step(samples_2[nearest == source], distance_factor))
+    tables = (
+        np.array(factors).reshape(n_speeds, n_roughnesses, *factors[0].shape)
+        for factors in (ellipse, samples, levels)
+    )
+    return Calibration(SPEEDS_M_S, ROUGHNESSES_M, *tables)
+
+
+def nearest_knots(motion: ObservedMotion) -> IntArray:
+    """(A,) the knot that counts most for each agent, numbered speed by speed."""
+    weights = motion_weights(motion, SPEEDS_M_S, ROUGHNESSES_M)
+    return np.asarray(weights.reshape(len(weights), -1).argmax(axis=1))
 
 
 def distance_factor(distance_2: FloatArray) -> float:
@@ -84,16 +99,14 @@ def level_factors(distance_2: FloatArray) -> FloatArray:
     return np.maximum(radii / gaussian, LEAST_LEVEL_FACTOR)
 
 
-_Value = TypeVar("_Value")
-
-
-def _per_step(distance_2: FloatArray, value: Callable[[FloatArray], _Value]) -> list[_Value]:
+def _per_step(
+    distance_2: FloatArray, value: Callable[[FloatArray], FloatArray | float]
+) -> FloatArray:
+    """(T, ...) the value at every step, found on it and those beside it."""
     n_steps = distance_2.shape[1]
-    return [
-        value(distance_2[:, max(0, step - STEPS_BESIDE) : step + STEPS_BESIDE + 1])
-        for step in range(n_steps)
-    ]
-
-
-def _rounded(factors: FloatArray) -> tuple[float, ...]:
-    return tuple(factors.round(4).tolist())
+    return np.array(
+        [
+            value(distance_2[:, max(0, step - STEPS_BESIDE) : step + STEPS_BESIDE + 1])
+            for step in range(n_steps)
+        ]
+    )

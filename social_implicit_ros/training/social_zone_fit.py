@@ -46,18 +46,18 @@ class FitSettings:
         trust: see `SocialZone`; chosen by leaving out one training recording after the other.
     """
 
-    iterations: int = 1200
+    iterations: int = 3000
     batch: int = 256
     learning_rate: float = 6e-3
     likelihood_weight: float = 0.1
     final_weight: float = 0.5
     mirror: bool = True
     speed_sigma: float = 0.2
-    jitter_m: float = 0.06
+    jitter_m: float = 0.1
     short_history_share: float = 0.3
     softness_m: float = 0.3
     softness_end_m: float = 0.02
-    trust: float = 0.4
+    trust: float = 0.5
 
 
 @dataclass(frozen=True)

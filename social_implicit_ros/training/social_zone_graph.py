@@ -8,16 +8,20 @@ out beforehand:
   part of the layer that reads it;
 * everything that a future is a sum of is a path: the mean, one path per noise value, one per code
   value. One product makes them all, and one each the samples and the representative futures;
-* walking straight on, which the heads add to, passes through the hidden layers as it is: twice, as
-  what is above zero and what is below.
+* walking straight on, which the heads add to, is added to the paths at the end, in world axes.
 
 Training sums the nearest neighbours, the graph everybody in the scene: the others weigh zero.
+
+The weights themselves stand in the file's metadata, for whoever trains the model further.
 """
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -33,6 +37,12 @@ from social_implicit_ros.training.social_zone import (
     SocialZone,
 )
 
+#: Where the file holds the weights, as base64 of float32 in the order of the parameters.
+WEIGHTS = "weights"
+#: Predicted steps.
+_TIME = np.arange(1.0, N_PREDICTED + 1.0)
+#: Keeps the share of noise in a history without third differences from being 0 / 0, m^2.
+_NO_NOISE_M2 = 1e-9
 #: Independent directions of the noise that samples get beside the network's own.
 N_FLOOR = 2
 _N_STEPS = N_OBSERVED - 1
@@ -57,7 +67,11 @@ def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.Model
         sample_floor_m: standard deviation that is added to the samples' at the last step, growing
             in proportion to time from zero: nobody's future is certain.
     """
-    return _Writer(model, sample_floor_m).graph()
+    file = _Writer(model, sample_floor_m).graph()
+    weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+    text = base64.b64encode(weights.astype("<f4").tobytes()).decode("ascii")
+    onnx.helper.set_model_props(file, {WEIGHTS: text})
+    return file
 
 
 class _Writer:
@@ -90,6 +104,8 @@ class _Writer:
             self.build.indices([1, sizes.spread + N_FLOOR, 1, sizes.reach]),
             axis=0,
         )
+        straight = self._straight(velocity)
+        mean, learnt = node("Add", mean, straight), node("Add", learnt, straight)
         codes = self.build.constant(self.model.codes.detach().numpy())
         return self.build.model(
             self._futures(node("Gemm", "noise", spread, mean)),
@@ -153,6 +169,29 @@ class _Writer:
             axis=1,
         )
 
+    def _straight(self, velocity: str) -> str:
+        """(1, A * 2 T) walking straight on in metres, world axes; see `SocialZone.frame`."""
+        node = self.build.node
+        n_jerks = N_OBSERVED - 3
+        jerk = np.zeros((2 * N_OBSERVED, n_jerks, 2))
+        seen = np.zeros((N_OBSERVED, n_jerks, 2))
+        # Somebody of whom too little is known has no noise; the last step is always known.
+        smooth = np.full((N_OBSERVED, 1), _NO_NOISE_M2)
+        for step in range(n_jerks):
+            for place, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
+                jerk[:, step] += factor * _position(step + place)
+            seen[step, step] = 1.0
+            smooth[step] = self.sizes.smooth_m**2
+        known = node(
+            "Mul", self._product(self.flat, _flat(jerk)), self._product("mask", _flat(seen))
+        )
+        energy = node("ReduceSumSquare", known, axes=[1], keepdims=1)
+        noise = node("Div", energy, node("Gemm", "mask", self.build.constant(smooth), energy))
+        last = self._product(self.flat, _position(N_OBSERVED - 1) - _position(N_OBSERVED - 2))
+        walk = node("Add", last, node("Mul", noise, node("Sub", velocity, last)))
+        path = self._product(walk, np.kron(_TIME[None], np.eye(2)))
+        return self._reshape(path, [1, -1])
+
     def _log_energy(self, energy: str) -> str:
         """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
         number = self.build.constant
@@ -162,32 +201,25 @@ class _Writer:
         )
 
     def _hidden(self, features: str, log_energy: str) -> str:
-        """(A, encoded + 4) what the heads read, and the last displacement, + and -."""
+        """(A, encoded) what the heads read."""
         sizes, node = self.sizes, self.build.node
         weight, bias = _weights(self.model.first)
         weight, social = np.split(weight, [len(weight) - sizes.social])
         relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * _N_STEPS, 1, 1]))
-        first = _Reader(sizes.hidden + 4)
-        first.bias[: sizes.hidden] = bias
+        first = _Reader(sizes.hidden)
+        first.bias += bias
         hidden = slice(0, sizes.hidden)
         for step in range(_N_STEPS):
             first.read_vector(step, relative[2 * step : 2 * step + 2], hidden)
         first.weight[_MASK][:_N_STEPS, hidden] = known / _N_STEPS
         first.read_log_scale(log_scale[0], hidden)
         first.weight[_RATIO, hidden] = ratio[0]
-        straight = np.concatenate([np.eye(2), -np.eye(2)], axis=1)
-        first.read_vector(_N_STEPS - 1, straight, slice(sizes.hidden, None))
         if sizes.social:
             others, himself = self._social(features, log_energy)
             features = node("Concat", features, others, himself, axis=1)
-            social = np.pad(social, ((0, 0), (0, 4)))
             first.weight = np.concatenate([first.weight, social, -social])
         hidden_1 = node("Relu", self._affine(features, first.weight, first.bias))
-        weight, bias = _weights(self.model.second)
-        through = np.zeros((sizes.hidden + 4, sizes.encoded + 4))
-        through[: sizes.hidden, : sizes.encoded] = weight
-        through[sizes.hidden :, sizes.encoded :] = np.eye(4)
-        return node("Relu", self._affine(hidden_1, through, np.pad(bias, (0, 4))))
+        return node("Relu", self._affine(hidden_1, *_weights(self.model.second)))
 
     def _social(self, features: str, log_energy: str) -> tuple[str, str]:
         """(A, F) sum over all of relu(linear(relative state)) times a weight, and own share in it.
@@ -240,7 +272,7 @@ class _Writer:
     def _rows(self, hidden: str, headings: str) -> str:
         """(rows, A, 4 rank) coefficients in metres, world axes: the sum of the two halves."""
         sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
-        weight = np.zeros((sizes.encoded + 4, self.n_rows, 2 * rank))
+        weight = np.zeros((sizes.encoded, self.n_rows, 2 * rank))
         bias = np.zeros((self.n_rows, 2 * rank))
         first_floor = 1 + sizes.spread
         learnt = first_floor + N_FLOOR
@@ -251,14 +283,11 @@ class _Writer:
             (self.model.reach, slice(learnt + 1, None), 1.0),
         ):
             head_weight, head_bias = _weights(head)
-            weight[: sizes.encoded, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
+            weight[:, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
             bias[rows] = trust * head_bias.reshape(-1, 2 * rank)
-        # A straight walk is within the span of the basis.
-        time = np.arange(1, N_PREDICTED + 1) / N_PREDICTED
-        walk = np.kron(time @ self.basis, np.eye(2))  # (2, 2 rank)
-        for row in (0, learnt):
-            weight[sizes.encoded :, row] = np.concatenate([walk, -walk])
-        # The floor is isotropic; it still turns with the agent, so that each sample does.
+        # The floor is isotropic and grows in proportion to time, which is within the span of the
+        # basis; it still turns with the agent, so that each sample does.
+        walk = np.kron(_TIME @ self.basis / N_PREDICTED, np.eye(2))  # (2, 2 rank)
         bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
         turn = np.kron(np.eye(rank), _LEFT)
         weight, bias = (np.concatenate([part, part @ turn], axis=-1) for part in (weight, bias))

@@ -17,7 +17,7 @@ from rich.table import Table
 from social_implicit_ros.core.command_options import add_data_option, add_seed_option
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, STEP_S
-from social_implicit_ros.core.uncertainty import observed_speed_m_s
+from social_implicit_ros.core.uncertainty import observed_motion
 from social_implicit_ros.training.calibrate import Residuals, calibrate
 from social_implicit_ros.training.data import (
     ROBOT_SPLIT,
@@ -46,6 +46,8 @@ from social_implicit_ros.training.social_zone_graph import social_zone_graph
 ARCHITECTURE = "social_zone"
 #: Standard deviation of the samples that is added at the last step, metres.
 SAMPLE_FLOOR_M = 0.3
+#: Standard deviations of tracker noise for which ellipses are calibrated, metres.
+TRACKER_NOISES_M = (0.0, 0.03, 0.06, 0.1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Accuracy:
 ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
     "the model": (SocialZoneSizes(), FitSettings()),
     "without neighbours": (SocialZoneSizes(social=0), FitSettings()),
+    "straight on at the last step": (SocialZoneSizes(smooth_m=1e6), FitSettings()),
     "without tracker noise": (SocialZoneSizes(), FitSettings(jitter_m=0.0)),
     "without changed speeds": (SocialZoneSizes(), FitSettings(speed_sigma=0.0)),
     "without mirror": (SocialZoneSizes(), FitSettings(mirror=False)),
@@ -150,7 +153,7 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
             "torch": torch.__version__,
         },
         metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
-        calibration=calibrate(residuals(model, validation)).to_dict(),
+        calibration=calibrate(residuals(model, with_tracker_noise(validation, seed))).to_dict(),
     )
 
 
@@ -174,6 +177,19 @@ def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
     )
 
 
+def with_tracker_noise(agents: Agents, seed: int) -> Agents:
+    """Copies of the agents as trackers of `TRACKER_NOISES_M` would see them; futures stay true."""
+    generator = torch.Generator().manual_seed(seed)
+    positions, others = [], []
+    for sigma_m in TRACKER_NOISES_M:
+        seen = agents.positions.clone()
+        seen[:, :N_OBSERVED] += sigma_m * torch.randn(agents.observed.shape, generator=generator)
+        positions.append(seen)
+        noise_m = sigma_m * torch.randn(agents.others.shape, generator=generator)
+        others.append(agents.others + noise_m)
+    return Agents(torch.cat(positions), torch.cat(others))
+
+
 @torch.no_grad()
 def residuals(model: SocialZone, agents: Agents) -> Residuals:
     """Errors of the mean, with the covariances of the ellipses and of the samples."""
@@ -188,7 +204,7 @@ def residuals(model: SocialZone, agents: Agents) -> Residuals:
         error.double().numpy(),
         spread + VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2),
         spread + floor_m[:, None, None] ** 2 * np.eye(2),
-        observed_speed_m_s(agents.observed.numpy(), mask.numpy(), STEP_S),
+        observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S),
     )
 
 

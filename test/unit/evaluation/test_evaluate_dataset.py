@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.benchmark_data import write_walks
 
@@ -67,6 +68,20 @@ def test_one_model_for_all_recordings_is_marked_as_not_held_out(
     average = next(line for line in printed.splitlines() if line.startswith("│ average"))
     assert eth.count("*") == 1
     assert average.count("*") == 2
+
+
+@pytest.mark.usefixtures("shipped")
+def test_tracker_noise_is_on_what_is_observed_only(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run(data, "--split", "eth", "--tracker-noise", "0.01", "--all-metrics")
+    figures = results["models"]["constant_velocity"]["splits"]["eth"]
+    assert results["tracker_noise_m"] == 0.01
+    # The last step's velocity errs by the difference of two positions that err.
+    at_last_step_m = 0.01 * np.sqrt(np.pi / 2) * np.hypot(13, 12)
+    assert figures["mean_fde"] == pytest.approx(at_last_step_m, rel=0.3)
+    # The reference was not measured with it.
+    assert "reference" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shipped")
