@@ -157,6 +157,8 @@ def main() -> int:
             tick_rate_hz=RATE_HZ,
             outputs=f"[{','.join(outputs)}]",
             robot="odometry",
+            # So that a tick that is not heard of was not made.
+            **{"qos_overrides./predictor/predictions.publisher.depth": 100},
         )
         figures = soak(node, outputs, 60.0 * arguments.minutes)
         figures["exit_status"] = node.process.stop()
@@ -287,15 +289,15 @@ def memory(samples: list[tuple[float, int]], warm_s: float) -> dict[str, Any]:
     # Means of blocks, as neighbouring samples say nearly the same.
     blocks = ((times_s - warm_s) // BLOCK_S).astype(int)
     kept = [blocks == block for block in np.unique(blocks)]
+    means = [float(held[rows].mean()) for rows in kept]
     figures: dict[str, Any] = {
         "warm_up_s": round(warm_s, 1),
         "memory_mb": [round(held[0] / 1e6, 2), round(held[-1] / 1e6, 2)],
+        "memory_mb_of_each_10_s": [round(mean / 1e6, 2) for mean in means],
         "memory_slope_mb_h": None,
     }
     if len(kept) >= 3:
-        fit = linregress(
-            [times_s[rows].mean() for rows in kept], [held[rows].mean() for rows in kept]
-        )
+        fit = linregress([times_s[rows].mean() for rows in kept], means)
         to_mb_h = 3600.0 / 1e6
         figures["memory_slope_mb_h"] = round(fit.slope * to_mb_h, 2)
         figures["memory_slope_2_sigma_mb_h"] = round(2.0 * fit.stderr * to_mb_h, 2)
