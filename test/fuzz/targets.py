@@ -237,10 +237,11 @@ def run_card(data: bytes) -> None:
 
 
 def _calibration(values: dict[str, Any]) -> None:
-    from social_implicit_ros.core.uncertainty import Calibration
+    from social_implicit_ros.core.uncertainty import Calibration, ObservedMotion
 
     calibration = Calibration.from_dict(values)
-    factors = calibration.ellipse_factors(np.array([0.0, 1.0, 50.0]))
+    motion = ObservedMotion(np.array([0.0, 1.0, 50.0]), np.array([0.0, 0.1, 1e6]))
+    factors = calibration.ellipse_factors(motion)
     assert factors.shape == (3, calibration.n_steps)
 
 
