@@ -21,7 +21,7 @@ from sensor_msgs.msg import PointCloud2
 from support.processes import resident_bytes
 from support.ros import LOSSLESS, free_domain, ros_arguments, running
 from support.speed import on_core
-from support.ticking import Messages
+from support.ticking import Messages, stamps_from
 from visualization_msgs.msg import MarkerArray
 
 IDLE_S = 10.0
@@ -78,8 +78,9 @@ def only_measured(benchmark: Any) -> Iterator[None]:
         yield
 
 
-def now_ns() -> int:
-    return time.time_ns()
+def present_stamps() -> Iterator[int]:
+    while True:
+        yield time.time_ns()
 
 
 def first_prediction_s(folder: Path) -> float:
@@ -88,7 +89,7 @@ def first_prediction_s(folder: Path) -> float:
     with ExitStack() as stack:
         tracker = Tracker(domain)
         stack.callback(tracker.close)
-        messages = Messages(5, now_ns())
+        messages = Messages(5, present_stamps())
         with on_core(-1):
             started_s = time.perf_counter()
             stack.enter_context(running("predictor_node", [], domain=domain, folder=folder))
@@ -118,7 +119,7 @@ def test_memory_and_idle_load(benchmark: Any, tables: Any, tmp_path: Path) -> No
         node = stack.enter_context(running("predictor_node", [], domain=domain, folder=tmp_path))
         tracker = Tracker(domain)
         stack.callback(tracker.close)
-        messages = Messages(5, now_ns())
+        messages = Messages(5, present_stamps())
         while tracker.n_predictions < 50:
             tracker.send(messages)
             tracker.spin(0.02)
@@ -145,7 +146,7 @@ def test_rate_over_dds(benchmark: Any, tables: Any, tmp_path: Path, n_agents: in
         stack.enter_context(on_core(-1))
         tracker = Tracker(domain)
         stack.callback(tracker.close)
-        messages = Messages(n_agents, now_ns() - 3_600_000_000_000)
+        messages = Messages(n_agents, stamps_from(time.time_ns() - 3_600_000_000_000))
         while tracker.n_predictions < 20:
             tracker.send(messages)
             tracker.spin(0.02)

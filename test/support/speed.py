@@ -9,38 +9,36 @@ from contextlib import contextmanager
 
 import numpy as np
 
-#: A block of calls is at least so long.
+#: A block of calls takes at least so long, and has so many calls.
 _BLOCK_S = 0.02
 _N_CALLS = 5
 
 
 def times_s(functions: Sequence[Callable[[], object]], *, n_rounds: int) -> list[float]:
-    """Seconds that a call of each function takes.
+    """Seconds of its core's time that a call of each function takes, the median over blocks.
 
-    The functions take turns, a block of calls each. Of a block the fastest call counts, as other
-    processes only ever make it slower, and of all blocks the median.
+    The functions take turns, a block of calls each. What the core does for other processes
+    meanwhile does not count.
     """
     blocks: list[list[float]] = [[] for _ in functions]
     for _ in range(n_rounds):
-        for function, fastest in zip(functions, blocks, strict=True):
-            fastest.append(min(_block(function)))
-    return [float(np.median(fastest)) for fastest in blocks]
+        for function, times in zip(functions, blocks, strict=True):
+            times.append(_block(function, _BLOCK_S))
+    return [float(np.median(times)) for times in blocks]
 
 
-def rate_hz(function: Callable[[], object], *, n_blocks: int = 10, block_s: float = 0.25) -> float:
-    """Calls per second, kept up through a block; the best block, as others had less of the core."""
-    blocks = (_block(function, block_s) for _ in range(n_blocks))
-    return max(len(times) / sum(times) for times in blocks)
+def rate_hz(function: Callable[[], object], *, duration_s: float = 2.0) -> float:
+    """Calls per second of the core's time, kept up for so long."""
+    return 1.0 / _block(function, duration_s)
 
 
-def _block(function: Callable[[], object], block_s: float = _BLOCK_S) -> list[float]:
-    times: list[float] = []
-    end_s = time.perf_counter() + block_s
-    while len(times) < _N_CALLS or time.perf_counter() < end_s:
-        started_s = time.perf_counter()
+def _block(function: Callable[[], object], block_s: float) -> float:
+    function()  # finds the caches cold
+    n_calls, end_s, started_s = 0, time.perf_counter() + block_s, time.thread_time()
+    while n_calls < _N_CALLS or time.perf_counter() < end_s:
         function()
-        times.append(time.perf_counter() - started_s)
-    return times
+        n_calls += 1
+    return (time.thread_time() - started_s) / n_calls
 
 
 @contextmanager

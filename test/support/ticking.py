@@ -42,13 +42,18 @@ def crowd(n_agents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return generator.uniform(-half_m, half_m, (n_agents, 2)), velocity
 
 
-class Messages:
-    """Serialised MarkerArrays of people who walk, each stamped later than the one before."""
+def stamps_from(begin_ns: int) -> Iterator[int]:
+    """Stamps of a tracker, nanoseconds."""
+    return itertools.count(begin_ns, _PERIOD_NS)
 
-    def __init__(self, n_agents: int, begin_ns: int, frame_id: str = "odom") -> None:
+
+class Messages:
+    """Serialised MarkerArrays of people who walk, each with the next of the stamps."""
+
+    def __init__(self, n_agents: int, stamps_ns: Iterator[int], frame_id: str = "odom") -> None:
         positions_m, velocities_m_s = crowd(n_agents)
         ids = tuple(f"people/{number}" for number in range(n_agents))
-        self._stamps_ns = itertools.count(begin_ns, _PERIOD_NS)
+        self._stamps_ns = stamps_ns
         phases = [*range(_N_PHASES), *range(_N_PHASES, 0, -1)]
         marked_ns = 1_592_653_589_793_238_462
         self._phases = []
@@ -85,7 +90,7 @@ class TickingNode:
     def ticks(self, n_agents: int) -> Callable[[], None]:
         """A tick of a crowd whose histories are full: from the message's bytes to publishing."""
         # Later than all before, by more than it takes to forget the people of before.
-        messages = Messages(n_agents, self._begin_ns)
+        messages = Messages(n_agents, stamps_from(self._begin_ns))
         callback = self._subscription.callback
 
         def tick() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from functools import lru_cache
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
@@ -24,10 +25,7 @@ def point_cloud_to_msg(columns: dict[str, np.ndarray], stamp_ns: int, frame_id: 
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = frame_id
     message.height, message.width = 1, len(points)
-    message.fields = [
-        PointField(name=name, offset=offset, datatype=datatype, count=1)
-        for name, offset, datatype in point_field_layout(points.dtype)
-    ]
+    message.fields = _fields(points.dtype)
     message.is_bigendian = False
     message.point_step = points.dtype.itemsize
     message.row_step = points.nbytes
@@ -35,3 +33,12 @@ def point_cloud_to_msg(columns: dict[str, np.ndarray], stamp_ns: int, frame_id: 
     message.data = array("B", points.tobytes())
     message.is_dense = True
     return message
+
+
+@lru_cache(maxsize=16)
+def _fields(dtype: np.dtype) -> list[PointField]:
+    """The same objects for every cloud of a kind, as nobody changes them."""
+    return [
+        PointField(name=name, offset=offset, datatype=datatype, count=1)
+        for name, offset, datatype in point_field_layout(dtype)
+    ]

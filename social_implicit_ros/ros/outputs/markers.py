@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,9 +217,16 @@ class _Slots:
 
 def _outlines(diameters_m: FloatArray) -> FloatArray:
     """(A, 2) diameters -> (A, P, 3) closed outlines around the origin, axes along x and y."""
+    outlines_m = np.zeros((len(diameters_m), _OUTLINE_POINTS, 3))
+    np.multiply(0.5 * diameters_m[:, None], _unit_circle(), out=outlines_m[..., :2])
+    return outlines_m
+
+
+@cache
+def _unit_circle() -> FloatArray:
+    """(P, 2) points, the last of which is the first."""
     angle_rad = np.linspace(0.0, 2.0 * np.pi, _OUTLINE_POINTS)
-    unit = np.stack([np.cos(angle_rad), np.sin(angle_rad), np.zeros(_OUTLINE_POINTS)], axis=-1)
-    return unit * np.pad(0.5 * diameters_m, ((0, 0), (0, 1)))[:, None]
+    return np.stack([np.cos(angle_rad), np.sin(angle_rad)], axis=-1)
 
 
 def _nearest_steps(times_s: tuple[float, ...], steps_s: FloatArray) -> np.ndarray:
