@@ -49,7 +49,7 @@ class DiagnosticsLog:
         """Counts from zero again."""
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
-        self._n_tracked = self._n_predicted = self._n_failed_ticks = 0
+        self._n_tracked = self._n_predicted = self._n_ticks = self._n_failed_ticks = 0
         #: Who would talk to the node and cannot, at present.
         self.broken_connections: Sequence[str] = ()
         self._last_message_s: float | None = None
@@ -97,6 +97,7 @@ class DiagnosticsLog:
 
     def add_tick(self, duration_s: float, n_tracked: int, n_predicted: int) -> None:
         """A tick was published; `duration_s` from its beginning to the last message handed over."""
+        self._n_ticks += 1
         self._ticks_s.append(duration_s)
         self._recent_ticks_s.append(duration_s)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
@@ -139,6 +140,7 @@ class DiagnosticsLog:
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),
+            "ticks": str(self._n_ticks),
             "ticks_failed": str(self._n_failed_ticks),
             "connections_broken": str(len(self.broken_connections)),
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},

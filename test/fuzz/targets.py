@@ -377,7 +377,7 @@ def drawn_seeds() -> list[bytes]:
 TARGETS = {
     "messages": Target(run_messages, drawn_seeds, 40_000),
     "cdr": Target(run_cdr, cdr_seeds, 15_000),
-    "raw": Target(run_raw, raw_seeds, 60_000),
+    "raw": Target(run_raw, raw_seeds, 40_000),
     "tracker_yaml": Target(run_tracker_yaml, tracker_seeds, 5_000),
     "parameters": Target(run_parameters, drawn_seeds, 12_000, needs="rclpy"),
     "card": Target(run_card, card_seeds, 4_000),
