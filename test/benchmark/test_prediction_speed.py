@@ -6,6 +6,7 @@ function is called a few times and nothing is written.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,15 +15,18 @@ import pytest
 
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
 torch = pytest.importorskip("torch", reason="the yardstick is PyTorch's (make bench)")
+onnx = pytest.importorskip("onnx", reason="builds graphs (make bench)")
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+import onnxruntime  # noqa: E402
+from onnx import helper  # noqa: E402
 from support.released_cells import random_checkpoint  # noqa: E402
 from support.speed import on_core, rate_hz, times_s  # noqa: E402
 from support.ticking import TickingNode, crowd, ticking_node  # noqa: E402
 from support.yardstick import PlainSocialImplicit  # noqa: E402
 
 from social_implicit_ros.core.features import model_input_from_observed  # noqa: E402
-from social_implicit_ros.inference.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.inference.onnx_model import OnnxModel, model_path  # noqa: E402
 
 AGENTS = (1, 5, 20, 50, 100, 200)
 SAMPLES = (20, 100)
@@ -105,6 +109,42 @@ def test_forward(benchmark: Any, tables: Any, n_agents: int, n_samples: int) -> 
     )
     benchmark.group = f"forward pass of {size}"
     benchmark(functions[0])
+
+
+def chain(n_operations: int) -> Callable[[], object]:
+    """A call of a graph that turns two numbers' signs so often, one after another."""
+    names = [f"values_{n}" for n in range(n_operations + 1)]
+    nodes = [helper.make_node("Neg", [a], [b]) for a, b in itertools.pairwise(names)]
+    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["A", 2]) for n in names]
+    graph = helper.make_graph(nodes, "chain", [ends[0]], [ends[-1]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    feed = {names[0]: np.zeros((1, 2), dtype=np.float32)}
+    return lambda: session.run([names[-1]], feed)
+
+
+def test_floor(benchmark: Any, tables: Any) -> None:
+    one, many = chain(1), chain(61)
+    one_s, many_s = times_s([one, many], n_rounds=N_ROUNDS)
+    title = "Floor of a forward pass"
+    tables.add_row(title, of="a graph of one operation", microseconds=1e6 * one_s)
+    tables.add_row(
+        title,
+        of="each further operation, of the simplest",
+        microseconds=1e6 * (many_s - one_s) / 60,
+    )
+    for name in MODELS:
+        n_operations = len(onnx.load(model_path(name)).graph.node)
+        forward_s, *_ = times_s([forward_of(name, 1, 20)], n_rounds=N_ROUNDS)
+        tables.add_row(
+            title,
+            of=f"{name}, 1x20, {n_operations} operations",
+            microseconds=1e6 * forward_s,
+        )
+    benchmark.group = "floor"
+    benchmark(one)
 
 
 @by_samples
