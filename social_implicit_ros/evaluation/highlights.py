@@ -46,25 +46,22 @@ class Snapshot:
         ids: (A,) of the people.
         past_m: (A, H, 2) positions in metres, NaN before somebody was seen.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
-        means_m: model -> (A, T, 2).
-        ellipses: model -> (A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians,
-            and the size of the 50 % ellipse beside it.
+        predictions: of each model, NaN where it left somebody out; the mean is their only sample.
     """
 
     stamp_ns: int
     ids: tuple[str, ...]
     past_m: FloatArray
     truth_m: FloatArray
-    means_m: Mapping[str, FloatArray]
-    ellipses: Mapping[str, FloatArray]
+    predictions: Mapping[str, Prediction]
 
     def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
         """As the report's page reads it; lengths in centimetres from the origin."""
         models = {}
-        for name, mean in self.means_m.items():
+        for name, prediction in self.predictions.items():
             models[name] = {
-                "mean": _packed((mean - origin_m) * 100.0),
-                "ellipse": _packed(self.ellipses[name] * _ELLIPSE_UNITS),
+                "mean": _packed((prediction.mean - origin_m) * 100.0),
+                "ellipse": _packed(_ellipses(prediction) * _ELLIPSE_UNITS),
             }
         return {
             "stamp_ns": str(self.stamp_ns),
@@ -84,32 +81,45 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
     """
     lead = next(iter(ticks.values()))
     ids = tuple(lead.forecast.ids[row] for row in rows)
-    means, ellipses = {}, {}
+    predictions = {}
     for name, tick in ticks.items():
-        mean, ellipse = tick.forecast.prediction.mean, _ellipses(tick.forecast.prediction)
         if tick.forecast.ids == lead.forecast.ids:
-            means[name], ellipses[name] = mean[rows], ellipse[rows]
+            predictions[name] = _rows_of(tick.forecast.prediction, rows)
             continue
-        # A model may have left somebody out.
         row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
-        means[name] = np.full((len(ids), *mean.shape[1:]), np.nan)
-        ellipses[name] = np.full((len(ids), *ellipse.shape[1:]), np.nan)
-        for index, agent in enumerate(ids):
-            if agent in row_of:
-                means[name][index] = mean[row_of[agent]]
-                ellipses[name][index] = ellipse[row_of[agent]]
+        of_ids = np.array([row_of.get(agent, -1) for agent in ids], dtype=np.int64)
+        predictions[name] = _rows_of(tick.forecast.prediction, of_ids)
     return Snapshot(
         stamp_ns=lead.forecast.stamp_ns,
         ids=ids,
         past_m=lead.forecast.past_m[rows],
         truth_m=lead.circumstances.truth[rows],
-        means_m=means,
-        ellipses=ellipses,
+        predictions=predictions,
+    )
+
+
+def _rows_of(prediction: Prediction, rows: IntArray) -> Prediction:
+    """Some agents of a prediction, the mean for all samples; NaN where a row is -1."""
+
+    # One row more, which -1 takes: of somebody of whom nothing is known.
+    def taken(values: FloatArray) -> FloatArray:
+        unknown = np.full((1, *values.shape[1:]), np.nan)
+        return np.concatenate([values, unknown])[rows]
+
+    mean, factors = taken(prediction.mean), prediction.level_factors
+    return Prediction(
+        mean[None],
+        mean,
+        taken(prediction.covariance),
+        prediction.step_s,
+        None if factors is None else taken(factors),
     )
 
 
 def _ellipses(prediction: Prediction) -> FloatArray:
-    """(A, T, 4) as a `Snapshot` keeps them."""
+    """(A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians, and the size of the
+    50 % ellipse beside it.
+    """
     major, minor, yaw = ellipse_axes(prediction.covariance)
     wide, narrow = (radius_at(prediction, confidence) for confidence in CONFIDENCES)
     return np.stack([major * wide, minor * wide, yaw, narrow / wide], axis=-1)
