@@ -17,6 +17,7 @@ COMMANDS = {
     "tracks_to_bag": "social_implicit_ros.evaluation.tracks_to_bag:main",
     "evaluate_bag": "social_implicit_ros.evaluation.evaluate_bag:main",
     "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
+    "evaluate_calibration": "social_implicit_ros.evaluation.evaluate_calibration:main",
     "metric_sensitivity": "social_implicit_ros.evaluation.metric_sensitivity:main",
     "metric_demo": "social_implicit_ros.evaluation.metric_demo:main",
     "import_checkpoint": "social_implicit_ros.training.commands:import_checkpoint",

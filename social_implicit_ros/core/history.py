@@ -112,6 +112,7 @@ class TrackHistory:
         self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
         self._states_m = np.empty((0, self._capacity, 3))
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest position, NaN where unknown
+        self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last break
 
     def __len__(self) -> int:
         """How many agents are remembered."""
@@ -162,6 +163,50 @@ class TrackHistory:
         newest_ns = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
         newest_ns = newest_ns[newest_ns <= stamp_ns]
         return int(newest_ns.max()) if len(newest_ns) else None
+
+    def rows_of(self, ids: tuple[str, ...]) -> IntArray:
+        """(A,) rows of remembered agents in the table of `observed_m`.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
+        return np.fromiter((self._row_of_id[i] for i in ids), dtype=np.int64, count=len(ids))
+
+    def observed_m(self, stamps_ns: IntArray, since_ns: IntArray, max_gap_s: float) -> FloatArray:
+        """Where agents were, by interpolation between two observations, never beyond them.
+
+        Args:
+            stamps_ns: (M,) moments, integer nanoseconds.
+            since_ns: (M,) a track that broke after this moment counts as another agent's.
+            max_gap_s: longest time between two observations to interpolate over, seconds.
+
+        Returns:
+            (R, M, 2) in metres, one row as `rows_of` counts them; NaN where nobody knows.
+        """
+        positions_m = np.full((len(self._counts), len(stamps_ns), 2), np.nan)
+        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        if len(rows) == 0 or len(stamps_ns) == 0:
+            return positions_m
+        # The columns that nobody has filled need not be searched.
+        times = self._times_ns[rows, : int(self._counts[rows].max())]
+        targets = np.broadcast_to(stamps_ns, (len(rows), len(stamps_ns)))
+        after = _count_not_after(times, targets)
+        last = self._counts[rows][:, None] - 1
+        low, high = np.clip(after - 1, 0, last), np.minimum(after, last)
+        agents = np.arange(len(rows))[:, None]
+        # At an observation's own time, that observation is on both sides.
+        high = np.where(times[agents, low] == targets, low, high)
+        low_ns, high_ns = times[agents, low], times[agents, high]
+        gap_ns = high_ns - low_ns
+        known = (low_ns <= targets) & (targets <= high_ns)
+        known &= gap_ns <= round(max_gap_s * _NS_PER_S)
+        known &= self._began_ns[rows][:, None] <= since_ns
+        share = (targets - low_ns) / np.maximum(gap_ns, 1)
+        low_m = self._states_m[rows[:, None], low, :2]
+        found = low_m + share[..., None] * (self._states_m[rows[:, None], high, :2] - low_m)
+        found[~known] = np.nan
+        positions_m[rows] = found
+        return positions_m
 
     def window(
         self, stamp_ns: int, *, now_ns: int | None = None
@@ -262,6 +307,7 @@ class TrackHistory:
         anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
         if anew.any() or not counts.all():
             self._clear(rows[anew])
+            self._began_ns[rows[self._counts[rows] == 0]] = stamp_ns
             if velocities is not None:
                 self._begin_with_velocity(rows, stamp_ns, states, velocities)
             counts = self._counts[rows]
@@ -327,6 +373,7 @@ class TrackHistory:
         )
         self._states_m = np.concatenate([self._states_m, np.zeros((extra, self._capacity, 3))])
         self._covariances_m2 = np.concatenate([self._covariances_m2, np.zeros((extra, 2, 2))])
+        self._began_ns = np.concatenate([self._began_ns, np.zeros(extra, dtype=np.int64)])
         self._free_rows.extend(range(new - 1, old - 1, -1))
 
     def _clear(self, rows: IntArray) -> None:

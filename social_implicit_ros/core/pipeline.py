@@ -6,6 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.history import HistoryConfig, TrackHistory
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.resample import advance_prediction
@@ -16,7 +19,7 @@ from social_implicit_ros.core.types import (
     SkipReason,
     Tracks,
 )
-from social_implicit_ros.core.uncertainty import at_confidence
+from social_implicit_ros.core.uncertainty import at_confidence, observed_speed_m_s
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Tick:
         present_m: (A, 2) where they are expected to be at present, metres.
         skipped: the agents that were not predicted, each with its reason.
         timings_s: how long `window` and `model` took.
+        base: the prediction before an adaptive calibration rescaled its ellipses; the prediction
+            itself where there is none.
+        speed_m_s: (A,) observed speeds.
     """
 
     stamp_ns: int
@@ -73,15 +79,28 @@ class Tick:
     present_m: FloatArray
     skipped: Mapping[str, SkipReason]
     timings_s: Mapping[str, float]
+    base: Prediction
+    speed_m_s: FloatArray
 
 
 class PredictionPipeline:
-    """A history and a model."""
+    """A history and a model, and what adapts the model's ellipses where that is wanted."""
 
-    def __init__(self, model: TrajectoryModel, config: PipelineConfig) -> None:
+    def __init__(
+        self,
+        model: TrajectoryModel,
+        config: PipelineConfig,
+        adaptive: AdaptiveCalibration | None = None,
+    ) -> None:
         self.model = model
         self.config = config
+        self.adaptive = adaptive
         self._history = TrackHistory(_history_config(model, config))
+
+    @property
+    def history(self) -> TrackHistory:
+        """What is remembered of every agent."""
+        return self._history
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Takes other values from the next tick on; no history is lost."""
@@ -146,9 +165,15 @@ class PredictionPipeline:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
+        past_m = window.positions_m
+        speed_m_s = observed_speed_m_s(past_m, ~np.isnan(past_m[..., 0]), window.step_s)
+        base = prediction
+        if self.adaptive is not None:
+            base = self.adaptive.base(prediction)
+            prediction = self.adaptive.adapt(base, speed_m_s)
         prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
-        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s)
+        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base, speed_m_s)
 
 
 def predict_from(

@@ -14,7 +14,7 @@ from social_implicit_ros.core.types import FloatArray, Prediction, require_shape
 CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 #: Their Mahalanobis radii for a Gaussian (chi distribution with two degrees of freedom), between
 #: the centre and a radius that nothing reaches.
-_KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
+GAUSSIAN_KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
 #: So are histories smoother than this, metres.
@@ -280,8 +280,10 @@ def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
     if prediction.level_factors is None:
         return np.full(prediction.mean.shape[:2], gaussian)
     radii = _true_radii(prediction.level_factors)
-    high = int(np.clip(np.searchsorted(_KNOTS, gaussian), 1, len(_KNOTS) - 1))
-    share = (gaussian - _KNOTS[high - 1]) / (_KNOTS[high] - _KNOTS[high - 1])
+    high = int(np.clip(np.searchsorted(GAUSSIAN_KNOTS, gaussian), 1, len(GAUSSIAN_KNOTS) - 1))
+    share = (gaussian - GAUSSIAN_KNOTS[high - 1]) / (
+        GAUSSIAN_KNOTS[high] - GAUSSIAN_KNOTS[high - 1]
+    )
     low_radius: FloatArray = radii[..., high - 1]
     return low_radius + share * (radii[..., high] - low_radius)
 
@@ -299,11 +301,13 @@ def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) ->
     if level_factors is None:
         return distance
     radii = _true_radii(level_factors)
-    high = np.clip((distance[..., None] >= radii).sum(axis=-1), 1, len(_KNOTS) - 1)[..., None]
+    high = np.clip((distance[..., None] >= radii).sum(axis=-1), 1, len(GAUSSIAN_KNOTS) - 1)[
+        ..., None
+    ]
     low_radius, high_radius = (
         np.take_along_axis(radii, index, axis=-1)[..., 0] for index in (high - 1, high)
     )
-    low, width = _KNOTS[high[..., 0] - 1], np.diff(_KNOTS)[high[..., 0] - 1]
+    low, width = GAUSSIAN_KNOTS[high[..., 0] - 1], np.diff(GAUSSIAN_KNOTS)[high[..., 0] - 1]
     return np.asarray(low + width * (distance - low_radius) / (high_radius - low_radius))
 
 
@@ -330,13 +334,13 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
 
 
 def _true_radii(level_factors: FloatArray) -> FloatArray:
-    """(..., L + 2) Mahalanobis radii of the confidences of the Gaussian radii `_KNOTS`.
+    """(..., L + 2) Mahalanobis radii of the confidences of the Gaussian radii `GAUSSIAN_KNOTS`.
 
     Between two confidences of `CONFIDENCES` a true radius is linear in the Gaussian's, below the
     first and beyond the last in proportion to it. It never falls with the confidence.
     """
     first, last = level_factors[..., :1], level_factors[..., -1:]
-    radii = _KNOTS * np.concatenate([first, level_factors, last], axis=-1)
+    radii = GAUSSIAN_KNOTS * np.concatenate([first, level_factors, last], axis=-1)
     rising: FloatArray = np.maximum.accumulate(radii, axis=-1)
     # Two confidences with one radius would leave a distance without a level.
     return rising * (1.0 + 1e-9 * np.arange(rising.shape[-1]))

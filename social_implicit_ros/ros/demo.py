@@ -184,7 +184,7 @@ class Listener:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if NODE_NAME in status.name:
+            if NODE_NAME in status.name and status.name.endswith(": prediction"):
                 self.diagnostics = {entry.key: entry.value for entry in status.values}
                 self.problem = status.message if status.level == DiagnosticStatus.ERROR else ""
 
@@ -290,6 +290,8 @@ def _node_arguments(frame_id: str, model: str | None) -> list[str]:
         "use_sim_time": "true",
         "tracker": "point_cloud",
         "fixed_frame": frame_id,
+        # Shows the model as it is, the same every time.
+        "adaptive_calibration": "false",
         **({"model": model} if model else {}),
     }
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]

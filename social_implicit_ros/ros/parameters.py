@@ -244,6 +244,35 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         maximum=0.999,
     ),
     ParameterSpec(
+        "adaptive_calibration",
+        True,
+        "Learn from what comes to pass how large the ellipses have to be here, and rescale them, "
+        "within bounds. False publishes those of the model.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "calibration_file",
+        "",
+        "Where adaptive_calibration keeps what it learnt for the next start; empty for "
+        "$ROS_HOME/social_implicit_ros/<node>_<model>.json, ROS_HOME being ~/.ros where not set.",
+        effect=Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "self_evaluation_window_s",
+        60.0,
+        "Seconds over which the node judges its own predictions, in /diagnostics and ~/metrics.",
+        minimum=1.0,
+        maximum=3600.0,
+    ),
+    ParameterSpec(
+        "coverage_tolerance",
+        0.1,
+        "How far the share of true positions inside the ellipse of confidence may be from it "
+        "before /diagnostics warns.",
+        minimum=0.01,
+        maximum=1.0,
+    ),
+    ParameterSpec(
         "markers.ellipse_times_s",
         (1.2, 2.4, 3.6, 4.8),
         "Seconds ahead at which ellipses are drawn, each at the nearest published step; those "
@@ -442,6 +471,10 @@ class NodeConfig:
     time_step_s: float
     horizon_s: float
     confidence_levels: tuple[float, ...]
+    adaptive_calibration: bool
+    calibration_file: str
+    self_evaluation_window_s: float
+    coverage_tolerance: float
     person_radius_m: float
     pipeline: PipelineConfig
     markers: MarkerStyle

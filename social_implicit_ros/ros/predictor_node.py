@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
@@ -32,6 +33,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
@@ -39,9 +41,11 @@ from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.resample import Steps
+from social_implicit_ros.core.self_evaluation import SelfEvaluation
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
 from social_implicit_ros.ros.command_line import check_command_line
 from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.conversions.odometry import robot_from_odometry
@@ -52,6 +56,12 @@ from social_implicit_ros.ros.frames import FrameMover, Tf2Lookup, TransformMissi
 from social_implicit_ros.ros.outputs.output import Output
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import NodeConfig, ParameterError
+from social_implicit_ros.ros.self_evaluation import (
+    METRICS_TOPIC,
+    metrics_to_msg,
+    radius_factors,
+    scores_to_status,
+)
 
 ODOMETRY_TOPIC = "~/odometry"
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -93,6 +103,9 @@ class _Session:
     publishers: dict[str, LifecyclePublisher]
     subscriptions: list[Subscription]
     timer: Timer | None
+    evaluation: SelfEvaluation
+    keeper: CalibrationKeeper | None
+    metrics: LifecyclePublisher
     mover: FrameMover | None = None
     is_active: bool = False
 
@@ -100,6 +113,7 @@ class _Session:
         """Empties the histories, and what waits to enter them; any time may come next."""
         self.odometry_guard.reset()
         self.pipeline.reset()
+        self.evaluation.forget()
         if self.mover is not None:
             self.mover.reset()
 
@@ -140,6 +154,9 @@ class PredictorNode(LifecycleNode):
         )
         self._transform_timer.cancel()  # until something waits
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._reset_calibration_service = self.create_service(
+            Trigger, "~/reset_calibration", self._on_reset_calibration
+        )
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_time_jump,
@@ -220,6 +237,7 @@ class PredictorNode(LifecycleNode):
         before, config = session.config, self._read_config()
         session.config = config
         session.pipeline.reconfigure(config.pipeline)
+        session.evaluation.window_s = config.self_evaluation_window_s
         for guard in (session.guard, session.odometry_guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
         self.state = _state_with(self.state, config)
@@ -333,9 +351,18 @@ class PredictorNode(LifecycleNode):
                     Odometry, ODOMETRY_TOPIC, self._on_odometry, qos.odometry()
                 )
             )
+        keeper = self._open_calibration(config, model) if config.adaptive_calibration else None
+        pipeline = PredictionPipeline(
+            model, config.pipeline, None if keeper is None else keeper.adaptive
+        )
         return _Session(
             config=config,
-            pipeline=PredictionPipeline(model, config.pipeline),
+            pipeline=pipeline,
+            evaluation=SelfEvaluation(pipeline, window_s=config.self_evaluation_window_s),
+            keeper=keeper,
+            metrics=self.create_lifecycle_publisher(
+                Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
+            ),
             guard=StampGuard(config.pipeline.track_timeout_s),
             odometry_guard=StampGuard(config.pipeline.track_timeout_s),
             numbers=AgentNumbers(),
@@ -345,6 +372,24 @@ class PredictorNode(LifecycleNode):
             subscriptions=subscriptions,
             timer=None,
         )
+
+    def _open_calibration(self, config: NodeConfig, model: TrajectoryModel) -> CalibrationKeeper:
+        name = self.get_fully_qualified_name()
+        path = calibration_path(config.calibration_file, name, model.name, os.environ)
+        keeper = CalibrationKeeper(path, model.name, model.n_predicted)
+        problem = keeper.load()
+        if problem:
+            self.get_logger().warning(problem)
+        elif keeper.adaptive.learnt.seconds > 0.0:
+            self.get_logger().info(f"ellipses begin with what was learnt before: {path}")
+        return keeper
+
+    def _save_calibration(self, session: _Session) -> None:
+        """Writes what was learnt, where there is anything new; what fails is told, no more."""
+        if session.keeper is not None:
+            problem = session.keeper.save(time.monotonic())
+            if problem:
+                self.get_logger().warning(problem)
 
     def _close_session(self) -> None:
         session, self._session = self._session, None
@@ -356,10 +401,12 @@ class PredictorNode(LifecycleNode):
             self.destroy_subscription(subscription)
         for publisher in session.publishers.values():
             self.destroy_lifecycle_publisher(publisher)
+        self.destroy_lifecycle_publisher(session.metrics)
 
     def _close_gate(self, session: _Session) -> None:
         if session.is_active:
             self._clear_outputs(session)
+            self._save_calibration(session)
         session.is_active = False
         self._destroy_timer(session)
         session.forget()
@@ -502,6 +549,8 @@ class PredictorNode(LifecycleNode):
         self._log.add_tick(
             time.perf_counter() - started_s, session.pipeline.n_tracked, len(forecast.ids)
         )
+        # After publishing, which it shall not delay.
+        session.evaluation.observe(tick)
 
     def _decoded(
         self, session: _Session, tracker: Tracker, message: Any
@@ -562,6 +611,24 @@ class PredictorNode(LifecycleNode):
         response.message = f"forgot {n_tracked} agents"
         return response
 
+    def _on_reset_calibration(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        session = self._session
+        if session is None or session.keeper is None:
+            response.message = (
+                f"nothing to forget: the node is {self.state.lifecycle}"
+                if session is None
+                else "nothing to forget: the parameter adaptive_calibration is false"
+            )
+            return response
+        problem = session.keeper.reset()
+        # Predictions that were made with what is forgotten say nothing of what comes now.
+        session.evaluation.forget()
+        response.success = not problem
+        response.message = problem or "ellipses are the model's own again, and learn anew"
+        return response
+
     def _forget(self, session: _Session) -> None:
         session.forget()
         self._log.add_reset()
@@ -592,6 +659,9 @@ class PredictorNode(LifecycleNode):
         report.status = [
             self._log.report(self.get_fully_qualified_name(), self.state, now_ns, time.monotonic())
         ]
+        session = self._session
+        if session is not None and session.is_active:
+            report.status.append(self._self_evaluated(session))
         self._diagnostics.publish(report)
 
     def _check_connections(self) -> None:
@@ -602,6 +672,24 @@ class PredictorNode(LifecycleNode):
         self._log.broken_connections = broken
         if broken:
             self._warn("connection", broken[0])
+
+    def _self_evaluated(self, session: _Session) -> DiagnosticStatus:
+        """Publishes how good predictions were lately, and returns it in words."""
+        config, keeper = session.config, session.keeper
+        if keeper is not None and keeper.is_due(time.monotonic()):
+            self._save_calibration(session)
+        scores = session.evaluation.recent()
+        factors = radius_factors(session.pipeline.adaptive, len(scores.times_s), scores.confidence)
+        if session.metrics.get_subscription_count() > 0:
+            session.metrics.publish(metrics_to_msg(scores, factors))
+        return scores_to_status(
+            self.get_fully_qualified_name(),
+            scores,
+            factors,
+            tolerance=config.coverage_tolerance,
+            window_s=config.self_evaluation_window_s,
+            calibration="off" if keeper is None else keeper.state,
+        )
 
     def _make_timer(self, config: NodeConfig) -> Timer | None:
         if config.tick_rate_hz == 0:

@@ -13,9 +13,11 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
 
+from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.core.self_evaluation import SelfEvaluation
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.evaluation.track_source import open_source
@@ -74,11 +76,16 @@ def test_hotel_published_equals_hotel_computed(
 
     answers = replayed(node, recording)
 
-    pipeline = PredictionPipeline(load_model(model), PipelineConfig())
+    loaded = load_model(model)
+    # As the node does, it judges itself on the way and learns how large its ellipses have to be.
+    adaptive = AdaptiveCalibration(loaded.n_predicted)
+    pipeline = PredictionPipeline(loaded, PipelineConfig(), adaptive)
+    evaluation = SelfEvaluation(pipeline, window_s=60.0)
     n_compared = 0
     for entry, answer in zip(recording, answers, strict=True):
         pipeline.update(entry)
         tick = pipeline.tick(entry.stamp_ns)
+        evaluation.observe(tick)
         published = prediction_from_point_cloud(answer)
         numbers = np.array([agent_number(agent_id) for agent_id in tick.window.ids], dtype=np.int64)
         order = np.argsort(numbers)
@@ -93,3 +100,4 @@ def test_hotel_published_equals_hotel_computed(
         assert published.n_observed.tolist() == tick.window.n_observed[order].tolist()
         n_compared += len(order)
     assert n_compared > 1000
+    assert adaptive.learnt.seconds > 0.5 * DURATION_S

@@ -76,7 +76,8 @@ def running(
             [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+            # What a node keeps for its next start is kept for the test's next node only.
+            env={**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(folder)},
         )
         try:
             yield NodeProcess(process, log)

@@ -1,0 +1,115 @@
+"""The adaptive calibration of one node, and its file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Learnt
+from social_implicit_ros.core.calibration_file import (
+    CalibrationFileError,
+    load_learnt,
+    save_learnt,
+)
+
+#: Robots are switched off without a signal: what was learnt is written so often, seconds.
+SAVE_PERIOD_S = 60.0
+_FOLDER = "social_implicit_ros"
+
+
+def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path:
+    """Where to keep what was learnt.
+
+    Args:
+        given: the parameter `calibration_file`; empty for a file in ROS's own folder.
+        node: the node's fully qualified name.
+        model: the model's name.
+        environ: of the process; ROS_HOME names ROS's folder, else it is ~/.ros.
+    """
+    if given:
+        return Path(given).expanduser()
+    home = environ.get("ROS_HOME") or "~/.ros"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{node.strip('/')}_{model}")
+    return Path(home).expanduser() / _FOLDER / f"{name}.json"
+
+
+class CalibrationKeeper:
+    """Loads, saves and resets; what goes wrong with the file is told, and never raised."""
+
+    def __init__(self, path: Path, model: str, n_steps: int) -> None:
+        """Knows nothing yet, and has not looked at the file.
+
+        Args:
+            path: of the file.
+            model: the model's name.
+            n_steps: that it predicts.
+        """
+        self.adaptive = AdaptiveCalibration(n_steps)
+        self._path, self._model = path, model
+        self._saved = self.adaptive.learnt
+        self._tried_s: float | None = None
+        self._problem = ""
+
+    @property
+    def state(self) -> str:
+        """The path of the file, or what is wrong with it."""
+        return self._problem or str(self._path)
+
+    def load(self) -> str:
+        """Takes what the file holds; returns why it cannot be used, or nothing.
+
+        A file that cannot be used is moved aside, in case it is somebody else's.
+        """
+        try:
+            self._saved = load_learnt(self._path, self._model, self.adaptive.n_steps)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"{self._path} cannot be read: {error.strerror}; ellipses are learnt anew"
+        except CalibrationFileError as error:
+            return f"{error}{self._set_aside()}"
+        self.adaptive.restore(self._saved)
+        return ""
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to save, at a steady time in seconds."""
+        if self._tried_s is None:
+            self._tried_s = now_s
+        return now_s - self._tried_s >= SAVE_PERIOD_S
+
+    def save(self, now_s: float) -> str:
+        """Writes what is new; returns what went wrong, once for each thing that does."""
+        self._tried_s = now_s
+        learnt = self.adaptive.learnt
+        if learnt is self._saved:
+            return ""
+        before, self._problem = self._problem, ""
+        try:
+            save_learnt(self._path, learnt, self._model)
+        except OSError as error:
+            self._problem = (
+                f"what ellipses have learnt is not kept for the next start: {self._path}: "
+                f"{error.strerror}; make room, make it writable, or set calibration_file"
+            )
+            return "" if self._problem == before else self._problem
+        self._saved = learnt
+        return ""
+
+    def reset(self) -> str:
+        """Forgets all and removes the file; returns why that cannot be removed, or nothing."""
+        self.adaptive.restore(Learnt.nothing(self.adaptive.n_steps))
+        self._saved = self.adaptive.learnt
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            return f"forgotten, but {self._path} cannot be removed: {error.strerror}"
+        return ""
+
+    def _set_aside(self) -> str:
+        aside = self._path.with_name(f"{self._path.name}.refused")
+        try:
+            self._path.replace(aside)
+        except OSError:
+            return ""
+        return f" (moved to {aside})"

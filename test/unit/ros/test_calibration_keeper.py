@@ -1,0 +1,112 @@
+"""Where what was learnt is kept, and what is said when that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Judged
+from social_implicit_ros.core.calibration_file import load_learnt
+from social_implicit_ros.ros.calibration_keeper import (
+    SAVE_PERIOD_S,
+    CalibrationKeeper,
+    calibration_path,
+)
+
+
+def learn(adaptive: AdaptiveCalibration, n_rounds: int = 3) -> None:
+    steps = np.arange(3)
+    for n in range(n_rounds):
+        adaptive.learn(Judged(n * 10**9, steps, np.ones(3), np.ones(3), np.ones(3), np.ones(3)))
+
+
+def test_the_default_file_is_the_nodes_and_the_models_own() -> None:
+    assert calibration_path("", "/robot 1/predictor", "a/b.onnx", {"ROS_HOME": "/ros"}) == Path(
+        "/ros/social_implicit_ros/robot_1_predictor_a_b.onnx.json"
+    )
+    at_home = Path("~/.ros/social_implicit_ros/predictor_m.json").expanduser()
+    assert calibration_path("", "/predictor", "m", {}) == at_home
+    assert calibration_path("~/mine.json", "/p", "m", {}) == Path("~/mine.json").expanduser()
+
+
+def test_it_saves_what_is_new_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    keeper = CalibrationKeeper(path, "m", 3)
+    assert keeper.load() == "" and keeper.save(0.0) == ""
+    assert not path.exists()
+    learn(keeper.adaptive)
+    assert keeper.save(1.0) == ""
+    assert load_learnt(path, "m", 3).seconds == keeper.adaptive.learnt.seconds
+    path.unlink()
+    assert keeper.save(2.0) == "" and not path.exists()
+
+
+def test_it_is_due_now_and_then(tmp_path: Path) -> None:
+    keeper = CalibrationKeeper(tmp_path / "mine.json", "m", 3)
+    assert not keeper.is_due(5.0)
+    assert not keeper.is_due(4.9 + SAVE_PERIOD_S)
+    assert keeper.is_due(5.0 + SAVE_PERIOD_S)
+    keeper.save(5.0 + SAVE_PERIOD_S)
+    assert not keeper.is_due(6.0 + SAVE_PERIOD_S)
+
+
+def test_the_next_keeper_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    first, second = (CalibrationKeeper(path, "m", 3) for _ in range(2))
+    learn(first.adaptive, 200)
+    first.save(0.0)
+    assert second.load() == ""
+    np.testing.assert_allclose(second.adaptive.radii, first.adaptive.radii, rtol=1e-3)
+
+
+def test_what_fails_is_said_once_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "mine.json"
+    keeper = CalibrationKeeper(path, "m", 3)
+    learn(keeper.adaptive)
+    assert "is not kept for the next start" in keeper.save(0.0)
+    assert keeper.state.startswith("what ellipses have learnt is not kept")
+    learn(keeper.adaptive)
+    assert keeper.save(1.0) == ""
+    (tmp_path / "file").unlink()
+    assert keeper.save(2.0) == ""
+    assert keeper.state == str(path) and path.is_file()
+
+
+def test_a_file_that_cannot_be_used_is_moved_aside_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text("my notes")
+    keeper = CalibrationKeeper(path, "m", 3)
+    told = keeper.load()
+    assert "is not used" in told and "notes.json.refused" in told
+    learn(keeper.adaptive)
+    keeper.save(0.0)
+    assert (tmp_path / "notes.json.refused").read_text() == "my notes"
+
+
+def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+    keeper = CalibrationKeeper(tmp_path, "m", 3)
+    assert "cannot be read" in keeper.load()
+
+
+def test_reset_forgets_and_removes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    keeper = CalibrationKeeper(path, "m", 3)
+    learn(keeper.adaptive)
+    keeper.save(0.0)
+    assert keeper.reset() == "" and not path.exists()
+    assert keeper.adaptive.learnt.scores.sum() == 0.0
+    assert keeper.reset() == ""
+
+
+def test_reset_that_cannot_remove_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    keeper = CalibrationKeeper(tmp_path / "mine.json", "m", 3)
+    learn(keeper.adaptive)
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert "Permission denied" in keeper.reset()
+    assert keeper.adaptive.learnt.scores.sum() == 0.0
