@@ -19,7 +19,7 @@ from social_implicit_ros.core.types import (
     SkipReason,
     Tracks,
 )
-from social_implicit_ros.core.uncertainty import at_confidence, observed_speed_m_s
+from social_implicit_ros.core.uncertainty import at_confidence, observed_motion
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,16 @@ class PredictionPipeline:
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
         past_m = window.positions_m
-        speed_m_s = observed_speed_m_s(past_m, ~np.isnan(past_m[..., 0]), window.step_s)
+        motion = observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s)
         base = prediction
         if self.adaptive is not None:
             base = self.adaptive.base(prediction)
-            prediction = self.adaptive.adapt(base, speed_m_s)
+            prediction = self.adaptive.adapt(base, motion.speed_m_s)
         prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
-        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base, speed_m_s)
+        return Tick(
+            stamp_ns, window, prediction, present_m, skipped, timings_s, base, motion.speed_m_s
+        )
 
 
 def predict_from(

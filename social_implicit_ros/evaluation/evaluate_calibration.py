@@ -166,3 +166,7 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
 
 def _cell(value: float, form: str) -> str:
     return form.format(value) if np.isfinite(value) else "never" if np.isinf(value) else "-"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,8 +91,7 @@ def test_what_came_to_pass_is_published_step_by_step(start: Start) -> None:
     assert 0.0 < errors[0] < errors[5] < errors[11]
     assert ((by_name["coverage"] >= 0.0) & (by_name["coverage"] <= 1.0)).all()
 
-    status = aware.latest()
-    assert status is not None
+    aware.node.wait_for(lambda: aware.status("ade_m"), "a status that knows every step")
     assert float(aware.status("ade_m")) < float(aware.status("fde_m"))
     assert 0.0 <= float(aware.status("coverage")) <= 1.0
     assert aware.status("confidence") == "0.95"
