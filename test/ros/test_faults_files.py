@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
-from support.conversation import value_of
+from support.conversation import Conversation, value_of
 from support.model_files import onnx, write_card, write_model
 from support.ros import NodeUnderTest, free_domain, running
 from support.tracks import WALKERS, S, walkers_at
@@ -279,4 +279,28 @@ def test_a_topic_and_a_quality_of_service_that_there_is_not(
     assert node.set_parameters(tracker="marker_array").successful
     assert node.transition("configure")
     assert not node.set_parameters(**{name: "perfect"}).successful
+    assert "Traceback" not in node.process.output
+
+
+def test_a_full_disk_while_it_keeps_what_it_learnt(
+    start: Callable[..., NodeUnderTest], tmp_path: Path
+) -> None:
+    kept = tmp_path / "learnt.json"
+    node = start(
+        tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=str(kept)
+    )
+    talk = Conversation(node)
+    # Where the node writes before it gives the file its name there is no room.
+    unfinished = tmp_path / f"learnt.json.{node.process.process.pid}.tmp"
+    unfinished.symlink_to("/dev/full")
+    talk.walk(talk.new_stamps(), 80)
+    assert node.transition("deactivate")
+    assert "No space left on device" in node.process.output
+    assert not kept.exists()
+    # The node took its unfinished file away, and with it the full disk.
+    assert node.transition("activate")
+    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert node.transition("deactivate")
+    assert kept.is_file()
+    assert node.process.stop() == 0
     assert "Traceback" not in node.process.output
