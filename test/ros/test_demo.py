@@ -115,7 +115,8 @@ def test_nothing_is_played_before_the_node_is_heard_and_can_be_listened_to() -> 
     try:
         diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics())
         status = DiagnosticStatus(
-            name=f"{NODE_NAME}: prediction", values=[KeyValue(key="model", value="m")])
+            name=f"{NODE_NAME}: prediction", values=[KeyValue(key="model", value="m")]
+        )
 
         def hears(until: Callable[[], bool]) -> bool:
             deadline_s = time.monotonic() + PATIENCE_S

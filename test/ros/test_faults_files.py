@@ -286,9 +286,7 @@ def test_a_full_disk_while_it_keeps_what_it_learnt(
     start: Callable[..., NodeUnderTest], tmp_path: Path
 ) -> None:
     kept = tmp_path / "learnt.json"
-    node = start(
-        tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=str(kept)
-    )
+    node = start(tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=str(kept))
     talk = Conversation(node)
     # Where the node writes before it gives the file its name there is no room.
     unfinished = tmp_path / f"learnt.json.{node.process.process.pid}.tmp"
