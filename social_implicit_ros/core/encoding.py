@@ -7,6 +7,7 @@ import numpy as np
 from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.core.decoding import POINT_FIELD_TYPES
 
+_RADIUS = "radius_"
 #: A drawn pedestrian, metres.
 PERSON_HEIGHT_M = 1.7
 PERSON_WIDTH_M = 0.45
@@ -47,6 +48,20 @@ def point_field_layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
             raise ValueError(f"PointCloud2 has no datatype for field {name!r} of type {kind}")
         layout.append((name, offset, datatypes[kind.newbyteorder("=")]))
     return layout
+
+
+def radius_field(confidence: float) -> str:
+    """The point cloud's field for the radius of an ellipse: 0.95 -> `radius_95`."""
+    return f"{_RADIUS}{100.0 * confidence:g}"
+
+
+def confidence_of(field: str) -> float | None:
+    """The confidence in (0, 1) that a field of `radius_field` is for; None for any other field."""
+    try:
+        percent = float(field.removeprefix(_RADIUS)) if field.startswith(_RADIUS) else 0.0
+    except ValueError:
+        return None
+    return round(percent / 100.0, 6) if 0.0 < percent < 100.0 else None
 
 
 def marker_id(agent_id: str) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import confidence_to_sigmas, ellipse_axes
+from social_implicit_ros.core.uncertainty import ellipse_axes
 from social_implicit_ros.evaluation.floor_plan import FloorPlan
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
@@ -285,9 +285,7 @@ class _Canvas:
         colours: list[str],
         confidence: float,
     ) -> Artist:
-        outlines = tube_outlines(
-            presents, prediction.mean, prediction.covariance, confidence_to_sigmas(confidence)
-        )
+        outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence), 1.0)
         # One path for the parts of a tube, so that they are filled as one: overlaps stay pale.
         paths = [
             Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
@@ -300,8 +298,8 @@ class _Canvas:
         """The ellipse of the widest confidence at the last step."""
         outlines = ellipse_outlines(
             prediction.mean[:, -1],
-            prediction.covariance[:, -1],
-            confidence_to_sigmas(max(CONFIDENCES)),
+            prediction.ellipses(max(CONFIDENCES))[:, -1],
+            1.0,
         )
         return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
 

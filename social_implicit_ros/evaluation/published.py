@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
+from social_implicit_ros.core.encoding import confidence_of
 from social_implicit_ros.core.types import FloatArray, IntArray, require_shape
+from social_implicit_ros.core.uncertainty import confidence_to_sigmas
 
 FIELDS = ("x", "y", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
 
@@ -24,6 +27,8 @@ class PublishedPrediction:
         mean: (A, T, 2) expected positions in metres.
         covariance: (A, T, 2, 2) in square metres.
         n_observed: (A,) observed steps behind each prediction.
+        radii: confidence -> (A, T) how many standard deviations its ellipse reaches; those that
+            the node was asked for.
     """
 
     stamp_ns: int
@@ -32,6 +37,7 @@ class PublishedPrediction:
     mean: FloatArray
     covariance: FloatArray
     n_observed: IntArray
+    radii: Mapping[float, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -39,6 +45,16 @@ class PublishedPrediction:
         require_shape("PublishedPrediction", "mean", self.mean, (*shape, 2))
         require_shape("PublishedPrediction", "covariance", self.covariance, (*shape, 2, 2))
         require_shape("PublishedPrediction", "n_observed", self.n_observed, self.agents.shape)
+        for confidence, radius in self.radii.items():
+            require_shape("PublishedPrediction", f"radii[{confidence:g}]", radius, shape)
+
+    def ellipses(self, confidence: float) -> FloatArray:
+        """(A, T, 2, 2) matrices in square metres whose unit ellipses have this confidence.
+
+        Where the node published no radius for it, the covariance is taken for a Gaussian's.
+        """
+        radius = self.radii.get(confidence, np.float64(confidence_to_sigmas(confidence)))
+        return np.asarray(self.covariance * np.square(radius)[..., None, None])
 
     @property
     def stamps_ns(self) -> IntArray:
@@ -76,4 +92,9 @@ def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
         mean=np.stack([rows["x"], rows["y"]], axis=-1).astype(np.float64),
         covariance=covariance.astype(np.float64),
         n_observed=rows["n_observed"][:, 0].astype(np.int64) if n_steps else np.empty(0, np.int64),
+        radii={
+            confidence: rows[name].astype(np.float64)
+            for name in points.dtype.names or ()
+            if (confidence := confidence_of(name)) is not None
+        },
     )

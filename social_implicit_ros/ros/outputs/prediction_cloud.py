@@ -8,7 +8,9 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from social_implicit_ros.core.encoding import radius_field
 from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.core.uncertainty import radius_at
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.conversions.point_clouds import point_cloud_to_msg
 
@@ -25,6 +27,8 @@ class PredictionCloud:
     `agent_id`                     uint32    see `core.agent_ids`
     `sigma_xx` `sigma_xy` `sigma_yy`  float32  covariance of the position, m^2
     `n_observed`                   uint32    observed steps behind the prediction
+    `radius_50` `radius_95`, ...   float32   how many standard deviations the ellipse of each of the
+                                             parameter `confidence_levels` reaches
     =============================  ========  ===================================================
 
     Positions are float32 because that is what viewers and costmaps read: 1e5 m from the origin
@@ -35,7 +39,8 @@ class PredictionCloud:
     message_class = PointCloud2
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes no options."""
+        """Takes the confidences of the ellipses."""
+        self._radius_fields = {radius_field(level): level for level in config.confidence_levels}
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
@@ -57,6 +62,10 @@ class PredictionCloud:
             "sigma_xy": covariance[:, 1],
             "sigma_yy": covariance[:, 3],
             "n_observed": np.repeat(forecast.n_observed, n_steps).astype(np.uint32),
+            **{
+                name: radius_at(prediction, level).ravel().astype(np.float32)
+                for name, level in self._radius_fields.items()
+            },
         }
         return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)
 

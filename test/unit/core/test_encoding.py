@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.encoding import marker_id, point_cloud_data, point_field_layout
+from social_implicit_ros.core.encoding import (
+    confidence_of,
+    marker_id,
+    point_cloud_data,
+    point_field_layout,
+    radius_field,
+)
 
 
 @pytest.mark.parametrize("number", [0, 7, 2**32 - 1])
@@ -58,3 +64,18 @@ def test_columns_of_different_lengths_are_refused() -> None:
 def test_a_type_that_point_clouds_lack_is_refused() -> None:
     with pytest.raises(ValueError, match="'id' of type int64"):
         point_field_layout(point_cloud_data({"id": np.zeros(2, np.int64)}).dtype)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "field"), [(0.5, "radius_50"), (0.95, "radius_95"), (0.999, "radius_99.9")]
+)
+def test_a_radius_field_tells_its_confidence(confidence: float, field: str) -> None:
+    assert radius_field(confidence) == field
+    assert confidence_of(field) == confidence
+
+
+@pytest.mark.parametrize(
+    "field", ["x", "radius", "radius_", "radius_0", "radius_100", "radius_nan"]
+)
+def test_other_fields_are_for_no_confidence(field: str) -> None:
+    assert confidence_of(field) is None

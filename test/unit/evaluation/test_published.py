@@ -68,6 +68,17 @@ def test_rows_in_any_order_become_agents_and_steps() -> None:
     np.testing.assert_allclose(prediction.stamps_ns, [3.4e9, 3.8e9, 4.2e9], atol=100)
 
 
+def test_ellipses_have_the_radius_that_was_published_or_a_gaussians() -> None:
+    plain = prediction_from_point_cloud(message(columns()))
+    radius = np.full(6, 0.5, dtype=np.float32)
+    told = prediction_from_point_cloud(message({**columns(), "radius_50": radius}))
+
+    assert list(told.radii) == [0.5]
+    np.testing.assert_allclose(told.ellipses(0.5), 0.25 * told.covariance)
+    np.testing.assert_allclose(told.ellipses(0.95), plain.ellipses(0.95))
+    np.testing.assert_allclose(plain.ellipses(0.95), -2.0 * np.log(0.05) * plain.covariance)
+
+
 def test_a_prediction_of_nobody_is_empty() -> None:
     prediction = prediction_from_point_cloud(message(columns(n_agents=0)))
     assert prediction.agents.size == prediction.times_s.size == 0

@@ -7,6 +7,7 @@ import pytest
 from support.forecasts import S, random_forecast
 
 from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
+from social_implicit_ros.core.uncertainty import radius_at
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.outputs.prediction_cloud import PredictionCloud
 from social_implicit_ros.ros.outputs.samples_cloud import SamplesCloud
@@ -29,6 +30,11 @@ def test_a_prediction_is_read_back_by_a_subscriber() -> None:
         read.covariance, forecast.prediction.covariance[order], rtol=1e-6, atol=1e-6
     )
     assert read.n_observed.tolist() == forecast.n_observed[order].tolist()
+    for confidence, radius in read.radii.items():
+        np.testing.assert_allclose(
+            radius, radius_at(forecast.prediction, confidence)[order], rtol=1e-6
+        )
+    assert list(read.radii) == [0.5, 0.95]
 
 
 def test_fields_have_the_documented_names_and_types() -> None:
@@ -37,6 +43,7 @@ def test_fields_have_the_documented_names_and_types() -> None:
     assert {name: points.dtype[name].str for name in points.dtype.names or ()} == {
         **dict.fromkeys(("x", "y", "z", "t", "sigma_xx", "sigma_xy", "sigma_yy"), "<f4"),
         **dict.fromkeys(("agent_id", "n_observed"), "<u4"),
+        **dict.fromkeys(("radius_50", "radius_95"), "<f4"),
     }
     assert message.header.frame_id == "odom"
     assert (message.height, message.width) == (1, 12)
