@@ -161,8 +161,8 @@ class OnnxModel:
         level_factors = None
         if self._calibration is not None:
             motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
-            covariance = self._calibration.covariance(covariance, motion)
-            level_factors = self._calibration.level_factors(motion)
+            factors, level_factors = self._calibration.ellipses(motion)
+            covariance = covariance * (factors * factors)[..., None, None]
             if drawn:
                 samples = self._calibration.spread(samples, mean, motion)
         return Prediction(samples, mean, covariance, self.step_s, level_factors)
