@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import itertools
 import json
 import math
@@ -31,6 +30,7 @@ from scipy.stats import linregress
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
 
+from support.outputs import installed_outputs
 from support.processes import n_file_descriptors, n_threads, resident_bytes
 from support.ros import LOSSLESS, NodeUnderTest, start_predictor
 from visualization_msgs.msg import MarkerArray
@@ -38,17 +38,8 @@ from visualization_msgs.msg import MarkerArray
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
 from social_implicit_ros.ros.conversions.tracks import ENCODERS
-from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
 RATE_HZ, N_AGENTS, LIFE_S = 30.0, 50, 12.0
-#: Of these message packages some outputs are made.
-PACKAGES = {
-    "mpc_planner": "mpc_planner_msgs",
-    "detections": "vision_msgs",
-    "autoware": "autoware_perception_msgs",
-    "people": "people_msgs",
-    "costmap_converter": "costmap_converter_msgs",
-}
 TOGGLED = (
     {"n_samples": 40},
     {"confidence_levels": [0.5, 0.9, 0.99]},
@@ -146,11 +137,7 @@ def main() -> int:
     parser.add_argument("--outputs", nargs="+", help="default: all that can be made")
     arguments = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    outputs = arguments.outputs or [
-        name
-        for name in OUTPUTS
-        if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
-    ]
+    outputs = arguments.outputs or installed_outputs()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         node = start_predictor(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,17 +139,17 @@ def _raw_decoder(spec: TrackerSpec) -> RawTrackerDecoder:
 
 
 def raw_seeds() -> list[bytes]:
-    seeds = []
-    for number, spec in enumerate(_raw_specs()):
-        message = build(spec.message_type, Draws(b"\1" * 4000))
-        data = typestore().serialize_cdr(message, spec.message_type)
-        seeds.append(bytes([number]) + bytes(data))
-    return seeds
+    return _message_seeds(_raw_specs())
 
 
 def cdr_seeds() -> list[bytes]:
+    return _message_seeds(_specs())
+
+
+def _message_seeds(specs: Sequence[TrackerSpec]) -> list[bytes]:
+    """A message of each tracker, behind the tracker's number."""
     seeds = []
-    for number, spec in enumerate(_specs()):
+    for number, spec in enumerate(specs):
         message = build(spec.message_type, Draws(b"\1" * 4000))
         data = typestore().serialize_cdr(message, spec.message_type)
         seeds.append(bytes([number]) + bytes(data))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from support.outputs import installed_outputs
 from support.ros import NodeUnderTest
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
@@ -19,23 +19,11 @@ SHARED = {"/diagnostics", "/clock", "/tf", "/tf_static", "/parameter_events", "/
 TRANSFORMS = {"/tf", "/tf_static"}
 #: Answered by some distributions only.
 SOME_DISTRIBUTIONS = {"/predictor/get_type_description"}
-#: Output -> its message package.
-PACKAGES = {
-    "mpc_planner": "mpc_planner_msgs",
-    "detections": "vision_msgs",
-    "autoware": "autoware_perception_msgs",
-    "people": "people_msgs",
-    "costmap_converter": "costmap_converter_msgs",
-}
 
 
 @pytest.fixture(scope="module")
 def outputs() -> list[str]:
-    return [
-        name
-        for name in OUTPUTS
-        if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
-    ]
+    return installed_outputs()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,25 @@
+"""The node's outputs as far as their messages are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from social_implicit_ros.ros.outputs.registry import OUTPUTS
+
+#: Output -> the message package that it needs beside those of every distribution.
+_PACKAGES = {
+    "mpc_planner": "mpc_planner_msgs",
+    "detections": "vision_msgs",
+    "autoware": "autoware_perception_msgs",
+    "people": "people_msgs",
+    "costmap_converter": "costmap_converter_msgs",
+}
+
+
+def installed_outputs() -> list[str]:
+    """Names of the outputs that can be loaded here."""
+    return [
+        name
+        for name in OUTPUTS
+        if name not in _PACKAGES or importlib.util.find_spec(_PACKAGES[name]) is not None
+    ]
