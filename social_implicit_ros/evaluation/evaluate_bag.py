@@ -26,6 +26,7 @@ from rich.text import Text
 from social_implicit_ros.core.command_options import non_negative_int, positive_int
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.evaluation.bag_evaluation import Request
+from social_implicit_ros.evaluation.bag_options import BAG_HELP, add_tracks_option
 from social_implicit_ros.evaluation.bag_results import results_of, without_nan
 from social_implicit_ros.evaluation.bag_runner import (
     Job,
@@ -112,13 +113,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "bags",
         nargs="+",
         metavar="BAG",
-        help="rosbag2 folder, .mcap or .db3 file, ETH/UCY text, a folder of such, or a pattern",
+        help=BAG_HELP,
     )
-    parser.add_argument(
-        "--tracks",
-        metavar="TOPIC",
-        help="of the tracks; may be left out where one topic alone can be meant",
-    )
+    add_tracks_option(parser)
     parser.add_argument(
         "--tracker",
         metavar="NAME|FILE",

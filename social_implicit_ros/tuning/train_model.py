@@ -18,6 +18,7 @@ from rich.table import Table
 from social_implicit_ros.core.command_options import add_seed_option, non_negative_int
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import Scene
+from social_implicit_ros.evaluation.bag_options import BAG_HELP, add_tracks_option
 from social_implicit_ros.evaluation.bag_scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings, load_settings
@@ -94,13 +95,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="BAG",
-        help="rosbag2 folder, .mcap or .db3 file, ETH/UCY text, a folder of such, or a pattern",
+        help=BAG_HELP,
     )
-    parser.add_argument(
-        "--tracks",
-        metavar="TOPIC",
-        help="of the tracks; may be left out where one topic alone can be meant",
-    )
+    add_tracks_option(parser)
     parser.add_argument(
         "--tracker",
         metavar="NAME|FILE",

@@ -1,0 +1,17 @@
+"""Command-line options of the commands that read recordings."""
+
+from __future__ import annotations
+
+import argparse
+
+#: What may stand for BAG.
+BAG_HELP = "rosbag2 folder, .mcap or .db3 file, ETH/UCY text, a folder of such, or a pattern"
+
+
+def add_tracks_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --tracks, the topic of the tracks."""
+    parser.add_argument(
+        "--tracks",
+        metavar="TOPIC",
+        help="of the tracks; may be left out where one topic alone can be meant",
+    )
