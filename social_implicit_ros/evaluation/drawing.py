@@ -176,9 +176,7 @@ def write_animation(
     )
 
 
-def tube_outlines(
-    start_m: FloatArray, mean: FloatArray, covariance: FloatArray, sigmas: float
-) -> FloatArray:
+def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
     """Outlines that together cover the way from the present along the ellipses.
 
     Between two successive ellipses the convex hull of both is covered. A hull is found through
@@ -188,38 +186,36 @@ def tube_outlines(
     Args:
         start_m: (A, 2) present positions in metres.
         mean: (A, T, 2) in metres.
-        covariance: (A, T, 2, 2) in square metres.
-        sigmas: Mahalanobis radius of the ellipses.
+        ellipses: (A, T, 2, 2) in square metres, as covariances of which one sigma is drawn.
 
     Returns:
         (A, T, D, 2) vertices in metres, counter-clockwise.
     """
     angles = np.linspace(0.0, 2.0 * np.pi, _DIRECTIONS, endpoint=False)
     direction = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    reach = np.einsum("atij,dj->atdi", covariance, direction)
+    reach = np.einsum("atij,dj->atdi", ellipses, direction)
     deviation = np.sqrt(np.maximum(np.einsum("atdi,di->atd", reach, direction), 1e-12))
-    furthest = mean[:, :, None] + sigmas * reach / deviation[..., None]
+    furthest = mean[:, :, None] + reach / deviation[..., None]
     present = np.broadcast_to(start_m[:, None, None], (len(mean), 1, _DIRECTIONS, 2))
     earlier = np.concatenate([present, furthest[:, :-1]], axis=1)
     ahead = np.einsum("atdi,di->atd", furthest - earlier, direction) > 0
     return np.where(ahead[..., None], furthest, earlier)
 
 
-def ellipse_outlines(mean: FloatArray, covariance: FloatArray, sigmas: float) -> FloatArray:
+def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
     """Outlines of ellipses.
 
     Args:
         mean: (A, 2) in metres.
-        covariance: (A, 2, 2) in square metres.
-        sigmas: Mahalanobis radius.
+        ellipses: (A, 2, 2) in square metres, as covariances of which one sigma is drawn.
 
     Returns:
         (A, D, 2) vertices in metres, the last one equal to the first.
     """
-    major_m, minor_m, yaw = ellipse_axes(covariance)
+    major_m, minor_m, yaw = ellipse_axes(ellipses)
     angles = np.linspace(0.0, 2.0 * np.pi, 64)
-    along = sigmas * major_m[:, None] * np.cos(angles)
-    across = sigmas * minor_m[:, None] * np.sin(angles)
+    along = major_m[:, None] * np.cos(angles)
+    across = minor_m[:, None] * np.sin(angles)
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     offsets = np.stack([cos * along - sin * across, sin * along + cos * across], axis=-1)
     outlines: FloatArray = mean[:, None] + offsets
@@ -285,7 +281,7 @@ class _Canvas:
         colours: list[str],
         confidence: float,
     ) -> Artist:
-        outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence), 1.0)
+        outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence))
         # One path for the parts of a tube, so that they are filled as one: overlaps stay pale.
         paths = [
             Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
@@ -299,7 +295,6 @@ class _Canvas:
         outlines = ellipse_outlines(
             prediction.mean[:, -1],
             prediction.ellipses(max(CONFIDENCES))[:, -1],
-            1.0,
         )
         return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
 

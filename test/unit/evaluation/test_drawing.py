@@ -74,7 +74,7 @@ def test_a_tube_holds_the_present_and_every_ellipse(seed: int) -> None:
     root = rng.normal(size=(1, 6, 2, 2))
     covariance = root @ np.swapaxes(root, -1, -2) + 0.2 * np.eye(2)
     start = rng.normal(size=(1, 2))
-    parts = [Outline(part) for part in tube_outlines(start, mean, covariance, 1.5)[0]]
+    parts = [Outline(part) for part in tube_outlines(start, mean, 1.5**2 * covariance)[0]]
     angles = np.linspace(0, 2 * np.pi, 50)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     for step in range(6):
