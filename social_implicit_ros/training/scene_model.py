@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
 
-class SceneModel(nn.Module):
+class SceneModel(nn.Module, ABC):
     """Predicts the futures of the agents of one scene, or of several packed ones.
 
     Attributes:
@@ -15,6 +17,7 @@ class SceneModel(nn.Module):
 
     noise_dimension: int
 
+    @abstractmethod
     def forward(
         self,
         observed: torch.Tensor,
@@ -35,4 +38,3 @@ class SceneModel(nn.Module):
         Returns:
             (K, A, T, 2) positions in metres relative to each agent's last position.
         """
-        raise NotImplementedError
