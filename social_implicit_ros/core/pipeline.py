@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -70,7 +71,6 @@ class Tick:
         timings_s: how long `window` and `model` took.
         base: the prediction before an adaptive calibration rescaled its ellipses; the prediction
             itself where there is none.
-        speed_m_s: (A,) observed speeds.
     """
 
     stamp_ns: int
@@ -80,7 +80,11 @@ class Tick:
     skipped: Mapping[str, SkipReason]
     timings_s: Mapping[str, float]
     base: Prediction
-    speed_m_s: FloatArray
+
+    @cached_property
+    def speed_m_s(self) -> FloatArray:
+        """(A,) observed speeds, m/s."""
+        return _observed_speed_m_s(self.window)
 
 
 class PredictionPipeline:
@@ -165,17 +169,18 @@ class PredictionPipeline:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
-        past_m = window.positions_m
-        motion = observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s)
         base = prediction
         if self.adaptive is not None:
             base = self.adaptive.base(prediction)
-            prediction = self.adaptive.adapt(base, motion.speed_m_s)
+            prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
         prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
-        return Tick(
-            stamp_ns, window, prediction, present_m, skipped, timings_s, base, motion.speed_m_s
-        )
+        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base)
+
+
+def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
+    past_m = window.positions_m
+    return observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s).speed_m_s
 
 
 def predict_from(

@@ -65,7 +65,7 @@ def test_an_empty_tick_gives_an_empty_forecast() -> None:
     )
     prediction = ConstantVelocity().predict(np.empty((0, 2, 2)))
     forecast = forecast_from_tick(
-        Tick(S, window, prediction, np.empty((0, 2)), {}, {}, prediction, np.empty(0)),
+        Tick(S, window, prediction, np.empty((0, 2)), {}, {}, prediction),
         AgentNumbers(),
         Steps(0.2, 24),
         "odom",
