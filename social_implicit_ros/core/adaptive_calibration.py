@@ -32,6 +32,7 @@ from social_implicit_ros.core.types import FloatArray, IntArray, Prediction, req
 from social_implicit_ros.core.uncertainty import (
     CONFIDENCES,
     GAUSSIAN_KNOTS,
+    GAUSSIAN_RADII,
     speed_weights,
 )
 
@@ -61,7 +62,6 @@ _MAX_PAUSE_S = 1.0
 
 _LEVELS: FloatArray = np.array(CONFIDENCES)
 _LOGITS: FloatArray = np.log(_LEVELS / (1.0 - _LEVELS))
-_GAUSSIAN: FloatArray = GAUSSIAN_KNOTS[1:-1]  # the Gaussian's radii at the levels
 _N_BINS = len(EDGES) + 1
 
 
@@ -180,7 +180,7 @@ class AdaptiveCalibration:
         """
         weights = speed_weights(speed_m_s, SPEEDS_M_S)
         if base.level_factors is None:
-            factors = np.tensordot(weights, self._radii / _GAUSSIAN, axes=1)
+            factors = np.tensordot(weights, self._radii / GAUSSIAN_RADII, axes=1)
         else:
             # Step by step for all agents at once, which is several times faster than otherwise.
             profiles = base.level_factors.swapaxes(0, 1)
@@ -244,7 +244,9 @@ class AdaptiveCalibration:
         logarithms = np.log(EDGES)
         for index in np.ndindex(distances.shape[:2]):
             distances[index] = np.interp(levels[index[1]], share[index], logarithms)
-        bounded = np.clip(np.exp(distances), MIN_FACTOR * _GAUSSIAN, MAX_FACTOR * _GAUSSIAN)
+        bounded = np.clip(
+            np.exp(distances), MIN_FACTOR * GAUSSIAN_RADII, MAX_FACTOR * GAUSSIAN_RADII
+        )
         self._radii: FloatArray = np.maximum.accumulate(bounded, axis=-1)
         self._readings = _reading_matrices(self._radii)
 
@@ -272,4 +274,4 @@ def _reading_matrices(distances: FloatArray) -> FloatArray:
     # The centre has no radius; beyond the last level its factor stays.
     matrices: FloatArray = weights[..., 1:-1, :]
     matrices[..., -1, :] += weights[..., -1, :]
-    return matrices / _GAUSSIAN
+    return matrices / GAUSSIAN_RADII

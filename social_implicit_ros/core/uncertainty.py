@@ -13,9 +13,10 @@ from social_implicit_ros.core.types import FloatArray, Prediction, require_shape
 
 #: Confidences at which the ellipses of a prediction have factors of their own.
 CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-#: Their Mahalanobis radii for a Gaussian (chi distribution with two degrees of freedom), between
-#: the centre and a radius that nothing reaches.
-GAUSSIAN_KNOTS = np.array([0.0, *np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES))), 10.0])
+#: (L,) their Mahalanobis radii for a Gaussian: the chi distribution with two degrees of freedom.
+GAUSSIAN_RADII: FloatArray = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
+#: The same between the centre and a radius that nothing reaches.
+GAUSSIAN_KNOTS = np.array([0.0, *GAUSSIAN_RADII, 10.0])
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
 #: So are histories smoother than this, metres.
@@ -117,34 +118,32 @@ class Calibration:
             **{name: values.round(4).tolist() for name, values in arrays.items()},
         }
 
-    def ellipses(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """`ellipse_factors` and `level_factors` at once, for every tick."""
-        factors = self._between(self._log_ellipses, motion)
-        return factors[..., 0], factors[..., 1:]
-
     def ellipse_factors(self, motion: ObservedMotion) -> FloatArray:
         """(A, T) factors on the standard deviations of agents that move like this."""
-        return self.ellipses(motion)[0]
+        return self._ellipses(motion)[0]
 
     def level_factors(self, motion: ObservedMotion) -> FloatArray:
         """(A, T, L) factors on the ellipses of each confidence, beside `ellipse_factors`."""
-        return self.ellipses(motion)[1]
+        return self._ellipses(motion)[1]
 
     def sample_factors(self, motion: ObservedMotion) -> FloatArray:
         """(A, T) factors on the spread of the samples of agents that move like this."""
         return self._between(self._log_samples, motion)
 
-    def covariance(self, covariance: FloatArray, motion: ObservedMotion) -> FloatArray:
-        """The calibrated covariance.
+    def calibrated(
+        self, covariance: FloatArray, motion: ObservedMotion
+    ) -> tuple[FloatArray, FloatArray]:
+        """The calibrated ellipses.
 
         Args:
             covariance: (A, T, 2, 2) square metres, as the model puts it out.
             motion: observed, of the same agents.
 
         Returns:
-            (A, T, 2, 2) square metres.
+            (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
         """
-        return covariance * (self.ellipse_factors(motion) ** 2)[..., None, None]
+        factors, level_factors = self._ellipses(motion)
+        return covariance * (factors * factors)[..., None, None], level_factors
 
     def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
         """The calibrated samples.
@@ -158,6 +157,11 @@ class Calibration:
             (K, A, T, 2) metres, nearer to the mean or farther from it.
         """
         return mean + (samples - mean) * self.sample_factors(motion)[..., None]
+
+    def _ellipses(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
+        """`ellipse_factors` and `level_factors`, read at once."""
+        factors = self._between(self._log_ellipses, motion)
+        return factors[..., 0], factors[..., 1:]
 
     @cached_property
     def _log_ellipses(self) -> FloatArray:

@@ -161,8 +161,7 @@ class OnnxModel:
         level_factors = None
         if self._calibration is not None:
             motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
-            factors, level_factors = self._calibration.ellipses(motion)
-            covariance = covariance * (factors * factors)[..., None, None]
+            covariance, level_factors = self._calibration.calibrated(covariance, motion)
             if drawn:
                 samples = self._calibration.spread(samples, mean, motion)
         return Prediction(samples, mean, covariance, self.step_s, level_factors)

@@ -11,7 +11,7 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayou
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.self_evaluation import RecentScores
 from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import GAUSSIAN_KNOTS, confidence_to_sigmas
+from social_implicit_ros.core.uncertainty import GAUSSIAN_RADII, confidence_to_sigmas
 
 METRICS_TOPIC = "~/metrics"
 #: Columns of `~/metrics`; a row is a predicted step.
@@ -35,7 +35,7 @@ def radius_factors(
         return np.ones((2, n_steps))
     sigmas = confidence_to_sigmas(confidence)
     flat = adaptive.radii.reshape(-1, adaptive.radii.shape[-1])
-    radii = [np.interp(sigmas, GAUSSIAN_KNOTS[1:-1], row) for row in flat]
+    radii = [np.interp(sigmas, GAUSSIAN_RADII, row) for row in flat]
     return np.array(radii).reshape(adaptive.radii.shape[:2]) / sigmas
 
 

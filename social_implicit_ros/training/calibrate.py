@@ -11,6 +11,7 @@ from social_implicit_ros.core.metrics.calibration import squared_mahalanobis
 from social_implicit_ros.core.types import FloatArray, IntArray
 from social_implicit_ros.core.uncertainty import (
     CONFIDENCES,
+    GAUSSIAN_RADII,
     Calibration,
     ObservedMotion,
     motion_weights,
@@ -94,9 +95,8 @@ def level_factors(distance_2: FloatArray) -> FloatArray:
     Args:
         distance_2: any shape, squared Mahalanobis distances of the truth.
     """
-    gaussian = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
     radii = np.sqrt(np.quantile(distance_2, CONFIDENCES, method="higher"))
-    return np.maximum(radii / gaussian, LEAST_LEVEL_FACTOR)
+    return np.maximum(radii / GAUSSIAN_RADII, LEAST_LEVEL_FACTOR)
 
 
 def _per_step(

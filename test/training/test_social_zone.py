@@ -214,10 +214,8 @@ def test_calibration_makes_every_ellipse_of_a_mixture_hold_its_share() -> None:
     motion = smooth(np.ones(n_agents))
 
     calibration = calibrate(Residuals(found, claimed, claimed, motion))
-    covariance = calibration.covariance(claimed, motion)
-    levels = confidence_levels(
-        np.zeros_like(new), covariance, new, calibration.level_factors(motion)
-    )
+    covariance, level_factors = calibration.calibrated(claimed, motion)
+    levels = confidence_levels(np.zeros_like(new), covariance, new, level_factors)
 
     assert min(reliability_scores(levels)) > 0.97
     assert min(reliability_scores(confidence_levels(np.zeros_like(new), covariance, new))) < 0.9

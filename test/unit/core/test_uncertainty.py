@@ -109,7 +109,7 @@ def test_a_calibrated_covariance_stays_positive_semi_definite() -> None:
     generator = np.random.default_rng(0)
     covariance = random_covariances(generator, 40, N_STEPS)
 
-    calibrated = CALIBRATION.covariance(covariance, smooth(generator.uniform(0, 3, 40)))
+    calibrated, _ = CALIBRATION.calibrated(covariance, smooth(generator.uniform(0, 3, 40)))
 
     np.testing.assert_allclose(calibrated, np.swapaxes(calibrated, -1, -2))
     assert np.linalg.eigvalsh(calibrated).min() > 0
@@ -133,7 +133,7 @@ def test_the_right_factors_make_a_confident_gaussian_honest() -> None:
     n_agents = 4000
     covariance = random_covariances(generator, n_agents, N_STEPS)
     speed = generator.choice(CALIBRATION.speeds_m_s, n_agents)
-    truly = CALIBRATION.covariance(covariance, smooth(speed))
+    truly, _ = CALIBRATION.calibrated(covariance, smooth(speed))
     draws = generator.normal(size=(n_agents, N_STEPS, 2, 1))
     truth = (np.linalg.cholesky(truly) @ draws)[..., 0]
     mean = np.zeros_like(truth)
