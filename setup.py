@@ -58,7 +58,10 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=[
+        "apsw",
+        "backports.zstd ; python_version < '3.14'",
         "joblib",
+        "lz4",
         "matplotlib",
         "numpy",
         "onnxruntime",

@@ -208,6 +208,10 @@ def _description(
     source: TrackSource, replay: BagReplay, evaluation: _Evaluation, problem: str | None
 ) -> dict[str, Any]:
     counts = replay.counts
+    duration_s = source.duration_s
+    if problem is not None:
+        duration_s = counts.duration_s
+        problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
     notes = [*source.notes, *_partial_notes(evaluation.tallies[evaluation.lead])]
     if counts.resets:
         notes.append(f"time jumped back {counts.resets} times: histories began anew")
@@ -220,7 +224,7 @@ def _description(
         "frame_id": source.frame_id,
         "fixed_frame": source.fixed_frame,
         "start_ns": source.start_ns,
-        "duration_s": source.duration_s,
+        "duration_s": duration_s,
         "messages": counts.messages,
         "entries": counts.entries,
         "skipped": {reason.value: n for reason, n in sorted(counts.skipped.items())},

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 
 #: What may stand for BAG.
-BAG_HELP = "rosbag2 folder, .mcap or .db3 file, ETH/UCY text, a folder of such, or a pattern"
+BAG_HELP = (
+    "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), ETH/UCY text, a folder "
+    "of such, or a pattern"
+)
 
 
 def add_tracks_option(parser: argparse.ArgumentParser) -> None:

@@ -99,12 +99,26 @@ class ReplayCounts:
         entries: people in them that entered the histories.
         skipped: entries that did not, by reason.
         resets: how often time jumped back.
+        first_ns, last_ns: when the first and last message were received, integer nanoseconds.
     """
 
     messages: int = 0
     entries: int = 0
     skipped: Counter[SkipReason] = field(default_factory=Counter)
     resets: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last message."""
+        return max(self.last_ns - self.first_ns, 0) * 1e-9
+
+    def add_message(self, received_ns: int) -> None:
+        """Counts a message."""
+        if self.messages == 0:
+            self.first_ns = received_ns
+        self.messages, self.last_ns = self.messages + 1, received_ns
 
 
 def longest_gap_s(source: TrackSource, track_timeout_s: float) -> float:
@@ -203,7 +217,7 @@ class BagReplay:
                     if self._is_usable(arrival):
                         waiting.append((arrival, _NOBODY))
                 else:
-                    self.counts.messages += 1
+                    self.counts.add_message(arrival.received_ns)
                     advance(1)
                     verdict = self._verdict(arrival)
                     if verdict is StampVerdict.JUMPED_BACK:

@@ -5,16 +5,18 @@ ROS need not be installed; `track_source` makes tracks of what is read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.core.recordings import Recording, load_recording
 from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation.compressed import decompress, is_compressed_bag
 from social_implicit_ros.evaluation.cut_off import mended
 
 #: Where the time of a text recording begins: frame 0 is second 1, as ROS takes 0 for "no time".
@@ -34,12 +36,30 @@ class RecordingError(ValueError):
     """A recording cannot be used; the message says which, why and how to mend it."""
 
 
+def is_bag_file(path: Path) -> bool:
+    """Whether a path is named like a file of a bag, compressed (`.mcap.zstd`) or not."""
+    return path.suffix in BAG_SUFFIXES or is_compressed_bag(path, BAG_SUFFIXES)
+
+
+class _FileReader(AnyReader):
+    """Reads a file alone, where no metadata.yaml tells that its messages are compressed."""
+
+    def messages(
+        self,
+        connections: Collection[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Generator[tuple[Connection, int, bytes], None, None]:
+        for connection, recorded_ns, data in super().messages(connections, start, stop):
+            yield connection, recorded_ns, decompress(data)
+
+
 @contextmanager
 def opened_bag(path: Path) -> Iterator[AnyReader]:
     """A rosbag2 recording, open for reading; of one that is cut off, what is there.
 
     Args:
-        path: a rosbag2 folder, or a single `.mcap` or `.db3` file.
+        path: a rosbag2 folder, or a single `.mcap` or `.db3` file, or one compressed.
 
     Raises:
         RecordingError: whenever something goes wrong while it is open, as damage in a file shows
@@ -50,13 +70,14 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
             f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recording was cut off; "
             f"`ros2 bag reindex {path}` makes it, or give the .mcap or .db3 file itself"
         )
+    reader_of = AnyReader if path.is_dir() else _FileReader
     try:
         # Definitions for bags that hold none (sqlite3, before Iron).
         default = get_typestore(Stores.ROS2_HUMBLE)
         with (
             mended(path) as (whole, cut_off),
             _told_cut_off(cut_off),
-            AnyReader([whole], default_typestore=default) as reader,
+            reader_of([whole], default_typestore=default) as reader,
         ):
             yield reader
     except RecordingError:

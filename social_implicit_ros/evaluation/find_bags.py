@@ -6,9 +6,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from social_implicit_ros.evaluation.bags import RecordingError
-
-_BAG_FILES = (".mcap", ".db3")
+from social_implicit_ros.evaluation.bags import RecordingError, is_bag_file
+from social_implicit_ros.evaluation.compressed import SUFFIX
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
@@ -44,6 +43,7 @@ def _recordings_below(path: Path) -> list[Path]:
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
             found.extend(_recordings_below(entry))
-        elif entry.suffix in _BAG_FILES:
+        elif is_bag_file(entry):
             found.append(entry)
-    return found
+    # A recorder that is killed while it compresses a file leaves both.
+    return [path for path in found if path.suffix != SUFFIX or path.with_suffix("") not in found]

@@ -33,10 +33,10 @@ from social_implicit_ros.core.tracker_spec import (
 )
 from social_implicit_ros.core.types import SkipReason, Tracks
 from social_implicit_ros.evaluation.bags import (
-    BAG_SUFFIXES,
     TEXT_FRAMES_PER_SECOND,
     RecordingError,
     frame_stamp_ns,
+    is_bag_file,
     load_text,
     missing_end,
     opened_bag,
@@ -236,7 +236,7 @@ def open_source(
     """
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
-    if not path.is_dir() and path.suffix not in BAG_SUFFIXES:
+    if not path.is_dir() and not is_bag_file(path):
         return _open_text(path, frames_per_second)
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:

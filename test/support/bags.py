@@ -96,7 +96,7 @@ def join_bags(path: Path, parts: Sequence[Path]) -> Path:
     counts: dict[str, int] = {}
     for index, (part, entry) in enumerate(zip(parts, metadata, strict=True)):
         for name in entry["rosbag2_bagfile_information"]["relative_file_paths"]:
-            new_name = f"part_{index}{Path(name).suffix}"
+            new_name = f"part_{index}{''.join(Path(name).suffixes)}"
             shutil.copy(part / name, path / new_name)
             information["relative_file_paths"].append(new_name)
         for topic in entry["rosbag2_bagfile_information"]["topics_with_message_count"]:

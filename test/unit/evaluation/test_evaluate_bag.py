@@ -258,10 +258,18 @@ class TestWhatIsWrong:
         assert model["horizon"]["error_m"][-1] is None
         assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
 
-    @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-    def test_a_recording_without_its_end_gives_a_part_and_says_so(self, tmp_path, capsys, storage):
-        recording = walkers(duration_s=40.0, n_agents=75)
-        bag = write_bag(tmp_path / "bag", people_messages(recording), storage=storage)
+    @pytest.mark.parametrize(
+        ("storage", "compression"), [("mcap", "none"), ("sqlite3", "none"), ("mcap", "file")]
+    )
+    def test_a_recording_without_its_end_gives_a_part_and_says_so(
+        self, tmp_path, capsys, storage, compression
+    ):
+        bag = write_bag(
+            tmp_path / "bag",
+            people_messages(walkers(duration_s=40.0, n_agents=75)),
+            storage=storage,
+            compression=compression,
+        )
         (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
 
@@ -270,6 +278,8 @@ class TestWhatIsWrong:
         (recorded,) = results_in(tmp_path / "out")["bags"]
         assert f"{file.name} is cut off" in recorded["problem"]
         assert 100 < recorded["messages"] < 401
+        assert recorded["duration_s"] == pytest.approx((recorded["messages"] - 1) / 10)
+        assert f"its first {recorded['duration_s']:.1f} s were evaluated" in recorded["problem"]
         assert "only a part" in capsys.readouterr().out
         assert f"{file.name} is cut off" in (tmp_path / "out" / "report.html").read_text()
 
