@@ -104,7 +104,8 @@ def measure_distribution(
     moments = [_draw(tick, model, steps, seed) for tick in ticks]
     drawn = np.concatenate([moment.drawn for moment in moments], axis=1)[:, :, None]
     true = np.concatenate([moment.true for moment in moments])[:, None]
-    # Of a model without a spread one future says all; see `fit_mixtures` for what it gives.
+    if (drawn == drawn[:1]).all():
+        drawn = drawn[:1]  # a model without a spread: one future says all, see `fit_mixtures`
     mahalanobis = mahalanobis_distances(
         drawn, true, max_components=1 if len(drawn) == 1 else MAX_COMPONENTS
     )
@@ -143,8 +144,6 @@ def _draw(tick: JudgedTick, model: TrajectoryModel, steps: Steps, seed: int) -> 
         tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )
     samples = resample_prediction(prediction, present_m, steps).samples
-    if samples.strides[0] == 0:
-        samples = samples[:1]  # one path, repeated: a model without a spread
     row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
     rows = np.array([row_of[tick.forecast.ids[index]] for index in complete])
