@@ -11,19 +11,22 @@ from pathlib import Path
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 
 
-def add_data_option(parser: argparse.ArgumentParser, content: str) -> None:
+def add_data_option(
+    parser: argparse.ArgumentParser, content: str, *, required: bool = True
+) -> None:
     """Adds --data, which the environment may answer.
 
     Args:
         parser: of the command.
         content: which folders it must hold, for the help.
+        required: the command can do nothing without.
     """
     default = os.environ.get(DATA_VARIABLE)
     parser.add_argument(
         "--data",
         type=Path,
         default=default,
-        required=default is None,
+        required=required and default is None,
         metavar="DIR",
         help=f"folder that holds {content} (default: ${DATA_VARIABLE})",
     )

@@ -18,3 +18,17 @@ def add_tracks_option(parser: argparse.ArgumentParser) -> None:
         metavar="TOPIC",
         help="of the tracks; may be left out where one topic alone can be meant",
     )
+
+
+def add_tracker_option(parser: argparse.ArgumentParser, default: str = "by type") -> None:
+    """Adds --tracker, the description of its messages.
+
+    Args:
+        parser: of the command.
+        default: what is taken where it is left out, for the help.
+    """
+    parser.add_argument(
+        "--tracker",
+        metavar="NAME|FILE",
+        help=f"description of its messages, as the node's parameter tracker (default: {default})",
+    )

@@ -16,6 +16,15 @@ from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     """Adds --data, --split, --model, --k, --seed and --json."""
     add_data_option(parser, "eth_ucy/all_data")
+    add_model_options(parser)
+    parser.add_argument(
+        "--k", type=positive_int, default=20, help="samples for ADE and FDE (default: 20)"
+    )
+    add_seed_option(parser, "of the draws")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --split, --model and --json."""
     parser.add_argument(
         "--split",
         action="append",
@@ -29,8 +38,4 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
         help="a shipped family or model, or an .onnx path in which {split} stands for the split; "
         "may be repeated (default: every shipped family)",
     )
-    parser.add_argument(
-        "--k", type=positive_int, default=20, help="samples for ADE and FDE (default: 20)"
-    )
-    add_seed_option(parser, "of the draws")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")

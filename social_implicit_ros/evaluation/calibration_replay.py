@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,24 @@ from social_implicit_ros.core.metrics.calibration import coverage, reliability_s
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.self_evaluation import SelfEvaluation
+from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import FloatArray, Prediction, Tracks, require_shape
 from social_implicit_ros.core.uncertainty import radius_at
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.track_source import TrackSource
 
+_NS_PER_S = 1_000_000_000
 #: The ellipse that is looked at.
 CONFIDENCE = 0.95
 #: How near its share must come, and after how many positions a share means something.
 BAND = 0.03
 MIN_POSITIONS = 100
+#: A message that is early by this share of a step still makes the next prediction.
+_EARLY = 0.1
+
+
+class NothingToJudgeError(ValueError):
+    """Nobody was seen at a time for which they were predicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +90,31 @@ class CalibrationReplay:
         return float(lasting_s[full & near].sum()), float(lasting_s[full & ~near].sum())
 
 
+def tracks_in_time(
+    source: TrackSource,
+    settings: ReplaySettings,
+    advance: Callable[[int], None] = lambda n_messages: None,
+) -> Iterator[Tracks]:
+    """The messages of a recording that the node would use, in the order of arrival.
+
+    Args:
+        source: the recording.
+        settings: as the node's parameters: how late tracks may come.
+        advance: called with the number of messages whenever some were read.
+
+    Raises:
+        RecordingError: the recording turns out to be damaged.
+    """
+    guard = StampGuard(settings.pipeline.track_timeout_s)
+    for arrival in source.arrivals(transform_wait_s=settings.transform_wait_s):
+        advance(1)
+        if arrival.tracks is None:
+            continue
+        verdict = guard.judge(arrival.tracks.stamp_ns, arrival.received_ns)
+        if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
+            yield arrival.tracks
+
+
 def replay_calibration(
     model: TrajectoryModel,
     recording: Iterable[Tracks],
@@ -87,33 +122,49 @@ def replay_calibration(
     adaptive: AdaptiveCalibration | None,
     config: PipelineConfig | None = None,
 ) -> CalibrationReplay:
-    """Predicts at every message, as the node does with `tick_rate_hz` 0, and judges on the way.
+    """Predicts once a step, at the stamp of a message, and judges on the way.
 
     Args:
         model: to judge.
-        recording: in the order of time.
+        recording: in the order of arrival; where stamps jump back by more than the tracks'
+            timeout, as in a recording of a loop, everybody is forgotten, but not what was learnt.
         adaptive: learns on the way; None judges the model as it is.
         config: of the pipeline, the node's defaults where left out.
 
     Raises:
-        ValueError: nothing could be judged: a recording too short, or without people.
+        NothingToJudgeError: a recording too short, or without people.
+        RecordingError: the recording turns out to be damaged.
     """
-    pipeline = PredictionPipeline(model, config or PipelineConfig(confidence=CONFIDENCE), adaptive)
+    config = config or PipelineConfig(confidence=CONFIDENCE)
+    pipeline = PredictionPipeline(model, config, adaptive)
     evaluation = SelfEvaluation(pipeline, window_s=0.0)
+    timeout_ns = round(config.track_timeout_s * _NS_PER_S)
+    period_ns = round((1.0 - _EARLY) * model.step_s * _NS_PER_S)
+    newest_ns = next_ns = played_ns = 0
     stamps_ns: list[int] = []
     times_ns, levels, log_areas = [], [], []
     for tracks in recording:
+        if tracks.stamp_ns < newest_ns - timeout_ns:
+            pipeline.reset()
+            evaluation.forget()
+            # The time that is counted goes on where it was.
+            played_ns += newest_ns - tracks.stamp_ns
+            newest_ns = next_ns = tracks.stamp_ns
+        newest_ns = max(newest_ns, tracks.stamp_ns)
         pipeline.update(tracks)
+        if tracks.stamp_ns < next_ns:
+            continue
+        next_ns = tracks.stamp_ns + period_ns
         tick = pipeline.tick(tracks.stamp_ns)
         if tick.window.ids:
-            stamps_ns.append(tick.stamp_ns)
+            stamps_ns.append(tick.stamp_ns + played_ns)
             log_areas.append(_log_areas(tick.prediction))
         judged = evaluation.observe(tick)
         if judged is not None:
-            times_ns.append(np.full(len(judged.levels), judged.stamp_ns))
+            times_ns.append(np.full(len(judged.levels), judged.stamp_ns + played_ns))
             levels.append(judged.levels)
     if not levels:
-        raise ValueError("nobody was seen for long enough after a prediction to judge it")
+        raise NothingToJudgeError("nobody was seen for long enough after a prediction to judge it")
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
         levels=np.concatenate(levels),

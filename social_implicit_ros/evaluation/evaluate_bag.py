@@ -26,7 +26,11 @@ from rich.text import Text
 from social_implicit_ros.core.command_options import non_negative_int, positive_int
 from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.evaluation.bag_evaluation import Request
-from social_implicit_ros.evaluation.bag_options import BAG_HELP, add_tracks_option
+from social_implicit_ros.evaluation.bag_options import (
+    BAG_HELP,
+    add_tracker_option,
+    add_tracks_option,
+)
 from social_implicit_ros.evaluation.bag_results import results_of, without_nan
 from social_implicit_ros.evaluation.bag_runner import (
     Job,
@@ -116,12 +120,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=BAG_HELP,
     )
     add_tracks_option(parser)
-    parser.add_argument(
-        "--tracker",
-        metavar="NAME|FILE",
-        help="description of its messages, as the node's parameter tracker (default: that of "
-        "--params, else by type)",
-    )
+    add_tracker_option(parser, "that of --params, else by type")
     parser.add_argument(
         "--model",
         action="append",

@@ -1,15 +1,18 @@
 """`evaluate_calibration`: what the node's adaptive calibration makes of the ellipses.
 
-Every test recording is replayed through the node's pipeline with the model that was not trained on
-it, once as the model is and once with adaptive calibration that starts from nothing. A prediction
-is always judged with the ellipses that were published with it.
+Replays recordings through the node's pipeline, once with the model as it is and once with adaptive
+calibration that starts from nothing. A prediction is always judged with the ellipses that were
+published with it. Of the benchmark, every test recording is replayed with the model that was not
+trained on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +22,38 @@ from rich.progress import Progress
 from rich.table import Table
 
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
+from social_implicit_ros.core.command_options import add_data_option
 from social_implicit_ros.core.predictor import TrajectoryModel
-from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, Recording, load_recording
-from social_implicit_ros.evaluation.bags import text_tracks
+from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
+from social_implicit_ros.core.tracker_spec import TrackerSpecError
+from social_implicit_ros.evaluation.bag_options import (
+    BAG_HELP,
+    add_tracker_option,
+    add_tracks_option,
+)
+from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.benchmark import (
     BenchmarkError,
     load_benchmark_model,
     write_json,
 )
-from social_implicit_ros.evaluation.benchmark_options import add_benchmark_options
+from social_implicit_ros.evaluation.benchmark_options import add_model_options
 from social_implicit_ros.evaluation.benchmark_tables import output_console
 from social_implicit_ros.evaluation.calibration_replay import (
     BAND,
     CONFIDENCE,
     MIN_POSITIONS,
     CalibrationReplay,
+    NothingToJudgeError,
     replay_calibration,
+    tracks_in_time,
 )
 from social_implicit_ros.evaluation.candidates import candidate, families
+from social_implicit_ros.evaluation.find_bags import find_bags
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings, load_settings
+from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 from social_implicit_ros.inference.onnx_model import ModelFileError
+from social_implicit_ros.inference.registry import load_model
 
 #: When the running coverage is read, and over which time a warning would look, seconds.
 EARLY_S = 60.0
@@ -62,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = evaluate(options)
         _print(results, output_console())
         write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)
-    except (BenchmarkError, ModelFileError) as error:
+    except (BenchmarkError, RecordingError, TrackerSpecError, ModelFileError) as error:
         print(f"evaluate_calibration: {error}", file=sys.stderr)
         return 2
     return 0
@@ -75,57 +91,109 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_benchmark_options(parser)
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "recordings",
+        nargs="*",
+        metavar="BAG",
+        help=f"{BAG_HELP}: your own, judged with the default model or those of --model "
+        "(default: the benchmark's, from --data)",
+    )
+    add_tracks_option(parser)
+    add_tracker_option(parser)
+    add_data_option(parser, "eth_ucy/all_data", required=False)
+    add_model_options(parser)
+    options = parser.parse_args(arguments)
+    if options.recordings and options.split:
+        parser.error("--split is of the benchmark: leave it out, or BAG")
+    if not options.recordings and options.data is None:
+        parser.error("nothing to replay: give recordings, or --data with the benchmark's")
+    return options
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """Replays every asked split with every asked model.
+    """Replays every recording with every asked model.
 
     Returns:
         Model -> recording -> `as_shipped` and `adaptive` -> figure -> value.
 
     Raises:
         BenchmarkError: no such data, a model that does not fit, or nothing to judge.
+        RecordingError: a recording that cannot be read.
+        TrackerSpecError: no such tracker.
         ModelFileError: no such model.
     """
-    splits = options.split or list(LEAVE_ONE_OUT)
-    recordings = {name: _load(options.data, name) for s in splits for name in LEAVE_ONE_OUT[s]}
-    candidates = [candidate(name) for name in dict.fromkeys(options.model or families())]
-    models = [
-        {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
-    ]
+    settings = load_settings()
+    cases = _own_cases(options, settings) if options.recordings else _benchmark_cases(options)
     results: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replaying", total=2 * len(candidates) * len(recordings))
-        for one, model_of_split in zip(candidates, models, strict=True):
-            results[one.name] = {}
-            for split, model in model_of_split.items():
-                for name in LEAVE_ONE_OUT[split]:
-                    row: dict[str, Any] = {}
-                    for way in ("as_shipped", "adaptive"):
-                        row[way] = _figures(_replayed(model, recordings[name], way))
-                        progress.advance(task)
-                    results[one.name][name] = row
+        for case in cases:
+            row = results.setdefault(case.family, {}).setdefault(case.name, {})
+            for way in ("as_shipped", "adaptive"):
+                task = progress.add_task(
+                    f"{case.family}, {case.name}", total=case.source.n_messages
+                )
+                replay = _replayed(case, settings, way, partial(progress.advance, task))
+                row[way] = _figures(replay)
+                progress.remove_task(task)
     return results
 
 
-def _load(data: Path, name: str) -> Recording:
-    path = data / "eth_ucy" / "all_data" / f"{name}.txt"
-    try:
-        return load_recording(path)
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"there is no {path}: give the folder of the recordings") from error
-    except ValueError as error:
-        raise BenchmarkError(str(error)) from error
+@dataclass(frozen=True)
+class _Case:
+    """A model and a recording that it has not seen; `family` is the name it was asked by."""
+
+    family: str
+    name: str
+    model: TrajectoryModel
+    source: TrackSource
 
 
-def _replayed(model: TrajectoryModel, recording: Recording, way: str) -> CalibrationReplay:
-    adaptive = AdaptiveCalibration(model.n_predicted) if way == "adaptive" else None
+def _benchmark_cases(options: argparse.Namespace) -> list[_Case]:
+    splits = options.split or list(LEAVE_ONE_OUT)
+    folder = options.data / "eth_ucy" / "all_data"
+    return [
+        _Case(one.name, name, load_benchmark_model(one.files[split]), _text(folder, name))
+        for one in map(candidate, dict.fromkeys(options.model or families()))
+        for split in splits
+        for name in LEAVE_ONE_OUT[split]
+    ]
+
+
+def _text(folder: Path, name: str) -> TrackSource:
+    path = folder / f"{name}.txt"
+    if not path.is_file():
+        raise BenchmarkError(f"there is no {path}: give the folder of the recordings")
+    return open_source(path)
+
+
+def _own_cases(options: argparse.Namespace, settings: ReplaySettings) -> list[_Case]:
+    models = {name: load_model(name) for name in options.model or ["default"]}
+    sources = [
+        open_source(
+            path,
+            topic=options.tracks,
+            tracker=options.tracker,
+            fixed_frame=settings.fixed_frame,
+        )
+        for path in find_bags(options.recordings)
+    ]
+    return [
+        _Case(name, str(source.path), model, source)
+        for name, model in models.items()
+        for source in sources
+    ]
+
+
+def _replayed(
+    case: _Case, settings: ReplaySettings, way: str, advance: Callable[[int], None]
+) -> CalibrationReplay:
+    adaptive = AdaptiveCalibration(case.model.n_predicted) if way == "adaptive" else None
+    config = replace(settings.pipeline, confidence=CONFIDENCE)
+    tracks = tracks_in_time(case.source, settings, advance)
     try:
-        return replay_calibration(model, text_tracks(recording), adaptive=adaptive)
-    except ValueError as error:
-        raise BenchmarkError(f"{recording.name}: {error}") from error
+        return replay_calibration(case.model, tracks, adaptive=adaptive, config=config)
+    except NothingToJudgeError as error:
+        raise BenchmarkError(f"{case.source.path}: {error}") from error
 
 
 def _figures(replay: CalibrationReplay) -> dict[str, float]:
@@ -146,14 +214,14 @@ def _figures(replay: CalibrationReplay) -> dict[str, float]:
 def _print(results: Mapping[str, Any], console: Console) -> None:
     for model, recordings in results.items():
         table = Table(title=f"{model}: ellipses of {CONFIDENCE:.0%}, as shipped and adaptive")
-        table.add_column("recording", no_wrap=True)
+        table.add_column("recording", overflow="fold")
         table.add_column("ellipses", no_wrap=True)
         for heading, _ in _COLUMNS.values():
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
         for name, row in recordings.items():
             for way, figures in row.items():
                 cells = (_cell(figures[key], form) for key, (_, form) in _COLUMNS.items())
-                table.add_row(name, way.replace("_", " "), *cells)
+                table.add_row(name if way == "as_shipped" else "", way.replace("_", " "), *cells)
         console.print(table)
     console.print(
         f"coverage: share of all judged positions inside the ellipse, and of those judged in the "

@@ -18,7 +18,11 @@ from rich.table import Table
 from social_implicit_ros.core.command_options import add_seed_option, non_negative_int
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import Scene
-from social_implicit_ros.evaluation.bag_options import BAG_HELP, add_tracks_option
+from social_implicit_ros.evaluation.bag_options import (
+    BAG_HELP,
+    add_tracker_option,
+    add_tracks_option,
+)
 from social_implicit_ros.evaluation.bag_scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings, load_settings
@@ -98,11 +102,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=BAG_HELP,
     )
     add_tracks_option(parser)
-    parser.add_argument(
-        "--tracker",
-        metavar="NAME|FILE",
-        help="description of its messages, as the node's parameter tracker (default: by type)",
-    )
+    add_tracker_option(parser)
     parser.add_argument(
         "--fixed-frame",
         metavar="FRAME",

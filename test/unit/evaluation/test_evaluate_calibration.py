@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.bags import S, people_messages, walkers, write_bag
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
+from social_implicit_ros.core.pipeline import PipelineConfig
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.bags import load_text, text_tracks
 from social_implicit_ros.evaluation.benchmark import load_benchmark_model
-from social_implicit_ros.evaluation.calibration_replay import CalibrationReplay, replay_calibration
+from social_implicit_ros.evaluation.calibration_replay import (
+    CalibrationReplay,
+    NothingToJudgeError,
+    replay_calibration,
+    tracks_in_time,
+)
 from social_implicit_ros.evaluation.evaluate_calibration import main
-
-S = 1_000_000_000
+from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.track_source import open_source
 
 
 def replay_of(times_s: list[float], inside: list[bool]) -> CalibrationReplay:
@@ -54,7 +62,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
 
 def test_nothing_to_judge_is_an_error() -> None:
     lonely = [Tracks(n * S, ("a",), np.zeros((1, 2))) for n in range(2)]
-    with pytest.raises(ValueError, match="nobody was seen"):
+    with pytest.raises(NothingToJudgeError, match="nobody was seen"):
         replay_calibration(ConstantVelocity(), lonely, adaptive=None)
 
 
@@ -72,6 +80,74 @@ def test_it_prints_and_writes_what_it_measured(
     assert "crowds_zara01" in capsys.readouterr().out
     row = json.loads(out.read_text())["models"]["social_zone"]["crowds_zara01"]
     assert row["adaptive"]["positions"] == row["as_shipped"]["positions"] > 100
+
+
+def test_own_recordings_are_judged_with_the_default_model(tmp_path: Path) -> None:
+    people = write_bag(tmp_path / "people", people_messages(walkers(duration_s=20.0)))
+    text = write_walks(tmp_path / "text", turn_rad=0.05) / "eth_ucy/all_data/biwi_eth.txt"
+    out = tmp_path / "figures.json"
+    assert main([str(people), str(text), "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["models"]["default"]
+    assert set(rows) == {str(people), str(text)}
+    # Three people in every step; the first prediction is made once they were seen twice.
+    assert 1000 < rows[str(people)]["adaptive"]["positions"] < 3 * 12 * 20 / 0.4
+
+
+def test_a_recording_of_a_loop_is_judged_in_each_round() -> None:
+    walk = walkers(duration_s=10.0)
+    config = PipelineConfig(track_timeout_s=1.0)
+    once, twice = (
+        replay_calibration(ConstantVelocity(), tracks, adaptive=None, config=config)
+        for tracks in (walk, walk + walk)
+    )
+    np.testing.assert_array_equal(twice.levels, np.tile(once.levels, 2))
+    assert (np.diff(twice.times_s) >= 0.0).all()
+    assert twice.duration_s == pytest.approx(2 * once.duration_s, abs=1.0)
+
+
+def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None:
+    walk = walkers(duration_s=4.0)
+    refused = [replace(walk[30], stamp_ns=stamp_ns) for stamp_ns in (0, walk[10].stamp_ns - 9 * S)]
+    messages = people_messages([*walk[:30], *refused, *walk[30:]])
+    arrived = [
+        replace(message, recorded_ns=walk[0].stamp_ns + index * S // 10)
+        for index, message in enumerate(messages)
+    ]
+    replayed = tracks_in_time(open_source(write_bag(tmp_path / "bag", arrived)), ReplaySettings())
+    assert [tracks.stamp_ns for tracks in replayed] == [tracks.stamp_ns for tracks in walk]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere"], "nowhere: no recording there"),
+        (["{short}"], "nobody was seen for long enough"),
+        (["{short}", "--tracker", "nobodys"], "nobodys"),
+        (["{short}", "--model", "missing.onnx"], "missing.onnx"),
+    ],
+)
+def test_what_cannot_be_judged_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=0.5)))
+    assert main([argument.format(short=short) for argument in arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [([], "give recordings, or --data"), (["bag", "--split", "eth"], "--split is of the")],
+)
+def test_a_request_that_makes_no_sense_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    reason: str,
+) -> None:
+    monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert reason in capsys.readouterr().err
 
 
 def test_a_folder_without_recordings_is_told(
