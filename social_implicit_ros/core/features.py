@@ -51,9 +51,11 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
     """
     n_agents, n_given, _ = observed.shape
     last_m = observed[:, -1].copy()
-    padded = np.full((n_agents, n_observed, 2), np.nan)
-    padded[:, n_observed - n_given :] = observed - _origins(last_m)
-    known = ~np.isnan(padded).any(axis=2)
+    padded = observed - _origins(last_m)
+    if n_given < n_observed:
+        unseen = np.full((n_agents, n_observed - n_given, 2), np.nan)
+        padded = np.concatenate([unseen, padded], axis=1)
+    known = ~np.isnan(padded[..., 0] + padded[..., 1])
     if not known.all():
         first = known.argmax(axis=1)
         agents = np.arange(n_agents)
@@ -69,7 +71,7 @@ def _origins(last_m: FloatArray) -> FloatArray:
     """(1, 1, 2) the scene's centre or, where it is too large for float32, (A, 1, 2) for each."""
     if len(last_m) == 0:
         return np.zeros((1, 1, 2))
-    if np.ptp(last_m, axis=0).max() <= REACH_M:
+    if (last_m.max(axis=0) - last_m.min(axis=0)).max() <= REACH_M:
         return last_m.mean(axis=0)[None, None]
     from_centre_m = last_m - np.median(last_m, axis=0)
     return (last_m - np.clip(from_centre_m, -REACH_M, REACH_M))[:, None]
@@ -87,6 +89,6 @@ def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> Float
     """
     n_steps = output.shape[2]
     # Flat, because numpy adds long rows several times faster than many pairs.
-    origin = np.tile(last_m, n_steps)  # (A, 2 T)
+    origin = last_m[:, None].repeat(n_steps, axis=1).reshape(-1, 2 * n_steps)  # (A, 2 T)
     positions: FloatArray = output.reshape(len(output), len(last_m), 2 * n_steps) + origin
     return positions.reshape(output.shape)

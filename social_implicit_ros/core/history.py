@@ -243,7 +243,7 @@ class TrackHistory:
             positions_m=states[..., :2],
             n_observed=n_observed,
             heights_m=states[:, -1, 2],
-            covariances_m2=np.nan_to_num(self._covariances_m2[rows]),
+            covariances_m2=_zero_where_unknown(self._covariances_m2[rows]),
         )
         return window, skipped
 
@@ -411,8 +411,11 @@ class TrackHistory:
         if len(rows) == 0:
             return np.empty((0, n_steps, 3)), np.empty(0, dtype=np.int64)
         steps_ns = stamp_ns - self._step_ns * np.arange(n_steps - 1, -1, -1)
-        first_ns = self._times_ns[rows, 0][:, None]
         last_ns = self._times_ns[rows, self._counts[rows] - 1][:, None]
+        # What lies before the first step has no say in it.
+        first_ns = np.maximum(
+            self._times_ns[rows, 0][:, None], np.minimum(steps_ns[0], last_ns - self._step_ns)
+        )
         targets = np.broadcast_to(steps_ns, (len(rows), n_steps))
         # The two velocities that carry an agent beyond what was observed are taken over one step.
         ends = np.concatenate(
@@ -425,9 +428,8 @@ class TrackHistory:
             axis=1,
         )
         states = self._interpolate(rows, np.concatenate([targets, ends], axis=1))
-        states, start, start_1, end_1, end = np.split(
-            states, [n_steps, n_steps + 1, n_steps + 2, n_steps + 3], axis=1
-        )
+        start, start_1, end_1, end = (states[:, n_steps + i, None] for i in range(4))
+        states = states[:, :n_steps]
         start_v = (start_1 - start) / (ends[:, 1] - ends[:, 0])[:, None, None]
         end_v = (end - end_1) / (ends[:, 3] - ends[:, 2])[:, None, None]
         before_ns = np.minimum(targets - first_ns, 0)
@@ -446,17 +448,41 @@ class TrackHistory:
 
     def _interpolate(self, rows: IntArray, targets_ns: IntArray) -> FloatArray:
         """(A, M, 3) states at (A, M) times, linear between observations, constant outside."""
-        times = self._times_ns[rows]
-        last = self._counts[rows][:, None] - 1
-        after = _count_not_after(times, targets_ns)
-        high = np.minimum(after, last)
-        low = np.clip(after - 1, 0, last)
-        agents = np.arange(len(rows))[:, None]
-        low_ns, high_ns = times[agents, low], times[agents, high]
+        # Both tables flat, of which numpy takes elements faster.
+        times_ns, states_m = self._times_ns.ravel(), self._states_m.reshape(-1, 3)
+        begin = rows[:, None] * self._capacity
+        last = begin + self._counts[rows][:, None] - 1
+        searched = self._searched(begin, last, int(targets_ns.min()))
+        after = searched[:, :1] + _count_not_after(times_ns.take(searched), targets_ns)
+        low, high = np.maximum(np.minimum(after - 1, last), begin), np.minimum(after, last)
+        low_ns, high_ns = times_ns.take(low), times_ns.take(high)
         span_ns = np.maximum(high_ns - low_ns, 1)
-        share = np.clip((targets_ns - low_ns) / span_ns, 0.0, 1.0)[..., None]
-        low_m = self._states_m[rows[:, None], low]
-        return low_m + share * (self._states_m[rows[:, None], high] - low_m)
+        share = np.minimum(np.maximum((targets_ns - low_ns) / span_ns, 0.0), 1.0)[..., None]
+        low_m = states_m.take(low, axis=0)
+        return low_m + share * (states_m.take(high, axis=0) - low_m)
+
+    def _searched(self, begin: IntArray, last: IntArray, stamp_ns: int) -> IntArray:
+        """(A, C) the newest observations of each row, back to a stamp at least.
+
+        A window asks for a tenth of what is kept, and a search takes as long as there is much to
+        look through.
+
+        Args:
+            begin: (A, 1) place of each row's oldest observation in the flat table.
+            last: (A, 1) of its newest.
+            stamp_ns: integer nanoseconds.
+        """
+        n_columns = 32
+        while True:
+            first = np.maximum(last - n_columns + 1, begin)
+            too_late = (self._times_ns.ravel().take(first) > stamp_ns) & (first > begin)
+            if n_columns >= self._capacity or not too_late.any():
+                return first + np.arange(min(n_columns, self._capacity))
+            n_columns *= 2
+
+
+def _zero_where_unknown(values: FloatArray) -> FloatArray:
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _known_covariances(covariances_m2: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -118,6 +119,8 @@ class ConstantVelocity:
         self.step_s = step_s
         self.n_observed = n_observed
         self.n_predicted = n_predicted
+        # (2, 2 T) from a velocity to the way that it leads until each step.
+        self._walk = np.kron(np.arange(1.0, n_predicted + 1), np.eye(2))
 
     @property
     def name(self) -> str:
@@ -135,18 +138,29 @@ class ConstantVelocity:
             path = last[:, None] + velocity[:, None] * steps[:, None]
             samples = np.broadcast_to(path, (n_samples, *path.shape))
             return Prediction(samples, path, np.zeros((*path.shape, 2)), self.step_s)
-        angle = np.random.default_rng(seed).normal(
-            0.0, self.heading_sigma_rad, (n_samples, len(observed))
+        cos, sin = _turns(n_samples, len(observed), self.heading_sigma_rad, seed)
+        turned = np.empty((n_samples, len(observed), 2))  # metres per step
+        turned[..., 0] = cos * velocity[:, 0] - sin * velocity[:, 1]
+        turned[..., 1] = sin * velocity[:, 0] + cos * velocity[:, 1]
+        samples = turned @ self._walk  # (K, A, 2 T)
+        samples += last[:, None].repeat(self.n_predicted, axis=1).reshape(-1, 2 * self.n_predicted)
+        # Everybody walks straight, so the moments of the velocities are those of all steps.
+        mean, covariance = sample_moments(turned)
+        return Prediction(
+            samples.reshape(*turned.shape[:2], self.n_predicted, 2),
+            last[:, None] + mean[:, None] * steps[:, None],
+            covariance[:, None] * (steps * steps)[:, None, None],
+            self.step_s,
         )
-        cos, sin = np.cos(angle), np.sin(angle)
-        rotated = (
-            cos * velocity[:, 0] - sin * velocity[:, 1],
-            sin * velocity[:, 0] + cos * velocity[:, 1],
-        )
-        samples = np.empty((n_samples, len(observed), self.n_predicted, 2))
-        # Coordinate by coordinate: numpy is slow where the last axis has two elements.
-        for axis in range(2):
-            np.multiply(rotated[axis][..., None], steps, out=samples[..., axis])
-            samples[..., axis] += last[:, None, axis]
-        mean, covariance = sample_moments(samples)
-        return Prediction(samples, mean, covariance, self.step_s)
+
+
+@lru_cache(maxsize=8)
+def _turns(
+    n_samples: int, n_agents: int, sigma_rad: float, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """(K, A) cosines and sines of drawn changes of heading, read-only."""
+    angles = np.random.default_rng(seed).normal(0.0, sigma_rad, (n_samples, n_agents))
+    turns = np.cos(angles), np.sin(angles)
+    for values in turns:
+        values.flags.writeable = False
+    return turns

@@ -10,7 +10,7 @@ import pytest
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.core.types import FloatArray, Prediction, SkipReason, Tracks
-from social_implicit_ros.core.uncertainty import CONFIDENCES
+from social_implicit_ros.core.uncertainty import CONFIDENCES, sample_moments
 
 S = 1_000_000_000
 
@@ -48,9 +48,26 @@ def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
     assert pipeline.n_tracked == 2
 
 
-def test_empty_scene_gives_an_empty_prediction() -> None:
-    tick = PredictionPipeline(ConstantVelocity(), PipelineConfig()).tick(S)
+@pytest.mark.parametrize("sigma_rad", [0.0, 0.4])
+def test_empty_scene_gives_an_empty_prediction(sigma_rad: float) -> None:
+    model = ConstantVelocity(heading_sigma_rad=sigma_rad)
+    tick = PredictionPipeline(model, PipelineConfig()).tick(S)
+    assert tick.prediction.samples.shape == (20, 0, 12, 2)
     assert tick.prediction.mean.shape == (0, 12, 2)
+
+
+def test_drawn_headings_have_the_mean_and_covariance_of_their_samples() -> None:
+    observed = np.random.default_rng(3).normal(size=(5, 8, 2)).cumsum(axis=1)
+    model = ConstantVelocity(heading_sigma_rad=0.4)
+    prediction = model.predict(observed, n_samples=7)
+    mean, covariance = sample_moments(prediction.samples)
+    np.testing.assert_allclose(prediction.mean, mean)
+    np.testing.assert_allclose(prediction.covariance, covariance, atol=1e-12)
+    step_m = np.diff(prediction.samples, axis=2, prepend=observed[None, :, -1:])
+    speed_m = np.linalg.norm(observed[:, -1] - observed[:, -2], axis=1)
+    np.testing.assert_allclose(
+        np.linalg.norm(step_m, axis=3), speed_m[None, :, None].repeat(7, 0).repeat(12, 2)
+    )
 
 
 @pytest.mark.parametrize(("field", "value"), [("n_samples", 0), ("seed", -1)])
