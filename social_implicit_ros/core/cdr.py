@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Name of a number's type -> code of `struct`.
-_CODES = {
+NUMBER_CODES = {
     "bool": "?",
     "byte": "B",
     "octet": "B",
@@ -157,14 +157,14 @@ class _Layout:
 
     def _field(self, kind: FieldType, path: str) -> list[list[_Number] | _Part]:
         is_chosen = any(_covers(wanted, path) for wanted in self._chosen)
-        if kind.name in _CODES:
+        if kind.name in NUMBER_CODES:
             if is_chosen:
                 self.names.append(path)
             if kind.length == 0:
-                return [_sequence_of_numbers(_CODES[kind.name], is_chosen)]
+                return [_sequence_of_numbers(NUMBER_CODES[kind.name], is_chosen)]
             if kind.length is not None and is_chosen:
-                return [_array(_CODES[kind.name], kind.length)]
-            return [[_Number(_CODES[kind.name], kind.length or 1, is_chosen)]]
+                return [_array(NUMBER_CODES[kind.name], kind.length)]
+            return [[_Number(NUMBER_CODES[kind.name], kind.length or 1, is_chosen)]]
         if kind.name == "string":
             is_chosen = is_chosen and kind.length is None
             if is_chosen:

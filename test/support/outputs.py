@@ -1,8 +1,11 @@
-"""The node's outputs as far as their messages are installed."""
+"""The node's outputs as far as their messages are installed, and what they publish."""
 
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
+
+from rclpy.serialization import deserialize_message, serialize_message
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
@@ -23,3 +26,9 @@ def installed_outputs() -> list[str]:
         for name in OUTPUTS
         if name not in _PACKAGES or importlib.util.find_spec(_PACKAGES[name]) is not None
     ]
+
+
+def decoded(message: Any, message_class: type) -> Any:
+    """A message, or its bytes, as a subscriber gets it."""
+    data = message if isinstance(message, bytes) else serialize_message(message)
+    return deserialize_message(data, message_class)

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion, Vector3
+from geometry_msgs.msg import Vector3
 
 from social_implicit_ros.core.encoding import PERSON_HEIGHT_M
 from social_implicit_ros.core.types import FloatArray
 
 
-def yaw_to_msg(yaw_rad: float) -> Quaternion:
-    """A turn about z as a message."""
-    return Quaternion(z=float(np.sin(0.5 * yaw_rad)), w=float(np.cos(0.5 * yaw_rad)))
+def orientation_numbers(yaw_rad: FloatArray) -> FloatArray:
+    """Turns about z as `Quaternion` holds them: (...,) radians -> (..., 4) x, y, z, w."""
+    numbers = np.zeros((*yaw_rad.shape, 4))
+    numbers[..., 2], numbers[..., 3] = np.sin(0.5 * yaw_rad), np.cos(0.5 * yaw_rad)
+    return numbers
 
 
-def path_to_msgs(path_m: FloatArray, height_m: float, yaw_rad: FloatArray) -> list[Pose]:
-    """The poses along a path.
+def point_numbers(positions_m: FloatArray, heights_m: FloatArray) -> FloatArray:
+    """Places as `Point` holds them: (A, ..., 2) and (A,) z, metres -> (A, ..., 3) x, y, z."""
+    numbers = np.empty((*positions_m.shape[:-1], 3))
+    numbers[..., :2] = positions_m
+    numbers[..., 2] = heights_m.reshape(-1, *[1] * (positions_m.ndim - 2))
+    return numbers
+
+
+def pose_numbers(positions_m: FloatArray, heights_m: FloatArray, yaw_rad: FloatArray) -> FloatArray:
+    """Places and headings as `Pose` holds them.
 
     Args:
-        path_m: (S, 2) metres.
-        height_m: z of all of them, metres.
-        yaw_rad: (S,) radians.
+        positions_m: (A, ..., 2) metres.
+        heights_m: (A,) z in metres.
+        yaw_rad: (A, ...) radians.
+
+    Returns:
+        (A, ..., 7) x, y, z of the position, x, y, z, w of the orientation.
     """
-    height_m = float(height_m)
-    halves = 0.5 * yaw_rad
-    turns = zip(np.sin(halves).tolist(), np.cos(halves).tolist(), strict=True)
-    return [
-        Pose(position=Point(x=x, y=y, z=height_m), orientation=Quaternion(z=z, w=w))
-        for (x, y), (z, w) in zip(path_m.tolist(), turns, strict=True)
-    ]
+    points = point_numbers(positions_m, heights_m)
+    return np.concatenate([points, orientation_numbers(yaw_rad)], axis=-1)
 
 
-def pose_with_covariance_to_msg(pose: Pose, covariance: FloatArray) -> PoseWithCovariance:
-    """A pose with (36,) its covariance, see `core.planar.pose_covariance`."""
-    return PoseWithCovariance(pose=pose, covariance=covariance)
+def velocity_numbers(velocities_m_s: FloatArray) -> FloatArray:
+    """Velocities in the plane as `Vector3` and `Point` hold them: (A, 2) -> (A, 3) m/s."""
+    return point_numbers(velocities_m_s, np.zeros(len(velocities_m_s)))
 
 
 def person_size_to_msg(radius_m: float) -> Vector3:

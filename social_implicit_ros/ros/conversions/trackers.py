@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -11,7 +10,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.serialization import deserialize_message
 from rclpy.validate_topic_name import validate_topic_name
 
-from social_implicit_ros.core.cdr import Definitions, FieldType, UnsupportedLayoutError
+from social_implicit_ros.core.cdr import UnsupportedLayoutError
 from social_implicit_ros.core.tracker_decoder import (
     DecodedMessage,
     RawTrackerDecoder,
@@ -21,12 +20,10 @@ from social_implicit_ros.core.tracker_spec import (
     TrackerSpecError,
     check_tracker_spec,
     find_tracker_spec,
-    item_type,
 )
+from social_implicit_ros.ros.conversions.definitions import definitions_of, fields_of
 
 TRACKS_TOPIC = "~/tracks"
-#: Numbers that message classes call by other names than message files.
-_NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,9 @@ def load_tracker(tracker: str, topic: str) -> Tracker:
         ) from error
     spec = find_tracker_spec(tracker)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
-    check_tracker_spec(spec, _fields_of)
+    check_tracker_spec(spec, fields_of)
     try:
-        raw_decoder = RawTrackerDecoder(spec, _definitions_of(spec.message_type))
+        raw_decoder = RawTrackerDecoder(spec, definitions_of(spec.message_type))
     except UnsupportedLayoutError:
         raw_decoder = None
     return Tracker(spec.name, topic, message_class, TrackerDecoder(spec), raw_decoder)
@@ -160,36 +157,3 @@ def import_message(message_type: str, owner: str) -> type:
             f"{owner} needs {message_type}, but the installed {package} has only {offered}"
         ) from error
     return message_class
-
-
-def _fields_of(message_type: str) -> Mapping[str, str]:
-    package, *_, name = message_type.split("/")
-    fields: Mapping[str, str] = getattr(
-        import_module(f"{package}.msg"), name
-    ).get_fields_and_field_types()
-    return fields
-
-
-def _definitions_of(message_type: str) -> Definitions:
-    """The definitions of a type and of all types within, as `core.cdr` reads them."""
-    definitions: dict[str, list[tuple[str, FieldType]]] = {}
-    pending = [message_type]
-    while pending:
-        kind = pending.pop()
-        if kind not in definitions:
-            fields = [(name, _field_type(text)) for name, text in _fields_of(kind).items()]
-            definitions[kind] = fields
-            pending.extend(field.name for _, field in fields if "/" in field.name)
-    return definitions
-
-
-def _field_type(text: str) -> FieldType:
-    item = item_type(text)
-    length = None
-    if item is not None:
-        # The length of a sequence is but a bound.
-        length = 0 if text.startswith("sequence<") else int(text[text.rindex("[") + 1 : -1])
-    name = (item or text).replace("/", "/msg/")
-    if name.startswith("string<"):
-        name = "string"
-    return FieldType(_NUMBERS.get(name, name), length)

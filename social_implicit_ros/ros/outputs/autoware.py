@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,27 +15,30 @@ from autoware_perception_msgs.msg import (
     PredictedPath,
     Shape,
 )
-from geometry_msgs.msg import Twist, TwistWithCovariance, Vector3
+from geometry_msgs.msg import Pose
 from rclpy.qos import QoSProfile
-from unique_identifier_msgs.msg import UUID
 
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.planar import headings_rad, mean_velocity_m_s, pose_covariance
 from social_implicit_ros.core.representatives import representative_paths
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.definitions import list_writer
 from social_implicit_ros.ros.conversions.poses import (
-    path_to_msgs,
     person_size_to_msg,
-    pose_with_covariance_to_msg,
+    pose_numbers,
+    velocity_numbers,
 )
-from social_implicit_ros.ros.conversions.stamps import duration_to_msg, header_to_msg
+from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
 
 #: Under it ids that are no UUIDs get one (RFC 4122, version 5): the same id, the same UUID.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "ros:social_implicit_ros/agent")
+_INITIAL_POSE = "kinematics.initial_pose_with_covariance"
+_INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
+_NS_PER_S = 1_000_000_000
 
 
 class Autoware:
@@ -53,18 +57,31 @@ class Autoware:
         """Takes how many paths, and the size of a person."""
         self._frame_id = config.fixed_frame
         self._max_paths = config.autoware.max_paths
-        self._classification = ObjectClassification(
-            label=ObjectClassification.PEDESTRIAN, probability=1.0
-        )
+        self._classification = [
+            ObjectClassification(label=ObjectClassification.PEDESTRIAN, probability=1.0)
+        ]
         size = person_size_to_msg(config.person_radius_m)
         self._shape = Shape(type=Shape.CYLINDER, dimensions=size)
+        self._writer = list_writer(
+            PredictedObjects,
+            entries_of=self._object,
+            rewritten=(
+                "object_id.uuid",
+                _INITIAL_POSE + ".pose",
+                _INITIAL_POSE + ".covariance",
+                _INITIAL_VELOCITY,
+                "kinematics.predicted_paths.path",
+                "kinematics.predicted_paths.time_step",
+                "kinematics.predicted_paths.confidence",
+            ),
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
         return qos.predictions()
 
-    def render(self, forecast: Forecast) -> PredictedObjects:
-        """The futures at the stamp."""
+    def render(self, forecast: Forecast) -> bytes:
+        """The futures at the stamp, a serialised PredictedObjects."""
         prediction, present_m = forecast.prediction, forecast.present_m
         paths_m, shares = representative_paths(prediction, self._max_paths)
         start_m = np.broadcast_to(present_m[:, None, None], (*paths_m.shape[:2], 1, 2))
@@ -72,44 +89,47 @@ class Autoware:
         n_agents, n_paths, n_points, _ = paths_m.shape
         yaw_rad = headings_rad(paths_m.reshape(-1, n_points, 2), prediction.step_s)
         yaw_rad = yaw_rad.reshape(n_agents, n_paths, n_points)
+        poses = pose_numbers(paths_m, forecast.heights_m, yaw_rad)
         velocity_m_s = mean_velocity_m_s(present_m, prediction.mean, prediction.step_s)
-        covariances = pose_covariance(prediction.covariance[:, 0])
-        time_step = duration_to_msg(prediction.step_s)
-        message = PredictedObjects(header=header_to_msg(forecast.stamp_ns, forecast.frame_id))
-        for row, agent_id in enumerate(forecast.ids):
-            height_m = forecast.heights_m[row]
-            predicted_paths = [
-                PredictedPath(
-                    path=path_to_msgs(paths_m[row, place], height_m, yaw_rad[row, place]),
-                    time_step=time_step,
-                    confidence=float(shares[row, place]),
-                )
-                for place in range(n_paths)
-                if place == 0 or shares[row, place] > 0.0
-            ]
-            kinematics = PredictedObjectKinematics(
-                initial_pose_with_covariance=pose_with_covariance_to_msg(
-                    predicted_paths[0].path[0], covariances[row]
+        is_needed = shares > 0.0
+        is_needed[:, 0] = True
+        step_ns = round(prediction.step_s * _NS_PER_S)
+        uuids = b"".join(uuid_of(agent_id) for agent_id in forecast.ids)
+        return self._writer.write(
+            PredictedObjects(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+            [(n, n_points) for n in is_needed.sum(axis=1).tolist()],
+            {
+                "object_id.uuid": np.frombuffer(uuids, np.uint8),
+                _INITIAL_POSE + ".pose": poses[:, 0, 0],
+                _INITIAL_POSE + ".covariance": pose_covariance(prediction.covariance[:, 0]),
+                _INITIAL_VELOCITY: velocity_numbers(_turned(velocity_m_s, -yaw_rad[:, 0, 0])),
+                "kinematics.predicted_paths.path": poses[is_needed],
+                "kinematics.predicted_paths.time_step": np.tile(
+                    stamp_numbers(step_ns), is_needed.sum()
                 ),
-                initial_twist_with_covariance=_twist(velocity_m_s[row], yaw_rad[row, 0, 0]),
-                predicted_paths=predicted_paths,
-            )
-            message.objects.append(
-                PredictedObject(
-                    object_id=UUID(uuid=np.frombuffer(uuid_of(agent_id), dtype=np.uint8)),
-                    existence_probability=1.0,
-                    classification=[self._classification],
-                    kinematics=kinematics,
-                    shape=self._shape,
-                )
-            )
-        return message
+                "kinematics.predicted_paths.confidence": shares[is_needed],
+            },
+        )
 
     def clear(self, stamp_ns: int) -> PredictedObjects:
         """Nobody is there."""
         return PredictedObjects(header=header_to_msg(stamp_ns, self._frame_id))
 
+    def _object(self, shape: tuple[int, int]) -> list[PredictedObject]:
+        """What people with so many paths of so many points have in common."""
+        n_paths, n_points = shape
+        path = PredictedPath(path=[Pose()] * n_points)
+        return [
+            PredictedObject(
+                existence_probability=1.0,
+                classification=self._classification,
+                kinematics=PredictedObjectKinematics(predicted_paths=[path] * n_paths),
+                shape=self._shape,
+            )
+        ]
 
+
+@lru_cache(maxsize=1024)
 def uuid_of(agent_id: str) -> bytes:
     """The 16 bytes of an id that is a UUID in hexadecimal, else of one made from the id."""
     try:
@@ -118,9 +138,8 @@ def uuid_of(agent_id: str) -> bytes:
         return uuid.uuid5(_NAMESPACE, agent_id).bytes
 
 
-def _twist(velocity_m_s: FloatArray, yaw_rad: float) -> TwistWithCovariance:
-    """A velocity in the frame's axes as a twist in the axes of an object with that yaw."""
-    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
-    vx, vy = velocity_m_s
-    linear = Vector3(x=float(cos * vx + sin * vy), y=float(cos * vy - sin * vx))
-    return TwistWithCovariance(twist=Twist(linear=linear))
+def _turned(vectors: FloatArray, by_rad: FloatArray) -> FloatArray:
+    """(A, 2) vectors, each turned anticlockwise by its angle (A,)."""
+    cos, sin = np.cos(by_rad), np.sin(by_rad)
+    x, y = vectors.T
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)

@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from costmap_converter_msgs.msg import ObstacleArrayMsg, ObstacleMsg
-from geometry_msgs.msg import Point32, Polygon, Twist, TwistWithCovariance, Vector3
+from geometry_msgs.msg import Point32, Polygon
 from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
 
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.poses import yaw_to_msg
-from social_implicit_ros.ros.conversions.stamps import header_to_msg
+from social_implicit_ros.ros.conversions.definitions import list_writer
+from social_implicit_ros.ros.conversions.poses import (
+    orientation_numbers,
+    point_numbers,
+    velocity_numbers,
+)
+from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
@@ -33,36 +39,51 @@ class CostmapConverter:
         """Takes the size of a person."""
         self._frame_id = config.fixed_frame
         self._radius_m = config.person_radius_m
+        self._writer = list_writer(
+            ObstacleArrayMsg,
+            entries_of=self._obstacle,
+            rewritten=(
+                "header.stamp",
+                "polygon.points",
+                "id",
+                "orientation",
+                "velocities.twist.linear",
+            ),
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
         return qos.predictions()
 
-    def render(self, forecast: Forecast) -> ObstacleArrayMsg:
-        """The people at the stamp."""
+    def render(self, forecast: Forecast) -> bytes:
+        """The people at the stamp, a serialised ObstacleArrayMsg."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
-        header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
-        rows = zip(
-            forecast.numbers.tolist(),
-            forecast.present_m.tolist(),
-            forecast.heights_m.tolist(),
-            velocities_m_s.tolist(),
-            strict=True,
+        n_agents = len(forecast.ids)
+        return self._writer.write(
+            ObstacleArrayMsg(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+            [None] * n_agents,
+            {
+                "header.stamp": np.tile(stamp_numbers(forecast.stamp_ns), n_agents),
+                "polygon.points": point_numbers(forecast.present_m, forecast.heights_m),
+                "id": forecast.numbers,
+                "orientation": orientation_numbers(
+                    np.arctan2(velocities_m_s[:, 1], velocities_m_s[:, 0])
+                ),
+                "velocities.twist.linear": velocity_numbers(velocities_m_s),
+            },
         )
-        obstacles = [
-            ObstacleMsg(
-                header=header,
-                polygon=Polygon(points=[Point32(x=x, y=y, z=z)]),
-                radius=self._radius_m,
-                id=number,
-                orientation=yaw_to_msg(np.arctan2(vy, vx)),
-                velocities=TwistWithCovariance(twist=Twist(linear=Vector3(x=vx, y=vy))),
-            )
-            for number, (x, y), z, (vx, vy) in rows
-        ]
-        return ObstacleArrayMsg(header=header, obstacles=obstacles)
 
     def clear(self, stamp_ns: int) -> ObstacleArrayMsg:
         """Nobody is there: TEB keeps the last obstacles that it got."""
         return ObstacleArrayMsg(header=header_to_msg(stamp_ns, self._frame_id))
+
+    def _obstacle(self, shape: None) -> list[ObstacleMsg]:
+        """What all obstacles have in common."""
+        return [
+            ObstacleMsg(
+                header=Header(frame_id=self._frame_id),
+                polygon=Polygon(points=[Point32()]),
+                radius=self._radius_m,
+            )
+        ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
 from vision_msgs.msg import (
     BoundingBox3D,
     Detection3D,
@@ -14,15 +15,13 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
 )
 
+from social_implicit_ros.core.cdr_writer import text_bytes
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.planar import headings_rad, pose_covariance
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.poses import (
-    path_to_msgs,
-    person_size_to_msg,
-    pose_with_covariance_to_msg,
-)
-from social_implicit_ros.ros.conversions.stamps import header_to_msg
+from social_implicit_ros.ros.conversions.definitions import list_writer
+from social_implicit_ros.ros.conversions.poses import person_size_to_msg, pose_numbers
+from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
@@ -44,42 +43,57 @@ class Detections:
     def __init__(self, config: NodeConfig) -> None:
         """Takes the class and the size of a person."""
         self._frame_id = config.fixed_frame
-        self._hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)
+        hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)
+        self._results = [ObjectHypothesisWithPose(hypothesis=hypothesis)]
         self._size = person_size_to_msg(config.person_radius_m)
+        self._writer = list_writer(
+            Detection3DArray,
+            entries_of=self._of_a_person,
+            rewritten=(
+                "header.stamp",
+                "results.pose.pose",
+                "results.pose.covariance",
+                "bbox.center",
+                "id",
+            ),
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
         return qos.predictions()
 
-    def render(self, forecast: Forecast) -> Detection3DArray:
-        """The futures at the stamp."""
+    def render(self, forecast: Forecast) -> bytes:
+        """The futures at the stamp, a serialised Detection3DArray."""
         prediction = forecast.prediction
+        n_agents, n_steps, _ = prediction.mean.shape
         path_m = np.concatenate([forecast.present_m[:, None], prediction.mean], axis=1)
         yaw_rad = headings_rad(path_m, prediction.step_s)[:, 1:]
-        covariances = pose_covariance(prediction.covariance)
-        headers = [
-            header_to_msg(forecast.stamp_ns + round(time_s * _NS_PER_S), forecast.frame_id)
-            for time_s in forecast.times_s.tolist()
-        ]
-        message = Detection3DArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id))
-        for row, agent_id in enumerate(forecast.ids):
-            poses = path_to_msgs(prediction.mean[row], forecast.heights_m[row], yaw_rad[row])
-            message.detections.extend(
-                Detection3D(
-                    header=header,
-                    results=[
-                        ObjectHypothesisWithPose(
-                            hypothesis=self._hypothesis,
-                            pose=pose_with_covariance_to_msg(pose, covariance),
-                        )
-                    ],
-                    bbox=BoundingBox3D(center=pose, size=self._size),
-                    id=agent_id,
-                )
-                for header, pose, covariance in zip(headers, poses, covariances[row], strict=True)
-            )
-        return message
+        poses = pose_numbers(prediction.mean, forecast.heights_m, yaw_rad)
+        steps_ns = np.rint(forecast.times_s * _NS_PER_S).astype(np.int64)
+        ids = [text_bytes(agent_id) for agent_id in forecast.ids]
+        return self._writer.write(
+            Detection3DArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+            [(n_steps, len(agent_id)) for agent_id in ids],
+            {
+                "header.stamp": np.tile(stamp_numbers(forecast.stamp_ns + steps_ns), (n_agents, 1)),
+                "results.pose.pose": poses,
+                "results.pose.covariance": pose_covariance(prediction.covariance),
+                "bbox.center": poses,
+                "id": np.frombuffer(b"".join(n_steps * agent_id for agent_id in ids), np.uint8),
+            },
+        )
 
     def clear(self, stamp_ns: int) -> Detection3DArray:
         """Nobody is expected anywhere."""
         return Detection3DArray(header=header_to_msg(stamp_ns, self._frame_id))
+
+    def _of_a_person(self, shape: tuple[int, int]) -> list[Detection3D]:
+        """What a person's detections have in common, for so many steps and bytes of an id."""
+        n_steps, n_id_bytes = shape
+        detection = Detection3D(
+            header=Header(frame_id=self._frame_id),
+            results=self._results,
+            bbox=BoundingBox3D(size=self._size),
+            id=" " * n_id_bytes,
+        )
+        return [detection] * n_steps

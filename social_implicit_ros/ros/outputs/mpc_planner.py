@@ -9,6 +9,7 @@ from geometry_msgs.msg import PoseStamped
 from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
 from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
 
 from social_implicit_ros.core.agent_ids import AgentNumbers
 from social_implicit_ros.core.extend import extend_moments
@@ -18,8 +19,9 @@ from social_implicit_ros.core.resample import Steps
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.core.uncertainty import ellipse_axes
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.poses import path_to_msgs
-from social_implicit_ros.ros.conversions.stamps import header_to_msg
+from social_implicit_ros.ros.conversions.definitions import list_writer
+from social_implicit_ros.ros.conversions.poses import pose_numbers
+from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
@@ -50,51 +52,63 @@ class MpcPlanner:
         self._max_obstacles = options.max_obstacles
         self._sigma_convention = options.sigma_convention
         self._numbers = AgentNumbers(_LARGEST_INT32)
+        self._writer = list_writer(
+            ObstacleArray,
+            entries_of=self._obstacle,
+            rewritten=(
+                "id",
+                "pose",
+                "gaussians.mean.header.stamp",
+                "gaussians.mean.poses.header.stamp",
+                "gaussians.mean.poses.pose",
+                "gaussians.major_semiaxis",
+                "gaussians.minor_semiaxis",
+            ),
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
         return qos.predictions()
 
-    def render(self, forecast: Forecast) -> ObstacleArray:
+    def render(self, forecast: Forecast) -> bytes:
         """The nearest people; all where the robot's position is not known."""
+        rows = forecast.nearest(self._max_obstacles)
+        n_steps = self._steps.n_steps
         mean_m, covariance_m2 = extend_moments(forecast.prediction, forecast.present_m, self._steps)
         path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
         headings = headings_rad(path_m, self._steps.step_s)
         first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)
-        header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
+        heights_m = forecast.heights_m[rows]
         step_ns = round(self._steps.step_s * _NS_PER_S)
-        headers = [
-            header_to_msg(forecast.stamp_ns + step * step_ns, forecast.frame_id)
-            for step in range(1, self._steps.n_steps + 1)
-        ]
-        numbers = self._numbers.assign(forecast.ids).tolist()
-        message = ObstacleArray(header=header)
-        for row in forecast.nearest(self._max_obstacles).tolist():
-            height_m = forecast.heights_m[row]
-            poses = path_to_msgs(mean_m[row], height_m, yaw_rad[row])
-            path = Path(
-                header=header,
-                poses=[
-                    PoseStamped(header=at, pose=pose)
-                    for at, pose in zip(headers, poses, strict=True)
-                ],
-            )
-            gaussian = Gaussian(
-                mean=path,
-                major_semiaxis=first_m[row].tolist(),
-                minor_semiaxis=second_m[row].tolist(),
-            )
-            (present,) = path_to_msgs(path_m[row, :1], height_m, headings[row, :1])
-            message.obstacles.append(
-                ObstacleGMM(
-                    id=numbers[row], pose=present, gaussians=[gaussian], probabilities=[1.0]
-                )
-            )
-        return message
+        stamps = stamp_numbers(forecast.stamp_ns + step_ns * np.arange(n_steps + 1))
+        return self._writer.write(
+            ObstacleArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+            [None] * len(rows),
+            {
+                "id": self._numbers.assign(forecast.ids)[rows],
+                "pose": pose_numbers(path_m[rows, 0], heights_m, headings[rows, 0]),
+                "gaussians.mean.header.stamp": np.tile(stamps[0], len(rows)),
+                "gaussians.mean.poses.header.stamp": np.tile(stamps[1:], (len(rows), 1)),
+                "gaussians.mean.poses.pose": pose_numbers(mean_m[rows], heights_m, yaw_rad[rows]),
+                "gaussians.major_semiaxis": first_m[rows],
+                "gaussians.minor_semiaxis": second_m[rows],
+            },
+        )
 
     def clear(self, stamp_ns: int) -> ObstacleArray:
         """Nobody is there: the planner keeps the last obstacles that it got."""
         return ObstacleArray(header=header_to_msg(stamp_ns, self._frame_id))
+
+    def _obstacle(self, shape: None) -> list[ObstacleGMM]:
+        """What all obstacles have in common."""
+        n_steps = self._steps.n_steps
+        header = Header(frame_id=self._frame_id)
+        gaussian = Gaussian(
+            mean=Path(header=header, poses=[PoseStamped(header=header)] * n_steps),
+            major_semiaxis=[0.0] * n_steps,
+            minor_semiaxis=[0.0] * n_steps,
+        )
+        return [ObstacleGMM(gaussians=[gaussian], probabilities=[1.0])]
 
 
 def semiaxes(

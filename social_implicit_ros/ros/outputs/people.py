@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geometry_msgs.msg import Point
+import numpy as np
 from people_msgs.msg import People as PeopleMessage
 from people_msgs.msg import Person
 from rclpy.qos import QoSProfile
 
+from social_implicit_ros.core.cdr_writer import text_bytes
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.conversions.definitions import list_writer
+from social_implicit_ros.ros.conversions.poses import point_numbers, velocity_numbers
 from social_implicit_ros.ros.conversions.stamps import header_to_msg
 
 if TYPE_CHECKING:
@@ -28,36 +31,36 @@ class People:
     message_class = PeopleMessage
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes no options."""
+        """Takes the frame."""
         self._frame_id = config.fixed_frame
+        self._writer = list_writer(
+            PeopleMessage, entries_of=_person, rewritten=("name", "position", "velocity")
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
         return qos.predictions()
 
-    def render(self, forecast: Forecast) -> PeopleMessage:
-        """The people at the stamp."""
+    def render(self, forecast: Forecast) -> bytes:
+        """The people at the stamp, a serialised People."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
-        rows = zip(
-            forecast.ids,
-            forecast.present_m.tolist(),
-            forecast.heights_m.tolist(),
-            velocities_m_s.tolist(),
-            strict=True,
+        names = [text_bytes(agent_id) for agent_id in forecast.ids]
+        return self._writer.write(
+            PeopleMessage(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+            [len(name) for name in names],
+            {
+                "name": np.frombuffer(b"".join(names), np.uint8),
+                "position": point_numbers(forecast.present_m, forecast.heights_m),
+                "velocity": velocity_numbers(velocities_m_s),
+            },
         )
-        people = [
-            Person(
-                name=agent_id,
-                position=Point(x=x, y=y, z=z),
-                velocity=Point(x=vx, y=vy),
-                reliability=1.0,
-            )
-            for agent_id, (x, y), z, (vx, vy) in rows
-        ]
-        header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
-        return PeopleMessage(header=header, people=people)
 
     def clear(self, stamp_ns: int) -> PeopleMessage:
         """Nobody is there: layers keep the last people that they got."""
         return PeopleMessage(header=header_to_msg(stamp_ns, self._frame_id))
+
+
+def _person(n_name_bytes: int) -> list[Person]:
+    """What people with names so long have in common."""
+    return [Person(name=" " * n_name_bytes, reliability=1.0)]

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("autoware_perception_msgs.msg", reason="needs autoware_perception_msgs")
 
 from autoware_perception_msgs.msg import ObjectClassification, PredictedObjects, PredictedPath
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
+from support.outputs import decoded
 
 from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.core.types import FloatArray
@@ -24,7 +24,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 def rendered(forecast: Any, **changes: Any) -> PredictedObjects:
     message = Autoware(config_from_values({**DEFAULTS, **changes})).render(forecast)
-    return deserialize_message(serialize_message(message), PredictedObjects)
+    return decoded(message, PredictedObjects)
 
 
 def interpolated(path: PredictedPath, after_s: float) -> FloatArray:
@@ -117,6 +117,7 @@ def test_the_initial_covariance_is_no_smaller_than_what_is_known() -> None:
 
 def test_nobody_and_clearing_are_an_empty_message() -> None:
     output = Autoware(config_from_values(DEFAULTS))
-    for message in (output.render(random_forecast(())), output.clear(5 * S)):
+    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
+        message = decoded(empty, PredictedObjects)
         assert message.header.frame_id == "odom"
         assert len(message.objects) == 0

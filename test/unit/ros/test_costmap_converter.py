@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("costmap_converter_msgs.msg", reason="needs costmap_converter_msgs")
 
 from costmap_converter_msgs.msg import ObstacleArrayMsg
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
+from support.outputs import decoded
 
 from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.core.types import FloatArray
@@ -58,7 +58,7 @@ def received(message: ObstacleArrayMsg) -> list[CircularObstacle]:
 
 def rendered(forecast: Any, **changes: Any) -> ObstacleArrayMsg:
     message = CostmapConverter(config_from_values({**DEFAULTS, **changes})).render(forecast)
-    return deserialize_message(serialize_message(message), ObstacleArrayMsg)
+    return decoded(message, ObstacleArrayMsg)
 
 
 def test_teb_predicts_a_straight_walk_as_the_model_does() -> None:
@@ -106,6 +106,7 @@ def test_only_the_arrays_header_is_read_and_says_frame_and_time() -> None:
 
 def test_nobody_and_clearing_are_an_empty_array() -> None:
     output = CostmapConverter(config_from_values(DEFAULTS))
-    for message in (output.render(random_forecast(())), output.clear(5 * S)):
+    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
+        message = decoded(empty, ObstacleArrayMsg)
         assert message.header.frame_id == "odom"
         assert received(message) == []

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("vision_msgs.msg", reason="needs the package vision_msgs")
 
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
+from support.outputs import decoded
 from vision_msgs.msg import Detection3DArray
 
 from social_implicit_ros.core.decoding import stamp_ns_of
@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 def rendered(forecast: Any, **changes: Any) -> Detection3DArray:
     message = Detections(config_from_values({**DEFAULTS, **changes})).render(forecast)
-    return deserialize_message(serialize_message(message), Detection3DArray)
+    return decoded(message, Detection3DArray)
 
 
 def test_every_person_is_detected_at_every_step_under_the_trackers_id() -> None:
@@ -79,6 +79,7 @@ def test_class_and_size_are_a_persons() -> None:
 
 def test_nobody_and_clearing_are_an_empty_array() -> None:
     output = Detections(config_from_values(DEFAULTS))
-    for message in (output.render(random_forecast(())), output.clear(5 * S)):
+    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
+        message = decoded(empty, Detection3DArray)
         assert message.header.frame_id == "odom"
         assert len(message.detections) == 0

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast
+from support.outputs import decoded
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.core.uncertainty import CONFIDENCES, ellipse_axes
@@ -24,9 +24,8 @@ def config(**changes: Any) -> NodeConfig:
     return config_from_values({**DEFAULTS, **changes})
 
 
-def decoded(message: Any) -> list[Marker]:
-    data = message if isinstance(message, bytes) else serialize_message(message)
-    return list(deserialize_message(data, MarkerArray).markers)
+def drawn(message: Any) -> list[Marker]:
+    return list(decoded(message, MarkerArray).markers)
 
 
 def by_key(markers: list[Marker]) -> dict[tuple[str, int], Marker]:
@@ -36,7 +35,7 @@ def by_key(markers: list[Marker]) -> dict[tuple[str, int], Marker]:
 
 
 def test_every_agent_has_a_place_a_past_a_future_and_its_ellipses() -> None:
-    markers = decoded(Markers(config()).render(random_forecast(("1", "2", "3"))))
+    markers = drawn(Markers(config()).render(random_forecast(("1", "2", "3"))))
     assert Counter(marker.ns for marker in markers) == {
         "person": 3,
         "past": 3,
@@ -54,7 +53,7 @@ def test_every_agent_has_a_place_a_past_a_future_and_its_ellipses() -> None:
 
 def test_lines_run_through_past_and_mean_future() -> None:
     forecast = random_forecast(("1", "2"))
-    keyed = by_key(decoded(Markers(config()).render(forecast)))
+    keyed = by_key(drawn(Markers(config()).render(forecast)))
     for agent in range(2):
         past, future = keyed["past", agent], keyed["future", agent]
         height_m = forecast.heights_m[agent]
@@ -78,7 +77,7 @@ def test_lines_run_through_past_and_mean_future() -> None:
 
 def test_a_person_stands_where_the_past_ends_as_large_as_it_is() -> None:
     forecast = random_forecast(("1", "2"))
-    keyed = by_key(decoded(Markers(config(person_radius_m=0.2)).render(forecast)))
+    keyed = by_key(drawn(Markers(config(person_radius_m=0.2)).render(forecast)))
     for agent in range(2):
         person = keyed["person", agent]
         assert person.type == Marker.CYLINDER
@@ -104,7 +103,7 @@ def semi_axes_m(ellipse: Marker) -> tuple[float, float]:
 
 def test_an_ellipse_holds_its_share_of_the_gaussian() -> None:
     forecast = random_forecast(("1", "2"))
-    keyed = by_key(decoded(Markers(config()).render(forecast)))
+    keyed = by_key(drawn(Markers(config()).render(forecast)))
     major, minor, yaw = ellipse_axes(forecast.prediction.covariance)
     for confidence in (0.5, 0.95):
         sigmas = math.sqrt(-2.0 * math.log(1.0 - confidence))
@@ -124,8 +123,8 @@ def test_an_ellipse_has_the_radius_that_its_level_needs() -> None:
     plain = random_forecast(("1", "2"))
     factors = np.broadcast_to(np.where(np.array(CONFIDENCES) < 0.9, 1.0, 2.0), (2, 12, 12))
     forecast = replace(plain, prediction=replace(plain.prediction, level_factors=factors))
-    before = by_key(decoded(Markers(config()).render(plain)))
-    after = by_key(decoded(Markers(config()).render(forecast)))
+    before = by_key(drawn(Markers(config()).render(plain)))
+    after = by_key(drawn(Markers(config()).render(forecast)))
 
     for level, factor in (("0.5", 1.0), ("0.95", 2.0)):
         key = (f"ellipse/{level}", 5)
@@ -136,7 +135,7 @@ def test_an_ellipse_has_the_radius_that_its_level_needs() -> None:
 
 def test_the_lowest_level_is_filled_and_the_others_are_outlines() -> None:
     levels = [0.95, 0.5, 0.8]
-    markers = decoded(Markers(config(confidence_levels=levels)).render(random_forecast(("1",))))
+    markers = drawn(Markers(config(confidence_levels=levels)).render(random_forecast(("1",))))
     ellipses = {(m.ns, m.type) for m in markers if m.ns.startswith("ellipse")}
     assert ellipses == {
         ("ellipse/0.5", Marker.CYLINDER),
@@ -147,7 +146,7 @@ def test_the_lowest_level_is_filled_and_the_others_are_outlines() -> None:
 
 def test_ellipses_fade_with_time_and_agents_keep_one_colour_each() -> None:
     forecast = random_forecast(("1", "2", "3"))
-    keyed = by_key(decoded(Markers(config()).render(forecast)))
+    keyed = by_key(drawn(Markers(config()).render(forecast)))
     colours = set()
     for agent in range(3):
         discs = [keyed["ellipse/0.5", agent * 4 + place] for place in range(4)]
@@ -167,7 +166,7 @@ def test_ellipses_fade_with_time_and_agents_keep_one_colour_each() -> None:
 
 def test_an_agents_colour_depends_on_its_number_alone() -> None:
     def colour_of(ids: tuple[str, ...], agent: int) -> tuple[float, ...]:
-        marker = by_key(decoded(Markers(config()).render(random_forecast(ids))))["past", agent]
+        marker = by_key(drawn(Markers(config()).render(random_forecast(ids))))["past", agent]
         return (marker.color.r, marker.color.g, marker.color.b)
 
     assert colour_of(("1", "7"), 1) == colour_of(("7",), 0)
@@ -175,8 +174,8 @@ def test_an_agents_colour_depends_on_its_number_alone() -> None:
 
 def test_agents_that_are_gone_are_deleted_once_and_the_others_keep_their_ids() -> None:
     output = Markers(config())
-    first = by_key(decoded(output.render(random_forecast(("a", "b", "c")))))
-    second = by_key(decoded(output.render(random_forecast(("a", "c")))))
+    first = by_key(drawn(output.render(random_forecast(("a", "b", "c")))))
+    second = by_key(drawn(output.render(random_forecast(("a", "c")))))
     deleted = {key for key, marker in second.items() if marker.action == Marker.DELETE}
     # Slot 1 was b's: its ellipses have ids 4 to 7.
     assert deleted == {("person", 1), ("past", 1), ("future", 1)} | {
@@ -184,33 +183,33 @@ def test_agents_that_are_gone_are_deleted_once_and_the_others_keep_their_ids() -
     }
     assert set(first) == set(second)
     assert first["past", 2].color == second["past", 2].color
-    third = decoded(output.render(random_forecast(("a", "c"))))
+    third = drawn(output.render(random_forecast(("a", "c"))))
     assert {marker.action for marker in third} == {Marker.ADD}
 
 
 def test_a_newcomer_does_not_take_an_id_that_is_being_deleted() -> None:
     output = Markers(config())
     output.render(random_forecast(("a", "b")))
-    keyed = by_key(decoded(output.render(random_forecast(("b", "new")))))
+    keyed = by_key(drawn(output.render(random_forecast(("b", "new")))))
     actions = {key[1]: marker.action for key, marker in keyed.items() if key[0] == "past"}
     assert actions == {0: Marker.DELETE, 1: Marker.ADD, 2: Marker.ADD}
-    keyed = by_key(decoded(output.render(random_forecast(("b", "new", "newer")))))
+    keyed = by_key(drawn(output.render(random_forecast(("b", "new", "newer")))))
     assert {key[1] for key in keyed if key[0] == "past"} == {0, 1, 2}
 
 
 def test_everybody_gone_deletes_everything_and_then_nothing_is_left_to_say() -> None:
     output = Markers(config())
     output.render(random_forecast(("a", "b")))
-    assert {m.action for m in decoded(output.render(random_forecast(())))} == {Marker.DELETE}
-    assert decoded(output.render(random_forecast(()))) == []
+    assert {m.action for m in drawn(output.render(random_forecast(())))} == {Marker.DELETE}
+    assert drawn(output.render(random_forecast(()))) == []
 
 
 def test_clear_deletes_all_and_starts_anew() -> None:
     output = Markers(config())
     output.render(random_forecast(("a", "b")))
-    (marker,) = decoded(output.clear(3 * S))
+    (marker,) = drawn(output.clear(3 * S))
     assert marker.action == Marker.DELETEALL
-    assert {m.action for m in decoded(output.render(random_forecast(("c",))))} == {Marker.ADD}
+    assert {m.action for m in drawn(output.render(random_forecast(("c",))))} == {Marker.ADD}
 
 
 @pytest.mark.parametrize("n_agents", [1, 15, 16, 17, 40])
@@ -219,7 +218,7 @@ def test_room_is_made_for_any_number_of_agents(n_agents: int) -> None:
     output.render(random_forecast(("first",)))
     ids = tuple(f"agent {n}" for n in range(n_agents))
     forecast = random_forecast(ids)
-    markers = [m for m in decoded(output.render(forecast)) if m.action == Marker.ADD]
+    markers = [m for m in drawn(output.render(forecast)) if m.action == Marker.ADD]
     assert len(markers) == n_agents * 11
     ends = [m.points[-1] for m in markers if m.ns == "future"]
     np.testing.assert_allclose([(p.x, p.y) for p in ends], forecast.prediction.mean[:, -1])
@@ -232,7 +231,7 @@ def test_whatever_the_lengths_of_its_texts_the_message_is_well_formed(
 ) -> None:
     output = Markers(config(fixed_frame=frame, confidence_levels=levels))
     forecast = random_forecast(("1", "2", "3"))
-    markers = decoded(output.render(forecast))
+    markers = drawn(output.render(forecast))
     assert len(markers) == 3 * (3 + 4 * len(levels))
     assert {marker.header.frame_id for marker in markers} == {frame}
     numbers = [v for m in markers for v in (m.pose.position.x, m.pose.position.y, m.scale.x)]
@@ -242,7 +241,7 @@ def test_whatever_the_lengths_of_its_texts_the_message_is_well_formed(
 def test_no_uncertainty_is_drawn_small_but_never_zero() -> None:
     forecast = random_forecast(("1",), n_samples=1)
     assert not forecast.prediction.covariance.any()
-    for marker in decoded(Markers(config()).render(forecast)):
+    for marker in drawn(Markers(config()).render(forecast)):
         assert marker.scale.x > 0.0
         if marker.type == Marker.CYLINDER:
             assert min(marker.scale.y, marker.scale.z) > 0.0
@@ -251,12 +250,12 @@ def test_no_uncertainty_is_drawn_small_but_never_zero() -> None:
 
 
 def test_ellipses_beyond_the_horizon_are_left_out() -> None:
-    markers = decoded(Markers(config()).render(random_forecast(("1",), n_steps=6)))
+    markers = drawn(Markers(config()).render(random_forecast(("1",), n_steps=6)))
     ellipses = [m for m in markers if m.ns == "ellipse/0.95"]
     assert len(ellipses) == 2  # 1.2 s and 2.4 s of 2.4 s
 
 
 def test_two_times_nearest_to_one_step_give_one_ellipse() -> None:
     output = Markers(config(**{"markers.ellipse_times_s": [1.1, 1.2, 1.3]}))
-    markers = decoded(output.render(random_forecast(("1",))))
+    markers = drawn(output.render(random_forecast(("1",))))
     assert sum(m.ns == "ellipse/0.95" for m in markers) == 1

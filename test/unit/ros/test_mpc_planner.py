@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("mpc_planner_msgs.msg", reason="needs the package mpc_planner_msgs")
 
 from mpc_planner_msgs.msg import ObstacleArray
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
+from support.outputs import decoded
 
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.ros.outputs.mpc_planner import MpcPlanner
@@ -25,7 +25,7 @@ N, MAX_OBSTACLES, INTEGRATOR_STEP_S = 30, 12, 0.2
 def rendered(forecast: Any, **options: Any) -> ObstacleArray:
     changes = {f"mpc_planner.{name}": value for name, value in options.items()}
     message = MpcPlanner(config_from_values({**DEFAULTS, **changes})).render(forecast)
-    return deserialize_message(serialize_message(message), ObstacleArray)
+    return decoded(message, ObstacleArray)
 
 
 @dataclass
@@ -203,9 +203,12 @@ def test_ids_are_the_trackers_own_or_else_positive_and_different() -> None:
 
 def test_ids_stay_with_their_people() -> None:
     output = MpcPlanner(config_from_values(DEFAULTS))
-    both = output.render(walking_forecast(np.zeros((2, 2)), np.ones((2, 2)), ids=("a", "b")))
-    one = output.render(walking_forecast(np.zeros((1, 2)), np.ones((1, 2)), ids=("b",)))
-    assert one.obstacles[0].id == both.obstacles[1].id
+    ids = []
+    for names in (("a", "b"), ("b",)):
+        forecast = walking_forecast(np.zeros((len(names), 2)), np.ones((len(names), 2)), ids=names)
+        message = decoded(output.render(forecast), ObstacleArray)
+        ids.append([obstacle.id for obstacle in message.obstacles])
+    assert ids[1] == ids[0][1:]
 
 
 def test_the_present_pose_looks_where_the_person_goes() -> None:
@@ -217,6 +220,7 @@ def test_the_present_pose_looks_where_the_person_goes() -> None:
 
 def test_nobody_and_clearing_are_an_empty_array_of_the_frame() -> None:
     output = MpcPlanner(config_from_values(DEFAULTS))
-    for message in (output.render(random_forecast(())), output.clear(5 * S)):
+    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
+        message = decoded(empty, ObstacleArray)
         assert message.header.frame_id == "odom"
         assert len(message.obstacles) == 0

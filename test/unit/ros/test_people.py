@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("people_msgs.msg", reason="needs the package people_msgs")
 
 from people_msgs.msg import People as PeopleMessage
-from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
+from support.outputs import decoded
 
 from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.ros.outputs.people import People
@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 def rendered(forecast: Any) -> PeopleMessage:
     message = People(config_from_values(DEFAULTS)).render(forecast)
-    return deserialize_message(serialize_message(message), PeopleMessage)
+    return decoded(message, PeopleMessage)
 
 
 def test_people_stand_where_they_are_under_the_trackers_names() -> None:
@@ -52,6 +52,7 @@ def test_a_layer_stretches_its_bump_along_the_predicted_velocity() -> None:
 
 def test_nobody_and_clearing_are_an_empty_message() -> None:
     output = People(config_from_values(DEFAULTS))
-    for message in (output.render(random_forecast(())), output.clear(5 * S)):
+    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
+        message = decoded(empty, PeopleMessage)
         assert message.header.frame_id == "odom"
         assert len(message.people) == 0

@@ -1,0 +1,78 @@
+"""Messages written as bytes are those that a builder of objects makes, whoever is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("autoware_perception_msgs.msg", reason="needs autoware_perception_msgs")
+pytest.importorskip("costmap_converter_msgs.msg", reason="needs costmap_converter_msgs")
+pytest.importorskip("mpc_planner_msgs.msg", reason="needs mpc_planner_msgs")
+pytest.importorskip("people_msgs.msg", reason="needs people_msgs")
+pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs")
+
+from support.forecasts import random_forecast
+from support.outputs import decoded
+from support.planner_messages import BUILDERS
+
+from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+
+DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
+IDS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.integers(0, 1000).map(lambda length: "x" * length),
+    st.integers(0, 10_000).map(str),
+    st.uuids().map(str),
+)
+CASTS = st.lists(IDS, unique=True, max_size=12).map(tuple)
+
+
+@st.composite
+def forecasts(draw: st.DrawFn) -> Forecast:
+    """Anybody anywhere, with the robot or without it."""
+    forecast = random_forecast(
+        draw(CASTS),
+        n_samples=draw(st.integers(1, 6)),
+        n_steps=draw(st.sampled_from([1, 5, 12])),
+        seed=draw(st.integers(0, 1000)),
+    )
+    robot_m = draw(st.sampled_from([None, np.array([100.0, 99.0])]))
+    return replace(forecast, stamp_ns=draw(st.integers(0, 2**31 * 10**9 - 10**12)), robot_m=robot_m)
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+@settings(max_examples=25, deadline=None)
+@given(
+    ticks=st.lists(forecasts(), min_size=1, max_size=3),
+    frame_id=st.sampled_from(["odom", "m", "a_long/frame_name"]),
+    max_obstacles=st.integers(1, 12),
+)
+def test_bytes_are_the_message_that_objects_make(
+    name: str, ticks: list[Forecast], frame_id: str, max_obstacles: int
+) -> None:
+    changes = {"fixed_frame": frame_id, "mpc_planner.max_obstacles": max_obstacles}
+    config = config_from_values({**DEFAULTS, **changes})
+    output = load_output(name, config)
+    for tick in ticks:
+        forecast = replace(tick, frame_id=frame_id)
+        expected = decoded(BUILDERS[name](forecast, config), output.message_class)
+        rendered = output.render(forecast)
+        assert isinstance(rendered, bytes)
+        assert decoded(rendered, output.message_class) == expected
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_people_who_come_and_go_are_written_as_the_objects_are(name: str) -> None:
+    config = config_from_values(DEFAULTS)
+    output = load_output(name, config)
+    for n_agents in (1, 99, 100, 101, 100, 0, 250):
+        forecast = random_forecast(tuple(map(str, range(n_agents))), seed=n_agents)
+        expected = decoded(BUILDERS[name](forecast, config), output.message_class)
+        assert decoded(output.render(forecast), output.message_class) == expected
