@@ -226,7 +226,8 @@ def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
             if topic.startswith("/predictor/") and "transition_event" not in topic
         }
 
-    node.wait_for(lambda: len(topics()) == n_outputs, "discovery of its outputs")
+    # The node's judgement of itself, `metrics`, is no output, but has a topic.
+    node.wait_for(lambda: len(topics()) == n_outputs + 1, "discovery of its outputs")
     for topic, kind in topics().items():
         package, _, name = kind.split("/")
         message_class = getattr(importlib.import_module(f"{package}.msg"), name)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import Point
 from rclpy.qos import QoSProfile
+from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.core.uncertainty import ellipse_axes, radius_at
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.stamps import duration_to_msg, stamp_to_msg
-from social_implicit_ros.ros.outputs.marker_buffer import MarkerBuffer
+from social_implicit_ros.ros.conversions.definitions import list_writer
+from social_implicit_ros.ros.conversions.poses import point_numbers, pose_numbers
+from social_implicit_ros.ros.conversions.stamps import (
+    duration_to_msg,
+    stamp_numbers,
+    stamp_to_msg,
+)
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
@@ -37,8 +44,6 @@ _OUTLINE_ALPHA_FACTOR = 2.5
 _LAST_ALPHA_SHARE = 0.4
 #: Full colours glare on a dark background, and blue ones vanish.
 _SATURATION = 0.7
-#: Room for so many agents at first; doubled when more come.
-_FIRST_ROOM = 16
 #: Consecutive multiples of it (modulo 1) spread evenly, so neighbours in number differ in colour.
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -66,9 +71,7 @@ class Markers:
         self._person_radius_m = config.person_radius_m
         self._style = config.markers
         self._slots = _Slots()
-        self._buffer: MarkerBuffer | None = None
-        self._layout: tuple[int, int, float] | None = None  # of the buffer
-        self._ellipse_steps = np.empty(0, dtype=np.int64)
+        self._layout: tuple[int, int, float] | None = None
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
@@ -77,14 +80,24 @@ class Markers:
     def render(self, forecast: Forecast) -> bytes:
         """The serialised MarkerArray: all agents, and deletions for those that are gone."""
         slots, gone = self._slots.assign(forecast.ids)
-        buffer = self._prepared_buffer(forecast, len(slots) + len(gone))
-        buffer.write_stamp(forecast.stamp_ns)
-        buffer.write_ids(self._ids(np.concatenate([slots, gone])))
-        actions = np.repeat([Marker.ADD, Marker.DELETE], [len(slots), len(gone)])
-        buffer.write_actions(actions.astype(np.int32))
-        if len(slots):
-            self._write_agents(buffer, forecast)
-        return buffer.message(len(slots) + len(gone))
+        self._lay_out(forecast)
+        ids = self._ids(np.concatenate([slots, gone]))
+        poses, scales_m, points_m = self._drawn(forecast)
+        colours = _rgba(_colours(forecast.numbers), self._alphas)
+        # Who is deleted needs no looks.
+        shape = (len(gone), len(self._alphas))
+        return self._writer.write(
+            MarkerArray(),
+            [Marker.ADD] * len(slots) + [Marker.DELETE] * len(gone),
+            {
+                "header.stamp": np.tile(stamp_numbers(forecast.stamp_ns), ids.size),
+                "id": ids,
+                "pose": np.concatenate([poses, np.zeros((*shape, 7))]),
+                "scale": np.concatenate([scales_m, np.zeros((*shape, 3))]),
+                "color": np.concatenate([colours, np.zeros((*shape, 4))]),
+                "points": points_m,
+            },
+        )
 
     def clear(self, stamp_ns: int) -> MarkerArray:
         """Deletes everything ever drawn on the topic, also by a node that was here before."""
@@ -94,53 +107,66 @@ class Markers:
         marker.header.stamp = stamp_to_msg(stamp_ns)
         return MarkerArray(markers=[marker])
 
-    def _prepared_buffer(self, forecast: Forecast, n_agents: int) -> MarkerBuffer:
+    def _lay_out(self, forecast: Forecast) -> None:
+        """Prepares for forecasts of so many steps."""
         n_past = forecast.past_m.shape[1]
         n_steps, step_s = forecast.prediction.mean.shape[1], forecast.prediction.step_s
-        if self._layout != (n_past, n_steps, step_s):
-            self._layout = (n_past, n_steps, step_s)
-            self._ellipse_steps = _nearest_steps(self._style.ellipse_times_s, forecast.times_s)
-            self._buffer = None
-        room = _FIRST_ROOM if self._buffer is None else self._buffer.n_agents
-        while room < n_agents:
-            room *= 2
-        if self._buffer is None or room > self._buffer.n_agents:
-            self._buffer = MarkerBuffer(self._templates(n_past, n_steps), room)
-        return self._buffer
+        if self._layout == (n_past, n_steps, step_s):
+            return
+        self._layout = (n_past, n_steps, step_s)
+        self._ellipse_steps = _nearest_steps(self._style.ellipse_times_s, forecast.times_s)
+        self._templates = self._singles(n_past, n_steps) + self._ellipses()
+        self._alphas = np.array([marker.color.a for marker in self._templates])
+        self._scales_m = np.array([(m.scale.x, m.scale.y, m.scale.z) for m in self._templates])
+        self._writer = list_writer(
+            MarkerArray,
+            entries_of=self._with_action,
+            rewritten=("header.stamp", "id", "pose", "scale", "color", "points"),
+        )
 
-    def _templates(self, n_past: int, n_steps: int) -> list[Marker]:
-        person = self._marker("person", Marker.CYLINDER)
+    def _with_action(self, action: int) -> list[Marker]:
+        """An agent's markers; those that are deleted without points."""
+        markers = deepcopy(self._templates)
+        for marker in markers:
+            marker.action = action
+            if action == Marker.DELETE:
+                marker.points = []
+        return markers
+
+    def _singles(self, n_past: int, n_steps: int) -> list[Marker]:
+        person = self._marker("person", Marker.CYLINDER, 1.0)
         person.scale.x = person.scale.y = 2.0 * self._person_radius_m
         person.scale.z = _PERSON_THICKNESS_M
         width_m = self._style.line_width_m
-        past = self._line("past", n_past, width_m)
+        past = self._line("past", n_past, width_m, _PAST_ALPHA)
         # The future begins at the present, where the past ends.
-        future = self._line("future", n_steps + 1, width_m)
-        return [person, past, future, *self._ellipse_templates()]
+        return [person, past, self._line("future", n_steps + 1, width_m, 1.0)]
 
-    def _ellipse_templates(self) -> list[Marker]:
-        templates = []
+    def _ellipses(self) -> list[Marker]:
+        alphas = np.linspace(1.0, _LAST_ALPHA_SHARE, len(self._ellipse_steps)) * self._style.alpha
+        width_m = _OUTLINE_WIDTH_SHARE * self._style.line_width_m
+        markers = []
         for confidence in self._confidences:
-            for _ in self._ellipse_steps:
+            for alpha in alphas.tolist():
+                namespace = f"ellipse/{confidence:g}"
                 if confidence == min(self._confidences):
-                    marker = self._marker(f"ellipse/{confidence:g}", Marker.CYLINDER)
+                    marker = self._marker(namespace, Marker.CYLINDER, alpha)
                     marker.scale.z = _DISC_THICKNESS_M
                 else:
-                    width_m = _OUTLINE_WIDTH_SHARE * self._style.line_width_m
-                    marker = self._line(f"ellipse/{confidence:g}", _OUTLINE_POINTS, width_m)
-                templates.append(marker)
-        return templates
+                    alpha = min(_OUTLINE_ALPHA_FACTOR * alpha, 1.0)
+                    marker = self._line(namespace, _OUTLINE_POINTS, width_m, alpha)
+                markers.append(marker)
+        return markers
 
-    def _line(self, namespace: str, n_points: int, width_m: float) -> Marker:
-        marker = self._marker(namespace, Marker.LINE_STRIP)
+    def _line(self, namespace: str, n_points: int, width_m: float, alpha: float) -> Marker:
+        marker = self._marker(namespace, Marker.LINE_STRIP, alpha)
         marker.scale.x = width_m
         marker.points = [Point() for _ in range(n_points)]
         return marker
 
-    def _marker(self, namespace: str, kind: int) -> Marker:
-        marker = Marker(ns=namespace, type=kind)
+    def _marker(self, namespace: str, kind: int, alpha: float) -> Marker:
+        marker = Marker(ns=namespace, type=kind, color=ColorRGBA(a=alpha))
         marker.header.frame_id = self._frame_id
-        marker.pose.orientation.w = 1.0
         marker.lifetime = duration_to_msg(self._style.lifetime_s)
         return marker
 
@@ -152,43 +178,33 @@ class Markers:
             np.int32
         )
 
-    def _write_agents(self, buffer: MarkerBuffer, forecast: Forecast) -> None:
-        rgb = _colours(forecast.numbers)
-        heights_m = forecast.heights_m[:, None]
+    def _drawn(self, forecast: Forecast) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(A, M, 7) poses, (A, M, 3) scales and (A, P, 3) points of the M markers of each agent."""
+        n_agents, n_ellipses = len(forecast.ids), len(self._ellipse_steps)
+        prediction, heights_m = forecast.prediction, forecast.heights_m
+        scales_m = np.tile(self._scales_m, (n_agents, 1, 1))
         past_m = _known_past(forecast.past_m, forecast.n_observed)
-        future_m = np.concatenate([past_m[:, -1:], forecast.prediction.mean], axis=1)
-        buffer.write_points(_PAST, _with_height(past_m, heights_m))
-        buffer.write_points(_FUTURE, _with_height(future_m, heights_m))
-        positions_m = np.zeros((len(rgb), len(_SINGLES), 3))
-        positions_m[:, _PERSON] = _with_height(past_m, heights_m)[:, -1]
-        singles = slice(0, len(_SINGLES))
-        buffer.write_poses(singles, positions_m, np.zeros((len(rgb), len(_SINGLES))))
-        buffer.write_colors(singles, _rgba(rgb, np.array([1.0, _PAST_ALPHA, 1.0])))
-        self._write_ellipses(buffer, forecast, rgb)
-
-    def _write_ellipses(self, buffer: MarkerBuffer, forecast: Forecast, rgb: FloatArray) -> None:
-        steps = self._ellipse_steps
-        if len(steps) == 0:
-            return
-        mean_m = _with_height(forecast.prediction.mean[:, steps], forecast.heights_m[:, None])
-        major_m, minor_m, yaw_rad = ellipse_axes(forecast.prediction.covariance[:, steps])
-        sigmas_m = np.stack([major_m, minor_m], axis=-1)
-        alpha = np.linspace(1.0, _LAST_ALPHA_SHARE, len(steps)) * self._style.alpha
-        outline_alpha = np.minimum(_OUTLINE_ALPHA_FACTOR * alpha, 1.0)
+        future_m = np.concatenate([past_m[:, -1:], prediction.mean], axis=1)
+        points_m = [point_numbers(past_m, heights_m), point_numbers(future_m, heights_m)]
+        still = np.zeros((n_agents, len(_SINGLES)))
+        lines = pose_numbers(np.zeros((*still.shape, 2)), np.zeros(n_agents), still)
+        lines[:, _PERSON, :3] = points_m[0][:, -1]
+        mean_m = prediction.mean[:, self._ellipse_steps]
+        major_m, minor_m, yaw_rad = ellipse_axes(prediction.covariance[:, self._ellipse_steps])
+        ellipses = pose_numbers(mean_m, heights_m, yaw_rad)
         for level, confidence in enumerate(self._confidences):
-            first = len(_SINGLES) + level * len(steps)
-            places = slice(first, first + len(steps))
-            radii = radius_at(forecast.prediction, confidence)[:, steps]
-            diameters_m = 2.0 * radii[..., None] * sigmas_m
+            radii = radius_at(prediction, confidence)[:, self._ellipse_steps]
+            diameters_m = 2.0 * radii[..., None] * np.stack([major_m, minor_m], axis=-1)
             diameters_m = np.maximum(diameters_m, _MIN_DIAMETER_M)
-            buffer.write_poses(places, mean_m, yaw_rad)
             if confidence == min(self._confidences):
-                buffer.write_scales(places, diameters_m)
-                buffer.write_colors(places, _rgba(rgb, alpha))
+                first = len(_SINGLES) + level * n_ellipses
+                scales_m[:, first : first + n_ellipses, :2] = diameters_m
             else:
-                for place in range(len(steps)):
-                    buffer.write_points(first + place, _outlines(diameters_m[:, place]))
-                buffer.write_colors(places, _rgba(rgb, outline_alpha))
+                points_m.append(
+                    _outlines(diameters_m).reshape(n_agents, n_ellipses * _OUTLINE_POINTS, 3)
+                )
+        poses = np.concatenate([lines, *[ellipses] * len(self._confidences)], axis=1)
+        return poses, scales_m, np.concatenate(points_m, axis=1)
 
 
 class _Slots:
@@ -216,9 +232,9 @@ class _Slots:
 
 
 def _outlines(diameters_m: FloatArray) -> FloatArray:
-    """(A, 2) diameters -> (A, P, 3) closed outlines around the origin, axes along x and y."""
-    outlines_m = np.zeros((len(diameters_m), _OUTLINE_POINTS, 3))
-    np.multiply(0.5 * diameters_m[:, None], _unit_circle(), out=outlines_m[..., :2])
+    """(..., 2) diameters -> (..., P, 3) closed outlines around the origin, axes along x and y."""
+    outlines_m = np.zeros((*diameters_m.shape[:-1], _OUTLINE_POINTS, 3))
+    np.multiply(0.5 * diameters_m[..., None, :], _unit_circle(), out=outlines_m[..., :2])
     return outlines_m
 
 
@@ -243,11 +259,6 @@ def _known_past(past_m: FloatArray, n_observed: np.ndarray) -> FloatArray:
     at = np.maximum(np.arange(n_steps), first[:, None])
     known: FloatArray = np.take_along_axis(past_m, at[..., None], axis=1)
     return known
-
-
-def _with_height(positions_m: FloatArray, heights_m: FloatArray) -> FloatArray:
-    z = np.broadcast_to(heights_m, positions_m.shape[:2])
-    return np.concatenate([positions_m, z[..., None]], axis=-1)
 
 
 def _colours(numbers: np.ndarray) -> FloatArray:
