@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,23 @@ class CalibrationFileError(ValueError):
     """A file that cannot be used; the message says why and how to mend it."""
 
 
-def save_learnt(path: Path, learnt: Learnt, model: str) -> None:
+@dataclass(frozen=True)
+class AdaptedModel:
+    """The model whose ellipses are adapted: what is learnt of one is wrong for any other.
+
+    Attributes:
+        name: of the model.
+        fingerprint: of its file and card; a model that was trained or calibrated again has another
+            one. Empty for a baseline, which has no file.
+        n_steps: that it predicts.
+    """
+
+    name: str
+    fingerprint: str
+    n_steps: int
+
+
+def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
     """Writes the file at once or not at all, and makes its folder.
 
     It is not forced to the disk, which may take a robot's card longer than a tick: a file that
@@ -34,14 +51,14 @@ def save_learnt(path: Path, learnt: Learnt, model: str) -> None:
     Args:
         path: of the file.
         learnt: what to write.
-        model: name of the model whose predictions were judged.
+        model: whose predictions were judged.
 
     Raises:
         OSError: it cannot be written; what was there before is left as it is.
     """
     text = json.dumps(
         {
-            **_layout(model, learnt.scores.shape[1]),
+            **_layout(model),
             "seconds": round(learnt.seconds, 1),
             "shift": np.round(learnt.shift, 4).tolist(),
             "scores": np.round(learnt.scores, 3).tolist(),
@@ -58,13 +75,12 @@ def save_learnt(path: Path, learnt: Learnt, model: str) -> None:
         raise
 
 
-def load_learnt(path: Path, model: str, n_steps: int) -> Learnt:
+def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
     """Reads and checks the file.
 
     Args:
         path: of the file.
-        model: name of the model that will be adapted.
-        n_steps: that it predicts.
+        model: that will be adapted.
 
     Raises:
         FileNotFoundError: there is none.
@@ -81,7 +97,13 @@ def load_learnt(path: Path, model: str, n_steps: int) -> Learnt:
         raise _refused(path, f"it is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise _refused(path, f"it holds {type(values).__name__}, expected an object")
-    for name, expected in _layout(model, n_steps).items():
+    if values.get("model") == model.name and values.get("fingerprint") != model.fingerprint:
+        raise _refused(
+            path,
+            f"it was learnt with another {model.name}, and this one was trained or calibrated "
+            f"since (fingerprint {_short(values.get('fingerprint'))}, not {model.fingerprint})",
+        )
+    for name, expected in _layout(model).items():
         if values.get(name) != expected:
             raise _refused(path, f"its {name} is {_short(values.get(name))}, not {expected}")
     try:
@@ -89,19 +111,20 @@ def load_learnt(path: Path, model: str, n_steps: int) -> Learnt:
         learnt = Learnt(scores, shift, float(values["seconds"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(path, f"{type(error).__name__}: {error}") from error
-    if learnt.scores.shape[1] != n_steps:
-        raise _refused(path, f"it has {learnt.scores.shape[1]} steps, not {n_steps}")
+    if learnt.scores.shape[1] != model.n_steps:
+        raise _refused(path, f"it has {learnt.scores.shape[1]} steps, not {model.n_steps}")
     n_scores = learnt.scores.sum(axis=(0, 2), keepdims=True)
     kept = np.minimum(1.0, MAX_LOADED_SCORES / np.maximum(n_scores, 1.0))
     return Learnt(learnt.scores * kept, learnt.shift, learnt.seconds)
 
 
-def _layout(model: str, n_steps: int) -> dict[str, Any]:
+def _layout(model: AdaptedModel) -> dict[str, Any]:
     """What must be the same for the numbers to mean the same."""
     return {
         "format": FORMAT,
-        "model": model,
-        "steps": n_steps,
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "steps": model.n_steps,
         "confidences": list(CONFIDENCES),
         "speeds_m_s": list(SPEEDS_M_S),
         "bins": [round(float(EDGES[0]), 6), round(float(EDGES[-1]), 6), len(EDGES)],

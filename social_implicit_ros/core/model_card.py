@@ -81,6 +81,12 @@ class ModelCard:
                     f"ModelCard.{name} is {getattr(self, name)}, expected a value in 1..1000"
                 )
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that its predictions depend on: the file, and what the card adds to it."""
+        content = [self.sha256, self.step_s, self.noise_sequence, self.calibration]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
     def save(self, path: Path) -> None:
         """Writes the card as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")

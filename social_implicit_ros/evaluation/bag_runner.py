@@ -20,8 +20,7 @@ import joblib
 from social_implicit_ros.core.tracker_spec import find_tracker_spec
 from social_implicit_ros.evaluation.bag_evaluation import Request, evaluate_recording
 from social_implicit_ros.evaluation.bags import RecordingError
-from social_implicit_ros.inference.onnx_model import OnnxModel
-from social_implicit_ros.inference.registry import load_model
+from social_implicit_ros.inference.registry import fingerprint_of, load_model
 
 #: Of the parts' layout: parts of another one are made again.
 PART_VERSION = 2
@@ -102,7 +101,7 @@ def jobs_of(paths: Sequence[Path], request: Request, parts: Path) -> list[Job]:
         {
             "version": PART_VERSION,
             "request": asdict(request),
-            "models": [_model_digest(name) for name in request.models],
+            "models": [fingerprint_of(load_model(name)) for name in request.models],
             "tracker": repr(find_tracker_spec(request.tracker)) if request.tracker else None,
         }
     )
@@ -206,11 +205,6 @@ def _workers(backend: str, scheduler: str | None) -> Iterator[None]:
         raise RecordingError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     with client, joblib.parallel_config(backend="dask"):
         yield
-
-
-def _model_digest(name: str) -> list[str]:
-    model = load_model(name)
-    return [name, model.card.sha256 if isinstance(model, OnnxModel) else ""]
 
 
 def _digest(value: Any) -> str:

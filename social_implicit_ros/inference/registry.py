@@ -27,3 +27,8 @@ def load_model(model: str | Path) -> TrajectoryModel:
     if model == "sampled_constant_velocity":
         return ConstantVelocity(heading_sigma_rad=math.radians(25.0))
     return OnnxModel.load(model)
+
+
+def fingerprint_of(model: TrajectoryModel) -> str:
+    """SHA-256 of the file and card that a model's predictions depend on; empty for a baseline."""
+    return model.card.fingerprint if isinstance(model, OnnxModel) else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Learnt
 from social_implicit_ros.core.calibration_file import (
+    AdaptedModel,
     CalibrationFileError,
     load_learnt,
     save_learnt,
@@ -16,6 +17,8 @@ from social_implicit_ros.core.calibration_file import (
 #: Robots are switched off without a signal: what was learnt is written so often, seconds.
 SAVE_PERIOD_S = 60.0
 _FOLDER = "social_implicit_ros"
+#: Files that cannot be used are kept, up to so many: a disk is not filled.
+_MOST_SET_ASIDE = 10
 
 
 def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path:
@@ -37,15 +40,14 @@ def calibration_path(given: str, node: str, model: str, environ: Mapping[str, st
 class CalibrationKeeper:
     """Loads, saves and resets; what goes wrong with the file is told, and never raised."""
 
-    def __init__(self, path: Path, model: str, n_steps: int) -> None:
+    def __init__(self, path: Path, model: AdaptedModel) -> None:
         """Knows nothing yet, and has not looked at the file.
 
         Args:
             path: of the file.
-            model: the model's name.
-            n_steps: that it predicts.
+            model: whose ellipses are adapted.
         """
-        self.adaptive = AdaptiveCalibration(n_steps)
+        self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
         self._saved = self.adaptive.learnt
         self._tried_s: float | None = None
@@ -62,7 +64,7 @@ class CalibrationKeeper:
         A file that cannot be used is moved aside, in case it is somebody else's.
         """
         try:
-            self._saved = load_learnt(self._path, self._model, self.adaptive.n_steps)
+            self._saved = load_learnt(self._path, self._model)
         except FileNotFoundError:
             return ""
         except OSError as error:
@@ -107,7 +109,10 @@ class CalibrationKeeper:
         return ""
 
     def _set_aside(self) -> str:
-        aside = self._path.with_name(f"{self._path.name}.refused")
+        names = (f"{self._path.name}.refused{n or ''}" for n in range(_MOST_SET_ASIDE))
+        places = [self._path.with_name(name) for name in names]
+        # Who goes back to an earlier model wants what was learnt with that.
+        aside = next((place for place in places if not place.exists()), places[-1])
         try:
             self._path.replace(aside)
         except OSError:

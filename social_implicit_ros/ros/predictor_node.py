@@ -37,6 +37,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.core.calibration_file import AdaptedModel
 from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
@@ -374,9 +375,13 @@ class PredictorNode(LifecycleNode):
         )
 
     def _open_calibration(self, config: NodeConfig, model: TrajectoryModel) -> CalibrationKeeper:
+        # Imports onnxruntime, see _load_model.
+        from social_implicit_ros.inference.registry import fingerprint_of
+
         name = self.get_fully_qualified_name()
         path = calibration_path(config.calibration_file, name, model.name, os.environ)
-        keeper = CalibrationKeeper(path, model.name, model.n_predicted)
+        adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
+        keeper = CalibrationKeeper(path, adapted)
         problem = keeper.load()
         if problem:
             self.get_logger().warning(problem)

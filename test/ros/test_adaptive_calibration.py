@@ -155,6 +155,23 @@ def test_a_damaged_file_is_told_moved_aside_and_learnt_anew(start: Start, tmp_pa
     assert json.loads(path.read_text())["seconds"] > 2.0
 
 
+def test_a_model_that_was_trained_again_begins_with_nothing(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    first = SelfAware(start, calibration_file=str(path), model="social_zone")
+    first.watch()
+    assert first.node.process.stop() == 0
+    learnt = json.loads(path.read_text())
+    assert len(learnt["fingerprint"]) == 64
+    path.write_text(json.dumps({**learnt, "fingerprint": "0" * 64}))
+
+    second = SelfAware(start, calibration_file=str(path), model="social_zone")
+
+    assert "was trained or calibrated since" in second.node.process.output
+    assert "ellipses begin with what was learnt before" not in second.node.process.output
+    assert (tmp_path / "mine.json.refused").is_file() and not path.exists()
+    assert second.node.process.stop() == 0
+
+
 def test_a_place_where_nothing_can_be_written_is_told_and_no_more(
     start: Start, tmp_path: Path
 ) -> None:

@@ -35,6 +35,14 @@ def test_a_saved_card_loads_equal(tmp_path: Path) -> None:
     assert load_card(path) == CARD
 
 
+def test_the_fingerprint_is_that_of_what_predictions_depend_on() -> None:
+    """So not of words and figures about the model, but of a calibration that came later."""
+    told_otherwise = dataclasses.replace(CARD, description="Other.", metrics={})
+    assert told_otherwise.fingerprint == CARD.fingerprint
+    for changes in ({"sha256": "1" * 64}, {"calibration": {"a": 1}}, {"noise_sequence": "sobol"}):
+        assert dataclasses.replace(CARD, **changes).fingerprint != CARD.fingerprint
+
+
 def test_left_out_fields_take_their_defaults(tmp_path: Path) -> None:
     values = dataclasses.asdict(CARD)
     for name in ("noise_sequence", "training", "metrics", "calibration", "format"):

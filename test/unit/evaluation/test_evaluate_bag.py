@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,20 @@ from support.bags import (
     write_bag,
 )
 
+from social_implicit_ros.core.model_card import load_card
 from social_implicit_ros.core.pipeline import PipelineConfig
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation import evaluate_bag
-from social_implicit_ros.evaluation.bag_runner import Job
+from social_implicit_ros.evaluation.bag_evaluation import Request
+from social_implicit_ros.evaluation.bag_runner import Job, jobs_of
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
 
 #: Of the node, as `config/predictor.yaml` documents them.
 PARAMETERS = (*ReplaySettings.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
 FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
+
+
+SHIPPED = Path(str(resources.files("social_implicit_ros.models")))
 
 
 def run(*arguments: object) -> int:
@@ -387,6 +394,21 @@ class TestManyBags:
         counts = results_in(tmp_path / "out")["models"]["constant_velocity"]["counts"]
         before = results_in(one_process)["bags"][0]["counts"]["constant_velocity"]
         assert counts["ticks"] < 0.6 * before["ticks"]
+
+    def test_resume_begins_anew_where_a_model_was_calibrated_again(self, folder, tmp_path):
+        paths, settings = [folder / "bag_0"], ReplaySettings()
+        model = tmp_path / "mine.onnx"
+        for suffix in (".onnx", ".json"):
+            shutil.copy(SHIPPED / f"social_zone{suffix}", model.with_suffix(suffix))
+        request = Request((str(model),), None, None, settings, n_moments=0)
+        (before,) = jobs_of(paths, request, tmp_path)
+        assert jobs_of(paths, request, tmp_path) == [before]
+        card = load_card(model.with_suffix(".json"))
+        replace(card, calibration={}).save(model.with_suffix(".json"))
+
+        (after,) = jobs_of(paths, request, tmp_path)
+
+        assert after.fingerprint != before.fingerprint
 
 
 class TestDocumentation:

@@ -3,7 +3,7 @@ import pytest
 
 from social_implicit_ros.core.predictor import ConstantVelocity
 from social_implicit_ros.inference.onnx_model import ModelFileError, shipped_models
-from social_implicit_ros.inference.registry import BASELINES, load_model
+from social_implicit_ros.inference.registry import BASELINES, fingerprint_of, load_model
 
 SPLITS = ("eth", "hotel", "univ", "zara1", "zara2")
 
@@ -21,6 +21,13 @@ def test_baselines_need_no_file(name: str) -> None:
 def test_no_sample_is_refused_alike(name: str, n_agents: int) -> None:
     with pytest.raises(ValueError, match="n_samples is 0, expected 1 or more"):
         load_model(name).predict(np.zeros((n_agents, 8, 2)), n_samples=0)
+
+
+def test_every_model_file_has_a_fingerprint_of_its_own() -> None:
+    prints = [fingerprint_of(load_model(name)) for name in shipped_models()]
+
+    assert len(set(prints)) == len(prints) and all(prints)
+    assert fingerprint_of(ConstantVelocity()) == ""
 
 
 def test_the_papers_models_are_shipped() -> None:

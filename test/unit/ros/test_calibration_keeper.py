@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Judged
-from social_implicit_ros.core.calibration_file import load_learnt
+from social_implicit_ros.core.calibration_file import AdaptedModel, load_learnt
 from social_implicit_ros.ros.calibration_keeper import (
     SAVE_PERIOD_S,
     CalibrationKeeper,
     calibration_path,
 )
+
+MODEL = AdaptedModel("m", "5" * 64, 3)
 
 
 def learn(adaptive: AdaptiveCalibration, n_rounds: int = 3) -> None:
@@ -33,18 +35,18 @@ def test_the_default_file_is_the_nodes_and_the_models_own() -> None:
 
 def test_it_saves_what_is_new_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    keeper = CalibrationKeeper(path, "m", 3)
+    keeper = CalibrationKeeper(path, MODEL)
     assert keeper.load() == "" and keeper.save(0.0) == ""
     assert not path.exists()
     learn(keeper.adaptive)
     assert keeper.save(1.0) == ""
-    assert load_learnt(path, "m", 3).seconds == keeper.adaptive.learnt.seconds
+    assert load_learnt(path, MODEL).seconds == keeper.adaptive.learnt.seconds
     path.unlink()
     assert keeper.save(2.0) == "" and not path.exists()
 
 
 def test_it_is_due_now_and_then(tmp_path: Path) -> None:
-    keeper = CalibrationKeeper(tmp_path / "mine.json", "m", 3)
+    keeper = CalibrationKeeper(tmp_path / "mine.json", MODEL)
     assert not keeper.is_due(5.0)
     assert not keeper.is_due(4.9 + SAVE_PERIOD_S)
     assert keeper.is_due(5.0 + SAVE_PERIOD_S)
@@ -54,7 +56,7 @@ def test_it_is_due_now_and_then(tmp_path: Path) -> None:
 
 def test_the_next_keeper_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    first, second = (CalibrationKeeper(path, "m", 3) for _ in range(2))
+    first, second = (CalibrationKeeper(path, MODEL) for _ in range(2))
     learn(first.adaptive, 200)
     first.save(0.0)
     assert second.load() == ""
@@ -64,7 +66,7 @@ def test_the_next_keeper_goes_on(tmp_path: Path) -> None:
 def test_what_fails_is_said_once_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "mine.json"
-    keeper = CalibrationKeeper(path, "m", 3)
+    keeper = CalibrationKeeper(path, MODEL)
     learn(keeper.adaptive)
     assert "is not kept for the next start" in keeper.save(0.0)
     assert keeper.state.startswith("what ellipses have learnt is not kept")
@@ -78,7 +80,7 @@ def test_what_fails_is_said_once_and_tried_again(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_moved_aside_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("my notes")
-    keeper = CalibrationKeeper(path, "m", 3)
+    keeper = CalibrationKeeper(path, MODEL)
     told = keeper.load()
     assert "is not used" in told and "notes.json.refused" in told
     learn(keeper.adaptive)
@@ -86,14 +88,29 @@ def test_a_file_that_cannot_be_used_is_moved_aside_not_overwritten(tmp_path: Pat
     assert (tmp_path / "notes.json.refused").read_text() == "my notes"
 
 
+def test_what_was_learnt_with_an_earlier_model_of_the_name_is_kept_beside(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    first = CalibrationKeeper(path, MODEL)
+    learn(first.adaptive)
+    first.save(0.0)
+    kept = path.read_text()
+    for name in ("mine.json.refused", "mine.json.refused1"):
+        trained_again = CalibrationKeeper(path, AdaptedModel("m", "6" * 64, 3))
+        told = trained_again.load()
+        assert "another m, and this one was trained or calibrated since" in told and name in told
+        assert trained_again.adaptive.learnt.scores.sum() == 0.0
+        assert (tmp_path / name).read_text() == kept
+        path.write_text(kept)
+
+
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
-    keeper = CalibrationKeeper(tmp_path, "m", 3)
+    keeper = CalibrationKeeper(tmp_path, MODEL)
     assert "cannot be read" in keeper.load()
 
 
 def test_reset_forgets_and_removes(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    keeper = CalibrationKeeper(path, "m", 3)
+    keeper = CalibrationKeeper(path, MODEL)
     learn(keeper.adaptive)
     keeper.save(0.0)
     assert keeper.reset() == "" and not path.exists()
@@ -105,7 +122,7 @@ def test_reset_that_cannot_remove_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     def refused(self: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 
-    keeper = CalibrationKeeper(tmp_path / "mine.json", "m", 3)
+    keeper = CalibrationKeeper(tmp_path / "mine.json", MODEL)
     learn(keeper.adaptive)
     monkeypatch.setattr(Path, "unlink", refused)
     assert "Permission denied" in keeper.reset()
