@@ -98,7 +98,7 @@ def evaluate_recording(
         ValueError: a model, tracker description or horizon that cannot be used.
     """
     models = {name: load_model(name) for name in request.models}
-    source = open_source(
+    whole = open_source(
         path,
         topic=request.topic,
         tracker=request.tracker,
@@ -106,7 +106,8 @@ def evaluate_recording(
         robot=request.settings.robot,
         robot_frame=request.settings.robot_frame,
         odometry=request.odometry,
-    ).part(request.start_s, request.duration_s)
+    )
+    source = whole.part(request.start_s, request.duration_s)
     opened(source.n_messages)
     replay = BagReplay(source, models, request.settings)
     evaluation = _Evaluation(replay, models, request, source)
@@ -120,7 +121,10 @@ def evaluate_recording(
         evaluation.finish(writer)
     lead = evaluation.tallies[evaluation.lead]
     if not lead.sums["horizon_known"].any():
-        why = _why_nothing(source, replay, counts_of(lead))
+        if replay.counts.messages == 0:
+            why = whole.why_empty(request.start_s, request.duration_s)
+        else:
+            why = _why_nothing(source, replay, counts_of(lead))
         raise RecordingError(f"{why} ({problem})" if problem else why)
     return {
         "bag": _description(source, replay, evaluation, problem),

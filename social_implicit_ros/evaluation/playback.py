@@ -95,9 +95,6 @@ class Playback:
         )
         first = next(self._entries, None)
         if first is None:
-            raise RecordingError(
-                f"{self._recording.path} holds nothing from {options.start_s:g} s on; it is "
-                f"{self._recording.duration_s:.1f} s long"
-            )
+            raise RecordingError(self._recording.why_empty(options.start_s, options.duration_s))
         self._next = first
         self._origin_ns, self._origin_s = first.stamp_ns, elapsed_s

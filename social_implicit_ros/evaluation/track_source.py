@@ -173,6 +173,26 @@ class TrackSource:
         n_messages = round(share * max(self.n_messages - 1, 0)) + 1
         return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
+    def why_empty(self, start_s: float, duration_s: float | None) -> str:
+        """What to say of a part of this recording in which there is no message.
+
+        Args:
+            start_s: seconds skipped at the beginning.
+            duration_s: seconds kept from there; None for all.
+        """
+        if duration_s is None:
+            what = f"from {start_s:g} s on"
+        else:
+            what = f"from {start_s:g} to {start_s + duration_s:g} s"
+        text = f"{self.path} holds nothing {what}; it is {self.duration_s:.1f} s long"
+        rest = replace(self.part(start_s, None), fixed_frame=self.frame_id, robot=None)
+        later = next((a for a in rest.arrivals(transform_wait_s=0.0) if a.tracks is not None), None)
+        # Stamps of another clock do not tell where it is in the recording.
+        if later is None or self.uses_stamps_as_clock:
+            return text
+        at_s = (later.received_ns - self.start_ns) * 1e-9
+        return f"{text} and has a gap there: it goes on at {at_s:.1f} s"
+
     def arrivals(self, *, transform_wait_s: float) -> Iterator[Arrival]:
         """Streams the messages in the order in which they can be used.
 

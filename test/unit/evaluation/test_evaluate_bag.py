@@ -225,6 +225,15 @@ class TestWhatIsWrong:
         assert run(bag, "--out", tmp_path / "out", *options) == 1
         assert says in " ".join(capsys.readouterr().err.split())
 
+    def test_a_part_in_a_gap(self, tmp_path, capsys):
+        recording = [*walkers(duration_s=2.0), *walkers(duration_s=2.0, start_ns=START_NS + 30 * S)]
+        bag = write_bag(tmp_path / "bag", people_messages(recording))
+
+        assert run(bag, "--out", tmp_path / "out", "--start", "5", "--duration", "3") == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "holds nothing from 5 to 8 s; it is 32.0 s long" in said
+        assert "it goes on at 30.0 s" in said
+
     def test_nobody_in_it(self, tmp_path, capsys):
         empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
         bag = write_bag(tmp_path / "bag", people_messages(empty))
