@@ -160,6 +160,9 @@ def _coefficients(moments: FloatArray) -> FloatArray:
     """(P, K, 6) coefficients of ln(weight * density) in the features."""
     weight, x, y, xx, xy, yy = _parameters(moments)
     determinant = xx * yy - xy * xy
+    # A component without points has moments of rounding errors: the mixture is worth nothing (NaN),
+    # so that one with fewer components is taken.
+    determinant[(weight <= 0.0) | (determinant <= 0.0)] = np.nan
     coefficients = np.empty_like(moments)
     linear_x = np.divide(yy * x - xy * y, determinant, out=coefficients[..., 1])
     linear_y = np.divide(xx * y - xy * x, determinant, out=coefficients[..., 2])

@@ -119,6 +119,19 @@ def test_degenerate_clouds_are_fitted_and_disturb_nobody() -> None:
     np.testing.assert_allclose(mixtures.bic[3], expected[0])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_component_that_loses_its_points_is_not_kept() -> None:
+    # Two places, millimetres wide: a third component ends up with none of the points.
+    generator = np.random.default_rng(0)
+    places = np.array([[-300.0, 40.0], [200.0, 500.0]])
+    for share in (0.05, 0.2, 0.5):
+        place = np.where(generator.random((40, 200)) < share, 0, 1)
+        clouds = places[place] + generator.normal(0.0, 0.003, (40, 200, 2))
+        mixtures = fit_mixtures(clouds)
+        assert np.isfinite(mixtures.bic).all()
+        assert (mixtures.n_components >= 2).all()
+
+
 def test_fewer_components_can_be_asked_for_and_wrong_input_is_refused() -> None:
     points = clouds_of(4, 3.0)
     assert fit_mixtures(points, max_components=2).n_components.max() == 2
