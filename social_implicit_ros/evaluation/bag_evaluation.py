@@ -255,8 +255,8 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     if seen.entries == 0:
         reasons = Counter(seen.skipped).most_common()
         listing = ", ".join(f"{n} {reason.value}" for reason, n in reasons) or "no entries"
-        hint = next((_HINTS[reason] for reason, _ in reasons if reason in _HINTS), "")
-        return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}); {hint}"
+        hint = next((f"; {_HINTS[reason]}" for reason, _ in reasons if reason in _HINTS), "")
+        return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){hint}"
     if counts["predictions"] == 0:
         return (
             f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "

@@ -77,16 +77,19 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     for bag in results["bags"]:
         for note in bag["notes"]:
-            console.print(escape(f"{bag['path']}: {note}"), style="dim", highlight=False)
+            text = escape(f"{bag['path']}: {note}")
+            console.print(text, style="dim", highlight=False, soft_wrap=True)
         if bag["problem"]:
-            console.print(f"[yellow]only a part:[/] {escape(bag['problem'])}", highlight=False)
+            text = f"[yellow]only a part:[/] {escape(bag['problem'])}"
+            console.print(text, highlight=False, soft_wrap=True)
     print_failures(results["failed"], console)
 
 
 def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> None:
     """Prints why recordings could not be evaluated."""
     for failure in failed:
-        console.print(f"[red]not evaluated:[/] {escape(failure['reason'])}", highlight=False)
+        text = f"[red]not evaluated:[/] {escape(failure['reason'])}"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _short(name: str) -> str:

@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import Progress
 
 from social_implicit_ros.core.command_options import non_negative_int, positive_int
 from social_implicit_ros.core.resample import Steps
@@ -45,6 +37,7 @@ from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.find_bags import find_bags
 from social_implicit_ros.evaluation.per_tick import join_files
+from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.replay_settings import (
     TICK_RATE_HZ,
     load_choices,
@@ -99,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(
         f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: {options.out}/report.html",
         highlight=False,
+        soft_wrap=True,
     )
     return SOME_FAILED if failed else 0
 
@@ -210,7 +204,7 @@ def report_on(path: Path, request: Request, out: Path, console: Console) -> dict
         RecordingError: nothing could be evaluated.
     """
     (job,) = jobs_of([path], request, _parts_folder(out))
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         outcome = _run_here(job, progress)
     if outcome.reason is not None:
         raise RecordingError(outcome.reason)
@@ -279,20 +273,10 @@ def _parts_folder(out: Path) -> Path:
     return parts
 
 
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _MessageRate(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)
-
-
 def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
     """Evaluates, and shows how far it is."""
     alone = options.backend == "local" and (options.jobs == 1 or len(jobs) == 1)
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         if alone:
             return [_run_here(job, progress) for job in jobs]
         task = progress.add_task(
@@ -329,16 +313,6 @@ def _run_here(job: Job, progress: Progress) -> Outcome:
     outcome = run_job(job, opened, advance)
     progress.remove_task(task)
     return outcome
-
-
-class _MessageRate(ProgressColumn):
-    """Messages per second since the start."""
-
-    def render(self, task: Task) -> Text:
-        """The column's text."""
-        if not task.elapsed or not task.fields["messages"]:
-            return Text("opening", style="dim")
-        return Text(f"{task.fields['messages'] / task.elapsed:,.0f} messages/s")
 
 
 if __name__ == "__main__":
