@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.core.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.core.uncertainty import ellipse_axes, radius_at
 from social_implicit_ros.evaluation.bag_replay import JudgedTick
 from social_implicit_ros.evaluation.measures import Measures
@@ -232,11 +232,10 @@ class TrackMap:
         """
         self._models = tuple(models)
         self._cell_m = CELL_M
-        #: (column, row) -> (models, 2) how many futures, and the sum of their FDE.
-        self._cells: dict[tuple[int, int], FloatArray] = {}
-        # The outermost cells.
-        self._low = np.full(2, np.iinfo(np.int64).max // 4)
-        self._high = -self._low
+        # Column and row of the lowest cell.
+        self._low = np.zeros(2, dtype=np.int64)
+        #: (columns, rows, models, 2) how many futures, and the sum of their FDE.
+        self._sums = np.zeros((0, 0, len(self._models), 2))
         self._tracks: dict[str, list[tuple[float, float]]] = {}
         self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
         self._drawn_ns = 0
@@ -253,13 +252,13 @@ class TrackMap:
 
     def encoded(self) -> dict[str, Any]:
         """As the report's page reads it, metres."""
-        cells = sorted(self._cells.items())
-        sums = np.array([values for _, values in cells]).reshape(-1, len(self._models), 2)
+        cells = np.argwhere(self._is_used())
+        sums = self._sums[cells[:, 0], cells[:, 1]]
         counts = sums[..., 0]
         return {
             "cell_m": self._cell_m,
-            "cells": [list(place) for place, _ in cells],
-            "futures": counts.max(axis=1, initial=0).astype(int).tolist(),
+            "cells": (cells + self._low).tolist(),
+            "futures": counts.max(axis=1, initial=0.0).astype(int).tolist(),
             "mean_fde": {
                 name: [
                     round(total / count, 3) if count else None
@@ -274,36 +273,56 @@ class TrackMap:
         rows = np.flatnonzero(measures.complete)
         if not len(rows):
             return
-        places = np.floor(measures.position_m[rows] / self._cell_m).astype(np.int64)
-        # Numbered row by row, as telling numbers apart is much faster than pairs of them.
-        low, high = places.min(axis=0), places.max(axis=0)
-        width = high[0] - low[0] + 1
-        numbers, of_row = np.unique(
-            (places[:, 1] - low[1]) * width + places[:, 0] - low[0], return_inverse=True
-        )
-        cells = np.column_stack([numbers % width, numbers // width]) + low
-        errors = np.bincount(of_row, measures.fde_m[rows], len(cells))
-        counts = np.bincount(of_row, minlength=len(cells))
-        for cell, error, count in zip(
-            map(tuple, cells.tolist()), errors.tolist(), counts.tolist(), strict=True
-        ):
-            values = self._cells.get(cell)
-            if values is None:
-                values = self._cells[cell] = np.zeros((len(self._models), 2))
-            values[model] += (count, error)
-        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
-        while len(self._cells) > MAX_CELLS or (self._high - self._low).max() >= MAX_CELLS_ABREAST:
+        places_m, fde_m = measures.position_m[rows], measures.fde_m[rows]
+        self._make_room(places_m)
+        columns, rows_up = (self._cells_of(places_m) - self._low).T
+        n_columns, n_rows = self._sums.shape[:2]
+        cell, n_cells = columns * n_rows + rows_up, n_columns * n_rows
+        for quantity, weights in enumerate((None, fde_m)):
+            sums = np.bincount(cell, weights, n_cells)
+            self._sums[:, :, model, quantity] += sums.reshape(n_columns, n_rows)
+        while np.count_nonzero(self._is_used()) > MAX_CELLS:
             self._coarsen()
+
+    def _cells_of(self, places_m: FloatArray) -> IntArray:
+        return np.floor(places_m / self._cell_m).astype(np.int64)
+
+    def _is_used(self) -> BoolArray:
+        """(columns, rows) which cells somebody stood in."""
+        return np.asarray(self._sums[..., 0].any(axis=-1))
+
+    def _make_room(self, places_m: FloatArray) -> None:
+        """Widens the map to hold some places, in larger cells where it has too many abreast."""
+        while True:
+            cells = self._cells_of(places_m)
+            low, high = cells.min(axis=0), cells.max(axis=0)
+            if self._sums.size:
+                low = np.minimum(low, self._low)
+                high = np.maximum(high, self._low + self._sums.shape[:2] - 1)
+            if (high - low).max() < MAX_CELLS_ABREAST:
+                break
+            self._coarsen()
+        if self._sums.size:
+            self._pad(self._low - low, high - self._low - self._sums.shape[:2] + 1)
+        else:
+            self._sums = np.zeros((*(high - low + 1), *self._sums.shape[2:]))
+        self._low = low
 
     def _coarsen(self) -> None:
         """Doubles the cells."""
         self._cell_m *= 2
-        self._low, self._high = self._low // 2, self._high // 2
-        coarse: dict[tuple[int, int], FloatArray] = {}
-        for (column, row), values in self._cells.items():
-            cell = (column // 2, row // 2)
-            coarse[cell] = coarse[cell] + values if cell in coarse else values
-        self._cells = coarse
+        before = self._low % 2
+        self._pad(before, (before + self._sums.shape[:2]) % 2)
+        n_columns, n_rows, *rest = self._sums.shape
+        fours = self._sums.reshape(n_columns // 2, 2, n_rows // 2, 2, *rest)
+        self._sums = fours.sum(axis=(1, 3))
+        self._low = self._low // 2
+
+    def _pad(self, before: IntArray, after: IntArray) -> None:
+        """Adds empty columns and rows on either side."""
+        if before.any() or after.any():
+            widths = [*zip(before.tolist(), after.tolist(), strict=True), (0, 0), (0, 0)]
+            self._sums = np.pad(self._sums, widths)
 
     def _add_tracks(self, tick: JudgedTick) -> None:
         for agent, place in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
