@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -41,8 +42,14 @@ _LATENCY_S = 1.0
 #: Others within this distance count as near.
 NEAR_M = 3.0
 
+#: Ticks, and futures of one model, judged together: numpy takes hardly longer than for one tick.
+_TICKS_AT_ONCE, _FUTURES_AT_ONCE = 32, 1000
+
 #: People compared with all others at once, so that memory does not grow with their square.
 _ROWS_AT_ONCE = 256
+
+#: Leader and steps of a model, and stamp and agents of its forecast.
+_Question = tuple[str, Steps, int, tuple[str, ...]]
 
 _NOBODY = np.empty(0, dtype=np.int64)
 
@@ -88,6 +95,30 @@ class JudgedTick:
     circumstances: Circumstances
     window_s: float
     model_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Foretold:
+    """What one model predicted at one tick, before it is known what came to pass.
+
+    Attributes:
+        tick: of the pipeline.
+        forecast: as the node would publish it.
+        tracks: (A,) numbers of the unbroken tracks of its agents.
+    """
+
+    tick: Tick
+    forecast: Forecast
+    tracks: IntArray
+
+    @property
+    def past_m(self) -> FloatArray:
+        """(A, H, 2) what was observed of the forecast's agents, metres."""
+        window = self.tick.window
+        if window.ids == self.forecast.ids:
+            return window.positions_m
+        row_of = {agent: row for row, agent in enumerate(window.ids)}
+        return window.positions_m[[row_of[agent] for agent in self.forecast.ids]]
 
 
 @dataclass
@@ -192,7 +223,8 @@ class BagReplay:
         self._n_tracks_to_drop = 100
         self._next_tick_ns: int | None = None
         self._newest_ns = 0
-        self._last_answer: tuple[object, Circumstances | None] = (None, None)
+        self._unjudged: list[dict[str, _Foretold]] = []
+        self._n_unjudged_futures = 0  # of the model with most of them
 
     def ticks(
         self, advance: Callable[[int], None] = lambda n_messages: None
@@ -221,16 +253,24 @@ class BagReplay:
                     advance(1)
                     verdict = self._verdict(arrival)
                     if verdict is StampVerdict.JUMPED_BACK:
-                        yield from self._played(waiting, math.inf)
+                        self._play(waiting, math.inf)
+                        yield from self._judged()
                         self._restart()
                     if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
                         assert arrival.tracks is not None  # see _verdict
                         waiting.append((arrival, self._truth.add(arrival.tracks)))
-                yield from self._played(waiting, arrival.received_ns - self._ahead_ns)
+                self._play(waiting, arrival.received_ns - self._ahead_ns)
+                if (
+                    len(self._unjudged) >= _TICKS_AT_ONCE
+                    or self._n_unjudged_futures >= _FUTURES_AT_ONCE
+                ):
+                    yield from self._judged()
         except RecordingError:
-            yield from self._played(waiting, math.inf)
+            self._play(waiting, math.inf)
+            yield from self._judged()
             raise
-        yield from self._played(waiting, math.inf)
+        self._play(waiting, math.inf)
+        yield from self._judged()
 
     def _is_usable(self, arrival: Arrival) -> bool:
         """Whether the robot's position may enter the histories."""
@@ -249,37 +289,36 @@ class BagReplay:
             self.counts.skipped[_REFUSED[verdict]] += len(arrival.tracks.ids)
         return verdict
 
-    def _played(
-        self, waiting: deque[tuple[Arrival, IntArray]], until_ns: float
-    ) -> Iterator[dict[str, JudgedTick]]:
+    def _play(self, waiting: deque[tuple[Arrival, IntArray]], until_ns: float) -> None:
         """Hands over the messages received until then, and ticks in between."""
         while waiting and waiting[0][0].received_ns <= until_ns:
             arrival, track_numbers = waiting.popleft()
             assert arrival.tracks is not None
-            yield from self._ticks_before(arrival.received_ns)
+            self._tick_before(arrival.received_ns)
             if arrival.is_robot:
                 self._locate_robot(arrival.tracks)
                 continue
             self._update(arrival.tracks, track_numbers)
             if self._period_ns == 0:
                 if arrival.tracks.stamp_ns == self._newest_ns:
-                    yield from self._tick(arrival.tracks.stamp_ns)
+                    self._tick(arrival.tracks.stamp_ns)
             elif self._next_tick_ns is None:
                 self._next_tick_ns = arrival.received_ns
         if math.isinf(until_ns) and self._next_tick_ns is not None:
-            yield from self._ticks_before(self._next_tick_ns + 1)
+            self._tick_before(self._next_tick_ns + 1)
 
     def _update(self, tracks: Tracks, track_numbers: IntArray) -> None:
         self._newest_ns = max(self._newest_ns, tracks.stamp_ns)
-        self._track_of_id.update(
-            (agent, (number, tracks.stamp_ns))
-            for agent, number in zip(tracks.ids, track_numbers.tolist(), strict=True)
-            if number >= 0
-        )
+        entries = zip(track_numbers.tolist(), repeat(tracks.stamp_ns))
+        told = dict(zip(tracks.ids, entries, strict=True))
+        if (track_numbers < 0).any():
+            told = {agent: entry for agent, entry in told.items() if entry[0] >= 0}
+        self._track_of_id.update(told)
         rejected: dict[str, SkipReason] = {}
         for pipeline in self._histories:
             rejected = pipeline.update(tracks)
-        self.counts.skipped.update(rejected.values())
+        if rejected:
+            self.counts.skipped.update(rejected.values())
         self.counts.entries += len(tracks.ids) - len(rejected)
 
     def _locate_robot(self, robot: Tracks) -> None:
@@ -290,8 +329,8 @@ class BagReplay:
         for pipeline in self._histories:
             pipeline.update(robot)
 
-    def _ticks_before(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
-        """The ticks of the timer that are due before a moment."""
+    def _tick_before(self, stamp_ns: int) -> None:
+        """Makes the ticks of the timer that are due before a moment."""
         while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
             if all(pipeline.n_tracked == 0 for pipeline in self._histories):
                 # Nobody is there, and nobody comes before the next message.
@@ -299,22 +338,47 @@ class BagReplay:
                 self._next_tick_ns += max(missed, 1) * self._period_ns
                 continue
             tick_ns, self._next_tick_ns = self._next_tick_ns, self._next_tick_ns + self._period_ns
-            yield from self._tick(tick_ns)
+            self._tick(tick_ns)
 
-    def _tick(self, stamp_ns: int) -> Iterator[dict[str, JudgedTick]]:
-        self._forget_before(stamp_ns - self._behind_ns)
+    def _tick(self, stamp_ns: int) -> None:
         if self._robot is not None:
             for pipeline in self._histories:
                 pipeline.update(self._robot)
-        windows: dict[str, Tick] = {}
-        judged = {}
+        foretold: dict[str, _Foretold] = {}
         for name, pipeline in self._pipelines.items():
             leader = self._leaders[name]
-            tick = pipeline.tick(stamp_ns) if leader == name else pipeline.repeat(windows[leader])
-            windows[name] = tick
-            judged[name] = self._judged(name, tick)
-        if any(tick.forecast.ids for tick in judged.values()):
-            yield judged
+            if leader == name:
+                tick = pipeline.tick(stamp_ns)
+            else:
+                tick = pipeline.repeat(foretold[leader].tick)
+            forecast = forecast_from_tick(
+                tick, self._numbers[name], self.steps[name], self._source.fixed_frame
+            )
+            tracks = [self._track_of_id[agent][0] for agent in forecast.ids]
+            foretold[name] = _Foretold(tick, forecast, np.array(tracks, dtype=np.int64))
+        n_futures = max(len(model.forecast.ids) for model in foretold.values())
+        if n_futures:
+            self._unjudged.append(foretold)
+            self._n_unjudged_futures += n_futures
+
+    def _judged(self) -> Iterator[dict[str, JudgedTick]]:
+        """What came of the ticks that wait for it."""
+        waiting, self._unjudged, self._n_unjudged_futures = self._unjudged, [], 0
+        circumstances = self._circumstances(waiting)
+        for foretold in waiting:
+            yield {
+                name: JudgedTick(
+                    model.tick.window,
+                    model.forecast,
+                    circumstances[self._question(name, model)],
+                    model.tick.timings_s["window"],
+                    model.tick.timings_s["model"],
+                )
+                for name, model in foretold.items()
+            }
+        if waiting:
+            stamp_ns = next(iter(waiting[-1].values())).tick.stamp_ns
+            self._forget_before(stamp_ns - self._behind_ns)
 
     def _forget_before(self, stamp_ns: int) -> None:
         """Drops what no later tick can ask for."""
@@ -326,40 +390,49 @@ class BagReplay:
             }
             self._n_tracks_to_drop = 2 * len(self._track_of_id) + 100
 
-    def _judged(self, name: str, tick: Tick) -> JudgedTick:
-        forecast = forecast_from_tick(
-            tick, self._numbers[name], self.steps[name], self._source.fixed_frame
-        )
-        return JudgedTick(
-            tick.window,
-            forecast,
-            self._circumstances(forecast, tick.window),
-            tick.timings_s["window"],
-            tick.timings_s["model"],
-        )
+    def _question(self, name: str, foretold: _Foretold) -> _Question:
+        """What is asked for a model; most ask for the same."""
+        forecast = foretold.forecast
+        return self._leaders[name], self.steps[name], forecast.stamp_ns, forecast.ids
 
-    def _circumstances(self, forecast: Forecast, window: ObservationWindow) -> Circumstances:
-        question = (forecast.stamp_ns, forecast.ids, tuple(forecast.times_s), id(window))
-        asked, answer = self._last_answer
-        # Models with the same steps ask for the same, one after another.
-        if answer is None or asked != question:
-            answer = self._answer(forecast, window)
-            self._last_answer = question, answer
-        return answer
+    def _circumstances(
+        self, ticks: Sequence[Mapping[str, _Foretold]]
+    ) -> dict[_Question, Circumstances]:
+        """Of all models at some ticks."""
+        asked: dict[_Question, _Foretold] = {}
+        for tick in ticks:
+            for name, model in tick.items():
+                asked.setdefault(self._question(name, model), model)
+        answers: dict[_Question, Circumstances] = {}
+        # Those with the same steps together.
+        for alike in {question[:2] for question in asked}:
+            questions = [question for question in asked if question[:2] == alike]
+            of_questions = self._answers([asked[question] for question in questions])
+            answers.update(zip(questions, of_questions, strict=True))
+        return answers
 
-    def _answer(self, forecast: Forecast, window: ObservationWindow) -> Circumstances:
-        numbers = np.array([self._track_of_id[agent][0] for agent in forecast.ids], dtype=np.int64)
-        steps_ns = forecast.stamp_ns + np.round(forecast.times_s * _NS_PER_S).astype(np.int64)
-        past_m = window.positions_m
-        if window.ids != forecast.ids:
-            row_of = {agent: row for row, agent in enumerate(window.ids)}
-            past_m = past_m[[row_of[agent] for agent in forecast.ids]]
-        return Circumstances(
-            truth=self._truth.positions_m(numbers, steps_ns),
-            observed_m=past_m[:, -1],
-            speed_m_s=observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s).speed_m_s,
-            n_near=_n_near(forecast.present_m),
+    def _answers(self, foretold: Sequence[_Foretold]) -> Iterator[Circumstances]:
+        """Of forecasts with the same steps."""
+        counts = [len(model.tracks) for model in foretold]
+        stamps_ns = np.array([model.forecast.stamp_ns for model in foretold])
+        ahead_ns = np.round(foretold[0].forecast.times_s * _NS_PER_S).astype(np.int64)
+        truth = self._truth.positions_m(
+            np.concatenate([model.tracks for model in foretold]),
+            np.repeat(stamps_ns, counts)[:, None] + ahead_ns,
         )
+        past_m = np.concatenate([model.past_m for model in foretold])
+        known = ~np.isnan(past_m[..., 0])
+        motion = observed_motion(past_m, known, foretold[0].tick.window.step_s)
+        end = 0
+        for model, count in zip(foretold, counts, strict=True):
+            rows = slice(end, end + count)
+            yield Circumstances(
+                truth=truth[rows],
+                observed_m=past_m[rows, -1],
+                speed_m_s=motion.speed_m_s[rows],
+                n_near=_n_near(model.forecast.present_m),
+            )
+            end += count
 
     def _restart(self) -> None:
         """Forgets everybody, as the node does when time jumps back."""

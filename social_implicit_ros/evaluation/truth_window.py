@@ -9,6 +9,8 @@ from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Trac
 _NS_PER_S = 1_000_000_000
 #: A jump within this distance is noise of the tracker, however short the time, metres.
 _JUMP_TOLERANCE_M = 0.5
+#: When a column was seen last that nobody uses.
+_NEVER = np.iinfo(np.int64).max
 
 
 class TruthWindow:
@@ -44,7 +46,7 @@ class TruthWindow:
         self._last_numbers = np.empty(0, dtype=np.int64)
         self._free = list(range(16))
         # Of each column: when and where it was seen last.
-        self._last_ns = np.full(16, np.iinfo(np.int64).min)
+        self._last_ns = np.full(16, _NEVER)
         self._last_m = np.zeros((16, 2))
 
     def add(self, tracks: Tracks) -> IntArray:
@@ -57,32 +59,38 @@ class TruthWindow:
             (A,) the number of the unbroken track to which each entry belongs; -1 for entries that
             are not finite or have an id that came before in the same message.
         """
-        usable = np.asarray(np.isfinite(tracks.positions_m).all(axis=1))
-        if tracks.ids == self._last_ids and usable.all():
+        finite = np.isfinite(tracks.positions_m)
+        if tracks.ids == self._last_ids and finite.all():
             numbers = self._last_numbers.copy()
         else:
-            numbers = self._numbers_of(tracks.ids, usable)
-        rows = np.flatnonzero(numbers >= 0)
-        if len(rows) == 0:
+            numbers = self._numbers_of(tracks, np.asarray(finite.all(axis=1)))
+        rows: IntArray | slice = slice(None)
+        if len(numbers) == 0 or numbers.min() < 0:
+            rows = np.flatnonzero(numbers >= 0)
+        stamp_ns, columns, positions_m = tracks.stamp_ns, numbers[rows], tracks.positions_m[rows]
+        if len(columns) == 0:
             return numbers
-        for index in rows[self._is_broken(numbers[rows], tracks, rows)].tolist():
-            numbers[index] = self._begin(tracks.ids[index])
-        self._insert(tracks.stamp_ns, numbers[rows], tracks.positions_m[rows])
-        self._last_ids = tracks.ids if len(rows) == len(numbers) else None
+        broken = self._is_broken(stamp_ns, columns, positions_m)
+        if broken.any():
+            for index in np.arange(len(numbers))[rows][broken].tolist():
+                numbers[index] = self._begin(tracks.ids[index], stamp_ns)
+            columns = numbers[rows]
+        self._insert(stamp_ns, columns, positions_m)
+        self._last_ids = tracks.ids if len(columns) == len(numbers) else None
         self._last_numbers = numbers
         return numbers
 
-    def _numbers_of(self, ids: tuple[str, ...], usable: BoolArray) -> IntArray:
+    def _numbers_of(self, tracks: Tracks, usable: BoolArray) -> IntArray:
         """Tracks that go on, and fresh ones; -1 for what cannot be used."""
         seen: set[str] = set()
         found = []
-        for agent, is_usable in zip(ids, usable.tolist(), strict=True):
+        for agent, is_usable in zip(tracks.ids, usable.tolist(), strict=True):
             if not is_usable or agent in seen:
                 found.append(-1)
                 continue
             seen.add(agent)
             track = self._track_of_id.get(agent)
-            found.append(self._begin(agent) if track is None else track)
+            found.append(self._begin(agent, tracks.stamp_ns) if track is None else track)
         return np.array(found, dtype=np.int64)
 
     def forget_before(self, stamp_ns: int) -> None:
@@ -96,12 +104,11 @@ class TruthWindow:
         self._positions_m[:kept] = self._positions_m[n_old : self._n_rows].copy()
         self._positions_m[kept : self._n_rows] = np.nan
         self._n_rows = kept
-        ended = (self._last_ns < stamp_ns) & (self._last_ns > np.iinfo(np.int64).min)
-        columns = np.flatnonzero(ended)
+        columns = np.flatnonzero(self._last_ns < stamp_ns)
         if len(columns):
             gone = set(columns.tolist())
             self._track_of_id = {i: t for i, t in self._track_of_id.items() if t not in gone}
-            self._last_ns[columns] = np.iinfo(np.int64).min
+            self._last_ns[columns] = _NEVER
             self._free.extend(columns.tolist())
             self._last_ids = None
 
@@ -110,65 +117,69 @@ class TruthWindow:
 
         Args:
             tracks: (A,) numbers as `add` gave them.
-            stamps_ns: (T,) integer nanoseconds, ascending.
+            stamps_ns: (T,) integer nanoseconds, or (A, T) where each track has its own.
 
         Returns:
             (A, T, 2) in metres; NaN where a track was not seen before and after the moment within
             the longest gap allowed.
         """
-        if len(tracks) == 0 or len(stamps_ns) == 0:
-            return np.full((len(tracks), len(stamps_ns), 2), np.nan)
+        stamps_ns = np.broadcast_to(stamps_ns, (len(tracks), stamps_ns.shape[-1]))
         times = self._stamps_ns[: self._n_rows]
-        first = int(np.searchsorted(times, stamps_ns[0] - self._max_gap_ns))
-        end = int(np.searchsorted(times, stamps_ns[-1] + self._max_gap_ns, side="right"))
+        first = end = 0
+        if stamps_ns.size:
+            first = int(times.searchsorted(stamps_ns.min() - self._max_gap_ns))
+            end = int(times.searchsorted(stamps_ns.max() + self._max_gap_ns, side="right"))
+        n_rows = end - first
+        if n_rows == 0:
+            return np.full((*stamps_ns.shape, 2), np.nan)
         times = times[first:end]
-        if len(times) == 0:
-            return np.full((len(tracks), len(stamps_ns), 2), np.nan)
-        table = self._positions_m[first:end, tracks]  # (M, A, 2)
-        earlier, later = _neighbours(~np.isnan(table[..., 0]))
-        before = np.searchsorted(times, stamps_ns, side="right") - 1
-        after = np.searchsorted(times, stamps_ns)
-        low = np.where((before >= 0)[:, None], earlier[np.maximum(before, 0)], -1)
-        n_rows = len(times)
-        high = np.where((after < n_rows)[:, None], later[np.minimum(after, n_rows - 1)], n_rows)
+        used, columns = np.unique(tracks, return_inverse=True)
+        columns = columns.reshape(-1, 1)
+        table = self._positions_m[first:end, used].reshape(-1, 2)  # row by row
+        # The nearest known rows: of a row, at or before it and at or after it.
+        earlier, later = _neighbours(~np.isnan(table[:, 0].reshape(n_rows, -1)))
+        before = times.searchsorted(stamps_ns, side="right") - 1
+        after = times.searchsorted(stamps_ns)
+        low = earlier[before, columns]
+        low[before < 0] = -1
+        high = later[np.minimum(after, n_rows - 1), columns]
+        high[after == n_rows] = n_rows
         known: BoolArray = (low >= 0) & (high < n_rows)
         low, high = np.maximum(low, 0), np.minimum(high, n_rows - 1)
         gap_ns = times[high] - times[low]
         known &= gap_ns <= self._max_gap_ns
-        share = (stamps_ns[:, None] - times[low]) / np.maximum(gap_ns, 1)
-        agents = np.arange(len(tracks))
-        start = table[low, agents]
-        positions = start + share[..., None] * (table[high, agents] - start)
+        share = (stamps_ns - times[low]) / np.maximum(gap_ns, 1)
+        start = table.take(low * len(used) + columns, axis=0)
+        end_m = table.take(high * len(used) + columns, axis=0)
+        positions = start + share[..., None] * (end_m - start)
         positions[~known] = np.nan
-        return positions.swapaxes(0, 1)
+        return positions
 
-    def _begin(self, agent: str) -> int:
-        """A fresh column for an agent."""
+    def _begin(self, agent: str, stamp_ns: int) -> int:
+        """A fresh column for an agent who is seen first at a stamp."""
         if not self._free:
             self._widen()
         track = self._free.pop()
         # What an earlier user of the column left lies in the past, but may still be in the table.
         self._positions_m[: self._n_rows, track] = np.nan
-        self._last_ns[track] = np.iinfo(np.int64).min
+        self._last_ns[track] = stamp_ns
         self._track_of_id[agent] = track
         return track
 
-    def _is_broken(self, numbers: IntArray, tracks: Tracks, rows: IntArray) -> BoolArray:
-        last_ns = self._last_ns[numbers]
-        began = last_ns > np.iinfo(np.int64).min
-        elapsed_ns = np.where(began, tracks.stamp_ns - last_ns, 0)
-        moved = tracks.positions_m[rows] - self._last_m[numbers]
-        jump_m = np.sqrt((moved * moved).sum(axis=1))
-        reach_m = self._max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
+    def _is_broken(self, stamp_ns: int, columns: IntArray, positions_m: FloatArray) -> BoolArray:
+        """Which tracks go on as no person does."""
+        elapsed_ns = stamp_ns - self._last_ns[columns]
+        x, y = (positions_m - self._last_m[columns]).T
+        reach_m = self._max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
         # Entries that come late are put in their place, whatever lies there.
         broken: BoolArray = (elapsed_ns > 0) & (
-            (elapsed_ns > self._max_pause_ns) | (jump_m > reach_m)
+            (elapsed_ns > self._max_pause_ns) | (x * x + y * y > reach_m * reach_m)
         )
         return broken
 
-    def _insert(self, stamp_ns: int, numbers: IntArray, positions_m: FloatArray) -> None:
+    def _insert(self, stamp_ns: int, columns: IntArray, positions_m: FloatArray) -> None:
         n_rows = self._n_rows
-        at = int(np.searchsorted(self._stamps_ns[:n_rows], stamp_ns))
+        at = int(self._stamps_ns[:n_rows].searchsorted(stamp_ns))
         if at == n_rows or self._stamps_ns[at] != stamp_ns:
             if n_rows == len(self._stamps_ns):
                 self._lengthen()
@@ -178,10 +189,12 @@ class TruthWindow:
             self._stamps_ns[at] = stamp_ns
             self._positions_m[at] = np.nan
             self._n_rows += 1
-        self._positions_m[at, numbers] = positions_m
-        newer = numbers[self._last_ns[numbers] < stamp_ns]
-        self._last_m[newer] = self._positions_m[at, newer]
-        self._last_ns[newer] = stamp_ns
+        self._positions_m[at, columns] = positions_m
+        if at < n_rows:  # late, or the second message of a stamp
+            newer = self._last_ns[columns] <= stamp_ns
+            columns, positions_m = columns[newer], positions_m[newer]
+        self._last_m[columns] = positions_m
+        self._last_ns[columns] = stamp_ns
 
     def _lengthen(self) -> None:
         extra = len(self._stamps_ns)
@@ -193,8 +206,7 @@ class TruthWindow:
         n_rows, n_columns, _ = self._positions_m.shape
         more = np.full((n_rows, n_columns, 2), np.nan)
         self._positions_m = np.concatenate([self._positions_m, more], axis=1)
-        self._last_ns = np.concatenate([self._last_ns, np.full(n_columns, self._last_ns.min())])
-        self._last_ns[n_columns:] = np.iinfo(np.int64).min
+        self._last_ns = np.concatenate([self._last_ns, np.full(n_columns, _NEVER)])
         self._last_m = np.concatenate([self._last_m, np.zeros((n_columns, 2))])
         self._free.extend(range(2 * n_columns - 1, n_columns - 1, -1))
 
