@@ -275,6 +275,8 @@ def _parts_folder(out: Path) -> Path:
 
 def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
     """Evaluates, and shows how far it is."""
+    if not jobs:
+        return []
     alone = options.backend == "local" and (options.jobs == 1 or len(jobs) == 1)
     with progress_bar(console) as progress:
         if alone:

@@ -388,6 +388,21 @@ class TestManyBags:
         assert done == ["bag_1", "broken.mcap"]
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_resume_where_nothing_is_missing_reads_nothing(
+        self, folder, one_process, tmp_path, monkeypatch, jobs
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        (tmp_path / "out" / "report.html").unlink()
+        monkeypatch.setattr(evaluate_bag, "run_job", None)
+        bags = [str(folder / f"bag_{index}") for index in range(3)]
+        arguments = [*bags, "--out", str(tmp_path / "out"), *FAST, "--jobs", jobs, "--resume"]
+
+        assert evaluate_bag.main(arguments) == 0
+
+        assert results_in(tmp_path / "out")["models"] == results_in(one_process)["models"]
+        assert (tmp_path / "out" / "report.html").is_file()
+
     def test_resume_begins_anew_where_something_else_is_asked(
         self, folder, one_process, tmp_path, monkeypatch
     ):

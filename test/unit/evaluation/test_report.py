@@ -267,6 +267,59 @@ class TestInTheBrowser:
 
         assert row.find_elements("tag name", "td")[0].text == f"{expected:.3f}"
 
+    def test_recordings_are_listed_with_the_chosen_models_figures(self, page, report):
+        for name in MODELS:
+            choose(page, "model", name)
+            rows = page.find_elements("css selector", "#bags tbody tr")
+            bags = data_of(report)["results"]["bags"]
+            for row, bag in zip(rows, bags, strict=True):
+                figures = bag["figures"][name]
+                fde_m, inside = re.findall(r" ([\d.]+) m ([\d.]+) % ", row.text)[0]
+                assert float(fde_m) == pytest.approx(figures["mean_fde"], abs=0.0051)
+                assert float(inside) == pytest.approx(100 * figures["coverage_95"], abs=0.051)
+
+    def test_models_differ_in_more_than_colour(self, page):
+        swatches = [
+            (path.get_attribute("stroke"), path.get_attribute("stroke-dasharray"))
+            for path in page.find_elements("css selector", "#models path")
+        ]
+        assert len(swatches) == len(MODELS)
+        assert all(len(set(kinds)) == len(MODELS) for kinds in zip(*swatches, strict=True))
+        lines = page.find_elements("css selector", "#plot-reliability .js-line")
+        assert len({line.value_of_css_property("stroke-dasharray") for line in lines}) == len(lines)
+
+    def test_every_group_has_a_bar_for_each_model(self, page):
+        data = page.execute_script("return document.getElementById('plot-speed').data")
+        bars = page.find_elements("css selector", "#plot-speed .bars .point path")
+        visible = [bar for bar in bars if bar.value_of_css_property("fill") != "none"]
+        assert len(visible) == sum(len(trace["x"]) for trace in data) >= len(MODELS)
+
+    def test_the_worst_moments_count_what_they_show(self, page, report):
+        page.execute_script("for (const moment of moments) moment.draw(true)")
+        captions = [
+            item.text.splitlines()[0]
+            for item in page.find_elements("css selector", "#moments figcaption")
+        ]
+        failures = data_of(report)["worst"][MODELS[0]]
+        horizon_s = data_of(report)["results"]["models"][MODELS[0]]["horizon"]["times_s"][-1]
+        assert len(captions) == len(failures)
+        for caption, failure in zip(captions, failures, strict=True):
+            off_m = float(caption.split()[0])
+            assert off_m == pytest.approx(failure["fde_m"], abs=0.03)
+            assert caption.endswith(f"m off after {horizon_s:.1f} s")
+
+    def test_in_the_dark_it_is_drawn_in_other_colours(self, page):
+        light = page.find_elements("css selector", "#models path")[0].get_attribute("stroke")
+        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+        try:
+            settle(page)
+            strokes = page.find_elements("css selector", "#models path")
+            assert strokes[0].get_attribute("stroke") != light
+            assert page.get_log("browser") == []
+        finally:
+            page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
     def test_other_quantities_and_recordings_are_shown(self, page):
         choose(page, "quantity", "inside")
         assert "inside" in page.find_element("css selector", "#plot-horizon .ytitle").text
