@@ -2,7 +2,7 @@
 
 One tick in every step of the model is kept until its last step has come to pass: predictions a
 tenth of a second apart judge the same future. So memory is bounded by the most agents times the
-horizon. A position is judged where the history has observations on both sides of its moment, by
+horizon. Nor is judged more often than that, whatever the rate of ticks. A position is judged where the history has observations on both sides of its moment, by
 interpolation; where an agent was not seen, or its track broke, nobody knows and nothing counts.
 """
 
@@ -24,7 +24,7 @@ _NS_PER_S = 1_000_000_000
 #: Between two observations further apart than this nobody knows where an agent was, seconds. A
 #: prediction is judged when so much time has passed, so that no observation comes later.
 MAX_GAP_S = 0.5
-#: A tick that is early by this share of a step is still the next one to keep.
+#: A tick that is early by this share of a step is still the next one to keep, or to judge at.
 _EARLY = 0.1
 #: Ticks kept beyond twice the steps, for horizons of few steps.
 _SPARE = 8
@@ -101,6 +101,7 @@ class SelfEvaluation:
         self._step_ns = round(self._step_s * _NS_PER_S)
         # More than this fit into no horizon; the oldest then go unjudged.
         self._kept: deque[_Kept] = deque(maxlen=2 * self._n_steps + _SPARE)
+        self._judged_ns: int | None = None  # when there last was something to judge
         # Of each round of judgement: its stamp and (3, T) numbers, summed errors, numbers inside.
         self._rounds: deque[tuple[int, FloatArray]] = deque()
 
@@ -120,16 +121,14 @@ class SelfEvaluation:
                 self._pipeline.adaptive.learn(judged)
         while self._rounds and self._rounds[0][0] < tick.stamp_ns - self.window_s * _NS_PER_S:
             self._rounds.popleft()
-        is_due = not self._kept or (
-            tick.stamp_ns - self._kept[-1].stamp_ns >= (1.0 - _EARLY) * self._step_ns
-        )
-        if is_due:
+        if self._is_due(tick, self._kept[-1].stamp_ns if self._kept else None):
             self._keep(tick)
         return judged
 
     def forget(self) -> None:
         """Drops the predictions that wait for their future, and all judgements in the window."""
         self._kept.clear()
+        self._judged_ns = None
         self._rounds.clear()
 
     def recent(self) -> RecentScores:
@@ -147,6 +146,10 @@ class SelfEvaluation:
             confidence=self._pipeline.config.confidence,
         )
 
+    def _is_due(self, tick: Tick, last_ns: int | None) -> bool:
+        """Whether a step has passed since the last time, or there was none."""
+        return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - _EARLY) * self._step_ns
+
     def _keep(self, tick: Tick) -> None:
         ids = tick.window.ids
         finite = np.isfinite(tick.prediction.mean).all(axis=(1, 2))
@@ -163,6 +166,8 @@ class SelfEvaluation:
         self._kept.append(_Kept(tick.stamp_ns, rows, tick.speed_m_s[chosen], published, base))
 
     def _judge(self, tick: Tick) -> Judged | None:
+        if not self._is_due(tick, self._judged_ns):
+            return None
         until_ns = tick.window.stamp_ns - round(self._max_gap_s * _NS_PER_S)
         due: list[tuple[_Kept, int]] = []
         for kept in self._kept:
@@ -174,6 +179,7 @@ class SelfEvaluation:
             self._kept.popleft()
         if not due:
             return None
+        self._judged_ns = tick.stamp_ns
         made_ns = np.array([kept.stamp_ns for kept, _ in due], dtype=np.int64)
         steps = np.array([step for _, step in due], dtype=np.int64)
         truth_m = self._pipeline.history.observed_m(

@@ -91,6 +91,12 @@ def test_a_position_is_judged_a_gap_after_its_time_has_come_and_once() -> None:
     assert n_by_step(found)[0] == pytest.approx(12.0 / 0.4, abs=4)
 
 
+def test_a_fast_tracker_makes_judgements_no_more_frequent() -> None:
+    found = Watched().walk({"a": straight}, every(0.02, 20.0))
+    assert min(n_by_step(found)) > 30
+    assert np.diff([judged.stamp_ns for judged in found]).min() >= 0.36 * S
+
+
 def test_truth_between_two_observations_is_interpolated() -> None:
     # A tracker at 3 Hz never observes at the time of a predicted step.
     watched = Watched()
