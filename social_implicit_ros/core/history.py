@@ -104,6 +104,7 @@ class TrackHistory:
     def reset(self) -> None:
         """Forgets every agent."""
         self._row_of_id: dict[str, int] = {}
+        self._all_rows: IntArray | None = None  # until the ids change
         # Of the last message, while they hold: most name the same agents as the one before.
         self._last_ids: tuple[str, ...] | None = None
         self._last_rows = np.empty(0, dtype=np.int64)
@@ -117,6 +118,18 @@ class TrackHistory:
     def __len__(self) -> int:
         """How many agents are remembered."""
         return len(self._row_of_id)
+
+    def _rows(self) -> IntArray:
+        """(A,) the rows of all remembered agents, in the order of their ids."""
+        if self._all_rows is None:
+            rows = self._row_of_id.values()
+            self._all_rows = np.fromiter(rows, dtype=np.int64, count=len(rows))
+        return self._all_rows
+
+    def _newest_of(self, rows: IntArray) -> IntArray:
+        """(A,) stamps of the newest observation of rows, integer nanoseconds."""
+        newest_ns: IntArray = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
+        return newest_ns
 
     def insert(self, tracks: Tracks) -> dict[str, SkipReason]:
         """Adds what a tracker said.
@@ -159,8 +172,8 @@ class TrackHistory:
 
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of anybody, not after `stamp_ns`; None without any."""
-        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
-        newest_ns = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
+        rows = self._rows()
+        newest_ns = self._newest_of(rows)
         newest_ns = newest_ns[newest_ns <= stamp_ns]
         return int(newest_ns.max()) if len(newest_ns) else None
 
@@ -184,7 +197,7 @@ class TrackHistory:
             (R, M, 2) in metres, one row as `rows_of` counts them; NaN where nobody knows.
         """
         positions_m = np.full((len(self._counts), len(stamps_ns), 2), np.nan)
-        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        rows = self._rows()
         if len(rows) == 0 or len(stamps_ns) == 0:
             return positions_m
         # The columns that nobody has filled need not be searched.
@@ -225,7 +238,7 @@ class TrackHistory:
             The window, and the ids that are not in it with their reasons.
         """
         skipped = self._forget_stale(stamp_ns if now_ns is None else now_ns)
-        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
+        rows = self._rows()
         # Where the second observation is ahead of the tick, fewer than two lie in its past.
         ready = (self._counts[rows] >= self.config.min_observations) & (
             self._times_ns[rows, 1] <= stamp_ns
@@ -360,6 +373,7 @@ class TrackHistory:
             self._grow()
         row = self._free_rows.pop()
         self._row_of_id[agent_id] = row
+        self._all_rows = None
         self._covariances_m2[row] = np.nan
         return row
 
@@ -389,15 +403,14 @@ class TrackHistory:
         self._counts[row] = kept
 
     def _forget_stale(self, stamp_ns: int) -> dict[str, SkipReason]:
-        rows = np.fromiter(self._row_of_id.values(), dtype=np.int64, count=len(self))
-        newest_ns = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
-        stale = stamp_ns - newest_ns > self._timeout_ns
+        rows = self._rows()
+        stale = stamp_ns - self._newest_of(rows) > self._timeout_ns
         if not stale.any():
             return {}
         stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
         for agent_id in stale_ids:
             self._free_rows.append(self._row_of_id.pop(agent_id))
-        self._last_ids = None
+        self._last_ids = self._all_rows = None
         self._clear(rows[stale])
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 

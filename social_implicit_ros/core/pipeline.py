@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.history import HistoryConfig, TrackHistory
 from social_implicit_ros.core.predictor import TrajectoryModel
@@ -20,7 +18,7 @@ from social_implicit_ros.core.types import (
     SkipReason,
     Tracks,
 )
-from social_implicit_ros.core.uncertainty import at_confidence, observed_motion
+from social_implicit_ros.core.uncertainty import at_confidence, observed_speed_m_s
 
 
 @dataclass(frozen=True)
@@ -170,17 +168,18 @@ class PredictionPipeline:
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
             )
         base = prediction
-        if self.adaptive is not None:
-            base = self.adaptive.base(prediction)
-            prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
-        prediction = at_confidence(prediction, self.config.confidence)
+        if window.ids:
+            if self.adaptive is not None:
+                base = self.adaptive.base(prediction)
+                prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
+            prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
         return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base)
 
 
 def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
-    past_m = window.positions_m
-    return observed_motion(past_m, ~np.isnan(past_m[..., 0]), window.step_s).speed_m_s
+    first = window.positions_m.shape[1] - window.n_observed
+    return observed_speed_m_s(window.positions_m, first, window.step_s)
 
 
 def predict_from(

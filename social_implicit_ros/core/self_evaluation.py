@@ -2,8 +2,9 @@
 
 One tick in every step of the model is kept until its last step has come to pass: predictions a
 tenth of a second apart judge the same future. So memory is bounded by the most agents times the
-horizon. Nor is judged more often than that, whatever the rate of ticks. A position is judged where the history has observations on both sides of its moment, by
-interpolation; where an agent was not seen, or its track broke, nobody knows and nothing counts.
+horizon. Nor is judged more often than that, whatever the rate of ticks. A position is judged where
+the history has observations on both sides of its moment, by interpolation; where an agent was not
+seen, or its track broke, nobody knows and nothing counts.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,10 @@ CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 GAUSSIAN_RADII: FloatArray = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
 #: The same between the centre and a radius that nothing reaches.
 GAUSSIAN_KNOTS = np.array([0.0, *GAUSSIAN_RADII, 10.0])
+#: (L + 2,) which level's factor counts at each of them.
+_LEVEL_OF_KNOT = np.array([0, *range(len(CONFIDENCES)), len(CONFIDENCES) - 1])
+#: Two confidences with one radius would leave a distance without a level.
+_RISING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_KNOTS), dtype=np.float64)
 #: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
 _SLOW_M_S = 0.05
 #: So are histories smoother than this, metres.
@@ -221,8 +225,6 @@ def observed_motion(
         step_s: seconds between two steps.
     """
     first = mask.argmax(axis=1)
-    moved = (observed[:, -1] - observed[np.arange(len(observed)), first]).astype(np.float64)
-    n_steps = observed.shape[1] - 1 - first
     # Third differences as slices, which cost less than numpy's function for few agents.
     jerk = (
         observed[:, 3:] - observed[:, :-3] + 3.0 * (observed[:, 1:-2] - observed[:, 2:-1])
@@ -230,9 +232,24 @@ def observed_motion(
     jerk *= jerk
     energy = ((jerk[..., 0] + jerk[..., 1]) * mask[:, : jerk.shape[1]]).sum(axis=1)
     return ObservedMotion(
-        speed_m_s=np.hypot(moved[:, 0], moved[:, 1]) / (n_steps * step_s),
+        speed_m_s=observed_speed_m_s(observed, first, step_s),
         roughness_m=np.sqrt(energy / np.maximum(jerk.shape[1] - first, 1)),
     )
+
+
+def observed_speed_m_s(
+    observed: NDArray[np.floating[Any]], first: NDArray[np.integer[Any]], step_s: float
+) -> FloatArray:
+    """(A,) net speeds over the known part of a history, m/s.
+
+    Args:
+        observed: (A, H, 2) positions in metres, oldest first.
+        first: (A,) the first known step; the last must be known, too.
+        step_s: seconds between two steps.
+    """
+    moved = (observed[:, -1] - observed[np.arange(len(observed)), first]).astype(np.float64)
+    speed: FloatArray = np.hypot(moved[:, 0], moved[:, 1])
+    return speed / ((observed.shape[1] - 1 - first) * step_s)
 
 
 def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -306,16 +323,37 @@ def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
     Raises:
         ValueError: confidence outside (0, 1).
     """
-    gaussian = confidence_to_sigmas(confidence)
+    radii: FloatArray = radii_at(prediction, (confidence,))[..., 0]
+    return radii
+
+
+def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArray:
+    """As `radius_at`, of several confidences.
+
+    Args:
+        prediction: of A agents and T steps.
+        confidences: C of them, in (0, 1).
+
+    Returns:
+        (A, T, C) in standard deviations of the prediction's covariance.
+
+    Raises:
+        ValueError: a confidence outside (0, 1).
+    """
     if prediction.level_factors is None:
-        return np.full(prediction.mean.shape[:2], gaussian)
-    high = int(np.clip(np.searchsorted(GAUSSIAN_KNOTS, gaussian), 1, len(GAUSSIAN_KNOTS) - 1))
-    radii = _true_radii(prediction.level_factors)
-    share = (gaussian - GAUSSIAN_KNOTS[high - 1]) / (
-        GAUSSIAN_KNOTS[high] - GAUSSIAN_KNOTS[high - 1]
-    )
-    low_radius: FloatArray = radii[..., high - 1]
-    return low_radius + share * (radii[..., high] - low_radius)
+        gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
+        return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
+    return _true_radii(prediction.level_factors) @ _reading_at(confidences)
+
+
+@lru_cache(maxsize=16)
+def _reading_at(confidences: tuple[float, ...]) -> FloatArray:
+    """(L + 2, C) takes `_true_radii` to those of some confidences, read-only."""
+    gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
+    knots = np.eye(len(GAUSSIAN_KNOTS))
+    reading = np.array([np.interp(gaussian, GAUSSIAN_KNOTS, knot) for knot in knots])
+    reading.flags.writeable = False
+    return reading
 
 
 def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) -> FloatArray:
@@ -370,10 +408,9 @@ def _true_radii(level_factors: FloatArray) -> FloatArray:
     Between two confidences of `CONFIDENCES` a true radius is linear in the Gaussian's, below the
     first and beyond the last in proportion to it. It never falls with the confidence.
     """
-    first, last = level_factors[..., :1], level_factors[..., -1:]
-    radii = GAUSSIAN_KNOTS * np.concatenate([first, level_factors, last], axis=-1)
+    radii: FloatArray = level_factors.take(_LEVEL_OF_KNOT, axis=-1)
+    radii *= GAUSSIAN_KNOTS
     if (radii[..., 1:] < radii[..., :-1]).any():  # seldom, and accumulating takes long
         radii = np.maximum.accumulate(radii, axis=-1)
-    # Two confidences with one radius would leave a distance without a level.
-    rising: FloatArray = radii * (1.0 + 1e-9 * np.arange(radii.shape[-1]))
-    return rising
+    radii *= _RISING
+    return radii

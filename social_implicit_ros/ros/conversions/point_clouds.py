@@ -20,7 +20,17 @@ def point_cloud_to_msg(columns: dict[str, np.ndarray], stamp_ns: int, frame_id: 
         stamp_ns: of the header, integer nanoseconds.
         frame_id: of the header.
     """
-    points = point_cloud_data(columns)
+    return points_to_msg(point_cloud_data(columns), stamp_ns, frame_id)
+
+
+def points_to_msg(points: np.ndarray, stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Builds a cloud.
+
+    Args:
+        points: (N,) packed structured array, little endian; its fields become those of the cloud.
+        stamp_ns: of the header, integer nanoseconds.
+        frame_id: of the header.
+    """
     message = PointCloud2()
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = frame_id

@@ -10,12 +10,15 @@ from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.core.encoding import radius_field
 from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.uncertainty import radius_at
+from social_implicit_ros.core.uncertainty import radii_at
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.point_clouds import point_cloud_to_msg
+from social_implicit_ros.ros.conversions.point_clouds import points_to_msg
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig
+
+#: Of every point; the radii follow.
+_FIELDS = ("x", "y", "z", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
 
 
 class PredictionCloud:
@@ -40,7 +43,10 @@ class PredictionCloud:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the confidences of the ellipses."""
-        self._radius_fields = {radius_field(level): level for level in config.confidence_levels}
+        self._levels = tuple(config.confidence_levels)
+        self._radii = tuple(map(radius_field, self._levels))
+        kinds = {"agent_id": "<u4", "n_observed": "<u4"}
+        self._point = np.dtype([(name, kinds.get(name, "<f4")) for name in _FIELDS + self._radii])
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
@@ -49,25 +55,20 @@ class PredictionCloud:
     def render(self, forecast: Forecast) -> PointCloud2:
         """The cloud, ordered by agent, then by step."""
         prediction = forecast.prediction
-        n_agents, n_steps, _ = prediction.mean.shape
-        xy = prediction.mean.reshape(-1, 2).astype(np.float32)
-        covariance = prediction.covariance.reshape(-1, 4).astype(np.float32)
-        columns = {
-            "x": xy[:, 0],
-            "y": xy[:, 1],
-            "z": np.repeat(forecast.heights_m, n_steps).astype(np.float32),
-            "t": np.tile(forecast.times_s, n_agents).astype(np.float32),
-            "agent_id": np.repeat(forecast.numbers, n_steps),
-            "sigma_xx": covariance[:, 0],
-            "sigma_xy": covariance[:, 1],
-            "sigma_yy": covariance[:, 3],
-            "n_observed": np.repeat(forecast.n_observed, n_steps).astype(np.uint32),
-            **{
-                name: radius_at(prediction, level).ravel().astype(np.float32)
-                for name, level in self._radius_fields.items()
-            },
-        }
-        return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)
+        points = np.empty(prediction.mean.shape[:2], self._point)
+        points["x"], points["y"] = prediction.mean[..., 0], prediction.mean[..., 1]
+        points["z"] = forecast.heights_m[:, None]
+        points["t"] = forecast.times_s
+        points["agent_id"] = forecast.numbers[:, None]
+        points["sigma_xx"] = prediction.covariance[..., 0, 0]
+        points["sigma_xy"] = prediction.covariance[..., 0, 1]
+        points["sigma_yy"] = prediction.covariance[..., 1, 1]
+        points["n_observed"] = forecast.n_observed[:, None]
+        if self._levels:
+            radii = radii_at(prediction, self._levels)
+            for place, name in enumerate(self._radii):
+                points[name] = radii[..., place]
+        return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> None:
         """A cloud shows what is true at its stamp; nothing stays."""
