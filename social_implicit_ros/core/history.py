@@ -127,8 +127,9 @@ class TrackHistory:
         return self._all_rows
 
     def _newest_of(self, rows: IntArray) -> IntArray:
-        """(A,) stamps of the newest observation of rows, integer nanoseconds."""
-        newest_ns: IntArray = self._times_ns[rows, np.maximum(self._counts[rows] - 1, 0)]
+        """(A,) stamps of the newest observation of rows, integer nanoseconds; `_NEVER` without."""
+        last = np.maximum(self._counts[rows] - 1, 0)
+        newest_ns: IntArray = self._times_ns.ravel().take(rows * self._capacity + last)
         return newest_ns
 
     def insert(self, tracks: Tracks) -> dict[str, SkipReason]:
@@ -140,13 +141,14 @@ class TrackHistory:
         Returns:
             The ids that were turned away, each with its reason; the others were added.
         """
-        states = np.column_stack([tracks.positions_m, tracks.heights_m])
-        near = np.all(np.abs(states) <= MAX_COORDINATE_M, axis=1)  # False for NaN, too
+        states = np.empty((len(tracks.ids), 3))
+        states[:, :2], states[:, 2] = tracks.positions_m, tracks.heights_m
+        near = np.abs(states) <= MAX_COORDINATE_M  # False for NaN, too
         if tracks.ids == self._last_ids and near.all():
             rejected: dict[str, SkipReason] = {}
-            self._insert_rows(tracks, self._last_rows, np.arange(len(states)), states, rejected)
+            self._insert_rows(tracks, self._last_rows, slice(None), states, rejected)
             return rejected
-        return self._insert_checked(tracks, states, near)
+        return self._insert_checked(tracks, states, np.asarray(near.all(axis=1)))
 
     def _insert_checked(
         self, tracks: Tracks, states: FloatArray, near: BoolArray
@@ -289,20 +291,20 @@ class TrackHistory:
         self,
         tracks: Tracks,
         at: IntArray,
-        kept: IntArray,
+        kept: IntArray | slice,
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
         """Adds some columns of the tracks to rows of the buffers."""
         stamp_ns = tracks.stamp_ns
-        counts = self._counts[at]
-        late = (counts > 0) & (stamp_ns <= self._times_ns[at, np.maximum(counts - 1, 0)])
+        late = (stamp_ns <= self._newest_of(at)) & (self._counts[at] > 0)
         if late.any():
-            for row, column in zip(at[late].tolist(), kept[late].tolist(), strict=True):
+            columns = np.arange(len(tracks.ids))[kept]
+            for row, column in zip(at[late].tolist(), columns[late].tolist(), strict=True):
                 reason = self._insert_late(row, stamp_ns, states[column])
                 if reason is not None:
                     rejected[tracks.ids[column]] = reason
-            at, kept = at[~late], kept[~late]
+            at, kept = at[~late], columns[~late]
         velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
         self._append(at, stamp_ns, states[kept], None if velocities is None else velocities[kept])
         if covariances is not None:
@@ -311,12 +313,14 @@ class TrackHistory:
     def _append(
         self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray | None
     ) -> None:
-        counts = self._counts[rows]
-        last = np.maximum(counts - 1, 0)
-        elapsed_ns = np.where(counts > 0, stamp_ns - self._times_ns[rows, last], 0)
-        jump_x, jump_y = (states[:, :2] - self._states_m[rows, last, :2]).T
-        reach_m = self.config.max_speed_m_s * elapsed_ns / _NS_PER_S + _JUMP_TOLERANCE_M
-        too_far = jump_x * jump_x + jump_y * jump_y > reach_m * reach_m
+        # Both tables flat, of which numpy takes elements faster.
+        times_ns, states_m = self._times_ns.ravel(), self._states_m.reshape(-1, 3)
+        counts, begin = self._counts[rows], rows * self._capacity
+        last = begin + np.maximum(counts - 1, 0)
+        elapsed_ns = stamp_ns - times_ns.take(last)  # negative without an observation
+        moved_x, moved_y, _ = (states - states_m.take(last, axis=0)).T
+        reach_m = self.config.max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
+        too_far = moved_x * moved_x + moved_y * moved_y > reach_m * reach_m
         anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
         if anew.any() or not counts.all():
             self._clear(rows[anew])
@@ -324,14 +328,15 @@ class TrackHistory:
             if velocities is not None:
                 self._begin_with_velocity(rows, stamp_ns, states, velocities)
             counts = self._counts[rows]
-        before_last_ns = self._times_ns[rows, np.maximum(counts - 2, 0)]
+        before_last_ns = times_ns.take(begin + np.maximum(counts - 2, 0))
         dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
         at = counts - dense  # a dense observation takes the place of the last one
-        self._times_ns[rows, at] = stamp_ns
-        self._states_m[rows, at] = states
+        times_ns[begin + at] = stamp_ns
+        states_m[begin + at] = states
         self._counts[rows] = at + 1
-        for row in rows[at + 1 == self._capacity]:
-            self._compact(int(row))
+        full = at + 1 == self._capacity
+        if full.any():
+            self._compact(rows[full])
 
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states: FloatArray, velocities: FloatArray
@@ -363,7 +368,7 @@ class TrackHistory:
         self._states_m[row, at] = state
         self._counts[row] = count + 1
         if count + 1 == self._capacity:
-            self._compact(row)
+            self._compact(np.array([row]))
         return None
 
     def _new_row(self, agent_id: str) -> int | None:
@@ -394,13 +399,13 @@ class TrackHistory:
         self._counts[rows] = 0
         self._times_ns[rows] = _NEVER
 
-    def _compact(self, row: int) -> None:
-        """Moves the newest observations to the front of a full row."""
+    def _compact(self, rows: IntArray) -> None:
+        """Moves the newest observations to the front of full rows."""
         kept = self._kept
-        self._times_ns[row, :kept] = self._times_ns[row, -kept:].copy()
-        self._states_m[row, :kept] = self._states_m[row, -kept:].copy()
-        self._times_ns[row, kept:] = _NEVER
-        self._counts[row] = kept
+        self._times_ns[rows, :kept] = self._times_ns[rows, -kept:]
+        self._states_m[rows, :kept] = self._states_m[rows, -kept:]
+        self._times_ns[rows, kept:] = _NEVER
+        self._counts[rows] = kept
 
     def _forget_stale(self, stamp_ns: int) -> dict[str, SkipReason]:
         rows = self._rows()
