@@ -135,6 +135,8 @@ def _past_until_now(tick: Tick) -> FloatArray:
 def _is_finite(prediction: Prediction) -> BoolArray:
     """(A,) whether mean and covariance are; they are finite only where all samples are."""
     n_agents, n_steps, _ = prediction.mean.shape
+    if np.isfinite(prediction.mean.sum() + prediction.covariance.sum()):
+        return np.ones(n_agents, dtype=np.bool_)
     values = np.concatenate(
         [
             prediction.mean.reshape(n_agents, 2 * n_steps),

@@ -100,9 +100,12 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
 
 def _rows_of(prediction: Prediction, rows: IntArray) -> Prediction:
     """Some agents of a prediction, the mean for all samples; NaN where a row is -1."""
+    all_known = (rows >= 0).all()
 
-    # One row more, which -1 takes: of somebody of whom nothing is known.
     def taken(values: FloatArray) -> FloatArray:
+        if all_known:
+            return values[rows]
+        # One row more, which -1 takes: of somebody of whom nothing is known.
         unknown = np.full((1, *values.shape[1:]), np.nan)
         return np.concatenate([values, unknown])[rows]
 

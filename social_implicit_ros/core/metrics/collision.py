@@ -43,7 +43,7 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
     for begin in range(0, len(first), _PAIRS_AT_ONCE):
         one, other = first[begin : begin + _PAIRS_AT_ONCE], second[begin : begin + _PAIRS_AT_ONCE]
         overlap = (low_m[:, one] < high_m[:, other]) & (low_m[:, other] < high_m[:, one])
-        sample, pair = np.nonzero(overlap.all(axis=2))
+        sample, pair = np.nonzero(overlap[..., 0] & overlap[..., 1])
         one, other = one[pair], other[pair]
         relative = samples[sample, other] - samples[sample, one]
         hit = _closest_approach(relative).min(axis=1) < distance_m
@@ -61,9 +61,12 @@ def _closest_approach(relative: FloatArray) -> FloatArray:
     Returns:
         (..., T) in metres; piece t ends in step t, the first is the first point alone.
     """
-    start = np.concatenate([relative[..., :1, :], relative[..., :-1, :]], axis=-2)
-    move = relative - start
-    length_2 = (move * move).sum(axis=-1)
-    along = -(start * move).sum(axis=-1) / np.where(length_2 > 0.0, length_2, 1.0)
-    nearest = start + np.clip(along, 0.0, 1.0)[..., None] * move
-    return np.hypot(nearest[..., 0], nearest[..., 1])
+    # Coordinate by coordinate: numpy is slow where the last axis has two elements.
+    x, y = np.ascontiguousarray(np.moveaxis(relative, -1, 0))
+    start_x, start_y = (np.concatenate([v[..., :1], v[..., :-1]], axis=-1) for v in (x, y))
+    move_x, move_y = x - start_x, y - start_y
+    length_2 = move_x * move_x + move_y * move_y
+    along = -(start_x * move_x + start_y * move_y) / np.where(length_2 > 0.0, length_2, 1.0)
+    along = np.clip(along, 0.0, 1.0)
+    nearest_x, nearest_y = start_x + along * move_x, start_y + along * move_y
+    return np.asarray(np.sqrt(nearest_x * nearest_x + nearest_y * nearest_y))
