@@ -26,6 +26,7 @@ from social_implicit_ros.core.command_options import add_data_option
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
 from social_implicit_ros.core.tracker_spec import TrackerSpecError
+from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.evaluation.bag_options import (
     BAG_HELP,
     add_tracker_option,
@@ -58,16 +59,28 @@ from social_implicit_ros.inference.registry import load_model
 #: When the running coverage is read, and over which time a warning would look, seconds.
 EARLY_S = 60.0
 WINDOW_S = 60.0
-#: Figure -> heading and how it is written.
+#: Of how many recordings on the median and the worst are printed, too.
+_MANY = 3
+
+
+@dataclass(frozen=True)
+class _Column:
+    """How a figure is printed, and how bad a value of it is."""
+
+    heading: str
+    form: str
+    badness: Callable[[float], float]
+
+
 _COLUMNS = {
-    "coverage": ("coverage", "{:.1%}"),
-    "coverage_at_60_s": ("at 60 s", "{:.1%}"),
-    "seconds_to_band": ("s to band", "{:.1f}"),
-    "time_in_band": ("in band", "{:.0%}"),
-    "r_avg": ("R_avg", "{:.1%}"),
-    "r_min": ("R_min", "{:.1%}"),
-    "area_m2": ("area m^2", "{:.2f}"),
-    "positions": ("positions", "{:.0f}"),
+    "coverage": _Column("coverage", "{:.1%}", lambda share: abs(share - CONFIDENCE)),
+    "coverage_at_60_s": _Column("at 60 s", "{:.1%}", lambda share: abs(share - CONFIDENCE)),
+    "seconds_to_band": _Column("s to band", "{:.1f}", lambda seconds: seconds),
+    "time_in_band": _Column("in band", "{:.0%}", lambda share: -share),
+    "r_avg": _Column("R_avg", "{:.1%}", lambda share: -share),
+    "r_min": _Column("R_min", "{:.1%}", lambda share: -share),
+    "area_m2": _Column("area m^2", "{:.2f}", lambda area: area),
+    "positions": _Column("positions", "{:.0f}", lambda number: -number),
 }
 
 
@@ -216,12 +229,14 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
         table = Table(title=f"{model}: ellipses of {CONFIDENCE:.0%}, as shipped and adaptive")
         table.add_column("recording", overflow="fold")
         table.add_column("ellipses", no_wrap=True)
-        for heading, _ in _COLUMNS.values():
-            table.add_column(heading, justify="right", no_wrap=True)
+        for column in _COLUMNS.values():
+            table.add_column(column.heading, justify="right", no_wrap=True)
         for name, row in recordings.items():
-            for way, figures in row.items():
-                cells = (_cell(figures[key], form) for key, (_, form) in _COLUMNS.items())
-                table.add_row(name if way == "as_shipped" else "", way.replace("_", " "), *cells)
+            _add_rows(table, name, row)
+        if len(recordings) >= _MANY:
+            table.add_section()
+            _add_rows(table, f"median of {len(recordings)}", _over(recordings, _median))
+            _add_rows(table, f"worst of {len(recordings)}", _over(recordings, _worst))
         console.print(table)
     console.print(
         f"coverage: share of all judged positions inside the ellipse, and of those judged in the "
@@ -230,6 +245,37 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
         f"which the share over the last {WINDOW_S:g} s was; area: geometric mean.",
         highlight=False,
     )
+
+
+def _add_rows(table: Table, name: str, row: Mapping[str, Mapping[str, float]]) -> None:
+    for way, figures in row.items():
+        cells = (_cell(figures[key], column.form) for key, column in _COLUMNS.items())
+        table.add_row(name, way.replace("_", " "), *cells)
+        name = ""
+
+
+def _over(
+    recordings: Mapping[str, Mapping[str, Mapping[str, float]]],
+    summary: Callable[[FloatArray, _Column], float],
+) -> dict[str, dict[str, float]]:
+    """A figure of all recordings, where it could be measured, by way and name."""
+    rows = list(recordings.values())
+    summaries: dict[str, dict[str, float]] = {}
+    for way in rows[0]:
+        values = {key: np.array([row[way][key] for row in rows]) for key in _COLUMNS}
+        summaries[way] = {
+            key: summary(values[key][~np.isnan(values[key])], column)
+            for key, column in _COLUMNS.items()
+        }
+    return summaries
+
+
+def _median(values: FloatArray, _: _Column) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _worst(values: FloatArray, column: _Column) -> float:
+    return max(values.tolist(), key=column.badness, default=float("nan"))
 
 
 def _cell(value: float, form: str) -> str:

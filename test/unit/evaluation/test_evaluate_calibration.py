@@ -93,6 +93,21 @@ def test_own_recordings_are_judged_with_the_default_model(tmp_path: Path) -> Non
     assert 1000 < rows[str(people)]["adaptive"]["positions"] < 3 * 12 * 20 / 0.4
 
 
+def test_the_median_and_the_worst_of_many_recordings_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for turn in (0.0, 0.05, 0.3):
+        write_walks(tmp_path / str(turn), turn_rad=turn)
+    recordings = [str(path) for path in sorted(tmp_path.glob("*/*/*/biwi_eth.txt"))]
+    out = tmp_path / "figures.json"
+    assert main([*recordings, "--json", str(out)]) == 0
+    rows = [row["as_shipped"] for row in json.loads(out.read_text())["models"]["default"].values()]
+    lines = capsys.readouterr().out.splitlines()
+    for heading, choose in (("median of 3", np.median), ("worst of 3", np.min)):
+        (line,) = [line for line in lines if heading in line]
+        assert f"{choose([row['r_min'] for row in rows]):.1%}" in line
+
+
 def test_a_recording_of_a_loop_is_judged_in_each_round() -> None:
     walk = walkers(duration_s=10.0)
     config = PipelineConfig(track_timeout_s=1.0)
