@@ -17,8 +17,8 @@ LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
 #: A path in code type: it has a folder and a suffix, and no placeholder.
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|yaml|md|rviz|txt|xml|rst|json)")
-#: Written by a command that the reader runs.
-MADE = ("demo_output/", "DIR/", "build/", "install/")
+#: Written or fetched by a command that the reader runs.
+MADE = ("demo_output/", "DIR/", "build/", "install/", "OpenTraj/")
 
 
 def code_of(text: str) -> list[str]:
