@@ -243,6 +243,11 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         settings = replace(settings, tick_rate_hz=options.tick_rate)
     if options.fixed_frame:
         settings = replace(settings, fixed_frame=options.fixed_frame)
+    if options.odometry and settings.robot != "odometry":
+        raise ValueError(
+            "--odometry tells where the robot's position stands, and no robot is asked for: set "
+            "`robot: odometry` in a --params file, or leave it out"
+        )
     node = load_choices(options.params, options.tracker)
     nodes_model = (node.model,) if node.model else ()
     request = Request(

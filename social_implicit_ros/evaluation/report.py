@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from social_implicit_ros.evaluation.highlights import N_WORST
 DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
 #: Recordings whose scene and map are shown: those with most futures.
 SCENES, MAPS = 4, 12
+#: All scenes together, so that the page stays below 10 MB; the first one is shown in any case.
+SCENES_BYTES = 4_000_000
 
 #: What each figure tells, in a line; docs/evaluation.md says more.
 MEANINGS = {
@@ -135,10 +137,23 @@ def _chosen(
                 N_WORST, worst[name] + of_bag, key=lambda failure: failure["fde_m"]
             )
     return {
-        "scenes": [{"bag": path, **scenes[path]} for path in largest if path in scenes],
+        "scenes": _within(
+            SCENES_BYTES, [{"bag": path, **scenes[path]} for path in largest if path in scenes]
+        ),
         "maps": [{"bag": path, **maps[path]} for path in largest if path in maps],
         "worst": worst,
     }
+
+
+def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first scene, and of the others those for which there is room."""
+    kept: list[dict[str, Any]] = []
+    for scene in scenes:
+        n_bytes -= len(json.dumps(scene))
+        if n_bytes < 0 and kept:
+            break
+        kept.append(scene)
+    return kept
 
 
 def _plotly_js() -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from pathlib import Path
 
 from social_implicit_ros.core.predictor import ConstantVelocity, TrajectoryModel
-from social_implicit_ros.inference.onnx_model import OnnxModel
+from social_implicit_ros.inference.onnx_model import ModelFileError, OnnxModel, shipped_models
 
 #: Models that need no file.
 BASELINES = ("constant_velocity", "sampled_constant_velocity")
@@ -26,6 +27,15 @@ def load_model(model: str | Path) -> TrajectoryModel:
         return ConstantVelocity()
     if model == "sampled_constant_velocity":
         return ConstantVelocity(heading_sigma_rad=math.radians(25.0))
+    names = ("default", *BASELINES, *shipped_models())
+    if str(model) not in names and Path(model).suffix != ".onnx":
+        near = "".join(
+            f" (did you mean {name}?)" for name in difflib.get_close_matches(str(model), names, n=1)
+        )
+        raise ModelFileError(
+            f"no model {str(model)!r}{near}: give the path of an .onnx file, or one of "
+            f"{', '.join(names)}"
+        )
     return OnnxModel.load(model)
 
 

@@ -171,6 +171,7 @@ class TestWhatIsWrong:
         [
             (["nowhere"], "nowhere: no recording there"),
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
+            (["BAG", "--odometry", "/odom"], "set `robot: odometry` in a --params file"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
             (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
             (["BAG", "--params", "SEVERAL"], "sets several trackers (people, zed@/zed/objects)"),

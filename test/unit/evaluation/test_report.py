@@ -17,6 +17,7 @@ from support.browser import headless_browser, needs_browser, settle
 from social_implicit_ros.core.types import Prediction, Tracks
 from social_implicit_ros.core.uncertainty import CONFIDENCES, radius_at
 from social_implicit_ros.evaluation import evaluate_bag, highlights
+from social_implicit_ros.evaluation import report as report_module
 from social_implicit_ros.evaluation.report import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
 from social_implicit_ros.evaluation.tally import Tally, figures_of
 
@@ -351,6 +352,21 @@ class TestInTheBrowser:
             assert page.get_log("browser") == []
         finally:
             page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_of_many_large_scenes_as_many_are_shown_as_the_page_has_room_for(report, monkeypatch):
+    results = json.loads((report.parent / "results.json").read_text())
+    parts = sorted((report.parent / "parts").glob("*.highlights.json"))
+    shown = [
+        (bag["path"], json.loads(part.read_text()))
+        for bag, part in zip(results["bags"], parts, strict=True)
+    ]
+    n_bytes = len(json.dumps(shown[0][1]["scene"]))
+    for room, n_scenes in ((3 * n_bytes, 2), (n_bytes * 3 // 2, 1), (1, 1)):
+        monkeypatch.setattr(report_module, "SCENES_BYTES", room)
+        page = report.with_name("page.html")
+        page.write_text(report_module.report_page(results, shown))
+        assert len(data_of(page)["scenes"]) == n_scenes
 
 
 @needs_browser

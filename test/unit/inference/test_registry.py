@@ -16,6 +16,14 @@ def test_baselines_need_no_file(name: str) -> None:
     assert model.name == name
 
 
+def test_of_a_name_that_is_none_the_nearest_is_told_and_all_there_are() -> None:
+    with pytest.raises(ModelFileError, match=r"no model 'constant_velocty' \(did you mean") as told:
+        load_model("constant_velocty")
+    assert all(name in str(told.value) for name in (*BASELINES, *shipped_models(), "default"))
+    with pytest.raises(ModelFileError, match="no model 'xyz': give the path"):
+        load_model("xyz")
+
+
 @pytest.mark.parametrize("name", [*BASELINES, "default"])
 @pytest.mark.parametrize("n_agents", [0, 1])
 def test_no_sample_is_refused_alike(name: str, n_agents: int) -> None:
