@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from social_implicit_ros.core.predictor import TrajectoryModel
 from social_implicit_ros.core.types import SkipReason
 from social_implicit_ros.evaluation.bag_replay import BagReplay, JudgedTick
@@ -98,6 +100,9 @@ def evaluate_recording(
         ValueError: a model, tracker description or horizon that cannot be used.
     """
     models = {name: load_model(name) for name in request.models}
+    for model in models.values():
+        # As the node does before its first tick: the first run of a model file takes long.
+        model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
     whole = open_source(
         path,
         topic=request.topic,

@@ -23,7 +23,7 @@ from social_implicit_ros.evaluation.bags import RecordingError
 from social_implicit_ros.inference.registry import fingerprint_of, load_model
 
 #: Of the parts' layout: parts of another one are made again.
-PART_VERSION = 2
+PART_VERSION = 3
 #: A scheduler that has not answered by then does not, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _UNFINISHED = ".unfinished"

@@ -47,6 +47,7 @@ class Snapshot:
         past_m: (A, H, 2) positions in metres, NaN before somebody was seen.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
         predictions: of each model, NaN where it left somebody out; the mean is their only sample.
+        n_people: how many were there in all.
     """
 
     stamp_ns: int
@@ -54,6 +55,7 @@ class Snapshot:
     past_m: FloatArray
     truth_m: FloatArray
     predictions: Mapping[str, Prediction]
+    n_people: int
 
     def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
         """As the report's page reads it; lengths in centimetres from the origin."""
@@ -66,6 +68,7 @@ class Snapshot:
         return {
             "stamp_ns": str(self.stamp_ns),
             "ids": list(self.ids),
+            "people": self.n_people,
             "past": _packed((self.past_m - origin_m) * 100.0),
             "truth": _packed((self.truth_m - origin_m) * 100.0),
             "models": models,
@@ -95,6 +98,7 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
         past_m=lead.forecast.past_m[rows],
         truth_m=lead.circumstances.truth[rows],
         predictions=predictions,
+        n_people=len(lead.forecast.ids),
     )
 
 

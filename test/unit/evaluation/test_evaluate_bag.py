@@ -26,8 +26,9 @@ from support.bags import (
 
 from social_implicit_ros.core.model_card import load_card
 from social_implicit_ros.core.pipeline import PipelineConfig
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation import evaluate_bag
+from social_implicit_ros.core.predictor import ConstantVelocity
+from social_implicit_ros.core.types import Prediction, Tracks
+from social_implicit_ros.evaluation import bag_evaluation, evaluate_bag
 from social_implicit_ros.evaluation.bag_evaluation import Request
 from social_implicit_ros.evaluation.bag_runner import Job, jobs_of
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings
@@ -90,6 +91,22 @@ class TestResults:
         assert recording["messages"] == 91
         assert recording["entries"] == 4 * 91
         assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+
+    def test_latencies_begin_with_models_that_have_run_before(self, bag, tmp_path, monkeypatch):
+        order: list[str] = []
+
+        class Watched(ConstantVelocity):
+            def predict(self, *arguments: Any, **options: Any) -> Prediction:
+                order.append("predict")
+                return super().predict(*arguments, **options)
+
+        monkeypatch.setattr(bag_evaluation, "load_model", lambda name: Watched())
+        request = Request(("watched",), None, None, ReplaySettings(), n_moments=0)
+        bag_evaluation.evaluate_recording(
+            bag, request, tmp_path / "rows.parquet", opened=lambda n_messages: order.append("open")
+        )
+
+        assert order[:3] == ["predict", "open", "predict"]
 
     def test_a_row_for_every_tick_and_model(self, finished):
         columns = parquet.read_table(finished / "per_tick.parquet").to_pydict()

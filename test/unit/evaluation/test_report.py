@@ -220,6 +220,12 @@ class TestInTheBrowser:
         assert scene_picture(page) != before
         assert page.find_element("id", "time").text.startswith("8.0 s") != first.startswith("8.0")
 
+    def test_it_tells_how_many_people_there_were_and_how_many_are_shown(self, page):
+        say = "return peopleIn({ids: Array(arguments[0]).fill(''), people: arguments[1]})"
+        assert "· 6 people" in page.find_element("id", "time").text
+        assert page.execute_script(say, 1, 1) == "1 person"
+        assert page.execute_script(say, 40, 200) == "40 of 200 people"
+
     def test_the_slider_works_by_keyboard(self, page):
         keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
         before = scene_picture(page)
