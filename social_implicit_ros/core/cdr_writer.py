@@ -33,6 +33,8 @@ _WORD_BYTES = 8
 _COUNT_BYTES = 4
 #: So many shapes and alignments are remembered: texts of ever new lengths shall fill no memory.
 _MOST_GROUPS = 64
+#: Code of `struct` -> bytes of a number.
+_SIZES = {code: struct.calcsize(f"<{code}") for code in NUMBER_CODES.values()}
 _NOWHERE = np.zeros(0, dtype=np.int64)
 
 
@@ -126,7 +128,7 @@ class CdrListWriter:
                 np.array(starts, np.int64), lengths
             )
             code = next((group.codes[path] for group in groups if path in group.codes), "B")
-            places[path] = (content.view(f"<{code}"), at // struct.calcsize(f"<{code}"))
+            places[path] = (content.view(f"<{code}"), at // _SIZES[code])
         return _List((n_head_bytes, shapes), data, _WORD_BYTES + end, places)
 
     def _group(self, shape: Hashable, offset: int) -> _Group:
@@ -194,6 +196,8 @@ class _Encoder:
     ) -> None:
         self._definitions = definitions
         self._content = bytearray(offset)
+        self._rewritten = tuple(rewritten)
+        self._rewritten_of: dict[str, list[str]] = {}  # path of a field -> what it is part of
         self.codes: dict[str, str] = {}
         self.places: dict[str, list[int]] = {path: [] for path in rewritten}
 
@@ -224,7 +228,7 @@ class _Encoder:
                 self.add(kind.name, item, path)
 
     def _add_numbers(self, code: str, numbers: Sequence[Any]) -> range:
-        size = struct.calcsize(f"<{code}")
+        size = _SIZES[code]
         if len(numbers):  # an empty sequence is not even aligned
             self._content += bytes(-len(self._content) % size)
         start = len(self._content)
@@ -232,15 +236,18 @@ class _Encoder:
         return range(start, len(self._content), size)
 
     def _note(self, path: str, code: str, places: range) -> None:
-        for rewritten, noted in self.places.items():
-            if f"{path}.".startswith(f"{rewritten}."):
-                known = self.codes.setdefault(rewritten, code)
-                if places and not _are_alike(known, code):
-                    raise UnsupportedLayoutError(f"{rewritten} has numbers of several kinds")
-                noted.extend(places)
+        if path not in self._rewritten_of:
+            around = [outer for outer in self._rewritten if f"{path}.".startswith(f"{outer}.")]
+            self._rewritten_of[path] = around
+        for rewritten in self._rewritten_of[path]:
+            if not _are_alike(self.codes.setdefault(rewritten, code), code):
+                raise UnsupportedLayoutError(f"{rewritten} has numbers of several kinds")
+            self.places[rewritten].extend(places)
 
 
 def _are_alike(code: str, other: str) -> bool:
     """Whether an array of the one holds the other; signs of integers are the caller's care."""
+    if code == other:
+        return True
     one, two = np.dtype(code), np.dtype(other)
     return one.itemsize == two.itemsize and (one.kind == "f") == (two.kind == "f")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ class Markers:
         self._person_radius_m = config.person_radius_m
         self._style = config.markers
         self._slots = _Slots()
-        self._layout: tuple[int, int, float] | None = None
+        self._layout = (0, 0, 0.0)  # steps of the past and the future, and seconds between them
 
     def qos(self) -> QoSProfile:
         """Of the topic."""
@@ -115,25 +114,26 @@ class Markers:
             return
         self._layout = (n_past, n_steps, step_s)
         self._ellipse_steps = _nearest_steps(self._style.ellipse_times_s, forecast.times_s)
-        self._templates = self._singles(n_past, n_steps) + self._ellipses()
-        self._alphas = np.array([marker.color.a for marker in self._templates])
-        self._scales_m = np.array([(m.scale.x, m.scale.y, m.scale.z) for m in self._templates])
+        templates = self._templates(Marker.ADD)
+        self._alphas = np.array([marker.color.a for marker in templates])
+        self._scales_m = np.array([(m.scale.x, m.scale.y, m.scale.z) for m in templates])
         self._writer = list_writer(
             MarkerArray,
-            entries_of=self._with_action,
+            entries_of=self._templates,
             rewritten=("header.stamp", "id", "pose", "scale", "color", "points"),
         )
 
-    def _with_action(self, action: int) -> list[Marker]:
-        """An agent's markers; those that are deleted without points."""
-        markers = deepcopy(self._templates)
+    def _templates(self, action: int) -> list[Marker]:
+        """The markers of an agent; those that are deleted without points."""
+        markers = self._singles() + self._ellipses()
         for marker in markers:
             marker.action = action
             if action == Marker.DELETE:
                 marker.points = []
         return markers
 
-    def _singles(self, n_past: int, n_steps: int) -> list[Marker]:
+    def _singles(self) -> list[Marker]:
+        n_past, n_steps, _ = self._layout
         person = self._marker("person", Marker.CYLINDER, 1.0)
         person.scale.x = person.scale.y = 2.0 * self._person_radius_m
         person.scale.z = _PERSON_THICKNESS_M
@@ -161,7 +161,7 @@ class Markers:
     def _line(self, namespace: str, n_points: int, width_m: float, alpha: float) -> Marker:
         marker = self._marker(namespace, Marker.LINE_STRIP, alpha)
         marker.scale.x = width_m
-        marker.points = [Point() for _ in range(n_points)]
+        marker.points = [Point()] * n_points
         return marker
 
     def _marker(self, namespace: str, kind: int, alpha: float) -> Marker:
