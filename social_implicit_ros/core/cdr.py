@@ -2,7 +2,7 @@
 
 A tracker's message is mostly what nobody asks for: colours of markers, covariances of rotations,
 small objects by the dozen. Here the layout of a type is walked once, and its chosen fields are
-picked out of the bytes; all numbers between two strings are one `struct`.
+picked out of the bytes; entries that lie in memory like one before are one `struct`.
 
 Source: OMG Common Data Representation as ROS 2 writes it (XCDR1, little endian): every number is
 aligned to its size, counted from the end of a header of four bytes.
@@ -11,9 +11,11 @@ aligned to its size, counted from the end of a header of four bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from social_implicit_ros.core.cdr_outline import Outline, OutlineReader, Part, too_short
 
 #: Name of a number's type -> code of `struct`.
 NUMBER_CODES = {
@@ -37,8 +39,6 @@ _HEADER_BYTES = 4
 _COUNT = struct.Struct("<I")
 #: An array of messages of numbers, such as points of a skeleton, is one part up to so many.
 _MOST_JOINED = 4096
-#: Reads a part of a message that begins at a place: appends what is chosen of it, returns its end.
-_Part = Callable[[bytes, int, list[Any]], int]
 
 
 class UnsupportedLayoutError(ValueError):
@@ -95,11 +95,17 @@ class CdrReader:
             UnsupportedLayoutError: a type that is not known, or a path that is not there.
         """
         layout = _Layout(definitions, (*chosen, list_path), (list_path, tuple(chosen_in_list)))
-        self._read = _in_order(layout.parts_of(message_type, ""))
+        parts = layout.parts_of(message_type, "")
         self.names, self.names_in_list = tuple(layout.names), tuple(layout.names_in_list)
         if list_path not in self.names:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
         self._list_at = self.names.index(list_path)
+        # The list is the only part that is read and not followed.
+        entries = next(part for part in parts if isinstance(part, _Rows))
+        at = parts.index(entries)
+        self._before = OutlineReader(_followed(parts[:at]))
+        self._entries = entries
+        self._after = OutlineReader(_followed(parts[at + 1 :]))
         for paths, names in ((chosen, self.names), (chosen_in_list, self.names_in_list)):
             for path in paths:
                 if not any(_covers(path, name) for name in names):
@@ -116,12 +122,14 @@ class CdrReader:
         """
         if data[:2] != _LITTLE_ENDIAN:
             raise UnsupportedLayoutError("only messages in little endian are read")
-        values: list[Any] = []
+        data = data[_HEADER_BYTES:]
         try:
-            self._read(data[_HEADER_BYTES:], 0, values)
+            before, at = self._before.read(data, 0)
+            rows, at = self._entries.read(data, at)
+            after, _ = self._after.read(data, at)
         except struct.error as error:
             raise ValueError(f"a message ends before its last field ({error})") from error
-        return values, values[self._list_at]
+        return [*before, rows, *after], rows
 
 
 class _Layout:
@@ -137,16 +145,16 @@ class _Layout:
         self.names: list[str] = []
         self.names_in_list: list[str] = []
 
-    def parts_of(self, message_type: str, path: str) -> list[_Part]:
+    def parts_of(self, message_type: str, path: str) -> list[Part | _Rows]:
         """The parts of a message at a path; empty for the outermost."""
         return _made(self._joined(message_type, path))
 
-    def _joined(self, message_type: str, path: str) -> list[list[_Number] | _Part]:
+    def _joined(self, message_type: str, path: str) -> list[_Unmade]:
         """Parts, where numbers that follow one another are still a list."""
         fields = self._definitions.get(message_type)
         if not fields:
             raise UnsupportedLayoutError(f"no definition of {message_type}")
-        parts: list[list[_Number] | _Part] = []
+        parts: list[_Unmade] = []
         for name, kind in fields:
             for part in self._field(kind, f"{path}.{name}" if path else name):
                 if isinstance(part, list) and parts and isinstance(parts[-1], list):
@@ -155,7 +163,7 @@ class _Layout:
                     parts.append(part)
         return parts
 
-    def _field(self, kind: FieldType, path: str) -> list[list[_Number] | _Part]:
+    def _field(self, kind: FieldType, path: str) -> list[_Unmade]:
         is_chosen = any(_covers(wanted, path) for wanted in self._chosen)
         if kind.name in NUMBER_CODES:
             if is_chosen:
@@ -175,24 +183,24 @@ class _Layout:
             return self._joined(kind.name, path)
         return self._messages(kind, path)
 
-    def _messages(self, kind: FieldType, path: str) -> list[list[_Number] | _Part]:
+    def _messages(self, kind: FieldType, path: str) -> list[_Unmade]:
         """A sequence or an array of messages: the list, or one whose first entry may be chosen."""
         if self._rows is not None and path == self._rows[0] and kind.length == 0:
             entry = _Layout(self._definitions, self._rows[1])
-            read = _in_order(entry.parts_of(kind.name, ""))
+            parts_of_entry = _followed(entry.parts_of(kind.name, ""))
             self.names_in_list = entry.names
             self.names.append(path)
-            return [_rows(read)]
+            return [_Rows(parts_of_entry)]
         parts = _Layout(self._definitions, ())._joined(kind.name, "")
         if kind.length and len(parts) == 1:
             (part,) = parts
             if isinstance(part, list) and kind.length * len(part) <= _MOST_JOINED:
                 return [part * kind.length]
-        unchosen = _in_order(_made(parts))
+        unchosen = _in_order(_followed(_made(parts)))
         if kind.length:
             return [_repeated(unchosen, kind.length)]
         before = len(self.names)
-        first = _in_order(self.parts_of(kind.name, f"{path}[0]"))
+        first = _in_order(_followed(self.parts_of(kind.name, f"{path}[0]")))
         return [_sequence(unchosen, first, len(self.names) - before)]
 
 
@@ -203,8 +211,38 @@ class _Number:
     is_chosen: bool
 
 
-def _made(parts: list[list[_Number] | _Part]) -> list[_Part]:
+class _Rows:
+    """A sequence of messages, chosen: one list of what is chosen of each."""
+
+    def __init__(self, entry: Sequence[Part]) -> None:
+        self._entry = OutlineReader(entry)
+
+    def read(self, data: bytes, at: int) -> tuple[list[list[Any]], int]:
+        """What is chosen of each entry, and where the sequence ends."""
+        at += -at % 4
+        (count,) = _COUNT.unpack_from(data, at)
+        at += 4
+        rows, read = [], self._entry.read
+        for _ in range(count):
+            row, at = read(data, at)
+            rows.append(row)
+        return rows, at
+
+
+#: Numbers that follow one another are a list until their parts are made.
+_Unmade = list[_Number] | Part | _Rows
+
+
+def _made(parts: Sequence[_Unmade]) -> list[Part | _Rows]:
     return [_numbers(part) if isinstance(part, list) else part for part in parts]
+
+
+def _followed(parts: Sequence[Part | _Rows]) -> list[Part]:
+    """The same parts, none of which is the list."""
+    followed = [part for part in parts if not isinstance(part, _Rows)]
+    if len(followed) < len(parts):
+        raise UnsupportedLayoutError("a list within a list is not read here")
+    return followed
 
 
 def _covers(path: str, name: str) -> bool:
@@ -212,30 +250,35 @@ def _covers(path: str, name: str) -> bool:
     return name == path or name.startswith((f"{path}.", f"{path}["))
 
 
-def _in_order(parts: Sequence[_Part]) -> _Part:
-    def read(data: bytes, at: int, values: list[Any]) -> int:
+def _in_order(parts: Sequence[Part]) -> Part:
+    def follow(data: bytes, at: int, outline: Outline) -> int:
         for part in parts:
-            at = part(data, at, values)
+            at = part(data, at, outline)
         return at
 
-    return read
+    return follow
 
 
-def _numbers(numbers: Sequence[_Number]) -> _Part:
+def _numbers(numbers: Sequence[_Number]) -> Part:
     """Numbers one after another; those that are not chosen are passed over."""
     # Where padding is needed depends on where the first one lies.
-    layouts = [struct.Struct(_format(numbers, offset)) for offset in range(8)]
+    formats = [_format(numbers, offset) for offset in range(8)]
+    sizes = [struct.calcsize(f"<{codes}") for codes in formats]
+    n_values = sum(number.is_chosen for number in numbers)
 
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        layout = layouts[at & 7]
-        values += layout.unpack_from(data, at)
-        return at + layout.size
+    def follow(data: bytes, at: int, outline: Outline) -> int:
+        size = sizes[at & 7]
+        if n_values:
+            outline.numbers(formats[at & 7], n_values)
+        else:
+            outline.skip(size)
+        return at + size
 
-    return read
+    return follow
 
 
 def _format(numbers: Sequence[_Number], offset: int) -> str:
-    codes, at = ["<"], offset
+    codes, at = [], offset
     for number in numbers:
         size = struct.calcsize(f"<{number.code}")
         padding, n_bytes = -at % size, size * number.count
@@ -245,104 +288,92 @@ def _format(numbers: Sequence[_Number], offset: int) -> str:
     return "".join(codes)
 
 
-def _array(code: str, count: int) -> _Part:
+def _array(code: str, count: int) -> Part:
     """A fixed array of numbers, chosen: one tuple."""
     layout = struct.Struct(f"<{count}{code}")
     size = struct.calcsize(f"<{code}")
 
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        at += -at % size
-        values.append(layout.unpack_from(data, at))
-        return at + layout.size
+    def follow(data: bytes, at: int, outline: Outline) -> int:
+        outline.skip(-at % size)
+        outline.converted(layout.size, layout.unpack)
+        return at + -at % size + layout.size
 
-    return read
+    return follow
 
 
-def _sequence_of_numbers(code: str, is_chosen: bool) -> _Part:
+def _sequence_of_numbers(code: str, is_chosen: bool) -> Part:
     size = struct.calcsize(f"<{code}")
-    count_at = _COUNT.unpack_from
 
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        at += -at % 4
-        (count,) = count_at(data, at)
-        at += 4
-        if count:
-            at += -at % size
+    def follow(data: bytes, at: int, outline: Outline) -> int:
+        count, at = _followed_count(data, at, outline)
+        padding = -at % size if count else 0
+        outline.skip(padding)
+        at += padding
         end = at + count * size
         if end > len(data):
-            raise _too_short(data, end)
+            raise too_short(data, end)
         if is_chosen:
-            values.append(struct.unpack_from(f"<{count}{code}", data, at))
+            outline.converted(count * size, struct.Struct(f"<{count}{code}").unpack)
+        else:
+            outline.skip(count * size)
         return end
 
-    return read
+    return follow
 
 
-def _string(is_chosen: bool) -> _Part:
-    count_at = _COUNT.unpack_from
-
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        at += -at % 4
-        (size,) = count_at(data, at)
-        at += 4
+def _string(is_chosen: bool) -> Part:
+    def follow(data: bytes, at: int, outline: Outline) -> int:
+        size, at = _followed_count(data, at, outline)
         end = at + size
         if end > len(data):
-            raise _too_short(data, end)
+            raise too_short(data, end)
         if size and data[end - 1] != 0:
             raise ValueError(f"a string at byte {at} does not end with a zero")
-        if is_chosen:
-            # As rclpy reads texts: up to the first zero, what is no UTF-8 replaced.
-            values.append(data[at:end].partition(b"\0")[0].decode("utf-8", "replace"))
+        outline.text(size, _text if is_chosen else None)
         return end
 
-    return read
+    return follow
 
 
-def _rows(entry: _Part) -> _Part:
-    """A sequence of messages, chosen: one list of what is chosen of each."""
-
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        at += -at % 4
-        (count,) = _COUNT.unpack_from(data, at)
-        at += 4
-        rows = []
-        for _ in range(count):
-            row: list[Any] = []
-            at = entry(data, at, row)
-            rows.append(row)
-        values.append(rows)
-        return at
-
-    return read
+def _text(data: bytes) -> str:
+    """As rclpy reads texts: up to the first zero, what is no UTF-8 replaced."""
+    return data.partition(b"\0")[0].decode("utf-8", "replace")
 
 
-def _sequence(entry: _Part, first: _Part | None = None, n_values: int = 0) -> _Part:
+def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part:
     """A sequence, not chosen but for its first entry."""
-    count_at, nothing = _COUNT.unpack_from, [None] * n_values
 
-    def read(data: bytes, at: int, values: list[Any]) -> int:
-        at += -at % 4
-        (count,) = count_at(data, at)
-        at += 4
+    def follow(data: bytes, at: int, outline: Outline) -> int:
+        count, at = _followed_count(data, at, outline)
         if count == 0:
-            values += nothing
+            for _ in range(n_values):
+                outline.converted(0, _nothing)
         for index in range(count):
-            at = (first if index == 0 and first else entry)(data, at, values)
+            at = (first if index == 0 and first else entry)(data, at, outline)
         return at
 
-    return read
+    return follow
 
 
-def _repeated(entry: _Part, count: int) -> _Part:
+def _nothing(data: bytes) -> None:
+    """What stands for the fields of an entry that is not there."""
+
+
+def _repeated(entry: Part, count: int) -> Part:
     """An array of messages, not chosen."""
 
-    def read(data: bytes, at: int, values: list[Any]) -> int:
+    def follow(data: bytes, at: int, outline: Outline) -> int:
         for _ in range(count):
-            at = entry(data, at, values)
+            at = entry(data, at, outline)
         return at
 
-    return read
+    return follow
 
 
-def _too_short(data: bytes, end: int) -> ValueError:
-    return ValueError(f"a message of {len(data)} bytes ends before byte {end}")
+def _followed_count(data: bytes, at: int, outline: Outline) -> tuple[int, int]:
+    """A length before a text or a sequence, and where it ends."""
+    outline.skip(-at % 4)
+    at += -at % 4
+    (count,) = _COUNT.unpack_from(data, at)
+    outline.length(count)
+    return count, at + 4

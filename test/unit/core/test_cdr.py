@@ -133,3 +133,33 @@ def test_what_is_not_read_is_said() -> None:
     plain = {"a/msg/A": outer, "a/msg/B": [("id", FieldType("int8"))]}
     with pytest.raises(UnsupportedLayoutError, match="no name that can be read"):
         CdrReader("a/msg/A", plain, list_path="list", chosen=[], chosen_in_list=["name"])
+
+
+def test_a_damaged_message_is_told_from_the_one_before_that_lay_alike() -> None:
+    spec = find_tracker_spec("people")
+    raw, _ = decoders(spec)
+    chance = random.Random(7)
+    message = random_message(spec.message_type, chance)
+    message.people = [random_message(entry_type(spec), chance) for _ in range(3)]
+    for index, person in enumerate(message.people):
+        person.name = f"person {index}"
+    data = bytes(STORE.serialize_cdr(message, spec.message_type))
+    assert raw.decode(data).tracks.ids == ("person 0", "person 1", "person 2")
+
+    renamed = data.replace(b"person 1\0", b"nobody 1\0")
+    assert raw.decode(renamed).tracks.ids == ("person 0", "nobody 1", "person 2")
+    with pytest.raises(ValueError, match="does not end with a zero"):
+        raw.decode(data.replace(b"person 1\0", b"person 1!"))
+
+
+def test_texts_of_ever_new_lengths_are_read() -> None:
+    spec = find_tracker_spec("people")
+    raw, plain = decoders(spec)
+    chance = random.Random(8)
+    message = random_message(spec.message_type, chance)
+    message.people = [random_message(entry_type(spec), chance) for _ in range(60)]
+    for index, person in enumerate(message.people):
+        person.name = "x" * (1 + index)
+    data = bytes(STORE.serialize_cdr(message, spec.message_type))
+    for _ in range(2):
+        assert_alike(raw.decode(data), plain.decode(STORE.deserialize_cdr(data, spec.message_type)))
