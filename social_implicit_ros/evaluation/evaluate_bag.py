@@ -47,8 +47,8 @@ from social_implicit_ros.evaluation.report import write_report
 from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, shipped_models
 from social_implicit_ros.inference.registry import BASELINES, load_model
 
-#: Exit codes: nothing could be evaluated; the request is wrong; some recordings failed.
-NOTHING, WRONG, SOME_FAILED = 1, 2, 3
+#: Exit codes: nothing could be evaluated; the request is wrong; some recordings failed; Ctrl-C.
+NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 #: The paper's model, trained as the paper says.
 PAPER_MODEL = "social_implicit"
 
@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RecordingError, OSError) as error:
         print(f"evaluate_bag: {error}", file=sys.stderr)
         return WRONG
+    except KeyboardInterrupt:
+        remove_unfinished(options.out / "parts")
+        print("evaluate_bag: interrupted; --resume goes on with what is missing", file=sys.stderr)
+        return INTERRUPTED
     remove_unfinished(options.out / "parts")
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
@@ -105,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "with what came to pass, and writes report.html, results.json and per_tick.parquet. "
         "Needs no ROS.",
         epilog="Exit codes: 0 all were evaluated, 1 nothing could be, 2 the request is wrong, "
-        "3 some recordings failed.",
+        "3 some recordings failed, 130 interrupted.",
     )
     parser.add_argument(
         "bags",

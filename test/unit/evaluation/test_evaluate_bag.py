@@ -406,6 +406,23 @@ class TestManyBags:
         assert done == ["bag_1", "broken.mcap"]
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
+    def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
+        original = evaluate_bag.run_job
+
+        def interrupted(job: Job, *callbacks: Any) -> Any:
+            if job.path.name == "bag_1":
+                (tmp_path / "parts" / "bag_1.json.1234.unfinished").touch()
+                raise KeyboardInterrupt
+            return original(job, *callbacks)
+
+        monkeypatch.setattr(evaluate_bag, "run_job", interrupted)
+
+        assert run(folder, "--out", tmp_path) == 130
+
+        assert "interrupted; --resume goes on" in capsys.readouterr().err
+        names = {file.name.split("-")[0] for file in (tmp_path / "parts").iterdir()}
+        assert names == {"bag_0"}
+
     @pytest.mark.parametrize("jobs", ["1", "2"])
     def test_resume_where_nothing_is_missing_reads_nothing(
         self, folder, one_process, tmp_path, monkeypatch, jobs
