@@ -139,8 +139,7 @@ class CdrListWriter:
                 self._groups.clear()
             entries = self._entries_of(shape)
             encoder = _Encoder(self._definitions, self._rewritten, offset)
-            for entry in entries:
-                encoder.add(self._entry_type, entry)
+            encoder.add_all(self._entry_type, entries)
             places = {
                 path: np.array(at, dtype=np.int64) - offset for path, at in encoder.places.items()
             }
@@ -211,6 +210,24 @@ class _Encoder:
         for name, kind in self._definitions[message_type]:
             self._add_field(kind, getattr(message, name), f"{path}.{name}" if path else name)
 
+    def add_all(self, message_type: str, messages: Sequence[object], path: str = "") -> None:
+        """One after another; one and the same message again takes the bytes that it took."""
+        known: dict[tuple[int, int], tuple[int, int, dict[str, slice]]] = {}
+        for message in messages:
+            start = len(self._content)
+            key = (id(message), start % _WORD_BYTES)
+            if key in known:
+                first, end, spans = known[key]
+                self._content += self._content[first:end]
+                for rewritten, span in spans.items():
+                    noted = self.places[rewritten]
+                    noted += [at + start - first for at in noted[span]]
+            else:
+                before = {rewritten: len(noted) for rewritten, noted in self.places.items()}
+                self.add(message_type, message, path)
+                spans = {r: slice(before[r], len(noted)) for r, noted in self.places.items()}
+                known[key] = (start, len(self._content), spans)
+
     def _add_field(self, kind: FieldType, value: Any, path: str) -> None:
         items = [value] if kind.length is None else value
         if kind.length == 0:
@@ -223,9 +240,10 @@ class _Encoder:
                 self._add_numbers("I", [len(text) + 1])
                 self._note(path, "B", self._add_numbers("B", text))
                 self._content.append(0)
+        elif kind.length is None:
+            self.add(kind.name, value, path)
         else:
-            for item in items:
-                self.add(kind.name, item, path)
+            self.add_all(kind.name, items, path)
 
     def _add_numbers(self, code: str, numbers: Sequence[Any]) -> range:
         size = _SIZES[code]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -276,6 +277,8 @@ class PredictorNode(LifecycleNode):
             topic = ", ".join(self.resolve_topic_name(tracker.topic) for tracker in trackers)
             state = NodeState("inactive", model=model.name, tracks_topic=topic)
             self.state = _state_with(state, config)
+            # Else Python looks through all that was imported now and then, for longer than a tick.
+            gc.freeze()
             return super().on_configure(previous)
 
     def on_activate(self, previous: LifecycleState) -> TransitionCallbackReturn:
@@ -401,6 +404,7 @@ class PredictorNode(LifecycleNode):
         self.state = NodeState("unconfigured")
         if session is None:
             return
+        gc.unfreeze()
         self._close_gate(session)
         for subscription in session.subscriptions:
             self.destroy_subscription(subscription)
