@@ -6,8 +6,8 @@ import argparse
 
 #: What may stand for BAG.
 BAG_HELP = (
-    "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), ETH/UCY text, a folder "
-    "of such, or a pattern"
+    "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
+    "pattern, or ETH/UCY text"
 )
 
 

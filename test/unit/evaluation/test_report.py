@@ -386,6 +386,10 @@ def test_a_part_of_the_figures_makes_a_page_too(browser, tmp_path):
 
     assert browser.get_log("browser") == []
     assert not browser.find_element("id", "worst-card").is_displayed()
+    # Of one model no figure is the best.
+    assert browser.find_elements("css selector", "#figures .best") == []
+    assert "Green" not in browser.find_element("id", "basis").text
+    assert browser.find_element("id", "summary").text.endswith("· 1 model")
 
 
 def test_a_tracker_slower_than_the_ticks_makes_a_page_too(tmp_path):
