@@ -19,6 +19,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "architecture", "description", "sha256", "noise_sequence"), str),
     **dict.fromkeys(("parameters", "n_observed", "n_predicted", "format"), int),
     "step_s": (int, float),
+    "interaction_range_m": (int, float, type(None)),
     **dict.fromkeys(("training", "metrics", "calibration"), dict),
 }
 
@@ -37,6 +38,8 @@ class ModelCard:
         n_observed: observed steps the file takes.
         n_predicted: steps it predicts.
         noise_sequence: `independent` or `sobol`, see `core.noise`.
+        interaction_range_m: whoever stands farther away changes nothing for an agent, metres; null
+            where that is not known, or everybody counts.
         training: data, seed, command, epochs: whatever it takes to make the file again.
         metrics: figures measured on it, metres.
         calibration: what `core.uncertainty` applies to the covariance; empty where there is none.
@@ -52,6 +55,7 @@ class ModelCard:
     n_observed: int
     n_predicted: int
     noise_sequence: str = "independent"
+    interaction_range_m: float | None = None
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +77,10 @@ class ModelCard:
             )
         if not 0 < self.step_s < math.inf:
             raise ValueError(f"ModelCard.step_s is {self.step_s}, expected a time above 0 s")
+        if self.interaction_range_m is not None and not 0 <= self.interaction_range_m < math.inf:
+            raise ValueError(
+                f"ModelCard.interaction_range_m is {self.interaction_range_m}, expected 0 m or more"
+            )
         if self.parameters < 0:
             raise ValueError(f"ModelCard.parameters is {self.parameters}, expected 0 or more")
         for name in ("n_observed", "n_predicted"):

@@ -47,11 +47,14 @@ from social_implicit_ros.core.uncertainty import (
     sample_moments,
 )
 from social_implicit_ros.inference.onnx_file import check_onnx_file
+from social_implicit_ros.inference.parts import FEWEST, parts_of
 
 #: What `default` stands for.
 DEFAULT_MODEL = "social_zone"
 #: A model of this size class has no business above this; refused before it is read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Outputs with an axis before that of the agents.
+_OF_SCENES = ("samples", "representatives")
 #: Of an axis whose length the file fixes: noise values, representatives.
 _LONGEST_AXIS = 4096
 
@@ -177,7 +180,7 @@ class OnnxModel:
         return 0 < n_samples == self._n_representatives
 
     def forward(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
-        """Runs the graph, and nothing else.
+        """Runs the graph, and nothing else; a large crowd in parts, where its model allows that.
 
         Args:
             tensors: of A agents.
@@ -189,20 +192,34 @@ class OnnxModel:
         Raises:
             ModelFileError: the file fails while running, or puts out another shape than declared.
         """
-        feed = {"observed": tensors.observed, "mask": tensors.mask, "noise": noise}
+        range_m = self.card.interaction_range_m
+        if range_m is None or len(tensors.observed) < FEWEST:
+            return self._run(tensors.observed, tensors.mask, noise)
+        output = {
+            name: np.empty(shape, dtype=np.float32)
+            for name, shape in self._shapes(len(noise), len(tensors.observed)).items()
+        }
+        for own, others in parts_of(tensors.observed[:, -1], range_m):
+            rows = np.concatenate([own, others])
+            part = self._run(tensors.observed[rows], tensors.mask[rows], noise)
+            for name, values in part.items():
+                if name in _OF_SCENES:
+                    output[name][:, own] = values[:, : len(own)]
+                else:
+                    output[name][own] = values[: len(own)]
+        return output
+
+    def _run(
+        self, observed: Float32Array, mask: Float32Array, noise: Float32Array
+    ) -> dict[str, Float32Array]:
+        feed = {"observed": observed, "mask": mask, "noise": noise}
         try:
             output = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
         except _onnxruntime_errors() as error:
             raise ModelFileError(
                 f"model {self.name!r} failed while running: {error}. Export it again."
             ) from error
-        n_agents, n_steps = len(tensors.observed), self.n_predicted
-        expected = {
-            "samples": (len(noise), n_agents, n_steps, 2),
-            "mean": (n_agents, n_steps, 2),
-            "covariance": (n_agents, n_steps, 2, 2),
-            "representatives": (self._n_representatives, n_agents, n_steps, 2),
-        }
+        expected = self._shapes(len(noise), len(observed))
         for name, values in output.items():
             if values.shape != expected[name]:
                 raise ModelFileError(
@@ -210,6 +227,17 @@ class OnnxModel:
                     f"expected {expected[name]}"
                 )
         return output
+
+    def _shapes(self, n_samples: int, n_agents: int) -> dict[str, tuple[int, ...]]:
+        """Of the outputs that the file has."""
+        n_steps = self.n_predicted
+        shapes = {
+            "samples": (n_samples, n_agents, n_steps, 2),
+            "mean": (n_agents, n_steps, 2),
+            "covariance": (n_agents, n_steps, 2, 2),
+            "representatives": (self._n_representatives, n_agents, n_steps, 2),
+        }
+        return {name: shapes[name] for name in self._outputs}
 
 
 def shipped_models() -> tuple[str, ...]:

@@ -23,6 +23,7 @@ def save_model(
     training: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
     calibration: dict[str, Any] | None = None,
+    interaction_range_m: float | None = None,
 ) -> ModelCard:
     """Writes `path` and, beside it, the card as `.json`.
 
@@ -37,6 +38,7 @@ def save_model(
         training: whatever it takes to make the file again.
         metrics: figures measured on it, metres.
         calibration: see `core.model_card.ModelCard`.
+        interaction_range_m: see there.
 
     Returns:
         The card.
@@ -58,6 +60,7 @@ def save_model(
         n_observed=_steps(graph.graph.input, "observed", axis=1),
         n_predicted=_steps(graph.graph.output, "samples", axis=2),
         noise_sequence=noise_sequence,
+        interaction_range_m=interaction_range_m,
         training=training or {},
         metrics=metrics or {},
         calibration=calibration or {},

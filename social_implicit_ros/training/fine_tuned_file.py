@@ -61,6 +61,7 @@ def save_tuned(
         description=f"{base.name}, trained further and calibrated on recordings of one's own.",
         parameters=live_parameters(model),
         noise_sequence=base.noise_sequence,
+        interaction_range_m=model.sizes.social_range_m,
         training={
             **provenance,
             "base": {"name": base.name, "sha256": base.sha256},

@@ -8,7 +8,8 @@ out beforehand:
   part of the layer that reads it;
 * everything that a future is a sum of is a path: the mean, one path per noise value, one per code
   value. One product makes them all, and one each the samples and the representative futures;
-* walking straight on, which the heads add to, is added to the paths at the end, in world axes.
+* walking straight on, which the heads add to, is one more coefficient of the paths, in world axes;
+* what is a share of something known, such as a mean over the known steps, is divided at once.
 
 Training sums the nearest neighbours, the graph everybody in the scene: the others weigh zero.
 
@@ -18,11 +19,12 @@ The weights themselves stand in the file's metadata, for whoever trains the mode
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
@@ -53,8 +55,21 @@ _RIGHT = _LEFT.T
 #: last displacement once more, in the unit of relative speeds.
 _POSITION, _LAST = _N_STEPS, _N_STEPS + 1
 _N_VECTORS = _N_STEPS + 2
-#: What each product of a heading is a product with: places in `_Writer._headings`.
+#: What each product of a heading is a product with: places in `_Writer._motion`.
 _PER_SCALE, _PLAIN, _PER_UNIT, _TIMES_SCALE = range(4)
+_N_COPIES = 4
+#: Larger than any logarithm.
+_NO_BOUND = 1e3
+#: So long is a heading whose copies stand side by side in a vector of length one.
+_COPY_LENGTH = _N_COPIES**-0.5
+#: Third differences of the positions.
+_N_JERKS = N_OBSERVED - 3
+#: Columns of `_Writer._seen`: vectors as they are and turned right, third differences, and three
+#: that say what is known: weights of the displacements, noise expected, and always one.
+_TURNED = slice(2 * _N_VECTORS, 4 * _N_VECTORS)
+_JERKS = slice(_TURNED.stop, _TURNED.stop + 2 * _N_JERKS)
+_TOTAL, _SMOOTH, _ONE = range(_JERKS.stop, _JERKS.stop + 3)
+_N_SEEN = _ONE + 1
 #: Somebody who stands at the centre has no direction and faces along x, metres.
 _NO_DIRECTION_M = 1e-10
 
@@ -87,16 +102,13 @@ class _Writer:
     def graph(self) -> onnx.ModelProto:
         """The whole graph."""
         sizes, node = self.sizes, self.build.node
-        vectors = self._vectors()
-        velocity, energy = self._motion(vectors)
-        scale, speed = node("Sqrt", energy), self._norm(velocity)
-        headings = self._headings(velocity, speed, scale)
-        log_energy = self._log_energy(energy)
-        in_frame = node("Mul", vectors, self._product(headings, _into_frame()))
-        ratio = node("Div", speed, scale)
-        features = node("Concat", in_frame, "mask", log_energy, ratio, headings, axis=1)
+        seen = self._seen()
+        headings, energy, logarithm = self._motion(seen)
+        log_energy = self._log_energy(logarithm)
+        in_frame = node("Mul", seen, self._product(headings, _into_frame()))
+        features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
         rows = self._rows(self._hidden(features, log_energy), headings)
-        paths = self._product(rows, self._over_time(np.eye(2)))
+        paths = self._products(rows, self._over_time(np.eye(2)))
         mean, spread, learnt, reach = self.build.nodes(
             "Split",
             4,
@@ -104,8 +116,6 @@ class _Writer:
             self.build.indices([1, sizes.spread + N_FLOOR, 1, sizes.reach]),
             axis=0,
         )
-        straight = self._straight(velocity)
-        mean, learnt = node("Add", mean, straight), node("Add", learnt, straight)
         codes = self.build.constant(self.model.codes.detach().numpy())
         return self.build.model(
             self._futures(node("Gemm", "noise", spread, mean)),
@@ -118,87 +128,110 @@ class _Writer:
             n_representatives=sizes.representatives,
         )
 
-    def _vectors(self) -> str:
-        """(A, 36) the vectors in world axes, zero where unknown; then all of them turned right."""
-        take = np.zeros((2 * N_OBSERVED, _N_VECTORS, 2))
-        seen = np.zeros((N_OBSERVED, _N_VECTORS, 2))
-        always = np.zeros((_N_VECTORS, 2))
+    def _seen(self) -> str:
+        """(A, 49) all that the network knows of an agent: sums of positions, zero where unknown.
+
+        See `_TURNED` and so on for the columns.
+        """
+        take = np.zeros((2 * N_OBSERVED, _N_SEEN))
+        ones = np.zeros(_N_SEEN)
+        known = np.zeros((N_OBSERVED, _N_SEEN))
+        always = np.zeros(_N_SEEN)
+        vectors = np.zeros((2 * N_OBSERVED, _N_VECTORS, 2))
+        jerks = np.zeros((2 * N_OBSERVED, _N_JERKS, 2))
         for step in range(_N_STEPS):
-            take[:, step] = _position(step + 1) - _position(step)
-            seen[step, step] = 1.0
-        take[:, _POSITION] = _position(N_OBSERVED - 1)
-        take[:, _LAST] = take[:, _N_STEPS - 1]
-        always[_POSITION:] = 1.0
-        both = np.concatenate([take, take @ _RIGHT], axis=1).reshape(2 * N_OBSERVED, -1)
-        known = self._affine("mask", np.tile(_flat(seen), 2), np.tile(always.ravel(), 2))
-        # A sum of one position, minus one position, and zeros: as exact as a subtraction.
-        return self.build.node("Mul", self._product(self.flat, both), known)
-
-    def _motion(self, vectors: str) -> tuple[str, str]:
-        """(A, 2) smoothed displacement per step and (A, 1) mean square of it and of a floor."""
-        node = self.build.node
-        decay = self.sizes.heading_decay ** np.arange(_N_STEPS - 1, -1, -1)[:, None]
-        rest = ((0, 4 * _N_VECTORS - 2 * _N_STEPS), (0, 0))
-        total = self._product("mask", np.pad(decay, ((0, 1), (0, 0))))
-        velocity = self._product(vectors, np.pad(np.kron(decay, np.eye(2)), rest))
-        squares = self.build.constant(np.pad(np.kron(decay, np.ones((2, 1))), rest))
-        energy = node(
-            "Gemm",
-            node("Mul", vectors, vectors),
-            squares,
-            total,
-            beta=self.sizes.scale_floor_m**2,
-        )
-        return node("Div", velocity, total), node("Div", energy, total)
-
-    def _headings(self, velocity: str, speed: str, scale: str) -> str:
-        """(A, 8) cosine and sine of the heading, times or by what `_PER_SCALE` and so on say."""
-        node, number = self.build.node, self.build.constant
-        centre = self._affine(
-            self.flat, -_position(N_OBSERVED - 1), np.array([_NO_DIRECTION_M, 0.0])
-        )
-        walks = node("Greater", speed, number([[STANDING_M]]))
-        heading = node("LpNormalization", node("Where", walks, velocity, centre), axis=1, p=2)
-        unit = node("Max", scale, number([[RELATIVE_SPEED_FLOOR_M]]))
-        return node(
-            "Concat",
-            node("Div", heading, scale),
-            heading,
-            node("Div", heading, unit),
-            node("Mul", heading, scale),
-            axis=1,
-        )
-
-    def _straight(self, velocity: str) -> str:
-        """(1, A * 2 T) walking straight on in metres, world axes; see `SocialZone.frame`."""
-        node = self.build.node
-        n_jerks = N_OBSERVED - 3
-        jerk = np.zeros((2 * N_OBSERVED, n_jerks, 2))
-        seen = np.zeros((N_OBSERVED, n_jerks, 2))
+            vectors[:, step] = _position(step + 1) - _position(step)
+            known[step, _vector(step)] = known[step, _vector(step, turned=True)] = 1.0
+        vectors[:, _POSITION] = _position(N_OBSERVED - 1)
+        vectors[:, _LAST] = vectors[:, _N_STEPS - 1]
+        take[:, : 2 * _N_VECTORS], take[:, _TURNED] = _flat(vectors), _flat(vectors @ _RIGHT)
+        for place in (_POSITION, _LAST):
+            always[_vector(place)] = always[_vector(place, turned=True)] = 1.0
+        for step in range(_N_JERKS):
+            for offset, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
+                jerks[:, step] += factor * _position(step + offset)
+            known[step, _JERKS.start + 2 * step : _JERKS.start + 2 * step + 2] = 1.0
+        take[:, _JERKS] = _flat(jerks)
+        ones[_TOTAL:] = 1.0
+        known[:_N_STEPS, _TOTAL] = self._decay
         # Somebody of whom too little is known has no noise; the last step is always known.
-        smooth = np.full((N_OBSERVED, 1), _NO_NOISE_M2)
-        for step in range(n_jerks):
-            for place, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
-                jerk[:, step] += factor * _position(step + place)
-            seen[step, step] = 1.0
-            smooth[step] = self.sizes.smooth_m**2
-        known = node(
-            "Mul", self._product(self.flat, _flat(jerk)), self._product("mask", _flat(seen))
-        )
-        energy = node("ReduceSumSquare", known, axes=[1], keepdims=1)
-        noise = node("Div", energy, node("Gemm", "mask", self.build.constant(smooth), energy))
-        last = self._product(self.flat, _position(N_OBSERVED - 1) - _position(N_OBSERVED - 2))
-        walk = node("Add", last, node("Mul", noise, node("Sub", velocity, last)))
-        path = self._product(walk, np.kron(_TIME[None], np.eye(2)))
-        return self._reshape(path, [1, -1])
-
-    def _log_energy(self, energy: str) -> str:
-        """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
-        number = self.build.constant
-        lowest, highest = (2.0 * (bound + np.log(SCALE_CENTRE_M)) for bound in LOG_SCALE_RANGE)
+        known[:, _SMOOTH] = _NO_NOISE_M2
+        known[:_N_JERKS, _SMOOTH] = self.sizes.smooth_m**2
+        always[_ONE] = 1.0
+        # A sum of one position, minus one position, and zeros: as exact as a subtraction.
         return self.build.node(
-            "Clip", self.build.node("Log", energy), number(lowest), number(highest)
+            "Mul", self._affine(self.flat, take, ones), self._affine("mask", known, always)
         )
+
+    @property
+    def _decay(self) -> NDArray:
+        """(7,) weights of the displacements in the heading."""
+        return self.sizes.heading_decay ** np.arange(_N_STEPS - 1.0, -1.0, -1.0)
+
+    def _motion(self, seen: str) -> tuple[str, str, str]:
+        """(A, 11) products of the heading, (A, 1) energy and (A, 1) its logarithm.
+
+        The energy is the mean square of the steps and of a floor, the square of the scale.
+
+        The first eight are cosine and sine of the heading, half as large, times or by what
+        `_PER_SCALE` and so on say; then come twice the speed by the scale, and the displacement
+        per step of walking straight on, metres, world axes; see `SocialZone.frame`.
+        """
+        node, number = self.build.node, self.build.constant
+        copies, centre, velocity, last, energy, noise = self._shares(seen)
+        speed = node("ReduceL2", copies, axes=[1], keepdims=1)
+        walks = node("Greater", speed, number([[STANDING_M / _COPY_LENGTH]]))
+        heading = node("LpNormalization", node("Where", walks, copies, centre), axis=1, p=2)
+        astray = node("Mul", noise, node("Sub", velocity, last))
+        walk = node("Add", last, astray)
+        # A root is half of a logarithm; what is to stay as it is, has none.
+        powers, most = np.zeros((1, 11)), np.full((1, 11), _NO_BOUND)
+        for product, power in ((_PER_SCALE, -0.5), (_PER_UNIT, -0.5), (_TIMES_SCALE, 0.5)):
+            powers[:, 2 * product : 2 * product + 2] = power
+        powers[:, _RATIO - _FIRST_HEADING] = -0.5
+        most[:, 2 * _PER_UNIT : 2 * _PER_UNIT + 2] = -np.log(RELATIVE_SPEED_FLOOR_M)
+        logarithm = node("Log", energy)
+        bounded = node("Min", node("Mul", logarithm, number(powers)), number(most))
+        factors = node("Mul", node("Concat", heading, speed, walk, axis=1), node("Exp", bounded))
+        return factors, energy, logarithm
+
+    def _shares(self, seen: str) -> list[str]:
+        """What is a quotient of sums over the steps, all divided at once.
+
+        (A, 8) smoothed displacement per step and (A, 8) way to the centre, each four times, and
+        (A, 2) the former once; (A, 2) last displacement; (A, 1) mean square of the displacements
+        and of a floor, m^2; (A, 1) share of noise in the history.
+        """
+        sizes = [2 * _N_COPIES, 2 * _N_COPIES, 2, 2, 1, 1]
+        copies, centre, velocity, last, energy, noise = _slices(sizes)
+        above, below = np.zeros((2, _N_SEEN, sum(sizes)))
+        squares_above, squares_below = np.zeros((2, _N_SEEN, sum(sizes)))
+        tiled = np.tile(np.eye(2), _N_COPIES)
+        above[: 2 * _N_STEPS, copies] = np.kron(self._decay[:, None], tiled)
+        above[: 2 * _N_STEPS, velocity] = np.kron(self._decay[:, None], np.eye(2))
+        for place in (copies, velocity, energy):
+            below[_TOTAL, place] = 1.0
+        above[_vector(_POSITION), centre] = -tiled
+        above[_ONE, centre] = np.tile([_NO_DIRECTION_M, 0.0], _N_COPIES)
+        above[_vector(_LAST), last] = np.eye(2)
+        below[_ONE, centre] = below[_ONE, last] = 1.0
+        squares_above[: 2 * _N_STEPS, energy] = np.repeat(self._decay, 2)[:, None]
+        above[_TOTAL, energy] = self.sizes.scale_floor_m**2
+        squares_above[_JERKS, noise] = squares_below[_JERKS, noise] = 1.0
+        below[_SMOOTH, noise] = 1.0
+        node, number = self.build.node, self.build.constant
+        squares = self._product(
+            node("Mul", seen, seen), np.concatenate([squares_above, squares_below], axis=1)
+        )
+        sums = node("Gemm", seen, number(np.concatenate([above, below], axis=1)), squares)
+        halves = self.build.nodes("Split", 2, sums, self.build.indices([sum(sizes)] * 2), axis=1)
+        shares = node("Div", *halves)
+        return self.build.nodes("Split", len(sizes), shares, self.build.indices(sizes), axis=1)
+
+    def _log_energy(self, logarithm: str) -> str:
+        """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
+        bounds = (2.0 * (bound + np.log(SCALE_CENTRE_M)) for bound in LOG_SCALE_RANGE)
+        return self.build.node("Clip", logarithm, *map(self.build.constant, bounds))
 
     def _hidden(self, features: str, log_energy: str) -> str:
         """(A, encoded) what the heads read."""
@@ -213,7 +246,7 @@ class _Writer:
             first.read_vector(step, relative[2 * step : 2 * step + 2], hidden)
         first.weight[_MASK][:_N_STEPS, hidden] = known / _N_STEPS
         first.read_log_scale(log_scale[0], hidden)
-        first.weight[_RATIO, hidden] = ratio[0]
+        first.weight[_RATIO, hidden] = _COPY_LENGTH * ratio[0]
         if sizes.social:
             others, himself = self._social(features, log_energy)
             features = node("Concat", features, others, himself, axis=1)
@@ -233,9 +266,9 @@ class _Writer:
         factors = _Reader(n_features * 5)
         for axis in (0, 1):
             ahead = slice(axis, None, 5)
-            factors.weight[_heading(_PLAIN), ahead] = [position[axis], (_RIGHT @ position)[axis]]
+            factors.read_heading(_PLAIN, [position[axis], (_RIGHT @ position)[axis]], ahead)
             ahead = slice(2 + axis, None, 5)
-            factors.weight[_heading(_PER_UNIT), ahead] = [velocity[axis], (_RIGHT @ velocity)[axis]]
+            factors.read_heading(_PER_UNIT, [velocity[axis], (_RIGHT @ velocity)[axis]], ahead)
         constant = slice(4, None, 5)
         factors.read_vector(_POSITION, -position, constant)
         factors.read_vector(_LAST, -velocity, constant)
@@ -256,12 +289,13 @@ class _Writer:
 
     def _pair_weight(self) -> str:
         """(A, 1, A) weights of the distances between agents."""
-        node, number = self.build.node, self.build.constant
+        node = self.build.node
         place = _position(N_OBSERVED - 1) / self.sizes.social_range_m
         own = node("Unsqueeze", self._product(self.flat, place), self.build.indices([2]))
         between = node("Sub", own, self._transposed_affine(place, np.zeros((2, 1))))  # (A, 2, A)
         distance_2 = self._sum(node("Mul", between, between), 1, keepdims=1)
-        near = node("Relu", node("Sub", number([[[1.0]]]), distance_2))
+        # 1 less the square, and zero beyond.
+        near = node("HardSigmoid", distance_2, alpha=-1.0, beta=1.0)
         return node("Mul", near, near)
 
     @property
@@ -270,7 +304,10 @@ class _Writer:
         return 2 + self.sizes.spread + N_FLOOR + self.sizes.reach
 
     def _rows(self, hidden: str, headings: str) -> str:
-        """(rows, A, 4 rank) coefficients in metres, world axes: the sum of the two halves."""
+        """(rows, A, 4 rank + 2) coefficients in metres, world axes.
+
+        Those of the basis are the sum of the two halves, the last two the way of a step.
+        """
         sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
         weight = np.zeros((sizes.encoded, self.n_rows, 2 * rank))
         bias = np.zeros((self.n_rows, 2 * rank))
@@ -290,23 +327,28 @@ class _Writer:
         walk = np.kron(_TIME @ self.basis / N_PREDICTED, np.eye(2))  # (2, 2 rank)
         bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
         turn = np.kron(np.eye(rank), _LEFT)
-        weight, bias = (np.concatenate([part, part @ turn], axis=-1) for part in (weight, bias))
-        unit = np.zeros((8, self.n_rows, 2, 2 * rank))
+        walks = np.zeros((self.n_rows, 2))
+        walks[[0, learnt]] = 1.0
+        bias = np.concatenate([bias, bias @ turn, walks], axis=-1)
+        weight = np.concatenate([weight, weight @ turn, np.zeros((*weight.shape[:2], 2))], axis=-1)
+        unit = np.zeros((_N_FEATURES - _FIRST_HEADING, self.n_rows, 4 * rank + 2))
         for half in (0, 1):  # cosine, sine
-            unit[2 * _TIMES_SCALE + half, :, half] = 1.0
-            unit[:, first_floor:learnt, half] = 0.0
-            unit[2 * _PLAIN + half, first_floor:learnt, half] = 1.0
+            columns = slice(2 * rank * half, 2 * rank * (half + 1))
+            unit[2 * _TIMES_SCALE + half, :, columns] = 1.0 / _COPY_LENGTH
+            unit[:, first_floor:learnt, columns] = 0.0
+            unit[2 * _PLAIN + half, first_floor:learnt, columns] = 1.0 / _COPY_LENGTH
+        unit[-2:, :, 4 * rank :] = np.eye(2)[:, None]
         flat = node(
             "Mul",
             self._affine(hidden, _flat(weight), bias.ravel()),
             self._product(headings, _flat(unit)),
         )
-        by_row = self._reshape(flat, [-1, self.n_rows, 4 * rank])
+        by_row = self._reshape(flat, [-1, self.n_rows, 4 * rank + 2])
         return node("Transpose", by_row, perm=[1, 0, 2])
 
     def _over_time(self, axes: NDArray) -> NDArray:
-        """(4 rank, T n) takes rows to positions, each times the (2, n) axes."""
-        return np.tile(np.kron(self.basis.T, axes), (2, 1))
+        """(4 rank + 2, T n) takes rows to positions, each times the (2, n) axes."""
+        return np.kron(np.concatenate([self.basis.T, self.basis.T, _TIME[None]]), axes)
 
     def _covariance(self, rows: str, energy: str) -> str:
         """(A, T, 2, 2) from the rows of the spread."""
@@ -315,7 +357,7 @@ class _Writer:
             "Slice", rows, *(self.build.indices([value]) for value in (1, 1 + self.sizes.spread, 0))
         )
         # The variances along x, y and the diagonal between tell the covariance of x and y.
-        paths = self._product(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
+        paths = self._products(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
         variances = self._sum(node("Mul", paths, paths), 0)  # (A, 3 T)
         entries = np.array([[1.0, -0.5, -0.5, 0], [0, -0.5, -0.5, 1], [0, 0.5, 0.5, 0]])
         place = np.kron(np.eye(N_PREDICTED), entries)
@@ -328,6 +370,11 @@ class _Writer:
         return self._reshape(flat, [0, -1, N_PREDICTED, 2])
 
     def _product(self, values: str, matrix: NDArray) -> str:
+        """Of two matrices; Gemm is called in less time than MatMul."""
+        return self.build.node("Gemm", values, self.build.constant(matrix))
+
+    def _products(self, values: str, matrix: NDArray) -> str:
+        """Of every matrix in a stack."""
         return self.build.node("MatMul", values, self.build.constant(matrix))
 
     def _affine(self, values: str, weight: NDArray, bias: NDArray) -> str:
@@ -339,9 +386,6 @@ class _Writer:
         number = self.build.constant
         return self.build.node("Gemm", number(weight.T), self.flat, number(bias), transB=1)
 
-    def _norm(self, vectors: str) -> str:
-        return self.build.node("ReduceL2", vectors, axes=[1], keepdims=1)
-
     def _sum(self, tensor: str, axis: int, keepdims: int = 0) -> str:
         return self.build.node("ReduceSum", tensor, self.build.indices([axis]), keepdims=keepdims)
 
@@ -349,13 +393,13 @@ class _Writer:
         return self.build.node("Reshape", tensor, self.build.indices(shape))
 
 
-#: Columns of the features: vectors in the agent's frame as two summands, mask, logarithm of the
-#: energy, speed per scale, headings.
-_MASK = slice(4 * _N_VECTORS, 4 * _N_VECTORS + N_OBSERVED)
+#: Columns of the features: what is seen, in the agent's frame as two summands, mask, logarithm of
+#: the energy, and what `_Writer._motion` gives: headings, speed per scale, walking straight on.
+_MASK = slice(_N_SEEN, _N_SEEN + N_OBSERVED)
 _LOG_ENERGY = _MASK.stop
-_RATIO = _LOG_ENERGY + 1
-_FIRST_HEADING = _RATIO + 1
-_N_FEATURES = _FIRST_HEADING + 8
+_FIRST_HEADING = _LOG_ENERGY + 1
+_RATIO = _FIRST_HEADING + 2 * _N_COPIES
+_N_FEATURES = _RATIO + 3
 
 
 class _Reader:
@@ -367,8 +411,13 @@ class _Reader:
 
     def read_vector(self, place: int, weight: NDArray, outputs: slice) -> None:
         """Adds a vector in the agent's frame, times (2, n) weights."""
-        for start in (2 * place, 2 * _N_VECTORS + 2 * place):
-            self.weight[start : start + 2, outputs] += weight
+        for columns in (_vector(place), _vector(place, turned=True)):
+            self.weight[columns, outputs] += weight
+
+    def read_heading(self, product: int, weight: ArrayLike, outputs: slice) -> None:
+        """Adds cosine and sine, times a product of `_Writer._motion`, times (2, n) weights."""
+        start = _FIRST_HEADING + 2 * product
+        self.weight[start : start + 2, outputs] = np.asarray(weight) / _COPY_LENGTH
 
     def read_log_scale(self, weight: NDArray, outputs: slice) -> None:
         """Adds the logarithm of the scale, times (n,) weights."""
@@ -382,20 +431,29 @@ def _of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
     return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
 
 
-def _heading(product: int) -> slice:
-    """Where cosine and sine stand, in the features, times a product of `_Writer._headings`."""
-    start = _FIRST_HEADING + 2 * product
+def _into_frame() -> NDArray:
+    """(11, 49) takes headings to the factors of `_Writer._seen`."""
+    product = np.full(_N_VECTORS, _PER_SCALE)
+    product[_POSITION], product[_LAST] = _PLAIN, _PER_UNIT
+    factors = np.zeros((_N_FEATURES - _FIRST_HEADING, _N_SEEN))
+    for place in range(_N_VECTORS):
+        for half in (0, 1):  # cosine for what is as it is, sine for what is turned
+            factors[2 * product[place] + half, _vector(place, turned=half == 1)] = (
+                1.0 / _COPY_LENGTH
+            )
+    return factors
+
+
+def _vector(place: int, *, turned: bool = False) -> slice:
+    """Columns of a vector in what is seen."""
+    start = 2 * place + (_TURNED.start if turned else 0)
     return slice(start, start + 2)
 
 
-def _into_frame() -> NDArray:
-    """(8, 36) takes headings to the factors of `_Writer._vectors`."""
-    product = np.full(_N_VECTORS, _PER_SCALE)
-    product[_POSITION], product[_LAST] = _PLAIN, _PER_UNIT
-    factors = np.zeros((4, 2, 2, _N_VECTORS, 2))  # product, cosine or sine, as is or turned
-    for half in (0, 1):
-        factors[product, half, half, np.arange(_N_VECTORS)] = 1.0
-    return factors.reshape(8, -1)
+def _slices(sizes: Sequence[int]) -> list[slice]:
+    """Parts of such sizes, one after another."""
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _position(step: int) -> NDArray:

@@ -141,6 +141,7 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
         ),
         parameters=live_parameters(model),
         noise_sequence="sobol",
+        interaction_range_m=model.sizes.social_range_m,
         training={
             "command": f"train_social_zone --data DIR --split {split} --seed {seed} --out DIR",
             "split": split,
