@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.core.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Prediction
 
 #: Rounds of assigning samples and choosing again; the choice hardly changes after the third.
 _ROUNDS = 3
@@ -32,20 +32,22 @@ def representative_paths(prediction: Prediction, n_paths: int) -> tuple[FloatArr
     mean = prediction.mean.reshape(n_agents, 1, 2 * n_steps)
     # Seen from the mean, numbers are small, and so are errors of their squares.
     samples = paths - mean
+    squares = np.einsum("akd,akd->ak", samples, samples)
     centres = np.zeros_like(mean)
-    to_nearest = _squared_distances(samples, centres)
+    to_nearest = squares
     for _ in range(n_paths - 1):
-        farthest = _taken(samples, to_nearest.argmax(axis=1))
+        farthest = _taken(samples, to_nearest.argmax(axis=1)[:, None])
         centres = np.concatenate([centres, farthest], axis=1)
-        to_nearest = np.minimum(to_nearest, _squared_distances(samples, farthest))
+        to_farthest = squares + _beyond_squares(samples, farthest)[:, 0]
+        to_nearest = np.minimum(to_nearest, to_farthest)
     for _ in range(_ROUNDS):
-        belongs = _assigned(samples, centres)[..., 1:]
-        counts = np.maximum(belongs.sum(axis=1), 1.0)
-        middles = belongs.swapaxes(1, 2) @ samples / counts[..., None]
-        to_middle = np.where(belongs > 0, _squared_distances(samples, middles), np.inf)
-        medoids = _first_least(to_middle, axis=1)
+        belongs = _assigned(samples, centres)[:, 1:]
+        counts = np.maximum(belongs.sum(axis=2, keepdims=True), 1)
+        middles = belongs.astype(np.float64) @ samples / counts
+        to_middle = squares[:, None] + _beyond_squares(samples, middles)
+        medoids = _first_least(np.where(belongs, to_middle, np.inf), axis=2)
         centres[:, 1:] = _taken(samples, medoids)
-    shares = _assigned(samples, centres).mean(axis=1)
+    shares = _assigned(samples, centres).mean(axis=2)
     chosen = np.concatenate([mean, _taken(paths, medoids)], axis=1)
     return chosen.reshape(n_agents, n_paths, n_steps, 2), shares
 
@@ -56,13 +58,11 @@ def _taken(samples: FloatArray, places: IntArray) -> FloatArray:
     return taken
 
 
-def _squared_distances(samples: FloatArray, centres: FloatArray) -> FloatArray:
-    """(A, K, D) and (A, P, D) -> (A, K, P)."""
-    to_samples = np.einsum("akd,akd->ak", samples, samples)
-    to_centres = np.einsum("apd,apd->ap", centres, centres)
-    products = samples @ centres.swapaxes(1, 2)
-    distances: FloatArray = to_samples[..., None] + to_centres[:, None] - 2.0 * products
-    return distances
+def _beyond_squares(samples: FloatArray, centres: FloatArray) -> FloatArray:
+    """(A, K, D), (A, P, D) -> (A, P, K) squared distances less the squares of the samples."""
+    squares = np.einsum("apd,apd->ap", centres, centres)
+    beyond: FloatArray = squares[..., None] - 2.0 * (centres @ samples.swapaxes(1, 2))
+    return beyond
 
 
 def _first_least(values: FloatArray, axis: int) -> IntArray:
@@ -71,7 +71,8 @@ def _first_least(values: FloatArray, axis: int) -> IntArray:
     return np.asarray((values <= least + _EQUAL_M2).argmax(axis=axis))
 
 
-def _assigned(samples: FloatArray, centres: FloatArray) -> FloatArray:
-    """(A, K, P) 1 where a centre is the sample's nearest; else 0."""
-    nearest = _first_least(_squared_distances(samples, centres), axis=2)
-    return (nearest[..., None] == np.arange(centres.shape[1])).astype(np.float64)
+def _assigned(samples: FloatArray, centres: FloatArray) -> BoolArray:
+    """(A, P, K) whether a centre is the sample's nearest."""
+    nearest = _first_least(_beyond_squares(samples, centres), axis=1)
+    assigned: BoolArray = nearest[:, None] == np.arange(centres.shape[1])[:, None]
+    return assigned

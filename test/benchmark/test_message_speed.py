@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
 
+from social_implicit_ros.core.forecast import Forecast
 from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.ros.conversions.trackers import (
     Tracker,
@@ -27,7 +29,12 @@ from social_implicit_ros.ros.conversions.tracks import tracks_to_point_cloud
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
 
-N_AGENTS = 100
+try:
+    from support.planner_messages import BUILDERS
+except ImportError:  # of a planner's messages
+    BUILDERS = {}
+
+N_AGENTS, N_SAMPLES = 100, 20
 OUTPUTS = (
     "pointcloud",
     "samples",
@@ -51,6 +58,14 @@ def message_of_a_hundred(name: str, tracker: Tracker) -> bytes:
     entries = tracker.decoder.spec.entries.read(message)
     entries[:] = [deepcopy(entries[0]) for _ in range(N_AGENTS)]
     return serialize_message(message)
+
+
+def with_samples(forecast: Forecast) -> Forecast:
+    """The same people with samples of their Gaussians, as many as the node draws by default."""
+    prediction = forecast.prediction
+    draws = np.random.default_rng(0).normal(size=(N_SAMPLES, *prediction.mean.shape, 1))
+    spread_m = (np.linalg.cholesky(prediction.covariance) @ draws)[..., 0]
+    return replace(forecast, prediction=replace(prediction, samples=prediction.mean + spread_m))
 
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))
@@ -90,7 +105,7 @@ def test_output(benchmark: Any, tables: Any, name: str) -> None:
     except ValueError as error:
         pytest.skip(f"{error} (scripts/build_test_interfaces.py)")
     positions_m, velocities_m_s = crowd(N_AGENTS)
-    forecast = walking_forecast(positions_m, velocities_m_s, robot_m=np.zeros(2))
+    forecast = with_samples(walking_forecast(positions_m, velocities_m_s, robot_m=np.zeros(2)))
 
     def render() -> bytes:
         message = output.render(forecast)
@@ -98,12 +113,20 @@ def test_output(benchmark: Any, tables: Any, name: str) -> None:
 
     assert render()
     if not benchmark.disabled:
+        by_objects = BUILDERS.get(name)
         with on_core(0):
             (render_s,) = times_s([render], n_rounds=7)
+            objects_ms: float | str = ""
+            if by_objects is not None:
+                (objects_s,) = times_s(
+                    [lambda: serialize_message(by_objects(forecast, config))], n_rounds=3
+                )
+                objects_ms = 1e3 * objects_s
         tables.add_row(
             "Rendering and serialising the futures of 100 agents",
             output=name,
             render_ms=1e3 * render_s,
+            as_objects_ms=objects_ms,
             bytes=len(render()),
         )
     benchmark.group = "output of 100 agents"

@@ -85,3 +85,14 @@ def test_fewer_samples_than_paths_and_nobody_are_no_problem() -> None:
     nobody = prediction_of(np.empty((20, 0, 12, 2)))
     paths, shares = representative_paths(nobody, 4)
     assert (paths.shape, shares.shape) == ((0, 4, 12, 2), (0, 4))
+
+
+def test_rounding_does_not_choose_between_two_that_are_alike() -> None:
+    plain = around([(4.0, 3.0), (4.0, -3.0)], [2, 2])
+    paths, shares = representative_paths(plain, 3)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        jitter_m = generator.normal(size=plain.samples.shape) * 1e-13
+        moved, moved_shares = representative_paths(prediction_of(plain.samples + jitter_m), 3)
+        np.testing.assert_allclose(moved, paths, atol=1e-9)
+        np.testing.assert_array_equal(moved_shares, shares)
