@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from social_implicit_ros.evaluation.bags import TEXT_FRAMES_PER_SECOND
+
 #: What may stand for BAG.
 BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
@@ -31,4 +33,15 @@ def add_tracker_option(parser: argparse.ArgumentParser, default: str = "by type"
         "--tracker",
         metavar="NAME|FILE",
         help=f"description of its messages, as the node's parameter tracker (default: {default})",
+    )
+
+
+def add_frame_rate_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --frames-per-second, of a text recording."""
+    parser.add_argument(
+        "--frames-per-second",
+        type=float,
+        default=TEXT_FRAMES_PER_SECOND,
+        help="rate of a text recording's frame numbers, default: %(default)s, as in ETH/UCY "
+        "files, where 10 frames are 0.4 s; seq_eth has 15",
     )

@@ -50,7 +50,7 @@ from social_implicit_ros.evaluation.calibration_replay import (
     tracks_in_time,
 )
 from social_implicit_ros.evaluation.candidates import candidate, families
-from social_implicit_ros.evaluation.find_bags import find_bags
+from social_implicit_ros.evaluation.find_bags import open_bags
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings, load_settings
 from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 from social_implicit_ros.inference.onnx_model import ModelFileError
@@ -181,15 +181,12 @@ def _text(folder: Path, name: str) -> TrackSource:
 
 def _own_cases(options: argparse.Namespace, settings: ReplaySettings) -> list[_Case]:
     models = {name: load_model(name) for name in options.model or ["default"]}
-    sources = [
-        open_source(
-            path,
-            topic=options.tracks,
-            tracker=options.tracker,
-            fixed_frame=settings.fixed_frame,
-        )
-        for path in find_bags(options.recordings)
-    ]
+    sources = open_bags(
+        options.recordings,
+        topic=options.tracks,
+        tracker=options.tracker,
+        fixed_frame=settings.fixed_frame,
+    )
     return [
         _Case(name, str(source.path), model, source)
         for name, model in models.items()

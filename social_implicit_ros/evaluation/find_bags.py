@@ -8,6 +8,7 @@ from pathlib import Path
 
 from social_implicit_ros.evaluation.bags import RecordingError, is_bag_file
 from social_implicit_ros.evaluation.compressed import SUFFIX
+from social_implicit_ros.evaluation.track_source import TrackSource, open_source
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
@@ -34,6 +35,27 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)
     return list(found.values())
+
+
+def open_bags(
+    arguments: Iterable[str], *, topic: str | None, tracker: str | None, fixed_frame: str | None
+) -> list[TrackSource]:
+    """Opens the recordings behind files, folders and patterns.
+
+    Args:
+        arguments: as `find_bags` takes them.
+        topic: of the tracks in all of them, as `open_source` takes it.
+        tracker: likewise.
+        fixed_frame: likewise.
+
+    Raises:
+        RecordingError: no recording, a damaged one, or none with such tracks.
+        TrackerSpecError: no such tracker description, or a bad one.
+    """
+    return [
+        open_source(path, topic=topic, tracker=tracker, fixed_frame=fixed_frame)
+        for path in find_bags(arguments)
+    ]
 
 
 def _recordings_below(path: Path) -> list[Path]:

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from social_implicit_ros.evaluation.bag_options import add_frame_rate_option
 from social_implicit_ros.evaluation.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
-    TEXT_FRAMES_PER_SECOND,
     RecordingError,
 )
 from social_implicit_ros.evaluation.track_source import open_source
@@ -59,13 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"
     )
-    parser.add_argument(
-        "--frames-per-second",
-        type=float,
-        default=TEXT_FRAMES_PER_SECOND,
-        help="rate of the frame numbers, default: %(default)s, as in ETH/UCY files, where 10 "
-        "frames are 0.4 s; seq_eth has 15",
-    )
+    add_frame_rate_option(parser)
     return parser
 
 

@@ -24,9 +24,9 @@ from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.evaluation.bag_options import add_frame_rate_option
 from social_implicit_ros.evaluation.bags import (
     DEFAULT_FRAME,
-    TEXT_FRAMES_PER_SECOND,
     RecordingError,
 )
 from social_implicit_ros.evaluation.playback import Playback, PlaybackOptions
@@ -219,13 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         "--recorded-topic",
         help="the tracks' topic in a bag; needed only where several could be meant",
     )
-    parser.add_argument(
-        "--frames-per-second",
-        type=float,
-        default=TEXT_FRAMES_PER_SECOND,
-        help="of a text recording's frame numbers, default: %(default)s, where 10 frames are "
-        "0.4 s; seq_eth has 15",
-    )
+    add_frame_rate_option(parser)
     return parser
 
 

@@ -13,7 +13,6 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from social_implicit_ros.core.command_options import add_data_option, add_seed_option
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.training.augmentation import augment
 from social_implicit_ros.training.data import (
@@ -29,6 +28,7 @@ from social_implicit_ros.training.losses import LossWeights, social_implicit_los
 from social_implicit_ros.training.social_implicit import SocialImplicit, used_parameters
 from social_implicit_ros.training.social_implicit_graph import social_implicit_graph
 from social_implicit_ros.training.trainer import Accuracy, Epoch, Settings, accuracy, train
+from social_implicit_ros.training.training_options import add_training_options
 
 ARCHITECTURE = "social_implicit"
 #: How to train; chosen on the validation scenes, see docs/training.md.
@@ -59,14 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
-    add_data_option(parser, "eth_ucy/ and eth_true_rate/")
-    parser.add_argument(
-        "--split",
-        action="append",
-        choices=SPLITS,
-        help="train this model only; may be repeated (default: all)",
-    )
-    add_seed_option(parser, "of everything drawn")
+    add_training_options(parser)
     parser.add_argument(
         "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
     )

@@ -14,7 +14,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.core.command_options import add_data_option, add_seed_option
 from social_implicit_ros.core.model_card import ModelCard
 from social_implicit_ros.core.recordings import LEAVE_ONE_OUT, STEP_S
 from social_implicit_ros.core.uncertainty import observed_motion
@@ -42,6 +41,7 @@ from social_implicit_ros.training.social_zone_fit import (
     fit,
 )
 from social_implicit_ros.training.social_zone_graph import social_zone_graph
+from social_implicit_ros.training.training_options import add_training_options
 
 ARCHITECTURE = "social_zone"
 #: Standard deviation of the samples that is added at the last step, metres.
@@ -98,14 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
-    add_data_option(parser, "eth_ucy/ and eth_true_rate/")
-    parser.add_argument(
-        "--split",
-        action="append",
-        choices=SPLITS,
-        help="train this model only; may be repeated (default: all)",
-    )
-    add_seed_option(parser, "of everything drawn")
+    add_training_options(parser)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="write the model files there")
     task.add_argument(

@@ -24,9 +24,9 @@ from social_implicit_ros.evaluation.bag_options import (
     add_tracks_option,
 )
 from social_implicit_ros.evaluation.bag_scenes import WINDOW_NS, bag_scenes
-from social_implicit_ros.evaluation.find_bags import find_bags
+from social_implicit_ros.evaluation.find_bags import open_bags
 from social_implicit_ros.evaluation.replay_settings import ReplaySettings, load_settings
-from social_implicit_ros.evaluation.track_source import TrackSource, open_source
+from social_implicit_ros.evaluation.track_source import TrackSource
 from social_implicit_ros.inference.onnx_model import DEFAULT_MODEL, OnnxModel, model_path
 from social_implicit_ros.training.fine_tune import Look, Tuned, TuneSettings, fine_tune
 from social_implicit_ros.training.fine_tuned_file import save_tuned
@@ -138,15 +138,12 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     path = model_path(options.model)
     before = OnnxModel.load(path)
     base, sample_floor_m = read_social_zone(path, before.card)
-    sources = [
-        open_source(
-            bag,
-            topic=options.tracks,
-            tracker=options.tracker,
-            fixed_frame=settings.fixed_frame,
-        )
-        for bag in find_bags(options.bags)
-    ]
+    sources = open_bags(
+        options.bags,
+        topic=options.tracks,
+        tracker=options.tracker,
+        fixed_frame=settings.fixed_frame,
+    )
     recorded = _read(sources, settings, progress_console)
     parts = joined(entry.parts for entry in recorded)
     _print_parts(parts, console)

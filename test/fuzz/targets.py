@@ -107,8 +107,7 @@ def run_cdr(data: bytes) -> None:
         assert str(error)
         return
     if tracks is not None:
-        pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=2))
-        _enter(pipeline, StampGuard(1.0), tracks, 0)
+        _enter_first(tracks)
 
 
 def run_raw(data: bytes) -> None:
@@ -122,8 +121,13 @@ def run_raw(data: bytes) -> None:
         assert str(error)
         return
     if tracks is not None:
-        pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=2))
-        _enter(pipeline, StampGuard(1.0), tracks, 0)
+        _enter_first(tracks)
+
+
+def _enter_first(tracks: Tracks) -> None:
+    """What was read is the first that a pipeline hears."""
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=2))
+    _enter(pipeline, StampGuard(1.0), tracks, 0)
 
 
 @cache
