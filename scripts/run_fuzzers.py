@@ -43,6 +43,8 @@ def main() -> int:
         fuzzed = subprocess.run(
             [sys.executable, "-m", "fuzz.cover", name, str(cases), str(MOST_SECONDS)],
             cwd=TESTS,
+            # As in the tests: numbers that overflow or are none are to be seen coming.
+            env={**os.environ, "PYTHONWARNINGS": "error::RuntimeWarning"},
             capture_output=True,
             text=True,
             errors="replace",

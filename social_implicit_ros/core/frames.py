@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +36,7 @@ class RigidTransform:
         Raises:
             ValueError: a quaternion of length zero or a value that is not finite.
         """
-        norm = float(np.linalg.norm(xyzw))
+        norm = math.hypot(*xyzw)  # which does not overflow on the way
         if not 1e-9 < norm < np.inf or not np.isfinite(translation_m).all():
             raise ValueError(
                 f"transform with quaternion {np.asarray(xyzw).tolist()} and translation "

@@ -19,6 +19,9 @@ N_OBSERVED = 8
 N_PREDICTED = 12
 STEP_S = 0.4
 
+#: From here on not every integer has a number of its own in double precision.
+_TOO_LARGE = 2.0**53
+
 #: Split -> the recordings it is tested on and that its training leaves out.
 LEAVE_ONE_OUT: dict[str, tuple[str, ...]] = {
     "eth": ("biwi_eth",),
@@ -86,6 +89,9 @@ def load_recording(path: Path | str) -> Recording:
     if not np.isfinite(rows).all():
         line = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]) + 1
         raise ValueError(f"{path}: observation {line} is not finite; remove or mend it")
+    if not (np.abs(rows[:, :2]) < _TOO_LARGE).all():
+        line = int(np.flatnonzero((np.abs(rows[:, :2]) >= _TOO_LARGE).any(axis=1))[0]) + 1
+        raise ValueError(f"{path}: frame or id of observation {line} is beyond 2^53; number anew")
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     return Recording(
         path.stem, rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2:]

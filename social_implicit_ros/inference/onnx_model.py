@@ -298,8 +298,16 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
 
 def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> int:
     """Checks names, types and shapes against the contract; returns the noise dimension D."""
-    inputs = {entry.name: entry for entry in session.get_inputs()}
-    tensors = {**inputs, **{entry.name: entry for entry in session.get_outputs()}}
+    try:
+        inputs, outputs = (
+            {entry.name: (list(entry.shape), entry.type) for entry in entries}
+            for entries in (session.get_inputs(), session.get_outputs())
+        )
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            f"model {card.name!r}: a name in the file is no text ({error}); export it again"
+        ) from error
+    tensors = {**inputs, **outputs}
     if set(inputs) != {"observed", "mask", "noise"}:
         raise ModelFileError(
             f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
@@ -319,7 +327,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
             continue
         if name not in tensors:
             raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
-        have, kind = list(tensors[name].shape), tensors[name].type
+        have, kind = tensors[name]
         if kind != "tensor(float)":
             raise ModelFileError(
                 f"model {card.name!r}: {name!r} is a {kind}, expected tensor(float)"
@@ -332,10 +340,11 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
     unknown = set(tensors) - set(expected)
     if unknown or ("mean" in tensors) != ("covariance" in tensors):
         raise ModelFileError(
-            f"model {card.name!r} puts out {sorted(set(tensors) - set(inputs))}, expected samples, "
+            f"model {card.name!r} puts out {sorted(outputs)}, expected samples, "
             "and where there are more, mean with covariance, and representatives"
         )
-    return int(inputs["noise"].shape[1])
+    noise_shape, _ = inputs["noise"]
+    return int(noise_shape[1])
 
 
 def _axis_fits(have: object, want: object) -> bool:

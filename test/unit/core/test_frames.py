@@ -44,6 +44,12 @@ def test_every_orientation_agrees_with_scipy(seed: int) -> None:
     assert (moved.stamp_ns, moved.ids) == (tracks.stamp_ns, tracks.ids)
 
 
+def test_a_quaternion_may_have_any_length() -> None:
+    direction = np.array([0.5, -0.5, 0.5, 0.5])
+    one, huge = (RigidTransform.from_quaternion(n * direction, np.zeros(3)) for n in (1.0, 1e200))
+    np.testing.assert_allclose(huge.rotation, one.rotation)
+
+
 def test_person_ahead_of_a_camera_stands_ahead_of_the_robot() -> None:
     # An optical frame looks along z with x to the right: z ahead is the robot's x ahead.
     optical = RigidTransform.from_quaternion(np.array([-0.5, 0.5, -0.5, 0.5]), np.zeros(3))
