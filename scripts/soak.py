@@ -128,6 +128,10 @@ class Watch:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """Seconds for which the thread that ticks was ready and had no core to run on."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) * 1e-9
+
 
 def main() -> int:
     """Returns 0 where every target was met."""
@@ -166,7 +170,8 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
         tell(tracks, odometry, crowd, time.monotonic() - began_s)
         spin_until(node, time.monotonic() + 1.0 / RATE_HZ)
     watch.ticks.clear()
-    began_s, cpu_before_s = time.monotonic(), watch.cpu_s()
+    began_s = time.monotonic()
+    cpu_before_s, waited_before_s = watch.cpu_s(), watch.waited_s()
     load_before = os.getloadavg()[0]
     warm_s = min(WARM_UP_SHARE * duration_s, WARM_UP_S)
     handles_before: tuple[int, int] | None = None
@@ -203,6 +208,7 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
         "file_descriptors": [handles_before[0], watch.handles()[0]],
         "threads": [handles_before[1], watch.handles()[1]],
         "cpu_share": round((watch.cpu_s() - cpu_before_s) / duration_s, 3),
+        "waited_for_a_core_share": round((watch.waited_s() - waited_before_s) / duration_s, 3),
         "load_average": [round(load_before, 2), round(os.getloadavg()[0], 2)],
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}",
@@ -321,8 +327,15 @@ def show(figures: dict[str, Any]) -> int:
         ("exit status", str(figures["exit_status"]), "0", figures["exit_status"] == 0),
         ("tracebacks", str(figures["tracebacks"]), "0", figures["tracebacks"] == 0),
     ]
-    for key in ("duration_s", "agents_came", "parameters_set", "cpu_share", "load_average"):
-        print(f"{key:18}{figures[key]}")
+    for key in (
+        "duration_s",
+        "agents_came",
+        "parameters_set",
+        "cpu_share",
+        "waited_for_a_core_share",
+        "load_average",
+    ):
+        print(f"{key:24}{figures[key]}")
     print(f"{'':18}{'measured':28}{'target':16}met")
     for name, measured, target, met in rows:
         print(f"{name:18}{measured:28}{target:16}{'yes' if met else 'NO'}")
