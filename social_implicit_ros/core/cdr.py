@@ -350,6 +350,9 @@ def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part
                 outline.converted(0, _nothing)
         for index in range(count):
             at = (first if index == 0 and first else entry)(data, at, outline)
+            # A count of billions costs no more than the bytes that are there.
+            if at > len(data):
+                raise too_short(data, at)
         return at
 
     return follow

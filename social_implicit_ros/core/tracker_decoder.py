@@ -379,7 +379,8 @@ def _padded(vectors: Sequence[Sequence[float]]) -> FloatArray:
 
 def _known_velocities(velocities: FloatArray) -> FloatArray:
     # Trackers that do not estimate a velocity leave the field at zero.
-    unknown = ~velocities.any(axis=1)
+    with np.errstate(invalid="ignore"):  # numbers that are none are turned away later
+        unknown = ~velocities.any(axis=1)
     velocities[unknown] = np.nan
     return velocities
 
