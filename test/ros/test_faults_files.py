@@ -302,3 +302,19 @@ def test_a_full_disk_while_it_keeps_what_it_learnt(
     assert kept.is_file()
     assert node.process.stop() == 0
     assert "Traceback" not in node.process.output
+
+
+def test_a_folder_in_which_nothing_can_be_kept(start: Callable[..., NodeUnderTest]) -> None:
+    # Nobody can write there, whatever the user's rights.
+    folder = "/proc/learnt"
+    node = start(
+        tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=f"{folder}/here.json"
+    )
+    talk = Conversation(node)
+    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert node.transition("deactivate")
+    assert folder in node.process.output
+    assert node.transition("activate")
+    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
