@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,27 @@ _MIN_RATE_SHARE = 0.8
 #: Percentiles of the tick time are taken over so many ticks; the maximum over one report.
 _RECENT_TICKS = 1000
 _NS_PER_S = 1_000_000_000
+
+
+def status_of(
+    node: str, part: str, level: bytes, text: str, values: Mapping[str, str]
+) -> DiagnosticStatus:
+    """One status of a node.
+
+    Args:
+        node: its full name.
+        part: what of it the status is about.
+        level: of `DiagnosticStatus`.
+        text: for people.
+        values: by key.
+    """
+    return DiagnosticStatus(
+        level=level,
+        name=f"{node.lstrip('/')}: {part}",
+        message=text,
+        hardware_id=node,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
 
 
 @dataclass(frozen=True)
@@ -146,13 +167,7 @@ class DiagnosticsLog:
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
         self.begin_period(now_ns)
-        return DiagnosticStatus(
-            level=level,
-            name=f"{name.lstrip('/')}: prediction",
-            message=text,
-            hardware_id=name,
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
-        )
+        return status_of(name, "prediction", level, text, values)
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:
         """Ticks per second of the node's clock; None where the period is not known."""

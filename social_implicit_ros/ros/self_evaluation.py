@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
 from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.self_evaluation import RecentScores
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.core.uncertainty import GAUSSIAN_RADII, confidence_to_sigmas
+from social_implicit_ros.ros.diagnostics import status_of
 
 METRICS_TOPIC = "~/metrics"
 #: Columns of `~/metrics`; a row is a predicted step.
@@ -91,13 +92,7 @@ def scores_to_status(
         "radius_factor_min": _text(float(factors.min()), 2),
         "radius_factor_max": _text(float(factors.max()), 2),
     }
-    return DiagnosticStatus(
-        level=level,
-        name=f"{name.lstrip('/')}: self-evaluation",
-        message=text,
-        hardware_id=name,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+    return status_of(name, "self-evaluation", level, text, values)
 
 
 def _judge(
