@@ -26,7 +26,7 @@ _NS_PER_S = 1_000_000_000
 #: prediction is judged when so much time has passed, so that no observation comes later.
 MAX_GAP_S = 0.5
 #: A tick that is early by this share of a step is still the next one to keep, or to judge at.
-_EARLY = 0.1
+EARLY = 0.1
 #: Ticks kept beyond twice the steps, for horizons of few steps.
 _SPARE = 8
 
@@ -149,7 +149,7 @@ class SelfEvaluation:
 
     def _is_due(self, tick: Tick, last_ns: int | None) -> bool:
         """Whether a step has passed since the last time, or there was none."""
-        return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - _EARLY) * self._step_ns
+        return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - EARLY) * self._step_ns
 
     def _keep(self, tick: Tick) -> None:
         ids = tick.window.ids

@@ -11,7 +11,7 @@ from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
 from social_implicit_ros.core.metrics.calibration import coverage, reliability_scores
 from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.core.predictor import TrajectoryModel
-from social_implicit_ros.core.self_evaluation import SelfEvaluation
+from social_implicit_ros.core.self_evaluation import EARLY, SelfEvaluation
 from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.core.types import FloatArray, Prediction, Tracks, require_shape
 from social_implicit_ros.core.uncertainty import radius_at
@@ -24,8 +24,6 @@ CONFIDENCE = 0.95
 #: How near its share must come, and after how many positions a share means something.
 BAND = 0.03
 MIN_POSITIONS = 100
-#: A message that is early by this share of a step still makes the next prediction.
-_EARLY = 0.1
 
 
 class NothingToJudgeError(ValueError):
@@ -139,7 +137,7 @@ def replay_calibration(
     pipeline = PredictionPipeline(model, config, adaptive)
     evaluation = SelfEvaluation(pipeline, window_s=0.0)
     timeout_ns = round(config.track_timeout_s * _NS_PER_S)
-    period_ns = round((1.0 - _EARLY) * model.step_s * _NS_PER_S)
+    period_ns = round((1.0 - EARLY) * model.step_s * _NS_PER_S)
     newest_ns = next_ns = played_ns = 0
     stamps_ns: list[int] = []
     times_ns, levels, log_areas = [], [], []

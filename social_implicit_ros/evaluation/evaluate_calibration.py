@@ -164,12 +164,14 @@ class _Case:
 def _benchmark_cases(options: argparse.Namespace) -> list[_Case]:
     splits = options.split or list(LEAVE_ONE_OUT)
     folder = options.data / "eth_ucy" / "all_data"
-    return [
-        _Case(one.name, name, load_benchmark_model(one.files[split]), _text(folder, name))
-        for one in map(candidate, dict.fromkeys(options.model or families()))
-        for split in splits
-        for name in LEAVE_ONE_OUT[split]
-    ]
+    recordings = {name: _text(folder, name) for s in splits for name in LEAVE_ONE_OUT[s]}
+    cases = []
+    for one in map(candidate, dict.fromkeys(options.model or families())):
+        for split in splits:
+            model = load_benchmark_model(one.files[split])
+            names = LEAVE_ONE_OUT[split]
+            cases += [_Case(one.name, name, model, recordings[name]) for name in names]
+    return cases
 
 
 def _text(folder: Path, name: str) -> TrackSource:
