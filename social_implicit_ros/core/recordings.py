@@ -86,11 +86,13 @@ def load_recording(path: Path | str) -> Recording:
             f"{path}: found an array of shape {rows.shape}, expected lines of four numbers: "
             "frame id x_m y_m"
         )
-    if not np.isfinite(rows).all():
-        line = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]) + 1
+    not_finite = ~np.isfinite(rows).all(axis=1)
+    if not_finite.any():
+        line = int(not_finite.argmax()) + 1
         raise ValueError(f"{path}: observation {line} is not finite; remove or mend it")
-    if not (np.abs(rows[:, :2]) < _TOO_LARGE).all():
-        line = int(np.flatnonzero((np.abs(rows[:, :2]) >= _TOO_LARGE).any(axis=1))[0]) + 1
+    too_large = (np.abs(rows[:, :2]) >= _TOO_LARGE).any(axis=1)
+    if too_large.any():
+        line = int(too_large.argmax()) + 1
         raise ValueError(f"{path}: frame or id of observation {line} is beyond 2^53; number anew")
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     return Recording(
