@@ -135,15 +135,19 @@ def test_what_is_not_read_is_said() -> None:
         CdrReader("a/msg/A", plain, list_path="list", chosen=[], chosen_in_list=["name"])
 
 
-def test_a_damaged_message_is_told_from_the_one_before_that_lay_alike() -> None:
-    spec = find_tracker_spec("people")
-    raw, _ = decoders(spec)
-    chance = random.Random(7)
+def people_called(*names: str) -> bytes:
+    """A serialised people_msgs/People, in which all but the names is random."""
+    spec, chance = find_tracker_spec("people"), random.Random(7)
     message = random_message(spec.message_type, chance)
-    message.people = [random_message(entry_type(spec), chance) for _ in range(3)]
-    for index, person in enumerate(message.people):
-        person.name = f"person {index}"
-    data = bytes(STORE.serialize_cdr(message, spec.message_type))
+    message.people = [random_message(entry_type(spec), chance) for _ in names]
+    for person, name in zip(message.people, names, strict=True):
+        person.name = name
+    return bytes(STORE.serialize_cdr(message, spec.message_type))
+
+
+def test_a_damaged_message_is_told_from_the_one_before_that_lay_alike() -> None:
+    raw, _ = decoders(find_tracker_spec("people"))
+    data = people_called("person 0", "person 1", "person 2")
     assert raw.decode(data).tracks.ids == ("person 0", "person 1", "person 2")
 
     renamed = data.replace(b"person 1\0", b"nobody 1\0")
@@ -155,11 +159,6 @@ def test_a_damaged_message_is_told_from_the_one_before_that_lay_alike() -> None:
 def test_texts_of_ever_new_lengths_are_read() -> None:
     spec = find_tracker_spec("people")
     raw, plain = decoders(spec)
-    chance = random.Random(8)
-    message = random_message(spec.message_type, chance)
-    message.people = [random_message(entry_type(spec), chance) for _ in range(60)]
-    for index, person in enumerate(message.people):
-        person.name = "x" * (1 + index)
-    data = bytes(STORE.serialize_cdr(message, spec.message_type))
+    data = people_called(*("x" * n for n in range(1, 61)))
     for _ in range(2):
         assert_alike(raw.decode(data), plain.decode(STORE.deserialize_cdr(data, spec.message_type)))
