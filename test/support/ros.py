@@ -20,7 +20,7 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import SetParametersAtomically
+from rcl_interfaces.srv import GetParameterTypes, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -29,6 +29,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 
 #: An event that has not come by then will not come: the machine may be busy with other tests.
 PATIENCE_S = 60.0
+#: An answer that has not come by then may have been lost.
+ASK_AGAIN_S = 1.0
 #: Nothing is lost between two processes of a test.
 LOSSLESS = QoSProfile(history=HistoryPolicy.KEEP_ALL)
 
@@ -140,14 +142,36 @@ class Peer:
 
     def call(self, service_class: type, name: str, request: Any, log: NodeProcess | None) -> Any:
         """The response of a service."""
-        # Kept, as a server may answer a client that it has just met before it can reach it.
-        client = self._clients.get(name)
-        if client is None:
-            client = self._clients[name] = self.node.create_client(service_class, name)
-        self.wait_for(client.service_is_ready, f"the service {name}", log)
-        future = client.call_async(request)
+        if name not in self._clients:
+            self._meet(service_class, name, log)
+        future = self._clients[name].call_async(request)
         self.wait_for(future.done, f"an answer of {name}", log)
         return future.result()
+
+    def _meet(self, service_class: type, name: str, log: NodeProcess | None) -> None:
+        """Creates the client of a service that can reach the client, too.
+
+        A server may hear a client's request before it knows the way back; its answer is lost then.
+        A process hears of another's clients in the order of their creation. So another client is
+        created, of a service that every node has and that may be asked again: once that one is
+        answered, the server knows the way back to the first.
+        """
+        described = f"{name.rpartition('/')[0]}/get_parameter_types"
+        client = self.node.create_client(service_class, name)
+        later = self.node.create_client(GetParameterTypes, described)
+        self.wait_for(client.service_is_ready, f"the service {name}", log)
+        self.wait_for(later.service_is_ready, f"the service {described}", log)
+        asked: list[Any] = []
+
+        def answered() -> bool:
+            if time.monotonic() > begun_s + len(asked) * ASK_AGAIN_S:
+                asked.append(later.call_async(GetParameterTypes.Request()))
+            return any(future.done() for future in asked)
+
+        begun_s = time.monotonic()
+        self.wait_for(answered, f"an answer of {described}", log)
+        self.node.destroy_client(later)
+        self._clients[name] = client
 
 
 class NodeUnderTest:
