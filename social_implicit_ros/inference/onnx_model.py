@@ -46,6 +46,7 @@ from social_implicit_ros.core.uncertainty import (
     observed_motion,
     sample_moments,
 )
+from social_implicit_ros.inference.bound_session import BoundSession
 from social_implicit_ros.inference.onnx_file import check_onnx_file
 from social_implicit_ros.inference.parts import FEWEST, parts_of
 
@@ -67,11 +68,11 @@ class OnnxModel:
     """A model file with its card, ready to predict (see `core.predictor.TrajectoryModel`)."""
 
     def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
-        self._session = session
         self.card = card
         self.noise_dimension = _check_signature(session, card)
         outputs = {entry.name: entry.shape for entry in session.get_outputs()}
         self._outputs = list(outputs)
+        self._session = BoundSession(session, self._shapes)
         self._n_representatives = int(outputs.get("representatives", [0])[0])
         try:
             self._calibration = (
@@ -212,21 +213,12 @@ class OnnxModel:
     def _run(
         self, observed: Float32Array, mask: Float32Array, noise: Float32Array
     ) -> dict[str, Float32Array]:
-        feed = {"observed": observed, "mask": mask, "noise": noise}
         try:
-            output = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+            return self._session.run(observed, mask, noise)
         except _onnxruntime_errors() as error:
             raise ModelFileError(
                 f"model {self.name!r} failed while running: {error}. Export it again."
             ) from error
-        expected = self._shapes(len(noise), len(observed))
-        for name, values in output.items():
-            if values.shape != expected[name]:
-                raise ModelFileError(
-                    f"model {self.name!r} put out {name} of shape {values.shape}, "
-                    f"expected {expected[name]}"
-                )
-        return output
 
     def _shapes(self, n_samples: int, n_agents: int) -> dict[str, tuple[int, ...]]:
         """Of the outputs that the file has."""
@@ -287,13 +279,15 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    """Its own, and the one that its bound runs raise."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(
+    own = (
         error
         for error in vars(state).values()
         if isinstance(error, type) and issubclass(error, Exception)
     )
+    return (RuntimeError, *own)
 
 
 def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> int:
