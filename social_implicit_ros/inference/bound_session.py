@@ -23,28 +23,26 @@ _MOST_VALUES = 25_000
 #: Of so many sizes arrays are kept: a small crowd has no more.
 _MOST_BINDINGS = 32
 
+#: Numbers of samples and agents -> shapes of all outputs, by name.
+ShapesOf = Callable[[int, int], Mapping[str, tuple[int, ...]]]
+
 
 class BoundSession:
     """Runs a session; of the same small size again and again, without making tensors."""
 
-    def __init__(
-        self,
-        session: onnxruntime.InferenceSession,
-        shapes_of: Callable[[int, int], Mapping[str, tuple[int, ...]]],
-    ) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
         """Wraps a session.
 
         Args:
             session: of a model file, whose contract `onnx_model` has.
-            shapes_of: numbers of samples and agents -> the shapes of all outputs, by name.
         """
-        self._session, self._shapes_of = session, shapes_of
+        self._session = session
         self._bindings: dict[tuple[int, int], _Binding] = {}
         # Threads share the arrays.
         self._lock = threading.Lock()
 
     def run(
-        self, observed: Float32Array, mask: Float32Array, noise: Float32Array
+        self, observed: Float32Array, mask: Float32Array, noise: Float32Array, shapes_of: ShapesOf
     ) -> dict[str, Float32Array]:
         """The outputs by name, in arrays of the caller's own.
 
@@ -52,6 +50,7 @@ class BoundSession:
             observed: (A, H, 2), as the file's inputs.
             mask: (A, H)
             noise: (K, D)
+            shapes_of: gives the shapes that the outputs must have.
 
         Raises:
             RuntimeError: the file puts out another shape than it should, or a bound run fails.
@@ -62,7 +61,7 @@ class BoundSession:
         with self._lock:
             binding = self._bindings.get(size)
             if binding is None:
-                outputs = self._run(inputs, size)
+                outputs = self._run(inputs, shapes_of(*size))
                 if sum(values.size for values in outputs.values()) <= _MOST_VALUES:
                     self._bind(inputs, outputs, size)
                 return outputs
@@ -72,10 +71,9 @@ class BoundSession:
             return {name: values.copy() for name, values in binding.outputs.items()}
 
     def _run(
-        self, inputs: tuple[Float32Array, ...], size: tuple[int, int]
+        self, inputs: tuple[Float32Array, ...], shapes: Mapping[str, tuple[int, ...]]
     ) -> dict[str, Float32Array]:
         """A run without a binding, which looks at the shapes."""
-        shapes = self._shapes_of(*size)
         feed = dict(zip(INPUTS, inputs, strict=True))
         outputs = dict(zip(shapes, self._session.run(list(shapes), feed), strict=True))
         for name, values in outputs.items():

@@ -72,7 +72,7 @@ class OnnxModel:
         self.noise_dimension = _check_signature(session, card)
         outputs = {entry.name: entry.shape for entry in session.get_outputs()}
         self._outputs = list(outputs)
-        self._session = BoundSession(session, self._shapes)
+        self._session = BoundSession(session)
         self._n_representatives = int(outputs.get("representatives", [0])[0])
         try:
             self._calibration = (
@@ -214,7 +214,7 @@ class OnnxModel:
         self, observed: Float32Array, mask: Float32Array, noise: Float32Array
     ) -> dict[str, Float32Array]:
         try:
-            return self._session.run(observed, mask, noise)
+            return self._session.run(observed, mask, noise, self._shapes)
         except _onnxruntime_errors() as error:
             raise ModelFileError(
                 f"model {self.name!r} failed while running: {error}. Export it again."

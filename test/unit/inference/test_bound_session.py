@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,3 +112,16 @@ def test_a_file_whose_shapes_hang_on_its_values_is_caught(tmp_path: Path) -> Non
         loaded.predict(observed[:, 3:])
 
     np.testing.assert_array_equal(loaded.predict(observed).samples, before_it.samples)
+
+
+def test_a_model_that_is_let_go_is_gone_at_once() -> None:
+    """Its sessions hold megabytes, and the node collects garbage seldom."""
+    model = OnnxModel.load("social_zone")
+    model.forward(scene(0, 3), model.noise(20))
+    gc.disable()
+    try:
+        gone = weakref.ref(model)
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
