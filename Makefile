@@ -25,6 +25,12 @@ test-training: ## Add torch, run the tests of training and export
 	$(BIN)/mypy
 	$(BIN)/pytest test/training
 
+OLDEST := .cache/oldest
+test-oldest: ## Try the libraries of ROS Humble (needs python3.10)
+	@test -x $(OLDEST)/bin/python || python3.10 -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --requirement requirements/oldest.txt
+	PYTHONPATH=. $(OLDEST)/bin/python -m pytest test/unit test/fuzz --ignore=test/unit/ros
+
 lint: ## Mend style where a tool can, name the rest
 	$(VENV) test
 	$(BIN)/ruff format .
@@ -61,4 +67,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and everything made
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-training lint bench fuzz soak audit models lock clean
+.PHONY: help demo test test-training test-oldest lint bench fuzz soak audit models lock clean

@@ -72,6 +72,7 @@ def load_recording(path: Path | str) -> Recording:
         ValueError: a line that is not four numbers, a position that is not finite, or no line.
     """
     path = Path(path)
+    path.stat()  # older versions of numpy do not tell that there is no file
     try:
         with warnings.catch_warnings():
             # An empty file is refused below, with what is expected.

@@ -68,7 +68,7 @@ def print_displacement(
         table.add_column(_heading(name), justify="right", min_width=13)
     for row in _rows(splits):
         table.add_row(row, *(_displacement_cell(model, row, splits) for model in models.values()))
-    table.add_section()
+    table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     table.add_row("parameters", *(str(model["parameters"]) for model in models.values()))
     console.print(table)
 

@@ -308,11 +308,12 @@ def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> 
 
 
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(job.path.name, total=None, messages=0)
+    task = progress.add_task(job.path.name, start=False, messages=0)
     n_messages = 0
 
     def opened(n_total: int) -> None:
         progress.update(task, total=n_total)
+        progress.start_task(task)
 
     def advance(n_more: int) -> None:
         nonlocal n_messages

@@ -233,7 +233,7 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
         for name, row in recordings.items():
             _add_rows(table, name, row)
         if len(recordings) >= _MANY:
-            table.add_section()
+            table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
             _add_rows(table, f"median of {len(recordings)}", _over(recordings, _median))
             _add_rows(table, f"worst of {len(recordings)}", _over(recordings, _worst))
         console.print(table)

@@ -194,7 +194,7 @@ def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console:
         for shift, figures in figures_of_shift.items():
             cells = (_cell(figures[figure], still[figure]) for figure in FIGURE_NAMES)
             table.add_row(split if shift == "0" else "", shift, *cells)
-        table.add_section()
+        table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     console.print(table)
 
 

@@ -29,7 +29,8 @@ def progress_bar(console: Console, get_time: Callable[[], float] = time.monotoni
         BarColumn(),
         _MessageRate(),
         TimeRemainingColumn(),
-        console=console,
+        # Older versions of rich end even a bar that is not drawn with an empty line.
+        console=console if console.is_terminal else Console(quiet=True),
         transient=True,
         disable=not console.is_terminal,
         get_time=get_time,

@@ -46,8 +46,8 @@ ROS_PACKAGES = {
     "tf2_ros",
 }
 ROS_SUFFIXES = ("_msgs", "_srvs", "_interfaces", "_ros")
-#: All that the innermost folder builds on; PyYAML reads tracker descriptions.
-CORE_LIBRARIES = {"numpy", "scipy", "yaml"}
+#: All that the innermost folder builds on; PyYAML reads tracker descriptions, packaging versions.
+CORE_LIBRARIES = {"numpy", "scipy", "yaml", "packaging"}
 
 
 def imported(source: str) -> Iterator[str]:

@@ -28,6 +28,7 @@ ROSDEP_KEY = {
     "matplotlib": "python3-matplotlib",
     "numpy": "python3-numpy",
     "onnxruntime": "python3-onnxruntime-pip",
+    "packaging": "python3-packaging",
     "pytest": "python3-pytest",
     "rich": "python3-rich",
     "rosbags": "python3-rosbags-pip",

@@ -37,9 +37,10 @@ def test_it_tells_messages_per_second_and_the_time_left() -> None:
     file, clock = io.StringIO(), Clock()
     console = Console(file=file, force_terminal=True, width=100)
     with progress_bar(console, clock) as progress:
-        task = progress.add_task("hall", total=None, messages=0)
+        task = progress.add_task("hall", start=False, messages=0)
         assert shown(file).startswith("hall") and "opening" in shown(file)
         progress.update(task, total=6000)
+        progress.start_task(task)
         for n_messages in (1000, 2000, 3000):
             clock.now_s += 2.0
             progress.update(task, completed=n_messages, messages=n_messages)

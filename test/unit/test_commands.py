@@ -1,0 +1,90 @@
+"""Commands whose libraries are missing, or older than they need, say so and do nothing."""
+
+import inspect
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from social_implicit_ros.core.commands import run
+from social_implicit_ros.evaluation.commands import evaluate_bag
+from social_implicit_ros.ros.commands import social_implicit_demo
+from social_implicit_ros.training import commands
+from social_implicit_ros.tuning.commands import train_model
+
+TRAINING = [
+    function
+    for _, function in inspect.getmembers(commands, inspect.isfunction)
+    if function.__module__ == commands.__name__
+] + [train_model]
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Versions by name, as a test says; of the others the true ones."""
+    versions = {}
+    true_version = metadata.version
+
+    def version(name):
+        found = versions.get(name, "")
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found or true_version(name)
+
+    monkeypatch.setattr("social_implicit_ros.core.commands.version", version)
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/the_command"])
+    return versions
+
+
+@pytest.mark.parametrize("command", TRAINING, ids=lambda command: command.__name__)
+def test_training_without_torch_says_how_to_install_it(command, installed, capsys):
+    installed.update(torch=None, onnx=None)
+
+    assert command() == 2
+
+    message = capsys.readouterr().err
+    assert message.startswith("the_command needs torch (missing), onnx (missing)")
+    assert f"{sys.executable} -m pip install torch onnx" in message
+
+
+@pytest.mark.parametrize("command", [evaluate_bag, social_implicit_demo])
+def test_a_report_without_its_libraries_is_not_begun(command, installed, capsys):
+    installed.update(plotly=None, pyarrow=None)
+
+    assert command() == 2
+
+    message = capsys.readouterr().err
+    assert "plotly (missing)" in message and "pyarrow" in message
+    assert "-m pip install plotly" in message
+
+
+def test_an_older_library_than_is_needed_is_named_with_its_version(installed, capsys):
+    installed.update(joblib="0.17.0")  # that of ROS Humble
+
+    assert evaluate_bag() == 2
+
+    message = capsys.readouterr().err
+    assert "joblib>=1.4 (here is 0.17.0)" in message
+    assert "pip install 'joblib>=1.4'" in message
+
+
+def test_with_all_that_it_needs_a_command_runs_and_returns_its_code(installed, monkeypatch):
+    installed.update(nonsense="1.4.0rc1")
+    monkeypatch.setattr("social_implicit_ros.evaluation.metric_demo.main", lambda: 7)
+
+    code = run("social_implicit_ros.evaluation.metric_demo", "nonsense>=1.3", "numpy")
+
+    assert code == 7
+
+
+def test_asking_for_libraries_imports_none_of_them():
+    program = (
+        "import sys\n"
+        "from social_implicit_ros.evaluation import commands\n"
+        "from social_implicit_ros.ros import commands\n"
+        "from social_implicit_ros.tuning import commands\n"
+        "print({'torch', 'plotly', 'pyarrow', 'rclpy', 'rosbags'} & set(sys.modules))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "set()\n"), ended.stderr
