@@ -434,24 +434,23 @@ class TrackHistory:
         first_ns = np.maximum(
             self._times_ns[rows, 0][:, None], np.minimum(steps_ns[0], last_ns - self._step_ns)
         )
-        targets = np.broadcast_to(steps_ns, (len(rows), n_steps))
+        before_ns = np.minimum(steps_ns - first_ns, 0)
+        after_ns = np.maximum(steps_ns - last_ns, 0)
+        if not before_ns.any() and not after_ns.any():  # nobody is new, everybody just seen
+            targets = np.empty_like(before_ns)
+            targets[...] = steps_ns
+            return self._interpolate(rows, targets), np.full(len(rows), n_steps)
         # The two velocities that carry an agent beyond what was observed are taken over one step.
-        ends = np.concatenate(
-            [
-                first_ns,
-                np.minimum(first_ns + self._step_ns, last_ns),
-                np.maximum(last_ns - self._step_ns, first_ns),
-                last_ns,
-            ],
-            axis=1,
-        )
-        states = self._interpolate(rows, np.concatenate([targets, ends], axis=1))
+        targets = np.empty((len(rows), n_steps + 4), dtype=np.int64)
+        targets[:, :n_steps], ends = steps_ns, targets[:, n_steps:]
+        ends[:, :1], ends[:, 3:] = first_ns, last_ns
+        ends[:, 1:2] = np.minimum(first_ns + self._step_ns, last_ns)
+        ends[:, 2:3] = np.maximum(last_ns - self._step_ns, first_ns)
+        states = self._interpolate(rows, targets)
         start, start_1, end_1, end = (states[:, n_steps + i, None] for i in range(4))
         states = states[:, :n_steps]
         start_v = (start_1 - start) / (ends[:, 1] - ends[:, 0])[:, None, None]
         end_v = (end - end_1) / (ends[:, 3] - ends[:, 2])[:, None, None]
-        before_ns = np.minimum(targets - first_ns, 0)
-        after_ns = np.maximum(targets - last_ns, 0)
         states = states + start_v * before_ns[..., None] + end_v * after_ns[..., None]
         states[..., 2] = np.where(after_ns > 0, end[..., 2], states[..., 2])
         known = self._known_steps(before_ns)
@@ -500,7 +499,9 @@ class TrackHistory:
 
 
 def _zero_where_unknown(values: FloatArray) -> FloatArray:
-    return np.where(np.isnan(values), 0.0, values)
+    """Of an array that nobody else holds."""
+    values[np.isnan(values)] = 0.0
+    return values
 
 
 def _known_covariances(covariances_m2: FloatArray) -> FloatArray:
@@ -525,9 +526,11 @@ def _count_not_after(times_ns: IntArray, targets_ns: IntArray) -> IntArray:
     # Rows are moved apart by more than the targets span; what lies beyond these need not be told
     # apart.
     span_ns = latest_ns - earliest_ns + 3
-    offsets_ns = np.arange(n_rows)[:, None] * span_ns
-    rows_ns = np.clip(times_ns, earliest_ns - 1, latest_ns + 1) + (offsets_ns - earliest_ns)
-    targets_ns = targets_ns + (offsets_ns - earliest_ns)
-    found = np.searchsorted(rows_ns.ravel(), targets_ns, side="right")
-    counts: IntArray = found - np.arange(n_rows)[:, None] * n_columns
+    row = np.arange(n_rows)[:, None]
+    shift_ns = row * span_ns - earliest_ns
+    rows_ns = np.maximum(times_ns, earliest_ns - 1)
+    np.minimum(rows_ns, latest_ns + 1, out=rows_ns)
+    rows_ns += shift_ns
+    found = rows_ns.ravel().searchsorted(targets_ns + shift_ns, side="right")
+    counts: IntArray = found - row * n_columns
     return counts

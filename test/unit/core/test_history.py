@@ -62,6 +62,29 @@ def test_late_message_is_made_up_for_by_walking_on() -> None:
     np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.25, atol=1e-9)
 
 
+@pytest.mark.parametrize("other_since_s", [0.0, 1.5], ids=["known for long", "new"])
+@pytest.mark.parametrize("other_until_s", [2.9, 2.6], ids=["just seen", "seen before"])
+def test_ones_past_is_the_same_whoever_else_is_there(
+    other_since_s: float, other_until_s: float
+) -> None:
+    alone, together = history(), history()
+    for n in range(30):
+        time_s = 0.1 * n
+        alone.insert(walker(time_s))
+        there = other_since_s <= time_s <= other_until_s + 0.01
+        together.insert(walker(time_s, ("a", "b") if there else ("a",)))
+
+    expected, _ = alone.window(at(2.9))
+    window, _ = together.window(at(2.9))
+
+    np.testing.assert_array_equal(window.positions_m[0], expected.positions_m[0])
+    assert window.n_observed.tolist() == [8, 8 if other_since_s == 0 else 4]
+    n_known = window.n_observed[1]
+    of_b_m = [WALK_M_S * (2.9 - 0.4 * k) + [1.0, 0.0] for k in range(n_known - 1, -1, -1)]
+    np.testing.assert_allclose(window.positions_m[1, -n_known:], of_b_m, atol=1e-6)
+    assert np.isnan(window.positions_m[1, :-n_known]).all()
+
+
 def test_two_observations_are_enough_and_unknown_steps_are_nan() -> None:
     tracks = history()
     tracks.insert(walker(1.0))
