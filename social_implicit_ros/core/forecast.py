@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -99,14 +100,15 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     ids, skipped = window.ids, dict(tick.skipped)
     skipped.pop(ROBOT_ID, None)
     rows: slice | NDArray[np.int64] = slice(None)
-    published = _is_finite(prediction)
-    skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
     robot_m = None
-    if ROBOT_ID in ids:
-        robot = ids.index(ROBOT_ID)
-        robot_m = tick.present_m[robot]
-        published[robot] = False
-    if not published.all():
+    # Most often everybody is published.
+    if not _is_all_finite(prediction) or ROBOT_ID in ids:
+        published = _is_finite(prediction)
+        skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
+        if ROBOT_ID in ids:
+            robot = ids.index(ROBOT_ID)
+            robot_m = tick.present_m[robot]
+            published[robot] = False
         rows = np.flatnonzero(published)
         ids = tuple(ids[row] for row in rows)
         prediction = prediction.of_agents(rows)
@@ -132,11 +134,14 @@ def _past_until_now(tick: Tick) -> FloatArray:
     return np.concatenate([observed_m[:, 1:], tick.present_m[:, None]], axis=1)
 
 
+def _is_all_finite(prediction: Prediction) -> bool:
+    """Whether mean and covariance of all agents are; where a sum is not, one may be."""
+    return math.isfinite(prediction.mean.sum() + prediction.covariance.sum())
+
+
 def _is_finite(prediction: Prediction) -> BoolArray:
     """(A,) whether mean and covariance are; they are finite only where all samples are."""
     n_agents, n_steps, _ = prediction.mean.shape
-    if np.isfinite(prediction.mean.sum() + prediction.covariance.sum()):
-        return np.ones(n_agents, dtype=np.bool_)
     values = np.concatenate(
         [
             prediction.mean.reshape(n_agents, 2 * n_steps),

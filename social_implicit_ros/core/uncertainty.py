@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -343,12 +343,13 @@ def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArr
     if prediction.level_factors is None:
         gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
         return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
-    return _true_radii(prediction.level_factors) @ _reading_at(confidences)
+    radii: FloatArray = _true_radii(prediction.level_factors).T @ _reading_at(confidences)
+    return radii.reshape(*prediction.mean.shape[:2], len(confidences))
 
 
 @lru_cache(maxsize=16)
 def _reading_at(confidences: tuple[float, ...]) -> FloatArray:
-    """(L + 2, C) takes `_true_radii` to those of some confidences, read-only."""
+    """(L + 2, C) takes the columns of `_true_radii` to those of some confidences, read-only."""
     gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
     knots = np.eye(len(GAUSSIAN_KNOTS))
     reading = np.array([np.interp(gaussian, GAUSSIAN_KNOTS, knot) for knot in knots])
@@ -368,15 +369,13 @@ def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) ->
     """
     if level_factors is None:
         return distance
-    radii = _true_radii(level_factors)
-    high = np.clip((distance[..., None] >= radii).sum(axis=-1), 1, len(GAUSSIAN_KNOTS) - 1)[
-        ..., None
-    ]
-    low_radius, high_radius = (
-        np.take_along_axis(radii, index, axis=-1)[..., 0] for index in (high - 1, high)
-    )
-    low, width = GAUSSIAN_KNOTS[high[..., 0] - 1], np.diff(GAUSSIAN_KNOTS)[high[..., 0] - 1]
-    return np.asarray(low + width * (distance - low_radius) / (high_radius - low_radius))
+    radii, flat = _true_radii(level_factors), distance.ravel()
+    low = np.minimum(np.maximum((flat >= radii).sum(axis=0), 1), len(GAUSSIAN_KNOTS) - 1) - 1
+    places = np.arange(len(flat))
+    low_radius, high_radius = radii[low, places], radii[low + 1, places]
+    width = np.diff(GAUSSIAN_KNOTS)[low]
+    found = GAUSSIAN_KNOTS[low] + width * (flat - low_radius) / (high_radius - low_radius)
+    return found.reshape(distance.shape)
 
 
 def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
@@ -395,22 +394,31 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
     if prediction.level_factors is None:
         return prediction
     factor = radius_at(prediction, confidence) / sigmas
-    return replace(
-        prediction,
-        covariance=prediction.covariance * (factor**2)[..., None, None],
-        level_factors=prediction.level_factors / factor[..., None],
+    return Prediction(
+        prediction.samples,
+        prediction.mean,
+        prediction.covariance * (factor * factor)[..., None, None],
+        prediction.step_s,
+        prediction.level_factors / factor[..., None],
     )
 
 
 def _true_radii(level_factors: FloatArray) -> FloatArray:
-    """(..., L + 2) Mahalanobis radii of the confidences of the Gaussian radii `GAUSSIAN_KNOTS`.
+    """Mahalanobis radii of the confidences of the Gaussian radii `GAUSSIAN_KNOTS`.
 
     Between two confidences of `CONFIDENCES` a true radius is linear in the Gaussian's, below the
     first and beyond the last in proportion to it. It never falls with the confidence.
+
+    Args:
+        level_factors: (..., L)
+
+    Returns:
+        (L + 2, N), N the product of the other axes: numpy is slow along short last axes.
     """
-    radii: FloatArray = level_factors.take(_LEVEL_OF_KNOT, axis=-1)
-    radii *= GAUSSIAN_KNOTS
-    if (radii[..., 1:] < radii[..., :-1]).any():  # seldom, and accumulating takes long
-        radii = np.maximum.accumulate(radii, axis=-1)
-    radii *= _RISING
+    factors = level_factors.reshape(-1, level_factors.shape[-1]).T
+    radii: FloatArray = factors.take(_LEVEL_OF_KNOT, axis=0)
+    radii *= GAUSSIAN_KNOTS[:, None]
+    if (radii[1:] < radii[:-1]).any():  # seldom, and accumulating takes long
+        radii = np.maximum.accumulate(radii, axis=0)
+    radii *= _RISING[:, None]
     return radii
