@@ -83,11 +83,13 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
         rows: of the first model's forecast.
     """
     lead = next(iter(ticks.values()))
-    ids = tuple(lead.forecast.ids[row] for row in rows)
+    ids = tuple(lead.forecast.ids[row] for row in rows.tolist())
+    # What is of everybody, as in all but large crowds, need not be copied.
+    taken = None if ids == lead.forecast.ids else rows
     predictions = {}
     for name, tick in ticks.items():
         if tick.forecast.ids == lead.forecast.ids:
-            predictions[name] = _rows_of(tick.forecast.prediction, rows)
+            predictions[name] = _rows_of(tick.forecast.prediction, taken)
             continue
         row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
         of_ids = np.array([row_of.get(agent, -1) for agent in ids], dtype=np.int64)
@@ -102,12 +104,16 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
     )
 
 
-def _rows_of(prediction: Prediction, rows: IntArray) -> Prediction:
-    """Some agents of a prediction, the mean for all samples; NaN where a row is -1."""
-    all_known = (rows >= 0).all()
+def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
+    """Some agents of a prediction, all where `rows` is None; the mean for all samples.
+
+    NaN where a row is -1.
+    """
 
     def taken(values: FloatArray) -> FloatArray:
-        if all_known:
+        if rows is None:
+            return values
+        if (rows >= 0).all():
             return values[rows]
         # One row more, which -1 takes: of somebody of whom nothing is known.
         unknown = np.full((1, *values.shape[1:]), np.nan)

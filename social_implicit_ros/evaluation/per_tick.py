@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.evaluation.measures import Measures
+from social_implicit_ros.evaluation.tally import sums_by_group
 
 #: Column -> type. Means are over the complete futures of a tick, NaN where there is none; shares
 #: inside ellipses are over all steps whose truth is known.
@@ -122,9 +123,8 @@ def _columns(measures: Measures) -> dict[str, FloatArray]:
             (measures.levels <= 0.5).sum(axis=1),
             (measures.levels <= 0.95).sum(axis=1),
         ]
-    ).astype(np.float64)
-    sums = np.zeros((n_ticks, of_rows.shape[1]))
-    np.add.at(sums, tick_of_row, of_rows)
+    )
+    sums = sums_by_group(of_rows, tick_of_row, n_ticks)
     futures, known_steps, missed, *distances, inside_50, inside_95 = sums.T
     names = ("mean_ade_m", "mean_fde_m", "best_ade_m", "best_fde_m")
     return {

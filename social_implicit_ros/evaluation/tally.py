@@ -122,7 +122,9 @@ class Tally:
             return
 
         levels = measures.levels[complete]
-        _count(sums["levels"], np.searchsorted(_GRID, levels.ravel()))
+        # Sorting the levels and finding the grid in them is faster than finding each in the grid.
+        not_above = np.searchsorted(np.sort(levels, axis=None), _GRID, side="right")
+        sums["levels"] += np.diff(not_above, prepend=0, append=levels.size)
         rows = np.column_stack(
             [
                 np.ones(len(levels)),
@@ -143,7 +145,7 @@ class Tally:
             ("crowd", np.searchsorted(CROWD_EDGES, measures.n_near, side="right")),
             ("history", np.minimum(measures.n_observed, LONGEST_HISTORY)),
         ):
-            np.add.at(sums[name], group[complete], rows)
+            sums[name] += sums_by_group(rows, group[complete], len(sums[name]))
 
     def add_distribution(self, measures: DistributionMeasures) -> None:
         """Counts moments at which whole distributions were measured."""
@@ -259,6 +261,21 @@ def _group_row(name: str, row: FloatArray) -> dict[str, Any]:
         "best_fde": values["best_fde"] / futures,
         "coverage_95": values["inside_95"] / values["steps"],
     }
+
+
+def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArray:
+    """Adds up the rows of each group; as `np.add.at`, which takes several times longer.
+
+    Args:
+        rows: (N, C) quantities.
+        group: (N,) the group of each row, from 0.
+        n_groups: how many there are.
+
+    Returns:
+        (n_groups, C) sums, 0 for a group without rows.
+    """
+    columns = [np.bincount(group, column, n_groups) for column in rows.T]
+    return np.stack(columns, axis=1)
 
 
 def _count(into: FloatArray, bins: IntArray) -> None:

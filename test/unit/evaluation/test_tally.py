@@ -37,6 +37,7 @@ from social_implicit_ros.evaluation.tally import (
     groups_of,
     horizon_of,
     reliability_of,
+    sums_by_group,
 )
 from social_implicit_ros.evaluation.track_source import open_source
 
@@ -146,6 +147,31 @@ def test_groups_hold_every_future_once(ticks):
     ]
     assert groups["history"][0]["name"] == "0.4 s"
     assert groups["history"][-1]["name"] == "2.8 s"
+
+
+def test_sums_of_groups_are_those_of_their_rows():
+    generator = np.random.default_rng(0)
+    rows, group = generator.normal(size=(50, 3)), generator.choice([0, 1, 3], 50)
+
+    sums = sums_by_group(rows, group, 5)
+
+    for number in range(5):  # nobody is in 2 and 4
+        np.testing.assert_allclose(sums[number], rows[group == number].sum(axis=0), atol=1e-12)
+
+
+def test_a_level_on_the_grid_is_inside_the_ellipse_of_that_confidence(ticks):
+    measures = measure(ticks[:20])
+    n_complete = measures.complete.sum()
+    levels = np.full(measures.levels.shape, 1.0)  # beyond every ellipse
+    levels[:, :3] = [0.0, 0.5, 0.99]
+    tally = Tally.empty([0.4 * (step + 1) for step in range(12)])
+
+    tally.add_measures(replace(measures, levels=levels))
+
+    assert n_complete > 0
+    assert tally.sums["levels"].sum() == 12 * n_complete
+    expected = np.where(np.arange(1, 100) < 50, 1, np.where(np.arange(1, 100) < 99, 2, 3)) / 12
+    np.testing.assert_allclose(reliability_of(tally), expected)
 
 
 def test_sums_do_not_depend_on_how_ticks_were_grouped(ticks):
