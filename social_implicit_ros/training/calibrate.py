@@ -59,7 +59,7 @@ def calibrate(residuals: Residuals) -> Calibration:
     nearest = nearest_knots(residuals.motion)
     n_speeds, n_roughnesses = len(SPEEDS_M_S), len(ROUGHNESSES_M)
     n_agents = np.bincount(nearest, minlength=n_speeds * n_roughnesses)
-    used = np.flatnonzero(n_agents >= min(MIN_AGENTS, n_agents.max()))
+    used = np.flatnonzero(n_agents >= min(MIN_AGENTS, int(n_agents.max())))
     places = np.stack(np.divmod(np.arange(len(n_agents)), n_roughnesses), axis=-1)
     apart = np.abs(places[:, None] - places[used]).sum(axis=2)
     ellipse, samples, levels = [], [], []
