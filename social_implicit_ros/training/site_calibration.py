@@ -30,7 +30,9 @@ def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -
     found = calibrate(residuals)
     nearest = nearest_knots(residuals.motion)
     shape = found.ellipse.shape[:2]
-    n_people = np.array([len(np.unique(people[nearest == knot])) for knot in range(math.prod(shape))])
+    n_people = np.array(
+        [len(np.unique(people[nearest == knot])) for knot in range(math.prod(shape))]
+    )
     share = (n_people / (n_people + PRIOR_PEOPLE)).reshape(shape)
     speeds_m_s, roughnesses_m = (knots.ravel() for knots in _grid(found))
     knots = ObservedMotion(speeds_m_s, roughnesses_m)
