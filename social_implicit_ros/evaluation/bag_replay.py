@@ -345,6 +345,8 @@ class BagReplay:
             for pipeline in self._histories:
                 pipeline.update(self._robot)
         foretold: dict[str, _Foretold] = {}
+        # Most models predict the same agents.
+        tracks_of: dict[tuple[str, ...], IntArray] = {}
         for name, pipeline in self._pipelines.items():
             leader = self._leaders[name]
             if leader == name:
@@ -354,8 +356,10 @@ class BagReplay:
             forecast = forecast_from_tick(
                 tick, self._numbers[name], self.steps[name], self._source.fixed_frame
             )
-            tracks = [self._track_of_id[agent][0] for agent in forecast.ids]
-            foretold[name] = _Foretold(tick, forecast, np.array(tracks, dtype=np.int64))
+            if forecast.ids not in tracks_of:
+                tracks = [self._track_of_id[agent][0] for agent in forecast.ids]
+                tracks_of[forecast.ids] = np.array(tracks, dtype=np.int64)
+            foretold[name] = _Foretold(tick, forecast, tracks_of[forecast.ids])
         n_futures = max(len(model.forecast.ids) for model in foretold.values())
         if n_futures:
             self._unjudged.append(foretold)

@@ -147,6 +147,8 @@ def _draw(tick: JudgedTick, model: TrajectoryModel, steps: Steps, seed: int) -> 
     row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
     rows = np.array([row_of[tick.forecast.ids[index]] for index in complete])
+    # Where the future of all is known, their samples need not be copied.
+    known_samples = samples if len(rows) == samples.shape[1] else samples[:, rows]
     n_steps = truth.shape[1]
     # The same positions for every model, and others at every moment.
     generator = np.random.default_rng([seed, window.stamp_ns % 2**63])
@@ -157,5 +159,5 @@ def _draw(tick: JudgedTick, model: TrajectoryModel, steps: Steps, seed: int) -> 
     return _Moment(
         drawn=samples[:, rows[agent], step],
         true=truth[complete[agent], step],
-        amv=mean_covariance_eigenvalue(samples[:, rows]),
+        amv=mean_covariance_eigenvalue(known_samples),
     )
