@@ -2,7 +2,7 @@
 
 A tracker's message is mostly what nobody asks for: colours of markers, covariances of rotations,
 small objects by the dozen. Here the layout of a type is walked once, and its chosen fields are
-picked out of the bytes; entries that lie in memory like one before are one `struct`.
+picked out of the bytes; of a list whose entries lie like those before, all at once.
 
 Source: OMG Common Data Representation as ROS 2 writes it (XCDR1, little endian): every number is
 aligned to its size, counted from the end of a header of four bytes.
@@ -15,7 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from social_implicit_ros.core.cdr_outline import Outline, OutlineReader, Part, too_short
+from social_implicit_ros.core.cdr_columns import Columns, ListReader
+from social_implicit_ros.core.cdr_outline import (
+    ABSENT,
+    ALIGNMENT,
+    TEXT,
+    KnownOutline,
+    Outline,
+    Outlines,
+    Part,
+    too_short,
+)
 
 #: Name of a number's type -> code of `struct`.
 NUMBER_CODES = {
@@ -36,7 +46,7 @@ NUMBER_CODES = {
 }
 _LITTLE_ENDIAN = b"\x00\x01"
 _HEADER_BYTES = 4
-_COUNT = struct.Struct("<I")
+_count_from = struct.Struct("<I").unpack_from
 #: An array of messages of numbers, such as points of a skeleton, is one part up to so many.
 _MOST_JOINED = 4096
 
@@ -69,7 +79,6 @@ class CdrReader:
     array of numbers all of these as a tuple; `[0]` takes the first message of a sequence.
 
     Attributes:
-        names: path of each value of a message that `read` gives.
         names_in_list: path of each value of an entry, from the entry on.
     """
 
@@ -96,23 +105,24 @@ class CdrReader:
         """
         layout = _Layout(definitions, (*chosen, list_path), (list_path, tuple(chosen_in_list)))
         parts = layout.parts_of(message_type, "")
-        self.names, self.names_in_list = tuple(layout.names), tuple(layout.names_in_list)
-        if list_path not in self.names:
+        names, self.names_in_list = tuple(layout.names), tuple(layout.names_in_list)
+        if list_path not in names:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
-        self._list_at = self.names.index(list_path)
+        list_at = names.index(list_path)
+        self._names_before, self._names_after = names[:list_at], names[list_at + 1 :]
         # The list is the only part that is read and not followed.
-        entries = next(part for part in parts if isinstance(part, _Rows))
+        entries = next(part for part in parts if isinstance(part, ListReader))
         at = parts.index(entries)
-        self._before = OutlineReader(_followed(parts[:at]))
+        self._before = Outlines(_followed(parts[:at]))
         self._entries = entries
-        self._after = OutlineReader(_followed(parts[at + 1 :]))
-        for paths, names in ((chosen, self.names), (chosen_in_list, self.names_in_list)):
+        self._after = Outlines(_followed(parts[at + 1 :]))
+        for paths, found in ((chosen, names), (chosen_in_list, self.names_in_list)):
             for path in paths:
-                if not any(_covers(path, name) for name in names):
+                if not any(_covers(path, name) for name in found):
                     raise UnsupportedLayoutError(f"{message_type} has no {path} that can be read")
 
-    def read(self, data: bytes) -> tuple[list[Any], list[list[Any]]]:
-        """The values of a message, and those of each entry of its list.
+    def read(self, data: bytes) -> tuple[dict[str, Any], Columns]:
+        """The values of a message by their paths, and those of the entries of its list.
 
         Fields of the first message of an empty sequence are None.
 
@@ -124,12 +134,19 @@ class CdrReader:
             raise UnsupportedLayoutError("only messages in little endian are read")
         data = data[_HEADER_BYTES:]
         try:
-            before, at = self._before.read(data, 0)
-            rows, at = self._entries.read(data, at)
-            after, _ = self._after.read(data, at)
+            before = self._before.find(data, 0)
+            columns, at = self._entries.read(data, before.n_bytes)
+            after = self._after.find(data, at)
         except struct.error as error:
             raise ValueError(f"a message ends before its last field ({error})") from error
-        return [*before, rows, *after], rows
+        values = _read(self._names_before, before, data, 0)
+        values.update(_read(self._names_after, after, data, at))
+        return values, columns
+
+
+def _read(names: Sequence[str], outline: KnownOutline, data: bytes, at: int) -> dict[str, Any]:
+    """The chosen values of a part that begins at a place."""
+    return dict(zip(names, outline.read(data, at), strict=True))
 
 
 class _Layout:
@@ -145,7 +162,7 @@ class _Layout:
         self.names: list[str] = []
         self.names_in_list: list[str] = []
 
-    def parts_of(self, message_type: str, path: str) -> list[Part | _Rows]:
+    def parts_of(self, message_type: str, path: str) -> list[Part | ListReader]:
         """The parts of a message at a path; empty for the outermost."""
         return _made(self._joined(message_type, path))
 
@@ -190,7 +207,7 @@ class _Layout:
             parts_of_entry = _followed(entry.parts_of(kind.name, ""))
             self.names_in_list = entry.names
             self.names.append(path)
-            return [_Rows(parts_of_entry)]
+            return [ListReader(parts_of_entry, entry.names)]
         parts = _Layout(self._definitions, ())._joined(kind.name, "")
         if kind.length and len(parts) == 1:
             (part,) = parts
@@ -211,35 +228,17 @@ class _Number:
     is_chosen: bool
 
 
-class _Rows:
-    """A sequence of messages, chosen: one list of what is chosen of each."""
-
-    def __init__(self, entry: Sequence[Part]) -> None:
-        self._entry = OutlineReader(entry)
-
-    def read(self, data: bytes, at: int) -> tuple[list[list[Any]], int]:
-        """What is chosen of each entry, and where the sequence ends."""
-        at += -at % 4
-        (count,) = _COUNT.unpack_from(data, at)
-        at += 4
-        rows, read = [], self._entry.read
-        for _ in range(count):
-            row, at = read(data, at)
-            rows.append(row)
-        return rows, at
-
-
 #: Numbers that follow one another are a list until their parts are made.
-_Unmade = list[_Number] | Part | _Rows
+_Unmade = list[_Number] | Part | ListReader
 
 
-def _made(parts: Sequence[_Unmade]) -> list[Part | _Rows]:
+def _made(parts: Sequence[_Unmade]) -> list[Part | ListReader]:
     return [_numbers(part) if isinstance(part, list) else part for part in parts]
 
 
-def _followed(parts: Sequence[Part | _Rows]) -> list[Part]:
+def _followed(parts: Sequence[Part | ListReader]) -> list[Part]:
     """The same parts, none of which is the list."""
-    followed = [part for part in parts if not isinstance(part, _Rows)]
+    followed = [part for part in parts if not isinstance(part, ListReader)]
     if len(followed) < len(parts):
         raise UnsupportedLayoutError("a list within a list is not read here")
     return followed
@@ -262,60 +261,58 @@ def _in_order(parts: Sequence[Part]) -> Part:
 def _numbers(numbers: Sequence[_Number]) -> Part:
     """Numbers one after another; those that are not chosen are passed over."""
     # Where padding is needed depends on where the first one lies.
-    formats = [_format(numbers, offset) for offset in range(8)]
-    sizes = [struct.calcsize(f"<{codes}") for codes in formats]
-    n_values = sum(number.is_chosen for number in numbers)
+    placed = [_placed(numbers, offset) for offset in range(ALIGNMENT)]
 
     def follow(data: bytes, at: int, outline: Outline) -> int:
-        size = sizes[at & 7]
-        if n_values:
-            outline.numbers(formats[at & 7], n_values)
-        else:
-            outline.skip(size)
-        return at + size
+        places, n_bytes = placed[at % ALIGNMENT]
+        for first, end, code in places:
+            outline.values.append((at + first, at + end, code, None))
+        return at + n_bytes
 
     return follow
 
 
-def _format(numbers: Sequence[_Number], offset: int) -> str:
-    codes, at = [], offset
+def _placed(numbers: Sequence[_Number], offset: int) -> tuple[list[tuple[int, int, str]], int]:
+    """Where the chosen numbers lie from the first byte on, with their codes; bytes of all."""
+    places, at = [], offset
     for number in numbers:
-        size = struct.calcsize(f"<{number.code}")
-        padding, n_bytes = -at % size, size * number.count
-        codes.append(f"{padding}x")
-        codes.append(f"{number.count}{number.code}" if number.is_chosen else f"{n_bytes}x")
-        at += padding + n_bytes
-    return "".join(codes)
+        size = _size_of(number.code)
+        at += -at % size
+        if number.is_chosen:
+            places.append((at - offset, at - offset + size, number.code))
+        at += size * number.count
+    return places, at - offset
+
+
+def _size_of(code: str) -> int:
+    return struct.calcsize(f"<{code}")
 
 
 def _array(code: str, count: int) -> Part:
-    """A fixed array of numbers, chosen: one tuple."""
-    layout = struct.Struct(f"<{count}{code}")
-    size = struct.calcsize(f"<{code}")
+    """A fixed array of numbers, chosen."""
+    size = _size_of(code)
 
     def follow(data: bytes, at: int, outline: Outline) -> int:
-        outline.skip(-at % size)
-        outline.converted(layout.size, layout.unpack)
-        return at + -at % size + layout.size
+        at += -at % size
+        end = at + count * size
+        outline.values.append((at, end, code, count))
+        return end
 
     return follow
 
 
 def _sequence_of_numbers(code: str, is_chosen: bool) -> Part:
-    size = struct.calcsize(f"<{code}")
+    size = _size_of(code)
 
     def follow(data: bytes, at: int, outline: Outline) -> int:
         count, at = _followed_count(data, at, outline)
-        padding = -at % size if count else 0
-        outline.skip(padding)
-        at += padding
+        if count:
+            at += -at % size
         end = at + count * size
         if end > len(data):
             raise too_short(data, end)
         if is_chosen:
-            outline.converted(count * size, struct.Struct(f"<{count}{code}").unpack)
-        else:
-            outline.skip(count * size)
+            outline.values.append((at, end, code, count))
         return end
 
     return follow
@@ -327,17 +324,15 @@ def _string(is_chosen: bool) -> Part:
         end = at + size
         if end > len(data):
             raise too_short(data, end)
-        if size and data[end - 1] != 0:
-            raise ValueError(f"a string at byte {at} does not end with a zero")
-        outline.text(size, _text if is_chosen else None)
+        if size:
+            if data[end - 1] != 0:
+                raise ValueError(f"a string at byte {at} does not end with a zero")
+            outline.telling.append((end - 1, end))
+        if is_chosen:
+            outline.values.append((at, end, TEXT, None))
         return end
 
     return follow
-
-
-def _text(data: bytes) -> str:
-    """As rclpy reads texts: up to the first zero, what is no UTF-8 replaced."""
-    return data.partition(b"\0")[0].decode("utf-8", "replace")
 
 
 def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part:
@@ -347,7 +342,7 @@ def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part
         count, at = _followed_count(data, at, outline)
         if count == 0:
             for _ in range(n_values):
-                outline.converted(0, _nothing)
+                outline.values.append((at, at, ABSENT, None))
         for index in range(count):
             at = (first if index == 0 and first else entry)(data, at, outline)
             # A count of billions costs no more than the bytes that are there.
@@ -356,10 +351,6 @@ def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part
         return at
 
     return follow
-
-
-def _nothing(data: bytes) -> None:
-    """What stands for the fields of an entry that is not there."""
 
 
 def _repeated(entry: Part, count: int) -> Part:
@@ -375,8 +366,8 @@ def _repeated(entry: Part, count: int) -> Part:
 
 def _followed_count(data: bytes, at: int, outline: Outline) -> tuple[int, int]:
     """A length before a text or a sequence, and where it ends."""
-    outline.skip(-at % 4)
     at += -at % 4
-    (count,) = _COUNT.unpack_from(data, at)
-    outline.length(count)
-    return count, at + 4
+    (count,) = _count_from(data, at)
+    end = at + 4
+    outline.telling.append((at, end))
+    return count, end

@@ -1,136 +1,138 @@
 """How the bytes of a message lie, found once and then known again.
 
-Entries of a list are mostly alike: their texts and sequences are as long as those of the one
-before. Then all that is between them is one `struct`, and whether they are alike is another.
+Most messages lie like one before: their texts and sequences are as long. Then it is enough to look
+at the few bytes that tell these lengths, and everything else is where it was.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.core.types import IntArray
 
 #: Follows a part of a message that begins at a place: tells the outline what lies there, and
 #: returns its end.
 Part = Callable[[bytes, int, "Outline"], int]
 
+#: Stands in place of a number's code: a text, and a value that is not there.
+TEXT, ABSENT = "s", ""
+
 #: Of each alignment so many outlines are known: texts of ever new lengths shall fill no memory.
 _MOST_KNOWN = 8
+#: Nor shall outlines of very long ones, in bytes.
+_LONGEST_KNOWN = 16384
 #: Numbers are aligned to at most so many bytes.
-_ALIGNMENT = 8
+ALIGNMENT = 8
 
 
 class Outline:
-    """What lies one after another in some bytes: values, lengths, and what is passed over."""
+    """What parts of a message tell of some bytes as they follow them.
+
+    Attributes:
+        values: first and end of each chosen one, the code of `struct` for its numbers (or `TEXT`,
+            or `ABSENT`), and how many they are in an array, None without.
+        telling: first and end of the bytes that decide what follows, or must be as they are.
+    """
 
     def __init__(self) -> None:
-        self._values, self._lengths = ["<"], ["<"]
-        self._before_value = self._before_length = 0  # bytes passed over
-        self._n_values = 0
-        self._expected: list[int] = []
-        self._conversions: list[tuple[int, Callable[[bytes], Any]]] = []
-
-    def skip(self, n_bytes: int) -> None:
-        """What is not read."""
-        self._before_value += n_bytes
-        self._before_length += n_bytes
-
-    def length(self, value: int, code: str = "I") -> None:
-        """A number that decides what follows, or that must be as it is."""
-        self._lengths.append(f"{self._before_length}x{code}")
-        self._expected.append(value)
-        self._before_value += struct.calcsize(f"<{code}")
-        self._before_length = 0
-
-    def numbers(self, codes: str, n_values: int) -> None:
-        """Values, by the codes of `struct` for them and the bytes between them."""
-        self._values.append(f"{self._before_value}x{codes}")
-        self._before_value = 0
-        self._before_length += struct.calcsize(f"<{codes}")
-        self._n_values += n_values
-
-    def converted(self, n_bytes: int, convert: Callable[[bytes], Any]) -> None:
-        """A value that is made of some bytes."""
-        self._conversions.append((self._n_values, convert))
-        self.numbers(f"{n_bytes}s", 1)
-
-    def text(self, size: int, convert: Callable[[bytes], str] | None) -> None:
-        """A text with the zero at its end; not read without a conversion."""
-        before = self._before_length
-        if convert is None:
-            self.skip(size)
-        else:
-            self.converted(size, convert)
-        if size:
-            self._lengths.append(f"{before + size - 1}xB")
-            self._expected.append(0)
-            self._before_length = 0
-
-    def finished(self, n_bytes: int) -> _Known:
-        """The outline of so many bytes, to read others by."""
-        return _Known(
-            n_bytes,
-            struct.Struct("".join(self._lengths)).unpack_from,
-            tuple(self._expected),
-            struct.Struct("".join(self._values)).unpack_from,
-            tuple(self._conversions),
-        )
+        self.values: list[tuple[int, int, str, int | None]] = []
+        self.telling: list[tuple[int, int]] = []
 
 
-@dataclass(frozen=True)
-class _Known:
-    """An outline to read bytes by.
+class KnownOutline:
+    """An outline to know bytes by.
 
     Attributes:
         n_bytes: of all.
-        lengths_from: data and place -> its lengths.
-        expected: what these are in bytes that lie like this.
-        values_from: data and place -> the values of such bytes.
-        conversions: of values that are bytes yet, by their index.
+        begin: where they begin in the message in which they were found, from which on all places
+            are counted here.
+        starts, ends: first and end of the chosen values.
+        kinds: of these the codes and the lengths, see `Outline.values`.
     """
 
-    n_bytes: int
-    lengths_from: Callable[[bytes, int], tuple[int, ...]]
-    expected: tuple[int, ...]
-    values_from: Callable[[bytes, int], tuple[Any, ...]]
-    conversions: tuple[tuple[int, Callable[[bytes], Any]], ...]
+    def __init__(self, outline: Outline, data: bytes, begin: int, end: int) -> None:
+        """Takes the outline of the bytes from a place to another."""
+        self.begin, self.n_bytes = begin, end - begin
+        values = tuple(zip(*outline.values, strict=True)) or ((), (), (), ())
+        self.starts, self.ends, self.kinds = values[0], values[1], values[2:]
+        self._places = outline.telling
+        codes, at = ["<"], begin
+        for first, stop in outline.telling:
+            codes.append(f"{first - at}x{stop - first}s")
+            at = stop
+        self._telling_of = struct.Struct("".join(codes)).unpack_from
+        self._telling = self._telling_of(data, begin)
+
+    def is_of(self, data: bytes, at: int) -> bool:
+        """Whether the bytes from a place on lie like this."""
+        return at + self.n_bytes <= len(data) and self._telling_of(data, at) == self._telling
+
+    def read(self, data: bytes, at: int) -> list[Any]:
+        """Each value of bytes that lie like this: a number, a tuple of them, a text, or None."""
+        moved = at - self.begin
+        return [
+            _value(data, first + moved, end + moved, code, length)
+            for first, end, code, length in zip(self.starts, self.ends, *self.kinds, strict=True)
+        ]
+
+    @cached_property
+    def telling_at(self) -> IntArray:
+        """(B,) place of each byte that tells a length."""
+        ranges = [range(first, end) for first, end in self._places]
+        return np.fromiter(chain.from_iterable(ranges), dtype=np.int64)
 
 
-class OutlineReader:
-    """Reads parts that lie one after another."""
+def _value(data: bytes, first: int, end: int, code: str, length: int | None) -> Any:
+    if code == ABSENT:
+        return None
+    if code == TEXT:
+        return text_of(data[first:end])
+    if length is None:
+        return struct.unpack_from(f"<{code}", data, first)[0]
+    return struct.unpack_from(f"<{length}{code}", data, first)
+
+
+class Outlines:
+    """The outlines of parts that lie one after another."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
-        self._known: list[list[_Known]] = [[] for _ in range(_ALIGNMENT)]
+        self._known: list[list[KnownOutline]] = [[] for _ in range(ALIGNMENT)]
 
-    def read(self, data: bytes, at: int) -> tuple[list[Any], int]:
-        """The values of all parts from a place on, and where they end.
+    def find(self, data: bytes, at: int) -> KnownOutline:
+        """The outline of what begins at a place.
 
         Raises:
             ValueError: bytes that hold no such parts.
             struct.error: bytes that end too soon.
         """
-        known = self._known[at % _ALIGNMENT]
+        known = self._known[at % ALIGNMENT]
         for outline in known:
-            end = at + outline.n_bytes
-            if end <= len(data) and outline.lengths_from(data, at) == outline.expected:
-                break
-        else:
-            outline = self._followed(data, at)
+            if outline.is_of(data, at):
+                return outline
+        outline = self._followed(data, at)
+        if outline.n_bytes <= _LONGEST_KNOWN:
             known[:] = [outline, *known[: _MOST_KNOWN - 1]]
-        values = list(outline.values_from(data, at))
-        for index, convert in outline.conversions:
-            values[index] = convert(values[index])
-        return values, at + outline.n_bytes
+        return outline
 
-    def _followed(self, data: bytes, at: int) -> _Known:
+    def _followed(self, data: bytes, at: int) -> KnownOutline:
         outline, end = Outline(), at
         for part in self._parts:
             end = part(data, end, outline)
         if end > len(data):
             raise too_short(data, end)
-        return outline.finished(end - at)
+        return KnownOutline(outline, data, at, end)
+
+
+def text_of(data: bytes) -> str:
+    """As rclpy reads texts: up to the first zero, what is no UTF-8 replaced."""
+    return data.partition(b"\0")[0].decode("utf-8", "replace")
 
 
 def too_short(data: bytes, end: int) -> ValueError:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from social_implicit_ros.core.agent_ids import ROBOT_ID
 from social_implicit_ros.core.cdr import CdrReader, Definitions, UnsupportedLayoutError
+from social_implicit_ros.core.cdr_columns import Columns
 from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
 from social_implicit_ros.core.tracker_spec import FieldPath, TrackerFilters, TrackerSpec
 from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
@@ -69,7 +70,7 @@ class TrackerDecoder:
             columns = _cloud_columns(spec, message)
         else:
             entries = spec.entries.read(message)
-            columns = _columns(spec, len(entries), _EntryFields(entries))
+            columns = _columns(spec, _EntryFields(entries))
         rows, skipped = _counting_rows(spec.filters, columns)
         counting = [entries[row] for row in rows] if len(entries) else []
         stamps_ns = {stamp_ns_of(stamp) for stamp in _headers(spec, spec.stamp, message, counting)}
@@ -100,23 +101,24 @@ class RawTrackerDecoder:
             class_=spec.class_ if filters.class_in else None,
             state=spec.state if filters.state_in else None,
         )
-        self._stamp_in_entry = spec.path_in_entry(spec.stamp)
-        self._frame_in_entry = spec.path_in_entry(spec.frame)
-        optional = (spec.covariance, spec.score, spec.class_, spec.state)
-        headers = (self._stamp_in_entry, self._frame_in_entry)
-        in_list = [*spec.id, *spec.position, *spec.velocity, *filter(None, (*optional, *headers))]
-        in_message = [
-            path.text
-            for path, within in zip((spec.stamp, spec.frame), headers, strict=True)
-            if within is None
-        ]
+        self._stamp = _Header.at(spec, spec.stamp, ".sec", ".nanosec")
+        self._frame = _Header.at(spec, spec.frame, "")
+        headers = (self._stamp, self._frame)
+        optional = filter(None, (spec.covariance, spec.score, spec.class_, spec.state))
+        in_list = [path.text for path in (*spec.id, *spec.position, *spec.velocity, *optional)]
         self._reader = CdrReader(
             spec.message_type,
             definitions,
             list_path=str(spec.entries),
-            chosen=in_message,
-            chosen_in_list=[path.text for path in in_list],
+            chosen=[header.path for header in headers if not header.in_entry],
+            chosen_in_list=[*in_list, *(header.path for header in headers if header.in_entry)],
         )
+        self._last_ids = _LastIds()
+        self._coordinates = {
+            paths[0].text: _coordinates(paths, self._reader.names_in_list)
+            for paths in (spec.position, spec.velocity)
+            if paths
+        }
 
     def decode(self, data: bytes) -> DecodedMessage:
         """Decodes a serialised message of the described type, as `TrackerDecoder.decode`.
@@ -124,26 +126,46 @@ class RawTrackerDecoder:
         Raises:
             ValueError: no such message, or entries of different times or frames.
         """
-        values, rows = self._reader.read(data)
-        entries = _RawFields(self._reader.names_in_list, rows)
-        columns = _columns(self._spec, len(rows), entries)
+        message, entries = self._reader.read(data)
+        columns = _columns(self._spec, _RawFields(entries, self._last_ids, self._coordinates))
         counting, skipped = _counting_rows(self._spec.filters, columns)
-        message = _RawFields(self._reader.names, [values])
-
-        def headers(within: FieldPath | None, path: FieldPath, *fields: str) -> set[Any]:
-            if within is None:
-                return set(message.rows(path, *fields))
-            values_of_rows = entries.rows(within, *fields)
-            return {values_of_rows[row] for row in counting}
-
-        stamps = headers(self._stamp_in_entry, self._spec.stamp, ".sec", ".nanosec")
+        stamps = self._stamp.read(message, entries, counting)
         return _decoded(
             columns,
             counting,
             skipped,
             {seconds * 1_000_000_000 + rest for seconds, rest in stamps},
-            {frame for (frame,) in headers(self._frame_in_entry, self._spec.frame, "")},
+            {frame for (frame,) in self._frame.read(message, entries, counting)},
         )
+
+
+class _Header(NamedTuple):
+    """Where the stamp or the frame stands in bytes: in the message, or in every entry of it."""
+
+    path: str
+    in_entry: bool
+    names: tuple[str, ...]
+
+    @classmethod
+    def at(cls, spec: TrackerSpec, path: FieldPath, *fields: str) -> _Header:
+        within = spec.path_in_entry(path)
+        text = path.text if within is None else within.text
+        return cls(text, within is not None, tuple(text + name for name in fields))
+
+    def read(self, message: Mapping[str, Any], entries: Columns, rows: IntArray) -> set[Any]:
+        """All that there are in the message, or in some rows of its entries."""
+        if not self.in_entry:
+            return {tuple([message[name] for name in self.names])}
+        of_entries = list(zip(*map(entries.values, self.names), strict=True))
+        return {of_entries[row] for row in rows.tolist()}
+
+
+def _coordinates(paths: tuple[FieldPath, ...], names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a vector's values: of a point, an array, or one path per coordinate."""
+    if len(paths) > 1 or paths[0].text in names:
+        return tuple(path.text for path in paths)
+    points = (paths[0].text + axis for axis in (".x", ".y", ".z"))
+    return tuple(name for name in points if name in names)
 
 
 def _decoded(
@@ -168,7 +190,7 @@ def _decoded(
 class _Columns:
     """The described fields of all entries, one row an entry."""
 
-    ids: list[str]
+    ids: Sequence[str]
     positions: FloatArray  # (A, 3)
     velocities: FloatArray | None  # (A, 3)
     covariances: FloatArray | None  # (A, 3, 3)
@@ -189,26 +211,25 @@ def _counting_rows(
     filters: TrackerFilters, columns: _Columns
 ) -> tuple[IntArray, Counter[SkipReason]]:
     """Which entries pass the filters, and how many do not, by reason."""
-    keep: BoolArray = np.ones(len(columns.ids), dtype=np.bool_)
-    skipped: Counter[SkipReason] = Counter()
-
-    def leave_out(passes: BoolArray, reason: SkipReason) -> None:
-        count = int((keep & ~passes).sum())
-        if count:
-            skipped[reason] += count
-            keep[~passes] = False
-
+    conditions: list[tuple[BoolArray, SkipReason]] = []
     if filters.class_in and columns.classes is not None:
-        leave_out(_is_in(columns.classes, filters.class_in), SkipReason.OTHER_CLASS)
+        conditions.append((_is_in(columns.classes, filters.class_in), SkipReason.OTHER_CLASS))
     if filters.state_in and columns.states is not None:
-        leave_out(_is_in(columns.states, filters.state_in), SkipReason.OTHER_STATE)
+        conditions.append((_is_in(columns.states, filters.state_in), SkipReason.OTHER_STATE))
     if filters.score_above is not None and columns.scores is not None:
-        leave_out(columns.scores > filters.score_above, SkipReason.LOW_SCORE)
+        conditions.append((columns.scores > filters.score_above, SkipReason.LOW_SCORE))
     # Nobody may pass for the robot, whose id no text of a message can be by the rules of IDL.
-    if not all(columns.ids) or ROBOT_ID in columns.ids:
+    if "" in columns.ids or ROBOT_ID in columns.ids:
         named = [text not in ("", ROBOT_ID) for text in columns.ids]
-        leave_out(np.array(named, dtype=np.bool_), SkipReason.EMPTY_ID)
-    return np.flatnonzero(keep), skipped
+        conditions.append((np.array(named, dtype=np.bool_), SkipReason.EMPTY_ID))
+    skipped: Counter[SkipReason] = Counter()
+    rows = np.arange(len(columns.ids))
+    for passes, reason in conditions:
+        passing = rows[passes[rows]]
+        if len(passing) < len(rows):
+            skipped[reason] += len(rows) - len(passing)
+            rows = passing
+    return rows, skipped
 
 
 def _tracks(columns: _Columns, counting: IntArray, stamp_ns: int) -> Tracks:
@@ -237,11 +258,17 @@ def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
 class _Fields(Protocol):
     """The entries of a message, field by field."""
 
+    def ids(self, paths: tuple[FieldPath, ...]) -> Sequence[str]:
+        """The ids, of one part or several."""
+
     def values(self, path: FieldPath) -> list[Any]:
         """What each entry holds there."""
 
-    def points(self, path: FieldPath) -> FloatArray:
-        """(A, 3) of a point or an array; missing z is zero."""
+    def arrays(self, path: FieldPath) -> list[Any] | FloatArray:
+        """The numbers of an array in each entry: (A, C) where all are as long."""
+
+    def vectors(self, paths: tuple[FieldPath, ...]) -> FloatArray:
+        """(A, 3) of a point, an array, or one path per coordinate; missing z is zero."""
 
 
 class _EntryFields:
@@ -250,11 +277,19 @@ class _EntryFields:
     def __init__(self, entries: Sequence[Any]) -> None:
         self._entries = entries
 
+    def ids(self, paths: tuple[FieldPath, ...]) -> list[str]:
+        return _ids([self.values(path) for path in paths], len(self._entries))
+
     def values(self, path: FieldPath) -> list[Any]:
         return list(map(_getter(path), self._entries))
 
-    def points(self, path: FieldPath) -> FloatArray:
-        points = self.values(path)
+    def arrays(self, path: FieldPath) -> list[Any]:
+        return self.values(path)
+
+    def vectors(self, paths: tuple[FieldPath, ...]) -> FloatArray:
+        if len(paths) > 1:
+            return _padded(list(zip(*map(self.values, paths), strict=True)))
+        points = self.values(paths[0])
         if not points or not hasattr(points[0], "x"):
             return _padded(points)
         has_z = hasattr(points[0], "z")
@@ -262,44 +297,62 @@ class _EntryFields:
         return np.array(rows, dtype=np.float64)
 
 
+class _LastIds:
+    """The ids of the last message: most name the same people as the one before."""
+
+    def __init__(self) -> None:
+        self._content: list[object] = []
+        self._ids: tuple[str, ...] = ()
+
+    def of(self, entries: Columns, paths: tuple[FieldPath, ...]) -> tuple[str, ...]:
+        """The ids of some entries; the same tuple for the same ids."""
+        content = [entries.content(path.text) for path in paths]
+        if content != self._content:
+            parts = [entries.values(path.text) for path in paths]
+            self._content, self._ids = content, tuple(_ids(parts, len(entries)))
+        return self._ids
+
+
 class _RawFields:
-    """Of rows that a `CdrReader` gave."""
+    """Of entries that a `CdrReader` read."""
 
-    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        self._columns = dict(zip(names, zip(*rows, strict=True), strict=False))
-        self._n_rows = len(rows)
+    def __init__(
+        self, entries: Columns, last_ids: _LastIds, coordinates: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self._entries, self._last_ids, self._coordinates = entries, last_ids, coordinates
 
-    def rows(self, path: FieldPath, *fields: str) -> list[tuple[Any, ...]]:
-        """What stands in some fields of a path, row by row."""
-        if not self._n_rows:
-            return []
-        return list(zip(*(self._columns[path.text + name] for name in fields), strict=True))
+    def ids(self, paths: tuple[FieldPath, ...]) -> tuple[str, ...]:
+        return self._last_ids.of(self._entries, paths)
 
     def values(self, path: FieldPath) -> list[Any]:
-        return list(self._columns[path.text]) if self._n_rows else []
+        return self._entries.values(path.text)
 
-    def points(self, path: FieldPath) -> FloatArray:
-        if not self._n_rows or path.text in self._columns:
-            return _padded(self.values(path))
-        names = [name for name in (".x", ".y", ".z") if path.text + name in self._columns]
-        return _padded(self.rows(path, *names))
+    def arrays(self, path: FieldPath) -> list[Any] | FloatArray:
+        floats = self._entries.floats(path.text)
+        return self.values(path) if floats is None else floats
+
+    def vectors(self, paths: tuple[FieldPath, ...]) -> FloatArray:
+        names = self._coordinates[paths[0].text]
+        floats = self._entries.floats(*names)
+        if floats is not None:
+            return _padded(floats)
+        columns = [self._entries.values(name) for name in names]
+        is_array = names == (paths[0].text,)
+        return _padded(columns[0] if is_array else list(zip(*columns, strict=True)))
 
 
-def _columns(spec: TrackerSpec, n_entries: int, fields: _Fields) -> _Columns:
+def _columns(spec: TrackerSpec, fields: _Fields) -> _Columns:
     def values(path: FieldPath | None) -> list[Any] | None:
         return None if path is None else fields.values(path)
 
-    def vectors(paths: tuple[FieldPath, ...]) -> FloatArray:
-        if len(paths) == 1:
-            return fields.points(paths[0])
-        return _padded(list(zip(*map(fields.values, paths), strict=True)))
-
-    covariances, scores = values(spec.covariance), values(spec.score)
+    scores = values(spec.score)
     return _Columns(
-        ids=_ids([fields.values(path) for path in spec.id], n_entries),
-        positions=vectors(spec.position),
-        velocities=_known_velocities(vectors(spec.velocity)) if spec.velocity else None,
-        covariances=None if covariances is None else _covariances(covariances),
+        ids=fields.ids(spec.id),
+        positions=fields.vectors(spec.position),
+        velocities=_known_velocities(fields.vectors(spec.velocity)) if spec.velocity else None,
+        covariances=None
+        if spec.covariance is None
+        else _covariances(fields.arrays(spec.covariance)),
         scores=None if scores is None else np.array([np.nan if s is None else s for s in scores]),
         classes=values(spec.class_),
         states=values(spec.state),
@@ -368,12 +421,15 @@ def _text(value: Any) -> str:
     return data.hex() if any(data) else ""
 
 
-def _padded(vectors: Sequence[Sequence[float]]) -> FloatArray:
+def _padded(vectors: Sequence[Sequence[float]] | FloatArray) -> FloatArray:
     """(A, 3) of vectors of two numbers or more; missing z is zero."""
-    padded = np.zeros((len(vectors), 3))
-    if vectors:
-        values = np.array(vectors, dtype=np.float64)[:, :3]
-        padded[:, : values.shape[1]] = values
+    if len(vectors) == 0:
+        return np.zeros((0, 3))
+    values = np.asarray(vectors, dtype=np.float64)[:, :3]
+    if values.shape[1] == 3:
+        return values
+    padded = np.zeros((len(values), 3))
+    padded[:, : values.shape[1]] = values
     return padded
 
 
@@ -385,17 +441,28 @@ def _known_velocities(velocities: FloatArray) -> FloatArray:
     return velocities
 
 
-def _covariances(values: list[Any]) -> FloatArray:
+def _covariances(values: list[Any] | FloatArray) -> FloatArray:
     covariances = np.full((len(values), 9), np.nan)
-    lengths = np.array([0 if value is None else len(value) for value in values])
-    for length in set(lengths.tolist()) & set(_COVARIANCE_ELEMENTS):
-        rows = np.flatnonzero(lengths == length)[:, None]
-        source, target = _COVARIANCE_ELEMENTS[length]
-        if length == 4:
+    for rows, numbers in _of_one_length(values):
+        elements = _COVARIANCE_ELEMENTS.get(numbers.shape[1])
+        if elements is None:
+            continue
+        source, target = elements
+        if numbers.shape[1] == 4:
             covariances[rows] = 0.0
-        numbers = np.array([values[row] for row in rows[:, 0]], dtype=np.float64)
-        covariances[rows, list(target)] = numbers[:, list(source)]
+        covariances[rows[:, None], list(target)] = numbers[:, list(source)]
     variances = covariances[:, [0, 4]]
     unknown = ~((variances > 0) & (variances <= _UNKNOWN_VARIANCE_M2)).all(axis=1)
     covariances[unknown] = np.nan
     return covariances.reshape(-1, 3, 3)
+
+
+def _of_one_length(values: list[Any] | FloatArray) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Rows whose arrays are as long, and their numbers."""
+    if isinstance(values, np.ndarray):
+        yield np.arange(len(values)), values
+        return
+    lengths = np.array([0 if value is None else len(value) for value in values])
+    for length in set(lengths.tolist()) - {0}:
+        rows = np.flatnonzero(lengths == length)
+        yield rows, np.array([values[row] for row in rows], dtype=np.float64)
