@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,12 +74,29 @@ class HistoryConfig:
             raise ValueError(f"HistoryConfig.max_agents is {self.max_agents}, expected 1 or more")
 
 
+class _LastMessage(NamedTuple):
+    """A message that was taken as it was, and where it was put.
+
+    Attributes:
+        ids: of its agents.
+        stamp_ns: of all their newest observations, integer nanoseconds.
+        rows: (A,) of the buffers.
+        begins: (A,) of these rows in the flat buffers.
+    """
+
+    ids: tuple[str, ...]
+    stamp_ns: int
+    rows: IntArray
+    begins: IntArray
+
+
 class TrackHistory:
     """Per-agent buffers in arrays: one row an agent, one column an observation, oldest first."""
 
     def __init__(self, config: HistoryConfig) -> None:
         self.config = config
         self._step_ns = round(config.step_s * _NS_PER_S)
+        self._thinned_ns = self._step_ns // _THINNING  # closer observations are thinned out
         # Thinning keeps two observations per spacing; the extra half makes compaction rare.
         self._kept = 2 * _THINNING * config.n_steps
         self._capacity = self._kept + self._kept // 2
@@ -105,9 +123,9 @@ class TrackHistory:
         """Forgets every agent."""
         self._row_of_id: dict[str, int] = {}
         self._all_rows: IntArray | None = None  # until the ids change
-        # Of the last message, while they hold: most name the same agents as the one before.
-        self._last_ids: tuple[str, ...] | None = None
-        self._last_rows = np.empty(0, dtype=np.int64)
+        # The last message, as long as it is the newest that is known of its agents: most messages
+        # name the same agents as the one before.
+        self._last: _LastMessage | None = None
         self._free_rows: list[int] = []
         self._counts = np.zeros(0, dtype=np.int64)
         self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
@@ -144,11 +162,33 @@ class TrackHistory:
         states = np.empty((len(tracks.ids), 3))
         states[:, :2], states[:, 2] = tracks.positions_m, tracks.heights_m
         near = np.abs(states) <= MAX_COORDINATE_M  # False for NaN, too
-        if tracks.ids == self._last_ids and near.all():
-            rejected: dict[str, SkipReason] = {}
-            self._insert_rows(tracks, self._last_rows, slice(None), states, rejected)
-            return rejected
+        if near.all() and self._insert_as_before(tracks, states):
+            return {}
         return self._insert_checked(tracks, states, np.asarray(near.all(axis=1)))
+
+    def _insert_as_before(self, tracks: Tracks, states: FloatArray) -> bool:
+        """Adds a message that goes on where the one before ended; returns whether it does.
+
+        It names the same agents a short while later, and none has jumped. So all is known that is
+        looked up for others.
+        """
+        last = self._last
+        if last is None or tracks.ids != last.ids:
+            return False
+        elapsed_ns = tracks.stamp_ns - last.stamp_ns
+        if not 0 < elapsed_ns <= self._timeout_ns:
+            return False
+        counts = self._counts.take(last.rows)
+        before_m = self._states_m.reshape(-1, 3).take(last.begins + counts - 1, axis=0)
+        if self._is_too_far(before_m, states, elapsed_ns).any():
+            return False
+        self._last = last._replace(stamp_ns=tracks.stamp_ns)
+        if elapsed_ns < self._thinned_ns:
+            counts = counts - self._is_dense(last.begins, counts, tracks.stamp_ns)
+        self._put(last.rows, last.begins, counts, tracks.stamp_ns, states)
+        if tracks.covariances_m2 is not None:
+            self._covariances_m2[last.rows] = _known_covariances(tracks.covariances_m2[:, :2, :2])
+        return True
 
     def _insert_checked(
         self, tracks: Tracks, states: FloatArray, near: BoolArray
@@ -282,29 +322,28 @@ class TrackHistory:
             kept_columns.append(column)
         if not rows:
             return
-        at, kept = np.array(rows), np.array(kept_columns)
-        self._last_ids = tracks.ids if len(rows) == len(tracks.ids) else None
-        self._last_rows = at
-        self._insert_rows(tracks, at, kept, states, rejected)
+        self._insert_rows(tracks, np.array(rows), np.array(kept_columns), states, rejected)
 
     def _insert_rows(
         self,
         tracks: Tracks,
         at: IntArray,
-        kept: IntArray | slice,
+        kept: IntArray,
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
         """Adds some columns of the tracks to rows of the buffers."""
         stamp_ns = tracks.stamp_ns
         late = (stamp_ns <= self._newest_of(at)) & (self._counts[at] > 0)
+        self._last = None
         if late.any():
-            columns = np.arange(len(tracks.ids))[kept]
-            for row, column in zip(at[late].tolist(), columns[late].tolist(), strict=True):
+            for row, column in zip(at[late].tolist(), kept[late].tolist(), strict=True):
                 reason = self._insert_late(row, stamp_ns, states[column])
                 if reason is not None:
                     rejected[tracks.ids[column]] = reason
-            at, kept = at[~late], columns[~late]
+            at, kept = at[~late], kept[~late]
+        elif len(at) == len(tracks.ids):
+            self._last = _LastMessage(tracks.ids, stamp_ns, at, at * self._capacity)
         velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
         self._append(at, stamp_ns, states[kept], None if velocities is None else velocities[kept])
         if covariances is not None:
@@ -315,12 +354,10 @@ class TrackHistory:
     ) -> None:
         # Both tables flat, of which numpy takes elements faster.
         times_ns, states_m = self._times_ns.ravel(), self._states_m.reshape(-1, 3)
-        counts, begin = self._counts[rows], rows * self._capacity
-        last = begin + np.maximum(counts - 1, 0)
+        counts, begins = self._counts[rows], rows * self._capacity
+        last = begins + np.maximum(counts - 1, 0)
         elapsed_ns = stamp_ns - times_ns.take(last)  # negative without an observation
-        moved_x, moved_y, _ = (states - states_m.take(last, axis=0)).T
-        reach_m = self.config.max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
-        too_far = moved_x * moved_x + moved_y * moved_y > reach_m * reach_m
+        too_far = self._is_too_far(states_m.take(last, axis=0), states, elapsed_ns)
         anew = (counts > 0) & (too_far | (elapsed_ns > self._timeout_ns))
         if anew.any() or not counts.all():
             self._clear(rows[anew])
@@ -328,13 +365,34 @@ class TrackHistory:
             if velocities is not None:
                 self._begin_with_velocity(rows, stamp_ns, states, velocities)
             counts = self._counts[rows]
-        before_last_ns = times_ns.take(begin + np.maximum(counts - 2, 0))
-        dense = (counts >= 2) & (stamp_ns - before_last_ns < self._step_ns // _THINNING)
-        at = counts - dense  # a dense observation takes the place of the last one
-        times_ns[begin + at] = stamp_ns
-        states_m[begin + at] = states
-        self._counts[rows] = at + 1
-        full = at + 1 == self._capacity
+        counts = counts - self._is_dense(begins, counts, stamp_ns)
+        self._put(rows, begins, counts, stamp_ns, states)
+
+    def _is_too_far(
+        self, before_m: FloatArray, states: FloatArray, elapsed_ns: IntArray | int
+    ) -> BoolArray:
+        """Which agents would have come farther in a time than anybody walks."""
+        moved_x, moved_y, _ = (states - before_m).T
+        reach_m = self.config.max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
+        too_far: BoolArray = moved_x * moved_x + moved_y * moved_y > reach_m * reach_m
+        return too_far
+
+    def _is_dense(self, begins: IntArray, counts: IntArray, stamp_ns: int) -> BoolArray:
+        """Where an observation shall take the place of the last one, which comes so soon before."""
+        before_last_ns = self._times_ns.ravel().take(begins + np.maximum(counts - 2, 0))
+        dense: BoolArray = (counts >= 2) & (stamp_ns - before_last_ns < self._thinned_ns)
+        return dense
+
+    def _put(
+        self, rows: IntArray, begins: IntArray, counts: IntArray, stamp_ns: int, states: FloatArray
+    ) -> None:
+        """Writes observations behind so many others of their rows."""
+        at = begins + counts
+        self._times_ns.ravel()[at] = stamp_ns
+        self._states_m.reshape(-1, 3)[at] = states
+        counts = counts + 1
+        self._counts[rows] = counts
+        full = counts == self._capacity
         if full.any():
             self._compact(rows[full])
 
@@ -415,7 +473,7 @@ class TrackHistory:
         stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
         for agent_id in stale_ids:
             self._free_rows.append(self._row_of_id.pop(agent_id))
-        self._last_ids = self._all_rows = None
+        self._last = self._all_rows = None
         self._clear(rows[stale])
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from social_implicit_ros.core.history import HistoryConfig, TrackHistory
@@ -188,6 +188,54 @@ def test_order_of_arrival_does_not_matter() -> None:
     np.testing.assert_allclose(
         shuffled.window(at(3.9))[0].positions_m, in_order.window(at(3.9))[0].positions_m
     )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), period_s=st.sampled_from([0.01, 0.03, 0.1, 0.4]))
+def test_a_message_that_goes_on_where_the_last_ended_is_taken_as_any_other(
+    seed: int, period_s: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    n_agents, n_messages = 5, 60
+    ids = np.array([f"p{agent}" for agent in range(n_agents)])
+    going_on, shuffled = history(), history()
+
+    def message(rows: np.ndarray, stamp_s: float, states: np.ndarray) -> Tracks:
+        unknown = np.where(rows[:, None] == 1, np.nan, states[rows])
+        covariances = np.abs(unknown[:, :1, None]) * np.eye(3)
+        ids_there = tuple(ids[rows].tolist())
+        return Tracks(
+            at(stamp_s), ids_there, states[rows, :2], states[rows, 2], unknown, covariances
+        )
+
+    stamps_s = 1.0 + period_s * np.arange(n_messages)
+    stamps_s[generator.random(n_messages) < 0.1] += generator.choice([0.005, -0.5, 1.5])
+    places = generator.uniform(-5, 5, n_agents)[:, None] + np.zeros(3)
+    for stamp_s in stamps_s:
+        places = places + generator.normal(0, 0.1, places.shape)
+        places[generator.random(n_agents) < 0.02] += 50.0
+        here = places.copy()
+        here[generator.random(n_agents) < 0.02] = generator.choice([np.nan, 1e300])
+        there = np.flatnonzero(generator.random(n_agents) < generator.choice([0.8, 1.0, 1.0]))
+
+        # Ids in another order than those of the message before are looked up one by one.
+        rejected = going_on.insert(message(there, stamp_s, here))
+        assert shuffled.insert(message(generator.permutation(there), stamp_s, here)) == rejected
+        if generator.random() < 0.3:
+            windows = [tracks.window(at(stamp_s))[0] for tracks in (going_on, shuffled)]
+            assert sorted(windows[0].ids) == sorted(windows[1].ids)
+            order = [windows[1].ids.index(agent) for agent in windows[0].ids]
+            for field in ("positions_m", "heights_m", "n_observed", "covariances_m2"):
+                found, expected = (getattr(window, field) for window in windows)
+                np.testing.assert_array_equal(found, expected[order])
+
+
+def test_whom_another_message_told_of_since_is_not_told_of_again() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(walker(1.0, ("a", "b")))
+    assert tracks.insert(walker(1.2, ("a", "b", "c"))) == {"c": SkipReason.OVER_CAPACITY}
+    again = tracks.insert(walker(1.2, ("a", "b")))
+    assert again == dict.fromkeys("ab", SkipReason.DUPLICATE_STAMP)
 
 
 def test_repeated_and_outdated_messages_are_turned_away() -> None:
