@@ -10,7 +10,6 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 
 import numpy as np
 
@@ -218,8 +217,12 @@ class BagReplay:
         self._period_ns = (
             round(_NS_PER_S / settings.tick_rate_hz) if settings.tick_rate_hz > 0 else 0
         )
-        # Agent -> its unbroken track, and when it was told of.
+        # Agent -> its unbroken track, and when it was told of, as far as that is noted: most
+        # messages tell of the same tracks as the one before.
         self._track_of_id: dict[str, tuple[int, int]] = {}
+        self._told: Tracks | None = None
+        self._noted: Tracks | None = None
+        self._told_numbers = _NOBODY
         self._n_tracks_to_drop = 100
         self._next_tick_ns: int | None = None
         self._newest_ns = 0
@@ -281,7 +284,8 @@ class BagReplay:
 
     def _verdict(self, arrival: Arrival) -> StampVerdict | None:
         """Whether a message may enter the histories; counts what may not."""
-        self.counts.skipped += arrival.skipped
+        if arrival.skipped:
+            self.counts.skipped += arrival.skipped
         if arrival.tracks is None:
             return None
         verdict = self._guard.judge(arrival.tracks.stamp_ns, arrival.received_ns)
@@ -309,17 +313,28 @@ class BagReplay:
 
     def _update(self, tracks: Tracks, track_numbers: IntArray) -> None:
         self._newest_ns = max(self._newest_ns, tracks.stamp_ns)
-        entries = zip(track_numbers.tolist(), repeat(tracks.stamp_ns))
-        told = dict(zip(tracks.ids, entries, strict=True))
-        if (track_numbers < 0).any():
-            told = {agent: entry for agent, entry in told.items() if entry[0] >= 0}
-        self._track_of_id.update(told)
+        if track_numbers is not self._told_numbers:  # somebody came, left or jumped
+            self._note_told()
+            self._told, self._told_numbers = tracks, track_numbers
+            self._note_told()
+        self._told = tracks
         rejected: dict[str, SkipReason] = {}
         for pipeline in self._histories:
             rejected = pipeline.update(tracks)
         if rejected:
             self.counts.skipped.update(rejected.values())
         self.counts.entries += len(tracks.ids) - len(rejected)
+
+    def _note_told(self) -> None:
+        """Notes of whom the last message told."""
+        told = self._told
+        if told is None or told is self._noted:
+            return
+        self._noted = told
+        entries = zip(told.ids, self._told_numbers.tolist(), strict=True)
+        self._track_of_id.update(
+            {agent: (number, told.stamp_ns) for agent, number in entries if number >= 0}
+        )
 
     def _locate_robot(self, robot: Tracks) -> None:
         """As the node does: odometry enters the histories as it comes, transforms at a tick."""
@@ -389,6 +404,7 @@ class BagReplay:
         self._truth.forget_before(stamp_ns)
         # In bulk, as every look at all of them takes time.
         if len(self._track_of_id) > self._n_tracks_to_drop:
+            self._note_told()
             self._track_of_id = {
                 agent: entry for agent, entry in self._track_of_id.items() if entry[1] >= stamp_ns
             }
@@ -443,6 +459,7 @@ class BagReplay:
         self.counts.resets += 1
         self._truth.clear()
         self._track_of_id.clear()
+        self._told, self._told_numbers = None, _NOBODY
         self._next_tick_ns, self._newest_ns, self._robot = None, 0, None
         for pipeline in self._histories:
             pipeline.reset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Tracks
@@ -11,6 +13,20 @@ _NS_PER_S = 1_000_000_000
 _JUMP_TOLERANCE_M = 0.5
 #: When a column was seen last that nobody uses.
 _NEVER = np.iinfo(np.int64).max
+
+
+class _LastMessage(NamedTuple):
+    """A message that was taken as it was, the newest of all its people.
+
+    Attributes:
+        ids: of the people.
+        stamp_ns: integer nanoseconds.
+        numbers: (A,) of their unbroken tracks.
+    """
+
+    ids: tuple[str, ...]
+    stamp_ns: int
+    numbers: IntArray
 
 
 class TruthWindow:
@@ -41,9 +57,8 @@ class TruthWindow:
         self._stamps_ns = np.empty(64, dtype=np.int64)
         self._positions_m = np.full((64, 16, 2), np.nan)
         self._track_of_id: dict[str, int] = {}
-        # Those of the last message, while they hold: most name the same people as the one before.
-        self._last_ids: tuple[str, ...] | None = None
-        self._last_numbers = np.empty(0, dtype=np.int64)
+        # The last message, while nothing is newer: most name the same people as the one before.
+        self._last: _LastMessage | None = None
         self._free = list(range(16))
         # Of each column: when and where it was seen last.
         self._last_ns = np.full(16, _NEVER)
@@ -57,31 +72,45 @@ class TruthWindow:
 
         Returns:
             (A,) the number of the unbroken track to which each entry belongs; -1 for entries that
-            are not finite or have an id that came before in the same message.
+            are not finite or have an id that came before in the same message. Where nothing
+            changed it is the very array of the message before, which nobody may write to.
         """
-        finite = np.isfinite(tracks.positions_m)
-        if tracks.ids == self._last_ids and finite.all():
-            numbers = self._last_numbers.copy()
-        else:
-            numbers = self._numbers_of(tracks, np.asarray(finite.all(axis=1)))
-        rows: IntArray | slice = slice(None)
-        if len(numbers) == 0 or numbers.min() < 0:
-            rows = np.flatnonzero(numbers >= 0)
-        stamp_ns, columns, positions_m = tracks.stamp_ns, numbers[rows], tracks.positions_m[rows]
-        if len(columns) == 0:
+        numbers = self._numbers_as_before(tracks)
+        if numbers is not None:
+            self._insert(tracks.stamp_ns, numbers, tracks.positions_m)
+            self._last = _LastMessage(tracks.ids, tracks.stamp_ns, numbers)
             return numbers
+        numbers = self._numbers_of(tracks)
+        rows = np.flatnonzero(numbers >= 0)
+        if len(rows) == 0:
+            return numbers
+        stamp_ns, columns, positions_m = tracks.stamp_ns, numbers[rows], tracks.positions_m[rows]
         broken = self._is_broken(stamp_ns, columns, positions_m)
         if broken.any():
-            for index in np.arange(len(numbers))[rows][broken].tolist():
+            for index in rows[broken].tolist():
                 numbers[index] = self._begin(tracks.ids[index], stamp_ns)
             columns = numbers[rows]
         self._insert(stamp_ns, columns, positions_m)
-        self._last_ids = tracks.ids if len(columns) == len(numbers) else None
-        self._last_numbers = numbers
+        is_newest = self._stamps_ns[self._n_rows - 1] == stamp_ns
+        is_whole = len(rows) == len(numbers)
+        self._last = _LastMessage(tracks.ids, stamp_ns, numbers) if is_newest and is_whole else None
         return numbers
 
-    def _numbers_of(self, tracks: Tracks, usable: BoolArray) -> IntArray:
+    def _numbers_as_before(self, tracks: Tracks) -> IntArray | None:
+        """Those of the last message, where all of it goes on a step later and nobody jumps."""
+        last = self._last
+        if last is None or tracks.ids != last.ids:
+            return None
+        elapsed_ns = tracks.stamp_ns - last.stamp_ns
+        if not 0 < elapsed_ns <= self._max_pause_ns:
+            return None
+        # False for what is not finite, too.
+        in_reach = self._is_in_reach(last.numbers, tracks.positions_m, elapsed_ns)
+        return last.numbers if in_reach.all() else None
+
+    def _numbers_of(self, tracks: Tracks) -> IntArray:
         """Tracks that go on, and fresh ones; -1 for what cannot be used."""
+        usable = np.asarray(np.isfinite(tracks.positions_m).all(axis=1))
         seen: set[str] = set()
         found = []
         for agent, is_usable in zip(tracks.ids, usable.tolist(), strict=True):
@@ -110,7 +139,7 @@ class TruthWindow:
             self._track_of_id = {i: t for i, t in self._track_of_id.items() if t not in gone}
             self._last_ns[columns] = _NEVER
             self._free.extend(columns.tolist())
-            self._last_ids = None
+            self._last = None
 
     def positions_m(self, tracks: IntArray, stamps_ns: IntArray) -> FloatArray:
         """Where tracks were, by linear interpolation.
@@ -169,13 +198,19 @@ class TruthWindow:
     def _is_broken(self, stamp_ns: int, columns: IntArray, positions_m: FloatArray) -> BoolArray:
         """Which tracks go on as no person does."""
         elapsed_ns = stamp_ns - self._last_ns[columns]
-        x, y = (positions_m - self._last_m[columns]).T
-        reach_m = self._max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
+        in_reach = self._is_in_reach(columns, positions_m, elapsed_ns)
         # Entries that come late are put in their place, whatever lies there.
-        broken: BoolArray = (elapsed_ns > 0) & (
-            (elapsed_ns > self._max_pause_ns) | (x * x + y * y > reach_m * reach_m)
-        )
+        broken: BoolArray = (elapsed_ns > 0) & ((elapsed_ns > self._max_pause_ns) | ~in_reach)
         return broken
+
+    def _is_in_reach(
+        self, columns: IntArray, positions_m: FloatArray, elapsed_ns: IntArray | int
+    ) -> BoolArray:
+        """Which tracks may have come so far in a time."""
+        x, y = (positions_m - self._last_m.take(columns, axis=0)).T
+        reach_m = self._max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
+        in_reach: BoolArray = x * x + y * y <= reach_m * reach_m
+        return in_reach
 
     def _insert(self, stamp_ns: int, columns: IntArray, positions_m: FloatArray) -> None:
         n_rows = self._n_rows

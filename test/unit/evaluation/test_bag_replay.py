@@ -189,6 +189,29 @@ def test_a_long_silence_costs_no_ticks(tmp_path):
     assert len(ticks) < 2 * 60 + 2 * 12
 
 
+@pytest.mark.parametrize("n_messages, with_one", [(1, True), (10, False)])
+def test_one_is_judged_while_hundreds_come_and_go(tmp_path, n_messages, with_one):
+    """What is kept of those who left is dropped in bulk, and nothing of who is there."""
+    recording = []
+    for index in range(240):
+        places = {"one": (0.05 * index, 0.0)}
+        crowd, since = divmod(index + 36, 40)
+        if crowd and since < n_messages:
+            others = {f"{crowd}/{agent}": (0.5 * agent, 5.0) for agent in range(150)}
+            places = others | (places if with_one else {})
+        stamp_ns = START_NS + index * S // 10
+        recording.append(Tracks(stamp_ns, tuple(places), np.array(list(places.values()))))
+
+    _, ticks = replay(bag_of(tmp_path, recording), {"plain": ConstantVelocity()})
+
+    judged = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
+    assert len(judged) > 180
+    if with_one:
+        for tick in judged[:-60]:
+            row = tick.forecast.ids.index("one")
+            assert np.isfinite(tick.circumstances.truth[row]).all()
+
+
 class TestRobot:
     """A robot that drives along the x axis at 0.5 m/s, told of 20 times a second."""
 

@@ -95,6 +95,62 @@ def test_a_late_message_finds_its_place():
     np.testing.assert_allclose(at(truth, number, 1.1, 1.3), [[0, 0], [2, 0]])
 
 
+def test_numbers_once_given_stay_as_they_are():
+    truth = window()
+    places = {"a": (0, 0), "b": (5, 5)}
+    first = truth.add(seen(1.0, **places))
+    given_out = first.tolist()
+    assert truth.add(seen(1.1, **places)) is first
+
+    after_a_jump = truth.add(seen(1.2, a=(0, 0), b=(50, 5)))
+
+    assert first.tolist() == given_out
+    assert after_a_jump[0] == given_out[0]
+    assert after_a_jump[1] != given_out[1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_message_that_goes_on_where_the_last_ended_is_taken_as_any_other(seed):
+    generator = np.random.default_rng(seed)
+    going_on, shuffled = window(), window()
+    stamps_s = 1.0 + 0.1 * np.arange(80)
+    stamps_s[generator.random(80) < 0.1] += generator.choice([-0.25, 0.1, 1.5])
+    agents = np.array(list("abcd"))
+    places = np.zeros((4, 2))
+    moments_ns = np.sort(generator.uniform(0.5, 10.5, 60) * S).astype(np.int64)
+    for index, stamp_s in enumerate(stamps_s):
+        places = places + generator.normal(0, 0.1, places.shape)
+        places[generator.random(4) < 0.03] += 30.0
+        here = places.copy()
+        here[generator.random(4) < 0.02] = generator.choice([np.nan, np.inf])
+        there = np.flatnonzero(generator.random(4) < generator.choice([0.7, 1.0, 1.0]))
+        numbers = []
+        # Ids in another order than those of the message before are looked up one by one.
+        for truth, rows in ((going_on, there), (shuffled, generator.permutation(there))):
+            tracks = Tracks(round(stamp_s * S), tuple(agents[rows].tolist()), here[rows])
+            numbers.append(truth.add(tracks)[np.argsort(rows)])
+            if index % 20 == 19:
+                truth.forget_before(round((stamp_s - 2.0) * S))
+        assert ((numbers[0] < 0) == (numbers[1] < 0)).all()
+        known = numbers[0] >= 0
+        np.testing.assert_array_equal(
+            going_on.positions_m(numbers[0][known], moments_ns),
+            shuffled.positions_m(numbers[1][known], moments_ns),
+        )
+
+
+def test_a_late_message_is_not_what_the_next_goes_on_from():
+    truth = window()
+    truth.add(seen(1.0, a=(0, 0)))
+    (before,) = truth.add(seen(1.4, a=(0, 0)))
+    truth.add(seen(1.2, a=(0, 0)))
+
+    (after,) = truth.add(seen(1.5, a=(2.5, 0)))
+
+    assert after != before  # too far for a tenth of a second
+
+
 def test_memory_is_flat_and_what_is_kept_stays_right():
     truth = window()
     sizes = []
