@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -67,7 +68,7 @@ def _told(profile: QoSProfile) -> QoSProfile:
     return told
 
 
-def _type_name(message_class: type) -> str:
+def _type_name(message_class: Any) -> str:
     package, kind, *_ = message_class.__module__.split(".")
     return f"{package}/{kind}/{message_class.__name__}"
 

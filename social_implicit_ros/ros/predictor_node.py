@@ -159,8 +159,9 @@ class PredictorNode(LifecycleNode):
         self._reset_calibration_service = self.create_service(
             Trigger, "~/reset_calibration", self._on_reset_calibration
         )
+        at_no_jump_forward: Any = None  # which Humble's annotation leaves out
         self._jump_handle = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            JumpThreshold(min_forward=at_no_jump_forward, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_time_jump,
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -187,7 +188,7 @@ class PredictorNode(LifecycleNode):
         A bad value must not end the process before it can say so: the default takes its place,
         and configure fails until it is set right.
         """
-        overrides = self.get_parameters_by_prefix("")
+        overrides = self._parameters_below("")
         for line in parameters.unknown_parameters(overrides):
             self.get_logger().warning(line)
         bad_overrides = {}
@@ -207,13 +208,18 @@ class PredictorNode(LifecycleNode):
             )
         return bad_overrides
 
+    def _parameters_below(self, prefix: str) -> dict[str, Parameter]:
+        # Jazzy's annotation says that these are values.
+        found: dict[str, Any] = dict(self.get_parameters_by_prefix(prefix))
+        return found
+
     def _values(self) -> dict[str, object]:
         return {spec.name: self.get_parameter(spec.name).value for spec in parameters.PARAMETERS}
 
     def _read_config(self) -> NodeConfig:
         if self._bad_overrides:
             raise ParameterError("; ".join(self._bad_overrides.values()))
-        for name, parameter in self.get_parameters_by_prefix("qos_overrides").items():
+        for name, parameter in self._parameters_below("qos_overrides").items():
             qos.check_override(f"qos_overrides.{name}", parameter.value)
         return parameters.config_from_values(self._values())
 
