@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from support.outputs import installed_outputs
+
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
-from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
+from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
 
 LAYOUT = Path(__file__).parents[3] / "config" / "foxglove_layout.json"
@@ -42,7 +44,9 @@ def test_every_panel_has_its_place() -> None:
 
 def test_the_scene_shows_the_nodes_topics_in_its_frame() -> None:
     config = config_from_values(DEFAULTS)
-    topics = {load_output(name, config).topic.replace("~", "/predictor") for name in OUTPUTS}
+    topics = {
+        load_output(name, config).topic.replace("~", "/predictor") for name in installed_outputs()
+    }
     scene = panel("3D")
     assert set(scene["topics"]) <= topics
     visible = {topic for topic, settings in scene["topics"].items() if settings["visible"]}

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support.outputs import installed_outputs
 
-from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
+from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
 
 LAYOUT = Path(__file__).parents[3] / "config" / "predictor.rviz"
@@ -21,7 +22,9 @@ def shown() -> dict[str, Any]:
 
 def test_every_topic_shown_is_one_of_the_node() -> None:
     config = config_from_values(DEFAULTS)
-    topics = {load_output(name, config).topic.replace("~", "/predictor") for name in OUTPUTS}
+    topics = {
+        load_output(name, config).topic.replace("~", "/predictor") for name in installed_outputs()
+    }
     displayed = {display["Topic"]["Value"] for display in shown()["Displays"] if "Topic" in display}
     assert displayed <= topics | {"/predictor/tracks"}
     assert "/predictor/markers" in displayed
