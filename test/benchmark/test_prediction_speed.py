@@ -127,7 +127,8 @@ def chain(n_operations: int) -> Callable[[], object]:
 
 def test_floor(benchmark: Any, tables: Any) -> None:
     one, many = chain(1), chain(61)
-    one_s, many_s = times_s([one, many], n_rounds=N_ROUNDS)
+    models = [forward_of(name, 1, 20) for name in MODELS]
+    one_s, many_s, *models_s = times_s([one, many, *models], n_rounds=N_ROUNDS)
     title = "Floor of a forward pass"
     tables.add_row(title, of="a graph of one operation", microseconds=1e6 * one_s)
     tables.add_row(
@@ -135,9 +136,8 @@ def test_floor(benchmark: Any, tables: Any) -> None:
         of="each further operation, of the simplest",
         microseconds=1e6 * (many_s - one_s) / 60,
     )
-    for name in MODELS:
+    for name, forward_s in zip(MODELS, models_s, strict=True):
         n_operations = len(onnx.load(model_path(name)).graph.node)
-        forward_s, *_ = times_s([forward_of(name, 1, 20)], n_rounds=N_ROUNDS)
         tables.add_row(
             title,
             of=f"{name}, 1x20, {n_operations} operations",
