@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from social_implicit_ros.core.reach import is_in_reach
 from social_implicit_ros.core.types import (
     BoolArray,
     FloatArray,
@@ -26,8 +27,6 @@ _NS_PER_S = 1_000_000_000
 _THINNING = 16
 #: A step counts as observed when the first observation came at most this part of a step later.
 _STEP_TOLERANCE = 0.25
-#: A jump within this distance is noise of the tracker, however short the time, metres.
-_JUMP_TOLERANCE_M = 0.5
 #: A position known no better than this is not known; it keeps float32 from overflowing.
 _MAX_VARIANCE_M2 = 1e5
 #: By so much of its standard deviations the two covariances of x and y may differ.
@@ -372,10 +371,8 @@ class TrackHistory:
         self, before_m: FloatArray, states: FloatArray, elapsed_ns: IntArray | int
     ) -> BoolArray:
         """Which agents would have come farther in a time than anybody walks."""
-        moved_x, moved_y, _ = (states - before_m).T
-        reach_m = self.config.max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
-        too_far: BoolArray = moved_x * moved_x + moved_y * moved_y > reach_m * reach_m
-        return too_far
+        max_speed_m_s = self.config.max_speed_m_s
+        return ~is_in_reach(before_m[:, :2], states[:, :2], elapsed_ns, max_speed_m_s)
 
     def _is_dense(self, begins: IntArray, counts: IntArray, stamp_ns: int) -> BoolArray:
         """Where an observation shall take the place of the last one, which comes so soon before."""

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from social_implicit_ros.core.reach import is_in_reach
 from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Tracks
 
 _NS_PER_S = 1_000_000_000
-#: A jump within this distance is noise of the tracker, however short the time, metres.
-_JUMP_TOLERANCE_M = 0.5
 #: When a column was seen last that nobody uses.
 _NEVER = np.iinfo(np.int64).max
 
@@ -207,10 +206,8 @@ class TruthWindow:
         self, columns: IntArray, positions_m: FloatArray, elapsed_ns: IntArray | int
     ) -> BoolArray:
         """Which tracks may have come so far in a time."""
-        x, y = (positions_m - self._last_m.take(columns, axis=0)).T
-        reach_m = self._max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
-        in_reach: BoolArray = x * x + y * y <= reach_m * reach_m
-        return in_reach
+        before_m = self._last_m.take(columns, axis=0)
+        return is_in_reach(before_m, positions_m, elapsed_ns, self._max_speed_m_s)
 
     def _insert(self, stamp_ns: int, columns: IntArray, positions_m: FloatArray) -> None:
         n_rows = self._n_rows
