@@ -46,7 +46,7 @@ from social_implicit_ros.core.uncertainty import (
     observed_motion,
     sample_moments,
 )
-from social_implicit_ros.inference.bound_session import BoundSession
+from social_implicit_ros.inference.bound_session import INPUTS, BoundSession
 from social_implicit_ros.inference.onnx_file import check_onnx_file
 from social_implicit_ros.inference.parts import FEWEST, parts_of
 
@@ -302,7 +302,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
             f"model {card.name!r}: a name in the file is no text ({error}); export it again"
         ) from error
     tensors = {**inputs, **outputs}
-    if set(inputs) != {"observed", "mask", "noise"}:
+    if set(inputs) != set(INPUTS):
         raise ModelFileError(
             f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
         )
