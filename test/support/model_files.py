@@ -62,6 +62,14 @@ def write_model(
     return path
 
 
+def write_nodes(path: Path, model: Any, nodes: Sequence[Any]) -> None:
+    """Writes a model with other nodes than it had, and its card."""
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+
 def write_card(path: Path, **changes: Any) -> None:
     card = ModelCard(
         name="walker",

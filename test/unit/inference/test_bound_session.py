@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from support.model_files import onnx, write_card, write_model
+from support.model_files import onnx, write_model, write_nodes
 
 from social_implicit_ros.core.features import ModelInput, model_input_from_observed
 from social_implicit_ros.inference.onnx_model import ModelFileError, OnnxModel, model_path
@@ -84,9 +84,10 @@ def test_a_file_whose_shapes_hang_on_its_values_is_caught(tmp_path: Path) -> Non
     helper = onnx.helper
     *before, last = model.graph.node
     last.output[0] = "once"
-    del model.graph.node[:]
     # As many futures as asked for, and three times as many where a step was not seen.
-    model.graph.node.extend(
+    write_nodes(
+        path,
+        model,
         [
             *before,
             last,
@@ -100,10 +101,8 @@ def test_a_file_whose_shapes_hang_on_its_values_is_caught(tmp_path: Path) -> Non
             helper.make_node("Constant", [], ["others"], value_ints=[1, 1, 1]),
             helper.make_node("Concat", ["futures", "others"], ["repeats"], axis=0),
             helper.make_node("Tile", ["once", "repeats"], ["samples"]),
-        ]
+        ],
     )
-    path.write_bytes(model.SerializeToString())
-    write_card(path)
     loaded = OnnxModel.load(path)
     observed = np.ones((2, 8, 2))
     before_it = loaded.predict(observed)

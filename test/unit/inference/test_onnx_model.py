@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.model_files import N_STEPS, STEP, onnx, write_card, write_model
+from support.model_files import N_STEPS, STEP, onnx, write_card, write_model, write_nodes
 
 from social_implicit_ros.core.noise import standard_normal
 from social_implicit_ros.inference.onnx_model import ModelFileError, OnnxModel
@@ -186,10 +186,7 @@ def test_a_model_that_puts_out_more_than_it_declares_is_caught(tmp_path: Path) -
     *before, last = model.graph.node
     doubled = onnx.helper.make_node("Concat", ["zeros", "zeros"], ["twice"], axis=0)
     last.input[1] = "twice"
-    del model.graph.node[:]
-    model.graph.node.extend([*before, doubled, last])
-    path.write_bytes(model.SerializeToString())
-    write_card(path)
+    write_nodes(path, model, [*before, doubled, last])
 
     with pytest.raises(ModelFileError, match=r"put out samples of shape \(20, 4, 3, 2\)"):
         OnnxModel.load(path).predict(observed(2))
@@ -202,8 +199,9 @@ def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) 
     helper = onnx.helper
     *before, last = model.graph.node
     last.input[0] = "shifted"
-    del model.graph.node[:]
-    model.graph.node.extend(
+    write_nodes(
+        path,
+        model,
         [
             *before,
             helper.make_node("Constant", [], ["one_agent"], value_ints=[1, 8]),
@@ -211,10 +209,8 @@ def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) 
             helper.make_node("ReduceSum", ["row"], ["total"], keepdims=0),
             helper.make_node("Add", ["moved", "total"], ["shifted"]),
             last,
-        ]
+        ],
     )
-    path.write_bytes(model.SerializeToString())
-    write_card(path)
 
     with pytest.raises(ModelFileError, match="failed while running"):
         OnnxModel.load(path).predict(observed(3))
