@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation, value_of
-from support.model_files import onnx, write_card, write_model
+from support.model_files import onnx, write_card, write_model, write_nodes
 from support.ros import NodeUnderTest, free_domain, running
 from support.tracks import WALKERS, S, walkers_at
 from visualization_msgs.msg import MarkerArray
@@ -170,11 +170,7 @@ def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -
     ]
     first, second, *others = model.graph.node
     second.input[0] = "shifted"
-    kept = [first, *nodes, second, *others]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    path.write_bytes(model.SerializeToString())
-    write_card(path)
+    write_nodes(path, model, [first, *nodes, second, *others])
     assert node.set_parameters(model=str(path)).successful
     assert node.transition("configure"), node.process.output
     assert node.transition("activate")

@@ -271,11 +271,7 @@ def test_more_noise_than_memory_is_refused(tmp_path: Path) -> None:
     two = helper.make_node("Constant", [], ["two"], value_ints=[2])
     narrow = helper.make_node("Slice", ["noise", "first", "two", "observed_axes"], ["narrow"])
     model.graph.node[0].input[0] = "narrow"
-    nodes = [two, narrow, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    path.write_bytes(model.SerializeToString())
-    write_card(path)
+    write_nodes(path, model, [two, narrow, *model.graph.node])
 
     with pytest.raises(ModelFileError, match=r"'noise' has shape"):
         OnnxModel.load(path)
