@@ -217,11 +217,10 @@ class BagReplay:
         self._period_ns = (
             round(_NS_PER_S / settings.tick_rate_hz) if settings.tick_rate_hz > 0 else 0
         )
-        # Agent -> its unbroken track, and when it was told of, as far as that is noted: most
-        # messages tell of the same tracks as the one before.
+        # Agent -> its unbroken track, and when it was told of.
         self._track_of_id: dict[str, tuple[int, int]] = {}
+        # The last message, until it is noted there: most tell of the same tracks as the one before.
         self._told: Tracks | None = None
-        self._noted: Tracks | None = None
         self._told_numbers = _NOBODY
         self._n_tracks_to_drop = 100
         self._next_tick_ns: int | None = None
@@ -317,7 +316,8 @@ class BagReplay:
             self._note_told()
             self._told, self._told_numbers = tracks, track_numbers
             self._note_told()
-        self._told = tracks
+        else:
+            self._told = tracks
         rejected: dict[str, SkipReason] = {}
         for pipeline in self._histories:
             rejected = pipeline.update(tracks)
@@ -327,10 +327,9 @@ class BagReplay:
 
     def _note_told(self) -> None:
         """Notes of whom the last message told."""
-        told = self._told
-        if told is None or told is self._noted:
+        told, self._told = self._told, None
+        if told is None:
             return
-        self._noted = told
         entries = zip(told.ids, self._told_numbers.tolist(), strict=True)
         self._track_of_id.update(
             {agent: (number, told.stamp_ns) for agent, number in entries if number >= 0}
