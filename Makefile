@@ -58,8 +58,8 @@ audit: ## Look the pinned versions up among known vulnerabilities
 
 models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
-	$(BIN)/train_benchmark --out social_implicit_ros/models
-	$(BIN)/train_social_zone --out social_implicit_ros/models
+	$(BIN)/train_benchmark --out social_implicit_ros/models/weights
+	$(BIN)/train_social_zone --out social_implicit_ros/models/weights
 
 lock: ## Pin the newest versions that fit the requirements (needs uv)
 	requirements/lock.sh

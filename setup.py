@@ -11,19 +11,19 @@ maintainer = manifest.find("maintainer")
 
 #: Command name -> "module:function"; each is one file that says what the command does.
 COMMANDS = {
-    "predictor_node": "social_implicit_ros.ros.predictor_node:main",
-    "replay_tracks": "social_implicit_ros.ros.replay_tracks:main",
-    "social_implicit_demo": "social_implicit_ros.ros.commands:social_implicit_demo",
-    "tracks_to_bag": "social_implicit_ros.evaluation.tracks_to_bag:main",
-    "evaluate_bag": "social_implicit_ros.evaluation.commands:evaluate_bag",
-    "evaluate_dataset": "social_implicit_ros.evaluation.evaluate_dataset:main",
-    "evaluate_calibration": "social_implicit_ros.evaluation.evaluate_calibration:main",
-    "metric_sensitivity": "social_implicit_ros.evaluation.metric_sensitivity:main",
-    "metric_demo": "social_implicit_ros.evaluation.metric_demo:main",
-    "import_checkpoint": "social_implicit_ros.training.commands:import_checkpoint",
-    "train_benchmark": "social_implicit_ros.training.commands:train_benchmark",
-    "train_social_zone": "social_implicit_ros.training.commands:train_social_zone",
-    "train_model": "social_implicit_ros.tuning.commands:train_model",
+    "predictor_node": "social_implicit_ros.commands.predictor_node:main",
+    "replay_tracks": "social_implicit_ros.commands.replay_tracks:main",
+    "social_implicit_demo": "social_implicit_ros.commands.entry_points:social_implicit_demo",
+    "tracks_to_bag": "social_implicit_ros.commands.tracks_to_bag:main",
+    "evaluate_bag": "social_implicit_ros.commands.entry_points:evaluate_bag",
+    "evaluate_dataset": "social_implicit_ros.commands.evaluate_dataset:main",
+    "evaluate_calibration": "social_implicit_ros.commands.evaluate_calibration:main",
+    "metric_sensitivity": "social_implicit_ros.commands.metric_sensitivity:main",
+    "metric_demo": "social_implicit_ros.commands.metric_demo:main",
+    "import_checkpoint": "social_implicit_ros.commands.entry_points:import_checkpoint",
+    "train_benchmark": "social_implicit_ros.commands.entry_points:train_benchmark",
+    "train_social_zone": "social_implicit_ros.commands.entry_points:train_social_zone",
+    "train_model": "social_implicit_ros.commands.entry_points:train_model",
 }
 
 
@@ -46,8 +46,9 @@ setup(
     maintainer_email=maintainer.get("email"),
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        f"{NAME}.models": ["*.onnx", "*.json"],
-        f"{NAME}.evaluation": ["*.json", "*.html"],
+        f"{NAME}.models.weights": ["*.onnx", "*.json"],
+        f"{NAME}.commands": ["*.html"],
+        f"{NAME}.evaluation": ["*/*.json", "*/*.html"],
         f"{NAME}.recordings": ["*/*"],
     },
     data_files=[

@@ -22,10 +22,10 @@ import jupedsim as jps
 import numpy as np
 import shapely
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bag_writer import write_tracks
-from social_implicit_ros.evaluation.bags import DEFAULT_FRAME
-from social_implicit_ros.evaluation.floor_plan import FloorPlan
+from social_implicit_ros.evaluation.report.floor_plan import FloorPlan
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME
+from social_implicit_ros.recordings.bag_writer import write_tracks
+from social_implicit_ros.types import Tracks
 
 WIDTH_M, HEIGHT_M = 24.0, 14.0
 DOOR_X_M, DOOR_LOW_M, DOOR_HIGH_M = 17.0, 5.0, 9.4

@@ -1,4 +1,1 @@
-"""Evaluates models on recordings, without ROS installed.
-
-Imports `core` and `inference`; never `training`, `ros`, rclpy or torch.
-"""
+"""Evaluates models on recordings."""

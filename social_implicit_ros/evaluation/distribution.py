@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.collision import collision_rate
-from social_implicit_ros.core.metrics.density import kde_nll
-from social_implicit_ros.core.metrics.gaussian_mixture import MAX_COMPONENTS
-from social_implicit_ros.core.metrics.mahalanobis import (
+from social_implicit_ros.evaluation.replay import JudgedTick
+from social_implicit_ros.metrics.collision import collision_rate
+from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS
+from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.mahalanobis import (
     mahalanobis_distances,
     mean_covariance_eigenvalue,
 )
-from social_implicit_ros.core.metrics.scores import energy_score
-from social_implicit_ros.core.pipeline import predict_from
-from social_implicit_ros.core.predictor import TrajectoryModel
-from social_implicit_ros.core.resample import Steps, resample_prediction
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.evaluation.bag_replay import JudgedTick
+from social_implicit_ros.metrics.proper_scores import energy_score
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.prediction.pipeline import predict_from
+from social_implicit_ros.prediction.resample import Steps, resample_prediction
+from social_implicit_ros.types import FloatArray
 
 #: Samples of which a distribution is made.
 SAMPLES = 200

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.metrics.calibration import confidence_levels, coverage
-from social_implicit_ros.core.metrics.displacement import mean_path
-from social_implicit_ros.core.types import FloatArray, IntArray, Tracks
 from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.metrics.displacement import mean_path
+from social_implicit_ros.metrics.reliability import confidence_levels, coverage
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 #: Between two observations further apart than this nobody knows where an agent was, seconds.
 MAX_GAP_S = 0.5

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.evaluation.measures import Measures
+from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.tally import sums_by_group
+from social_implicit_ros.types import FloatArray
 
 #: Column -> type. Means are over the complete futures of a tick, NaN where there is none; shares
 #: inside ellipses are over all steps whose truth is known.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
-from social_implicit_ros.core.encoding import confidence_of
-from social_implicit_ros.core.types import FloatArray, IntArray, require_shape
-from social_implicit_ros.core.uncertainty import confidence_to_sigmas
+from social_implicit_ros.ros.outputs.encoding import confidence_of
+from social_implicit_ros.tracks.point_cloud import point_cloud_array, stamp_ns_of
+from social_implicit_ros.types import FloatArray, IntArray, require_shape
+from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 FIELDS = ("x", "y", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.calibration import CONFIDENCE_GRID
-from social_implicit_ros.core.types import FloatArray, IntArray
 from social_implicit_ros.evaluation.distribution import DistributionMeasures
-from social_implicit_ros.evaluation.measures import Measures
+from social_implicit_ros.evaluation.errors import Measures
+from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
+from social_implicit_ros.types import FloatArray, IntArray
 
 #: Confidences of the ellipses whose share of hits is reported at each step.
 CONFIDENCES = (0.5, 0.95)

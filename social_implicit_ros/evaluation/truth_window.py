@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from social_implicit_ros.core.reach import is_in_reach
-from social_implicit_ros.core.types import BoolArray, FloatArray, IntArray, Tracks
+from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
 
 _NS_PER_S = 1_000_000_000
 #: When a column was seen last that nobody uses.

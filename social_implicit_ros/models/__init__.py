@@ -1,1 +1,1 @@
-"""Model files (ONNX) with their model cards (JSON): package data, no code."""
+"""Models that predict, their cards and their weights; the only room that imports onnxruntime."""

@@ -1,4 +1,1 @@
-"""Recordings (rosbag2, MCAP) that the package ships: package data, no code.
-
-`crowd` is made by `scripts/simulate_crowd.py`.
-"""
+"""Reads and writes recordings: bags and text files; no ROS installation needed."""

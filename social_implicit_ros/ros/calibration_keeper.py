@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Learnt
-from social_implicit_ros.core.calibration_file import (
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Learnt
+from social_implicit_ros.uncertainty.storage import (
     AdaptedModel,
     CalibrationFileError,
     load_learnt,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from social_implicit_ros.core.types import SkipReason
+from social_implicit_ros.types import SkipReason
 
 #: Fewer ticks than this share of what was asked for are worth a warning.
 _MIN_RATE_SHARE = 0.8

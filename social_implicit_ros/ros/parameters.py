@@ -11,7 +11,7 @@ from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-from social_implicit_ros.core.pipeline import PipelineConfig
+from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
 #: A value of a parameter; lists arrive as tuples or arrays and are kept as tuples.

@@ -1,4 +1,1 @@
-"""Trains, imports and exports models. The only folder that imports torch.
-
-Imports `core`; never `inference`, `evaluation`, `ros` or rclpy.
-"""
+"""Trains, calibrates and exports models; the only room that imports torch."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.core.metrics.calibration import squared_mahalanobis
-from social_implicit_ros.core.types import FloatArray, IntArray
-from social_implicit_ros.core.uncertainty import (
+from social_implicit_ros.metrics.reliability import squared_mahalanobis
+from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.uncertainty.ellipses import (
     CONFIDENCES,
     GAUSSIAN_RADII,
     Calibration,

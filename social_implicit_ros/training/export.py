@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
-from social_implicit_ros.core.model_card import ModelCard, file_sha256
-from social_implicit_ros.core.recordings import STEP_S
+from social_implicit_ros.models.card import ModelCard, file_sha256
+from social_implicit_ros.recordings.eth_ucy import STEP_S
 
 
 def save_model(

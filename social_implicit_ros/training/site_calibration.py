@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from social_implicit_ros.core.types import FloatArray, IntArray
-from social_implicit_ros.core.uncertainty import Calibration, ObservedMotion
 from social_implicit_ros.training.calibrate import Residuals, calibrate, nearest_knots
+from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
 
 #: The present calibration counts as much as so many people of a knot. Some who happened to stand
 #: still throughout would otherwise make the ellipses of all who stand vanish.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.forecasts import walking_forecast
 
-from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.costmap import Costmap
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
 

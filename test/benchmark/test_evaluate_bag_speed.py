@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from support.bags import START_NS, S, people_messages, write_bag
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation import evaluate_bag
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.types import Tracks
 
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
 

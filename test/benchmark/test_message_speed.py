@@ -18,16 +18,16 @@ from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
 
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.ros.conversions.trackers import (
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.ros.trackers import (
     Tracker,
     TrackerSpecError,
     load_tracker,
 )
-from social_implicit_ros.ros.conversions.tracks import tracks_to_point_cloud
-from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
+from social_implicit_ros.types import Tracks
 
 try:
     from support.planner_messages import BUILDERS

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
 
-from social_implicit_ros.core.metrics.density import kde_nll
-from social_implicit_ros.core.metrics.gaussian_mixture import MAX_COMPONENTS, fit_mixtures
-from social_implicit_ros.core.metrics.mahalanobis import mahalanobis_distances
-from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS, fit_mixtures
+from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.mahalanobis import mahalanobis_distances
+from social_implicit_ros.types import FloatArray
 
 pytest.importorskip("pytest_benchmark", reason="the rows are pytest-benchmark's")
 

@@ -25,8 +25,8 @@ from support.speed import on_core, rate_hz, times_s  # noqa: E402
 from support.ticking import TickingNode, crowd, ticking_node  # noqa: E402
 from support.yardstick import PlainSocialImplicit  # noqa: E402
 
-from social_implicit_ros.core.features import model_input_from_observed  # noqa: E402
-from social_implicit_ros.inference.onnx_model import OnnxModel, model_path  # noqa: E402
+from social_implicit_ros.models.features import model_input_from_observed  # noqa: E402
+from social_implicit_ros.models.onnx_model import OnnxModel, model_path  # noqa: E402
 
 AGENTS = (1, 5, 20, 50, 100, 200)
 SAMPLES = (20, 100)

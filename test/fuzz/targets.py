@@ -19,24 +19,24 @@ import numpy as np
 from fuzz.draws import NUMBERS, TEXTS, Draws
 from fuzz.messages import build, typestore
 
-from social_implicit_ros.core.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.core.cdr import Definitions
-from social_implicit_ros.core.forecast import Forecast, forecast_from_tick
-from social_implicit_ros.core.frames import RigidTransform, transform_tracks
-from social_implicit_ros.core.model_card import load_card
-from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.core.predictor import ConstantVelocity
-from social_implicit_ros.core.resample import Steps
-from social_implicit_ros.core.stamp_guard import StampGuard, StampVerdict
-from social_implicit_ros.core.tracker_decoder import RawTrackerDecoder, TrackerDecoder
-from social_implicit_ros.core.tracker_spec import (
+from social_implicit_ros.models.card import load_card
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.cdr import Definitions
+from social_implicit_ros.tracks.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.spec import (
     TrackerSpec,
     TrackerSpecError,
     check_tracker_spec,
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.core.types import Tracks
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
+from social_implicit_ros.types import Tracks
 
 _STEPS = Steps(0.4, 12)
 #: Of a recording with flipped bytes only its beginning is read.
@@ -163,7 +163,7 @@ def _fresh(spec: TrackerSpec) -> RawTrackerDecoder:
 
 @cache
 def _definitions(message_type: str) -> Definitions:
-    from social_implicit_ros.evaluation.definitions import definitions_of
+    from social_implicit_ros.recordings.definitions import definitions_of
 
     return definitions_of(typestore(), message_type)
 
@@ -267,7 +267,7 @@ def run_card(data: bytes) -> None:
 
 
 def _calibration(values: dict[str, Any]) -> None:
-    from social_implicit_ros.core.uncertainty import Calibration, ObservedMotion
+    from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
 
     calibration = Calibration.from_dict(values)
     motion = ObservedMotion(np.array([0.0, 1.0, 50.0]), np.array([0.0, 0.1, 1e6]))
@@ -276,14 +276,14 @@ def _calibration(values: dict[str, Any]) -> None:
 
 
 def card_seeds() -> list[bytes]:
-    from social_implicit_ros.inference.onnx_model import model_path, shipped_models
+    from social_implicit_ros.models.onnx_model import model_path, shipped_models
 
     return [model_path(name).with_suffix(".json").read_bytes() for name in shipped_models()]
 
 
 def run_onnx(data: bytes) -> None:
     """A model file whose card has its checksum: it is refused, or it predicts."""
-    from social_implicit_ros.inference.onnx_model import ModelFileError, OnnxModel
+    from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
 
     path = _written("model.onnx", data)
     _write_card(path)
@@ -296,7 +296,7 @@ def run_onnx(data: bytes) -> None:
 
 
 def _write_card(path: Path) -> None:
-    from social_implicit_ros.core.model_card import file_sha256
+    from social_implicit_ros.models.card import file_sha256
 
     values = {
         **{"name": "walker", "architecture": "test", "description": "", "parameters": 2},
@@ -324,8 +324,8 @@ def run_db3(data: bytes) -> None:
 
 
 def _read_recording(path: Path) -> None:
-    from social_implicit_ros.evaluation.bags import RecordingError
-    from social_implicit_ros.evaluation.track_source import open_source
+    from social_implicit_ros.recordings.bag import RecordingError
+    from social_implicit_ros.recordings.track_source import open_source
 
     try:
         source = open_source(path)

@@ -21,11 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import PointCloud2
 from support.ros import PATIENCE_S, NodeProcess, free_domain, running
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.matching import Truth
-from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.demo import (
+from social_implicit_ros.commands.social_implicit_demo import (
     NODE_NAME,
     PREDICTIONS_TOPIC,
     Listener,
@@ -34,6 +30,10 @@ from social_implicit_ros.ros.demo import (
     excerpt,
     most_telling,
 )
+from social_implicit_ros.evaluation.matching import Truth
+from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.ros import qos
+from social_implicit_ros.types import Tracks
 
 MODEL = "sampled_constant_velocity"
 Demo = Callable[..., AbstractContextManager[NodeProcess]]

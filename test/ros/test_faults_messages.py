@@ -18,9 +18,9 @@ from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.core.agent_ids import agent_number
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.tracks.agent_ids import agent_number
 
 #: Ids stand in the markers' text, which may be anything.
 DESCRIPTION = """

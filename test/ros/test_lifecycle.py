@@ -22,10 +22,10 @@ from support.ros import PATIENCE_S, NodeUnderTest, Peer, free_domain
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import point_cloud_array, stamp_ns_of
-from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
-from social_implicit_ros.ros.predictor_node import PredictorNode
+from social_implicit_ros.tracks.point_cloud import point_cloud_array, stamp_ns_of
 
 Start = Callable[..., NodeUnderTest]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE

@@ -13,17 +13,17 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
 
-from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.decoding import stamp_ns_of
-from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.core.self_evaluation import SelfEvaluation
-from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.evaluation.track_source import open_source
-from social_implicit_ros.inference.registry import load_model
-from social_implicit_ros.ros.conversions.tracks import tracks_to_point_cloud
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.parameters import PARAMETERS
+from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.types import Tracks
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SOCIAL_IMPLICIT_DATA", ROOT / ".." / "shared" / "data"))

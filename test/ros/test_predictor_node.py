@@ -14,8 +14,8 @@ from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.decoding import stamp_ns_of
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
 
 
 @pytest.fixture(scope="module")

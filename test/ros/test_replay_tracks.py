@@ -20,12 +20,12 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import NodeProcess, Peer, free_domain, running
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import stamp_ns_of
-from social_implicit_ros.core.tracker_decoder import TrackerDecoder
-from social_implicit_ros.core.tracker_spec import find_tracker_spec
-from social_implicit_ros.evaluation.track_source import open_source
-from social_implicit_ros.evaluation.tracks_to_bag import main as tracks_to_bag
-from social_implicit_ros.ros.replay_tracks import main
+from social_implicit_ros.commands.replay_tracks import main
+from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.tracks.decoder import TrackerDecoder
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.spec import find_tracker_spec
 
 Replay = Callable[..., AbstractContextManager[NodeProcess]]
 MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))

@@ -14,13 +14,13 @@ from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
-from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
 
 #: The clock of a replay runs in such steps; ticks come at 10 Hz of it.
 CLOCK_STEP_NS = S // 50

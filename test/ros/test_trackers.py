@@ -12,10 +12,10 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import NodeUnderTest
 from support.tracker_messages import MESSAGES
 
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.tracker_spec import load_tracker_spec, shipped_trackers
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
+from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.spec import load_tracker_spec, shipped_trackers
 
 S = 1_000_000_000
 SPEED_M_S = 1.2

@@ -17,8 +17,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bag_writer import zero_message
+from social_implicit_ros.recordings.bag_writer import zero_message
+from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.recordings import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 #: The ETH/UCY recordings; tests that need them carry this mark.
 DATA = Path(os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3] / "shared/data"))

@@ -14,11 +14,11 @@ from support.ros import NodeUnderTest
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.decoding import stamp_ns_of
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
 
 STEP_NS = S // 10
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.types import FloatArray, Prediction
-from social_implicit_ros.core.uncertainty import sample_moments
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.uncertainty.ellipses import sample_moments
 
 S = 1_000_000_000
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.model_card import ModelCard, file_sha256
+from social_implicit_ros.models.card import ModelCard, file_sha256
 
 onnx = pytest.importorskip("onnx", reason="onnx builds the model files of these tests")
 

@@ -39,18 +39,18 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
 )
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
-from social_implicit_ros.core.extend import extend_moments
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import headings_rad, mean_velocity_m_s, pose_covariance
-from social_implicit_ros.core.representatives import representative_paths
-from social_implicit_ros.core.resample import Steps
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.ros.conversions.poses import person_size_to_msg
-from social_implicit_ros.ros.conversions.stamps import duration_to_msg, header_to_msg
+from social_implicit_ros.prediction.extend import extend_moments
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.modes import representative_paths
+from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
+from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.ros.outputs.autoware import uuid_of
 from social_implicit_ros.ros.outputs.mpc_planner import semiaxes
 from social_implicit_ros.ros.parameters import NodeConfig
+from social_implicit_ros.ros.poses import person_size_to_msg
+from social_implicit_ros.ros.stamps import duration_to_msg, header_to_msg
+from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.types import FloatArray
 
 
 def detections(forecast: Forecast, config: NodeConfig) -> Detection3DArray:

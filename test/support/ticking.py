@@ -20,9 +20,9 @@ from support.ros import free_domain, ros_arguments
 from support.speed import on_core
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.ros.conversions.tracks import tracks_to_marker_array
-from social_implicit_ros.ros.predictor_node import PredictorNode
+from social_implicit_ros.ros.node import PredictorNode
+from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
+from social_implicit_ros.types import Tracks
 
 #: Between two messages of the tracker.
 _PERIOD_NS = 20_000_000

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Header
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.ros.conversions.stamps import stamp_to_msg
-from social_implicit_ros.ros.conversions.tracks import (
+from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.tracks_messages import (
     tracks_to_marker_array,
     tracks_to_point_cloud,
 )
+from social_implicit_ros.types import Tracks
 
 #: (stamp, x, y, frame) -> a message with person 42 there, and others to be skipped.
 Build = Callable[[int, float, float, str], Any]

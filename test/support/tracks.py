@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.ros.conversions.tracks import tracks_to_marker_array
+from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
+from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000
 

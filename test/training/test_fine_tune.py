@@ -11,17 +11,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
-from social_implicit_ros.core.model_card import load_card  # noqa: E402
-from social_implicit_ros.inference.onnx_model import model_path  # noqa: E402
-from social_implicit_ros.training.fine_tune import (  # noqa: E402
+from social_implicit_ros.models.card import load_card  # noqa: E402
+from social_implicit_ros.models.onnx_model import model_path  # noqa: E402
+from social_implicit_ros.training.social_zone.file import read_social_zone  # noqa: E402
+from social_implicit_ros.training.social_zone.fine_tune import (  # noqa: E402
     Look,
     Tuned,
     TuneSettings,
     fine_tune,
 )
-from social_implicit_ros.training.social_zone import SocialZone  # noqa: E402
-from social_implicit_ros.training.social_zone_file import read_social_zone  # noqa: E402
-from social_implicit_ros.training.social_zone_fit import Agents, agents_of_scenes  # noqa: E402
+from social_implicit_ros.training.social_zone.fit import Agents, agents_of_scenes  # noqa: E402
+from social_implicit_ros.training.social_zone.model import SocialZone  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 
-from social_implicit_ros.training.losses import (  # noqa: E402
+from social_implicit_ros.training.social_implicit.losses import (  # noqa: E402
     Losses,
     LossWeights,
     agent_pairs,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.uncertainty import CONFIDENCES, Calibration, ObservedMotion
 from social_implicit_ros.training.calibrate import ROUGHNESSES_M, SPEEDS_M_S, Residuals, calibrate
 from social_implicit_ros.training.site_calibration import calibrate_from
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, Calibration, ObservedMotion
 
 N_STEPS = 12
 #: The knot of those who walk straight.

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 
 from support.released_cells import predict_cell, random_checkpoint  # noqa: E402
 
-from social_implicit_ros.training.data import pack  # noqa: E402
-from social_implicit_ros.training.import_checkpoint import assign_released  # noqa: E402
-from social_implicit_ros.training.social_implicit import (  # noqa: E402
+from social_implicit_ros.commands.import_checkpoint import assign_released  # noqa: E402
+from social_implicit_ros.training.social_implicit.data import pack  # noqa: E402
+from social_implicit_ros.training.social_implicit.model import (  # noqa: E402
     NOISE_WEIGHTS,
     ZONE_BOUNDS_M,
     SocialImplicit,

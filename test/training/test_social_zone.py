@@ -6,20 +6,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from social_implicit_ros.core.metrics.calibration import confidence_levels, reliability_scores
-from social_implicit_ros.core.uncertainty import Calibration, ObservedMotion
+from social_implicit_ros.metrics.reliability import confidence_levels, reliability_scores
+from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
 
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 
 from social_implicit_ros.training.calibrate import Residuals, calibrate  # noqa: E402
-from social_implicit_ros.training.social_zone import (  # noqa: E402
-    VARIANCE_FLOOR,
-    SocialZone,
-    SocialZoneSizes,
-    live_parameters,
-    time_basis,
-)
-from social_implicit_ros.training.social_zone_fit import (  # noqa: E402
+from social_implicit_ros.training.social_zone.fit import (  # noqa: E402
     Agents,
     FitSettings,
     agents_of_scenes,
@@ -27,9 +20,16 @@ from social_implicit_ros.training.social_zone_fit import (  # noqa: E402
     fit,
     nearest_future_loss,
 )
-from social_implicit_ros.training.social_zone_graph import (  # noqa: E402
+from social_implicit_ros.training.social_zone.graph import (  # noqa: E402
     N_FLOOR,
     social_zone_graph,
+)
+from social_implicit_ros.training.social_zone.model import (  # noqa: E402
+    VARIANCE_FLOOR,
+    SocialZone,
+    SocialZoneSizes,
+    live_parameters,
+    time_basis,
 )
 
 pytestmark = pytest.mark.training

@@ -11,19 +11,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 onnx = pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
-from social_implicit_ros.core.model_card import ModelCard, load_card  # noqa: E402
-from social_implicit_ros.inference.onnx_model import (  # noqa: E402
+from social_implicit_ros.models.card import ModelCard, load_card  # noqa: E402
+from social_implicit_ros.models.onnx_model import (  # noqa: E402
     OnnxModel,
     model_path,
     shipped_models,
 )
 from social_implicit_ros.training.export import save_model  # noqa: E402
-from social_implicit_ros.training.social_zone import SocialZone, SocialZoneSizes  # noqa: E402
-from social_implicit_ros.training.social_zone_file import (  # noqa: E402
+from social_implicit_ros.training.social_zone.file import (  # noqa: E402
     ModelReadError,
     read_social_zone,
 )
-from social_implicit_ros.training.social_zone_graph import social_zone_graph  # noqa: E402
+from social_implicit_ros.training.social_zone.graph import social_zone_graph  # noqa: E402
+from social_implicit_ros.training.social_zone.model import SocialZone, SocialZoneSizes  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -13,11 +13,11 @@ pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from support.bags import START_NS, S, people_messages, walkers, write_bag  # noqa: E402
 
-from social_implicit_ros.core.model_card import file_sha256, load_card  # noqa: E402
-from social_implicit_ros.core.types import Tracks  # noqa: E402
-from social_implicit_ros.inference.onnx_model import OnnxModel  # noqa: E402
-from social_implicit_ros.tuning.comparison import LABELS  # noqa: E402
-from social_implicit_ros.tuning.train_model import main  # noqa: E402
+from social_implicit_ros.commands.train_model import main  # noqa: E402
+from social_implicit_ros.models.card import file_sha256, load_card  # noqa: E402
+from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.training.comparison import LABELS  # noqa: E402
+from social_implicit_ros.types import Tracks  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -9,13 +9,19 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 
 from torch import nn  # noqa: E402
 
-from social_implicit_ros.core.noise import standard_normal  # noqa: E402
-from social_implicit_ros.training.augmentation import augment  # noqa: E402
-from social_implicit_ros.training.data import SceneBatch, pack  # noqa: E402
-from social_implicit_ros.training.losses import LossWeights, social_implicit_losses  # noqa: E402
-from social_implicit_ros.training.scene_model import SceneModel  # noqa: E402
-from social_implicit_ros.training.social_implicit import SocialImplicit  # noqa: E402
-from social_implicit_ros.training.trainer import Epoch, Settings, accuracy, decisive_noise, train  # noqa: E402
+from social_implicit_ros.models.noise import standard_normal  # noqa: E402
+from social_implicit_ros.training.social_implicit.augmentation import augment  # noqa: E402
+from social_implicit_ros.training.social_implicit.data import SceneBatch, pack  # noqa: E402
+from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses  # noqa: E402
+from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
+from social_implicit_ros.training.social_implicit.scene_model import SceneModel  # noqa: E402
+from social_implicit_ros.training.social_implicit.trainer import (  # noqa: E402
+    Epoch,
+    Settings,
+    accuracy,
+    decisive_noise,
+    train,
+)
 
 pytestmark = pytest.mark.training
 

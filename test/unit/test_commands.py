@@ -1,23 +1,20 @@
 """Commands whose libraries are missing, or older than they need, say so and do nothing."""
 
-import inspect
 import subprocess
 import sys
 from importlib import metadata
 
 import pytest
 
-from social_implicit_ros.core.commands import run
-from social_implicit_ros.evaluation.commands import evaluate_bag
-from social_implicit_ros.ros.commands import social_implicit_demo
-from social_implicit_ros.training import commands
-from social_implicit_ros.tuning.commands import train_model
+from social_implicit_ros.commands import entry_points
+from social_implicit_ros.commands.entry_points import evaluate_bag, social_implicit_demo
 
 TRAINING = [
-    function
-    for _, function in inspect.getmembers(commands, inspect.isfunction)
-    if function.__module__ == commands.__name__
-] + [train_model]
+    entry_points.import_checkpoint,
+    entry_points.train_benchmark,
+    entry_points.train_model,
+    entry_points.train_social_zone,
+]
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def installed(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return found or true_version(name)
 
-    monkeypatch.setattr("social_implicit_ros.core.commands.version", version)
+    monkeypatch.setattr("social_implicit_ros.commands.entry_points.version", version)
     monkeypatch.setattr(sys, "argv", ["/opt/bin/the_command"])
     return versions
 
@@ -65,25 +62,21 @@ def test_an_older_library_than_is_needed_is_named_with_its_version(installed, ca
     assert evaluate_bag() == 2
 
     message = capsys.readouterr().err
-    assert "joblib>=1.4 (here is 0.17.0)" in message
+    assert "joblib>=1.4 (installed: 0.17.0)" in message
     assert "pip install 'joblib>=1.4'" in message
 
 
 def test_with_all_that_it_needs_a_command_runs_and_returns_its_code(installed, monkeypatch):
-    installed.update(nonsense="1.4.0rc1")
-    monkeypatch.setattr("social_implicit_ros.evaluation.metric_demo.main", lambda: 7)
+    installed.update(joblib="1.5.0rc1", plotly="6.0", pyarrow="25.0")
+    monkeypatch.setattr("social_implicit_ros.commands.evaluate_bag.main", lambda: 7)
 
-    code = run("social_implicit_ros.evaluation.metric_demo", "nonsense>=1.3", "numpy")
-
-    assert code == 7
+    assert evaluate_bag() == 7
 
 
 def test_asking_for_libraries_imports_none_of_them():
     program = (
         "import sys\n"
-        "from social_implicit_ros.evaluation import commands\n"
-        "from social_implicit_ros.ros import commands\n"
-        "from social_implicit_ros.tuning import commands\n"
+        "from social_implicit_ros.commands import entry_points\n"
         "print({'torch', 'plotly', 'pyarrow', 'rclpy', 'rosbags'} & set(sys.modules))\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -110,7 +110,7 @@ def test_an_init_module_holds_a_docstring_and_no_logic(module):
     [
         ("core", "import rclpy"),
         ("core", "import torch.nn as nn"),
-        ("core", "from social_implicit_ros.inference.onnx_model import OnnxModel"),
+        ("core", "from social_implicit_ros.models.onnx_model import OnnxModel"),
         ("core", "def late():\n    import onnxruntime"),
         ("inference", "from social_implicit_ros import ros"),
         ("evaluation", "from social_implicit_ros.training import trainer"),
@@ -118,7 +118,7 @@ def test_an_init_module_holds_a_docstring_and_no_logic(module):
         ("evaluation", "import torch"),
         ("training", "from social_implicit_ros.inference import registry"),
         ("training", "from rclpy.node import Node"),
-        ("ros", "import social_implicit_ros.training.trainer"),
+        ("ros", "import social_implicit_ros.training.social_implicit.trainer"),
         ("ros", "from social_implicit_ros.tuning import train_model"),
         ("evaluation", "from social_implicit_ros.tuning import parts"),
         ("training", "from social_implicit_ros.tuning import parts"),
@@ -136,7 +136,7 @@ def test_a_forbidden_import_is_found(folder, source):
     ("folder", "source"),
     [
         ("core", "import math, numpy as np\nfrom scipy import stats"),
-        ("core", "from social_implicit_ros.core.types import Prediction"),
+        ("core", "from social_implicit_ros.types import Prediction"),
         ("inference", "import onnxruntime\nfrom social_implicit_ros.core import types"),
         ("training", "import torch, onnx\nfrom social_implicit_ros.core import types"),
         ("tuning", "from social_implicit_ros import evaluation, inference, training"),

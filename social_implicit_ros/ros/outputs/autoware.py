@@ -18,18 +18,18 @@ from autoware_perception_msgs.msg import (
 from geometry_msgs.msg import Pose
 from rclpy.qos import QoSProfile
 
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import headings_rad, mean_velocity_m_s, pose_covariance
-from social_implicit_ros.core.representatives import representative_paths
-from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.modes import representative_paths
+from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import (
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.poses import (
     person_size_to_msg,
     pose_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.types import FloatArray
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

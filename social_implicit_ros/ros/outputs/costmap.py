@@ -10,11 +10,11 @@ from geometry_msgs.msg import Point
 from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import QoSProfile
 
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.occupancy import Grid, occupancy, window_path
-from social_implicit_ros.core.types import FloatArray
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_to_msg
+from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
+from social_implicit_ros.ros.stamps import header_to_msg, stamp_to_msg
+from social_implicit_ros.types import FloatArray
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

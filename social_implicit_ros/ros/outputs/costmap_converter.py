@@ -10,16 +10,16 @@ from geometry_msgs.msg import Point32, Polygon
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import mean_velocity_m_s
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import (
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.poses import (
     orientation_numbers,
     point_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

@@ -15,13 +15,13 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
 )
 
-from social_implicit_ros.core.cdr_writer import text_bytes
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import headings_rad, pose_covariance
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.planar import headings_rad, pose_covariance
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import person_size_to_msg, pose_numbers
-from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
+from social_implicit_ros.ros.poses import person_size_to_msg, pose_numbers
+from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

@@ -11,17 +11,17 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import ellipse_axes, radius_at
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import point_numbers, pose_numbers
-from social_implicit_ros.ros.conversions.stamps import (
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.poses import point_numbers, pose_numbers
+from social_implicit_ros.ros.stamps import (
     duration_to_msg,
     stamp_numbers,
     stamp_to_msg,
 )
+from social_implicit_ros.types import FloatArray
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

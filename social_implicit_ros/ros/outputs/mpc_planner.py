@@ -11,17 +11,17 @@ from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
-from social_implicit_ros.core.extend import extend_moments
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import headings_rad
-from social_implicit_ros.core.resample import Steps
-from social_implicit_ros.core.types import FloatArray
-from social_implicit_ros.core.uncertainty import ellipse_axes
+from social_implicit_ros.prediction.extend import extend_moments
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.planar import headings_rad
+from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import pose_numbers
-from social_implicit_ros.ros.conversions.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.poses import pose_numbers
+from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.types import FloatArray
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

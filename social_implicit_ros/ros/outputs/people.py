@@ -9,13 +9,13 @@ from people_msgs.msg import People as PeopleMessage
 from people_msgs.msg import Person
 from rclpy.qos import QoSProfile
 
-from social_implicit_ros.core.cdr_writer import text_bytes
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.planar import mean_velocity_m_s
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.definitions import list_writer
-from social_implicit_ros.ros.conversions.poses import point_numbers, velocity_numbers
-from social_implicit_ros.ros.conversions.stamps import header_to_msg
+from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
+from social_implicit_ros.ros.poses import point_numbers, velocity_numbers
+from social_implicit_ros.ros.stamps import header_to_msg
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

@@ -8,11 +8,11 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
-from social_implicit_ros.core.encoding import radius_field
-from social_implicit_ros.core.forecast import Forecast
-from social_implicit_ros.core.uncertainty import radii_at
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.point_clouds import points_to_msg
+from social_implicit_ros.ros.outputs.encoding import radius_field
+from social_implicit_ros.ros.point_clouds import points_to_msg
+from social_implicit_ros.uncertainty.ellipses import radii_at
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

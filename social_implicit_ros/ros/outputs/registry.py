@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from social_implicit_ros.ros.outputs.output import Output
+from social_implicit_ros.ros.outputs.base import Output
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

@@ -8,9 +8,9 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
-from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.conversions.point_clouds import point_cloud_to_msg
+from social_implicit_ros.ros.point_clouds import point_cloud_to_msg
 
 if TYPE_CHECKING:
     from social_implicit_ros.ros.parameters import NodeConfig

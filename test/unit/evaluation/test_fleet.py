@@ -15,7 +15,8 @@ import pytest
 from pyarrow import parquet
 from support.bags import people_messages, walkers, write_bag
 
-from social_implicit_ros.evaluation import bag_runner, evaluate_bag
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.evaluation import runner as bag_runner
 
 FAST = ("--model", "constant_velocity", "--moments", "2")
 #: Columns that depend on how fast the machine was.

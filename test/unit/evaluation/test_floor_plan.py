@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bag_writer import write_tracks
-from social_implicit_ros.evaluation.floor_plan import FloorPlan, floor_plan_of
-from social_implicit_ros.evaluation.track_source import open_source
+from social_implicit_ros.evaluation.report.floor_plan import FloorPlan, floor_plan_of
+from social_implicit_ros.recordings.bag_writer import write_tracks
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Tracks
 
 
 def write(path: Path, floor_plan: FloorPlan | None) -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.types import FloatArray, Tracks
 from social_implicit_ros.evaluation.matching import Truth, summarise
 from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.types import FloatArray, Tracks
 
 S = 1_000_000_000
 VELOCITY_M_S = np.array([1.0, -0.5])

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from support.bags import START_NS, S, people_messages, write_bag
 
-from social_implicit_ros.core.types import Tracks
-from social_implicit_ros.evaluation.bag_evaluation import Request, evaluate_recording
-from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.recording import Request, evaluate_recording
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.types import Tracks
 
 QUARTER_S = 60
 RATE_HZ, N_AGENTS, VISIT_S = 10, 30, 10.0

@@ -65,7 +65,7 @@ def test_where_no_terminal_is_nothing_is_drawn() -> None:
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
     bag = write_bag(tmp_path / "hall", people_messages(walkers(duration_s=9.0)))
-    module = "social_implicit_ros.evaluation.evaluate_bag"
+    module = "social_implicit_ros.commands.evaluate_bag"
     options = ["--model", "constant_velocity", "--moments", "0", "--jobs", "1"]
     return [sys.executable, "-m", module, str(bag), "--out", str(tmp_path / "out"), *options]
 

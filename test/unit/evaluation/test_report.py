@@ -14,12 +14,13 @@ import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 from support.browser import headless_browser, needs_browser, settle
 
-from social_implicit_ros.core.types import Prediction, Tracks
-from social_implicit_ros.core.uncertainty import CONFIDENCES, radius_at
-from social_implicit_ros.evaluation import evaluate_bag, highlights
-from social_implicit_ros.evaluation import report as report_module
-from social_implicit_ros.evaluation.report import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.evaluation.report import highlights
+from social_implicit_ros.evaluation.report import page as report_module
+from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
 from social_implicit_ros.evaluation.tally import Tally, figures_of
+from social_implicit_ros.types import Prediction, Tracks
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, radius_at
 
 MODELS = ("sampled_constant_velocity", "constant_velocity")
 

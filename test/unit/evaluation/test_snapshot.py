@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from support.bags import people_messages, walkers, write_bag
 
-from social_implicit_ros.core.types import Prediction
-from social_implicit_ros.evaluation.bag_replay import BagReplay
-from social_implicit_ros.evaluation.highlights import snapshot
-from social_implicit_ros.evaluation.replay_settings import ReplaySettings
-from social_implicit_ros.evaluation.track_source import open_source
-from social_implicit_ros.inference.registry import load_model
+from social_implicit_ros.evaluation.replay import BagReplay
+from social_implicit_ros.evaluation.report.highlights import snapshot
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Prediction
 
 MODELS = ("default", "constant_velocity")
 

@@ -9,27 +9,13 @@ import numpy as np
 import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
-from social_implicit_ros.core.agent_ids import AgentNumbers
-from social_implicit_ros.core.forecast import forecast_from_tick
-from social_implicit_ros.core.metrics.calibration import (
-    confidence_levels,
-    coverage,
-    reliability_curve,
-    reliability_scores,
-)
-from social_implicit_ros.core.metrics.displacement import best_of_n, mean_path, missed
-from social_implicit_ros.core.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.core.predictor import ConstantVelocity
-from social_implicit_ros.core.resample import Steps
-from social_implicit_ros.core.types import Prediction, Tracks
-from social_implicit_ros.evaluation.bag_replay import BagReplay, Circumstances, JudgedTick
 from social_implicit_ros.evaluation.distribution import (
     DistributionMeasures,
     MomentChooser,
     measure_distribution,
 )
-from social_implicit_ros.evaluation.measures import measure
-from social_implicit_ros.evaluation.replay_settings import ReplaySettings
+from social_implicit_ros.evaluation.errors import measure
+from social_implicit_ros.evaluation.replay import BagReplay, Circumstances, JudgedTick
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -39,7 +25,21 @@ from social_implicit_ros.evaluation.tally import (
     reliability_of,
     sums_by_group,
 )
-from social_implicit_ros.evaluation.track_source import open_source
+from social_implicit_ros.metrics.displacement import best_of_n, mean_path, missed
+from social_implicit_ros.metrics.reliability import (
+    confidence_levels,
+    coverage,
+    reliability_curve,
+    reliability_scores,
+)
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.types import Prediction, Tracks
 
 MODEL = ConstantVelocity(heading_sigma_rad=0.5)
 STEPS = Steps(0.4, 12)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.highlights import (
+from social_implicit_ros.evaluation.errors import Measures
+from social_implicit_ros.evaluation.report.highlights import (
     CELL_M,
     MAX_CELLS,
     MAX_CELLS_ABREAST,
     TrackMap,
 )
-from social_implicit_ros.evaluation.measures import Measures
 
 
 def measures_at(places_m: np.ndarray, fde_m: np.ndarray) -> Measures:

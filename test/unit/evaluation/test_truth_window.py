@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.bags import S
 
-from social_implicit_ros.core.agent_ids import agent_number
-from social_implicit_ros.core.types import Tracks
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.truth_window import TruthWindow
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.types import Tracks
 
 
 def window(**limits: float) -> TruthWindow:

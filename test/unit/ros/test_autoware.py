@@ -14,10 +14,10 @@ from autoware_perception_msgs.msg import ObjectClassification, PredictedObjects,
 from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
-from social_implicit_ros.core.decoding import stamp_ns_of
-from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.ros.outputs.autoware import Autoware
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.types import FloatArray
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.core.adaptive_calibration import AdaptiveCalibration, Judged
-from social_implicit_ros.core.calibration_file import AdaptedModel, load_learnt
 from social_implicit_ros.ros.calibration_keeper import (
     SAVE_PERIOD_S,
     CalibrationKeeper,
     calibration_path,
 )
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+from social_implicit_ros.uncertainty.storage import AdaptedModel, load_learnt
 
 MODEL = AdaptedModel("m", "5" * 64, 3)
 

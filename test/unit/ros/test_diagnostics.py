@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from social_implicit_ros.core.types import SkipReason
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.types import SkipReason
 
 S = 1_000_000_000
 ACTIVE = NodeState("active", "", "walker", "/tracks", tick_rate_hz=10.0, track_timeout_s=1.0)

@@ -14,9 +14,9 @@ from mpc_planner_msgs.msg import ObstacleArray
 from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
-from social_implicit_ros.core.types import FloatArray
 from social_implicit_ros.ros.outputs.mpc_planner import MpcPlanner
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.types import FloatArray
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 N, MAX_OBSTACLES, INTEGRATOR_STEP_S = 30, 12, 0.2

@@ -20,7 +20,7 @@ from support.forecasts import random_forecast
 from support.outputs import decoded
 from support.planner_messages import BUILDERS
 
-from social_implicit_ros.core.forecast import Forecast
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
 

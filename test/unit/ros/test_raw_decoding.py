@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_typestore
 
-from social_implicit_ros.core.tracker_decoder import DecodedMessage, TrackerDecoder
-from social_implicit_ros.core.tracker_spec import (
+from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
+from social_implicit_ros.tracks.decoder import DecodedMessage, TrackerDecoder
+from social_implicit_ros.tracks.spec import (
     FieldPath,
     TrackerSpec,
     item_type,
     shipped_trackers,
 )
-from social_implicit_ros.ros.conversions.trackers import Tracker, TrackerSpecError, load_tracker
 
 TRACKERS = sorted(set(shipped_trackers()) - {"point_cloud"})
 #: What the filters let pass, so that not every entry is left out.

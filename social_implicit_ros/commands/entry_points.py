@@ -1,0 +1,92 @@
+"""Entry points of the commands that need libraries which not every machine has.
+
+A robot neither trains nor writes reports, and a distribution may have a library in an older version
+than a command needs. The command then says so before it does anything.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from packaging.requirements import Requirement
+
+#: pyarrow 26 needs numpy 2 and its metadata does not say so.
+_PYARROW = "pyarrow" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "pyarrow<26"
+#: Libraries that a report needs.
+_REPORT = ("plotly", _PYARROW)
+#: Libraries that training needs.
+_TRAINING = ("torch", "onnx")
+
+
+def evaluate_bag() -> int:
+    """Runs `evaluate_bag`."""
+    # Unordered results of several processes are new in joblib 1.4; Humble and Jazzy have older
+    # versions.
+    return _run("evaluate_bag", "joblib>=1.4", *_REPORT)
+
+
+def social_implicit_demo() -> int:
+    """Runs `social_implicit_demo`."""
+    return _run("social_implicit_demo", *_REPORT)
+
+
+def import_checkpoint() -> int:
+    """Runs `import_checkpoint`."""
+    return _run("import_checkpoint", *_TRAINING)
+
+
+def train_benchmark() -> int:
+    """Runs `train_benchmark`."""
+    return _run("train_benchmark", *_TRAINING)
+
+
+def train_social_zone() -> int:
+    """Runs `train_social_zone`."""
+    return _run("train_social_zone", *_TRAINING)
+
+
+def train_model() -> int:
+    """Runs `train_model`."""
+    return _run("train_model", *_TRAINING)
+
+
+def _run(command: str, *requirements: str) -> int:
+    """Runs the `main` of a command's module.
+
+    Args:
+        command: its name, which is its module's name.
+        requirements: libraries that it needs, as pip writes them: `joblib>=1.4`.
+
+    Returns:
+        The exit code; 2, with the way to install it, where a library is missing or too old.
+    """
+    found = {requirement: _version(requirement) for requirement in requirements}
+    missing = [
+        requirement
+        for requirement, have in found.items()
+        if have is None or not Requirement(requirement).specifier.contains(have, prereleases=True)
+    ]
+    if not missing:
+        code: int = import_module(f"{__package__}.{command}").main()
+        return code
+    listing = ", ".join(
+        f"{name} ({f'installed: {found[name]}' if found[name] else 'missing'})" for name in missing
+    )
+    print(
+        f"{Path(sys.argv[0]).name} needs {listing}: "
+        f"{sys.executable} -m pip install {shlex.join(missing)}",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _version(requirement: str) -> str | None:
+    try:
+        return version(Requirement(requirement).name)
+    except PackageNotFoundError:
+        return None

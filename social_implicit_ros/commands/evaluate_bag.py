@@ -1,0 +1,331 @@
+"""`evaluate_bag`: how well models predict on your own recordings, as figures and as a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from social_implicit_ros.commands.bag_options import (
+    BAG_HELP,
+    add_tracker_option,
+    add_tracks_option,
+)
+from social_implicit_ros.commands.options import non_negative_int, positive_int
+from social_implicit_ros.evaluation.distribution import MOMENTS
+from social_implicit_ros.evaluation.per_tick import join_files
+from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.report.page import write_report
+from social_implicit_ros.evaluation.report.tables import print_failures, print_results
+from social_implicit_ros.evaluation.results import results_of, without_nan
+from social_implicit_ros.evaluation.runner import (
+    Job,
+    Outcome,
+    jobs_of,
+    remove_unfinished,
+    run_job,
+    run_jobs,
+)
+from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, shipped_models
+from social_implicit_ros.models.registry import BASELINES, load_model
+from social_implicit_ros.prediction.replay_settings import (
+    TICK_RATE_HZ,
+    load_choices,
+    load_settings,
+)
+from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.find import find_bags
+
+#: Exit codes: nothing could be evaluated; the request is wrong; some recordings failed; Ctrl-C.
+NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+#: The paper's model, trained as the paper says.
+PAPER_MODEL = "social_implicit"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluates and writes; returns the exit code.
+
+    Args:
+        arguments: of the command line; those of the process where left out.
+    """
+    options = parse(arguments)
+    console = Console(stderr=True)
+    try:
+        jobs = _prepared(options)
+    except (ValueError, OSError) as error:
+        print(f"evaluate_bag: {error}", file=sys.stderr)
+        return WRONG
+    started_s = time.perf_counter()
+    todo = [job for job in jobs if not (options.resume and job.is_done())]
+    if len(todo) < len(jobs):
+        console.print(f"{len(jobs) - len(todo)} of {len(jobs)} recordings are done already")
+    try:
+        outcomes = _run(todo, options, console)
+    except (RecordingError, OSError) as error:
+        print(f"evaluate_bag: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        remove_unfinished(options.out / "parts")
+        print("evaluate_bag: interrupted; --resume goes on with what is missing", file=sys.stderr)
+        return INTERRUPTED
+    remove_unfinished(options.out / "parts")
+    reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
+    failed = [
+        {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons
+    ]
+    done = [job for job in jobs if job.path not in reasons]
+    if not done:
+        print_failures(failed, console)
+        print("evaluate_bag: nothing could be evaluated", file=sys.stderr)
+        return NOTHING
+    results = write_results(done, failed, options.out)
+    print_results(results, Console())
+    elapsed_s = time.perf_counter() - started_s
+    seconds = sum(bag["duration_s"] for bag in results["bags"])
+    console.print(
+        f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: {options.out}/report.html",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return SOME_FAILED if failed else 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate_bag",
+        description="Replays recordings through the node's pipeline, compares every prediction "
+        "with what came to pass, and writes report.html, results.json and per_tick.parquet. "
+        "Needs no ROS.",
+        epilog="Exit codes: 0 all were evaluated, 1 nothing could be, 2 the request is wrong, "
+        "3 some recordings failed, 130 interrupted.",
+    )
+    parser.add_argument(
+        "bags",
+        nargs="+",
+        metavar="BAG",
+        help=BAG_HELP,
+    )
+    add_tracks_option(parser)
+    add_tracker_option(parser, "that of --params, else by type")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="a shipped model, a baseline or an .onnx file; may be repeated; the first one is "
+        f"looked at most closely (default: that of --params, {', '.join(default_models())})",
+    )
+    parser.add_argument(
+        "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
+    )
+    parser.add_argument(
+        "--tick-rate",
+        type=float,
+        metavar="HZ",
+        help=f"predictions per second; 0 predicts at every message (default: that of --params, "
+        f"else {TICK_RATE_HZ:g})",
+    )
+    parser.add_argument(
+        "--fixed-frame",
+        metavar="FRAME",
+        help="frame to predict in (default: that of --params, else odom or the root of /tf)",
+    )
+    parser.add_argument(
+        "--odometry",
+        metavar="TOPIC",
+        help="of the robot's odometry, where --params sets robot to odometry; may be left out "
+        "where there is but one",
+    )
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds to evaluate from there (default: all)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write into")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what an earlier run has finished in DIR"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        help="processes, one recording each (default: one per core)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("local", "dask"),
+        default="local",
+        help="dask spreads recordings over a cluster whose workers see the same files",
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://host:8786")
+    parser.add_argument(
+        "--moments",
+        type=non_negative_int,
+        default=MOMENTS,
+        metavar="N",
+        help="of each recording at which AMD, KDE, energy and collisions are measured, which take "
+        "long (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    if options.start < 0 or (options.duration is not None and not options.duration > 0):
+        parser.error("--start is 0 or more, --duration more than 0 seconds")
+    if (options.backend == "dask") != (options.scheduler is not None):
+        parser.error("--backend dask and --scheduler ADDRESS belong together")
+    return options
+
+
+def default_models() -> tuple[str, ...]:
+    """The shipped default, the paper's, and the baselines, as far as they are installed."""
+    shipped = shipped_models()
+    return (*(name for name in (DEFAULT_MODEL, PAPER_MODEL) if name in shipped), *BASELINES)
+
+
+def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
+    """Evaluates one recording and writes what `evaluate_bag` writes.
+
+    Args:
+        path: of the recording.
+        request: what is asked.
+        out: the folder to write into.
+        console: shows how far it is.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        RecordingError: nothing could be evaluated.
+    """
+    (job,) = jobs_of([path], request, _parts_folder(out))
+    with progress_bar(console) as progress:
+        outcome = _run_here(job, progress)
+    if outcome.reason is not None:
+        raise RecordingError(outcome.reason)
+    return write_results([job], [], out)
+
+
+def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
+    """Adds up the parts of recordings and writes what is made of them.
+
+    Args:
+        jobs: whose parts are there; at least one.
+        failed: what could not be evaluated.
+        out: the folder to write into.
+
+    Returns:
+        What `results.json` holds.
+    """
+    parts = [json.loads(job.summary.read_text()) for job in jobs]
+    request = jobs[0].request
+    models = {name: load_model(name) for name in request.models}
+    results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    join_files([job.per_tick for job in jobs], out / "per_tick.parquet")
+    highlights = (
+        (part["bag"]["path"], json.loads(job.highlights.read_text()))
+        for job, part in zip(jobs, parts, strict=True)
+    )
+    write_report(out / "report.html", results, highlights)
+    return results
+
+
+def _prepared(options: argparse.Namespace) -> list[Job]:
+    """Checks all that can be checked before anything is read."""
+    settings = load_settings(options.params)
+    if options.tick_rate is not None:
+        settings = replace(settings, tick_rate_hz=options.tick_rate)
+    if options.fixed_frame:
+        settings = replace(settings, fixed_frame=options.fixed_frame)
+    if options.odometry and settings.robot != "odometry":
+        raise ValueError(
+            "--odometry tells where the robot's position stands, and no robot is asked for: set "
+            "`robot: odometry` in a --params file, or leave it out"
+        )
+    node = load_choices(options.params, options.tracker)
+    nodes_model = (node.model,) if node.model else ()
+    request = Request(
+        models=tuple(dict.fromkeys(options.model or (*nodes_model, *default_models()))),
+        topic=options.tracks or node.topic,
+        tracker=node.tracker,
+        settings=settings,
+        n_moments=options.moments,
+        start_s=options.start,
+        duration_s=options.duration,
+        odometry=options.odometry,
+    )
+    for name in request.models:
+        model = load_model(name)
+        Steps.within(
+            model.step_s,
+            model.n_predicted,
+            step_s=settings.time_step_s,
+            horizon_s=settings.horizon_s,
+        )
+    paths = find_bags(options.bags)
+    return jobs_of(paths, request, _parts_folder(options.out))
+
+
+def _parts_folder(out: Path) -> Path:
+    parts = out.resolve() / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    return parts
+
+
+def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
+    """Evaluates, and shows how far it is."""
+    if not jobs:
+        return []
+    alone = options.backend == "local" and (options.jobs == 1 or len(jobs) == 1)
+    with progress_bar(console) as progress:
+        if alone:
+            return [_run_here(job, progress) for job in jobs]
+        task = progress.add_task(
+            f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs), messages=0
+        )
+        outcomes = []
+        n_messages = 0
+        for outcome in run_jobs(
+            jobs,
+            n_processes=min(options.jobs, len(jobs)),
+            backend="dask" if options.backend == "dask" else "loky",
+            scheduler=options.scheduler,
+        ):
+            outcomes.append(outcome)
+            n_messages += outcome.n_messages
+            progress.update(task, advance=outcome.job.n_bytes, messages=n_messages)
+        return outcomes
+
+
+def _run_here(job: Job, progress: Progress) -> Outcome:
+    task = progress.add_task(job.path.name, start=False, messages=0)
+    n_messages = 0
+
+    def opened(n_total: int) -> None:
+        progress.update(task, total=n_total)
+        progress.start_task(task)
+
+    def advance(n_more: int) -> None:
+        nonlocal n_messages
+        n_messages += n_more
+        # A bar that moves at every message would take longer than reading it.
+        if n_messages % 32 == 0:
+            progress.update(task, completed=n_messages, messages=n_messages)
+
+    outcome = run_job(job, opened, advance)
+    progress.remove_task(task)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""The command `replay_tracks`: publishes a recording of pedestrians as a tracker would."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import rclpy
+from rclpy.clock import Clock as NodeClock
+from rclpy.clock import ClockType
+from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+
+from social_implicit_ros.commands.bag_options import add_frame_rate_option
+from social_implicit_ros.recordings.bag import (
+    DEFAULT_FRAME,
+    RecordingError,
+)
+from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.tracks_messages import ENCODERS
+from social_implicit_ros.types import Tracks
+
+#: Between two messages on /clock, seconds: timers in simulated time are late by this at most.
+CLOCK_PERIOD_S = 0.01
+
+
+class ReplayNode(Node):
+    """Publishes what is due on every turn of a steady timer."""
+
+    def __init__(
+        self,
+        playback: Playback,
+        *,
+        topic: str,
+        tracker: str,
+        frame_id: str,
+        use_clock: bool,
+        wait: bool,
+    ) -> None:
+        """Begins to play once the node is spun.
+
+        Args:
+            playback: what to publish, and when.
+            topic: of the tracks.
+            tracker: `marker_array` or `point_cloud`.
+            frame_id: of the tracks.
+            use_clock: publish /clock and keep the recorded stamps; else stamp with the node's
+                clock, as a live tracker does.
+            wait: begin when somebody subscribes to the tracks.
+        """
+        super().__init__("replay_tracks")
+        self.n_published = 0
+        self._playback = playback
+        message_class, self._encode = ENCODERS[tracker]
+        self._frame_id = frame_id
+        self._wait, self._began_s = wait, 0.0
+        self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
+        self._clock_topic = (
+            self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
+        )
+        # Steady, as this node makes the simulated time that others wait for.
+        self._timer = self.create_timer(
+            CLOCK_PERIOD_S, self._turn, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def finish(self) -> None:
+        """Waits until reliable subscribers have all messages, a second at most."""
+        self._tracks.wait_for_all_acked(Duration(seconds=1))
+        self.get_logger().info(f"published {self.n_published} messages")
+
+    def _turn(self) -> None:
+        if self._wait and self._tracks.get_subscription_count() == 0:
+            return
+        now_s = time.monotonic()
+        if self._began_s == 0.0:
+            self._wait, self._began_s = False, now_s
+        step = self._playback.advance(now_s - self._began_s)
+        if self._clock_topic is not None:
+            self._clock_topic.publish(Clock(clock=stamp_to_msg(step.now_ns)))
+        for tracks in step.due:
+            self._tracks.publish(self._encode(self._stamped(tracks), self._frame_id))
+            self.n_published += 1
+
+    def _stamped(self, tracks: Tracks) -> Tracks:
+        if self._clock_topic is not None:
+            return tracks
+        return replace(tracks, stamp_ns=self.get_clock().now().nanoseconds)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: arguments, with ROS arguments among them; those of the process where left out.
+
+    Returns:
+        The exit status: 0 at the end or when interrupted, 1 where the recording cannot be played.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(remove_ros_args(argv))
+    try:
+        recording, playback = _open(arguments)
+        return _play(arguments, recording, playback, argv)
+    except (RecordingError, NameValidationException) as error:
+        print(f"replay_tracks: {error}", file=sys.stderr)
+        return 1
+
+
+def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
+    if not arguments.clock and arguments.rate != 1.0:
+        raise RecordingError(
+            f"--no-clock plays at rate 1, not {arguments.rate:g}: stamped with the time of "
+            "publishing, people would seem to walk faster or slower than they did"
+        )
+    recording = open_source(
+        arguments.file,
+        topic=arguments.recorded_topic,
+        frames_per_second=arguments.frames_per_second,
+    )
+    options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
+    return recording, Playback(recording, options)
+
+
+def _play(
+    arguments: argparse.Namespace, recording: TrackSource, playback: Playback, argv: list[str]
+) -> int:
+    stopped = threading.Event()
+    # rclpy's own handlers would take the context away in the middle of a message.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    rclpy.init(args=["replay_tracks", *argv], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = ReplayNode(
+            playback,
+            topic=arguments.topic,
+            tracker=arguments.type or _tracker_of(recording),
+            frame_id=arguments.frame or recording.frame_id or DEFAULT_FRAME,
+            use_clock=arguments.clock,
+            wait=arguments.wait,
+        )
+        node.get_logger().info(
+            f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
+        )
+        _spin(node, until=lambda: playback.is_done or stopped.is_set())
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
+    executor = SingleThreadedExecutor()
+    try:
+        executor.add_node(node)
+        while not until():
+            executor.spin_once(timeout_sec=CLOCK_PERIOD_S)
+        node.finish()
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+
+
+def _tracker_of(recording: TrackSource) -> str:
+    """As recorded, so that a node set up for the tracker understands the replay."""
+    recorded = recording.message_type.split("/")[-1]
+    names = [
+        name for name, (message_class, _) in ENCODERS.items() if message_class.__name__ == recorded
+    ]
+    return names[0] if names else "marker_array"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="replay_tracks",
+        description="Publishes a recording of pedestrians as a tracker would, with /clock.",
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file",
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="default: %(default)s")
+    parser.add_argument("--topic", default="tracks", help="to publish on, default: %(default)s")
+    parser.add_argument(
+        "--type", choices=sorted(ENCODERS), help="default: as recorded; marker_array for text"
+    )
+    parser.add_argument(
+        "--frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
+    )
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument(
+        "--clock",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "
+        "--no-clock the tracks are stamped with the present, as a live tracker does",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="begin when somebody subscribes to the tracks"
+    )
+    parser.add_argument("--start", type=float, default=0.0, help="seconds to skip")
+    parser.add_argument("--duration", type=float, help="seconds to play, default: to the end")
+    parser.add_argument(
+        "--recorded-topic",
+        help="the tracks' topic in a bag; needed only where several could be meant",
+    )
+    add_frame_rate_option(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

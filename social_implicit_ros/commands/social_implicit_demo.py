@@ -1,0 +1,488 @@
+"""The demonstration (`make demo`): the real node predicts a replayed crowd, and is measured.
+
+Node and replay are processes of their own that talk over DDS on this machine. This process
+listens, compares what was predicted with what came to pass, and draws it. At the end the same part
+of the recording is evaluated at leisure, for the report of `evaluate_bag`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sensor_msgs.msg import PointCloud2
+
+from social_implicit_ros.commands.evaluate_bag import default_models, report_on
+from social_implicit_ros.evaluation.matching import MatchSummary, Truth, summarise
+from social_implicit_ros.evaluation.published import (
+    PublishedPrediction,
+    prediction_from_point_cloud,
+)
+from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.report.floor_plan import FloorPlan, floor_plan_of
+from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
+from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.ros import qos
+
+#: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
+HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
+#: The hotel is a quiet place: it is played faster than it happened.
+HOTEL_RATE = 2.0
+
+NODE_NAME = "predictor"
+PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
+#: Without any prediction for so long something is wrong, seconds.
+PATIENCE_S = 15.0
+#: Recorded seconds after the part played that the truth may be needed for.
+AFTERMATH_S = 10.0
+
+ANIMATION_FRAMES, ANIMATION_PERIOD_S = 60, 0.2
+#: Moments at which the report measures whole distributions: few, as somebody waits.
+REPORT_MOMENTS = 10
+
+
+class DemoError(RuntimeError):
+    """The demonstration cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """What is played.
+
+    Attributes:
+        recording: the tracks.
+        description: a few words about it.
+        start_s: where in the recording it begins, seconds.
+        duration_s: how much of the recording is played, seconds.
+        rate: recorded seconds per second.
+        floor_plan: walls to draw.
+    """
+
+    recording: TrackSource
+    description: str
+    start_s: float
+    duration_s: float
+    rate: float
+    floor_plan: FloorPlan | None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the demonstration.
+
+    Args:
+        argv: arguments; those of the process where left out.
+
+    Returns:
+        The exit status: 0 where predictions arrived and were drawn, 1 where not, 130 where it was
+        interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    # Whoever ends this process shall end what it started, too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _keep_to_this_machine()
+        show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        with _listening() as listener:
+            _perform(show, listener, arguments, console)
+        _report(show, listener, arguments, console)
+    except (DemoError, RecordingError, OSError) as error:
+        console.print(f"[bold red]The demo failed:[/] {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+    return 0
+
+
+def choose_show(data_folder: str | None, duration_s: float) -> Show:
+    """The hotel where the data is, else the crowd that the package ships.
+
+    Args:
+        data_folder: of the ETH/UCY recordings; None or empty takes the shipped crowd.
+        duration_s: of the demonstration.
+
+    Raises:
+        RecordingError: the recording cannot be read.
+    """
+    if data_folder:
+        recording = open_source(Path(data_folder) / HOTEL)
+        part_s = duration_s * HOTEL_RATE
+        start_s = busiest_start_s(recording, part_s)
+        return Show(recording, "ETH hotel", start_s, part_s, HOTEL_RATE, None)
+    path = Path(str(resources.files("social_implicit_ros.recordings") / "crowd"))
+    return Show(open_source(path), "simulated crowd", 0.0, duration_s, 1.0, floor_plan_of(path))
+
+
+def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
+    """Where in a recording the part with the most observations begins, seconds."""
+    entries = [(tracks.stamp_ns, len(tracks.ids)) for tracks in recording.tracks()]
+    stamps_ns, counts = np.array(entries, dtype=np.int64).T
+    before = np.concatenate([[0], np.cumsum(counts)])
+    ends = np.searchsorted(stamps_ns, stamps_ns + round(duration_s * 1e9), side="right")
+    busiest = int(np.argmax(before[ends] - before[:-1]))
+    return float((stamps_ns[busiest] - recording.start_ns) * 1e-9)
+
+
+class Listener:
+    """What the node publishes while the demonstration runs."""
+
+    def __init__(self) -> None:
+        self.predictions: list[PublishedPrediction] = []
+        self.diagnostics: dict[str, str] = {}
+        self.problem = ""
+        self._node = rclpy.create_node("demo")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._node.create_subscription(
+            PointCloud2, PREDICTIONS_TOPIC, self._on_prediction, qos.every_prediction()
+        )
+        self._node.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.diagnostics()
+        )
+
+    def listen(self, duration_s: float) -> None:
+        """Takes in what arrives, for that long at most."""
+        self._executor.spin_once(timeout_sec=duration_s)
+
+    def hears_node(self) -> bool:
+        """Whether the node was heard, and what it predicts will be."""
+        return bool(self.diagnostics) and self._node.count_publishers(PREDICTIONS_TOPIC) > 0
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _on_prediction(self, message: PointCloud2) -> None:
+        prediction = prediction_from_point_cloud(message)
+        if len(prediction.agents):
+            self.predictions.append(prediction)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if NODE_NAME in status.name and status.name.endswith(": prediction"):
+                self.diagnostics = {entry.key: entry.value for entry in status.values}
+                self.problem = status.message if status.level == DiagnosticStatus.ERROR else ""
+
+
+@contextmanager
+def _listening() -> Iterator[Listener]:
+    # Ctrl-C stays Python's, so that every `finally` below is run.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    listener = Listener()
+    try:
+        yield listener
+    finally:
+        listener.close()
+        rclpy.try_shutdown()
+
+
+@contextmanager
+def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
+    """A process of this package that ends with the block, whatever happens in it."""
+    process = None
+    with log.open("w") as output:
+        try:
+            with _interrupts_deferred():
+                process = subprocess.Popen(
+                    [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C in a terminal shall reach this process alone, which ends the others.
+                    start_new_session=True,
+                )
+            yield process
+        finally:
+            if process is not None:
+                with _interrupts_deferred():
+                    _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Lets an interruption wait for the end of the block, which so is never left half done."""
+    arrived: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise KeyboardInterrupt
+
+
+def _perform(
+    show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
+) -> None:
+    """Starts node and replay, and listens until the replay ends."""
+    frame_id = show.recording.frame_id or DEFAULT_FRAME
+    logs = {name: arguments.output / f"{name}.log" for name in ("node", "replay")}
+    started_s = time.monotonic()
+    console.print(
+        f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
+        f"at rate {show.rate:g}"
+    )
+    with (
+        _running(
+            "predictor_node", _node_arguments(frame_id, arguments.model), logs["node"]
+        ) as node,
+        _progress(console) as progress,
+    ):
+        task = progress.add_task("starting", total=show.duration_s)
+        # What is published before both know of each other is heard by nobody.
+        while not listener.hears_node():
+            _listen(listener, node, logs["node"], started_s)
+        with _running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
+            while replay.poll() is None:
+                _listen(listener, node, logs["node"], started_s)
+                seen_s, description = _state(listener)
+                progress.update(task, completed=seen_s, description=description)
+        if replay.returncode != 0:
+            raise DemoError(f"the replay ended with {replay.returncode}:\n{_tail(logs['replay'])}")
+        listener.listen(0.5)
+        progress.update(task, completed=show.duration_s)
+
+
+def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: float) -> None:
+    listener.listen(0.1)
+    _require_running(node, listener, time.monotonic() - started_s, log)
+
+
+def _node_arguments(frame_id: str, model: str | None) -> list[str]:
+    parameters = {
+        "use_sim_time": "true",
+        "tracker": "point_cloud",
+        "fixed_frame": frame_id,
+        # Shows the model as it is, the same every time.
+        "adaptive_calibration": "false",
+        **({"model": model} if model else {}),
+    }
+    settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    remaps = ["-r", f"__node:={NODE_NAME}", "-r", "~/tracks:=/tracks"]
+    return ["--ros-args", *remaps, *settings]
+
+
+def _replay_arguments(show: Show, frame_id: str) -> list[str]:
+    options = {
+        "--topic": "/tracks",
+        "--type": "point_cloud",
+        "--frame": frame_id,
+        "--rate": str(show.rate),
+        "--start": str(show.start_s),
+        "--duration": str(show.duration_s),
+    }
+    settings = [part for option in options.items() for part in option]
+    return [str(show.recording.path), "--wait", *settings]
+
+
+def _require_running(
+    node: subprocess.Popen, listener: Listener, elapsed_s: float, log: Path
+) -> None:
+    if node.poll() is not None:
+        raise DemoError(f"the node ended with {node.returncode}:\n{_tail(log)}")
+    if listener.problem:
+        raise DemoError(f"the node reports: {listener.problem}")
+    if not listener.predictions and elapsed_s > PATIENCE_S:
+        raise DemoError(f"no prediction within {PATIENCE_S:g} s; the node says:\n{_tail(log)}")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def _state(listener: Listener) -> tuple[float, str]:
+    """Recorded seconds predicted so far, and what to say about them."""
+    if not listener.predictions:
+        return 0.0, "waiting for the first prediction"
+    first, last = listener.predictions[0], listener.predictions[-1]
+    description = f"{len(last.agents):3d} people, {len(listener.predictions):4d} ticks"
+    return (last.stamp_ns - first.stamp_ns) * 1e-9, description
+
+
+def _report(
+    show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
+) -> None:
+    """Prints the table, and draws."""
+    predictions = listener.predictions
+    if len(predictions) < 2:
+        log = arguments.output / "node.log"
+        raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{_tail(log)}")
+    truth = Truth(
+        show.recording.tracks(start_s=show.start_s, duration_s=show.duration_s + AFTERMATH_S)
+    )
+    summary = summarise(predictions, truth)
+    console.print(_table(show, summary, len(predictions), listener.diagnostics))
+    model = listener.diagnostics.get("model", "")
+    view = view_of(
+        predictions,
+        truth,
+        title=f"Where people will be in the next {summary.horizon_s:.1f} s",
+        subtitle="  ·  ".join(part for part in (show.description, model) if part),
+        floor_plan=show.floor_plan,
+    )
+    best = most_telling(predictions, truth)
+    picture, animation = arguments.output / "prediction.png", arguments.output / "prediction.gif"
+    with console.status("drawing"):
+        write_picture(picture, predictions[best], truth, view)
+        write_animation(animation, excerpt(predictions, best), truth, view)
+    console.print(f"Written: {picture} and {animation}")
+    _write_report(show, arguments, console)
+
+
+def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -> None:
+    """Evaluates what was replayed, by the node's model and those that it is compared with."""
+    others = default_models()
+    request = Request(
+        models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
+        topic=None,
+        tracker=None,
+        settings=replace(load_settings(), tick_rate_hz=10.0),  # the node's
+        n_moments=REPORT_MOMENTS,
+        start_s=show.start_s,
+        duration_s=show.duration_s + AFTERMATH_S,
+    )
+    report_on(show.recording.path, request, arguments.output, console)
+    console.print(f"Written: {arguments.output / 'report.html'}, to look at in a browser")
+
+
+def most_telling(predictions: Sequence[PublishedPrediction], truth: Truth) -> int:
+    """Index of the moment with the most people whose whole past and whole future are known."""
+    whole_past = max(int(prediction.n_observed.max()) for prediction in predictions)
+
+    def n_complete(prediction: PublishedPrediction) -> int:
+        came_to_pass = truth.positions_m(prediction.agents, prediction.stamps_ns)
+        whole_future = np.isfinite(came_to_pass).all(axis=(1, 2))
+        return int((whole_future & (prediction.n_observed == whole_past)).sum())
+
+    return max(range(len(predictions)), key=lambda index: n_complete(predictions[index]))
+
+
+def excerpt(predictions: Sequence[PublishedPrediction], around: int) -> list[PublishedPrediction]:
+    """At most `ANIMATION_FRAMES` moments, `ANIMATION_PERIOD_S` apart, around one of them."""
+    kept: list[int] = []
+    for index, prediction in enumerate(predictions):
+        since_ns = prediction.stamp_ns - predictions[kept[-1]].stamp_ns if kept else 0
+        # Ticks come a little early or late.
+        if not kept or since_ns >= 0.75 * ANIMATION_PERIOD_S * 1e9:
+            kept.append(index)
+    middle = int(np.searchsorted(kept, around))
+    first = max(min(middle - ANIMATION_FRAMES // 2, len(kept) - ANIMATION_FRAMES), 0)
+    return [predictions[index] for index in kept[first : first + ANIMATION_FRAMES]]
+
+
+def _table(show: Show, summary: MatchSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
+    table = Table(title="What was predicted, against what came to pass", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    rows = {
+        "people predicted": f"{summary.n_agents}",
+        "predictions": f"{summary.n_predictions} futures in {n_ticks} ticks",
+        "of these compared": f"{summary.n_matched}, whose next {summary.horizon_s:.1f} s are known",
+        "ADE / FDE of the expected path": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
+        f"truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
+        "tick time, median / p99": _tick_text(diagnostics),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _tick_text(diagnostics: dict[str, str]) -> str:
+    median_ms, p99_ms = (diagnostics.get(f"tick_ms_{name}") for name in ("median", "p99"))
+    if not median_ms or not p99_ms:
+        return "unknown: the node reported none on /diagnostics"
+    return f"{median_ms} ms / {p99_ms} ms (the node's /diagnostics)"
+
+
+def _tail(log: Path, n_lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) or "(nothing)"
+
+
+def _keep_to_this_machine() -> None:
+    """Other ROS programs here and elsewhere neither hear the demonstration nor disturb it."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain_id())
+
+
+def free_domain_id() -> int:
+    """A domain in which no program on this machine takes part.
+
+    Source: the first participant of a domain holds UDP port 7400 + 250 x domain + 10 (DDS-RTPS
+    2.5, section 9.6.2). Domains 1 to 101 are free of the ports that Linux hands out by itself,
+    and 0 is everybody's.
+
+    Raises:
+        DemoError: all are taken.
+    """
+    for domain_id in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain_id))
+            except OSError:
+                continue
+            return domain_id
+    raise DemoError("every ROS domain from 1 to 101 is taken by a program on this machine")
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="social_implicit_demo",
+        description="Predicts a replayed crowd with the real node, prints how well, and draws it. "
+        "With SOCIAL_IMPLICIT_DATA naming the folder of the ETH/UCY recordings it replays the "
+        "hotel, else a simulated crowd.",
+    )
+    parser.add_argument("--output", type=Path, default=Path("demo_output"))
+    parser.add_argument(
+        "--duration", type=float, default=20.0, help="seconds, default: %(default)s"
+    )
+    parser.add_argument("--model", help="as the node's parameter, default: the node's")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

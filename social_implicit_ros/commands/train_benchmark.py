@@ -1,0 +1,204 @@
+"""`train_benchmark`: trains Social-Implicit for each split and for robots, writes model files."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from social_implicit_ros.commands.training_options import add_training_options
+from social_implicit_ros.training.export import save_model
+from social_implicit_ros.training.social_implicit.augmentation import augment
+from social_implicit_ros.training.social_implicit.data import (
+    ROBOT_SPLIT,
+    SPLITS,
+    SceneBatch,
+    load_split,
+    load_test,
+    split_recordings,
+)
+from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
+from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses
+from social_implicit_ros.training.social_implicit.model import SocialImplicit, used_parameters
+from social_implicit_ros.training.social_implicit.trainer import (
+    Accuracy,
+    Epoch,
+    Settings,
+    accuracy,
+    train,
+)
+from social_implicit_ros.types import FloatArray
+
+ARCHITECTURE = "social_implicit"
+#: How to train; chosen on the validation scenes, see docs/training.md.
+SETTINGS = Settings()
+LOSS_WEIGHTS = LossWeights()
+#: For the robot model, since robots also meet people who have just come into view.
+ROBOT_SHORT_HISTORY_SHARE = 0.2
+#: Draws of the model files, see `core.noise`.
+NOISE_SEQUENCE = "sobol"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code, 2 where the request cannot be met."""
+    options = parse(arguments)
+    # Matrices this small gain nothing from a second thread, and one thread sums in one order.
+    torch.set_num_threads(1)
+    console = Console()
+    try:
+        for split in options.split or SPLITS:
+            path = train_split(split, options, console)
+            console.print(f"wrote {path}")
+    except (ValueError, FloatingPointError, OSError) as error:
+        print(f"train_benchmark: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
+    add_training_options(parser)
+    parser.add_argument(
+        "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the model files"
+    )
+    return parser.parse_args(arguments)
+
+
+def train_split(split: str, options: argparse.Namespace, console: Console) -> Path:
+    """Trains one model and writes its file and card.
+
+    Returns:
+        The model file.
+    """
+    training, validation = load_split(options.data, split)
+    settings = dataclasses.replace(
+        SETTINGS,
+        seed=options.seed,
+        epochs=options.epochs or SETTINGS.epochs,
+        short_history_share=ROBOT_SHORT_HISTORY_SHARE if split == ROBOT_SPLIT else 0.0,
+    )
+    torch.manual_seed(settings.seed)
+    model = SocialImplicit()
+    best = _train_with_progress(model, training, validation, settings, split, console)
+    name = ARCHITECTURE if split == ROBOT_SPLIT else f"{ARCHITECTURE}_{split}"
+    path = Path(options.out) / f"{name}.onnx"
+    save_model(
+        social_implicit_graph(model),
+        path,
+        architecture=ARCHITECTURE,
+        description=(
+            "Social-Implicit as in Mohamed et al., ECCV 2022, zones by maximum observed speed. "
+            + _purpose(split)
+        ),
+        parameters=used_parameters(model),
+        noise_sequence=NOISE_SEQUENCE,
+        training=_provenance(settings, split, training, validation, best, options),
+        metrics=_metrics(model, options.data, split, validation),
+    )
+    return path
+
+
+def _train_with_progress(
+    model: SocialImplicit,
+    training: Sequence[FloatArray],
+    validation: Sequence[FloatArray],
+    settings: Settings,
+    split: str,
+    console: Console,
+) -> Epoch:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(split, total=settings.epochs)
+
+        def show(epoch: Epoch) -> None:
+            text = f"{split}: validation {_plain(epoch.validation)}"
+            progress.update(task, advance=1, description=text)
+
+        best = train(
+            model, training, validation, _loss, settings, augmentation=augment, on_epoch=show
+        )
+    console.print(f"{split}: validation {_plain(best.validation)} after epoch {best.number}")
+    return best
+
+
+def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
+    return social_implicit_losses(predicted, batch.future, batch.scene).total(LOSS_WEIGHTS)
+
+
+def _purpose(split: str) -> str:
+    if split == ROBOT_SPLIT:
+        return "For robots: trained on all recordings, ETH at its true rate."
+    return f"For the benchmark: {split} is left out of training and validation."
+
+
+def _provenance(
+    settings: Settings,
+    split: str,
+    training: Sequence[FloatArray],
+    validation: Sequence[FloatArray],
+    best: Epoch,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    command = f"train_benchmark --split {split} --seed {settings.seed}"
+    if options.epochs is not None:
+        command += f" --epochs {options.epochs}"
+    return {
+        "command": f"{command} --data DIR --out DIR",
+        "split": split,
+        "recordings": list(split_recordings(split)),
+        "scenes": {"training": len(training), "validation": len(validation)},
+        "agents": {
+            "training": sum(len(scene) for scene in training),
+            "validation": sum(len(scene) for scene in validation),
+        },
+        "settings": dataclasses.asdict(settings),
+        "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
+        "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),
+        "augmentation": "one of seven per scene, as in the paper",
+        "chosen_epoch": best.number,
+        "torch": torch.__version__,
+    }
+
+
+def _metrics(
+    model: SocialImplicit,
+    data: Path,
+    split: str,
+    validation: Sequence[FloatArray],
+) -> dict[str, Any]:
+    """Best-of-20 errors with the file's own draws, and with independent ones."""
+    scenes = {"validation": validation}
+    if split != ROBOT_SPLIT:
+        scenes["test"] = load_test(data, split)
+    metrics: dict[str, Any] = {
+        part: {
+            sequence: _rounded(accuracy(model, found, noise_sequence=sequence))
+            for sequence in (NOISE_SEQUENCE, "independent")
+        }
+        for part, found in scenes.items()
+    }
+    metrics["validation_2_observed"] = {
+        NOISE_SEQUENCE: _rounded(
+            accuracy(model, validation, noise_sequence=NOISE_SEQUENCE, n_known=2)
+        )
+    }
+    return metrics
+
+
+def _rounded(errors: Accuracy) -> dict[str, float]:
+    """To a tenth of a millimetre."""
+    return {name: round(value, 4) for name, value in dataclasses.asdict(errors).items()}
+
+
+def _plain(errors: Accuracy) -> str:
+    return f"{errors.ade_m:.3f} / {errors.fde_m:.3f} m"

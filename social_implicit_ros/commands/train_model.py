@@ -1,0 +1,280 @@
+"""`train_model`: trains a shipped model further on your own recordings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from social_implicit_ros.commands.bag_options import (
+    BAG_HELP,
+    add_tracker_option,
+    add_tracks_option,
+)
+from social_implicit_ros.commands.options import add_seed_option, non_negative_int
+from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, OnnxModel, model_path
+from social_implicit_ros.prediction.replay_settings import ReplaySettings, load_settings
+from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.find import open_bags
+from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
+from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.training.comparison import comparison_table, figures_of, worse_figures
+from social_implicit_ros.training.social_zone.file import read_social_zone
+from social_implicit_ros.training.social_zone.fine_tune import Look, Tuned, TuneSettings, fine_tune
+from social_implicit_ros.training.social_zone.fine_tuned_file import save_tuned
+from social_implicit_ros.training.social_zone.fit import agents_of_scenes
+from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
+
+#: Exit codes: the request cannot be met; stopped by hand, as shells count it.
+WRONG, INTERRUPTED = 2, 130
+#: So many rows of the validation curve are printed; the card has all.
+_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording, and what was cut out of it."""
+
+    source: TrackSource
+    parts: Parts
+
+    def provenance(self) -> dict[str, Any]:
+        """What a model card says of it; times of parts are seconds of the recording."""
+        begin_ns = self.source.start_ns
+        if self.source.uses_stamps_as_clock and self.parts.training:
+            begin_ns = self.parts.training[0].frame  # it was recorded by another clock
+        return {
+            "name": self.source.path.name,
+            "tracks": self.source.topic,
+            "tracker": self.source.tracker.name if self.source.tracker else "text",
+            "fixed_frame": self.source.fixed_frame,
+            "seconds": round(self.source.duration_s, 1),
+            "messages": self.source.n_messages,
+            "parts": {
+                name: {**counts, **_span(getattr(self.parts, name), begin_ns)}
+                for name, counts in self.parts.counts().items()
+            },
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains, calibrates, exports and compares; returns the exit code.
+
+    Args:
+        arguments: of the command line; those of the process where left out.
+    """
+    options = parse(arguments)
+    try:
+        _run(options, Console(), Console(stderr=True))
+    except (ValueError, FloatingPointError, OSError) as error:
+        print(f"train_model: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("train_model: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="train_model",
+        description="Trains a shipped model further on the people of your own recordings: the "
+        "first 60 % of each recording train, the next 20 % decide when to stop and calibrate the "
+        "ellipses, the last 20 % only judge. Writes DIR/NAME.onnx with its model card, for the "
+        "node's parameter model.",
+    )
+    parser.add_argument(
+        "--bags",
+        nargs="+",
+        required=True,
+        metavar="BAG",
+        help=BAG_HELP,
+    )
+    add_tracks_option(parser)
+    add_tracker_option(parser)
+    parser.add_argument(
+        "--fixed-frame",
+        metavar="FRAME",
+        help="frame that does not move (default: odom, or the root of the recording's /tf)",
+    )
+    parser.add_argument(
+        "--model",
+        default="default",
+        metavar="NAME|FILE",
+        help="to begin with: default, a shipped model's name, or an .onnx file, such as one that "
+        "this command wrote",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write into")
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the model (default: that of --model, and _tuned)"
+    )
+    parser.add_argument(
+        "--iterations",
+        type=non_negative_int,
+        default=TuneSettings.iterations,
+        metavar="N",
+        help="steps of the training at most; 0 only calibrates (default: %(default)s)",
+    )
+    add_seed_option(parser, "of everything drawn")
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
+    settings = load_settings()
+    if options.fixed_frame:
+        settings = replace(settings, fixed_frame=options.fixed_frame)
+    # All that can be refused is refused before anything long begins.
+    path = model_path(options.model)
+    before = OnnxModel.load(path)
+    base, sample_floor_m = read_social_zone(path, before.card)
+    sources = open_bags(
+        options.bags,
+        topic=options.tracks,
+        tracker=options.tracker,
+        fixed_frame=settings.fixed_frame,
+    )
+    recorded = _read(sources, settings, progress_console)
+    parts = joined(entry.parts for entry in recorded)
+    _print_parts(parts, console)
+    parts.require_enough()
+
+    training, validation = (
+        agents_of_scenes([scene.positions_m for scene in scenes])
+        for scenes in (parts.training, parts.validation)
+    )
+    tune_settings = TuneSettings(iterations=options.iterations)
+    with _bar(progress_console, "{task.description}") as progress:
+        task = progress.add_task("training", total=tune_settings.iterations)
+
+        def show(look: Look) -> None:
+            progress.update(
+                task,
+                completed=look.iteration,
+                description=f"training, validation loss {look.loss:.4f}",
+            )
+
+        tuned = fine_tune(
+            base, training, validation, seed=options.seed, settings=tune_settings, looked=show
+        )
+    _print_curve(tuned, console)
+    if tuned.best.iteration == 0:
+        console.print(
+            "No step of the training was better on the validation part: the weights stay as they "
+            "were. What is written is calibrated on your people."
+        )
+    card = save_tuned(
+        tuned,
+        options.out / f"{options.name or before.name + '_tuned'}.onnx",
+        validation=validation,
+        people=people_of(parts.validation),
+        sample_floor_m=sample_floor_m,
+        settings=tune_settings,
+        base=before.card,
+        provenance={
+            "command": _command(options),
+            "recordings": [entry.provenance() for entry in recorded],
+            "agents": {name: counts["agents"] for name, counts in parts.counts().items()},
+            "people": {name: counts["people"] for name, counts in parts.counts().items()},
+            "seed": options.seed,
+        },
+    )
+    _compare(before, card, parts, options, console)
+
+
+def _compare(
+    before: OnnxModel, card: ModelCard, parts: Parts, options: argparse.Namespace, console: Console
+) -> None:
+    """Measures the written file beside the one that it came from, and completes its card."""
+    path = options.out / f"{card.name}.onnx"
+    after = OnnxModel.load(path)
+    old, new = (figures_of(model, parts.test, seed=options.seed) for model in (before, after))
+    n_agents = parts.counts()["test"]["agents"]
+    title = f"test part, {n_agents} futures: {before.name} before and after"
+    console.print(comparison_table({"before": old, "after": new}, title))
+    worse = worse_figures(old, new)
+    if worse:
+        console.print(f"Worse than before on the test part: {'; '.join(worse)}.")
+    metrics = {**card.metrics, "test": {"before": old, "after": new}}
+    replace(card, metrics=metrics).save(path.with_suffix(".json"))
+    console.print(f"written: {path}; for the node: model:={path}", highlight=False, soft_wrap=True)
+
+
+def _read(
+    sources: Sequence[TrackSource], settings: ReplaySettings, console: Console
+) -> list[Recorded]:
+    recorded = []
+    with _bar(console, "{task.completed} of {task.total} messages") as progress:
+        for source in sources:
+            task = progress.add_task(source.path.name, total=source.n_messages)
+            scenes = bag_scenes(source, settings, partial(progress.advance, task))
+            recorded.append(Recorded(source, split_in_time(scenes, WINDOW_NS)))
+    return recorded
+
+
+@contextmanager
+def _bar(console: Console, text: str) -> Iterator[Progress]:
+    columns = (BarColumn(), TextColumn(text), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield progress
+
+
+def _print_parts(parts: Parts, console: Console) -> None:
+    table = Table("part", "windows of 8 s", "futures", "people", title="in the order of time")
+    for name, counts in parts.counts().items():
+        table.add_row(name, *(str(counts[key]) for key in ("windows", "agents", "people")))
+    console.print(table)
+
+
+def _print_curve(tuned: Tuned, console: Console) -> None:
+    table = Table(
+        "iteration", "loss", "ADE / FDE, best of 20", "expected path", title="validation part"
+    )
+    every = max(1, len(tuned.curve) // _ROWS)
+    for row, look in enumerate(tuned.curve):
+        if row % every == 0 or look is tuned.best:
+            found = look.accuracy
+            table.add_row(
+                f"{look.iteration}{' (kept)' if look is tuned.best else ''}",
+                f"{look.loss:.4f}",
+                f"{found.ade_m:.3f} / {found.fde_m:.3f}",
+                f"{found.mean_ade_m:.3f} / {found.mean_fde_m:.3f}",
+            )
+    console.print(table)
+
+
+def _span(scenes: Sequence[Scene], begin_ns: int) -> dict[str, float]:
+    """From when to when a part goes, in seconds of the recording."""
+    if not scenes:
+        return {}
+    from_s, to_s = (
+        (stamp_ns - begin_ns) * 1e-9 for stamp_ns in (scenes[0].frame, scenes[-1].frame + WINDOW_NS)
+    )
+    return {"from_s": round(from_s, 2), "to_s": round(to_s, 2)}
+
+
+def _command(options: argparse.Namespace) -> str:
+    given = {
+        "tracks": options.tracks,
+        "tracker": options.tracker,
+        "fixed-frame": options.fixed_frame,
+        "model": options.model if options.model != "default" else DEFAULT_MODEL,
+        "iterations": options.iterations,
+        "seed": options.seed,
+    }
+    words = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    return " ".join(["train_model", "--bags BAG...", *words, "--out DIR"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

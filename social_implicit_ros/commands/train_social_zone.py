@@ -1,0 +1,258 @@
+"""`train_social_zone`: trains and calibrates the default model, and prints its tables."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from social_implicit_ros.commands.training_options import add_training_options
+from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, STEP_S
+from social_implicit_ros.training.calibrate import Residuals, calibrate
+from social_implicit_ros.training.export import save_model
+from social_implicit_ros.training.social_implicit.data import (
+    ROBOT_SPLIT,
+    SPLITS,
+    load_split,
+    load_test,
+    split_recordings,
+)
+from social_implicit_ros.training.social_zone.fit import (
+    Agents,
+    FitSettings,
+    agents_of_scenes,
+    fit,
+)
+from social_implicit_ros.training.social_zone.graph import social_zone_graph
+from social_implicit_ros.training.social_zone.model import (
+    N_OBSERVED,
+    N_PREDICTED,
+    VARIANCE_FLOOR,
+    SocialZone,
+    SocialZoneSizes,
+    live_parameters,
+)
+from social_implicit_ros.uncertainty.ellipses import observed_motion
+
+ARCHITECTURE = "social_zone"
+#: Standard deviation of the samples that is added at the last step, metres.
+SAMPLE_FLOOR_M = 0.3
+#: Standard deviations of tracker noise for which ellipses are calibrated, metres.
+TRACKER_NOISES_M = (0.0, 0.03, 0.06, 0.1)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Mean errors over agents, metres: of the nearest representative future, and of the mean."""
+
+    ade_m: float
+    fde_m: float
+    mean_ade_m: float
+    mean_fde_m: float
+
+
+#: What each idea brings: the same model and training without it.
+ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
+    "the model": (SocialZoneSizes(), FitSettings()),
+    "without neighbours": (SocialZoneSizes(social=0), FitSettings()),
+    "straight on at the last step": (SocialZoneSizes(smooth_m=1e6), FitSettings()),
+    "without tracker noise": (SocialZoneSizes(), FitSettings(jitter_m=0.0)),
+    "without changed speeds": (SocialZoneSizes(), FitSettings(speed_sigma=0.0)),
+    "without mirror": (SocialZoneSizes(), FitSettings(mirror=False)),
+    "the whole learnt mean": (SocialZoneSizes(), FitSettings(trust=1.0)),
+    "straight futures (rank 1)": (SocialZoneSizes(rank=1, spread=2, reach=2), FitSettings()),
+    "representatives hardly soft": (SocialZoneSizes(), FitSettings(softness_m=0.02)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code, 2 where the request cannot be met."""
+    options = parse(arguments)
+    # Matrices this small gain nothing from a second thread, and one thread sums in one order.
+    torch.set_num_threads(1)
+    console = Console()
+    try:
+        if options.ablation:
+            print_ablation(options.data, options.seed, console)
+        elif options.seeds:
+            print_seeds(options.data, options.seeds, console)
+        else:
+            for split in options.split or SPLITS:
+                card = train_split(options.data, split, options.seed, options.out)
+                console.print(f"wrote {options.out / card.name}.onnx: {card.metrics}")
+    except (ValueError, FloatingPointError, OSError) as error:
+        print(f"train_social_zone: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
+    add_training_options(parser)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--out", type=Path, metavar="DIR", help="write the model files there")
+    task.add_argument(
+        "--ablation", action="store_true", help="print what each idea brings on validation scenes"
+    )
+    task.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="print mean and spread over N seeds on the validation and the test scenes",
+    )
+    return parser.parse_args(arguments)
+
+
+def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
+    """Trains and calibrates one model and writes its file and card."""
+    settings = FitSettings()
+    training, validation = (agents_of_scenes(scenes) for scenes in load_split(data, split))
+    model = fit(training, seed=seed, settings=settings)
+    purpose = (
+        "For robots: trained on all recordings, ETH at its true rate."
+        if split == ROBOT_SPLIT
+        else f"For the benchmark: {split} is left out of training and calibration."
+    )
+    name = ARCHITECTURE if split == ROBOT_SPLIT else f"{ARCHITECTURE}_{split}"
+    return save_model(
+        social_zone_graph(model, sample_floor_m=SAMPLE_FLOOR_M),
+        out / f"{name}.onnx",
+        architecture=ARCHITECTURE,
+        description=(
+            "Futures in each agent's own frame, low-rank in time, with calibrated ellipses and "
+            f"20 representative futures. {purpose}"
+        ),
+        parameters=live_parameters(model),
+        noise_sequence="sobol",
+        interaction_range_m=model.sizes.social_range_m,
+        training={
+            "command": f"train_social_zone --data DIR --split {split} --seed {seed} --out DIR",
+            "split": split,
+            "recordings": list(split_recordings(split)),
+            "agents": {"training": len(training), "validation": len(validation)},
+            "seed": seed,
+            "settings": dataclasses.asdict(settings),
+            "sizes": dataclasses.asdict(model.sizes),
+            "sample_floor_m": SAMPLE_FLOOR_M,
+            "torch": torch.__version__,
+        },
+        metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
+        calibration=calibrate(residuals(model, with_tracker_noise(validation, seed))).to_dict(),
+    )
+
+
+@torch.no_grad()
+def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
+    """Errors with the whole history known."""
+    forecast = model(agents.observed, torch.ones(len(agents), N_OBSERVED), agents.neighbours)
+    futures = model.paths(forecast.representatives, forecast.frame)  # (A, R, T, 2)
+    errors = (futures - agents.future[:, None]).norm(dim=-1)
+    mean = (model.paths(forecast.mean, forecast.frame) - agents.future).norm(dim=-1)
+    return Accuracy(
+        *(
+            round(float(value.mean()), 4)
+            for value in (
+                errors.mean(dim=2).amin(dim=1),
+                errors[..., -1].amin(dim=1),
+                mean,
+                mean[:, -1],
+            )
+        )
+    )
+
+
+def with_tracker_noise(agents: Agents, seed: int) -> Agents:
+    """Copies of the agents as trackers of `TRACKER_NOISES_M` would see them; futures stay true."""
+    generator = torch.Generator().manual_seed(seed)
+    positions, others = [], []
+    for sigma_m in TRACKER_NOISES_M:
+        seen = agents.positions.clone()
+        seen[:, :N_OBSERVED] += sigma_m * torch.randn(agents.observed.shape, generator=generator)
+        positions.append(seen)
+        noise_m = sigma_m * torch.randn(agents.others.shape, generator=generator)
+        others.append(agents.others + noise_m)
+    return Agents(torch.cat(positions), torch.cat(others))
+
+
+@torch.no_grad()
+def residuals(model: SocialZone, agents: Agents) -> Residuals:
+    """Errors of the mean, with the covariances of the ellipses and of the samples."""
+    mask = torch.ones(len(agents), N_OBSERVED)
+    forecast = model(agents.observed, mask, agents.neighbours)
+    error = agents.future - model.paths(forecast.mean, forecast.frame)
+    rows = model.paths(forecast.spread, forecast.frame).double().numpy()  # (A, S, T, 2)
+    spread = np.einsum("astx,asty->atxy", rows, rows)
+    scale_m = forecast.frame.scale.double().numpy()
+    floor_m = SAMPLE_FLOOR_M * np.arange(1, N_PREDICTED + 1) / N_PREDICTED
+    return Residuals(
+        error.double().numpy(),
+        spread + VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2),
+        spread + floor_m[:, None, None] ** 2 * np.eye(2),
+        observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S),
+    )
+
+
+def print_ablation(data: Path, seed: int, console: Console) -> None:
+    """The model without each of its ideas, on the validation scenes of every split."""
+    table = Table("model", "parameters", "ADE / FDE", "mean path", title="validation, metres")
+    parts = {
+        split: [agents_of_scenes(scenes) for scenes in load_split(data, split)]
+        for split in LEAVE_ONE_OUT
+    }
+    for name, (sizes, settings) in ABLATIONS.items():
+        found = []
+        for training, validation in parts.values():
+            model = fit(training, seed=seed, settings=settings, sizes=sizes)
+            found.append(accuracy(model, validation))
+        table.add_row(name, str(live_parameters(model)), *_plain(_averaged(found)))
+    console.print(table)
+
+
+def print_seeds(data: Path, n_seeds: int, console: Console) -> None:
+    """Mean and standard deviation over seeds, per split and on average."""
+    table = Table("scenes", "split", "ADE / FDE", "mean path", title=f"{n_seeds} seeds, metres")
+    runs: dict[str, dict[str, list[Accuracy]]] = {"validation": {}, "test": {}}
+    for split in LEAVE_ONE_OUT:
+        training, validation = (agents_of_scenes(scenes) for scenes in load_split(data, split))
+        test = agents_of_scenes(load_test(data, split))
+        for seed in range(n_seeds):
+            model = fit(training, seed=seed)
+            for part, agents in (("validation", validation), ("test", test)):
+                runs[part].setdefault(split, []).append(accuracy(model, agents))
+    for part, found in runs.items():
+        by_seed = zip(*found.values(), strict=True)
+        found["average"] = [_averaged(accuracies) for accuracies in by_seed]
+        for split, accuracies in found.items():
+            spread = _aggregated(accuracies, np.std)
+            cells = zip(_plain(_averaged(accuracies)), _plain(spread), strict=True)
+            table.add_row(part, split, *(f"{mean} +- {deviation}" for mean, deviation in cells))
+    console.print(table)
+
+
+def _averaged(accuracies: Sequence[Accuracy]) -> Accuracy:
+    return _aggregated(accuracies, np.mean)
+
+
+def _aggregated(accuracies: Sequence[Accuracy], function: Callable[..., np.ndarray]) -> Accuracy:
+    return Accuracy(*function([dataclasses.astuple(entry) for entry in accuracies], axis=0))
+
+
+def _plain(errors: Accuracy) -> tuple[str, str]:
+    return (
+        f"{errors.ade_m:.3f} / {errors.fde_m:.3f}",
+        f"{errors.mean_ade_m:.3f} / {errors.mean_fde_m:.3f}",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

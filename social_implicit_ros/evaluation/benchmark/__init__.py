@@ -1,0 +1,1 @@
+"""The ETH/UCY benchmark and the evaluation of calibrations."""

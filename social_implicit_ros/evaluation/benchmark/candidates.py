@@ -1,0 +1,64 @@
+"""Which model file answers for a name on each split, and whether it has seen that split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, OnnxModel, shipped_models
+from social_implicit_ros.models.registry import BASELINES
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the table.
+
+    Attributes:
+        name: as asked for.
+        files: split -> what `inference.registry.load_model` takes.
+        held_out: the splits whose recordings the model was not trained on.
+    """
+
+    name: str
+    files: dict[str, str]
+    held_out: frozenset[str]
+
+
+def candidate(name: str) -> Candidate:
+    """Finds the files behind a name.
+
+    Args:
+        name: `default`; a baseline; a family NAME of which NAME_<split> is shipped for every
+            split; any other shipped model; or a path of an `.onnx` file, in which `{split}`
+            stands for the split's name. Only baselines, families and paths with `{split}` are
+            held out on every split; a name that ends in _<split> is held out on that one.
+    """
+    splits = tuple(LEAVE_ONE_OUT)
+    if name == "default":
+        return replace(candidate(DEFAULT_MODEL), name=name)
+    if name in BASELINES:
+        return Candidate(name, dict.fromkeys(splits, name), frozenset(splits))
+    if "{split}" in name:
+        files = {split: name.replace("{split}", split) for split in splits}
+        return Candidate(name, files, frozenset(splits))
+    if name in families():
+        return Candidate(name, {split: f"{name}_{split}" for split in splits}, frozenset(splits))
+    stem = name.removesuffix(".onnx")
+    own = frozenset(split for split in splits if stem.endswith(f"_{split}"))
+    return Candidate(name, dict.fromkeys(splits, name), own)
+
+
+def families() -> tuple[str, ...]:
+    """Names of which one leave-one-out model per split is shipped."""
+    shipped = set(shipped_models())
+    first = next(iter(LEAVE_ONE_OUT))
+    stems = sorted(n.removesuffix(f"_{first}") for n in shipped if n.endswith(f"_{first}"))
+    return tuple(
+        stem for stem in stems if all(f"{stem}_{split}" in shipped for split in LEAVE_ONE_OUT)
+    )
+
+
+def parameter_count(model: TrajectoryModel) -> int:
+    """Live parameters as the model card counts them; 0 for a baseline."""
+    return model.card.parameters if isinstance(model, OnnxModel) else 0

@@ -1,0 +1,326 @@
+"""The leave-one-out benchmark on the ETH/UCY recordings: scenes, figures, averages.
+
+What each figure is averaged over follows its source. Over all agents of a split: ade, fde,
+mean_ade, mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split:
+jade, jfde, collision_rate, amd, amv, kde.
+
+What each is computed from: ade, fde, jade, jfde, miss_rate and collision_rate from K samples (20
+unless asked otherwise); amd, amv, kde and energy from 1000 samples; mean_ade, mean_fde, nll,
+coverage_95, r_avg and r_min from the prediction's mean and covariance at 1000 samples, so that
+they judge the ellipse that a robot draws, calibration included.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.metrics.collision import collision_rate
+from social_implicit_ros.metrics.displacement import (
+    best_of_n,
+    joint_best_of_n,
+    mean_path,
+    missed,
+)
+from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.mahalanobis import (
+    mahalanobis_distances,
+    mean_covariance_eigenvalue,
+)
+from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    levels_of_truth,
+    reliability_scores,
+)
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.recordings.eth_ucy import (
+    LEAVE_ONE_OUT,
+    N_PREDICTED,
+    STEP_S,
+    Scene,
+    load_recording,
+    scenes,
+)
+from social_implicit_ros.types import FloatArray
+
+#: Figures of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
+Figures = dict[str, float]
+
+#: Every figure, in the order of tables and files.
+FIGURE_NAMES = (
+    "ade",
+    "fde",
+    "mean_ade",
+    "mean_fde",
+    "jade",
+    "jfde",
+    "miss_rate",
+    "collision_rate",
+    "amd",
+    "amv",
+    "kde",
+    "energy",
+    "nll",
+    "coverage_95",
+    "r_avg",
+    "r_min",
+)
+#: How many positions have no AMD or KDE as published; their means hold a substitute.
+COUNTS = ("amd_undefined", "kde_degenerate")
+
+#: Samples for the figures that describe the whole distribution, as in the reference's evaluation.
+DISTRIBUTION_SAMPLES = 1000
+#: Agents measured together.
+_BATCH_AGENTS = 48
+
+
+class BenchmarkError(ValueError):
+    """The benchmark cannot run as asked; the message says why and how to mend it."""
+
+
+def split_scenes(data: Path, split: str) -> list[Scene]:
+    """Every test window of one split.
+
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        split: a key of `LEAVE_ONE_OUT`.
+
+    Raises:
+        BenchmarkError: unknown split, no such folder, or a recording missing or damaged.
+    """
+    if split not in LEAVE_ONE_OUT:
+        raise BenchmarkError(f"unknown split {split!r}: expected one of {', '.join(LEAVE_ONE_OUT)}")
+    folder = data / "eth_ucy" / "all_data"
+    if not folder.is_dir():
+        raise BenchmarkError(
+            f"{data} is not the data folder: it has no eth_ucy/all_data; "
+            "give the folder that holds the ETH/UCY recordings"
+        )
+    found: list[Scene] = []
+    for name in LEAVE_ONE_OUT[split]:
+        try:
+            found.extend(scenes(load_recording(folder / f"{name}.txt")))
+        except FileNotFoundError as error:
+            raise BenchmarkError(
+                f"{folder} lacks {name}.txt, which split {split!r} is tested on"
+            ) from error
+        except ValueError as error:
+            raise BenchmarkError(str(error)) from error
+    if not found:
+        raise BenchmarkError(f"split {split!r} of {data} holds no window with two agents")
+    return found
+
+
+def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:
+    """The scenes as a tracker sees them whose positions err at every step for themselves.
+
+    Args:
+        test_scenes: as annotated.
+        sigma_m: standard deviation along each axis, metres.
+        seed: of the noise.
+    """
+    if sigma_m == 0:
+        return list(test_scenes)
+    generator = np.random.default_rng(seed)
+    seen = []
+    for scene in test_scenes:
+        noise_m = generator.normal(scale=sigma_m, size=scene.observed.shape)
+        positions_m = np.concatenate([scene.observed + noise_m, scene.future], axis=1)
+        seen.append(replace(scene, positions_m=positions_m))
+    return seen
+
+
+def evaluate_split(
+    model: TrajectoryModel,
+    test_scenes: Sequence[Scene],
+    *,
+    n_samples: int = 20,
+    seed: int = 0,
+    all_metrics: bool = False,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda n_scenes: None,
+) -> Figures:
+    """Figures of a model on one split.
+
+    Args:
+        model: from `load_benchmark_model`.
+        test_scenes: from `split_scenes`.
+        n_samples: K of the figures that compare single futures with the truth.
+        seed: of the run; every scene draws its own noise from it.
+        all_metrics: also every figure beside `ade` and `fde`, with `DISTRIBUTION_SAMPLES` samples
+            where the whole distribution is meant.
+        workers: threads; the figures do not depend on their number.
+        advance: called with the number of scenes whenever some are done.
+
+    Returns:
+        Figures by name, as the module says; with `all_metrics` also `amd_undefined` and
+        `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
+
+    Raises:
+        BenchmarkError: a model of another horizon or step.
+    """
+
+    def measure(batch: Batch) -> _Measures:
+        measures = _displacement_measures(model, batch, n_samples, seed, all_metrics)
+        if all_metrics:
+            measures.update(_distribution_measures(model, batch, seed))
+        advance(len(batch))
+        return measures
+
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(measure, scene_batches(test_scenes)))
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    figures: Figures = {}
+    if all_metrics:
+        levels = values.pop("levels")
+        figures["coverage_95"] = coverage(levels, 0.95)
+        figures["r_avg"], figures["r_min"] = reliability_scores(levels)
+        for name in COUNTS:
+            figures[name] = float(values.pop(name).sum())
+    figures.update((name, float(entries.mean())) for name, entries in values.items())
+    return {name: figures[name] for name in (*FIGURE_NAMES, *COUNTS) if name in figures}
+
+
+#: Scenes with their index in the split.
+Batch = list[tuple[int, Scene]]
+#: Arrays of one entry per agent, or of one per scene; `levels` of one per agent and step.
+_Measures = dict[str, FloatArray]
+
+
+def scene_batches(test_scenes: Sequence[Scene]) -> Iterator[Batch]:
+    """Groups scenes: few agents at a time waste calls, many waste memory."""
+    batch: Batch = []
+    n_agents = 0
+    for index, scene in enumerate(test_scenes):
+        batch.append((index, scene))
+        n_agents += len(scene.ids)
+        if n_agents >= _BATCH_AGENTS:
+            yield batch
+            batch, n_agents = [], 0
+    if batch:
+        yield batch
+
+
+def _displacement_measures(
+    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int, all_metrics: bool
+) -> _Measures:
+    """What compares single futures with the truth."""
+    rows: dict[str, list[FloatArray]] = {}
+
+    def add(**measures: FloatArray | float) -> None:
+        for name, value in measures.items():
+            rows.setdefault(name, []).append(np.atleast_1d(value))
+
+    for index, scene in batch:
+        samples = model.predict(
+            scene.observed, n_samples=n_samples, seed=scene_seed(seed, index)
+        ).samples
+        ade, fde = best_of_n(samples, scene.future)
+        add(ade=ade, fde=fde)
+        if all_metrics:
+            joint_ade, joint_fde = joint_best_of_n(samples, scene.future)
+            add(jade=joint_ade, jfde=joint_fde, collision_rate=collision_rate(samples))
+            add(miss_rate=missed(samples, scene.future).astype(np.float64))
+    return {name: np.concatenate(entries) for name, entries in rows.items()}
+
+
+def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _Measures:
+    """What describes the whole predicted distribution."""
+    predictions = [
+        model.predict(scene.observed, n_samples=DISTRIBUTION_SAMPLES, seed=scene_seed(seed, index))
+        for index, scene in batch
+    ]
+    truth = np.concatenate([scene.future for _, scene in batch])
+    samples = np.concatenate([prediction.samples for prediction in predictions], axis=1)
+    mean = np.concatenate([prediction.mean for prediction in predictions])
+    covariance = np.concatenate([prediction.covariance for prediction in predictions])
+
+    mean_ade, mean_fde = mean_path(mean, truth)
+    mahalanobis = mahalanobis_distances(samples, truth)
+    kde, degenerate = kde_nll(samples, truth)
+    return {
+        "mean_ade": mean_ade,
+        "mean_fde": mean_fde,
+        "amd": scene_means(mahalanobis.values, batch),
+        "amv": np.array([mean_covariance_eigenvalue(one.samples) for one in predictions]),
+        "kde": scene_means(kde, batch),
+        "energy": energy_score(samples, truth).mean(axis=1),
+        "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
+        "levels": np.concatenate(
+            [
+                levels_of_truth(prediction, scene.future)
+                for prediction, (_, scene) in zip(predictions, batch, strict=True)
+            ]
+        ),
+        "amd_undefined": mahalanobis.undefined.sum(axis=1).astype(np.float64),
+        "kde_degenerate": degenerate.sum(axis=1).astype(np.float64),
+    }
+
+
+def scene_means(values: FloatArray, batch: Batch) -> FloatArray:
+    """The mean of every scene of a batch, from values (A, T) of the batch's agents in order."""
+    ends = np.cumsum([len(scene.ids) for _, scene in batch])[:-1]
+    return np.array([part.mean() for part in np.split(values, ends)])
+
+
+def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
+    """The mean over splits of every figure that all of them have; counts are added up."""
+    rows = list(splits)
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+    return {
+        name: float((np.sum if name in COUNTS else np.mean)([row[name] for row in rows]))
+        for name in names
+    }
+
+
+def scene_seed(seed: int, index: int) -> int:
+    """Seed of one scene's draws: other noise in every scene, and none shared between runs."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def load_benchmark_model(name: str) -> TrajectoryModel:
+    """Loads a model and checks that it predicts the benchmark's horizon at its rate.
+
+    Raises:
+        ModelFileError: no such model, or one that cannot be used.
+        BenchmarkError: a model of another horizon or step.
+    """
+    model = load_model(name)
+    if model.n_predicted != N_PREDICTED or abs(model.step_s - STEP_S) > 1e-9:
+        raise BenchmarkError(
+            f"model {model.name!r} predicts {model.n_predicted} steps of {model.step_s} s; "
+            f"the benchmark needs {N_PREDICTED} steps of {STEP_S} s"
+        )
+    return model
+
+
+def write_json(results: Mapping[str, Any], path: Path | None) -> None:
+    """Writes results to `path`, if one is given; figures that are not finite become null.
+
+    Raises:
+        BenchmarkError: the file cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(_finite_or_null(results), indent=2, allow_nan=False)
+    try:
+        path.write_text(text + "\n")
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite_or_null(entry) for key, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

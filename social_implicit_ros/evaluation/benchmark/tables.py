@@ -1,0 +1,145 @@
+"""The benchmark's figures as tables for a terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+
+#: The row of means over the splits, as `Results` names it.
+AVERAGE = "average"
+
+
+@dataclass(frozen=True)
+class FigureStyle:
+    """How a figure is written: its unit, and what a perfect prediction would have."""
+
+    unit: str
+    wanted: str
+
+
+STYLES: dict[str, FigureStyle] = {
+    "ade": FigureStyle("m", "low"),
+    "fde": FigureStyle("m", "low"),
+    "mean_ade": FigureStyle("m", "low"),
+    "mean_fde": FigureStyle("m", "low"),
+    "jade": FigureStyle("m", "low"),
+    "jfde": FigureStyle("m", "low"),
+    "miss_rate": FigureStyle("%", "low"),
+    "collision_rate": FigureStyle("%", "low"),
+    "amd": FigureStyle("", "1.253"),
+    "amv": FigureStyle("m^2", "low"),
+    "kde": FigureStyle("nats", "low"),
+    "energy": FigureStyle("m", "low"),
+    "nll": FigureStyle("nats", "low"),
+    "coverage_95": FigureStyle("%", "95"),
+    "r_avg": FigureStyle("%", "100"),
+    "r_min": FigureStyle("%", "100"),
+    "amd_undefined": FigureStyle("count", "0"),
+    "kde_degenerate": FigureStyle("count", "0"),
+}
+
+#: Columns of a table that goes to a file or a pipe.
+FILE_COLUMNS = 120
+#: One model: parameters, held_out, splits, average; see `evaluate_dataset`.
+ModelResults = Mapping[str, Any]
+
+
+def output_console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough for many models in a file."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
+
+
+def print_displacement(
+    models: Mapping[str, ModelResults], splits: Sequence[str], n_samples: int, console: Console
+) -> None:
+    """Prints ADE / FDE: a row per split, a column per model."""
+    table = Table(title=f"ADE / FDE in metres, best of {n_samples}")
+    table.add_column("split", no_wrap=True)
+    for name in models:
+        table.add_column(_heading(name), justify="right", min_width=13)
+    for row in _rows(splits):
+        table.add_row(row, *(_displacement_cell(model, row, splits) for model in models.values()))
+    table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
+    table.add_row("parameters", *(str(model["parameters"]) for model in models.values()))
+    console.print(table)
+
+
+def print_all_figures(
+    models: Mapping[str, ModelResults], splits: Sequence[str], n_samples: int, console: Console
+) -> None:
+    """Prints every figure: a table per split, a row per figure, a column per model."""
+    for row in _rows(splits):
+        table = Table(title=row)
+        for column in ("figure", "unit", "wanted"):
+            table.add_column(column, no_wrap=True)
+        marks = {
+            name: "*" if not _held_out(model, row, splits) else "" for name, model in models.items()
+        }
+        for name in models:
+            table.add_column(_heading(name) + marks[name], justify="right", min_width=8)
+        for figure, style in STYLES.items():
+            cells = (
+                _cell(_figures(model, row).get(figure), style.unit) for model in models.values()
+            )
+            table.add_row(figure, style.unit, style.wanted, *cells)
+        console.print(table)
+    console.print(
+        f"ade to collision_rate from {n_samples} samples (mean_ade, mean_fde apart), the others "
+        f"from {DISTRIBUTION_SAMPLES}; a dash where no figure is known."
+    )
+
+
+def print_legend(
+    models: Mapping[str, ModelResults], splits: Sequence[str], source: str, console: Console
+) -> None:
+    """Prints what the mark means, where it stands, and of the reference its source, if any."""
+    if not all(_held_out(model, row, splits) for model in models.values() for row in splits):
+        console.print(
+            "* one model, trained on these recordings too: not held out, "
+            "so not comparable with the others."
+        )
+    if source:
+        console.print(f"reference: {source}.")
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ")  # so that a long name wraps between words
+
+
+def _rows(splits: Sequence[str]) -> list[str]:
+    """The splits, and their average where all are there."""
+    return [*splits, AVERAGE] if len(splits) == len(LEAVE_ONE_OUT) else list(splits)
+
+
+def _figures(model: ModelResults, row: str) -> Mapping[str, float]:
+    figures: Mapping[str, float] = model[AVERAGE] if row == AVERAGE else model["splits"][row]
+    return figures
+
+
+def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:
+    return all(split in model["held_out"] for split in (splits if row == AVERAGE else [row]))
+
+
+def _displacement_cell(model: ModelResults, row: str, splits: Sequence[str]) -> str:
+    figures = _figures(model, row)
+    mark = "" if _held_out(model, row, splits) else "*"
+    return f"{figures['ade']:.3f} / {figures['fde']:.3f}{mark}"
+
+
+def _cell(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    if unit == "count":
+        return str(round(value))
+    if unit == "%":
+        return f"{100.0 * value:.1f}"
+    return f"{value:.3f}" if not math.isfinite(value) or abs(value) < 1000 else f"{value:.3g}"

@@ -1,0 +1,278 @@
+"""One recording, judged: everything that a report is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.evaluation.distribution import (
+    TOGETHER,
+    MomentChooser,
+    measure_distribution,
+)
+from social_implicit_ros.evaluation.errors import measure
+from social_implicit_ros.evaluation.per_tick import PerTickWriter
+from social_implicit_ros.evaluation.replay import BagReplay, JudgedTick
+from social_implicit_ros.evaluation.report.highlights import (
+    SceneChooser,
+    TrackMap,
+    WorstMoments,
+    encoded_failures,
+    encoded_scene,
+)
+from social_implicit_ros.evaluation.tally import Tally, counts_of
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.types import SkipReason
+
+#: Futures measured together: few waste calls, many waste memory.
+_ROWS_AT_ONCE = 1000
+
+#: Why nobody could be predicted -> what to do about it.
+_HINTS = {
+    SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
+    "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
+    SkipReason.NO_STAMP: "the tracker must set header.stamp",
+    SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",
+    SkipReason.OUT_OF_ORDER: "header stamps fall",
+    SkipReason.OTHER_CLASS: "the tracker's description counts other classes: see its class_in",
+    SkipReason.OTHER_STATE: "the tracker's description counts other states: see its state_in",
+    SkipReason.LOW_SCORE: "scores are low: see the description's score_above",
+    SkipReason.EMPTY_ID: "detections without an id are no tracks: record a tracker's output",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every recording.
+
+    Attributes:
+        models: names or files, in the order of the report; the first is the one that matters.
+        topic: of the tracks; None finds it.
+        tracker: name or file of its description; None goes by the type.
+        settings: as the node's parameters.
+        odometry: topic of the robot's own, where the settings ask for it; None finds it.
+        n_moments: at which whole distributions are measured, see `distribution`.
+        start_s, duration_s: the part of each recording that is evaluated; None takes all.
+    """
+
+    models: tuple[str, ...]
+    topic: str | None
+    tracker: str | None
+    settings: ReplaySettings
+    n_moments: int
+    start_s: float = 0.0
+    duration_s: float | None = None
+    odometry: str | None = None
+
+
+def evaluate_recording(
+    path: Path,
+    request: Request,
+    per_tick: Path,
+    *,
+    opened: Callable[[int], None] = lambda n_messages: None,
+    advance: Callable[[int], None] = lambda n_messages: None,
+) -> dict[str, Any]:
+    """Judges every model on one recording.
+
+    Args:
+        path: of the recording.
+        request: what is asked.
+        per_tick: the parquet file to write.
+        opened: called once, with the number of messages that will be read.
+        advance: called with the number of messages whenever some were read.
+
+    Returns:
+        What JSON can hold: `bag` (what was read), `tallies` by model, and `highlights` (what a
+        report shows of it).
+
+    Raises:
+        RecordingError: nothing in it could be evaluated; the message says why.
+        ValueError: a model, tracker description or horizon that cannot be used.
+    """
+    models = {name: load_model(name) for name in request.models}
+    for model in models.values():
+        # As the node does before its first tick: the first run of a model file takes long.
+        model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
+    whole = open_source(
+        path,
+        topic=request.topic,
+        tracker=request.tracker,
+        fixed_frame=request.settings.fixed_frame,
+        robot=request.settings.robot,
+        robot_frame=request.settings.robot_frame,
+        odometry=request.odometry,
+    )
+    source = whole.part(request.start_s, request.duration_s)
+    opened(source.n_messages)
+    replay = BagReplay(source, models, request.settings)
+    evaluation = _Evaluation(replay, models, request, source)
+    problem = source.problem
+    with PerTickWriter(per_tick, str(path)) as writer:
+        try:
+            for ticks in replay.ticks(advance):
+                evaluation.add(ticks, writer)
+        except RecordingError as error:
+            problem = str(error)  # which tells of a missing end, too
+        evaluation.finish(writer)
+    lead = evaluation.tallies[evaluation.lead]
+    if not lead.sums["horizon_known"].any():
+        if replay.counts.messages == 0:
+            why = whole.why_empty(request.start_s, request.duration_s)
+        else:
+            why = _why_nothing(source, replay, counts_of(lead))
+        raise RecordingError(f"{why} ({problem})" if problem else why)
+    return {
+        "bag": _description(source, replay, evaluation, problem),
+        "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
+        "highlights": evaluation.highlights(),
+    }
+
+
+class _Evaluation:
+    """Collects, from tick to tick."""
+
+    def __init__(
+        self,
+        replay: BagReplay,
+        models: Mapping[str, TrajectoryModel],
+        request: Request,
+        source: TrackSource,
+    ) -> None:
+        self._models, self._steps, self._request = models, replay.steps, request
+        self.lead = request.models[0]
+        self.tallies = {
+            name: Tally.empty([round((i + 1) * steps.step_s, 6) for i in range(steps.n_steps)])
+            for name, steps in replay.steps.items()
+        }
+        self._chooser = MomentChooser(source.duration_s, request.n_moments)
+        self._scene = SceneChooser()
+        self._worst = {name: WorstMoments() for name in models}
+        self._map = TrackMap(models)
+        self._moments: list[dict[str, JudgedTick]] = []
+        self._waiting: list[dict[str, JudgedTick]] = []
+        self._n_rows = 0
+
+    def add(self, ticks: dict[str, JudgedTick], writer: PerTickWriter) -> None:
+        """Takes one tick of all models."""
+        lead = ticks[self.lead]
+        self._scene.add(ticks)
+        if self._chooser.chooses(lead):
+            self._moments.append(ticks)
+            if len(self._moments) == TOGETHER:
+                self._measure_moments()
+        self._waiting.append(ticks)
+        self._n_rows += len(lead.forecast.ids)
+        if self._n_rows >= _ROWS_AT_ONCE:
+            self._measure_ticks(writer)
+
+    def finish(self, writer: PerTickWriter) -> None:
+        """Measures all that still waits."""
+        self._measure_moments()
+        self._measure_ticks(writer)
+
+    def _measure_moments(self) -> None:
+        if not self._moments:
+            return
+        seed = self._request.settings.pipeline.seed
+        for name, tally in self.tallies.items():
+            of_model = [ticks[name] for ticks in self._moments]
+            tally.add_distribution(
+                measure_distribution(of_model, self._models[name], self._steps[name], seed=seed)
+            )
+        self._moments = []
+
+    def _measure_ticks(self, writer: PerTickWriter) -> None:
+        if not self._waiting:
+            return
+        measures = {
+            name: measure([ticks[name] for ticks in self._waiting]) for name in self.tallies
+        }
+        for name, tally in self.tallies.items():
+            tally.add_measures(measures[name])
+            writer.add(name, measures[name])
+            self._worst[name].add(measures[name], self._waiting)
+        self._map.add(measures)
+        self._waiting, self._n_rows = [], 0
+
+    def highlights(self) -> dict[str, Any]:
+        """What a report shows."""
+        return {
+            "scene": encoded_scene(self._scene.frames()),
+            "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
+            "map": self._map.encoded(),
+        }
+
+
+def _description(
+    source: TrackSource, replay: BagReplay, evaluation: _Evaluation, problem: str | None
+) -> dict[str, Any]:
+    counts = replay.counts
+    duration_s = source.duration_s
+    if problem is not None:
+        duration_s = counts.duration_s
+        problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
+    notes = [*source.notes, *_partial_notes(evaluation.tallies[evaluation.lead])]
+    if counts.resets:
+        notes.append(f"time jumped back {counts.resets} times: histories began anew")
+    return {
+        "path": str(source.path),
+        "bytes": _size_of(source.path),
+        "topic": source.topic,
+        "tracker": source.tracker.name if source.tracker else "text",
+        "message_type": source.tracker.message_type if source.tracker else "",
+        "frame_id": source.frame_id,
+        "fixed_frame": source.fixed_frame,
+        "start_ns": source.start_ns,
+        "duration_s": duration_s,
+        "messages": counts.messages,
+        "entries": counts.entries,
+        "skipped": {reason.value: n for reason, n in sorted(counts.skipped.items())},
+        "notes": notes,
+        "problem": problem,
+    }
+
+
+def _partial_notes(lead: Tally) -> list[str]:
+    if lead.sums["futures"] > 0:
+        return []
+    known = [t for t, n in zip(lead.times_s, lead.sums["horizon_known"], strict=True) if n]
+    return [
+        f"no track goes on for {lead.times_s[-1]:g} s after a prediction, so figures of whole "
+        f"futures are missing; errors are known up to {max(known):g} s ahead; horizon_s in a "
+        "--params file judges shorter futures"
+    ]
+
+
+def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, int]) -> str:
+    """What kept a recording from being evaluated, and what to do about it."""
+    seen = replay.counts
+    where = f"{source.path}, topic {source.topic}" if source.topic else str(source.path)
+    if seen.entries == 0:
+        reasons = Counter(seen.skipped).most_common()
+        listing = ", ".join(f"{n} {reason.value}" for reason, n in reasons) or "no entries"
+        hint = next((f"; {_HINTS[reason]}" for reason, _ in reasons if reason in _HINTS), "")
+        return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){hint}"
+    if counts["predictions"] == 0:
+        return (
+            f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "
+            "do its ids change from message to message?"
+        )
+    return (
+        f"{where}: {counts['predictions']} predictions, but nobody is seen again at any time that "
+        "they foretell: the recording is too short, or tracks end too soon"
+    )
+
+
+def _size_of(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,422 @@
+"""Pictures and animations of predictions; the only importer of matplotlib and Pillow.
+
+Seen from above: the solid line is where somebody came from, the dashed line where they are
+expected to go, the translucent shapes hold their position with the stated confidence, up to the
+ellipse at the horizon, and the dots are where they went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import MultipleLocator
+from PIL import Image
+
+from social_implicit_ros.evaluation.matching import Truth
+from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.evaluation.report.floor_plan import FloorPlan
+from social_implicit_ros.types import FloatArray
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes
+
+#: Drawn from the outside in: confidence -> opacity.
+CONFIDENCES = {0.95: 0.08, 0.5: 0.24}
+#: How much of the past is drawn, seconds: what the model sees.
+PAST_S = 3.2
+
+_COLOURS = (
+    "#2f6fde",
+    "#f28e2b",
+    "#e15759",
+    "#1ba39c",
+    "#59a14f",
+    "#b07aa1",
+    "#d4a800",
+    "#e377c2",
+    "#8c5a3c",
+    "#6a4fc4",
+)
+_INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
+_DASHES = (0, (2.6, 1.5))
+_DIRECTIONS = 72
+#: It would flicker; a number, as Pillow before 9.1 has no name for it.
+_NO_DITHER: Any = 0
+_WALL = (0.30, 0.33, 0.38)
+_NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
+
+
+@dataclass(frozen=True)
+class View:
+    """What part of the plane is drawn, and what is written beside it.
+
+    Attributes:
+        x_m: left and right edge in metres.
+        y_m: lower and upper edge in metres.
+        title: in bold, above.
+        subtitle: below the title; the drawing adds the time and the number of people.
+        start_ns: where that time begins, integer nanoseconds.
+        floor_plan: walls to draw.
+    """
+
+    x_m: tuple[float, float]
+    y_m: tuple[float, float]
+    title: str
+    subtitle: str
+    start_ns: int
+    floor_plan: FloorPlan | None = None
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether the plane is drawn with y along the width, to fit a wide picture."""
+        return self.y_m[1] - self.y_m[0] > self.x_m[1] - self.x_m[0]
+
+    @property
+    def size_m(self) -> tuple[float, float]:
+        """Width and height as drawn, metres."""
+        width_m, height_m = self.x_m[1] - self.x_m[0], self.y_m[1] - self.y_m[0]
+        return (height_m, width_m) if self.is_upright else (width_m, height_m)
+
+
+def view_of(
+    predictions: Sequence[PublishedPrediction],
+    truth: Truth,
+    *,
+    title: str,
+    subtitle: str,
+    floor_plan: FloorPlan | None = None,
+    margin_m: float = 1.0,
+) -> View:
+    """A view that holds everybody who is predicted.
+
+    Args:
+        predictions: at least one, with at least one agent.
+        truth: where they are.
+        title: in bold, above.
+        subtitle: below the title.
+        floor_plan: walls to draw.
+        margin_m: left free on every side, metres.
+
+    Raises:
+        ValueError: nothing was predicted.
+    """
+    presents = [_pasts(prediction, truth)[1] for prediction in predictions]
+    places = np.concatenate(presents) if presents else np.empty((0, 2))
+    if not len(places):
+        raise ValueError("no prediction to draw")
+    low, high = places.min(axis=0) - margin_m, places.max(axis=0) + margin_m
+    return View(
+        x_m=(float(low[0]), float(high[0])),
+        y_m=(float(low[1]), float(high[1])),
+        title=title,
+        subtitle=subtitle,
+        start_ns=min(prediction.stamp_ns for prediction in predictions),
+        floor_plan=floor_plan,
+    )
+
+
+def write_picture(
+    path: Path, prediction: PublishedPrediction, truth: Truth, view: View, *, width_px: int = 1600
+) -> None:
+    """Draws one moment as PNG.
+
+    Args:
+        path: of the file to write.
+        prediction: the moment.
+        truth: the past, and what came to pass.
+        view: of the plane.
+        width_px: of the picture.
+    """
+    canvas = _Canvas(view, width_px)
+    canvas.draw(prediction, truth).save(path, optimize=True)
+
+
+def write_animation(
+    path: Path,
+    predictions: Sequence[PublishedPrediction],
+    truth: Truth,
+    view: View,
+    *,
+    width_px: int = 880,
+) -> None:
+    """Draws successive moments as GIF that repeats, each shown as long as it lasted.
+
+    Args:
+        path: of the file to write.
+        predictions: at least two, oldest first.
+        truth: the past, and what came to pass.
+        view: of the plane.
+        width_px: of the picture.
+
+    Raises:
+        ValueError: fewer than two predictions.
+    """
+    if len(predictions) < 2:
+        raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
+    canvas = _Canvas(view, width_px)
+    drawn = [canvas.draw(prediction, truth) for prediction in predictions]
+    palette = _palette(drawn[:: max(len(drawn) // 4, 1)])
+    frames = [frame.quantize(palette=palette, dither=_NO_DITHER) for frame in drawn]
+    stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
+    periods_ms = np.diff(stamps_ns) // 1_000_000
+    # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
+    durations_ms = [max(int(period) // 10 * 10, 20) for period in [*periods_ms, periods_ms[-1]]]
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0, optimize=False
+    )
+
+
+def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
+    """Outlines that together cover the way from the present along the ellipses.
+
+    Between two successive ellipses the convex hull of both is covered. A hull is found through
+    its support function: in each direction, the furthest point of the ellipse that reaches
+    further.
+
+    Args:
+        start_m: (A, 2) present positions in metres.
+        mean: (A, T, 2) in metres.
+        ellipses: (A, T, 2, 2) in square metres, as covariances of which one sigma is drawn.
+
+    Returns:
+        (A, T, D, 2) vertices in metres, counter-clockwise.
+    """
+    angles = np.linspace(0.0, 2.0 * np.pi, _DIRECTIONS, endpoint=False)
+    direction = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    reach = np.einsum("atij,dj->atdi", ellipses, direction)
+    deviation = np.sqrt(np.maximum(np.einsum("atdi,di->atd", reach, direction), 1e-12))
+    furthest = mean[:, :, None] + reach / deviation[..., None]
+    present = np.broadcast_to(start_m[:, None, None], (len(mean), 1, _DIRECTIONS, 2))
+    earlier = np.concatenate([present, furthest[:, :-1]], axis=1)
+    ahead = np.einsum("atdi,di->atd", furthest - earlier, direction) > 0
+    return np.where(ahead[..., None], furthest, earlier)
+
+
+def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
+    """Outlines of ellipses.
+
+    Args:
+        mean: (A, 2) in metres.
+        ellipses: (A, 2, 2) in square metres, as covariances of which one sigma is drawn.
+
+    Returns:
+        (A, D, 2) vertices in metres, the last one equal to the first.
+    """
+    major_m, minor_m, yaw = ellipse_axes(ellipses)
+    angles = np.linspace(0.0, 2.0 * np.pi, 64)
+    along = major_m[:, None] * np.cos(angles)
+    across = minor_m[:, None] * np.sin(angles)
+    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    offsets = np.stack([cos * along - sin * across, sin * along + cos * across], axis=-1)
+    outlines: FloatArray = mean[:, None] + offsets
+    return outlines
+
+
+class _Canvas:
+    """A figure that is drawn on again and again."""
+
+    def __init__(self, view: View, width_px: int) -> None:
+        self._view = view
+        width_in, dpi = 10.0, width_px / 10.0
+        width_m, height_m = view.size_m
+        self._left_in, self._bottom_in, self._top_in = 0.55, 0.95, 0.75
+        axes_in = width_in - self._left_in - 0.15
+        height_in = axes_in * height_m / width_m + self._bottom_in + self._top_in
+        self._figure = Figure(figsize=(width_in, height_in), dpi=dpi, facecolor="white")
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._axes: Axes = self._figure.add_axes(
+            (
+                self._left_in / width_in,
+                self._bottom_in / height_in,
+                axes_in / width_in,
+                1.0 - (self._bottom_in + self._top_in) / height_in,
+            )
+        )
+        self._write_frame()
+        # What is the same at every moment is drawn once.
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def draw(self, prediction: PublishedPrediction, truth: Truth) -> Image.Image:
+        """One moment."""
+        self._canvas.restore_region(self._background)
+        pasts, presents = _pasts(prediction, truth)
+        colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
+        expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
+        happened = truth.positions_m(prediction.agents, prediction.stamps_ns).reshape(-1, 2)
+        for artist in (
+            self._tubes(presents, prediction, colours, max(CONFIDENCES)),
+            self._tubes(presents, prediction, colours, min(CONFIDENCES)),
+            self._horizon_ellipses(prediction, colours),
+            self._lines(pasts, colours, linewidths=2.6),
+            self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
+            self._dots(happened, 3.5, _INK),
+            self._dots(presents, 52.0, colours, edgecolors="white", linewidths=1.2),
+        ):
+            if artist.axes is None:
+                self._axes.add_artist(artist)
+            self._axes.draw_artist(artist)
+            artist.remove()
+        elapsed_s = (prediction.stamp_ns - self._view.start_ns) * 1e-9
+        self._caption.set_text(
+            f"{self._view.subtitle}  ·  t = {elapsed_s:.1f} s  ·  {len(colours)} people"
+        )
+        self._figure.draw_artist(self._caption)
+        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+
+    def _tubes(
+        self,
+        presents: FloatArray,
+        prediction: PublishedPrediction,
+        colours: list[str],
+        confidence: float,
+    ) -> Artist:
+        outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence))
+        # One path for the parts of a tube, so that they are filled as one: overlaps stay pale.
+        paths = [
+            Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
+            for parts in outlines
+        ]
+        opacity = CONFIDENCES[confidence]
+        return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
+
+    def _horizon_ellipses(self, prediction: PublishedPrediction, colours: list[str]) -> Artist:
+        """The ellipse of the widest confidence at the last step."""
+        outlines = ellipse_outlines(
+            prediction.mean[:, -1],
+            prediction.ellipses(max(CONFIDENCES))[:, -1],
+        )
+        return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
+
+    def _lines(
+        self, paths_m: Iterable[FloatArray], colours: list[str], **style: Any
+    ) -> LineCollection:
+        return LineCollection([self._drawn_m(path) for path in paths_m], colors=colours, **style)
+
+    def _dots(self, places_m: FloatArray, size: float, colours: Any, **style: Any) -> Artist:
+        x_m, y_m = self._drawn_m(places_m).T
+        return self._axes.scatter(x_m, y_m, s=size, c=colours, **{"linewidths": 0.0, **style})
+
+    def _drawn_m(self, places_m: FloatArray) -> FloatArray:
+        """(..., 2) positions with the horizontal coordinate of the picture first."""
+        return places_m[..., ::-1] if self._view.is_upright else places_m
+
+    def _write_walls(self, floor_plan: FloorPlan) -> None:
+        left, right, low, high = floor_plan.extent_m
+        walls = np.zeros((*floor_plan.occupied.shape, 4))
+        walls[floor_plan.occupied] = (*_WALL, 1.0)
+        if self._view.is_upright:
+            walls, extent = walls.swapaxes(0, 1), (low, high, left, right)
+        else:
+            extent = (left, right, low, high)
+        # Limits were set before, and an image would reset them.
+        limits = self._axes.axis()
+        self._axes.imshow(walls, extent=extent, origin="lower", zorder=1.5)
+        self._axes.axis(limits)
+
+    def _write_frame(self) -> None:
+        axes, view = self._axes, self._view
+        if view.is_upright:
+            # Turned by a right angle, not mirrored: x points down.
+            axes.set(xlim=view.y_m, ylim=view.x_m[::-1], xlabel="y [m]", ylabel="x [m]")
+        else:
+            axes.set(xlim=view.x_m, ylim=view.y_m, xlabel="x [m]", ylabel="y [m]")
+        if view.floor_plan is not None:
+            self._write_walls(view.floor_plan)
+        axes.set_aspect("equal")
+        axes.xaxis.set_major_locator(MultipleLocator(_tick_m(view)))
+        axes.yaxis.set_major_locator(MultipleLocator(_tick_m(view)))
+        axes.grid(color=_GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=_GREY, labelsize=8, length=0)
+        axes.xaxis.label.set(color=_GREY, size=9)
+        axes.yaxis.label.set(color=_GREY, size=9)
+        for spine in axes.spines.values():
+            spine.set_color(_GRID)
+        height_in = self._figure.get_size_inches()[1]
+        left, top = self._left_in / 10.0, 1.0 - 0.34 / height_in
+        self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
+        self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
+        self._figure.legend(
+            handles=_legend(),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncol=6,
+            frameon=False,
+            fontsize=9,
+            labelcolor=_INK,
+            handlelength=2.4,
+            columnspacing=1.8,
+        )
+
+
+def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArray], FloatArray]:
+    """What was seen of each agent of late, newest last, and where it is at the tick."""
+    presents = truth.positions_m(prediction.agents, np.array([prediction.stamp_ns]))[:, 0]
+    pasts = []
+    for row, agent in enumerate(prediction.agents.tolist()):
+        times_ns, path_m = truth.path(agent) if agent in truth.agents else _NEVER_SEEN
+        age_ns = prediction.stamp_ns - times_ns
+        past = path_m[(age_ns >= 0) & (age_ns <= PAST_S * 1e9)]
+        if np.isnan(presents[row]).any():
+            # Not seen at this very moment: where the prediction sets out from.
+            presents[row] = past[-1] if len(past) else prediction.mean[row, 0]
+        pasts.append(np.concatenate([past, presents[row : row + 1]]))
+    return pasts, presents
+
+
+def _tick_m(view: View) -> float:
+    """Metres between two lines of the grid."""
+    return next(tick_m for tick_m in (1.0, 2.0, 5.0, 10.0, 1e3) if view.size_m[0] / tick_m < 16)
+
+
+def _closed(outline: FloatArray) -> Outline:
+    return Outline(np.concatenate([outline, outline[:1]]), closed=True)
+
+
+def _legend() -> list[Artist]:
+    half, most = sorted(CONFIDENCES)
+    # The inner shape is seen on top of the outer one.
+    inner = 1.0 - (1.0 - CONFIDENCES[half]) * (1.0 - CONFIDENCES[most])
+    return [
+        Line2D([], [], color=_GREY, linewidth=2.6, label=f"past {PAST_S:g} s"),
+        Line2D(
+            [],
+            [],
+            color=_GREY,
+            marker="o",
+            markersize=7,
+            markeredgecolor="white",
+            linewidth=0,
+            label="now",
+        ),
+        Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="expected path"),
+        Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} confidence"),
+        Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} confidence"),
+        Line2D(
+            [], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="what came to pass"
+        ),
+    ]
+
+
+def _palette(frames: Sequence[Image.Image]) -> Image.Image:
+    """256 colours for all frames: what does not change costs no bytes, and nothing flickers.
+
+    Colours count by the square root of their area, else the thin lines would get none.
+    """
+    pixels = np.stack([np.asarray(frame) for frame in frames]).reshape(-1, 3) >> 3
+    keys, counts = np.unique(pixels @ np.array([1 << 10, 1 << 5, 1]), return_counts=True)
+    coarse = np.stack([keys >> 10, keys >> 5 & 31, keys & 31], axis=-1)
+    colours = np.where(coarse == 31, 255, coarse * 8 + 4)
+    weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)
+    return Image.fromarray(weighted[None].astype(np.uint8)).quantize(256)

@@ -1,0 +1,119 @@
+"""`results.json`: the figures of all recordings together and of each; docs/evaluation.md says more.
+
+Parts are added up in the order of the recordings, whoever made them and whenever, so that the
+result does not depend on how the work was shared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from social_implicit_ros.evaluation.benchmark.candidates import parameter_count
+from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
+from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.replay import NEAR_M
+from social_implicit_ros.evaluation.tally import (
+    Tally,
+    counts_of,
+    figures_of,
+    groups_of,
+    horizon_of,
+    reliability_of,
+)
+from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.onnx_model import OnnxModel
+
+FORMAT = "social_implicit_ros/evaluation"
+#: Of the layout; raised when a reader of an older one would misread it.
+VERSION = 1
+
+
+def results_of(
+    parts: Sequence[Mapping[str, Any]],
+    failed: Sequence[Mapping[str, str]],
+    request: Request,
+    models: Mapping[str, TrajectoryModel],
+) -> dict[str, Any]:
+    """Adds up what was found in each recording.
+
+    Args:
+        parts: as `evaluate_recording` returns them, in the order of the recordings.
+        failed: `path` and `reason` of each recording that could not be evaluated.
+        request: what was asked.
+        models: by name.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": {
+            **{k: v for k, v in asdict(request.settings).items() if k != "pipeline"},
+            **asdict(request.settings.pipeline),
+            "distribution_samples": SAMPLES,
+            "distribution_moments": request.n_moments,
+            "distribution_positions": POSITIONS,
+            "near_m": NEAR_M,
+        },
+        "models": {
+            name: {
+                **_identity(model),
+                **_result([Tally.from_dict(part["tallies"][name]) for part in parts], model.step_s),
+            }
+            for name, model in models.items()
+        },
+        "bags": [
+            {
+                **part["bag"],
+                "figures": {
+                    name: figures_of(Tally.from_dict(part["tallies"][name])) for name in models
+                },
+                "counts": {
+                    name: counts_of(Tally.from_dict(part["tallies"][name])) for name in models
+                },
+            }
+            for part in parts
+        ],
+        "failed": list(failed),
+    }
+
+
+def without_nan(value: Any) -> Any:
+    """A copy that JSON can hold: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _identity(model: TrajectoryModel) -> dict[str, Any]:
+    card = model.card if isinstance(model, OnnxModel) else None
+    return {
+        "model": model.name,
+        "description": card.description if card else "",
+        "sha256": card.sha256 if card else "",
+        "parameters": parameter_count(model),
+        "step_s": model.step_s,
+        "n_observed": model.n_observed,
+    }
+
+
+def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:
+    total = Tally.empty(tallies[0].times_s)
+    for tally in tallies:
+        total.add(tally)
+    return {
+        "counts": counts_of(total),
+        "figures": figures_of(total),
+        "horizon": horizon_of(total),
+        "reliability": {
+            "confidence": list(CONFIDENCE_GRID),
+            "frequency": reliability_of(total).tolist(),
+        },
+        "by": groups_of(total, step_s),
+    }

@@ -1,0 +1,212 @@
+"""Many recordings, here or on other machines; each leaves its part in a folder.
+
+Parts are files, written under another name and then renamed, so that one is there whole or not at
+all, and a later run can go on where an earlier one ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from social_implicit_ros.evaluation.recording import Request, evaluate_recording
+from social_implicit_ros.models.registry import fingerprint_of, load_model
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.tracks.spec import find_tracker_spec
+
+#: Of the parts' layout: parts of another one are made again.
+PART_VERSION = 3
+#: A scheduler that has not answered by then does not, seconds.
+SCHEDULER_PATIENCE_S = 10.0
+_UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to evaluate.
+
+    Attributes:
+        path: of the recording.
+        part: of the file to write, without suffix.
+        fingerprint: of the recording, the request and the models; a part with another one is of
+            something else.
+        n_bytes: size of the recording.
+        request: what is asked.
+    """
+
+    path: Path
+    part: Path
+    fingerprint: str
+    n_bytes: int
+    request: Request
+
+    @property
+    def summary(self) -> Path:
+        """The file of what was read and of all sums."""
+        return self.part.with_name(self.part.name + ".json")
+
+    @property
+    def highlights(self) -> Path:
+        """The file of what a report shows of the recording."""
+        return self.part.with_name(self.part.name + ".highlights.json")
+
+    @property
+    def per_tick(self) -> Path:
+        """The file of a row for each tick."""
+        return self.part.with_name(self.part.name + ".parquet")
+
+    def is_done(self) -> bool:
+        """Whether an earlier run left this very part."""
+        try:
+            summary = json.loads(self.summary.read_text())
+        except (OSError, ValueError):
+            return False
+        return summary.get("fingerprint") == self.fingerprint and all(
+            file.is_file() for file in _files(self)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        job: the job.
+        reason: why it failed; None where its part was written.
+        n_messages: how many were read.
+    """
+
+    job: Job
+    reason: str | None
+    n_messages: int
+
+
+def jobs_of(paths: Sequence[Path], request: Request, parts: Path) -> list[Job]:
+    """One job for each recording.
+
+    Args:
+        paths: of the recordings.
+        request: what is asked of each.
+        parts: the folder for what they leave.
+    """
+    asked = _digest(
+        {
+            "version": PART_VERSION,
+            "request": asdict(request),
+            "models": [fingerprint_of(load_model(name)) for name in request.models],
+            "tracker": repr(find_tracker_spec(request.tracker)) if request.tracker else None,
+        }
+    )
+    jobs = []
+    for path in paths:
+        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+        stats = [file.stat() for file in files]
+        content = [
+            (str(file), stat.st_size, stat.st_mtime_ns)
+            for file, stat in zip(files, stats, strict=True)
+        ]
+        name = f"{path.stem}-{_digest(str(path.resolve()))[:8]}"
+        jobs.append(
+            Job(
+                path=path.resolve(),
+                part=parts / name,
+                fingerprint=_digest([asked, content]),
+                n_bytes=sum(stat.st_size for stat in stats),
+                request=request,
+            )
+        )
+    return jobs
+
+
+def run_job(
+    job: Job,
+    opened: Callable[[int], None] = lambda n_messages: None,
+    advance: Callable[[int], None] = lambda n_messages: None,
+) -> Outcome:
+    """Evaluates one recording and writes its part."""
+    # Another process may be at the same recording, where a cluster took this one for dead.
+    token = uuid.uuid4().hex
+    temporary = {file: file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in _files(job)}
+    try:
+        part = evaluate_recording(
+            job.path, job.request, temporary[job.per_tick], opened=opened, advance=advance
+        )
+        temporary[job.highlights].write_text(json.dumps(part.pop("highlights")))
+        part["fingerprint"] = job.fingerprint
+        temporary[job.summary].write_text(json.dumps(part))
+        for file in _files(job):
+            temporary[file].replace(file)
+    except (RecordingError, ValueError, OSError) as error:
+        return Outcome(job, str(error) or type(error).__name__, 0)
+    finally:
+        for file in temporary.values():
+            file.unlink(missing_ok=True)
+    return Outcome(job, None, part["bag"]["messages"])
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, n_processes: int, backend: str = "loky", scheduler: str | None = None
+) -> Iterator[Outcome]:
+    """Evaluates recordings side by side.
+
+    Args:
+        jobs: what to do.
+        n_processes: on this machine; a cluster uses what it has.
+        backend: of joblib: `loky` for processes here, `dask` for a cluster.
+        scheduler: the address of the cluster's scheduler, such as `tcp://host:8786`.
+
+    Yields:
+        How each job ended, in the order in which they end.
+
+    Raises:
+        RecordingError: the cluster cannot be reached.
+    """
+    with _workers(backend, scheduler):
+        parallel = joblib.Parallel(
+            n_jobs=n_processes if backend == "loky" else -1, return_as="generator_unordered"
+        )
+        yield from parallel(joblib.delayed(run_job)(job) for job in jobs)
+
+
+def remove_unfinished(parts: Path) -> None:
+    """Removes what processes left that were killed."""
+    for file in parts.glob(f"*{_UNFINISHED}"):
+        file.unlink(missing_ok=True)
+
+
+def _files(job: Job) -> tuple[Path, ...]:
+    # The summary comes last, as it says that the others are there.
+    return job.per_tick, job.highlights, job.summary
+
+
+@contextmanager
+def _workers(backend: str, scheduler: str | None) -> Iterator[None]:
+    if backend != "dask":
+        with joblib.parallel_config(backend=backend):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise RecordingError(
+            "--backend dask needs dask.distributed: pip install 'social_implicit_ros[fleet]'"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=SCHEDULER_PATIENCE_S)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RecordingError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

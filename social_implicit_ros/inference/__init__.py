@@ -1,1 +1,0 @@
-"""Runs model files. The only folder that imports onnxruntime; imports `core`, never `ros`."""

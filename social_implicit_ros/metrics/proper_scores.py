@@ -1,0 +1,67 @@
+"""Proper scores: no prediction does better in expectation than the true distribution."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from social_implicit_ros.metrics.displacement import displacements, distances
+from social_implicit_ros.metrics.reliability import squared_mahalanobis
+from social_implicit_ros.types import FloatArray
+
+#: Pairs of samples compared per sample in the energy score's spread term.
+ENERGY_PAIRINGS = 4
+
+
+def gaussian_nll(mean: FloatArray, covariance: FloatArray, truth: FloatArray) -> FloatArray:
+    """Negative log-likelihood of the truth under a Gaussian.
+
+    Args:
+        mean: (..., 2) expected positions in metres.
+        covariance: (..., 2, 2) in square metres.
+        truth: (..., 2) positions in metres.
+
+    Returns:
+        (...,) in nats, of a density per square metre. Infinite where the covariance is singular
+        (such a density does not exist), NaN where an input is not finite.
+    """
+    distance_2, log_determinant = squared_mahalanobis(mean, covariance, truth)
+    singular = np.isneginf(log_determinant)
+    nll = 0.5 * (distance_2 + np.where(singular, 0.0, log_determinant)) + math.log(2.0 * math.pi)
+    return np.where(singular & ~np.isnan(distance_2), np.inf, nll)
+
+
+def energy_score(
+    samples: FloatArray, truth: FloatArray, *, n_pairings: int = ENERGY_PAIRINGS, seed: int = 0
+) -> FloatArray:
+    """Energy score of each position: E|X - y| - E|X - X'| / 2, lower is better.
+
+    It is the generalisation of the CRPS to the plane, in metres; for samples that all agree it is
+    the displacement itself. All K (K - 1) / 2 pairs are not needed for E|X - X'|: in a random
+    order each sample is compared with the `n_pairings` that follow it, which is unbiased and at
+    K = 1000 differs from all pairs by about 1 % for one position.
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules", JASA 2007, equation 22.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+        truth: (A, T, 2) positions in metres.
+        n_pairings: partners of each sample; from K - 1 on all pairs are compared.
+        seed: of the random order.
+
+    Returns:
+        (A, T) in metres. A single sample has no spread term; a value that is not finite gives NaN.
+    """
+    error = displacements(samples, truth).mean(axis=0)
+    n_samples = len(samples)
+    n_pairings = min(n_pairings, n_samples - 1)
+    if n_pairings < 1:
+        return error
+    # A random order: samples drawn from a low-discrepancy sequence repel their neighbours.
+    ordered = samples[np.random.default_rng(seed).permutation(n_samples)]
+    spread = np.zeros_like(error)
+    for ahead in range(1, n_pairings + 1):
+        spread += distances(ordered[ahead:], ordered[:-ahead]).sum(axis=0)
+    n_pairs = n_pairings * n_samples - n_pairings * (n_pairings + 1) // 2
+    return error - 0.5 * spread / n_pairs

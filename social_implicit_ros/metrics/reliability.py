@@ -1,0 +1,133 @@
+"""Does the ellipse of confidence c hold the truth a share c of the time?
+
+A position's confidence level is the confidence of the smallest ellipse that reaches it. For an
+honest Gaussian it is uniform in 0..1; everything here is read from these levels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.types import FloatArray, Prediction, require_shape
+from social_implicit_ros.uncertainty.ellipses import gaussian_distance
+
+#: Confidences at which reliability is read: 0.01 to 0.99.
+CONFIDENCE_GRID: tuple[float, ...] = tuple(i / 100 for i in range(1, 100))
+
+
+def squared_mahalanobis(
+    mean: FloatArray, covariance: FloatArray, truth: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Squared distance of the truth in units of the predicted spread, and ln det of the spread.
+
+    Args:
+        mean: (..., 2) expected positions in metres.
+        covariance: (..., 2, 2) in square metres, symmetric.
+        truth: (..., 2) positions in metres.
+
+    Returns:
+        (...,) squared Mahalanobis distance, without unit, and (...,) ln det(covariance). Where the
+        covariance is singular (all samples equal or on a line) the determinant's logarithm is
+        -inf and the distance is 0 for a truth that equals the mean, infinite for any other.
+    """
+    require_shape("metric", "covariance", covariance, (*truth.shape[:-1], 2, 2))
+    require_shape("metric", "mean", mean, truth.shape)
+    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
+    dx, dy = np.moveaxis(truth - mean, -1, 0)
+    determinant = xx * yy - xy * xy
+    # Rounding leaves a rank-one matrix a determinant of about 1e-16 of its diagonal's product.
+    singular = determinant <= 1e-12 * xx * yy
+    safe = np.where(singular, 1.0, determinant)
+    distance_2 = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / safe
+    degenerate = np.where((dx == 0.0) & (dy == 0.0), 0.0, np.inf)
+    distance_2 = np.where(singular, degenerate, np.maximum(distance_2, 0.0))
+    log_determinant = np.where(singular, -np.inf, np.log(safe))
+    return distance_2, log_determinant
+
+
+def confidence_levels(
+    mean: FloatArray,
+    covariance: FloatArray,
+    truth: FloatArray,
+    level_factors: FloatArray | None = None,
+) -> FloatArray:
+    """Confidence of the smallest ellipse that holds each true position.
+
+    Source: the chi-square distribution with two degrees of freedom, 1 - exp(-d^2 / 2).
+
+    Args:
+        mean: (..., 2) expected positions in metres.
+        covariance: (..., 2, 2) in square metres.
+        truth: (..., 2) positions in metres.
+        level_factors: (..., L) of the prediction; None for plain Gaussian ellipses.
+
+    Returns:
+        (...,) in 0..1; 1 where a singular covariance does not reach the truth; NaN where an
+        input is not finite.
+    """
+    distance_2, _ = squared_mahalanobis(mean, covariance, truth)
+    if level_factors is not None:
+        distance_2 = gaussian_distance(np.sqrt(distance_2), level_factors) ** 2
+    return -np.expm1(-0.5 * distance_2)
+
+
+def levels_of_truth(prediction: Prediction, truth: FloatArray) -> FloatArray:
+    """Confidence of the smallest of a prediction's ellipses that holds each true position.
+
+    Args:
+        prediction: of A agents and T steps.
+        truth: (A, T, 2) positions in metres.
+
+    Returns:
+        (A, T), see `confidence_levels`.
+    """
+    return confidence_levels(
+        prediction.mean, prediction.covariance, truth, prediction.level_factors
+    )
+
+
+def coverage(levels: FloatArray, confidence: float) -> float:
+    """Share of true positions inside the ellipse of one confidence.
+
+    Args:
+        levels: any shape, from `confidence_levels`; NaN counts as outside.
+        confidence: in (0, 1).
+
+    Raises:
+        ValueError: confidence outside (0, 1).
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
+    return float(np.mean(levels <= confidence)) if levels.size else float("nan")
+
+
+def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The reliability diagram: nominal confidence against observed frequency.
+
+    Args:
+        levels: any shape, from `confidence_levels`; NaN counts as outside.
+
+    Returns:
+        (99,) confidences 0.01 to 0.99 and (99,) the share f(c) of true positions inside.
+    """
+    confidence = np.array(CONFIDENCE_GRID)
+    if levels.size == 0:
+        return confidence, np.full(confidence.shape, np.nan)
+    ordered = np.sort(levels, axis=None)  # NaN last, so beyond every confidence
+    return confidence, np.searchsorted(ordered, confidence, side="right") / ordered.size
+
+
+def reliability_scores(levels: FloatArray) -> tuple[float, float]:
+    """R_avg = 1 - mean |c - f(c)| and R_min = 1 - max |c - f(c)|; both 1 when calibrated.
+
+    Source: Hetzel et al., arXiv 2410.06905; they ask R_avg >= 0.95 and R_min >= 0.90.
+
+    Args:
+        levels: any shape, from `confidence_levels`; NaN counts as outside.
+
+    Returns:
+        R_avg and R_min, shares in 0..1; NaN without any level.
+    """
+    confidence, frequency = reliability_curve(levels)
+    gap = np.abs(confidence - frequency)
+    return float(1.0 - gap.mean()), float(1.0 - gap.max())

@@ -1,0 +1,94 @@
+"""Window <-> model tensors, and the exact inverse.
+
+Model files compute in float32, whose resolution at map coordinates of 1e5 m is 8 mm: so positions
+go in relative to the scene's centre and come out relative to each agent's last position. Who stands
+beyond `REACH_M` of the others goes in at that distance, so that one wrong track far away blurs
+nobody else's position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from social_implicit_ros.types import FloatArray
+
+Float32Array = NDArray[np.float32]
+
+#: Nobody sees so far; float32 tells 1 mm apart at this distance.
+REACH_M = 10_000.0
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """The tensors every model file takes, beside the noise.
+
+    Attributes:
+        observed: (A, H, 2) float32 positions in metres relative to the scene's centre, oldest
+            first; unknown leading steps continue the first known step backwards at its speed. Whose
+            last position is beyond `REACH_M` in x or y is moved to there.
+        mask: (A, H) float32, 1 where a step was observed, 0 where it was filled in.
+        last_m: (A, 2) float64 last positions in metres, fixed frame.
+    """
+
+    observed: Float32Array
+    mask: Float32Array
+    last_m: FloatArray
+
+
+def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInput:
+    """Pads to the model's length, centres, and fills what was not seen.
+
+    Args:
+        observed: (A, H, 2) positions in metres, H from 2 to `n_observed`; NaN in leading steps
+            where an agent was not yet seen, the last two steps finite.
+        n_observed: the steps the model takes.
+
+    Returns:
+        Tensors of `n_observed` steps.
+    """
+    n_agents, n_given, _ = observed.shape
+    last_m = observed[:, -1].copy()
+    padded = observed - _origins(last_m)
+    if n_given < n_observed:
+        unseen = np.full((n_agents, n_observed - n_given, 2), np.nan)
+        padded = np.concatenate([unseen, padded], axis=1)
+    known = ~np.isnan(padded[..., 0] + padded[..., 1])
+    if not known.all():
+        first = known.argmax(axis=1)
+        agents = np.arange(n_agents)
+        start = padded[agents, first]
+        velocity = padded[agents, first + 1] - start
+        steps_before = np.arange(n_observed) - first[:, None]  # negative before the first
+        filled = start[:, None] + velocity[:, None] * steps_before[..., None]
+        padded = np.where(known[..., None], padded, filled)
+    return ModelInput(padded.astype(np.float32), known.astype(np.float32), last_m)
+
+
+def _origins(last_m: FloatArray) -> FloatArray:
+    """(1, 1, 2) the scene's centre or, where it is too large for float32, (A, 1, 2) for each."""
+    if len(last_m) == 0:
+        return np.zeros((1, 1, 2))
+    if (last_m.max(axis=0) - last_m.min(axis=0)).max() <= REACH_M:
+        return last_m.mean(axis=0)[None, None]
+    from_centre_m = last_m - np.median(last_m, axis=0)
+    return (last_m - np.clip(from_centre_m, -REACH_M, REACH_M))[:, None]
+
+
+def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> FloatArray:
+    """Places a model's output back into the fixed frame.
+
+    Args:
+        output: (K, A, T, 2) float32 positions in metres relative to each agent's last position.
+        last_m: (A, 2) last positions in metres, fixed frame.
+
+    Returns:
+        (K, A, T, 2) positions in metres, fixed frame.
+    """
+    n_steps = output.shape[2]
+    # Flat, because numpy adds long rows several times faster than many pairs.
+    origin = last_m[:, None].repeat(n_steps, axis=1).reshape(-1, 2 * n_steps)  # (A, 2 T)
+    positions: FloatArray = output.reshape(len(output), len(last_m), 2 * n_steps) + origin
+    return positions.reshape(output.shape)

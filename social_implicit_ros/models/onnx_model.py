@@ -1,0 +1,354 @@
+"""A trajectory model stored as ONNX, run by onnxruntime on one thread.
+
+The contract of a model file, for A agents, H observed and T predicted steps, K samples:
+
+=========  ==================  ==========================================================
+input      `observed`          (A, H, 2) float32, see `core.features.ModelInput`
+input      `mask`              (A, H) float32, 1 where a step was observed
+input      `noise`             (K, D) float32, standard normal, drawn once per sample and scene
+output     `samples`           (K, A, T, 2) float32, metres from each agent's last position
+=========  ==================  ==========================================================
+
+and, in a model that knows them without drawing samples:
+
+=========  ==================  ==========================================================
+output     `mean`              (A, T, 2) float32, metres from each agent's last position
+output     `covariance`        (A, T, 2, 2) float32, square metres
+output     `representatives`   (R, A, T, 2) float32, metres from each agent's last position
+=========  ==================  ==========================================================
+
+A and K are dynamic; H, T, D and R are fixed in the file, and H, T must equal the card's. `mean`
+and `covariance` come together. Representatives stand where R futures cover best what people do;
+they answer when R samples are asked for, every other number gets draws from the distribution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from social_implicit_ros.models.base import require_observed, require_samples_asked
+from social_implicit_ros.models.bound_session import INPUTS, BoundSession
+from social_implicit_ros.models.card import ModelCard, load_card, read_at_most
+from social_implicit_ros.models.features import (
+    Float32Array,
+    ModelInput,
+    model_input_from_observed,
+    samples_from_model_output,
+)
+from social_implicit_ros.models.noise import standard_normal
+from social_implicit_ros.models.onnx_file import check_onnx_file
+from social_implicit_ros.models.parts import FEWEST, parts_of
+from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.uncertainty.ellipses import (
+    Calibration,
+    observed_motion,
+    sample_moments,
+)
+
+#: What `default` stands for.
+DEFAULT_MODEL = "social_zone"
+#: A model of this size class has no business above this; refused before it is read.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Outputs with an axis before that of the agents.
+_OF_SCENES = ("samples", "representatives")
+#: Of an axis whose length the file fixes: noise values, representatives.
+_LONGEST_AXIS = 4096
+
+
+class ModelFileError(ValueError):
+    """A model file or its card cannot be used; the message says why and how to mend it."""
+
+
+class OnnxModel:
+    """A model file with its card, ready to predict (see `core.predictor.TrajectoryModel`)."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
+        self.card = card
+        self.noise_dimension = _check_signature(session, card)
+        outputs = {entry.name: entry.shape for entry in session.get_outputs()}
+        self._outputs = list(outputs)
+        self._session = BoundSession(session)
+        self._n_representatives = int(outputs.get("representatives", [0])[0])
+        try:
+            self._calibration = (
+                Calibration.from_dict(card.calibration) if card.calibration else None
+            )
+        except ValueError as error:
+            raise ModelFileError(f"model {card.name!r}: {error}; export it again") from error
+        if self._calibration is not None and self._calibration.n_steps != card.n_predicted:
+            raise ModelFileError(
+                f"model {card.name!r}: its calibration has {self._calibration.n_steps} steps, "
+                f"the model {card.n_predicted}; export it again"
+            )
+
+    @classmethod
+    def load(cls, model: str | Path) -> OnnxModel:
+        """Loads a shipped model by name, or a model file by path.
+
+        Args:
+            model: `default`, a name such as `social_implicit`, or the path of an `.onnx` file
+                whose card lies beside it as `.json`.
+
+        Raises:
+            ModelFileError: no such model, checksum or card wrong, not ONNX, or other tensors than
+                the contract's.
+        """
+        path = model_path(model)
+        data, card = _load_checked(path)
+        options = onnxruntime.SessionOptions()
+        # The model is smaller than the cost of waking a second thread.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        refusals: tuple[type[Exception], ...] = (ValueError, *_onnxruntime_errors())
+        try:
+            check_onnx_file(data)
+            # Of the very bytes that were checked.
+            session = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"]
+            )
+        except refusals as error:
+            raise ModelFileError(
+                f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
+                "Export it again, or use a shipped model."
+            ) from error
+        return cls(session, card)
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between two steps."""
+        return self.card.step_s
+
+    @property
+    def n_observed(self) -> int:
+        """The most observed steps it uses."""
+        return self.card.n_observed
+
+    @property
+    def n_predicted(self) -> int:
+        """The steps it predicts."""
+        return self.card.n_predicted
+
+    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+        """Predicts as `TrajectoryModel.predict`.
+
+        Raises:
+            ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
+            ModelFileError: the file fails while running, or puts out another shape than declared.
+        """
+        require_samples_asked(n_samples)
+        observed = require_observed(observed, self.n_observed)
+        if len(observed) == 0:
+            samples = np.zeros((n_samples, 0, self.n_predicted, 2))
+            mean, covariance = sample_moments(samples)
+            return Prediction(samples, mean, covariance, self.step_s)
+        tensors = model_input_from_observed(observed, self.n_observed)
+        drawn = not self._has_representatives(n_samples)
+        output = self.forward(tensors, self.noise(n_samples, seed))
+        futures = output["samples" if drawn else "representatives"]
+        samples = samples_from_model_output(futures, tensors.last_m)
+        if "mean" in output:
+            mean = output["mean"].astype(np.float64) + tensors.last_m[:, None]
+            covariance = output["covariance"].astype(np.float64)
+        else:
+            mean, covariance = sample_moments(samples)
+        level_factors = None
+        if self._calibration is not None:
+            motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
+            covariance, level_factors = self._calibration.calibrated(covariance, motion)
+            if drawn:
+                samples = self._calibration.spread(samples, mean, motion)
+        return Prediction(samples, mean, covariance, self.step_s, level_factors)
+
+    def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
+        """(K, D) draws for so many samples; one row where representatives are the answer."""
+        if self._has_representatives(n_samples):
+            # One row keeps the graph from working in vain.
+            return np.zeros((1, self.noise_dimension), dtype=np.float32)
+        return standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
+
+    def _has_representatives(self, n_samples: int) -> bool:
+        return 0 < n_samples == self._n_representatives
+
+    def forward(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
+        """Runs the graph, and nothing else; a large crowd in parts, where its model allows that.
+
+        Args:
+            tensors: of A agents.
+            noise: (K, D) standard normal draws.
+
+        Returns:
+            The outputs by name, see the module's text.
+
+        Raises:
+            ModelFileError: the file fails while running, or puts out another shape than declared.
+        """
+        range_m = self.card.interaction_range_m
+        if range_m is None or len(tensors.observed) < FEWEST:
+            return self._run(tensors.observed, tensors.mask, noise)
+        output = {
+            name: np.empty(shape, dtype=np.float32)
+            for name, shape in self._shapes(len(noise), len(tensors.observed)).items()
+        }
+        for own, others in parts_of(tensors.observed[:, -1], range_m):
+            rows = np.concatenate([own, others])
+            part = self._run(tensors.observed[rows], tensors.mask[rows], noise)
+            for name, values in part.items():
+                if name in _OF_SCENES:
+                    output[name][:, own] = values[:, : len(own)]
+                else:
+                    output[name][own] = values[: len(own)]
+        return output
+
+    def _run(
+        self, observed: Float32Array, mask: Float32Array, noise: Float32Array
+    ) -> dict[str, Float32Array]:
+        try:
+            return self._session.run(observed, mask, noise, self._shapes)
+        except _onnxruntime_errors() as error:
+            raise ModelFileError(
+                f"model {self.name!r} failed while running: {error}. Export it again."
+            ) from error
+
+    def _shapes(self, n_samples: int, n_agents: int) -> dict[str, tuple[int, ...]]:
+        """Of the outputs that the file has."""
+        n_steps = self.n_predicted
+        shapes = {
+            "samples": (n_samples, n_agents, n_steps, 2),
+            "mean": (n_agents, n_steps, 2),
+            "covariance": (n_agents, n_steps, 2, 2),
+            "representatives": (self._n_representatives, n_agents, n_steps, 2),
+        }
+        return {name: shapes[name] for name in self._outputs}
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    folder = resources.files("social_implicit_ros.models.weights")
+    return tuple(
+        sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".onnx"))
+    )
+
+
+def model_path(model: str | Path) -> Path:
+    """The file of a shipped model's name, of `default`, or of a path.
+
+    Raises:
+        ModelFileError: neither a shipped name nor an existing file.
+    """
+    if model == "default":
+        model = DEFAULT_MODEL
+    if str(model) in shipped_models():
+        return Path(str(resources.files("social_implicit_ros.models.weights") / f"{model}.onnx"))
+    path = Path(model)
+    if path.suffix == ".onnx" and path.is_file():
+        return path
+    raise ModelFileError(
+        f"no model {str(model)!r}: give the path of an existing .onnx file or one of the shipped "
+        f"names: {', '.join(shipped_models()) or '(none)'}"
+    )
+
+
+def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
+    """A model file's bytes, of the checksum that its card says, and the card."""
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
+    try:
+        card = load_card(card_path)
+        data = read_at_most(path, MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(str(error)) from error
+    checksum = hashlib.sha256(data).hexdigest()
+    if checksum != card.sha256:
+        raise ModelFileError(
+            f"{path} has checksum {checksum}, its card says {card.sha256}: the file is damaged "
+            "or the card is another model's; copy both again"
+        )
+    return data, card
+
+
+def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    """Its own, and the one that its bound runs raise."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (
+        error
+        for error in vars(state).values()
+        if isinstance(error, type) and issubclass(error, Exception)
+    )
+    return (RuntimeError, *own)
+
+
+def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> int:
+    """Checks names, types and shapes against the contract; returns the noise dimension D."""
+    try:
+        inputs, outputs = (
+            {entry.name: (list(entry.shape), entry.type) for entry in entries}
+            for entries in (session.get_inputs(), session.get_outputs())
+        )
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            f"model {card.name!r}: a name in the file is no text ({error}); export it again"
+        ) from error
+    tensors = {**inputs, **outputs}
+    if set(inputs) != set(INPUTS):
+        raise ModelFileError(
+            f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
+        )
+    # None stands for an axis of any length, ... for one whose length the file fixes.
+    expected: dict[str, list[object]] = {
+        "observed": [None, card.n_observed, 2],
+        "mask": [None, card.n_observed],
+        "noise": [None, ...],
+        "samples": [None, None, card.n_predicted, 2],
+        "mean": [None, card.n_predicted, 2],
+        "covariance": [None, card.n_predicted, 2, 2],
+        "representatives": [..., None, card.n_predicted, 2],
+    }
+    for name, want in expected.items():
+        if name in ("mean", "covariance", "representatives") and name not in tensors:
+            continue
+        if name not in tensors:
+            raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
+        have, kind = tensors[name]
+        if kind != "tensor(float)":
+            raise ModelFileError(
+                f"model {card.name!r}: {name!r} is a {kind}, expected tensor(float)"
+            )
+        if len(have) != len(want) or not all(map(_axis_fits, have, want)):
+            raise ModelFileError(
+                f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
+                f"{_shape(want)}; the file and its card do not belong together"
+            )
+    unknown = set(tensors) - set(expected)
+    if unknown or ("mean" in tensors) != ("covariance" in tensors):
+        raise ModelFileError(
+            f"model {card.name!r} puts out {sorted(outputs)}, expected samples, "
+            "and where there are more, mean with covariance, and representatives"
+        )
+    noise_shape, _ = inputs["noise"]
+    return int(noise_shape[1])
+
+
+def _axis_fits(have: object, want: object) -> bool:
+    if want is None:
+        return not isinstance(have, int)
+    if want is ...:
+        return isinstance(have, int) and 1 <= have <= _LONGEST_AXIS
+    return have == want
+
+
+def _shape(axes: list[object]) -> str:
+    words = ("fixed" if axis is ... else axis if isinstance(axis, int) else "any" for axis in axes)
+    return "(" + ", ".join(map(str, words)) + ")"

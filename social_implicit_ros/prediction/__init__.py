@@ -1,0 +1,1 @@
+"""From tracks to forecasts, and the evaluation of earlier forecasts; no ROS."""

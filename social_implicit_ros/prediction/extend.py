@@ -1,0 +1,32 @@
+"""A prediction read beyond its last step, for planners that look farther than the model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from social_implicit_ros.prediction.resample import Steps, extend_prediction, resample_prediction
+from social_implicit_ros.types import FloatArray, Prediction
+
+
+def extend_moments(
+    prediction: Prediction, last_m: FloatArray, steps: Steps
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance at any steps, also at ones beyond the prediction's horizon.
+
+    Beyond it everybody walks on as between the last two steps, and the covariance keeps its shape
+    and grows, continuously, with time to the power of 2.5.
+
+    Args:
+        prediction: at the steps it has.
+        last_m: (A, 2) present positions in metres.
+        steps: where to read it.
+
+    Returns:
+        (A, S, 2) metres and (A, S, 2, 2) square metres at the S steps asked for.
+    """
+    n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
+    without_samples = replace(prediction, samples=prediction.samples[:0])
+    extended = extend_prediction(without_samples, last_m, n_needed)
+    at_steps = resample_prediction(extended, last_m, steps)
+    return at_steps.mean, at_steps.covariance

@@ -1,0 +1,152 @@
+"""The result of a tick in the form in which it is published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from social_implicit_ros.prediction.pipeline import Tick
+from social_implicit_ros.prediction.resample import Steps, resample_prediction
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Prediction,
+    SkipReason,
+    require_shape,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What every output is given.
+
+    Attributes:
+        stamp_ns: the present, integer nanoseconds; step i of the prediction is (i + 1) steps on.
+        frame_id: the frame of all positions.
+        ids: (A,) the tracker's own ids, as text.
+        numbers: (A,) uint32 numbers under which the agents are published.
+        heights_m: (A,) z in metres.
+        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was seen;
+            the last is the present one.
+        n_observed: (A,) how many trailing steps of the past are known.
+        prediction: the futures, at the published steps.
+        skipped: the agents that are not in it, each with its reason.
+        robot_m: (2,) the robot's own position in metres, where it is known.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    ids: tuple[str, ...]
+    numbers: NDArray[np.uint32]
+    heights_m: FloatArray
+    past_m: FloatArray
+    n_observed: IntArray
+    prediction: Prediction
+    skipped: Mapping[str, SkipReason]
+    robot_m: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        n_agents = len(self.ids)
+        for name in ("numbers", "heights_m", "n_observed"):
+            require_shape("Forecast", name, getattr(self, name), (n_agents,))
+        require_shape("Forecast", "past_m", self.past_m, (n_agents, "H", 2))
+        require_shape("Forecast", "prediction.mean", self.prediction.mean, (n_agents, "T", 2))
+        if self.robot_m is not None:
+            require_shape("Forecast", "robot_m", self.robot_m, (2,))
+
+    @property
+    def times_s(self) -> FloatArray:
+        """(T,) seconds from the stamp to each step."""
+        n_steps = self.prediction.mean.shape[1]
+        return np.arange(1, n_steps + 1) * self.prediction.step_s
+
+    @property
+    def present_m(self) -> FloatArray:
+        """(A, 2) where the agents are at the stamp, metres."""
+        return self.past_m[:, -1]
+
+    def nearest(self, n_agents: int) -> IntArray:
+        """The rows of the agents nearest to the robot, at most `n_agents`, in their own order.
+
+        Where nobody says where the robot is, all of them: whom to leave out cannot be known.
+        """
+        if self.robot_m is None or len(self.ids) <= n_agents:
+            return np.arange(len(self.ids))
+        distances_m = np.linalg.norm(self.present_m - self.robot_m, axis=1)
+        return np.sort(np.argpartition(distances_m, n_agents - 1)[:n_agents])
+
+
+def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
+    """Brings a tick to the published steps.
+
+    Agents whose prediction is not finite are left out, with that reason: a planner must never
+    read them. So is the robot, which is no pedestrian; its position is kept.
+
+    Args:
+        tick: of the pipeline.
+        numbers: of the agents, from tick to tick.
+        steps: at which to publish.
+        frame_id: of the positions.
+    """
+    window = tick.window
+    prediction = resample_prediction(tick.prediction, tick.present_m, steps)
+    ids, skipped = window.ids, dict(tick.skipped)
+    skipped.pop(ROBOT_ID, None)
+    rows: slice | NDArray[np.int64] = slice(None)
+    robot_m = None
+    # Most often everybody is published.
+    if not _is_all_finite(prediction) or ROBOT_ID in ids:
+        published = _is_finite(prediction)
+        skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
+        if ROBOT_ID in ids:
+            robot = ids.index(ROBOT_ID)
+            robot_m = tick.present_m[robot]
+            published[robot] = False
+        rows = np.flatnonzero(published)
+        ids = tuple(ids[row] for row in rows)
+        prediction = prediction.of_agents(rows)
+    return Forecast(
+        stamp_ns=tick.stamp_ns,
+        frame_id=frame_id,
+        ids=ids,
+        numbers=numbers.assign(ids),
+        heights_m=window.heights_m[rows],
+        past_m=_past_until_now(tick)[rows],
+        n_observed=window.n_observed[rows],
+        prediction=prediction,
+        skipped=skipped,
+        robot_m=robot_m,
+    )
+
+
+def _past_until_now(tick: Tick) -> FloatArray:
+    """(A, H, 2) the past, whose last position is the present one, expected or observed."""
+    observed_m = tick.window.positions_m
+    if tick.stamp_ns == tick.window.stamp_ns:
+        return observed_m
+    return np.concatenate([observed_m[:, 1:], tick.present_m[:, None]], axis=1)
+
+
+def _is_all_finite(prediction: Prediction) -> bool:
+    """Whether mean and covariance of all agents are; where a sum is not, one may be."""
+    return math.isfinite(prediction.mean.sum() + prediction.covariance.sum())
+
+
+def _is_finite(prediction: Prediction) -> BoolArray:
+    """(A,) whether mean and covariance are; they are finite only where all samples are."""
+    n_agents, n_steps, _ = prediction.mean.shape
+    values = np.concatenate(
+        [
+            prediction.mean.reshape(n_agents, 2 * n_steps),
+            prediction.covariance.reshape(n_agents, 4 * n_steps),
+        ],
+        axis=1,
+    )
+    return np.asarray(np.isfinite(values).all(axis=1))

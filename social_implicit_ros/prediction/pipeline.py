@@ -1,0 +1,216 @@
+"""Tracks in, predictions out: the same steps in the node, in evaluation and in tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.types import (
+    FloatArray,
+    ObservationWindow,
+    Prediction,
+    SkipReason,
+    Tracks,
+)
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+from social_implicit_ros.uncertainty.ellipses import at_confidence, observed_speed_m_s
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """What a user may choose about prediction.
+
+    Attributes:
+        n_samples: futures drawn for each tick (K).
+        seed: of the draws; the same at every tick, so that ellipses do not flicker.
+        add_tracker_covariance: whether the tracker's covariance of the latest position is added
+            to every predicted covariance.
+        confidence: at which covariances are true for whoever takes them for a Gaussian's.
+        track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
+    """
+
+    n_samples: int = 20
+    seed: int = 0
+    track_timeout_s: float = 1.0
+    max_speed_m_s: float = 10.0
+    max_agents: int = 1000
+    min_observations: int = 2
+    add_tracker_covariance: bool = False
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        if self.n_samples < 1:
+            raise ValueError(f"PipelineConfig.n_samples is {self.n_samples}, expected 1 or more")
+        if self.seed < 0:
+            raise ValueError(f"PipelineConfig.seed is {self.seed}, expected 0 or more")
+        if not 0.0 < self.confidence < 1.0:
+            raise ValueError(
+                f"PipelineConfig.confidence is {self.confidence}, expected a value in (0, 1)"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Tick:
+    """What one tick made of the history.
+
+    Attributes:
+        stamp_ns: the present, integer nanoseconds.
+        window: the agents that were predicted and their recent past; it ends with the newest
+            observation, which is the present or earlier.
+        prediction: their futures from the present on, in the order of `window.ids`.
+        present_m: (A, 2) where they are expected to be at present, metres.
+        skipped: the agents that were not predicted, each with its reason.
+        timings_s: how long `window` and `model` took.
+        base: the prediction before an adaptive calibration rescaled its ellipses; the prediction
+            itself where there is none.
+    """
+
+    stamp_ns: int
+    window: ObservationWindow
+    prediction: Prediction
+    present_m: FloatArray
+    skipped: Mapping[str, SkipReason]
+    timings_s: Mapping[str, float]
+    base: Prediction
+
+    @cached_property
+    def speed_m_s(self) -> FloatArray:
+        """(A,) observed speeds, m/s."""
+        return _observed_speed_m_s(self.window)
+
+
+class PredictionPipeline:
+    """A history and a model, and what adapts the model's ellipses where that is wanted."""
+
+    def __init__(
+        self,
+        model: TrajectoryModel,
+        config: PipelineConfig,
+        adaptive: AdaptiveCalibration | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.adaptive = adaptive
+        self._history = TrackHistory(_history_config(model, config))
+
+    @property
+    def history(self) -> TrackHistory:
+        """What is remembered of every agent."""
+        return self._history
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """Takes other values from the next tick on; no history is lost."""
+        self._history.reconfigure(_history_config(self.model, config))
+        self.config = config
+
+    @property
+    def n_tracked(self) -> int:
+        """How many agents are remembered."""
+        return len(self._history)
+
+    def update(self, tracks: Tracks) -> dict[str, SkipReason]:
+        """Remembers what a tracker said; returns the ids turned away, with reasons."""
+        return self._history.insert(tracks)
+
+    def tick(self, stamp_ns: int) -> Tick:
+        """Predicts every agent with enough history.
+
+        Args:
+            stamp_ns: the present; step i of the prediction is (i + 1) * step_s later.
+        """
+        started = time.perf_counter()
+        newest_ns = self._history.newest_ns(stamp_ns)
+        window, skipped = self._history.window(
+            stamp_ns if newest_ns is None else newest_ns, now_ns=stamp_ns
+        )
+        return self._predicted(stamp_ns, window, skipped, time.perf_counter() - started)
+
+    def repeat(self, tick: Tick) -> Tick:
+        """The tick of another pipeline with the same history, as this one's model sees it.
+
+        Where models are compared, one history serves all that take the same steps.
+
+        Raises:
+            ValueError: a window of other steps than this model's.
+        """
+        window = tick.window
+        steps = (window.step_s, window.positions_m.shape[1])
+        if steps != (self.model.step_s, self.model.n_observed):
+            raise ValueError(
+                f"a window of {steps[1]} steps of {steps[0]} s, expected {self.model.n_observed} "
+                f"of {self.model.step_s} s for {self.model.name}"
+            )
+        return self._predicted(tick.stamp_ns, window, tick.skipped, tick.timings_s["window"])
+
+    def reset(self) -> None:
+        """Forgets every agent."""
+        self._history.reset()
+
+    def _predicted(
+        self,
+        stamp_ns: int,
+        window: ObservationWindow,
+        skipped: Mapping[str, SkipReason],
+        window_s: float,
+    ) -> Tick:
+        started = time.perf_counter()
+        prediction, present_m = predict_from(
+            stamp_ns, window, self.model, n_samples=self.config.n_samples, seed=self.config.seed
+        )
+        if self.config.add_tracker_covariance:
+            prediction = replace(
+                prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
+            )
+        base = prediction
+        if window.ids:
+            if self.adaptive is not None:
+                base = self.adaptive.base(prediction)
+                prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
+            prediction = at_confidence(prediction, self.config.confidence)
+        timings_s = {"window": window_s, "model": time.perf_counter() - started}
+        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base)
+
+
+def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
+    first = window.positions_m.shape[1] - window.n_observed
+    return observed_speed_m_s(window.positions_m, first, window.step_s)
+
+
+def predict_from(
+    stamp_ns: int, window: ObservationWindow, model: TrajectoryModel, *, n_samples: int, seed: int
+) -> tuple[Prediction, FloatArray]:
+    """Predicts from a stamp on what a window shows that may end earlier.
+
+    Args:
+        stamp_ns: the present, at or after the end of the window.
+        window: what was seen.
+        model: predicts from the end of the window on.
+        n_samples: how many futures to draw.
+        seed: of the draws.
+
+    Returns:
+        The prediction, and (A, 2) expected present positions in metres.
+    """
+    prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
+    last_m = window.positions_m[:, -1]
+    # Where everybody is stale the window may have ended years ago.
+    if stamp_ns <= window.stamp_ns or not window.ids:
+        return prediction, last_m
+    return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)
+
+
+def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:
+    return HistoryConfig(
+        step_s=model.step_s,
+        n_steps=model.n_observed,
+        track_timeout_s=config.track_timeout_s,
+        max_speed_m_s=config.max_speed_m_s,
+        max_agents=config.max_agents,
+        min_observations=config.min_observations,
+    )

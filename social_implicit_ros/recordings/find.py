@@ -1,0 +1,71 @@
+"""Which recordings a command line means."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from social_implicit_ros.recordings.bag import RecordingError, is_bag_file
+from social_implicit_ros.recordings.compressed import SUFFIX
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+
+
+def find_bags(arguments: Iterable[str]) -> list[Path]:
+    """The recordings behind files, folders and patterns, each once, in a fixed order.
+
+    Args:
+        arguments: a rosbag2 folder, a file, a folder in which recordings are sought at any depth,
+            or a pattern with `*`, `?` or `**`.
+
+    Raises:
+        RecordingError: an argument behind which there is none.
+    """
+    found: dict[Path, Path] = {}
+    for argument in arguments:
+        paths = [Path(argument)]
+        if not paths[0].exists():
+            paths = sorted(map(Path, glob.glob(argument, recursive=True)))  # noqa: PTH207 (Path's takes no absolute pattern)
+        recordings = [recording for path in paths for recording in _recordings_below(path)]
+        if not recordings:
+            raise RecordingError(
+                f"{argument}: no recording there; give a rosbag2 folder, an .mcap or .db3 file, a "
+                "folder that holds some, or a pattern in quotes"
+            )
+        for recording in recordings:
+            found.setdefault(recording.resolve(), recording)
+    return list(found.values())
+
+
+def open_bags(
+    arguments: Iterable[str], *, topic: str | None, tracker: str | None, fixed_frame: str | None
+) -> list[TrackSource]:
+    """Opens the recordings behind files, folders and patterns.
+
+    Args:
+        arguments: as `find_bags` takes them.
+        topic: of the tracks in all of them, as `open_source` takes it.
+        tracker: likewise.
+        fixed_frame: likewise.
+
+    Raises:
+        RecordingError: no recording, a damaged one, or none with such tracks.
+        TrackerSpecError: no such tracker description, or a bad one.
+    """
+    return [
+        open_source(path, topic=topic, tracker=tracker, fixed_frame=fixed_frame)
+        for path in find_bags(arguments)
+    ]
+
+
+def _recordings_below(path: Path) -> list[Path]:
+    if not path.is_dir() or (path / "metadata.yaml").is_file():
+        return [path]
+    found = []
+    for entry in sorted(path.iterdir()):
+        if entry.is_dir():
+            found.extend(_recordings_below(entry))
+        elif is_bag_file(entry):
+            found.append(entry)
+    # A recorder that is killed while it compresses a file leaves both.
+    return [path for path in found if path.suffix != SUFFIX or path.with_suffix("") not in found]

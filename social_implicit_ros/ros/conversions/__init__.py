@@ -1,1 +1,0 @@
-"""Messages <-> domain values, as pure functions. Imports no node."""

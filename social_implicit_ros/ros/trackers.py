@@ -1,0 +1,159 @@
+"""The trackers that the node understands: descriptions by name or by path, checked and compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.serialization import deserialize_message
+from rclpy.validate_topic_name import validate_topic_name
+
+from social_implicit_ros.ros.definitions import definitions_of, fields_of
+from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
+from social_implicit_ros.tracks.decoder import (
+    DecodedMessage,
+    RawTrackerDecoder,
+    TrackerDecoder,
+)
+from social_implicit_ros.tracks.spec import (
+    TrackerSpecError,
+    check_tracker_spec,
+    find_tracker_spec,
+)
+
+TRACKS_TOPIC = "~/tracks"
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """How to subscribe to a tracker.
+
+    Attributes:
+        name: of its description.
+        topic: to subscribe to.
+        message_class: of the topic.
+        decoder: of its messages.
+        raw_decoder: of their bytes, which spares rclpy a conversion that takes ten times as long;
+            None where the type does not allow it.
+        id_prefix: put before every id.
+    """
+
+    name: str
+    topic: str
+    message_class: type
+    decoder: TrackerDecoder
+    raw_decoder: RawTrackerDecoder | None = None
+    id_prefix: str = ""
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether to subscribe to serialised messages."""
+        return self.raw_decoder is not None
+
+    def decode(self, message: Any) -> DecodedMessage:
+        """As `TrackerDecoder.decode`, ids kept apart from those of other trackers.
+
+        Args:
+            message: serialised, where the tracker is raw.
+
+        Raises:
+            ValueError: as `TrackerDecoder.decode`, or bytes that are no such message.
+        """
+        if self.raw_decoder is None:
+            decoded = self.decoder.decode(message)
+        else:
+            try:
+                decoded = self.raw_decoder.decode(message)
+            except UnsupportedLayoutError:  # of another byte order
+                decoded = self.decoder.decode(self._deserialised(message))
+        if decoded.tracks is None or not self.id_prefix:
+            return decoded
+        ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
+        return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
+
+    def _deserialised(self, data: bytes) -> Any:
+        try:
+            return deserialize_message(data, self.message_class)
+        except RuntimeError as error:  # of rclpy's C++ part, which has no name of its own
+            raise ValueError(f"a message of {len(data)} bytes is damaged: {error}") from error
+
+
+def load_trackers(text: str) -> list[Tracker]:
+    """Loads one tracker, or several at once.
+
+    Args:
+        text: a shipped description's name or the path of a YAML file; several are separated by
+            commas. Each may name its topic after an @, else it is `~/tracks`: `people` or
+            `people, zed@/zed/objects`.
+
+    Raises:
+        TrackerSpecError: as `load_tracker`, or two trackers on one topic.
+    """
+    entries = [entry.strip().partition("@") for entry in text.split(",")]
+    trackers = [load_tracker(name, topic or TRACKS_TOPIC) for name, _, topic in entries]
+    if len({tracker.topic for tracker in trackers}) < len(trackers):
+        raise TrackerSpecError(
+            f"tracker is {text!r}, which puts two trackers on one topic: give each a topic of its "
+            "own, as in people@/people, zed@/zed/objects"
+        )
+    if len(trackers) == 1:
+        return trackers
+    return [
+        replace(tracker, id_prefix=f"{n}/{tracker.name}/") for n, tracker in enumerate(trackers)
+    ]
+
+
+def load_tracker(tracker: str, topic: str) -> Tracker:
+    """Reads a tracker's description, imports its messages and checks one against the other.
+
+    Args:
+        tracker: a shipped description's name such as `people`, or the path of a YAML file.
+        topic: to subscribe to.
+
+    Raises:
+        TrackerSpecError: no such description, a bad one, a message package that is not installed,
+            a path that the message type does not have, or a topic that is none.
+    """
+    try:
+        validate_topic_name(topic)
+    except InvalidTopicNameException as error:
+        raise TrackerSpecError(
+            f"tracker {tracker!r} is given a topic that is none: {error}"
+        ) from error
+    spec = find_tracker_spec(tracker)
+    message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
+    check_tracker_spec(spec, fields_of)
+    try:
+        raw_decoder = RawTrackerDecoder(spec, definitions_of(spec.message_type))
+    except UnsupportedLayoutError:
+        raw_decoder = None
+    return Tracker(spec.name, topic, message_class, TrackerDecoder(spec), raw_decoder)
+
+
+def import_message(message_type: str, owner: str) -> type:
+    """The class of a message type.
+
+    Args:
+        message_type: `package/msg/Type`.
+        owner: who needs it, for the error message.
+
+    Raises:
+        TrackerSpecError: the package is not installed, or has no such type.
+    """
+    package, _, name = message_type.split("/")
+    try:
+        message_class: type = getattr(import_module(f"{package}.msg"), name)
+    except ImportError as error:
+        raise TrackerSpecError(
+            f"{owner} needs the message package {package}, which cannot be imported ({error}): "
+            f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "
+            "has it"
+        ) from error
+    except AttributeError as error:
+        offered = ", ".join(n for n in dir(import_module(f"{package}.msg")) if n[0].isupper())
+        raise TrackerSpecError(
+            f"{owner} needs {message_type}, but the installed {package} has only {offered}"
+        ) from error
+    return message_class

@@ -1,0 +1,1 @@
+"""From the bytes of a tracker's message to the history of each person; no ROS."""

@@ -1,0 +1,405 @@
+"""A tracker described by a small YAML file: which message, and where in it things stand.
+
+    message_type: people_msgs/msg/People
+    list: people                  # the entries, one a pedestrian
+    id: name                      # relative to an entry; a list of paths is joined by "/"
+    position: position            # a point with x, y, z, an array, or a list of two or three paths
+    velocity: velocity            # optional, likewise
+    covariance: pose.covariance   # optional: 36, 9, 6 or 4 numbers
+    score: reliability            # optional, for score_above
+    class: label                  # optional, for class_in
+    state: tracking_state         # optional, for state_in
+    frame: header.frame_id        # relative to the message; this is the default
+    stamp: header.stamp           # likewise
+    filters: {score_above: 0.3, class_in: [person], state_in: [1]}
+
+Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. Where each
+entry has a header of its own, `frame: people[0].header.frame_id` is that of the entries that pass
+the filters, which must agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from social_implicit_ros.resources import shared_folder
+
+#: Message type -> {field name: field type}, as `get_fields_and_field_types` gives them.
+FieldsOf = Callable[[str], Mapping[str, str]]
+
+POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+
+_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d+)\])?$", re.ASCII)
+_TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
+_ARRAY = re.compile(r"^(?:sequence<(?P<item>[^,>]+)(?:, *\d+)?>|(?P<fixed>.+)\[\d*\])$")
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_NUMBERS = frozenset(
+    [
+        *_INTEGERS,
+        "float",
+        "double",
+        "float32",
+        "float64",
+        "boolean",
+        "bool",
+        "octet",
+        "byte",
+        "char",
+    ]
+)
+_OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
+#: A longer file is no tracker description; refused before it is parsed.
+_MAX_FILE_BYTES = 64 * 1024
+
+
+class TrackerSpecError(ValueError):
+    """A tracker description cannot be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class FieldPath:
+    """A dotted path into a message.
+
+    Attributes:
+        steps: (attribute, element or None) from the outside in.
+    """
+
+    steps: tuple[tuple[str, int | None], ...]
+
+    @classmethod
+    def parse(cls, text: object, owner: str) -> FieldPath:
+        """Reads a path such as `results[0].hypothesis.score`.
+
+        Args:
+            text: the path.
+            owner: what it belongs to, for the error message.
+
+        Raises:
+            TrackerSpecError: not a path.
+        """
+        steps = []
+        for step in text.split(".") if isinstance(text, str) else [""]:
+            match = _STEP.match(step)
+            if match is None:
+                raise TrackerSpecError(
+                    f"{owner} is {text!r}, expected a dotted path such as pose.position "
+                    "or results[0].score"
+                )
+            steps.append((match[1], int(match[2]) if match[2] else None))
+        return cls(tuple(steps))
+
+    @cached_property
+    def text(self) -> str:
+        """The path as it is written in a file."""
+        return ".".join(name if at is None else f"{name}[{at}]" for name, at in self.steps)
+
+    def __str__(self) -> str:
+        """As `text`."""
+        return self.text
+
+    def read(self, message: Any) -> Any:
+        """The value there, or None where an array on the way is too short."""
+        for name, at in self.steps:
+            message = getattr(message, name)
+            if at is not None:
+                if at >= len(message):
+                    return None
+                message = message[at]
+        return message
+
+
+@dataclass(frozen=True)
+class TrackerFilters:
+    """Which entries of a message are pedestrians to predict.
+
+    Attributes:
+        score_above: entries whose score is not above it are skipped; None takes all.
+        class_in: entries of another class are skipped; empty takes all.
+        state_in: entries in another state are skipped; empty takes all.
+    """
+
+    score_above: float | None = None
+    class_in: tuple[str | int, ...] = ()
+    state_in: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """Where in a tracker's message things stand; see the module's text for the file.
+
+    Attributes:
+        name: of the tracker: the file's stem.
+        message_type: `package/msg/Type`.
+        entries: path of the list, one entry a pedestrian; None for a PointCloud2, whose points
+            are the entries.
+        id: the paths of an id's parts.
+        position: one path of a point or an array, or one path per coordinate.
+        velocity: likewise; empty where the tracker gives none.
+        covariance: path of the position's covariance, if any.
+        score: path of the score, if any.
+        class_: path of the class, if any.
+        state: path of the tracking state, if any.
+        frame: path of the coordinate frame's name, relative to the message.
+        stamp: path of the time, relative to the message.
+        filters: which entries count.
+    """
+
+    name: str
+    message_type: str
+    entries: FieldPath | None
+    id: tuple[FieldPath, ...]
+    position: tuple[FieldPath, ...]
+    velocity: tuple[FieldPath, ...] = ()
+    covariance: FieldPath | None = None
+    score: FieldPath | None = None
+    class_: FieldPath | None = None
+    state: FieldPath | None = None
+    frame: FieldPath = FieldPath((("header", None), ("frame_id", None)))
+    stamp: FieldPath = FieldPath((("header", None), ("stamp", None)))
+    filters: TrackerFilters = field(default_factory=TrackerFilters)
+
+    def path_in_entry(self, path: FieldPath) -> FieldPath | None:
+        """The rest of a path that begins with the list's first entry; None for other paths."""
+        if self.entries is None:
+            return None
+        *outer, (name, _) = self.entries.steps
+        root = (*outer, (name, 0))
+        if path.steps[: len(root)] != root:
+            return None
+        return FieldPath(path.steps[len(root) :])
+
+
+def shipped_trackers() -> dict[str, Path]:
+    """Name -> file of the descriptions that come with the package."""
+    files = sorted(shared_folder("config/trackers").glob("*.yaml"))
+    return {path.stem: path for path in files}
+
+
+def find_tracker_spec(tracker: str) -> TrackerSpec:
+    """Reads a tracker description by name or by path.
+
+    Args:
+        tracker: a shipped description's name such as `people`, or the path of a YAML file.
+
+    Raises:
+        TrackerSpecError: no such description, or a bad one.
+    """
+    shipped = shipped_trackers()
+    if tracker in shipped:
+        return load_tracker_spec(shipped[tracker])
+    if Path(tracker).suffix in (".yaml", ".yml"):
+        return load_tracker_spec(Path(tracker))
+    raise TrackerSpecError(
+        f"no tracker {tracker!r}: give one of {', '.join(shipped)}, or the path of a .yaml file "
+        "that describes yours"
+    )
+
+
+def load_tracker_spec(path: Path) -> TrackerSpec:
+    """Reads a tracker description.
+
+    Raises:
+        TrackerSpecError: no such file, not YAML, a missing or unknown key, or a bad value.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise TrackerSpecError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrackerSpecError(f"tracker description {path} cannot be read: {error}") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise TrackerSpecError(f"tracker description {path} is not YAML: {error}") from error
+    return tracker_spec_from_dict(values, path.stem, str(path))
+
+
+def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpec:
+    """Checks the content of a tracker description.
+
+    Args:
+        values: what the YAML file holds.
+        name: of the tracker.
+        source: where it comes from, for error messages.
+
+    Raises:
+        TrackerSpecError: a missing or unknown key, or a bad value.
+    """
+    table = _table(
+        values,
+        required=("message_type", "id", "position"),
+        optional=(*_OPTIONAL_PATHS, "velocity", "filters"),
+        source=source,
+    )
+    message_type = table["message_type"]
+    if not isinstance(message_type, str) or not _TYPE.match(message_type):
+        raise TrackerSpecError(
+            f"{source}: message_type is {message_type!r}, expected package/msg/Type"
+        )
+    if ("list" in table) == (message_type == POINT_CLOUD):
+        raise TrackerSpecError(
+            f"{source}: list names the entries of a message; it is needed for every type but "
+            f"{POINT_CLOUD}, whose points are the entries"
+        )
+    one: dict[str, FieldPath] = {
+        key: FieldPath.parse(table[key], f"{source}: {key}")
+        for key in _OPTIONAL_PATHS
+        if key in table
+    }
+    many = {
+        key: _paths(table[key], f"{source}: {key}")
+        for key in ("id", "position", "velocity")
+        if key in table
+    }
+    if "class" in one:
+        one["class_"] = one.pop("class")
+    filters = _filters(table.get("filters", {}), one, source)
+    entries = one.pop("list", None)
+    return TrackerSpec(name, message_type, entries, filters=filters, **many, **one)  # type: ignore[arg-type]
+
+
+def check_tracker_spec(spec: TrackerSpec, fields_of: FieldsOf) -> None:
+    """Checks every path of a description against the message type.
+
+    Args:
+        spec: what to check.
+        fields_of: gives the fields of a message type.
+
+    Raises:
+        TrackerSpecError: a path that the type does not have, or a field of a wrong kind; the
+            message names the field and what the type offers.
+    """
+    if spec.message_type == POINT_CLOUD:
+        return  # the fields of a cloud are known from its messages only
+    _Checker(spec, fields_of).check()
+
+
+@dataclass(frozen=True)
+class _Checker:
+    spec: TrackerSpec
+    fields_of: FieldsOf
+
+    def check(self) -> None:
+        spec = self.spec
+        assert spec.entries is not None  # of every type but a cloud, see tracker_spec_from_dict
+        root = spec.message_type
+        self._expect("frame", spec.frame, root, ("string", "wstring"))
+        self._expect("stamp", spec.stamp, root, ("builtin_interfaces/Time",))
+        listed = self._resolve("list", spec.entries, root)
+        entry = item_type(listed)
+        if entry is None or "/" not in entry:
+            raise self._error("list", spec.entries, f"is {listed}, expected a list of messages")
+        for path in spec.id:
+            found = self._resolve("id", path, entry)
+            item = item_type(found)
+            if (item or found) not in (*_NUMBERS, "string", "wstring"):
+                raise self._error("id", path, f"is {found}, expected a text, a number or a uuid")
+        for key, paths in (("position", spec.position), ("velocity", spec.velocity)):
+            self._check_vector(key, paths, entry)
+        if spec.covariance is not None:
+            found = self._resolve("covariance", spec.covariance, entry)
+            if item_type(found) not in _NUMBERS:
+                raise self._error(
+                    "covariance", spec.covariance, f"is {found}, expected an array of numbers"
+                )
+        if spec.score is not None:
+            self._expect("score", spec.score, entry, tuple(_NUMBERS))
+        for key, path_or_none in (("class", spec.class_), ("state", spec.state)):
+            if path_or_none is not None:
+                self._expect(key, path_or_none, entry, (*_NUMBERS, "string", "wstring"))
+
+    def _check_vector(self, key: str, paths: tuple[FieldPath, ...], entry: str) -> None:
+        if len(paths) > 1:
+            for path in paths:
+                self._expect(key, path, entry, tuple(_NUMBERS))
+            return
+        for path in paths:
+            found = self._resolve(key, path, entry)
+            if item_type(found) in _NUMBERS:
+                continue
+            if "/" not in found or not {"x", "y"} <= set(self.fields_of(found)):
+                raise self._error(key, path, f"is {found}, expected a point with x and y")
+
+    def _expect(self, key: str, path: FieldPath, root: str, kinds: tuple[str, ...]) -> None:
+        found = self._resolve(key, path, root)
+        if found not in kinds:
+            wanted = "a number" if set(kinds) == _NUMBERS else " or ".join(kinds[-2:])
+            raise self._error(key, path, f"is {found}, expected {wanted}")
+
+    def _resolve(self, key: str, path: FieldPath, root: str) -> str:
+        kind = root
+        for name, at in path.steps:
+            if "/" not in kind:
+                raise self._error(key, path, f"goes into {kind}, which has no fields")
+            offered = self.fields_of(kind)
+            if name not in offered:
+                raise self._error(
+                    key, path, f"names no field {name!r} of {kind}; it has {', '.join(offered)}"
+                )
+            kind = offered[name]
+            if at is not None:
+                item = item_type(kind)
+                if item is None:
+                    raise self._error(key, path, f"takes an element of {name!r}, which is {kind}")
+                kind = item
+        return kind
+
+    def _error(self, key: str, path: FieldPath, problem: str) -> TrackerSpecError:
+        return TrackerSpecError(
+            f"tracker {self.spec.name!r} ({self.spec.message_type}): {key}: {path} {problem}"
+        )
+
+
+def item_type(kind: str) -> str | None:
+    """What an array or a sequence holds; None of any other type."""
+    match = _ARRAY.match(kind)
+    return (match["item"] or match["fixed"]) if match else None
+
+
+def _table(
+    values: object, *, required: tuple[str, ...], optional: tuple[str, ...], source: str
+) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise TrackerSpecError(
+            f"{source} holds {type(values).__name__}, expected a table of {', '.join(required)}"
+        )
+    missing = [key for key in required if key not in values]
+    unknown = [str(key) for key in values if key not in (*required, *optional)]
+    if missing or unknown:
+        raise TrackerSpecError(
+            f"{source}: missing {', '.join(missing) or 'nothing'}, unknown "
+            f"{', '.join(unknown) or 'nothing'}; known keys are {', '.join((*required, *optional))}"
+        )
+    return values
+
+
+def _paths(value: object, owner: str) -> tuple[FieldPath, ...]:
+    texts = value if isinstance(value, list) and value else [value]
+    return tuple(FieldPath.parse(text, owner) for text in texts)
+
+
+def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> TrackerFilters:
+    owner = f"{source}: filters"
+    table = _table(
+        values, required=(), optional=("score_above", "class_in", "state_in"), source=owner
+    )
+    for key, path in (("score_above", "score"), ("class_in", "class_"), ("state_in", "state")):
+        if key in table and path not in paths:
+            raise TrackerSpecError(f"{owner}: {key} needs the path {path.rstrip('_')!r}")
+    score_above = table.get("score_above")
+    if score_above is not None and (
+        isinstance(score_above, bool) or not isinstance(score_above, (int, float))
+    ):
+        raise TrackerSpecError(f"{owner}: score_above is {score_above!r}, expected a number")
+    allowed: dict[str, tuple[str | int, ...]] = {}
+    for key in ("class_in", "state_in"):
+        listed = table.get(key, [])
+        if not isinstance(listed, list) or not all(isinstance(v, (str, int)) for v in listed):
+            raise TrackerSpecError(f"{owner}: {key} is {listed!r}, expected a list of names")
+        allowed[key] = tuple(listed)
+    return TrackerFilters(score_above, **allowed)

@@ -1,0 +1,1 @@
+"""Social-Implicit, the model of the paper."""

@@ -1,0 +1,89 @@
+"""The paper's augmentations: each scene is shown as it is, or changed in one of six ways.
+
+Source: Mohamed et al., ECCV 2022, arXiv 2203.03057, supplementary material. Every function takes
+(A, 20, 2) positions in metres and returns new ones; whatever it draws is the same for all agents
+of the scene, so that their relation stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from social_implicit_ros.types import FloatArray
+
+#: Largest shift of one step's positions along each axis, metres.
+JITTER_M = 0.1
+#: Speeds are multiplied by up to this factor, or divided by it.
+SPEED_FACTOR = 2.0
+#: Most scenes that are put into another.
+MAX_MERGED = 3
+
+
+def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> list[FloatArray]:
+    """Changes each scene in one of seven equally likely ways, the first being not at all.
+
+    Args:
+        scenes: (A, 20, 2) positions in metres, one entry per scene.
+        generator: of all draws.
+
+    Returns:
+        As many scenes.
+    """
+    augmented = []
+    for scene, kind in zip(scenes, generator.integers(7, size=len(scenes)), strict=True):
+        if kind == 0:
+            changed = scene
+        elif kind == 1:
+            changed = jitter(scene, generator)
+        elif kind == 2:
+            changed = mirror(scene)
+        elif kind == 3:
+            changed = reverse(scene)
+        elif kind == 4:
+            changed = rotate(scene, generator.uniform(0.0, 2.0 * np.pi))
+        elif kind == 5:
+            changed = change_speed(scene, SPEED_FACTOR ** generator.uniform(-1.0, 1.0))
+        else:
+            chosen = generator.integers(len(scenes), size=generator.integers(1, MAX_MERGED + 1))
+            changed = merge([scene, *(scenes[index] for index in chosen)])
+        augmented.append(changed)
+    return augmented
+
+
+def jitter(scene: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Shifts all agents together, differently at every step, as a shaking camera does."""
+    n_steps = scene.shape[1]
+    return scene + generator.uniform(-JITTER_M, JITTER_M, (n_steps, 2))
+
+
+def mirror(scene: FloatArray) -> FloatArray:
+    """Swaps left and right."""
+    return scene * np.array([1.0, -1.0])
+
+
+def reverse(scene: FloatArray) -> FloatArray:
+    """Lets the scene run backwards in time."""
+    return scene[:, ::-1]
+
+
+def rotate(scene: FloatArray, angle_rad: float) -> FloatArray:
+    """Turns the scene about the origin."""
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return scene @ np.array([[cos, sin], [-sin, cos]])
+
+
+def change_speed(scene: FloatArray, factor: float) -> FloatArray:
+    """Lets everybody walk `factor` times as far at each step, from where they started."""
+    start = scene[:, :1]
+    return start + factor * (scene - start)
+
+
+def merge(scenes: Sequence[FloatArray]) -> FloatArray:
+    """Puts the agents of several scenes into one, the first scene's before the others'.
+
+    The others are moved so that all scenes share the same centre.
+    """
+    centre = scenes[0].mean(axis=(0, 1))
+    return np.concatenate([scene - scene.mean(axis=(0, 1)) + centre for scene in scenes])

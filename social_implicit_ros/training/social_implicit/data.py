@@ -1,0 +1,208 @@
+"""Recordings -> scenes for training and validation -> packed tensors.
+
+A batch packs the agents of several scenes along one axis; `SceneBatch.scene` says which scene each
+agent belongs to, so that a model can keep the scenes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from social_implicit_ros.models.features import model_input_from_observed
+from social_implicit_ros.recordings.eth_ucy import (
+    LEAVE_ONE_OUT,
+    N_OBSERVED,
+    N_PREDICTED,
+    RECORDINGS,
+    Recording,
+    load_recording,
+    scenes,
+)
+from social_implicit_ros.types import FloatArray, IntArray
+
+#: The split for robots: every recording, the ETH one at its true rate.
+ROBOT_SPLIT = "robot"
+SPLITS = (*LEAVE_ONE_OUT, ROBOT_SPLIT)
+#: The ETH recording at its true rate, which stands in for `biwi_eth`.
+TRUE_RATE_ETH = "seq_eth"
+#: Share of the frames of the true-rate ETH recording that trains; the later ones validate.
+ROBOT_TRAIN_SHARE = 0.8
+
+#: Draws changed copies of scenes: (scenes, generator) -> as many scenes.
+Augmentation = Callable[[Sequence[FloatArray], np.random.Generator], list[FloatArray]]
+
+
+@dataclass(frozen=True, eq=False)
+class SceneBatch:
+    """Several scenes packed along the agent axis.
+
+    Attributes:
+        observed: (A, H, 2) float32 positions in metres relative to each scene's centre, see
+            `core.features.ModelInput`.
+        mask: (A, H) float32, 1 where a step was observed.
+        future: (A, T, 2) float32 positions in metres relative to each agent's last position.
+        scene: (A,) int64 scene of each agent, counting from 0, ascending.
+    """
+
+    observed: torch.Tensor
+    mask: torch.Tensor
+    future: torch.Tensor
+    scene: torch.Tensor
+
+    @property
+    def n_scenes(self) -> int:
+        """How many scenes are packed."""
+        return int(self.scene[-1]) + 1
+
+
+def split_recordings(split: str) -> tuple[str, ...]:
+    """Names of the recordings that a split trains and validates on.
+
+    Args:
+        split: a leave-one-out split, whose test recordings are left out, or `robot`, which leaves
+            none out and takes ETH at its true rate.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
+    if split == ROBOT_SPLIT:
+        return (TRUE_RATE_ETH, *(name for name in RECORDINGS if name != "biwi_eth"))
+    return tuple(name for name in RECORDINGS if name not in LEAVE_ONE_OUT[split])
+
+
+def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Scenes to train on and to validate on.
+
+    Args:
+        data: folder with `eth_ucy/` and `eth_true_rate/`.
+        split: see `split_recordings`.
+
+    Returns:
+        Two lists of (A, 20, 2) positions in metres, one entry per scene.
+
+    Raises:
+        ValueError: an unknown split.
+        FileNotFoundError: a recording is missing.
+    """
+    parts = {
+        part: [
+            load_recording(_part_path(data, part, name))
+            for name in split_recordings(split)
+            if name != TRUE_RATE_ETH
+        ]
+        for part in ("train", "val")
+    }
+    if split == ROBOT_SPLIT:
+        whole = load_recording(_existing(data / "eth_true_rate" / f"{TRUE_RATE_ETH}.txt"))
+        for part, recording in zip(("train", "val"), _cut(whole, ROBOT_TRAIN_SHARE), strict=True):
+            parts[part].append(recording)
+    return _positions(parts["train"]), _positions(parts["val"])
+
+
+def load_test(data: Path, split: str) -> list[FloatArray]:
+    """Scenes of the whole recordings that a leave-one-out split is tested on.
+
+    Args:
+        data: folder with `eth_ucy/`.
+        split: a leave-one-out split.
+
+    Returns:
+        (A, 20, 2) positions in metres, one entry per scene.
+    """
+    folder = data / "eth_ucy" / "all_data"
+    return _positions(
+        [load_recording(_existing(folder / f"{name}.txt")) for name in LEAVE_ONE_OUT[split]]
+    )
+
+
+def pack(positions: Sequence[FloatArray], n_known: IntArray | None = None) -> SceneBatch:
+    """Packs scenes into one batch.
+
+    Args:
+        positions: per scene (A, 20, 2) positions in metres.
+        n_known: (A of all scenes) how many of the observed steps, 2 to 8, each agent was seen in;
+            all of them where left out.
+    """
+    scene = np.repeat(np.arange(len(positions)), [len(agents) for agents in positions])
+    packed = np.concatenate(positions)
+    last = packed[:, N_OBSERVED - 1]
+    n_agents = np.bincount(scene)
+    centre = np.stack([np.bincount(scene, last[:, axis]) / n_agents for axis in (0, 1)], axis=-1)
+    observed = packed[:, :N_OBSERVED] - centre[scene, None]
+    if n_known is not None:
+        observed[np.arange(N_OBSERVED) < N_OBSERVED - n_known[:, None]] = np.nan
+    tensors = model_input_from_observed(observed, N_OBSERVED)
+    future = packed[:, N_OBSERVED : N_OBSERVED + N_PREDICTED] - last[:, None]
+    return SceneBatch(
+        torch.from_numpy(tensors.observed),
+        torch.from_numpy(tensors.mask),
+        torch.from_numpy(future.astype(np.float32)),
+        torch.from_numpy(scene),
+    )
+
+
+def batches(
+    positions: Sequence[FloatArray],
+    scenes_per_batch: int,
+    generator: np.random.Generator,
+    *,
+    augmentation: Augmentation | None = None,
+    short_history_share: float = 0.0,
+) -> Iterator[SceneBatch]:
+    """One epoch of batches, in random order.
+
+    Args:
+        positions: per scene (A, 20, 2) positions in metres.
+        scenes_per_batch: scenes in a batch; the last may hold fewer.
+        generator: of order, augmentation and short histories.
+        augmentation: draws changed copies of the scenes of a batch.
+        short_history_share: share of the agents that are shown with only 2 to 7 observed steps,
+            as a robot meets people who have just come into view.
+    """
+    order = generator.permutation(len(positions))
+    for start in range(0, len(order), scenes_per_batch):
+        chosen = [positions[index] for index in order[start : start + scenes_per_batch]]
+        if augmentation is not None:
+            chosen = augmentation(chosen, generator)
+        n_known = None
+        if short_history_share > 0:
+            n_agents = sum(len(agents) for agents in chosen)
+            short = generator.random(n_agents) < short_history_share
+            n_known = np.where(short, generator.integers(2, N_OBSERVED, n_agents), N_OBSERVED)
+        yield pack(chosen, n_known)
+
+
+def _part_path(data: Path, part: str, name: str) -> Path:
+    return _existing(data / "eth_ucy" / part / f"{name}_{part}.txt")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no recording {path}; give the folder that holds eth_ucy/ and eth_true_rate/"
+        )
+    return path
+
+
+def _cut(recording: Recording, share: float) -> tuple[Recording, Recording]:
+    """Cuts a recording in time."""
+    frames = np.unique(recording.frames)
+    early = recording.frames < frames[int(share * len(frames))]
+    first, second = (
+        Recording(
+            recording.name, recording.frames[rows], recording.ids[rows], recording.positions_m[rows]
+        )
+        for rows in (early, ~early)
+    )
+    return first, second
+
+
+def _positions(recordings: Sequence[Recording]) -> list[FloatArray]:
+    return [scene.positions_m for recording in recordings for scene in scenes(recording)]

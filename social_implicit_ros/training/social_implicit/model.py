@@ -1,0 +1,295 @@
+"""Social-Implicit in PyTorch: Social-Zones, one Social-Cell per zone.
+
+Source: Mohamed et al., "Social-Implicit: Rethinking Trajectory Prediction Evaluation and The
+Effectiveness of Implicit Maximum Likelihood Estimation", ECCV 2022, arXiv 2203.03057, section 4.
+
+The model reads displacements. Each agent belongs to a zone by its speed, and the agents of one
+zone stand beside each other, in order, on the axis over which the zone's cell convolves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from social_implicit_ros.training.social_implicit.scene_model import SceneModel
+
+#: Lower bounds of the Social-Zones, metres per step.
+ZONE_BOUNDS_M = (0.0, 0.01, 0.1, 1.2)
+#: How the noise is scaled in each zone, before the learnt scale (section 4 and released settings).
+NOISE_WEIGHTS = (0.05, 1.0, 4.0, 8.0)
+#: The released settings for a model that is tested on the ETH recording.
+NOISE_WEIGHTS_ETH = (0.175, 1.5, 4.0, 8.0)
+
+N_OBSERVED = 8
+N_PREDICTED = 12
+N_AXES = 2
+#: Agents to each side that the global stream sees.
+GLOBAL_REACH = 1
+
+
+class Stream(nn.Module):
+    """One stream of a Social-Cell: a spatial part over time, then a temporal part over x and y.
+
+    Both parts are zero-padded convolutions of three taps along their own axis and, with a reach
+    above zero, over the neighbours on the agent axis; each has a residual path of one tap. The
+    global stream reaches one agent to each side, the local stream none, which makes its
+    convolutions one-dimensional.
+
+    The short axis (8 steps, or x and y) is unrolled, so that a convolution becomes one matrix per
+    neighbour: on a CPU that is several times faster than `Conv2d` with two channels.
+    """
+
+    def __init__(self, reach: int) -> None:
+        super().__init__()
+        width = 2 * reach + 1
+        self.reach = reach
+        self.spatial = nn.Conv2d(N_AXES, N_AXES, (3, width))
+        self.spatial_residual = nn.Conv2d(N_AXES, N_AXES, 1)
+        self.temporal = nn.Conv2d(N_OBSERVED, N_PREDICTED, (3, width))
+        self.temporal_residual = nn.Conv2d(N_OBSERVED, N_PREDICTED, 1)
+
+    def forward(self, displacements: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
+        """Predicts displacements.
+
+        Args:
+            displacements: (S, K, 16) observed displacements, step-major, zero where not occupied.
+            occupied: (S, 1, 1) 1 where an agent stands, 0 for a separator between scenes.
+
+        Returns:
+            (S, K, 24) predicted displacements, step-major.
+        """
+        hidden = torch.relu(self._spatial(self.spatial, displacements))
+        hidden = hidden + self._spatial(self.spatial_residual, displacements)
+        # A separator must look like the padding at the ends, for the next convolution too.
+        hidden = hidden * occupied
+        return self._temporal(self.temporal, hidden) + self._temporal(
+            self.temporal_residual, hidden
+        )
+
+    @staticmethod
+    def _spatial(convolution: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
+        return _beside(values, convolution) @ spatial_matrix(convolution.weight) + spatial_bias(
+            convolution
+        )
+
+    @staticmethod
+    def _temporal(convolution: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
+        return _beside(values, convolution) @ temporal_matrix(convolution.weight) + temporal_bias(
+            convolution
+        )
+
+
+class SocialCell(nn.Module):
+    """A global and a local stream on the same noisy displacements, fused by learnt weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.global_stream = Stream(GLOBAL_REACH)
+        self.local_stream = Stream(0)
+        self.noise_weight = nn.Parameter(torch.tensor(0.1))
+        self.global_weight = nn.Parameter(torch.tensor(0.5))
+        self.local_weight = nn.Parameter(torch.tensor(0.5))
+
+    def forward(
+        self, displacements: torch.Tensor, noise: torch.Tensor, occupied: torch.Tensor
+    ) -> torch.Tensor:
+        """Predicts displacements.
+
+        Args:
+            displacements: (S, 1, 8, 2) observed displacements, zero where not occupied.
+            noise: (S, K, 1, 2) noise of the zone's scale.
+            occupied: (S, 1, 1) 1 where an agent stands, 0 for a separator.
+
+        Returns:
+            (S, K, 24) predicted displacements, step-major.
+        """
+        noisy = (displacements + self.noise_weight * noise).flatten(2) * occupied
+        return self.global_weight * self.global_stream(
+            noisy, occupied
+        ) + self.local_weight * self.local_stream(noisy, occupied)
+
+
+class SocialImplicit(SceneModel):
+    """The whole model: 5,836 parameters.
+
+    Attributes:
+        noise_dimension: of the noise, drawn once per sample and scene.
+    """
+
+    noise_dimension = N_AXES
+
+    def __init__(
+        self, *, noise_weights: Sequence[float] = NOISE_WEIGHTS, zones_by_speed: bool = True
+    ) -> None:
+        """Creates the cells.
+
+        Args:
+            noise_weights: scale of the noise in each zone.
+            zones_by_speed: an agent's zone is that of its maximum observed speed, as the paper
+                says. False is what the released code does: it looks at the first observed
+                displacement, which its loader has set to zero, so everybody is in zone 0.
+        """
+        super().__init__()
+        self.zones_by_speed = zones_by_speed
+        self.cells = nn.ModuleList(SocialCell() for _ in ZONE_BOUNDS_M)
+        self.noise_weights = tuple(noise_weights)
+
+    def forward(
+        self,
+        observed: torch.Tensor,
+        mask: torch.Tensor,
+        noise: torch.Tensor,
+        scene: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Predicts as `SceneModel.forward` says; the paper's model has no use for the mask."""
+        del mask
+        n_agents = len(observed)
+        if scene is None:
+            scene = torch.zeros(n_agents, dtype=torch.int64)
+        if noise.ndim == 2:
+            noise = noise[:, None].expand(-1, n_agents, -1)
+        displacements = observed_displacements(observed)
+        zones = self.zones(displacements)
+        predicted = observed.new_zeros((n_agents, len(noise), N_PREDICTED * N_AXES))
+        for zone, cell in enumerate(self.cells):
+            agents = torch.nonzero(zones == zone).squeeze(1)
+            if len(agents) > 0:
+                zone_noise = self.noise_weights[zone] * noise[:, agents].transpose(0, 1)
+                output = _predict_zone(cell, displacements[agents], zone_noise, scene[agents])
+                predicted = predicted.index_copy(0, agents, output)
+        steps = predicted.reshape(n_agents, len(noise), N_PREDICTED, N_AXES)
+        return steps.cumsum(dim=2).transpose(0, 1)
+
+    def zones(self, displacements: torch.Tensor) -> torch.Tensor:
+        """Zone of each agent.
+
+        Args:
+            displacements: (A, 8, 2) observed displacements in metres.
+
+        Returns:
+            (A,) int64, 0 to 3.
+        """
+        if not self.zones_by_speed:
+            return torch.zeros(len(displacements), dtype=torch.int64)
+        squared_speed = (displacements**2).sum(dim=2).amax(dim=1)
+        squared_bounds = torch.tensor(ZONE_BOUNDS_M[1:]) ** 2
+        return (squared_speed[:, None] >= squared_bounds).sum(dim=1)
+
+
+def used_parameters(model: SocialImplicit) -> int:
+    """How many of a model's parameters can change its output.
+
+    Where zones do not depend on the speed, only the first cell is ever used.
+    """
+    used = model if model.zones_by_speed else model.cells[0]
+    return sum(parameter.numel() for parameter in used.parameters())
+
+
+def observed_displacements(observed: torch.Tensor) -> torch.Tensor:
+    """Displacements between observed steps; the first is zero, as in the released loader.
+
+    Args:
+        observed: (A, H, 2) positions in metres.
+
+    Returns:
+        (A, H, 2) in metres per step.
+    """
+    return torch.cat([torch.zeros_like(observed[:, :1]), observed[:, 1:] - observed[:, :-1]], dim=1)
+
+
+def _predict_zone(
+    cell: nn.Module, displacements: torch.Tensor, noise: torch.Tensor, scene: torch.Tensor
+) -> torch.Tensor:
+    """Lines the agents of a zone up, scene after scene, and lets the zone's cell predict them.
+
+    Args:
+        cell: of the zone.
+        displacements: (A, 8, 2) observed ones of the zone's agents.
+        noise: (A, K, 2) of the zone's scale.
+        scene: (A,) scene of each agent, ascending.
+
+    Returns:
+        (A, K, 24) predicted displacements, step-major.
+    """
+    slots = separated_slots(scene)
+    n_slots = int(slots[-1]) + 1
+    occupied = noise.new_zeros((n_slots, 1, 1)).index_fill(0, slots, 1.0)
+    spread = noise.new_zeros((n_slots, 1, N_OBSERVED, N_AXES))
+    spread = spread.index_copy(0, slots, displacements[:, None])
+    spread_noise = noise.new_zeros((n_slots, noise.shape[1], N_AXES))
+    spread_noise = spread_noise.index_copy(0, slots, noise)
+    output: torch.Tensor = cell(spread, spread_noise[:, :, None], occupied)
+    return output[slots]
+
+
+def separated_slots(scene: torch.Tensor) -> torch.Tensor:
+    """Places on an axis where one empty slot separates two scenes.
+
+    Args:
+        scene: (A,) scene of each agent, ascending.
+
+    Returns:
+        (A,) int64 slots, ascending from 0.
+    """
+    changes = torch.cat([scene.new_zeros(1), (scene[1:] != scene[:-1]).to(scene.dtype)])
+    return torch.arange(len(scene)) + changes.cumsum(dim=0)
+
+
+def spatial_matrix(kernel: torch.Tensor) -> torch.Tensor:
+    """A spatial kernel with its time axis unrolled.
+
+    Args:
+        kernel: (2, 2, taps over time, neighbours).
+
+    Returns:
+        (neighbours * 16, 16), to be multiplied from the right onto step-major displacements.
+    """
+    unrolled = torch.einsum("oidn,dts->ntiso", kernel, _taps(kernel, N_OBSERVED))
+    return unrolled.reshape(-1, N_OBSERVED * N_AXES)
+
+
+def temporal_matrix(kernel: torch.Tensor) -> torch.Tensor:
+    """A temporal kernel with its axis over x and y unrolled.
+
+    Args:
+        kernel: (12, 8, taps over x and y, neighbours).
+
+    Returns:
+        (neighbours * 16, 24), to be multiplied from the right onto step-major displacements.
+    """
+    unrolled = torch.einsum("oidn,dts->nitos", kernel, _taps(kernel, N_AXES))
+    return unrolled.reshape(-1, N_PREDICTED * N_AXES)
+
+
+def spatial_bias(convolution: nn.Conv2d) -> torch.Tensor:
+    """(16,) bias of a spatial convolution, the same at every step."""
+    assert convolution.bias is not None
+    return convolution.bias.repeat(N_OBSERVED)
+
+
+def temporal_bias(convolution: nn.Conv2d) -> torch.Tensor:
+    """(24,) bias of a temporal convolution, the same for x and y."""
+    assert convolution.bias is not None
+    return convolution.bias.repeat_interleave(N_AXES)
+
+
+def _taps(kernel: torch.Tensor, length: int) -> torch.Tensor:
+    """(taps, length, length) 1 where a tap connects an input to an output, zero-padded ends."""
+    n_taps = kernel.shape[2]
+    place = torch.arange(length)
+    offset = torch.arange(n_taps) - n_taps // 2
+    connected = place[None, :, None] == place[None, None, :] + offset[:, None, None]
+    return connected.to(kernel.dtype)
+
+
+def _beside(values: torch.Tensor, convolution: nn.Conv2d) -> torch.Tensor:
+    """(S, K, F) -> (S, K, neighbours * F): each slot's neighbours, zero beyond the ends."""
+    reach = convolution.weight.shape[3] // 2
+    if reach == 0:
+        return values
+    padded = nn.functional.pad(values, (0, 0, 0, 0, reach, reach))
+    n_slots = len(values)
+    return torch.cat([padded[shift : shift + n_slots] for shift in range(2 * reach + 1)], dim=-1)

@@ -1,0 +1,236 @@
+"""Trains a model by IMLE and keeps the epoch that validates best."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from social_implicit_ros.metrics.displacement import best_of_n
+from social_implicit_ros.models.noise import standard_normal
+from social_implicit_ros.training.social_implicit.data import (
+    Augmentation,
+    SceneBatch,
+    batches,
+    pack,
+)
+from social_implicit_ros.training.social_implicit.losses import rank_samples
+from social_implicit_ros.training.social_implicit.scene_model import SceneModel
+from social_implicit_ros.types import FloatArray
+
+#: Samples among which the best counts, as in the benchmark.
+ACCURACY_SAMPLES = 20
+#: Scenes that are evaluated at once; bounds the memory.
+_SCENES_AT_ONCE = 256
+
+
+#: (nearest, second and farthest predicted sample (3, A, T, 2), batch) -> what to minimise.
+Loss = Callable[[torch.Tensor, SceneBatch], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        seed: of initial values, order, augmentation and noise.
+        epochs: passes over the training scenes.
+        learning_rate: the highest of Adam's; it rises over the first tenth of the steps and falls
+            along a cosine afterwards (one cycle).
+        scenes_per_batch: scenes packed into one batch.
+        n_samples: samples among which the nearest is trained (K).
+        short_history_share: share of agents shown with fewer than 8 observed steps.
+    """
+
+    seed: int = 0
+    epochs: int = 40
+    learning_rate: float = 0.01
+    scenes_per_batch: int = 32
+    n_samples: int = 40
+    short_history_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        for name, least in (("epochs", 1), ("scenes_per_batch", 1), ("n_samples", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}, expected a value above 0")
+        if not 0 <= self.short_history_share <= 1:
+            raise ValueError(
+                f"short_history_share is {self.short_history_share}, expected a value in 0..1"
+            )
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Best-of-20 displacement errors, averaged over agents.
+
+    Attributes:
+        ade_m: average displacement error, metres.
+        fde_m: final displacement error, metres.
+    """
+
+    ade_m: float
+    fde_m: float
+
+    @property
+    def total_m(self) -> float:
+        """What epochs are chosen by: ADE plus FDE, metres."""
+        return self.ade_m + self.fde_m
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch.
+
+    Attributes:
+        number: counting from 1.
+        training_loss: mean over the batches.
+        validation: accuracy on the validation scenes.
+    """
+
+    number: int
+    training_loss: float
+    validation: Accuracy
+
+
+def train(
+    model: SceneModel,
+    training: Sequence[FloatArray],
+    validation: Sequence[FloatArray],
+    loss: Loss,
+    settings: Settings,
+    *,
+    augmentation: Augmentation | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Epoch:
+    """Trains a model and leaves it as it was after its best epoch.
+
+    The same seed, scenes and thread count give the same model.
+
+    Args:
+        model: changed in place.
+        training: (A, 20, 2) positions in metres, one entry per scene.
+        validation: likewise; chooses the epoch.
+        loss: what to minimise.
+        settings: how to train.
+        augmentation: changes the training scenes.
+        on_epoch: is told about every epoch.
+
+    Returns:
+        The epoch whose ADE plus FDE on the validation scenes is lowest.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    generator = np.random.default_rng(settings.seed)
+    noise_generator = torch.Generator().manual_seed(settings.seed)
+    n_batches = math.ceil(len(training) / settings.scenes_per_batch)
+    optimizer = torch.optim.Adam(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * n_batches, pct_start=0.1
+    )
+    best: Epoch | None = None
+    best_state = model.state_dict()
+    for number in range(1, settings.epochs + 1):
+        model.train()
+        losses = []
+        for batch in batches(
+            training,
+            settings.scenes_per_batch,
+            generator,
+            augmentation=augmentation,
+            short_history_share=settings.short_history_share,
+        ):
+            noise = torch.randn(
+                settings.n_samples, batch.n_scenes, model.noise_dimension, generator=noise_generator
+            )
+            predicted = _predict(model, batch, decisive_noise(model, batch, noise))
+            value = loss(predicted, batch)
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    f"the loss is {value.item()} in epoch {number}; lower the learning rate"
+                )
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(value.item())
+        epoch = Epoch(number, float(np.mean(losses)), accuracy(model, validation))
+        if best is None or epoch.validation.total_m < best.validation.total_m:
+            best, best_state = epoch, copy.deepcopy(model.state_dict())
+        on_epoch(epoch)
+    model.load_state_dict(best_state)
+    assert best is not None
+    return best
+
+
+def decisive_noise(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+    """The noise of the samples that the losses look at: nearest, second and farthest.
+
+    No other sample gets a gradient, so only these have to be predicted with one.
+
+    Args:
+        model: being trained.
+        batch: of scenes.
+        noise: (K, scenes, D).
+
+    Returns:
+        (3, scenes, D).
+    """
+    with torch.no_grad():
+        rank = rank_samples(_predict(model, batch, noise), batch.future, batch.scene)
+    return noise[rank[:, [0, 1, -1]].T, torch.arange(batch.n_scenes)]
+
+
+def accuracy(
+    model: SceneModel,
+    scenes: Sequence[FloatArray],
+    *,
+    noise_sequence: str = "independent",
+    seed: int = 0,
+    n_known: int | None = None,
+) -> Accuracy:
+    """Best-of-20 errors of a model.
+
+    Args:
+        model: to evaluate.
+        scenes: (A, 20, 2) positions in metres, one entry per scene.
+        noise_sequence: see `core.noise`; every scene has draws of its own.
+        seed: of the noise.
+        n_known: observed steps that the model is shown, 2 to 8; all where left out.
+    """
+    model.eval()
+    seeds = np.random.SeedSequence(seed).generate_state(len(scenes))
+    errors = []
+    for start in range(0, len(scenes), _SCENES_AT_ONCE):
+        chosen = scenes[start : start + _SCENES_AT_ONCE]
+        known = None
+        if n_known is not None:
+            known = np.full(sum(len(agents) for agents in chosen), n_known)
+        batch = pack(chosen, known)
+        noise = np.stack(
+            [
+                standard_normal(
+                    ACCURACY_SAMPLES, model.noise_dimension, int(scene_seed), noise_sequence
+                )
+                for scene_seed in seeds[start : start + len(chosen)]
+            ],
+            axis=1,
+        )
+        with torch.no_grad():
+            predicted = _predict(model, batch, torch.from_numpy(noise))
+        errors.append(best_of_n(predicted.double().numpy(), batch.future.double().numpy()))
+    ade, fde = (np.concatenate(parts) for parts in zip(*errors, strict=True))
+    return Accuracy(float(ade.mean()), float(fde.mean()))
+
+
+def _predict(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+    """Predicts with (K, scenes, D) noise."""
+    predicted: torch.Tensor = model(batch.observed, batch.mask, noise[:, batch.scene], batch.scene)
+    return predicted

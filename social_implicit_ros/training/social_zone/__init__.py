@@ -1,0 +1,1 @@
+"""Social-Zone, the default model."""

@@ -1,0 +1,107 @@
+"""Reads Social-Zone back from the file that was written of it, to train it further.
+
+A graph holds constants that its writer has computed from the weights; the weights themselves stand
+beside it, in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.training.social_zone.graph import WEIGHTS, social_zone_graph
+from social_implicit_ros.training.social_zone.model import SocialZone, SocialZoneSizes
+from social_implicit_ros.types import FloatArray
+
+ARCHITECTURE = "social_zone"
+#: Constants are computed in floating point, on one machine a little different from on another.
+_ROUNDING = 1e-5
+
+
+class ModelReadError(ValueError):
+    """A model file cannot be trained further; the message says why."""
+
+
+def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
+    """The model of which a file was written.
+
+    Args:
+        path: the `.onnx` file.
+        card: of the file.
+
+    Returns:
+        The model, and the floor under the spread of its samples (`sample_floor_m`).
+
+    Raises:
+        ModelReadError: another architecture, a card that does not say how the model was made, or
+            a file that another version of this package wrote.
+    """
+    if card.architecture != ARCHITECTURE:
+        raise ModelReadError(
+            f"model {card.name!r} is a {card.architecture}; only models of the architecture "
+            f"{ARCHITECTURE} can be trained further, such as the default"
+        )
+    sizes, trust, sample_floor_m = _made_with(card)
+    model = SocialZone(sizes)
+    model.trust = trust
+    file = onnx.load(path)
+    foreign = ModelReadError(
+        f"{path} was not written by this version of the package: train it anew, or use the "
+        "version that wrote it"
+    )
+    texts = [entry.value for entry in file.metadata_props if entry.key == WEIGHTS]
+    weights = np.frombuffer(base64.b64decode("".join(texts)), dtype="<f4")
+    if len(weights) != sum(values.numel() for values in model.parameters()):
+        raise foreign
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(weights.copy()), model.parameters())
+    again = social_zone_graph(model, sample_floor_m=sample_floor_m)
+    # The graph that runs is made of these weights, or the file is of another make.
+    if _operations(file) != _operations(again) or not np.allclose(
+        _constants(file), _constants(again), rtol=_ROUNDING, atol=_ROUNDING
+    ):
+        raise foreign
+    return model.eval(), sample_floor_m
+
+
+def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float, float]:
+    """Sizes, trust and sample floor, as the card tells them."""
+    made: Mapping[str, Any] = card.training
+    try:
+        return (
+            SocialZoneSizes(**made["sizes"]),
+            float(made["settings"]["trust"]),
+            float(made["sample_floor_m"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelReadError(
+            f"the card of model {card.name!r} does not say how it was made ({error!r}): expected "
+            "sizes, settings.trust and sample_floor_m"
+        ) from error
+
+
+def _operations(model: onnx.ModelProto) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """The operations in order, each with the shapes of its constants."""
+    shapes = {entry.name: tuple(entry.dims) for entry in model.graph.initializer}
+    return [
+        (node.op_type, [shapes.get(name, ()) for name in node.input]) for node in model.graph.node
+    ]
+
+
+def _constants(model: onnx.ModelProto) -> FloatArray:
+    """(C,) all numbers of a graph, in the order in which operations use them."""
+    stored = {
+        entry.name: numpy_helper.to_array(entry).ravel().astype(np.float64)
+        for entry in model.graph.initializer
+        if entry.data_type == onnx.TensorProto.FLOAT
+    }
+    return np.concatenate(
+        [stored[name] for node in model.graph.node for name in node.input if name in stored]
+    )

@@ -1,0 +1,473 @@
+"""Social-Zone as an ONNX graph: the same function, in few and large operations.
+
+At a robot's sizes an operation costs more to call than to compute, so what is linear is multiplied
+out beforehand:
+
+* vectors are kept flat, x and y in turn, beside themselves turned by a right angle: so a rotation
+  is one product with the cosines and sines of an agent's heading, and the sum that completes it is
+  part of the layer that reads it;
+* everything that a future is a sum of is a path: the mean, one path per noise value, one per code
+  value. One product makes them all, and one each the samples and the representative futures;
+* walking straight on, which the heads add to, is one more coefficient of the paths, in world axes;
+* what is a share of something known, such as a mean over the known steps, is divided at once.
+
+Training sums the nearest neighbours, the graph everybody in the scene: the others weigh zero.
+
+The weights themselves stand in the file's metadata, for whoever trains the model further.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from social_implicit_ros.training.onnx_graph import GraphBuilder
+from social_implicit_ros.training.social_zone.model import (
+    LOG_SCALE_RANGE,
+    N_OBSERVED,
+    N_PREDICTED,
+    RELATIVE_SPEED_FLOOR_M,
+    SCALE_CENTRE_M,
+    STANDING_M,
+    VARIANCE_FLOOR,
+    SocialZone,
+)
+
+#: Where the file holds the weights, as base64 of float32 in the order of the parameters.
+WEIGHTS = "weights"
+#: Predicted steps.
+_TIME = np.arange(1.0, N_PREDICTED + 1.0)
+#: Keeps the share of noise in a history without third differences from being 0 / 0, m^2.
+_NO_NOISE_M2 = 1e-9
+#: Independent directions of the noise that samples get beside the network's own.
+N_FLOOR = 2
+_N_STEPS = N_OBSERVED - 1
+#: Turn row vectors by a right angle.
+_LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
+_RIGHT = _LEFT.T
+#: Vectors of an agent that are turned into its frame: the displacements, its position, and its
+#: last displacement once more, in the unit of relative speeds.
+_POSITION, _LAST = _N_STEPS, _N_STEPS + 1
+_N_VECTORS = _N_STEPS + 2
+#: What each product of a heading is a product with: places in `_Writer._motion`.
+_PER_SCALE, _PLAIN, _PER_UNIT, _TIMES_SCALE = range(4)
+_N_COPIES = 4
+#: Larger than any logarithm.
+_NO_BOUND = 1e3
+#: So long is a heading whose copies stand side by side in a vector of length one.
+_COPY_LENGTH = _N_COPIES**-0.5
+#: Third differences of the positions.
+_N_JERKS = N_OBSERVED - 3
+#: Columns of `_Writer._seen`: vectors as they are and turned right, third differences, and three
+#: that say what is known: weights of the displacements, noise expected, and always one.
+_TURNED = slice(2 * _N_VECTORS, 4 * _N_VECTORS)
+_JERKS = slice(_TURNED.stop, _TURNED.stop + 2 * _N_JERKS)
+_TOTAL, _SMOOTH, _ONE = range(_JERKS.stop, _JERKS.stop + 3)
+_N_SEEN = _ONE + 1
+#: Somebody who stands at the centre has no direction and faces along x, metres.
+_NO_DIRECTION_M = 1e-10
+
+
+def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.ModelProto:
+    """The model as an ONNX graph, for any number of agents and samples.
+
+    Args:
+        model: a trained model.
+        sample_floor_m: standard deviation that is added to the samples' at the last step, growing
+            in proportion to time from zero: nobody's future is certain.
+    """
+    file = _Writer(model, sample_floor_m).graph()
+    weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+    text = base64.b64encode(weights.astype("<f4").tobytes()).decode("ascii")
+    onnx.helper.set_model_props(file, {WEIGHTS: text})
+    return file
+
+
+class _Writer:
+    """Writes the nodes; strings are names of tensors."""
+
+    def __init__(self, model: SocialZone, sample_floor_m: float) -> None:
+        self.model, self.sizes = model, model.sizes
+        self.sample_floor_m = sample_floor_m
+        self.build = GraphBuilder()
+        self.basis: NDArray = model.basis.numpy().astype(np.float64)  # (T, rank)
+        self.flat = self._reshape("observed", [-1, 2 * N_OBSERVED])
+
+    def graph(self) -> onnx.ModelProto:
+        """The whole graph."""
+        sizes, node = self.sizes, self.build.node
+        seen = self._seen()
+        headings, energy, logarithm = self._motion(seen)
+        log_energy = self._log_energy(logarithm)
+        in_frame = node("Mul", seen, self._product(headings, _into_frame()))
+        features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
+        rows = self._rows(self._hidden(features, log_energy), headings)
+        paths = self._products(rows, self._over_time(np.eye(2)))
+        mean, spread, learnt, reach = self.build.nodes(
+            "Split",
+            4,
+            self._reshape(paths, [self.n_rows, -1]),
+            self.build.indices([1, sizes.spread + N_FLOOR, 1, sizes.reach]),
+            axis=0,
+        )
+        codes = self.build.constant(self.model.codes.detach().numpy())
+        return self.build.model(
+            self._futures(node("Gemm", "noise", spread, mean)),
+            n_observed=N_OBSERVED,
+            n_predicted=N_PREDICTED,
+            noise_dimension=sizes.spread + N_FLOOR,
+            mean=self._reshape(mean, [-1, N_PREDICTED, 2]),
+            covariance=self._covariance(rows, energy),
+            representatives=self._futures(node("Gemm", codes, reach, learnt)),
+            n_representatives=sizes.representatives,
+        )
+
+    def _seen(self) -> str:
+        """(A, 49) all that the network knows of an agent: sums of positions, zero where unknown.
+
+        See `_TURNED` and so on for the columns.
+        """
+        take = np.zeros((2 * N_OBSERVED, _N_SEEN))
+        ones = np.zeros(_N_SEEN)
+        known = np.zeros((N_OBSERVED, _N_SEEN))
+        always = np.zeros(_N_SEEN)
+        vectors = np.zeros((2 * N_OBSERVED, _N_VECTORS, 2))
+        jerks = np.zeros((2 * N_OBSERVED, _N_JERKS, 2))
+        for step in range(_N_STEPS):
+            vectors[:, step] = _position(step + 1) - _position(step)
+            known[step, _vector(step)] = known[step, _vector(step, turned=True)] = 1.0
+        vectors[:, _POSITION] = _position(N_OBSERVED - 1)
+        vectors[:, _LAST] = vectors[:, _N_STEPS - 1]
+        take[:, : 2 * _N_VECTORS], take[:, _TURNED] = _flat(vectors), _flat(vectors @ _RIGHT)
+        for place in (_POSITION, _LAST):
+            always[_vector(place)] = always[_vector(place, turned=True)] = 1.0
+        for step in range(_N_JERKS):
+            for offset, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
+                jerks[:, step] += factor * _position(step + offset)
+            known[step, _JERKS.start + 2 * step : _JERKS.start + 2 * step + 2] = 1.0
+        take[:, _JERKS] = _flat(jerks)
+        ones[_TOTAL:] = 1.0
+        known[:_N_STEPS, _TOTAL] = self._decay
+        # Somebody of whom too little is known has no noise; the last step is always known.
+        known[:, _SMOOTH] = _NO_NOISE_M2
+        known[:_N_JERKS, _SMOOTH] = self.sizes.smooth_m**2
+        always[_ONE] = 1.0
+        # A sum of one position, minus one position, and zeros: as exact as a subtraction.
+        return self.build.node(
+            "Mul", self._affine(self.flat, take, ones), self._affine("mask", known, always)
+        )
+
+    @property
+    def _decay(self) -> NDArray:
+        """(7,) weights of the displacements in the heading."""
+        return self.sizes.heading_decay ** np.arange(_N_STEPS - 1.0, -1.0, -1.0)
+
+    def _motion(self, seen: str) -> tuple[str, str, str]:
+        """(A, 11) products of the heading, (A, 1) energy and (A, 1) its logarithm.
+
+        The energy is the mean square of the steps and of a floor, the square of the scale.
+
+        The first eight are cosine and sine of the heading, half as large, times or by what
+        `_PER_SCALE` and so on say; then come twice the speed by the scale, and the displacement
+        per step of walking straight on, metres, world axes; see `SocialZone.frame`.
+        """
+        node, number = self.build.node, self.build.constant
+        copies, centre, velocity, last, energy, noise = self._shares(seen)
+        speed = node("ReduceL2", copies, axes=[1], keepdims=1)
+        walks = node("Greater", speed, number([[STANDING_M / _COPY_LENGTH]]))
+        heading = node("LpNormalization", node("Where", walks, copies, centre), axis=1, p=2)
+        astray = node("Mul", noise, node("Sub", velocity, last))
+        walk = node("Add", last, astray)
+        # A root is half of a logarithm; what is to stay as it is, has none.
+        powers, most = np.zeros((1, 11)), np.full((1, 11), _NO_BOUND)
+        for product, power in ((_PER_SCALE, -0.5), (_PER_UNIT, -0.5), (_TIMES_SCALE, 0.5)):
+            powers[:, 2 * product : 2 * product + 2] = power
+        powers[:, _RATIO - _FIRST_HEADING] = -0.5
+        most[:, 2 * _PER_UNIT : 2 * _PER_UNIT + 2] = -np.log(RELATIVE_SPEED_FLOOR_M)
+        logarithm = node("Log", energy)
+        bounded = node("Min", node("Mul", logarithm, number(powers)), number(most))
+        factors = node("Mul", node("Concat", heading, speed, walk, axis=1), node("Exp", bounded))
+        return factors, energy, logarithm
+
+    def _shares(self, seen: str) -> list[str]:
+        """What is a quotient of sums over the steps, all divided at once.
+
+        (A, 8) smoothed displacement per step and (A, 8) way to the centre, each four times, and
+        (A, 2) the former once; (A, 2) last displacement; (A, 1) mean square of the displacements
+        and of a floor, m^2; (A, 1) share of noise in the history.
+        """
+        sizes = [2 * _N_COPIES, 2 * _N_COPIES, 2, 2, 1, 1]
+        copies, centre, velocity, last, energy, noise = _slices(sizes)
+        above, below = np.zeros((2, _N_SEEN, sum(sizes)))
+        squares_above, squares_below = np.zeros((2, _N_SEEN, sum(sizes)))
+        tiled = np.tile(np.eye(2), _N_COPIES)
+        above[: 2 * _N_STEPS, copies] = np.kron(self._decay[:, None], tiled)
+        above[: 2 * _N_STEPS, velocity] = np.kron(self._decay[:, None], np.eye(2))
+        for place in (copies, velocity, energy):
+            below[_TOTAL, place] = 1.0
+        above[_vector(_POSITION), centre] = -tiled
+        above[_ONE, centre] = np.tile([_NO_DIRECTION_M, 0.0], _N_COPIES)
+        above[_vector(_LAST), last] = np.eye(2)
+        below[_ONE, centre] = below[_ONE, last] = 1.0
+        squares_above[: 2 * _N_STEPS, energy] = np.repeat(self._decay, 2)[:, None]
+        above[_TOTAL, energy] = self.sizes.scale_floor_m**2
+        squares_above[_JERKS, noise] = squares_below[_JERKS, noise] = 1.0
+        below[_SMOOTH, noise] = 1.0
+        node, number = self.build.node, self.build.constant
+        squares = self._product(
+            node("Mul", seen, seen), np.concatenate([squares_above, squares_below], axis=1)
+        )
+        sums = node("Gemm", seen, number(np.concatenate([above, below], axis=1)), squares)
+        halves = self.build.nodes("Split", 2, sums, self.build.indices([sum(sizes)] * 2), axis=1)
+        shares = node("Div", *halves)
+        return self.build.nodes("Split", len(sizes), shares, self.build.indices(sizes), axis=1)
+
+    def _log_energy(self, logarithm: str) -> str:
+        """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
+        bounds = (2.0 * (bound + np.log(SCALE_CENTRE_M)) for bound in LOG_SCALE_RANGE)
+        return self.build.node("Clip", logarithm, *map(self.build.constant, bounds))
+
+    def _hidden(self, features: str, log_energy: str) -> str:
+        """(A, encoded) what the heads read."""
+        sizes, node = self.sizes, self.build.node
+        weight, bias = _weights(self.model.first)
+        weight, social = np.split(weight, [len(weight) - sizes.social])
+        relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * _N_STEPS, 1, 1]))
+        first = _Reader(sizes.hidden)
+        first.bias += bias
+        hidden = slice(0, sizes.hidden)
+        for step in range(_N_STEPS):
+            first.read_vector(step, relative[2 * step : 2 * step + 2], hidden)
+        first.weight[_MASK][:_N_STEPS, hidden] = known / _N_STEPS
+        first.read_log_scale(log_scale[0], hidden)
+        first.weight[_RATIO, hidden] = _COPY_LENGTH * ratio[0]
+        if sizes.social:
+            others, himself = self._social(features, log_energy)
+            features = node("Concat", features, others, himself, axis=1)
+            first.weight = np.concatenate([first.weight, social, -social])
+        hidden_1 = node("Relu", self._affine(features, first.weight, first.bias))
+        return node("Relu", self._affine(hidden_1, *_weights(self.model.second)))
+
+    def _social(self, features: str, log_energy: str) -> tuple[str, str]:
+        """(A, F) sum over all of relu(linear(relative state)) times a weight, and own share in it.
+
+        What one feature of a pair is before its relu, is linear in the other's state and in a one,
+        with five factors that are the agent's own.
+        """
+        node, n_features = self.build.node, self.sizes.social
+        weight, bias = _weights(self.model.social)
+        position, velocity, log_scale = weight[0:2], weight[2:4], weight[4]
+        factors = _Reader(n_features * 5)
+        for axis in (0, 1):
+            ahead = slice(axis, None, 5)
+            factors.read_heading(_PLAIN, [position[axis], (_RIGHT @ position)[axis]], ahead)
+            ahead = slice(2 + axis, None, 5)
+            factors.read_heading(_PER_UNIT, [velocity[axis], (_RIGHT @ velocity)[axis]], ahead)
+        constant = slice(4, None, 5)
+        factors.read_vector(_POSITION, -position, constant)
+        factors.read_vector(_LAST, -velocity, constant)
+        factors.bias[constant] = bias
+        factors.read_log_scale(log_scale, constant)
+        own = self._affine(features, factors.weight, factors.bias)
+        own = self._reshape(own, [-1, n_features, 5])
+
+        last = _position(N_OBSERVED - 1)
+        step = last - _position(N_OBSERVED - 2)
+        state = np.concatenate([last, step, np.zeros((2 * N_OBSERVED, 1))], axis=1)
+        states = self._transposed_affine(state, np.array([[0.0], [0], [0], [0], [1]]))  # (5, A)
+        pairs = node("Relu", node("MatMul", own, states))  # (A, F, A)
+        others = self._sum(node("Mul", pairs, self._pair_weight()), 2)
+        # Everybody is at distance 0 from himself, with weight 1.
+        himself = self._affine(log_energy, *_of_log_scale(log_scale[None], bias))
+        return others, node("Relu", himself)
+
+    def _pair_weight(self) -> str:
+        """(A, 1, A) weights of the distances between agents."""
+        node = self.build.node
+        place = _position(N_OBSERVED - 1) / self.sizes.social_range_m
+        own = node("Unsqueeze", self._product(self.flat, place), self.build.indices([2]))
+        between = node("Sub", own, self._transposed_affine(place, np.zeros((2, 1))))  # (A, 2, A)
+        distance_2 = self._sum(node("Mul", between, between), 1, keepdims=1)
+        # 1 less the square, and zero beyond.
+        near = node("HardSigmoid", distance_2, alpha=-1.0, beta=1.0)
+        return node("Mul", near, near)
+
+    @property
+    def n_rows(self) -> int:
+        """Paths of an agent: mean, spread, floor of the samples, learnt mean, reach."""
+        return 2 + self.sizes.spread + N_FLOOR + self.sizes.reach
+
+    def _rows(self, hidden: str, headings: str) -> str:
+        """(rows, A, 4 rank + 2) coefficients in metres, world axes.
+
+        Those of the basis are the sum of the two halves, the last two the way of a step.
+        """
+        sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
+        weight = np.zeros((sizes.encoded, self.n_rows, 2 * rank))
+        bias = np.zeros((self.n_rows, 2 * rank))
+        first_floor = 1 + sizes.spread
+        learnt = first_floor + N_FLOOR
+        for head, rows, trust in (
+            (self.model.mean, slice(0, 1), self.model.trust),
+            (self.model.spread, slice(1, first_floor), 1.0),
+            (self.model.mean, slice(learnt, learnt + 1), 1.0),
+            (self.model.reach, slice(learnt + 1, None), 1.0),
+        ):
+            head_weight, head_bias = _weights(head)
+            weight[:, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
+            bias[rows] = trust * head_bias.reshape(-1, 2 * rank)
+        # The floor is isotropic and grows in proportion to time, which is within the span of the
+        # basis; it still turns with the agent, so that each sample does.
+        walk = np.kron(_TIME @ self.basis / N_PREDICTED, np.eye(2))  # (2, 2 rank)
+        bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
+        turn = np.kron(np.eye(rank), _LEFT)
+        walks = np.zeros((self.n_rows, 2))
+        walks[[0, learnt]] = 1.0
+        bias = np.concatenate([bias, bias @ turn, walks], axis=-1)
+        weight = np.concatenate([weight, weight @ turn, np.zeros((*weight.shape[:2], 2))], axis=-1)
+        unit = np.zeros((_N_FEATURES - _FIRST_HEADING, self.n_rows, 4 * rank + 2))
+        for half in (0, 1):  # cosine, sine
+            columns = slice(2 * rank * half, 2 * rank * (half + 1))
+            unit[2 * _TIMES_SCALE + half, :, columns] = 1.0 / _COPY_LENGTH
+            unit[:, first_floor:learnt, columns] = 0.0
+            unit[2 * _PLAIN + half, first_floor:learnt, columns] = 1.0 / _COPY_LENGTH
+        unit[-2:, :, 4 * rank :] = np.eye(2)[:, None]
+        flat = node(
+            "Mul",
+            self._affine(hidden, _flat(weight), bias.ravel()),
+            self._product(headings, _flat(unit)),
+        )
+        by_row = self._reshape(flat, [-1, self.n_rows, 4 * rank + 2])
+        return node("Transpose", by_row, perm=[1, 0, 2])
+
+    def _over_time(self, axes: NDArray) -> NDArray:
+        """(4 rank + 2, T n) takes rows to positions, each times the (2, n) axes."""
+        return np.kron(np.concatenate([self.basis.T, self.basis.T, _TIME[None]]), axes)
+
+    def _covariance(self, rows: str, energy: str) -> str:
+        """(A, T, 2, 2) from the rows of the spread."""
+        node = self.build.node
+        spread = node(
+            "Slice", rows, *(self.build.indices([value]) for value in (1, 1 + self.sizes.spread, 0))
+        )
+        # The variances along x, y and the diagonal between tell the covariance of x and y.
+        paths = self._products(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
+        variances = self._sum(node("Mul", paths, paths), 0)  # (A, 3 T)
+        entries = np.array([[1.0, -0.5, -0.5, 0], [0, -0.5, -0.5, 1], [0, 0.5, 0.5, 0]])
+        place = np.kron(np.eye(N_PREDICTED), entries)
+        floor = VARIANCE_FLOOR * np.tile([[1.0, 0, 0, 1]], N_PREDICTED)
+        flat = node("Gemm", variances, self.build.constant(place), self._product(energy, floor))
+        return self._reshape(flat, [-1, N_PREDICTED, 2, 2])
+
+    def _futures(self, flat: str) -> str:
+        """(K, A * 2 T) -> (K, A, T, 2)."""
+        return self._reshape(flat, [0, -1, N_PREDICTED, 2])
+
+    def _product(self, values: str, matrix: NDArray) -> str:
+        """Of two matrices; Gemm is called in less time than MatMul."""
+        return self.build.node("Gemm", values, self.build.constant(matrix))
+
+    def _products(self, values: str, matrix: NDArray) -> str:
+        """Of every matrix in a stack."""
+        return self.build.node("MatMul", values, self.build.constant(matrix))
+
+    def _affine(self, values: str, weight: NDArray, bias: NDArray) -> str:
+        number = self.build.constant
+        return self.build.node("Gemm", values, number(weight), number(bias))
+
+    def _transposed_affine(self, weight: NDArray, bias: NDArray) -> str:
+        """(n, A) from the (A, 16) positions, (16, n) weights and an (n, 1) bias."""
+        number = self.build.constant
+        return self.build.node("Gemm", number(weight.T), self.flat, number(bias), transB=1)
+
+    def _sum(self, tensor: str, axis: int, keepdims: int = 0) -> str:
+        return self.build.node("ReduceSum", tensor, self.build.indices([axis]), keepdims=keepdims)
+
+    def _reshape(self, tensor: str, shape: list[int]) -> str:
+        return self.build.node("Reshape", tensor, self.build.indices(shape))
+
+
+#: Columns of the features: what is seen, in the agent's frame as two summands, mask, logarithm of
+#: the energy, and what `_Writer._motion` gives: headings, speed per scale, walking straight on.
+_MASK = slice(_N_SEEN, _N_SEEN + N_OBSERVED)
+_LOG_ENERGY = _MASK.stop
+_FIRST_HEADING = _LOG_ENERGY + 1
+_RATIO = _FIRST_HEADING + 2 * _N_COPIES
+_N_FEATURES = _RATIO + 3
+
+
+class _Reader:
+    """A linear layer on the features, filled part by part."""
+
+    def __init__(self, n_outputs: int) -> None:
+        self.weight = np.zeros((_N_FEATURES, n_outputs))
+        self.bias = np.zeros(n_outputs)
+
+    def read_vector(self, place: int, weight: NDArray, outputs: slice) -> None:
+        """Adds a vector in the agent's frame, times (2, n) weights."""
+        for columns in (_vector(place), _vector(place, turned=True)):
+            self.weight[columns, outputs] += weight
+
+    def read_heading(self, product: int, weight: ArrayLike, outputs: slice) -> None:
+        """Adds cosine and sine, times a product of `_Writer._motion`, times (2, n) weights."""
+        start = _FIRST_HEADING + 2 * product
+        self.weight[start : start + 2, outputs] = np.asarray(weight) / _COPY_LENGTH
+
+    def read_log_scale(self, weight: NDArray, outputs: slice) -> None:
+        """Adds the logarithm of the scale, times (n,) weights."""
+        self.weight[_LOG_ENERGY, outputs], self.bias[outputs] = _of_log_scale(
+            weight, self.bias[outputs]
+        )
+
+
+def _of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights and bias on the logarithm of the scale -> the same on that of the energy."""
+    return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
+
+
+def _into_frame() -> NDArray:
+    """(11, 49) takes headings to the factors of `_Writer._seen`."""
+    product = np.full(_N_VECTORS, _PER_SCALE)
+    product[_POSITION], product[_LAST] = _PLAIN, _PER_UNIT
+    factors = np.zeros((_N_FEATURES - _FIRST_HEADING, _N_SEEN))
+    for place in range(_N_VECTORS):
+        for half in (0, 1):  # cosine for what is as it is, sine for what is turned
+            factors[2 * product[place] + half, _vector(place, turned=half == 1)] = (
+                1.0 / _COPY_LENGTH
+            )
+    return factors
+
+
+def _vector(place: int, *, turned: bool = False) -> slice:
+    """Columns of a vector in what is seen."""
+    start = 2 * place + (_TURNED.start if turned else 0)
+    return slice(start, start + 2)
+
+
+def _slices(sizes: Sequence[int]) -> list[slice]:
+    """Parts of such sizes, one after another."""
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _position(step: int) -> NDArray:
+    """(16, 2) takes flat positions to the one at a step."""
+    return np.eye(2 * N_OBSERVED)[:, 2 * step : 2 * step + 2]
+
+
+def _flat(weight: NDArray) -> NDArray:
+    return weight.reshape(len(weight), -1)
+
+
+def _weights(layer: nn.Linear) -> tuple[NDArray, NDArray]:
+    """(inputs, outputs) weights and (outputs,) bias."""
+    weight, bias = (
+        values.detach().numpy().astype(np.float64) for values in (layer.weight, layer.bias)
+    )
+    return weight.T, bias

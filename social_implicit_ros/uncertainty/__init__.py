@@ -1,0 +1,1 @@
+"""Ellipses, their calibration, and how it adapts on the robot."""

@@ -1,0 +1,504 @@
+"""The command: figures, files, exit codes, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.evaluation import recording as bag_evaluation
+from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.runner import Job, jobs_of
+from social_implicit_ros.models.card import load_card
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.pipeline import PipelineConfig
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.types import Prediction, Tracks
+
+#: Of the node, as `config/predictor.yaml` documents them.
+PARAMETERS = (*ReplaySettings.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
+FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
+
+
+SHIPPED = Path(str(resources.files("social_implicit_ros.models.weights")))
+
+
+def run(*arguments: object) -> int:
+    return evaluate_bag.main([*map(str, arguments), *FAST, "--jobs", "1"])
+
+
+def results_in(folder: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return results
+
+
+def without_times(value: Any) -> Any:
+    """Results without what depends on how fast the machine was."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if not k.startswith("latency")}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recordings") / "walk"
+    return write_bag(path, people_messages(walkers(duration_s=9.0, n_agents=4)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, bag: Path) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    assert run(bag, "--out", out) == 0
+    return out
+
+
+class TestResults:
+    def test_people_who_walk_straight_are_foretold_exactly(self, finished):
+        figures = results_in(finished)["models"]["constant_velocity"]["figures"]
+
+        assert figures["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+        assert figures["miss_rate"] == 0.0
+
+    def test_the_layout_is_versioned_and_complete(self, finished):
+        results = results_in(finished)
+
+        assert (results["format"], results["version"]) == ("social_implicit_ros/evaluation", 1)
+        assert set(results) == {"format", "version", "settings", "models", "bags", "failed"}
+        for model in results["models"].values():
+            assert len(model["horizon"]["error_m"]) == len(model["horizon"]["times_s"]) == 12
+            assert len(model["reliability"]["frequency"]) == 99
+            assert set(model["by"]) == {"speed", "crowd", "history"}
+        (recording,) = results["bags"]
+        assert recording["topic"] == "/people"
+        assert recording["messages"] == 91
+        assert recording["entries"] == 4 * 91
+        assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+
+    def test_latencies_begin_with_models_that_have_run_before(self, bag, tmp_path, monkeypatch):
+        order: list[str] = []
+
+        class Watched(ConstantVelocity):
+            def predict(self, *arguments: Any, **options: Any) -> Prediction:
+                order.append("predict")
+                return super().predict(*arguments, **options)
+
+        monkeypatch.setattr(bag_evaluation, "load_model", lambda name: Watched())
+        request = Request(("watched",), None, None, ReplaySettings(), n_moments=0)
+        bag_evaluation.evaluate_recording(
+            bag, request, tmp_path / "rows.parquet", opened=lambda n_messages: order.append("open")
+        )
+
+        assert order[:3] == ["predict", "open", "predict"]
+
+    def test_a_row_for_every_tick_and_model(self, finished):
+        columns = parquet.read_table(finished / "per_tick.parquet").to_pydict()
+        counts = results_in(finished)["models"]["constant_velocity"]["counts"]
+
+        rows = [index for index, name in enumerate(columns["model"]) if name == "constant_velocity"]
+        assert len(rows) == counts["ticks"] == len(columns["model"]) // 2
+        assert sum(columns["futures"][row] for row in rows) == counts["futures"]
+        assert sum(columns["predicted"][row] for row in rows) == counts["predictions"]
+        assert set(np.diff([columns["stamp_ns"][row] for row in rows]).tolist()) == {S * 2 // 5}
+
+    def test_ticks_at_and_between_messages_are_measured_together(self, tmp_path):
+        # At 16 Hz some of 2.5 ticks a second are at a message, others read predictions further on.
+        walk = write_bag(tmp_path / "walk", people_messages(walkers(duration_s=20, rate_hz=16)))
+        arguments = ["--model", "constant_velocity", "--moments", "40", "--jobs", "1"]
+        assert evaluate_bag.main([str(walk), "--out", str(tmp_path), *arguments]) == 0
+        figures = results_in(tmp_path)["bags"][0]["figures"]["constant_velocity"]
+        assert figures["amd"] > 0.0
+        assert figures["amv"] == pytest.approx(0.0, abs=1e-5)
+
+    def test_the_table_is_printed(self, bag, tmp_path, capsys):
+        assert run(bag, "--out", tmp_path) == 0
+
+        printed = capsys.readouterr()
+        assert "FDE, expected path" in printed.out
+        assert "report.html" in printed.err
+
+    def test_the_nodes_parameters_are_taken(self, bag, tmp_path):
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text(
+            "/**:\n  ros__parameters:\n    horizon_s: 2.0\n    tick_rate_hz: 2.0\n"
+            "    n_samples: 5\n    fixed_frame: map\n"
+        )
+
+        assert run(bag, "--out", tmp_path / "out", "--params", parameters) == 0
+
+        results = results_in(tmp_path / "out")
+        assert results["settings"]["n_samples"] == 5
+        assert results["settings"]["fixed_frame"] == "map"
+        assert results["models"]["constant_velocity"]["horizon"]["times_s"][-1] == 2.0
+        assert results["models"]["constant_velocity"]["counts"]["ticks"] == 18
+
+    def test_so_are_its_model_and_its_tracker(self, bag, tmp_path):
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text(
+            "predictor:\n  ros__parameters:\n    model: sampled_constant_velocity\n"
+            "    tracker: people@/people\n    robot: odometry\n    confidence: 0.9\n"
+        )
+        arguments = [str(bag), "--out", str(tmp_path / "out"), "--params", str(parameters)]
+
+        assert evaluate_bag.main([*arguments, "--jobs", "1", "--moments", "0"]) == 0
+
+        results = results_in(tmp_path / "out")
+        assert next(iter(results["models"])) == "sampled_constant_velocity"
+        assert (results["settings"]["robot"], results["settings"]["confidence"]) == (
+            "odometry",
+            0.9,
+        )
+        (recording,) = results["bags"]
+        assert (recording["tracker"], recording["topic"]) == ("people", "/people")
+        assert "without the robot" in recording["notes"][-1]
+
+    def test_the_tick_rate_can_be_the_nodes(self, bag, tmp_path):
+        assert run(bag, "--out", tmp_path, "--tick-rate", 10) == 0
+
+        counts = results_in(tmp_path)["models"]["constant_velocity"]["counts"]
+        assert counts["ticks"] == 90
+
+    def test_the_default_models_are_those_installed(self):
+        assert evaluate_bag.default_models()[-2:] == (
+            "constant_velocity",
+            "sampled_constant_velocity",
+        )
+
+
+class TestWhatIsWrong:
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["nowhere"], "nowhere: no recording there"),
+            (["BAG", "--model", "nobody"], "no model 'nobody'"),
+            (["BAG", "--odometry", "/odom"], "set `robot: odometry` in a --params file"),
+            (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
+            (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+            (["BAG", "--params", "SEVERAL"], "sets several trackers (people, zed@/zed/objects)"),
+        ],
+    )
+    def test_a_wrong_request_ends_with_2(self, bag, tmp_path, capsys, arguments, says):
+        several = tmp_path / "several.yaml"
+        several.write_text("/**:\n  ros__parameters: {tracker: 'people, zed@/zed/objects'}\n")
+        files = {"BAG": str(bag), "SEVERAL": str(several)}
+        given = [files.get(argument, argument) for argument in arguments]
+
+        assert run(*given, "--out", tmp_path) == 2
+        assert says in capsys.readouterr().err
+
+    def test_dask_needs_its_scheduler(self, bag, tmp_path, capsys):
+        with pytest.raises(SystemExit) as caught:
+            run(bag, "--out", tmp_path, "--backend", "dask")
+
+        assert caught.value.code == 2
+        assert "belong together" in capsys.readouterr().err
+
+    def nothing(self, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+        """What is said where nothing can be evaluated."""
+        assert run(bag, "--out", tmp_path / "out") == 1
+        assert not (tmp_path / "out" / "results.json").exists()
+        return " ".join(capsys.readouterr().err.split())
+
+    def test_no_topic_of_a_known_type(self, tmp_path, capsys):
+        bag = write_bag(
+            tmp_path / "bag",
+            [Recorded("/tf", TF_MESSAGE, transform_message("a", "b", START_NS), START_NS)],
+        )
+
+        assert "/tf (tf2_msgs/msg/TFMessage)" in self.nothing(bag, tmp_path, capsys)
+
+    def test_a_file_that_is_cut_off(self, bag, tmp_path, capsys):
+        (file,) = bag.glob("*.mcap")
+        cut_off = tmp_path / "cut.mcap"
+        cut_off.write_bytes(file.read_bytes()[:3000])
+
+        assert "cut off" in self.nothing(cut_off, tmp_path, capsys)
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (["--tracks", "/nobody"], "no topic '/nobody'; its topics: /people"),
+            (["--tracker", "zed"], "no topic that tracker 'zed' reads; its topics: /people"),
+            (["--start", "100"], "holds nothing from 100 s on"),
+        ],
+    )
+    def test_no_such_topic_type_or_time(self, bag, tmp_path, capsys, options, says):
+        assert run(bag, "--out", tmp_path / "out", *options) == 1
+        assert says in " ".join(capsys.readouterr().err.split())
+
+    def test_a_part_in_a_gap(self, tmp_path, capsys):
+        recording = [*walkers(duration_s=2.0), *walkers(duration_s=2.0, start_ns=START_NS + 30 * S)]
+        bag = write_bag(tmp_path / "bag", people_messages(recording))
+
+        assert run(bag, "--out", tmp_path / "out", "--start", "5", "--duration", "3") == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "holds nothing from 5 to 8 s; it is 32.0 s long" in said
+        assert "it goes on at 30.0 s" in said
+
+    def test_nobody_in_it(self, tmp_path, capsys):
+        empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
+        bag = write_bag(tmp_path / "bag", people_messages(empty))
+
+        assert "tells of anybody" in self.nothing(bag, tmp_path, capsys)
+
+    def test_transforms_of_another_time(self, tmp_path, capsys):
+        robot = [
+            Recorded(
+                "/tf", TF_MESSAGE, transform_message("odom", "base", START_NS - t * S), START_NS
+            )
+            for t in (900, 800)
+        ]
+        people = people_messages(walkers(duration_s=2.0), frame_id="base")
+
+        said = self.nothing(write_bag(tmp_path / "bag", [*people, *robot]), tmp_path, capsys)
+
+        assert "no_transform" in said
+        assert "/tf and /tf_static" in said
+
+    def test_ids_that_change_all_the_time(self, tmp_path, capsys):
+        recording = [
+            Tracks(START_NS + index * S // 10, (f"new{index}",), np.zeros((1, 2)))
+            for index in range(50)
+        ]
+
+        said = self.nothing(
+            write_bag(tmp_path / "bag", people_messages(recording)), tmp_path, capsys
+        )
+
+        assert "do its ids change" in said
+
+    def test_a_recording_that_is_too_short(self, tmp_path, capsys):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.3)))
+
+        assert "too short" in self.nothing(bag, tmp_path, capsys)
+
+    def test_tracks_shorter_than_the_horizon_give_a_part(self, tmp_path):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
+
+        assert run(bag, "--out", tmp_path / "out", "--tick-rate", 10) == 0
+
+        results = results_in(tmp_path / "out")
+        model = results["models"]["constant_velocity"]
+        assert model["figures"]["mean_ade"] is None
+        assert model["horizon"]["error_m"][3] == pytest.approx(0.0, abs=1e-6)
+        assert model["horizon"]["error_m"][-1] is None
+        assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
+
+    @pytest.mark.parametrize(
+        ("storage", "compression"), [("mcap", "none"), ("sqlite3", "none"), ("mcap", "file")]
+    )
+    def test_a_recording_without_its_end_gives_a_part_and_says_so(
+        self, tmp_path, capsys, storage, compression
+    ):
+        bag = write_bag(
+            tmp_path / "bag",
+            people_messages(walkers(duration_s=40.0, n_agents=75)),
+            storage=storage,
+            compression=compression,
+        )
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
+
+        assert run(bag, "--out", tmp_path / "out") == 0
+
+        (recorded,) = results_in(tmp_path / "out")["bags"]
+        assert f"{file.name} is cut off" in recorded["problem"]
+        assert 100 < recorded["messages"] < 401
+        assert recorded["duration_s"] == pytest.approx((recorded["messages"] - 1) / 10)
+        assert f"its first {recorded['duration_s']:.1f} s were evaluated" in recorded["problem"]
+        assert "only a part" in capsys.readouterr().out
+        assert f"{file.name} is cut off" in (tmp_path / "out" / "report.html").read_text()
+
+    def test_damage_in_the_middle_gives_a_part_and_says_so(self, tmp_path, capsys):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=40.0, n_agents=75)))
+        (file,) = bag.glob("*.mcap")
+        content = bytearray(file.read_bytes())
+        content[1_200_000:1_210_000] = bytes(10_000)
+        file.write_bytes(content)
+
+        assert run(bag, "--out", tmp_path / "out") == 0
+
+        (recording,) = results_in(tmp_path / "out")["bags"]
+        assert "damaged" in recording["problem"]
+        assert 50 < recording["messages"] < 401
+        assert "only a part" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three recordings and one that is broken."""
+    folder = tmp_path_factory.mktemp("many")
+    for index, n_agents in enumerate((2, 3, 4)):
+        recording = walkers(duration_s=7.0, n_agents=n_agents, speed_m_s=1.0 + 0.2 * index)
+        write_bag(folder / f"bag_{index}", people_messages(recording))
+    (folder / "broken.mcap").write_bytes(b"nothing that anybody can read")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_process(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one")
+    assert run(folder, "--out", out) == 3
+    return out
+
+
+class TestManyBags:
+    def test_a_folder_holds_them_all_and_a_failed_one_stops_nobody(self, one_process, folder):
+        results = results_in(one_process)
+
+        assert [Path(bag["path"]).name for bag in results["bags"]] == ["bag_0", "bag_1", "bag_2"]
+        (failure,) = results["failed"]
+        assert failure["path"] == str(folder / "broken.mcap")
+        assert "broken.mcap is damaged" in failure["reason"]
+        total = sum(bag["counts"]["constant_velocity"]["futures"] for bag in results["bags"])
+        assert results["models"]["constant_velocity"]["counts"]["futures"] == total
+
+    def test_patterns_name_them(self, folder, one_process, tmp_path):
+        assert run(folder / "bag_[01]", folder / "bag_0", "--out", tmp_path) == 0
+
+        assert len(results_in(tmp_path)["bags"]) == 2
+
+    def test_several_processes_give_the_same_results(self, folder, one_process, tmp_path):
+        arguments = [str(folder), "--out", str(tmp_path), *FAST, "--jobs", "2"]
+
+        assert evaluate_bag.main(arguments) == 3
+
+        assert without_times(results_in(tmp_path)) == without_times(results_in(one_process))
+        one, other = (
+            parquet.read_table(out / "per_tick.parquet") for out in (one_process, tmp_path)
+        )
+        for name in set(one.column_names) - {"window_ms", "model_ms"}:
+            np.testing.assert_array_equal(one[name], other[name])
+
+    def test_resume_does_only_what_is_missing(self, folder, one_process, tmp_path, monkeypatch):
+        shutil.copytree(one_process, tmp_path / "out")
+        expected = results_in(one_process)
+        lost = next((tmp_path / "out" / "parts").glob("bag_1-*.parquet"))
+        lost.unlink()
+        done: list[str] = []
+        original = evaluate_bag.run_job
+
+        def watched(job: Job, *callbacks: Any) -> Any:
+            done.append(job.path.name)
+            return original(job, *callbacks)
+
+        monkeypatch.setattr(evaluate_bag, "run_job", watched)
+
+        assert run(folder, "--out", tmp_path / "out", "--resume") == 3
+
+        assert done == ["bag_1", "broken.mcap"]
+        assert without_times(results_in(tmp_path / "out")) == without_times(expected)
+
+    def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
+        original = evaluate_bag.run_job
+
+        def interrupted(job: Job, *callbacks: Any) -> Any:
+            if job.path.name == "bag_1":
+                (tmp_path / "parts" / "bag_1.json.1234.unfinished").touch()
+                raise KeyboardInterrupt
+            return original(job, *callbacks)
+
+        monkeypatch.setattr(evaluate_bag, "run_job", interrupted)
+
+        assert run(folder, "--out", tmp_path) == 130
+
+        assert "interrupted; --resume goes on" in capsys.readouterr().err
+        names = {file.name.split("-")[0] for file in (tmp_path / "parts").iterdir()}
+        assert names == {"bag_0"}
+
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_resume_where_nothing_is_missing_reads_nothing(
+        self, folder, one_process, tmp_path, monkeypatch, jobs
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        (tmp_path / "out" / "report.html").unlink()
+        monkeypatch.setattr(evaluate_bag, "run_job", None)
+        bags = [str(folder / f"bag_{index}") for index in range(3)]
+        arguments = [*bags, "--out", str(tmp_path / "out"), *FAST, "--jobs", jobs, "--resume"]
+
+        assert evaluate_bag.main(arguments) == 0
+
+        assert results_in(tmp_path / "out")["models"] == results_in(one_process)["models"]
+        assert (tmp_path / "out" / "report.html").is_file()
+
+    def test_resume_begins_anew_where_something_else_is_asked(
+        self, folder, one_process, tmp_path, monkeypatch
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text("/**:\n  ros__parameters:\n    tick_rate_hz: 1.25\n")
+
+        assert (
+            run(folder / "bag_0", "--out", tmp_path / "out", "--resume", "--params", parameters)
+            == 0
+        )
+
+        counts = results_in(tmp_path / "out")["models"]["constant_velocity"]["counts"]
+        before = results_in(one_process)["bags"][0]["counts"]["constant_velocity"]
+        assert counts["ticks"] < 0.6 * before["ticks"]
+
+    def test_resume_begins_anew_where_a_model_was_calibrated_again(self, folder, tmp_path):
+        paths, settings = [folder / "bag_0"], ReplaySettings()
+        model = tmp_path / "mine.onnx"
+        for suffix in (".onnx", ".json"):
+            shutil.copy(SHIPPED / f"social_zone{suffix}", model.with_suffix(suffix))
+        request = Request((str(model),), None, None, settings, n_moments=0)
+        (before,) = jobs_of(paths, request, tmp_path)
+        assert jobs_of(paths, request, tmp_path) == [before]
+        card = load_card(model.with_suffix(".json"))
+        replace(card, calibration={}).save(model.with_suffix(".json"))
+
+        (after,) = jobs_of(paths, request, tmp_path)
+
+        assert after.fingerprint != before.fingerprint
+
+
+class TestDocumentation:
+    DOCUMENT = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
+
+    def names(self) -> set[str]:
+        return set(re.findall(r"`\.?([\w.\[\]]+)`", self.DOCUMENT))
+
+    def test_every_key_of_the_results_is_documented(self, finished):
+        results = results_in(finished)
+        model = results["models"]["constant_velocity"]
+        keys = (
+            {
+                *results["settings"],
+                *model,
+                *model["counts"],
+                *model["figures"],
+                *model["horizon"],
+                *model["reliability"],
+                *model["by"]["speed"][0],
+                *results["bags"][0],
+                *results["failed"],
+            }
+            - set(PARAMETERS)
+            - {"by"}
+        )
+
+        assert keys - self.names() == set()
+
+    def test_every_column_of_the_table_is_documented(self, finished):
+        columns = parquet.read_schema(finished / "per_tick.parquet").names
+
+        assert set(columns) - self.names() == set()

@@ -1,0 +1,193 @@
+"""The replay that shows what adaptive calibration does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.bags import S, people_messages, walkers, write_bag
+from support.benchmark_data import DATA, needs_recordings, write_walks
+
+from social_implicit_ros.commands.evaluate_calibration import main
+from social_implicit_ros.evaluation.benchmark.calibration_replay import (
+    CalibrationReplay,
+    NothingToJudgeError,
+    replay_calibration,
+    tracks_in_time,
+)
+from social_implicit_ros.evaluation.benchmark.figures import load_benchmark_model
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.pipeline import PipelineConfig
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.bag import load_text, text_tracks
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Tracks
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+
+
+def replay_of(times_s: list[float], inside: list[bool]) -> CalibrationReplay:
+    return CalibrationReplay(np.array(times_s), np.where(inside, 0.5, 1.0), times_s[-1], 1.0)
+
+
+def test_running_coverage_counts_what_was_judged_by_then() -> None:
+    replay = replay_of([1.0, 1.0, 2.0, 3.0], [True, False, True, True])
+    assert replay.running_coverage(1.0) == 0.5
+    assert replay.running_coverage(2.5) == pytest.approx(2 / 3)
+    assert replay.coverage == 0.75
+    assert np.isnan(replay.running_coverage(0.5))
+
+
+def test_the_band_is_reached_at_the_first_moment_with_enough_positions() -> None:
+    # A hundred positions a second: none inside at first, then all.
+    inside = [second >= 2 for second in range(60) for _ in range(100)]
+    times_s = [float(second) for second in range(60) for _ in range(100)]
+    # 2 of n seconds are lost: within 3 points of 95 % from the 25th second on.
+    assert replay_of(times_s, inside).seconds_to_band() == 24.0
+    assert replay_of([0.0] * 99, [True] * 95 + [False] * 4).seconds_to_band() == float("inf")
+    assert replay_of([0.0] * 100, [True] * 95 + [False] * 5).seconds_to_band() == 0.0
+
+
+def test_time_in_the_band_is_of_the_latest_window() -> None:
+    # For 20 s every second position is inside, then 19 of 20.
+    times_s = [float(second) for second in range(60) for _ in range(20)]
+    inside = [n % 2 == 0 if n < 400 else n % 20 > 0 for n in range(1200)]
+    near_s, far_s = replay_of(times_s, inside).seconds_in_window(5.0, 0.03)
+    assert near_s + far_s == 54.0
+    assert near_s == pytest.approx(36.0, abs=1.0)
+
+
+def test_nothing_to_judge_is_an_error() -> None:
+    lonely = [Tracks(n * S, ("a",), np.zeros((1, 2))) for n in range(2)]
+    with pytest.raises(NothingToJudgeError, match="nobody was seen"):
+        replay_calibration(ConstantVelocity(), lonely, adaptive=None)
+
+
+def test_it_prints_and_writes_what_it_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_walks(tmp_path, turn_rad=0.05)
+    out = tmp_path / "figures.json"
+    assert (
+        main(
+            ["--data", str(data), "--split", "zara1", "--model", "social_zone", "--json", str(out)]
+        )
+        == 0
+    )
+    assert "crowds_zara01" in capsys.readouterr().out
+    row = json.loads(out.read_text())["models"]["social_zone"]["crowds_zara01"]
+    assert row["adaptive"]["positions"] == row["as_shipped"]["positions"] > 100
+
+
+def test_own_recordings_are_judged_with_the_default_model(tmp_path: Path) -> None:
+    people = write_bag(tmp_path / "people", people_messages(walkers(duration_s=20.0)))
+    text = write_walks(tmp_path / "text", turn_rad=0.05) / "eth_ucy/all_data/biwi_eth.txt"
+    out = tmp_path / "figures.json"
+    assert main([str(people), str(text), "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["models"]["default"]
+    assert set(rows) == {str(people), str(text)}
+    # Three people in every step; the first prediction is made once they were seen twice.
+    assert 1000 < rows[str(people)]["adaptive"]["positions"] < 3 * 12 * 20 / 0.4
+
+
+def test_the_median_and_the_worst_of_many_recordings_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for turn in (0.0, 0.05, 0.3):
+        write_walks(tmp_path / str(turn), turn_rad=turn)
+    recordings = [str(path) for path in sorted(tmp_path.glob("*/*/*/biwi_eth.txt"))]
+    out = tmp_path / "figures.json"
+    assert main([*recordings, "--json", str(out)]) == 0
+    rows = [row["as_shipped"] for row in json.loads(out.read_text())["models"]["default"].values()]
+    lines = capsys.readouterr().out.splitlines()
+    for heading, choose in (("median of 3", np.median), ("worst of 3", np.min)):
+        (line,) = [line for line in lines if heading in line]
+        assert f"{choose([row['r_min'] for row in rows]):.1%}" in line
+
+
+def test_a_recording_of_a_loop_is_judged_in_each_round() -> None:
+    walk = walkers(duration_s=10.0)
+    config = PipelineConfig(track_timeout_s=1.0)
+    once, twice = (
+        replay_calibration(ConstantVelocity(), tracks, adaptive=None, config=config)
+        for tracks in (walk, walk + walk)
+    )
+    np.testing.assert_array_equal(twice.levels, np.tile(once.levels, 2))
+    assert (np.diff(twice.times_s) >= 0.0).all()
+    assert twice.duration_s == pytest.approx(2 * once.duration_s, abs=1.0)
+
+
+def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None:
+    walk = walkers(duration_s=4.0)
+    refused = [replace(walk[30], stamp_ns=stamp_ns) for stamp_ns in (0, walk[10].stamp_ns - 9 * S)]
+    messages = people_messages([*walk[:30], *refused, *walk[30:]])
+    arrived = [
+        replace(message, recorded_ns=walk[0].stamp_ns + index * S // 10)
+        for index, message in enumerate(messages)
+    ]
+    replayed = tracks_in_time(open_source(write_bag(tmp_path / "bag", arrived)), ReplaySettings())
+    assert [tracks.stamp_ns for tracks in replayed] == [tracks.stamp_ns for tracks in walk]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere"], "nowhere: no recording there"),
+        (["{short}"], "nobody was seen for long enough"),
+        (["{short}", "--tracker", "nobodys"], "nobodys"),
+        (["{short}", "--model", "missing.onnx"], "missing.onnx"),
+    ],
+)
+def test_what_cannot_be_judged_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=0.5)))
+    assert main([argument.format(short=short) for argument in arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [([], "give recordings, or --data"), (["bag", "--split", "eth"], "--split is of the")],
+)
+def test_a_request_that_makes_no_sense_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    reason: str,
+) -> None:
+    monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert reason in capsys.readouterr().err
+
+
+def test_a_folder_without_recordings_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(tmp_path), "--split", "eth"]) == 2
+    assert "biwi_eth.txt" in capsys.readouterr().err
+
+
+@needs_recordings
+@pytest.mark.parametrize("family", ["social_zone", "social_implicit"])
+@pytest.mark.parametrize(
+    ("split", "name"), [(split, name) for split, names in LEAVE_ONE_OUT.items() for name in names]
+)
+def test_on_every_split_ellipses_come_to_hold_what_they_say(
+    family: str, split: str, name: str
+) -> None:
+    recording = load_text(DATA / f"eth_ucy/all_data/{name}.txt")
+    replay = replay_calibration(
+        load_benchmark_model(f"{family}_{split}"),
+        text_tracks(recording),
+        adaptive=AdaptiveCalibration(12),
+    )
+    r_avg, r_min = replay.reliability
+    assert replay.seconds_to_band() <= 60.0
+    assert replay.coverage == pytest.approx(0.95, abs=0.01)
+    assert r_avg >= 0.95
+    assert r_min >= 0.90

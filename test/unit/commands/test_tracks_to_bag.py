@@ -1,0 +1,62 @@
+"""`tracks_to_bag` turns text into a rosbag2 recording, and back nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from social_implicit_ros.commands.tracks_to_bag import main
+from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES
+from social_implicit_ros.recordings.track_source import open_source
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "walk.txt"
+    path.write_text("0 1 0.123456789 1.5\n10 1 0.9 -1.5\n10 2 3.0 4.0\n30 2 3.5 4.0\n")
+    return path
+
+
+@pytest.mark.parametrize("message_type", sorted(MESSAGE_TYPES))
+def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_type: str) -> None:
+    out = tmp_path / "bag"
+    assert main([str(text), str(out), "--type", message_type, "--frame", "hall"]) == 0
+    bag = open_source(out)
+    assert (bag.frame_id, bag.message_type) == ("hall", MESSAGE_TYPES[message_type])
+    for read, written in zip(bag.tracks(), open_source(text).tracks(), strict=True):
+        assert read.stamp_ns == written.stamp_ns
+        assert [agent.rpartition("/")[2] for agent in read.ids] == list(written.ids)
+        np.testing.assert_array_equal(read.positions_m, written.positions_m)
+
+
+def test_the_metadata_is_that_of_rosbag2(text: Path, tmp_path: Path) -> None:
+    assert main([str(text), str(tmp_path / "bag"), "--topic", "/people"]) == 0
+    metadata = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())
+    information = metadata["rosbag2_bagfile_information"]
+    assert information["storage_identifier"] == "mcap"
+    assert information["relative_file_paths"] == ["bag.mcap"]
+    assert information["message_count"] == 3
+    assert information["duration"]["nanoseconds"] == 1_200_000_000
+    (topic,) = information["topics_with_message_count"]
+    assert topic["topic_metadata"]["name"] == "/people"
+    assert topic["topic_metadata"]["serialization_format"] == "cdr"
+
+
+def test_an_existing_folder_is_left_alone(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bag").mkdir()
+    assert main([str(text), str(tmp_path / "bag")]) == 1
+    assert "not overwritten" in capsys.readouterr().err
+    assert list((tmp_path / "bag").iterdir()) == []
+
+
+def test_a_bad_file_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nothing.txt"), str(tmp_path / "bag")]) == 1
+    assert "no such file" in capsys.readouterr().err
+    assert not (tmp_path / "bag").exists()

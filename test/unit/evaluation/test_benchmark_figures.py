@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.benchmark_data import DATA, needs_recordings, write_walks
+
+from social_implicit_ros.evaluation.benchmark.figures import (
+    COUNTS,
+    FIGURE_NAMES,
+    BenchmarkError,
+    average_figures,
+    evaluate_split,
+    load_benchmark_model,
+    scene_batches,
+    scene_means,
+    scene_seed,
+    split_scenes,
+    write_json,
+)
+from social_implicit_ros.metrics.displacement import best_of_n
+from social_implicit_ros.metrics.mahalanobis import mahalanobis_distances
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.uncertainty.ellipses import sample_moments
+
+
+class Wanderer(ConstantVelocity):
+    """Constant velocity with independent noise on every position."""
+
+    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+        mean = super().predict(observed, n_samples=1).mean
+        noise = np.random.default_rng(seed).normal(0, 0.2, (n_samples, *mean.shape))
+        samples = mean + noise
+        return Prediction(samples, *sample_moments(samples), self.step_s)
+
+
+@pytest.fixture
+def straight(tmp_path: Path) -> Path:
+    return write_walks(tmp_path)
+
+
+def test_who_walks_straight_is_predicted_exactly(straight: Path) -> None:
+    scenes = split_scenes(straight, "univ")
+    assert len(scenes) == 2 * 4  # two recordings of 23 frames, windows of 20
+    figures = evaluate_split(ConstantVelocity(), scenes)
+    assert figures == pytest.approx({"ade": 0.0, "fde": 0.0}, abs=1e-9)
+
+
+def test_who_turns_is_missed_by_the_chord(tmp_path: Path) -> None:
+    scenes = split_scenes(write_walks(tmp_path, turn_rad=0.3), "eth")
+    figures = evaluate_split(ConstantVelocity(), scenes)
+    scene = scenes[0]
+    straight_on = scene.observed[:, -1] + 12 * (scene.observed[:, -1] - scene.observed[:, -2])
+    expected = np.linalg.norm(straight_on - scene.future[:, -1], axis=1)
+    assert figures["fde"] == pytest.approx(expected.mean())
+
+
+def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> None:
+    figures = evaluate_split(Wanderer(), split_scenes(straight, "hotel"), all_metrics=True)
+    assert list(figures) == [*FIGURE_NAMES, *COUNTS]
+    assert all(np.isfinite(value) for value in figures.values())
+    assert figures["ade"] <= figures["jade"]
+    assert figures["miss_rate"] == 0.0
+    assert 0.0 < figures["collision_rate"] < 0.1  # 0.2 m of noise among people 1 m apart
+    assert figures["mean_ade"] == pytest.approx(0.0, abs=0.02)
+    assert figures["amv"] == pytest.approx(0.04, rel=0.1)
+    assert figures["coverage_95"] == 1.0
+    # A truth in the very middle of every prediction: far from honest.
+    assert figures["amd"] < 0.2
+    assert figures["r_min"] < 0.1
+
+
+def test_figures_do_not_depend_on_threads_or_batches(
+    straight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = split_scenes(straight, "univ")
+    one = evaluate_split(Wanderer(), scenes, all_metrics=True)
+    two = evaluate_split(Wanderer(), scenes, all_metrics=True, workers=2)
+    monkeypatch.setattr("social_implicit_ros.evaluation.benchmark.figures._BATCH_AGENTS", 4)
+    assert len(list(scene_batches(scenes))) == 4
+    small = evaluate_split(Wanderer(), scenes, all_metrics=True)
+    assert two == one
+    assert small == pytest.approx(one, rel=1e-9)
+
+
+def test_another_seed_draws_other_noise_and_no_scene_repeats_anothers(straight: Path) -> None:
+    scenes = split_scenes(straight, "eth")
+    first, again, other = (evaluate_split(Wanderer(), scenes, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+    seeds = [scene_seed(seed, index) for seed in range(4) for index in range(1000)]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_scene_figures_are_means_of_scenes_not_of_agents(straight: Path) -> None:
+    scenes = split_scenes(straight, "eth")
+    assert [len(scene.ids) for scene in scenes] == [3, 3, 3, 2]
+    values = np.concatenate([np.full((len(s.ids), 12), float(i)) for i, s in enumerate(scenes)])
+    assert scene_means(values, list(enumerate(scenes))).tolist() == [0.0, 1.0, 2.0, 3.0]
+
+    figures = evaluate_split(Wanderer(), scenes, all_metrics=True)
+    distances, errors = [], []
+    for index, scene in enumerate(scenes):
+        seed = scene_seed(0, index)
+        few, many = (
+            Wanderer().predict(scene.observed, n_samples=n, seed=seed).samples for n in (20, 1000)
+        )
+        distances.append(mahalanobis_distances(many, scene.future).values)
+        errors.append(best_of_n(few, scene.future)[0])
+    assert figures["amd"] == pytest.approx(np.mean([scene.mean() for scene in distances]))
+    assert figures["amd"] != pytest.approx(np.concatenate(distances).mean())
+    assert figures["ade"] == pytest.approx(np.concatenate(errors).mean())
+
+
+def test_progress_counts_every_scene(straight: Path) -> None:
+    seen: list[int] = []
+    scenes = split_scenes(straight, "univ")
+    evaluate_split(ConstantVelocity(), scenes, advance=seen.append)
+    assert sum(seen) == len(scenes)
+
+
+def test_averages_are_of_what_all_splits_have_and_counts_add_up() -> None:
+    rows = [{"ade": 1.0, "amd_undefined": 2.0}, {"ade": 3.0, "amd_undefined": 5.0, "fde": 1.0}]
+    assert average_figures(rows) == {"ade": 2.0, "amd_undefined": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "message"),
+    [
+        ("nowhere", "eth", "has no eth_ucy/all_data"),
+        (".", "paris", "unknown split 'paris': expected one of eth, hotel"),
+        (".", "hotel", "lacks biwi_hotel.txt"),
+        (".", "zara1", "crowds_zara01.txt.*four numbers"),
+        (".", "zara2", "no window with two agents"),
+    ],
+)
+def test_wrong_data_is_named(straight: Path, data: str, split: str, message: str) -> None:
+    recordings = straight / "eth_ucy/all_data"
+    (recordings / "biwi_hotel.txt").unlink()
+    (recordings / "crowds_zara01.txt").write_text("1 2 three\n")
+    (recordings / "crowds_zara02.txt").write_text("0 1 0.0 0.0\n")
+    with pytest.raises(BenchmarkError, match=message):
+        split_scenes(straight / data, split)
+
+
+def test_a_model_of_another_horizon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "social_implicit_ros.evaluation.benchmark.figures.load_model",
+        lambda name: ConstantVelocity(n_predicted=8),
+    )
+    with pytest.raises(BenchmarkError, match=r"8 steps of 0\.4 s; the benchmark needs 12"):
+        load_benchmark_model("short")
+
+
+def test_json_holds_null_where_a_figure_is_not_finite(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    write_json({"models": {"m": {"nll": float("inf"), "kde": float("nan"), "ade": 0.5}}}, path)
+    assert json.loads(path.read_text())["models"]["m"] == {"nll": None, "kde": None, "ade": 0.5}
+    with pytest.raises(BenchmarkError, match="cannot write"):
+        write_json({}, tmp_path / "missing" / "figures.json")
+
+
+@needs_recordings
+@pytest.mark.benchmark_data
+@pytest.mark.parametrize(
+    ("split", "n_scenes", "n_agents", "ade", "fde"),
+    [
+        ("eth", 70, 181, 0.995, 2.234),
+        ("hotel", 301, 1053, 0.323, 0.617),
+        ("univ", 947, 24334, 0.524, 1.165),
+        ("zara1", 602, 2253, 0.431, 0.960),
+        ("zara2", 921, 5833, 0.326, 0.728),
+    ],
+)
+def test_constant_velocity_has_its_published_figures(
+    split: str, n_scenes: int, n_agents: int, ade: float, fde: float
+) -> None:
+    scenes = split_scenes(DATA, split)
+    assert len(scenes) == n_scenes
+    assert sum(len(scene.ids) for scene in scenes) == n_agents
+    figures = evaluate_split(ConstantVelocity(), scenes, n_samples=1)
+    assert figures == pytest.approx({"ade": ade, "fde": fde}, abs=5e-4)
+
+
+@needs_recordings
+@pytest.mark.benchmark_data
+def test_sampled_constant_velocity_shows_where_the_published_amd_is_undefined() -> None:
+    """Who stands still has no spread: the published figure counts some such distances as 0."""
+    scene = split_scenes(DATA, "hotel")[0]
+    model = ConstantVelocity(heading_sigma_rad=np.radians(25.0))
+    samples = model.predict(scene.observed, n_samples=200).samples
+    distances = mahalanobis_distances(samples, scene.future)
+    assert np.isfinite(distances.values).all()
+    published = distances.published()
+    np.testing.assert_array_equal(
+        published[~distances.undefined], distances.values[~distances.undefined]
+    )
+    assert (published[distances.undefined] == 0.0).all()
+
+
+def test_every_split_is_tested_on_its_own_recordings(straight: Path) -> None:
+    for split, names in LEAVE_ONE_OUT.items():
+        assert {scene.recording for scene in split_scenes(straight, split)} == set(names)

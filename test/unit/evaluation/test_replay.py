@@ -1,0 +1,321 @@
+"""A replayed recording is predicted as the node would, and judged by what came to pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.bags import (
+    START_NS,
+    STORE,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    header,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.evaluation.replay import BagReplay, JudgedTick
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.bag_writer import zero_message
+from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.types import SkipReason, Tracks
+
+#: As many ticks as the node.
+NODE = ReplaySettings(tick_rate_hz=10.0)
+MODELS = {
+    "plain": ConstantVelocity(),
+    "drawn": ConstantVelocity(heading_sigma_rad=0.4),
+    "short": ConstantVelocity(n_observed=3, n_predicted=4),
+}
+
+
+def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int = 4) -> list[Tracks]:
+    """People who change their direction all the time."""
+    generator = np.random.default_rng(5)
+    n_steps = round(duration_s * rate_hz) + 1
+    heading = generator.uniform(0, 6.28, n_agents) + generator.normal(
+        0, 0.15, (n_steps, n_agents)
+    ).cumsum(axis=0)
+    steps = 1.2 / rate_hz * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+    places = generator.uniform(-5, 5, (n_agents, 2)) + steps.cumsum(axis=0)
+    ids = tuple(f"p{agent}" for agent in range(n_agents))
+    return [
+        Tracks(START_NS + round(index / rate_hz * S), ids, places[index])
+        for index in range(n_steps)
+    ]
+
+
+def replay(
+    bag: Path, models: dict | None = None, settings: ReplaySettings | None = None
+) -> tuple[BagReplay, list[dict[str, JudgedTick]]]:
+    played = BagReplay(open_source(bag), models or MODELS, settings or NODE)
+    return played, list(played.ticks())
+
+
+def bag_of(tmp_path: Path, recording: list[Tracks], **options: float) -> Path:
+    return write_bag(tmp_path / "bag", people_messages(recording, **options))
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.13])
+def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path, latency_s):
+    recording = wanderers()
+    _, ticks = replay(bag_of(tmp_path, recording, latency_s=latency_s))
+
+    assert len(ticks) > 60
+    for name, model in MODELS.items():
+        pipeline = PredictionPipeline(model, PipelineConfig())
+        steps = Steps.within(model.step_s, model.n_predicted)
+        waiting = list(recording)
+        for judged in ticks:
+            forecast = judged[name].forecast
+            while waiting and waiting[0].stamp_ns + round(latency_s * S) <= forecast.stamp_ns:
+                pipeline.update(waiting.pop(0))
+            expected = forecast_from_tick(
+                pipeline.tick(forecast.stamp_ns), AgentNumbers(), steps, "map"
+            )
+            assert forecast.ids == expected.ids
+            np.testing.assert_array_equal(forecast.prediction.samples, expected.prediction.samples)
+            np.testing.assert_array_equal(forecast.past_m, expected.past_m)
+
+
+def test_the_truth_is_where_they_were_later_and_nan_beyond_the_end(tmp_path):
+    _, ticks = replay(bag_of(tmp_path, walkers(duration_s=8.0, n_agents=1)))
+
+    for judged in ticks:
+        tick = judged["plain"]
+        seconds = (tick.forecast.stamp_ns - START_NS) / S + tick.forecast.times_s
+        expected = np.stack([seconds, np.full_like(seconds, 4.0)], axis=-1)
+        known = seconds <= 8.0 + 1e-6
+        np.testing.assert_allclose(tick.circumstances.truth[0][known], expected[known], atol=1e-6)
+        assert np.isnan(tick.circumstances.truth[0][~known]).all()
+
+
+def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
+    bag = bag_of(tmp_path, walkers(duration_s=6.0, rate_hz=8.0))
+
+    def periods(rate_hz: float) -> set[float]:
+        _, ticks = replay(bag, settings=ReplaySettings(tick_rate_hz=rate_hz))
+        return set(np.diff([judged["plain"].forecast.stamp_ns for judged in ticks]).tolist())
+
+    assert periods(10.0) == {S // 10}
+    assert periods(2.0) == {S // 2}
+    assert periods(0.0) == {S // 8}
+
+
+def test_steps_and_horizon_are_the_nodes(tmp_path):
+    settings = ReplaySettings(tick_rate_hz=10.0, time_step_s=0.2, horizon_s=1.0)
+
+    _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
+
+    np.testing.assert_allclose(ticks[-1]["plain"].forecast.times_s, [0.2, 0.4, 0.6, 0.8, 1.0])
+    assert ticks[20]["plain"].circumstances.truth.shape == (3, 5, 2)
+
+
+def test_somebody_else_under_the_same_id_is_not_the_truth(tmp_path):
+    before, after = walkers(duration_s=4.0, n_agents=1), []
+    for tracks in walkers(duration_s=8.0, n_agents=1)[41:]:
+        after.append(Tracks(tracks.stamp_ns, tracks.ids, tracks.positions_m + 30.0))
+
+    _, ticks = replay(bag_of(tmp_path, before + after), {"plain": ConstantVelocity()})
+
+    for judged in ticks:
+        tick = judged["plain"]
+        error = tick.forecast.prediction.mean - tick.circumstances.truth
+        assert not (np.abs(error) > 1e-6).any()
+
+
+def test_others_nearby_are_counted(tmp_path):
+    places = np.array([[0.0, 0.0], [2.0, 0.0], [4.5, 0.0], [40.0, 0.0]])
+    recording = [
+        Tracks(START_NS + index * S // 10, ("a", "b", "c", "d"), places) for index in range(80)
+    ]
+
+    _, ticks = replay(bag_of(tmp_path, recording))
+
+    assert ticks[20]["plain"].circumstances.n_near.tolist() == [1, 2, 1, 0]
+    assert ticks[20]["plain"].circumstances.speed_m_s.tolist() == [0.0] * 4
+
+
+def test_time_that_jumps_back_begins_anew(tmp_path):
+    recording = walkers(duration_s=7.0)
+    again = people_messages(recording, clock_offset_s=100.0)
+    for index, message in enumerate(again):
+        message.recorded_ns = START_NS + round((100.0 + 7.1 + 0.1 * index) * S)
+    bag = write_bag(tmp_path / "bag", [*people_messages(recording, clock_offset_s=100.0), *again])
+
+    played, ticks = replay(bag)
+
+    assert played.counts.resets == 1
+    stamps_ns = [judged["plain"].forecast.stamp_ns for judged in ticks]
+    assert (np.diff(stamps_ns) < 0).sum() == 1
+    errors = [
+        judged["plain"].forecast.prediction.mean - judged["plain"].circumstances.truth
+        for judged in ticks
+    ]
+    assert np.nanmax(np.abs(np.concatenate(errors))) < 1e-6
+
+
+def test_messages_that_the_node_refuses_are_counted(tmp_path):
+    recording = walkers(duration_s=7.0, n_agents=2)
+    messages = people_messages(recording)
+    # Stamped two seconds ahead of their recording.
+    for message in messages[30:33]:
+        message.message.header.stamp.sec += 2
+
+    played, _ = replay(write_bag(tmp_path / "bag", messages))
+
+    assert played.counts.skipped[SkipReason.FUTURE_STAMP] == 6
+    assert played.counts.messages == len(recording)
+
+
+def test_a_long_silence_costs_no_ticks(tmp_path):
+    first, second = walkers(duration_s=6.0), walkers(duration_s=6.0, start_ns=START_NS + 3600 * S)
+
+    _, ticks = replay(bag_of(tmp_path, first + second))
+
+    # For track_timeout_s people are remembered, and no longer.
+    assert len(ticks) < 2 * 60 + 2 * 12
+
+
+@pytest.mark.parametrize("n_messages, with_one", [(1, True), (10, False)])
+def test_one_is_judged_while_hundreds_come_and_go(tmp_path, n_messages, with_one):
+    """What is kept of those who left is dropped in bulk, and nothing of who is there."""
+    recording = []
+    for index in range(240):
+        places = {"one": (0.05 * index, 0.0)}
+        crowd, since = divmod(index + 36, 40)
+        if crowd and since < n_messages:
+            others = {f"{crowd}/{agent}": (0.5 * agent, 5.0) for agent in range(150)}
+            places = others | (places if with_one else {})
+        stamp_ns = START_NS + index * S // 10
+        recording.append(Tracks(stamp_ns, tuple(places), np.array(list(places.values()))))
+
+    _, ticks = replay(bag_of(tmp_path, recording), {"plain": ConstantVelocity()})
+
+    judged = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
+    assert len(judged) > 180
+    if with_one:
+        for tick in judged[:-60]:
+            row = tick.forecast.ids.index("one")
+            assert np.isfinite(tick.circumstances.truth[row]).all()
+
+
+class TestRobot:
+    """A robot that drives along the x axis at 0.5 m/s, told of 20 times a second."""
+
+    RECORDING = wanderers(duration_s=8.0)
+
+    def place_m(self, stamp_ns: int) -> float:
+        return 0.5 * (stamp_ns - START_NS) / S
+
+    def stamps_ns(self) -> list[int]:
+        return [START_NS + index * S // 20 for index in range(161)]
+
+    def odometry(self, topic: str = "/odom") -> list[Recorded]:
+        messages = []
+        for stamp_ns in self.stamps_ns():
+            message = zero_message(STORE, ODOMETRY)
+            message.header = header(stamp_ns, "map")
+            message.pose.pose.position.x = self.place_m(stamp_ns)
+            messages.append(Recorded(topic, ODOMETRY, message, stamp_ns))
+        return messages
+
+    def transforms(self) -> list[Recorded]:
+        def moved(stamp_ns: int) -> Any:
+            place = (self.place_m(stamp_ns), 0.0, 0.0)
+            return transform_message("map", "base_link", stamp_ns, xyz=place)
+
+        return [Recorded("/tf", TF_MESSAGE, moved(stamp), stamp) for stamp in self.stamps_ns()]
+
+    def bag(self, tmp_path: Path, *others: Recorded) -> Path:
+        return write_bag(tmp_path / "bag", [*people_messages(self.RECORDING), *others])
+
+    @pytest.mark.parametrize("robot", ["odometry", "tf"])
+    def test_people_are_predicted_with_the_robot_among_them(self, tmp_path, robot):
+        others = self.odometry() if robot == "odometry" else self.transforms()
+        settings = ReplaySettings(tick_rate_hz=10.0, robot=robot)
+        source = open_source(
+            self.bag(tmp_path, *others), robot=robot, robot_frame="base_link", fixed_frame="map"
+        )
+
+        ticks = list(BagReplay(source, MODELS, settings).ticks())
+
+        assert source.notes == ()
+        assert len(ticks) > 60
+        for judged in ticks[5:]:
+            tick = judged["plain"]
+            assert ROBOT_ID in tick.window.ids
+            assert ROBOT_ID not in tick.forecast.ids
+            expected_m = self.place_m(tick.forecast.stamp_ns)
+            np.testing.assert_allclose(tick.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
+
+    def test_it_is_what_the_pipeline_makes_of_the_same_messages(self, tmp_path):
+        settings = ReplaySettings(tick_rate_hz=10.0, robot="odometry")
+        source = open_source(self.bag(tmp_path, *self.odometry()), robot="odometry")
+        ticks = list(BagReplay(source, {"plain": MODELS["plain"]}, settings).ticks())
+
+        pipeline = PredictionPipeline(MODELS["plain"], PipelineConfig())
+        entries = [
+            *self.RECORDING,
+            *(
+                Tracks(stamp_ns, (ROBOT_ID,), np.array([[self.place_m(stamp_ns), 0.0]]))
+                for stamp_ns in self.stamps_ns()
+            ),
+        ]
+        waiting = sorted(entries, key=lambda tracks: tracks.stamp_ns)
+        for judged in ticks:
+            while waiting and waiting[0].stamp_ns <= judged["plain"].forecast.stamp_ns:
+                pipeline.update(waiting.pop(0))
+            expected = pipeline.tick(judged["plain"].forecast.stamp_ns).window
+            window = judged["plain"].window
+            rows = [expected.ids.index(agent) for agent in window.ids]
+            np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
+
+    def test_the_robot_is_left_out_unless_it_is_asked_for(self, tmp_path):
+        _, ticks = replay(self.bag(tmp_path, *self.odometry()))
+
+        assert all(judged["plain"].forecast.robot_m is None for judged in ticks)
+
+    def test_a_recording_without_odometry_or_with_two_is_evaluated_without_and_says_so(
+        self, tmp_path
+    ):
+        none = open_source(self.bag(tmp_path / "a"), robot="odometry")
+        two = self.bag(tmp_path / "b", *self.odometry(), *self.odometry("/wheels"))
+
+        assert none.robot is None and "has none" in none.notes[-1]
+        assert "2 topics" in open_source(two, robot="odometry").notes[-1]
+        assert open_source(two, robot="odometry", odometry="/wheels").robot.topic == "/wheels"
+        with pytest.raises(RecordingError, match=r"no odometry on topic '/legs'.*/odom, /wheels"):
+            open_source(two, robot="odometry", odometry="/legs")
+
+
+def test_what_was_read_before_the_damage_is_judged(tmp_path):
+    bag = bag_of(tmp_path, walkers(duration_s=100.0, n_agents=30))
+    (file,) = bag.glob("*.mcap")
+    content = bytearray(file.read_bytes())
+    # In the second of its chunks, which hold a mebibyte each.
+    content[1_200_000:1_210_000] = bytes(10_000)
+    file.write_bytes(content)
+    played = BagReplay(open_source(bag), {"plain": ConstantVelocity()}, NODE)
+
+    ticks = []
+    with pytest.raises(RecordingError, match="damaged"):
+        for judged in played.ticks():
+            ticks.append(judged["plain"])
+
+    assert 100 < played.counts.messages < 1001
+    # Also the last ticks before it are there, judged as far as the truth is known.
+    assert len(ticks) > played.counts.messages - 5
+    assert np.isnan(ticks[-1].circumstances.truth).any()

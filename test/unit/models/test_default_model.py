@@ -1,0 +1,152 @@
+"""The shipped default model keeps its promises: invariances, short histories, honest shapes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, load_recording, scenes
+
+DATA = Path(
+    os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3].parent / "shared" / "data")
+)
+FILES = ("default", *(f"social_zone_{split}" for split in LEAVE_ONE_OUT))
+#: Representative futures, and draws from the distribution.
+COUNTS = (20, 64)
+
+
+@pytest.fixture(scope="module", params=FILES)
+def model(request: pytest.FixtureRequest) -> OnnxModel:
+    return OnnxModel.load(request.param)
+
+
+@pytest.fixture
+def crowd() -> np.ndarray:
+    """(12, 8, 2) people at walking speed, two of whom stand still, one seen for three steps."""
+    generator = np.random.default_rng(5)
+    start = generator.uniform(-6.0, 6.0, (12, 1, 2))
+    angle = generator.uniform(-np.pi, np.pi, (12, 1, 1))
+    speed = generator.uniform(0.1, 0.7, (12, 1, 1))
+    step = speed * np.concatenate([np.cos(angle), np.sin(angle)], axis=2)
+    walked = start + step * np.arange(N_OBSERVED)[:, None]
+    walked += generator.normal(0.0, 0.02, walked.shape)
+    walked[:2] = start[:2]
+    walked[5, :5] = np.nan
+    return walked
+
+
+def test_the_budget_is_kept(model: OnnxModel) -> None:
+    assert model.card.parameters <= 5836
+
+
+@pytest.mark.parametrize("n_samples", COUNTS)
+def test_the_order_of_agents_does_not_matter(
+    model: OnnxModel, crowd: np.ndarray, n_samples: int
+) -> None:
+    order = np.random.default_rng(0).permutation(len(crowd))
+
+    straight = model.predict(crowd, n_samples=n_samples)
+    shuffled = model.predict(crowd[order], n_samples=n_samples)
+
+    assert np.abs(straight.samples[:, order] - shuffled.samples).max() <= 1e-4
+    assert np.abs(straight.mean[order] - shuffled.mean).max() <= 1e-4
+    assert np.abs(straight.covariance[order] - shuffled.covariance).max() <= 1e-4
+
+
+@pytest.mark.parametrize("n_samples", COUNTS)
+@pytest.mark.parametrize("angle_rad", [0.7, -2.5])
+def test_the_prediction_turns_and_moves_with_the_scene(
+    model: OnnxModel, crowd: np.ndarray, angle_rad: float, n_samples: int
+) -> None:
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    shift = np.array([4.1e4, -7.3e4])
+
+    still = model.predict(crowd, n_samples=n_samples)
+    moved = model.predict(crowd @ turn.T + shift, n_samples=n_samples)
+
+    assert np.abs(still.samples @ turn.T + shift - moved.samples).max() <= 1e-3
+    assert np.abs(still.mean @ turn.T + shift - moved.mean).max() <= 1e-3
+    assert np.abs(turn @ still.covariance @ turn.T - moved.covariance).max() <= 1e-3
+
+
+def test_covariances_are_positive_definite_and_grow(model: OnnxModel, crowd: np.ndarray) -> None:
+    covariance = model.predict(crowd).covariance
+    area = np.sqrt(np.linalg.det(covariance))
+
+    np.testing.assert_allclose(covariance, np.swapaxes(covariance, -1, -2), atol=1e-7)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert np.all(area[:, -1] > area[:, 0])
+
+
+def test_ellipses_do_not_depend_on_the_number_of_samples(
+    model: OnnxModel, crowd: np.ndarray
+) -> None:
+    few, many = (model.predict(crowd, n_samples=count) for count in COUNTS)
+
+    np.testing.assert_allclose(few.covariance, many.covariance, atol=1e-6)
+    np.testing.assert_allclose(few.mean, many.mean, atol=1e-6)
+
+
+def test_draws_surround_the_mean(model: OnnxModel, crowd: np.ndarray) -> None:
+    prediction = model.predict(crowd, n_samples=512)
+    sigma = np.sqrt(np.trace(prediction.covariance, axis1=2, axis2=3))
+
+    offset = np.linalg.norm(prediction.samples.mean(axis=0) - prediction.mean, axis=-1)
+
+    assert np.all(offset <= 0.05 * sigma + 0.02)
+
+
+@pytest.mark.parametrize("known", [2, 3, 8])
+def test_somebody_alone_is_predicted(model: OnnxModel, known: int) -> None:
+    walk = np.array([0.5, 0.1]) * np.arange(known)[:, None]
+
+    prediction = model.predict(walk[None])
+
+    ahead = (prediction.mean[0, -1] - walk[-1]) @ np.array([0.5, 0.1])
+    assert ahead > 0
+    assert np.isfinite(prediction.samples).all()
+
+
+def test_a_broken_track_cannot_break_the_others(model: OnnxModel, crowd: np.ndarray) -> None:
+    thrown = crowd.copy()
+    thrown[3, -1] += 500.0
+
+    before, after = model.predict(crowd), model.predict(thrown)
+
+    assert np.isfinite(after.samples).all()
+    others = np.arange(len(crowd)) != 3
+    assert np.abs(before.mean - after.mean)[others].max() < 1.0
+
+
+@pytest.mark.benchmark_data
+@pytest.mark.parametrize("split", [split for split in LEAVE_ONE_OUT if split != "univ"])
+def test_more_observations_help_and_two_suffice(split: str) -> None:
+    """On scenes that the model has not seen; the mean path beside constant velocity."""
+    (name,) = LEAVE_ONE_OUT[split]
+    path = DATA / "eth_ucy" / "all_data" / f"{name}.txt"
+    if not path.is_file():
+        pytest.skip(f"no recording {path}: set SOCIAL_IMPLICIT_DATA to the folder of recordings")
+    model = OnnxModel.load(f"social_zone_{split}")
+    found = list(scenes(load_recording(path)))[::3]
+
+    def error(n_known: int, predictor: OnnxModel | ConstantVelocity) -> float:
+        distances = [
+            np.linalg.norm(
+                predictor.predict(scene.observed[:, -n_known:]).mean - scene.future, axis=-1
+            ).mean(axis=1)
+            for scene in found
+        ]
+        return float(np.concatenate(distances).mean())
+
+    errors = {n_known: error(n_known, model) for n_known in (2, 4, 8)}
+    straight_on = error(2, ConstantVelocity())
+
+    assert max(errors.values()) <= straight_on + 0.002
+    # More history helps, or at least does not harm: recordings are smooth, two steps say much.
+    assert errors[8] <= 1.01 * min(errors[2], errors[4])

@@ -1,0 +1,277 @@
+"""Model files are data from elsewhere: good ones predict, bad ones say what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.model_files import N_STEPS, STEP, onnx, write_card, write_model, write_nodes
+
+from social_implicit_ros.models.noise import standard_normal
+from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
+
+
+def observed(n_agents: int = 2, n_steps: int = 8) -> np.ndarray:
+    return np.arange(n_agents)[:, None, None] + np.ones((n_agents, n_steps, 2))
+
+
+def test_samples_start_at_each_agents_last_position(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_model(tmp_path))
+
+    prediction = model.predict(observed(), n_samples=20, seed=4)
+
+    noise = standard_normal(20, 2, 4, "independent")
+    for agent in range(2):
+        for step in range(N_STEPS):
+            np.testing.assert_allclose(
+                prediction.samples[:, agent, step],
+                agent + 1.0 + noise + (step + 1) * np.array(STEP),
+                atol=1e-6,
+            )
+    np.testing.assert_allclose(prediction.mean, prediction.samples.mean(axis=0))
+    np.testing.assert_allclose(prediction.covariance[0, 0], np.cov(noise.T, bias=True), atol=1e-6)
+    assert prediction.step_s == 0.4
+
+
+def test_the_card_says_what_the_model_is(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_model(tmp_path))
+
+    assert (model.name, model.n_observed, model.n_predicted) == ("walker", 8, N_STEPS)
+    assert model.noise_dimension == 2
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    assert OnnxModel.load(str(write_model(tmp_path))).name == "walker"
+
+
+@pytest.mark.parametrize("n_steps", [2, 5, 8])
+def test_short_histories_are_accepted(tmp_path: Path, n_steps: int) -> None:
+    model = OnnxModel.load(write_model(tmp_path))
+
+    assert model.predict(observed(3, n_steps)).samples.shape == (20, 3, N_STEPS, 2)
+
+
+def test_a_scene_without_agents_has_an_empty_prediction(tmp_path: Path) -> None:
+    prediction = OnnxModel.load(write_model(tmp_path)).predict(np.zeros((0, 8, 2)))
+
+    assert prediction.samples.shape == (20, 0, N_STEPS, 2)
+    assert prediction.covariance.shape == (0, N_STEPS, 2, 2)
+
+
+def test_the_seed_decides_the_samples(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_model(tmp_path))
+    first, again, other = (model.predict(observed(), seed=seed).samples for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_card_chooses_the_noise(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_model(tmp_path, noise_sequence="sobol"))
+
+    samples = model.predict(observed(1), n_samples=8, seed=3).samples
+
+    expected = 1.0 + np.array(STEP) + standard_normal(8, 2, 3, "sobol")
+    np.testing.assert_allclose(samples[:, 0, 0], expected, atol=1e-6)
+
+
+def test_no_sample_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="n_samples is 0"):
+        OnnxModel.load(write_model(tmp_path)).predict(observed(), n_samples=0)
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(ModelFileError, match=r"no model 'nobody'.*existing \.onnx file"):
+        OnnxModel.load("nobody")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"gone\.onnx"):
+        OnnxModel.load(tmp_path / "gone.onnx")
+
+
+def test_a_model_without_a_card_says_where_it_should_be(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    path.with_suffix(".json").unlink()
+
+    with pytest.raises(ModelFileError, match=r"no model card; expected .*walker\.json"):
+        OnnxModel.load(path)
+
+
+def test_a_bad_card_is_a_model_file_error(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    path.with_suffix(".json").write_text("{")
+
+    with pytest.raises(ModelFileError, match="not JSON"):
+        OnnxModel.load(path)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 300])
+def test_a_truncated_file_is_noticed(tmp_path: Path, kept: int) -> None:
+    path = write_model(tmp_path)
+    path.write_bytes(path.read_bytes()[:kept])
+
+    with pytest.raises(ModelFileError, match="checksum"):
+        OnnxModel.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"walker", b"\x00" * 1000, b"\x08\x08\x12\xff\xff\xff"])
+def test_a_file_that_is_not_onnx_is_refused_even_with_its_checksum(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "walker.onnx"
+    path.write_bytes(content)
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="not a model onnxruntime"):
+        OnnxModel.load(path)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(100 * 1024 * 1024)
+
+    with pytest.raises(ModelFileError, match="more than"):
+        OnnxModel.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_observed": 6}, r"'observed' has shape \(any, 8, 2\), expected \(any, 6, 2\)"),
+        ({"n_predicted": 12}, r"'samples' has shape \(any, any, 3, 2\)"),
+        ({"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2)}}, "takes .*expected observed"),
+        (
+            {
+                "inputs": {
+                    "observed": ("A", 8, 2),
+                    "mask": ("A", 8),
+                    "noise": ("K", 2),
+                    "map": ("A",),
+                }
+            },
+            "takes .*'map'",
+        ),
+        (
+            {"inputs": {"observed": ("A", 8, 2), "mask": ("A", 8, 1), "noise": ("K", 2)}},
+            r"'mask' has shape \(any, 8, 1\)",
+        ),
+        (
+            {"inputs": {"observed": (4, 8, 2), "mask": ("A", 8), "noise": ("K", 2)}},
+            r"'observed' has shape \(4, 8, 2\), expected \(any, 8, 2\)",
+        ),
+        (
+            {"inputs": {"observed": ("A", 8, 2), "mask": ("A", 8), "noise": ("K", "D")}},
+            r"'noise' has shape \(any, any\), expected \(any, fixed\)",
+        ),
+        ({"output_name": "futures"}, "no output 'samples'"),
+        ({"element": 11}, r"tensor\(double\), expected tensor\(float\)"),
+    ],
+)
+def test_another_signature_than_the_contracts_is_named(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = write_model(tmp_path, **changes)
+
+    with pytest.raises(ModelFileError, match=message):
+        OnnxModel.load(path)
+
+
+def test_a_model_that_puts_out_more_than_it_declares_is_caught(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    *before, last = model.graph.node
+    doubled = onnx.helper.make_node("Concat", ["zeros", "zeros"], ["twice"], axis=0)
+    last.input[1] = "twice"
+    write_nodes(path, model, [*before, doubled, last])
+
+    with pytest.raises(ModelFileError, match=r"put out samples of shape \(20, 4, 3, 2\)"):
+        OnnxModel.load(path).predict(observed(2))
+
+
+def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    # A reshape that only fits one agent, which no check of the file can see.
+    helper = onnx.helper
+    *before, last = model.graph.node
+    last.input[0] = "shifted"
+    write_nodes(
+        path,
+        model,
+        [
+            *before,
+            helper.make_node("Constant", [], ["one_agent"], value_ints=[1, 8]),
+            helper.make_node("Reshape", ["mask", "one_agent"], ["row"]),
+            helper.make_node("ReduceSum", ["row"], ["total"], keepdims=0),
+            helper.make_node("Add", ["moved", "total"], ["shifted"]),
+            last,
+        ],
+    )
+
+    with pytest.raises(ModelFileError, match="failed while running"):
+        OnnxModel.load(path).predict(observed(3))
+
+
+def with_external_weights(path: Path) -> None:
+    """Moves the first weight into a file beside, as large exporters do."""
+    model = onnx.load(path)
+    tensor = model.graph.initializer[1]
+    (path.parent / "weights.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    with_external_weights(path)
+
+    with pytest.raises(ModelFileError, match="its weights are in other files"):
+        OnnxModel.load(path)
+
+
+def test_weights_in_other_files_are_found_inside_of_an_operator_too(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    hidden = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    hidden.external_data.add(key="location", value="/etc/hostname")
+    node = onnx.helper.make_node("Constant", [], ["c"], value=hidden)
+    inner = onnx.helper.make_graph([node], "inner", [], [])
+    model.graph.node.add(op_type="If", attribute=[onnx.helper.make_attribute("g", inner)])
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="its weights are in other files"):
+        OnnxModel.load(path)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_a_model_that_may_never_end_is_refused(tmp_path: Path, operator: str) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.node.add(op_type=operator)
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match=f"operator {operator}, which may never end"):
+        OnnxModel.load(path)
+
+
+def test_more_noise_than_memory_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[2].type.tensor_type.shape.dim[1].dim_value = 2**40
+    helper = onnx.helper
+    two = helper.make_node("Constant", [], ["two"], value_ints=[2])
+    narrow = helper.make_node("Slice", ["noise", "first", "two", "observed_axes"], ["narrow"])
+    model.graph.node[0].input[0] = "narrow"
+    write_nodes(path, model, [two, narrow, *model.graph.node])
+
+    with pytest.raises(ModelFileError, match=r"'noise' has shape"):
+        OnnxModel.load(path)

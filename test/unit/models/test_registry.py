@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.models.onnx_model import ModelFileError, shipped_models
+from social_implicit_ros.models.registry import BASELINES, fingerprint_of, load_model
+
+SPLITS = ("eth", "hotel", "univ", "zara1", "zara2")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_need_no_file(name: str) -> None:
+    model = load_model(name)
+
+    assert isinstance(model, ConstantVelocity)
+    assert model.name == name
+
+
+def test_of_a_name_that_is_none_the_nearest_is_told_and_all_there_are() -> None:
+    with pytest.raises(ModelFileError, match=r"no model 'constant_velocty' \(did you mean") as told:
+        load_model("constant_velocty")
+    assert all(name in str(told.value) for name in (*BASELINES, *shipped_models(), "default"))
+    with pytest.raises(ModelFileError, match="no model 'xyz': give the path"):
+        load_model("xyz")
+
+
+@pytest.mark.parametrize("name", [*BASELINES, "default"])
+@pytest.mark.parametrize("n_agents", [0, 1])
+def test_no_sample_is_refused_alike(name: str, n_agents: int) -> None:
+    with pytest.raises(ValueError, match="n_samples is 0, expected 1 or more"):
+        load_model(name).predict(np.zeros((n_agents, 8, 2)), n_samples=0)
+
+
+def test_every_model_file_has_a_fingerprint_of_its_own() -> None:
+    prints = [fingerprint_of(load_model(name)) for name in shipped_models()]
+
+    assert len(set(prints)) == len(prints) and all(prints)
+    assert fingerprint_of(ConstantVelocity()) == ""
+
+
+def test_the_papers_models_are_shipped() -> None:
+    names = {"social_implicit", *(f"social_implicit_{split}" for split in SPLITS)}
+
+    assert names <= set(shipped_models())
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_shipped_model_predicts_from_two_observations_on(name: str) -> None:
+    walking = np.arange(8)[:, None] * np.array([0.5, 0.0])
+    standing = np.tile([3.0, 1.0], (8, 1))
+    observed = np.stack([walking, standing])
+    observed[0, :6] = np.nan
+
+    model = load_model(name)
+    prediction = model.predict(observed, n_samples=20)
+
+    assert prediction.samples.shape == (20, 2, model.n_predicted, 2)
+    assert np.isfinite(prediction.samples).all()
+    # Where a person will be lies nearer to walking on than to stopping, and the other way round.
+    end = prediction.mean[:, -1]
+    walked_on = observed[0, -1] + model.n_predicted * np.array([0.5, 0.0])
+    assert np.linalg.norm(end[0] - walked_on) < np.linalg.norm(end[0] - observed[0, -1])
+    assert np.linalg.norm(end[1] - standing[-1]) < 1.0
+
+
+def test_an_unknown_model_is_a_model_file_error() -> None:
+    with pytest.raises(ModelFileError, match="no model"):
+        load_model("nobody")

@@ -1,0 +1,235 @@
+"""Predictions are judged where the truth is known, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.online_evaluation import MAX_GAP_S, SelfEvaluation
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.types import Tracks
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+
+S = 1_000_000_000
+
+#: Where somebody is at a time in seconds, or None.
+Walk = Callable[[float], tuple[float, float] | None]
+
+
+def straight(t: float) -> tuple[float, float]:
+    return (t, 0.0)
+
+
+def tracks_of(walks: dict[str, Walk], time_s: float) -> Tracks:
+    places = {agent: walk(time_s) for agent, walk in walks.items()}
+    seen = {agent: place for agent, place in places.items() if place is not None}
+    return Tracks(round(time_s * S), tuple(seen), np.array(list(seen.values())).reshape(-1, 2))
+
+
+class Watched:
+    """A pipeline that judges itself while people walk."""
+
+    def __init__(self, *, adaptive: bool = False, window_s: float = 60.0) -> None:
+        calibration = AdaptiveCalibration(12) if adaptive else None
+        self.pipeline = PredictionPipeline(
+            ConstantVelocity(), PipelineConfig(n_samples=1), calibration
+        )
+        self.evaluation = SelfEvaluation(self.pipeline, window_s=window_s)
+
+    def walk(self, walks: dict[str, Walk], times_s: Iterable[float]) -> list[Judged]:
+        found = []
+        for time_s in times_s:
+            self.pipeline.update(tracks_of(walks, time_s))
+            judged = self.evaluation.observe(self.pipeline.tick(round(time_s * S)))
+            found += [] if judged is None else [judged]
+        return found
+
+
+def every(period_s: float, until_s: float, from_s: float = 0.0) -> Sequence[float]:
+    return [from_s + n * period_s for n in range(round((until_s - from_s) / period_s) + 1)]
+
+
+def n_by_step(found: list[Judged]) -> list[int]:
+    steps = np.concatenate([judged.steps for judged in found]) if found else np.empty(0, int)
+    return np.bincount(steps.astype(int), minlength=12).tolist()
+
+
+def test_who_walks_as_predicted_has_no_error_at_any_step() -> None:
+    watched = Watched()
+    found = watched.walk({"a": straight, "b": lambda t: (0.0, -t)}, every(0.1, 20.0))
+    scores = watched.evaluation.recent()
+    assert min(n_by_step(found)) > 50
+    np.testing.assert_allclose(scores.error_m, 0.0, atol=1e-9)
+    assert scores.ade_m == pytest.approx(0.0, abs=1e-9)
+    np.testing.assert_allclose(scores.times_s, 0.4 * np.arange(1, 13))
+    assert scores.n_positions == sum(n_by_step(found))
+
+
+def test_who_stops_is_missed_by_as_much_as_was_predicted() -> None:
+    watched = Watched()
+    # What was predicted in the last seconds before the stop expects 1 m/s on.
+    watched.walk({"a": lambda t: (min(t, 10.0), 0.0)}, every(0.1, 15.3))
+    scores = watched.evaluation.recent()
+    assert 0.3 < scores.ade_m < scores.fde_m < 4.8
+    assert scores.error_m[0] < 0.1
+    assert (np.diff(scores.error_m) > 0.0).all()
+
+
+def test_a_position_is_judged_a_gap_after_its_time_has_come_and_once() -> None:
+    watched = Watched()
+    found = watched.walk({"a": straight}, every(0.1, 12.0))
+    for judged in found:
+        assert judged.stamp_ns > round(MAX_GAP_S * S)
+    # The first tick that predicts anybody is the second message; one tick in 0.4 s is kept.
+    first_ns = found[0].stamp_ns
+    assert first_ns == pytest.approx(0.1 * S + 0.4 * S + MAX_GAP_S * S, abs=0.11 * S)
+    assert n_by_step(found)[0] == pytest.approx(12.0 / 0.4, abs=4)
+
+
+def test_a_fast_tracker_makes_judgements_no_more_frequent() -> None:
+    found = Watched().walk({"a": straight}, every(0.02, 20.0))
+    assert min(n_by_step(found)) > 30
+    assert np.diff([judged.stamp_ns for judged in found]).min() >= 0.36 * S
+
+
+def test_truth_between_two_observations_is_interpolated() -> None:
+    # A tracker at 3 Hz never observes at the time of a predicted step.
+    watched = Watched()
+    found = watched.walk({"a": straight}, every(1.0 / 3.0, 20.0))
+    assert min(n_by_step(found)) > 10
+    assert max(float(judged.error_m.max()) for judged in found) < 1e-6
+
+
+def test_nothing_counts_where_nobody_was_seen() -> None:
+    def hidden(t: float) -> tuple[float, float] | None:
+        return None if 5.0 < t < 5.9 else (t, 0.0)
+
+    seen = Watched().walk({"a": straight, "b": lambda t: (t, 3.0)}, every(0.1, 11.0))
+    part = Watched().walk({"a": hidden, "b": lambda t: (t, 3.0)}, every(0.1, 11.0))
+    assert sum(n_by_step(part)) < sum(n_by_step(seen))
+    assert max(float(judged.error_m.max()) for judged in part) < 1e-9
+
+
+def test_a_recycled_id_is_not_taken_for_who_was_predicted() -> None:
+    def jumps(t: float) -> tuple[float, float]:
+        return (t, 0.0) if t < 6.0 else (t, 100.0)
+
+    found = Watched().walk({"a": jumps}, every(0.1, 14.0))
+    assert found
+    assert max(float(judged.error_m.max()) for judged in found) < 1e-6
+
+
+def test_who_leaves_is_judged_up_to_there() -> None:
+    def leaves(t: float) -> tuple[float, float] | None:
+        return (t, 0.0) if t <= 6.0 else None
+
+    found = Watched().walk({"a": leaves, "b": lambda t: (0.0, t)}, every(0.1, 20.0))
+    alone = Watched().walk({"b": lambda t: (0.0, t)}, every(0.1, 20.0))
+    extra = np.array(n_by_step(found)) - np.array(n_by_step(alone))
+    assert extra[0] > extra[11] > 0
+
+
+def test_the_robot_is_not_judged() -> None:
+    found = Watched().walk({ROBOT_ID: straight}, every(0.1, 10.0))
+    assert found == []
+
+
+def test_old_judgements_leave_the_window_and_forgetting_empties_it() -> None:
+    watched = Watched(window_s=2.0)
+    watched.walk({"a": straight}, every(0.1, 20.0))
+    recent = watched.evaluation.recent()
+    assert 0 < recent.n_positions <= 12 * 6
+    watched.evaluation.forget()
+    empty = watched.evaluation.recent()
+    assert empty.n_positions == 0
+    assert np.isnan(empty.coverage) and np.isnan(empty.ade_m) and np.isnan(empty.fde_m)
+
+
+def test_memory_is_bounded_whatever_the_ticks() -> None:
+    watched = Watched()
+    # Ticks far apart, with observations that never catch up with them.
+    for n in range(500):
+        watched.pipeline.update(tracks_of({"a": straight}, 0.01 * n))
+        watched.evaluation.observe(watched.pipeline.tick(n * S // 2))
+    assert len(watched.evaluation._kept) <= 32
+    assert len(watched.evaluation._rounds) <= 200
+
+
+def test_ticks_that_go_back_in_time_do_no_harm() -> None:
+    watched = Watched(adaptive=True)
+    watched.walk({"a": straight}, every(0.1, 8.0, 1000.0))
+    watched.pipeline.reset()
+    watched.evaluation.forget()
+    found = watched.walk({"a": straight}, every(0.1, 8.0))
+    assert max(float(judged.error_m.max()) for judged in found) < 1e-9
+
+
+def test_adaptive_ellipses_come_to_hold_who_wanders() -> None:
+    rng = np.random.default_rng(4)
+    ways = {
+        f"p{n}": np.cumsum(rng.normal(0.0, 0.01, (2000, 2)), axis=0) + 8.0 * n for n in range(12)
+    }
+
+    def walk_of(way: np.ndarray) -> Walk:
+        return lambda t: tuple(way[round(t * 10)])
+
+    walks = {agent: walk_of(way) for agent, way in ways.items()}
+    watched = Watched(adaptive=True)
+    watched.walk(walks, every(0.1, 40.0))
+    watched.evaluation.forget()
+    watched.walk(walks, every(0.1, 160.0, 40.1))
+    scores = watched.evaluation.recent()
+    assert scores.confidence == 0.95
+    assert scores.coverage == pytest.approx(0.95, abs=0.02)
+    np.testing.assert_allclose(scores.inside, 0.95, atol=0.06)
+
+
+def test_a_prediction_is_judged_with_the_ellipse_that_was_published_then() -> None:
+    watched = Watched(adaptive=True)
+    adaptive = watched.pipeline.adaptive
+    assert adaptive is not None
+    judged = watched.walk({"a": straight}, every(0.1, 3.0))
+    # From now on everybody's ellipse is as large as can be; what was published stays small.
+    huge = Judged(5 * S, np.arange(12), np.ones(12), np.ones(12), np.full(12, 1e6), np.ones(12))
+    for _ in range(200):
+        adaptive.learn(huge)
+    turned = watched.walk({"a": lambda t: (3.0, t - 3.0)}, every(0.1, 4.4, 3.1))
+    assert judged and turned
+    assert max(float(one.levels.max()) for one in turned) > 0.999999
+
+
+def history_of(times_s: Iterable[float]) -> TrackHistory:
+    history = TrackHistory(HistoryConfig())
+    for time_s in times_s:
+        history.insert(tracks_of({"a": straight}, time_s))
+    return history
+
+
+def test_the_history_knows_between_observations_and_not_beyond() -> None:
+    history = history_of([1.0, 1.4, 1.8, 2.6, 3.0])
+    stamps = np.array([0.9, 1.0, 1.3, 1.8, 2.2, 3.0, 3.1]) * S
+    found = history.observed_m(stamps.astype(np.int64), np.full(7, 2 * S), 0.5)
+    row = history.rows_of(("a",))[0]
+    expected = [np.nan, 1.0, 1.3, 1.8, np.nan, 3.0, np.nan]
+    np.testing.assert_allclose(found[row, :, 0], expected, atol=1e-9)
+
+
+def test_the_history_knows_nothing_of_who_came_after() -> None:
+    history = history_of([1.0, 1.4, 1.8])
+    stamps = np.array([1.2, 1.2]) * S
+    since = np.array([0.9, 1.0]) * S
+    found = history.observed_m(stamps.astype(np.int64), since.astype(np.int64), 0.5)
+    row = history.rows_of(("a",))[0]
+    assert np.isnan(found[row, 0]).all() and found[row, 1, 0] == pytest.approx(1.2)
+
+
+def test_an_empty_history_knows_nothing() -> None:
+    history = TrackHistory(HistoryConfig())
+    assert history.observed_m(np.array([S]), np.array([S]), 0.5).shape == (0, 1, 2)
+    with pytest.raises(KeyError):
+        history.rows_of(("a",))

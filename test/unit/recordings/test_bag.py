@@ -1,0 +1,199 @@
+"""Recordings are read as they were written, and a bad one is refused with a reason."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Tracks
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+START_NS = 5_000_000_000
+
+
+def crowd(n_stamps: int = 30, n_agents: int = 3) -> Iterator[Tracks]:
+    for index in range(n_stamps):
+        positions = np.arange(2 * n_agents).reshape(-1, 2) / 7 + index * np.array([0.13, -0.05])
+        yield Tracks(
+            START_NS + index * 100_000_000,
+            tuple(str(agent) for agent in range(n_agents)),
+            positions,
+            np.linspace(0.0, 1.0, n_agents),
+        )
+
+
+def write(path: Path, message_type: str = "point_cloud", topic: str = "/tracks") -> Path:
+    write_tracks(path, crowd(), topic=topic, message_type=message_type, frame_id="map")
+    return path
+
+
+@pytest.mark.parametrize("message_type", sorted(MESSAGE_TYPES))
+def test_a_bag_gives_back_the_tracks_written(tmp_path: Path, message_type: str) -> None:
+    recording = open_source(write(tmp_path / "bag", message_type))
+    assert recording.topic == "/tracks"
+    assert recording.frame_id == "map"
+    assert recording.duration_s == pytest.approx(2.9)
+    for read, written in zip(recording.tracks(), crowd(), strict=True):
+        assert read.stamp_ns == written.stamp_ns
+        np.testing.assert_array_equal(read.positions_m, written.positions_m)
+        np.testing.assert_array_equal(read.heights_m, written.heights_m)
+    prefix = "pedestrian/" if message_type == "marker_array" else ""
+    assert read.ids == (f"{prefix}0", f"{prefix}1", f"{prefix}2")
+
+
+def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
+    recording = open_source(write(tmp_path / "bag"))
+    stamps = [tracks.stamp_ns for tracks in recording.tracks()]
+    part = [tracks.stamp_ns for tracks in recording.tracks(start_s=1.0, duration_s=0.5)]
+    assert part == [stamp for stamp in stamps if 1_000_000_000 <= stamp - START_NS <= 1_500_000_000]
+    assert len(part) == 6
+
+
+def test_the_mcap_file_alone_is_a_recording_too(tmp_path: Path) -> None:
+    folder = write(tmp_path / "bag")
+    assert len(list(open_source(folder / "bag.mcap").tracks())) == 30
+
+
+def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
+    path = tmp_path / "bag"
+    # Incompressible, 8 MB as read.
+    rng = np.random.default_rng(0)
+    ids = tuple(str(agent) for agent in range(300))
+    long = (
+        Tracks(START_NS + index * 100_000_000, ids, rng.normal(size=(300, 2)))
+        for index in range(1000)
+    )
+    write_tracks(path, long, topic="/tracks", message_type="point_cloud", frame_id="map")
+    recording = open_source(path)
+    entries = recording.tracks()
+    next(entries)
+    tracemalloc.start()
+    n_read = 1 + sum(1 for _ in entries)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_read == 1000
+    assert peak_bytes < 5_000_000
+
+
+def test_text_frames_become_stamps(tmp_path: Path) -> None:
+    path = tmp_path / "walk.txt"
+    path.write_text("0\t1\t0.5\t1.5\n10\t1\t0.9\t1.5\n10\t2\t3.0\t4.0\n")
+    first, second = open_source(path).tracks()
+    assert second.stamp_ns - first.stamp_ns == 400_000_000
+    assert second.ids == ("1", "2")
+    assert first.stamp_ns > 0  # zero means "no time" to ROS
+    slow_first, slow_second = open_source(path, frames_per_second=15.0).tracks()
+    assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
+
+
+def test_sqlite3_bags_are_read(tmp_path: Path) -> None:
+    recording = open_source(write_as_sqlite3(tmp_path / "bag"))
+    read = [(tracks.stamp_ns, tracks.ids) for tracks in recording.tracks()]
+    assert read == [(tracks.stamp_ns, tracks.ids) for tracks in crowd()]
+
+
+def test_an_unknown_topic_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"no topic '/people'.*/tracks \(sensor_msgs"):
+        open_source(write(tmp_path / "bag"), topic="/people")
+
+
+def test_an_empty_topic_is_refused(tmp_path: Path) -> None:
+    with Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection("/tracks", MESSAGE_TYPES["point_cloud"], typestore=STORE)
+    with pytest.raises(RecordingError, match="no message on topic /tracks"):
+        open_source(tmp_path / "bag")
+
+
+def write_as_sqlite3(path: Path) -> Path:
+    """The crowd, its messages copied as they are into a `.db3` file."""
+    mcap = write(path.with_name("mcap"))
+    with (
+        AnyReader([mcap]) as reader,
+        Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer,
+    ):
+        connection = writer.add_connection("/tracks", MESSAGE_TYPES["point_cloud"], typestore=STORE)
+        for _, stamp_ns, data in reader.messages():
+            writer.write(connection, stamp_ns, data)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("write_bag", [write, write_as_sqlite3])
+def test_a_bag_that_was_cut_off_gives_what_is_there_or_is_refused(
+    tmp_path: Path, share: float, write_bag: Callable[[Path], Path]
+) -> None:
+    path = write_bag(tmp_path / "bag")
+    (storage,) = (entry for entry in path.iterdir() if entry.suffix != ".yaml")
+    storage.write_bytes(storage.read_bytes()[: int(share * storage.stat().st_size)])
+    try:
+        source = open_source(path)
+    except RecordingError as error:
+        assert "cut off" in str(error)
+        assert share < 0.95
+    else:
+        assert source.problem is not None and f"{storage.name} is cut off" in source.problem
+        stamps = [tracks.stamp_ns for tracks in source.tracks()]
+        assert stamps == [tracks.stamp_ns for tracks in crowd()][: len(stamps)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed: int) -> None:
+    storage = write(tmp_path / "bag") / "bag.mcap"
+    content = bytearray(storage.read_bytes())
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(0, len(content), 3):
+        content[place] ^= int(rng.integers(1, 256))
+    storage.write_bytes(content)
+    try:
+        entries = list(open_source(tmp_path / "bag").tracks())
+    except RecordingError as error:
+        assert "bag" in str(error)
+    else:
+        assert all(isinstance(tracks, Tracks) for tracks in entries)
+
+
+def test_a_folder_without_metadata_is_refused_with_what_mends_it(tmp_path: Path) -> None:
+    (write(tmp_path / "bag") / "metadata.yaml").unlink()
+    with pytest.raises(RecordingError, match="ros2 bag reindex"):
+        open_source(tmp_path / "bag")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "expected lines of four numbers"),
+        (b"1 2 3\n", "expected lines of four numbers"),
+        (b"1 2 3 four\n", "four numbers"),
+        (b"\x89PNG\r\n\xff\xfe", "four numbers"),
+        (b"1 2 nan 3\n", "not finite"),
+        (b"-5 2 1 3\n", "frames from 0 on"),
+    ],
+)
+def test_a_bad_text_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "walk.txt"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=reason):
+        open_source(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"nowhere\.mcap: no such file"):
+        open_source(tmp_path / "nowhere.mcap")
+
+
+def test_a_bag_is_never_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path / "bag")
+    before = (path / "bag.mcap").read_bytes()
+    with pytest.raises(RecordingError, match="not overwritten"):
+        write(path)
+    assert (path / "bag.mcap").read_bytes() == before

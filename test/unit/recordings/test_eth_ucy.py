@@ -1,0 +1,58 @@
+"""Text recordings: what a line holds, what is refused, and the windows of the benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.recordings.eth_ucy import load_recording, scenes
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "walk.txt"
+    path.write_text(text)
+    return path
+
+
+def test_lines_are_sorted_by_frame_then_id(tmp_path: Path) -> None:
+    path = write(tmp_path, "10 2 5.0 6.0\n0\t7\t1.0\t2.0\n10.0 1.0 3.0 4.0\n")
+    recording = load_recording(path)
+    assert recording.name == "walk"
+    assert recording.frames.tolist() == [0, 10, 10]
+    assert recording.ids.tolist() == [7, 1, 2]
+    np.testing.assert_array_equal(recording.positions_m, [[1, 2], [3, 4], [5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "expected lines of four numbers"),
+        ("0 1 2\n", "expected lines of four numbers"),
+        ("0 1 2 3\n0 1 2\n", "four numbers"),
+        ("0 1 two 3\n", "four numbers"),
+        ("0 1 2 3\n1 1 nan 3\n", "observation 2 is not finite"),
+        ("0 1 2 3\n1e300 1 2 3\n", "observation 2 is beyond"),
+        ("0 -1e17 2 3\n", "observation 1 is beyond"),
+    ],
+)
+def test_what_is_no_recording_is_told_with_its_place(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=reason) as caught:
+        load_recording(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_window_holds_whom_every_frame_holds(tmp_path: Path) -> None:
+    seen = {1: range(6), 2: range(1, 6), 3: (0, 1, 3, 4, 5)}  # frames of each person
+    lines = [
+        f"{10 * frame} {who} {frame} {who}" for who, frames in seen.items() for frame in frames
+    ]
+    recording = load_recording(write(tmp_path, "\n".join(lines)))
+    pairs = list(scenes(recording, n_steps=4))
+    assert [(scene.frame, scene.ids.tolist()) for scene in pairs] == [(10, [1, 2]), (20, [1, 2])]
+    np.testing.assert_array_equal(pairs[1].positions_m[1], [[2, 2], [3, 2], [4, 2], [5, 2]])
+    assert [scene.frame for scene in scenes(recording, n_steps=4, min_agents=1)] == [0, 10, 20]

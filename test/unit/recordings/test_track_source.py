@@ -1,0 +1,374 @@
+"""Recordings are read whatever their storage and tracker, in a frame that does not move."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.bags import (
+    PEOPLE,
+    START_NS,
+    STORE,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    join_bags,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.bag_writer import write_tracks, zero_message
+from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.track_source import Arrival, TrackSource, open_source
+from social_implicit_ros.types import SkipReason, Tracks
+
+DEFINITIONS = Path(__file__).parents[2] / "interfaces"
+
+
+def read(source: TrackSource, *, transform_wait_s: float = 0.2) -> list[Arrival]:
+    return list(source.arrivals(transform_wait_s=transform_wait_s))
+
+
+def assert_same(arrivals: list[Arrival], recording: list[Tracks]) -> None:
+    read_tracks = [arrival.tracks for arrival in arrivals]
+    assert [tracks.stamp_ns for tracks in read_tracks] == [t.stamp_ns for t in recording]
+    assert [tracks.ids for tracks in read_tracks] == [t.ids for t in recording]
+    for tracks, written in zip(read_tracks, recording, strict=True):
+        np.testing.assert_allclose(tracks.positions_m, written.positions_m, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [
+        ("sqlite3", "none"),
+        ("sqlite3", "file"),
+        ("sqlite3", "message"),
+        ("mcap", "none"),
+        ("mcap", "file"),
+        ("mcap", "storage"),
+    ],
+)
+def test_every_storage_is_read(tmp_path, storage, compression):
+    recording = walkers(duration_s=2.0)
+    bag = write_bag(
+        tmp_path / "bag", people_messages(recording), storage=storage, compression=compression
+    )
+
+    source = open_source(bag)
+
+    assert (source.topic, source.tracker.name, source.n_messages) == ("/people", "people", 21)
+    assert_same(read(source), recording)
+
+
+def test_a_recording_in_several_files_is_read_as_one(tmp_path):
+    recording = walkers(duration_s=4.0)
+    parts = [
+        write_bag(tmp_path / f"part{index}", people_messages(half))
+        for index, half in enumerate((recording[:17], recording[17:]))
+    ]
+    bag = join_bags(tmp_path / "bag", parts)
+
+    source = open_source(bag)
+
+    assert source.n_messages == len(recording)
+    assert_same(read(source), recording)
+
+
+def test_a_single_file_without_its_folder_is_read(tmp_path):
+    recording = walkers(duration_s=1.0)
+    (file,) = write_bag(tmp_path / "bag", people_messages(recording)).glob("*.mcap")
+
+    assert_same(read(open_source(file)), recording)
+
+
+@pytest.mark.parametrize("kind", ["marker_array", "point_cloud"])
+def test_generic_messages_are_read(tmp_path, kind):
+    recording = walkers(duration_s=1.0)
+    write_tracks(tmp_path / "bag", recording, topic="/tracks", message_type=kind, frame_id="map")
+
+    arrivals = read(open_source(tmp_path / "bag"))
+
+    assert len(arrivals) == len(recording)
+    assert len(arrivals[0].tracks.ids) == 3
+
+
+def test_text_recordings_are_read(tmp_path):
+    file = tmp_path / "crowd.txt"
+    file.write_text("".join(f"{10 * i} 1 {0.4 * i} 0.0\n" for i in range(20)))
+
+    source = open_source(file)
+
+    assert source.n_messages == 20
+    assert read(source)[1].tracks.positions_m.tolist() == [[0.4, 0.0]]
+    assert len(read(source.part(2.0, 4.0))) == 11
+
+
+def test_a_part_of_a_recording_is_read(tmp_path):
+    recording = walkers(duration_s=4.0)
+    source = open_source(write_bag(tmp_path / "bag", people_messages(recording)))
+
+    part = source.part(1.0, 2.0)
+
+    assert (part.duration_s, part.n_messages) == (2.0, 21)
+    assert_same(read(part), recording[10:31])
+    assert_same(read(source.part(3.5, None)), recording[35:])
+    with pytest.raises(RecordingError, match=r"nothing from 9 s on; it is 4.0 s long"):
+        source.part(9.0, None)
+
+
+def test_a_recording_without_definitions_needs_a_sourced_workspace(tmp_path, monkeypatch):
+    recording = walkers(duration_s=1.0)
+    bag = write_bag(
+        tmp_path / "bag", people_messages(recording), storage="sqlite3", definitions=False
+    )
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    with pytest.raises(RecordingError, match="no definition of people_msgs/msg/People"):
+        open_source(bag)
+
+    (tmp_path / "install").mkdir()
+    (tmp_path / "install" / "share").symlink_to(DEFINITIONS)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "install"))
+
+    assert_same(read(open_source(bag)), recording)
+
+
+class TestTopic:
+    def cloud(self, topic: str, *names: str) -> Recorded:
+        zero = zero_message(STORE, "sensor_msgs/msg/PointCloud2")
+        zero.header.frame_id = "lidar"
+        field = zero_message(STORE, "sensor_msgs/msg/PointField")
+        zero.fields = [
+            type(field)(name=name, offset=4 * index, datatype=7, count=1)
+            for index, name in enumerate(names)
+        ]
+        zero.point_step, zero.row_step, zero.height = 4 * len(names), 0, 1
+        return Recorded(topic, "sensor_msgs/msg/PointCloud2", zero, START_NS)
+
+    def test_a_tracker_is_preferred_to_clouds_and_markers(self, tmp_path):
+        messages = [
+            *people_messages(walkers(duration_s=1.0)),
+            self.cloud("/lidar", "x", "y", "z"),
+            self.cloud("/also_tracks", "x", "y", "id"),
+        ]
+
+        source = open_source(write_bag(tmp_path / "bag", messages))
+
+        assert source.topic == "/people"
+
+    def test_a_cloud_without_ids_is_no_tracks(self, tmp_path):
+        bag = tmp_path / "bag"
+        write_tracks(
+            bag, walkers(duration_s=1.0), topic="/t", message_type="point_cloud", frame_id="map"
+        )
+        lidar = write_bag(tmp_path / "lidar", [self.cloud("/lidar", "x", "y", "z")])
+        joined = write_bag(
+            tmp_path / "both",
+            [self.cloud("/lidar", "x", "y", "z"), self.cloud("/t", "x", "y", "id")],
+        )
+
+        assert open_source(bag).topic == "/t"
+        with pytest.raises(RecordingError, match="no topic that a shipped tracker reads"):
+            open_source(lidar)
+        with pytest.raises(RecordingError, match="topic /t: none of its messages"):
+            open_source(joined)
+
+    def test_two_candidates_are_named(self, tmp_path):
+        recording = walkers(duration_s=1.0)
+        bag = write_bag(
+            tmp_path / "bag",
+            [*people_messages(recording), *people_messages(recording, topic="/others")],
+        )
+
+        with pytest.raises(RecordingError, match=r"2 topics.*/others.*--tracks"):
+            open_source(bag)
+        assert open_source(bag, topic="/others").topic == "/others"
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            ({"topic": "/nobody"}, "no topic '/nobody'; its topics: /people"),
+            ({"topic": "/people", "tracker": "spencer"}, "tracker 'spencer' reads spencer_"),
+            ({"tracker": "spencer"}, "no topic that tracker 'spencer' reads"),
+            ({"topic": "/pose"}, "no shipped tracker reads geometry_msgs/msg/PoseStamped"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, tmp_path, options, says):
+        pose_type = "geometry_msgs/msg/PoseStamped"
+        pose = Recorded("/pose", pose_type, zero_message(STORE, pose_type), START_NS)
+        bag = write_bag(tmp_path / "bag", [*people_messages(walkers(duration_s=1.0)), pose])
+
+        with pytest.raises(RecordingError, match=says):
+            open_source(bag, **options)
+
+    def test_a_description_of_ones_own_is_taken(self, tmp_path):
+        description = tmp_path / "mine.yaml"
+        description.write_text(
+            f"message_type: {PEOPLE}\nlist: people\nid: name\nposition: position\n"
+            "score: reliability\nfilters: {score_above: 2.0}\n"
+        )
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
+
+        with pytest.raises(RecordingError, match="low_score"):
+            open_source(bag, tracker=str(description))
+
+
+class TestFrames:
+    def bag(self, tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
+        """Tracks in the frame of a camera on a robot that drives and turns."""
+        messages = people_messages(walkers(duration_s=4.0), frame_id="camera")
+        for index in range(round(until_s * 10) + 2):
+            stamp_ns = START_NS + round((index - 1) * 0.1 * S)
+            robot = transform_message(
+                "odom", "base", stamp_ns, xyz=(0.1 * index, 0.0, 0.0), yaw=0.02 * index
+            )
+            recorded_ns = stamp_ns + round(late_s * S)
+            messages.append(Recorded("/tf", TF_MESSAGE, robot, recorded_ns))
+        camera = transform_message("base", "camera", START_NS, xyz=(0.5, 0.0, 1.0))
+        messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
+        return write_bag(tmp_path / "bag", messages)
+
+    def test_tracks_are_moved_at_their_own_stamp(self, tmp_path):
+        source = open_source(self.bag(tmp_path))
+
+        arrivals = read(source)
+
+        assert (source.frame_id, source.fixed_frame) == ("camera", "odom")
+        for index, tracks in enumerate(walkers(duration_s=4.0)):
+            angle, x = 0.02 * (index + 1), 0.1 * (index + 1)
+            turn = np.array(
+                [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+            )
+            expected = (tracks.positions_m + np.array([0.5, 0.0])) @ turn.T + np.array([x, 0.0])
+            np.testing.assert_allclose(arrivals[index].tracks.positions_m, expected, atol=1e-9)
+            assert arrivals[index].tracks.heights_m.tolist() == [1.0] * 3
+
+    def test_tracks_wait_for_their_transform(self, tmp_path):
+        arrivals = read(open_source(self.bag(tmp_path, late_s=0.15)))
+
+        # The transform for a stamp comes 0.15 s later, and the tracks with it.
+        assert arrivals[5].received_ns == arrivals[5].tracks.stamp_ns + round(0.15 * S)
+
+    def test_tracks_without_a_transform_are_left_out_with_the_reason(self, tmp_path):
+        arrivals = read(open_source(self.bag(tmp_path, late_s=0.5)), transform_wait_s=0.2)
+        cut_off = read(open_source(self.bag(tmp_path / "b", until_s=2.0)))
+
+        assert arrivals[5].tracks is None
+        assert arrivals[5].skipped == {SkipReason.NO_TRANSFORM: 3}
+        assert [arrival.tracks is None for arrival in cut_off] == [False] * 21 + [True] * 20
+
+    def test_the_frame_can_be_chosen(self, tmp_path):
+        source = open_source(self.bag(tmp_path), fixed_frame="camera")
+
+        assert_same(read(source), walkers(duration_s=4.0))
+
+    def test_without_transforms_the_frame_is_taken_as_fixed_and_that_is_said(self, tmp_path):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
+
+        source = open_source(bag)
+
+        assert source.fixed_frame == "map"
+        assert "no transforms: frame map is taken as fixed" in source.notes[0]
+
+
+class TestClock:
+    def test_messages_arrive_when_they_were_recorded(self, tmp_path):
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0), latency_s=0.3))
+
+        first = read(open_source(bag))[0]
+
+        assert first.received_ns - first.tracks.stamp_ns == round(0.3 * S)
+
+    def test_stamps_of_another_clock_take_the_place_of_arrival(self, tmp_path):
+        bag = write_bag(
+            tmp_path / "bag", people_messages(walkers(duration_s=1.0), clock_offset_s=5000.0)
+        )
+
+        source = open_source(bag)
+
+        assert "5000 s after" in source.notes[-1]
+        assert all(entry.received_ns == entry.tracks.stamp_ns for entry in read(source))
+
+
+class TestDamage:
+    RECORDING = walkers(duration_s=60.0, n_agents=75)
+
+    def cut(self, tmp_path: Path, share: float, **options: str) -> Path:
+        """A bag of several chunks or many pages, without the end of its file."""
+        bag = write_bag(tmp_path / "bag", people_messages(self.RECORDING), **options)
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        return bag
+
+    @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+    @pytest.mark.parametrize("share", [0.5, 0.8, 0.999])
+    def test_of_a_file_that_is_cut_off_what_lies_before_is_read(self, tmp_path, storage, share):
+        bag = self.cut(tmp_path, share, storage=storage)
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+
+        for path in (bag, file):
+            source = open_source(path)
+            arrivals = read(source)
+
+            assert f"{file.name} is cut off" in source.problem
+            assert (share - 0.1) * len(self.RECORDING) < len(arrivals) <= len(self.RECORDING)
+            assert_same(arrivals, self.RECORDING[: len(arrivals)])
+
+    def test_a_folder_without_metadata_holds_files_that_are_read_one_by_one(self, tmp_path):
+        bag = self.cut(tmp_path, 0.8)
+        (bag / "metadata.yaml").unlink()
+
+        (path,) = find_bags([str(bag)])
+
+        assert len(read(open_source(path))) > 0.4 * len(self.RECORDING)
+
+    def test_one_of_several_files_that_is_cut_off_is_named(self, tmp_path):
+        parts = [
+            write_bag(tmp_path / f"part{index}", people_messages(half))
+            for index, half in enumerate((self.RECORDING[:300], self.RECORDING[300:]))
+        ]
+        bag = join_bags(tmp_path / "bag", parts)
+        file = bag / "part_1.mcap"
+        file.write_bytes(file.read_bytes()[:-200])
+
+        source = open_source(bag)
+
+        assert source.problem.startswith("part_1.mcap is cut off")
+        assert_same(read(source), self.RECORDING)
+
+    def test_nothing_before_the_cut_is_an_error_that_says_so(self, tmp_path):
+        with pytest.raises(RecordingError, match=r"bag\.mcap is cut off"):
+            open_source(self.cut(tmp_path, 0.0005))
+
+    def test_a_whole_file_is_not_cut_off(self, tmp_path):
+        for storage in ("mcap", "sqlite3"):
+            bag = tmp_path / storage
+            write_bag(bag, people_messages(walkers(duration_s=1.0)), storage=storage)
+
+            assert open_source(bag).problem is None
+
+    def test_a_damaged_database_gives_what_it_holds_before_the_damage(self, tmp_path):
+        recording = walkers(duration_s=60.0, n_agents=5)
+        bag = write_bag(tmp_path / "bag", people_messages(recording), storage="sqlite3")
+        (file,) = bag.glob("*.db3")
+        content = bytearray(file.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 40_000] = b"\xff" * 40_000
+        file.write_bytes(content)
+
+        arrivals = []
+        with pytest.raises(RecordingError, match="damaged"):
+            arrivals.extend(open_source(bag).arrivals(transform_wait_s=0.2))
+
+        assert arrivals == []
+
+    def test_nobody_in_it(self, tmp_path):
+        empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
+        bag = write_bag(tmp_path / "bag", people_messages(empty))
+
+        with pytest.raises(RecordingError, match="none of its messages tells of anybody"):
+            open_source(bag)

@@ -1,0 +1,203 @@
+"""Recordings whose end is missing give what is there, however they were compressed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import numpy as np
+import pytest
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from support.bags import (
+    PEOPLE,
+    STORE,
+    TF_MESSAGE,
+    S,
+    join_bags,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.types import Tracks
+
+KINDS = [
+    ("mcap", "none"),
+    ("mcap", "storage"),
+    ("mcap", "message"),
+    ("mcap", "file"),
+    ("sqlite3", "none"),
+    ("sqlite3", "message"),
+    ("sqlite3", "file"),
+]
+
+
+@pytest.fixture(scope="module")
+def crowd() -> list[Tracks]:
+    """40 s of people whose places do not compress well; several chunks of an MCAP file."""
+    rng = np.random.default_rng(0)
+    return [
+        replace(tracks, positions_m=tracks.positions_m + rng.normal(0, 0.01, (60, 2)))
+        for tracks in walkers(duration_s=40.0, n_agents=60)
+    ]
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory, crowd: list[Tracks]) -> dict[Any, Path]:
+    """A recording of every kind."""
+    folder, messages = tmp_path_factory.mktemp("bags"), people_messages(crowd)
+    return {
+        (storage, compression): write_bag(
+            folder / f"{storage}_{compression}", messages, storage=storage, compression=compression
+        )
+        for storage, compression in KINDS
+    }
+
+
+def file_of(bag: Path) -> Path:
+    (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
+    return file
+
+
+def cut(file: Path, share: float) -> None:
+    file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
+
+
+def stamps_in(source: TrackSource) -> list[int]:
+    return [tracks.stamp_ns for tracks in source.tracks()]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize(("storage", "compression"), KINDS)
+def test_what_lies_before_the_cut_is_read(
+    tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, alone: bool
+) -> None:
+    bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
+    file = file_of(bag)
+    path = file if alone else bag
+    assert stamps_in(open_source(path)) == [tracks.stamp_ns for tracks in crowd]
+    cut(file, 0.7)
+
+    source = open_source(path)
+    read = stamps_in(source)
+
+    assert source.problem is not None and f"{file.name} is cut off" in source.problem
+    assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+    assert 0.5 < len(read) / len(crowd) < 0.75
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.95, 0.9999])
+@pytest.mark.parametrize(("storage", "compression"), KINDS)
+def test_wherever_the_cut_is_it_gives_a_part_or_a_reason(
+    tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, share: float
+) -> None:
+    bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
+    cut(file_of(bag), share)
+    try:
+        source = open_source(bag)
+    except RecordingError as error:
+        assert "cut off" in str(error)
+        assert share < 0.9
+    else:
+        assert source.problem is not None
+        read = stamps_in(source)
+        assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+
+
+def test_chunks_of_lz4_are_read_up_to_the_cut(tmp_path: Path, crowd: list[Tracks]) -> None:
+    writer = Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        storage: Any = writer.storage
+        storage.compression, storage.compressor = "lz4", lz4.frame.compress
+        connection = writer.add_connection("/people", PEOPLE, typestore=STORE)
+        for entry in people_messages(crowd):
+            data = STORE.serialize_cdr(entry.message, PEOPLE)
+            writer.write(connection, entry.recorded_ns, data)
+    file = tmp_path / "bag" / "bag.mcap"
+    assert len(stamps_in(open_source(file))) == len(crowd)
+    cut(file, 0.7)
+
+    assert 0.5 < len(stamps_in(open_source(file))) / len(crowd) < 0.75
+
+
+def test_topics_may_be_out_of_order_as_recorders_write_them(
+    tmp_path: Path, crowd: list[Tracks]
+) -> None:
+    """Each transform is written after the people who came 5 ms later."""
+    writer = Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP)
+    with writer:
+        people = writer.add_connection("/people", PEOPLE, typestore=STORE)
+        moving = writer.add_connection("/tf", TF_MESSAGE, typestore=STORE)
+        for entry in people_messages(crowd, frame_id="base", latency_s=0.005):
+            stamp_ns = entry.recorded_ns - S // 200
+            transform = transform_message("odom", "base", stamp_ns)
+            writer.write(people, entry.recorded_ns, STORE.serialize_cdr(entry.message, PEOPLE))
+            writer.write(moving, stamp_ns, STORE.serialize_cdr(transform, TF_MESSAGE))
+    cut(tmp_path / "bag" / "bag.mcap", 0.7)
+
+    arrivals = list(open_source(tmp_path / "bag").arrivals(transform_wait_s=0.2))
+
+    assert len(arrivals) > 0.5 * len(crowd)
+    assert all(arrival.tracks is not None for arrival in arrivals[:-1])
+
+
+def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
+    tmp_path: Path, crowd: list[Tracks]
+) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(crowd), compression="file")
+    file = file_of(bag)
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 5000] = bytes(5000)
+    file.write_bytes(content)
+
+    read = []
+    with pytest.raises(RecordingError, match="is damaged"):
+        for tracks in open_source(bag).tracks():
+            read.append(tracks.stamp_ns)
+
+    assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+    assert len(read) > 0.2 * len(crowd)
+
+
+def test_a_part_of_a_split_recording_may_be_cut_off(tmp_path: Path, crowd: list[Tracks]) -> None:
+    half = len(crowd) // 2
+    parts = [
+        write_bag(tmp_path / name, people_messages(entries), compression="file")
+        for name, entries in (("a", crowd[:half]), ("b", crowd[half:]))
+    ]
+    bag = join_bags(tmp_path / "bag", parts)
+    cut(next(bag.glob("part_1*")), 0.6)
+
+    source = open_source(bag)
+
+    assert source.problem is not None and source.problem.startswith("part_1.mcap.zstd is cut off")
+    read = stamps_in(source)
+    assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+    assert half < len(read) < len(crowd)
+
+
+def test_a_recorder_killed_while_it_compressed_leaves_one_recording(
+    tmp_path: Path, crowd: list[Tracks]
+) -> None:
+    """It writes `x.mcap.zstd` beside `x.mcap`, and no metadata.yaml yet."""
+    plain = write_bag(tmp_path / "one", people_messages(crowd[:20]))
+    packed = write_bag(tmp_path / "two", people_messages(crowd[:20]), compression="file")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    file_of(plain).rename(folder / "bag_0.mcap")
+    (folder / "bag_0.mcap.zstd").write_bytes(file_of(packed).read_bytes()[:500])
+    file_of(packed).rename(folder / "bag_1.mcap.zstd")
+
+    found = find_bags([str(folder)])
+
+    assert [path.name for path in found] == ["bag_0.mcap", "bag_1.mcap.zstd"]
+    assert all(len(stamps_in(open_source(path))) == 20 for path in found)

@@ -1,0 +1,88 @@
+"""What a node says about its own predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from social_implicit_ros.prediction.online_evaluation import RecentScores
+from social_implicit_ros.ros.online_evaluation_messages import (
+    COLUMNS,
+    MIN_POSITIONS,
+    metrics_to_msg,
+    radius_factors,
+    scores_to_status,
+)
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+
+
+def scores_of(inside: float, n_positions: int = MIN_POSITIONS) -> RecentScores:
+    n_judged = np.array([n_positions // 2, n_positions - n_positions // 2, 0])
+    return RecentScores(
+        times_s=np.array([0.4, 0.8, 1.2]),
+        n_judged=n_judged,
+        error_m=np.array([0.1, 0.3, np.nan]),
+        inside=np.array([inside, inside, np.nan]),
+        confidence=0.95,
+    )
+
+
+def status_of(scores: RecentScores, calibration: str = "off") -> DiagnosticStatus:
+    return scores_to_status(
+        "/robot/predictor",
+        scores,
+        np.ones((2, 3)),
+        tolerance=0.1,
+        window_s=60.0,
+        calibration=calibration,
+    )
+
+
+@pytest.mark.parametrize(
+    ("inside", "n_positions", "level", "text"),
+    [
+        (0.95, 500, DiagnosticStatus.OK, "held 95.0 % of 500 positions in 60 s"),
+        (0.86, 500, DiagnosticStatus.OK, "held 86.0 %"),
+        (0.84, 500, DiagnosticStatus.WARN, "too small; adaptive_calibration would mend them"),
+        (0.0, MIN_POSITIONS - 1, DiagnosticStatus.OK, "too few to tell"),
+    ],
+)
+def test_it_warns_when_coverage_leaves_the_band(
+    inside: float, n_positions: int, level: bytes, text: str
+) -> None:
+    status = status_of(scores_of(inside, n_positions))
+    assert status.level == level
+    assert text in status.message
+    assert status.name == "robot/predictor: self-evaluation"
+
+
+def test_ellipses_that_are_too_large_are_told_too() -> None:
+    scores = RecentScores(
+        np.array([0.4]), np.array([500]), np.array([0.1]), np.array([0.9]), confidence=0.5
+    )
+    status = status_of(scores, calibration="/file.json")
+    assert status.level == DiagnosticStatus.WARN
+    assert "too large; they are being adapted" in status.message
+
+
+def test_what_is_not_known_yet_is_empty() -> None:
+    values = {v.key: v.value for v in status_of(scores_of(0.9)).values}
+    assert values["ade_m"] == values["fde_m"] == ""
+    assert values["coverage"] == "0.900"
+
+
+def test_the_table_names_its_columns_and_is_row_by_row() -> None:
+    message = metrics_to_msg(scores_of(0.9), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    rows, columns = message.layout.dim
+    assert (rows.size, columns.size) == (3, len(COLUMNS))
+    assert rows.stride == rows.size * columns.stride == len(message.data)
+    table = np.array(message.data).reshape(3, -1)
+    np.testing.assert_allclose(table[1], [0.8, MIN_POSITIONS // 2, 0.3, 0.9, 2.0, 5.0])
+    assert np.isnan(table[2, 2:4]).all()
+
+
+def test_factors_are_one_before_anything_is_learnt() -> None:
+    np.testing.assert_array_equal(radius_factors(None, 3, 0.95), np.ones((2, 3)))
+    factors = radius_factors(AdaptiveCalibration(3), 3, 0.93)
+    np.testing.assert_allclose(factors, 1.0, atol=0.01)

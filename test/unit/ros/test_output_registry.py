@@ -1,0 +1,60 @@
+"""Outputs are imported when asked for; what is missing is named with how to get it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
+from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+
+CONFIG = config_from_values({spec.name: spec.default for spec in PARAMETERS})
+
+
+def test_the_table_alone_imports_no_output() -> None:
+    program = (
+        "import sys, social_implicit_ros.ros.parameters\n"
+        "print(*(name for name in sys.modules if '.ros.outputs.' in name))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert {name.rpartition(".")[2] for name in done.stdout.split()} == {"base", "registry"}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_is_what_the_node_needs(name: str) -> None:
+    module_name, class_name = OUTPUTS[name]
+    try:
+        import_module(f"social_implicit_ros.ros.outputs.{module_name}")
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed")
+    output = load_output(name, CONFIG)
+    assert type(output).__name__ == class_name
+    assert output.topic.startswith("~/")
+    assert output.qos().depth >= 1
+    assert hasattr(output.message_class, "SLOT_TYPES")
+
+
+def test_no_two_outputs_share_a_topic() -> None:
+    topics = []
+    for name in OUTPUTS:
+        try:
+            topics.append(load_output(name, CONFIG).topic)
+        except ValueError:
+            continue
+    assert len(set(topics)) == len(topics)
+
+
+def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "vision_msgs", None)
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", None)
+    monkeypatch.delitem(sys.modules, "social_implicit_ros.ros.outputs.detections", raising=False)
+    with pytest.raises(
+        ValueError, match=r"'detections' needs vision_msgs.*ros-\$ROS_DISTRO-vision-msgs"
+    ):
+        load_output("detections", CONFIG)

@@ -1,0 +1,36 @@
+"""Every agent of a tick has a number of its own, which it keeps."""
+
+from __future__ import annotations
+
+import zlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from social_implicit_ros.tracks.agent_ids import AgentNumbers, agent_number
+
+#: Two texts with one CRC-32.
+TWINS = ("plumless", "buckeroo")
+
+
+def test_the_twins_do_collide() -> None:
+    assert zlib.crc32(TWINS[0].encode()) == zlib.crc32(TWINS[1].encode())
+
+
+def test_numbers_are_the_trackers_own_or_the_hash() -> None:
+    numbers = AgentNumbers().assign(("12", "people/12", "007"))
+    assert numbers.tolist() == [12, zlib.crc32(b"people/12"), zlib.crc32(b"007")]
+
+
+def test_of_two_that_collide_the_first_keeps_its_number_while_it_stays() -> None:
+    numbers = AgentNumbers()
+    shared = agent_number(TWINS[0])
+    assert numbers.assign(TWINS[:1]).tolist() == [shared]
+    assert numbers.assign((TWINS[1], TWINS[0])).tolist() == [shared + 1, shared]
+    assert numbers.assign(TWINS[1:]).tolist() == [shared + 1]
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=30))
+def test_no_two_of_a_tick_are_alike(ids: list[str]) -> None:
+    numbers = AgentNumbers().assign(ids)
+    assert len(set(numbers.tolist())) == len(ids)

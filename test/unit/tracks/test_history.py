@@ -1,0 +1,369 @@
+"""The history keeps what a tracker said and gives it back at the model's steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.types import SkipReason, Tracks
+
+S = 1_000_000_000
+WALK_M_S = np.array([1.2, -0.3])
+
+
+def at(seconds: float) -> int:
+    return round(seconds * S)
+
+
+def walker(seconds: float, ids: tuple[str, ...] = ("a",)) -> Tracks:
+    """Everybody walks straight; agent number n starts n metres to the right."""
+    positions = [WALK_M_S * seconds + [n, 0.0] for n in range(len(ids))]
+    return Tracks(at(seconds), ids, np.array(positions).reshape(-1, 2))
+
+
+def history(**config: float) -> TrackHistory:
+    return TrackHistory(HistoryConfig(**config))  # type: ignore[arg-type]
+
+
+@given(
+    rate_hz=st.sampled_from([2.5, 5.0, 10.0, 15.0, 30.0, 60.0]),
+    jitter=st.floats(0.0, 0.4),
+    seed=st.integers(0, 1000),
+)
+def test_straight_walk_is_resampled_exactly_whatever_the_rate_and_jitter(
+    rate_hz: float, jitter: float, seed: int
+) -> None:
+    tracks = history()
+    shifts = np.random.default_rng(seed).uniform(-jitter, jitter, int(5 * rate_hz))
+    for n, shift in enumerate(shifts):
+        tracks.insert(walker((n + shift) / rate_hz + 1.0))
+    now_s = (len(shifts) - 1 + shifts[-1]) / rate_hz + 1.0
+
+    window, skipped = tracks.window(at(now_s))
+
+    expected = [WALK_M_S * (now_s - 0.4 * k) for k in range(7, -1, -1)]
+    assert skipped == {}
+    assert window.n_observed.tolist() == [8]
+    np.testing.assert_allclose(window.positions_m[0], expected, atol=1e-6)
+
+
+def test_late_message_is_made_up_for_by_walking_on() -> None:
+    tracks = history()
+    for n in range(20):
+        tracks.insert(walker(0.1 * n))
+
+    window, _ = tracks.window(at(1.9 + 0.35))
+
+    np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.25, atol=1e-9)
+
+
+@pytest.mark.parametrize("other_since_s", [0.0, 1.5], ids=["known for long", "new"])
+@pytest.mark.parametrize("other_until_s", [2.9, 2.6], ids=["just seen", "seen before"])
+def test_ones_past_is_the_same_whoever_else_is_there(
+    other_since_s: float, other_until_s: float
+) -> None:
+    alone, together = history(), history()
+    for n in range(30):
+        time_s = 0.1 * n
+        alone.insert(walker(time_s))
+        there = other_since_s <= time_s <= other_until_s + 0.01
+        together.insert(walker(time_s, ("a", "b") if there else ("a",)))
+
+    expected, _ = alone.window(at(2.9))
+    window, _ = together.window(at(2.9))
+
+    np.testing.assert_array_equal(window.positions_m[0], expected.positions_m[0])
+    assert window.n_observed.tolist() == [8, 8 if other_since_s == 0 else 4]
+    n_known = window.n_observed[1]
+    of_b_m = [WALK_M_S * (2.9 - 0.4 * k) + [1.0, 0.0] for k in range(n_known - 1, -1, -1)]
+    np.testing.assert_allclose(window.positions_m[1, -n_known:], of_b_m, atol=1e-6)
+    assert np.isnan(window.positions_m[1, :-n_known]).all()
+
+
+def test_two_observations_are_enough_and_unknown_steps_are_nan() -> None:
+    tracks = history()
+    tracks.insert(walker(1.0))
+    assert tracks.window(at(1.0))[1] == {"a": SkipReason.TOO_FEW_OBSERVATIONS}
+    tracks.insert(walker(1.1))
+
+    window, skipped = tracks.window(at(1.1))
+
+    assert skipped == {}
+    assert window.n_observed.tolist() == [2]
+    assert np.isnan(window.positions_m[0, :-2]).all()
+    np.testing.assert_allclose(window.positions_m[0, -2:], [WALK_M_S * 0.7, WALK_M_S * 1.1])
+
+
+def test_history_grows_by_a_step_every_step() -> None:
+    tracks = history()
+    counts = []
+    for n in range(12):
+        tracks.insert(walker(0.4 * n))
+        if n:
+            counts.append(int(tracks.window(at(0.4 * n))[0].n_observed[0]))
+    assert counts == [2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
+
+
+def test_short_gap_is_bridged_and_long_gap_starts_anew() -> None:
+    tracks = history(track_timeout_s=1.0)
+    for n in [*range(20), *range(28, 40)]:
+        tracks.insert(walker(0.1 * n))
+    bridged, _ = tracks.window(at(3.9))
+    np.testing.assert_allclose(bridged.positions_m[0, 3], WALK_M_S * 2.3, atol=1e-9)
+    assert bridged.n_observed.tolist() == [8]
+
+    for n in range(60, 70):
+        tracks.insert(walker(0.1 * n))
+    anew, _ = tracks.window(at(6.9))
+    assert anew.n_observed.tolist() == [3]
+
+
+def test_unseen_agent_is_reported_stale_once_and_forgotten() -> None:
+    tracks = history(track_timeout_s=1.0)
+    for n in range(10):
+        tracks.insert(walker(0.1 * n, ("a", "b")))
+    for n in range(10, 30):
+        tracks.insert(walker(0.1 * n, ("a",)))
+
+    window, skipped = tracks.window(at(2.9))
+    assert window.ids == ("a",)
+    assert skipped == {"b": SkipReason.STALE}
+    assert tracks.window(at(2.9))[1] == {}
+    assert len(tracks) == 1
+
+
+def test_recycled_id_far_away_starts_anew() -> None:
+    tracks = history(max_speed_m_s=10.0)
+    for n in range(20):
+        tracks.insert(walker(0.1 * n))
+    for n in range(20, 22):
+        moved = walker(0.1 * n)
+        tracks.insert(Tracks(moved.stamp_ns, moved.ids, moved.positions_m + 5.0))
+
+    window, _ = tracks.window(at(2.1))
+
+    assert window.n_observed.tolist() == [2]
+    np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.1 + 5.0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "positions", "reason"),
+    [
+        (("",), [[0.0, 0.0]], SkipReason.EMPTY_ID),
+        (("b",), [[np.nan, 0.0]], SkipReason.NOT_FINITE),
+        (("b",), [[0.0, np.inf]], SkipReason.NOT_FINITE),
+    ],
+)
+def test_unusable_agent_is_turned_away_with_its_reason(
+    ids: tuple[str, ...], positions: list[list[float]], reason: SkipReason
+) -> None:
+    tracks = history()
+    rejected = tracks.insert(Tracks(S, (*ids, "good"), np.array([*positions, [1.0, 1.0]])))
+    assert rejected == {ids[0]: reason}
+    assert len(tracks) == 1
+
+
+def test_second_entry_of_an_id_in_a_message_is_turned_away() -> None:
+    tracks = history()
+    rejected = tracks.insert(Tracks(S, ("a", "a"), np.array([[0.0, 0.0], [9.0, 9.0]])))
+    assert rejected == {"a": SkipReason.DUPLICATE_ID}
+
+
+def test_order_of_arrival_does_not_matter() -> None:
+    in_order, shuffled = history(), history()
+    stamps = 0.1 * np.arange(40)
+    for stamp in stamps:
+        in_order.insert(walker(stamp, ("a", "b")))
+    late = stamps.copy()
+    late[10:15] = late[10:15][::-1]
+    late[27:34] = np.roll(late[27:34], 3)
+    for stamp in late:
+        shuffled.insert(walker(stamp, ("a", "b")))
+
+    np.testing.assert_allclose(
+        shuffled.window(at(3.9))[0].positions_m, in_order.window(at(3.9))[0].positions_m
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), period_s=st.sampled_from([0.01, 0.03, 0.1, 0.4]))
+def test_a_message_that_goes_on_where_the_last_ended_is_taken_as_any_other(
+    seed: int, period_s: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    n_agents, n_messages = 5, 60
+    ids = np.array([f"p{agent}" for agent in range(n_agents)])
+    going_on, shuffled = history(), history()
+
+    def message(rows: np.ndarray, stamp_s: float, states: np.ndarray) -> Tracks:
+        unknown = np.where(rows[:, None] == 1, np.nan, states[rows])
+        covariances = np.abs(unknown[:, :1, None]) * np.eye(3)
+        ids_there = tuple(ids[rows].tolist())
+        return Tracks(
+            at(stamp_s), ids_there, states[rows, :2], states[rows, 2], unknown, covariances
+        )
+
+    stamps_s = 1.0 + period_s * np.arange(n_messages)
+    stamps_s[generator.random(n_messages) < 0.1] += generator.choice([0.005, -0.5, 1.5])
+    places = generator.uniform(-5, 5, n_agents)[:, None] + np.zeros(3)
+    for stamp_s in stamps_s:
+        places = places + generator.normal(0, 0.1, places.shape)
+        places[generator.random(n_agents) < 0.02] += 50.0
+        here = places.copy()
+        here[generator.random(n_agents) < 0.02] = generator.choice([np.nan, 1e300])
+        there = np.flatnonzero(generator.random(n_agents) < generator.choice([0.8, 1.0, 1.0]))
+
+        # Ids in another order than those of the message before are looked up one by one.
+        rejected = going_on.insert(message(there, stamp_s, here))
+        assert shuffled.insert(message(generator.permutation(there), stamp_s, here)) == rejected
+        if generator.random() < 0.3:
+            windows = [tracks.window(at(stamp_s))[0] for tracks in (going_on, shuffled)]
+            assert sorted(windows[0].ids) == sorted(windows[1].ids)
+            order = [windows[1].ids.index(agent) for agent in windows[0].ids]
+            for field in ("positions_m", "heights_m", "n_observed", "covariances_m2"):
+                found, expected = (getattr(window, field) for window in windows)
+                np.testing.assert_array_equal(found, expected[order])
+
+
+def test_whom_another_message_told_of_since_is_not_told_of_again() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(walker(1.0, ("a", "b")))
+    assert tracks.insert(walker(1.2, ("a", "b", "c"))) == {"c": SkipReason.OVER_CAPACITY}
+    again = tracks.insert(walker(1.2, ("a", "b")))
+    assert again == dict.fromkeys("ab", SkipReason.DUPLICATE_STAMP)
+
+
+def test_repeated_and_outdated_messages_are_turned_away() -> None:
+    tracks = history()
+    for n in range(1, 20):
+        tracks.insert(walker(0.1 * n))
+    assert tracks.insert(walker(1.0)) == {"a": SkipReason.DUPLICATE_STAMP}
+    assert tracks.insert(walker(0.05)) == {"a": SkipReason.OUT_OF_ORDER}
+
+
+def test_flood_is_bounded_and_keeps_the_newest() -> None:
+    tracks = history(max_agents=3)
+    ids = tuple("abcde")
+    for n in range(6000):
+        rejected = tracks.insert(walker(0.001 * n, ids))
+    assert rejected == {"d": SkipReason.OVER_CAPACITY, "e": SkipReason.OVER_CAPACITY}
+
+    window, _ = tracks.window(at(5.999))
+
+    assert window.ids == ("a", "b", "c")
+    assert window.n_observed.tolist() == [8, 8, 8]
+    np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (5.999 - 2.8), atol=1e-9)
+
+
+def test_freed_place_is_used_again_without_a_trace_of_its_last_owner() -> None:
+    tracks = history(max_agents=1)
+    for n in range(10):
+        tracks.insert(walker(0.1 * n, ("a",)))
+    tracks.window(at(5.0))
+    tracks.insert(walker(5.0, ("b",)))
+    tracks.insert(walker(5.1, ("b",)))
+    assert tracks.window(at(5.1))[0].n_observed.tolist() == [2]
+
+
+def test_reset_forgets_everybody() -> None:
+    tracks = history()
+    tracks.insert(walker(1.0))
+    tracks.reset()
+    assert len(tracks) == 0
+    window, skipped = tracks.window(at(1.0))
+    assert window.positions_m.shape == (0, 8, 2)
+    assert skipped == {}
+
+
+def test_height_is_passed_through() -> None:
+    tracks = history()
+    for n in range(3):
+        tracks.insert(Tracks(at(0.1 * n), ("a",), np.zeros((1, 2)), np.array([0.5 + 0.1 * n])))
+    assert tracks.window(at(0.3))[0].heights_m.tolist() == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step_s", 0.0),
+        ("track_timeout_s", float("nan")),
+        ("min_observations", 1),
+        ("max_agents", 0),
+    ],
+)
+def test_bad_config_names_the_field(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        history(**{field: value})
+
+
+def test_known_velocity_makes_the_first_observation_enough() -> None:
+    tracks = history()
+    velocity = np.array([[*WALK_M_S, 0.0], [np.nan] * 3])
+    first = walker(1.0, ("told", "untold"))
+    tracks.insert(replace(first, velocities_m_s=velocity))
+
+    window, skipped = tracks.window(at(1.0))
+
+    assert window.ids == ("told",)
+    assert skipped == {"untold": SkipReason.TOO_FEW_OBSERVATIONS}
+    np.testing.assert_allclose(window.positions_m[0, -2:], [WALK_M_S * 0.6, WALK_M_S * 1.0])
+
+
+def test_covariance_of_the_newest_position_is_kept_and_unknown_is_zero() -> None:
+    tracks = history()
+    for n in range(3):
+        covariances = np.stack([np.eye(3) * 0.1 * (n + 1), np.full((3, 3), np.nan)])
+        tracks.insert(replace(walker(0.1 * n, ("a", "b")), covariances_m2=covariances))
+    window, _ = tracks.window(at(0.2))
+    np.testing.assert_allclose(window.covariances_m2, [np.eye(2) * 0.3, np.zeros((2, 2))])
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [
+        [[np.nan, 0.0], [0.0, 0.1]],
+        [[0.1, np.inf], [np.inf, 0.1]],
+        [[0.1, 0.2], [0.2, 0.1]],
+        [[0.1, 0.05], [-0.05, 0.1]],
+        [[-0.1, 0.0], [0.0, 0.1]],
+        [[1e308, 0.0], [0.0, 1e308]],
+    ],
+)
+def test_what_is_no_covariance_counts_as_unknown(covariance: list[list[float]]) -> None:
+    tracks = history()
+    for seconds in (0.0, 0.4):
+        one = walker(seconds, ("a",))
+        matrix = np.zeros((1, 3, 3))
+        matrix[0, :2, :2] = covariance
+        tracks.insert(replace(one, covariances_m2=matrix))
+
+    window, _ = tracks.window(at(0.4))
+
+    np.testing.assert_array_equal(window.covariances_m2, np.zeros((1, 2, 2)))
+
+
+@pytest.mark.parametrize("speed_m_s", [1e308, np.inf, np.nan, 11.0])
+def test_a_velocity_that_nobody_walks_at_is_not_taken_for_one(speed_m_s: float) -> None:
+    tracks = history()
+    velocity = np.array([[speed_m_s, 0.0, 0.0]])
+
+    tracks.insert(replace(walker(1.0), velocities_m_s=velocity))
+
+    _, skipped = tracks.window(at(1.0))
+    assert skipped == {"a": SkipReason.TOO_FEW_OBSERVATIONS}
+
+
+@pytest.mark.parametrize("far_m", [1e308, -1e308, 1.1e7])
+def test_who_stands_outside_the_world_is_turned_away(far_m: float) -> None:
+    tracks = history()
+    position = np.array([[0.0, far_m]])
+
+    assert tracks.insert(Tracks(at(1.0), ("a",), position)) == {"a": SkipReason.OUT_OF_RANGE}
+    height = np.array([far_m])
+    high = Tracks(at(1.0), ("a",), np.zeros((1, 2)), heights_m=height)
+    assert tracks.insert(high) == {"a": SkipReason.OUT_OF_RANGE}

@@ -1,0 +1,272 @@
+"""Tracker descriptions are read, checked against the message type, and decode its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace as Message
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.tracks.decoder import TrackerDecoder
+from social_implicit_ros.tracks.spec import (
+    TrackerSpecError,
+    check_tracker_spec,
+    load_tracker_spec,
+    tracker_spec_from_dict,
+)
+from social_implicit_ros.types import SkipReason
+
+PEOPLE = {"message_type": "crowd_msgs/msg/Crowd", "list": "people", "id": "id", "position": "at"}
+
+#: A message type as `get_fields_and_field_types` would tell it.
+TYPES: Mapping[str, Mapping[str, str]] = {
+    "crowd_msgs/msg/Crowd": {"header": "std_msgs/Header", "people": "sequence<crowd_msgs/Person>"},
+    "crowd_msgs/Person": {
+        "id": "uint64",
+        "uuid": "uint8[16]",
+        "name": "string",
+        "at": "geometry_msgs/Point",
+        "xyz": "float[3]",
+        "cov": "double[36]",
+        "score": "float",
+        "labels": "sequence<crowd_msgs/Label, 4>",
+    },
+    "crowd_msgs/Label": {"text": "string", "weight": "double"},
+    "geometry_msgs/Point": {"x": "double", "y": "double", "z": "double"},
+    "std_msgs/Header": {"stamp": "builtin_interfaces/Time", "frame_id": "string"},
+}
+
+
+def spec(**changes: object):
+    values = {**PEOPLE, **changes}
+    return tracker_spec_from_dict({k: v for k, v in values.items() if v is not None}, "t", "t.yaml")
+
+
+def person(**fields: object) -> Message:
+    return Message(**{"id": 7, "at": Message(x=1.0, y=2.0, z=0.5), **fields})
+
+
+def crowd(*people: Message) -> Message:
+    stamp = Message(sec=3, nanosec=5)
+    return Message(header=Message(stamp=stamp, frame_id="odom"), people=list(people))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"position": None}, "missing position"),
+        ({"positon": "at"}, "unknown positon"),
+        ({"message_type": "crowd_msgs/Crowd"}, "expected package/msg/Type"),
+        ({"message_type": 7}, "expected package/msg/Type"),
+        ({"list": None}, "list names the entries"),
+        ({"position": "at..x"}, "expected a dotted path"),
+        ({"position": "at[x]"}, "expected a dotted path"),
+        ({"position": {"x": 1}}, "expected a dotted path"),
+        ({"filters": {"score_above": 0.5}}, "score_above needs the path 'score'"),
+        ({"filters": {"class_in": [1]}}, "class_in needs the path 'class'"),
+        ({"score": "score", "filters": {"score_above": "high"}}, "expected a number"),
+        ({"class": "name", "filters": {"class_in": "person"}}, "expected a list"),
+        ({"filters": {"speed_above": 1}}, "unknown speed_above"),
+        ({"filters": 3}, "filters holds int"),
+    ],
+)
+def test_bad_description_says_what_is_wrong(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(TrackerSpecError, match=told.replace("[", r"\[")) as raised:
+        spec(**changes)
+    assert "t.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("- a\n- b\n", "holds list"), ("a: [", "is not YAML"), ("", "holds NoneType")],
+)
+def test_bad_file_says_what_is_wrong(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(TrackerSpecError, match=told):
+        load_tracker_spec(path)
+
+
+def test_missing_file_and_unsafe_yaml_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrackerSpecError, match="cannot be read"):
+        load_tracker_spec(tmp_path / "none.yaml")
+    unsafe = tmp_path / "unsafe.yaml"
+    unsafe.write_text("!!python/object/apply:os.getcwd []\n")
+    with pytest.raises(TrackerSpecError, match="is not YAML"):
+        load_tracker_spec(unsafe)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"id": "uuid", "position": "xyz", "covariance": "cov", "score": "labels[0].weight"},
+        {"id": ["name", "id"], "position": ["at.x", "at.y"], "class": "labels[1].text"},
+    ],
+)
+def test_description_that_fits_its_type_passes(changes: dict[str, object]) -> None:
+    check_tracker_spec(spec(**changes), TYPES.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"list": "persons"}, "list: persons names no field 'persons' .* it has header, people"),
+        ({"list": "header"}, "list: header is std_msgs/Header, expected a list"),
+        ({"position": "at.w"}, "no field 'w' of geometry_msgs/Point; it has x, y, z"),
+        ({"position": "name"}, "position: name is string, expected a point"),
+        ({"position": ["at.x", "name"]}, "position: name is string, expected a number"),
+        ({"position": "id.x"}, "goes into uint64, which has no fields"),
+        ({"id": "at"}, "id: at is geometry_msgs/Point, expected a text, a number or a uuid"),
+        ({"score": "name"}, "score: name is string, expected a number"),
+        ({"score": "score[0]"}, "takes an element of 'score', which is float"),
+        ({"covariance": "score"}, "covariance: score is float, expected an array of numbers"),
+        ({"class": "at"}, "class: at is geometry_msgs/Point"),
+        ({"stamp": "header.frame_id"}, "stamp: header.frame_id is string"),
+        ({"frame": "header.stamp"}, "frame: header.stamp is builtin_interfaces/Time"),
+    ],
+)
+def test_path_that_the_type_does_not_have_is_named(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(TrackerSpecError, match=told):
+        check_tracker_spec(spec(**changes), TYPES.__getitem__)
+
+
+def test_entries_become_tracks_at_the_header_stamp() -> None:
+    decoded = TrackerDecoder(spec()).decode(crowd(person(), person(id=8)))
+    assert decoded.tracks is not None
+    assert decoded.tracks.stamp_ns == 3_000_000_005
+    assert decoded.tracks.ids == ("7", "8")
+    assert decoded.tracks.positions_m.tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    assert decoded.tracks.heights_m.tolist() == [0.5, 0.5]
+    assert decoded.frame_id == "odom"
+    assert not decoded.skipped
+
+
+def test_empty_message_gives_no_agents_but_its_time() -> None:
+    decoded = TrackerDecoder(spec(velocity="v")).decode(crowd())
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == ()
+
+
+def test_message_whose_time_stands_in_its_entries_may_be_empty() -> None:
+    decoder = TrackerDecoder(spec(stamp="people[0].stamp", frame="people[0].frame"))
+    assert decoder.decode(crowd()).tracks is None
+
+
+def test_time_and_frame_in_entries_are_those_of_the_first_that_counts() -> None:
+    decoder = TrackerDecoder(
+        spec(
+            stamp="people[0].stamp",
+            frame="people[0].frame",
+            state="action",
+            filters={"state_in": [0]},
+        )
+    )
+    clears = person(stamp=Message(sec=0, nanosec=0), frame="", action=3)
+    adds = person(stamp=Message(sec=2, nanosec=0), frame="map", action=0)
+    decoded = decoder.decode(crowd(clears, adds))
+    assert decoded.tracks is not None
+    assert (decoded.tracks.stamp_ns, decoded.frame_id) == (2_000_000_000, "map")
+    assert decoder.decode(crowd(clears)).tracks is None
+    later = person(stamp=Message(sec=3, nanosec=0), frame="map", action=0)
+    with pytest.raises(ValueError, match="entries of 2 stamps and 1 frames"):
+        decoder.decode(crowd(adds, later))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2**63 + 5, "9223372036854775813"),
+        ("bob", "bob"),
+        (np.arange(16, dtype=np.uint8), "000102030405060708090a0b0c0d0e0f"),
+        ([0] * 15 + [1], "0" * 31 + "1"),
+        (7.0, "7"),
+    ],
+)
+def test_ids_of_every_kind_become_text(value: object, text: str) -> None:
+    decoded = TrackerDecoder(spec()).decode(crowd(person(id=value)))
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == (text,)
+
+
+@pytest.mark.parametrize("value", ["", float("nan"), np.zeros(16, dtype=np.uint8)])
+def test_untracked_entries_are_skipped_and_counted(value: object) -> None:
+    decoded = TrackerDecoder(spec()).decode(crowd(person(id=value), person()))
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == ("7",)
+    assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
+
+
+def test_filters_skip_by_class_score_and_state() -> None:
+    decoder = TrackerDecoder(
+        spec(
+            **{"class": "labels[0].text", "score": "score", "state": "state"},
+            filters={"class_in": ["person"], "score_above": 0.3, "state_in": [1]},
+        )
+    )
+    label, cat = [Message(text="person")], [Message(text="cat")]
+    decoded = decoder.decode(
+        crowd(
+            person(id=1, labels=label, score=0.9, state=1),
+            person(id=2, labels=cat, score=0.9, state=1),
+            person(id=3, labels=[], score=0.9, state=1),
+            person(id=4, labels=label, score=0.3, state=1),
+            person(id=5, labels=label, score=float("nan"), state=1),
+            person(id=6, labels=label, score=0.9, state=2),
+        )
+    )
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == ("1",)
+    assert decoded.skipped == {
+        SkipReason.OTHER_CLASS: 2,
+        SkipReason.LOW_SCORE: 2,
+        SkipReason.OTHER_STATE: 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [0.1, 0.02, 0.02, 0.2],
+        [0.1, 0.02, 0.0, 0.2, 0.0, 0.3],
+        [0.1, 0.02, 0.0, 0.02, 0.2, 0.0, 0.0, 0.0, 0.3],
+        np.diag([0.1, 0.2, 0.3, 9.0, 9.0, 9.0]).ravel()
+        + 0.02 * np.eye(36)[1]
+        + 0.02 * np.eye(36)[6],
+    ],
+    ids=["2x2", "upper", "3x3", "6x6"],
+)
+def test_covariances_of_every_layout_are_read(numbers: list[float]) -> None:
+    decoded = TrackerDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
+    assert decoded.tracks is not None
+    assert decoded.tracks.covariances_m2 is not None
+    np.testing.assert_allclose(decoded.tracks.covariances_m2[0, :2, :2], [[0.1, 0.02], [0.02, 0.2]])
+
+
+@pytest.mark.parametrize("variance", [0.0, 1e6, float("nan")])
+def test_unset_covariance_is_unknown(variance: float) -> None:
+    numbers = (variance * np.eye(3)).ravel()
+    decoded = TrackerDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
+    assert decoded.tracks is not None
+    assert decoded.tracks.covariances_m2 is not None
+    assert np.isnan(decoded.tracks.covariances_m2).all()
+
+
+def test_velocity_of_zero_is_unknown() -> None:
+    moving, unset = Message(x=1.0, y=0.0, z=0.0), Message(x=0.0, y=0.0, z=0.0)
+    decoded = TrackerDecoder(spec(velocity="v")).decode(
+        crowd(person(id=1, v=moving), person(id=2, v=unset))
+    )
+    assert decoded.tracks is not None
+    assert decoded.tracks.velocities_m_s is not None
+    assert decoded.tracks.velocities_m_s[0].tolist() == [1.0, 0.0, 0.0]
+    assert np.isnan(decoded.tracks.velocities_m_s[1]).all()
+
+
+def test_every_shipped_description_can_be_read() -> None:
+    folder = Path(__file__).parents[3] / "config" / "trackers"
+    types = {path.stem: load_tracker_spec(path).message_type for path in folder.glob("*.yaml")}
+    assert len(types) == 12
+    assert len(set(types.values())) == 12

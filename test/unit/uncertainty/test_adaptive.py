@@ -1,0 +1,243 @@
+"""Ellipses come to hold their share, wherever the errors come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from social_implicit_ros.metrics.reliability import confidence_levels, levels_of_truth
+from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.uncertainty.adaptive import (
+    EDGES,
+    FLOOR_M,
+    MAX_FACTOR,
+    MAX_SHIFT,
+    MIN_FACTOR,
+    AdaptiveCalibration,
+    Judged,
+    Learnt,
+)
+from social_implicit_ros.uncertainty.ellipses import (
+    CONFIDENCES,
+    GAUSSIAN_KNOTS,
+    at_confidence,
+    gaussian_distance,
+    radius_at,
+)
+
+S = 1_000_000_000
+N_STEPS = 3
+STANDING, WALKING = 0.0, 1.4
+GAUSSIAN = GAUSSIAN_KNOTS[1:-1]
+
+
+def prediction_of(n_agents: int, factors: FloatArray | None = None) -> Prediction:
+    """Everybody at (0, 0) with a standard deviation of 0.5 m."""
+    mean = np.zeros((n_agents, N_STEPS, 2))
+    covariance = np.tile(0.25 * np.eye(2), (n_agents, N_STEPS, 1, 1))
+    level_factors = None if factors is None else np.tile(factors, (n_agents, N_STEPS, 1))
+    return Prediction(mean[None], mean, covariance, 0.4, level_factors)
+
+
+def judged(
+    adaptive: AdaptiveCalibration,
+    base: Prediction,
+    truth: FloatArray,
+    speed_m_s: FloatArray,
+    stamp_ns: int,
+) -> Judged:
+    """What everybody's true positions (A, T, 2) say of the prediction that is published now."""
+    published = at_confidence(adaptive.adapt(base, speed_m_s), 0.95)
+    distance = np.linalg.norm(truth, axis=-1) / np.sqrt(base.covariance[..., 0, 0])
+    return Judged(
+        stamp_ns=stamp_ns,
+        steps=np.tile(np.arange(N_STEPS), len(truth)),
+        speed_m_s=np.repeat(speed_m_s, N_STEPS),
+        error_m=np.linalg.norm(truth, axis=-1).ravel(),
+        distance=gaussian_distance(distance, base.level_factors).ravel(),
+        levels=levels_of_truth(published, truth).ravel(),
+    )
+
+
+def heavy_tailed(rng: np.random.Generator, n_agents: int, scale_m: float) -> FloatArray:
+    """(A, T, 2) mostly near, sometimes far: Student's t with three degrees of freedom."""
+    return scale_m * rng.standard_t(3, (n_agents, N_STEPS, 2))
+
+
+def run(
+    adaptive: AdaptiveCalibration,
+    *,
+    scale_m: float,
+    n_rounds: int = 400,
+    n_agents: int = 10,
+    factors: FloatArray | None = None,
+    speed_m_s: float = WALKING,
+    start_ns: int = 0,
+) -> FloatArray:
+    """Lets it learn; returns the levels (R, A * T) of what was published, each before learning."""
+    rng = np.random.default_rng(3)
+    speeds = np.full(n_agents, speed_m_s)
+    base = adaptive.base(prediction_of(n_agents, factors))
+    levels = []
+    for n in range(n_rounds):
+        truth = heavy_tailed(rng, n_agents, scale_m)
+        found = judged(adaptive, base, truth, speeds, start_ns + n * 2 * S // 5)
+        adaptive.learn(found)
+        levels.append(found.levels)
+    return np.array(levels)
+
+
+@pytest.mark.parametrize("scale_m", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("factors", [None, np.linspace(0.7, 1.6, len(CONFIDENCES))])
+def test_every_ellipse_comes_to_hold_its_share_of_heavy_tailed_errors(
+    scale_m: float, factors: FloatArray | None
+) -> None:
+    levels = run(AdaptiveCalibration(N_STEPS), scale_m=scale_m, factors=factors)[150:]
+    for confidence in CONFIDENCES:
+        assert np.mean(levels <= confidence) == pytest.approx(confidence, abs=0.03)
+
+
+def test_coverage_is_right_within_a_minute_from_ellipses_four_times_too_small() -> None:
+    levels = run(AdaptiveCalibration(N_STEPS), scale_m=2.0, n_rounds=150)
+    assert np.mean(levels[0] <= 0.95) < 0.6
+    assert np.mean(levels[50:] <= 0.95) == pytest.approx(0.95, abs=0.02)
+
+
+def test_it_follows_a_site_that_changes() -> None:
+    adaptive = AdaptiveCalibration(N_STEPS)
+    run(adaptive, scale_m=0.2, n_rounds=600)
+    levels = run(adaptive, scale_m=1.0, n_rounds=600, start_ns=600 * S)
+    assert np.mean(levels[:10] <= 0.95) < 0.7
+    assert np.mean(levels[300:] <= 0.95) == pytest.approx(0.95, abs=0.02)
+
+
+def test_standing_people_have_ellipses_of_their_own() -> None:
+    adaptive = AdaptiveCalibration(N_STEPS)
+    run(adaptive, scale_m=0.02, speed_m_s=STANDING)
+    run(adaptive, scale_m=1.0, speed_m_s=WALKING, start_ns=1000 * S)
+    base = adaptive.base(prediction_of(3))
+    adapted = adaptive.adapt(base, np.array([STANDING, 0.3, WALKING]))
+    standing, between, walking = radius_at(adapted, 0.9).mean(axis=1)
+    assert standing < 0.3 * walking
+    assert standing < between < walking
+
+
+def test_before_anything_is_learnt_the_ellipses_are_the_models_own() -> None:
+    adaptive = AdaptiveCalibration(N_STEPS)
+    for factors in (None, np.linspace(0.7, 1.6, len(CONFIDENCES))):
+        base = adaptive.base(prediction_of(2, factors))
+        adapted = adaptive.adapt(base, np.array([STANDING, WALKING]))
+        expected = np.ones(len(CONFIDENCES)) if factors is None else factors
+        assert adapted.level_factors is not None
+        np.testing.assert_allclose(
+            adapted.level_factors, np.broadcast_to(expected, (2, N_STEPS, 12)), rtol=0.01
+        )
+
+
+def test_a_model_without_any_spread_gets_ellipses_too() -> None:
+    mean = np.zeros((2, N_STEPS, 2))
+    still = Prediction(mean[None], mean, np.zeros((2, N_STEPS, 2, 2)), 0.4)
+    adaptive = AdaptiveCalibration(N_STEPS)
+    base = adaptive.base(still)
+    np.testing.assert_allclose(
+        base.covariance, np.broadcast_to(FLOOR_M**2 * np.eye(2), base.covariance.shape)
+    )
+    rng = np.random.default_rng(0)
+    levels = []
+    for n in range(300):
+        found = judged(
+            adaptive, base, 0.2 * rng.normal(size=(2, N_STEPS, 2)), np.full(2, 1.4), n * S
+        )
+        adaptive.learn(found)
+        levels.append(found.levels)
+    assert np.mean(np.array(levels)[100:] <= 0.95) == pytest.approx(0.95, abs=0.03)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scales=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12),
+    speed_m_s=st.floats(0.0, 20.0),
+)
+def test_radii_are_bounded_and_rise_with_the_confidence(
+    seed: int, scales: list[float], speed_m_s: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    adaptive = AdaptiveCalibration(N_STEPS)
+    factors = np.exp(np.sort(rng.normal(0.0, 0.5, len(CONFIDENCES))))
+    for n, scale in enumerate(scales):
+        run(
+            adaptive, scale_m=scale, n_rounds=3, n_agents=2, speed_m_s=speed_m_s, start_ns=n * 9 * S
+        )
+    speeds = rng.uniform(0.0, 3.0, 4)
+    for base_factors in (None, factors):
+        base = adaptive.base(prediction_of(4, base_factors))
+        adapted = adaptive.adapt(base, speeds).level_factors
+        assert adapted is not None
+        radii = adapted * GAUSSIAN
+        assert (np.diff(radii, axis=-1) >= -1e-9).all()
+        low, high = (1.0, 1.0) if base_factors is None else (factors.min(), factors.max())
+        assert (adapted >= MIN_FACTOR * low * (1.0 - 1e-9)).all()
+        assert (adapted <= MAX_FACTOR * high * (1.0 + 1e-9)).all()
+
+
+def test_a_longer_night_does_not_fade_what_was_learnt() -> None:
+    adaptive = AdaptiveCalibration(N_STEPS)
+    run(adaptive, scale_m=2.0)
+    before = adaptive.learnt.scores.sum()
+    run(adaptive, scale_m=2.0, n_rounds=1, start_ns=12 * 3600 * S)
+    assert adaptive.learnt.scores.sum() > 0.99 * before
+
+
+def test_time_that_jumps_back_does_no_harm() -> None:
+    adaptive = AdaptiveCalibration(N_STEPS)
+    run(adaptive, scale_m=1.0, n_rounds=20, start_ns=100 * S)
+    run(adaptive, scale_m=1.0, n_rounds=20, start_ns=0)
+    assert adaptive.learnt.seconds == pytest.approx(2 * 19 * 0.4)
+
+
+def test_another_run_goes_on_where_one_ended() -> None:
+    first, second = AdaptiveCalibration(N_STEPS), AdaptiveCalibration(N_STEPS)
+    run(first, scale_m=2.0)
+    second.restore(first.learnt)
+    np.testing.assert_array_equal(second.radii, first.radii)
+    run(first, scale_m=0.1, n_rounds=5, start_ns=200 * S)
+    assert not np.array_equal(second.radii, first.radii)
+    second.restore(Learnt.nothing(N_STEPS))
+    np.testing.assert_array_equal(second.radii, AdaptiveCalibration(N_STEPS).radii)
+
+
+def test_levels_agree_with_the_published_ellipse() -> None:
+    # The ellipse that was published at 95 % holds exactly the positions whose level is up to 0.95.
+    adaptive = AdaptiveCalibration(N_STEPS)
+    run(adaptive, scale_m=1.5)
+    base = adaptive.base(prediction_of(200, np.linspace(0.7, 1.6, len(CONFIDENCES))))
+    published = at_confidence(adaptive.adapt(base, np.full(200, WALKING)), 0.95)
+    truth = heavy_tailed(np.random.default_rng(9), 200, 1.5)
+    plain = confidence_levels(published.mean, published.covariance, truth)
+    np.testing.assert_array_equal(plain <= 0.95, levels_of_truth(published, truth) <= 0.95)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": np.zeros((1, 3, len(EDGES) + 1))}, "Learnt.scores has shape"),
+        ({"scores": np.full((2, 3, len(EDGES) + 1), np.nan)}, "Learnt.scores"),
+        ({"scores": np.full((2, 3, len(EDGES) + 1), -1.0)}, "Learnt.scores"),
+        ({"shift": np.zeros((2, len(CONFIDENCES)))}, "Learnt.shift has shape"),
+        ({"shift": np.full((3, len(CONFIDENCES)), MAX_SHIFT + 0.1)}, "Learnt.shift"),
+        ({"shift": np.full((3, len(CONFIDENCES)), np.nan)}, "Learnt.shift"),
+        ({"seconds": float("inf")}, "Learnt.seconds"),
+        ({"seconds": -1.0}, "Learnt.seconds"),
+    ],
+)
+def test_what_was_learnt_is_checked(change: dict[str, object], message: str) -> None:
+    values: dict[str, object] = {**vars(Learnt.nothing(3)), **change}
+    with pytest.raises(ValueError, match=message):
+        Learnt(**values)  # type: ignore[arg-type]
+
+
+def test_another_number_of_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        AdaptiveCalibration(12).restore(Learnt.nothing(11))

@@ -1,0 +1,129 @@
+"""What was learnt is found again, whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.uncertainty.adaptive import EDGES, MAX_SHIFT, Learnt
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
+from social_implicit_ros.uncertainty.storage import (
+    MAX_BYTES,
+    MAX_LOADED_SCORES,
+    AdaptedModel,
+    CalibrationFileError,
+    load_learnt,
+    save_learnt,
+)
+
+MODEL = AdaptedModel("social_zone", "5" * 64, 3)
+
+
+def learnt_of(n_steps: int = 3, per_bin: float = 1.0) -> Learnt:
+    rng = np.random.default_rng(1)
+    scores = per_bin * rng.uniform(0.0, 1.0, (2, n_steps, len(EDGES) + 1))
+    return Learnt(scores, rng.uniform(-1.0, 1.0, (n_steps, len(CONFIDENCES))), 321.5)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "robot.json"
+    saved = learnt_of()
+    save_learnt(path, saved, MODEL)
+    loaded = load_learnt(path, MODEL)
+    np.testing.assert_allclose(loaded.scores, saved.scores, atol=1e-3)
+    np.testing.assert_allclose(loaded.shift, saved.shift, atol=1e-4)
+    assert loaded.seconds == 321.5
+    assert [entry.name for entry in path.parent.iterdir()] == ["robot.json"]
+
+
+def test_minutes_at_a_new_site_outweigh_hours_at_another(tmp_path: Path) -> None:
+    path = tmp_path / "robot.json"
+    save_learnt(path, learnt_of(per_bin=1e4), MODEL)
+    scores = load_learnt(path, MODEL).scores
+    np.testing.assert_allclose(scores.sum(axis=(0, 2)), MAX_LOADED_SCORES)
+
+
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "robot.json"
+    save_learnt(path, learnt_of(), MODEL)
+    before = path.read_bytes()
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_learnt(path, learnt_of(per_bin=2.0), MODEL)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_file_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_learnt(tmp_path / "robot.json", MODEL)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00\xff\xfe",
+        b"[" * 5000,
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"format": 1}',
+        b" " * (MAX_BYTES + 1),
+    ],
+    ids=["empty", "bytes", "deep", "list", "null", "object", "half", "large"],
+)
+def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "robot.json"
+    path.write_bytes(content)
+    with pytest.raises(CalibrationFileError, match=r"robot\.json is not used: it"):
+        load_learnt(path, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("format", 2, "its format is 2, not 1"),
+        ("model", "other", "its model is 'other', not social_zone"),
+        ("fingerprint", "6" * 64, "learnt with another social_zone, and this one was trained"),
+        ("fingerprint", None, "learnt with another social_zone"),
+        ("steps", 4, "its steps is 4, not 3"),
+        ("confidences", [0.5], "its confidences"),
+        ("speeds_m_s", [0.0], "its speeds_m_s"),
+        ("bins", "x" * 500, r"its bins is 'x{79}\.\.\., not"),
+        ("shift", [[0.0]], "Learnt.shift"),
+        ("shift", [[2 * MAX_SHIFT] * len(CONFIDENCES)] * 3, "Learnt.shift"),
+        ("scores", [[1.0], [1.0, 2.0]], "ValueError"),
+        ("scores", "many", "ValueError"),
+        ("seconds", None, "TypeError"),
+        ("seconds", -4, "Learnt.seconds"),
+    ],
+)
+def test_a_file_with_other_values_is_refused_with_the_reason(
+    tmp_path: Path, name: str, value: object, message: str
+) -> None:
+    path = tmp_path / "robot.json"
+    save_learnt(path, learnt_of(), MODEL)
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    with pytest.raises(CalibrationFileError, match=message):
+        load_learnt(path, MODEL)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "robot.json"
+    save_learnt(path, Learnt.nothing(3), MODEL)
+    path.write_text(path.read_text().replace('"scores": [[[0.0', f'"scores": [[[{value}'))
+    with pytest.raises(CalibrationFileError, match=r"Learnt\.scores"):
+        load_learnt(path, MODEL)
