@@ -71,11 +71,11 @@ class NodeProcess:
 def running(
     module: str, arguments: Sequence[str], *, domain: int, folder: Path
 ) -> Iterator[NodeProcess]:
-    """Runs `python -m social_implicit_ros.ros.<module>` until the block ends."""
+    """Runs `python -m social_implicit_ros.commands.<module>` until the block ends."""
     log = folder / f"{module}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
+            [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             # What a node keeps for its next start is kept for the test's next node only.
