@@ -209,7 +209,7 @@ def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subpr
         try:
             with _interrupts_deferred():
                 process = subprocess.Popen(
-                    [sys.executable, "-m", f"social_implicit_ros.ros.{module}", *arguments],
+                    [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     # Ctrl-C in a terminal shall reach this process alone, which ends the others.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "social_implicit_ros.ros.node", *arguments],
+        [sys.executable, "-m", "social_implicit_ros.commands.predictor_node", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
