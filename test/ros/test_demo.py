@@ -70,7 +70,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
 
     def start(*arguments: str) -> AbstractContextManager[NodeProcess]:
         words = ["--output", str(tmp_path / "out"), *arguments]
-        return running("demo", words, domain=0, folder=tmp_path)
+        return running("social_implicit_demo", words, domain=0, folder=tmp_path)
 
     return start
 
