@@ -36,4 +36,4 @@ def _roots() -> Iterator[Path]:
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     for prefix in [*filter(None, prefixes), sys.prefix]:
         yield Path(prefix) / "share" / _PACKAGE
-    yield Path(__file__).resolve().parents[2]
+    yield Path(__file__).resolve().parents[1]

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.types import (
     FloatArray,
@@ -19,40 +20,6 @@ from social_implicit_ros.types import (
 )
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import at_confidence, observed_speed_m_s
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """What a user may choose about prediction.
-
-    Attributes:
-        n_samples: futures drawn for each tick (K).
-        seed: of the draws; the same at every tick, so that ellipses do not flicker.
-        add_tracker_covariance: whether the tracker's covariance of the latest position is added
-            to every predicted covariance.
-        confidence: at which covariances are true for whoever takes them for a Gaussian's.
-        track_timeout_s, max_speed_m_s, max_agents, min_observations: see `HistoryConfig`.
-    """
-
-    n_samples: int = 20
-    seed: int = 0
-    track_timeout_s: float = 1.0
-    max_speed_m_s: float = 10.0
-    max_agents: int = 1000
-    min_observations: int = 2
-    add_tracker_covariance: bool = False
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
-        if self.n_samples < 1:
-            raise ValueError(f"PipelineConfig.n_samples is {self.n_samples}, expected 1 or more")
-        if self.seed < 0:
-            raise ValueError(f"PipelineConfig.seed is {self.seed}, expected 0 or more")
-        if not 0.0 < self.confidence < 1.0:
-            raise ValueError(
-                f"PipelineConfig.confidence is {self.confidence}, expected a value in (0, 1)"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What a replayed evaluation does as the node does it: read from the node's own parameter file."""
+"""What a replay does as the node does it, read from the node's own parameter file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any
 
 import yaml
 
-from social_implicit_ros.prediction.pipeline import PipelineConfig
-from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.resources import shared_folder
+from social_implicit_ros.parameter_spec import ParameterError
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, PipelineConfig, config_from_values
 
-#: Predictions a tenth of a second apart, as a node makes them, judge the same future twice; one
-#: for each step of 0.4 s is as telling and takes a quarter of the time.
+#: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
+#: informative and takes a quarter of the time.
 TICK_RATE_HZ = 2.5
-#: As the node's parameter `robot`.
-ROBOT_SOURCES = ("none", "odometry", "tf")
 
 
 @dataclass(frozen=True)
@@ -25,73 +22,52 @@ class ReplaySettings:
     """The node's parameters that decide what is predicted, and when.
 
     Attributes:
-        pipeline: samples, seed and how histories are kept.
-        tick_rate_hz: predictions per second; 0 predicts at every message.
-        time_step_s: seconds between two steps; 0 takes the model's.
-        horizon_s: seconds to the last step; 0 takes the model's.
-        transform_wait_s: how long tracks wait for their transform.
-        fixed_frame: into which tracks are moved; None lets each recording choose.
-        robot: where the robot's own position comes from: `none`, `odometry` or `tf`.
-        robot_frame: its frame, where that is tf.
+        fixed_frame: None lets each recording choose.
     """
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     tick_rate_hz: float = TICK_RATE_HZ
-    time_step_s: float = 0.0
-    horizon_s: float = 0.0
-    transform_wait_s: float = 0.2
+    time_step_s: float = NodeConfig.time_step_s
+    horizon_s: float = NodeConfig.horizon_s
+    transform_wait_s: float = NodeConfig.transform_wait_s
     fixed_frame: str | None = None
-    robot: str = "none"
-    robot_frame: str = "base_link"
+    robot: str = NodeConfig.robot
+    robot_frame: str = NodeConfig.robot_frame
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
-        for name in ("tick_rate_hz", "time_step_s", "horizon_s", "transform_wait_s"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"{name} is {value!r}, expected a number")
-            if not 0 <= value <= 1000:
-                raise ValueError(f"{name} is {value}, expected a value from 0 to 1000")
-        if self.robot not in ROBOT_SOURCES:
-            raise ValueError(f"robot is {self.robot!r}, expected one of {', '.join(ROBOT_SOURCES)}")
+        """Raises ParameterError naming the parameter."""
+        for spec in PARAMETERS:
+            value = getattr(self, spec.name, None)
+            if value is not None:
+                spec.check(value)
 
 
 def load_settings(parameters: Path | None = None) -> ReplaySettings:
-    """Reads a ROS parameter file of the node; parameters that it leaves out have their defaults.
+    """Reads a ROS parameter file of the node.
 
     Args:
-        parameters: such as `config/predictor.yaml`; None takes that very file, with
-            `TICK_RATE_HZ` for its rate and the fixed frame left open.
+        parameters: such as `config/predictor.yaml`. Parameters that it leaves out have their
+            defaults: the tick rate and the fixed frame those of `ReplaySettings`, the others the
+            node's.
 
     Raises:
-        RecordingError: the file cannot be read, is no parameter file, or holds a bad value.
+        ParameterError: the file cannot be read, is no parameter file, or has an invalid value.
     """
-    defaults = _node_parameters(shared_folder("config") / "predictor.yaml")
-    given = {} if parameters is None else _node_parameters(parameters)
-    values = {**defaults, "tick_rate_hz": TICK_RATE_HZ, **given}
-    chosen: dict[str, Any] = {
-        entry.name: values[entry.name]
-        for entry in fields(ReplaySettings)
-        if entry.name in values and entry.name not in ("pipeline", "fixed_frame")
-    }
-    pipeline = {
-        entry.name: values[entry.name] for entry in fields(PipelineConfig) if entry.name in values
-    }
-    try:
-        return ReplaySettings(
-            pipeline=PipelineConfig(**pipeline), fixed_frame=given.get("fixed_frame"), **chosen
-        )
-    except (TypeError, ValueError) as error:
-        raise RecordingError(f"{parameters}: {error}") from error
+    given, config = _read(parameters)
+    chosen = {entry.name: getattr(config, entry.name) for entry in fields(ReplaySettings)}
+    for name in ("tick_rate_hz", "fixed_frame"):
+        if name not in given:
+            del chosen[name]
+    return ReplaySettings(**chosen)
 
 
 @dataclass(frozen=True)
 class NodeChoices:
-    """What a parameter file says of model and tracker; None where it says nothing.
+    """Model and tracker in a parameter file; None where it does not set them.
 
     Attributes:
         model: name or file.
-        tracker: name or file of its description.
+        tracker: name or file of its mapping.
         topic: of its messages.
     """
 
@@ -105,40 +81,60 @@ def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeCho
 
     Args:
         parameters: of the node; None sets nothing.
-        tracker: chosen by the user: what the file says of trackers does not count.
+        tracker: chosen by the user, which overrides the file.
 
     Raises:
-        RecordingError: the file cannot be read, or sets several trackers, of which a recording is
-            evaluated with one at a time.
+        ParameterError: the file cannot be read, or sets several trackers. A recording is evaluated
+            with one at a time.
     """
-    given = {} if parameters is None else _node_parameters(parameters)
-    model, text = given.get("model"), tracker or str(given.get("tracker", ""))
+    given, config = _read(parameters)
+    text = tracker or (config.tracker if "tracker" in given else "")
     if "," in text:
-        raise RecordingError(
+        raise ParameterError(
             f"{parameters} sets several trackers ({text}): choose one with --tracker and --tracks"
         )
     name, _, topic = (part.strip() for part in text.partition("@"))
     return NodeChoices(
-        model=None if model is None else str(model),
+        model=config.model if "model" in given else None,
         tracker=name or None,
         # A name in the node's own namespace says nothing about a recording.
         topic=topic if topic.startswith("/") else None,
     )
 
 
+def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
+    """The values that a file sets, and all of the node's, checked as the node does."""
+    given = {} if parameters is None else _node_parameters(parameters)
+    try:
+        return given, config_from_values(given)
+    except ParameterError as error:
+        raise ParameterError(f"{parameters}: {error}") from error
+
+
 def _node_parameters(path: Path) -> Mapping[str, Any]:
-    """The parameters in a ROS parameter file, whatever the node's name in it."""
+    """Name -> value in a ROS parameter file, whatever the name of the node in it."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecordingError(f"parameter file {path} cannot be read: {error}") from error
+        raise ParameterError(f"parameter file {path} cannot be read: {error}") from error
     sections = content.values() if isinstance(content, dict) else ()
     values: dict[str, Any] = {}
     for section in sections:
         if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
-            values.update(section["ros__parameters"])
+            values.update(_flat(section["ros__parameters"]))
     if not values:
-        raise RecordingError(
+        raise ParameterError(
             f"{path} is no ROS parameter file: no section of it has ros__parameters"
         )
     return values
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested names joined by dots, as ROS does."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

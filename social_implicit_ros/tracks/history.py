@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.types import (
     BoolArray,
@@ -36,41 +37,24 @@ MAX_COORDINATE_M = 1e7
 
 
 @dataclass(frozen=True)
-class HistoryConfig:
-    """How much is remembered.
+class HistoryConfig(HistoryLimits):
+    """The limits that users set, and the steps of the model.
 
     Attributes:
         step_s: seconds between two steps of a window.
         n_steps: most steps of a window (H).
-        track_timeout_s: an agent not seen for so long is forgotten; a longer gap within a track
-            starts its history anew.
-        max_speed_m_s: a faster jump than this is another person with a recycled id: the history
-            starts anew.
-        max_agents: agents remembered at once; more are turned away.
-        min_observations: observations an agent needs before it is in a window.
     """
 
     step_s: float = 0.4
     n_steps: int = 8
-    track_timeout_s: float = 1.0
-    max_speed_m_s: float = 10.0
-    max_agents: int = 1000
-    min_observations: int = 2
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
-        for name in ("step_s", "track_timeout_s", "max_speed_m_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"HistoryConfig.{name} is {getattr(self, name)}, expected a value above 0"
-                )
-        for name in ("n_steps", "min_observations"):
-            if getattr(self, name) < 2:
-                raise ValueError(
-                    f"HistoryConfig.{name} is {getattr(self, name)}, expected 2 or more"
-                )
-        if self.max_agents < 1:
-            raise ValueError(f"HistoryConfig.max_agents is {self.max_agents}, expected 1 or more")
+        super().__post_init__()
+        if not 0 < self.step_s < float("inf"):
+            raise ValueError(f"step_s is {self.step_s}, expected a value above 0")
+        if self.n_steps < 2:
+            raise ValueError(f"n_steps is {self.n_steps}, expected 2 or more")
 
 
 class _LastMessage(NamedTuple):

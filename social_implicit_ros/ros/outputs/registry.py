@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.settings import NodeConfig
 
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
-
-#: Name that a user gives -> module in this folder, and its class. A new output is added here.
+#: Name -> module in this folder, and its class. A new output is added here, and to the choices of
+#: the parameter `outputs`.
 OUTPUTS = {
     "pointcloud": ("prediction_cloud", "PredictionCloud"),
     "samples": ("samples_cloud", "SamplesCloud"),

@@ -17,13 +17,18 @@ CONFIG = config_from_values({spec.name: spec.default for spec in PARAMETERS})
 
 def test_the_table_alone_imports_no_output() -> None:
     program = (
-        "import sys, social_implicit_ros.ros.parameters\n"
+        "import sys, social_implicit_ros.ros.outputs.registry\n"
         "print(*(name for name in sys.modules if '.ros.outputs.' in name))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert {name.rpartition(".")[2] for name in done.stdout.split()} == {"base", "registry"}
+
+
+def test_the_parameter_outputs_offers_every_output() -> None:
+    (spec,) = (spec for spec in PARAMETERS if spec.name == "outputs")
+    assert list(spec.choices) == list(OUTPUTS)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from social_implicit_ros.ros.parameters import (
     PARAMETERS,
-    Effect,
     ParameterError,
     check_change,
     config_from_values,
@@ -19,36 +16,7 @@ from social_implicit_ros.ros.parameters import (
     unknown_parameters,
 )
 
-YAML = Path(__file__).parents[3] / "config" / "predictor.yaml"
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    for name, value in values.items():
-        names.update(
-            flat(value, f"{prefix}{name}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{name}": value}
-        )
-    return names
-
-
-def test_the_shipped_yaml_holds_every_parameter_with_its_default() -> None:
-    written = flat(yaml.safe_load(YAML.read_text())["/**"]["ros__parameters"])
-    expected = {n: list(v) if isinstance(v, tuple) else v for n, v in DEFAULTS.items()}
-    assert written == expected
-    assert {n: type(v) for n, v in written.items()} == {n: type(v) for n, v in expected.items()}
-
-
-def test_the_shipped_yaml_marks_what_takes_effect_at_configure() -> None:
-    # A comment block is about the parameters up to the next empty line.
-    marked = set()
-    for block in YAML.read_text().split("\n\n"):
-        if "[configure]" in block:
-            lines = [line.strip() for line in block.splitlines() if "# " not in line]
-            marked |= {line.split(":")[0] for line in lines} & set(DEFAULTS)
-    assert marked == {spec.name for spec in PARAMETERS if spec.effect is Effect.CONFIGURE}
 
 
 def test_defaults_make_a_config() -> None:
@@ -133,7 +101,9 @@ def test_unknown_names_are_told_with_what_may_have_been_meant() -> None:
 @pytest.mark.parametrize("spec", PARAMETERS, ids=lambda spec: spec.name)
 def test_every_parameter_describes_itself(spec: Any) -> None:
     descriptor = descriptor_of(spec)
-    assert descriptor.description.endswith(".") or spec.description.endswith("m/s")
+    assert spec.description.endswith(".")
+    assert descriptor.description.startswith(spec.description)
+    assert all(f"{name}: " in descriptor.description for name in spec.choices)
     ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
     if type(spec.default) in (int, float):
         assert [(r.from_value, r.to_value) for r in ranges] == [(spec.minimum, spec.maximum)]

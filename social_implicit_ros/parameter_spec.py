@@ -1,0 +1,153 @@
+"""What a parameter is: a field of a frozen dataclass with a default, a range and a description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from enum import Enum
+from typing import Any, ClassVar, TypeVar
+
+#: A value of a parameter. Lists arrive as tuples or arrays and are stored as tuples.
+Value = bool | int | float | str | tuple[Any, ...]
+
+_SettingsT = TypeVar("_SettingsT", bound="Settings")
+
+
+class ParameterError(ValueError):
+    """An invalid parameter; the message names the parameter, its value and the expected values."""
+
+
+class Effect(Enum):
+    """When a changed parameter takes effect."""
+
+    NEXT_TICK = "at the next tick"
+    CONFIGURE = "at configure; rejected while the node is configured"
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One row of the table.
+
+    Attributes:
+        name: as users write it.
+        default: its type is the parameter's type. The first element of a tuple gives the type of
+            all elements.
+        description: meaning and unit.
+        minimum, maximum: inclusive range of a number, or of each element of a list.
+        choices: allowed texts, each with its meaning; empty allows all.
+        effect: when a change takes effect.
+    """
+
+    name: str
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    effect: Effect = Effect.NEXT_TICK
+
+    @property
+    def help(self) -> str:
+        """The description, then a line for each choice."""
+        lines = (f"\n  {name}: {meaning}" for name, meaning in self.choices.items())
+        return self.description + "".join(lines)
+
+    def check(self, value: object) -> Value:
+        """Returns the value in the parameter's type.
+
+        Raises:
+            ParameterError: a wrong type, or a value out of range.
+        """
+        if not isinstance(self.default, tuple):
+            return self._check_one(value, self.default)
+        # Lists of numbers arrive as array.array.
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+            raise ParameterError(f"{self.name} is {value!r}, expected a list: [{value}]")
+        values = tuple(self._check_one(element, self.default[0]) for element in value)
+        if not values:
+            raise ParameterError(f"{self.name} is an empty list, expected at least one element")
+        if len(set(values)) < len(values):
+            raise ParameterError(f"{self.name} is {list(values)}, expected no element twice")
+        return values
+
+    def _check_one(self, value: object, like: object) -> Any:
+        expected = type(like)
+        if type(value) is not expected:
+            hint = f"; write {float(value)}" if expected is float and type(value) is int else ""
+            raise ParameterError(
+                f"{self.name} is {value!r} of type {type(value).__name__}, "
+                f"expected {expected.__name__}{hint}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(f"{self.name} is {value}, expected a finite number")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            too_low = self.minimum is not None and value < self.minimum
+            too_high = self.maximum is not None and value > self.maximum
+            if too_low or too_high:
+                raise ParameterError(
+                    f"{self.name} is {value}, expected a value from {self.minimum} "
+                    f"to {self.maximum}"
+                )
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f"{self.name} is {value!r}, expected one of {', '.join(self.choices)}"
+            )
+        return value
+
+
+def row(default: Value, description: str, **options: Any) -> Any:
+    """A field that is a parameter; `options` are further attributes of its `ParameterSpec`."""
+    return field(default=default, metadata={"description": description, **options})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A group of parameters and of other groups; a parameter is a field made by `row`.
+
+    Attributes:
+        prefix: of the names of its parameters, before those of the fields.
+    """
+
+    prefix: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Checks each parameter; raises ParameterError naming it."""
+        for entry in fields(self):
+            if entry.metadata:
+                value = self._spec(entry).check(getattr(self, entry.name))
+                object.__setattr__(self, entry.name, value)
+
+    @classmethod
+    def rows(cls) -> Iterator[ParameterSpec]:
+        """All parameters, those of other groups included, in the order of the fields."""
+        for entry in fields(cls):
+            if isinstance(entry.default_factory, type):
+                yield from entry.default_factory.rows()
+            elif entry.metadata:
+                yield cls._spec(entry)
+
+    @classmethod
+    def from_values(cls: type[_SettingsT], values: Mapping[str, object]) -> _SettingsT:
+        """Builds the group.
+
+        Args:
+            values: name of a parameter -> value. Parameters without one have their defaults; other
+                names are ignored.
+
+        Raises:
+            ParameterError: an invalid value.
+        """
+        chosen: dict[str, Any] = {}
+        for entry in fields(cls):
+            name = cls.prefix + entry.name
+            if isinstance(entry.default_factory, type):
+                chosen[entry.name] = entry.default_factory.from_values(values)
+            elif name in values:
+                chosen[entry.name] = values[name]
+        return cls(**chosen)
+
+    @classmethod
+    def _spec(cls, entry: Field[Any]) -> ParameterSpec:
+        default: Any = entry.default
+        return ParameterSpec(cls.prefix + entry.name, default, **entry.metadata)

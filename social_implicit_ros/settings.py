@@ -1,0 +1,400 @@
+"""Every parameter of the node, declared once: default, range and help.
+
+A parameter is a field of one of the frozen dataclasses below; `PARAMETERS` lists them by the names
+that users write. The node, a replay's parameter file, config/predictor.yaml and docs/parameters.md
+are made from these rows; `scripts/write_parameters.py` writes the two files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec, Settings, row
+
+#: Grid cells per side of the costmap: enough for a robot, and a second of computation.
+_MAX_CELLS_PER_SIDE = 4000
+#: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
+_MAX_TRAJECTORIES = 2_500_000
+
+
+@dataclass(frozen=True)
+class HistoryLimits(Settings):
+    """How tracks are remembered."""
+
+    min_observations: int = row(
+        2, "Observations that a new track needs before it is predicted.", minimum=2, maximum=100
+    )
+    track_timeout_s: float = row(
+        1.0,
+        "Time after which a track that is no longer reported is dropped, in seconds; until then it "
+        "is extrapolated. Also the tolerance for stamps ahead of the clock or behind the newest "
+        "stamp.",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    max_speed_m_s: float = row(
+        10.0,
+        "Maximum plausible speed in m/s. A larger jump means that the tracker reused the id for "
+        "another person: the history of the track restarts.",
+        minimum=0.1,
+        maximum=100.0,
+    )
+    max_agents: int = row(
+        1000,
+        "Maximum number of tracked agents. Further agents are rejected and counted.",
+        minimum=1,
+        maximum=100_000,
+    )
+
+
+@dataclass(frozen=True)
+class PipelineConfig(HistoryLimits):
+    """How tracks are remembered and predicted."""
+
+    n_samples: int = row(
+        20,
+        "Trajectories sampled per person and tick. Mean and ellipses are computed from them.",
+        minimum=1,
+        maximum=1000,
+    )
+    seed: int = row(
+        0,
+        "Random seed of the samples. It is the same at every tick, so that ellipses do not "
+        "flicker.",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    add_tracker_covariance: bool = row(
+        False,
+        "Add the tracker's covariance of the latest position to every predicted covariance.",
+    )
+    confidence: float = row(
+        0.95,
+        "Confidence level at which the Gaussian ellipses of the published covariances have correct "
+        "coverage. Set it to the level that your planner uses. Human motion is not Gaussian, so "
+        "coverage at other levels is approximate.",
+        minimum=0.05,
+        maximum=0.99,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError naming the parameter."""
+        super().__post_init__()
+        n_trajectories = self.n_samples * self.max_agents
+        if n_trajectories > _MAX_TRAJECTORIES:
+            raise ParameterError(
+                f"n_samples times max_agents is {n_trajectories}, expected at most "
+                f"{_MAX_TRAJECTORIES}, as all trajectories of a tick are in memory at once: lower "
+                "one of the two"
+            )
+
+
+@dataclass(frozen=True)
+class MarkerStyle(Settings):
+    """How predictions are drawn."""
+
+    prefix = "markers."
+
+    ellipse_times_s: tuple[float, ...] = row(
+        (1.2, 2.4, 3.6, 4.8),
+        "Prediction times at which ellipses are drawn, in seconds, each at the nearest published "
+        "step. Times beyond the horizon are ignored.",
+        minimum=0.01,
+        maximum=60.0,
+    )
+    lifetime_s: float = row(
+        0.6,
+        "Time after which RViz removes a marker that was not updated, in seconds. Must be longer "
+        "than the period of a tick.",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    line_width_m: float = row(
+        0.06,
+        "Line width of tracks and predicted trajectories, in metres.",
+        minimum=0.001,
+        maximum=1.0,
+    )
+    alpha: float = row(
+        0.35,
+        "Opacity of the disc of the nearest ellipse. Later discs fade; outlines are more opaque.",
+        minimum=0.05,
+        maximum=1.0,
+    )
+
+
+@dataclass(frozen=True)
+class MpcPlannerOptions(Settings):
+    """Must agree with the configuration of the planner."""
+
+    prefix = "mpc_planner."
+
+    integrator_step_s: float = row(
+        0.2,
+        "Time between two predicted poses in seconds: the planner's integrator_step.",
+        minimum=0.01,
+        maximum=5.0,
+    )
+    horizon_steps: int = row(
+        30,
+        "Predicted poses per person: the planner's N, or more. The planner reads N poses without "
+        "checking.",
+        minimum=1,
+        maximum=1000,
+    )
+    max_obstacles: int = row(
+        12,
+        "Maximum number of published people, nearest first: the planner's max_obstacles. If the "
+        "robot's position is unknown, all are published and the planner selects.",
+        minimum=1,
+        maximum=1000,
+    )
+    sigma_convention: str = row(
+        "axis_aligned",
+        "Meaning of the two semi-axes.",
+        choices={
+            "axis_aligned": "sigma_x and sigma_y with yaw 0, for the planner's Gaussian constraint",
+            "ellipsoid": "semi-axes of an ellipse whose yaw is that of the poses, anticlockwise as "
+            "everywhere in ROS",
+            "ellipsoid_clockwise": "the same with the yaw as the planner's ellipsoid constraint "
+            "reads it",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class CostmapOptions(Settings):
+    """Size, position and time window of the costmap."""
+
+    prefix = "costmap."
+
+    size_m: float = row(
+        20.0,
+        "Side length of the costmap in metres. Must exceed that of the costmap into which it is "
+        "merged by twice costmap.recentre_m.",
+        minimum=1.0,
+        maximum=200.0,
+    )
+    resolution_m: float = row(0.1, "Side length of a cell in metres.", minimum=0.01, maximum=5.0)
+    recentre_m: float = row(
+        1.0,
+        "Distance of the robot from the centre at which the costmap moves with it, in metres.",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    start_s: float = row(
+        0.0,
+        "Start of the time window, in seconds from now. A cell holds the probability that somebody "
+        "is in it during that window.",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    end_s: float = row(
+        2.0, "End of the time window, in seconds from now.", minimum=0.0, maximum=60.0
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError naming the parameter."""
+        super().__post_init__()
+        if self.end_s < self.start_s:
+            raise ParameterError(
+                f"costmap.end_s is {self.end_s}, expected no less than costmap.start_s, "
+                f"{self.start_s}"
+            )
+        if self.size_m > _MAX_CELLS_PER_SIDE * self.resolution_m:
+            raise ParameterError(
+                f"costmap.size_m is {self.size_m}, expected at most {_MAX_CELLS_PER_SIDE} cells of "
+                f"costmap.resolution_m, {self.resolution_m} m"
+            )
+
+
+@dataclass(frozen=True)
+class DetectionsOptions(Settings):
+    """Options of the output `detections`."""
+
+    prefix = "detections."
+
+    class_id: str = row("person", "Class id of every detection.")
+
+
+@dataclass(frozen=True)
+class AutowareOptions(Settings):
+    """Options of the output `autoware`."""
+
+    prefix = "autoware."
+
+    max_paths: int = row(
+        5,
+        "Maximum number of paths per person: the mean trajectory, and samples that represent the "
+        "others.",
+        minimum=1,
+        maximum=100,
+    )
+
+
+@dataclass(frozen=True)
+class NodeConfig(Settings):
+    """All parameters of the node."""
+
+    autostart: bool = row(
+        True,
+        "Configure and activate at startup. If false, a lifecycle manager makes these transitions.",
+        effect=Effect.CONFIGURE,
+    )
+    tracker: str = row(
+        "marker_array",
+        "Tracker mapping of the messages on ~/tracks: the name of a shipped one (marker_array, "
+        "point_cloud, people, vision_detections, autoware, derived_object, hunav, nav2_dynamic, "
+        "pedsim, spencer, yolo, zed; see docs/trackers.md), or the path of your own. Separate "
+        "several by commas, each with its topic: people@/people, zed@/zed/objects.",
+        effect=Effect.CONFIGURE,
+    )
+    fixed_frame: str = row(
+        "odom",
+        "Level frame that does not move, in which people are predicted and predictions are "
+        "published. Tracks in another frame are transformed by tf2 at their own stamp.",
+        effect=Effect.CONFIGURE,
+    )
+    transform_wait_s: float = row(
+        0.2,
+        "Time that tracks in another frame wait for their transform before they are skipped, in "
+        "seconds.",
+        minimum=0.0,
+        maximum=10.0,
+        effect=Effect.CONFIGURE,
+    )
+    robot: str = row(
+        "none",
+        "Source of the robot's own position. People are predicted in the presence of the robot, "
+        "which is never published as a pedestrian.",
+        choices={
+            "none": "the robot is not considered",
+            "odometry": "nav_msgs/Odometry on ~/odometry",
+            "tf": "pose of robot_frame",
+        },
+        effect=Effect.CONFIGURE,
+    )
+    robot_frame: str = row(
+        "base_link", "Frame of the robot, used if robot is tf.", effect=Effect.CONFIGURE
+    )
+    model: str = row(
+        "default",
+        "Prediction model: default, the name of a shipped model, constant_velocity, "
+        "sampled_constant_velocity, or the path of an .onnx file with its model card next to it.",
+        effect=Effect.CONFIGURE,
+    )
+    outputs: tuple[str, ...] = row(
+        ("pointcloud", "markers"),
+        "What to publish. An output without subscribers is not computed.",
+        choices={
+            "pointcloud": "~/predictions, one row per agent and step: mean and covariance",
+            "samples": "~/samples, one row per sample, agent and step",
+            "markers": "~/markers, for RViz",
+            "mpc_planner": "mpc_planner_msgs/ObstacleArray, for tud-amr/mpc_planner",
+            "costmap": "nav_msgs/OccupancyGrid, for Nav2",
+            "detections": "vision_msgs/Detection3DArray, one detection per person and step",
+            "autoware": "autoware_perception_msgs/PredictedObjects",
+            "people": "people_msgs/People, for social costmap layers",
+            "costmap_converter": "costmap_converter_msgs/ObstacleArrayMsg, for TEB",
+        },
+        effect=Effect.CONFIGURE,
+    )
+    tick_rate_hz: float = row(
+        10.0,
+        "Predictions per second, stamped with the node's clock, which compensates the latency of "
+        "the tracker. 0 predicts at every tracker message instead, with the stamp of the message.",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    time_step_s: float = row(
+        0.0,
+        "Time between two published steps in seconds. 0 takes the model's; other steps are "
+        "interpolated.",
+        minimum=0.0,
+        maximum=60.0,
+        effect=Effect.CONFIGURE,
+    )
+    horizon_s: float = row(
+        0.0,
+        "Time of the last published step in seconds. 0 takes the model's, which is the maximum.",
+        minimum=0.0,
+        maximum=60.0,
+        effect=Effect.CONFIGURE,
+    )
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    confidence_levels: tuple[float, ...] = row(
+        (0.5, 0.95),
+        "Confidence levels of the drawn ellipses, one ellipse each: the fraction of ground-truth "
+        "positions that it covers.",
+        minimum=0.01,
+        maximum=0.999,
+    )
+    adaptive_calibration: bool = row(
+        True,
+        "Learn the size of the ellipses from the prediction errors at this site and rescale them, "
+        "within bounds (docs/calibration.md). If false, the model's ellipses are published.",
+        effect=Effect.CONFIGURE,
+    )
+    calibration_file: str = row(
+        "",
+        "File in which adaptive_calibration keeps what it learned for the next start. Empty: "
+        "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros.",
+        effect=Effect.CONFIGURE,
+    )
+    self_evaluation_window_s: float = row(
+        60.0,
+        "Time window in seconds over which the node evaluates its own predictions, for "
+        "/diagnostics and ~/metrics.",
+        minimum=1.0,
+        maximum=3600.0,
+    )
+    coverage_tolerance: float = row(
+        0.1,
+        "Deviation of the observed coverage from confidence above which /diagnostics warns.",
+        minimum=0.01,
+        maximum=1.0,
+    )
+    person_radius_m: float = row(
+        0.3,
+        "Radius of a person in metres, for the outputs markers, costmap, detections, autoware and "
+        "costmap_converter.",
+        minimum=0.05,
+        maximum=5.0,
+    )
+    markers: MarkerStyle = field(default_factory=MarkerStyle)
+    mpc_planner: MpcPlannerOptions = field(default_factory=MpcPlannerOptions)
+    costmap: CostmapOptions = field(default_factory=CostmapOptions)
+    detections: DetectionsOptions = field(default_factory=DetectionsOptions)
+    autoware: AutowareOptions = field(default_factory=AutowareOptions)
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError naming the parameter."""
+        super().__post_init__()
+        if not self.fixed_frame:
+            raise ParameterError("fixed_frame is empty, expected a frame such as odom or map")
+        period_s = 1.0 / self.tick_rate_hz if self.tick_rate_hz > 0 else 0.0
+        if self.markers.lifetime_s <= period_s:
+            raise ParameterError(
+                f"markers.lifetime_s is {self.markers.lifetime_s}, expected more than the "
+                f"{period_s:g} s between two ticks, else markers flicker"
+            )
+
+    @property
+    def for_outputs(self) -> tuple[object, ...]:
+        """All that outputs are made from and that may change while the node runs."""
+        options = (self.markers, self.mpc_planner, self.costmap, self.detections, self.autoware)
+        return (self.confidence_levels, self.person_radius_m, *options)
+
+
+#: All parameters of the node.
+PARAMETERS: tuple[ParameterSpec, ...] = tuple(NodeConfig.rows())
+
+
+def config_from_values(values: Mapping[str, object]) -> NodeConfig:
+    """As `Settings.from_values`: name of a parameter -> value, checked each and together.
+
+    Raises:
+        ParameterError: an invalid value.
+    """
+    return NodeConfig.from_values(values)

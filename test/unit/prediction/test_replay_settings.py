@@ -1,0 +1,65 @@
+"""A replay takes the node's parameter file, and refuses what the node refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from social_implicit_ros.parameter_spec import ParameterError
+from social_implicit_ros.prediction.replay_settings import (
+    ReplaySettings,
+    load_choices,
+    load_settings,
+)
+
+
+def file_with(folder: Path, *lines: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text("\n    ".join(["/**:\n  ros__parameters:", *lines]) + "\n")
+    return path
+
+
+def test_what_is_left_out_has_the_defaults_of_a_replay(tmp_path: Path) -> None:
+    assert load_settings() == ReplaySettings()
+    settings = load_settings(file_with(tmp_path, "n_samples: 5"))
+    assert (settings.tick_rate_hz, settings.fixed_frame) == (2.5, None)
+    assert settings.pipeline.n_samples == 5
+
+
+def test_what_is_given_counts(tmp_path: Path) -> None:
+    settings = load_settings(file_with(tmp_path, "tick_rate_hz: 10.0", "fixed_frame: map"))
+    assert (settings.tick_rate_hz, settings.fixed_frame) == (10.0, "map")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tick_rate_hz: 10", r"tick_rate_hz is 10 of type int, expected float; write 10\.0"),
+        ("tick_rate_hz: -1.0", "tick_rate_hz is -1.0, expected a value from 0.0"),
+        ("horizon_s: 100.0", "horizon_s is 100.0, expected a value from 0.0 to 60.0"),
+        ("max_agents: 1000000", "max_agents is 1000000"),
+        ("robot: wheels", "robot is 'wheels', expected one of none, odometry, tf"),
+        ("add_tracker_covariance: 1", "of type int, expected bool"),
+        ("model: 7", "model is 7 of type int, expected str"),
+        ("markers: {lifetime_s: 0.0}", r"markers\.lifetime_s is 0\.0"),
+        ("costmap.end_s: -1.0", r"costmap\.end_s is -1\.0"),
+        ("fixed_frame: ''", "fixed_frame is empty"),
+    ],
+)
+def test_what_the_node_refuses_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    path = file_with(tmp_path, line)
+    with pytest.raises(ParameterError, match=message) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"tick_rate_hz": 2000.0}, {"robot": "wheels"}])
+def test_settings_are_checked_however_they_are_made(change: dict) -> None:
+    with pytest.raises(ParameterError, match=next(iter(change))):
+        ReplaySettings(**change)
+
+
+def test_a_model_or_tracker_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="tracker is 7 of type int"):
+        load_choices(file_with(tmp_path, "tracker: 7"))
