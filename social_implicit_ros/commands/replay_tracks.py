@@ -31,7 +31,7 @@ from social_implicit_ros.recordings.bag import (
 from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.tracks_messages import ENCODERS
 from social_implicit_ros.types import Tracks
 

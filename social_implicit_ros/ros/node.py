@@ -31,6 +31,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
@@ -39,7 +40,7 @@ from social_implicit_ros.ros import parameters, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
 from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
-from social_implicit_ros.ros.odometry import robot_from_odometry
+from social_implicit_ros.ros.messages import robot_from_odometry, stamp_to_msg
 from social_implicit_ros.ros.online_evaluation_messages import (
     METRICS_TOPIC,
     metrics_to_msg,
@@ -48,10 +49,9 @@ from social_implicit_ros.ros.online_evaluation_messages import (
 )
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.parameters import NodeConfig, ParameterError
-from social_implicit_ros.ros.stamps import stamp_to_msg
 from social_implicit_ros.ros.tf import FrameMover, Tf2Lookup, TransformMissingError
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.types import SkipReason, Tracks

@@ -8,19 +8,7 @@ from difflib import get_close_matches
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec
-from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
-
-__all__ = [
-    "PARAMETERS",
-    "Effect",
-    "NodeConfig",
-    "ParameterError",
-    "ParameterSpec",
-    "check_change",
-    "config_from_values",
-    "descriptor_of",
-    "unknown_parameters",
-]
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
 

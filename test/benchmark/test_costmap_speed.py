@@ -10,7 +10,7 @@ from support.forecasts import walking_forecast
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.costmap import Costmap
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
 

@@ -38,7 +38,7 @@ from rosgraph_msgs.msg import Clock
 from support.ros import Peer, free_domain
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 
 PREDICTOR = Path(__file__).parents[2] / "launch" / "predictor.launch.py"
 DOMAIN = free_domain()

@@ -19,7 +19,7 @@ from support.tracks import WALKERS, S, positions_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.agent_ids import agent_number
 
 #: Ids stand in the markers' text, which may be anything.

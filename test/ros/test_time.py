@@ -18,7 +18,7 @@ from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
-from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.point_cloud import stamp_ns_of
 

@@ -13,7 +13,7 @@ from support.ros import NodeUnderTest
 from support.tracker_messages import MESSAGES
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.ros.stamps import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.spec import load_tracker_spec, shipped_trackers
 

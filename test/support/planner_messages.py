@@ -44,11 +44,10 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.ros.messages import duration_to_msg, header_to_msg, person_size_to_msg
 from social_implicit_ros.ros.outputs.autoware import uuid_of
 from social_implicit_ros.ros.outputs.mpc_planner import semiaxes
-from social_implicit_ros.ros.parameters import NodeConfig
-from social_implicit_ros.ros.poses import person_size_to_msg
-from social_implicit_ros.ros.stamps import duration_to_msg, header_to_msg
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
 from social_implicit_ros.types import FloatArray
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from autoware_perception_msgs.msg import (
@@ -23,16 +22,15 @@ from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
-from social_implicit_ros.ros.poses import (
+from social_implicit_ros.ros.messages import (
+    header_to_msg,
     person_size_to_msg,
     pose_numbers,
+    stamp_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
 
 #: Under it ids that are no UUIDs get one (RFC 4122, version 5): the same id, the same UUID.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "ros:social_implicit_ros/agent")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import Point
@@ -12,12 +11,10 @@ from rclpy.qos import QoSProfile
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.messages import header_to_msg, stamp_to_msg
 from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
-from social_implicit_ros.ros.stamps import header_to_msg, stamp_to_msg
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
 
 
 class Costmap:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from costmap_converter_msgs.msg import ObstacleArrayMsg, ObstacleMsg
 from geometry_msgs.msg import Point32, Polygon
@@ -14,15 +12,14 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
-from social_implicit_ros.ros.poses import (
+from social_implicit_ros.ros.messages import (
+    header_to_msg,
     orientation_numbers,
     point_numbers,
+    stamp_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
+from social_implicit_ros.settings import NodeConfig
 
 
 class CostmapConverter:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
@@ -19,12 +17,14 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad, pose_covariance
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.messages import (
+    header_to_msg,
+    person_size_to_msg,
+    pose_numbers,
+    stamp_numbers,
+)
 from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
-from social_implicit_ros.ros.poses import person_size_to_msg, pose_numbers
-from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
+from social_implicit_ros.settings import NodeConfig
 
 _NS_PER_S = 1_000_000_000
 

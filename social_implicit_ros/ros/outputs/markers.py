@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import Point
@@ -14,17 +13,16 @@ from visualization_msgs.msg import Marker, MarkerArray
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
-from social_implicit_ros.ros.poses import point_numbers, pose_numbers
-from social_implicit_ros.ros.stamps import (
+from social_implicit_ros.ros.messages import (
     duration_to_msg,
+    point_numbers,
+    pose_numbers,
     stamp_numbers,
     stamp_to_msg,
 )
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
 
 #: A zero scale draws nothing and makes RViz warn.
 _MIN_DIAMETER_M = 0.02

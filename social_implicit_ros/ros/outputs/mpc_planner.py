@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
@@ -17,14 +15,11 @@ from social_implicit_ros.prediction.planar import headings_rad
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
-from social_implicit_ros.ros.poses import pose_numbers
-from social_implicit_ros.ros.stamps import header_to_msg, stamp_numbers
+from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_numbers
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
 
 _NS_PER_S = 1_000_000_000
 _LARGEST_INT32 = 2**31 - 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from people_msgs.msg import People as PeopleMessage
 from people_msgs.msg import Person
@@ -13,12 +11,9 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import mean_velocity_m_s
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.definitions import list_writer
+from social_implicit_ros.ros.messages import header_to_msg, point_numbers, velocity_numbers
 from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
-from social_implicit_ros.ros.poses import point_numbers, velocity_numbers
-from social_implicit_ros.ros.stamps import header_to_msg
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
+from social_implicit_ros.settings import NodeConfig
 
 
 class People:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.messages import points_to_msg
 from social_implicit_ros.ros.outputs.encoding import radius_field
-from social_implicit_ros.ros.point_clouds import points_to_msg
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.uncertainty.ellipses import radii_at
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
 
 #: Of every point; the radii follow.
 _FIELDS = ("x", "y", "z", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")

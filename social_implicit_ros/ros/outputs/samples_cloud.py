@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.point_clouds import point_cloud_to_msg
-
-if TYPE_CHECKING:
-    from social_implicit_ros.ros.parameters import NodeConfig
+from social_implicit_ros.ros.messages import point_cloud_to_msg
+from social_implicit_ros.settings import NodeConfig
 
 
 class SamplesCloud:

@@ -444,7 +444,9 @@ class TestManyBags:
     ):
         shutil.copytree(one_process, tmp_path / "out")
         parameters = tmp_path / "mine.yaml"
-        parameters.write_text("/**:\n  ros__parameters:\n    tick_rate_hz: 1.25\n")
+        parameters.write_text(
+            "/**:\n  ros__parameters:\n    tick_rate_hz: 1.25\n    markers: {lifetime_s: 1.0}\n"
+        )
 
         assert (
             run(folder / "bag_0", "--out", tmp_path / "out", "--resume", "--params", parameters)

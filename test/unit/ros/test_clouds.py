@@ -9,7 +9,7 @@ from support.forecasts import S, random_forecast
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.outputs.prediction_cloud import PredictionCloud
 from social_implicit_ros.ros.outputs.samples_cloud import SamplesCloud
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 from social_implicit_ros.tracks.point_cloud import point_cloud_array, stamp_ns_of
 from social_implicit_ros.uncertainty.ellipses import radius_at
 

@@ -13,9 +13,10 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import S, random_forecast, walking_forecast
 
+from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.costmap import Costmap
-from social_implicit_ros.ros.parameters import PARAMETERS, ParameterError, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 from social_implicit_ros.types import FloatArray
 
 NAV2 = Path(__file__).parents[3] / "docs" / "nav2.md"

@@ -12,7 +12,7 @@ from support.outputs import installed_outputs
 
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 LAYOUT = Path(__file__).parents[3] / "config" / "foxglove_layout.json"
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}

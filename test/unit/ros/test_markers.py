@@ -14,7 +14,7 @@ from support.outputs import decoded
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.ros.outputs.markers import Markers
-from social_implicit_ros.ros.parameters import PARAMETERS, NodeConfig, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, ellipse_axes
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 CONFIG = config_from_values({spec.name: spec.default for spec in PARAMETERS})
 

@@ -22,7 +22,7 @@ from support.planner_messages import BUILDERS
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.parameters import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 IDS = st.one_of(
