@@ -1,9 +1,9 @@
-"""Shows the predictor at work without a robot: a simulated crowd, the node, and RViz.
+"""Demonstrates the predictor without a robot: a simulated crowd, the node and RViz.
 
     ros2 launch social_implicit_ros demo.launch.py
 
-The crowd is the recording that the package ships, again and again. Every argument of
-replay.launch.py and of predictor.launch.py may be given, too, such as outputs:='[markers,costmap]'.
+Replays the recording that the package ships, in a loop. Takes the arguments of replay.launch.py and
+predictor.launch.py too, such as outputs:='[markers,costmap]'.
 """
 
 from importlib import resources
@@ -18,16 +18,16 @@ PACKAGE = "social_implicit_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Other defaults for the arguments of the replay, then the replay."""
+    """Sets other defaults for the arguments of replay.launch.py and includes it."""
     share = FindPackageShare(PACKAGE)
     crowd = resources.files("social_implicit_ros.recordings") / "crowd"
     arguments = {
-        "file": (str(crowd), "The crowd, or another recording."),
-        "loop": ("true", "Begin again at the end."),
-        "rviz": ("true", "Show it; needs rviz2."),
+        "file": (str(crowd), "Recording to replay; default: the shipped crowd."),
+        "loop": ("true", "Restart the recording at its end."),
+        "rviz": ("true", "Start RViz; needs rviz2."),
         "rviz_config": (
             PathJoinSubstitution([share, "config", "demo.rviz"]),
-            "What RViz shows: as predictor.rviz, from where the whole crowd is seen.",
+            "RViz configuration; the default is predictor.rviz with a view of the whole crowd.",
         ),
     }
     replay = PathJoinSubstitution([share, "launch", "replay.launch.py"])

@@ -1,8 +1,8 @@
-"""Starts the predictor, and RViz where asked for.
+"""Starts the predictor and optionally RViz.
 
     ros2 launch social_implicit_ros predictor.launch.py tracker:=people tracks:=/people rviz:=true
 
-An argument that is left out leaves its parameter to the params file.
+An argument that is not given leaves its parameter to the params file.
 """
 
 from typing import Any
@@ -28,26 +28,26 @@ PARAMETERS: dict[str, Any] = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, then what they ask for."""
+    """Declares the arguments and starts the nodes."""
     config = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
     arguments = {
-        "namespace": ("", "Of the node and its topics, such as robot1."),
+        "namespace": ("", "Namespace of the node and its topics, such as robot1."),
         "params_file": (
             PathJoinSubstitution([config, "predictor.yaml"]),
-            "Parameters of the node; the default file explains each.",
+            "Parameter file of the node; the default file explains each parameter.",
         ),
-        "tracks": ("", "Topic of the tracker, default: tracks below the node's name."),
-        "tracker": ("", "What the tracker publishes: a name or the path of a description."),
-        "fixed_frame": ("", "Frame that does not move, in which predictions are made."),
-        "model": ("", "A shipped model's name, or the path of an .onnx file."),
-        "outputs": ("", "What to publish, such as [pointcloud,markers]."),
-        "autostart": ("", "false leaves configure and activate to a lifecycle manager."),
-        "use_sim_time": ("false", "Take the time from /clock, in a replay or a simulation."),
-        "log_level": ("info", "debug, info, warn, error or fatal."),
-        "rviz": ("false", "Show it; needs rviz2."),
+        "tracks": ("", "Topic of the tracker; default: ~/tracks of the node."),
+        "tracker": ("", "Tracker mapping of the messages: a name such as people, or a path."),
+        "fixed_frame": ("", "Level frame that does not move, in which predictions are published."),
+        "model": ("", "Name of a shipped model, or path of an .onnx file."),
+        "outputs": ("", "Outputs to publish, such as [pointcloud,markers]."),
+        "autostart": ("", "If false, a lifecycle manager configures and activates the node."),
+        "use_sim_time": ("false", "Use the time of /clock, for a replay or a simulation."),
+        "log_level": ("info", "Log level of the node: debug, info, warn, error or fatal."),
+        "rviz": ("false", "Start RViz; needs rviz2."),
         "rviz_config": (
             PathJoinSubstitution([config, "predictor.rviz"]),
-            "What RViz shows.",
+            "RViz configuration.",
         ),
     }
     return LaunchDescription(
@@ -71,7 +71,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
     }
     namespace = LaunchConfiguration("namespace").perform(context).strip("/")
     prefix = f"/{namespace}" if namespace else ""
-    # The node starts itself (parameter autostart); where it does not, launch events may.
+    # The node configures itself if autostart is true; otherwise launch events may do so.
     predictor = LifecycleNode(
         package=PACKAGE,
         executable="predictor_node",
@@ -91,7 +91,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
         executable="rviz2",
         namespace=namespace,
         parameters=[{"use_sim_time": use_sim_time}],
-        # The layout names the topics as they are without a namespace.
+        # The RViz configuration has the topics without a namespace.
         remappings=[
             *(
                 (f"/predictor/{topic}", f"{prefix}/predictor/{topic}")

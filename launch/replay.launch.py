@@ -1,8 +1,8 @@
-"""Plays a recording of pedestrians to the predictor, and shows it in RViz.
+"""Replays recorded pedestrians to the predictor, optionally with RViz.
 
     ros2 launch social_implicit_ros replay.launch.py file:=/path/to/bag rviz:=true
 
-Node and RViz live in the recording's time. Every argument of predictor.launch.py may be given, too.
+Node and RViz use the time of the recording. Takes the arguments of predictor.launch.py too.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -17,7 +17,7 @@ PACKAGE = "social_implicit_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, the predictor, then the replay, which waits for it."""
+    """Declares the arguments and starts the predictor and the replay, which waits for it."""
     predictor = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "predictor.launch.py"])
     return LaunchDescription(
         [
@@ -25,10 +25,12 @@ def generate_launch_description() -> LaunchDescription:
                 "file", description="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file."
             ),
             DeclareLaunchArgument(
-                "rate", default_value="1.0", description="Recorded seconds per second."
+                "rate",
+                default_value="1.0",
+                description="Speed of the replay: recorded seconds per second.",
             ),
             DeclareLaunchArgument(
-                "loop", default_value="false", description="Begin again at the end."
+                "loop", default_value="false", description="Restart the recording at its end."
             ),
             DeclareLaunchArgument(
                 "tracks", default_value="/tracks", description="Topic of the replayed tracks."
@@ -37,13 +39,15 @@ def generate_launch_description() -> LaunchDescription:
                 "tracker",
                 default_value="marker_array",
                 choices=["marker_array", "point_cloud"],
-                description="What the replay publishes.",
+                description="Message type of the replayed tracks.",
             ),
             DeclareLaunchArgument(
                 "fixed_frame", default_value="odom", description="Frame of the tracks."
             ),
             DeclareLaunchArgument(
-                "use_sim_time", default_value="true", description="As the replay publishes /clock."
+                "use_sim_time",
+                default_value="true",
+                description="Use the time of /clock, which the replay publishes.",
             ),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(predictor)),
             OpaqueFunction(function=_replay),

@@ -1,4 +1,4 @@
-"""Files that come with the package beside its code: tracker descriptions, parameter files."""
+"""Files installed in the share folder of the package, such as tracker mappings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _PACKAGE = "social_implicit_ros"
 
 
 def shared_folder(relative: str) -> Path:
-    """A folder of the package's share, wherever it is installed.
+    """Finds a folder in the package's share.
 
-    Looks where a sourced workspace, a virtual environment or a checkout of the repository has it,
-    in that order; needs no ROS.
+    Searches sourced workspaces, the virtual environment and the checkout of the repository, in this
+    order. Needs no ROS.
 
     Args:
         relative: such as `config/trackers`.
 
     Raises:
-        FileNotFoundError: in none of them.
+        FileNotFoundError: no such folder; the message lists the searched paths.
     """
     candidates = [root / relative for root in _roots()]
     for candidate in candidates:

@@ -1,7 +1,7 @@
-"""Entry points of the commands that need libraries which not every machine has.
+"""Entry points of the commands with optional dependencies.
 
-A robot neither trains nor writes reports, and a distribution may have a library in an older version
-than a command needs. The command then says so before it does anything.
+Reports and training need libraries that a robot may lack or have in an older version. The command
+then ends with the command that installs them, before it does anything.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from pathlib import Path
 import numpy as np
 from packaging.requirements import Requirement
 
-#: pyarrow 26 needs numpy 2 and its metadata does not say so.
+#: pyarrow 26 needs numpy 2, which its metadata does not state.
 _PYARROW = "pyarrow" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "pyarrow<26"
-#: Libraries that a report needs.
+#: Requirements of a report.
 _REPORT = ("plotly", _PYARROW)
-#: Libraries that training needs.
+#: Requirements of training.
 _TRAINING = ("torch", "onnx")
 
 
 def evaluate_bag() -> int:
     """Runs `evaluate_bag`."""
-    # Unordered results of several processes are new in joblib 1.4; Humble and Jazzy have older
-    # versions.
+    # Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
     return _run("evaluate_bag", "joblib>=1.4", *_REPORT)
 
 
@@ -56,14 +55,14 @@ def train_model() -> int:
 
 
 def _run(command: str, *requirements: str) -> int:
-    """Runs the `main` of a command's module.
+    """Runs the `main` of a command.
 
     Args:
-        command: its name, which is its module's name.
-        requirements: libraries that it needs, as pip writes them: `joblib>=1.4`.
+        command: its name, which is the name of its module.
+        requirements: as pip writes them, such as `joblib>=1.4`.
 
     Returns:
-        The exit code; 2, with the way to install it, where a library is missing or too old.
+        The exit code; 2 if a library is missing or too old.
     """
     found = {requirement: _version(requirement) for requirement in requirements}
     missing = [

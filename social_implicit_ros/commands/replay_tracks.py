@@ -1,4 +1,4 @@
-"""The command `replay_tracks`: publishes a recording of pedestrians as a tracker would."""
+"""The command `replay_tracks`: publishes recorded pedestrians as a tracker does."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.tracks_messages import ENCODERS
 from social_implicit_ros.types import Tracks
 
-#: Between two messages on /clock, seconds: timers in simulated time are late by this at most.
+#: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
 
 
 class ReplayNode(Node):
-    """Publishes what is due on every turn of a steady timer."""
+    """Publishes what is due, at every call of a steady timer."""
 
     def __init__(
         self,
@@ -52,16 +52,16 @@ class ReplayNode(Node):
         use_clock: bool,
         wait: bool,
     ) -> None:
-        """Begins to play once the node is spun.
+        """Starts to play when the node spins.
 
         Args:
-            playback: what to publish, and when.
+            playback: tracks to publish, with their times.
             topic: of the tracks.
-            tracker: `marker_array` or `point_cloud`.
+            tracker: mapping of the published messages, a key of `ENCODERS`.
             frame_id: of the tracks.
-            use_clock: publish /clock and keep the recorded stamps; else stamp with the node's
+            use_clock: publish /clock and keep the recorded stamps; otherwise stamp with the node's
                 clock, as a live tracker does.
-            wait: begin when somebody subscribes to the tracks.
+            wait: start when the tracks have a subscriber.
         """
         super().__init__("replay_tracks")
         self.n_published = 0
@@ -73,17 +73,17 @@ class ReplayNode(Node):
         self._clock_topic = (
             self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
         )
-        # Steady, as this node makes the simulated time that others wait for.
+        # Steady, as this node publishes the simulated time.
         self._timer = self.create_timer(
-            CLOCK_PERIOD_S, self._turn, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
+            CLOCK_PERIOD_S, self._publish_due, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
         )
 
     def finish(self) -> None:
-        """Waits until reliable subscribers have all messages, a second at most."""
+        """Waits until reliable subscribers have all messages, at most one second."""
         self._tracks.wait_for_all_acked(Duration(seconds=1))
         self.get_logger().info(f"published {self.n_published} messages")
 
-    def _turn(self) -> None:
+    def _publish_due(self) -> None:
         if self._wait and self._tracks.get_subscription_count() == 0:
             return
         now_s = time.monotonic()
@@ -106,10 +106,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: arguments, with ROS arguments among them; those of the process where left out.
+        argv: arguments, which may include ROS arguments; default: those of the process.
 
     Returns:
-        The exit status: 0 at the end or when interrupted, 1 where the recording cannot be played.
+        The exit status: 0 at the end or when interrupted, 1 if the recording cannot be played.
     """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(remove_ros_args(argv))
@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> int:
 def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
     if not arguments.clock and arguments.rate != 1.0:
         raise RecordingError(
-            f"--no-clock plays at rate 1, not {arguments.rate:g}: stamped with the time of "
-            "publishing, people would seem to walk faster or slower than they did"
+            f"--no-clock plays at rate 1, not {arguments.rate:g}: tracks are stamped when they are "
+            "published, which would change the speed of the people"
         )
     recording = open_source(
         arguments.file,
@@ -140,7 +140,7 @@ def _play(
     arguments: argparse.Namespace, recording: TrackSource, playback: Playback, argv: list[str]
 ) -> int:
     stopped = threading.Event()
-    # rclpy's own handlers would take the context away in the middle of a message.
+    # rclpy's own handlers would shut the context down while a message is published.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.set())
     rclpy.init(args=["replay_tracks", *argv], signal_handler_options=SignalHandlerOptions.NO)
@@ -175,7 +175,7 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
 
 
 def _tracker_of(recording: TrackSource) -> str:
-    """As recorded, so that a node set up for the tracker understands the replay."""
+    """The recorded type if possible, so that the node needs no other mapping for the replay."""
     recorded = recording.message_type.split("/")[-1]
     names = [
         name for name, (message_class, _) in ENCODERS.items() if message_class.__name__ == recorded
@@ -186,7 +186,7 @@ def _tracker_of(recording: TrackSource) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="replay_tracks",
-        description="Publishes a recording of pedestrians as a tracker would, with /clock.",
+        description="Publishes recorded pedestrians as a tracker does, with /clock.",
     )
     parser.add_argument(
         "file",
@@ -194,30 +194,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file",
     )
-    parser.add_argument("--rate", type=float, default=1.0, help="default: %(default)s")
-    parser.add_argument("--topic", default="tracks", help="to publish on, default: %(default)s")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed, default: %(default)s")
     parser.add_argument(
-        "--type", choices=sorted(ENCODERS), help="default: as recorded; marker_array for text"
+        "--topic", default="tracks", help="topic to publish on, default: %(default)s"
+    )
+    parser.add_argument(
+        "--type",
+        choices=sorted(ENCODERS),
+        help="type to publish, default: as recorded; marker_array for text",
     )
     parser.add_argument(
         "--frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
     )
-    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument("--loop", action="store_true", help="restart at the end")
     parser.add_argument(
         "--clock",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "
-        "--no-clock the tracks are stamped with the present, as a live tracker does",
+        "--no-clock the tracks have the current time, as those of a live tracker",
     )
     parser.add_argument(
-        "--wait", action="store_true", help="begin when somebody subscribes to the tracks"
+        "--wait", action="store_true", help="start when the tracks have a subscriber"
     )
     parser.add_argument("--start", type=float, default=0.0, help="seconds to skip")
     parser.add_argument("--duration", type=float, help="seconds to play, default: to the end")
     parser.add_argument(
         "--recorded-topic",
-        help="the tracks' topic in a bag; needed only where several could be meant",
+        help="topic of the tracks in a bag; needed if several topics are candidates",
     )
     add_frame_rate_option(parser)
     return parser

@@ -1,4 +1,4 @@
-"""What `predictor_node` understands besides ROS arguments: `--help` and `--version`."""
+"""Arguments of `predictor_node` besides ROS arguments: `--help` and `--version`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rclpy.utilities import remove_ros_args
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\
-Parameters are ROS parameters. Each is explained, with its default, in config/predictor.yaml
-(installed: share/social_implicit_ros/config/predictor.yaml), and by a running node:
+The node is configured by ROS parameters. config/predictor.yaml explains each parameter and holds
+its default (installed as share/social_implicit_ros/config/predictor.yaml).
 
   predictor_node --ros-args -p tracker:=people -r '~/tracks:=/people'
   predictor_node --ros-args --params-file my.yaml
@@ -21,19 +21,19 @@ Parameters are ROS parameters. Each is explained, with its default, in config/pr
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Answers `--help` and `--version` and ends; refuses words that nobody understands.
+    """Handles `--help` and `--version`; rejects unknown arguments.
 
     Args:
-        arguments: of the process, without its name; ROS arguments may be among them.
+        arguments: of the process, without its name; may include ROS arguments.
 
     Raises:
-        SystemExit: with 0 after an answer, with 2 after a refusal, with 1 where a parameter file
-            cannot be read.
+        SystemExit: status 0 after `--help` or `--version`, 2 for an unknown argument, 1 for a
+            parameter file that cannot be read.
     """
     parser = argparse.ArgumentParser(
         prog="predictor_node",
         usage="%(prog)s [-h] [--version] [--ros-args ...]",
-        description="The node that predicts where the people around a robot will walk.",
+        description="Lifecycle node that predicts the trajectories of people around a robot.",
         epilog=_PARAMETERS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

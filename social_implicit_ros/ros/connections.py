@@ -1,4 +1,4 @@
-"""Who would talk to the node and cannot: another type or quality of service on its topics."""
+"""Endpoints on the node's topics that do not match by message type or QoS."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-_NEVER = Duration(nanoseconds=2**63 - 1)
+_INFINITE = Duration(nanoseconds=2**63 - 1)
 
 
 def broken_connections(
     node: Node, subscriptions: Iterable[Subscription], publishers: Iterable[Publisher]
 ) -> list[str]:
-    """A line for everybody on the node's topics with whom no message can be exchanged.
+    """A line for each endpoint that exchanges no messages with the node.
 
-    The middleware drops such a pair without a word to whoever looks at the node's topics: to
-    them a tracker seems silent.
+    DDS does not match endpoints with incompatible QoS or types. The node's topics then show
+    nothing: the tracker seems silent.
 
     Args:
-        node: asks the middleware.
+        node: queries the graph.
         subscriptions: of the node.
         publishers: of the node.
     """
@@ -35,13 +35,13 @@ def broken_connections(
         for other in node.get_publishers_info_by_topic(topic):
             problem = _problem(other, wanted, other.qos_profile, subscription.qos_profile)
             if problem:
-                lines.append(f"nothing is heard from {_name(other)} on {topic}: {problem}")
+                lines.append(f"no messages from {_name(other)} on {topic}: {problem}")
     for publisher in publishers:
         topic, offered = publisher.topic_name, _type_name(publisher.msg_type)
         for other in node.get_subscriptions_info_by_topic(topic):
             problem = _problem(other, offered, publisher.qos_profile, other.qos_profile)
             if problem:
-                lines.append(f"{_name(other)} cannot hear {topic}: {problem}")
+                lines.append(f"{_name(other)} receives no messages on {topic}: {problem}")
     return lines
 
 
@@ -49,23 +49,23 @@ def _problem(
     other: TopicEndpointInfo, ours: str, offered: QoSProfile, requested: QoSProfile
 ) -> str:
     if other.topic_type != ours:
-        return f"its type is {other.topic_type}, this node's {ours}; remap one of the two"
-    compatibility, reason = qos_check_compatible(_told(offered), _told(requested))
+        return f"its type is {other.topic_type}, this node's is {ours}; remap one of them"
+    compatibility, reason = qos_check_compatible(_as_in_graph(offered), _as_in_graph(requested))
     if compatibility != QoSCompatibility.ERROR:
         return ""
     return (
-        f"{reason.strip().rstrip(';.')}; change its quality of service, or this node's by "
-        "qos_overrides"
+        f"{reason.strip().rstrip(';.')}; change its QoS, or the QoS of this node by the "
+        "parameters qos_overrides"
     )
 
 
-def _told(profile: QoSProfile) -> QoSProfile:
-    """A profile as the middleware tells of it, where a duration that is not set never ends."""
-    told = copy(profile)
+def _as_in_graph(profile: QoSProfile) -> QoSProfile:
+    """A profile as the graph reports it: a duration that is not set is infinite."""
+    reported = copy(profile)
     for name in ("deadline", "liveliness_lease_duration"):
         if getattr(profile, name).nanoseconds == 0:
-            setattr(told, name, _NEVER)
-    return told
+            setattr(reported, name, _INFINITE)
+    return reported
 
 
 def _type_name(message_class: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the node says about itself on `/diagnostics`."""
+"""The status of the node on `/diagnostics`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from social_implicit_ros.types import SkipReason
 
-#: Fewer ticks than this share of what was asked for are worth a warning.
+#: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
-#: Percentiles of the tick time are taken over so many ticks; the maximum over one report.
+#: Ticks over which the percentiles of the tick time are computed; the maximum is per report.
 _RECENT_TICKS = 1000
 _NS_PER_S = 1_000_000_000
 
@@ -21,13 +21,13 @@ _NS_PER_S = 1_000_000_000
 def status_of(
     node: str, part: str, level: bytes, text: str, values: Mapping[str, str]
 ) -> DiagnosticStatus:
-    """One status of a node.
+    """Builds a status.
 
     Args:
-        node: its full name.
-        part: what of it the status is about.
+        node: fully qualified name of the node.
+        part: of the node that the status describes.
         level: of `DiagnosticStatus`.
-        text: for people.
+        text: message of the status.
         values: by key.
     """
     return DiagnosticStatus(
@@ -41,15 +41,15 @@ def status_of(
 
 @dataclass(frozen=True)
 class NodeState:
-    """What the node is set up to do; constant between transitions.
+    """State and configuration of the node; constant between transitions.
 
     Attributes:
         lifecycle: `unconfigured`, `inactive` or `active`.
-        problem: why configure failed, or empty.
+        problem: why configure failed; empty if it did not.
         model: the model's name.
-        tracks_topic: where tracks are expected.
-        tick_rate_hz: ticks asked for per second, 0 for one at every message.
-        track_timeout_s: silence worth a warning.
+        tracks_topic: topic of the tracks.
+        tick_rate_hz: requested ticks per second; 0 for one at every message.
+        track_timeout_s: time without tracks after which the status is WARN.
     """
 
     lifecycle: str
@@ -61,17 +61,17 @@ class NodeState:
 
 
 class DiagnosticsLog:
-    """Counts what happens between two reports, and for good. Asks no clock."""
+    """Counts events, per report and in total. Time is an argument."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Counts from zero again."""
+        """Sets all counters to zero."""
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
         self._n_tracked = self._n_predicted = self._n_ticks = self._n_failed_ticks = 0
-        #: Who would talk to the node and cannot, at present.
+        #: Endpoints that do not match the node's, see `connections`.
         self.broken_connections: Sequence[str] = ()
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
@@ -79,21 +79,21 @@ class DiagnosticsLog:
         self.begin_period(None)
 
     def begin_period(self, now_ns: int | None) -> None:
-        """Starts what the next report counts.
+        """Starts the period of the next report.
 
         Args:
-            now_ns: the node's clock, integer nanoseconds; None where the next report shall not
-                judge the tick rate.
+            now_ns: the node's clock, integer nanoseconds; None if the next report shall not
+                evaluate the tick rate.
         """
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
         self._refusal = self._failure = ""
 
     def add_message(self, stamp_ns: int | None, arrived_s: float) -> None:
-        """A message was understood.
+        """A message was decoded.
 
         Args:
-            stamp_ns: of its header; None where it names nobody and so no time.
+            stamp_ns: of its header; None for a message without agents.
             arrived_s: steady time of its arrival, seconds.
         """
         self._n_messages += 1
@@ -102,10 +102,10 @@ class DiagnosticsLog:
             self._newest_ns = stamp_ns
 
     def add_refusal(self, why: str, arrived_s: float) -> None:
-        """A whole message was refused.
+        """A whole message was rejected.
 
         Args:
-            why: for the report: the last one in a period is shown.
+            why: reason; a report shows the last one of its period.
             arrived_s: steady time of its arrival, seconds.
         """
         self._n_refused += 1
@@ -113,31 +113,31 @@ class DiagnosticsLog:
         self._refusal = why
 
     def add_skipped(self, reasons: Iterable[SkipReason]) -> None:
-        """Agents of a message or of a tick got no prediction."""
+        """Agents of a message or of a tick were not predicted."""
         self._skipped.update(reasons)
 
     def add_tick(self, duration_s: float, n_tracked: int, n_predicted: int) -> None:
-        """A tick was published; `duration_s` from its beginning to the last message handed over."""
+        """A tick was published; `duration_s` is the time from its start to its last message."""
         self._n_ticks += 1
         self._ticks_s.append(duration_s)
         self._recent_ticks_s.append(duration_s)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
 
     def add_failed_tick(self, why: str) -> None:
-        """A tick predicted nobody, as the model could not be run.
+        """The model failed in a tick, which predicted nobody.
 
         Args:
-            why: for the report: the last one in a period is shown.
+            why: reason; a report shows the last one of its period.
         """
         self._n_failed_ticks += 1
         self._failure = why
 
     def add_reset(self) -> None:
-        """All histories were forgotten."""
+        """All histories were cleared."""
         self._n_resets += 1
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
-        """The status since the last report.
+        """The status of the period since the last report.
 
         Args:
             name: of the node.
@@ -147,7 +147,7 @@ class DiagnosticsLog:
         """
         rate_hz = self._tick_rate_hz(now_ns)
         age_s = None if self._newest_ns is None else (now_ns - self._newest_ns) / _NS_PER_S
-        level, text = self._judge(state, rate_hz, age_s, now_s)
+        level, text = self._level(state, rate_hz, age_s, now_s)
         values = {
             "state": state.lifecycle,
             "model": state.model,
@@ -170,14 +170,14 @@ class DiagnosticsLog:
         return status_of(name, "prediction", level, text, values)
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:
-        """Ticks per second of the node's clock; None where the period is not known."""
+        """Ticks per second of the node's clock; None if the period is unknown."""
         if self._began_ns is None or now_ns < self._began_ns:
             return None
         if now_ns == self._began_ns:
             return 0.0
         return len(self._ticks_s) * _NS_PER_S / (now_ns - self._began_ns)
 
-    def _judge(
+    def _level(
         self, state: NodeState, rate_hz: float | None, age_s: float | None, now_s: float
     ) -> tuple[bytes, str]:
         if state.problem:
@@ -207,31 +207,31 @@ class DiagnosticsLog:
 
 
 def _slow_ticks(state: NodeState, rate_hz: float | None) -> str:
-    # One report holds too few ticks of a slower rate to judge it.
+    # A report has too few ticks of a slower rate.
     if rate_hz is None or state.tick_rate_hz < 2.0:
         return ""
     if rate_hz == 0.0:
-        return "no tick: the clock stands still; with use_sim_time somebody must publish /clock"
+        return "no tick: the clock does not advance; with use_sim_time, /clock must be published"
     if rate_hz >= _MIN_RATE_SHARE * state.tick_rate_hz:
         return ""
     return (
-        f"{rate_hz:.1f} ticks per second instead of {state.tick_rate_hz:g}: ask for fewer samples "
-        "or outputs, or lower tick_rate_hz"
+        f"{rate_hz:.1f} ticks per second instead of {state.tick_rate_hz:g}: reduce n_samples, "
+        "outputs or tick_rate_hz"
     )
 
 
 def _old_tracks(state: NodeState, age_s: float | None) -> str:
-    # At a tick on message the tracks are new by definition.
+    # A tick at a message has new tracks by definition.
     if age_s is None or age_s <= state.track_timeout_s or state.tick_rate_hz == 0.0:
         return ""
     return (
-        f"tracks arrive {age_s:.1f} s old and are forgotten at once: set use_sim_time in a "
-        "replay, or mend the tracker's clock"
+        f"tracks arrive {age_s:.1f} s old and are dropped at once: set use_sim_time in a replay, "
+        "or synchronise the tracker's clock"
     )
 
 
 def _ms_text(durations_s: Collection[float], percentile: float) -> str:
-    """A percentile in milliseconds; empty where there is nothing yet."""
+    """A percentile in milliseconds; empty without data."""
     if not durations_s:
         return ""
     return f"{np.percentile(list(durations_s), percentile) * 1e3:.2f}"

@@ -1,6 +1,6 @@
-"""Every quality of service, each with its reason.
+"""Every QoS profile of the package, with its reason.
 
-Users may override history, depth and reliability by parameters (`qos_overrides.<topic>...`).
+Parameters (`qos_overrides.<topic>...`) override history, depth and reliability.
 """
 
 from __future__ import annotations
@@ -16,63 +16,63 @@ _MAX_DEPTH = 10_000
 
 
 def odometry() -> QoSProfile:
-    """As `tracks`; only the latest pose counts."""
+    """Best effort as `tracks`; depth 1, as only the latest pose is used."""
     return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
 
 
 def tracks() -> QoSProfile:
-    """Best effort, as that connects to reliable and best-effort trackers alike.
+    """Best effort, which matches reliable and best-effort publishers.
 
-    Ten deep, so that a burst after a busy moment still fills the histories.
+    Depth 10, so that a burst after a delay still fills the histories.
     """
     return _keep_last(10, ReliabilityPolicy.BEST_EFFORT)
 
 
 def predictions() -> QoSProfile:
-    """Reliable, as that serves reliable and best-effort subscribers alike.
+    """Reliable, which matches reliable and best-effort subscribers.
 
-    Two deep: a prediction that was not read in time is worth less than the next one.
+    Depth 2, as a newer prediction replaces one that was not read in time.
     """
     return _keep_last(2, ReliabilityPolicy.RELIABLE)
 
 
 def markers() -> QoSProfile:
-    """Reliable, as a lost deletion leaves a ghost; a little deeper for the same reason."""
+    """Reliable and depth 5, as a lost deletion leaves a marker behind."""
     return _keep_last(5, ReliabilityPolicy.RELIABLE)
 
 
 def costmap() -> QoSProfile:
-    """What Nav2's static layer asks for: reliable, and the last one for who comes late."""
+    """What Nav2's static layer requests: reliable and transient local, depth 1."""
     profile = _keep_last(1, ReliabilityPolicy.RELIABLE)
     profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
     return profile
 
 
 def diagnostics() -> QoSProfile:
-    """What aggregators subscribe with: reliable, ten deep."""
+    """Reliable with depth 10, as diagnostic aggregators subscribe."""
     return _keep_last(10, ReliabilityPolicy.RELIABLE)
 
 
 def replayed_tracks() -> QoSProfile:
-    """Reliable, as that serves reliable and best-effort subscribers alike; ten deep as `tracks`."""
+    """Reliable, which matches reliable and best-effort subscribers; depth 10 as `tracks`."""
     return _keep_last(10, ReliabilityPolicy.RELIABLE)
 
 
 def clock() -> QoSProfile:
-    """What rclcpp's ClockQoS is: only the latest time counts."""
+    """As rclcpp's ClockQoS: best effort with depth 1, as only the latest time is used."""
     return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
 
 
 def every_prediction() -> QoSProfile:
-    """For listeners that measure: reliable and deep, so that a busy moment loses nothing."""
+    """For subscribers that measure: reliable with depth 100, so that a delay loses no message."""
     return _keep_last(100, ReliabilityPolicy.RELIABLE)
 
 
 def check_override(name: str, value: object) -> None:
-    """Checks a parameter `qos_overrides.<topic>...`, of which rclpy says little when it fails.
+    """Checks a parameter `qos_overrides.<topic>...`; rclpy's own errors name no expected value.
 
     Raises:
-        ValueError: a policy that cannot be overridden, or a value that it does not have.
+        ValueError: a policy that cannot be overridden, or an invalid value.
     """
     policy = name.rpartition(".")[2]
     if policy == "depth":
@@ -87,7 +87,7 @@ def check_override(name: str, value: object) -> None:
 
 
 def overridable() -> QoSOverridingOptions:
-    """Lets a parameter override history, depth and reliability."""
+    """Allows parameters to override history, depth and reliability."""
     return QoSOverridingOptions.with_default_policies()
 
 

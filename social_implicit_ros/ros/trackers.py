@@ -1,4 +1,4 @@
-"""The trackers that the node understands: descriptions by name or by path, checked and compiled."""
+"""Loads tracker mappings by name or path and checks them against the message types."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TRACKS_TOPIC = "~/tracks"
 
 @dataclass(frozen=True)
 class Tracker:
-    """How to subscribe to a tracker.
+    """A tracker to subscribe to.
 
     Attributes:
-        name: of its description.
+        name: of its mapping.
         topic: to subscribe to.
         message_class: of the topic.
         decoder: of its messages.
-        raw_decoder: of their bytes, which spares rclpy a conversion that takes ten times as long;
-            None where the type does not allow it.
-        id_prefix: put before every id.
+        raw_decoder: of serialised messages, about ten times faster than rclpy's conversion; None
+            if the message type does not allow it.
+        id_prefix: prepended to every id.
     """
 
     name: str
@@ -53,20 +53,20 @@ class Tracker:
         return self.raw_decoder is not None
 
     def decode(self, message: Any) -> DecodedMessage:
-        """As `TrackerDecoder.decode`, ids kept apart from those of other trackers.
+        """As `TrackerDecoder.decode`, with ids distinct from those of other trackers.
 
         Args:
-            message: serialised, where the tracker is raw.
+            message: serialised if the tracker is raw.
 
         Raises:
-            ValueError: as `TrackerDecoder.decode`, or bytes that are no such message.
+            ValueError: as `TrackerDecoder.decode`, or the bytes are not of this message type.
         """
         if self.raw_decoder is None:
             decoded = self.decoder.decode(message)
         else:
             try:
                 decoded = self.raw_decoder.decode(message)
-            except UnsupportedLayoutError:  # of another byte order
+            except UnsupportedLayoutError:  # another byte order
                 decoded = self.decoder.decode(self._deserialised(message))
         if decoded.tracks is None or not self.id_prefix:
             return decoded
@@ -76,16 +76,16 @@ class Tracker:
     def _deserialised(self, data: bytes) -> Any:
         try:
             return deserialize_message(data, self.message_class)
-        except RuntimeError as error:  # of rclpy's C++ part, which has no name of its own
-            raise ValueError(f"a message of {len(data)} bytes is damaged: {error}") from error
+        except RuntimeError as error:  # raised by the C++ part of rclpy
+            raise ValueError(f"a message of {len(data)} bytes is invalid: {error}") from error
 
 
 def load_trackers(text: str) -> list[Tracker]:
     """Loads one tracker, or several at once.
 
     Args:
-        text: a shipped description's name or the path of a YAML file; several are separated by
-            commas. Each may name its topic after an @, else it is `~/tracks`: `people` or
+        text: name of a shipped mapping or path of a YAML file, several separated by commas. An @
+            precedes the topic, which defaults to `~/tracks`: `people` or
             `people, zed@/zed/objects`.
 
     Raises:
@@ -95,8 +95,8 @@ def load_trackers(text: str) -> list[Tracker]:
     trackers = [load_tracker(name, topic or TRACKS_TOPIC) for name, _, topic in entries]
     if len({tracker.topic for tracker in trackers}) < len(trackers):
         raise TrackerSpecError(
-            f"tracker is {text!r}, which puts two trackers on one topic: give each a topic of its "
-            "own, as in people@/people, zed@/zed/objects"
+            f"tracker is {text!r}, which has two trackers on one topic: give each its own topic, "
+            "as in people@/people, zed@/zed/objects"
         )
     if len(trackers) == 1:
         return trackers
@@ -106,22 +106,20 @@ def load_trackers(text: str) -> list[Tracker]:
 
 
 def load_tracker(tracker: str, topic: str) -> Tracker:
-    """Reads a tracker's description, imports its messages and checks one against the other.
+    """Reads a tracker mapping, imports its message type and checks the paths in it.
 
     Args:
-        tracker: a shipped description's name such as `people`, or the path of a YAML file.
+        tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
         topic: to subscribe to.
 
     Raises:
-        TrackerSpecError: no such description, a bad one, a message package that is not installed,
-            a path that the message type does not have, or a topic that is none.
+        TrackerSpecError: no such mapping, an invalid mapping, a message package that is not
+            installed, a path that the message type does not have, or an invalid topic name.
     """
     try:
         validate_topic_name(topic)
     except InvalidTopicNameException as error:
-        raise TrackerSpecError(
-            f"tracker {tracker!r} is given a topic that is none: {error}"
-        ) from error
+        raise TrackerSpecError(f"tracker {tracker!r} has an invalid topic name: {error}") from error
     spec = find_tracker_spec(tracker)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     check_tracker_spec(spec, fields_of)
@@ -133,11 +131,11 @@ def load_tracker(tracker: str, topic: str) -> Tracker:
 
 
 def import_message(message_type: str, owner: str) -> type:
-    """The class of a message type.
+    """Imports the class of a message type.
 
     Args:
         message_type: `package/msg/Type`.
-        owner: who needs it, for the error message.
+        owner: what needs it, for the error message.
 
     Raises:
         TrackerSpecError: the package is not installed, or has no such type.
@@ -149,7 +147,7 @@ def import_message(message_type: str, owner: str) -> type:
         raise TrackerSpecError(
             f"{owner} needs the message package {package}, which cannot be imported ({error}): "
             f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "
-            "has it"
+            "contains it"
         ) from error
     except AttributeError as error:
         offered = ", ".join(n for n in dir(import_module(f"{package}.msg")) if n[0].isupper())

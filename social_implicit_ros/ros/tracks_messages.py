@@ -1,4 +1,4 @@
-"""Tracks -> the messages a tracker would send."""
+"""Tracks -> the messages of a tracker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tracks_to_marker_array(tracks: Tracks, frame_id: str) -> MarkerArray:
 
 
 def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
-    """One point per pedestrian: x, y, z as float64, id as uint32 (`core.agent_ids`).
+    """One point per pedestrian: x, y, z as float64, id as uint32 (`tracks.agent_ids`).
 
     Args:
         tracks: positions at one stamp.
@@ -55,7 +55,7 @@ def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
     return point_cloud_to_msg(columns, tracks.stamp_ns, frame_id)
 
 
-#: Tracker whose messages can be made -> their type and encoder.
+#: Tracker mapping -> message type and encoder.
 ENCODERS: dict[str, tuple[type, Callable[[Tracks, str], Any]]] = {
     "marker_array": (MarkerArray, tracks_to_marker_array),
     "point_cloud": (PointCloud2, tracks_to_point_cloud),

@@ -48,14 +48,14 @@ def test_a_tracker_of_another_type(talk: Conversation) -> None:
     # In a process of its own, as a process knows one type of a topic.
     other = Peer(talk.node.peer.node.context.get_domain_id())
     other.node.create_publisher(PointCloud2, "/predictor/tracks", 1)
-    told(talk, "nothing is heard from /peer", "its type is sensor_msgs/msg/PointCloud2")
+    told(talk, "no messages from /peer", "its type is sensor_msgs/msg/PointCloud2")
     other.close()
 
 
 def test_a_tracker_of_another_quality_of_service(talk: Conversation) -> None:
     node = talk.node.peer.node
     publisher = node.create_publisher(MarkerArray, "/predictor/tracks", BEST_EFFORT)
-    told(talk, "nothing is heard from /peer on /predictor/tracks", "Best effort", "qos_overrides")
+    told(talk, "no messages from /peer on /predictor/tracks", "Best effort", "qos_overrides")
     node.destroy_publisher(publisher)
 
 
@@ -64,7 +64,7 @@ def test_a_planner_of_another_quality_of_service(talk: Conversation) -> None:
     subscription = node.create_subscription(
         PointCloud2, "/predictor/predictions", lambda message: None, LATCHED
     )
-    told(talk, "/peer cannot hear /predictor/predictions", "ransient local")
+    told(talk, "/peer receives no messages on /predictor/predictions", "ransient local")
     node.destroy_subscription(subscription)
 
 

@@ -271,7 +271,7 @@ def test_a_topic_and_a_quality_of_service_that_there_is_not(
     assert node.set_parameters(**{name: "reliable"}).successful
     assert node.set_parameters(tracker="marker_array@a topic").successful
     assert not node.transition("configure")
-    assert "is given a topic that is none" in node.process.output
+    assert "has an invalid topic name" in node.process.output
     assert node.set_parameters(tracker="marker_array").successful
     assert node.transition("configure")
     assert not node.set_parameters(**{name: "perfect"}).successful

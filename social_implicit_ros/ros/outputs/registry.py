@@ -1,4 +1,4 @@
-"""The outputs by name."""
+"""Loads outputs by name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OUTPUTS = {
 
 
 def load_output(name: str, config: NodeConfig) -> Output:
-    """Imports an output and what its messages need.
+    """Imports an output and its message package, and creates it.
 
     Args:
         name: one of `OUTPUTS`.
         config: of the node.
 
     Raises:
-        ValueError: a message package that is not installed.
+        ValueError: the message package is not installed.
     """
     module_name, class_name = OUTPUTS[name]
     try:
@@ -40,7 +40,7 @@ def load_output(name: str, config: NodeConfig) -> Output:
         raise ValueError(
             f"output {name!r} needs {package}, which cannot be imported ({error}): install it "
             f"(sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')}, or from source), or "
-            f"take {name} out of the parameter outputs"
+            f"remove {name} from the parameter outputs"
         ) from error
     output: Output = getattr(module, class_name)(config)
     return output

@@ -129,7 +129,7 @@ def test_a_clock_that_stands_still_is_a_warning() -> None:
     log.add_message(5 * S, 1.0)
     status = log.report("/predictor", ACTIVE, 0, 1.0)
     assert status.level == DiagnosticStatus.WARN
-    assert "clock stands still" in status.message
+    assert "clock does not advance" in status.message
 
 
 def test_old_stamps_are_a_warning_that_names_use_sim_time() -> None:
