@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
-from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.settings import HistoryLimits, PipelineConfig
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.types import (
     FloatArray,
@@ -173,11 +173,5 @@ def predict_from(
 
 
 def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:
-    return HistoryConfig(
-        step_s=model.step_s,
-        n_steps=model.n_observed,
-        track_timeout_s=config.track_timeout_s,
-        max_speed_m_s=config.max_speed_m_s,
-        max_agents=config.max_agents,
-        min_observations=config.min_observations,
-    )
+    limits = {entry.name: getattr(config, entry.name) for entry in fields(HistoryLimits)}
+    return HistoryConfig(step_s=model.step_s, n_steps=model.n_observed, **limits)
