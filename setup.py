@@ -59,11 +59,11 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=[
-        "apsw",
         "backports.zstd ; python_version < '3.14'",
         "joblib>=1.4",
         "lz4",
         "matplotlib",
+        "mcap",
         "numpy",
         "onnxruntime",
         "packaging",

@@ -22,9 +22,9 @@ import jupedsim as jps
 import numpy as np
 import shapely
 
-from social_implicit_ros.evaluation.report.floor_plan import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import write_tracks
+from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import Tracks
 
 WIDTH_M, HEIGHT_M = 24.0, 14.0

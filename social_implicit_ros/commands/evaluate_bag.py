@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
-from social_implicit_ros.commands.bag_options import (
+from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_tracker_option,
     add_tracks_option,
+    non_negative_int,
+    positive_int,
 )
-from social_implicit_ros.commands.options import non_negative_int, positive_int
 from social_implicit_ros.evaluation.distribution import MOMENTS
-from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request
-from social_implicit_ros.evaluation.report.page import write_report
 from social_implicit_ros.evaluation.report.tables import print_failures, print_results
-from social_implicit_ros.evaluation.results import results_of, without_nan
+from social_implicit_ros.evaluation.results import write_results
 from social_implicit_ros.evaluation.runner import (
     Job,
-    Outcome,
+    default_models,
     jobs_of,
     remove_unfinished,
-    run_job,
     run_jobs,
 )
-from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, shipped_models
-from social_implicit_ros.models.registry import BASELINES, load_model
+from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.replay_settings import (
     TICK_RATE_HZ,
     load_choices,
@@ -49,8 +42,6 @@ from social_implicit_ros.recordings.find import find_bags
 
 #: Exit codes: nothing could be evaluated; the request is wrong; some recordings failed; Ctrl-C.
 NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
-#: The paper's model, trained as the paper says.
-PAPER_MODEL = "social_implicit"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,15 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(todo) < len(jobs):
         console.print(f"{len(jobs) - len(todo)} of {len(jobs)} recordings are done already")
     try:
-        outcomes = _run(todo, options, console)
+        outcomes = run_jobs(
+            todo, n_processes=options.jobs, scheduler=options.scheduler, console=console
+        )
     except (RecordingError, OSError) as error:
         print(f"evaluate_bag: {error}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        remove_unfinished(options.out / "parts")
+        remove_unfinished(options.out)
         print("evaluate_bag: interrupted; --resume goes on with what is missing", file=sys.stderr)
         return INTERRUPTED
-    remove_unfinished(options.out / "parts")
+    remove_unfinished(options.out)
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
         {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons
@@ -186,60 +179,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def default_models() -> tuple[str, ...]:
-    """The shipped default, the paper's, and the baselines, as far as they are installed."""
-    shipped = shipped_models()
-    return (*(name for name in (DEFAULT_MODEL, PAPER_MODEL) if name in shipped), *BASELINES)
-
-
-def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
-    """Evaluates one recording and writes what `evaluate_bag` writes.
-
-    Args:
-        path: of the recording.
-        request: what is asked.
-        out: the folder to write into.
-        console: shows how far it is.
-
-    Returns:
-        What `results.json` holds.
-
-    Raises:
-        RecordingError: nothing could be evaluated.
-    """
-    (job,) = jobs_of([path], request, _parts_folder(out))
-    with progress_bar(console) as progress:
-        outcome = _run_here(job, progress)
-    if outcome.reason is not None:
-        raise RecordingError(outcome.reason)
-    return write_results([job], [], out)
-
-
-def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
-    """Adds up the parts of recordings and writes what is made of them.
-
-    Args:
-        jobs: whose parts are there; at least one.
-        failed: what could not be evaluated.
-        out: the folder to write into.
-
-    Returns:
-        What `results.json` holds.
-    """
-    parts = [json.loads(job.summary.read_text()) for job in jobs]
-    request = jobs[0].request
-    models = {name: load_model(name) for name in request.models}
-    results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    join_files([job.per_tick for job in jobs], out / "per_tick.parquet")
-    highlights = (
-        (part["bag"]["path"], json.loads(job.highlights.read_text()))
-        for job, part in zip(jobs, parts, strict=True)
-    )
-    write_report(out / "report.html", results, highlights)
-    return results
-
-
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks all that can be checked before anything is read."""
     settings = load_settings(options.params)
@@ -273,58 +212,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
             horizon_s=settings.horizon_s,
         )
     paths = find_bags(options.bags)
-    return jobs_of(paths, request, _parts_folder(options.out))
-
-
-def _parts_folder(out: Path) -> Path:
-    parts = out.resolve() / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    return parts
-
-
-def _run(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> list[Outcome]:
-    """Evaluates, and shows how far it is."""
-    if not jobs:
-        return []
-    alone = options.backend == "local" and (options.jobs == 1 or len(jobs) == 1)
-    with progress_bar(console) as progress:
-        if alone:
-            return [_run_here(job, progress) for job in jobs]
-        task = progress.add_task(
-            f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs), messages=0
-        )
-        outcomes = []
-        n_messages = 0
-        for outcome in run_jobs(
-            jobs,
-            n_processes=min(options.jobs, len(jobs)),
-            backend="dask" if options.backend == "dask" else "loky",
-            scheduler=options.scheduler,
-        ):
-            outcomes.append(outcome)
-            n_messages += outcome.n_messages
-            progress.update(task, advance=outcome.job.n_bytes, messages=n_messages)
-        return outcomes
-
-
-def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(job.path.name, start=False, messages=0)
-    n_messages = 0
-
-    def opened(n_total: int) -> None:
-        progress.update(task, total=n_total)
-        progress.start_task(task)
-
-    def advance(n_more: int) -> None:
-        nonlocal n_messages
-        n_messages += n_more
-        # A bar that moves at every message would take longer than reading it.
-        if n_messages % 32 == 0:
-            progress.update(task, completed=n_messages, messages=n_messages)
-
-    outcome = run_job(job, opened, advance)
-    progress.remove_task(task)
-    return outcome
+    return jobs_of(paths, request, options.out)
 
 
 if __name__ == "__main__":

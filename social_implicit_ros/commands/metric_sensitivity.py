@@ -1,56 +1,22 @@
-"""`metric_sensitivity`: which metric notices that every prediction is shifted?
-
-The experiment of the Social-Implicit paper (Mohamed et al., ECCV 2022, section 5): ADE and FDE of
-the best of 20 samples hardly move when all samples are shifted by centimetres; AMD and KDE do.
-"""
+"""`metric_sensitivity`: which metric notices that every prediction is shifted?"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from social_implicit_ros.commands.benchmark_options import add_benchmark_options
-from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
-from social_implicit_ros.evaluation.benchmark.figures import (
-    DISTRIBUTION_SAMPLES,
-    Batch,
-    BenchmarkError,
-    Figures,
-    average_figures,
-    load_benchmark_model,
-    scene_batches,
-    scene_means,
-    scene_seed,
-    split_scenes,
-    write_json,
-)
+from social_implicit_ros.commands.options import add_benchmark_options
+from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, Figures, write_json
+from social_implicit_ros.evaluation.benchmark.sensitivity import FIGURE_NAMES, metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.tables import output_console
-from social_implicit_ros.metrics.displacement import best_of_n
-from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import (
-    fit_sample_mixtures,
-    mean_covariance_eigenvalue,
-    mixture_distances,
-)
-from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import ModelFileError
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, Scene
-from social_implicit_ros.types import FloatArray
-
-#: Added to both coordinates of every predicted position, metres.
-SHIFTS_M = (-0.1, -0.01, 0.0, 0.01, 0.1)
-FIGURE_NAMES = ("ade", "fde", "amd", "amv", "kde")
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,125 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_benchmark_options(parser)
     options = parser.parse_args(arguments)
     try:
-        results = evaluate(options)
+        results = metric_sensitivity(
+            options.data,
+            options.split or list(LEAVE_ONE_OUT),
+            options.model or (),
+            n_samples=options.k,
+            seed=options.seed,
+            console=Console(stderr=True),
+        )
         for name, splits in results["models"].items():
             print_sensitivity(name, splits, output_console())
         write_json(results, options.json)
-    except (BenchmarkError, ModelFileError) as error:
+    except (BenchmarkError, RecordingError, ModelFileError) as error:
         print(f"metric_sensitivity: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """Figures of every asked model, split and shift.
-
-    Returns:
-        `{"models": {NAME: {SPLIT: {SHIFT: {"ade", "fde", "amd", "amv", "kde"}}}}, ...}`, shifts in
-        metres as text, and a split `average` where all five were asked for.
-
-    Raises:
-        BenchmarkError: no such data, or a model that does not fit the benchmark.
-        ModelFileError: no such model.
-    """
-    splits = options.split or list(LEAVE_ONE_OUT)
-    names = dict.fromkeys(options.model or families() or ("sampled_constant_velocity",))
-    test_scenes = {split: split_scenes(options.data, split) for split in splits}
-    results: dict[str, dict[str, dict[str, Figures]]] = {}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for name in names:
-            results[name] = {}
-            for split in splits:
-                task = progress.add_task(f"{name} on {split}", total=len(test_scenes[split]))
-                results[name][split] = shifted_figures(
-                    load_benchmark_model(candidate(name).files[split]),
-                    test_scenes[split],
-                    n_samples=options.k,
-                    seed=options.seed,
-                    workers=os.cpu_count() or 1,
-                    advance=partial(progress.advance, task),
-                )
-                progress.remove_task(task)
-            if len(splits) == len(LEAVE_ONE_OUT):
-                rows = list(results[name].values())
-                results[name]["average"] = {
-                    shift: average_figures(row[shift] for row in rows) for shift in rows[0]
-                }
-    return {
-        "models": results,
-        "samples": options.k,
-        "distribution_samples": DISTRIBUTION_SAMPLES,
-        "seed": options.seed,
-    }
-
-
-def shifted_figures(
-    model: TrajectoryModel,
-    test_scenes: Sequence[Scene],
-    *,
-    n_samples: int = 20,
-    seed: int = 0,
-    workers: int = 1,
-    advance: Callable[[int], None] = lambda n_scenes: None,
-) -> dict[str, Figures]:
-    """Figures of one model on one split for every shift, averaged as in `benchmark`.
-
-    Args:
-        model: from `load_benchmark_model`.
-        test_scenes: from `split_scenes`.
-        n_samples: K of ADE and FDE.
-        seed: of the run.
-        workers: threads; the figures do not depend on their number.
-        advance: called with the number of scenes whenever some are done.
-
-    Returns:
-        Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
-    """
-
-    def measure(batch: Batch) -> list[list[FloatArray]]:
-        measures = _measure(model, batch, n_samples, seed)
-        advance(len(batch))
-        return measures
-
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, scene_batches(test_scenes)))
-    return {
-        f"{shift_m:+g}" if shift_m else "0": {
-            name: float(np.concatenate([part[row][column] for part in parts]).mean())
-            for column, name in enumerate(FIGURE_NAMES)
-        }
-        for row, shift_m in enumerate(SHIFTS_M)
-    }
-
-
-def _measure(
-    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int
-) -> list[list[FloatArray]]:
-    """For every shift the arrays of `FIGURE_NAMES`, per agent or per scene.
-
-    A prediction shifted one way is the truth shifted the other way, so that neither samples nor
-    mixtures are made again for another shift.
-    """
-    few, many = (
-        [
-            model.predict(scene.observed, n_samples=number, seed=scene_seed(seed, index)).samples
-            for index, scene in batch
-        ]
-        for number in (n_samples, DISTRIBUTION_SAMPLES)
-    )
-    truth = np.concatenate([scene.future for _, scene in batch])
-    few_together, many_together = np.concatenate(few, axis=1), np.concatenate(many, axis=1)
-    mixtures = fit_sample_mixtures(many_together)
-    amv = np.array([mean_covariance_eigenvalue(samples) for samples in many])
-    rows = []
-    for shift_m in SHIFTS_M:
-        shifted = truth - shift_m
-        ade, fde = best_of_n(few_together, shifted)
-        distance = mixture_distances(mixtures, shifted.reshape(-1, 2)).values
-        amd = scene_means(distance.reshape(truth.shape[:2]), batch)
-        kde = scene_means(kde_nll(many_together, shifted)[0], batch)
-        rows.append([ade, fde, amd, amv, kde])
-    return rows
 
 
 def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console: Console) -> None:

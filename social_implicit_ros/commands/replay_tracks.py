@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from social_implicit_ros.commands.bag_options import add_frame_rate_option
+from social_implicit_ros.commands.options import add_frame_rate_option
 from social_implicit_ros.recordings.bag import (
     DEFAULT_FRAME,
     RecordingError,

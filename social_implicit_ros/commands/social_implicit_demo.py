@@ -32,17 +32,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import PointCloud2
 
-from social_implicit_ros.commands.evaluate_bag import default_models, report_on
 from social_implicit_ros.evaluation.matching import MatchSummary, Truth, summarise
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
 from social_implicit_ros.evaluation.recording import Request
-from social_implicit_ros.evaluation.report.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
+from social_implicit_ros.evaluation.results import report_on
+from social_implicit_ros.evaluation.runner import default_models
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from social_implicit_ros.commands.bag_options import add_frame_rate_option
+from social_implicit_ros.commands.options import add_frame_rate_option
 from social_implicit_ros.recordings.bag import (
     DEFAULT_FRAME,
     RecordingError,

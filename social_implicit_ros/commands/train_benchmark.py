@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from social_implicit_ros.commands.training_options import add_training_options
+from social_implicit_ros.commands.options import add_training_options
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.augmentation import augment
 from social_implicit_ros.training.social_implicit.data import (
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
-    add_training_options(parser)
+    add_training_options(parser, SPLITS)
     parser.add_argument(
         "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
     )

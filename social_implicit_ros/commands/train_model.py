@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from social_implicit_ros.commands.bag_options import (
+from social_implicit_ros.commands.options import (
     BAG_HELP,
+    add_seed_option,
     add_tracker_option,
     add_tracks_option,
+    non_negative_int,
 )
-from social_implicit_ros.commands.options import add_seed_option, non_negative_int
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, OnnxModel, model_path
 from social_implicit_ros.prediction.replay_settings import ReplaySettings, load_settings

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.training_options import add_training_options
+from social_implicit_ros.commands.options import add_training_options
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, STEP_S
 from social_implicit_ros.training.calibrate import Residuals, calibrate
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 and a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
-    add_training_options(parser)
+    add_training_options(parser, SPLITS)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="write the model files there")
     task.add_argument(

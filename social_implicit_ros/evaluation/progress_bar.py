@@ -1,47 +1,16 @@
-"""How far an evaluation is, how fast it goes, and how long it still takes."""
+"""Progress of an evaluation, on a terminal only."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import Progress
 
 
-def progress_bar(console: Console, get_time: Callable[[], float] = time.monotonic) -> Progress:
-    """A bar for tasks with a field `messages`: how many were read; gone when it is done.
+def progress_bar(console: Console) -> Progress:
+    """A progress display that disappears when it ends.
 
     Args:
-        console: where it is drawn; nothing is written where that is no terminal but a log.
-        get_time: steady time in seconds.
+        console: where it is drawn; nothing is written unless it is a terminal.
     """
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _MessageRate(),
-        TimeRemainingColumn(),
-        # Older versions of rich end even a bar that is not drawn with an empty line.
-        console=console if console.is_terminal else Console(quiet=True),
-        transient=True,
-        disable=not console.is_terminal,
-        get_time=get_time,
-    )
-
-
-class _MessageRate(ProgressColumn):
-    """Messages per second since the start."""
-
-    def render(self, task: Task) -> Text:
-        """The column's text."""
-        if not task.elapsed or not task.fields["messages"]:
-            return Text("opening", style="dim")
-        return Text(f"{task.fields['messages'] / task.elapsed:,.0f} messages/s")
+    # rich ends even a disabled display with an empty line.
+    return Progress(console=console if console.is_terminal else Console(quiet=True), transient=True)

@@ -6,15 +6,22 @@ result does not depend on how the work was shared.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.candidates import parameter_count
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
+from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import NEAR_M
+from social_implicit_ros.evaluation.report.page import write_report
+from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -26,10 +33,59 @@ from social_implicit_ros.evaluation.tally import (
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.recordings.bag import RecordingError
 
 FORMAT = "social_implicit_ros/evaluation"
 #: Of the layout; raised when a reader of an older one would misread it.
 VERSION = 1
+
+
+def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
+    """Evaluates one recording and writes the results.
+
+    Args:
+        path: of the recording.
+        request: what is asked.
+        out: the folder to write into.
+        console: where progress is shown.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        RecordingError: nothing could be evaluated.
+    """
+    jobs = jobs_of([path], request, out)
+    (outcome,) = run_jobs(jobs, n_processes=1, console=console)
+    if outcome.reason is not None:
+        raise RecordingError(outcome.reason)
+    return write_results(jobs, [], out)
+
+
+def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
+    """Adds up the parts of recordings and writes `results.json`, `per_tick.parquet` and the page.
+
+    Args:
+        jobs: whose parts are there; at least one.
+        failed: `path` and `reason` of each recording that could not be evaluated.
+        out: the folder to write into.
+
+    Returns:
+        The content of `results.json`.
+    """
+    parts = [json.loads(job.summary.read_text()) for job in jobs]
+    request = jobs[0].request
+    models = {name: load_model(name) for name in request.models}
+    results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    join_files([job.per_tick for job in jobs], out / "per_tick.parquet")
+    highlights = (
+        (part["bag"]["path"], json.loads(job.highlights.read_text()))
+        for job, part in zip(jobs, parts, strict=True)
+    )
+    write_report(out / "report.html", results, highlights)
+    return results
 
 
 def results_of(

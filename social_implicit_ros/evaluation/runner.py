@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from rich.console import Console
+from rich.progress import Progress
 
+from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request, evaluate_recording
-from social_implicit_ros.models.registry import fingerprint_of, load_model
+from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, shipped_models
+from social_implicit_ros.models.registry import BASELINES, fingerprint_of, load_model
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.tracks.spec import find_tracker_spec
 
@@ -27,6 +31,10 @@ PART_VERSION = 3
 #: A scheduler that has not answered by then does not, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _UNFINISHED = ".unfinished"
+#: The paper's model, trained as the paper describes.
+PAPER_MODEL = "social_implicit"
+#: Messages between two updates of the progress display.
+_PROGRESS_EVERY = 32
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,22 @@ class Outcome:
     n_messages: int
 
 
-def jobs_of(paths: Sequence[Path], request: Request, parts: Path) -> list[Job]:
+def default_models() -> tuple[str, ...]:
+    """The shipped default, the paper's, and the baselines, as far as they are installed."""
+    shipped = shipped_models()
+    return (*(name for name in (DEFAULT_MODEL, PAPER_MODEL) if name in shipped), *BASELINES)
+
+
+def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
     """One job for each recording.
 
     Args:
         paths: of the recordings.
         request: what is asked of each.
-        parts: the folder for what they leave.
+        out: the folder to write into; made with its subfolder `parts` where missing.
     """
+    parts = parts_folder(out)
+    parts.mkdir(parents=True, exist_ok=True)
     asked = _digest(
         {
             "version": PART_VERSION,
@@ -153,32 +169,68 @@ def run_job(
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, n_processes: int, backend: str = "loky", scheduler: str | None = None
-) -> Iterator[Outcome]:
-    """Evaluates recordings side by side.
+    jobs: Sequence[Job], *, n_processes: int, scheduler: str | None = None, console: Console
+) -> list[Outcome]:
+    """Evaluates recordings side by side and shows the progress.
 
     Args:
         jobs: what to do.
         n_processes: on this machine; a cluster uses what it has.
-        backend: of joblib: `loky` for processes here, `dask` for a cluster.
-        scheduler: the address of the cluster's scheduler, such as `tcp://host:8786`.
+        scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
+        console: where progress is shown.
 
-    Yields:
-        How each job ended, in the order in which they end.
+    Returns:
+        How each job ended, in the order in which they ended.
 
     Raises:
         RecordingError: the cluster cannot be reached.
     """
-    with _workers(backend, scheduler):
-        parallel = joblib.Parallel(
-            n_jobs=n_processes if backend == "loky" else -1, return_as="generator_unordered"
-        )
-        yield from parallel(joblib.delayed(run_job)(job) for job in jobs)
+    if not jobs:
+        return []
+    with progress_bar(console) as progress:
+        if scheduler is None and (n_processes == 1 or len(jobs) == 1):
+            return [_run_here(job, progress) for job in jobs]
+        task = progress.add_task(f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs))
+        outcomes = []
+        with _workers(scheduler):
+            parallel = joblib.Parallel(
+                n_jobs=-1 if scheduler else min(n_processes, len(jobs)),
+                return_as="generator_unordered",
+            )
+            for outcome in parallel(joblib.delayed(run_job)(job) for job in jobs):
+                outcomes.append(outcome)
+                progress.advance(task, outcome.job.n_bytes)
+        return outcomes
 
 
-def remove_unfinished(parts: Path) -> None:
-    """Removes what processes left that were killed."""
-    for file in parts.glob(f"*{_UNFINISHED}"):
+def _run_here(job: Job, progress: Progress) -> Outcome:
+    task = progress.add_task(job.path.name, start=False)
+    n_messages = 0
+
+    def opened(n_total: int) -> None:
+        progress.update(task, total=n_total)
+        progress.start_task(task)
+
+    def advance(n_more: int) -> None:
+        nonlocal n_messages
+        n_messages += n_more
+        # An update at every message takes longer than reading it.
+        if n_messages % _PROGRESS_EVERY == 0:
+            progress.update(task, completed=n_messages)
+
+    outcome = run_job(job, opened, advance)
+    progress.remove_task(task)
+    return outcome
+
+
+def parts_folder(out: Path) -> Path:
+    """The folder of the jobs' files below the one to write into."""
+    return out.resolve() / "parts"
+
+
+def remove_unfinished(out: Path) -> None:
+    """Removes the files of processes that were killed."""
+    for file in parts_folder(out).glob(f"*{_UNFINISHED}"):
         file.unlink(missing_ok=True)
 
 
@@ -188,9 +240,9 @@ def _files(job: Job) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _workers(backend: str, scheduler: str | None) -> Iterator[None]:
-    if backend != "dask":
-        with joblib.parallel_config(backend=backend):
+def _workers(scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
+        with joblib.parallel_config(backend="loky"):
             yield
         return
     try:

@@ -21,8 +21,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from social_implicit_ros.evaluation.report.floor_plan import OCCUPANCY_GRID, FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID, FloorPlan
 from social_implicit_ros.ros.outputs.encoding import (
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,

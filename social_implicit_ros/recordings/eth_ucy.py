@@ -1,26 +1,21 @@
-"""Text recordings of pedestrians (ETH/UCY format) and the leave-one-out benchmark on them.
-
-A line holds `frame  pedestrian_id  x_m  y_m`, separated by white space.
-"""
+"""The ETH/UCY recordings: the leave-one-out splits and the windows of the benchmark."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.types import FloatArray, IntArray, require_shape
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.text import Recording, load_recording
+from social_implicit_ros.types import FloatArray, IntArray
 
 #: Steps observed and predicted in the benchmark, 0.4 s each.
 N_OBSERVED = 8
 N_PREDICTED = 12
 STEP_S = 0.4
-
-#: From here on not every integer has a number of its own in double precision.
-_TOO_LARGE = 2.0**53
 
 #: Split -> the recordings it is tested on and that its training leaves out.
 LEAVE_ONE_OUT: dict[str, tuple[str, ...]] = {
@@ -40,65 +35,6 @@ RECORDINGS = (
     "students003",
     "uni_examples",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A text recording, sorted by frame, then by id.
-
-    Attributes:
-        name: the file's stem.
-        frames: (N,) video frame of each observation.
-        ids: (N,) pedestrian of each observation.
-        positions_m: (N, 2) in metres, world frame.
-    """
-
-    name: str
-    frames: IntArray
-    ids: IntArray
-    positions_m: FloatArray
-
-    def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
-        require_shape("Recording", "ids", self.ids, self.frames.shape)
-        require_shape("Recording", "positions_m", self.positions_m, (*self.frames.shape, 2))
-
-
-def load_recording(path: Path | str) -> Recording:
-    """Reads an ETH/UCY text file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that is not four numbers, a position that is not finite, or no line.
-    """
-    path = Path(path)
-    path.stat()  # older versions of numpy do not tell that there is no file
-    try:
-        with warnings.catch_warnings():
-            # An empty file is refused below, with what is expected.
-            warnings.simplefilter("ignore", UserWarning)
-            rows = np.loadtxt(path, dtype=np.float64, ndmin=2)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: {error}; every line must hold four numbers: frame id x_m y_m"
-        ) from error
-    if rows.size == 0 or rows.shape[1] != 4:
-        raise ValueError(
-            f"{path}: found an array of shape {rows.shape}, expected lines of four numbers: "
-            "frame id x_m y_m"
-        )
-    not_finite = ~np.isfinite(rows).all(axis=1)
-    if not_finite.any():
-        line = int(not_finite.argmax()) + 1
-        raise ValueError(f"{path}: observation {line} is not finite; remove or mend it")
-    too_large = (np.abs(rows[:, :2]) >= _TOO_LARGE).any(axis=1)
-    if too_large.any():
-        line = int(too_large.argmax()) + 1
-        raise ValueError(f"{path}: frame or id of observation {line} is beyond 2^53; number anew")
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    return Recording(
-        path.stem, rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2:]
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,3 +90,34 @@ def scenes(
         present = np.flatnonzero(~np.isnan(window[..., 0]).any(axis=1))
         if len(present) >= min_agents:
             yield Scene(recording.name, int(frames[first]), ids[present], window[present])
+
+
+def split_scenes(data: Path, split: str) -> list[Scene]:
+    """Every test window of one split.
+
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        split: a key of `LEAVE_ONE_OUT`.
+
+    Raises:
+        RecordingError: unknown split, no such folder, or a recording missing or damaged.
+    """
+    if split not in LEAVE_ONE_OUT:
+        raise RecordingError(f"unknown split {split!r}: expected one of {', '.join(LEAVE_ONE_OUT)}")
+    folder = data / "eth_ucy" / "all_data"
+    if not folder.is_dir():
+        raise RecordingError(
+            f"{data} is not the data folder: it has no eth_ucy/all_data; "
+            "give the folder that holds the ETH/UCY recordings"
+        )
+    found: list[Scene] = []
+    for name in LEAVE_ONE_OUT[split]:
+        try:
+            found.extend(scenes(load_recording(folder / f"{name}.txt")))
+        except FileNotFoundError as error:
+            raise RecordingError(
+                f"{folder} lacks {name}.txt, which split {split!r} is tested on"
+            ) from error
+    if not found:
+        raise RecordingError(f"split {split!r} of {data} holds no window with two agents")
+    return found

@@ -6,9 +6,10 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from social_implicit_ros.recordings.bag import RecordingError, is_bag_file
+from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.compressed import SUFFIX
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.recordings.truncated import is_bag_file
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:

@@ -15,18 +15,15 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
-from social_implicit_ros.recordings.bag import (
-    TEXT_FRAMES_PER_SECOND,
-    RecordingError,
+from social_implicit_ros.recordings.bag import RecordingError, opened_bag
+from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
+from social_implicit_ros.recordings.text import (
+    FRAMES_PER_SECOND,
     frame_stamp_ns,
-    is_bag_file,
-    load_text,
-    missing_end,
-    opened_bag,
+    load_recording,
     text_tracks,
 )
-from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
-from social_implicit_ros.recordings.truncated import cut_off_files
+from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import (
@@ -131,7 +128,7 @@ class TrackSource:
     problem: str | None = None
     robot: RobotSource | None = None
     is_part: bool = False
-    frames_per_second: float = TEXT_FRAMES_PER_SECOND
+    frames_per_second: float = FRAMES_PER_SECOND
 
     @property
     def message_type(self) -> str:
@@ -203,7 +200,7 @@ class TrackSource:
             RecordingError: the recording turns out to be damaged.
         """
         if self.tracker is None:
-            for tracks in text_tracks(load_text(self.path), self.frames_per_second):
+            for tracks in text_tracks(load_recording(self.path), self.frames_per_second):
                 if self.start_ns <= tracks.stamp_ns <= self.end_ns:
                     yield Arrival(tracks.stamp_ns, tracks, Counter())
             return
@@ -232,7 +229,7 @@ def open_source(
     topic: str | None = None,
     tracker: str | None = None,
     fixed_frame: str | None = None,
-    frames_per_second: float = TEXT_FRAMES_PER_SECOND,
+    frames_per_second: float = FRAMES_PER_SECOND,
     robot: str = "none",
     robot_frame: str = "base_link",
     odometry: str | None = None,
@@ -281,7 +278,6 @@ def open_source(
                 "clock: the stamps are taken as the time of arrival, so no latency is seen"
             )
         robot_source, robot_notes = _robot(path, reader, robot, robot_frame, odometry)
-        cut_off = cut_off_files(path)
         return TrackSource(
             path=path,
             topic=topic,
@@ -293,7 +289,7 @@ def open_source(
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=uses_stamps,
             notes=(*notes, *robot_notes),
-            problem=missing_end(cut_off) if cut_off else None,
+            problem=truncation_note(path),
             robot=robot_source,
         )
 
@@ -409,7 +405,7 @@ class _BagArrivals:
 def _open_text(path: Path, frames_per_second: float) -> TrackSource:
     if not frames_per_second > 0:
         raise RecordingError(f"frames per second is {frames_per_second}, expected a rate above 0")
-    frames = np.unique(load_text(path).frames)
+    frames = np.unique(load_recording(path).frames)
     return TrackSource(
         path=path,
         topic="",

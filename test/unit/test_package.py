@@ -20,7 +20,6 @@ NAME = MANIFEST.findtext("name")
 ROSDEP_KEY = {
     "PIL": "python3-pil",
     # rosbags brings what it reads files through.
-    "apsw": "python3-rosbags-pip",
     "backports": "python3-rosbags-pip",
     "hypothesis": "python3-hypothesis",
     "joblib": "python3-joblib",
@@ -49,7 +48,7 @@ OF_OUTPUTS = {
 #: Training and large evaluations are done on a desk, not on a robot: extras of setup.py.
 EXTRAS = {"torch", "onnx", "distributed"}
 #: rosdep has no key for these; pip installs them.
-NOT_IN_ROSDEP = {"pyarrow"}
+NOT_IN_ROSDEP = {"mcap", "pyarrow"}
 
 
 @pytest.fixture(scope="module")

@@ -42,14 +42,7 @@ from social_implicit_ros.metrics.reliability import (
 )
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.eth_ucy import (
-    LEAVE_ONE_OUT,
-    N_PREDICTED,
-    STEP_S,
-    Scene,
-    load_recording,
-    scenes,
-)
+from social_implicit_ros.recordings.eth_ucy import N_PREDICTED, STEP_S, Scene
 from social_implicit_ros.types import FloatArray
 
 #: Figures of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
@@ -85,39 +78,6 @@ _BATCH_AGENTS = 48
 
 class BenchmarkError(ValueError):
     """The benchmark cannot run as asked; the message says why and how to mend it."""
-
-
-def split_scenes(data: Path, split: str) -> list[Scene]:
-    """Every test window of one split.
-
-    Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        split: a key of `LEAVE_ONE_OUT`.
-
-    Raises:
-        BenchmarkError: unknown split, no such folder, or a recording missing or damaged.
-    """
-    if split not in LEAVE_ONE_OUT:
-        raise BenchmarkError(f"unknown split {split!r}: expected one of {', '.join(LEAVE_ONE_OUT)}")
-    folder = data / "eth_ucy" / "all_data"
-    if not folder.is_dir():
-        raise BenchmarkError(
-            f"{data} is not the data folder: it has no eth_ucy/all_data; "
-            "give the folder that holds the ETH/UCY recordings"
-        )
-    found: list[Scene] = []
-    for name in LEAVE_ONE_OUT[split]:
-        try:
-            found.extend(scenes(load_recording(folder / f"{name}.txt")))
-        except FileNotFoundError as error:
-            raise BenchmarkError(
-                f"{folder} lacks {name}.txt, which split {split!r} is tested on"
-            ) from error
-        except ValueError as error:
-            raise BenchmarkError(str(error)) from error
-    if not found:
-        raise BenchmarkError(f"split {split!r} of {data} holds no window with two agents")
-    return found
 
 
 def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.report.floor_plan import FloorPlan
+from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 

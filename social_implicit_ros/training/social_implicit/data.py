@@ -19,10 +19,9 @@ from social_implicit_ros.recordings.eth_ucy import (
     N_OBSERVED,
     N_PREDICTED,
     RECORDINGS,
-    Recording,
-    load_recording,
     scenes,
 )
+from social_implicit_ros.recordings.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: The split for robots: every recording, the ETH one at its true rate.

@@ -26,8 +26,9 @@ from support.bags import (
 
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation import recording as bag_evaluation
+from social_implicit_ros.evaluation import runner
 from social_implicit_ros.evaluation.recording import Request
-from social_implicit_ros.evaluation.runner import Job, jobs_of
+from social_implicit_ros.evaluation.runner import Job, default_models, jobs_of
 from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
@@ -177,7 +178,7 @@ class TestResults:
         assert counts["ticks"] == 90
 
     def test_the_default_models_are_those_installed(self):
-        assert evaluate_bag.default_models()[-2:] == (
+        assert default_models()[-2:] == (
             "constant_velocity",
             "sampled_constant_velocity",
         )
@@ -225,12 +226,12 @@ class TestWhatIsWrong:
 
         assert "/tf (tf2_msgs/msg/TFMessage)" in self.nothing(bag, tmp_path, capsys)
 
-    def test_a_file_that_is_cut_off(self, bag, tmp_path, capsys):
+    def test_a_truncated_file(self, bag, tmp_path, capsys):
         (file,) = bag.glob("*.mcap")
-        cut_off = tmp_path / "cut.mcap"
-        cut_off.write_bytes(file.read_bytes()[:3000])
+        truncated = tmp_path / "cut.mcap"
+        truncated.write_bytes(file.read_bytes()[:3000])
 
-        assert "cut off" in self.nothing(cut_off, tmp_path, capsys)
+        assert "truncated" in self.nothing(truncated, tmp_path, capsys)
 
     @pytest.mark.parametrize(
         ("options", "says"),
@@ -302,30 +303,24 @@ class TestWhatIsWrong:
         assert model["horizon"]["error_m"][-1] is None
         assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
 
-    @pytest.mark.parametrize(
-        ("storage", "compression"), [("mcap", "none"), ("sqlite3", "none"), ("mcap", "file")]
-    )
-    def test_a_recording_without_its_end_gives_a_part_and_says_so(
-        self, tmp_path, capsys, storage, compression
+    @pytest.mark.parametrize("compression", ["none", "file"])
+    def test_a_truncated_recording_is_evaluated_up_to_the_cut_and_says_so(
+        self, tmp_path, capsys, compression
     ):
-        bag = write_bag(
-            tmp_path / "bag",
-            people_messages(walkers(duration_s=40.0, n_agents=75)),
-            storage=storage,
-            compression=compression,
-        )
+        recording = people_messages(walkers(duration_s=40.0, n_agents=75))
+        bag = write_bag(tmp_path / "bag", recording, compression=compression)
         (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
 
         assert run(bag, "--out", tmp_path / "out") == 0
 
         (recorded,) = results_in(tmp_path / "out")["bags"]
-        assert f"{file.name} is cut off" in recorded["problem"]
+        assert f"{file.name} is truncated" in recorded["problem"]
         assert 100 < recorded["messages"] < 401
         assert recorded["duration_s"] == pytest.approx((recorded["messages"] - 1) / 10)
         assert f"its first {recorded['duration_s']:.1f} s were evaluated" in recorded["problem"]
         assert "only a part" in capsys.readouterr().out
-        assert f"{file.name} is cut off" in (tmp_path / "out" / "report.html").read_text()
+        assert f"{file.name} is truncated" in (tmp_path / "out" / "report.html").read_text()
 
     def test_damage_in_the_middle_gives_a_part_and_says_so(self, tmp_path, capsys):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=40.0, n_agents=75)))
@@ -394,13 +389,13 @@ class TestManyBags:
         lost = next((tmp_path / "out" / "parts").glob("bag_1-*.parquet"))
         lost.unlink()
         done: list[str] = []
-        original = evaluate_bag.run_job
+        original = runner.run_job
 
         def watched(job: Job, *callbacks: Any) -> Any:
             done.append(job.path.name)
             return original(job, *callbacks)
 
-        monkeypatch.setattr(evaluate_bag, "run_job", watched)
+        monkeypatch.setattr(runner, "run_job", watched)
 
         assert run(folder, "--out", tmp_path / "out", "--resume") == 3
 
@@ -408,7 +403,7 @@ class TestManyBags:
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
     def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
-        original = evaluate_bag.run_job
+        original = runner.run_job
 
         def interrupted(job: Job, *callbacks: Any) -> Any:
             if job.path.name == "bag_1":
@@ -416,7 +411,7 @@ class TestManyBags:
                 raise KeyboardInterrupt
             return original(job, *callbacks)
 
-        monkeypatch.setattr(evaluate_bag, "run_job", interrupted)
+        monkeypatch.setattr(runner, "run_job", interrupted)
 
         assert run(folder, "--out", tmp_path) == 130
 
@@ -430,7 +425,7 @@ class TestManyBags:
     ):
         shutil.copytree(one_process, tmp_path / "out")
         (tmp_path / "out" / "report.html").unlink()
-        monkeypatch.setattr(evaluate_bag, "run_job", None)
+        monkeypatch.setattr(runner, "run_job", None)
         bags = [str(folder / f"bag_{index}") for index in range(3)]
         arguments = [*bags, "--out", str(tmp_path / "out"), *FAST, "--jobs", jobs, "--resume"]
 

@@ -22,8 +22,8 @@ from social_implicit_ros.evaluation.benchmark.figures import load_benchmark_mode
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
-from social_implicit_ros.recordings.bag import load_text, text_tracks
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
@@ -180,7 +180,7 @@ def test_a_folder_without_recordings_is_told(
 def test_on_every_split_ellipses_come_to_hold_what_they_say(
     family: str, split: str, name: str
 ) -> None:
-    recording = load_text(DATA / f"eth_ucy/all_data/{name}.txt")
+    recording = load_recording(DATA / f"eth_ucy/all_data/{name}.txt")
     replay = replay_calibration(
         load_benchmark_model(f"{family}_{split}"),
         text_tracks(recording),

@@ -17,13 +17,12 @@ from social_implicit_ros.evaluation.benchmark.figures import (
     scene_batches,
     scene_means,
     scene_seed,
-    split_scenes,
     write_json,
 )
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.mahalanobis import mahalanobis_distances
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.eth_ucy import split_scenes
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 
@@ -127,25 +126,6 @@ def test_averages_are_of_what_all_splits_have_and_counts_add_up() -> None:
     assert average_figures(rows) == {"ade": 2.0, "amd_undefined": 7.0}
 
 
-@pytest.mark.parametrize(
-    ("data", "split", "message"),
-    [
-        ("nowhere", "eth", "has no eth_ucy/all_data"),
-        (".", "paris", "unknown split 'paris': expected one of eth, hotel"),
-        (".", "hotel", "lacks biwi_hotel.txt"),
-        (".", "zara1", "crowds_zara01.txt.*four numbers"),
-        (".", "zara2", "no window with two agents"),
-    ],
-)
-def test_wrong_data_is_named(straight: Path, data: str, split: str, message: str) -> None:
-    recordings = straight / "eth_ucy/all_data"
-    (recordings / "biwi_hotel.txt").unlink()
-    (recordings / "crowds_zara01.txt").write_text("1 2 three\n")
-    (recordings / "crowds_zara02.txt").write_text("0 1 0.0 0.0\n")
-    with pytest.raises(BenchmarkError, match=message):
-        split_scenes(straight / data, split)
-
-
 def test_a_model_of_another_horizon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "social_implicit_ros.evaluation.benchmark.figures.load_model",
@@ -199,8 +179,3 @@ def test_sampled_constant_velocity_shows_where_the_published_amd_is_undefined() 
         published[~distances.undefined], distances.values[~distances.undefined]
     )
     assert (published[distances.undefined] == 0.0).all()
-
-
-def test_every_split_is_tested_on_its_own_recordings(straight: Path) -> None:
-    for split, names in LEAVE_ONE_OUT.items():
-        assert {scene.recording for scene in split_scenes(straight, split)} == set(names)

@@ -11,7 +11,6 @@ from PIL import Image
 
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.report.floor_plan import FloorPlan
 from social_implicit_ros.evaluation.report.picture import (
     View,
     tube_outlines,
@@ -19,6 +18,7 @@ from social_implicit_ros.evaluation.report.picture import (
     write_animation,
     write_picture,
 )
+from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import FloatArray, Tracks
 
 STEPS = np.arange(1, 13)

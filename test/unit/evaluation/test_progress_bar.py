@@ -17,66 +17,54 @@ from support.bags import people_messages, walkers, write_bag
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 
 
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 def shown(file: io.StringIO) -> str:
     """What was drawn last."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
     return plain.rsplit("\r", 1)[-1].strip()
 
 
-def test_it_tells_messages_per_second_and_the_time_left() -> None:
-    file, clock = io.StringIO(), Clock()
-    console = Console(file=file, force_terminal=True, width=100)
-    with progress_bar(console, clock) as progress:
-        task = progress.add_task("hall", start=False, messages=0)
-        assert shown(file).startswith("hall") and "opening" in shown(file)
+def test_a_terminal_shows_the_share_done_and_nothing_remains() -> None:
+    file = io.StringIO()
+    with progress_bar(Console(file=file, force_terminal=True, width=100)) as progress:
+        task = progress.add_task("hall", start=False)
         progress.update(task, total=6000)
         progress.start_task(task)
-        for n_messages in (1000, 2000, 3000):
-            clock.now_s += 2.0
-            progress.update(task, completed=n_messages, messages=n_messages)
+        progress.update(task, completed=3000)
         progress.refresh()
-        assert "500 messages/s" in shown(file)
-        # 3000 more, 500 a second.
-        assert "0:00:06" in shown(file)
+        assert shown(file).startswith("hall") and "50%" in shown(file)
         progress.remove_task(task)
     assert shown(file) == ""
 
 
-def test_where_no_terminal_is_nothing_is_drawn() -> None:
+def test_without_a_terminal_nothing_is_written() -> None:
     file = io.StringIO()
     with progress_bar(Console(file=file)) as progress:
-        task = progress.add_task("hall", total=10, messages=0)
+        task = progress.add_task("hall", total=10)
         for n_messages in range(10):
-            progress.update(task, completed=n_messages, messages=n_messages)
+            progress.update(task, completed=n_messages)
             progress.refresh()
     assert file.getvalue() == ""
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> list[str]:
-    bag = write_bag(tmp_path / "hall", people_messages(walkers(duration_s=9.0)))
+@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+def command(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
+    """`evaluate_bag` on one recording, or on two side by side."""
+    bags = [
+        str(write_bag(tmp_path / f"hall_{index}", people_messages(walkers(duration_s=9.0))))
+        for index in range(request.param)
+    ]
     module = "social_implicit_ros.commands.evaluate_bag"
-    options = ["--model", "constant_velocity", "--moments", "0", "--jobs", "1"]
-    return [sys.executable, "-m", module, str(bag), "--out", str(tmp_path / "out"), *options]
+    options = ["--model", "constant_velocity", "--moments", "0", "--jobs", "2"]
+    return [sys.executable, "-m", module, *bags, "--out", str(tmp_path / "out"), *options]
 
 
 def test_a_log_gets_a_few_plain_lines(command: list[str]) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
     lines = ended.stderr.splitlines()
-    assert len(lines) <= 3 and "9 s of recordings in" in ended.stderr
+    assert len(lines) <= 3 and "s of recordings in" in ended.stderr
     assert "\x1b" not in ended.stderr + ended.stdout
-    assert "messages/s" not in ended.stderr and "" not in lines
+    assert "%" not in ended.stderr and "" not in lines
 
 
 def test_a_terminal_gets_a_bar(command: list[str]) -> None:
@@ -94,5 +82,6 @@ def test_a_terminal_gets_a_bar(command: list[str]) -> None:
         os.close(mine)
 
     assert process.returncode == 0
-    assert b"hall" in drawn and b"opening" in drawn
-    assert b"9 s of recordings in" in drawn
+    assert b"hall_0" in drawn or b"2 recordings" in drawn
+    assert "━".encode() in drawn and b"%" in drawn
+    assert b"s of recordings in" in drawn

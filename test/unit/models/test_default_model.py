@@ -10,7 +10,8 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.onnx_model import OnnxModel
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, load_recording, scenes
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, scenes
+from social_implicit_ros.recordings.text import load_recording
 
 DATA = Path(
     os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3].parent / "shared" / "data")

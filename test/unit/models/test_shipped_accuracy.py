@@ -8,7 +8,8 @@ from support.benchmark_data import DATA, needs_recordings
 
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.models.onnx_model import OnnxModel
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, load_recording, scenes
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, scenes
+from social_implicit_ros.recordings.text import load_recording
 
 #: ADE and FDE of the released Social-Implicit checkpoints, averaged over the splits, metres.
 REFERENCE_M = (0.332, 0.678)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.benchmark_data import write_walks
 
-from social_implicit_ros.recordings.eth_ucy import load_recording, scenes
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, scenes, split_scenes
+from social_implicit_ros.recordings.text import load_recording
 
 
 def write(folder: Path, text: str) -> Path:
@@ -33,8 +36,9 @@ def test_lines_are_sorted_by_frame_then_id(tmp_path: Path) -> None:
         ("0 1 2 3\n0 1 2\n", "four numbers"),
         ("0 1 two 3\n", "four numbers"),
         ("0 1 2 3\n1 1 nan 3\n", "observation 2 is not finite"),
-        ("0 1 2 3\n1e300 1 2 3\n", "observation 2 is beyond"),
-        ("0 -1e17 2 3\n", "observation 1 is beyond"),
+        ("0 1 2 3\n1e300 1 2 3\n", "observation 2 .* beyond"),
+        ("0 -1e17 2 3\n", "observation 1 .* beyond"),
+        ("0 1 2 3\n-5 1 2 3\n", "observation 2 has a negative frame"),
     ],
 )
 def test_what_is_no_recording_is_told_with_its_place(
@@ -56,3 +60,28 @@ def test_a_window_holds_whom_every_frame_holds(tmp_path: Path) -> None:
     assert [(scene.frame, scene.ids.tolist()) for scene in pairs] == [(10, [1, 2]), (20, [1, 2])]
     np.testing.assert_array_equal(pairs[1].positions_m[1], [[2, 2], [3, 2], [4, 2], [5, 2]])
     assert [scene.frame for scene in scenes(recording, n_steps=4, min_agents=1)] == [0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "message"),
+    [
+        ("nowhere", "eth", "has no eth_ucy/all_data"),
+        (".", "paris", "unknown split 'paris': expected one of eth, hotel"),
+        (".", "hotel", "lacks biwi_hotel.txt"),
+        (".", "zara1", "crowds_zara01.txt.*four numbers"),
+        (".", "zara2", "no window with two agents"),
+    ],
+)
+def test_wrong_data_is_named(tmp_path: Path, data: str, split: str, message: str) -> None:
+    recordings = write_walks(tmp_path) / "eth_ucy/all_data"
+    (recordings / "biwi_hotel.txt").unlink()
+    (recordings / "crowds_zara01.txt").write_text("1 2 three\n")
+    (recordings / "crowds_zara02.txt").write_text("0 1 0.0 0.0\n")
+    with pytest.raises(RecordingError, match=message):
+        split_scenes(tmp_path / data, split)
+
+
+def test_every_split_is_tested_on_its_own_recordings(tmp_path: Path) -> None:
+    straight = write_walks(tmp_path)
+    for split, names in LEAVE_ONE_OUT.items():
+        assert {scene.recording for scene in split_scenes(straight, split)} == set(names)

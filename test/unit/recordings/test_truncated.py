@@ -1,8 +1,9 @@
-"""Recordings whose end is missing give what is there, however they were compressed."""
+"""Truncated recordings: MCAP is read up to the cut, sqlite3 is refused with the remedy."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ KINDS = [
     ("sqlite3", "message"),
     ("sqlite3", "file"),
 ]
+MCAP = [kind for kind in KINDS if kind[0] == "mcap"]
+SQLITE3 = [kind for kind in KINDS if kind[0] == "sqlite3"]
 
 
 @pytest.fixture(scope="module")
@@ -74,28 +77,41 @@ def stamps_in(source: TrackSource) -> list[int]:
     return [tracks.stamp_ns for tracks in source.tracks()]
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
-@pytest.mark.parametrize(("storage", "compression"), KINDS)
-def test_what_lies_before_the_cut_is_read(
-    tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, alone: bool
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize(("storage", "compression"), MCAP)
+def test_the_messages_before_the_cut_are_read(
+    tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, single: bool
 ) -> None:
     bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
     file = file_of(bag)
-    path = file if alone else bag
-    assert stamps_in(open_source(path)) == [tracks.stamp_ns for tracks in crowd]
     cut(file, 0.7)
 
-    source = open_source(path)
-    read = stamps_in(source)
+    source = open_source(file if single else bag)
+    read = list(source.tracks())
 
-    assert source.problem is not None and f"{file.name} is cut off" in source.problem
-    assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+    assert source.problem is not None and f"{file.name} is truncated" in source.problem
     assert 0.5 < len(read) / len(crowd) < 0.75
+    for found, written in zip(read, crowd, strict=False):
+        assert (found.stamp_ns, found.ids) == (written.stamp_ns, written.ids)
+        np.testing.assert_array_equal(found.positions_m, written.positions_m)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.95, 0.9999])
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
 @pytest.mark.parametrize(("storage", "compression"), KINDS)
-def test_wherever_the_cut_is_it_gives_a_part_or_a_reason(
+def test_a_complete_recording_is_read_in_full(
+    bags: Any, crowd: list[Tracks], storage: str, compression: str, single: bool
+) -> None:
+    bag = bags[storage, compression]
+
+    source = open_source(file_of(bag) if single else bag)
+
+    assert source.problem is None
+    assert stamps_in(source) == [tracks.stamp_ns for tracks in crowd]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.5, 0.8, 0.95, 0.9999])
+@pytest.mark.parametrize(("storage", "compression"), MCAP)
+def test_wherever_the_cut_is_there_is_a_part_or_a_reason(
     tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, share: float
 ) -> None:
     bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
@@ -103,12 +119,39 @@ def test_wherever_the_cut_is_it_gives_a_part_or_a_reason(
     try:
         source = open_source(bag)
     except RecordingError as error:
-        assert "cut off" in str(error)
-        assert share < 0.9
+        assert "truncated" in str(error)
+        assert share < 0.1
     else:
         assert source.problem is not None
         read = stamps_in(source)
         assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
+        assert len(read) > (share - 0.15) * len(crowd)
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])
+@pytest.mark.parametrize(("storage", "compression"), SQLITE3)
+def test_a_truncated_database_is_refused_with_the_remedy(
+    tmp_path: Path, bags: Any, storage: str, compression: str, share: float, single: bool
+) -> None:
+    bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
+    file = file_of(bag)
+    cut(file, share)
+    with pytest.raises(RecordingError, match=r"truncated.*sqlite3 .* \.recover.*ros2 bag reindex"):
+        open_source(file if single else bag)
+
+
+def test_without_the_library_the_error_says_what_to_install(
+    tmp_path: Path, bags: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcap.records", None)
+    whole = bags["mcap", "none"]
+    bag = Path(shutil.copytree(whole, tmp_path / "bag"))
+    cut(file_of(bag), 0.7)
+
+    assert open_source(whole).n_messages > 0
+    with pytest.raises(RecordingError, match="pip install mcap"):
+        open_source(bag)
 
 
 def test_chunks_of_lz4_are_read_up_to_the_cut(tmp_path: Path, crowd: list[Tracks]) -> None:
@@ -168,7 +211,9 @@ def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
     assert len(read) > 0.2 * len(crowd)
 
 
-def test_a_part_of_a_split_recording_may_be_cut_off(tmp_path: Path, crowd: list[Tracks]) -> None:
+def test_one_file_of_a_split_recording_may_be_truncated(
+    tmp_path: Path, crowd: list[Tracks]
+) -> None:
     half = len(crowd) // 2
     parts = [
         write_bag(tmp_path / name, people_messages(entries), compression="file")
@@ -179,7 +224,7 @@ def test_a_part_of_a_split_recording_may_be_cut_off(tmp_path: Path, crowd: list[
 
     source = open_source(bag)
 
-    assert source.problem is not None and source.problem.startswith("part_1.mcap.zstd is cut off")
+    assert source.problem is not None and source.problem.startswith("part_1.mcap.zstd is truncated")
     read = stamps_in(source)
     assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
     assert half < len(read) < len(crowd)

@@ -1,0 +1,171 @@
+"""Metrics of predictions that are shifted on purpose.
+
+The experiment of the Social-Implicit paper (Mohamed et al., ECCV 2022, section 5): ADE and FDE of
+the best of 20 samples hardly change when all samples are shifted by centimetres; AMD and KDE do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
+from social_implicit_ros.evaluation.benchmark.figures import (
+    DISTRIBUTION_SAMPLES,
+    Batch,
+    Figures,
+    average_figures,
+    load_benchmark_model,
+    scene_batches,
+    scene_means,
+    scene_seed,
+)
+from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.metrics.displacement import best_of_n
+from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.mahalanobis import (
+    fit_sample_mixtures,
+    mean_covariance_eigenvalue,
+    mixture_distances,
+)
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
+from social_implicit_ros.types import FloatArray
+
+#: Added to both coordinates of every predicted position, metres.
+SHIFTS_M = (-0.1, -0.01, 0.0, 0.01, 0.1)
+FIGURE_NAMES = ("ade", "fde", "amd", "amv", "kde")
+
+
+def metric_sensitivity(
+    data: Path,
+    splits: Sequence[str],
+    models: Sequence[str] = (),
+    *,
+    n_samples: int = 20,
+    seed: int = 0,
+    console: Console,
+) -> dict[str, Any]:
+    """Metrics of every given model, split and shift.
+
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        splits: keys of `LEAVE_ONE_OUT`.
+        models: names as `candidate` takes them; all shipped families where empty.
+        n_samples: K of ADE and FDE.
+        seed: of the samples.
+        console: where progress is shown.
+
+    Returns:
+        `{"models": {NAME: {SPLIT: {SHIFT: {"ade", "fde", "amd", "amv", "kde"}}}}, ...}`, shifts in
+        metres as text, and a split `average` where all five are given.
+
+    Raises:
+        RecordingError: no such data.
+        BenchmarkError: a model that does not fit the benchmark.
+        ModelFileError: no such model.
+    """
+    names = dict.fromkeys(models or families() or ("sampled_constant_velocity",))
+    test_scenes = {split: split_scenes(data, split) for split in splits}
+    results: dict[str, dict[str, dict[str, Figures]]] = {}
+    with progress_bar(console) as progress:
+        for name in names:
+            results[name] = {}
+            for split in splits:
+                task = progress.add_task(f"{name} on {split}", total=len(test_scenes[split]))
+                results[name][split] = shifted_figures(
+                    load_benchmark_model(candidate(name).files[split]),
+                    test_scenes[split],
+                    n_samples=n_samples,
+                    seed=seed,
+                    workers=os.cpu_count() or 1,
+                    advance=partial(progress.advance, task),
+                )
+                progress.remove_task(task)
+            if len(splits) == len(LEAVE_ONE_OUT):
+                rows = list(results[name].values())
+                results[name]["average"] = {
+                    shift: average_figures(row[shift] for row in rows) for shift in rows[0]
+                }
+    return {
+        "models": results,
+        "samples": n_samples,
+        "distribution_samples": DISTRIBUTION_SAMPLES,
+        "seed": seed,
+    }
+
+
+def shifted_figures(
+    model: TrajectoryModel,
+    test_scenes: Sequence[Scene],
+    *,
+    n_samples: int = 20,
+    seed: int = 0,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda n_scenes: None,
+) -> dict[str, Figures]:
+    """Figures of one model on one split for every shift, averaged as in `figures`.
+
+    Args:
+        model: from `load_benchmark_model`.
+        test_scenes: from `split_scenes`.
+        n_samples: K of ADE and FDE.
+        seed: of the run.
+        workers: threads; the figures do not depend on their number.
+        advance: called with the number of scenes whenever some are done.
+
+    Returns:
+        Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
+    """
+
+    def measure(batch: Batch) -> list[list[FloatArray]]:
+        measures = _measure(model, batch, n_samples, seed)
+        advance(len(batch))
+        return measures
+
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(measure, scene_batches(test_scenes)))
+    return {
+        f"{shift_m:+g}" if shift_m else "0": {
+            name: float(np.concatenate([part[row][column] for part in parts]).mean())
+            for column, name in enumerate(FIGURE_NAMES)
+        }
+        for row, shift_m in enumerate(SHIFTS_M)
+    }
+
+
+def _measure(
+    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int
+) -> list[list[FloatArray]]:
+    """For every shift the arrays of `FIGURE_NAMES`, per agent or per scene.
+
+    A prediction shifted one way is the truth shifted the other way, so that neither samples nor
+    mixtures are made again for another shift.
+    """
+    few, many = (
+        [
+            model.predict(scene.observed, n_samples=number, seed=scene_seed(seed, index)).samples
+            for index, scene in batch
+        ]
+        for number in (n_samples, DISTRIBUTION_SAMPLES)
+    )
+    truth = np.concatenate([scene.future for _, scene in batch])
+    few_together, many_together = np.concatenate(few, axis=1), np.concatenate(many, axis=1)
+    mixtures = fit_sample_mixtures(many_together)
+    amv = np.array([mean_covariance_eigenvalue(samples) for samples in many])
+    rows = []
+    for shift_m in SHIFTS_M:
+        shifted = truth - shift_m
+        ade, fde = best_of_n(few_together, shifted)
+        distance = mixture_distances(mixtures, shifted.reshape(-1, 2)).values
+        amd = scene_means(distance.reshape(truth.shape[:2]), batch)
+        kde = scene_means(kde_nll(many_together, shifted)[0], batch)
+        rows.append([ade, fde, amd, amv, kde])
+    return rows
