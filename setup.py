@@ -47,7 +47,6 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
         f"{NAME}.models.weights": ["*.onnx", "*.json"],
-        f"{NAME}.commands": ["*.html"],
         f"{NAME}.evaluation": ["*/*.json", "*/*.html"],
         f"{NAME}.recordings": ["*/*"],
     },

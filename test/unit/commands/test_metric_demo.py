@@ -1,27 +1,23 @@
-"""The page in a real browser: it works by keyboard, and its figures are those of core/metrics."""
+"""The page in a real browser: it works by keyboard, and its values are those of the metrics."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.browser import headless_browser, needs_browser, settle
 
-from social_implicit_ros.commands import metric_demo
+from social_implicit_ros.commands.metric_demo import main
+from social_implicit_ros.evaluation.report import metric_demo
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.mahalanobis import (
     mahalanobis_distances,
     mean_covariance_eigenvalue,
-)
-
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs chromium and chromium-driver (Debian packages)"
 )
 
 
@@ -36,7 +32,7 @@ def test_the_page_is_one_file_that_asks_for_nothing_else() -> None:
 
 def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "demo.html"
-    assert metric_demo.main(["--out", str(path), "--seed", "3"]) == 0
+    assert main(["--out", str(path), "--seed", "3"]) == 0
     assert path.read_text(encoding="utf-8") == metric_demo.demo_page(3) != metric_demo.demo_page()
     assert str(path) in capsys.readouterr().out
 
@@ -53,21 +49,14 @@ def test_what_cannot_be_written_is_said_with_exit_code_2(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert metric_demo.main(arguments) == 2
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with headless_browser() as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -77,13 +66,6 @@ def page(browser: Any, tmp_path: Path) -> Any:
     browser.get(path.as_uri())
     settle(browser)
     return browser
-
-
-def settle(page: Any) -> None:
-    """Waits until the page has drawn what it was told."""
-    page.execute_script(
-        "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def shown(page: Any) -> dict[str, float]:
@@ -125,9 +107,9 @@ def test_its_figures_are_those_of_the_metrics(page: Any, state: dict[str, float]
     assert figures["fde"] == pytest.approx(fde[0], rel=1e-9)
     assert figures["amv"] == pytest.approx(mean_covariance_eigenvalue(samples), rel=1e-9)
     assert figures["kde"] == pytest.approx(kde_nll(samples, truth)[0].mean(), abs=1e-9)
-    # The same mixtures, but for single precision in one place.
+    # The page interpolates a table.
     amd = mahalanobis_distances(samples, truth).values.mean()
-    assert figures["amd"] == pytest.approx(amd, rel=1e-3)
+    assert figures["amd"] == pytest.approx(amd, rel=0.03)
 
 
 @needs_browser

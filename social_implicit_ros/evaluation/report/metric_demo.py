@@ -1,0 +1,93 @@
+"""A page on which a reader moves a prediction and sees the trajectory metrics respond."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.metrics.gaussian_mixture import REGULARISATION_M2
+from social_implicit_ros.metrics.mahalanobis import fit_sample_mixtures, mixture_distances
+from social_implicit_ros.models.noise import standard_normal
+from social_implicit_ros.recordings.eth_ucy import N_PREDICTED
+from social_implicit_ros.types import FloatArray
+
+#: Samples for AMD, AMV and KDE, and how many of them ADE and FDE choose from.
+N_SAMPLES = 1000
+N_PATHS = 20
+#: Placeholder of the page's data in the template.
+PLACEHOLDER = "/*DATA*/null"
+#: Grid points of the AMD table: stretch along the path, and the distance between the two halves of
+#: the samples in standard deviations.
+STRETCHES = np.geomspace(0.25, 4.0, 17)
+SPLITS = np.append(np.arange(0.0, 12.25, 0.25), 50.0)
+#: Distance of the ground truth for which the table is computed, standard deviations.
+_OFFSET = 2.0
+
+
+def demo_page(seed: int = 0) -> str:
+    """The page as text.
+
+    Args:
+        seed: of the standard normal draws that every sample on the page is made from.
+
+    Raises:
+        ValueError: a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"seed is {seed}, expected a number from 0 on")
+    # Two numbers place a sample, the sign of the third says to which half it belongs.
+    normals = standard_normal(N_SAMPLES, 3, seed, "sobol").astype(np.float64).round(4)
+    data = {
+        "normals": normals.tolist(),
+        "paths": N_PATHS,
+        "steps": N_PREDICTED,
+        "regularisation": REGULARISATION_M2,
+        "amd": amd_table(normals),
+    }
+    template = (resources.files(__package__) / "metric_demo.html").read_text(encoding="utf-8")
+    before, after = template.split(PLACEHOLDER)
+    return before + json.dumps(data, separators=(",", ":")) + after
+
+
+def amd_table(normals: FloatArray) -> dict[str, Any]:
+    """AMD of the page's predictions, for the page to interpolate.
+
+    The page has one or two groups of samples, so that AMD is sqrt(sideways * u^2 + ahead * v^2)
+    to within 3 %, u and v being the offsets of the ground truth in standard deviations. Both
+    factors depend only on the shape of the prediction. They jump where BIC begins to prefer two
+    components to one; within a grid cell of that shape the interpolation is coarse.
+
+    Args:
+        normals: (K, 3) draws that the samples are made from.
+
+    Returns:
+        The grid points `stretch` and `split`, and both factors as rows of one value per `split`.
+    """
+    half = np.where(normals[:, 2] < 0, -0.5, 0.5)
+    x = np.broadcast_to(
+        normals[:, 0] + SPLITS[:, None] * half, (len(STRETCHES), len(SPLITS), len(half))
+    )
+    y = np.broadcast_to((STRETCHES[:, None] * normals[:, 1])[:, None], x.shape)
+    # (K, A, T, 2): a stretch takes the place of an agent, a split that of a step.
+    mixtures = fit_sample_mixtures(np.moveaxis(np.stack([x, y], axis=-1), 2, 0))
+    stretch = np.repeat(STRETCHES, len(SPLITS))
+    nothing = np.zeros_like(stretch)
+    truths = {
+        "sideways": np.stack([nothing + _OFFSET, nothing], axis=-1),
+        "ahead": np.stack([nothing, _OFFSET * stretch], axis=-1),
+    }
+    factors = {
+        name: (mixture_distances(mixtures, truth).values / _OFFSET) ** 2
+        for name, truth in truths.items()
+    }
+    return {
+        "stretch": STRETCHES.round(6).tolist(),
+        "split": SPLITS.tolist(),
+        **{
+            name: values.reshape(len(STRETCHES), -1).round(4).tolist()
+            for name, values in factors.items()
+        },
+    }
