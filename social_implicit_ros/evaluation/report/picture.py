@@ -50,8 +50,6 @@ _COLOURS = (
 _INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
 _DASHES = (0, (2.6, 1.5))
 _DIRECTIONS = 72
-#: It would flicker; a number, as Pillow before 9.1 has no name for it.
-_NO_DITHER: Any = 0
 _WALL = (0.30, 0.33, 0.38)
 _NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
@@ -164,16 +162,12 @@ def write_animation(
     if len(predictions) < 2:
         raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
     canvas = _Canvas(view, width_px)
-    drawn = [canvas.draw(prediction, truth) for prediction in predictions]
-    palette = _palette(drawn[:: max(len(drawn) // 4, 1)])
-    frames = [frame.quantize(palette=palette, dither=_NO_DITHER) for frame in drawn]
+    frames = [canvas.draw(prediction, truth).quantize() for prediction in predictions]
     stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
     durations_ms = [max(int(period) // 10 * 10, 20) for period in [*periods_ms, periods_ms[-1]]]
-    frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0, optimize=False
-    )
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0)
 
 
 def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
@@ -407,16 +401,3 @@ def _legend() -> list[Artist]:
             [], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="what came to pass"
         ),
     ]
-
-
-def _palette(frames: Sequence[Image.Image]) -> Image.Image:
-    """256 colours for all frames: what does not change costs no bytes, and nothing flickers.
-
-    Colours count by the square root of their area, else the thin lines would get none.
-    """
-    pixels = np.stack([np.asarray(frame) for frame in frames]).reshape(-1, 3) >> 3
-    keys, counts = np.unique(pixels @ np.array([1 << 10, 1 << 5, 1]), return_counts=True)
-    coarse = np.stack([keys >> 10, keys >> 5 & 31, keys & 31], axis=-1)
-    colours = np.where(coarse == 31, 255, coarse * 8 + 4)
-    weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)
-    return Image.fromarray(weighted[None].astype(np.uint8)).quantize(256)
