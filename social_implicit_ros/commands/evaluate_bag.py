@@ -1,4 +1,4 @@
-"""`evaluate_bag`: how well models predict on your own recordings, as figures and as a page."""
+"""`evaluate_bag`: evaluates models on your own recordings; writes metrics and a report page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.find import find_bags
 
-#: Exit codes: nothing could be evaluated; the request is wrong; some recordings failed; Ctrl-C.
+#: Exit codes: nothing could be evaluated; invalid request; some recordings failed; Ctrl-C.
 NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started_s = time.perf_counter()
     todo = [job for job in jobs if not (options.resume and job.is_done())]
     if len(todo) < len(jobs):
-        console.print(f"{len(jobs) - len(todo)} of {len(jobs)} recordings are done already")
+        console.print(f"{len(jobs) - len(todo)} of {len(jobs)} recordings are already evaluated")
     try:
         outcomes = run_jobs(
             todo, n_processes=options.jobs, scheduler=options.scheduler, console=console
@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG
     except KeyboardInterrupt:
         remove_unfinished(options.out)
-        print("evaluate_bag: interrupted; --resume goes on with what is missing", file=sys.stderr)
+        print(
+            "evaluate_bag: interrupted; --resume evaluates the missing recordings", file=sys.stderr
+        )
         return INTERRUPTED
     remove_unfinished(options.out)
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
@@ -95,13 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="evaluate_bag",
         description="Replays recordings through the node's pipeline, compares every prediction "
-        "with what came to pass, and writes report.html, results.json and per_tick.parquet. "
+        "with the ground truth, and writes report.html, results.json and per_tick.parquet. "
         "Needs no ROS.",
-        epilog="Exit codes: 0 all were evaluated, 1 nothing could be, 2 the request is wrong, "
+        epilog="Exit codes: 0 all evaluated, 1 nothing could be evaluated, 2 invalid request, "
         "3 some recordings failed, 130 interrupted.",
     )
     parser.add_argument(
@@ -117,7 +119,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         metavar="NAME",
         help="a shipped model, a baseline or an .onnx file; may be repeated; the first one is "
-        f"looked at most closely (default: that of --params, {', '.join(default_models())})",
+        f"the report's primary model (default: that of --params, {', '.join(default_models())})",
     )
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
@@ -137,8 +139,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--odometry",
         metavar="TOPIC",
-        help="of the robot's odometry, where --params sets robot to odometry; may be left out "
-        "where there is but one",
+        help="topic of the robot's odometry, if --params sets robot to odometry; may be left out "
+        "if there is only one",
     )
     parser.add_argument(
         "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
@@ -146,9 +148,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--duration", type=float, metavar="S", help="seconds to evaluate from there (default: all)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write into")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
-        "--resume", action="store_true", help="keep what an earlier run has finished in DIR"
+        "--resume", action="store_true", help="keep the results of an earlier run in DIR"
     )
     parser.add_argument(
         "--jobs",
@@ -160,7 +162,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--backend",
         choices=("local", "dask"),
         default="local",
-        help="dask spreads recordings over a cluster whose workers see the same files",
+        help="dask distributes recordings over a cluster whose workers see the same files",
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://host:8786")
     parser.add_argument(
@@ -168,19 +170,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=non_negative_int,
         default=MOMENTS,
         metavar="N",
-        help="of each recording at which AMD, KDE, energy and collisions are measured, which take "
-        "long (default: %(default)s)",
+        help="moments of each recording at which AMD, KDE, energy and collisions are computed, "
+        "which is slow (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     if options.start < 0 or (options.duration is not None and not options.duration > 0):
-        parser.error("--start is 0 or more, --duration more than 0 seconds")
+        parser.error("--start must be 0 or more, --duration more than 0 seconds")
     if (options.backend == "dask") != (options.scheduler is not None):
         parser.error("--backend dask and --scheduler ADDRESS belong together")
     return options
 
 
 def _prepared(options: argparse.Namespace) -> list[Job]:
-    """Checks all that can be checked before anything is read."""
+    """Checks the request before anything is read."""
     settings = load_settings(options.params)
     if options.tick_rate is not None:
         settings = replace(settings, tick_rate_hz=options.tick_rate)
@@ -188,8 +190,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         settings = replace(settings, fixed_frame=options.fixed_frame)
     if options.odometry and settings.robot != "odometry":
         raise ValueError(
-            "--odometry tells where the robot's position stands, and no robot is asked for: set "
-            "`robot: odometry` in a --params file, or leave it out"
+            "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"
         )
     node = load_choices(options.params, options.tracker)
     nodes_model = (node.model,) if node.model else ()

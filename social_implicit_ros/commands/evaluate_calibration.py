@@ -46,13 +46,13 @@ from social_implicit_ros.recordings.find import open_bags
 from social_implicit_ros.tracks.spec import TrackerSpecError
 from social_implicit_ros.types import FloatArray
 
-#: Of how many recordings on the median and the worst are printed, too.
+#: From this many recordings on, the median and the worst are printed too.
 _MANY = 3
 
 
 @dataclass(frozen=True)
 class _Column:
-    """How a figure is printed, and how bad a value of it is."""
+    """How a metric is printed, and how bad a value is."""
 
     heading: str
     form: str
@@ -72,7 +72,7 @@ _COLUMNS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables; returns the exit code, 2 where the request cannot be met."""
+    """Prints the tables; returns the exit code, 2 if the request cannot be met."""
     options = parse(arguments)
     settings = load_settings()
     try:
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="evaluate_calibration",
         description=__doc__,
@@ -106,7 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "recordings",
         nargs="*",
         metavar="BAG",
-        help=f"{BAG_HELP}: your own, judged with the default model or those of --model "
+        help=f"{BAG_HELP}: your own, evaluated with the default model or those of --model "
         "(default: the benchmark's, from --data)",
     )
     add_tracks_option(parser)
@@ -115,15 +115,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_model_options(parser)
     options = parser.parse_args(arguments)
     if options.recordings and options.split:
-        parser.error("--split is of the benchmark: leave it out, or BAG")
+        parser.error("--split applies to the benchmark: leave out --split or BAG")
     if not options.recordings and options.data is None:
-        parser.error("nothing to replay: give recordings, or --data with the benchmark's")
+        parser.error("nothing to replay: give BAG, or --data with the benchmark's recordings")
     return options
 
 
 def _print(results: Mapping[str, Any], console: Console) -> None:
     for model, recordings in results.items():
-        table = Table(title=f"{model}: ellipses of {CONFIDENCE:.0%}, as shipped and adaptive")
+        table = Table(title=f"{model}: {CONFIDENCE:.0%} ellipses, as shipped and adaptive")
         table.add_column("recording", overflow="fold")
         table.add_column("ellipses", no_wrap=True)
         for column in _COLUMNS.values():
@@ -136,10 +136,10 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
             _add_rows(table, f"worst of {len(recordings)}", _over(recordings, _worst))
         console.print(table)
     console.print(
-        f"coverage: share of all judged positions inside the ellipse, and of those judged in the "
-        f"first {EARLY_S:g} s; s to band: when that running share first was within {BAND:.0%} of "
-        f"{CONFIDENCE:.0%}, with {MIN_POSITIONS} positions judged; in band: share of the time at "
-        f"which the share over the last {WINDOW_S:g} s was; area: geometric mean.",
+        f"coverage: share of all evaluated positions inside the ellipse; at {EARLY_S:g} s: the "
+        f"same over the first {EARLY_S:g} s; s to band: time until the running coverage is within "
+        f"{BAND:.0%} of {CONFIDENCE:.0%}, with at least {MIN_POSITIONS} positions; in band: share "
+        f"of the time in which the coverage of the last {WINDOW_S:g} s is; area: geometric mean.",
         highlight=False,
     )
 
@@ -155,7 +155,7 @@ def _over(
     recordings: Mapping[str, Mapping[str, Mapping[str, float]]],
     summary: Callable[[FloatArray, _Column], float],
 ) -> dict[str, dict[str, float]]:
-    """A figure of all recordings, where it could be measured, by way and name."""
+    """Summary of each metric over the recordings in which it is known, by way and name."""
     rows = list(recordings.values())
     summaries: dict[str, dict[str, float]] = {}
     for way in rows[0]:

@@ -28,7 +28,7 @@ from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit code, 2 where the request cannot be met."""
+    """Prints the table; returns the exit code, 2 if the request cannot be met."""
     options = parse(arguments)
     try:
         results = leave_one_out(
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message if it is invalid."""
     parser = argparse.ArgumentParser(prog="evaluate_dataset", description=__doc__)
     add_benchmark_options(parser)
     parser.add_argument(
@@ -63,15 +63,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=non_negative_float,
         default=0.0,
         metavar="M",
-        help="standard deviation, metres, of noise on every observed position; what is to be "
-        "predicted stays true (default: 0)",
+        help="standard deviation of noise on every observed position, metres; the ground truth has "
+        "none (default: 0)",
     )
     return parser.parse_args(arguments)
 
 
 def print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
-    """Prints the tables beside the reference's figures."""
-    # The reference's figures are of the recordings as they are.
+    """Prints the tables beside the metrics of the reference."""
+    # The reference was evaluated without noise.
     is_noisy = results["tracker_noise_m"] > 0
     models = {**results["models"], **({} if is_noisy else {"reference": results["reference"]})}
     splits = list(next(iter(results["models"].values()))["splits"])

@@ -1,4 +1,4 @@
-"""`metric_sensitivity`: which metric notices that every prediction is shifted?"""
+"""`metric_sensitivity`: how much each metric responds to a shift of every prediction."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit code, 2 where the request cannot be met."""
+    """Prints the table; returns the exit code, 2 if the request cannot be met."""
     parser = argparse.ArgumentParser(
         prog="metric_sensitivity",
-        description="Shifts every prediction and prints which metric notices.",
+        description="Shifts every prediction and prints how much each metric responds.",
     )
     add_benchmark_options(parser)
     options = parser.parse_args(arguments)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console: Console) -> None:
-    """Prints one model's figures, and by how many percent each moved from no shift."""
+    """Prints one model's metrics, and their change against no shift in percent."""
     title = f"{name}\nevery prediction shifted in x and in y"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("split", "shift m", *FIGURE_NAMES):

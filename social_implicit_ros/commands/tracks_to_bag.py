@@ -1,4 +1,4 @@
-"""The command `tracks_to_bag`: a text recording (ETH/UCY) becomes a rosbag2 recording (MCAP)."""
+"""`tracks_to_bag`: converts a text recording (ETH/UCY) to a rosbag2 recording (MCAP)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: arguments; those of the process where left out.
+        argv: arguments; those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 where the recording could not be read or written.
+        The exit status: 0, or 1 if the recording could not be read or written.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -45,10 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tracks_to_bag",
         description="Writes a text recording of pedestrians (lines of: frame id x_m y_m) as "
-        "rosbag2 MCAP, to be played by `ros2 bag play` or `replay_tracks`.",
+        "rosbag2 MCAP, for `ros2 bag play` or `replay_tracks`.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the text recording")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the rosbag2 folder to make")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the rosbag2 folder to create")
     parser.add_argument("--topic", default="/tracks", help="default: %(default)s")
     parser.add_argument(
         "--type",

@@ -1,7 +1,7 @@
-"""`results.json`: the figures of all recordings together and of each; docs/evaluation.md says more.
+"""`results.json`: the metrics of all recordings together and of each; see docs/evaluation.md.
 
-Parts are added up in the order of the recordings, whoever made them and whenever, so that the
-result does not depend on how the work was shared.
+Parts are added up in the order of the recordings, so that the results do not depend on the
+distribution of the work.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.bag import RecordingError
 
 FORMAT = "social_implicit_ros/evaluation"
-#: Of the layout; raised when a reader of an older one would misread it.
+#: Version of the layout; raised when older readers would misread it.
 VERSION = 1
 
 
@@ -46,7 +46,7 @@ def report_on(path: Path, request: Request, out: Path, console: Console) -> dict
 
     Args:
         path: of the recording.
-        request: what is asked.
+        request: what to evaluate.
         out: the folder to write into.
         console: where progress is shown.
 
@@ -67,7 +67,7 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     """Adds up the parts of recordings and writes `results.json`, `per_tick.parquet` and the page.
 
     Args:
-        jobs: whose parts are there; at least one.
+        jobs: with complete parts; at least one.
         failed: `path` and `reason` of each recording that could not be evaluated.
         out: the folder to write into.
 
@@ -94,12 +94,12 @@ def results_of(
     request: Request,
     models: Mapping[str, TrajectoryModel],
 ) -> dict[str, Any]:
-    """Adds up what was found in each recording.
+    """Adds up the results of each recording.
 
     Args:
         parts: as `evaluate_recording` returns them, in the order of the recordings.
         failed: `path` and `reason` of each recording that could not be evaluated.
-        request: what was asked.
+        request: what was evaluated.
         models: by name.
     """
     return {
@@ -137,7 +137,7 @@ def results_of(
 
 
 def without_nan(value: Any) -> Any:
-    """A copy that JSON can hold: numbers that are not finite become null."""
+    """A copy for JSON: numbers that are not finite become null."""
     if isinstance(value, dict):
         return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

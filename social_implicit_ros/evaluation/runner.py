@@ -1,7 +1,7 @@
-"""Many recordings, here or on other machines; each leaves its part in a folder.
+"""Evaluates many recordings, on this machine or on a cluster; each writes its part to a folder.
 
-Parts are files, written under another name and then renamed, so that one is there whole or not at
-all, and a later run can go on where an earlier one ended.
+Parts are written under a temporary name and then renamed, so that a part is complete or absent,
+and a later run can resume an earlier one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from social_implicit_ros.models.registry import BASELINES, fingerprint_of, load_
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.tracks.spec import find_tracker_spec
 
-#: Of the parts' layout: parts of another one are made again.
+#: Version of the parts' layout: parts of another version are evaluated again.
 PART_VERSION = 3
-#: A scheduler that has not answered by then does not, seconds.
+#: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _UNFINISHED = ".unfinished"
 #: The paper's model, trained as the paper describes.
@@ -44,10 +44,9 @@ class Job:
     Attributes:
         path: of the recording.
         part: of the file to write, without suffix.
-        fingerprint: of the recording, the request and the models; a part with another one is of
-            something else.
+        fingerprint: of the recording, the request and the models; identifies the part.
         n_bytes: size of the recording.
-        request: what is asked.
+        request: what to evaluate.
     """
 
     path: Path
@@ -58,12 +57,12 @@ class Job:
 
     @property
     def summary(self) -> Path:
-        """The file of what was read and of all sums."""
+        """The file of the recording's properties and sums."""
         return self.part.with_name(self.part.name + ".json")
 
     @property
     def highlights(self) -> Path:
-        """The file of what a report shows of the recording."""
+        """The file of the recording's part of the report page."""
         return self.part.with_name(self.part.name + ".highlights.json")
 
     @property
@@ -72,7 +71,7 @@ class Job:
         return self.part.with_name(self.part.name + ".parquet")
 
     def is_done(self) -> bool:
-        """Whether an earlier run left this very part."""
+        """Whether an earlier run wrote this part."""
         try:
             summary = json.loads(self.summary.read_text())
         except (OSError, ValueError):
@@ -88,13 +87,11 @@ class Outcome:
 
     Attributes:
         job: the job.
-        reason: why it failed; None where its part was written.
-        n_messages: how many were read.
+        reason: why it failed; None if its part was written.
     """
 
     job: Job
     reason: str | None
-    n_messages: int
 
 
 def default_models() -> tuple[str, ...]:
@@ -108,8 +105,8 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
 
     Args:
         paths: of the recordings.
-        request: what is asked of each.
-        out: the folder to write into; made with its subfolder `parts` where missing.
+        request: what to evaluate of each.
+        out: the folder to write into; created with its subfolder `parts` if missing.
     """
     parts = parts_folder(out)
     parts.mkdir(parents=True, exist_ok=True)
@@ -148,7 +145,7 @@ def run_job(
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> Outcome:
     """Evaluates one recording and writes its part."""
-    # Another process may be at the same recording, where a cluster took this one for dead.
+    # Another process may evaluate the same recording, if a cluster lost contact with this one.
     token = uuid.uuid4().hex
     temporary = {file: file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in _files(job)}
     try:
@@ -161,11 +158,11 @@ def run_job(
         for file in _files(job):
             temporary[file].replace(file)
     except (RecordingError, ValueError, OSError) as error:
-        return Outcome(job, str(error) or type(error).__name__, 0)
+        return Outcome(job, str(error) or type(error).__name__)
     finally:
         for file in temporary.values():
             file.unlink(missing_ok=True)
-    return Outcome(job, None, part["bag"]["messages"])
+    return Outcome(job, None)
 
 
 def run_jobs(
@@ -174,8 +171,8 @@ def run_jobs(
     """Evaluates recordings side by side and shows the progress.
 
     Args:
-        jobs: what to do.
-        n_processes: on this machine; a cluster uses what it has.
+        jobs: to run.
+        n_processes: on this machine; a cluster uses all its workers.
         scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
         console: where progress is shown.
 
@@ -235,7 +232,7 @@ def remove_unfinished(out: Path) -> None:
 
 
 def _files(job: Job) -> tuple[Path, ...]:
-    # The summary comes last, as it says that the others are there.
+    # The summary is last: it marks the part as complete.
     return job.per_tick, job.highlights, job.summary
 
 

@@ -34,7 +34,7 @@ from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.point_cloud import MARKER_ADD
 from social_implicit_ros.types import Tracks
 
-#: Of the rosbag2 metadata; every distribution since Humble reads it.
+#: Version of the rosbag2 metadata; every distribution since Humble reads it.
 BAG_VERSION: Literal[8] = 8
 
 #: Name on the command line -> ROS message type.
@@ -44,7 +44,7 @@ MESSAGE_TYPES = {
 }
 
 _NO_LIMIT = QosTime(0, 0)
-#: As map servers publish: who subscribes late is given the last message.
+#: As map servers publish: late subscribers get the last message.
 _LATCHED = Qos(
     history=QosHistory.KEEP_LAST,
     depth=1,
@@ -70,15 +70,15 @@ def write_tracks(
     """Writes a new rosbag2 folder with one MCAP file, compressed.
 
     Args:
-        path: of the folder to make.
-        recording: the tracks, one message each, in the order of their stamps.
+        path: of the folder to create.
+        recording: the tracks of each message, in the order of their stamps.
         topic: name, such as `/tracks`.
         message_type: `marker_array` or `point_cloud`.
         frame_id: the coordinate frame of the positions.
         floor_plan: walls, written to `/map` at the time of the first tracks.
 
     Returns:
-        How many messages were written.
+        Number of messages written.
 
     Raises:
         RecordingError: `path` exists, or an unknown message type.
@@ -88,7 +88,9 @@ def write_tracks(
             f"message type is {message_type!r}, expected one of {', '.join(_ENCODERS)}"
         )
     if path.exists():
-        raise RecordingError(f"{path} exists and is not overwritten: remove it or give another")
+        raise RecordingError(
+            f"{path} exists and is not overwritten: remove it or give another path"
+        )
     encode, ros_type = _ENCODERS[message_type], MESSAGE_TYPES[message_type]
     store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
@@ -106,7 +108,7 @@ def write_tracks(
 
 
 def _marker_array(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
-    """One cylinder per pedestrian; `7` becomes ns `pedestrian`, id 7, and `people/7` itself."""
+    """One cylinder per pedestrian; id `7` becomes ns `pedestrian`, id 7; `people/7` stays."""
     marker_type = "visualization_msgs/msg/Marker"
     template = zero_message(store, marker_type)
     person = replace(
@@ -158,7 +160,7 @@ def _point_cloud(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
 
 
 def zero_message(store: Typestore, ros_type: str) -> Any:
-    """A message with every field zero or empty, as a ROS constructor makes it.
+    """A message with every field zero or empty, as a ROS constructor creates it.
 
     Args:
         store: message definitions of `rosbags`.

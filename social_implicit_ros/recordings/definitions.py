@@ -1,4 +1,4 @@
-"""Message definitions: those in a recording, and those of a sourced ROS."""
+"""Message definitions of a recording, else of a sourced ROS workspace."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from social_implicit_ros.tracks.cdr import Definitions, FieldType
 
 
 def ensure_definition(reader: AnyReader, owner: Path | str, message_type: str) -> None:
-    """Recordings in sqlite3 before Iron hold no message definitions: a sourced ROS has them.
+    """Loads a definition that a recording lacks (sqlite3 before Iron) from a sourced workspace.
 
     Raises:
-        RecordingError: nor is the package in a sourced workspace.
+        RecordingError: the package is not in a sourced workspace either.
     """
     if message_type in reader.typestore.fielddefs:
         return
@@ -31,8 +31,8 @@ def ensure_definition(reader: AnyReader, owner: Path | str, message_type: str) -
         text = _definition_text(package, name)
         if text is None:
             raise RecordingError(
-                f"{owner} holds no definition of {kind} (recordings in sqlite3 before ROS Iron do "
-                f"not): source a workspace that has {package}, or convert it there with "
+                f"{owner} has no definition of {kind} (sqlite3 recordings before ROS Iron have "
+                f"none): source a workspace that has {package}, or convert it there with "
                 "`ros2 bag convert` to mcap"
             )
         types = get_types_from_msg(text, kind)
@@ -63,10 +63,10 @@ def _named_types(fields: Any) -> Iterator[str]:
 
 
 def definitions_of(store: Typestore, message_type: str) -> Definitions:
-    """The definitions of a type and of all types within, as `core.cdr` reads them.
+    """The definitions of a type and of all nested types, as `tracks.cdr` reads them.
 
     Args:
-        store: that holds them.
+        store: with the definitions.
         message_type: `package/msg/Type`.
     """
     definitions: dict[str, list[tuple[str, FieldType]]] = {}
@@ -88,5 +88,5 @@ def _field_type(field: Any) -> FieldType:
         return FieldType(detail[0])
     (item_node, item), length = detail
     name = item if item_node == Nodetype.NAME else item[0]
-    # The length of a sequence is but a bound.
+    # The length of a sequence is an upper bound.
     return FieldType(name, length if node == Nodetype.ARRAY else 0)

@@ -17,7 +17,7 @@ N_OBSERVED = 8
 N_PREDICTED = 12
 STEP_S = 0.4
 
-#: Split -> the recordings it is tested on and that its training leaves out.
+#: Split -> its test recordings, which its training leaves out.
 LEAVE_ONE_OUT: dict[str, tuple[str, ...]] = {
     "eth": ("biwi_eth",),
     "hotel": ("biwi_hotel",),
@@ -39,7 +39,7 @@ RECORDINGS = (
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The agents present in every step of one benchmark window.
+    """The agents that are present in every step of one benchmark window.
 
     Attributes:
         recording: the recording's name.
@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def future(self) -> FloatArray:
-        """(A, 12, 2) what came to pass, metres."""
+        """(A, 12, 2) ground truth, metres."""
         return self.positions_m[:, N_OBSERVED:]
 
 
@@ -70,13 +70,13 @@ def scenes(
     n_steps: int = N_OBSERVED + N_PREDICTED,
     min_agents: int = 2,
 ) -> Iterator[Scene]:
-    """Slides a window over a recording, as the protocol of the benchmark does.
+    """Slides a window over a recording, by the protocol of the benchmark.
 
     A window holds `n_steps` successive annotated frames; an agent counts when it is present in
     every one of them, a window when it holds at least `min_agents` such agents.
 
     Args:
-        recording: what to slide over.
+        recording: to slide over.
         n_steps: steps of a window.
         min_agents: windows with fewer complete agents are left out.
     """

@@ -1,4 +1,4 @@
-"""Which recordings a command line means."""
+"""Finds the recordings that a command line names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from social_implicit_ros.recordings.truncated import is_bag_file
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
-    """The recordings behind files, folders and patterns, each once, in a fixed order.
+    """The recordings of files, folders and patterns, each once, in a fixed order.
 
     Args:
-        arguments: a rosbag2 folder, a file, a folder in which recordings are sought at any depth,
-            or a pattern with `*`, `?` or `**`.
+        arguments: a rosbag2 folder, a file, a folder that is searched at any depth, or a pattern
+            with `*`, `?` or `**`.
 
     Raises:
-        RecordingError: an argument behind which there is none.
+        RecordingError: an argument that names none.
     """
     found: dict[Path, Path] = {}
     for argument in arguments:
@@ -41,7 +41,7 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
 def open_bags(
     arguments: Iterable[str], *, topic: str | None, tracker: str | None, fixed_frame: str | None
 ) -> list[TrackSource]:
-    """Opens the recordings behind files, folders and patterns.
+    """Opens the recordings of files, folders and patterns.
 
     Args:
         arguments: as `find_bags` takes them.
@@ -68,5 +68,5 @@ def _recordings_below(path: Path) -> list[Path]:
             found.extend(_recordings_below(entry))
         elif is_bag_file(entry):
             found.append(entry)
-    # A recorder that is killed while it compresses a file leaves both.
+    # A recorder that is killed during compression leaves both files.
     return [path for path in found if path.suffix != SUFFIX or path.with_suffix("") not in found]

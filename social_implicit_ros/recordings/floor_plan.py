@@ -19,12 +19,12 @@ OCCUPIED_PERCENT = 65
 
 @dataclass(frozen=True, eq=False)
 class FloorPlan:
-    """Where nobody can walk.
+    """Occupied cells.
 
     Attributes:
         occupied: (rows, columns), row 0 at the lowest y, column 0 at the lowest x.
         resolution_m: edge of a cell, metres.
-        origin_m: (x, y) of the outer corner of cell (0, 0), metres; the grid is not turned.
+        origin_m: (x, y) of the outer corner of cell (0, 0), metres; the grid is not rotated.
     """
 
     occupied: BoolArray
@@ -46,10 +46,10 @@ class FloorPlan:
 
 
 def floor_plan_of(path: Path) -> FloorPlan | None:
-    """The floor plan in a recording, or None where it holds none.
+    """The floor plan in a recording, or None if it has none.
 
     Args:
-        path: of a rosbag2 recording; any other file holds none.
+        path: of a rosbag2 recording; any other file has none.
 
     Raises:
         RecordingError: a damaged recording.
@@ -68,7 +68,7 @@ def _decoded(message: Any) -> FloorPlan:
     cells = np.asarray(message.data, dtype=np.int8)
     if cells.size != info.height * info.width:
         raise ValueError(
-            f"OccupancyGrid of {info.height} x {info.width} cells holds {cells.size} of them"
+            f"OccupancyGrid of {info.height} x {info.width} cells has {cells.size} of them"
         )
     return FloorPlan(
         occupied=cells.reshape(info.height, info.width) >= OCCUPIED_PERCENT,

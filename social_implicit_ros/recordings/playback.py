@@ -1,4 +1,4 @@
-"""When each entry of a recording is due; asks no clock and knows no ROS."""
+"""When each entry of a recording is due; needs no clock and no ROS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PlaybackOptions:
         rate: recorded seconds per second.
         start_s: seconds to skip at the beginning.
         duration_s: recorded seconds to play; None plays to the end.
-        loop: begin again at the end, until stopped.
+        loop: restart at the end, until stopped.
     """
 
     rate: float = 1.0
@@ -38,10 +38,10 @@ class PlaybackOptions:
 
 @dataclass(frozen=True, eq=False)
 class PlaybackStep:
-    """What is to be published now.
+    """Entries to publish now.
 
     Attributes:
-        now_ns: the recording's time, integer nanoseconds; jumps back when a loop begins again.
+        now_ns: the recording's time, integer nanoseconds; jumps back when a loop restarts.
         due: the entries that became due, oldest first.
     """
 
@@ -50,13 +50,13 @@ class PlaybackStep:
 
 
 class Playback:
-    """Plays a recording against time that the caller measures."""
+    """Plays a recording by a time that the caller measures."""
 
     def __init__(self, recording: TrackSource, options: PlaybackOptions) -> None:
         """Reads the first entry.
 
         Raises:
-            RecordingError: nothing lies in the part to play.
+            RecordingError: the part to play is empty.
         """
         self._recording = recording
         self._options = options
@@ -67,14 +67,14 @@ class Playback:
 
     @property
     def is_done(self) -> bool:
-        """Whether everything was handed out and nothing will follow."""
+        """Whether every entry was returned and none follows."""
         return self._next is None and not self._options.loop
 
     def advance(self, elapsed_s: float) -> PlaybackStep:
-        """What became due since the last call.
+        """Entries that became due since the last call.
 
         Args:
-            elapsed_s: seconds since the playback began; never less than in the last call.
+            elapsed_s: seconds since the playback started; must not decrease.
 
         Raises:
             RecordingError: the recording turns out to be damaged.

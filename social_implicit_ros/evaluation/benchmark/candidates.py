@@ -1,4 +1,4 @@
-"""Which model file answers for a name on each split, and whether it has seen that split."""
+"""The model file of a name on each split, and whether it was trained on that split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Candidate:
 
     Attributes:
         name: as asked for.
-        files: split -> what `inference.registry.load_model` takes.
+        files: split -> name as `models.registry.load_model` takes it.
         held_out: the splits whose recordings the model was not trained on.
     """
 
@@ -26,7 +26,7 @@ class Candidate:
 
 
 def candidate(name: str) -> Candidate:
-    """Finds the files behind a name.
+    """Finds the files of a name.
 
     Args:
         name: `default`; a baseline; a family NAME of which NAME_<split> is shipped for every
@@ -50,7 +50,7 @@ def candidate(name: str) -> Candidate:
 
 
 def families() -> tuple[str, ...]:
-    """Names of which one leave-one-out model per split is shipped."""
+    """Names with one shipped leave-one-out model per split."""
     shipped = set(shipped_models())
     first = next(iter(LEAVE_ONE_OUT))
     stems = sorted(n.removesuffix(f"_{first}") for n in shipped if n.endswith(f"_{first}"))

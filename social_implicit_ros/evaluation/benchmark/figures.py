@@ -1,13 +1,12 @@
-"""The leave-one-out benchmark on the ETH/UCY recordings: scenes, figures, averages.
+"""Metrics of the leave-one-out benchmark on the ETH/UCY recordings.
 
-What each figure is averaged over follows its source. Over all agents of a split: ade, fde,
-mean_ade, mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split:
-jade, jfde, collision_rate, amd, amv, kde.
+Averages follow the source of each metric. Over all agents of a split: ade, fde, mean_ade,
+mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split: jade,
+jfde, collision_rate, amd, amv, kde.
 
-What each is computed from: ade, fde, jade, jfde, miss_rate and collision_rate from K samples (20
-unless asked otherwise); amd, amv, kde and energy from 1000 samples; mean_ade, mean_fde, nll,
-coverage_95, r_avg and r_min from the prediction's mean and covariance at 1000 samples, so that
-they judge the ellipse that a robot draws, calibration included.
+Input: ade, fde, jade, jfde, miss_rate and collision_rate use K samples (20 by default); amd, amv,
+kde and energy use 1000 samples; mean_ade, mean_fde, nll, coverage_95, r_avg and r_min use the
+prediction's mean and covariance at 1000 samples, as a robot does, calibration included.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import N_PREDICTED, STEP_S, Scene
 from social_implicit_ros.types import FloatArray
 
-#: Figures of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
+#: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Figures = dict[str, float]
 
-#: Every figure, in the order of tables and files.
+#: Every metric, in the order of tables and files.
 FIGURE_NAMES = (
     "ade",
     "fde",
@@ -67,21 +66,21 @@ FIGURE_NAMES = (
     "r_avg",
     "r_min",
 )
-#: How many positions have no AMD or KDE as published; their means hold a substitute.
+#: Numbers of positions without AMD or KDE as published; the means use a substitute.
 COUNTS = ("amd_undefined", "kde_degenerate")
 
-#: Samples for the figures that describe the whole distribution, as in the reference's evaluation.
+#: Samples for the metrics of the whole distribution, as in the reference's evaluation.
 DISTRIBUTION_SAMPLES = 1000
-#: Agents measured together.
+#: Agents evaluated together.
 _BATCH_AGENTS = 48
 
 
 class BenchmarkError(ValueError):
-    """The benchmark cannot run as asked; the message says why and how to mend it."""
+    """The benchmark cannot run as requested; the message gives the reason and the remedy."""
 
 
 def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:
-    """The scenes as a tracker sees them whose positions err at every step for themselves.
+    """The scenes with independent noise on every observed position.
 
     Args:
         test_scenes: as annotated.
@@ -109,20 +108,19 @@ def evaluate_split(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> Figures:
-    """Figures of a model on one split.
+    """Metrics of a model on one split.
 
     Args:
         model: from `load_benchmark_model`.
         test_scenes: from `split_scenes`.
-        n_samples: K of the figures that compare single futures with the truth.
+        n_samples: K of the metrics of single samples.
         seed: of the run; every scene draws its own noise from it.
-        all_metrics: also every figure beside `ade` and `fde`, with `DISTRIBUTION_SAMPLES` samples
-            where the whole distribution is meant.
-        workers: threads; the figures do not depend on their number.
+        all_metrics: every metric instead of `ade` and `fde` alone.
+        workers: threads; the metrics do not depend on their number.
         advance: called with the number of scenes whenever some are done.
 
     Returns:
-        Figures by name, as the module says; with `all_metrics` also `amd_undefined` and
+        Metrics by name, see the module; with `all_metrics` also `amd_undefined` and
         `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
 
     Raises:
@@ -157,7 +155,7 @@ _Measures = dict[str, FloatArray]
 
 
 def scene_batches(test_scenes: Sequence[Scene]) -> Iterator[Batch]:
-    """Groups scenes: few agents at a time waste calls, many waste memory."""
+    """Groups scenes: small batches waste calls, large ones memory."""
     batch: Batch = []
     n_agents = 0
     for index, scene in enumerate(test_scenes):
@@ -173,7 +171,7 @@ def scene_batches(test_scenes: Sequence[Scene]) -> Iterator[Batch]:
 def _displacement_measures(
     model: TrajectoryModel, batch: Batch, n_samples: int, seed: int, all_metrics: bool
 ) -> _Measures:
-    """What compares single futures with the truth."""
+    """Metrics of single samples."""
     rows: dict[str, list[FloatArray]] = {}
 
     def add(**measures: FloatArray | float) -> None:
@@ -194,7 +192,7 @@ def _displacement_measures(
 
 
 def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _Measures:
-    """What describes the whole predicted distribution."""
+    """Metrics of the whole predicted distribution."""
     predictions = [
         model.predict(scene.observed, n_samples=DISTRIBUTION_SAMPLES, seed=scene_seed(seed, index))
         for index, scene in batch
@@ -233,7 +231,7 @@ def scene_means(values: FloatArray, batch: Batch) -> FloatArray:
 
 
 def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
-    """The mean over splits of every figure that all of them have; counts are added up."""
+    """The mean over splits of every metric that all of them have; counts are added up."""
     rows = list(splits)
     names = [name for name in rows[0] if all(name in row for row in rows)]
     return {
@@ -243,7 +241,7 @@ def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
 
 
 def scene_seed(seed: int, index: int) -> int:
-    """Seed of one scene's draws: other noise in every scene, and none shared between runs."""
+    """Seed of one scene's samples: independent between scenes and runs."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
@@ -264,7 +262,7 @@ def load_benchmark_model(name: str) -> TrajectoryModel:
 
 
 def write_json(results: Mapping[str, Any], path: Path | None) -> None:
-    """Writes results to `path`, if one is given; figures that are not finite become null.
+    """Writes results to `path`, if one is given; values that are not finite become null.
 
     Raises:
         BenchmarkError: the file cannot be written.

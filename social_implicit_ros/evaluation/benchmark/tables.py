@@ -1,4 +1,4 @@
-"""The benchmark's figures as tables for a terminal."""
+"""Tables of the benchmark for a terminal."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ AVERAGE = "average"
 
 
 @dataclass(frozen=True)
-class FigureStyle:
-    """How a figure is written: its unit, and what a perfect prediction would have."""
+class MetricStyle:
+    """How a metric is written: its unit, and the value of a perfect prediction."""
 
     unit: str
-    wanted: str
+    ideal: str
 
 
-STYLES: dict[str, FigureStyle] = {
-    "ade": FigureStyle("m", "low"),
-    "fde": FigureStyle("m", "low"),
-    "mean_ade": FigureStyle("m", "low"),
-    "mean_fde": FigureStyle("m", "low"),
-    "jade": FigureStyle("m", "low"),
-    "jfde": FigureStyle("m", "low"),
-    "miss_rate": FigureStyle("%", "low"),
-    "collision_rate": FigureStyle("%", "low"),
-    "amd": FigureStyle("", "1.253"),
-    "amv": FigureStyle("m^2", "low"),
-    "kde": FigureStyle("nats", "low"),
-    "energy": FigureStyle("m", "low"),
-    "nll": FigureStyle("nats", "low"),
-    "coverage_95": FigureStyle("%", "95"),
-    "r_avg": FigureStyle("%", "100"),
-    "r_min": FigureStyle("%", "100"),
-    "amd_undefined": FigureStyle("count", "0"),
-    "kde_degenerate": FigureStyle("count", "0"),
+STYLES: dict[str, MetricStyle] = {
+    "ade": MetricStyle("m", "low"),
+    "fde": MetricStyle("m", "low"),
+    "mean_ade": MetricStyle("m", "low"),
+    "mean_fde": MetricStyle("m", "low"),
+    "jade": MetricStyle("m", "low"),
+    "jfde": MetricStyle("m", "low"),
+    "miss_rate": MetricStyle("%", "low"),
+    "collision_rate": MetricStyle("%", "low"),
+    "amd": MetricStyle("", "1.253"),
+    "amv": MetricStyle("m^2", "low"),
+    "kde": MetricStyle("nats", "low"),
+    "energy": MetricStyle("m", "low"),
+    "nll": MetricStyle("nats", "low"),
+    "coverage_95": MetricStyle("%", "95"),
+    "r_avg": MetricStyle("%", "100"),
+    "r_min": MetricStyle("%", "100"),
+    "amd_undefined": MetricStyle("count", "0"),
+    "kde_degenerate": MetricStyle("count", "0"),
 }
 
 #: Columns of a table that goes to a file or a pipe.
 FILE_COLUMNS = 120
-#: One model: parameters, held_out, splits, average; see `evaluate_dataset`.
+#: One model: parameters, held_out, splits, average; see `leave_one_out`.
 ModelResults = Mapping[str, Any]
 
 
 def output_console() -> Console:
-    """Where tables go: as wide as the terminal, or wide enough for many models in a file."""
+    """Console for tables: as wide as the terminal, or wide enough for many models in a file."""
     return Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
 
 
@@ -76,10 +76,10 @@ def print_displacement(
 def print_all_figures(
     models: Mapping[str, ModelResults], splits: Sequence[str], n_samples: int, console: Console
 ) -> None:
-    """Prints every figure: a table per split, a row per figure, a column per model."""
+    """Prints every metric: a table per split, a row per metric, a column per model."""
     for row in _rows(splits):
         table = Table(title=row)
-        for column in ("figure", "unit", "wanted"):
+        for column in ("metric", "unit", "ideal"):
             table.add_column(column, no_wrap=True)
         marks = {
             name: "*" if not _held_out(model, row, splits) else "" for name, model in models.items()
@@ -90,22 +90,21 @@ def print_all_figures(
             cells = (
                 _cell(_figures(model, row).get(figure), style.unit) for model in models.values()
             )
-            table.add_row(figure, style.unit, style.wanted, *cells)
+            table.add_row(figure, style.unit, style.ideal, *cells)
         console.print(table)
     console.print(
-        f"ade to collision_rate from {n_samples} samples (mean_ade, mean_fde apart), the others "
-        f"from {DISTRIBUTION_SAMPLES}; a dash where no figure is known."
+        f"ade to collision_rate from {n_samples} samples (except mean_ade, mean_fde), the others "
+        f"from {DISTRIBUTION_SAMPLES}; a dash: unknown."
     )
 
 
 def print_legend(
     models: Mapping[str, ModelResults], splits: Sequence[str], source: str, console: Console
 ) -> None:
-    """Prints what the mark means, where it stands, and of the reference its source, if any."""
+    """Prints the meaning of the mark, if it is used, and the source of the reference, if any."""
     if not all(_held_out(model, row, splits) for model in models.values() for row in splits):
         console.print(
-            "* one model, trained on these recordings too: not held out, "
-            "so not comparable with the others."
+            "* trained on these recordings too: not held out, not comparable with the others."
         )
     if source:
         console.print(f"reference: {source}.")
@@ -116,7 +115,7 @@ def _heading(name: str) -> str:
 
 
 def _rows(splits: Sequence[str]) -> list[str]:
-    """The splits, and their average where all are there."""
+    """The splits, and their average if all are present."""
     return [*splits, AVERAGE] if len(splits) == len(LEAVE_ONE_OUT) else list(splits)
 
 

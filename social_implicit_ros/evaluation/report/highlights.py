@@ -1,6 +1,6 @@
-"""What a report shows of a recording: a scene to play, the worst moments, and a map.
+"""Content of the report page: a scene to play, the worst moments, and a map.
 
-Each is chosen while the recording streams by, and takes the same memory however long it is.
+Each is selected while the recording is streamed, in memory independent of its length.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from social_implicit_ros.evaluation.replay import JudgedTick
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
-#: A scene: seconds it lasts, seconds between its frames, and people in a frame at most.
+#: A scene: its duration, the time between frames, and the most people in a frame.
 SCENE_S, FRAME_S, SCENE_PEOPLE = 24.0, 0.2, 40
-#: Worst moments kept for each model, and people shown around the one who was predicted worst.
+#: Worst moments kept for each model, and the people shown around the one concerned.
 N_WORST, WORST_PEOPLE, WORST_RADIUS_M = 10, 12, 8.0
-#: Two failures of one person within so many seconds are one moment.
+#: Two failures of one person within this time count as one moment, seconds.
 SAME_MOMENT_S = 6.0
-#: Edge of a map's cell, metres; it doubles where a map has too many, or too many side by side.
+#: Edge of a map cell, metres; it doubles when a map has too many cells, or too many side by side.
 CELL_M, MAX_CELLS, MAX_CELLS_ABREAST = 0.5, 4000, 400
-#: Tracks drawn on a map, the points of each, and how far apart these are in time and space.
+#: Tracks drawn on a map, points of each, and their distance in time and space.
 N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 
 _NS_PER_S = 1_000_000_000
@@ -39,15 +39,15 @@ _ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """People at one tick, what each model expected of them, and what came to pass.
+    """People at one tick, the predictions of each model, and the ground truth.
 
     Attributes:
         stamp_ns: of the tick.
         ids: (A,) of the people.
-        past_m: (A, H, 2) positions in metres, NaN before somebody was seen.
+        past_m: (A, H, 2) positions in metres, NaN before the first observation.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
-        predictions: of each model, NaN where it left somebody out; the mean is their only sample.
-        n_people: how many were there in all.
+        predictions: of each model, NaN for agents without one; the mean is the only sample.
+        n_people: number of people in the tick, shown or not.
     """
 
     stamp_ns: int
@@ -58,7 +58,7 @@ class Snapshot:
     n_people: int
 
     def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
-        """As the report's page reads it; lengths in centimetres from the origin."""
+        """The form that the page reads; lengths in centimetres from the origin."""
         models = {}
         for name, prediction in self.predictions.items():
             models[name] = {
@@ -76,7 +76,7 @@ class Snapshot:
 
 
 def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
-    """Keeps the people of some rows of the first model's forecast; the others' where they agree.
+    """Takes some people of the first model's forecast, and the other models' predictions of them.
 
     Args:
         ticks: of all models at one time.
@@ -84,7 +84,7 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
     """
     lead = next(iter(ticks.values()))
     ids = tuple(lead.forecast.ids[row] for row in rows.tolist())
-    # What is of everybody, as in all but large crowds, need not be copied.
+    # Unless the crowd is large, all people are taken: no copy is needed.
     taken = None if ids == lead.forecast.ids else rows
     predictions = {}
     for name, tick in ticks.items():
@@ -105,9 +105,9 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
 
 
 def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
-    """Some agents of a prediction, all where `rows` is None; the mean for all samples.
+    """Some agents of a prediction, all if `rows` is None, NaN for a row of -1.
 
-    NaN where a row is -1.
+    The mean replaces the samples.
     """
 
     def taken(values: FloatArray) -> FloatArray:
@@ -115,7 +115,7 @@ def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
             return values
         if (rows >= 0).all():
             return values[rows]
-        # One row more, which -1 takes: of somebody of whom nothing is known.
+        # Index -1 takes the appended row.
         unknown = np.full((1, *values.shape[1:]), np.nan)
         return np.concatenate([values, unknown])[rows]
 
@@ -130,8 +130,8 @@ def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
 
 
 def _ellipses(prediction: Prediction) -> FloatArray:
-    """(A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians, and the size of the
-    50 % ellipse beside it.
+    """(A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians, and the scale of the
+    50 % ellipse relative to it.
     """
     major, minor, yaw = ellipse_axes(prediction.covariance)
     wide, narrow = (radius_at(prediction, confidence) for confidence in CONFIDENCES)
@@ -139,7 +139,7 @@ def _ellipses(prediction: Prediction) -> FloatArray:
 
 
 class SceneChooser:
-    """Finds the part of a recording with most people whose future is known."""
+    """Finds the part of a recording with the most complete ground truth."""
 
     def __init__(self) -> None:
         self._frames: list[Snapshot] = []
@@ -148,7 +148,7 @@ class SceneChooser:
         self._best_score = -1
 
     def add(self, ticks: Mapping[str, JudgedTick]) -> None:
-        """Takes one tick of all models."""
+        """Adds one tick of all models."""
         lead = next(iter(ticks.values()))
         stamp_ns = lead.forecast.stamp_ns
         if self._frames:
@@ -162,7 +162,7 @@ class SceneChooser:
         self._frames.append(snapshot(ticks, _nearest_to_all(lead.forecast.present_m)))
 
     def frames(self) -> list[Snapshot]:
-        """The scene, oldest frame first; empty where nobody was predicted."""
+        """The scene, oldest frame first; empty without predictions."""
         self._close()
         return self._best
 
@@ -181,13 +181,13 @@ class _Failure:
 
 
 class WorstMoments:
-    """Keeps the futures whose end was missed by most, for one model."""
+    """Keeps the predictions with the largest final errors, for one model."""
 
     def __init__(self) -> None:
         self._worst: list[_Failure] = []  # a heap, the least bad first
 
     def add(self, measures: Measures, ticks: Sequence[Mapping[str, JudgedTick]]) -> None:
-        """Looks through some ticks.
+        """Adds some ticks.
 
         Args:
             measures: of this model.
@@ -225,7 +225,7 @@ class WorstMoments:
         distance_m = np.hypot(*(places_m - tick.forecast.present_m[row]).T)
         near = np.argsort(distance_m, kind="stable")[:WORST_PEOPLE]
         near = near[distance_m[near] < WORST_RADIUS_M]
-        # The one it is about comes first.
+        # The agent concerned comes first.
         here = lead.forecast.ids.index(agent)
         near = np.concatenate([[here], near[near != here]])
         self._worst.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
@@ -235,10 +235,10 @@ class WorstMoments:
 
 
 class TrackMap:
-    """Where people were, and how well their future was foretold from there."""
+    """Where people walked, and the mean final error of predictions made there."""
 
     def __init__(self, models: Iterable[str]) -> None:
-        """Begins with an empty map.
+        """Starts with an empty map.
 
         Args:
             models: names of those whose errors are kept.
@@ -247,14 +247,14 @@ class TrackMap:
         self._cell_m = CELL_M
         # Column and row of the lowest cell.
         self._low = np.zeros(2, dtype=np.int64)
-        #: (columns, rows, models, 2) how many futures, and the sum of their FDE.
+        #: (columns, rows, models, 2) number of predictions, and the sum of their FDE.
         self._sums = np.zeros((0, 0, len(self._models), 2))
         self._tracks: dict[str, list[tuple[float, float]]] = {}
         self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
         self._drawn_ns = 0
 
     def add(self, measures: Mapping[str, Measures]) -> None:
-        """Takes some ticks of all models."""
+        """Adds some ticks of all models."""
         for model, name in enumerate(self._models):
             self._add_errors(model, measures[name])
         for tick in measures[self._models[0]].ticks:
@@ -264,7 +264,7 @@ class TrackMap:
                 self._add_tracks(tick)
 
     def encoded(self) -> dict[str, Any]:
-        """As the report's page reads it, metres."""
+        """The form that the page reads, metres."""
         cells = np.argwhere(self._is_used())
         sums = self._sums[cells[:, 0], cells[:, 1]]
         counts = sums[..., 0]
@@ -301,11 +301,11 @@ class TrackMap:
         return np.floor(places_m / self._cell_m).astype(np.int64)
 
     def _is_used(self) -> BoolArray:
-        """(columns, rows) which cells somebody stood in."""
+        """(columns, rows) cells with predictions."""
         return np.asarray(self._sums[..., 0].any(axis=-1))
 
     def _make_room(self, places_m: FloatArray) -> None:
-        """Widens the map to hold some places, in larger cells where it has too many abreast."""
+        """Extends the map to some places, with larger cells if it would have too many abreast."""
         while True:
             cells = self._cells_of(places_m)
             low, high = cells.min(axis=0), cells.max(axis=0)
@@ -348,7 +348,7 @@ class TrackMap:
                 points.append((place[0], place[1]))
 
     def _begin(self, agent: str) -> list[tuple[float, float]] | None:
-        """A fresh track, where the agent is among those drawn: those of the lowest checksums."""
+        """A new track if the agent is drawn: those with the lowest checksums are."""
         rank = zlib.crc32(agent.encode(errors="backslashreplace"))
         if len(self._ranks) >= N_TRACKS:
             if rank >= -self._ranks[0][0]:
@@ -361,7 +361,7 @@ class TrackMap:
 
 
 def encoded_scene(frames: Sequence[Snapshot]) -> dict[str, Any]:
-    """A scene as the report's page reads it."""
+    """A scene in the form that the page reads."""
     places = np.concatenate([frame.past_m[:, -1] for frame in frames])
     origin_m = np.round((places.min(axis=0) + places.max(axis=0)) / 2)
     return {
@@ -371,7 +371,7 @@ def encoded_scene(frames: Sequence[Snapshot]) -> dict[str, Any]:
 
 
 def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
-    """Worst moments as the report's page reads them."""
+    """Worst moments in the form that the page reads."""
     encoded = []
     for failure in worst.failures():
         origin_m = np.round(failure.snapshot.past_m[0, -1])
@@ -387,7 +387,7 @@ def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
 
 
 def _nearest_to_all(places_m: FloatArray) -> IntArray:
-    """(A,) rows of the people to show: all, or those in the middle of the crowd."""
+    """(A,) rows of the people to show: all, or those nearest to the median position."""
     if len(places_m) <= SCENE_PEOPLE:
         return np.arange(len(places_m))
     middle = np.median(places_m, axis=0)
@@ -400,7 +400,7 @@ def _distance(first: tuple[float, float], second: Sequence[float]) -> float:
 
 
 def _packed(values: FloatArray) -> str:
-    """Numbers as base64 of little-endian int16; -32768 stands for NaN."""
+    """Values as base64 of little-endian int16; -32768 encodes NaN."""
     whole = np.clip(np.round(values), -32767, 32767)
     packed = np.where(np.isnan(values), -32768, whole).astype("<i2")
     return base64.b64encode(packed.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""`report.html`: the results of `evaluate_bag` as one file that asks the network for nothing."""
+"""`report.html`: the results of `evaluate_bag` as one file that needs no network."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from social_implicit_ros.evaluation.report.tables import STYLES
 
 #: In the page's template.
 DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
-#: Recordings whose scene and map are shown: those with most futures.
+#: Recordings whose scene and map are shown: those with most complete predictions.
 SCENES, MAPS = 4, 12
 #: All scenes together, so that the page stays below 10 MB; the first one is shown in any case.
 SCENES_BYTES = 4_000_000
 
-#: What each figure tells, in a line; docs/evaluation.md says more.
+#: One line about each metric; docs/evaluation.md says more.
 MEANINGS = {
-    "best_ade": "distance of the best of N futures from the truth, mean over the horizon",
+    "best_ade": "distance of the best of N samples from the ground truth, mean over the horizon",
     "best_fde": "the same at the end of the horizon",
-    "mean_ade": "distance of the expected path from the truth, mean over the horizon",
+    "mean_ade": "distance of the mean trajectory from the ground truth, mean over the horizon",
     "mean_fde": "the same at the end of the horizon",
-    "miss_rate": "people of whom no future ends within 2 m of the truth",
-    "collision_rate": "people whose futures run through one another",
-    "amd": "how far off the truth lies, in units of the predicted spread: 1.253 is honest",
-    "amv": "how wide predictions are: among honest ones, narrow is better",
-    "kde": "surprise at the truth, given all futures",
-    "energy": "distance of all futures from the truth, their spread taken off",
-    "coverage_95": "true positions inside the ellipse that says 95 %",
-    "r_avg": "how nearly ellipses of every confidence hold what they say; 95 is good",
-    "r_min": "the same for the worst confidence; 90 is good",
-    "latency_ms_median": "history and model of one tick, where this was evaluated",
-    "latency_ms_p99": "the same for the slowest in a hundred ticks",
+    "miss_rate": "people with no sample that ends within 2 m of the ground truth",
+    "collision_rate": "people whose predicted trajectories intersect",
+    "amd": "distance of the ground truth in units of the predicted spread: 1.253 if calibrated",
+    "amv": "width of the predictions: among calibrated ones, lower is better",
+    "kde": "negative log-likelihood of the ground truth, from the density of all samples",
+    "energy": "mean sample error minus half the mean distance between samples",
+    "coverage_95": "share of true positions inside the 95 % ellipse",
+    "r_avg": "agreement of confidence and coverage, mean over all confidences; 95 is good",
+    "r_min": "the same at the worst confidence; 90 is good",
+    "latency_ms_median": "history and model of one tick, on the machine of this evaluation",
+    "latency_ms_p99": "the same, exceeded by one tick in a hundred",
 }
 
 
@@ -46,18 +46,18 @@ def report_page(
 
     Args:
         results: what `results.json` holds.
-        highlights: name of a recording and what it shows, for every recording; read one by one.
+        highlights: path and highlights of every recording; read one by one.
     """
     models = list(results["models"])
     data = {
         "results": results,
-        "verdicts": {name: verdict(results, name) for name in models},
+        "summaries": {name: summary(results, name) for name in models},
         "figures": [
             {
                 "name": name,
                 "label": style.label,
                 "unit": style.unit,
-                "wanted": style.wanted,
+                "ideal": style.ideal,
                 "best": style.best,
                 "meaning": MEANINGS[name],
             }
@@ -66,20 +66,20 @@ def report_page(
         **_chosen(highlights, results),
     }
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
-    # Within a script element nothing may look like its end.
+    # A script element ends at the first "</".
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     return template.replace(DATA_MARK, text).replace(PLOTLY_MARK, _plotly_js())
 
 
-def verdict(results: Mapping[str, Any], name: str) -> list[str]:
-    """What the figures of a model say, in sentences."""
+def summary(results: Mapping[str, Any], name: str) -> list[str]:
+    """The metrics of a model in sentences."""
     model = results["models"][name]
     figures, horizon_s = model["figures"], model["horizon"]["times_s"][-1]
     sentences = []
     if figures["mean_ade"] is not None:
         sentences.append(
-            f"Over the next {horizon_s:g} s its expected path is {figures['mean_ade']:.2f} m off "
-            f"on average, and {figures['mean_fde']:.2f} m at the end"
+            f"The mean trajectory deviates by {figures['mean_ade']:.2f} m on average over the next "
+            f"{horizon_s:g} s, and by {figures['mean_fde']:.2f} m at the end"
             + _against_baseline(results, name)
             + "."
         )
@@ -87,7 +87,7 @@ def verdict(results: Mapping[str, Any], name: str) -> list[str]:
         sentences.append(_about_ellipses(figures["coverage_95"]))
     if figures["latency_ms_median"] is not None:
         sentences.append(
-            f"A tick took {figures['latency_ms_median']:.1f} ms where this was evaluated."
+            f"A tick took {figures['latency_ms_median']:.1f} ms on the machine of this evaluation."
         )
     return sentences
 
@@ -98,28 +98,28 @@ def _against_baseline(results: Mapping[str, Any], name: str) -> str:
         return ""
     ratio = results["models"][name]["figures"]["mean_fde"] / baseline["figures"]["mean_fde"]
     if abs(ratio - 1.0) < 0.005:
-        return ", like constant velocity"
+        return ", as constant velocity does"
     word = "less" if ratio < 1.0 else "more"
     return f": {100 * abs(ratio - 1.0):.0f} % {word} than constant velocity"
 
 
 def _about_ellipses(coverage: float) -> str:
-    held = f"Its 95 % ellipses held {100 * coverage:.1f} % of the true positions: "
+    share = f"The 95 % ellipses cover {100 * coverage:.1f} % of the true positions: "
     if coverage >= 0.975:
-        return held + "they are wider than they need be."
+        return share + "they are wider than necessary."
     if coverage >= 0.925:
-        return held + "they can be trusted."
+        return share + "they are calibrated."
     if coverage >= 0.85:
-        return held + "they are a little too small here."
+        return share + "they are slightly too small here."
     if coverage >= 0.05:
-        return held + "they are too small to plan with here."
-    return "It states no uncertainty."
+        return share + "they are too small to plan with here."
+    return "This model states no uncertainty."
 
 
 def _chosen(
     highlights: Iterable[tuple[str, Mapping[str, Any]]], results: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The best of what the recordings have to show; memory holds the chosen ones only."""
+    """Scenes, maps and worst moments to show; memory holds only the chosen ones."""
     models = list(results["models"])
     futures = {bag["path"]: bag["counts"][models[0]]["futures"] for bag in results["bags"]}
     largest = heapq.nlargest(MAPS, futures, key=lambda path: futures[path])
@@ -146,7 +146,7 @@ def _chosen(
 
 
 def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first scene, and of the others those for which there is room."""
+    """The first scene, and the others as far as they fit."""
     kept: list[dict[str, Any]] = []
     for scene in scenes:
         n_bytes -= len(json.dumps(scene))

@@ -1,8 +1,8 @@
 """Pictures and animations of predictions; the only importer of matplotlib and Pillow.
 
-Seen from above: the solid line is where somebody came from, the dashed line where they are
-expected to go, the translucent shapes hold their position with the stated confidence, up to the
-ellipse at the horizon, and the dots are where they went.
+Seen from above: the solid line is the past, the dashed line the mean trajectory, the translucent
+shapes contain the position with the stated confidence, up to the ellipse at the horizon, and the
+dots are the ground truth.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
-#: Drawn from the outside in: confidence -> opacity.
+#: Confidence -> opacity, drawn from the outside in.
 CONFIDENCES = {0.95: 0.08, 0.5: 0.24}
-#: How much of the past is drawn, seconds: what the model sees.
+#: Past that is drawn: what the model observes, seconds.
 PAST_S = 3.2
 
 _COLOURS = (
@@ -56,14 +56,14 @@ _NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
 @dataclass(frozen=True)
 class View:
-    """What part of the plane is drawn, and what is written beside it.
+    """The part of the plane that is drawn, and the text beside it.
 
     Attributes:
         x_m: left and right edge in metres.
         y_m: lower and upper edge in metres.
         title: in bold, above.
         subtitle: below the title; the drawing adds the time and the number of people.
-        start_ns: where that time begins, integer nanoseconds.
+        start_ns: origin of that time, integer nanoseconds.
         floor_plan: walls to draw.
     """
 
@@ -95,15 +95,15 @@ def view_of(
     floor_plan: FloorPlan | None = None,
     margin_m: float = 1.0,
 ) -> View:
-    """A view that holds everybody who is predicted.
+    """A view of everybody who is predicted.
 
     Args:
         predictions: at least one, with at least one agent.
-        truth: where they are.
+        truth: ground truth.
         title: in bold, above.
         subtitle: below the title.
         floor_plan: walls to draw.
-        margin_m: left free on every side, metres.
+        margin_m: margin on every side, metres.
 
     Raises:
         ValueError: nothing was predicted.
@@ -131,7 +131,7 @@ def write_picture(
     Args:
         path: of the file to write.
         prediction: the moment.
-        truth: the past, and what came to pass.
+        truth: the past, and the ground truth.
         view: of the plane.
         width_px: of the picture.
     """
@@ -147,12 +147,12 @@ def write_animation(
     *,
     width_px: int = 880,
 ) -> None:
-    """Draws successive moments as GIF that repeats, each shown as long as it lasted.
+    """Draws successive moments as a GIF that repeats, in real time.
 
     Args:
         path: of the file to write.
         predictions: at least two, oldest first.
-        truth: the past, and what came to pass.
+        truth: the past, and the ground truth.
         view: of the plane.
         width_px: of the picture.
 
@@ -165,17 +165,16 @@ def write_animation(
     frames = [canvas.draw(prediction, truth).quantize() for prediction in predictions]
     stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
-    # GIF counts in hundredths of a second, and viewers slow down what is faster than two.
+    # GIF stores hundredths of a second; viewers slow down frames shorter than two.
     durations_ms = [max(int(period) // 10 * 10, 20) for period in [*periods_ms, periods_ms[-1]]]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0)
 
 
 def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
-    """Outlines that together cover the way from the present along the ellipses.
+    """Outlines of the convex hulls of each two successive ellipses, from the present on.
 
-    Between two successive ellipses the convex hull of both is covered. A hull is found through
-    its support function: in each direction, the furthest point of the ellipse that reaches
-    further.
+    A hull is found through its support function: in each direction, the point of the ellipse
+    that extends further.
 
     Args:
         start_m: (A, 2) present positions in metres.
@@ -217,7 +216,7 @@ def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
 
 
 class _Canvas:
-    """A figure that is drawn on again and again."""
+    """A figure that is redrawn for each moment."""
 
     def __init__(self, view: View, width_px: int) -> None:
         self._view = view
@@ -237,7 +236,7 @@ class _Canvas:
             )
         )
         self._write_frame()
-        # What is the same at every moment is drawn once.
+        # The background does not change: it is drawn once.
         self._canvas.draw()
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
@@ -276,7 +275,7 @@ class _Canvas:
         confidence: float,
     ) -> Artist:
         outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence))
-        # One path for the parts of a tube, so that they are filled as one: overlaps stay pale.
+        # One compound path per tube, so that overlaps do not get darker.
         paths = [
             Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
             for parts in outlines
@@ -285,7 +284,7 @@ class _Canvas:
         return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
 
     def _horizon_ellipses(self, prediction: PublishedPrediction, colours: list[str]) -> Artist:
-        """The ellipse of the widest confidence at the last step."""
+        """The largest ellipse at the last step."""
         outlines = ellipse_outlines(
             prediction.mean[:, -1],
             prediction.ellipses(max(CONFIDENCES))[:, -1],
@@ -302,7 +301,7 @@ class _Canvas:
         return self._axes.scatter(x_m, y_m, s=size, c=colours, **{"linewidths": 0.0, **style})
 
     def _drawn_m(self, places_m: FloatArray) -> FloatArray:
-        """(..., 2) positions with the horizontal coordinate of the picture first."""
+        """(..., 2) positions, the horizontal coordinate of the picture first."""
         return places_m[..., ::-1] if self._view.is_upright else places_m
 
     def _write_walls(self, floor_plan: FloorPlan) -> None:
@@ -313,7 +312,7 @@ class _Canvas:
             walls, extent = walls.swapaxes(0, 1), (low, high, left, right)
         else:
             extent = (left, right, low, high)
-        # Limits were set before, and an image would reset them.
+        # imshow resets the limits.
         limits = self._axes.axis()
         self._axes.imshow(walls, extent=extent, origin="lower", zorder=1.5)
         self._axes.axis(limits)
@@ -321,7 +320,7 @@ class _Canvas:
     def _write_frame(self) -> None:
         axes, view = self._axes, self._view
         if view.is_upright:
-            # Turned by a right angle, not mirrored: x points down.
+            # Rotated by a right angle, not mirrored: x points down.
             axes.set(xlim=view.y_m, ylim=view.x_m[::-1], xlabel="y [m]", ylabel="x [m]")
         else:
             axes.set(xlim=view.x_m, ylim=view.y_m, xlabel="x [m]", ylabel="y [m]")
@@ -355,7 +354,7 @@ class _Canvas:
 
 
 def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArray], FloatArray]:
-    """What was seen of each agent of late, newest last, and where it is at the tick."""
+    """Recent positions of each agent, newest last, and its position at the tick."""
     presents = truth.positions_m(prediction.agents, np.array([prediction.stamp_ns]))[:, 0]
     pasts = []
     for row, agent in enumerate(prediction.agents.tolist()):
@@ -363,14 +362,14 @@ def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArr
         age_ns = prediction.stamp_ns - times_ns
         past = path_m[(age_ns >= 0) & (age_ns <= PAST_S * 1e9)]
         if np.isnan(presents[row]).any():
-            # Not seen at this very moment: where the prediction sets out from.
+            # Not observed at the tick: the last position, else the start of the prediction.
             presents[row] = past[-1] if len(past) else prediction.mean[row, 0]
         pasts.append(np.concatenate([past, presents[row : row + 1]]))
     return pasts, presents
 
 
 def _tick_m(view: View) -> float:
-    """Metres between two lines of the grid."""
+    """Distance of two grid lines, metres."""
     return next(tick_m for tick_m in (1.0, 2.0, 5.0, 10.0, 1e3) if view.size_m[0] / tick_m < 16)
 
 
@@ -380,7 +379,7 @@ def _closed(outline: FloatArray) -> Outline:
 
 def _legend() -> list[Artist]:
     half, most = sorted(CONFIDENCES)
-    # The inner shape is seen on top of the outer one.
+    # The inner shape is drawn over the outer one.
     inner = 1.0 - (1.0 - CONFIDENCES[half]) * (1.0 - CONFIDENCES[most])
     return [
         Line2D([], [], color=_GREY, linewidth=2.6, label=f"past {PAST_S:g} s"),
@@ -394,10 +393,8 @@ def _legend() -> list[Artist]:
             linewidth=0,
             label="now",
         ),
-        Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="expected path"),
+        Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="mean trajectory"),
         Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} confidence"),
         Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} confidence"),
-        Line2D(
-            [], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="what came to pass"
-        ),
+        Line2D([], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="ground truth"),
     ]

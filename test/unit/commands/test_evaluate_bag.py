@@ -133,7 +133,7 @@ class TestResults:
         assert run(bag, "--out", tmp_path) == 0
 
         printed = capsys.readouterr()
-        assert "FDE, expected path" in printed.out
+        assert "FDE, mean trajectory" in printed.out
         assert "report.html" in printed.err
 
     def test_the_nodes_parameters_are_taken(self, bag, tmp_path):
@@ -190,7 +190,7 @@ class TestWhatIsWrong:
         [
             (["nowhere"], "nowhere: no recording there"),
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
-            (["BAG", "--odometry", "/odom"], "set `robot: odometry` in a --params file"),
+            (["BAG", "--odometry", "/odom"], "needs `robot: odometry` in a --params file"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
             (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
             (["BAG", "--params", "SEVERAL"], "sets several trackers (people, zed@/zed/objects)"),
@@ -319,7 +319,7 @@ class TestWhatIsWrong:
         assert 100 < recorded["messages"] < 401
         assert recorded["duration_s"] == pytest.approx((recorded["messages"] - 1) / 10)
         assert f"its first {recorded['duration_s']:.1f} s were evaluated" in recorded["problem"]
-        assert "only a part" in capsys.readouterr().out
+        assert "partly evaluated" in capsys.readouterr().out
         assert f"{file.name} is truncated" in (tmp_path / "out" / "report.html").read_text()
 
     def test_damage_in_the_middle_gives_a_part_and_says_so(self, tmp_path, capsys):
@@ -334,7 +334,7 @@ class TestWhatIsWrong:
         (recording,) = results_in(tmp_path / "out")["bags"]
         assert "damaged" in recording["problem"]
         assert 50 < recording["messages"] < 401
-        assert "only a part" in capsys.readouterr().out
+        assert "partly evaluated" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +415,7 @@ class TestManyBags:
 
         assert run(folder, "--out", tmp_path) == 130
 
-        assert "interrupted; --resume goes on" in capsys.readouterr().err
+        assert "interrupted; --resume evaluates" in capsys.readouterr().err
         names = {file.name.split("-")[0] for file in (tmp_path / "parts").iterdir()}
         assert names == {"bag_0"}
 

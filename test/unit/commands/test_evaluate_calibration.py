@@ -151,7 +151,7 @@ def test_what_cannot_be_judged_is_told(
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "give recordings, or --data"), (["bag", "--split", "eth"], "--split is of the")],
+    [([], "give BAG, or --data"), (["bag", "--split", "eth"], "--split applies to the benchmark")],
 )
 def test_a_request_that_makes_no_sense_is_refused(
     capsys: pytest.CaptureFixture[str],

@@ -161,7 +161,7 @@ def test_an_example_and_the_way_back(page: Any) -> None:
     page.find_element("xpath", "//button[text()='Twice as wide']").click()
     settle(page)
     assert shown(page)["amd"] == pytest.approx(before["amd"] / 2, rel=0.01)
-    page.find_element("xpath", "//button[text()='Start again']").click()
+    page.find_element("xpath", "//button[text()='Reset']").click()
     settle(page)
     assert shown(page) == before
 

@@ -17,7 +17,7 @@ from support.browser import headless_browser, needs_browser, settle
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
-from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, verdict
+from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, summary
 from social_implicit_ros.evaluation.tally import Tally, figures_of
 from social_implicit_ros.types import Prediction, Tracks
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, radius_at
@@ -153,20 +153,20 @@ class TestContent:
     @pytest.mark.parametrize(
         ("coverage", "says"),
         [
-            (0.99, "wider than they need be"),
-            (0.95, "can be trusted"),
-            (0.88, "a little too small"),
+            (0.99, "wider than necessary"),
+            (0.95, "are calibrated"),
+            (0.88, "slightly too small"),
             (0.5, "too small to plan with"),
             (0.0, "states no uncertainty"),
         ],
     )
-    def test_the_verdict_follows_the_figures(self, report, coverage, says):
+    def test_the_summary_follows_the_metrics(self, report, coverage, says):
         results = json.loads((report.parent / "results.json").read_text())
         results["models"][MODELS[0]]["figures"]["coverage_95"] = coverage
         results["models"][MODELS[0]]["figures"]["mean_fde"] = 1.5
         results["models"]["constant_velocity"]["figures"]["mean_fde"] = 1.0
 
-        words = " ".join(verdict(results, MODELS[0]))
+        words = " ".join(summary(results, MODELS[0]))
 
         assert says in words
         assert "50 % more than constant velocity" in words
@@ -255,14 +255,14 @@ class TestInTheBrowser:
     def test_another_model_changes_everything_that_shows_one(self, page):
         page.execute_script("state.frame = 30; drawScene()")
         before = scene_picture(page)
-        tiles, words = (page.find_element("id", name).text for name in ("tiles", "verdict"))
+        tiles, words = (page.find_element("id", name).text for name in ("tiles", "model-summary"))
 
         choose(page, "model", "constant_velocity")
 
         assert scene_picture(page) != before
         assert page.find_element("id", "tiles").text != tiles
-        assert page.find_element("id", "verdict").text != words
-        assert "states no uncertainty" in page.find_element("id", "verdict").text
+        assert page.find_element("id", "model-summary").text != words
+        assert "states no uncertainty" in page.find_element("id", "model-summary").text
         chosen = page.find_elements("css selector", "#figures thead .chosen")
         assert [cell.text for cell in chosen] == ["constant velocity"]
         assert page.get_log("browser") == []
@@ -271,7 +271,7 @@ class TestInTheBrowser:
         results = data_of(report)["results"]
         expected = results["models"][MODELS[0]]["figures"]["mean_fde"]
         rows = page.find_elements("css selector", "#figures tbody tr")
-        (row,) = [row for row in rows if row.text.startswith("FDE, expected path")]
+        (row,) = [row for row in rows if row.text.startswith("FDE, mean trajectory")]
 
         assert row.find_elements("tag name", "td")[0].text == f"{expected:.3f}"
 
@@ -314,7 +314,7 @@ class TestInTheBrowser:
         for caption, failure in zip(captions, failures, strict=True):
             off_m = float(caption.split()[0])
             assert off_m == pytest.approx(failure["fde_m"], abs=0.03)
-            assert caption.endswith(f"m off after {horizon_s:.1f} s")
+            assert caption.endswith(f"m error after {horizon_s:.1f} s")
 
     def test_in_the_dark_it_is_drawn_in_other_colours(self, page):
         light = page.find_elements("css selector", "#models path")[0].get_attribute("stroke")
