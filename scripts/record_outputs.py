@@ -1,0 +1,233 @@
+"""Records what a checkout's `predictor_node` publishes for a recording; see compare_checkouts.py.
+
+The node predicts at every message, at the message's stamp, and gets the next one as soon as every
+output has answered. What it publishes does not depend on the speed of the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import itertools
+import math
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.rosbag2 import Reader
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
+
+from support.ros import LOSSLESS, NodeProcess, Peer, free_domain, ros_arguments
+
+#: All values of the parameter `outputs`; each one publishes on one topic below the node's name.
+OUTPUTS = (
+    *("pointcloud", "samples", "markers", "mpc_planner", "costmap", "detections", "autoware"),
+    *("people", "costmap_converter"),
+)
+#: These follow the wall clock.
+NO_OUTPUTS = {"/predictor/metrics", "/predictor/transition_event"}
+#: Every replay begins at this stamp: those of text recordings begin at zero, with none before.
+BEGIN_NS = 1_700_000_000_000_000_000
+#: The first messages, of which some are lost, are so much older than the recording: the node has
+#: forgotten them by then. They are so close to one another that none of them is evaluated.
+BEFORE_NS, APART_NS = 1_000_000_000_000, 1_000
+ASK_AGAIN_S = 0.5
+#: sensor_msgs/PointField.datatype -> numpy's name.
+DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
+
+
+def record_outputs(
+    command: Path, bag: Path, folder: Path, parameters: Mapping[str, Any], n_messages: int
+) -> None:
+    """Replays a bag to the node and keeps what every output publishes.
+
+    Args:
+        command: `predictor_node` of a checkout.
+        bag: rosbag2 folder; its topic /tracks is a PointCloud2 or a MarkerArray.
+        folder: to make; gets an .npz of each topic, and what the adaptive calibration has learnt.
+        parameters: of the node.
+        n_messages: to replay, or fewer if the bag is shorter.
+    """
+    recording = read_tracks(bag, n_messages)
+    folder.mkdir()
+    domain, log = free_domain(), folder / "node.log"
+    arguments = ros_arguments(
+        **parameters,
+        outputs=f"[{','.join(OUTPUTS)}]",
+        tick_rate_hz=0.0,
+        tracker="marker_array" if hasattr(recording[0], "markers") else "point_cloud",
+        fixed_frame=headers(recording[0])[0].frame_id,
+        calibration_file=folder / "calibration.json",
+    )
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [command, *arguments],
+            stdout=stack.enter_context(log.open("w")),
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(folder)},
+        )
+        node = NodeProcess(process, log)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        peer = Peer(domain)
+        stack.callback(peer.close)
+        topics = peer.wait_for(lambda: topics_of(peer), "discovery of all outputs", node)
+        received: dict[str, list[bytes]] = {topic: [] for topic in topics}
+        for topic, kind in topics.items():
+            peer.node.create_subscription(
+                class_of(kind), topic, received[topic].append, LOSSLESS, raw=True
+            )
+        replay(recording, received, peer, node)
+        if (status := node.stop()) != 0:
+            raise RuntimeError(f"predictor_node ended with status {status}:\n{node.output}")
+    for topic, messages in received.items():
+        write_messages(folder / f"{topic.rpartition('/')[2]}.npz", topics[topic], messages)
+
+
+def read_tracks(bag: Path, n_messages: int) -> list[Any]:
+    """The first messages on /tracks that have a stamp: a MarkerArray without markers has none."""
+    with Reader(bag) as reader:
+        (connection,) = (c for c in reader.connections if c.topic == "/tracks")
+        data = [bytes(raw) for *_, raw in reader.messages([connection])][:n_messages]
+    messages = [deserialize_message(raw, class_of(connection.msgtype)) for raw in data]
+    return [message for message in messages if headers(message)]
+
+
+def replay(
+    recording: list[Any], received: Mapping[str, list[bytes]], peer: Peer, node: NodeProcess
+) -> None:
+    """Publishes message by message; then each list holds one answer for each message."""
+    tracks = peer.publisher(type(recording[0]), "/predictor/tracks", node)
+    # The longest message has people in it.
+    first = copy.deepcopy(max(recording, key=lambda message: len(serialize_message(message))))
+    stamps_ns = itertools.count(BEGIN_NS - BEFORE_NS, APART_NS)
+    asked_ns, asked_s = 0, -math.inf
+
+    def newest_is_answered() -> bool:
+        nonlocal asked_ns, asked_s
+        if time.monotonic() > asked_s + ASK_AGAIN_S:
+            asked_ns, asked_s = next(stamps_ns), time.monotonic()
+            tracks.publish(shift(first, asked_ns - stamp_ns_of(headers(first)[0])))
+        stamp = struct.pack("<iI", *divmod(asked_ns, 10**9))
+        return all(messages and stamp in messages[-1] for messages in received.values())
+
+    # Messages are lost until both sides know of each other. An answer without people may have no
+    # stamp, and nobody is predicted at the first message.
+    peer.wait_for(newest_is_answered, "an answer of every output", node)
+    for messages in received.values():
+        messages.clear()
+    by_ns = BEGIN_NS - stamp_ns_of(headers(recording[0])[0])
+    for index, message in enumerate(recording):
+        tracks.publish(shift(message, by_ns))
+        peer.wait_for(
+            lambda index=index: all(len(messages) > index for messages in received.values()),
+            f"an answer of every output to message {index}",
+            node,
+        )
+
+
+def topics_of(peer: Peer) -> dict[str, str]:
+    """Topic -> type of every output of the node; empty until all are known."""
+    if "predictor" not in peer.node.get_node_names():
+        return {}
+    found = peer.node.get_publisher_names_and_types_by_node("predictor", "/")
+    topics = {
+        topic: kinds[0]
+        for topic, kinds in found
+        if topic.startswith("/predictor/") and topic not in NO_OUTPUTS
+    }
+    return topics if len(topics) == len(OUTPUTS) else {}
+
+
+def class_of(kind: str) -> type:
+    """The message class of `package/msg/Type`."""
+    package, _, name = kind.split("/")
+    found: type = getattr(importlib.import_module(f"{package}.msg"), name)
+    return found
+
+
+def headers(message: Any) -> list[Any]:
+    """The headers of a PointCloud2 or of the markers of a MarkerArray."""
+    return [part.header for part in getattr(message, "markers", [message])]
+
+
+def stamp_ns_of(header: Any) -> int:
+    """The stamp of a header, nanoseconds."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def shift(message: Any, by_ns: int) -> Any:
+    """Moves the stamps of a message, and returns it."""
+    for header in headers(message):
+        now_ns = stamp_ns_of(header) + by_ns
+        header.stamp.sec, header.stamp.nanosec = divmod(now_ns, 10**9)
+    return message
+
+
+def write_messages(path: Path, kind: str, messages: Sequence[bytes]) -> None:
+    """Writes serialised messages of a type, such as nav_msgs/msg/OccupancyGrid."""
+    np.savez_compressed(
+        path,
+        kind=np.array(kind),
+        ends=np.cumsum([len(message) for message in messages]),
+        data=np.frombuffer(b"".join(messages), np.uint8),
+    )
+
+
+def recorded_leaves(path: Path) -> dict[str, np.ndarray]:
+    """The values of each field of each message in a file of `write_messages`.
+
+    Values of the same field in a list of parts, such as the markers of a MarkerArray, are one leaf.
+    """
+    with np.load(path) as file:
+        message_class, data = class_of(str(file["kind"])), file["data"].tobytes()
+        ends = file["ends"].tolist()
+    leaves = {}
+    for index, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        found: dict[str, list[Any]] = defaultdict(list)
+        _collect(deserialize_message(data[begin:end], message_class), f"[{index}]", found)
+        leaves.update({name: np.array(values) for name, values in found.items()})
+    return leaves
+
+
+def _collect(value: Any, name: str, found: dict[str, list[Any]]) -> None:
+    if hasattr(value, "get_fields_and_field_types"):
+        is_cloud = hasattr(value, "point_step")
+        if is_cloud:
+            _collect_points(value, f"{name}.points", found)
+        for key in value.get_fields_and_field_types():
+            if not (is_cloud and key == "data"):
+                _collect(getattr(value, key), f"{name}.{key}", found)
+    elif isinstance(value, (str, bool, int, float, bytes)):
+        found[name].append(value)
+    else:
+        found[f"{name}.length"].append(len(value))
+        if len(value) > 0 and hasattr(value[0], "get_fields_and_field_types"):
+            for entry in value:
+                _collect(entry, f"{name}[]", found)
+        else:
+            found[name].extend(value)
+
+
+def _collect_points(cloud: Any, name: str, found: dict[str, list[Any]]) -> None:
+    layout = np.dtype(
+        {
+            "names": [field.name for field in cloud.fields],
+            "formats": [DATATYPES[field.datatype] for field in cloud.fields],
+            "offsets": [field.offset for field in cloud.fields],
+            "itemsize": cloud.point_step,
+        }
+    )
+    points = np.frombuffer(cloud.data, layout)
+    for key in points.dtype.names or ():
+        found[f"{name}.{key}"].extend(points[key])
