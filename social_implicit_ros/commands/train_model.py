@@ -23,7 +23,8 @@ from social_implicit_ros.commands.options import (
     non_negative_int,
 )
 from social_implicit_ros.models.card import ModelCard
-from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, OnnxModel, model_path
+from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
 from social_implicit_ros.prediction.replay_settings import ReplaySettings, load_settings
 from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.recordings.find import open_bags

@@ -21,8 +21,13 @@ from rich.progress import Progress
 
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request, evaluate_recording
-from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, shipped_models
-from social_implicit_ros.models.registry import BASELINES, fingerprint_of, load_model
+from social_implicit_ros.models.registry import (
+    BASELINES,
+    DEFAULT_MODEL,
+    fingerprint_of,
+    load_model,
+    shipped_models,
+)
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.tracks.spec import find_tracker_spec
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import math
+from importlib import resources
 from pathlib import Path
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel, shipped_models
+from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
 
+#: What `default` stands for.
+DEFAULT_MODEL = "social_zone"
 #: Models that need no file.
 BASELINES = ("constant_velocity", "sampled_constant_velocity")
 
@@ -28,16 +31,33 @@ def load_model(model: str | Path) -> TrajectoryModel:
         return ConstantVelocity()
     if model == "sampled_constant_velocity":
         return ConstantVelocity(heading_sigma_rad=math.radians(25.0))
+    return OnnxModel.load(model_path(model))
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the model files that come with the package."""
+    files = resources.files("social_implicit_ros.models.weights").iterdir()
+    return tuple(sorted(Path(entry.name).stem for entry in files if entry.name.endswith(".onnx")))
+
+
+def model_path(model: str | Path) -> Path:
+    """The file of `default`, of a shipped model's name, or of a path.
+
+    Raises:
+        ModelFileError: neither a name nor a path that ends in `.onnx`.
+    """
+    if Path(model).suffix == ".onnx":
+        return Path(model)
+    name = DEFAULT_MODEL if model == "default" else str(model)
+    if name in shipped_models():
+        return Path(str(resources.files("social_implicit_ros.models.weights") / f"{name}.onnx"))
     names = ("default", *BASELINES, *shipped_models())
-    if str(model) not in names and Path(model).suffix != ".onnx":
-        near = "".join(
-            f" (did you mean {name}?)" for name in difflib.get_close_matches(str(model), names, n=1)
-        )
-        raise ModelFileError(
-            f"no model {str(model)!r}{near}: give the path of an .onnx file, or one of "
-            f"{', '.join(names)}"
-        )
-    return OnnxModel.load(model)
+    near = "".join(
+        f" (did you mean {close}?)" for close in difflib.get_close_matches(name, names, n=1)
+    )
+    raise ModelFileError(
+        f"no model {name!r}{near}: give the path of an .onnx file, or one of {', '.join(names)}"
+    )
 
 
 def fingerprint_of(model: TrajectoryModel) -> str:

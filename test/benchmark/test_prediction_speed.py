@@ -26,7 +26,8 @@ from support.ticking import TickingNode, crowd, ticking_node  # noqa: E402
 from support.yardstick import PlainSocialImplicit  # noqa: E402
 
 from social_implicit_ros.models.features import model_input_from_observed  # noqa: E402
-from social_implicit_ros.models.onnx_model import OnnxModel, model_path  # noqa: E402
+from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.models.registry import model_path  # noqa: E402
 
 AGENTS = (1, 5, 20, 50, 100, 200)
 SAMPLES = (20, 100)
@@ -84,7 +85,7 @@ def yardstick(n_agents: int, n_samples: int) -> Callable[[], object]:
 
 def forward_of(name: str, n_agents: int, n_samples: int) -> Callable[[], object]:
     """A forward pass of a shipped model through onnxruntime."""
-    model = OnnxModel.load(name)
+    model = OnnxModel.load(model_path(name))
     tensors = model_input_from_observed(observed_of(n_agents), model.n_observed)
     noise = model.noise(n_samples)
     return lambda: model.forward(tensors, noise)

@@ -276,7 +276,7 @@ def _calibration(values: dict[str, Any]) -> None:
 
 
 def card_seeds() -> list[bytes]:
-    from social_implicit_ros.models.onnx_model import model_path, shipped_models
+    from social_implicit_ros.models.registry import model_path, shipped_models
 
     return [model_path(name).with_suffix(".json").read_bytes() for name in shipped_models()]
 

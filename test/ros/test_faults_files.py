@@ -18,7 +18,7 @@ from support.tracks import WALKERS, S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
-from social_implicit_ros.models.onnx_model import model_path
+from social_implicit_ros.models.registry import model_path
 from social_implicit_ros.ros.qos import check_override
 
 

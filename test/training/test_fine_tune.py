@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from social_implicit_ros.models.card import load_card  # noqa: E402
-from social_implicit_ros.models.onnx_model import model_path  # noqa: E402
+from social_implicit_ros.models.registry import model_path  # noqa: E402
 from social_implicit_ros.training.social_zone.file import read_social_zone  # noqa: E402
 from social_implicit_ros.training.social_zone.fine_tune import (  # noqa: E402
     Look,

@@ -16,6 +16,7 @@ from support.bags import START_NS, S, people_messages, walkers, write_bag  # noq
 from social_implicit_ros.commands.train_model import main  # noqa: E402
 from social_implicit_ros.models.card import file_sha256, load_card  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.models.registry import model_path  # noqa: E402
 from social_implicit_ros.training.comparison import LABELS  # noqa: E402
 from social_implicit_ros.types import Tracks  # noqa: E402
 
@@ -90,7 +91,7 @@ def test_habits_of_the_place_make_it_better_on_the_part_it_has_never_seen(out: P
 
 def test_the_card_tells_where_it_comes_from(out: Path, bag: Path) -> None:
     card = load_card(out / "social_zone_tuned.json")
-    base = OnnxModel.load("default").card
+    base = OnnxModel.load(model_path("default")).card
     told = card.training
     assert card.sha256 == file_sha256(out / "social_zone_tuned.onnx")
     assert told["base"] == {"name": base.name, "sha256": base.sha256}
@@ -127,7 +128,10 @@ def test_times_of_parts_are_the_recordings_whatever_its_clock(tmp_path: Path) ->
 
 def test_without_a_step_it_predicts_as_before(bag: Path, tmp_path: Path) -> None:
     assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
-    base, same = OnnxModel.load("default"), OnnxModel.load(tmp_path / "social_zone_tuned.onnx")
+    base, same = (
+        OnnxModel.load(model_path("default")),
+        OnnxModel.load(tmp_path / "social_zone_tuned.onnx"),
+    )
     walks = np.random.default_rng(0).normal(0.3, 0.2, (5, 8, 2)).cumsum(axis=1)
     before, after = (model.predict(walks, n_samples=20) for model in (base, same))
     np.testing.assert_allclose(after.samples, before.samples, atol=1e-4)

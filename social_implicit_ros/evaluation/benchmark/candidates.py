@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.models.onnx_model import DEFAULT_MODEL, OnnxModel, shipped_models
-from social_implicit_ros.models.registry import BASELINES
+from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import BASELINES, DEFAULT_MODEL, shipped_models
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 

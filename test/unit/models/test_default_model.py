@@ -10,6 +10,7 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import model_path
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, scenes
 from social_implicit_ros.recordings.text import load_recording
 
@@ -23,7 +24,7 @@ COUNTS = (20, 64)
 
 @pytest.fixture(scope="module", params=FILES)
 def model(request: pytest.FixtureRequest) -> OnnxModel:
-    return OnnxModel.load(request.param)
+    return OnnxModel.load(model_path(request.param))
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_more_observations_help_and_two_suffice(split: str) -> None:
     path = DATA / "eth_ucy" / "all_data" / f"{name}.txt"
     if not path.is_file():
         pytest.skip(f"no recording {path}: set SOCIAL_IMPLICIT_DATA to the folder of recordings")
-    model = OnnxModel.load(f"social_zone_{split}")
+    model = OnnxModel.load(model_path(f"social_zone_{split}"))
     found = list(scenes(load_recording(path)))[::3]
 
     def error(n_known: int, predictor: OnnxModel | ConstantVelocity) -> float:

@@ -1,9 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.models.onnx_model import ModelFileError, shipped_models
-from social_implicit_ros.models.registry import BASELINES, fingerprint_of, load_model
+from social_implicit_ros.models.onnx_model import ModelFileError
+from social_implicit_ros.models.registry import (
+    BASELINES,
+    DEFAULT_MODEL,
+    fingerprint_of,
+    load_model,
+    model_path,
+    shipped_models,
+)
 
 SPLITS = ("eth", "hotel", "univ", "zara1", "zara2")
 
@@ -63,6 +72,13 @@ def test_every_shipped_model_predicts_from_two_observations_on(name: str) -> Non
     assert np.linalg.norm(end[1] - standing[-1]) < 1.0
 
 
-def test_an_unknown_model_is_a_model_file_error() -> None:
+def test_a_model_file_is_loaded_by_its_path() -> None:
+    path = model_path("default")
+    assert load_model(path).name == load_model(str(path)).name == DEFAULT_MODEL
+
+
+def test_an_unknown_model_is_a_model_file_error(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no model"):
         load_model("nobody")
+    with pytest.raises(ModelFileError, match=r"no model '.*gone\.onnx'"):
+        load_model(tmp_path / "gone.onnx")

@@ -7,7 +7,7 @@ import pytest
 from support.benchmark_data import DATA, needs_recordings
 
 from social_implicit_ros.metrics.displacement import best_of_n
-from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, scenes
 from social_implicit_ros.recordings.text import load_recording
 
@@ -17,7 +17,7 @@ REFERENCE_M = (0.332, 0.678)
 
 def errors(split: str) -> np.ndarray:
     """Mean ADE and FDE over the agents of every fourth window, best of 20."""
-    model = OnnxModel.load(f"social_implicit_{split}")
+    model = load_model(f"social_implicit_{split}")
     found = [
         scene
         for name in LEAVE_ONE_OUT[split]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.figures import evaluate_split
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.training.comparison import (
     LABELS,
@@ -30,7 +30,7 @@ def walks() -> list[Scene]:
 
 
 def test_they_are_those_of_the_benchmark(walks: list[Scene]) -> None:
-    model = OnnxModel.load("default")
+    model = load_model("default")
     expected = evaluate_split(model, walks, all_metrics=True)
     figures = figures_of(model, walks, seed=0)
     assert set(figures) == set(LABELS)
