@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from rich.table import Table
 
 from social_implicit_ros.commands.options import add_training_options
 from social_implicit_ros.models.card import ModelCard
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, STEP_S
-from social_implicit_ros.training.calibrate import Residuals, calibrate
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.training.calibrate import calibrate
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.data import (
     ROBOT_SPLIT,
@@ -26,39 +25,20 @@ from social_implicit_ros.training.social_implicit.data import (
     load_test,
     split_recordings,
 )
-from social_implicit_ros.training.social_zone.fit import (
-    Agents,
-    FitSettings,
-    agents_of_scenes,
-    fit,
+from social_implicit_ros.training.social_zone.evaluate import (
+    SAMPLE_FLOOR_M,
+    Accuracy,
+    accuracy,
+    residuals,
+    with_tracker_noise,
 )
+from social_implicit_ros.training.social_zone.file import ARCHITECTURE
+from social_implicit_ros.training.social_zone.fit import FitSettings, agents_of_scenes, fit
 from social_implicit_ros.training.social_zone.graph import social_zone_graph
 from social_implicit_ros.training.social_zone.model import (
-    N_OBSERVED,
-    N_PREDICTED,
-    VARIANCE_FLOOR,
-    SocialZone,
     SocialZoneSizes,
     live_parameters,
 )
-from social_implicit_ros.uncertainty.ellipses import observed_motion
-
-ARCHITECTURE = "social_zone"
-#: Standard deviation of the samples that is added at the last step, metres.
-SAMPLE_FLOOR_M = 0.3
-#: Standard deviations of tracker noise for which ellipses are calibrated, metres.
-TRACKER_NOISES_M = (0.0, 0.03, 0.06, 0.1)
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Mean errors over agents, metres: of the nearest representative future, and of the mean."""
-
-    ade_m: float
-    fde_m: float
-    mean_ade_m: float
-    mean_fde_m: float
-
 
 #: What each idea brings: the same model and training without it.
 ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
@@ -148,57 +128,6 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
         },
         metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
         calibration=calibrate(residuals(model, with_tracker_noise(validation, seed))).to_dict(),
-    )
-
-
-@torch.no_grad()
-def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
-    """Errors with the whole history known."""
-    forecast = model(agents.observed, torch.ones(len(agents), N_OBSERVED), agents.neighbours)
-    futures = model.paths(forecast.representatives, forecast.frame)  # (A, R, T, 2)
-    errors = (futures - agents.future[:, None]).norm(dim=-1)
-    mean = (model.paths(forecast.mean, forecast.frame) - agents.future).norm(dim=-1)
-    return Accuracy(
-        *(
-            round(float(value.mean()), 4)
-            for value in (
-                errors.mean(dim=2).amin(dim=1),
-                errors[..., -1].amin(dim=1),
-                mean,
-                mean[:, -1],
-            )
-        )
-    )
-
-
-def with_tracker_noise(agents: Agents, seed: int) -> Agents:
-    """Copies of the agents as trackers of `TRACKER_NOISES_M` would see them; futures stay true."""
-    generator = torch.Generator().manual_seed(seed)
-    positions, others = [], []
-    for sigma_m in TRACKER_NOISES_M:
-        seen = agents.positions.clone()
-        seen[:, :N_OBSERVED] += sigma_m * torch.randn(agents.observed.shape, generator=generator)
-        positions.append(seen)
-        noise_m = sigma_m * torch.randn(agents.others.shape, generator=generator)
-        others.append(agents.others + noise_m)
-    return Agents(torch.cat(positions), torch.cat(others))
-
-
-@torch.no_grad()
-def residuals(model: SocialZone, agents: Agents) -> Residuals:
-    """Errors of the mean, with the covariances of the ellipses and of the samples."""
-    mask = torch.ones(len(agents), N_OBSERVED)
-    forecast = model(agents.observed, mask, agents.neighbours)
-    error = agents.future - model.paths(forecast.mean, forecast.frame)
-    rows = model.paths(forecast.spread, forecast.frame).double().numpy()  # (A, S, T, 2)
-    spread = np.einsum("astx,asty->atxy", rows, rows)
-    scale_m = forecast.frame.scale.double().numpy()
-    floor_m = SAMPLE_FLOOR_M * np.arange(1, N_PREDICTED + 1) / N_PREDICTED
-    return Residuals(
-        error.double().numpy(),
-        spread + VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2),
-        spread + floor_m[:, None, None] ** 2 * np.eye(2),
-        observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S),
     )
 
 

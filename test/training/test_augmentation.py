@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.training.social_implicit.model import augmentation
+from social_implicit_ros.training.social_implicit import augmentation
 
 SCENE = np.random.default_rng(0).normal(size=(4, 20, 2)).cumsum(axis=1)
 

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 
 from support.released_cells import predict_cell, random_checkpoint  # noqa: E402
 
-from social_implicit_ros.commands.import_checkpoint import assign_released  # noqa: E402
 from social_implicit_ros.training.social_implicit.data import pack  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import (  # noqa: E402
     NOISE_WEIGHTS,
@@ -19,6 +18,7 @@ from social_implicit_ros.training.social_implicit.model import (  # noqa: E402
     separated_slots,
     used_parameters,
 )
+from social_implicit_ros.training.social_implicit.released import assign_released  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -14,9 +14,9 @@ onnx = pytest.importorskip("onnx", reason="onnx comes with `make test-training`"
 
 from support.released_cells import random_checkpoint  # noqa: E402
 
-from social_implicit_ros.commands.import_checkpoint import assign_released  # noqa: E402
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
+from social_implicit_ros.training.social_implicit.released import assign_released  # noqa: E402
 
 pytestmark = pytest.mark.training
 

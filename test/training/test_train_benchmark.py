@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
+from social_implicit_ros.commands import train_benchmark  # noqa: E402
 from social_implicit_ros.models.card import file_sha256, load_card  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
-from social_implicit_ros.training import train_benchmark  # noqa: E402
 from social_implicit_ros.training.export import save_model  # noqa: E402
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402

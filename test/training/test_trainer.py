@@ -14,7 +14,6 @@ from social_implicit_ros.training.social_implicit.augmentation import augment  #
 from social_implicit_ros.training.social_implicit.data import SceneBatch, pack  # noqa: E402
 from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
-from social_implicit_ros.training.social_implicit.scene_model import SceneModel  # noqa: E402
 from social_implicit_ros.training.social_implicit.trainer import (  # noqa: E402
     Epoch,
     Settings,
@@ -40,7 +39,7 @@ def trained(
     return model
 
 
-class Straight(SceneModel):
+class Straight(nn.Module):
     """Everybody walks on at a learnt multiple of the last speed; noise shifts the whole scene."""
 
     noise_dimension = 2

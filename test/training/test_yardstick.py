@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 from support.released_cells import random_checkpoint  # noqa: E402
 from support.yardstick import PlainSocialImplicit  # noqa: E402
 
-from social_implicit_ros.commands.import_checkpoint import assign_released  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
+from social_implicit_ros.training.social_implicit.released import assign_released  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from social_implicit_ros.training.social_implicit.scene_model import SceneModel
-
 #: Lower bounds of the Social-Zones, metres per step.
 ZONE_BOUNDS_M = (0.0, 0.01, 0.1, 1.2)
 #: How the noise is scaled in each zone, before the learnt scale (section 4 and released settings).
@@ -112,7 +110,7 @@ class SocialCell(nn.Module):
         ) + self.local_weight * self.local_stream(noisy, occupied)
 
 
-class SocialImplicit(SceneModel):
+class SocialImplicit(nn.Module):
     """The whole model: 5,836 parameters.
 
     Attributes:
@@ -144,7 +142,19 @@ class SocialImplicit(SceneModel):
         noise: torch.Tensor,
         scene: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Predicts as `SceneModel.forward` says; the paper's model has no use for the mask."""
+        """Predicts positions.
+
+        Args:
+            observed: (A, H, 2) positions in metres relative to each scene's centre, unknown
+                leading steps filled in, see `core.features.ModelInput`.
+            mask: (A, H) 1 where a step was observed; the paper's model has no use for it.
+            noise: (K, D) standard normal noise of one scene, or (K, A, D), equal within a scene.
+            scene: (A,) scene of each agent, ascending from 0; one scene where left out. Scenes
+                must not influence each other.
+
+        Returns:
+            (K, A, T, 2) positions in metres relative to each agent's last position.
+        """
         del mask
         n_agents = len(observed)
         if scene is None:

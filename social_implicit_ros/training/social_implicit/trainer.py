@@ -19,7 +19,7 @@ from social_implicit_ros.training.social_implicit.data import (
     pack,
 )
 from social_implicit_ros.training.social_implicit.losses import rank_samples
-from social_implicit_ros.training.social_implicit.scene_model import SceneModel
+from social_implicit_ros.training.social_implicit.model import SocialImplicit
 from social_implicit_ros.types import FloatArray
 
 #: Samples among which the best counts, as in the benchmark.
@@ -100,7 +100,7 @@ class Epoch:
 
 
 def train(
-    model: SceneModel,
+    model: SocialImplicit,
     training: Sequence[FloatArray],
     validation: Sequence[FloatArray],
     loss: Loss,
@@ -170,7 +170,7 @@ def train(
     return best
 
 
-def decisive_noise(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+def decisive_noise(model: SocialImplicit, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
     """The noise of the samples that the losses look at: nearest, second and farthest.
 
     No other sample gets a gradient, so only these have to be predicted with one.
@@ -189,7 +189,7 @@ def decisive_noise(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) ->
 
 
 def accuracy(
-    model: SceneModel,
+    model: SocialImplicit,
     scenes: Sequence[FloatArray],
     *,
     noise_sequence: str = "independent",
@@ -230,7 +230,7 @@ def accuracy(
     return Accuracy(float(ade.mean()), float(fde.mean()))
 
 
-def _predict(model: SceneModel, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
+def _predict(model: SocialImplicit, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
     """Predicts with (K, scenes, D) noise."""
     predicted: torch.Tensor = model(batch.observed, batch.mask, noise[:, batch.scene], batch.scene)
     return predicted

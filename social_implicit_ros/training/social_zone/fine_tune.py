@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from social_implicit_ros.commands.train_social_zone import Accuracy, accuracy
+from social_implicit_ros.training.social_zone.evaluate import Accuracy, accuracy
 from social_implicit_ros.training.social_zone.fit import (
     Agents,
     FitSettings,

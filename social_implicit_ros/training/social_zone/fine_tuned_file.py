@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from social_implicit_ros.commands.train_social_zone import ARCHITECTURE, accuracy, residuals
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.training.calibrate import calibrate
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.site_calibration import calibrate_from
+from social_implicit_ros.training.social_zone.evaluate import accuracy, residuals
+from social_implicit_ros.training.social_zone.file import ARCHITECTURE
 from social_implicit_ros.training.social_zone.fine_tune import Tuned, TuneSettings
 from social_implicit_ros.training.social_zone.fit import Agents
 from social_implicit_ros.training.social_zone.graph import social_zone_graph

@@ -1,0 +1,151 @@
+"""Reads the checkpoints of the released Social-Implicit code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from social_implicit_ros.training.social_implicit.model import (
+    NOISE_WEIGHTS,
+    ZONE_BOUNDS_M,
+    SocialImplicit,
+)
+
+#: A checkpoint of 5,836 numbers has no business above this; refused before it is read.
+MAX_FILE_BYTES = 16 * 1024 * 1024
+#: The released code's names -> ours, within one cell.
+_SCALARS = {"noise_w": "noise_weight", "global_w": "global_weight", "local_w": "local_weight"}
+_STREAMS = {"": "global_stream", "ped.": "local_stream"}
+_CONVOLUTIONS = {
+    "feat": "spatial",
+    "highway_input": "spatial_residual",
+    "tpcnn": "temporal",
+    "highway": "temporal_residual",
+}
+#: What `torch.load` raises on damaged files; found by damaging one at random places.
+_LOAD_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be imported; the message says why and how to mend it."""
+
+
+def read_released_checkpoint(
+    path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
+) -> SocialImplicit:
+    """Reads a released `.pth` file, without running any code that it may hold.
+
+    Args:
+        path: a state dict saved by `torch.save`.
+        noise_weights: scale of the noise in each zone, which the file does not hold.
+
+    Returns:
+        The model, which chooses zones the released way.
+
+    Raises:
+        CheckpointError: no such file, not a state dict, or tensors of another model.
+    """
+    model = SocialImplicit(noise_weights=noise_weights, zones_by_speed=False)
+    assign_released(model, _load_tensors(path), source=str(path))
+    return model
+
+
+def assign_released(
+    model: SocialImplicit, state: Mapping[str, torch.Tensor], *, source: str
+) -> None:
+    """Gives a model the values of a released state dict.
+
+    Args:
+        model: changed in place.
+        state: tensors under their released names.
+        source: where they come from, for messages.
+
+    Raises:
+        CheckpointError: tensors of another model.
+    """
+    names = _names()
+    missing, unknown = sorted(set(names) - set(state)), sorted(set(state) - set(names))
+    if missing or unknown:
+        raise CheckpointError(
+            f"{source} is not a released Social-Implicit checkpoint: "
+            f"it lacks {_some(missing)} and has unknown {_some(unknown)}"
+        )
+    parameters = dict(model.named_parameters())
+    for released, ours in names.items():
+        tensor, parameter = state[released], parameters[ours]
+        # The released local stream has 1-D kernels, the scalars one entry.
+        if tensor.shape != _released_shape(parameter, ours):
+            raise CheckpointError(
+                f"{source}: {released} has shape {tuple(tensor.shape)}, expected "
+                f"{tuple(_released_shape(parameter, ours))}"
+            )
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{source}: {released} is not made of finite real numbers")
+        with torch.no_grad():
+            parameter.copy_(tensor.reshape(parameter.shape))
+
+
+def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _LOAD_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as a file of tensors ({reason}); it is damaged, or it holds "
+            "objects other than tensors, which are never loaded"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise CheckpointError(
+            f"{path} holds {type(state).__name__}, expected a state dict: a mapping from names "
+            "to tensors"
+        )
+    return dict(state)
+
+
+def _names() -> dict[str, str]:
+    """The released code's parameter names -> ours."""
+    names = {}
+    for zone in range(len(ZONE_BOUNDS_M)):
+        theirs, ours = f"implicit_cells.{zone}.", f"cells.{zone}."
+        for released, name in _SCALARS.items():
+            names[theirs + released] = ours + name
+        for prefix, stream in _STREAMS.items():
+            for released, name in _CONVOLUTIONS.items():
+                for part in ("weight", "bias"):
+                    names[f"{theirs}{prefix}{released}.{part}"] = f"{ours}{stream}.{name}.{part}"
+    return names
+
+
+def _released_shape(parameter: nn.Parameter, name: str) -> torch.Size:
+    if parameter.ndim == 0:
+        return torch.Size([1])
+    if parameter.ndim == 4 and "local_stream" in name:
+        return parameter.shape[:3]
+    return parameter.shape
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown or "nothing"
