@@ -104,7 +104,8 @@ class SocialCell(nn.Module):
         Returns:
             (S, K, 24) predicted displacements, step-major.
         """
-        noisy = (displacements + self.noise_weight * noise).flatten(2) * occupied
+        noisy = displacements + self.noise_weight * noise
+        noisy = noisy.reshape(-1, noise.shape[1], N_OBSERVED * N_AXES) * occupied
         return self.global_weight * self.global_stream(
             noisy, occupied
         ) + self.local_weight * self.local_stream(noisy, occupied)
@@ -301,5 +302,5 @@ def _beside(values: torch.Tensor, convolution: nn.Conv2d) -> torch.Tensor:
     if reach == 0:
         return values
     padded = nn.functional.pad(values, (0, 0, 0, 0, reach, reach))
-    n_slots = len(values)
+    n_slots = values.shape[0]
     return torch.cat([padded[shift : shift + n_slots] for shift in range(2 * reach + 1)], dim=-1)

@@ -24,10 +24,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
+from social_implicit_ros.training.social_zone import graph_columns as col
 from social_implicit_ros.training.social_zone.model import (
     LOG_SCALE_RANGE,
     N_OBSERVED,
@@ -47,29 +48,11 @@ _TIME = np.arange(1.0, N_PREDICTED + 1.0)
 _NO_NOISE_M2 = 1e-9
 #: Independent directions of the noise that samples get beside the network's own.
 N_FLOOR = 2
-_N_STEPS = N_OBSERVED - 1
 #: Turn row vectors by a right angle.
 _LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _RIGHT = _LEFT.T
-#: Vectors of an agent that are turned into its frame: the displacements, its position, and its
-#: last displacement once more, in the unit of relative speeds.
-_POSITION, _LAST = _N_STEPS, _N_STEPS + 1
-_N_VECTORS = _N_STEPS + 2
-#: What each product of a heading is a product with: places in `_Writer._motion`.
-_PER_SCALE, _PLAIN, _PER_UNIT, _TIMES_SCALE = range(4)
-_N_COPIES = 4
 #: Larger than any logarithm.
 _NO_BOUND = 1e3
-#: So long is a heading whose copies stand side by side in a vector of length one.
-_COPY_LENGTH = _N_COPIES**-0.5
-#: Third differences of the positions.
-_N_JERKS = N_OBSERVED - 3
-#: Columns of `_Writer._seen`: vectors as they are and turned right, third differences, and three
-#: that say what is known: weights of the displacements, noise expected, and always one.
-_TURNED = slice(2 * _N_VECTORS, 4 * _N_VECTORS)
-_JERKS = slice(_TURNED.stop, _TURNED.stop + 2 * _N_JERKS)
-_TOTAL, _SMOOTH, _ONE = range(_JERKS.stop, _JERKS.stop + 3)
-_N_SEEN = _ONE + 1
 #: Somebody who stands at the centre has no direction and faces along x, metres.
 _NO_DIRECTION_M = 1e-10
 
@@ -105,7 +88,7 @@ class _Writer:
         seen = self._seen()
         headings, energy, logarithm = self._motion(seen)
         log_energy = self._log_energy(logarithm)
-        in_frame = node("Mul", seen, self._product(headings, _into_frame()))
+        in_frame = node("Mul", seen, self._product(headings, col.into_frame()))
         features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
         rows = self._rows(self._hidden(features, log_energy), headings)
         paths = self._products(rows, self._over_time(np.eye(2)))
@@ -131,33 +114,33 @@ class _Writer:
     def _seen(self) -> str:
         """(A, 49) all that the network knows of an agent: sums of positions, zero where unknown.
 
-        See `_TURNED` and so on for the columns.
+        See `col.TURNED` and so on for the columns.
         """
-        take = np.zeros((2 * N_OBSERVED, _N_SEEN))
-        ones = np.zeros(_N_SEEN)
-        known = np.zeros((N_OBSERVED, _N_SEEN))
-        always = np.zeros(_N_SEEN)
-        vectors = np.zeros((2 * N_OBSERVED, _N_VECTORS, 2))
-        jerks = np.zeros((2 * N_OBSERVED, _N_JERKS, 2))
-        for step in range(_N_STEPS):
+        take = np.zeros((2 * N_OBSERVED, col.N_SEEN))
+        ones = np.zeros(col.N_SEEN)
+        known = np.zeros((N_OBSERVED, col.N_SEEN))
+        always = np.zeros(col.N_SEEN)
+        vectors = np.zeros((2 * N_OBSERVED, col.N_VECTORS, 2))
+        jerks = np.zeros((2 * N_OBSERVED, col.N_JERKS, 2))
+        for step in range(col.N_STEPS):
             vectors[:, step] = _position(step + 1) - _position(step)
-            known[step, _vector(step)] = known[step, _vector(step, turned=True)] = 1.0
-        vectors[:, _POSITION] = _position(N_OBSERVED - 1)
-        vectors[:, _LAST] = vectors[:, _N_STEPS - 1]
-        take[:, : 2 * _N_VECTORS], take[:, _TURNED] = _flat(vectors), _flat(vectors @ _RIGHT)
-        for place in (_POSITION, _LAST):
-            always[_vector(place)] = always[_vector(place, turned=True)] = 1.0
-        for step in range(_N_JERKS):
+            known[step, col.vector(step)] = known[step, col.vector(step, turned=True)] = 1.0
+        vectors[:, col.POSITION] = _position(N_OBSERVED - 1)
+        vectors[:, col.LAST] = vectors[:, col.N_STEPS - 1]
+        take[:, : 2 * col.N_VECTORS], take[:, col.TURNED] = _flat(vectors), _flat(vectors @ _RIGHT)
+        for place in (col.POSITION, col.LAST):
+            always[col.vector(place)] = always[col.vector(place, turned=True)] = 1.0
+        for step in range(col.N_JERKS):
             for offset, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
                 jerks[:, step] += factor * _position(step + offset)
-            known[step, _JERKS.start + 2 * step : _JERKS.start + 2 * step + 2] = 1.0
-        take[:, _JERKS] = _flat(jerks)
-        ones[_TOTAL:] = 1.0
-        known[:_N_STEPS, _TOTAL] = self._decay
+            known[step, col.JERKS.start + 2 * step : col.JERKS.start + 2 * step + 2] = 1.0
+        take[:, col.JERKS] = _flat(jerks)
+        ones[col.TOTAL :] = 1.0
+        known[: col.N_STEPS, col.TOTAL] = self._decay
         # Somebody of whom too little is known has no noise; the last step is always known.
-        known[:, _SMOOTH] = _NO_NOISE_M2
-        known[:_N_JERKS, _SMOOTH] = self.sizes.smooth_m**2
-        always[_ONE] = 1.0
+        known[:, col.SMOOTH] = _NO_NOISE_M2
+        known[: col.N_JERKS, col.SMOOTH] = self.sizes.smooth_m**2
+        always[col.ONE] = 1.0
         # A sum of one position, minus one position, and zeros: as exact as a subtraction.
         return self.build.node(
             "Mul", self._affine(self.flat, take, ones), self._affine("mask", known, always)
@@ -166,7 +149,7 @@ class _Writer:
     @property
     def _decay(self) -> NDArray:
         """(7,) weights of the displacements in the heading."""
-        return self.sizes.heading_decay ** np.arange(_N_STEPS - 1.0, -1.0, -1.0)
+        return self.sizes.heading_decay ** np.arange(col.N_STEPS - 1.0, -1.0, -1.0)
 
     def _motion(self, seen: str) -> tuple[str, str, str]:
         """(A, 11) products of the heading, (A, 1) energy and (A, 1) its logarithm.
@@ -174,22 +157,22 @@ class _Writer:
         The energy is the mean square of the steps and of a floor, the square of the scale.
 
         The first eight are cosine and sine of the heading, half as large, times or by what
-        `_PER_SCALE` and so on say; then come twice the speed by the scale, and the displacement
+        `col.PER_SCALE` and so on say; then come twice the speed by the scale, and the displacement
         per step of walking straight on, metres, world axes; see `SocialZone.frame`.
         """
         node, number = self.build.node, self.build.constant
         copies, centre, velocity, last, energy, noise = self._shares(seen)
         speed = node("ReduceL2", copies, axes=[1], keepdims=1)
-        walks = node("Greater", speed, number([[STANDING_M / _COPY_LENGTH]]))
+        walks = node("Greater", speed, number([[STANDING_M / col.COPY_LENGTH]]))
         heading = node("LpNormalization", node("Where", walks, copies, centre), axis=1, p=2)
         astray = node("Mul", noise, node("Sub", velocity, last))
         walk = node("Add", last, astray)
         # A root is half of a logarithm; what is to stay as it is, has none.
         powers, most = np.zeros((1, 11)), np.full((1, 11), _NO_BOUND)
-        for product, power in ((_PER_SCALE, -0.5), (_PER_UNIT, -0.5), (_TIMES_SCALE, 0.5)):
+        for product, power in ((col.PER_SCALE, -0.5), (col.PER_UNIT, -0.5), (col.TIMES_SCALE, 0.5)):
             powers[:, 2 * product : 2 * product + 2] = power
-        powers[:, _RATIO - _FIRST_HEADING] = -0.5
-        most[:, 2 * _PER_UNIT : 2 * _PER_UNIT + 2] = -np.log(RELATIVE_SPEED_FLOOR_M)
+        powers[:, col.RATIO - col.FIRST_HEADING] = -0.5
+        most[:, 2 * col.PER_UNIT : 2 * col.PER_UNIT + 2] = -np.log(RELATIVE_SPEED_FLOOR_M)
         logarithm = node("Log", energy)
         bounded = node("Min", node("Mul", logarithm, number(powers)), number(most))
         factors = node("Mul", node("Concat", heading, speed, walk, axis=1), node("Exp", bounded))
@@ -202,23 +185,23 @@ class _Writer:
         (A, 2) the former once; (A, 2) last displacement; (A, 1) mean square of the displacements
         and of a floor, m^2; (A, 1) share of noise in the history.
         """
-        sizes = [2 * _N_COPIES, 2 * _N_COPIES, 2, 2, 1, 1]
+        sizes = [2 * col.N_COPIES, 2 * col.N_COPIES, 2, 2, 1, 1]
         copies, centre, velocity, last, energy, noise = _slices(sizes)
-        above, below = np.zeros((2, _N_SEEN, sum(sizes)))
-        squares_above, squares_below = np.zeros((2, _N_SEEN, sum(sizes)))
-        tiled = np.tile(np.eye(2), _N_COPIES)
-        above[: 2 * _N_STEPS, copies] = np.kron(self._decay[:, None], tiled)
-        above[: 2 * _N_STEPS, velocity] = np.kron(self._decay[:, None], np.eye(2))
+        above, below = np.zeros((2, col.N_SEEN, sum(sizes)))
+        squares_above, squares_below = np.zeros((2, col.N_SEEN, sum(sizes)))
+        tiled = np.tile(np.eye(2), col.N_COPIES)
+        above[: 2 * col.N_STEPS, copies] = np.kron(self._decay[:, None], tiled)
+        above[: 2 * col.N_STEPS, velocity] = np.kron(self._decay[:, None], np.eye(2))
         for place in (copies, velocity, energy):
-            below[_TOTAL, place] = 1.0
-        above[_vector(_POSITION), centre] = -tiled
-        above[_ONE, centre] = np.tile([_NO_DIRECTION_M, 0.0], _N_COPIES)
-        above[_vector(_LAST), last] = np.eye(2)
-        below[_ONE, centre] = below[_ONE, last] = 1.0
-        squares_above[: 2 * _N_STEPS, energy] = np.repeat(self._decay, 2)[:, None]
-        above[_TOTAL, energy] = self.sizes.scale_floor_m**2
-        squares_above[_JERKS, noise] = squares_below[_JERKS, noise] = 1.0
-        below[_SMOOTH, noise] = 1.0
+            below[col.TOTAL, place] = 1.0
+        above[col.vector(col.POSITION), centre] = -tiled
+        above[col.ONE, centre] = np.tile([_NO_DIRECTION_M, 0.0], col.N_COPIES)
+        above[col.vector(col.LAST), last] = np.eye(2)
+        below[col.ONE, centre] = below[col.ONE, last] = 1.0
+        squares_above[: 2 * col.N_STEPS, energy] = np.repeat(self._decay, 2)[:, None]
+        above[col.TOTAL, energy] = self.sizes.scale_floor_m**2
+        squares_above[col.JERKS, noise] = squares_below[col.JERKS, noise] = 1.0
+        below[col.SMOOTH, noise] = 1.0
         node, number = self.build.node, self.build.constant
         squares = self._product(
             node("Mul", seen, seen), np.concatenate([squares_above, squares_below], axis=1)
@@ -238,15 +221,15 @@ class _Writer:
         sizes, node = self.sizes, self.build.node
         weight, bias = _weights(self.model.first)
         weight, social = np.split(weight, [len(weight) - sizes.social])
-        relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * _N_STEPS, 1, 1]))
-        first = _Reader(sizes.hidden)
+        relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * col.N_STEPS, 1, 1]))
+        first = col.FeatureLayer(sizes.hidden)
         first.bias += bias
         hidden = slice(0, sizes.hidden)
-        for step in range(_N_STEPS):
+        for step in range(col.N_STEPS):
             first.read_vector(step, relative[2 * step : 2 * step + 2], hidden)
-        first.weight[_MASK][:_N_STEPS, hidden] = known / _N_STEPS
+        first.weight[col.MASK][: col.N_STEPS, hidden] = known / col.N_STEPS
         first.read_log_scale(log_scale[0], hidden)
-        first.weight[_RATIO, hidden] = _COPY_LENGTH * ratio[0]
+        first.weight[col.RATIO, hidden] = col.COPY_LENGTH * ratio[0]
         if sizes.social:
             others, himself = self._social(features, log_energy)
             features = node("Concat", features, others, himself, axis=1)
@@ -263,15 +246,15 @@ class _Writer:
         node, n_features = self.build.node, self.sizes.social
         weight, bias = _weights(self.model.social)
         position, velocity, log_scale = weight[0:2], weight[2:4], weight[4]
-        factors = _Reader(n_features * 5)
+        factors = col.FeatureLayer(n_features * 5)
         for axis in (0, 1):
             ahead = slice(axis, None, 5)
-            factors.read_heading(_PLAIN, [position[axis], (_RIGHT @ position)[axis]], ahead)
+            factors.read_heading(col.PLAIN, [position[axis], (_RIGHT @ position)[axis]], ahead)
             ahead = slice(2 + axis, None, 5)
-            factors.read_heading(_PER_UNIT, [velocity[axis], (_RIGHT @ velocity)[axis]], ahead)
+            factors.read_heading(col.PER_UNIT, [velocity[axis], (_RIGHT @ velocity)[axis]], ahead)
         constant = slice(4, None, 5)
-        factors.read_vector(_POSITION, -position, constant)
-        factors.read_vector(_LAST, -velocity, constant)
+        factors.read_vector(col.POSITION, -position, constant)
+        factors.read_vector(col.LAST, -velocity, constant)
         factors.bias[constant] = bias
         factors.read_log_scale(log_scale, constant)
         own = self._affine(features, factors.weight, factors.bias)
@@ -284,7 +267,7 @@ class _Writer:
         pairs = node("Relu", node("MatMul", own, states))  # (A, F, A)
         others = self._sum(node("Mul", pairs, self._pair_weight()), 2)
         # Everybody is at distance 0 from himself, with weight 1.
-        himself = self._affine(log_energy, *_of_log_scale(log_scale[None], bias))
+        himself = self._affine(log_energy, *col.of_log_scale(log_scale[None], bias))
         return others, node("Relu", himself)
 
     def _pair_weight(self) -> str:
@@ -331,12 +314,12 @@ class _Writer:
         walks[[0, learnt]] = 1.0
         bias = np.concatenate([bias, bias @ turn, walks], axis=-1)
         weight = np.concatenate([weight, weight @ turn, np.zeros((*weight.shape[:2], 2))], axis=-1)
-        unit = np.zeros((_N_FEATURES - _FIRST_HEADING, self.n_rows, 4 * rank + 2))
+        unit = np.zeros((col.N_FEATURES - col.FIRST_HEADING, self.n_rows, 4 * rank + 2))
         for half in (0, 1):  # cosine, sine
             columns = slice(2 * rank * half, 2 * rank * (half + 1))
-            unit[2 * _TIMES_SCALE + half, :, columns] = 1.0 / _COPY_LENGTH
+            unit[2 * col.TIMES_SCALE + half, :, columns] = 1.0 / col.COPY_LENGTH
             unit[:, first_floor:learnt, columns] = 0.0
-            unit[2 * _PLAIN + half, first_floor:learnt, columns] = 1.0 / _COPY_LENGTH
+            unit[2 * col.PLAIN + half, first_floor:learnt, columns] = 1.0 / col.COPY_LENGTH
         unit[-2:, :, 4 * rank :] = np.eye(2)[:, None]
         flat = node(
             "Mul",
@@ -391,63 +374,6 @@ class _Writer:
 
     def _reshape(self, tensor: str, shape: list[int]) -> str:
         return self.build.node("Reshape", tensor, self.build.indices(shape))
-
-
-#: Columns of the features: what is seen, in the agent's frame as two summands, mask, logarithm of
-#: the energy, and what `_Writer._motion` gives: headings, speed per scale, walking straight on.
-_MASK = slice(_N_SEEN, _N_SEEN + N_OBSERVED)
-_LOG_ENERGY = _MASK.stop
-_FIRST_HEADING = _LOG_ENERGY + 1
-_RATIO = _FIRST_HEADING + 2 * _N_COPIES
-_N_FEATURES = _RATIO + 3
-
-
-class _Reader:
-    """A linear layer on the features, filled part by part."""
-
-    def __init__(self, n_outputs: int) -> None:
-        self.weight = np.zeros((_N_FEATURES, n_outputs))
-        self.bias = np.zeros(n_outputs)
-
-    def read_vector(self, place: int, weight: NDArray, outputs: slice) -> None:
-        """Adds a vector in the agent's frame, times (2, n) weights."""
-        for columns in (_vector(place), _vector(place, turned=True)):
-            self.weight[columns, outputs] += weight
-
-    def read_heading(self, product: int, weight: ArrayLike, outputs: slice) -> None:
-        """Adds cosine and sine, times a product of `_Writer._motion`, times (2, n) weights."""
-        start = _FIRST_HEADING + 2 * product
-        self.weight[start : start + 2, outputs] = np.asarray(weight) / _COPY_LENGTH
-
-    def read_log_scale(self, weight: NDArray, outputs: slice) -> None:
-        """Adds the logarithm of the scale, times (n,) weights."""
-        self.weight[_LOG_ENERGY, outputs], self.bias[outputs] = _of_log_scale(
-            weight, self.bias[outputs]
-        )
-
-
-def _of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights and bias on the logarithm of the scale -> the same on that of the energy."""
-    return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
-
-
-def _into_frame() -> NDArray:
-    """(11, 49) takes headings to the factors of `_Writer._seen`."""
-    product = np.full(_N_VECTORS, _PER_SCALE)
-    product[_POSITION], product[_LAST] = _PLAIN, _PER_UNIT
-    factors = np.zeros((_N_FEATURES - _FIRST_HEADING, _N_SEEN))
-    for place in range(_N_VECTORS):
-        for half in (0, 1):  # cosine for what is as it is, sine for what is turned
-            factors[2 * product[place] + half, _vector(place, turned=half == 1)] = (
-                1.0 / _COPY_LENGTH
-            )
-    return factors
-
-
-def _vector(place: int, *, turned: bool = False) -> slice:
-    """Columns of a vector in what is seen."""
-    start = 2 * place + (_TURNED.start if turned else 0)
-    return slice(start, start + 2)
 
 
 def _slices(sizes: Sequence[int]) -> list[slice]:

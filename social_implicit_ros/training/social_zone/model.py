@@ -182,14 +182,14 @@ class SocialZone(nn.Module):
             features.append(self._social(frame, neighbours))
         hidden = torch.relu(self.first(torch.cat(features, dim=1)))
         hidden = torch.relu(self.second(hidden))
-        n_agents, rank = len(observed), self.sizes.rank
+        rank = self.sizes.rank
         straight = self._straight(frame)
-        correction = self.mean(hidden).view(n_agents, rank, 2)
-        spread = self.spread(hidden).view(n_agents, self.sizes.spread, rank, 2)
-        reach = self.reach(hidden).view(n_agents, self.sizes.reach, 2 * rank)
+        correction = self.mean(hidden).view(-1, rank, 2)
+        spread = self.spread(hidden).view(-1, self.sizes.spread, rank, 2)
+        reach = self.reach(hidden).view(-1, self.sizes.reach, 2 * rank)
         # The representative futures surround the learnt mean but have no say in where it is.
         learnt = (straight + correction).detach()
-        around = (self.codes @ reach).view(n_agents, -1, rank, 2)
+        around = (self.codes @ reach).view(-1, self.sizes.representatives, rank, 2)
         return Forecast(
             frame,
             straight + self.trust * correction,
@@ -200,7 +200,7 @@ class SocialZone(nn.Module):
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
         """The frames of all agents; arguments as for `forward`."""
         known = mask[:, :-1]
-        displacement = torch.diff(observed, dim=1) * known[..., None]
+        displacement = differences(observed) * known[..., None]
         age = torch.arange(N_OBSERVED - 2, -1, -1, dtype=torch.float32)
         weight = self.sizes.heading_decay**age * known
         weight = weight / weight.sum(dim=1, keepdim=True)
@@ -225,7 +225,7 @@ class SocialZone(nn.Module):
         Third differences of positions tell a tracker's noise from a turn: noise makes them 4.5
         times its own size, somebody who turns or slows down steadily makes none.
         """
-        jerk = torch.diff(displacement, n=2, dim=1)
+        jerk = differences(differences(displacement))
         all_known = known[:, :-2, None]
         energy = (jerk**2 * all_known).sum(dim=(1, 2))
         smooth = self.sizes.smooth_m**2 * all_known.sum(dim=(1, 2))
@@ -287,6 +287,11 @@ def time_basis(rank: int) -> torch.Tensor:
     orthogonal, triangle = torch.linalg.qr(powers)
     signed = orthogonal * torch.sign(torch.diagonal(triangle))
     return (signed * math.sqrt(N_PREDICTED)).to(torch.float32)
+
+
+def differences(positions: torch.Tensor) -> torch.Tensor:
+    """(A, N, 2) -> (A, N - 1, 2) between neighbouring steps; torch.diff has no ONNX form."""
+    return positions[:, 1:] - positions[:, :-1]
 
 
 def to_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,80 @@
+"""Columns of the tensors that the graph of Social-Zone computes with, and layers that read them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from social_implicit_ros.training.social_zone.model import N_OBSERVED, SCALE_CENTRE_M
+
+N_STEPS = N_OBSERVED - 1
+#: Vectors of an agent that are turned into its frame: the displacements, its position, and its
+#: last displacement once more, in the unit of relative speeds.
+POSITION, LAST = N_STEPS, N_STEPS + 1
+N_VECTORS = N_STEPS + 2
+#: What each product of a heading is a product with: places in `_Writer._motion`.
+PER_SCALE, PLAIN, PER_UNIT, TIMES_SCALE = range(4)
+N_COPIES = 4
+#: So long is a heading whose copies stand side by side in a vector of length one.
+COPY_LENGTH = N_COPIES**-0.5
+#: Third differences of the positions.
+N_JERKS = N_OBSERVED - 3
+#: Columns of `_Writer._seen`: vectors as they are and turned right, third differences, and three
+#: that say what is known: weights of the displacements, noise expected, and always one.
+TURNED = slice(2 * N_VECTORS, 4 * N_VECTORS)
+JERKS = slice(TURNED.stop, TURNED.stop + 2 * N_JERKS)
+TOTAL, SMOOTH, ONE = range(JERKS.stop, JERKS.stop + 3)
+N_SEEN = ONE + 1
+#: Columns of the features: what is seen, in the agent's frame as two summands, mask, logarithm of
+#: the energy, and what `_Writer._motion` gives: headings, speed per scale, walking straight on.
+MASK = slice(N_SEEN, N_SEEN + N_OBSERVED)
+LOG_ENERGY = MASK.stop
+FIRST_HEADING = LOG_ENERGY + 1
+RATIO = FIRST_HEADING + 2 * N_COPIES
+N_FEATURES = RATIO + 3
+
+
+class FeatureLayer:
+    """A linear layer on the features, filled part by part."""
+
+    def __init__(self, n_outputs: int) -> None:
+        self.weight = np.zeros((N_FEATURES, n_outputs))
+        self.bias = np.zeros(n_outputs)
+
+    def read_vector(self, place: int, weight: NDArray, outputs: slice) -> None:
+        """Adds a vector in the agent's frame, times (2, n) weights."""
+        for columns in (vector(place), vector(place, turned=True)):
+            self.weight[columns, outputs] += weight
+
+    def read_heading(self, product: int, weight: ArrayLike, outputs: slice) -> None:
+        """Adds cosine and sine, times a product of `_Writer._motion`, times (2, n) weights."""
+        start = FIRST_HEADING + 2 * product
+        self.weight[start : start + 2, outputs] = np.asarray(weight) / COPY_LENGTH
+
+    def read_log_scale(self, weight: NDArray, outputs: slice) -> None:
+        """Adds the logarithm of the scale, times (n,) weights."""
+        self.weight[LOG_ENERGY, outputs], self.bias[outputs] = of_log_scale(
+            weight, self.bias[outputs]
+        )
+
+
+def of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights and bias on the logarithm of the scale -> the same on that of the energy."""
+    return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
+
+
+def into_frame() -> NDArray:
+    """(11, 49) takes headings to the factors of `_Writer._seen`."""
+    product = np.full(N_VECTORS, PER_SCALE)
+    product[POSITION], product[LAST] = PLAIN, PER_UNIT
+    factors = np.zeros((N_FEATURES - FIRST_HEADING, N_SEEN))
+    for place in range(N_VECTORS):
+        for half in (0, 1):  # cosine for what is as it is, sine for what is turned
+            factors[2 * product[place] + half, vector(place, turned=half == 1)] = 1.0 / COPY_LENGTH
+    return factors
+
+
+def vector(place: int, *, turned: bool = False) -> slice:
+    """Columns of a vector in what is seen."""
+    start = 2 * place + (TURNED.start if turned else 0)
+    return slice(start, start + 2)
