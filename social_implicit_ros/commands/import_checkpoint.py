@@ -1,4 +1,4 @@
-"""`import_checkpoint`: turns a checkpoint of the released code into a model file."""
+"""`import_checkpoint`: converts a checkpoint of the released code to a model file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from social_implicit_ros.training.social_implicit.released import read_released_
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Converts a checkpoint; returns the exit code."""
     parser = argparse.ArgumentParser(prog="import_checkpoint", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="the released val_best.pth")
-    parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("checkpoint", type=Path, help="path of a released val_best.pth")
+    parser.add_argument("--out", type=Path, required=True, help="output path, ending in .onnx")
     parser.add_argument(
         "--noise-weights",
         type=float,
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="W",
         help=(
             f"scale of the noise in each zone (default: {_plain(NOISE_WEIGHTS)}; the released "
-            f"eth checkpoint wants {_plain(NOISE_WEIGHTS_ETH)})"
+            f"eth checkpoint needs {_plain(NOISE_WEIGHTS_ETH)})"
         ),
     )
     options = parser.parse_args(arguments)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"import_checkpoint: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {options.out}: {card.parameters} of {_count(model)} parameters in use")
+    print(f"wrote {options.out}: {card.parameters} of {_count(model)} parameters are used")
     return 0
 
 

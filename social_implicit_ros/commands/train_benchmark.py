@@ -1,4 +1,4 @@
-"""`train_benchmark`: trains Social-Implicit for each split and for robots, writes model files."""
+"""`train_benchmark`: trains Social-Implicit for each split and for robots."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from social_implicit_ros.training.social_implicit.trainer import (
 from social_implicit_ros.types import FloatArray
 
 ARCHITECTURE = "social_implicit"
-#: How to train; chosen on the validation scenes, see docs/training.md.
+#: Hyperparameters, chosen on the validation scenes, see docs/training.md.
 SETTINGS = Settings()
 LOSS_WEIGHTS = LossWeights()
-#: For the robot model, since robots also meet people who have just come into view.
+#: For the robot model: people around a robot have often just come into view.
 ROBOT_SHORT_HISTORY_SHARE = 0.2
-#: Draws of the model files, see `core.noise`.
+#: Noise sequence of the model files, see `models.noise`.
 NOISE_SEQUENCE = "sobol"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code, 2 where the request cannot be met."""
+    """Trains the models; returns the exit code, 2 on an error."""
     options = parse(arguments)
-    # Matrices this small gain nothing from a second thread, and one thread sums in one order.
+    # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
     try:
@@ -63,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
     add_training_options(parser, SPLITS)
     parser.add_argument(
         "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the model files"
+        "--out", type=Path, required=True, metavar="DIR", help="output folder of the model files"
     )
     return parser.parse_args(arguments)
 
@@ -79,7 +79,7 @@ def train_split(split: str, options: argparse.Namespace, console: Console) -> Pa
     """Trains one model and writes its file and card.
 
     Returns:
-        The model file.
+        Path of the model file.
     """
     training, validation = load_split(options.data, split)
     settings = dataclasses.replace(
@@ -176,7 +176,7 @@ def _metrics(
     split: str,
     validation: Sequence[FloatArray],
 ) -> dict[str, Any]:
-    """Best-of-20 errors with the file's own draws, and with independent ones."""
+    """Best-of-20 errors with the file's noise sequence, and with independent noise."""
     scenes = {"validation": validation}
     if split != ROBOT_SPLIT:
         scenes["test"] = load_test(data, split)
@@ -196,7 +196,7 @@ def _metrics(
 
 
 def _rounded(errors: Accuracy) -> dict[str, float]:
-    """To a tenth of a millimetre."""
+    """Rounded to 0.1 mm."""
     return {name: round(value, 4) for name, value in dataclasses.asdict(errors).items()}
 
 

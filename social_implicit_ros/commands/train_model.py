@@ -1,4 +1,4 @@
-"""`train_model`: trains a shipped model further on your own recordings."""
+"""`train_model`: fine-tunes a shipped model on your own recordings."""
 
 from __future__ import annotations
 
@@ -30,31 +30,36 @@ from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.recordings.find import open_bags
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.track_source import TrackSource
-from social_implicit_ros.training.comparison import comparison_table, figures_of, worse_figures
+from social_implicit_ros.training.comparison import comparison_table, evaluate_model, worse_metrics
 from social_implicit_ros.training.social_zone.file import read_social_zone
-from social_implicit_ros.training.social_zone.fine_tune import Look, Tuned, TuneSettings, fine_tune
+from social_implicit_ros.training.social_zone.fine_tune import (
+    Evaluation,
+    Tuned,
+    TuneSettings,
+    fine_tune,
+)
 from social_implicit_ros.training.social_zone.fine_tuned_file import save_tuned
 from social_implicit_ros.training.social_zone.fit import agents_of_scenes
 from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
 
-#: Exit codes: the request cannot be met; stopped by hand, as shells count it.
+#: Exit codes: error; interrupted (128 + SIGINT).
 WRONG, INTERRUPTED = 2, 130
-#: So many rows of the validation curve are printed; the card has all.
+#: Maximum number of printed rows of the validation curve; the card has all.
 _ROWS = 10
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recording, and what was cut out of it."""
+    """A recording and its parts."""
 
     source: TrackSource
     parts: Parts
 
     def provenance(self) -> dict[str, Any]:
-        """What a model card says of it; times of parts are seconds of the recording."""
+        """Entry in the model card; times of parts are seconds since the start of the recording."""
         begin_ns = self.source.start_ns
         if self.source.uses_stamps_as_clock and self.parts.training:
-            begin_ns = self.parts.training[0].frame  # it was recorded by another clock
+            begin_ns = self.parts.training[0].frame  # the recording has another clock
         return {
             "name": self.source.path.name,
             "tracks": self.source.topic,
@@ -73,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Trains, calibrates, exports and compares; returns the exit code.
 
     Args:
-        arguments: of the command line; those of the process where left out.
+        arguments: command line; that of the process if left out.
     """
     options = parse(arguments)
     try:
@@ -88,13 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(
         prog="train_model",
-        description="Trains a shipped model further on the people of your own recordings: the "
-        "first 60 % of each recording train, the next 20 % decide when to stop and calibrate the "
-        "ellipses, the last 20 % only judge. Writes DIR/NAME.onnx with its model card, for the "
-        "node's parameter model.",
+        description="Fine-tunes a shipped model on your own recordings. The first 60 % of each "
+        "recording are training data, the next 20 % validation data (early stopping and "
+        "calibration of the ellipses), the last 20 % test data. Writes DIR/NAME.onnx and its model "
+        "card, for the node's parameter model.",
     )
     parser.add_argument(
         "--bags",
@@ -108,25 +113,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--fixed-frame",
         metavar="FRAME",
-        help="frame that does not move (default: odom, or the root of the recording's /tf)",
+        help="fixed frame (default: odom, or the root of the recording's /tf)",
     )
     parser.add_argument(
         "--model",
         default="default",
         metavar="NAME|FILE",
-        help="to begin with: default, a shipped model's name, or an .onnx file, such as one that "
-        "this command wrote",
+        help="base model: default, a shipped model's name, or the path of an .onnx file, such as "
+        "one that this command wrote",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write into")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
-        "--name", metavar="NAME", help="of the model (default: that of --model, and _tuned)"
+        "--name", metavar="NAME", help="name of the model (default: that of --model with _tuned)"
     )
     parser.add_argument(
         "--iterations",
         type=non_negative_int,
         default=TuneSettings.iterations,
         metavar="N",
-        help="steps of the training at most; 0 only calibrates (default: %(default)s)",
+        help="maximum number of training iterations; 0 only calibrates (default: %(default)s)",
     )
     add_seed_option(parser, "of everything drawn")
     return parser.parse_args(arguments)
@@ -136,7 +141,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     settings = load_settings()
     if options.fixed_frame:
         settings = replace(settings, fixed_frame=options.fixed_frame)
-    # All that can be refused is refused before anything long begins.
+    # Check all inputs before anything that takes long.
     path = model_path(options.model)
     before = OnnxModel.load(path)
     base, sample_floor_m = read_social_zone(path, before.card)
@@ -159,21 +164,26 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     with _bar(progress_console, "{task.description}") as progress:
         task = progress.add_task("training", total=tune_settings.iterations)
 
-        def show(look: Look) -> None:
+        def show(evaluation: Evaluation) -> None:
             progress.update(
                 task,
-                completed=look.iteration,
-                description=f"training, validation loss {look.loss:.4f}",
+                completed=evaluation.iteration,
+                description=f"training, validation loss {evaluation.loss:.4f}",
             )
 
         tuned = fine_tune(
-            base, training, validation, seed=options.seed, settings=tune_settings, looked=show
+            base,
+            training,
+            validation,
+            seed=options.seed,
+            settings=tune_settings,
+            on_evaluation=show,
         )
     _print_curve(tuned, console)
     if tuned.best.iteration == 0:
         console.print(
-            "No step of the training was better on the validation part: the weights stay as they "
-            "were. What is written is calibrated on your people."
+            "No iteration was better on the validation part: the weights are those of the base "
+            "model. The calibration is computed on your recordings."
         )
     card = save_tuned(
         tuned,
@@ -197,14 +207,14 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
 def _compare(
     before: OnnxModel, card: ModelCard, parts: Parts, options: argparse.Namespace, console: Console
 ) -> None:
-    """Measures the written file beside the one that it came from, and completes its card."""
+    """Compares the written file with the base model, and adds the metrics to its card."""
     path = options.out / f"{card.name}.onnx"
     after = OnnxModel.load(path)
-    old, new = (figures_of(model, parts.test, seed=options.seed) for model in (before, after))
+    old, new = (evaluate_model(model, parts.test, seed=options.seed) for model in (before, after))
     n_agents = parts.counts()["test"]["agents"]
-    title = f"test part, {n_agents} futures: {before.name} before and after"
+    title = f"test part, {n_agents} trajectories: {before.name} before and after"
     console.print(comparison_table({"before": old, "after": new}, title))
-    worse = worse_figures(old, new)
+    worse = worse_metrics(old, new)
     if worse:
         console.print(f"Worse than before on the test part: {'; '.join(worse)}.")
     metrics = {**card.metrics, "test": {"before": old, "after": new}}
@@ -232,7 +242,7 @@ def _bar(console: Console, text: str) -> Iterator[Progress]:
 
 
 def _print_parts(parts: Parts, console: Console) -> None:
-    table = Table("part", "windows of 8 s", "futures", "people", title="in the order of time")
+    table = Table("part", "windows of 8 s", "trajectories", "people", title="chronological order")
     for name, counts in parts.counts().items():
         table.add_row(name, *(str(counts[key]) for key in ("windows", "agents", "people")))
     console.print(table)
@@ -240,15 +250,15 @@ def _print_parts(parts: Parts, console: Console) -> None:
 
 def _print_curve(tuned: Tuned, console: Console) -> None:
     table = Table(
-        "iteration", "loss", "ADE / FDE, best of 20", "expected path", title="validation part"
+        "iteration", "loss", "ADE / FDE, best of 20", "mean trajectory", title="validation part"
     )
     every = max(1, len(tuned.curve) // _ROWS)
-    for row, look in enumerate(tuned.curve):
-        if row % every == 0 or look is tuned.best:
-            found = look.accuracy
+    for row, entry in enumerate(tuned.curve):
+        if row % every == 0 or entry is tuned.best:
+            found = entry.accuracy
             table.add_row(
-                f"{look.iteration}{' (kept)' if look is tuned.best else ''}",
-                f"{look.loss:.4f}",
+                f"{entry.iteration}{' (kept)' if entry is tuned.best else ''}",
+                f"{entry.loss:.4f}",
                 f"{found.ade_m:.3f} / {found.fde_m:.3f}",
                 f"{found.mean_ade_m:.3f} / {found.mean_fde_m:.3f}",
             )
@@ -256,7 +266,7 @@ def _print_curve(tuned: Tuned, console: Console) -> None:
 
 
 def _span(scenes: Sequence[Scene], begin_ns: int) -> dict[str, float]:
-    """From when to when a part goes, in seconds of the recording."""
+    """Start and end of a part, seconds since the start of the recording."""
     if not scenes:
         return {}
     from_s, to_s = (

@@ -40,24 +40,24 @@ from social_implicit_ros.training.social_zone.model import (
     live_parameters,
 )
 
-#: What each idea brings: the same model and training without it.
+#: Ablation -> the model and training without one idea.
 ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
     "the model": (SocialZoneSizes(), FitSettings()),
     "without neighbours": (SocialZoneSizes(social=0), FitSettings()),
-    "straight on at the last step": (SocialZoneSizes(smooth_m=1e6), FitSettings()),
+    "extrapolation of the last step": (SocialZoneSizes(smooth_m=1e6), FitSettings()),
     "without tracker noise": (SocialZoneSizes(), FitSettings(jitter_m=0.0)),
-    "without changed speeds": (SocialZoneSizes(), FitSettings(speed_sigma=0.0)),
-    "without mirror": (SocialZoneSizes(), FitSettings(mirror=False)),
-    "the whole learnt mean": (SocialZoneSizes(), FitSettings(trust=1.0)),
-    "straight futures (rank 1)": (SocialZoneSizes(rank=1, spread=2, reach=2), FitSettings()),
-    "representatives hardly soft": (SocialZoneSizes(), FitSettings(softness_m=0.02)),
+    "without speed augmentation": (SocialZoneSizes(), FitSettings(speed_sigma=0.0)),
+    "without mirroring": (SocialZoneSizes(), FitSettings(mirror=False)),
+    "the full learnt mean (trust 1)": (SocialZoneSizes(), FitSettings(trust=1.0)),
+    "straight trajectories (rank 1)": (SocialZoneSizes(rank=1, spread=2, reach=2), FitSettings()),
+    "modes with little softness": (SocialZoneSizes(), FitSettings(softness_m=0.02)),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code, 2 where the request cannot be met."""
+    """Trains models or prints a table; returns the exit code, 2 on an error."""
     options = parse(arguments)
-    # Matrices this small gain nothing from a second thread, and one thread sums in one order.
+    # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
     try:
@@ -76,19 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 and a message where it is wrong."""
+    """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
     add_training_options(parser, SPLITS)
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=Path, metavar="DIR", help="write the model files there")
+    task.add_argument("--out", type=Path, metavar="DIR", help="output folder of the model files")
     task.add_argument(
-        "--ablation", action="store_true", help="print what each idea brings on validation scenes"
+        "--ablation", action="store_true", help="print an ablation study on the validation scenes"
     )
     task.add_argument(
         "--seeds",
         type=int,
         metavar="N",
-        help="print mean and spread over N seeds on the validation and the test scenes",
+        help="print mean and standard deviation over N seeds on validation and test scenes",
     )
     return parser.parse_args(arguments)
 
@@ -109,8 +109,8 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
         out / f"{name}.onnx",
         architecture=ARCHITECTURE,
         description=(
-            "Futures in each agent's own frame, low-rank in time, with calibrated ellipses and "
-            f"20 representative futures. {purpose}"
+            "Trajectories in each agent's frame, low-rank in time, with calibrated ellipses and "
+            f"20 modes. {purpose}"
         ),
         parameters=live_parameters(model),
         noise_sequence="sobol",
@@ -132,8 +132,8 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
 
 
 def print_ablation(data: Path, seed: int, console: Console) -> None:
-    """The model without each of its ideas, on the validation scenes of every split."""
-    table = Table("model", "parameters", "ADE / FDE", "mean path", title="validation, metres")
+    """Prints an ablation study on the validation scenes of all splits."""
+    table = Table("model", "parameters", "ADE / FDE", "mean trajectory", title="validation, metres")
     parts = {
         split: [agents_of_scenes(scenes) for scenes in load_split(data, split)]
         for split in LEAVE_ONE_OUT
@@ -148,8 +148,10 @@ def print_ablation(data: Path, seed: int, console: Console) -> None:
 
 
 def print_seeds(data: Path, n_seeds: int, console: Console) -> None:
-    """Mean and standard deviation over seeds, per split and on average."""
-    table = Table("scenes", "split", "ADE / FDE", "mean path", title=f"{n_seeds} seeds, metres")
+    """Prints mean and standard deviation over seeds, per split and on average."""
+    table = Table(
+        "scenes", "split", "ADE / FDE", "mean trajectory", title=f"{n_seeds} seeds, metres"
+    )
     runs: dict[str, dict[str, list[Accuracy]]] = {"validation": {}, "test": {}}
     for split in LEAVE_ONE_OUT:
         training, validation = (agents_of_scenes(scenes) for scenes in load_split(data, split))

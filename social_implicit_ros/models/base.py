@@ -1,4 +1,4 @@
-"""The interface of trajectory models, and the checks of their input."""
+"""The interface of trajectory models, and checks of their input."""
 
 from __future__ import annotations
 
@@ -10,50 +10,44 @@ from social_implicit_ros.types import FloatArray, Prediction
 
 
 class TrajectoryModel(Protocol):
-    """Predicts the future of a scene from its recent past.
-
-    Attributes:
-        name: what reports and diagnostics call the model.
-        step_s: seconds between two steps, observed and predicted.
-        n_observed: the most observed steps it uses; fewer, down to 2, are accepted.
-        n_predicted: the steps it predicts.
-    """
+    """Predicts the trajectories of all agents of a scene from their recent positions."""
 
     @property
     def name(self) -> str:
-        """What reports and diagnostics call the model."""
+        """Name in reports and diagnostics."""
 
     @property
     def step_s(self) -> float:
-        """Seconds between two steps."""
+        """Seconds between two steps, observed and predicted."""
 
     @property
     def n_observed(self) -> int:
-        """The most observed steps it uses."""
+        """Maximum number of observed steps; any number from 2 on is accepted."""
 
     @property
     def n_predicted(self) -> int:
-        """The steps it predicts."""
+        """Number of predicted steps."""
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
         """Predicts the next steps of every agent.
 
         Args:
             observed: (A, H, 2) positions in metres, oldest first, H from 2 to `n_observed`;
-                NaN in the leading steps where an agent was not yet seen, the last two finite.
-            n_samples: how many futures to draw (K).
-            seed: of the draws; the same seed gives the same futures.
+                NaN in the leading steps before an agent was first observed, the last two finite.
+            n_samples: number of predicted trajectories per agent (K).
+            seed: seed of the draws; the same seed gives the same samples.
 
         Returns:
             The prediction, with samples of shape (K, A, T, 2) in the frame of `observed`.
 
         Raises:
-            ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
+            ValueError: wrong shape, an agent whose last two steps are not known, or `n_samples`
+                below 1.
         """
 
 
 def require_samples_asked(n_samples: int) -> None:
-    """Checks how many futures are asked of a model.
+    """Checks the requested number of samples.
 
     Raises:
         ValueError: fewer than 1.
@@ -67,11 +61,11 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
 
     Args:
         observed: (A, H, 2) positions in metres; NaN only in leading steps.
-        n_observed_max: the longest history the model takes.
+        n_observed_max: maximum number of observed steps of the model.
 
     Raises:
-        ValueError: not of that shape, H outside 2..n_observed_max, or NaN where a position
-            must be known.
+        ValueError: wrong shape, H outside 2..n_observed_max, or NaN where a position must be
+            known.
     """
     observed = np.asarray(observed, dtype=np.float64)
     if observed.ndim != 3 or observed.shape[2] != 2:
@@ -85,7 +79,7 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
     if finite.all():
         return observed
     if np.isinf(observed).any():
-        raise ValueError("observed holds infinite positions; drop those agents first")
+        raise ValueError("observed has infinite positions; remove those agents first")
     known = np.all(finite, axis=2)
     if not known[:, -2:].all():
         agent = int(np.flatnonzero(~known[:, -2:].all(axis=1))[0])

@@ -1,4 +1,4 @@
-"""The card beside every model file: what it is, what it wants, where it comes from."""
+"""The model card beside every model file: contract, provenance, metrics and calibration."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 #: Version of the card's layout.
 CARD_FORMAT = 1
-#: A longer file is no card; refused before it is read.
+#: Larger files are rejected before they are read.
 MAX_CARD_BYTES = 1024 * 1024
 
-#: Field -> the type it must have; JSON would let any other pass.
+#: Field -> its type, since JSON does not check it.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "architecture", "description", "sha256", "noise_sequence"), str),
     **dict.fromkeys(("parameters", "n_observed", "n_predicted", "format"), int),
@@ -29,21 +29,21 @@ class ModelCard:
     """A model card, stored as JSON beside `<name>.onnx`.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         architecture: e.g. `social_implicit`.
-        description: one sentence for people.
+        description: one sentence for users.
         sha256: checksum of the ONNX file.
-        parameters: trainable parameters that can change the output.
+        parameters: number of trainable parameters that affect the output.
         step_s: seconds between two steps.
-        n_observed: observed steps the file takes.
-        n_predicted: steps it predicts.
-        noise_sequence: `independent` or `sobol`, see `core.noise`.
-        interaction_range_m: whoever stands farther away changes nothing for an agent, metres; null
-            where that is not known, or everybody counts.
-        training: data, seed, command, epochs: whatever it takes to make the file again.
-        metrics: figures measured on it, metres.
-        calibration: what `core.uncertainty` applies to the covariance; empty where there is none.
-        format: layout of this card.
+        n_observed: number of observed steps.
+        n_predicted: number of predicted steps.
+        noise_sequence: `independent` or `sobol`, see `models.noise`.
+        interaction_range_m: agents farther away than this do not affect a prediction, metres; null
+            if unknown or unlimited.
+        training: data, seed, command and settings: all that is needed to train the model again.
+        metrics: metrics of the model, metres.
+        calibration: see `Calibration.from_dict`; empty if the model is not calibrated.
+        format: version of the card's layout.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ModelCard:
         """Checks types and values; raises ValueError naming the field."""
         for name, kind in _KINDS.items():
             value = getattr(self, name)
-            # True is an int in Python, but nobody's number of steps.
+            # bool is a subclass of int.
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"ModelCard.{name} is {value!r}, expected {_plain(kind)}")
         if self.format != CARD_FORMAT:
@@ -91,7 +91,7 @@ class ModelCard:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that its predictions depend on: the file, and what the card adds to it."""
+        """SHA-256 of everything that affects predictions: the file and fields of the card."""
         content = [self.sha256, self.step_s, self.noise_sequence, self.calibration]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -110,14 +110,14 @@ def load_card(path: Path) -> ModelCard:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: not JSON, a missing or unknown field, a wrong type, or a value out of range.
+        ValueError: not JSON, or a field that is missing, unknown, of a wrong type or out of range.
     """
     try:
         values = json.loads(read_at_most(path, MAX_CARD_BYTES).decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"model card {path} is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"model card {path} holds {type(values).__name__}, expected an object")
+        raise ValueError(f"model card {path} is a {type(values).__name__}, expected an object")
     try:
         return ModelCard(**values)
     except (TypeError, ValueError) as error:
@@ -125,11 +125,11 @@ def load_card(path: Path) -> ModelCard:
 
 
 def read_at_most(path: Path, max_bytes: int) -> bytes:
-    """Reads a file that is to be small.
+    """Reads a file of limited size.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is larger; no more than `max_bytes` were read.
+        ValueError: the file has more than `max_bytes`.
     """
     with path.open("rb") as file:
         data = file.read(max_bytes + 1)

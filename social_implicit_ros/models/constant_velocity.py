@@ -12,11 +12,11 @@ from social_implicit_ros.uncertainty.ellipses import sample_moments
 
 
 class ConstantVelocity:
-    """Everybody walks on as in the last observed step: the baseline to beat.
+    """Extrapolates the last observed displacement of every agent.
 
     Source: Schöller et al., "What the Constant Velocity Model Can Teach Us About Pedestrian
-    Motion Prediction", RA-L 2020. With `heading_sigma_rad` above zero it draws the heading of
-    each sample from a normal distribution (their OUR-S, 25 degrees).
+    Motion Prediction", RA-L 2020. With `heading_sigma_rad` above zero, the heading of each sample
+    is drawn from a normal distribution (OUR-S in the paper, 25 degrees).
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class ConstantVelocity:
         self.step_s = step_s
         self.n_observed = n_observed
         self.n_predicted = n_predicted
-        # (2, 2 T) from a velocity to the way that it leads until each step.
-        self._walk = np.kron(np.arange(1.0, n_predicted + 1), np.eye(2))
+        # (2, 2 T) from a velocity to the displacement until each step.
+        self._displacement = np.kron(np.arange(1.0, n_predicted + 1), np.eye(2))
 
     @property
     def name(self) -> str:
@@ -54,9 +54,9 @@ class ConstantVelocity:
         turned = np.empty((n_samples, len(observed), 2))  # metres per step
         turned[..., 0] = cos * velocity[:, 0] - sin * velocity[:, 1]
         turned[..., 1] = sin * velocity[:, 0] + cos * velocity[:, 1]
-        samples = turned @ self._walk  # (K, A, 2 T)
+        samples = turned @ self._displacement  # (K, A, 2 T)
         samples += last[:, None].repeat(self.n_predicted, axis=1).reshape(-1, 2 * self.n_predicted)
-        # Everybody walks straight, so the moments of the velocities are those of all steps.
+        # All samples are straight, so the moments of the velocities scale to those of every step.
         mean, covariance = sample_moments(turned)
         return Prediction(
             samples.reshape(*turned.shape[:2], self.n_predicted, 2),
@@ -70,7 +70,7 @@ class ConstantVelocity:
 def _turns(
     n_samples: int, n_agents: int, sigma_rad: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """(K, A) cosines and sines of drawn changes of heading, read-only."""
+    """(K, A) cosines and sines of random changes of heading, read-only."""
     angles = np.random.default_rng(seed).normal(0.0, sigma_rad, (n_samples, n_agents))
     turns = np.cos(angles), np.sin(angles)
     for values in turns:

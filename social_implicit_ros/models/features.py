@@ -1,9 +1,9 @@
-"""Window <-> model tensors, and the exact inverse.
+"""Observed positions -> model tensors, and model output -> positions.
 
-Model files compute in float32, whose resolution at map coordinates of 1e5 m is 8 mm: so positions
-go in relative to the scene's centre and come out relative to each agent's last position. Who stands
-beyond `REACH_M` of the others goes in at that distance, so that one wrong track far away blurs
-nobody else's position.
+Model files compute in float32, whose resolution at map coordinates of 1e5 m is 8 mm. Therefore
+inputs are relative to the centre of the scene, and outputs relative to each agent's last position.
+Agents farther than `MAX_OFFSET_M` from the others are moved to that distance, so that one wrong
+track does not reduce the precision of all others.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from social_implicit_ros.types import FloatArray
 
 Float32Array = NDArray[np.float32]
 
-#: Nobody sees so far; float32 tells 1 mm apart at this distance.
-REACH_M = 10_000.0
+#: Beyond every interaction range; the resolution of float32 at this distance is 1 mm.
+MAX_OFFSET_M = 10_000.0
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """The tensors every model file takes, beside the noise.
+    """The inputs of every model file, except the noise.
 
     Attributes:
         observed: (A, H, 2) float32 positions in metres relative to the scene's centre, oldest
-            first; unknown leading steps continue the first known step backwards at its speed. Whose
-            last position is beyond `REACH_M` in x or y is moved to there.
-        mask: (A, H) float32, 1 where a step was observed, 0 where it was filled in.
+            first. Unknown leading steps are extrapolated backwards at the first known velocity.
+            Agents whose last position is beyond `MAX_OFFSET_M` in x or y are moved there.
+        mask: (A, H) float32, 1 where a step was observed, 0 where it was extrapolated.
         last_m: (A, 2) float64 last positions in metres, fixed frame.
     """
 
@@ -39,12 +39,12 @@ class ModelInput:
 
 
 def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInput:
-    """Pads to the model's length, centres, and fills what was not seen.
+    """Pads to the model's number of steps, centres, and extrapolates unknown steps.
 
     Args:
-        observed: (A, H, 2) positions in metres, H from 2 to `n_observed`; NaN in leading steps
-            where an agent was not yet seen, the last two steps finite.
-        n_observed: the steps the model takes.
+        observed: (A, H, 2) positions in metres, H from 2 to `n_observed`; NaN in the leading
+            steps before an agent was first observed, the last two steps finite.
+        n_observed: number of observed steps of the model.
 
     Returns:
         Tensors of `n_observed` steps.
@@ -53,8 +53,8 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
     last_m = observed[:, -1].copy()
     padded = observed - _origins(last_m)
     if n_given < n_observed:
-        unseen = np.full((n_agents, n_observed - n_given, 2), np.nan)
-        padded = np.concatenate([unseen, padded], axis=1)
+        unknown = np.full((n_agents, n_observed - n_given, 2), np.nan)
+        padded = np.concatenate([unknown, padded], axis=1)
     known = ~np.isnan(padded[..., 0] + padded[..., 1])
     if not known.all():
         first = known.argmax(axis=1)
@@ -68,17 +68,17 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
 
 
 def _origins(last_m: FloatArray) -> FloatArray:
-    """(1, 1, 2) the scene's centre or, where it is too large for float32, (A, 1, 2) for each."""
+    """(1, 1, 2) centre of the scene; if that is too large for float32, (A, 1, 2) one per agent."""
     if len(last_m) == 0:
         return np.zeros((1, 1, 2))
-    if (last_m.max(axis=0) - last_m.min(axis=0)).max() <= REACH_M:
+    if (last_m.max(axis=0) - last_m.min(axis=0)).max() <= MAX_OFFSET_M:
         return last_m.mean(axis=0)[None, None]
     from_centre_m = last_m - np.median(last_m, axis=0)
-    return (last_m - np.clip(from_centre_m, -REACH_M, REACH_M))[:, None]
+    return (last_m - np.clip(from_centre_m, -MAX_OFFSET_M, MAX_OFFSET_M))[:, None]
 
 
 def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> FloatArray:
-    """Places a model's output back into the fixed frame.
+    """Transforms a model's output into the fixed frame.
 
     Args:
         output: (K, A, T, 2) float32 positions in metres relative to each agent's last position.
@@ -88,7 +88,7 @@ def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> Float
         (K, A, T, 2) positions in metres, fixed frame.
     """
     n_steps = output.shape[2]
-    # Flat, because numpy adds long rows several times faster than many pairs.
+    # Flat, since numpy adds long rows several times faster than many pairs.
     origin = last_m[:, None].repeat(n_steps, axis=1).reshape(-1, 2 * n_steps)  # (A, 2 T)
     positions: FloatArray = output.reshape(len(output), len(last_m), 2 * n_steps) + origin
     return positions.reshape(output.shape)

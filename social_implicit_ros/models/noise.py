@@ -1,4 +1,4 @@
-"""The draws that tell one predicted future from another."""
+"""The noise input of model files: one vector per sample."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=32)
 def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) -> NDArray:
-    """Standard normal draws, the same for the same arguments (so that ellipses do not flicker).
+    """Standard normal draws, cached: equal arguments give equal draws, so ellipses do not flicker.
 
     Args:
-        n_samples: how many points (K).
-        dimension: of each point (D).
-        seed: of the generator.
+        n_samples: number of vectors (K).
+        dimension: length of a vector (D).
+        seed: seed of the generator.
         sequence: `independent`, or `sobol` for scrambled quasi-random points, whose covariance
-            is steadier at the same K (scipy.stats.qmc.Sobol).
+            has less variance at the same K (scipy.stats.qmc.Sobol).
 
     Returns:
         (K, D) float32, read-only.
 
     Raises:
-        ValueError: an unknown sequence, no sample, no dimension, or a negative seed.
+        ValueError: unknown sequence, `n_samples` or `dimension` below 1, or a negative seed.
     """
     if n_samples < 1 or dimension < 1:
         raise ValueError(
-            f"noise of {n_samples} samples and {dimension} dimensions; expected at least 1 of each"
+            f"noise of {n_samples} samples and {dimension} dimensions, expected at least 1 of each"
         )
     if sequence == "independent":
         draws = np.random.default_rng(seed).standard_normal((n_samples, dimension))
     elif sequence == "sobol":
-        # Imported here, as it takes longer than all else that a node imports from scipy.
+        # Imported here: this import takes longer than all others of the node.
         from scipy.stats import norm, qmc
 
         # Sobol points are balanced in blocks of a power of two; the first K of a block are used.

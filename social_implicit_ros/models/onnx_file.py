@@ -1,9 +1,8 @@
-"""What a model file may not hold, found before anything is made of it.
+"""Security check of a model file before onnxruntime loads it.
 
-A file is data: it may not name other files, as no checksum would cover these and they could lie
-anywhere, and it may not loop, so that every prediction comes to an end. The file is read as the
-protocol buffer that it is (https://protobuf.dev/programming-guides/encoding); field numbers are
-those of onnx.proto.
+A model file must not refer to other files, since no checksum covers them, and must not contain
+loops, so that every prediction terminates. The check reads the file's protocol buffer encoding
+(https://protobuf.dev/programming-guides/encoding); field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_LENGTHS = {_FIXED64: 8, _FIXED32: 4}
-_LONGEST_VARINT = 10
+_MAX_VARINT_BYTES = 10
 
-#: Message -> field number -> message: the ways that lead to nodes and tensors.
+#: Message -> field number -> message: the fields that lead to nodes and tensors.
 _INNER: Mapping[str, Mapping[int, str]] = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -35,35 +34,35 @@ _INNER: Mapping[str, Mapping[int, str]] = {
 _OP_TYPE = ("Node", 4)
 _EXTERNAL_DATA, _DATA_LOCATION = ("Tensor", 13), ("Tensor", 14)
 _LOOPS = (b"Loop", b"Scan")
-#: Of graphs within graphs; the models of this package have none.
-_DEEPEST = 32
+#: Maximum nesting of messages; the models of this package have no nested graphs.
+_MAX_DEPTH = 32
 
 
 def check_onnx_file(data: bytes) -> None:
-    """Looks through a model file.
+    """Checks a model file.
 
     Args:
         data: the whole file.
 
     Raises:
-        ValueError: it refers to other files, loops, or is no protocol buffer.
+        ValueError: it refers to other files, contains a loop, or is not a protocol buffer.
     """
     _check(memoryview(data), "Model", 0)
 
 
 def _check(data: memoryview, message: str, depth: int) -> None:
-    if depth > _DEEPEST:
-        raise ValueError(f"graphs within graphs, more than {_DEEPEST // 3} deep")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"graphs are nested more than {_MAX_DEPTH // 3} deep")
     for number, value in _fields(data):
         place = (message, number)
         if place == _EXTERNAL_DATA or (place == _DATA_LOCATION and value != 0):
             raise ValueError(
                 "its weights are in other files, which no checksum covers: save it with all "
-                "weights inside"
+                "weights in one file"
             )
         if place == _OP_TYPE and isinstance(value, memoryview) and bytes(value) in _LOOPS:
             raise ValueError(
-                f"it has the operator {bytes(value).decode()}, which may never end: export it "
+                f"it has the operator {bytes(value).decode()}, which may not terminate: export it "
                 "without loops"
             )
         inner = _INNER[message].get(number)
@@ -72,7 +71,7 @@ def _check(data: memoryview, message: str, depth: int) -> None:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of a message: number and value, or for a text or message its bytes."""
+    """Yields field number and value of a message; strings and messages as bytes."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -86,18 +85,18 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in _FIXED_LENGTHS:
             length = _FIXED_LENGTHS[kind]
         else:
-            raise ValueError(f"byte {at} is of no kind that a model file has")
+            raise ValueError(f"the field at byte {at} has an unknown wire type")
         if length > len(data) - at:
-            raise ValueError(f"it ends in the middle of a field of {length} bytes")
+            raise ValueError(f"it is truncated within a field of {length} bytes")
         yield number, data[at : at + length]
         at += length
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """Decodes a variable-length integer; returns it and the offset after it."""
     value = 0
-    for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
+    for place, byte in enumerate(data[at : at + _MAX_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at + place + 1
-    raise ValueError(f"it ends in the middle of a number, or byte {at} begins none")
+    raise ValueError(f"the integer at byte {at} is truncated or too long")

@@ -3,23 +3,23 @@
 The contract of a model file, for A agents, H observed and T predicted steps, K samples:
 
 =========  ==================  ==========================================================
-input      `observed`          (A, H, 2) float32, see `core.features.ModelInput`
+input      `observed`          (A, H, 2) float32, see `features.ModelInput`
 input      `mask`              (A, H) float32, 1 where a step was observed
 input      `noise`             (K, D) float32, standard normal, drawn once per sample and scene
-output     `samples`           (K, A, T, 2) float32, metres from each agent's last position
+output     `samples`           (K, A, T, 2) float32, metres, relative to the last position
 =========  ==================  ==========================================================
 
-and, in a model that knows them without drawing samples:
+Optional outputs, for models that compute them without samples:
 
 =========  ==================  ==========================================================
-output     `mean`              (A, T, 2) float32, metres from each agent's last position
+output     `mean`              (A, T, 2) float32, metres, relative to the last position
 output     `covariance`        (A, T, 2, 2) float32, square metres
-output     `representatives`   (R, A, T, 2) float32, metres from each agent's last position
+output     `representatives`   (R, A, T, 2) float32, modes, likewise
 =========  ==================  ==========================================================
 
-A and K are dynamic; H, T, D and R are fixed in the file, and H, T must equal the card's. `mean`
-and `covariance` come together. Representatives stand where R futures cover best what people do;
-they answer when R samples are asked for, every other number gets draws from the distribution.
+A and K are dynamic; H, T, D and R are fixed in the file, and H and T equal the card's. `mean` and
+`covariance` occur together. The R modes are the set of trajectories that covers the distribution
+best; they are returned if exactly R samples are requested, else samples are drawn.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ from social_implicit_ros.uncertainty.ellipses import (
 
 #: The inputs of a model file.
 INPUTS = ("observed", "mask", "noise")
-#: A model of this size class has no business above this; refused before it is read.
+#: Larger files are rejected before they are read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
-#: Output -> its axis of agents.
+#: Output -> its agent axis.
 _AGENT_AXIS = {"samples": 1, "mean": 0, "covariance": 0, "representatives": 1}
-#: Most people in one run of a model that looks at every pair of them. 1000 people take 18 ms and
-#: 150 MB in one run, 10 ms and 100 MB in three.
+#: Maximum number of agents per run of a model that computes every pair of them. 1000 agents take
+#: 18 ms and 150 MB in one run, 10 ms and 100 MB in three.
 MAX_BATCH = 400
-#: Of an axis whose length the file fixes: noise values, representatives.
-_LONGEST_AXIS = 4096
+#: Maximum length of an axis that the file fixes (D, R).
+_MAX_AXIS_LENGTH = 4096
 
 
 class ModelFileError(ValueError):
-    """A model file or its card cannot be used; the message says why and how to mend it."""
+    """A model file or its card cannot be used; the message says why and how to fix it."""
 
 
 class OnnxModel:
-    """A model file with its card, ready to predict (see `core.predictor.TrajectoryModel`)."""
+    """A model file with its card; implements `TrajectoryModel`."""
 
     def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
         self.card = card
@@ -92,22 +92,22 @@ class OnnxModel:
         """Loads a model file; see `registry.load_model` for shipped models by name.
 
         Args:
-            path: of an `.onnx` file whose card lies beside it as `.json`.
+            path: path of an `.onnx` file; its card is the `.json` file beside it.
 
         Raises:
-            ModelFileError: no such file, checksum or card wrong, not ONNX, or other tensors than
-                the contract's.
+            ModelFileError: no such file, wrong checksum or card, not ONNX, or tensors that do not
+                follow the contract.
         """
         data, card = _load_checked(path)
         options = onnxruntime.SessionOptions()
-        # The model is smaller than the cost of waking a second thread.
+        # Waking a second thread costs more than it saves for models this small.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         refusals: tuple[type[Exception], ...] = (ValueError, *_onnxruntime_errors())
         try:
             check_onnx_file(data)
-            # Of the very bytes that were checked.
+            # From the bytes that were checked: the file may change meanwhile.
             session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
             )
@@ -130,20 +130,21 @@ class OnnxModel:
 
     @property
     def n_observed(self) -> int:
-        """The most observed steps it uses."""
+        """Maximum number of observed steps."""
         return self.card.n_observed
 
     @property
     def n_predicted(self) -> int:
-        """The steps it predicts."""
+        """Number of predicted steps."""
         return self.card.n_predicted
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
         """Predicts as `TrajectoryModel.predict`.
 
         Raises:
-            ValueError: a wrong shape, an agent without two known last steps, or no sample asked.
-            ModelFileError: the file fails while running, or puts out another shape than declared.
+            ValueError: wrong shape, an agent whose last two steps are not known, or `n_samples`
+                below 1.
+            ModelFileError: the file fails while running, or an output has a wrong shape.
         """
         require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)
@@ -170,9 +171,9 @@ class OnnxModel:
         return Prediction(samples, mean, covariance, self.step_s, level_factors)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
-        """(K, D) draws for so many samples; one row where representatives are the answer."""
+        """(K, D) noise for a number of samples; one row if the modes are returned instead."""
         if self._has_representatives(n_samples):
-            # One row keeps the graph from working in vain.
+            # One row: the samples are not used.
             return np.zeros((1, self.noise_dimension), dtype=np.float32)
         return standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
 
@@ -180,17 +181,17 @@ class OnnxModel:
         return 0 < n_samples == self._n_representatives
 
     def forward(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
-        """Runs the graph, and nothing else.
+        """Runs the graph only.
 
         Args:
-            tensors: of A agents.
+            tensors: inputs of A agents.
             noise: (K, D) standard normal draws.
 
         Returns:
-            The outputs by name, see the module's text.
+            The outputs by name, see the module's docstring.
 
         Raises:
-            ModelFileError: the file fails while running, or puts out another shape than declared.
+            ModelFileError: the file fails while running, or an output has a wrong shape.
         """
         range_m = self.card.interaction_range_m
         n_agents = len(tensors.observed)
@@ -228,7 +229,7 @@ class OnnxModel:
         return outputs
 
     def _shapes(self, n_samples: int, n_agents: int) -> dict[str, tuple[int, ...]]:
-        """Of the outputs that the file has."""
+        """Shapes of the outputs that the file has."""
         n_steps = self.n_predicted
         shapes = {
             "samples": (n_samples, n_agents, n_steps, 2),
@@ -240,15 +241,15 @@ class OnnxModel:
 
 
 def batches(positions_m: Float32Array, range_m: float) -> Iterator[tuple[IntArray, IntArray]]:
-    """Cuts a crowd into strips of at most `MAX_BATCH` people across its longer side.
+    """Cuts a crowd into strips of at most `MAX_BATCH` agents across its longer side.
 
     Args:
-        positions_m: (A, 2) where people are, metres.
-        range_m: whoever is farther away changes nothing for an agent, metres.
+        positions_m: (A, 2) positions, metres.
+        range_m: agents farther away than this do not affect a prediction, metres.
 
     Yields:
-        (N,) rows of a strip's people, and (M,) rows of the others within range of the strip.
-        Everybody is in exactly one strip.
+        (N,) rows of the agents of a strip, and (M,) rows of the others within range of the strip.
+        Every agent is in exactly one strip.
     """
     along_m = positions_m[:, np.ptp(positions_m, axis=0).argmax()]
     n_strips = -(-len(along_m) // MAX_BATCH)
@@ -259,7 +260,7 @@ def batches(positions_m: Float32Array, range_m: float) -> Iterator[tuple[IntArra
 
 
 def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
-    """A model file's bytes, of the checksum that its card says, and the card."""
+    """A model file's bytes, whose checksum equals the card's, and the card."""
     if path.suffix != ".onnx" or not path.is_file():
         raise ModelFileError(f"no model {str(path)!r}: expected an existing .onnx file")
     card_path = path.with_suffix(".json")
@@ -273,14 +274,14 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
     checksum = hashlib.sha256(data).hexdigest()
     if checksum != card.sha256:
         raise ModelFileError(
-            f"{path} has checksum {checksum}, its card says {card.sha256}: the file is damaged "
-            "or the card is another model's; copy both again"
+            f"{path} has checksum {checksum}, its card has {card.sha256}: the file is damaged "
+            "or the card belongs to another model; copy both again"
         )
     return data, card
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: exceptions of its own, which share no base, and RuntimeError."""
+    """What onnxruntime raises: exceptions of its own without a common base, and RuntimeError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = (
@@ -300,14 +301,14 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         )
     except UnicodeDecodeError as error:
         raise ModelFileError(
-            f"model {card.name!r}: a name in the file is no text ({error}); export it again"
+            f"model {card.name!r}: a name in the file is not UTF-8 ({error}); export it again"
         ) from error
     tensors = {**inputs, **outputs}
     if set(inputs) != set(INPUTS):
         raise ModelFileError(
-            f"model {card.name!r} takes {sorted(inputs)}, expected observed, mask and noise"
+            f"model {card.name!r} has the inputs {sorted(inputs)}, expected {', '.join(INPUTS)}"
         )
-    # None stands for an axis of any length, ... for one whose length the file fixes.
+    # None: a dynamic axis; ...: an axis whose length the file fixes.
     expected: dict[str, list[object]] = {
         "observed": [None, card.n_observed, 2],
         "mask": [None, card.n_observed],
@@ -330,13 +331,13 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         if len(have) != len(want) or not all(map(_axis_fits, have, want)):
             raise ModelFileError(
                 f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
-                f"{_shape(want)}; the file and its card do not belong together"
+                f"{_shape(want)}; the file and its card do not match"
             )
     unknown = set(tensors) - set(expected)
     if unknown or ("mean" in tensors) != ("covariance" in tensors):
         raise ModelFileError(
-            f"model {card.name!r} puts out {sorted(outputs)}, expected samples, "
-            "and where there are more, mean with covariance, and representatives"
+            f"model {card.name!r} has the outputs {sorted(outputs)}, expected samples, optionally "
+            "mean with covariance, and representatives"
         )
     noise_shape, _ = inputs["noise"]
     return int(noise_shape[1])
@@ -346,7 +347,7 @@ def _axis_fits(have: object, want: object) -> bool:
     if want is None:
         return not isinstance(have, int)
     if want is ...:
-        return isinstance(have, int) and 1 <= have <= _LONGEST_AXIS
+        return isinstance(have, int) and 1 <= have <= _MAX_AXIS_LENGTH
     return have == want
 
 

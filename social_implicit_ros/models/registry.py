@@ -1,4 +1,4 @@
-"""Every model by name: baselines, shipped model files, model files by path."""
+"""Models by name: baselines, shipped model files, and model files by path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
 
-#: What `default` stands for.
+#: The model that `default` refers to.
 DEFAULT_MODEL = "social_zone"
 #: Models that need no file.
 BASELINES = ("constant_velocity", "sampled_constant_velocity")
@@ -21,11 +21,10 @@ def load_model(model: str | Path) -> TrajectoryModel:
     """Loads a baseline, a shipped model or a model file.
 
     Args:
-        model: `constant_velocity`, `sampled_constant_velocity`, the name of a shipped model, or
-            the path of an `.onnx` file.
+        model: `default`, a baseline, the name of a shipped model, or the path of an `.onnx` file.
 
     Raises:
-        ModelFileError: no such model, or one that cannot be used.
+        ModelFileError: no such model, or it cannot be used.
     """
     if model == "constant_velocity":
         return ConstantVelocity()
@@ -35,13 +34,13 @@ def load_model(model: str | Path) -> TrajectoryModel:
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Names of the model files that come with the package."""
+    """Names of the model files in the package."""
     files = resources.files("social_implicit_ros.models.weights").iterdir()
     return tuple(sorted(Path(entry.name).stem for entry in files if entry.name.endswith(".onnx")))
 
 
 def model_path(model: str | Path) -> Path:
-    """The file of `default`, of a shipped model's name, or of a path.
+    """The path of `default`, of a shipped model, or of a model file.
 
     Raises:
         ModelFileError: neither a name nor a path that ends in `.onnx`.
@@ -61,5 +60,5 @@ def model_path(model: str | Path) -> Path:
 
 
 def fingerprint_of(model: TrajectoryModel) -> str:
-    """SHA-256 of the file and card that a model's predictions depend on; empty for a baseline."""
+    """SHA-256 of the file and card that affect a model's predictions; empty for a baseline."""
     return model.card.fingerprint if isinstance(model, OnnxModel) else ""

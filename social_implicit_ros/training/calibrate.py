@@ -1,4 +1,4 @@
-"""Finds the calibration of a model on recordings that it was not trained on; numpy only."""
+"""Computes a model's calibration on recordings outside its training data; numpy only."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ from social_implicit_ros.uncertainty.ellipses import (
     motion_weights,
 )
 
-#: Knots, m/s: standing, drifting, strolling, walking, walking fast.
+#: Grid points, m/s: standing, drifting, strolling, walking, walking fast.
 SPEEDS_M_S = np.array([0.0, 0.15, 0.5, 1.0, 1.5])
-#: Knots, metres: drawn by hand, a good tracker (1.5 cm), a poor one (5 cm).
-ROUGHNESSES_M = np.array([0.03, 0.1, 0.3])
-#: The confidence at which the covariance alone is true: the one that planners look at.
+#: Grid points of the jerk RMS, metres: manual annotation, tracker noise of 1.5 cm and of 5 cm.
+JERK_RMS_M = np.array([0.03, 0.1, 0.3])
+#: The confidence at which the Gaussian of the covariance alone has nominal coverage.
 CONFIDENCE = 0.95
-#: The least factor on the ellipse of a confidence: where half of the people do not move at all,
-#: their share fits into an ellipse of no size.
-LEAST_LEVEL_FACTOR = 0.02
-#: Mean Mahalanobis distance of an honest Gaussian in two dimensions.
-HONEST_DISTANCE = float(np.sqrt(np.pi / 2.0))
-#: A knot needs this many agents; below, it takes its neighbour's factors.
+#: Minimum radius scale: where half of the agents do not move at all, the 50 % region has no size.
+MIN_RADIUS_SCALE = 0.02
+#: Mean Mahalanobis distance of a calibrated Gaussian in two dimensions.
+CALIBRATED_DISTANCE = float(np.sqrt(np.pi / 2.0))
+#: A grid point with fewer agents takes the factors of the nearest one with enough.
 MIN_AGENTS = 30
-#: Steps before and after that are looked at together, so that factors do not follow chance.
-STEPS_BESIDE = 1
+#: Steps before and after each step that are pooled with it to reduce variance.
+POOLED_STEPS = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """What a model predicted, and what came to pass.
+    """Prediction errors of A agents, with predicted covariances.
 
     Attributes:
-        error: (A, T, 2) truth minus mean, metres.
-        ellipse: (A, T, 2, 2) covariance, square metres.
+        error: (A, T, 2) ground truth minus mean, metres.
+        ellipse: (A, T, 2, 2) predicted covariance, square metres.
         samples: (A, T, 2, 2) covariance of the samples, square metres.
-        motion: observed, of the same agents.
+        motion: observed motion of the same agents.
     """
 
     error: FloatArray
@@ -52,61 +51,61 @@ class Residuals:
 
 
 def calibrate(residuals: Residuals) -> Calibration:
-    """The factors that make a model's ellipses and samples hold."""
+    """The factors that give a model's ellipses and samples nominal coverage."""
     zero = np.zeros_like(residuals.error)
     ellipse_2, _ = squared_mahalanobis(zero, residuals.ellipse, residuals.error)
     samples_2, _ = squared_mahalanobis(zero, residuals.samples, residuals.error)
-    nearest = nearest_knots(residuals.motion)
-    n_speeds, n_roughnesses = len(SPEEDS_M_S), len(ROUGHNESSES_M)
-    n_agents = np.bincount(nearest, minlength=n_speeds * n_roughnesses)
+    nearest = nearest_grid_points(residuals.motion)
+    n_speeds, n_jerks = len(SPEEDS_M_S), len(JERK_RMS_M)
+    n_agents = np.bincount(nearest, minlength=n_speeds * n_jerks)
     used = np.flatnonzero(n_agents >= min(MIN_AGENTS, int(n_agents.max())))
-    places = np.stack(np.divmod(np.arange(len(n_agents)), n_roughnesses), axis=-1)
-    apart = np.abs(places[:, None] - places[used]).sum(axis=2)
+    indices = np.stack(np.divmod(np.arange(len(n_agents)), n_jerks), axis=-1)
+    distance = np.abs(indices[:, None] - indices[used]).sum(axis=2)
     ellipse, samples, levels = [], [], []
-    for source in used[apart.argmin(axis=1)]:
-        found = _per_step(ellipse_2[nearest == source], level_factors)
+    for source in used[distance.argmin(axis=1)]:
+        found = _per_step(ellipse_2[nearest == source], radius_scales)
         widths = found[:, CONFIDENCES.index(CONFIDENCE)]
         ellipse.append(widths)
         levels.append(found / widths[:, None])
         samples.append(_per_step(samples_2[nearest == source], distance_factor))
     tables = (
-        np.array(factors).reshape(n_speeds, n_roughnesses, *factors[0].shape)
+        np.array(factors).reshape(n_speeds, n_jerks, *factors[0].shape)
         for factors in (ellipse, samples, levels)
     )
-    return Calibration(SPEEDS_M_S, ROUGHNESSES_M, *tables)
+    return Calibration(SPEEDS_M_S, JERK_RMS_M, *tables)
 
 
-def nearest_knots(motion: ObservedMotion) -> IntArray:
-    """(A,) the knot that counts most for each agent, numbered speed by speed."""
-    weights = motion_weights(motion, SPEEDS_M_S, ROUGHNESSES_M)
+def nearest_grid_points(motion: ObservedMotion) -> IntArray:
+    """(A,) flat index of the grid point with the largest weight for each agent."""
+    weights = motion_weights(motion, SPEEDS_M_S, JERK_RMS_M)
     return np.asarray(weights.reshape(len(weights), -1).argmax(axis=1))
 
 
 def distance_factor(distance_2: FloatArray) -> float:
-    """The factor that gives the truth the mean distance of an honest Gaussian."""
-    return float(np.sqrt(distance_2).mean() / HONEST_DISTANCE)
+    """The factor on a covariance's radii that gives the mean distance of a calibrated Gaussian."""
+    return float(np.sqrt(distance_2).mean() / CALIBRATED_DISTANCE)
 
 
-def level_factors(distance_2: FloatArray) -> FloatArray:
-    """(L,) the factor of each confidence in `CONFIDENCES` whose ellipse holds its share.
+def radius_scales(distance_2: FloatArray) -> FloatArray:
+    """(L,) the radius scale of each of `CONFIDENCES` that gives nominal coverage.
 
     Source: split conformal prediction (Vovk et al., 2005) with the Mahalanobis distance as score.
 
     Args:
-        distance_2: any shape, squared Mahalanobis distances of the truth.
+        distance_2: any shape, squared Mahalanobis distances of the ground truth.
     """
     radii = np.sqrt(np.quantile(distance_2, CONFIDENCES, method="higher"))
-    return np.maximum(radii / GAUSSIAN_RADII, LEAST_LEVEL_FACTOR)
+    return np.maximum(radii / GAUSSIAN_RADII, MIN_RADIUS_SCALE)
 
 
 def _per_step(
     distance_2: FloatArray, value: Callable[[FloatArray], FloatArray | float]
 ) -> FloatArray:
-    """(T, ...) the value at every step, found on it and those beside it."""
+    """(T, ...) the value at every step, computed on it and the pooled steps."""
     n_steps = distance_2.shape[1]
     return np.array(
         [
-            value(distance_2[:, max(0, step - STEPS_BESIDE) : step + STEPS_BESIDE + 1])
+            value(distance_2[:, max(0, step - POOLED_STEPS) : step + POOLED_STEPS + 1])
             for step in range(n_steps)
         ]
     )

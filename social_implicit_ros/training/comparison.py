@@ -1,4 +1,4 @@
-"""What a model is worth on windows of a recording, as a table of before and after."""
+"""Metrics of a model on windows of a recording, as a table of before and after."""
 
 from __future__ import annotations
 
@@ -19,68 +19,70 @@ from social_implicit_ros.recordings.eth_ucy import Scene
 
 N_SAMPLES = 20
 
-#: Figure -> what people call it.
+#: Metric -> label.
 LABELS: Mapping[str, str] = {
     "ade": f"ADE, best of {N_SAMPLES}, m",
     "fde": f"FDE, best of {N_SAMPLES}, m",
-    "mean_ade": "ADE, expected path, m",
-    "mean_fde": "FDE, expected path, m",
+    "mean_ade": "ADE, mean trajectory, m",
+    "mean_fde": "FDE, mean trajectory, m",
     "nll": "negative log-likelihood, nats",
-    "coverage_95": "inside the 95 % ellipse",
+    "coverage_95": "coverage of the 95 % region",
     "r_avg": "R_avg",
     "r_min": "R_min",
 }
 
 
-def figures_of(model: TrajectoryModel, scenes: Sequence[Scene], *, seed: int) -> dict[str, float]:
-    """Figures by the names of `LABELS`, over all agents of all scenes.
+def evaluate_model(
+    model: TrajectoryModel, scenes: Sequence[Scene], *, seed: int
+) -> dict[str, float]:
+    """Metrics by the names of `LABELS`, averaged over all agents of all scenes.
 
     Args:
-        model: as the node runs it, calibration included.
-        scenes: at least one.
-        seed: of the draws.
+        model: a model with its calibration, as the node runs it.
+        scenes: one scene or more.
+        seed: seed of the draws.
     """
     rows: dict[str, list[np.ndarray]] = {}
     for scene in scenes:
         prediction = model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed)
-        truth = scene.future
-        ade, fde = best_of_n(prediction.samples, truth)
-        mean_ade, mean_fde = mean_path(prediction.mean, truth)
+        ground_truth = scene.future
+        ade, fde = best_of_n(prediction.samples, ground_truth)
+        mean_ade, mean_fde = mean_path(prediction.mean, ground_truth)
         found = {
             "ade": ade,
             "fde": fde,
             "mean_ade": mean_ade,
             "mean_fde": mean_fde,
-            "nll": gaussian_nll(prediction.mean, prediction.covariance, truth).mean(axis=1),
-            "levels": levels_of_truth(prediction, truth),
+            "nll": gaussian_nll(prediction.mean, prediction.covariance, ground_truth).mean(axis=1),
+            "levels": levels_of_truth(prediction, ground_truth),
         }
         for name, values in found.items():
             rows.setdefault(name, []).append(values)
     values_of = {name: np.concatenate(entries) for name, entries in rows.items()}
     levels = values_of.pop("levels")
-    figures = {name: float(values.mean()) for name, values in values_of.items()}
+    metrics = {name: float(values.mean()) for name, values in values_of.items()}
     r_avg, r_min = reliability_scores(levels)
-    return {**figures, "coverage_95": coverage(levels, 0.95), "r_avg": r_avg, "r_min": r_min}
+    return {**metrics, "coverage_95": coverage(levels, 0.95), "r_avg": r_avg, "r_min": r_min}
 
 
 def comparison_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
-    """A row per figure, a column per model.
+    """A row per metric, a column per model.
 
     Args:
-        columns: what a column says above -> figures as `figures_of` gives them.
-        title: of the table.
+        columns: column header -> metrics, see `evaluate_model`.
+        title: title of the table.
     """
     table = Table("", *columns, title=title)
     for name, label in LABELS.items():
-        table.add_row(label, *(f"{figures[name]:.3f}" for figures in columns.values()))
+        table.add_row(label, *(f"{metrics[name]:.3f}" for metrics in columns.values()))
     return table
 
 
-def worse_figures(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
-    """What people call the figures that are worse than before, as far as the table shows it."""
+def worse_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Labels of the metrics that are worse than before, at the precision of the table."""
 
-    def badness(name: str, figure: float) -> float:
-        value = round(figure, 3)
+    def loss(name: str, metric: float) -> float:
+        value = round(metric, 3)
         if name == "coverage_95":
             return round(abs(value - 0.95), 3)
         return -value if name in ("r_avg", "r_min") else value
@@ -88,5 +90,5 @@ def worse_figures(before: Mapping[str, float], after: Mapping[str, float]) -> li
     return [
         label
         for name, label in LABELS.items()
-        if badness(name, after[name]) > badness(name, before[name])
+        if loss(name, after[name]) > loss(name, before[name])
     ]

@@ -1,4 +1,4 @@
-"""Writes a model file with its card."""
+"""Writes a model file and its card."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def save_model(
     calibration: dict[str, Any] | None = None,
     interaction_range_m: float | None = None,
 ) -> ModelCard:
-    """Writes `path` and, beside it, the card as `.json`.
+    """Writes the model file, and its card as `.json` beside it.
 
     Args:
-        graph: as `training.onnx_graph.GraphBuilder.model` makes it.
-        path: where to write, ending in `.onnx`; the stem becomes the model's name.
-        architecture: e.g. `social_implicit`.
-        description: one sentence for people.
-        parameters: trainable parameters that can change the output.
-        step_s: seconds between two steps.
-        noise_sequence: see `core.noise`.
-        training: whatever it takes to make the file again.
-        metrics: figures measured on it, metres.
-        calibration: see `core.model_card.ModelCard`.
+        graph: graph that follows the contract in `models.onnx_model`.
+        path: output path, ending in `.onnx`; the stem is the model's name.
+        architecture: see `ModelCard`, as all following arguments.
+        description: see there.
+        parameters: see there.
+        step_s: see there.
+        noise_sequence: see there.
+        training: see there.
+        metrics: see there.
+        calibration: see there.
         interaction_range_m: see there.
 
     Returns:
         The card.
 
     Raises:
-        ValueError: a path that does not end in `.onnx`, or a value the card refuses.
+        ValueError: the path does not end in `.onnx`, or the card rejects a value.
     """
     if path.suffix != ".onnx":
         raise ValueError(f"model path is {str(path)!r}, expected one that ends in .onnx")
@@ -70,6 +70,6 @@ def save_model(
 
 
 def _steps(tensors: Any, name: str, axis: int) -> int:
-    """Length of a fixed axis of one of the graph's inputs or outputs."""
+    """Length of a fixed axis of an input or output."""
     (tensor,) = (entry for entry in tensors if entry.name == name)
     return int(tensor.type.tensor_type.shape.dim[axis].dim_value)

@@ -1,4 +1,4 @@
-"""Writes ONNX graphs node by node, with the inputs and outputs that every model file has."""
+"""Builds ONNX graphs node by node, with the inputs and outputs of the model file contract."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-#: Old enough for the onnxruntime of robots that are not updated (1.12, 2022).
+#: Runs on onnxruntime 1.12 (2022) and newer.
 OPSET = 17
 IR_VERSION = 8
 
 
 class GraphBuilder:
-    """Collects nodes and constants; tensors are handed around by name.
+    """Collects nodes and constants; tensors are referred to by name.
 
-    The graph's inputs `observed`, `mask` and `noise` exist from the start, see
-    `inference.onnx_model` for the contract.
+    The inputs `observed`, `mask` and `noise` always exist, see `models.onnx_model`.
     """
 
     def __init__(self) -> None:
@@ -27,17 +26,17 @@ class GraphBuilder:
         self._initializers: list[onnx.TensorProto] = []
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Appends an operation with one output, and names that output."""
+        """Appends an operation with one output and returns the output's name."""
         return self.nodes(kind, 1, *inputs, **attributes)[0]
 
     def nodes(self, kind: str, n_outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Appends an operation with several outputs, and names them."""
+        """Appends an operation with several outputs and returns their names."""
         outputs = [f"{kind.lower()}_{len(self._nodes)}_{n}" for n in range(n_outputs)]
         self._nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
         return outputs
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
-        """Stores values in the file; equal values are stored once."""
+        """Stores values in the file and returns their name; equal values are stored once."""
         array: NDArray = np.asarray(values, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -47,7 +46,7 @@ class GraphBuilder:
         return self._constants[key]
 
     def indices(self, values: ArrayLike) -> str:
-        """Stores integers, as shapes, axes and indices want them."""
+        """Stores integers, as shapes, axes and indices require."""
         return self.constant(values, np.int64)
 
     def model(
@@ -65,17 +64,17 @@ class GraphBuilder:
         """The finished model.
 
         Args:
-            samples: name of the tensor of shape (K, A, n_predicted, 2) to put out.
-            n_observed: observed steps.
-            n_predicted: predicted steps.
+            samples: name of the tensor of shape (K, A, n_predicted, 2).
+            n_observed: number of observed steps.
+            n_predicted: number of predicted steps.
             noise_dimension: length of a noise vector.
-            mean: name of a tensor of shape (A, n_predicted, 2), where the model knows its mean.
-            covariance: name of a tensor of shape (A, n_predicted, 2, 2), likewise.
-            representatives: name of a tensor of shape (R, A, n_predicted, 2), likewise.
-            n_representatives: how many (R).
+            mean: name of a tensor of shape (A, n_predicted, 2), optional.
+            covariance: name of a tensor of shape (A, n_predicted, 2, 2), optional.
+            representatives: name of a tensor of shape (R, A, n_predicted, 2), optional.
+            n_representatives: number of modes (R).
 
         Raises:
-            onnx.checker.ValidationError: the nodes do not make a valid graph.
+            onnx.checker.ValidationError: the nodes are not a valid graph.
         """
         outputs: dict[str, tuple[str, list[str | int]]] = {
             "samples": (samples, ["K", "A", n_predicted, 2]),

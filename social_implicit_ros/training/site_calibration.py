@@ -1,4 +1,4 @@
-"""Calibration on few people: as far as they are evidence, and for the rest as it was before."""
+"""Calibration on few people, shrunk towards a prior calibration."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import replace
 
 import numpy as np
 
-from social_implicit_ros.training.calibrate import Residuals, calibrate, nearest_knots
+from social_implicit_ros.training.calibrate import Residuals, calibrate, nearest_grid_points
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
 
-#: The present calibration counts as much as so many people of a knot. Some who happened to stand
-#: still throughout would otherwise make the ellipses of all who stand vanish.
+#: Weight of the prior calibration at each grid point, in people. Without it, a few people who stand
+#: still throughout would shrink the ellipses of all standing people to nothing.
 PRIOR_PEOPLE = 20.0
 
 
 def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
-    """The factors found on few people, drawn towards those known before.
+    """The factors of few people, shrunk towards those of a prior calibration.
 
-    Factors are averaged in their logarithms, weighted by the number of different people of a
-    knot, as windows of the same person are much alike.
+    The logarithms of the factors are averaged, weighted by the number of different people at a
+    grid point, since windows of one person are correlated.
 
     Args:
-        prior: the calibration before.
-        residuals: of A agents.
-        people: (A,) which of them are the same person.
+        prior: the prior calibration.
+        residuals: residuals of A agents.
+        people: (A,) number of the person, equal for windows of the same person.
     """
     found = calibrate(residuals)
-    nearest = nearest_knots(residuals.motion)
+    nearest = nearest_grid_points(residuals.motion)
     shape = found.ellipse.shape[:2]
     n_people = np.array(
-        [len(np.unique(people[nearest == knot])) for knot in range(math.prod(shape))]
+        [len(np.unique(people[nearest == point])) for point in range(math.prod(shape))]
     )
     share = (n_people / (n_people + PRIOR_PEOPLE)).reshape(shape)
-    speeds_m_s, roughnesses_m = (knots.ravel() for knots in _grid(found))
-    knots = ObservedMotion(speeds_m_s, roughnesses_m)
+    speeds_m_s, jerks_m = (values.ravel() for values in _grid(found))
+    grid = ObservedMotion(speeds_m_s, jerks_m)
 
     def between(before: FloatArray, now: FloatArray) -> FloatArray:
         """before^(1 - share) * now^share."""
@@ -44,12 +44,12 @@ def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -
 
     return replace(
         found,
-        ellipse=between(prior.ellipse_factors(knots), found.ellipse),
-        samples=between(prior.sample_factors(knots), found.samples),
-        levels=between(prior.level_factors(knots), found.levels),
+        ellipse=between(prior.ellipse_factors(grid), found.ellipse),
+        samples=between(prior.sample_factors(grid), found.samples),
+        levels=between(prior.level_factors(grid), found.levels),
     )
 
 
 def _grid(calibration: Calibration) -> tuple[FloatArray, ...]:
-    """(Z, R) the speed and the roughness of every knot."""
+    """(Z, R) speed and jerk RMS of every grid point."""
     return tuple(np.meshgrid(calibration.speeds_m_s, calibration.roughnesses_m, indexing="ij"))

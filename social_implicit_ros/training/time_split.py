@@ -1,4 +1,4 @@
-"""Cuts a recording in time: what a model learns from, what chooses and calibrates it, its test."""
+"""Splits a recording in time into a training, a validation and a test part."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ import numpy as np
 from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.types import IntArray
 
-#: Shares of what was seen (agents times windows), in the order of time.
+#: Shares of the observations (agents times windows), in chronological order.
 SHARES = {"training": 0.6, "validation": 0.2, "test": 0.2}
 
 
 class TooLittleDataError(ValueError):
-    """The recordings hold too few people; the message says how many, and how many it takes."""
+    """The recordings have too few people; the message says how many are needed."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a part takes at least.
+    """Minimum size of a part.
 
     Attributes:
-        agents: windows, counted for each agent in them.
-        people: different tracks; windows of the same one are much alike.
+        agents: sum over windows of the number of agents.
+        people: number of different tracks; windows of one track are correlated.
     """
 
     agents: int
     people: int
 
 
-#: A knot of the calibration alone takes 30 agents, and several are wanted; what is learnt from
-#: fewer people than these is those people.
+#: Each grid point of the calibration needs 30 agents; fewer people than these would be overfitted.
 NEEDS = {"training": Need(200, 15), "validation": Need(60, 5), "test": Need(60, 5)}
 
 
@@ -45,7 +44,7 @@ class Parts:
     test: tuple[Scene, ...]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Windows, agents and people of each part."""
+        """Numbers of windows, agents and people of each part."""
         return {
             entry.name: {
                 "windows": len(getattr(self, entry.name)),
@@ -56,43 +55,43 @@ class Parts:
         }
 
     def require_enough(self) -> None:
-        """Raises TooLittleDataError where a part is smaller than `NEEDS`."""
+        """Raises TooLittleDataError if a part is smaller than `NEEDS`."""
         counts = self.counts()
         short = [
-            f"{name} has {counts[name]['agents']} windows of {counts[name]['people']} people and "
-            f"takes {need.agents} of {need.people}"
+            f"{name} has {counts[name]['agents']} windows of {counts[name]['people']} people, "
+            f"expected {need.agents} of {need.people}"
             for name, need in NEEDS.items()
             if counts[name]["agents"] < need.agents or counts[name]["people"] < need.people
         ]
         if short:
             raise TooLittleDataError(
-                f"too little data: {'; '.join(short)}. A window is 8 s of one person in view "
-                "throughout. Record longer, or give more bags"
+                f"too little data: {'; '.join(short)}. A window is 8 s of one person, tracked "
+                "throughout. Record longer, or pass more bags"
             )
 
 
 def split_in_time(scenes: Sequence[Scene], window_ns: int) -> Parts:
-    """Cuts one recording into a training, a validation and a test part.
+    """Splits one recording into a training, a validation and a test part.
 
-    The parts follow each other in time, each at least a window's length after the one before, so
-    that no moment of one is in another, nor the moment right after it.
+    The parts follow each other in time with a gap of at least one window's length, so that they
+    share no observation and are not correlated across the gap.
 
     Args:
-        scenes: of the recording, in the order of their times; `frame` is the stamp of the first
+        scenes: scenes of the recording in chronological order; `frame` is the stamp of the first
             position, integer nanoseconds.
-        window_ns: from the first to the last position of a window.
+        window_ns: duration from the first to the last position of a window.
     """
     if not scenes:
         return Parts((), (), ())
     starts_ns = np.array([scene.frame for scene in scenes])
-    seen = np.cumsum([len(scene.ids) for scene in scenes])
+    observations = np.cumsum([len(scene.ids) for scene in scenes])
     shares = np.cumsum(list(SHARES.values()))[:-1]
     begin_2_ns, begin_3_ns = (
-        int(starts_ns[np.searchsorted(seen, share * seen[-1])]) for share in shares
+        int(starts_ns[np.searchsorted(observations, share * observations[-1])]) for share in shares
     )
 
     def between(begin_ns: int, next_begin_ns: int) -> tuple[Scene, ...]:
-        # A window that begins so early ends a window's length before the next part begins.
+        # The last window ends one window's length before the next part begins.
         last_ns = next_begin_ns - 2 * window_ns
         return tuple(scene for scene in scenes if begin_ns <= scene.frame <= last_ns)
 
@@ -104,14 +103,14 @@ def split_in_time(scenes: Sequence[Scene], window_ns: int) -> Parts:
 
 
 def people_of(scenes: Sequence[Scene]) -> IntArray:
-    """(A,) a number for each agent of all scenes, the same for the same track of a recording."""
+    """(A,) number of each agent's track, unique over all recordings."""
     numbers: dict[tuple[str, int], int] = {}
     tracks = ((scene.recording, track) for scene in scenes for track in scene.ids.tolist())
     return np.array([numbers.setdefault(track, len(numbers)) for track in tracks], dtype=np.int64)
 
 
 def joined(parts: Iterable[Parts]) -> Parts:
-    """The parts of several recordings as those of one."""
+    """Concatenates the parts of several recordings."""
     found = list(parts)
     return Parts(
         *(

@@ -1,4 +1,4 @@
-"""Small model files made on the spot."""
+"""Small model files for tests."""
 
 from __future__ import annotations
 

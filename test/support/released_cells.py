@@ -1,4 +1,4 @@
-"""The released Social-Cell written out with plain convolutions, for tests to compare with."""
+"""The released Social-Cell with plain convolutions, as a reference for tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def random_checkpoint(seed: int = 0) -> Weights:
 def predict_cell(
     weights: Weights, zone: int, steps: torch.Tensor, noise: torch.Tensor, noise_weight: float
 ) -> torch.Tensor:
-    """What one cell predicts for the agents of its zone.
+    """Predicts the agents of one zone.
 
     Args:
         weights: with released names.

@@ -1,7 +1,7 @@
-"""The paper's model as its authors run it, to measure speed against.
+"""The paper's model as its authors run it, the reference of the speed benchmark.
 
 Plain convolutions in float64, noise drawn in the forward pass, one cell after another for the zones
-that somebody is in: nothing is folded, cached or left out, and nothing is slowed down.
+that are not empty: nothing is precomputed, cached or left out, and nothing is slowed down.
 """
 
 from __future__ import annotations

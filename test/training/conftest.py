@@ -13,7 +13,7 @@ N_STEPS = 20
 
 
 def crowd(n_scenes: int, seed: int = 0) -> list[np.ndarray]:
-    """Scenes of 2 to 5 agents that walk, amble or stand."""
+    """Scenes of 2 to 5 agents that walk, stroll or stand."""
     generator = np.random.default_rng(seed)
     scenes = []
     for _ in range(n_scenes):
@@ -34,7 +34,7 @@ def small_crowd() -> list[np.ndarray]:
 
 @pytest.fixture()
 def data_folder(tmp_path: Path) -> Path:
-    """Every recording of the benchmark, one made-up walk of three people each."""
+    """All recordings of the benchmark, with three synthetic people each."""
     for part, n_frames in (("train", 26), ("val", 22)):
         folder = tmp_path / "eth_ucy" / part
         folder.mkdir(parents=True)

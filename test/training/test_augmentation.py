@@ -35,7 +35,7 @@ def test_rotation_turns_every_step_by_the_angle() -> None:
     np.testing.assert_allclose(steps(turned)[..., 1], steps(SCENE)[..., 0])
 
 
-def test_mirror_changes_the_hand_of_every_turn() -> None:
+def test_mirror_changes_the_direction_of_every_turn() -> None:
     def turns(scene: np.ndarray) -> np.ndarray:
         a, b = steps(scene)[:, :-1], steps(scene)[:, 1:]
         return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
@@ -44,7 +44,7 @@ def test_mirror_changes_the_hand_of_every_turn() -> None:
 
 
 @pytest.mark.parametrize("change", [augmentation.mirror, augmentation.reverse])
-def test_twice_is_the_scene_itself(change) -> None:
+def test_applied_twice_gives_the_scene_itself(change) -> None:
     np.testing.assert_array_equal(change(change(SCENE)), SCENE)
 
 
@@ -59,7 +59,7 @@ def test_change_of_speed_scales_every_step() -> None:
     np.testing.assert_array_equal(changed[:, 0], SCENE[:, 0])
 
 
-def test_jitter_moves_all_agents_alike_and_not_far() -> None:
+def test_jitter_shifts_all_agents_equally_within_limits() -> None:
     shift = augmentation.jitter(SCENE, np.random.default_rng(1)) - SCENE
 
     np.testing.assert_allclose(shift, np.broadcast_to(shift[:1], shift.shape), atol=1e-12)
@@ -67,7 +67,7 @@ def test_jitter_moves_all_agents_alike_and_not_far() -> None:
     assert shift[0].std(axis=0).min() > 0.0
 
 
-def test_merge_keeps_every_walk_and_brings_them_together() -> None:
+def test_merge_keeps_every_trajectory_and_aligns_centres() -> None:
     far = SCENE[:2] + 1000.0
 
     merged = augmentation.merge([SCENE, far])
@@ -78,7 +78,7 @@ def test_merge_keeps_every_walk_and_brings_them_together() -> None:
     np.testing.assert_allclose(merged[4:].mean(axis=(0, 1)), SCENE.mean(axis=(0, 1)))
 
 
-def test_augment_uses_every_way_and_leaves_its_input_alone() -> None:
+def test_augment_uses_every_kind_and_does_not_change_its_input() -> None:
     before = SCENE.copy()
     augmented = augmentation.augment([SCENE] * 700, np.random.default_rng(0))
 
@@ -96,7 +96,7 @@ def test_augment_uses_every_way_and_leaves_its_input_alone() -> None:
     np.testing.assert_array_equal(SCENE, before)
 
 
-def test_the_seed_decides_the_augmentation() -> None:
+def test_the_seed_determines_the_augmentation() -> None:
     first, again = (augmentation.augment([SCENE] * 10, np.random.default_rng(3)) for _ in range(2))
 
     for one, other in zip(first, again, strict=True):

@@ -22,14 +22,14 @@ pytestmark = pytest.mark.training
 
 
 @pytest.mark.parametrize("split", LEAVE_ONE_OUT)
-def test_a_split_leaves_out_what_it_is_tested_on(split: str) -> None:
+def test_a_split_leaves_out_its_test_recordings(split: str) -> None:
     names = split_recordings(split)
 
     assert set(names) | set(LEAVE_ONE_OUT[split]) == set(RECORDINGS)
     assert not set(names) & set(LEAVE_ONE_OUT[split])
 
 
-def test_robots_get_every_recording_but_eth_at_its_true_rate() -> None:
+def test_the_robot_split_has_all_recordings_with_eth_at_its_true_rate() -> None:
     names = split_recordings("robot")
 
     assert "seq_eth" in names
@@ -40,18 +40,18 @@ def test_robots_get_every_recording_but_eth_at_its_true_rate() -> None:
 def test_scenes_come_from_the_parts_of_the_splits_recordings(data_folder: Path, split: str) -> None:
     training, validation = load_split(data_folder, split)
 
-    # 26 and 22 frames hold 7 and 3 windows of 20.
+    # 26 and 22 frames have 7 and 3 windows of 20.
     n_files = len(split_recordings(split)) - (split == "robot")
     extra = {"robot": (96 - 19, 24 - 19)}.get(split, (0, 0))
     assert (len(training), len(validation)) == (7 * n_files + extra[0], 3 * n_files + extra[1])
     assert {scene.shape for scene in training + validation} == {(3, 20, 2)}
 
 
-def test_the_true_rate_recording_is_cut_in_time(data_folder: Path) -> None:
+def test_the_true_rate_recording_is_split_in_time(data_folder: Path) -> None:
     training, validation = load_split(data_folder, "robot")
     with_eth, _ = load_split(data_folder, "eth")
 
-    # These people walk straight on, so the way walked tells the time.
+    # These people walk at constant velocity, so the distance gives the time.
     training, validation = training[len(with_eth) :], validation[-5:]
     start = training[0][0, 0]
     walked = [
@@ -78,7 +78,7 @@ def test_a_missing_recording_is_named(data_folder: Path) -> None:
         load_split(data_folder, "eth")
 
 
-def test_packing_treats_each_scene_as_a_robot_would(small_crowd: list[np.ndarray]) -> None:
+def test_packed_scenes_equal_single_scenes(small_crowd: list[np.ndarray]) -> None:
     batch = pack(small_crowd)
 
     assert batch.n_scenes == len(small_crowd)
@@ -103,7 +103,7 @@ def test_a_short_history_hides_the_leading_steps(small_crowd: list[np.ndarray]) 
     np.testing.assert_allclose(batch.observed[known], whole.observed[known], atol=1e-6)
 
 
-def test_an_epoch_shows_every_scene_once(small_crowd: list[np.ndarray]) -> None:
+def test_an_epoch_has_every_scene_once(small_crowd: list[np.ndarray]) -> None:
     epoch = list(batches(small_crowd, 7, np.random.default_rng(0)))
 
     assert [batch.n_scenes for batch in epoch] == [7, 7, 7, 3]
@@ -112,7 +112,7 @@ def test_an_epoch_shows_every_scene_once(small_crowd: list[np.ndarray]) -> None:
     np.testing.assert_allclose(np.sort(shown[:, -1, 0]), np.sort(expected[:, -1, 0]), atol=1e-6)
 
 
-def test_the_seed_decides_the_batches(small_crowd: list[np.ndarray]) -> None:
+def test_the_seed_determines_the_batches(small_crowd: list[np.ndarray]) -> None:
     first, again, other = (
         next(batches(small_crowd, 7, np.random.default_rng(seed), short_history_share=0.5))
         for seed in (1, 1, 2)
@@ -124,7 +124,7 @@ def test_the_seed_decides_the_batches(small_crowd: list[np.ndarray]) -> None:
     )
 
 
-def test_about_the_asked_share_has_a_short_history(small_crowd: list[np.ndarray]) -> None:
+def test_the_share_of_short_histories_is_as_requested(small_crowd: list[np.ndarray]) -> None:
     epoch = list(batches(small_crowd * 20, 64, np.random.default_rng(0), short_history_share=0.3))
 
     n_known = torch.cat([batch.mask.sum(dim=1) for batch in epoch])

@@ -1,4 +1,4 @@
-"""Training further: it learns what people of a place do, and keeps the better of old and new."""
+"""Fine-tuning learns from the people of a place and keeps the better of old and new weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from social_implicit_ros.models.card import load_card  # noqa: E402
 from social_implicit_ros.models.registry import model_path  # noqa: E402
 from social_implicit_ros.training.social_zone.file import read_social_zone  # noqa: E402
 from social_implicit_ros.training.social_zone.fine_tune import (  # noqa: E402
-    Look,
+    Evaluation,
     Tuned,
     TuneSettings,
     fine_tune,
@@ -33,7 +33,7 @@ def base() -> SocialZone:
 
 
 def turners(n_agents: int, seed: int, bend_rad: float = 0.12) -> Agents:
-    """People who walk straight on while they are observed, and then all turn left."""
+    """People who walk straight while observed, then all turn left."""
     generator = np.random.default_rng(seed)
     turn = np.concatenate([np.zeros(8), bend_rad * np.arange(1, 12)])
     scenes = []
@@ -59,31 +59,31 @@ def weights_of(model: torch.nn.Module) -> np.ndarray:
     return torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
 
 
-def test_the_habits_of_a_place_are_learnt(base: SocialZone) -> None:
+def test_the_motion_at_a_place_is_learnt(base: SocialZone) -> None:
     result = tuned(base)
     first = result.curve[0]
     assert result.best.iteration > 0
     assert result.best.loss < first.loss
     assert result.best.accuracy.ade_m < 0.8 * first.accuracy.ade_m
-    assert result.model.trust > base.trust  # people of the place itself
+    assert result.model.trust > base.trust  # people of the same place
 
 
-def test_the_model_that_it_began_with_stays_as_it_was(base: SocialZone) -> None:
+def test_the_base_model_is_not_changed(base: SocialZone) -> None:
     before, trust = weights_of(copy.deepcopy(base)), base.trust
     tuned(base, iterations=20)
     np.testing.assert_array_equal(weights_of(base), before)
     assert base.trust == trust
 
 
-def test_without_a_step_it_is_the_same_model(base: SocialZone) -> None:
+def test_without_iterations_the_model_is_the_same(base: SocialZone) -> None:
     result = tuned(base, iterations=0)
     np.testing.assert_array_equal(weights_of(result.model), weights_of(base))
     assert result.model.trust == base.trust
     assert [look.iteration for look in result.curve] == [0]
 
 
-def test_where_nothing_is_better_the_weights_are_kept(base: SocialZone) -> None:
-    """It learns to turn left, and is judged among people who walk straight on."""
+def test_without_improvement_the_weights_are_kept(base: SocialZone) -> None:
+    """Training people turn left, validation people walk straight."""
     result = fine_tune(
         base,
         turners(200, 1),
@@ -99,16 +99,16 @@ def test_where_nothing_is_better_the_weights_are_kept(base: SocialZone) -> None:
     assert result.best is result.curve[0]
     np.testing.assert_array_equal(weights_of(result.model), weights_of(base))
     assert result.model.trust == base.trust
-    assert result.curve[-1].iteration == 30  # it has stopped early
+    assert result.curve[-1].iteration == 30  # early stopping
 
 
-def test_what_people_may_do_at_times_is_not_learnt_from_few(base: SocialZone) -> None:
-    """The ellipses are calibrated instead."""
+def test_the_spread_is_frozen(base: SocialZone) -> None:
+    """The calibration adapts the ellipses instead."""
     spread = weights_of(tuned(base, iterations=20).model.spread)
     np.testing.assert_array_equal(spread, weights_of(base.spread))
 
 
-def test_a_heavy_anchor_holds_the_weights(base: SocialZone) -> None:
+def test_strong_regularisation_keeps_the_weights(base: SocialZone) -> None:
     def moved(anchor_agents: float) -> float:
         result = tuned(base, iterations=30, anchor_agents=anchor_agents)
         return float(np.abs(weights_of(result.model) - weights_of(base)).max())
@@ -121,15 +121,15 @@ def test_the_same_seed_gives_the_same_weights(base: SocialZone) -> None:
     np.testing.assert_array_equal(weights_of(one.model), weights_of(other.model))
 
 
-def test_every_look_is_told(base: SocialZone) -> None:
-    told: list[Look] = []
+def test_every_evaluation_is_reported(base: SocialZone) -> None:
+    received: list[Evaluation] = []
     result = fine_tune(
         base,
         turners(200, 1),
         turners(80, 2),
         seed=0,
         settings=TuneSettings(iterations=30),
-        looked=told.append,
+        on_evaluation=received.append,
     )
-    assert tuple(told) == result.curve
-    assert [look.iteration for look in told] == [0, 10, 20, 30]
+    assert tuple(received) == result.curve
+    assert [look.iteration for look in received] == [0, 10, 20, 30]

@@ -34,7 +34,7 @@ def save(folder: Path, content: object) -> Path:
 
 
 def changed(**changes: torch.Tensor | None) -> Weights:
-    """A checkpoint with some tensors of the first cell replaced, or left out where None."""
+    """A checkpoint with some tensors of the first cell replaced, or removed if None."""
     weights = random_checkpoint()
     for name, value in changes.items():
         key = "implicit_cells.0." + name.replace("__", ".")
@@ -71,7 +71,7 @@ def test_an_imported_model_predicts_as_the_released_cell(
     np.testing.assert_allclose(samples, expected, atol=1e-4)
 
 
-def test_the_card_tells_the_origin(tmp_path: Path) -> None:
+def test_the_card_has_the_origin(tmp_path: Path) -> None:
     path = save(tmp_path, random_checkpoint())
     import_checkpoint.main([str(path), "--out", str(tmp_path / "imported.onnx")])
 
@@ -82,7 +82,7 @@ def test_the_card_tells_the_origin(tmp_path: Path) -> None:
     assert card.training["noise_weights"] == [0.05, 1.0, 4.0, 8.0]
 
 
-def test_every_parameter_finds_its_place(tmp_path: Path) -> None:
+def test_every_parameter_is_assigned(tmp_path: Path) -> None:
     weights = random_checkpoint()
 
     model = read_released_checkpoint(save(tmp_path, weights))
@@ -102,7 +102,7 @@ class Attack:
         return os.mkdir, (self.folder,)
 
 
-def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_a_file_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
     target = tmp_path / "created"
     path = save(tmp_path, {"implicit_cells.0.noise_w": Attack(target)})
 
@@ -111,7 +111,7 @@ def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_a_plain_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_a_plain_pickle_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
     target = tmp_path / "created"
     path = tmp_path / "args.pkl"
     path.write_bytes(pickle.dumps(Attack(target)))
@@ -126,7 +126,7 @@ def test_a_plain_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -
     [b"", b"not a checkpoint", b"PK\x03\x04" + b"\x00" * 100, b"\x80\x02}q\x00.", b"\x80"],
     ids=["empty", "text", "broken zip", "empty pickle", "cut pickle"],
 )
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "val_best.pth"
     path.write_bytes(content)
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
+def test_a_truncated_checkpoint_is_rejected(tmp_path: Path, share: float) -> None:
     path = save(tmp_path, random_checkpoint())
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
@@ -143,9 +143,9 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None
         read_released_checkpoint(path)
 
 
-def test_a_checkpoint_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_rejected_or_read(tmp_path: Path) -> None:
     path = tmp_path / "val_best.pth"
-    # The old format is not compressed and has no checksums, so damage reaches the unpickler.
+    # The old format has no compression and no checksums, so damage reaches the unpickler.
     torch.save(random_checkpoint(), path, _use_new_zipfile_serialization=False)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def test_a_checkpoint_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: torch.zeros(1)}, torch.zeros(3)])
-def test_other_tensors_than_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
+def test_content_other_than_a_state_dict_is_rejected(tmp_path: Path, content: object) -> None:
     with pytest.raises(CheckpointError, match="expected a state dict"):
         read_released_checkpoint(save(tmp_path, content))
 
@@ -172,9 +172,9 @@ def test_other_tensors_than_a_state_dict_are_refused(tmp_path: Path, content: ob
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (changed(noise_w=None), r"it lacks implicit_cells\.0\.noise_w"),
-        (changed(extra=torch.zeros(1)), r"unknown implicit_cells\.0\.extra"),
-        ({}, r"it lacks implicit_cells\.0\.feat\.bias.*76 in all"),
+        (changed(noise_w=None), r"missing: implicit_cells\.0\.noise_w"),
+        (changed(extra=torch.zeros(1)), r"unknown: implicit_cells\.0\.extra"),
+        ({}, r"missing: implicit_cells\.0\.feat\.bias.*76 in all"),
         (
             changed(tpcnn__weight=torch.zeros(12, 8, 3)),
             r"tpcnn\.weight has shape \(12, 8, 3\), expected \(12, 8, 3, 3\)",
@@ -184,10 +184,13 @@ def test_other_tensors_than_a_state_dict_are_refused(tmp_path: Path, content: ob
             r"ped\.feat\.weight has shape \(2, 2, 3, 1\), expected \(2, 2, 3\)",
         ),
         (changed(noise_w=torch.zeros(())), r"noise_w has shape \(\), expected \(1,\)"),
-        (changed(global_w=torch.tensor([float("nan")])), "global_w is not made of finite"),
-        (changed(local_w=torch.tensor([float("inf")])), "local_w is not made of finite"),
-        (changed(noise_w=torch.tensor([1])), "noise_w is not made of finite real numbers"),
-        (changed(noise_w=torch.tensor([1j])), "noise_w is not made of finite real numbers"),
+        (changed(global_w=torch.tensor([float("nan")])), "global_w has values that are not finite"),
+        (changed(local_w=torch.tensor([float("inf")])), "local_w has values that are not finite"),
+        (changed(noise_w=torch.tensor([1])), "noise_w has values that are not finite real"),
+        (
+            changed(noise_w=torch.tensor([1j])),
+            "noise_w has values that are not finite real",
+        ),
     ],
 )
 def test_tensors_of_another_model_are_named(tmp_path: Path, weights: Weights, message: str) -> None:
@@ -195,7 +198,7 @@ def test_tensors_of_another_model_are_named(tmp_path: Path, weights: Weights, me
         read_released_checkpoint(save(tmp_path, weights))
 
 
-def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+def test_a_large_checkpoint_is_rejected_unread(tmp_path: Path) -> None:
     path = tmp_path / "val_best.pth"
     with path.open("wb") as file:
         file.truncate(100 * 1024 * 1024)
@@ -204,7 +207,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
         read_released_checkpoint(path)
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "imported.onnx"
 
     code = import_checkpoint.main([str(tmp_path / "gone.pth"), "--out", str(out)])
@@ -214,7 +217,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert not out.exists()
 
 
-def test_the_command_wants_an_onnx_file_to_write(
+def test_the_command_requires_an_onnx_output_path(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = save(tmp_path, random_checkpoint())

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.training
 
 
 def one_step(*steps: tuple[float, float]) -> torch.Tensor:
-    """(A, 1, 2) futures of a single step."""
+    """(A, 1, 2) trajectories of a single step."""
     return torch.tensor(steps)[:, None]
 
 
-def test_hand_worked_scene() -> None:
-    # Two agents, one step, three samples; the truth is one step along x and one along y.
-    truth = one_step((1.0, 0.0), (0.0, 1.0))
+def test_losses_of_a_scene_by_hand() -> None:
+    # Two agents, one step, three samples; the ground truth is one step along x and one along y.
+    ground_truth = one_step((1.0, 0.0), (0.0, 1.0))
     samples = torch.stack(
         [
             one_step((3.0, 0.0), (0.0, 3.0)),  # mean absolute error 1
@@ -36,7 +36,7 @@ def test_hand_worked_scene() -> None:
         ]
     )
 
-    losses = social_implicit_losses(samples, truth, torch.tensor([0, 0]))
+    losses = social_implicit_losses(samples, ground_truth, torch.tensor([0, 0]))
 
     assert losses.imle.item() == pytest.approx(0.25)
     # Nearest to second: one of four numbers differs by 1. To the farthest: 2, 0, 1, 2 of four.
@@ -47,13 +47,13 @@ def test_hand_worked_scene() -> None:
 
 
 def test_the_nearest_sample_is_chosen_for_each_scene_as_a_whole() -> None:
-    truth = one_step((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
-    # Sample 0 suits agent 0 only, sample 1 suits scene 0 better as a whole; scene 1 wants 0.
+    ground_truth = one_step((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    # Sample 0 is best for agent 0 only, sample 1 for scene 0 as a whole; scene 1 is best at 0.
     samples = torch.stack(
         [one_step((0.0, 0.0), (4.0, 0.0), (0.0, 0.0)), one_step((1.0, 0.0), (1.0, 0.0), (2.0, 0.0))]
     )
 
-    losses = social_implicit_losses(samples, truth, torch.tensor([0, 0, 1]))
+    losses = social_implicit_losses(samples, ground_truth, torch.tensor([0, 0, 1]))
 
     assert losses.imle.item() == pytest.approx((0.5 + 0.0) / 2)
 
@@ -61,12 +61,12 @@ def test_the_nearest_sample_is_chosen_for_each_scene_as_a_whole() -> None:
 def test_only_the_nearest_second_and_farthest_samples_are_trained() -> None:
     generator = torch.Generator().manual_seed(0)
     samples = torch.randn(6, 4, 12, 2, generator=generator, requires_grad=True)
-    truth = torch.randn(4, 12, 2, generator=generator)
+    ground_truth = torch.randn(4, 12, 2, generator=generator)
 
-    losses = social_implicit_losses(samples, truth, torch.tensor([0, 0, 0, 0]))
+    losses = social_implicit_losses(samples, ground_truth, torch.tensor([0, 0, 0, 0]))
     losses.imle.backward(retain_graph=True)
     trained = (samples.grad.abs().sum(dim=(1, 2, 3)) > 0).nonzero().flatten()
-    errors = (displacements(samples) - displacements(truth)).abs().mean(dim=(1, 2, 3))
+    errors = (displacements(samples) - displacements(ground_truth)).abs().mean(dim=(1, 2, 3))
 
     assert trained.tolist() == [int(errors.argmin())]
     samples.grad = None
@@ -79,15 +79,15 @@ def test_all_terms_equal_a_loop_over_scenes_and_pairs() -> None:
     sizes = (3, 1, 4)
     scene = torch.repeat_interleave(torch.arange(3), torch.tensor(sizes))
     samples = torch.randn(5, 8, 12, 2, generator=generator).cumsum(dim=2)
-    truth = torch.randn(8, 12, 2, generator=generator).cumsum(dim=1)
+    ground_truth = torch.randn(8, 12, 2, generator=generator).cumsum(dim=1)
 
-    losses = social_implicit_losses(samples, truth, scene)
+    losses = social_implicit_losses(samples, ground_truth, scene)
 
     expected: dict[str, list[float]] = {"imle": [], "triplet": [], "distance": [], "angle": []}
     for number in range(3):
         own = scene == number
         steps = samples[:, own].diff(dim=2, prepend=torch.zeros(5, sizes[number], 1, 2))
-        true_steps = truth[own].diff(dim=1, prepend=torch.zeros(sizes[number], 1, 2))
+        true_steps = ground_truth[own].diff(dim=1, prepend=torch.zeros(sizes[number], 1, 2))
         order = sorted(range(5), key=lambda k: float((steps[k] - true_steps).abs().sum()))
         first, second, last = (steps[order[place]] for place in (0, 1, -1))
         expected["imle"].append(float((first - true_steps).abs().mean()))
@@ -121,12 +121,12 @@ def _angle(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(torch.acos((a @ b / (a.norm() * b.norm())).clamp(-1, 1)))
 
 
-def test_a_perfect_sample_costs_nothing_but_the_triplet() -> None:
+def test_of_a_perfect_sample_only_the_triplet_remains() -> None:
     generator = torch.Generator().manual_seed(2)
-    truth = torch.randn(4, 12, 2, generator=generator)
-    samples = torch.stack([truth, truth + 1.0])
+    ground_truth = torch.randn(4, 12, 2, generator=generator)
+    samples = torch.stack([ground_truth, ground_truth + 1.0])
 
-    losses = social_implicit_losses(samples, truth, torch.tensor([0, 0, 1, 1]))
+    losses = social_implicit_losses(samples, ground_truth, torch.tensor([0, 0, 1, 1]))
 
     assert losses.imle.item() == losses.distance.item() == losses.angle.item() == 0.0
 

@@ -1,11 +1,11 @@
-"""Few people change the ellipses a little, many decide them."""
+"""The calibration of few people stays near the prior, that of many does not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from social_implicit_ros.training.calibrate import ROUGHNESSES_M, SPEEDS_M_S, Residuals, calibrate
+from social_implicit_ros.training.calibrate import JERK_RMS_M, SPEEDS_M_S, Residuals, calibrate
 from social_implicit_ros.training.site_calibration import calibrate_from
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, Calibration, ObservedMotion
 
@@ -15,22 +15,22 @@ WALKING = (int(np.flatnonzero(SPEEDS_M_S == 1.0)[0]), 0)
 
 
 def prior(factor: float = 1.0) -> Calibration:
-    shape = (len(SPEEDS_M_S), len(ROUGHNESSES_M), N_STEPS)
+    shape = (len(SPEEDS_M_S), len(JERK_RMS_M), N_STEPS)
     factors = np.full(shape, factor)
     return Calibration(
-        SPEEDS_M_S, ROUGHNESSES_M, factors, factors, np.ones((*shape, len(CONFIDENCES)))
+        SPEEDS_M_S, JERK_RMS_M, factors, factors, np.ones((*shape, len(CONFIDENCES)))
     )
 
 
 def residuals(n_agents: int, *, speed_m_s: float = 1.0, sigmas: float = 3.0) -> Residuals:
-    """Errors of `sigmas` times what the covariance says."""
+    """Errors of `sigmas` times the standard deviation of the covariance."""
     unit = np.broadcast_to(np.eye(2), (n_agents, N_STEPS, 2, 2))
     error = sigmas * np.random.default_rng(0).standard_normal((n_agents, N_STEPS, 2))
     motion = ObservedMotion(np.full(n_agents, speed_m_s), np.zeros(n_agents))
     return Residuals(error, unit, unit, motion)
 
 
-def test_many_people_decide() -> None:
+def test_many_people_override_the_prior() -> None:
     found = residuals(4000)
     result = calibrate_from(prior(), found, np.arange(4000))
     np.testing.assert_allclose(
@@ -39,24 +39,24 @@ def test_many_people_decide() -> None:
     np.testing.assert_allclose(result.ellipse[WALKING], 3.0, rtol=0.05)
 
 
-def test_one_person_seen_for_long_hardly_changes_anything() -> None:
+def test_one_person_tracked_for_long_hardly_changes_the_prior() -> None:
     still = residuals(4000, speed_m_s=0.0, sigmas=0.001)
     result = calibrate_from(prior(), still, np.zeros(4000, dtype=np.int64))
     assert result.ellipse[0].min() > 0.7
 
 
-def test_as_many_as_the_prior_meet_it_half_way() -> None:
+def test_as_many_people_as_the_prior_give_the_geometric_mean() -> None:
     found = residuals(4000)
     result = calibrate_from(prior(), found, np.arange(4000) % 20)
     np.testing.assert_allclose(result.ellipse[WALKING], np.sqrt(3.0), rtol=0.05)
 
 
 @pytest.mark.parametrize("n_people", [1, 20, 4000])
-def test_what_was_right_stays_right(n_people: int) -> None:
+def test_a_correct_prior_is_not_changed(n_people: int) -> None:
     result = calibrate_from(prior(3.0), residuals(4000), np.arange(4000) % n_people)
     np.testing.assert_allclose(result.ellipse[WALKING], 3.0, rtol=0.05)
 
 
-def test_speeds_that_nobody_had_stay_as_they_were() -> None:
+def test_speeds_without_data_keep_the_prior() -> None:
     result = calibrate_from(prior(), residuals(4000), np.arange(4000))
     np.testing.assert_array_equal(result.ellipse[0], 1.0)

@@ -33,7 +33,7 @@ def random_model(**options: bool) -> SocialImplicit:
 
 
 def walkers(zones: list[int], seed: int = 0) -> torch.Tensor:
-    """(A, 8, 2) people who walk straight on at a speed of the given zones."""
+    """(A, 8, 2) people at constant velocity with speeds of the given zones."""
     generator = torch.Generator().manual_seed(seed)
     heading = 2 * np.pi * torch.rand(len(zones), generator=generator)
     speed = torch.tensor([ZONE_SPEEDS_M[zone] for zone in zones])
@@ -50,7 +50,7 @@ def test_the_model_has_5836_parameters() -> None:
     assert sum(parameter.numel() for parameter in SocialImplicit().parameters()) == 5836
 
 
-def test_zones_by_speed_use_all_parameters_the_released_way_a_quarter() -> None:
+def test_zones_by_speed_use_all_parameters_released_zones_a_quarter() -> None:
     assert used_parameters(SocialImplicit()) == 5836
     assert used_parameters(SocialImplicit(zones_by_speed=False)) == 1459
 
@@ -70,7 +70,7 @@ def test_each_zone_is_convolved_by_its_own_cell(zones: list[int]) -> None:
         torch.testing.assert_close(predicted[:, own], expected.cumsum(dim=2), atol=1e-4, rtol=1e-4)
 
 
-def test_the_released_way_puts_everybody_into_the_first_zone() -> None:
+def test_released_zones_are_all_the_first() -> None:
     observed = walkers([3, 0, 2, 1])
     noise = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
 
@@ -82,7 +82,7 @@ def test_the_released_way_puts_everybody_into_the_first_zone() -> None:
     torch.testing.assert_close(predicted, expected.cumsum(dim=2), atol=1e-4, rtol=1e-4)
 
 
-def test_zones_go_by_the_maximum_observed_speed() -> None:
+def test_zones_depend_on_the_maximum_observed_speed() -> None:
     steps = torch.zeros(5, 8, 2)
     steps[1, 3] = torch.tensor([0.0, -0.02])
     steps[2, 7] = torch.tensor([0.3, 0.4])
@@ -119,7 +119,7 @@ def test_no_gradient_leaks_between_packed_scenes(small_crowd: list[np.ndarray]) 
     assert set(batch.scene[moved].tolist()) == {5}
 
 
-def test_neighbours_in_the_zone_are_seen_and_others_are_not() -> None:
+def test_only_neighbours_in_the_zone_affect_the_prediction() -> None:
     observed = walkers([2, 0, 2, 2, 2]).requires_grad_()
     noise = torch.zeros(1, 2)
 
@@ -130,7 +130,7 @@ def test_neighbours_in_the_zone_are_seen_and_others_are_not() -> None:
     assert seen.tolist() == [True, False, True, True, False]
 
 
-def test_all_agents_of_a_scene_share_a_sample_s_noise() -> None:
+def test_all_agents_of_a_scene_share_the_noise_of_a_sample() -> None:
     observed = walkers([2, 2, 2]).detach()
     noise = torch.randn(4, 2)
     model = random_model()
@@ -167,7 +167,7 @@ def test_every_combination_of_zones_can_be_predicted() -> None:
             assert torch.isfinite(predicted).all()
 
 
-def test_one_empty_slot_stands_between_two_scenes() -> None:
+def test_one_empty_slot_separates_two_scenes() -> None:
     assert separated_slots(torch.tensor([0, 0, 3, 3, 3, 4])).tolist() == [0, 1, 3, 4, 5, 7]
 
 

@@ -1,4 +1,4 @@
-"""The ONNX graph is another way to write the model: onnxruntime must compute the same."""
+"""The ONNX graph computes the same as the PyTorch model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE_M = 1e-4
 
 
 class Pair:
-    """A model, and the same as a graph in onnxruntime."""
+    """A model and its graph in onnxruntime."""
 
     def __init__(self, *, zones_by_speed: bool) -> None:
         self.model = SocialImplicit(zones_by_speed=zones_by_speed)
@@ -52,7 +52,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
 
 
 def people(speeds_m: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(A, 8, 2) wandering people with about these lengths of steps."""
+    """(A, 8, 2) random walks with given step lengths."""
     generator = np.random.default_rng(seed)
     steps = speeds_m[:, None, None] * generator.normal(size=(len(speeds_m), 8, 2))
     return generator.uniform(-20, 20, (len(speeds_m), 1, 2)) + steps.cumsum(axis=1)

@@ -1,4 +1,4 @@
-"""The network, its graph and its calibration agree with each other."""
+"""The network, its graph and its calibration are consistent."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def run(model: SocialZone, agents: Agents, mask: torch.Tensor, noise: np.ndarray
 
 @pytest.mark.parametrize("n_agents", [1, 2, 11])
 @pytest.mark.parametrize("sizes", [{}, {"social": 0}, {"rank": 2, "spread": 3, "reach": 3}])
-def test_the_file_computes_what_was_trained(n_agents: int, sizes: dict) -> None:
+def test_the_graph_computes_the_same_as_the_network(n_agents: int, sizes: dict) -> None:
     model = untrained(**sizes)
     scene = walkers(n_agents)
-    scene[0, :8] = scene[0, 7]  # somebody stands
+    scene[0, :8] = scene[0, 7]  # one agent stands
     agents = agents_of_scenes([scene])
     mask = torch.ones(n_agents, 8)
     mask[-1, :4] = 0.0
@@ -99,15 +99,15 @@ def test_the_file_computes_what_was_trained(n_agents: int, sizes: dict) -> None:
     np.testing.assert_allclose(output["samples"], samples, atol=1e-4)
 
 
-def test_the_budget_is_kept() -> None:
+def test_the_parameter_budget_is_kept() -> None:
     assert live_parameters(SocialZone()) <= 5836
 
 
-def test_the_basis_starts_where_the_agent_is_and_is_orthogonal() -> None:
+def test_the_basis_is_orthogonal_and_zero_at_the_start() -> None:
     basis = time_basis(4)
 
     np.testing.assert_allclose((basis.T @ basis).numpy(), 12 * np.eye(4), atol=1e-4)
-    # A straight walk at constant speed is within its span.
+    # Constant velocity is in its span.
     steps = torch.arange(1.0, 13.0)
     np.testing.assert_allclose(basis @ (basis.T @ steps) / 12, steps, atol=1e-4)
 
@@ -122,7 +122,7 @@ def test_coefficients_are_the_inverse_of_paths() -> None:
     np.testing.assert_allclose(again.numpy(), coefficients.numpy(), atol=1e-4)
 
 
-def test_unknown_steps_have_no_say() -> None:
+def test_unknown_steps_do_not_affect_the_prediction() -> None:
     model, scene = untrained(), walkers(5)
     changed = scene.copy()
     changed[:, :5] += 3.0
@@ -137,7 +137,7 @@ def test_unknown_steps_have_no_say() -> None:
     np.testing.assert_allclose(means[0], means[1], atol=1e-5)
 
 
-def test_the_nearest_future_learns() -> None:
+def test_the_loss_is_the_distance_to_the_nearest_mode() -> None:
     model, agents = untrained(), agents_of_scenes([walkers(30)])
     forecast = model(agents.observed, torch.ones(30, 8), agents.neighbours)
 
@@ -147,7 +147,7 @@ def test_the_nearest_future_learns() -> None:
 
     futures = model.paths(forecast.representatives, forecast.frame)
     nearest = (futures - agents.future[:, None]).norm(dim=-1).square().mean(dim=2).sqrt().amin(1)
-    # The truth is compared within the basis; walkers with small noise are nearly so.
+    # The loss compares projections onto the basis, which are close for small noise.
     assert loss == pytest.approx(nearest.mean().item(), rel=0.1)
 
 
@@ -205,7 +205,7 @@ def test_calibration_finds_the_factors_of_a_gaussian() -> None:
         np.testing.assert_allclose(found[1], 0.8, rtol=0.06)
 
 
-def test_calibration_makes_every_ellipse_of_a_mixture_hold_its_share() -> None:
+def test_calibration_of_a_mixture_gives_nominal_coverage_at_every_level() -> None:
     generator = np.random.default_rng(0)
     n_agents, n_steps = 3000, 4
     sigma = generator.choice([1.0, 4.0], (2 * n_agents, 1, 1), p=(0.8, 0.2))
@@ -221,7 +221,7 @@ def test_calibration_makes_every_ellipse_of_a_mixture_hold_its_share() -> None:
     assert min(reliability_scores(confidence_levels(np.zeros_like(new), covariance, new))) < 0.9
 
 
-def test_a_speed_that_nobody_walked_takes_its_neighbours_factors() -> None:
+def test_a_speed_without_data_takes_the_nearest_factors() -> None:
     error = np.random.default_rng(0).normal(size=(200, 2, 2))
     claimed = np.broadcast_to(np.eye(2), (200, 2, 2, 2))
 

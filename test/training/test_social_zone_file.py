@@ -1,4 +1,4 @@
-"""A model file gives back the very weights that it was written from."""
+"""A model file contains the weights that it was written from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def card_of(name: str) -> ModelCard:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_what_is_read_of_a_shipped_file_predicts_as_it_does(name: str, tmp_path: Path) -> None:
+def test_a_model_read_from_a_shipped_file_predicts_like_the_file(name: str, tmp_path: Path) -> None:
     model, sample_floor_m = read_social_zone(model_path(name), card_of(name))
     again = save_model(
         social_zone_graph(model, sample_floor_m=sample_floor_m),
@@ -45,8 +45,8 @@ def test_what_is_read_of_a_shipped_file_predicts_as_it_does(name: str, tmp_path:
     )
     walks = np.random.default_rng(0).normal(0.3, 0.2, (20, 8, 2)).cumsum(axis=1)
     walks[:5, :4] = np.nan  # short histories
-    walks[5:8] = walks[5:8, :1]  # people who stand
-    for n_samples in (20, 100):  # the representative futures, and samples
+    walks[5:8] = walks[5:8, :1]  # standing people
+    for n_samples in (20, 100):  # modes, and samples
         before, after = (
             OnnxModel.load(path).predict(walks, n_samples=n_samples)
             for path in (model_path(name), tmp_path / f"{again.name}.onnx")
@@ -56,7 +56,7 @@ def test_what_is_read_of_a_shipped_file_predicts_as_it_does(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("sizes", [SocialZoneSizes(social=0), SocialZoneSizes(hidden=16, rank=3)])
-def test_every_weight_comes_back_in_its_place(tmp_path: Path, sizes: SocialZoneSizes) -> None:
+def test_weights_survive_writing_and_reading(tmp_path: Path, sizes: SocialZoneSizes) -> None:
     torch.manual_seed(3)
     model = SocialZone(sizes)
     model.trust = 0.5
@@ -75,20 +75,20 @@ def test_every_weight_comes_back_in_its_place(tmp_path: Path, sizes: SocialZoneS
         )
 
 
-def test_another_architecture_is_refused_with_its_name() -> None:
+def test_another_architecture_is_rejected_with_its_name() -> None:
     name = "social_implicit"
     with pytest.raises(ModelReadError, match="'social_implicit' is a social_implicit; only models"):
         read_social_zone(model_path(name), card_of(name))
 
 
-def test_a_card_that_does_not_say_how_it_was_made_is_refused() -> None:
+def test_a_card_without_training_parameters_is_rejected() -> None:
     card = replace(card_of("social_zone"), training={"sizes": {"hidden": 40}})
-    with pytest.raises(ModelReadError, match="does not say how it was made"):
+    with pytest.raises(ModelReadError, match="lacks training parameters"):
         read_social_zone(model_path("social_zone"), card)
 
 
 @pytest.mark.parametrize("sizes", [{"rank": 3}, {"social": 0}, {"social_range_m": 2.0}])
-def test_a_file_of_another_make_than_its_card_says_is_refused(sizes: dict[str, float]) -> None:
+def test_a_file_that_does_not_match_its_card_is_rejected(sizes: dict[str, float]) -> None:
     card = card_of("social_zone")
     training = {**card.training, "sizes": {**card.training["sizes"], **sizes}}
     with pytest.raises(ModelReadError, match="was not written by this version"):

@@ -32,7 +32,7 @@ def test_a_split_gives_a_model_that_predicts(data_folder: Path, tmp_path: Path) 
     assert model.predict(np.zeros((2, 8, 2))).samples.shape == (20, 2, 12, 2)
 
 
-def test_the_card_is_enough_to_make_the_file_again(data_folder: Path, tmp_path: Path) -> None:
+def test_the_card_is_sufficient_to_reproduce_the_file(data_folder: Path, tmp_path: Path) -> None:
     run(data_folder, tmp_path / "out", "--split", "zara1")
     path = tmp_path / "out" / "social_implicit_zara1.onnx"
     card = load_card(path.with_suffix(".json"))
@@ -47,7 +47,7 @@ def test_the_card_is_enough_to_make_the_file_again(data_folder: Path, tmp_path: 
     assert file_sha256(again / path.name) == file_sha256(path) == card.sha256
 
 
-def test_the_card_tells_data_settings_and_figures(data_folder: Path, tmp_path: Path) -> None:
+def test_the_card_has_data_settings_and_metrics(data_folder: Path, tmp_path: Path) -> None:
     run(data_folder, tmp_path, "--split", "zara1", "--split", "robot")
     card = load_card(tmp_path / "social_implicit_zara1.json")
     robot = load_card(tmp_path / "social_implicit.json")
@@ -74,7 +74,7 @@ def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "train_benchmark: no recording" in capsys.readouterr().err
 
 
-def test_the_folder_of_the_data_may_be_in_the_environment(
+def test_the_data_folder_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(tmp_path))
@@ -85,7 +85,7 @@ def test_the_folder_of_the_data_may_be_in_the_environment(
         train_benchmark.parse(["--out", "x"])
 
 
-def test_a_model_is_saved_with_a_card_that_fits_it(tmp_path: Path) -> None:
+def test_a_model_is_saved_with_its_card(tmp_path: Path) -> None:
     path = tmp_path / "new" / "walker.onnx"
 
     card = save_model(

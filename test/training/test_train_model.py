@@ -24,7 +24,7 @@ pytestmark = pytest.mark.training
 
 
 def procession(n_people: int = 60, *, seed: int = 0) -> list[Tracks]:
-    """Every 4 s somebody comes who walks straight for 6 s and then bends to the left."""
+    """A person every 4 s, who walks straight for 6 s, then turns left."""
     generator = np.random.default_rng(seed)
     times_s = np.arange(0.0, 14.0, 0.2)
     heading = np.where(times_s > 6.0, 0.3 * (times_s - 6.0), 0.0)
@@ -53,7 +53,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run with few iterations has written, and printed."""
+    """Output of a run with few iterations."""
     folder = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "140")
@@ -61,7 +61,7 @@ def out(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_model_is_one_that_the_node_loads(out: Path) -> None:
+def test_the_node_can_load_the_model(out: Path) -> None:
     model = OnnxModel.load(out / "social_zone_tuned.onnx")
     prediction = model.predict(np.zeros((2, 8, 2)) + np.arange(8)[:, None], n_samples=20)
     assert prediction.samples.shape == (20, 2, 12, 2)
@@ -80,44 +80,44 @@ def test_before_and_after_are_in_the_table(
     test = load_card(tmp_path / "social_zone_tuned.json").metrics["test"]
     for when in ("before", "after"):
         assert f"{test[when]['ade']:.3f}" in printed
-    assert "validation part" in printed  # the curve
+    assert "validation part" in printed  # the training curve
 
 
-def test_habits_of_the_place_make_it_better_on_the_part_it_has_never_seen(out: Path) -> None:
+def test_the_model_is_better_on_the_test_part(out: Path) -> None:
     test = load_card(out / "social_zone_tuned.json").metrics["test"]
     assert test["after"]["ade"] < test["before"]["ade"]
     assert test["after"]["mean_ade"] < test["before"]["mean_ade"]
 
 
-def test_the_card_tells_where_it_comes_from(out: Path, bag: Path) -> None:
+def test_the_card_has_the_provenance(out: Path, bag: Path) -> None:
     card = load_card(out / "social_zone_tuned.json")
     base = OnnxModel.load(model_path("default")).card
-    told = card.training
+    message = card.training
     assert card.sha256 == file_sha256(out / "social_zone_tuned.onnx")
-    assert told["base"] == {"name": base.name, "sha256": base.sha256}
-    assert told["seed"] == 0
-    assert told["settings"]["iterations"] == 40
-    assert told["validation_curve"][0][0] == 0
-    assert "--iterations 40" in told["command"]
-    (recording,) = told["recordings"]
+    assert message["base"] == {"name": base.name, "sha256": base.sha256}
+    assert message["seed"] == 0
+    assert message["settings"]["iterations"] == 40
+    assert message["validation_curve"][0][0] == 0
+    assert "--iterations 40" in message["command"]
+    (recording,) = message["recordings"]
     assert (recording["name"], recording["tracks"], recording["tracker"]) == (
         bag.name,
         "/people",
         "people",
     )
     counts = {name: part["agents"] for name, part in recording["parts"].items()}
-    assert counts == told["agents"]
+    assert counts == message["agents"]
     assert min(counts.values()) > 0
 
 
-def test_parts_of_the_card_lie_apart_in_time(out: Path) -> None:
+def test_parts_in_the_card_have_gaps_in_time(out: Path) -> None:
     (recording,) = load_card(out / "social_zone_tuned.json").training["recordings"]
     training, validation, test = recording["parts"].values()
     assert training["to_s"] + 7.6 <= validation["from_s"] + 1e-6
     assert validation["to_s"] + 7.6 <= test["from_s"] + 1e-6
 
 
-def test_times_of_parts_are_the_recordings_whatever_its_clock(tmp_path: Path) -> None:
+def test_times_of_parts_are_relative_to_the_recording_with_any_clock(tmp_path: Path) -> None:
     messages = people_messages(procession(), clock_offset_s=5_000.0)
     bag = write_bag(tmp_path / "late", messages)
     assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
@@ -126,7 +126,7 @@ def test_times_of_parts_are_the_recordings_whatever_its_clock(tmp_path: Path) ->
     assert recording["parts"]["test"]["to_s"] <= recording["seconds"] + 1.0
 
 
-def test_without_a_step_it_predicts_as_before(bag: Path, tmp_path: Path) -> None:
+def test_without_iterations_the_prediction_is_the_same(bag: Path, tmp_path: Path) -> None:
     assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
     base, same = (
         OnnxModel.load(model_path("default")),
@@ -138,14 +138,14 @@ def test_without_a_step_it_predicts_as_before(bag: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(after.mean, before.mean, atol=1e-4)
 
 
-def test_what_was_trained_can_be_trained_further(out: Path, bag: Path, tmp_path: Path) -> None:
+def test_a_fine_tuned_model_can_be_fine_tuned_again(out: Path, bag: Path, tmp_path: Path) -> None:
     model = str(out / "social_zone_tuned.onnx")
     options = ["--iterations", "10", "--name", "again", "--out", str(tmp_path)]
     assert main(["--bags", str(bag), "--model", model, *options]) == 0
     assert load_card(tmp_path / "again.json").training["base"]["name"] == "social_zone_tuned"
 
 
-def test_several_bags_are_each_cut_in_time(bag: Path, tmp_path: Path) -> None:
+def test_several_bags_are_split_separately(bag: Path, tmp_path: Path) -> None:
     other = write_bag(tmp_path / "foyer", people_messages(procession(40, seed=1)))
     options = ["--iterations", "10", "--out", str(tmp_path / "out")]
     assert main(["--bags", str(bag), str(other), *options]) == 0
@@ -155,26 +155,28 @@ def test_several_bags_are_each_cut_in_time(bag: Path, tmp_path: Path) -> None:
         assert recording["parts"]["test"]["agents"] > 0
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(list(arguments)) == 2
     return capsys.readouterr().err
 
 
-def test_too_little_data_is_refused_with_what_there_is_and_what_it_takes(
+def test_too_little_data_is_rejected_with_the_required_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=30.0)))
-    told = refused(capsys, "--bags", str(short), "--out", str(tmp_path / "out"))
-    assert "too little data: training has" in told
-    assert "takes 200 of 15" in told
+    message = error_of(capsys, "--bags", str(short), "--out", str(tmp_path / "out"))
+    assert "too little data: training has" in message
+    assert "expected 200 of 15" in message
     assert not (tmp_path / "out").exists()
 
 
-def test_other_architectures_are_refused_before_anything_is_read(
+def test_other_architectures_are_rejected_before_bags_are_read(
     bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--bags", str(bag), "--model", "social_implicit", "--out", str(tmp_path))
-    assert "only models of the architecture social_zone" in told
+    message = error_of(
+        capsys, "--bags", str(bag), "--model", "social_implicit", "--out", str(tmp_path)
+    )
+    assert "only models of the architecture social_zone" in message
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_other_architectures_are_refused_before_anything_is_read(
         (["--bags", "BAG", "--tracker", "lidar"], "no tracker 'lidar'"),
     ],
 )
-def test_what_cannot_be_met_is_refused_with_the_reason(
+def test_invalid_requests_are_rejected_with_the_reason(
     bag: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -194,9 +196,9 @@ def test_what_cannot_be_met_is_refused_with_the_reason(
     reason: str,
 ) -> None:
     arguments = [str(bag) if word == "BAG" else word for word in arguments]
-    assert reason in refused(capsys, *arguments, "--out", str(tmp_path))
+    assert reason in error_of(capsys, *arguments, "--out", str(tmp_path))
 
 
-def test_figures_in_the_card_are_json(out: Path) -> None:
+def test_metrics_in_the_card_are_json(out: Path) -> None:
     text = (out / "social_zone_tuned.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))

@@ -40,7 +40,7 @@ def trained(
 
 
 class Straight(nn.Module):
-    """Everybody walks on at a learnt multiple of the last speed; noise shifts the whole scene."""
+    """Constant velocity times a learnt factor; noise shifts the whole scene."""
 
     noise_dimension = 2
 
@@ -70,7 +70,7 @@ def test_two_epochs_lower_the_loss(small_crowd: list[np.ndarray]) -> None:
     assert epochs[1].validation.fde_m < epochs[0].validation.fde_m
 
 
-def test_samples_without_influence_need_not_be_trained(small_crowd: list[np.ndarray]) -> None:
+def test_samples_without_gradient_do_not_affect_training(small_crowd: list[np.ndarray]) -> None:
     torch.manual_seed(0)
     model = SocialImplicit()
     batch = pack(small_crowd)
@@ -92,7 +92,7 @@ def test_samples_without_influence_need_not_be_trained(small_crowd: list[np.ndar
     torch.testing.assert_close(same_gradient, gradient, atol=1e-6, rtol=1e-4)
 
 
-def test_the_seed_decides_the_model(small_crowd: list[np.ndarray]) -> None:
+def test_the_seed_determines_the_model(small_crowd: list[np.ndarray]) -> None:
     def weights(seed: int) -> torch.Tensor:
         settings = Settings(
             seed=seed, epochs=1, scenes_per_batch=8, n_samples=3, short_history_share=0.3
@@ -104,9 +104,9 @@ def test_the_seed_decides_the_model(small_crowd: list[np.ndarray]) -> None:
 
 
 def test_the_model_of_the_best_epoch_is_kept(small_crowd: list[np.ndarray]) -> None:
-    # Made to walk ever faster, so that the first epoch validates best.
+    # The loss increases speeds, so that the first epoch has the lowest validation error.
     model = Straight(1.0)
-    seen: list[tuple[Epoch, float]] = []
+    received: list[tuple[Epoch, float]] = []
 
     best = train(
         model,
@@ -114,12 +114,12 @@ def test_the_model_of_the_best_epoch_is_kept(small_crowd: list[np.ndarray]) -> N
         small_crowd,
         lambda predicted, batch: -predicted.norm(dim=-1).mean(),
         Settings(epochs=4, scenes_per_batch=8, n_samples=2, learning_rate=0.1),
-        on_epoch=lambda epoch: seen.append((epoch, model.factor.item())),
+        on_epoch=lambda epoch: received.append((epoch, model.factor.item())),
     )
 
-    assert best == min((epoch for epoch, _ in seen), key=lambda epoch: epoch.validation.total_m)
+    assert best == min((epoch for epoch, _ in received), key=lambda epoch: epoch.validation.total_m)
     assert best.number == 1
-    assert model.factor.item() == seen[0][1] != seen[-1][1]
+    assert model.factor.item() == received[0][1] != received[-1][1]
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(small_crowd: list[np.ndarray]) -> None:
@@ -150,18 +150,18 @@ def test_accuracy_is_the_mean_over_agents_of_the_best_of_20(small_crowd: list[np
     assert measured.fde_m == pytest.approx(np.mean(fde), abs=1e-5)
 
 
-def test_accuracy_can_be_taken_with_a_short_history() -> None:
-    # Somebody who turned before the last two steps: Straight does not mind, the mean speed would.
-    seen: list[torch.Tensor] = []
+def test_accuracy_with_a_short_history() -> None:
+    # A turn before the last two steps does not affect Straight; it would affect the mean speed.
+    received: list[torch.Tensor] = []
 
     class Watched(Straight):
         def forward(self, observed, mask, noise, scene=None):
-            seen.append(mask)
+            received.append(mask)
             return super().forward(observed, mask, noise, scene)
 
     accuracy(Watched(), [np.zeros((3, 20, 2))], n_known=2)
 
-    assert seen[0].tolist() == [[0.0] * 6 + [1.0] * 2] * 3
+    assert received[0].tolist() == [[0.0] * 6 + [1.0] * 2] * 3
 
 
 @pytest.mark.parametrize(

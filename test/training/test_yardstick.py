@@ -1,4 +1,4 @@
-"""What speed is measured against computes what the paper's model computes."""
+"""The reference of the speed benchmark computes the same as the paper's model."""
 
 from __future__ import annotations
 

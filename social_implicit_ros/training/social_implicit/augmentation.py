@@ -1,8 +1,8 @@
-"""The paper's augmentations: each scene is shown as it is, or changed in one of six ways.
+"""The paper's augmentations: each scene is left unchanged or changed in one of six ways.
 
 Source: Mohamed et al., ECCV 2022, arXiv 2203.03057, supplementary material. Every function takes
-(A, 20, 2) positions in metres and returns new ones; whatever it draws is the same for all agents
-of the scene, so that their relation stays what it was.
+(A, 20, 2) positions in metres and returns new ones. Random values are the same for all agents of a
+scene, which keeps their relative positions consistent.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 
 from social_implicit_ros.types import FloatArray
 
-#: Largest shift of one step's positions along each axis, metres.
+#: Maximum shift of one step's positions along each axis, metres.
 JITTER_M = 0.1
-#: Speeds are multiplied by up to this factor, or divided by it.
+#: Speeds are multiplied or divided by up to this factor.
 SPEED_FACTOR = 2.0
-#: Most scenes that are put into another.
+#: Maximum number of scenes that are merged into another.
 MAX_MERGED = 3
 
 
 def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> list[FloatArray]:
-    """Changes each scene in one of seven equally likely ways, the first being not at all.
+    """Applies one of seven equally likely augmentations to each scene, the first being none.
 
     Args:
         scenes: (A, 20, 2) positions in metres, one entry per scene.
-        generator: of all draws.
+        generator: source of all random values.
 
     Returns:
-        As many scenes.
+        The same number of scenes.
     """
     augmented = []
     for scene, kind in zip(scenes, generator.integers(7, size=len(scenes)), strict=True):
@@ -53,37 +53,37 @@ def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> lis
 
 
 def jitter(scene: FloatArray, generator: np.random.Generator) -> FloatArray:
-    """Shifts all agents together, differently at every step, as a shaking camera does."""
+    """Shifts all agents together, differently at every step, like a shaking camera."""
     n_steps = scene.shape[1]
     return scene + generator.uniform(-JITTER_M, JITTER_M, (n_steps, 2))
 
 
 def mirror(scene: FloatArray) -> FloatArray:
-    """Swaps left and right."""
+    """Mirrors the scene at the x axis."""
     return scene * np.array([1.0, -1.0])
 
 
 def reverse(scene: FloatArray) -> FloatArray:
-    """Lets the scene run backwards in time."""
+    """Reverses the scene in time."""
     return scene[:, ::-1]
 
 
 def rotate(scene: FloatArray, angle_rad: float) -> FloatArray:
-    """Turns the scene about the origin."""
+    """Rotates the scene about the origin."""
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     return scene @ np.array([[cos, sin], [-sin, cos]])
 
 
 def change_speed(scene: FloatArray, factor: float) -> FloatArray:
-    """Lets everybody walk `factor` times as far at each step, from where they started."""
+    """Scales all displacements from each agent's first position by `factor`."""
     start = scene[:, :1]
     return start + factor * (scene - start)
 
 
 def merge(scenes: Sequence[FloatArray]) -> FloatArray:
-    """Puts the agents of several scenes into one, the first scene's before the others'.
+    """Merges several scenes into one, the first scene's agents first.
 
-    The others are moved so that all scenes share the same centre.
+    The others are translated to the centre of the first.
     """
     centre = scenes[0].mean(axis=(0, 1))
     return np.concatenate([scene - scene.mean(axis=(0, 1)) + centre for scene in scenes])

@@ -1,7 +1,7 @@
 """Recordings -> scenes for training and validation -> packed tensors.
 
-A batch packs the agents of several scenes along one axis; `SceneBatch.scene` says which scene each
-agent belongs to, so that a model can keep the scenes apart.
+A batch packs the agents of several scenes along one axis; `SceneBatch.scene` is the scene of each
+agent, so that a model keeps the scenes apart.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from social_implicit_ros.types import FloatArray, IntArray
 #: The split for robots: every recording, the ETH one at its true rate.
 ROBOT_SPLIT = "robot"
 SPLITS = (*LEAVE_ONE_OUT, ROBOT_SPLIT)
-#: The ETH recording at its true rate, which stands in for `biwi_eth`.
+#: The ETH recording at its true rate, which replaces `biwi_eth`.
 TRUE_RATE_ETH = "seq_eth"
-#: Share of the frames of the true-rate ETH recording that trains; the later ones validate.
+#: Share of the frames of the true-rate ETH recording for training; the rest is for validation.
 ROBOT_TRAIN_SHARE = 0.8
 
-#: Draws changed copies of scenes: (scenes, generator) -> as many scenes.
+#: (scenes, generator) -> the same number of changed scenes.
 Augmentation = Callable[[Sequence[FloatArray], np.random.Generator], list[FloatArray]]
 
 
@@ -42,10 +42,10 @@ class SceneBatch:
 
     Attributes:
         observed: (A, H, 2) float32 positions in metres relative to each scene's centre, see
-            `core.features.ModelInput`.
+            `models.features.ModelInput`.
         mask: (A, H) float32, 1 where a step was observed.
         future: (A, T, 2) float32 positions in metres relative to each agent's last position.
-        scene: (A,) int64 scene of each agent, counting from 0, ascending.
+        scene: (A,) int64 scene of each agent, ascending from 0.
     """
 
     observed: torch.Tensor
@@ -55,19 +55,19 @@ class SceneBatch:
 
     @property
     def n_scenes(self) -> int:
-        """How many scenes are packed."""
+        """Number of scenes."""
         return int(self.scene[-1]) + 1
 
 
 def split_recordings(split: str) -> tuple[str, ...]:
-    """Names of the recordings that a split trains and validates on.
+    """Names of the recordings for training and validation of a split.
 
     Args:
-        split: a leave-one-out split, whose test recordings are left out, or `robot`, which leaves
-            none out and takes ETH at its true rate.
+        split: a leave-one-out split, whose test recordings are left out, or `robot`, which has all
+            recordings, ETH at its true rate.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: unknown split.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
@@ -77,7 +77,7 @@ def split_recordings(split: str) -> tuple[str, ...]:
 
 
 def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Scenes to train on and to validate on.
+    """Scenes for training and validation.
 
     Args:
         data: folder with `eth_ucy/` and `eth_true_rate/`.
@@ -87,7 +87,7 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
         Two lists of (A, 20, 2) positions in metres, one entry per scene.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: unknown split.
         FileNotFoundError: a recording is missing.
     """
     parts = {
@@ -106,7 +106,7 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
 
 
 def load_test(data: Path, split: str) -> list[FloatArray]:
-    """Scenes of the whole recordings that a leave-one-out split is tested on.
+    """Scenes of the test recordings of a leave-one-out split.
 
     Args:
         data: folder with `eth_ucy/`.
@@ -126,8 +126,8 @@ def pack(positions: Sequence[FloatArray], n_known: IntArray | None = None) -> Sc
 
     Args:
         positions: per scene (A, 20, 2) positions in metres.
-        n_known: (A of all scenes) how many of the observed steps, 2 to 8, each agent was seen in;
-            all of them where left out.
+        n_known: (A,) number of known observed steps of each agent of all scenes, 2 to 8; all are
+            known if left out.
     """
     scene = np.repeat(np.arange(len(positions)), [len(agents) for agents in positions])
     packed = np.concatenate(positions)
@@ -155,15 +155,15 @@ def batches(
     augmentation: Augmentation | None = None,
     short_history_share: float = 0.0,
 ) -> Iterator[SceneBatch]:
-    """One epoch of batches, in random order.
+    """Yields the batches of one epoch, in random order.
 
     Args:
         positions: per scene (A, 20, 2) positions in metres.
-        scenes_per_batch: scenes in a batch; the last may hold fewer.
-        generator: of order, augmentation and short histories.
-        augmentation: draws changed copies of the scenes of a batch.
-        short_history_share: share of the agents that are shown with only 2 to 7 observed steps,
-            as a robot meets people who have just come into view.
+        scenes_per_batch: scenes in a batch; the last may have fewer.
+        generator: source of the order, the augmentation and short histories.
+        augmentation: changes the scenes of a batch.
+        short_history_share: share of the agents with only 2 to 7 known steps, like people who have
+            just come into view.
     """
     order = generator.permutation(len(positions))
     for start in range(0, len(order), scenes_per_batch):
@@ -185,13 +185,13 @@ def _part_path(data: Path, part: str, name: str) -> Path:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
-            f"no recording {path}; give the folder that holds eth_ucy/ and eth_true_rate/"
+            f"no recording {path}; pass the folder that contains eth_ucy/ and eth_true_rate/"
         )
     return path
 
 
 def _cut(recording: Recording, share: float) -> tuple[Recording, Recording]:
-    """Cuts a recording in time."""
+    """Splits a recording in time."""
     frames = np.unique(recording.frames)
     early = recording.frames < frames[int(share * len(frames))]
     first, second = (

@@ -1,15 +1,15 @@
-"""Social-Implicit as an ONNX graph: the same function in far fewer operations.
+"""Social-Implicit as an ONNX graph: the same function with far fewer operations.
 
-Between the input and the output stand two linear maps and one ReLU, so everything else is
-multiplied out beforehand. Per zone, two matrices remain:
+The network consists of two linear maps and one ReLU, so everything else is multiplied out at
+export. Per zone, two matrices remain:
 
 * the first takes the displacements of an agent and its two neighbours to the hidden values of both
-  streams, as functions of the noise: this is done once for all samples;
-* the second takes the hidden values of an agent and its neighbours to positions: it holds the
-  temporal parts, their residual paths, the fusion weights and the sum over the steps.
+  streams, as functions of the noise; it is applied once for all samples;
+* the second takes the hidden values of an agent and its neighbours to positions: the temporal
+  parts, their residual paths, the fusion weights and the sum over the steps.
 
 Neighbours are agents of the same zone. A zone may be empty, so no tensor has an axis over the
-agents of one zone: each agent looks up its neighbours and its zone's matrices by index.
+agents of one zone: each agent selects its neighbours and its zone's matrices by index.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from social_implicit_ros.training.social_implicit.model import (
     temporal_matrix,
 )
 
-#: An agent's displacements, step-major, and one stream's hidden values.
+#: Displacements of an agent, step-major; hidden values of a stream.
 _N_FEATURES = N_OBSERVED * N_AXES
-#: The displacements that are not zero by definition.
+#: Displacements that are not zero by definition.
 _N_STEPS = _N_FEATURES - N_AXES
-#: Those and a one.
+#: These and a constant one.
 _N_COLUMNS = _N_STEPS + 1
-#: The agent before, the agent itself, the agent after.
-_N_BESIDE = 3
+#: Previous agent, agent, next agent.
+_N_ADJACENT = 3
 
 
 def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
@@ -54,7 +54,7 @@ def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
     Args:
         model: a trained or imported model.
     """
-    # Where zones do not depend on the speed, everybody is in the first.
+    # If zones do not depend on the speed, every agent is in the first.
     n_zones = len(ZONE_BOUNDS_M) if model.zones_by_speed else 1
     cells = [
         _fold(cast(SocialCell, model.cells[zone]), model.noise_weights[zone])
@@ -63,22 +63,22 @@ def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
     builder = GraphBuilder()
     steps = _steps(builder, n_zones)
     above = _above_bounds(builder, steps, n_zones)
-    # In a zone: above its bound and not above the next one's.
+    # In a zone: above its bound and not above the next bound.
     in_zone = np.eye(n_zones) - np.eye(n_zones, k=-1)
     belongs = builder.node("MatMul", above, builder.constant(in_zone))
-    beside = _neighbours(builder, belongs, n_zones)
+    adjacent = _neighbours(builder, belongs, n_zones)
     in_columns = builder.constant(np.repeat(in_zone, _N_COLUMNS, axis=1))
     rows = builder.node("Mul", steps, builder.node("MatMul", above, in_columns))
-    samples = _cells(builder, rows, belongs, beside, cells)
+    samples = _cells(builder, rows, belongs, adjacent, cells)
     return builder.model(
         samples, n_observed=N_OBSERVED, n_predicted=N_PREDICTED, noise_dimension=N_AXES
     )
 
 
 def _steps(builder: GraphBuilder, n_zones: int) -> str:
-    """(A, zones * 15) the 14 displacements and a one, once for each zone."""
+    """(A, zones * 15) the 14 displacements and a one, repeated for each zone."""
     flat = builder.node("Reshape", "observed", builder.indices([-1, _N_FEATURES]))
-    # A sum of one position, minus one position, and zeros: as exact as a subtraction.
+    # A sum of one position, minus one position, and zeros: exact like a subtraction.
     later, earlier = np.eye(_N_FEATURES, _N_STEPS, k=-N_AXES), np.eye(_N_FEATURES, _N_STEPS)
     difference = np.pad(later - earlier, ((0, 0), (0, 1)))
     one = np.eye(1, _N_COLUMNS, k=_N_STEPS)
@@ -93,7 +93,7 @@ def _steps(builder: GraphBuilder, n_zones: int) -> str:
 def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
     """(A, zones) 1 where an agent's maximum speed is at least the zone's lower bound."""
     squares = builder.node("Mul", steps, steps)
-    # The squares of x and y of each step, of the copy for the first zone.
+    # Sum of the squares of x and y of each step, in the columns of the first zone.
     pairs = np.zeros((n_zones * _N_COLUMNS, _N_STEPS // N_AXES))
     pairs[:_N_STEPS] = np.repeat(np.eye(_N_STEPS // N_AXES), N_AXES, axis=0)
     squared_speeds = builder.node("MatMul", squares, builder.constant(pairs))
@@ -104,55 +104,55 @@ def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
 
 
 def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
-    """(A, 3) index of the agent before, itself and the agent after in its zone; A for nobody.
+    """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none.
 
-    The agents of each zone stand in a row of slots, with an empty slot before and behind each row.
+    The agents of each zone occupy consecutive slots, with an empty slot before and after.
     """
     place = builder.node("CumSum", belongs, builder.indices(0))
     n_in_zone = builder.node("ReduceSum", belongs, builder.indices([0]), keepdims=1)
-    # Before a zone's row come the rows of the zones before it, each with its empty slot.
+    # A zone's slots follow those of the previous zones, each with its empty slot.
     before = builder.node(
         "Gemm",
         n_in_zone,
         builder.constant(np.triu(np.ones((n_zones, n_zones)), k=1)),
         builder.constant([np.arange(n_zones)]),
     )
-    candidates = builder.node("Mul", belongs, builder.node("Add", place, before))
-    slot = builder.node("ReduceSum", candidates, builder.indices([1]), keepdims=0)
+    slots_in_zones = builder.node("Mul", belongs, builder.node("Add", place, before))
+    slot = builder.node("ReduceSum", slots_in_zones, builder.indices([1]), keepdims=0)
     slot = builder.node("Cast", slot, to=TensorProto.INT64)
 
     count = builder.node("Shape", belongs, start=0, end=1)
     n_slots = builder.node("Add", count, builder.indices([n_zones + 1]))
-    nobody = builder.node("Expand", count, n_slots)
+    empty = builder.node("Expand", count, n_slots)
     agents = builder.node(
         "Range", builder.indices(0), builder.node("Squeeze", count), builder.indices(1)
     )
-    taken = builder.node("ScatterElements", nobody, slot, agents)
+    agent_in_slot = builder.node("ScatterElements", empty, slot, agents)
     around = builder.node(
         "Add",
         builder.node("Unsqueeze", slot, builder.indices([1])),
         builder.indices([[-1, 0, 1]]),
     )
-    return builder.node("Gather", taken, around)
+    return builder.node("Gather", agent_in_slot, around)
 
 
 def _cells(
-    builder: GraphBuilder, rows: str, belongs: str, beside: str, cells: list[_FoldedCell]
+    builder: GraphBuilder, rows: str, belongs: str, adjacent: str, cells: list[_FoldedCell]
 ) -> str:
     """(K, A, 12, 2) positions.
 
     Args:
-        builder: of the graph.
+        builder: builder of the graph.
         rows: (A, zones * 15) displacements and a one in the columns of the agent's zone, zero in
-            the others: so the matrices of all zones, one above the other, do the work of its own.
+            the others: the product with the stacked matrices of all zones equals that with its own.
         belongs: (A, zones) 1 in the agent's zone.
-        beside: (A, 3) agent before, itself, and after; A for nobody.
-        cells: of the zones.
+        adjacent: (A, 3) previous agent, itself, and next agent; A if none.
+        cells: cell of each zone.
     """
-    # The last row, of zeros, stands for nobody.
+    # The last row, of zeros, stands for a missing neighbour.
     rows = builder.node("Pad", rows, builder.indices([0, 0, 1, 0]))
-    n_columns = _N_BESIDE * len(cells) * _N_COLUMNS
-    around = builder.node("Gather", rows, beside)
+    n_columns = _N_ADJACENT * len(cells) * _N_COLUMNS
+    around = builder.node("Gather", rows, adjacent)
     around = builder.node("Reshape", around, builder.indices([-1, n_columns]))
 
     # Hidden values as functions of the noise: constant, factor of x, factor of y.
@@ -160,7 +160,7 @@ def _cells(
         np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
     )
     still = builder.constant(first.reshape(n_columns, -1))
-    moving = builder.constant(noise.reshape(_N_BESIDE * len(cells), -1))
+    moving = builder.constant(noise.reshape(_N_ADJACENT * len(cells), -1))
     ones = builder.indices(np.arange(_N_STEPS, n_columns, _N_COLUMNS))
     mixed = builder.node(
         "Concat",
@@ -178,14 +178,14 @@ def _cells(
     residual = builder.node("Slice", hidden, half, full, last)
     streams = builder.node("Add", builder.node("Relu", main), residual)
 
-    # To positions, together with the global stream of both neighbours.
+    # Positions, from these and the global stream of both neighbours.
     shared = builder.node(
         "Slice", streams, builder.indices([0]), builder.indices([_N_FEATURES]), last
     )
     shared = builder.node("Pad", shared, builder.indices([0, 0, 0, 1, 0, 0]))
     before, after = (
         builder.node(
-            "Gather", shared, builder.node("Gather", beside, builder.indices(place), axis=1)
+            "Gather", shared, builder.node("Gather", adjacent, builder.indices(place), axis=1)
         )
         for place in (0, 2)
     )
@@ -199,17 +199,17 @@ def _cells(
 
 @dataclass(frozen=True, eq=False)
 class _FoldedCell:
-    """One cell multiplied out, in float64.
+    """The matrices of one cell, float64.
 
-    There are 33 hidden values before the ReLU and as many beside it, on the residual paths: 16 of
-    the global stream, 16 of the local one, and one that is always 1 and carries the bias on.
+    There are 33 hidden values before the ReLU and 33 on the residual paths: 16 of the global
+    stream, 16 of the local one, and a constant one for the bias.
 
     Attributes:
-        first: (3, 15, 66) from the 14 displacements and the one of the agent before, itself and the
-            one after; to hidden values without noise.
-        noise: (3, 2, 66) what is added to them per unit of noise, by each of the three.
-        second: (65, 24) from the global hidden values of the agent before, all of its own and the
-            global ones of the agent after; to positions.
+        first: (3, 15, 66) from the 14 displacements and the constant one of the previous agent,
+            itself and the next agent; to hidden values without noise.
+        noise: (3, 2, 66) change of the hidden values per unit of noise, for each of the three.
+        second: (65, 24) from the global hidden values of the previous agent, all of its own and the
+            global ones of the next agent; to positions.
     """
 
     first: np.ndarray
@@ -228,7 +228,7 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
         ],
         dim=-1,
     )
-    # The same noise is added at every step. The first displacement is zero by definition.
+    # All steps have the same noise. The first displacement is zero by definition.
     noise = spatial[:, :-1].unflatten(1, (N_OBSERVED, N_AXES)).sum(dim=1)
     noise = zone_noise_weight * cell.noise_weight * noise
     first = spatial[:, N_AXES:]
@@ -256,23 +256,23 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
 
 
 def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> torch.Tensor:
-    """Spatial convolutions of the global and the local stream, and their biases.
+    """Matrix of the spatial convolutions of both streams, with their biases.
 
     Args:
-        wide: of the global stream.
-        narrow: of the local stream.
-        carried: bias of one more hidden value.
+        wide: convolution of the global stream.
+        narrow: convolution of the local stream.
+        carried: bias of the additional hidden value.
 
     Returns:
-        (3, 17, 33) from 16 displacements and a one of each neighbour to hidden values.
+        (3, 17, 33) from 16 displacements and a constant one of each neighbour to hidden values.
     """
-    folded = torch.zeros(_N_BESIDE, _N_FEATURES + 1, 2 * _N_FEATURES + 1, dtype=torch.float64)
+    folded = torch.zeros(_N_ADJACENT, _N_FEATURES + 1, 2 * _N_FEATURES + 1, dtype=torch.float64)
     for number, convolution in enumerate((wide, narrow)):
         matrix = spatial_matrix(convolution.weight).unflatten(0, (-1, _N_FEATURES))
-        # One that sees only the agent itself fills the middle one of the three.
-        first = (_N_BESIDE - len(matrix)) // 2
+        # A convolution of width 1 fills the middle one of the three.
+        first = (_N_ADJACENT - len(matrix)) // 2
         columns = slice(number * _N_FEATURES, (number + 1) * _N_FEATURES)
         folded[first : first + len(matrix), :-1, columns] = matrix
     bias = torch.cat([spatial_bias(wide), spatial_bias(narrow), torch.tensor([carried])])
-    folded[_N_BESIDE // 2, -1] = bias
+    folded[_N_ADJACENT // 2, -1] = bias
     return folded

@@ -1,7 +1,7 @@
-"""What training minimises: the nearest of K samples (IMLE), and the Social-Loss.
+"""Training losses: nearest of K samples (IMLE), and Social-Loss.
 
 Source: Mohamed et al., ECCV 2022, arXiv 2203.03057, sections 4.3 and 4.4. All terms compare
-displacements per step; all are averaged within a scene, then over the scenes.
+displacements per step and are averaged within a scene, then over the scenes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 import torch
 
-#: Keeps the angle of a standing agent, and its gradient, finite; square metres.
+#: Keeps the angle of a standing agent and its gradient finite, square metres.
 _ANGLE_GUARD_M2 = 1e-6
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the Social-Loss beside the IMLE term, whose weight is 1.
+    """Weights of the terms of the Social-Loss; the weight of the IMLE term is 1.
 
     Attributes:
-        triplet: of the triplet term.
-        distance: of the distances between agents.
-        angle: of the angles between agents' displacements, per radian.
+        triplet: weight of the triplet term.
+        distance: weight of the distances between agents.
+        angle: weight of the angles between agents' displacements, per radian.
     """
 
     triplet: float = 1e-4
@@ -35,7 +35,7 @@ class Losses:
 
     Attributes:
         imle: mean absolute error of the nearest sample, metres.
-        triplet: how much nearer the second sample is to the first than the farthest one, metres.
+        triplet: distance of the nearest to the second sample minus to the farthest one, metres.
         distance: mean absolute error of the distances between agents, metres.
         angle: mean absolute error of the angles between agents, radians.
     """
@@ -58,17 +58,17 @@ class Losses:
 def social_implicit_losses(
     predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
 ) -> Losses:
-    """All terms for a batch of scenes.
+    """Computes all terms for a batch of scenes.
 
     Args:
         predicted: (K, A, T, 2) predicted positions relative to each agent's last one, metres,
             K at least 2.
-        future: (A, T, 2) what came to pass, likewise.
+        future: (A, T, 2) ground truth, likewise.
         scene: (A,) scene of each agent, ascending from 0.
     """
     rank = rank_samples(predicted, future, scene)
-    truth = displacements(future)
-    agents = torch.arange(len(truth))
+    ground_truth = displacements(future)
+    agents = torch.arange(len(ground_truth))
     nearest, second, farthest = (
         displacements(predicted[rank[scene, place], agents]) for place in (0, 1, rank.shape[1] - 1)
     )
@@ -79,13 +79,15 @@ def social_implicit_losses(
     first, other = agent_pairs(scene)
     pair_scene = scene[first]
     return Losses(
-        imle=mean((nearest - truth).abs()),
+        imle=mean((nearest - ground_truth).abs()),
         triplet=mean((nearest - second).abs()) - mean((nearest - farthest).abs()),
         distance=_pair_mean(
-            pair_distance(nearest, first, other), pair_distance(truth, first, other), pair_scene
+            pair_distance(nearest, first, other),
+            pair_distance(ground_truth, first, other),
+            pair_scene,
         ),
         angle=_pair_mean(
-            pair_angle(nearest, first, other), pair_angle(truth, first, other), pair_scene
+            pair_angle(nearest, first, other), pair_angle(ground_truth, first, other), pair_scene
         ),
     )
 
@@ -94,15 +96,15 @@ def social_implicit_losses(
 def rank_samples(
     predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
 ) -> torch.Tensor:
-    """Orders the samples of each scene by their mean absolute error, the nearest first.
+    """Sorts the samples of each scene by mean absolute error, the nearest first.
 
     Args:
         predicted: (K, A, T, 2) predicted positions relative to each agent's last one, metres.
-        future: (A, T, 2) what came to pass, likewise.
+        future: (A, T, 2) ground truth, likewise.
         scene: (A,) scene of each agent, ascending from 0.
 
     Returns:
-        (scenes, K) samples.
+        (scenes, K) sample indices.
     """
     error = (displacements(predicted) - displacements(future)).abs().mean(dim=(2, 3))
     return scene_mean(error.T, scene).argsort(dim=1)
@@ -129,7 +131,7 @@ def scene_mean(values: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
 
 
 def agent_pairs(scene: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every unordered pair of agents that share a scene.
+    """Every unordered pair of agents of the same scene.
 
     Args:
         scene: (A,) scene of each agent, ascending from 0.
@@ -162,10 +164,10 @@ def pair_angle(steps: torch.Tensor, first: torch.Tensor, other: torch.Tensor) ->
 
 
 def _pair_mean(
-    predicted: torch.Tensor, truth: torch.Tensor, pair_scene: torch.Tensor
+    predicted: torch.Tensor, ground_truth: torch.Tensor, pair_scene: torch.Tensor
 ) -> torch.Tensor:
     if len(pair_scene) == 0:
         return predicted.new_zeros(())
-    error = (predicted - truth).abs().mean(dim=1, keepdim=True)
+    error = (predicted - ground_truth).abs().mean(dim=1, keepdim=True)
     _, dense = torch.unique_consecutive(pair_scene, return_inverse=True)
     return scene_mean(error, dense).mean()

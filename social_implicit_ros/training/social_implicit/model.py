@@ -3,8 +3,8 @@
 Source: Mohamed et al., "Social-Implicit: Rethinking Trajectory Prediction Evaluation and The
 Effectiveness of Implicit Maximum Likelihood Estimation", ECCV 2022, arXiv 2203.03057, section 4.
 
-The model reads displacements. Each agent belongs to a zone by its speed, and the agents of one
-zone stand beside each other, in order, on the axis over which the zone's cell convolves.
+The model reads displacements. Each agent belongs to a zone by its speed. The agents of one zone are
+adjacent, in order, on the axis over which the zone's cell convolves.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import nn
 
 #: Lower bounds of the Social-Zones, metres per step.
 ZONE_BOUNDS_M = (0.0, 0.01, 0.1, 1.2)
-#: How the noise is scaled in each zone, before the learnt scale (section 4 and released settings).
+#: Scale of the noise in each zone, before the learnt scale (section 4 and released settings).
 NOISE_WEIGHTS = (0.05, 1.0, 4.0, 8.0)
-#: The released settings for a model that is tested on the ETH recording.
+#: The released settings of the model that is tested on the ETH recording.
 NOISE_WEIGHTS_ETH = (0.175, 1.5, 4.0, 8.0)
 
 N_OBSERVED = 8
 N_PREDICTED = 12
 N_AXES = 2
-#: Agents to each side that the global stream sees.
+#: Neighbours to each side that the global stream convolves over.
 GLOBAL_REACH = 1
 
 
@@ -37,7 +37,7 @@ class Stream(nn.Module):
     convolutions one-dimensional.
 
     The short axis (8 steps, or x and y) is unrolled, so that a convolution becomes one matrix per
-    neighbour: on a CPU that is several times faster than `Conv2d` with two channels.
+    neighbour. On a CPU this is several times faster than `Conv2d` with two channels.
     """
 
     def __init__(self, reach: int) -> None:
@@ -54,14 +54,14 @@ class Stream(nn.Module):
 
         Args:
             displacements: (S, K, 16) observed displacements, step-major, zero where not occupied.
-            occupied: (S, 1, 1) 1 where an agent stands, 0 for a separator between scenes.
+            occupied: (S, 1, 1) 1 for an agent, 0 for a separator between scenes.
 
         Returns:
             (S, K, 24) predicted displacements, step-major.
         """
         hidden = torch.relu(self._spatial(self.spatial, displacements))
         hidden = hidden + self._spatial(self.spatial_residual, displacements)
-        # A separator must look like the padding at the ends, for the next convolution too.
+        # A separator must equal the padding at the ends, in the next convolution too.
         hidden = hidden * occupied
         return self._temporal(self.temporal, hidden) + self._temporal(
             self.temporal_residual, hidden
@@ -98,8 +98,8 @@ class SocialCell(nn.Module):
 
         Args:
             displacements: (S, 1, 8, 2) observed displacements, zero where not occupied.
-            noise: (S, K, 1, 2) noise of the zone's scale.
-            occupied: (S, 1, 1) 1 where an agent stands, 0 for a separator.
+            noise: (S, K, 1, 2) noise, scaled for the zone.
+            occupied: (S, 1, 1) 1 for an agent, 0 for a separator.
 
         Returns:
             (S, K, 24) predicted displacements, step-major.
@@ -115,7 +115,7 @@ class SocialImplicit(nn.Module):
     """The whole model: 5,836 parameters.
 
     Attributes:
-        noise_dimension: of the noise, drawn once per sample and scene.
+        noise_dimension: length of a noise vector; one is drawn per sample and scene.
     """
 
     noise_dimension = N_AXES
@@ -127,9 +127,9 @@ class SocialImplicit(nn.Module):
 
         Args:
             noise_weights: scale of the noise in each zone.
-            zones_by_speed: an agent's zone is that of its maximum observed speed, as the paper
-                says. False is what the released code does: it looks at the first observed
-                displacement, which its loader has set to zero, so everybody is in zone 0.
+            zones_by_speed: choose zones by the maximum observed speed, as in the paper. False: as
+                in the released code, which uses the first observed displacement; its loader sets
+                that to zero, so that every agent is in zone 0.
         """
         super().__init__()
         self.zones_by_speed = zones_by_speed
@@ -147,11 +147,11 @@ class SocialImplicit(nn.Module):
 
         Args:
             observed: (A, H, 2) positions in metres relative to each scene's centre, unknown
-                leading steps filled in, see `core.features.ModelInput`.
-            mask: (A, H) 1 where a step was observed; the paper's model has no use for it.
+                leading steps extrapolated, see `models.features.ModelInput`.
+            mask: (A, H) 1 where a step was observed; not used by the paper's model.
             noise: (K, D) standard normal noise of one scene, or (K, A, D), equal within a scene.
-            scene: (A,) scene of each agent, ascending from 0; one scene where left out. Scenes
-                must not influence each other.
+            scene: (A,) scene of each agent, ascending from 0; one scene if left out. Scenes do not
+                affect each other.
 
         Returns:
             (K, A, T, 2) positions in metres relative to each agent's last position.
@@ -191,9 +191,9 @@ class SocialImplicit(nn.Module):
 
 
 def used_parameters(model: SocialImplicit) -> int:
-    """How many of a model's parameters can change its output.
+    """Number of parameters that affect the output.
 
-    Where zones do not depend on the speed, only the first cell is ever used.
+    If zones do not depend on the speed, only the first cell is used.
     """
     used = model if model.zones_by_speed else model.cells[0]
     return sum(parameter.numel() for parameter in used.parameters())
@@ -214,12 +214,12 @@ def observed_displacements(observed: torch.Tensor) -> torch.Tensor:
 def _predict_zone(
     cell: nn.Module, displacements: torch.Tensor, noise: torch.Tensor, scene: torch.Tensor
 ) -> torch.Tensor:
-    """Lines the agents of a zone up, scene after scene, and lets the zone's cell predict them.
+    """Predicts the agents of a zone, which are arranged on one axis scene after scene.
 
     Args:
-        cell: of the zone.
-        displacements: (A, 8, 2) observed ones of the zone's agents.
-        noise: (A, K, 2) of the zone's scale.
+        cell: cell of the zone.
+        displacements: (A, 8, 2) observed displacements of the zone's agents.
+        noise: (A, K, 2) noise, scaled for the zone.
         scene: (A,) scene of each agent, ascending.
 
     Returns:
@@ -237,7 +237,7 @@ def _predict_zone(
 
 
 def separated_slots(scene: torch.Tensor) -> torch.Tensor:
-    """Places on an axis where one empty slot separates two scenes.
+    """Slots on an axis where one empty slot separates two scenes.
 
     Args:
         scene: (A,) scene of each agent, ascending.
@@ -256,7 +256,7 @@ def spatial_matrix(kernel: torch.Tensor) -> torch.Tensor:
         kernel: (2, 2, taps over time, neighbours).
 
     Returns:
-        (neighbours * 16, 16), to be multiplied from the right onto step-major displacements.
+        (neighbours * 16, 16), right factor of step-major displacements.
     """
     unrolled = torch.einsum("oidn,dts->ntiso", kernel, _taps(kernel, N_OBSERVED))
     return unrolled.reshape(-1, N_OBSERVED * N_AXES)
@@ -269,7 +269,7 @@ def temporal_matrix(kernel: torch.Tensor) -> torch.Tensor:
         kernel: (12, 8, taps over x and y, neighbours).
 
     Returns:
-        (neighbours * 16, 24), to be multiplied from the right onto step-major displacements.
+        (neighbours * 16, 24), right factor of step-major displacements.
     """
     unrolled = torch.einsum("oidn,dts->nitos", kernel, _taps(kernel, N_AXES))
     return unrolled.reshape(-1, N_PREDICTED * N_AXES)

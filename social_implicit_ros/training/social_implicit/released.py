@@ -15,9 +15,9 @@ from social_implicit_ros.training.social_implicit.model import (
     SocialImplicit,
 )
 
-#: A checkpoint of 5,836 numbers has no business above this; refused before it is read.
+#: Larger files are rejected before they are read; a checkpoint has 5,836 numbers.
 MAX_FILE_BYTES = 16 * 1024 * 1024
-#: The released code's names -> ours, within one cell.
+#: Released name -> name here, within one cell.
 _SCALARS = {"noise_w": "noise_weight", "global_w": "global_weight", "local_w": "local_weight"}
 _STREAMS = {"": "global_stream", "ped.": "local_stream"}
 _CONVOLUTIONS = {
@@ -26,7 +26,7 @@ _CONVOLUTIONS = {
     "tpcnn": "temporal",
     "highway": "temporal_residual",
 }
-#: What `torch.load` raises on damaged files; found by damaging one at random places.
+#: What `torch.load` raises on damaged files; found by fuzzing.
 _LOAD_ERRORS = (
     pickle.UnpicklingError,
     RuntimeError,
@@ -41,20 +41,20 @@ _LOAD_ERRORS = (
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be imported; the message says why and how to mend it."""
+    """A checkpoint cannot be imported; the message says why and how to fix it."""
 
 
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
-    """Reads a released `.pth` file, without running any code that it may hold.
+    """Reads a released `.pth` file without executing code in it.
 
     Args:
-        path: a state dict saved by `torch.save`.
-        noise_weights: scale of the noise in each zone, which the file does not hold.
+        path: path of a state dict saved by `torch.save`.
+        noise_weights: scale of the noise in each zone, which is not in the file.
 
     Returns:
-        The model, which chooses zones the released way.
+        The model, with zones chosen as in the released code.
 
     Raises:
         CheckpointError: no such file, not a state dict, or tensors of another model.
@@ -67,12 +67,12 @@ def read_released_checkpoint(
 def assign_released(
     model: SocialImplicit, state: Mapping[str, torch.Tensor], *, source: str
 ) -> None:
-    """Gives a model the values of a released state dict.
+    """Copies the values of a released state dict into a model.
 
     Args:
         model: changed in place.
-        state: tensors under their released names.
-        source: where they come from, for messages.
+        state: released name -> tensor.
+        source: origin of the tensors, for messages.
 
     Raises:
         CheckpointError: tensors of another model.
@@ -82,19 +82,21 @@ def assign_released(
     if missing or unknown:
         raise CheckpointError(
             f"{source} is not a released Social-Implicit checkpoint: "
-            f"it lacks {_some(missing)} and has unknown {_some(unknown)}"
+            f"missing: {_some(missing)}; unknown: {_some(unknown)}"
         )
     parameters = dict(model.named_parameters())
     for released, ours in names.items():
         tensor, parameter = state[released], parameters[ours]
-        # The released local stream has 1-D kernels, the scalars one entry.
+        # The released local stream has 1-D kernels; its scalars have one entry.
         if tensor.shape != _released_shape(parameter, ours):
             raise CheckpointError(
                 f"{source}: {released} has shape {tuple(tensor.shape)}, expected "
                 f"{tuple(_released_shape(parameter, ours))}"
             )
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{source}: {released} is not made of finite real numbers")
+            raise CheckpointError(
+                f"{source}: {released} has values that are not finite real numbers"
+            )
         with torch.no_grad():
             parameter.copy_(tensor.reshape(parameter.shape))
 
@@ -111,21 +113,21 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     except _LOAD_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path} cannot be read as a file of tensors ({reason}); it is damaged, or it holds "
-            "objects other than tensors, which are never loaded"
+            f"{path} cannot be read as a file of tensors ({reason}): it is damaged, or it contains "
+            "objects other than tensors, which are not loaded"
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
         raise CheckpointError(
-            f"{path} holds {type(state).__name__}, expected a state dict: a mapping from names "
-            "to tensors"
+            f"{path} contains a {type(state).__name__}, expected a state dict: "
+            "a mapping from names to tensors"
         )
     return dict(state)
 
 
 def _names() -> dict[str, str]:
-    """The released code's parameter names -> ours."""
+    """Released parameter name -> name here."""
     names = {}
     for zone in range(len(ZONE_BOUNDS_M)):
         theirs, ours = f"implicit_cells.{zone}.", f"cells.{zone}."

@@ -1,4 +1,4 @@
-"""Trains a model by IMLE and keeps the epoch that validates best."""
+"""Trains Social-Implicit by IMLE and keeps the epoch with the lowest validation error."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from social_implicit_ros.training.social_implicit.losses import rank_samples
 from social_implicit_ros.training.social_implicit.model import SocialImplicit
 from social_implicit_ros.types import FloatArray
 
-#: Samples among which the best counts, as in the benchmark.
+#: Samples of best-of-K errors, as in the benchmark.
 ACCURACY_SAMPLES = 20
-#: Scenes that are evaluated at once; bounds the memory.
-_SCENES_AT_ONCE = 256
+#: Scenes that are evaluated at once; limits the memory.
+_SCENES_PER_BATCH = 256
 
 
-#: (nearest, second and farthest predicted sample (3, A, T, 2), batch) -> what to minimise.
+#: (nearest, second and farthest predicted sample (3, A, T, 2), batch) -> loss.
 Loss = Callable[[torch.Tensor, SceneBatch], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """Hyperparameters of the training.
 
     Attributes:
-        seed: of initial values, order, augmentation and noise.
+        seed: seed of initial values, order, augmentation and noise.
         epochs: passes over the training scenes.
-        learning_rate: the highest of Adam's; it rises over the first tenth of the steps and falls
-            along a cosine afterwards (one cycle).
+        learning_rate: maximum learning rate of Adam; it rises over the first tenth of the steps,
+            then falls along a cosine (one cycle).
         scenes_per_batch: scenes packed into one batch.
-        n_samples: samples among which the nearest is trained (K).
-        short_history_share: share of agents shown with fewer than 8 observed steps.
+        n_samples: samples of which the nearest is trained (K).
+        short_history_share: share of agents with fewer than 8 known steps.
     """
 
     seed: int = 0
@@ -80,7 +80,7 @@ class Accuracy:
 
     @property
     def total_m(self) -> float:
-        """What epochs are chosen by: ADE plus FDE, metres."""
+        """ADE plus FDE, metres, by which the epoch is chosen."""
         return self.ade_m + self.fde_m
 
 
@@ -89,7 +89,7 @@ class Epoch:
     """One finished epoch.
 
     Attributes:
-        number: counting from 1.
+        number: number of the epoch, from 1.
         training_loss: mean over the batches.
         validation: accuracy on the validation scenes.
     """
@@ -109,21 +109,21 @@ def train(
     augmentation: Augmentation | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Epoch:
-    """Trains a model and leaves it as it was after its best epoch.
+    """Trains a model; it ends with the weights of its best epoch.
 
-    The same seed, scenes and thread count give the same model.
+    Equal seed, scenes and number of threads give equal weights.
 
     Args:
         model: changed in place.
         training: (A, 20, 2) positions in metres, one entry per scene.
-        validation: likewise; chooses the epoch.
-        loss: what to minimise.
-        settings: how to train.
+        validation: likewise; selects the epoch.
+        loss: loss function.
+        settings: hyperparameters.
         augmentation: changes the training scenes.
-        on_epoch: is told about every epoch.
+        on_epoch: called after every epoch.
 
     Returns:
-        The epoch whose ADE plus FDE on the validation scenes is lowest.
+        The epoch with the lowest ADE plus FDE on the validation scenes.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -171,13 +171,13 @@ def train(
 
 
 def decisive_noise(model: SocialImplicit, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
-    """The noise of the samples that the losses look at: nearest, second and farthest.
+    """The noise of the samples that the losses use: nearest, second and farthest.
 
-    No other sample gets a gradient, so only these have to be predicted with one.
+    Other samples have no gradient, so only these are predicted with one.
 
     Args:
-        model: being trained.
-        batch: of scenes.
+        model: model in training.
+        batch: batch of scenes.
         noise: (K, scenes, D).
 
     Returns:
@@ -196,20 +196,20 @@ def accuracy(
     seed: int = 0,
     n_known: int | None = None,
 ) -> Accuracy:
-    """Best-of-20 errors of a model.
+    """Computes best-of-20 errors of a model.
 
     Args:
-        model: to evaluate.
+        model: model to evaluate.
         scenes: (A, 20, 2) positions in metres, one entry per scene.
-        noise_sequence: see `core.noise`; every scene has draws of its own.
-        seed: of the noise.
-        n_known: observed steps that the model is shown, 2 to 8; all where left out.
+        noise_sequence: see `models.noise`; every scene has its own draws.
+        seed: seed of the noise.
+        n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()
     seeds = np.random.SeedSequence(seed).generate_state(len(scenes))
     errors = []
-    for start in range(0, len(scenes), _SCENES_AT_ONCE):
-        chosen = scenes[start : start + _SCENES_AT_ONCE]
+    for start in range(0, len(scenes), _SCENES_PER_BATCH):
+        chosen = scenes[start : start + _SCENES_PER_BATCH]
         known = None
         if n_known is not None:
             known = np.full(sum(len(agents) for agents in chosen), n_known)

@@ -1,4 +1,4 @@
-"""Errors of Social-Zone, and the residuals that it is calibrated on."""
+"""Errors of Social-Zone, and the residuals for its calibration."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from social_implicit_ros.training.social_zone.model import (
 )
 from social_implicit_ros.uncertainty.ellipses import observed_motion
 
-#: Standard deviation of the samples that is added at the last step, metres.
+#: Standard deviation that is added to the samples at the last step, metres.
 SAMPLE_FLOOR_M = 0.3
-#: Standard deviations of tracker noise for which ellipses are calibrated, metres.
+#: Standard deviations of the tracker noise in the calibration data, metres.
 TRACKER_NOISES_M = (0.0, 0.03, 0.06, 0.1)
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean errors over agents, metres: of the nearest representative future, and of the mean."""
+    """Errors averaged over agents, metres: of the nearest mode, and of the mean trajectory."""
 
     ade_m: float
     fde_m: float
@@ -36,7 +36,7 @@ class Accuracy:
 
 @torch.no_grad()
 def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
-    """Errors with the whole history known."""
+    """Computes errors with full histories."""
     forecast = model(agents.observed, torch.ones(len(agents), N_OBSERVED), agents.neighbours)
     futures = model.paths(forecast.representatives, forecast.frame)  # (A, R, T, 2)
     errors = (futures - agents.future[:, None]).norm(dim=-1)
@@ -55,13 +55,13 @@ def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
 
 
 def with_tracker_noise(agents: Agents, seed: int) -> Agents:
-    """Copies of the agents as trackers of `TRACKER_NOISES_M` would see them; futures stay true."""
+    """Copies of the agents with each of `TRACKER_NOISES_M` on histories; futures are unchanged."""
     generator = torch.Generator().manual_seed(seed)
     positions, others = [], []
     for sigma_m in TRACKER_NOISES_M:
-        seen = agents.positions.clone()
-        seen[:, :N_OBSERVED] += sigma_m * torch.randn(agents.observed.shape, generator=generator)
-        positions.append(seen)
+        noisy = agents.positions.clone()
+        noisy[:, :N_OBSERVED] += sigma_m * torch.randn(agents.observed.shape, generator=generator)
+        positions.append(noisy)
         noise_m = sigma_m * torch.randn(agents.others.shape, generator=generator)
         others.append(agents.others + noise_m)
     return Agents(torch.cat(positions), torch.cat(others))
@@ -69,7 +69,7 @@ def with_tracker_noise(agents: Agents, seed: int) -> Agents:
 
 @torch.no_grad()
 def residuals(model: SocialZone, agents: Agents) -> Residuals:
-    """Errors of the mean, with the covariances of the ellipses and of the samples."""
+    """Errors of the mean, with the covariances of the distribution and of the samples."""
     mask = torch.ones(len(agents), N_OBSERVED)
     forecast = model(agents.observed, mask, agents.neighbours)
     error = agents.future - model.paths(forecast.mean, forecast.frame)

@@ -1,7 +1,6 @@
-"""Reads Social-Zone back from the file that was written of it, to train it further.
+"""Reads Social-Zone from a model file, to train it further.
 
-A graph holds constants that its writer has computed from the weights; the weights themselves stand
-beside it, in the file's metadata.
+The constants of the graph are computed from the weights; the weights are in the file's metadata.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from social_implicit_ros.training.social_zone.model import SocialZone, SocialZon
 from social_implicit_ros.types import FloatArray
 
 ARCHITECTURE = "social_zone"
-#: Constants are computed in floating point, on one machine a little different from on another.
+#: Tolerance of the constants, whose rounding depends on the machine.
 _ROUNDING = 1e-5
 
 
@@ -31,18 +30,18 @@ class ModelReadError(ValueError):
 
 
 def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
-    """The model of which a file was written.
+    """Reads the model that a file was written from.
 
     Args:
         path: the `.onnx` file.
-        card: of the file.
+        card: card of the file.
 
     Returns:
-        The model, and the floor under the spread of its samples (`sample_floor_m`).
+        The model, and the standard deviation added to its samples (`sample_floor_m`).
 
     Raises:
-        ModelReadError: another architecture, a card that does not say how the model was made, or
-            a file that another version of this package wrote.
+        ModelReadError: another architecture, a card without the model's sizes, or a file of another
+            version of this package.
     """
     if card.architecture != ARCHITECTURE:
         raise ModelReadError(
@@ -54,7 +53,7 @@ def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
     model.trust = trust
     file = onnx.load(path)
     foreign = ModelReadError(
-        f"{path} was not written by this version of the package: train it anew, or use the "
+        f"{path} was not written by this version of the package: train it again, or use the "
         "version that wrote it"
     )
     texts = [entry.value for entry in file.metadata_props if entry.key == WEIGHTS]
@@ -63,7 +62,7 @@ def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
         raise foreign
     torch.nn.utils.vector_to_parameters(torch.from_numpy(weights.copy()), model.parameters())
     again = social_zone_graph(model, sample_floor_m=sample_floor_m)
-    # The graph that runs is made of these weights, or the file is of another make.
+    # The weights must give the graph in the file.
     if _operations(file) != _operations(again) or not np.allclose(
         _constants(file), _constants(again), rtol=_ROUNDING, atol=_ROUNDING
     ):
@@ -72,7 +71,7 @@ def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
 
 
 def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float, float]:
-    """Sizes, trust and sample floor, as the card tells them."""
+    """Sizes, trust and sample floor from the card."""
     made: Mapping[str, Any] = card.training
     try:
         return (
@@ -82,7 +81,7 @@ def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float, float]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelReadError(
-            f"the card of model {card.name!r} does not say how it was made ({error!r}): expected "
+            f"the card of model {card.name!r} lacks training parameters ({error!r}): expected "
             "sizes, settings.trust and sample_floor_m"
         ) from error
 
@@ -96,7 +95,7 @@ def _operations(model: onnx.ModelProto) -> list[tuple[str, list[tuple[int, ...]]
 
 
 def _constants(model: onnx.ModelProto) -> FloatArray:
-    """(C,) all numbers of a graph, in the order in which operations use them."""
+    """(C,) all constants of a graph, in the order of the operations."""
     stored = {
         entry.name: numpy_helper.to_array(entry).ravel().astype(np.float64)
         for entry in model.graph.initializer

@@ -1,9 +1,9 @@
-"""Trains a model of the default's architecture further on the people of one place.
+"""Fine-tunes a Social-Zone model on recordings of one place.
 
-A place has few recordings, so the weights are held near those that the model began with (L2-SP,
-Li et al., "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", ICML 2018),
-the head of the spread is left alone, and the step is kept whose validation loss is lowest, the
-zeroth included.
+There are few recordings of a place. Therefore the weights are regularised towards those of the
+base model (L2-SP, Li et al., "Explicit Inductive Bias for Transfer Learning with Convolutional
+Networks", ICML 2018), the head of the spread is frozen, and the iteration with the lowest
+validation loss is kept, which may be the base model itself.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZon
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """How to train further; chosen on the validation parts of five recordings.
+    """Hyperparameters of fine-tuning, chosen on the validation parts of five recordings.
 
     Attributes:
-        iterations: optimiser steps at most.
-        learning_rate: at the start; falls along a half cosine.
-        anchor_agents: the weights that it began with count as much as so many training agents.
-        look_every: iterations between two looks at the validation part.
-        patience: looks without a lower validation loss before it stops.
-        trusts: shares of the learnt correction to walking straight on that are tried beside the
-            present one: people of the place itself may be trusted further than strangers.
-        augmentation: how training agents are varied, and the weights of the two losses.
+        iterations: maximum number of optimiser steps.
+        learning_rate: initial learning rate; it falls along a half cosine.
+        anchor_agents: weight of the regularisation, in training agents.
+        look_every: iterations between two evaluations on the validation part.
+        patience: evaluations without a lower validation loss before training stops.
+        trusts: shrinkage factors of the learnt correction that are tried besides the base model's.
+        augmentation: settings of the augmentation and weights of the two losses.
     """
 
     iterations: int = 400
@@ -51,8 +50,8 @@ class TuneSettings:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the model was worth on the validation part after some iterations."""
+class Evaluation:
+    """Evaluation on the validation part after some iterations."""
 
     iteration: int
     loss: float
@@ -61,18 +60,17 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A model and how it came about.
+    """A fine-tuned model and its training curve.
 
     Attributes:
-        model: with the weights of the best look; where that is the first, the model that it began
-            with.
-        curve: every look, in order; the first is the model that it began with.
-        best: the look whose weights it has.
+        model: model with the weights of the best evaluation.
+        curve: all evaluations in order; the first is that of the base model.
+        best: evaluation with the lowest validation loss.
     """
 
     model: SocialZone
-    curve: tuple[Look, ...]
-    best: Look
+    curve: tuple[Evaluation, ...]
+    best: Evaluation
 
 
 def fine_tune(
@@ -82,31 +80,31 @@ def fine_tune(
     *,
     seed: int,
     settings: TuneSettings | None = None,
-    looked: Callable[[Look], None] = lambda look: None,
+    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Tuned:
-    """Trains a copy of a model further.
+    """Fine-tunes a copy of a model.
 
     Args:
-        base: the model to begin with; left as it is.
-        training: to learn from.
-        validation: decides which step is kept, and how far the mean is trusted.
-        seed: of all draws.
-        settings: of the training.
-        looked: called after each look at the validation part, which are `look_every` iterations
-            apart; the first is at none.
+        base: base model; not changed.
+        training: training data.
+        validation: selects the iteration and the shrinkage factor.
+        seed: seed of all draws.
+        settings: hyperparameters.
+        on_evaluation: called after each evaluation on the validation part; the first is before
+            training.
     """
     settings = settings or TuneSettings()
     torch.manual_seed(seed)
     model = copy.deepcopy(base).train()
-    model.trust = 1.0  # while it learns
-    # How often people do something unexpected, few cannot teach: after some who stood throughout,
-    # nobody who stands would be expected to walk. Calibration sets the spread instead.
+    model.trust = 1.0  # in training
+    # Rare events cannot be learnt from few people: if all standing people of a recording stay, the
+    # model would not expect any to walk. Calibration adapts the spread instead.
     model.spread.requires_grad_(False)
     anchor = [weights.detach().clone() for weights in model.parameters()]
     pull = settings.anchor_agents / len(training)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    curve = [_look(0, model, base.trust, validation, settings)]
-    looked(curve[0])
+    curve = [_evaluate(0, model, base.trust, validation, settings)]
+    on_evaluation(curve[0])
     best, weights = curve[0], copy.deepcopy(model.state_dict())
     for iteration in range(1, settings.iterations + 1):
         progress = iteration / settings.iterations
@@ -122,8 +120,8 @@ def fine_tune(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if iteration % settings.look_every == 0:
-            curve.append(_look(iteration, model, base.trust, validation, settings))
-            looked(curve[-1])
+            curve.append(_evaluate(iteration, model, base.trust, validation, settings))
+            on_evaluation(curve[-1])
             if curve[-1].loss < best.loss:
                 best, weights = curve[-1], copy.deepcopy(model.state_dict())
             elif iteration - best.iteration >= settings.patience * settings.look_every:
@@ -139,7 +137,7 @@ def fine_tune(
 def _loss(
     model: SocialZone, agents: Agents, mask: torch.Tensor, settings: TuneSettings
 ) -> torch.Tensor:
-    """What the model was trained with, in the end."""
+    """The loss of the base model's training at its end."""
     fit = settings.augmentation
     forecast = model(agents.observed, mask, agents.neighbours)
     return fit.likelihood_weight * negative_log_likelihood(
@@ -154,20 +152,20 @@ def _loss(
 
 
 @torch.no_grad()
-def _look(
+def _evaluate(
     iteration: int, model: SocialZone, trust: float, validation: Agents, settings: TuneSettings
-) -> Look:
+) -> Evaluation:
     loss = float(_loss(model, validation, torch.ones(len(validation), N_OBSERVED), settings))
     if not math.isfinite(loss):
         raise FloatingPointError(f"the validation loss is {loss} after {iteration} iterations")
     model.trust = trust
     found = accuracy(model, validation)
     model.trust = 1.0
-    return Look(iteration, loss, found)
+    return Evaluation(iteration, loss, found)
 
 
 def _best_trust(model: SocialZone, trusts: tuple[float, ...], validation: Agents) -> float:
-    """The trust whose expected paths are nearest to the truth; the first where it is a draw."""
+    """The trust with the lowest error of the mean trajectory; the first of equals."""
 
     def error_m(trust: float) -> float:
         model.trust = trust

@@ -1,4 +1,4 @@
-"""Writes a model that was trained further, calibrated on the people who chose it."""
+"""Calibrates a fine-tuned model on the validation part and writes its file."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def save_tuned(
     base: ModelCard,
     provenance: dict[str, Any],
 ) -> ModelCard:
-    """Calibrates a model, and writes its file and card.
+    """Calibrates a model and writes its file and card.
 
     Args:
-        tuned: the model, and how it came about.
-        path: where to write, ending in `.onnx`.
-        validation: to calibrate on.
-        people: (A,) which of the validation agents are the same person.
-        sample_floor_m: of the model that it began with.
-        settings: of the training.
-        base: card of the model that it began with.
-        provenance: what else the card says of the training: command, recordings, counts, seed.
+        tuned: the fine-tuned model.
+        path: output path, ending in `.onnx`.
+        validation: data for the calibration.
+        people: (A,) number of the person of each validation agent.
+        sample_floor_m: standard deviation added to the samples, of the base model.
+        settings: hyperparameters.
+        base: card of the base model.
+        provenance: further entries of the card's `training`: command, recordings, counts, seed.
 
     Returns:
         The card.
@@ -59,7 +59,7 @@ def save_tuned(
         social_zone_graph(model, sample_floor_m=sample_floor_m),
         path,
         architecture=ARCHITECTURE,
-        description=f"{base.name}, trained further and calibrated on recordings of one's own.",
+        description=f"{base.name}, fine-tuned and calibrated on own recordings.",
         parameters=live_parameters(model),
         noise_sequence=base.noise_sequence,
         interaction_range_m=model.sizes.social_range_m,
@@ -69,10 +69,10 @@ def save_tuned(
             "weights": (
                 f"of iteration {tuned.best.iteration}"
                 if tuned.best.iteration
-                else "of the base: no step of the training was better on the validation part"
+                else "of the base model: no iteration was better on the validation part"
             ),
             "settings": {**dataclasses.asdict(settings), "trust": model.trust},
-            "validation_curve": [[look.iteration, round(look.loss, 5)] for look in tuned.curve],
+            "validation_curve": [[entry.iteration, round(entry.loss, 5)] for entry in tuned.curve],
             "sizes": dataclasses.asdict(model.sizes),
             "sample_floor_m": sample_floor_m,
             "torch": torch.__version__,

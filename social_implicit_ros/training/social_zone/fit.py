@@ -1,4 +1,4 @@
-"""Fits Social-Zone: the honest distribution by likelihood, the representative futures by IMLE."""
+"""Trains Social-Zone: the distribution by likelihood, the modes by IMLE."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from social_implicit_ros.training.social_zone.model import (
 )
 from social_implicit_ros.types import FloatArray
 
-#: Neighbours that training looks at; more within the social range are very rare.
+#: Neighbours per agent in training; more within the social range are very rare.
 MAX_NEIGHBOURS = 12
-#: Padding, metres: beyond every social range.
+#: Position of padding, beyond every social range, metres.
 FAR_M = 1e4
 #: Degrees of freedom of the Student distribution whose likelihood is maximised.
 TAIL = 12.0
@@ -29,21 +29,21 @@ TAIL = 12.0
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to train.
+    """Hyperparameters of the training.
 
     Attributes:
         iterations: optimiser steps.
         batch: agents per step.
-        learning_rate: at the start; falls along a half cosine.
-        likelihood_weight: of the likelihood beside the IMLE terms.
-        final_weight: of the last position in IMLE, beside the whole path.
-        mirror: swap left and right of half of the agents.
+        learning_rate: initial learning rate; it falls along a half cosine.
+        likelihood_weight: weight of the likelihood relative to the IMLE terms.
+        final_weight: weight of the last position in IMLE relative to the whole trajectory.
+        mirror: mirror half of the agents.
         speed_sigma: standard deviation of the logarithm of the factor on speeds.
-        jitter_m: largest standard deviation of the tracker noise put on half of the histories.
-        short_history_share: share of the agents that are shown with 2 to 7 observed steps.
-        softness_m: how far from the nearest representative future others still learn, at first.
-        softness_end_m: and from 70 % of the steps on.
-        trust: see `SocialZone`; chosen by leaving out one training recording after the other.
+        jitter_m: maximum standard deviation of the tracker noise added to half of the histories.
+        short_history_share: share of the agents with 2 to 7 known steps.
+        softness_m: initial distance over which other modes than the nearest are trained.
+        softness_end_m: the same from 70 % of the steps on.
+        trust: see `SocialZone`; chosen by cross-validation over the training recordings.
     """
 
     iterations: int = 3000
@@ -62,7 +62,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Agents:
-    """The agents of many scenes, ready to be drawn one by one.
+    """The agents of many scenes, to be drawn independently.
 
     Attributes:
         positions: (A, 20, 2) float32 metres relative to each scene's centre.
@@ -73,7 +73,7 @@ class Agents:
     others: torch.Tensor
 
     def __len__(self) -> int:
-        """How many agents."""
+        """Number of agents."""
         return len(self.positions)
 
     def take(self, index: torch.Tensor) -> Agents:
@@ -92,7 +92,7 @@ class Agents:
 
     @property
     def neighbours(self) -> Neighbours:
-        """What each agent sees of the others."""
+        """Neighbours of each agent."""
         own = self.positions[:, None, N_OBSERVED - 1]
         velocity = own - self.positions[:, None, N_OBSERVED - 2]
         return Neighbours(
@@ -104,7 +104,7 @@ def agents_of_scenes(scenes: Sequence[FloatArray]) -> Agents:
     """Packs scenes.
 
     Args:
-        scenes: per scene (A, 20, 2) positions in metres.
+        scenes: (A, 20, 2) positions in metres, one entry per scene.
     """
     positions, others = [], []
     for scene in scenes:
@@ -114,10 +114,10 @@ def agents_of_scenes(scenes: Sequence[FloatArray]) -> Agents:
         np.fill_diagonal(distance, np.inf)
         n_others = min(len(scene) - 1, MAX_NEIGHBOURS)
         nearest = np.argsort(distance, axis=1)[:, :n_others]
-        seen = np.full((len(scene), MAX_NEIGHBOURS, 2, 2), FAR_M)
-        seen[:, :n_others] = centred[nearest, N_OBSERVED - 2 : N_OBSERVED]
+        nearby = np.full((len(scene), MAX_NEIGHBOURS, 2, 2), FAR_M)
+        nearby[:, :n_others] = centred[nearest, N_OBSERVED - 2 : N_OBSERVED]
         positions.append(centred)
-        others.append(seen)
+        others.append(nearby)
     return Agents(
         torch.from_numpy(np.concatenate(positions).astype(np.float32)),
         torch.from_numpy(np.concatenate(others).astype(np.float32)),
@@ -134,10 +134,10 @@ def fit(
     """Trains a model.
 
     Args:
-        agents: to learn from.
-        seed: of the start and of all draws.
-        settings: of the training.
-        sizes: of the network.
+        agents: training data.
+        seed: seed of the initial values and all draws.
+        settings: hyperparameters.
+        sizes: sizes of the network.
     """
     settings = settings or FitSettings()
     torch.manual_seed(seed)
@@ -170,12 +170,12 @@ def fit(
 
 
 def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]:
-    """Mirrored, faster or slower, noisy and shortened copies.
+    """Returns mirrored, faster or slower, noisy and shortened copies.
 
-    Turning them would change nothing: the network sees every agent in the frame of its heading.
+    Rotations are not needed: inputs are in the frame of each agent's heading.
 
     Returns:
-        The agents, and (A, 8) the mask of their histories.
+        The agents, and the (A, 8) mask of their histories.
     """
     n_agents = len(batch)
     factor = torch.exp(settings.speed_sigma * torch.randn(n_agents, 1)).clamp(0.4, 2.2)
@@ -198,13 +198,13 @@ def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]
 def negative_log_likelihood(
     model: SocialZone, forecast: Forecast, future: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over agents and steps, of a Student distribution at each step, in the agent's units.
+    """Mean over agents and steps of a Student distribution's, in units of the agent's frame.
 
-    People stand, walk on or do something else; a Gaussian would let the last kind, with errors
-    of many sigmas, decide alone.
+    With a Gaussian, the few people who do something unexpected, with errors of many sigmas, would
+    dominate the loss.
     """
-    truth = model.in_frame(future, forecast.frame)
-    x, y = (truth - model.basis @ forecast.mean).unbind(dim=-1)
+    ground_truth = model.in_frame(future, forecast.frame)
+    x, y = (ground_truth - model.basis @ forecast.mean).unbind(dim=-1)
     rows = model.basis @ forecast.spread  # (A, S, T, 2)
     xx, yy = ((rows**2).sum(dim=1) + VARIANCE_FLOOR).unbind(dim=-1)
     xy = (rows[..., 0] * rows[..., 1]).sum(dim=1)
@@ -225,20 +225,20 @@ def nearest_future_loss(
     softness_m: float,
     final_weight: float,
 ) -> torch.Tensor:
-    """IMLE per agent: the representative future that is nearest to the truth moves towards it.
+    """IMLE per agent: distance of the ground truth to the nearest mode.
 
-    The whole path (root mean square, which needs no more than the coefficients) and the last
-    position each choose their own nearest future, as ADE and FDE do.
+    The whole trajectory (root mean square, computed from the coefficients) and the last position
+    select their nearest mode independently, like ADE and FDE.
 
     Args:
-        model: that made the forecast.
-        forecast: of a batch.
-        future: (A, T, 2) positions relative to the last one, metres.
-        softness_m: others learn too, by exp(-distance / softness), so that none is left behind.
-        final_weight: of the last position.
+        model: model of the forecast.
+        forecast: forecast of a batch.
+        future: (A, T, 2) ground truth relative to the last position, metres.
+        softness_m: other modes are weighted by exp(-distance / softness), so that all are trained.
+        final_weight: weight of the last position.
     """
-    truth = model.coefficients(future, forecast.frame)[:, None]
-    error = (forecast.representatives - truth) * forecast.frame.scale[:, None, None, None]
+    ground_truth = model.coefficients(future, forecast.frame)[:, None]
+    error = (forecast.representatives - ground_truth) * forecast.frame.scale[:, None, None, None]
     whole = (error.flatten(2) ** 2).sum(dim=-1).add(1e-6).sqrt()
     final = ((error * model.basis[-1][:, None]).sum(dim=2) ** 2).sum(dim=-1).add(1e-6).sqrt()
 

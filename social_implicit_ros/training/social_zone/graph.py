@@ -1,19 +1,21 @@
-"""Social-Zone as an ONNX graph: the same function, in few and large operations.
+"""Social-Zone as an ONNX graph: the same function with few and large operations.
 
-At a robot's sizes an operation costs more to call than to compute, so what is linear is multiplied
-out beforehand:
+For the small crowds around a robot the call of an operation costs more than its computation.
+torch.onnx.export writes five times as many operations, which take 2.6 to 6.4 times as long
+(`scripts/compare_onnx_export.py`). Therefore linear operations are multiplied out at export:
 
-* vectors are kept flat, x and y in turn, beside themselves turned by a right angle: so a rotation
+* vectors are flat, x and y alternating, and stored a second time rotated by 90 degrees: a rotation
   is one product with the cosines and sines of an agent's heading, and the sum that completes it is
-  part of the layer that reads it;
-* everything that a future is a sum of is a path: the mean, one path per noise value, one per code
-  value. One product makes them all, and one each the samples and the representative futures;
-* walking straight on, which the heads add to, is one more coefficient of the paths, in world axes;
-* what is a share of something known, such as a mean over the known steps, is divided at once.
+  part of the next layer;
+* a trajectory is a sum of paths: the mean, one path per noise value, one per code value. One
+  product computes all paths, and one each the samples and the modes;
+* the extrapolation at constant velocity is one more coefficient of the paths, in world axes;
+* all quotients, such as means over known steps, are computed by one division.
 
-Training sums the nearest neighbours, the graph everybody in the scene: the others weigh zero.
+Training sums over the nearest neighbours, the graph over all agents; those out of range have
+weight 0.
 
-The weights themselves stand in the file's metadata, for whoever trains the model further.
+The file's metadata contains the weights, from which `train_model` continues.
 """
 
 from __future__ import annotations
@@ -40,20 +42,20 @@ from social_implicit_ros.training.social_zone.model import (
     SocialZone,
 )
 
-#: Where the file holds the weights, as base64 of float32 in the order of the parameters.
+#: Metadata key of the weights: base64 of float32 in the order of the parameters.
 WEIGHTS = "weights"
 #: Predicted steps.
 _TIME = np.arange(1.0, N_PREDICTED + 1.0)
-#: Keeps the share of noise in a history without third differences from being 0 / 0, m^2.
+#: Avoids 0 / 0 in the share of noise of a history without third differences, m^2.
 _NO_NOISE_M2 = 1e-9
-#: Independent directions of the noise that samples get beside the network's own.
+#: Noise values that are added to the samples in addition to the network's own.
 N_FLOOR = 2
-#: Turn row vectors by a right angle.
+#: Rotate row vectors by 90 degrees.
 _LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _RIGHT = _LEFT.T
-#: Larger than any logarithm.
+#: Larger than every logarithm.
 _NO_BOUND = 1e3
-#: Somebody who stands at the centre has no direction and faces along x, metres.
+#: An agent that stands at the centre has no direction and faces along x, metres.
 _NO_DIRECTION_M = 1e-10
 
 
@@ -62,8 +64,8 @@ def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.Model
 
     Args:
         model: a trained model.
-        sample_floor_m: standard deviation that is added to the samples' at the last step, growing
-            in proportion to time from zero: nobody's future is certain.
+        sample_floor_m: standard deviation that is added to the samples at the last step; it grows
+            linearly from zero.
     """
     file = _Writer(model, sample_floor_m).graph()
     weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
@@ -73,7 +75,7 @@ def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.Model
 
 
 class _Writer:
-    """Writes the nodes; strings are names of tensors."""
+    """Builds the graph; strings are names of tensors."""
 
     def __init__(self, model: SocialZone, sample_floor_m: float) -> None:
         self.model, self.sizes = model, model.sizes
@@ -85,10 +87,10 @@ class _Writer:
     def graph(self) -> onnx.ModelProto:
         """The whole graph."""
         sizes, node = self.sizes, self.build.node
-        seen = self._seen()
-        headings, energy, logarithm = self._motion(seen)
+        inputs = self._inputs()
+        headings, energy, logarithm = self._motion(inputs)
         log_energy = self._log_energy(logarithm)
-        in_frame = node("Mul", seen, self._product(headings, col.into_frame()))
+        in_frame = node("Mul", inputs, self._product(headings, col.into_frame()))
         features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
         rows = self._rows(self._hidden(features, log_energy), headings)
         paths = self._products(rows, self._over_time(np.eye(2)))
@@ -111,15 +113,15 @@ class _Writer:
             n_representatives=sizes.representatives,
         )
 
-    def _seen(self) -> str:
-        """(A, 49) all that the network knows of an agent: sums of positions, zero where unknown.
+    def _inputs(self) -> str:
+        """(A, 49) linear functions of an agent's positions, zero where unknown.
 
-        See `col.TURNED` and so on for the columns.
+        See `graph_columns` for the columns.
         """
-        take = np.zeros((2 * N_OBSERVED, col.N_SEEN))
-        ones = np.zeros(col.N_SEEN)
-        known = np.zeros((N_OBSERVED, col.N_SEEN))
-        always = np.zeros(col.N_SEEN)
+        take = np.zeros((2 * N_OBSERVED, col.N_INPUTS))
+        ones = np.zeros(col.N_INPUTS)
+        known = np.zeros((N_OBSERVED, col.N_INPUTS))
+        always = np.zeros(col.N_INPUTS)
         vectors = np.zeros((2 * N_OBSERVED, col.N_VECTORS, 2))
         jerks = np.zeros((2 * N_OBSERVED, col.N_JERKS, 2))
         for step in range(col.N_STEPS):
@@ -137,11 +139,11 @@ class _Writer:
         take[:, col.JERKS] = _flat(jerks)
         ones[col.TOTAL :] = 1.0
         known[: col.N_STEPS, col.TOTAL] = self._decay
-        # Somebody of whom too little is known has no noise; the last step is always known.
+        # Too short a history has no noise; the last step is always known.
         known[:, col.SMOOTH] = _NO_NOISE_M2
         known[: col.N_JERKS, col.SMOOTH] = self.sizes.smooth_m**2
         always[col.ONE] = 1.0
-        # A sum of one position, minus one position, and zeros: as exact as a subtraction.
+        # A sum of one position, minus one position, and zeros: exact like a subtraction.
         return self.build.node(
             "Mul", self._affine(self.flat, take, ones), self._affine("mask", known, always)
         )
@@ -151,23 +153,24 @@ class _Writer:
         """(7,) weights of the displacements in the heading."""
         return self.sizes.heading_decay ** np.arange(col.N_STEPS - 1.0, -1.0, -1.0)
 
-    def _motion(self, seen: str) -> tuple[str, str, str]:
+    def _motion(self, inputs: str) -> tuple[str, str, str]:
         """(A, 11) products of the heading, (A, 1) energy and (A, 1) its logarithm.
 
-        The energy is the mean square of the steps and of a floor, the square of the scale.
+        The energy is the squared scale: the mean square of the steps plus a floor.
 
-        The first eight are cosine and sine of the heading, half as large, times or by what
-        `col.PER_SCALE` and so on say; then come twice the speed by the scale, and the displacement
-        per step of walking straight on, metres, world axes; see `SocialZone.frame`.
+        The first eight columns are half the cosine and sine of the heading, multiplied or
+        divided as `col.PER_SCALE` and the following constants say. Then follow twice the speed
+        divided by the scale, and the displacement per step of the extrapolation, metres, world
+        axes; see `SocialZone.frame`.
         """
         node, number = self.build.node, self.build.constant
-        copies, centre, velocity, last, energy, noise = self._shares(seen)
+        copies, centre, velocity, last, energy, noise = self._shares(inputs)
         speed = node("ReduceL2", copies, axes=[1], keepdims=1)
         walks = node("Greater", speed, number([[STANDING_M / col.COPY_LENGTH]]))
         heading = node("LpNormalization", node("Where", walks, copies, centre), axis=1, p=2)
         astray = node("Mul", noise, node("Sub", velocity, last))
         walk = node("Add", last, astray)
-        # A root is half of a logarithm; what is to stay as it is, has none.
+        # Powers of the energy as exp(power * logarithm); power 0 gives 1.
         powers, most = np.zeros((1, 11)), np.full((1, 11), _NO_BOUND)
         for product, power in ((col.PER_SCALE, -0.5), (col.PER_UNIT, -0.5), (col.TIMES_SCALE, 0.5)):
             powers[:, 2 * product : 2 * product + 2] = power
@@ -178,17 +181,17 @@ class _Writer:
         factors = node("Mul", node("Concat", heading, speed, walk, axis=1), node("Exp", bounded))
         return factors, energy, logarithm
 
-    def _shares(self, seen: str) -> list[str]:
-        """What is a quotient of sums over the steps, all divided at once.
+    def _shares(self, inputs: str) -> list[str]:
+        """Quotients of sums over the steps, computed by one division.
 
-        (A, 8) smoothed displacement per step and (A, 8) way to the centre, each four times, and
+        (A, 8) smoothed displacement per step and (A, 8) direction to the centre, four copies each;
         (A, 2) the former once; (A, 2) last displacement; (A, 1) mean square of the displacements
-        and of a floor, m^2; (A, 1) share of noise in the history.
+        plus a floor, m^2; (A, 1) share of noise in the history.
         """
         sizes = [2 * col.N_COPIES, 2 * col.N_COPIES, 2, 2, 1, 1]
         copies, centre, velocity, last, energy, noise = _slices(sizes)
-        above, below = np.zeros((2, col.N_SEEN, sum(sizes)))
-        squares_above, squares_below = np.zeros((2, col.N_SEEN, sum(sizes)))
+        above, below = np.zeros((2, col.N_INPUTS, sum(sizes)))
+        squares_above, squares_below = np.zeros((2, col.N_INPUTS, sum(sizes)))
         tiled = np.tile(np.eye(2), col.N_COPIES)
         above[: 2 * col.N_STEPS, copies] = np.kron(self._decay[:, None], tiled)
         above[: 2 * col.N_STEPS, velocity] = np.kron(self._decay[:, None], np.eye(2))
@@ -204,20 +207,20 @@ class _Writer:
         below[col.SMOOTH, noise] = 1.0
         node, number = self.build.node, self.build.constant
         squares = self._product(
-            node("Mul", seen, seen), np.concatenate([squares_above, squares_below], axis=1)
+            node("Mul", inputs, inputs), np.concatenate([squares_above, squares_below], axis=1)
         )
-        sums = node("Gemm", seen, number(np.concatenate([above, below], axis=1)), squares)
+        sums = node("Gemm", inputs, number(np.concatenate([above, below], axis=1)), squares)
         halves = self.build.nodes("Split", 2, sums, self.build.indices([sum(sizes)] * 2), axis=1)
         shares = node("Div", *halves)
         return self.build.nodes("Split", len(sizes), shares, self.build.indices(sizes), axis=1)
 
     def _log_energy(self, logarithm: str) -> str:
-        """(A, 1) of which `_of_log_scale` makes the logarithm of the scale."""
+        """(A, 1) logarithm of the energy, within the range of the logarithm of the scale."""
         bounds = (2.0 * (bound + np.log(SCALE_CENTRE_M)) for bound in LOG_SCALE_RANGE)
         return self.build.node("Clip", logarithm, *map(self.build.constant, bounds))
 
     def _hidden(self, features: str, log_energy: str) -> str:
-        """(A, encoded) what the heads read."""
+        """(A, encoded) hidden state."""
         sizes, node = self.sizes, self.build.node
         weight, bias = _weights(self.model.first)
         weight, social = np.split(weight, [len(weight) - sizes.social])
@@ -231,17 +234,17 @@ class _Writer:
         first.read_log_scale(log_scale[0], hidden)
         first.weight[col.RATIO, hidden] = col.COPY_LENGTH * ratio[0]
         if sizes.social:
-            others, himself = self._social(features, log_energy)
-            features = node("Concat", features, others, himself, axis=1)
+            others, own = self._social(features, log_energy)
+            features = node("Concat", features, others, own, axis=1)
             first.weight = np.concatenate([first.weight, social, -social])
         hidden_1 = node("Relu", self._affine(features, first.weight, first.bias))
         return node("Relu", self._affine(hidden_1, *_weights(self.model.second)))
 
     def _social(self, features: str, log_energy: str) -> tuple[str, str]:
-        """(A, F) sum over all of relu(linear(relative state)) times a weight, and own share in it.
+        """(A, F) sum over all agents of weight * relu(linear(relative state)), and its own term.
 
-        What one feature of a pair is before its relu, is linear in the other's state and in a one,
-        with five factors that are the agent's own.
+        The argument of the relu is linear in the neighbour's state and a constant one, with five
+        factors that depend on the agent only.
         """
         node, n_features = self.build.node, self.sizes.social
         weight, bias = _weights(self.model.social)
@@ -266,30 +269,31 @@ class _Writer:
         states = self._transposed_affine(state, np.array([[0.0], [0], [0], [0], [1]]))  # (5, A)
         pairs = node("Relu", node("MatMul", own, states))  # (A, F, A)
         others = self._sum(node("Mul", pairs, self._pair_weight()), 2)
-        # Everybody is at distance 0 from himself, with weight 1.
-        himself = self._affine(log_energy, *col.of_log_scale(log_scale[None], bias))
-        return others, node("Relu", himself)
+        # Every agent is its own neighbour at distance 0, with weight 1.
+        itself = self._affine(log_energy, *col.of_log_scale(log_scale[None], bias))
+        return others, node("Relu", itself)
 
     def _pair_weight(self) -> str:
-        """(A, 1, A) weights of the distances between agents."""
+        """(A, 1, A) weights of pairs by their distance."""
         node = self.build.node
         place = _position(N_OBSERVED - 1) / self.sizes.social_range_m
         own = node("Unsqueeze", self._product(self.flat, place), self.build.indices([2]))
         between = node("Sub", own, self._transposed_affine(place, np.zeros((2, 1))))  # (A, 2, A)
         distance_2 = self._sum(node("Mul", between, between), 1, keepdims=1)
-        # 1 less the square, and zero beyond.
+        # relu(1 - squared distance)
         near = node("HardSigmoid", distance_2, alpha=-1.0, beta=1.0)
         return node("Mul", near, near)
 
     @property
     def n_rows(self) -> int:
-        """Paths of an agent: mean, spread, floor of the samples, learnt mean, reach."""
+        """Number of paths of an agent: mean, spread, floor of the samples, learnt mean, reach."""
         return 2 + self.sizes.spread + N_FLOOR + self.sizes.reach
 
     def _rows(self, hidden: str, headings: str) -> str:
         """(rows, A, 4 rank + 2) coefficients in metres, world axes.
 
-        Those of the basis are the sum of the two halves, the last two the way of a step.
+        The two halves of 2 rank add up to the coefficients of the basis; the last two are the
+        displacement per step of the extrapolation.
         """
         sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
         weight = np.zeros((sizes.encoded, self.n_rows, 2 * rank))
@@ -305,8 +309,8 @@ class _Writer:
             head_weight, head_bias = _weights(head)
             weight[:, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
             bias[rows] = trust * head_bias.reshape(-1, 2 * rank)
-        # The floor is isotropic and grows in proportion to time, which is within the span of the
-        # basis; it still turns with the agent, so that each sample does.
+        # The floor is isotropic and linear in time, which is in the span of the basis. It rotates
+        # with the agent, so that samples are equivariant.
         walk = np.kron(_TIME @ self.basis / N_PREDICTED, np.eye(2))  # (2, 2 rank)
         bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
         turn = np.kron(np.eye(rank), _LEFT)
@@ -330,16 +334,16 @@ class _Writer:
         return node("Transpose", by_row, perm=[1, 0, 2])
 
     def _over_time(self, axes: NDArray) -> NDArray:
-        """(4 rank + 2, T n) takes rows to positions, each times the (2, n) axes."""
+        """(4 rank + 2, T n) from rows to positions, each times the (2, n) axes."""
         return np.kron(np.concatenate([self.basis.T, self.basis.T, _TIME[None]]), axes)
 
     def _covariance(self, rows: str, energy: str) -> str:
-        """(A, T, 2, 2) from the rows of the spread."""
+        """(A, T, 2, 2) covariance of the rows of the spread."""
         node = self.build.node
         spread = node(
             "Slice", rows, *(self.build.indices([value]) for value in (1, 1 + self.sizes.spread, 0))
         )
-        # The variances along x, y and the diagonal between tell the covariance of x and y.
+        # The variances along x, y and x + y determine the covariance.
         paths = self._products(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
         variances = self._sum(node("Mul", paths, paths), 0)  # (A, 3 T)
         entries = np.array([[1.0, -0.5, -0.5, 0], [0, -0.5, -0.5, 1], [0, 0.5, 0.5, 0]])
@@ -353,11 +357,11 @@ class _Writer:
         return self._reshape(flat, [0, -1, N_PREDICTED, 2])
 
     def _product(self, values: str, matrix: NDArray) -> str:
-        """Of two matrices; Gemm is called in less time than MatMul."""
+        """Product of two matrices; Gemm has less overhead than MatMul."""
         return self.build.node("Gemm", values, self.build.constant(matrix))
 
     def _products(self, values: str, matrix: NDArray) -> str:
-        """Of every matrix in a stack."""
+        """Product of every matrix in a stack."""
         return self.build.node("MatMul", values, self.build.constant(matrix))
 
     def _affine(self, values: str, weight: NDArray, bias: NDArray) -> str:
@@ -377,13 +381,13 @@ class _Writer:
 
 
 def _slices(sizes: Sequence[int]) -> list[slice]:
-    """Parts of such sizes, one after another."""
+    """Consecutive slices of given sizes."""
     ends = np.cumsum(sizes).tolist()
     return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _position(step: int) -> NDArray:
-    """(16, 2) takes flat positions to the one at a step."""
+    """(16, 2) from flat positions to the position at a step."""
     return np.eye(2 * N_OBSERVED)[:, 2 * step : 2 * step + 2]
 
 

@@ -1,4 +1,4 @@
-"""Columns of the tensors that the graph of Social-Zone computes with, and layers that read them."""
+"""Columns of the tensors in the graph of Social-Zone, and layers that read them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from numpy.typing import ArrayLike, NDArray
 from social_implicit_ros.training.social_zone.model import N_OBSERVED, SCALE_CENTRE_M
 
 N_STEPS = N_OBSERVED - 1
-#: Vectors of an agent that are turned into its frame: the displacements, its position, and its
-#: last displacement once more, in the unit of relative speeds.
+#: Vectors that are rotated into the agent's frame: the displacements, the position, and the last
+#: displacement again in the unit of relative velocities.
 POSITION, LAST = N_STEPS, N_STEPS + 1
 N_VECTORS = N_STEPS + 2
-#: What each product of a heading is a product with: places in `_Writer._motion`.
+#: Products of the heading with or by the scale and the unit, see `_Writer._motion`.
 PER_SCALE, PLAIN, PER_UNIT, TIMES_SCALE = range(4)
 N_COPIES = 4
-#: So long is a heading whose copies stand side by side in a vector of length one.
+#: Length of each copy of a heading in a unit vector of all copies.
 COPY_LENGTH = N_COPIES**-0.5
 #: Third differences of the positions.
 N_JERKS = N_OBSERVED - 3
-#: Columns of `_Writer._seen`: vectors as they are and turned right, third differences, and three
-#: that say what is known: weights of the displacements, noise expected, and always one.
+#: Columns of `_Writer._inputs`: vectors, vectors rotated to the right, third differences, and three
+#: columns of what is known: sum of the weights, expected noise, and a constant one.
 TURNED = slice(2 * N_VECTORS, 4 * N_VECTORS)
 JERKS = slice(TURNED.stop, TURNED.stop + 2 * N_JERKS)
 TOTAL, SMOOTH, ONE = range(JERKS.stop, JERKS.stop + 3)
-N_SEEN = ONE + 1
-#: Columns of the features: what is seen, in the agent's frame as two summands, mask, logarithm of
-#: the energy, and what `_Writer._motion` gives: headings, speed per scale, walking straight on.
-MASK = slice(N_SEEN, N_SEEN + N_OBSERVED)
+N_INPUTS = ONE + 1
+#: Columns of the features: `_Writer._inputs` in the agent's frame as two summands, mask, logarithm
+#: of the energy, and `_Writer._motion`: headings, speed per scale, extrapolation.
+MASK = slice(N_INPUTS, N_INPUTS + N_OBSERVED)
 LOG_ENERGY = MASK.stop
 FIRST_HEADING = LOG_ENERGY + 1
 RATIO = FIRST_HEADING + 2 * N_COPIES
@@ -35,7 +35,7 @@ N_FEATURES = RATIO + 3
 
 
 class FeatureLayer:
-    """A linear layer on the features, filled part by part."""
+    """A linear layer on the features, built step by step."""
 
     def __init__(self, n_outputs: int) -> None:
         self.weight = np.zeros((N_FEATURES, n_outputs))
@@ -59,22 +59,22 @@ class FeatureLayer:
 
 
 def of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights and bias on the logarithm of the scale -> the same on that of the energy."""
+    """Converts weights and bias on the logarithm of the scale to that of the energy."""
     return 0.5 * weight, bias - np.log(SCALE_CENTRE_M) * weight.reshape(bias.shape)
 
 
 def into_frame() -> NDArray:
-    """(11, 49) takes headings to the factors of `_Writer._seen`."""
+    """(11, 49) from headings to the factors of `_Writer._inputs`."""
     product = np.full(N_VECTORS, PER_SCALE)
     product[POSITION], product[LAST] = PLAIN, PER_UNIT
-    factors = np.zeros((N_FEATURES - FIRST_HEADING, N_SEEN))
+    factors = np.zeros((N_FEATURES - FIRST_HEADING, N_INPUTS))
     for place in range(N_VECTORS):
-        for half in (0, 1):  # cosine for what is as it is, sine for what is turned
+        for half in (0, 1):  # cosine for vectors, sine for rotated ones
             factors[2 * product[place] + half, vector(place, turned=half == 1)] = 1.0 / COPY_LENGTH
     return factors
 
 
 def vector(place: int, *, turned: bool = False) -> slice:
-    """Columns of a vector in what is seen."""
+    """Columns of a vector in `_Writer._inputs`."""
     start = 2 * place + (TURNED.start if turned else 0)
     return slice(start, start + 2)

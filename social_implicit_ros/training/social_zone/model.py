@@ -1,19 +1,19 @@
-"""Social-Zone in PyTorch: honest ellipses and representative futures from one small network.
+"""Social-Zone in PyTorch: a Gaussian distribution and modes from one small network.
 
-It keeps the ideas of Social-Implicit (Mohamed et al., ECCV 2022, arXiv 2203.03057): a model per
-agent that is tiny, knows its speed, and is trained by Implicit Maximum Likelihood Estimation. And
-it goes beyond:
+It keeps the ideas of Social-Implicit (Mohamed et al., ECCV 2022, arXiv 2203.03057): a tiny network
+per agent that depends on its speed and is trained by Implicit Maximum Likelihood Estimation. It
+differs in these points:
 
-* every agent is seen in the frame of its heading, in units of its speed, so that the prediction
-  turns and moves with the scene (Bae et al., EigenTrajectory, ICCV 2023);
-* a future is a short vector of coefficients of polynomials in time (low-rank, always smooth);
-* neighbours enter through a sum over pairs, which has no order;
+* inputs and outputs are in the frame of the agent's heading and scaled by its speed, so that the
+  prediction is equivariant (Bae et al., EigenTrajectory, ICCV 2023);
+* a trajectory is a vector of coefficients of polynomials in time (low-rank, always smooth);
+* neighbours enter through a sum over pairs, which is invariant to their order;
 * unknown steps of a short history are masked.
 
-Three linear heads read the same hidden state: the mean; the `spread`, whose rows times normal
-noise are the honest distribution; and the `reach`, whose rows times a learnt set of codes, the
-same for everybody, are the representative futures. Codes are quantised noise: they stand where
-K futures cover what people do best.
+Three linear heads read the same hidden state: the mean; the `spread`, whose rows times normal noise
+are the distribution; and the `reach`, whose rows times a learnt set of codes, the same for every
+agent, are the modes (`representatives` in code and files). The codes are learnt such that K modes
+cover the distribution best.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class SocialZoneSizes:
         hidden: width of the first layer.
         encoded: width of the second layer, which the heads read.
         rank: polynomials in time per axis, degree 1 to `rank`.
-        spread: independent directions of the honest distribution.
+        spread: independent directions of the distribution.
         reach: length of a code.
-        representatives: how many codes are learnt.
-        social: features of the sum over neighbours; 0 leaves it out.
-        social_range_m: neighbours farther away do not count.
+        representatives: number of codes, and so of modes.
+        social: features of the sum over neighbours; 0 disables it.
+        social_range_m: neighbours farther away are ignored, metres.
         heading_decay: weight of each step's displacement in the heading, relative to the next.
-        scale_floor_m: keeps the scale of standing people, metres per step, above zero.
-        smooth_m: root mean square of third differences at which half of a history's last step
-            counts as noise, metres.
+        scale_floor_m: minimum scale, for standing agents, metres per step.
+        smooth_m: jerk RMS (third differences) at which the share of noise in the last step is one
+            half, metres.
     """
 
     hidden: int = 40
@@ -60,16 +60,16 @@ class SocialZoneSizes:
     smooth_m: float = 0.15
 
 
-#: Below this displacement per step, metres, a heading is mostly the tracker's noise, and float32
-#: would turn it with the scene only roughly: such agents face the centre of the scene.
+#: Below this displacement per step, metres, a heading is mostly tracker noise and imprecise in
+#: float32: such agents face the centre of the scene.
 STANDING_M = 0.005
-#: Speed of relative motion is read in units of the agent's own, but at least of this, m per step.
+#: Minimum unit of relative velocities, metres per step.
 RELATIVE_SPEED_FLOOR_M = 0.2
-#: Where the logarithm of the scale is zero, metres per step, and how far it may go.
+#: Scale whose logarithm is zero, metres per step, and the range of the logarithm.
 SCALE_CENTRE_M = 0.3
 LOG_SCALE_RANGE = (-2.0, 1.0)
-#: Added to each variance of the honest distribution, in units of the scale's square: 3 cm for
-#: somebody who stands. Annotations are exact lines at times, a tracker's positions never.
+#: Added to each variance of the distribution, in units of the squared scale: 3 cm for a standing
+#: agent. Some annotations are exact lines, which tracked positions never are.
 VARIANCE_FLOOR = 0.02
 
 
@@ -78,7 +78,7 @@ class Neighbours:
     """Relative states of the other agents of the scene, padded.
 
     Attributes:
-        position: (A, N, 2) last positions relative to the agent, metres; padding is far away.
+        position: (A, N, 2) last positions relative to the agent, metres; padding is out of range.
         velocity: (A, N, 2) last displacements minus the agent's own, metres per step.
     """
 
@@ -88,14 +88,14 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Frame:
-    """How an agent's own frame lies in the world.
+    """Frame of each agent in the world.
 
     Attributes:
-        heading: (A, 2) unit vector along x of the frame.
-        scale: (A,) metres that are one unit of the frame.
+        heading: (A, 2) unit vector along the frame's x axis.
+        scale: (A,) length of the frame's unit, metres.
         velocity: (A, 2) smoothed displacement per step, metres, world axes.
-        walk: (A, 2) displacement per step of walking straight on: the last one, as far as the
-            history is smooth, and the smoothed one, as far as it is noise.
+        walk: (A, 2) displacement per step for the extrapolation: between the last one (smooth
+            history) and the smoothed one (noisy history).
         displacement: (A, 7, 2) observed displacements, metres, world axes, zero where unknown.
         known: (A, 7) 1 where a displacement was observed.
     """
@@ -110,13 +110,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Coefficients in each agent's frame; `SocialZone.paths` turns them into positions.
+    """Coefficients in each agent's frame; `SocialZone.paths` converts them to positions.
 
     Attributes:
-        frame: of every agent.
+        frame: frame of each agent.
         mean: (A, rank, 2) coefficients of the mean.
-        spread: (A, S, rank, 2) what one unit of each noise value adds to it.
-        representatives: (A, R, rank, 2) coefficients of the representative futures.
+        spread: (A, S, rank, 2) change of the coefficients per unit of each noise value.
+        representatives: (A, R, rank, 2) coefficients of the modes.
     """
 
     frame: Frame
@@ -129,12 +129,11 @@ class SocialZone(nn.Module):
     """The network; see the module's docstring.
 
     Attributes:
-        sizes: of the network.
-        trust: share of the learnt correction to walking straight on that the mean takes. 1 while
-            it learns; less on scenes of another kind than those it learnt from, where the whole
-            correction is worse than none.
-        basis: (T, rank) orthogonal polynomials of time without a constant: a future starts where
-            the agent is. Each has a root mean square of 1 over the predicted steps.
+        sizes: sizes of the network.
+        trust: shrinkage factor of the learnt correction to constant velocity in the mean: 1 in
+            training; less for other places, where the full correction is worse than none.
+        basis: (T, rank) orthogonal polynomials of time without a constant: trajectories start at
+            the agent's position. Each has a root mean square of 1 over the predicted steps.
     """
 
     basis: torch.Tensor
@@ -168,7 +167,7 @@ class SocialZone(nn.Module):
         Args:
             observed: (A, 8, 2) positions in metres relative to the scene's centre.
             mask: (A, 8) 1 where a step was observed, 0 in leading steps that were not.
-            neighbours: of every agent.
+            neighbours: neighbours of each agent.
         """
         frame = self.frame(observed, mask)
         speed = frame.velocity.norm(dim=1)
@@ -187,7 +186,7 @@ class SocialZone(nn.Module):
         correction = self.mean(hidden).view(-1, rank, 2)
         spread = self.spread(hidden).view(-1, self.sizes.spread, rank, 2)
         reach = self.reach(hidden).view(-1, self.sizes.reach, 2 * rank)
-        # The representative futures surround the learnt mean but have no say in where it is.
+        # The modes are relative to the learnt mean, without a gradient to it.
         learnt = (straight + correction).detach()
         around = (self.codes @ reach).view(-1, self.sizes.representatives, rank, 2)
         return Forecast(
@@ -198,7 +197,7 @@ class SocialZone(nn.Module):
         )
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
-        """The frames of all agents; arguments as for `forward`."""
+        """Computes the frames of all agents; arguments as for `forward`."""
         known = mask[:, :-1]
         displacement = differences(observed) * known[..., None]
         age = torch.arange(N_OBSERVED - 2, -1, -1, dtype=torch.float32)
@@ -210,7 +209,7 @@ class SocialZone(nn.Module):
             velocity.norm(dim=1, keepdim=True) > STANDING_M, velocity, -observed[:, -1]
         )
         distance = towards.norm(dim=1, keepdim=True)
-        # Somebody who stands at the centre has no direction at all.
+        # An agent that stands at the centre has no direction.
         heading = torch.where(
             distance > 1e-4, towards / distance.clamp_min(1e-4), torch.tensor([1.0, 0.0])
         )
@@ -220,10 +219,10 @@ class SocialZone(nn.Module):
         return Frame(heading, scale, velocity, walk, displacement, known)
 
     def _noise_share(self, displacement: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """(A, 1) from 0, a smooth history or one of less than 4 positions, to 1, all noise.
+        """(A, 1) 0 for a smooth history or one of fewer than 4 positions, up to 1 for pure noise.
 
-        Third differences of positions tell a tracker's noise from a turn: noise makes them 4.5
-        times its own size, somebody who turns or slows down steadily makes none.
+        Third differences of positions separate tracker noise from manoeuvres: noise is amplified
+        4.5 times, steady turning or braking vanishes.
         """
         jerk = differences(differences(displacement))
         all_known = known[:, :-2, None]
@@ -232,11 +231,11 @@ class SocialZone(nn.Module):
         return (energy / (energy + smooth).clamp_min(1e-9))[:, None]
 
     def paths(self, coefficients: torch.Tensor, frame: Frame) -> torch.Tensor:
-        """Coefficients -> positions relative to each agent's last one.
+        """Converts coefficients to positions relative to each agent's last one.
 
         Args:
             coefficients: (A, ..., rank, 2) in the agents' frames.
-            frame: of the same agents.
+            frame: frames of the same agents.
 
         Returns:
             (A, ..., T, 2) metres, world axes.
@@ -246,16 +245,16 @@ class SocialZone(nn.Module):
         return from_frame(metres, frame.heading)
 
     def coefficients(self, future: torch.Tensor, frame: Frame) -> torch.Tensor:
-        """The nearest coefficients of (A, T, 2) positions relative to the last one, metres."""
+        """Projects (A, T, 2) positions relative to the last one, metres, onto the basis."""
         return self.basis.T @ self.in_frame(future, frame) / N_PREDICTED
 
     @staticmethod
     def in_frame(future: torch.Tensor, frame: Frame) -> torch.Tensor:
-        """(A, T, 2) positions relative to the last one, metres -> units of the agents' frames."""
+        """Converts (A, T, 2) positions relative to the last one, metres, to the agents' frames."""
         return to_frame(future, frame.heading) / frame.scale[:, None, None]
 
     def _straight(self, frame: Frame) -> torch.Tensor:
-        """(A, rank, 2) coefficients of walking straight on."""
+        """(A, rank, 2) coefficients of the extrapolation at constant velocity."""
         steps = torch.arange(1, N_PREDICTED + 1, dtype=torch.float32)
         walk = self.in_frame(frame.walk[:, None], frame)
         return (self.basis.T @ steps / N_PREDICTED)[:, None] * walk
@@ -290,12 +289,12 @@ def time_basis(rank: int) -> torch.Tensor:
 
 
 def differences(positions: torch.Tensor) -> torch.Tensor:
-    """(A, N, 2) -> (A, N - 1, 2) between neighbouring steps; torch.diff has no ONNX form."""
+    """(A, N - 1, 2) differences of consecutive steps; torch.onnx.export has no torch.diff."""
     return positions[:, 1:] - positions[:, :-1]
 
 
 def to_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
-    """Turns (A, ..., 2) vectors from world axes to the agents' frames."""
+    """Rotates (A, ..., 2) vectors from world axes to the agents' frames."""
     shape = (-1,) + (1,) * (vectors.dim() - 2)
     cos, sin = heading[:, 0].view(shape), heading[:, 1].view(shape)
     x, y = vectors[..., 0], vectors[..., 1]
@@ -303,12 +302,10 @@ def to_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
 
 
 def from_frame(vectors: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
-    """Turns (A, ..., 2) vectors from the agents' frames to world axes."""
+    """Rotates (A, ..., 2) vectors from the agents' frames to world axes."""
     return to_frame(vectors, heading * torch.tensor([1.0, -1.0]))
 
 
 def live_parameters(model: nn.Module) -> int:
-    """Trainable numbers that can change a prediction (`tail` only serves training)."""
-    return sum(
-        values.numel() for name, values in model.named_parameters() if not name.startswith("tail")
-    )
+    """Number of parameters that affect the output."""
+    return sum(values.numel() for values in model.parameters())

@@ -35,15 +35,15 @@ def test_a_saved_card_loads_equal(tmp_path: Path) -> None:
     assert load_card(path) == CARD
 
 
-def test_the_fingerprint_is_that_of_what_predictions_depend_on() -> None:
-    """So not of words and figures about the model, but of a calibration that came later."""
-    told_otherwise = dataclasses.replace(CARD, description="Other.", metrics={})
-    assert told_otherwise.fingerprint == CARD.fingerprint
+def test_the_fingerprint_covers_what_affects_predictions() -> None:
+    """Not descriptions and metrics, but a later calibration."""
+    described_otherwise = dataclasses.replace(CARD, description="Other.", metrics={})
+    assert described_otherwise.fingerprint == CARD.fingerprint
     for changes in ({"sha256": "1" * 64}, {"calibration": {"a": 1}}, {"noise_sequence": "sobol"}):
         assert dataclasses.replace(CARD, **changes).fingerprint != CARD.fingerprint
 
 
-def test_left_out_fields_take_their_defaults(tmp_path: Path) -> None:
+def test_missing_optional_fields_take_their_defaults(tmp_path: Path) -> None:
     values = dataclasses.asdict(CARD)
     for name in ("noise_sequence", "training", "metrics", "calibration", "format"):
         del values[name]
@@ -100,11 +100,13 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
         (b"", "not JSON"),
         (b'{"name": "wal', "not JSON"),
         (b"\xff\xfe\x00\x01", "not JSON"),
-        (b"[1, 2]", "holds list"),
-        (b"null", "holds NoneType"),
+        (b"[1, 2]", "is a list"),
+        (b"null", "is a NoneType"),
     ],
 )
-def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_card_is_rejected(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "walker.json"
     path.write_bytes(content)
 
@@ -112,7 +114,7 @@ def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: bytes, messa
         load_card(path)
 
 
-def test_checksum_is_that_of_the_files_bytes(tmp_path: Path) -> None:
+def test_the_checksum_is_that_of_the_files_bytes(tmp_path: Path) -> None:
     path = tmp_path / "walker.onnx"
     path.write_bytes(b"abc")
 

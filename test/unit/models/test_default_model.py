@@ -1,4 +1,4 @@
-"""The shipped default model keeps its promises: invariances, short histories, honest shapes."""
+"""Properties of the shipped default model: invariances, short histories, valid covariances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = Path(
     os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3].parent / "shared" / "data")
 )
 FILES = ("default", *(f"social_zone_{split}" for split in LEAVE_ONE_OUT))
-#: Representative futures, and draws from the distribution.
+#: Modes, and samples of the distribution.
 COUNTS = (20, 64)
 
 
@@ -29,7 +29,7 @@ def model(request: pytest.FixtureRequest) -> OnnxModel:
 
 @pytest.fixture
 def crowd() -> np.ndarray:
-    """(12, 8, 2) people at walking speed, two of whom stand still, one seen for three steps."""
+    """(12, 8, 2) agents at walking speed, two of which stand, one observed for three steps."""
     generator = np.random.default_rng(5)
     start = generator.uniform(-6.0, 6.0, (12, 1, 2))
     angle = generator.uniform(-np.pi, np.pi, (12, 1, 1))
@@ -42,7 +42,7 @@ def crowd() -> np.ndarray:
     return walked
 
 
-def test_the_budget_is_kept(model: OnnxModel) -> None:
+def test_the_parameter_budget_is_kept(model: OnnxModel) -> None:
     assert model.card.parameters <= 5836
 
 
@@ -105,7 +105,7 @@ def test_draws_surround_the_mean(model: OnnxModel, crowd: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("known", [2, 3, 8])
-def test_somebody_alone_is_predicted(model: OnnxModel, known: int) -> None:
+def test_a_single_agent_is_predicted(model: OnnxModel, known: int) -> None:
     walk = np.array([0.5, 0.1]) * np.arange(known)[:, None]
 
     prediction = model.predict(walk[None])
@@ -115,7 +115,7 @@ def test_somebody_alone_is_predicted(model: OnnxModel, known: int) -> None:
     assert np.isfinite(prediction.samples).all()
 
 
-def test_a_broken_track_cannot_break_the_others(model: OnnxModel, crowd: np.ndarray) -> None:
+def test_a_wrong_track_does_not_affect_the_others(model: OnnxModel, crowd: np.ndarray) -> None:
     thrown = crowd.copy()
     thrown[3, -1] += 500.0
 
@@ -129,7 +129,7 @@ def test_a_broken_track_cannot_break_the_others(model: OnnxModel, crowd: np.ndar
 @pytest.mark.benchmark_data
 @pytest.mark.parametrize("split", [split for split in LEAVE_ONE_OUT if split != "univ"])
 def test_more_observations_help_and_two_suffice(split: str) -> None:
-    """On scenes that the model has not seen; the mean path beside constant velocity."""
+    """On scenes outside the training data; mean trajectory against constant velocity."""
     (name,) = LEAVE_ONE_OUT[split]
     path = DATA / "eth_ucy" / "all_data" / f"{name}.txt"
     if not path.is_file():

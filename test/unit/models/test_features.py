@@ -19,7 +19,7 @@ def test_a_complete_window_is_only_centred() -> None:
     np.testing.assert_array_equal(tensors.last_m, observed[:, -1])
 
 
-def test_unseen_steps_continue_the_first_seen_one_backwards() -> None:
+def test_unknown_steps_are_extrapolated_backwards() -> None:
     whole = walk((1.0, 2.0), (0.4, -0.3))
     late = whole.copy()
     late[:5] = np.nan
@@ -30,7 +30,7 @@ def test_unseen_steps_continue_the_first_seen_one_backwards() -> None:
     np.testing.assert_array_equal(tensors.mask[1], [0, 0, 0, 0, 0, 1, 1, 1])
 
 
-def test_a_turn_after_the_first_seen_step_does_not_change_what_was_filled_in() -> None:
+def test_a_later_turn_does_not_affect_the_extrapolation() -> None:
     observed = np.full((1, 8, 2), np.nan)
     observed[0, 5:] = [(0.0, 0.0), (1.0, 0.0), (1.0, 5.0)]
 
@@ -51,7 +51,7 @@ def test_short_windows_are_padded_at_the_front(n_given: int) -> None:
     np.testing.assert_array_equal(tensors.mask, [[0] * (8 - n_given) + [1] * n_given])
 
 
-def test_a_step_with_one_missing_coordinate_was_not_seen() -> None:
+def test_a_step_with_one_missing_coordinate_is_unknown() -> None:
     observed = walk((0.0, 0.0), (0.5, 0.5))[None]
     observed[0, :3, 1] = np.nan
 
@@ -72,7 +72,7 @@ def test_map_coordinates_keep_their_resolution() -> None:
     )
 
 
-def test_the_input_is_left_as_it_was() -> None:
+def test_the_input_is_not_changed() -> None:
     observed = walk((0.0, 0.0), (0.5, 0.0))[None]
     observed[0, :2] = np.nan
     before = observed.copy()
@@ -82,7 +82,7 @@ def test_the_input_is_left_as_it_was() -> None:
     np.testing.assert_array_equal(observed, before)
 
 
-def test_no_agent_gives_empty_tensors() -> None:
+def test_no_agents_give_empty_tensors() -> None:
     tensors = model_input_from_observed(np.zeros((0, 8, 2)), 8)
 
     assert tensors.observed.shape == (0, 8, 2)
@@ -102,7 +102,7 @@ def test_output_is_placed_at_each_agents_last_position() -> None:
 
 
 @pytest.mark.parametrize("n_agents", [1, 2, 9])
-def test_one_track_far_away_costs_nobody_else_a_millimetre(n_agents: int) -> None:
+def test_one_track_far_away_does_not_reduce_the_precision_of_others(n_agents: int) -> None:
     near = np.stack([walk((n, 0.0), (0.4, 0.1)) for n in range(n_agents)])
     far = walk((9e6, -9e6), (0.4, 0.1))[None]
 

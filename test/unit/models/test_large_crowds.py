@@ -1,4 +1,4 @@
-"""A large crowd is predicted in batches, and nobody's prediction differs for it."""
+"""A large crowd is predicted in batches, with the same result."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def places(n_agents: int, sides_m: tuple[float, float]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sides_m", [(0.0, 0.0), (30.0, 30.0), (300.0, 20.0), (20.0, 300.0)])
-def test_everybody_is_in_one_batch_with_all_whom_they_see(sides_m: tuple[float, float]) -> None:
+def test_every_agent_is_in_one_batch_with_all_within_range(sides_m: tuple[float, float]) -> None:
     positions_m = places(1000, sides_m)
     found = list(batches(positions_m, RANGE_M))
     assert sorted(np.concatenate([own for own, _ in found])) == list(range(1000))
     for own, others in found:
         assert len(own) <= MAX_BATCH
         distance_m = np.linalg.norm(positions_m[own, None] - positions_m[None], axis=2)
-        seen = set(np.flatnonzero((distance_m < RANGE_M).any(axis=0)))
-        assert seen <= {*own.tolist(), *others.tolist()}
+        in_range = set(np.flatnonzero((distance_m < RANGE_M).any(axis=0)))
+        assert in_range <= {*own.tolist(), *others.tolist()}
         assert not set(own) & set(others)
 
 
-def test_a_long_crowd_is_cut_across() -> None:
+def test_a_long_crowd_is_cut_across_its_longer_side() -> None:
     sizes = [
         len(own) + len(others) for own, others in batches(places(1000, (20.0, 300.0)), RANGE_M)
     ]
@@ -39,7 +39,7 @@ def test_a_long_crowd_is_cut_across() -> None:
 
 
 @pytest.mark.parametrize("n_samples", [20, 7])
-def test_a_crowd_in_batches_is_predicted_as_a_whole(
+def test_batches_predict_the_same_as_one_run(
     monkeypatch: pytest.MonkeyPatch, n_samples: int
 ) -> None:
     model = load_model("default")

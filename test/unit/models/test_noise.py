@@ -15,7 +15,7 @@ def test_the_same_arguments_give_the_same_draws(sequence: str) -> None:
 
 @pytest.mark.parametrize("sequence", ["independent", "sobol"])
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 20, 1000])
-def test_shape_and_type_are_what_model_files_take(sequence: str, n_samples: int) -> None:
+def test_shape_and_type_follow_the_contract(sequence: str, n_samples: int) -> None:
     draws = standard_normal(n_samples, 3, 0, sequence)
 
     assert draws.shape == (n_samples, 3)
@@ -32,14 +32,14 @@ def test_draws_are_standard_normal(sequence: str) -> None:
     np.testing.assert_allclose((np.abs(draws) < 1.0).mean(axis=0), 0.6827, atol=0.02)
 
 
-def test_quasi_random_draws_have_a_steadier_covariance() -> None:
+def test_quasi_random_draws_have_a_covariance_of_less_variance() -> None:
     def spread_of_variance(sequence: str) -> float:
         return float(np.std([standard_normal(32, 2, s, sequence).var() for s in range(50)]))
 
     assert spread_of_variance("sobol") < 0.5 * spread_of_variance("independent")
 
 
-def test_draws_cannot_be_changed_by_whoever_got_them() -> None:
+def test_draws_are_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         standard_normal(4, 2, 0, "independent")[0, 0] = 1.0
 

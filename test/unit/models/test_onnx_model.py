@@ -1,4 +1,4 @@
-"""Model files are data from elsewhere: good ones predict, bad ones say what is wrong with them."""
+"""Model files are untrusted data: valid files predict, invalid files raise a clear error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_samples_start_at_each_agents_last_position(tmp_path: Path) -> None:
     assert prediction.step_s == 0.4
 
 
-def test_the_card_says_what_the_model_is(tmp_path: Path) -> None:
+def test_the_card_describes_the_model(tmp_path: Path) -> None:
     model = OnnxModel.load(write_model(tmp_path))
 
     assert (model.name, model.n_observed, model.n_predicted) == ("walker", 8, N_STEPS)
@@ -75,13 +75,13 @@ def test_the_card_chooses_the_noise(tmp_path: Path) -> None:
     np.testing.assert_allclose(samples[:, 0, 0], expected, atol=1e-6)
 
 
-def test_no_sample_is_refused(tmp_path: Path) -> None:
+def test_zero_samples_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n_samples is 0"):
         OnnxModel.load(write_model(tmp_path)).predict(observed(), n_samples=0)
 
 
 @pytest.mark.parametrize("name", ["gone.onnx", "walker.pb"])
-def test_a_path_that_is_no_model_file_is_named(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_model_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "walker.pb").touch()
     with pytest.raises(ModelFileError, match=f"{name}': expected an existing .onnx file"):
         OnnxModel.load(tmp_path / name)
@@ -104,7 +104,7 @@ def test_a_bad_card_is_a_model_file_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 300])
-def test_a_truncated_file_is_noticed(tmp_path: Path, kept: int) -> None:
+def test_a_truncated_file_is_detected(tmp_path: Path, kept: int) -> None:
     path = write_model(tmp_path)
     path.write_bytes(path.read_bytes()[:kept])
 
@@ -113,7 +113,7 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, kept: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"walker", b"\x00" * 1000, b"\x08\x08\x12\xff\xff\xff"])
-def test_a_file_that_is_not_onnx_is_refused_even_with_its_checksum(
+def test_a_file_that_is_not_onnx_is_rejected_even_with_its_checksum(
     tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "walker.onnx"
@@ -124,7 +124,7 @@ def test_a_file_that_is_not_onnx_is_refused_even_with_its_checksum(
         OnnxModel.load(path)
 
 
-def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+def test_a_large_file_is_rejected_unread(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     with path.open("r+b") as file:
         file.truncate(100 * 1024 * 1024)
@@ -138,7 +138,10 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     [
         ({"n_observed": 6}, r"'observed' has shape \(any, 8, 2\), expected \(any, 6, 2\)"),
         ({"n_predicted": 12}, r"'samples' has shape \(any, any, 3, 2\)"),
-        ({"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2)}}, "takes .*expected observed"),
+        (
+            {"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2)}},
+            "has the inputs .*expected observed",
+        ),
         (
             {
                 "inputs": {
@@ -148,7 +151,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
                     "map": ("A",),
                 }
             },
-            "takes .*'map'",
+            "has the inputs .*'map'",
         ),
         (
             {"inputs": {"observed": ("A", 8, 2), "mask": ("A", 8, 1), "noise": ("K", 2)}},
@@ -166,7 +169,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
         ({"element": 11}, r"tensor\(double\), expected tensor\(float\)"),
     ],
 )
-def test_another_signature_than_the_contracts_is_named(
+def test_a_signature_that_breaks_the_contract_is_named(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     path = write_model(tmp_path, **changes)
@@ -175,7 +178,7 @@ def test_another_signature_than_the_contracts_is_named(
         OnnxModel.load(path)
 
 
-def test_a_model_that_puts_out_more_than_it_declares_is_caught(tmp_path: Path) -> None:
+def test_an_output_of_another_shape_than_declared_is_an_error(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
     *before, last = model.graph.node
@@ -187,8 +190,8 @@ def test_a_model_that_puts_out_more_than_it_declares_is_caught(tmp_path: Path) -
         OnnxModel.load(path).predict(observed(2))
 
 
-def test_a_model_that_is_let_go_is_gone_at_once(tmp_path: Path) -> None:
-    """Its session holds megabytes, and the node collects garbage seldom."""
+def test_a_model_is_freed_without_garbage_collection(tmp_path: Path) -> None:
+    """A session takes megabytes, and the node collects garbage seldom."""
     model = OnnxModel.load(write_model(tmp_path))
     model.predict(observed())
     gc.disable()
@@ -203,7 +206,7 @@ def test_a_model_that_is_let_go_is_gone_at_once(tmp_path: Path) -> None:
 def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
-    # A reshape that only fits one agent, which no check of the file can see.
+    # A reshape that only fits one agent, which no check of the file finds.
     helper = onnx.helper
     *before, last = model.graph.node
     last.input[0] = "shifted"
@@ -225,7 +228,7 @@ def test_a_model_that_fails_while_running_is_a_model_file_error(tmp_path: Path) 
 
 
 def with_external_weights(path: Path) -> None:
-    """Moves the first weight into a file beside, as large exporters do."""
+    """Moves the first weight into another file, as exporters of large models do."""
     model = onnx.load(path)
     tensor = model.graph.initializer[1]
     (path.parent / "weights.bin").write_bytes(tensor.raw_data)
@@ -236,7 +239,7 @@ def with_external_weights(path: Path) -> None:
     write_card(path)
 
 
-def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+def test_weights_in_other_files_are_rejected(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     with_external_weights(path)
 
@@ -244,7 +247,7 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
         OnnxModel.load(path)
 
 
-def test_weights_in_other_files_are_found_inside_of_an_operator_too(tmp_path: Path) -> None:
+def test_weights_in_other_files_are_found_inside_an_operator(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
     hidden = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
@@ -260,18 +263,18 @@ def test_weights_in_other_files_are_found_inside_of_an_operator_too(tmp_path: Pa
 
 
 @pytest.mark.parametrize("operator", ["Loop", "Scan"])
-def test_a_model_that_may_never_end_is_refused(tmp_path: Path, operator: str) -> None:
+def test_a_model_with_a_loop_is_rejected(tmp_path: Path, operator: str) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
     model.graph.node.add(op_type=operator)
     path.write_bytes(model.SerializeToString())
     write_card(path)
 
-    with pytest.raises(ModelFileError, match=f"operator {operator}, which may never end"):
+    with pytest.raises(ModelFileError, match=f"operator {operator}, which may not terminate"):
         OnnxModel.load(path)
 
 
-def test_more_noise_than_memory_is_refused(tmp_path: Path) -> None:
+def test_a_noise_dimension_beyond_memory_is_rejected(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
     model.graph.input[2].type.tensor_type.shape.dim[1].dim_value = 2**40

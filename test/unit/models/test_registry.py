@@ -25,29 +25,31 @@ def test_baselines_need_no_file(name: str) -> None:
     assert model.name == name
 
 
-def test_of_a_name_that_is_none_the_nearest_is_told_and_all_there_are() -> None:
-    with pytest.raises(ModelFileError, match=r"no model 'constant_velocty' \(did you mean") as told:
+def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
+    with pytest.raises(
+        ModelFileError, match=r"no model 'constant_velocty' \(did you mean"
+    ) as caught:
         load_model("constant_velocty")
-    assert all(name in str(told.value) for name in (*BASELINES, *shipped_models(), "default"))
+    assert all(name in str(caught.value) for name in (*BASELINES, *shipped_models(), "default"))
     with pytest.raises(ModelFileError, match="no model 'xyz': give the path"):
         load_model("xyz")
 
 
 @pytest.mark.parametrize("name", [*BASELINES, "default"])
 @pytest.mark.parametrize("n_agents", [0, 1])
-def test_no_sample_is_refused_alike(name: str, n_agents: int) -> None:
+def test_zero_samples_are_rejected_by_every_model(name: str, n_agents: int) -> None:
     with pytest.raises(ValueError, match="n_samples is 0, expected 1 or more"):
         load_model(name).predict(np.zeros((n_agents, 8, 2)), n_samples=0)
 
 
-def test_every_model_file_has_a_fingerprint_of_its_own() -> None:
+def test_every_model_file_has_its_own_fingerprint() -> None:
     prints = [fingerprint_of(load_model(name)) for name in shipped_models()]
 
     assert len(set(prints)) == len(prints) and all(prints)
     assert fingerprint_of(ConstantVelocity()) == ""
 
 
-def test_the_papers_models_are_shipped() -> None:
+def test_the_models_of_the_paper_are_shipped() -> None:
     names = {"social_implicit", *(f"social_implicit_{split}" for split in SPLITS)}
 
     assert names <= set(shipped_models())
@@ -65,7 +67,7 @@ def test_every_shipped_model_predicts_from_two_observations_on(name: str) -> Non
 
     assert prediction.samples.shape == (20, 2, model.n_predicted, 2)
     assert np.isfinite(prediction.samples).all()
-    # Where a person will be lies nearer to walking on than to stopping, and the other way round.
+    # The mean of the walking agent is nearer to extrapolation than to standing, and vice versa.
     end = prediction.mean[:, -1]
     walked_on = observed[0, -1] + model.n_predicted * np.array([0.5, 0.0])
     assert np.linalg.norm(end[0] - walked_on) < np.linalg.norm(end[0] - observed[0, -1])

@@ -1,4 +1,4 @@
-"""The shipped leave-one-out models on the recordings that they have not seen."""
+"""The shipped leave-one-out models on their test recordings."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_social_implicit_is_no_worse_than_the_released_checkpoints() -> None:
     average = np.mean([errors(split) for split in LEAVE_ONE_OUT], axis=0)
 
     assert (average < REFERENCE_M).all()
-    # Far better than any published model would mean that it has seen the answers.
+    # Far better than any published model would mean that test data leaked into training.
     assert (average > 0.15).all()

@@ -1,4 +1,4 @@
-"""The figures of the table of before and after."""
+"""The metrics in the table of before and after."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.training.comparison import (
     LABELS,
     comparison_table,
-    figures_of,
-    worse_figures,
+    evaluate_model,
+    worse_metrics,
 )
 
 
@@ -29,24 +29,24 @@ def walks() -> list[Scene]:
     ]
 
 
-def test_they_are_those_of_the_benchmark(walks: list[Scene]) -> None:
+def test_metrics_equal_those_of_the_benchmark(walks: list[Scene]) -> None:
     model = load_model("default")
     expected = evaluate_split(model, walks, all_metrics=True)
-    figures = figures_of(model, walks, seed=0)
+    figures = evaluate_model(model, walks, seed=0)
     assert set(figures) == set(LABELS)
     for name, value in figures.items():
         assert value == pytest.approx(expected[name], rel=1e-5), name
 
 
-def test_who_walks_straight_is_where_constant_velocity_says() -> None:
+def test_constant_velocity_predicts_straight_walks() -> None:
     straight = np.arange(20)[:, None] * np.array([0.5, 0.1])
     scene = Scene("one", 0, np.array([1]), straight[None])
-    figures = figures_of(ConstantVelocity(), [scene], seed=0)
+    figures = evaluate_model(ConstantVelocity(), [scene], seed=0)
     assert figures["ade"] == pytest.approx(0.0, abs=1e-9)
     assert figures["mean_fde"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_table_has_every_figure_of_both() -> None:
+def test_the_table_has_every_metric_of_both() -> None:
     before = {name: 1.0 + n for n, name in enumerate(LABELS)}
     after = {name: 0.5 + n for n, name in enumerate(LABELS)}
     console = Console(width=120, record=True, quiet=False, file=io.StringIO())
@@ -58,9 +58,9 @@ def test_the_table_has_every_figure_of_both() -> None:
         assert f"{after[name]:.3f}" in line
 
 
-def test_what_became_worse_is_named_each_in_its_own_sense() -> None:
+def test_metrics_that_became_worse_are_named() -> None:
     before = dict.fromkeys(LABELS, 0.9)
     after = {**before, "ade": 0.91, "fde": 0.89, "r_avg": 0.91, "r_min": 0.89, "coverage_95": 0.94}
     after["nll"] = 0.9004  # the table shows no difference
-    assert worse_figures(before, after) == [LABELS["ade"], LABELS["r_min"]]
-    assert worse_figures(before, {**before, "coverage_95": 0.89}) == [LABELS["coverage_95"]]
+    assert worse_metrics(before, after) == [LABELS["ade"], LABELS["r_min"]]
+    assert worse_metrics(before, {**before, "coverage_95": 0.89}) == [LABELS["coverage_95"]]

@@ -1,4 +1,4 @@
-"""Recordings are cut in time, so that nobody is tested on what he was trained on."""
+"""Recordings are split in time, so that training and test data do not overlap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WINDOW_NS = 19 * STEP_NS
 
 
 def scenes(n_windows: int, *, agents: int = 3, recording: str = "bag") -> list[Scene]:
-    """A window a step; every tenth step other people."""
+    """One window per step; other people every ten steps."""
     return [
         Scene(
             recording,
@@ -43,7 +43,7 @@ def test_parts_follow_each_other_a_windows_length_apart() -> None:
     assert validation[1] + WINDOW_NS <= test[0]
 
 
-def test_parts_hold_their_shares_of_what_was_seen_not_of_the_time() -> None:
+def test_shares_are_of_observations_not_of_time() -> None:
     busy_end = [*scenes(1000, agents=1), *scenes(2000, agents=9)[1000:]]
     parts = split_in_time(busy_end, WINDOW_NS)
     agents = [counts["agents"] for counts in parts.counts().values()]
@@ -52,23 +52,23 @@ def test_parts_hold_their_shares_of_what_was_seen_not_of_the_time() -> None:
     assert len(parts.training) > 1000  # the quiet half and more
 
 
-def test_each_recording_is_cut_on_its_own() -> None:
+def test_each_recording_is_split_separately() -> None:
     bags = [scenes(400, recording=name) for name in ("monday", "tuesday")]
     together = joined(split_in_time(bag, WINDOW_NS) for bag in bags)
     for part in (together.training, together.validation, together.test):
         assert {scene.recording for scene in part} == {"monday", "tuesday"}
 
 
-def test_a_track_is_a_person_and_other_recordings_have_other_people() -> None:
+def test_tracks_of_different_recordings_are_different_people() -> None:
     people = people_of([*scenes(2, recording="monday"), *scenes(1, recording="tuesday")])
     assert people.tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5]
 
 
-def test_nothing_seen_gives_empty_parts() -> None:
+def test_no_scenes_give_empty_parts() -> None:
     assert split_in_time([], WINDOW_NS) == Parts((), (), ())
 
 
-def test_a_recording_shorter_than_the_gaps_keeps_nothing_twice() -> None:
+def test_parts_of_a_short_recording_do_not_overlap() -> None:
     parts = split_in_time(scenes(30), WINDOW_NS)
     assert parts.training == ()
     assert parts.validation == ()
@@ -79,19 +79,19 @@ def test_enough_is_accepted() -> None:
     split_in_time(scenes(1000), WINDOW_NS).require_enough()
 
 
-def test_too_few_windows_are_refused_with_what_there_is_and_what_it_takes() -> None:
+def test_too_few_windows_are_rejected_with_the_required_number() -> None:
     parts = split_in_time(scenes(120), WINDOW_NS)
     with pytest.raises(TooLittleDataError) as refused:
         parts.require_enough()
     found = parts.counts()["training"]
     need = NEEDS["training"]
     assert (
-        f"training has {found['agents']} windows of {found['people']} people and takes "
-        f"{need.agents} of {need.people}"
+        f"training has {found['agents']} windows of {found['people']} people, "
+        f"expected {need.agents} of {need.people}"
     ) in str(refused.value)
 
 
-def test_many_windows_of_one_person_are_refused() -> None:
+def test_many_windows_of_one_person_are_rejected() -> None:
     alone = [
         Scene("bag", scene.frame, np.zeros(1, dtype=np.int64), scene.positions_m[:1])
         for scene in scenes(2000)
