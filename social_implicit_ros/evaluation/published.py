@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.ros.outputs.encoding import confidence_of
-from social_implicit_ros.tracks.point_cloud import point_cloud_array, stamp_ns_of
+from social_implicit_ros.tracks.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 

@@ -31,7 +31,7 @@ from social_implicit_ros.tracks.decoder import (
     RawTrackerDecoder,
     TrackerDecoder,
 )
-from social_implicit_ros.tracks.point_cloud import point_cloud_array, stamp_ns_of
+from social_implicit_ros.tracks.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.spec import (
     POINT_CLOUD,
     TrackerSpec,
@@ -39,6 +39,7 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.tracks.transform_buffer import (
     TransformBuffer,
     TransformUnavailableError,
@@ -486,24 +487,12 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
 
 
 def _decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
-    """Decodes serialised messages, from their bytes where that can be."""
-    plain = TrackerDecoder(spec)
-
-    def decode(data: bytes) -> DecodedMessage:
-        return plain.decode(reader.deserialize(data, spec.message_type))
-
+    """Decodes serialised messages, from their bytes where the type allows it."""
     try:
-        raw = RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type))
+        return RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type)).decode
     except UnsupportedLayoutError:
-        return decode
-
-    def decode_raw(data: bytes) -> DecodedMessage:
-        try:
-            return raw.decode(data)
-        except UnsupportedLayoutError:
-            return decode(data)
-
-    return decode_raw
+        plain = TrackerDecoder(spec)
+        return lambda data: plain.decode(reader.deserialize(data, spec.message_type))
 
 
 def _first_decoded(

@@ -19,7 +19,7 @@ from social_implicit_ros.ros.outputs.encoding import (
     point_field_layout,
 )
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 _NS_PER_S = 1_000_000_000

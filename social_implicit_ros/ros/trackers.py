@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 from rclpy.exceptions import InvalidTopicNameException
-from rclpy.serialization import deserialize_message
 from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of, fields_of
@@ -61,23 +60,12 @@ class Tracker:
         Raises:
             ValueError: as `TrackerDecoder.decode`, or the bytes are not of this message type.
         """
-        if self.raw_decoder is None:
-            decoded = self.decoder.decode(message)
-        else:
-            try:
-                decoded = self.raw_decoder.decode(message)
-            except UnsupportedLayoutError:  # another byte order
-                decoded = self.decoder.decode(self._deserialised(message))
+        decoder = self.decoder if self.raw_decoder is None else self.raw_decoder
+        decoded = decoder.decode(message)
         if decoded.tracks is None or not self.id_prefix:
             return decoded
         ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
         return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
-
-    def _deserialised(self, data: bytes) -> Any:
-        try:
-            return deserialize_message(data, self.message_class)
-        except RuntimeError as error:  # raised by the C++ part of rclpy
-            raise ValueError(f"a message of {len(data)} bytes is invalid: {error}") from error
 
 
 def load_trackers(text: str) -> list[Tracker]:

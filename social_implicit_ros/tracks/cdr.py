@@ -1,33 +1,27 @@
-"""Chosen fields of serialised ROS messages, read without making the messages.
+"""Reads chosen fields of serialised ROS messages without creating message objects.
 
-A tracker's message is mostly what nobody asks for: colours of markers, covariances of rotations,
-small objects by the dozen. Here the layout of a type is walked once, and its chosen fields are
-picked out of the bytes; of a list whose entries lie like those before, all at once.
+A tracker's message consists mostly of fields that nobody needs: colours of markers, covariances of
+rotations, small objects by the dozen. The definition of a message type is compiled once into
+parsers: of runs of numbers, whose layout is fixed, and of strings and sequences, whose length
+fields must be read. One pass over a message finds the offsets of the chosen fields; numpy then
+gathers each field of all entries at once.
 
-Source: OMG Common Data Representation as ROS 2 writes it (XCDR1, little endian): every number is
-aligned to its size, counted from the end of a header of four bytes.
+Source: OMG Common Data Representation as ROS 2 writes it (XCDR1): every number is aligned to its
+size, counted from the end of an encapsulation header of four bytes.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from social_implicit_ros.tracks.cdr_columns import Columns, ListReader
-from social_implicit_ros.tracks.cdr_outline import (
-    ABSENT,
-    ALIGNMENT,
-    TEXT,
-    KnownOutline,
-    Outline,
-    Outlines,
-    Part,
-    too_short,
-)
+import numpy as np
 
-#: Name of a number's type -> code of `struct`.
+from social_implicit_ros.types import IntArray
+
+#: Name of a number's type -> code of `struct` and numpy.
 NUMBER_CODES = {
     "bool": "?",
     "byte": "B",
@@ -44,28 +38,43 @@ NUMBER_CODES = {
     "float32": "f",
     "float64": "d",
 }
-_LITTLE_ENDIAN = b"\x00\x01"
+#: First bytes of the encapsulation header -> byte order.
+_BYTE_ORDERS = {b"\x00\x00": ">", b"\x00\x01": "<"}
 _HEADER_BYTES = 4
-_count_from = struct.Struct("<I").unpack_from
-#: An array of messages of numbers, such as points of a skeleton, is one part up to so many.
-_MOST_JOINED = 4096
+#: Size and alignment of a length field.
+_LENGTH_BYTES = 4
+#: Offset of a field that an empty sequence does not have.
+_ABSENT = -1
+#: A recording may define arrays of arrays of messages; larger types are not compiled.
+_MAX_FIELDS = 10_000
+
+#: Skips a part of a message and appends the offsets of its chosen fields:
+#: (message, the same as uint32, offset of the part, offsets to extend) -> offset of its end.
+_Parser = Callable[[bytes, memoryview, int, list[int]], int]
+#: Reads a chosen field: (message, byte order `<` or `>`, (A, S) offsets of A rows) -> A values.
+_Column = Callable[[bytes, str, IntArray], list[Any]]
 
 
 class UnsupportedLayoutError(ValueError):
-    """A type or a message that is not read here; the text says why."""
+    """A message type or an encoding that this module does not read; the text names it."""
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What a field of a message holds.
+    """Type of a field of a message.
 
     Attributes:
-        name: of a number such as `float64`, `string`, or the message type `package/msg/Type`.
+        name: of a number such as `float64`, `string`, or a message type `package/msg/Type`.
         length: of a fixed array; 0 for a sequence of any length, None for a single value.
     """
 
     name: str
     length: int | None = None
+
+    @property
+    def has_fixed_size(self) -> bool:
+        """Whether it is a number or a fixed array of numbers."""
+        return self.name in NUMBER_CODES and self.length != 0
 
 
 #: Message type -> its fields in their order, by name.
@@ -75,11 +84,8 @@ Definitions = Mapping[str, Sequence[tuple[str, FieldType]]]
 class CdrReader:
     """Reads chosen fields of one message type, and of the entries of one list in it.
 
-    Fields are chosen by dotted path. The path of a message chooses all its fields, that of an
-    array of numbers all of these as a tuple; `[0]` takes the first message of a sequence.
-
-    Attributes:
-        names_in_list: path of each value of an entry, from the entry on.
+    Fields are chosen by dotted path. The path of a message chooses all its fields, the path of an
+    array all its numbers; `[0]` takes the first message of a sequence.
     """
 
     def __init__(
@@ -91,283 +97,328 @@ class CdrReader:
         chosen: Sequence[str],
         chosen_in_list: Sequence[str],
     ) -> None:
-        """Prepares.
+        """Compiles the definition.
 
         Args:
             message_type: `package/msg/Type`.
-            definitions: of it and of all types within.
+            definitions: of this type and of all types within.
             list_path: of the list, a sequence of messages.
-            chosen: paths from the message on.
-            chosen_in_list: paths from an entry on.
+            chosen: paths relative to the message.
+            chosen_in_list: paths relative to an entry.
 
         Raises:
-            UnsupportedLayoutError: a type that is not known, or a path that is not there.
+            UnsupportedLayoutError: an unknown type, or a path that does not exist.
         """
-        layout = _Layout(definitions, (*chosen, list_path), (list_path, tuple(chosen_in_list)))
-        parts = layout.parts_of(message_type, "")
-        names, self.names_in_list = tuple(layout.names), tuple(layout.names_in_list)
-        if list_path not in names:
+        fields = _flattened(definitions, message_type)
+        entry_type = dict(fields).get(list_path, FieldType("")).name
+        if entry_type not in definitions:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
-        list_at = names.index(list_path)
-        self._names_before, self._names_after = names[:list_at], names[list_at + 1 :]
-        # The list is the only part that is read and not followed.
-        entries = next(part for part in parts if isinstance(part, ListReader))
-        at = parts.index(entries)
-        self._before = Outlines(_followed(parts[:at]))
-        self._entries = entries
-        self._after = Outlines(_followed(parts[at + 1 :]))
-        for paths, found in ((chosen, names), (chosen_in_list, self.names_in_list)):
-            for path in paths:
-                if not any(_covers(path, name) for name in found):
+        row = fields.index((list_path, FieldType(entry_type, 0)))
+        self._message = _Compiler(definitions, chosen)
+        self._in_list = _Compiler(definitions, chosen_in_list)
+        self._before = self._message.parser(fields[:row])
+        self._entry = self._in_list.parser(_flattened(definitions, entry_type))
+        self._after = self._message.parser(fields[row + 1 :])
+        for compiler in (self._message, self._in_list):
+            for path in compiler.chosen:
+                if not any(_covers(path, name) for name in compiler.columns):
                     raise UnsupportedLayoutError(f"{message_type} has no {path} that can be read")
 
-    def read(self, data: bytes) -> tuple[dict[str, Any], Columns]:
-        """The values of a message by their paths, and those of the entries of its list.
+    def read(self, data: bytes) -> tuple[Fields, Fields]:
+        """Reads a serialised message.
 
-        Fields of the first message of an empty sequence are None.
+        Returns:
+            The chosen fields of the message, as a table of one row, and those of the entries of
+            its list, one row each.
 
         Raises:
-            ValueError: bytes that are no such message.
-            UnsupportedLayoutError: a message in big endian.
+            ValueError: the bytes are no such message.
+            UnsupportedLayoutError: an encoding other than plain CDR.
         """
-        if data[:2] != _LITTLE_ENDIAN:
-            raise UnsupportedLayoutError("only messages in little endian are read")
+        order = _BYTE_ORDERS.get(data[:2])
+        if order is None:
+            raise UnsupportedLayoutError(
+                f"a message of {len(data)} bytes is no plain CDR: it begins with {data[:2]!r}"
+            )
         data = data[_HEADER_BYTES:]
+        words = np.frombuffer(data, f"{order}u4", len(data) // _LENGTH_BYTES)
+        lengths = words.astype(np.uint32, copy=False).data
+        offsets: list[int] = []
+        offsets_in_list: list[int] = []
         try:
-            before = self._before.find(data, 0)
-            columns, at = self._entries.read(data, before.n_bytes)
-            after = self._after.find(data, at)
-        except struct.error as error:
-            raise ValueError(f"a message ends before its last field ({error})") from error
-        values = _read(self._names_before, before, data, 0)
-        values.update(_read(self._names_after, after, data, at))
-        return values, columns
+            n_entries, at = _length_at(lengths, self._before(data, lengths, 0, offsets))
+            for _ in range(n_entries):
+                at = self._entry(data, lengths, at, offsets_in_list)
+                if at > len(data):  # entries of a fixed size do not notice the end
+                    break
+            at = self._after(data, lengths, at, offsets)
+        except IndexError:  # a length field, or the end of a string, is beyond the end
+            at = len(data) + 1
+        if at > len(data):
+            raise ValueError(f"a message of {len(data)} bytes ends before its last field")
+        return (
+            self._message.fields(data, order, offsets, 1),
+            self._in_list.fields(data, order, offsets_in_list, n_entries),
+        )
 
 
-def _read(names: Sequence[str], outline: KnownOutline, data: bytes, at: int) -> dict[str, Any]:
-    """The chosen values of a part that begins at a place."""
-    return dict(zip(names, outline.read(data, at), strict=True))
-
-
-class _Layout:
-    """Walks a type's definition and makes the parts that read it."""
+class Fields:
+    """The chosen fields of a message, or of all entries of a list."""
 
     def __init__(
-        self,
-        definitions: Definitions,
-        chosen: tuple[str, ...],
-        rows: tuple[str, tuple[str, ...]] | None = None,
+        self, data: bytes, order: str, columns: Mapping[str, _Column], offsets: IntArray
     ) -> None:
-        self._definitions, self._chosen, self._rows = definitions, chosen, rows
-        self.names: list[str] = []
-        self.names_in_list: list[str] = []
+        self._data, self._order, self._columns, self._offsets = data, order, columns, offsets
 
-    def parts_of(self, message_type: str, path: str) -> list[Part | ListReader]:
-        """The parts of a message at a path; empty for the outermost."""
-        return _made(self._joined(message_type, path))
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._offsets)
 
-    def _joined(self, message_type: str, path: str) -> list[_Unmade]:
-        """Parts, where numbers that follow one another are still a list."""
-        fields = self._definitions.get(message_type)
-        if not fields:
-            raise UnsupportedLayoutError(f"no definition of {message_type}")
-        parts: list[_Unmade] = []
-        for name, kind in fields:
-            for part in self._field(kind, f"{path}.{name}" if path else name):
-                if isinstance(part, list) and parts and isinstance(parts[-1], list):
-                    parts[-1].extend(part)
-                else:
-                    parts.append(part)
-        return parts
+    def has(self, path: str) -> bool:
+        """Whether a number, an array or a string was chosen at the path."""
+        return path in self._columns
 
-    def _field(self, kind: FieldType, path: str) -> list[_Unmade]:
-        is_chosen = any(_covers(wanted, path) for wanted in self._chosen)
-        if kind.name in NUMBER_CODES:
-            if is_chosen:
-                self.names.append(path)
-            if kind.length == 0:
-                return [_sequence_of_numbers(NUMBER_CODES[kind.name], is_chosen)]
-            if kind.length is not None and is_chosen:
-                return [_array(NUMBER_CODES[kind.name], kind.length)]
-            return [[_Number(NUMBER_CODES[kind.name], kind.length or 1, is_chosen)]]
-        if kind.name == "string":
-            is_chosen = is_chosen and kind.length is None
-            if is_chosen:
-                self.names.append(path)
-            one = _string(is_chosen)
-            return [_sequence(one)] if kind.length == 0 else [one] * (kind.length or 1)
-        if kind.length is None:
-            return self._joined(kind.name, path)
-        return self._messages(kind, path)
-
-    def _messages(self, kind: FieldType, path: str) -> list[_Unmade]:
-        """A sequence or an array of messages: the list, or one whose first entry may be chosen."""
-        if self._rows is not None and path == self._rows[0] and kind.length == 0:
-            entry = _Layout(self._definitions, self._rows[1])
-            parts_of_entry = _followed(entry.parts_of(kind.name, ""))
-            self.names_in_list = entry.names
-            self.names.append(path)
-            return [ListReader(parts_of_entry, entry.names)]
-        parts = _Layout(self._definitions, ())._joined(kind.name, "")
-        if kind.length and len(parts) == 1:
-            (part,) = parts
-            if isinstance(part, list) and kind.length * len(part) <= _MOST_JOINED:
-                return [part * kind.length]
-        unchosen = _in_order(_followed(_made(parts)))
-        if kind.length:
-            return [_repeated(unchosen, kind.length)]
-        before = len(self.names)
-        first = _in_order(_followed(self.parts_of(kind.name, f"{path}[0]")))
-        return [_sequence(unchosen, first, len(self.names) - before)]
+    def values(self, path: str) -> list[Any]:
+        """For each row a number, an (N,) array, a text, or None where a sequence is empty."""
+        return self._columns[path](self._data, self._order, self._offsets)
 
 
-@dataclass(frozen=True)
-class _Number:
-    code: str
-    count: int
-    is_chosen: bool
+def _flattened(definitions: Definitions, message_type: str) -> list[tuple[str, FieldType]]:
+    """Paths and types of the numbers, strings and sequences of a type, in their order."""
+    fields: list[tuple[str, FieldType]] = []
 
+    def add(kind: FieldType, path: str) -> None:
+        if len(fields) == _MAX_FIELDS:
+            raise UnsupportedLayoutError(f"{message_type} has more than {_MAX_FIELDS} fields")
+        if kind.length == 0 or kind.has_fixed_size or kind == FieldType("string"):
+            fields.append((path, kind))
+        elif kind.length is not None:
+            for index in range(kind.length):
+                add(FieldType(kind.name), f"{path}[{index}]")
+        elif definitions.get(kind.name):
+            for name, inner in definitions[kind.name]:
+                add(inner, f"{path}.{name}" if path else name)
+        else:
+            raise UnsupportedLayoutError(f"no definition of {kind.name}")
 
-#: Numbers that follow one another are a list until their parts are made.
-_Unmade = list[_Number] | Part | ListReader
-
-
-def _made(parts: Sequence[_Unmade]) -> list[Part | ListReader]:
-    return [_numbers(part) if isinstance(part, list) else part for part in parts]
-
-
-def _followed(parts: Sequence[Part | ListReader]) -> list[Part]:
-    """The same parts, none of which is the list."""
-    followed = [part for part in parts if not isinstance(part, ListReader)]
-    if len(followed) < len(parts):
-        raise UnsupportedLayoutError("a list within a list is not read here")
-    return followed
+    add(FieldType(message_type), "")
+    return fields
 
 
 def _covers(path: str, name: str) -> bool:
-    """Whether a chosen path names a field or something around it."""
+    """Whether a chosen path names a field or a message around it."""
     return name == path or name.startswith((f"{path}.", f"{path}["))
 
 
-def _in_order(parts: Sequence[Part]) -> Part:
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        for part in parts:
-            at = part(data, at, outline)
-        return at
+class _Compiler:
+    """Creates the parsers of a message and the columns of its chosen fields."""
 
-    return follow
+    def __init__(self, definitions: Definitions, chosen: Sequence[str]) -> None:
+        self.chosen = tuple(chosen)
+        self.columns: dict[str, _Column] = {}
+        self._definitions = definitions
+        self._n_offsets = 0  # per row
 
+    def parser(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
+        """One parser of consecutive fields."""
+        parsers: list[_Parser] = []
+        for has_fixed_size, group in groupby(fields, key=lambda field: field[1].has_fixed_size):
+            if has_fixed_size:
+                parsers.append(self._run(list(group)))
+            else:
+                parsers += [self._string_or_sequence(path, kind) for path, kind in group]
+        if len(parsers) == 1:
+            return parsers[0]
 
-def _numbers(numbers: Sequence[_Number]) -> Part:
-    """Numbers one after another; those that are not chosen are passed over."""
-    # Where padding is needed depends on where the first one lies.
-    placed = [_placed(numbers, offset) for offset in range(ALIGNMENT)]
+        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+            for one in parsers:
+                at = one(data, lengths, at, offsets)
+            return at
 
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        places, n_bytes = placed[at % ALIGNMENT]
-        for first, end, code in places:
-            outline.values.append((at + first, at + end, code, None))
-        return at + n_bytes
+        return parse
 
-    return follow
+    def fields(self, data: bytes, order: str, offsets: list[int], n_rows: int) -> Fields:
+        """The chosen fields of a message at the offsets that the parsers found."""
+        table = np.array(offsets, dtype=np.int64).reshape(n_rows, self._n_offsets)
+        return Fields(data, order, self.columns, table)
 
+    def _run(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
+        run = _Run([kind for _, kind in fields])
+        chosen = [row for row, (path, _) in enumerate(fields) if self._is_chosen(path)]
+        for row in chosen:
+            path, kind = fields[row]
+            self.columns[path] = _numbers(self._n_offsets, kind, run.offsets[row])
+        if not chosen:
+            return lambda data, lengths, at, offsets: run.end(at)
+        self._n_offsets += 1
 
-def _placed(numbers: Sequence[_Number], offset: int) -> tuple[list[tuple[int, int, str]], int]:
-    """Where the chosen numbers lie from the first byte on, with their codes; bytes of all."""
-    places, at = [], offset
-    for number in numbers:
-        size = _size_of(number.code)
-        at += -at % size
-        if number.is_chosen:
-            places.append((at - offset, at - offset + size, number.code))
-        at += size * number.count
-    return places, at - offset
+        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+            offsets.append(at)
+            return run.end(at)
 
+        return parse
 
-def _size_of(code: str) -> int:
-    return struct.calcsize(f"<{code}")
+    def _string_or_sequence(self, path: str, kind: FieldType) -> _Parser:
+        if kind.length is None:
+            return self._string(path)
+        if kind.name in NUMBER_CODES:
+            return self._sequence_of_numbers(path, NUMBER_CODES[kind.name])
+        return self._sequence(path, kind.name)
 
-
-def _array(code: str, count: int) -> Part:
-    """A fixed array of numbers, chosen."""
-    size = _size_of(code)
-
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        at += -at % size
-        end = at + count * size
-        outline.values.append((at, end, code, count))
-        return end
-
-    return follow
-
-
-def _sequence_of_numbers(code: str, is_chosen: bool) -> Part:
-    size = _size_of(code)
-
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        count, at = _followed_count(data, at, outline)
-        if count:
-            at += -at % size
-        end = at + count * size
-        if end > len(data):
-            raise too_short(data, end)
+    def _string(self, path: str) -> _Parser:
+        is_chosen = self._is_chosen(path)
         if is_chosen:
-            outline.values.append((at, end, code, count))
-        return end
+            self.columns[path] = _strings(self._n_offsets)
+            self._n_offsets += 2
 
-    return follow
-
-
-def _string(is_chosen: bool) -> Part:
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        size, at = _followed_count(data, at, outline)
-        end = at + size
-        if end > len(data):
-            raise too_short(data, end)
-        if size:
-            if data[end - 1] != 0:
+        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+            length, at = _length_at(lengths, at)
+            end = at + length
+            if length and data[end - 1]:
                 raise ValueError(f"a string at byte {at} does not end with a zero")
-            outline.telling.append((end - 1, end))
+            if is_chosen:
+                offsets += (at, end)
+            return end
+
+        return parse
+
+    def _sequence_of_numbers(self, path: str, code: str) -> _Parser:
+        size = np.dtype(code).itemsize
+        is_chosen = self._is_chosen(path)
         if is_chosen:
-            outline.values.append((at, end, TEXT, None))
-        return end
+            self.columns[path] = _sequences(self._n_offsets, code)
+            self._n_offsets += 2
 
-    return follow
+        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+            length, at = _length_at(lengths, at)
+            if length:  # an empty sequence is not aligned
+                at += -at % size
+            if is_chosen:
+                offsets += (at, length)
+            return at + length * size
+
+        return parse
+
+    def _sequence(self, path: str, item: str) -> _Parser:
+        """A sequence of messages or strings; fields of the first message may be chosen."""
+        fields = _flattened(self._definitions, item)
+        skip = _skipper(fields, self._definitions)
+        n_before = self._n_offsets
+        first = self.parser([(f"{path}[0].{name}", kind) for name, kind in fields if name])
+        n_chosen = self._n_offsets - n_before
+
+        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+            length, at = _length_at(lengths, at)
+            if n_chosen and length:
+                at, length = first(data, lengths, at, offsets), length - 1
+            elif n_chosen:
+                offsets += [_ABSENT] * n_chosen
+            return skip(data, lengths, at, length)
+
+        return parse
+
+    def _is_chosen(self, path: str) -> bool:
+        return any(_covers(chosen, path) for chosen in self.chosen)
 
 
-def _sequence(entry: Part, first: Part | None = None, n_values: int = 0) -> Part:
-    """A sequence, not chosen but for its first entry."""
-
-    def follow(data: bytes, at: int, outline: Outline) -> int:
-        count, at = _followed_count(data, at, outline)
-        if count == 0:
-            for _ in range(n_values):
-                outline.values.append((at, at, ABSENT, None))
-        for index in range(count):
-            at = (first if index == 0 and first else entry)(data, at, outline)
-            # A count of billions costs no more than the bytes that are there.
-            if at > len(data):
-                raise too_short(data, at)
-        return at
-
-    return follow
+def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
+    """A length field, and the offset of its end."""
+    at += -at % _LENGTH_BYTES
+    return lengths[at // _LENGTH_BYTES], at + _LENGTH_BYTES
 
 
-def _repeated(entry: Part, count: int) -> Part:
-    """An array of messages, not chosen."""
+def _skipper(
+    fields: Sequence[tuple[str, FieldType]], definitions: Definitions
+) -> Callable[[bytes, memoryview, int, int], int]:
+    """Skips a number of consecutive messages."""
+    kinds = [kind for _, kind in fields]
+    if all(kind.has_fixed_size for kind in kinds):
+        run = _Run(kinds)
+        return lambda data, lengths, at, count: run.end(at, count)
+    entry = _Compiler(definitions, ()).parser(fields)
 
-    def follow(data: bytes, at: int, outline: Outline) -> int:
+    def skip(data: bytes, lengths: memoryview, at: int, count: int) -> int:
+        # Each entry has a length field, so a wrong count of billions stops at the end of the data.
         for _ in range(count):
-            at = entry(data, at, outline)
+            at = entry(data, lengths, at, [])
         return at
 
-    return follow
+    return skip
 
 
-def _followed_count(data: bytes, at: int, outline: Outline) -> tuple[int, int]:
-    """A length before a text or a sequence, and where it ends."""
-    at += -at % 4
-    (count,) = _count_from(data, at)
-    end = at + 4
-    outline.telling.append((at, end))
-    return count, end
+class _Run:
+    """Consecutive numbers with the padding between them.
+
+    Attributes:
+        offsets: (N, W) bytes from the start of the run to each of N fields. The padding depends on
+            the alignment of the start: its remainder modulo W, the size of the largest number.
+    """
+
+    def __init__(self, kinds: Sequence[FieldType]) -> None:
+        sizes = [np.dtype(NUMBER_CODES[kind.name]).itemsize for kind in kinds]
+        self._alignment = max(sizes)
+        self.offsets = np.empty((len(kinds), self._alignment), dtype=np.int64)
+        self._n_bytes = []
+        for start in range(self._alignment):
+            at = start
+            for row, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
+                at += -at % size
+                self.offsets[row, start] = at - start
+                at += size * (kind.length or 1)
+            self._n_bytes.append(at - start)
+
+    def end(self, at: int, count: int = 1) -> int:
+        """The end of a number of consecutive runs, the first of which starts at an offset."""
+        if count == 0:
+            return at
+        at += self._n_bytes[at % self._alignment]
+        # After the largest number the alignment is known, so all further runs have one size.
+        return at + (count - 1) * self._n_bytes[at % self._alignment]
+
+
+def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
+    """Numbers or fixed arrays in runs, the offsets of which are in a slot."""
+    code = NUMBER_CODES[kind.name]
+
+    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
+        is_present = offsets[:, slot] != _ABSENT
+        starts = offsets[is_present, slot]
+        dtype = np.dtype(order + code)
+        at = (starts + offsets_in_run[starts % len(offsets_in_run)]) // dtype.itemsize
+        if kind.length is not None:
+            at = at[:, None] + np.arange(kind.length)
+        found = np.frombuffer(data, dtype, len(data) // dtype.itemsize).take(at)
+        values = found.tolist() if kind.length is None else list(found)
+        if len(values) == len(offsets):
+            return values
+        remaining = iter(values)
+        return [next(remaining) if present else None for present in is_present.tolist()]
+
+    return read
+
+
+def _sequences(slot: int, code: str) -> _Column:
+    """Sequences of numbers, the offsets and lengths of which are in two slots."""
+
+    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
+        return [
+            None if at == _ABSENT else np.frombuffer(data, order + code, length, at)
+            for at, length in offsets[:, slot : slot + 2].tolist()
+        ]
+
+    return read
+
+
+def _strings(slot: int) -> _Column:
+    """Strings, the starts and ends of which are in two slots."""
+
+    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
+        spans = offsets[:, slot : slot + 2].tolist()
+        return [None if at == _ABSENT else _text(data[at:end]) for at, end in spans]
+
+    return read
+
+
+def _text(data: bytes) -> str:
+    """As rclpy does: up to the first zero, with invalid UTF-8 replaced."""
+    return data.partition(b"\0")[0].decode("utf-8", "replace")

@@ -26,11 +26,6 @@ POINT_FIELD_TYPES = {
 }
 
 
-def stamp_ns_of(stamp: Any) -> int:
-    """Nanoseconds of a `builtin_interfaces/Time`."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def point_cloud_array(message: Any) -> np.ndarray:
     """A `sensor_msgs/PointCloud2` as a structured array.
 

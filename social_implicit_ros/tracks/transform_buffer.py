@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.tracks.transforms import RigidTransform
 
 #: How much of the past is kept, seconds: as tf2's buffer.

@@ -15,7 +15,7 @@ from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 
 @pytest.fixture(scope="module")

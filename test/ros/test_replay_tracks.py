@@ -24,8 +24,8 @@ from social_implicit_ros.commands.replay_tracks import main
 from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.tracks.decoder import TrackerDecoder
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
 from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 Replay = Callable[..., AbstractContextManager[NodeProcess]]
 MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))

@@ -18,7 +18,7 @@ from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 STEP_NS = S // 10
 

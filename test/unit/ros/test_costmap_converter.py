@@ -16,7 +16,7 @@ from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.costmap_converter import CostmapConverter
 from social_implicit_ros.settings import PARAMETERS, config_from_values
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}

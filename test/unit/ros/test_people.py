@@ -15,7 +15,7 @@ from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.people import People
 from social_implicit_ros.settings import PARAMETERS, config_from_values
-from social_implicit_ros.tracks.point_cloud import stamp_ns_of
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 

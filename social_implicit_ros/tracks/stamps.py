@@ -1,0 +1,12 @@
+"""Integer nanoseconds of ROS stamps, whoever made the message object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NS_PER_S = 1_000_000_000
+
+
+def stamp_ns_of(stamp: Any) -> int:
+    """Nanoseconds of a `builtin_interfaces/Time` of rclpy or of `rosbags`."""
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
