@@ -189,6 +189,7 @@ PADDED = {
         ("byte", FieldType("uint8")),
         ("wide", FieldType("float64", 2)),
         ("pair", FieldType("a/msg/Pair", 2)),
+        ("last", FieldType("int8")),
     ],
     "a/msg/Pair": [("one", FieldType("int8")), ("two", FieldType("int16"))],
     "a/msg/Entry": [("id", FieldType("uint16")), ("flags", FieldType("bool", 3))],
@@ -206,7 +207,7 @@ def padded(n_skipped: int) -> bytes:
     body = struct.pack("<I", n_skipped)
     for number in range(n_skipped):
         body += struct.pack("<B", number)
-        body += bytes(-len(body) % 8) + struct.pack("<2dbxhbxh", 1.5, 2.5, 3, 4, 5, 6)
+        body += bytes(-len(body) % 8) + struct.pack("<2dbxhbxhb", 1.5, 2.5, 3, 4, 5, 6, 7)
     body += bytes(-len(body) % 4) + struct.pack("<IH3?xH3?", 2, 7, 1, 0, 1, 8, 0, 0, 1)
     return b"\0\1\0\0" + body
 
