@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.ros.outputs.encoding import confidence_of
+from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
-FIELDS = ("x", "y", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
+#: Fields that are read; heights are not.
+FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
 
 
 @dataclass(frozen=True, eq=False)

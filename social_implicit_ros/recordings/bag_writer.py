@@ -23,15 +23,14 @@ from rosbags.typesys.store import Typestore
 
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID, FloorPlan
-from social_implicit_ros.ros.outputs.encoding import (
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.markers import (
+    MARKER_ADD,
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,
     marker_id,
-    point_cloud_data,
-    point_field_layout,
 )
-from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.point_cloud import MARKER_ADD
+from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
 from social_implicit_ros.types import Tracks
 
 #: Version of the rosbag2 metadata; every distribution since Humble reads it.

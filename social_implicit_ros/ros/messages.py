@@ -13,26 +13,21 @@ from numpy.typing import ArrayLike
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from social_implicit_ros.ros.outputs.encoding import (
-    PERSON_HEIGHT_M,
-    point_cloud_data,
-    point_field_layout,
-)
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.stamps import stamp_ns_of
+from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M
+from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
+from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
-
-_NS_PER_S = 1_000_000_000
 
 
 def stamp_to_msg(stamp_ns: int) -> Time:
     """Integer nanoseconds -> message."""
-    return Time(sec=stamp_ns // _NS_PER_S, nanosec=stamp_ns % _NS_PER_S)
+    return Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
 
 
 def stamp_numbers(stamps_ns: ArrayLike) -> IntArray:
     """Stamps in the layout of `Time`: (...,) nanoseconds -> (..., 2) seconds, nanoseconds."""
-    return np.stack(np.divmod(np.asarray(stamps_ns, dtype=np.int64), _NS_PER_S), axis=-1)
+    return np.stack(np.divmod(np.asarray(stamps_ns, dtype=np.int64), NS_PER_S), axis=-1)
 
 
 def header_to_msg(stamp_ns: int, frame_id: str) -> Header:
@@ -42,8 +37,8 @@ def header_to_msg(stamp_ns: int, frame_id: str) -> Header:
 
 def duration_to_msg(duration_s: float) -> Duration:
     """Seconds -> message."""
-    duration_ns = round(duration_s * _NS_PER_S)
-    return Duration(sec=duration_ns // _NS_PER_S, nanosec=duration_ns % _NS_PER_S)
+    duration_ns = round(duration_s * NS_PER_S)
+    return Duration(sec=duration_ns // NS_PER_S, nanosec=duration_ns % NS_PER_S)
 
 
 def orientation_numbers(yaw_rad: FloatArray) -> FloatArray:

@@ -12,8 +12,8 @@ from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.ros.messages import point_cloud_to_msg, stamp_to_msg
-from social_implicit_ros.ros.outputs.encoding import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
 from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
 from social_implicit_ros.types import Tracks
 
 

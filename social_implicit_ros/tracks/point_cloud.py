@@ -1,17 +1,15 @@
-"""Stamps and point clouds, whoever made the message object.
+"""Reads and writes the points of a `sensor_msgs/PointCloud2` as a structured numpy array.
 
-The functions read attributes only, so they take what rclpy delivers as well as what `rosbags`
-reads from a file, and need neither. `tracker_decoder` makes tracks of whole messages.
+The reader takes message objects of rclpy or `rosbags`; the writer returns arrays. Neither imports
+messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-#: visualization_msgs/Marker.ADD (and MODIFY): the marker is there; the others take markers away.
-MARKER_ADD = 0
 
 #: sensor_msgs/PointField.datatype -> numpy type, without byte order.
 POINT_FIELD_TYPES = {
@@ -27,7 +25,7 @@ POINT_FIELD_TYPES = {
 
 
 def point_cloud_array(message: Any) -> np.ndarray:
-    """A `sensor_msgs/PointCloud2` as a structured array.
+    """The points of a `sensor_msgs/PointCloud2`.
 
     Of a field with several values per point the first is taken.
 
@@ -35,12 +33,11 @@ def point_cloud_array(message: Any) -> np.ndarray:
         message: the message; its data may be bytes, an array of bytes or (N,) uint8.
 
     Returns:
-        (height * width,) structured array with the cloud's fields, in the machine's byte order
-        or the other one; rows are joined.
+        (height * width,) structured array with the fields of the cloud, in the cloud's byte order.
 
     Raises:
-        ValueError: an unknown datatype, a field outside its point, or data shorter than the
-            layout says.
+        ValueError: an unknown datatype, a field outside its point, or data shorter than height,
+            width and steps require.
     """
     order = ">" if message.is_bigendian else "<"
     point_step, row_step = int(message.point_step), int(message.row_step)
@@ -80,3 +77,40 @@ def point_cloud_array(message: Any) -> np.ndarray:
         (height, width), dtype, buffer=data, strides=(row_step or needed, point_step)
     )
     return points.reshape(-1)
+
+
+def point_cloud_data(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Packs columns into the points of a little-endian `sensor_msgs/PointCloud2`.
+
+    Args:
+        columns: field name -> (N,) values; their numpy types become the types of the fields.
+
+    Returns:
+        (N,) packed structured array; its bytes are the data of the message.
+
+    Raises:
+        ValueError: no columns, or columns of different lengths.
+    """
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"point cloud columns have lengths {sorted(lengths)}, expected one length")
+    dtype = np.dtype([(name, values.dtype.newbyteorder("<")) for name, values in columns.items()])
+    points = np.empty(lengths.pop(), dtype)
+    for name, values in columns.items():
+        points[name] = values
+    return points
+
+
+def point_field_layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
+    """Name, offset and `PointField` datatype of each field of a structured numpy type.
+
+    Raises:
+        ValueError: a field of a type that PointCloud2 does not have.
+    """
+    datatypes = {np.dtype(code): number for number, code in POINT_FIELD_TYPES.items()}
+    layout = []
+    for name, (kind, offset, *_) in (dtype.fields or {}).items():
+        if kind.newbyteorder("=") not in datatypes:
+            raise ValueError(f"PointCloud2 has no datatype for field {name!r} of type {kind}")
+        layout.append((name, offset, datatypes[kind.newbyteorder("=")]))
+    return layout

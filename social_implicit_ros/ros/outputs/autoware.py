@@ -30,13 +30,13 @@ from social_implicit_ros.ros.messages import (
     velocity_numbers,
 )
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 
 #: Under it ids that are no UUIDs get one (RFC 4122, version 5): the same id, the same UUID.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "ros:social_implicit_ros/agent")
 _INITIAL_POSE = "kinematics.initial_pose_with_covariance"
 _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
-_NS_PER_S = 1_000_000_000
 
 
 class Autoware:
@@ -91,7 +91,7 @@ class Autoware:
         velocity_m_s = mean_velocity_m_s(present_m, prediction.mean, prediction.step_s)
         is_needed = shares > 0.0
         is_needed[:, 0] = True
-        step_ns = round(prediction.step_s * _NS_PER_S)
+        step_ns = round(prediction.step_s * NS_PER_S)
         uuids = b"".join(uuid_of(agent_id) for agent_id in forecast.ids)
         return self._writer.write(
             PredictedObjects(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),

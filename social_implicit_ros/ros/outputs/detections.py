@@ -25,8 +25,7 @@ from social_implicit_ros.ros.messages import (
 )
 from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
 from social_implicit_ros.settings import NodeConfig
-
-_NS_PER_S = 1_000_000_000
+from social_implicit_ros.tracks.stamps import NS_PER_S
 
 
 class Detections:
@@ -69,7 +68,7 @@ class Detections:
         path_m = np.concatenate([forecast.present_m[:, None], prediction.mean], axis=1)
         yaw_rad = headings_rad(path_m, prediction.step_s)[:, 1:]
         poses = pose_numbers(prediction.mean, forecast.heights_m, yaw_rad)
-        steps_ns = np.rint(forecast.times_s * _NS_PER_S).astype(np.int64)
+        steps_ns = np.rint(forecast.times_s * NS_PER_S).astype(np.int64)
         ids = [text_bytes(agent_id) for agent_id in forecast.ids]
         return self._writer.write(
             Detection3DArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),

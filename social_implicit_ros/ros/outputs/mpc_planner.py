@@ -18,10 +18,10 @@ from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_numbers
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
-_NS_PER_S = 1_000_000_000
 _LARGEST_INT32 = 2**31 - 1
 #: A last semi-axis of zero turns the planner's chance constraints off.
 _MIN_SEMIAXIS_M = 0.01
@@ -74,7 +74,7 @@ class MpcPlanner:
         headings = headings_rad(path_m, self._steps.step_s)
         first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)
         heights_m = forecast.heights_m[rows]
-        step_ns = round(self._steps.step_s * _NS_PER_S)
+        step_ns = round(self._steps.step_s * NS_PER_S)
         stamps = stamp_numbers(forecast.stamp_ns + step_ns * np.arange(n_steps + 1))
         return self._writer.write(
             ObstacleArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),

@@ -6,15 +6,12 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, radius_field
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import points_to_msg
-from social_implicit_ros.ros.outputs.encoding import radius_field
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.uncertainty.ellipses import radii_at
-
-#: Of every point; the radii follow.
-_FIELDS = ("x", "y", "z", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
 
 
 class PredictionCloud:
@@ -42,7 +39,9 @@ class PredictionCloud:
         self._levels = tuple(config.confidence_levels)
         self._radii = tuple(map(radius_field, self._levels))
         kinds = {"agent_id": "<u4", "n_observed": "<u4"}
-        self._point = np.dtype([(name, kinds.get(name, "<f4")) for name in _FIELDS + self._radii])
+        self._point = np.dtype(
+            [(name, kinds.get(name, "<f4")) for name in CLOUD_FIELDS + self._radii]
+        )
 
     def qos(self) -> QoSProfile:
         """Of the topic."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,24 @@ from social_implicit_ros.tracks.agent_ids import AgentNumbers, agent_number
 
 #: Two texts with one CRC-32.
 TWINS = ("plumless", "buckeroo")
+
+
+@pytest.mark.parametrize("number", [0, 7, 2**32 - 1])
+def test_a_number_is_its_own_number(number: int) -> None:
+    assert agent_number(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    "other", ["007", "-7", "7.0", "people/7", "\u0667", str(2**32), "1" * 5000, ""]
+)
+def test_any_other_id_has_a_number_of_its_own(other: str) -> None:
+    assert 0 <= agent_number(other) < 2**32
+    assert agent_number(other) != 7
+
+
+def test_hashed_numbers_are_the_same_everywhere() -> None:
+    # CRC-32 of the UTF-8 bytes; recordings made elsewhere must match.
+    assert agent_number("people/7") == 2244062441
 
 
 def test_the_twins_do_collide() -> None:
