@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from social_implicit_ros.ros.outputs.cdr_writer import CdrListWriter
 from social_implicit_ros.tracks.cdr import Definitions, FieldType
-from social_implicit_ros.tracks.spec import item_type
 
+#: Arrays and sequences as message classes describe them: `double[36]`, `sequence<double, 4>`.
+_ARRAY = re.compile(
+    r"^(?:sequence<(?P<item>[^,>]+)(?:, *\d+)?>|(?P<array_item>.+)\[(?P<length>\d+)\])$"
+)
 #: Numbers that message classes call by other names than message files.
 _NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
 
@@ -25,35 +29,30 @@ def list_writer(
     )
 
 
-def fields_of(message_type: str) -> Mapping[str, str]:
-    """Name -> type of the fields of `package/msg/Type`, which is installed."""
-    package, *_, name = message_type.split("/")
-    fields: Mapping[str, str] = getattr(
-        import_module(f"{package}.msg"), name
-    ).get_fields_and_field_types()
-    return fields
-
-
 def definitions_of(message_type: str) -> Definitions:
-    """The definitions of a type and of all types within, as `core.cdr` reads them."""
+    """The definitions of an installed type, `package/msg/Type`, and of all types within."""
     definitions: dict[str, list[tuple[str, FieldType]]] = {}
     pending = [message_type]
     while pending:
         kind = pending.pop()
         if kind not in definitions:
-            fields = [(name, _field_type(text)) for name, text in fields_of(kind).items()]
+            package, _, name = kind.split("/")
+            message_class = getattr(import_module(f"{package}.msg"), name)
+            described = message_class.get_fields_and_field_types()
+            fields = [(field, field_type(text)) for field, text in described.items()]
             definitions[kind] = fields
             pending.extend(field.name for _, field in fields if "/" in field.name)
     return definitions
 
 
-def _field_type(text: str) -> FieldType:
-    item = item_type(text)
-    length = None
-    if item is not None:
-        # The length of a sequence is but a bound.
-        length = 0 if text.startswith("sequence<") else int(text[text.rindex("[") + 1 : -1])
-    name = (item or text).replace("/", "/msg/")
+def field_type(text: str) -> FieldType:
+    """Parses a type as message classes describe it, such as `sequence<geometry_msgs/Point>`."""
+    name, length = text, None
+    match = _ARRAY.match(text)
+    if match is not None:
+        name = match["item"] or match["array_item"]
+        length = int(match["length"] or 0)  # the bound of a sequence is not its length
+    name = name.replace("/", "/msg/")
     if name.startswith("string<"):
         name = "string"
     return FieldType(_NUMBERS.get(name, name), length)

@@ -9,7 +9,7 @@ from typing import Any
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from social_implicit_ros.ros.definitions import definitions_of, fields_of
+from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import (
     DecodedMessage,
@@ -110,9 +110,10 @@ def load_tracker(tracker: str, topic: str) -> Tracker:
         raise TrackerSpecError(f"tracker {tracker!r} has an invalid topic name: {error}") from error
     spec = find_tracker_spec(tracker)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
-    check_tracker_spec(spec, fields_of)
+    definitions = definitions_of(spec.message_type)
+    check_tracker_spec(spec, definitions)
     try:
-        raw_decoder = RawTrackerDecoder(spec, definitions_of(spec.message_type))
+        raw_decoder = RawTrackerDecoder(spec, definitions)
     except UnsupportedLayoutError:
         raw_decoder = None
     return Tracker(spec.name, topic, message_class, TrackerDecoder(spec), raw_decoder)

@@ -43,8 +43,6 @@ class AgentNumbers:
         """Takes the largest number there may be; larger ones begin again at 0."""
         self._n_numbers = largest + 1
         self._number_of_id: dict[str, int] = {}
-        # Of the last tick, while they hold: most predict the same agents as the one before.
-        self._last: tuple[Sequence[str], NDArray[np.uint32]] = ((), np.empty(0, dtype=np.uint32))
 
     def assign(self, ids: Sequence[str]) -> NDArray[np.uint32]:
         """The numbers of a tick's agents.
@@ -55,8 +53,6 @@ class AgentNumbers:
         Returns:
             (A,) uint32, see `agent_number`.
         """
-        if ids == self._last[0]:
-            return self._last[1]
         before = self._number_of_id
         self._number_of_id = {i: before[i] for i in ids if i in before}
         if len(self._number_of_id) < len(ids):
@@ -69,6 +65,4 @@ class AgentNumbers:
                     number = (number + 1) % self._n_numbers
                 taken.add(number)
                 self._number_of_id[agent_id] = number
-        numbers = np.array([self._number_of_id[i] for i in ids], dtype=np.uint32)
-        self._last = tuple(ids), numbers
-        return numbers
+        return np.array([self._number_of_id[i] for i in ids], dtype=np.uint32)

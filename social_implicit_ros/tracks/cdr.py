@@ -71,6 +71,10 @@ class FieldType:
     name: str
     length: int | None = None
 
+    def __str__(self) -> str:
+        """As in message files: `float64`, `float64[36]`, `float64[]`."""
+        return self.name if self.length is None else f"{self.name}[{self.length or ''}]"
+
     @property
     def has_fixed_size(self) -> bool:
         """Whether it is a number or a fixed array of numbers."""

@@ -21,7 +21,7 @@ the filters, which must agree.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,30 +30,13 @@ from typing import Any
 import yaml
 
 from social_implicit_ros.resources import shared_folder
-
-#: Message type -> {field name: field type}, as `get_fields_and_field_types` gives them.
-FieldsOf = Callable[[str], Mapping[str, str]]
+from social_implicit_ros.tracks.cdr import NUMBER_CODES, Definitions, FieldType
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
 _STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d+)\])?$", re.ASCII)
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
-_ARRAY = re.compile(r"^(?:sequence<(?P<item>[^,>]+)(?:, *\d+)?>|(?P<fixed>.+)\[\d*\])$")
-_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-_NUMBERS = frozenset(
-    [
-        *_INTEGERS,
-        "float",
-        "double",
-        "float32",
-        "float64",
-        "boolean",
-        "bool",
-        "octet",
-        "byte",
-        "char",
-    ]
-)
+_STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
 #: A longer file is no tracker description; refused before it is parsed.
 _MAX_FILE_BYTES = 64 * 1024
@@ -263,102 +246,98 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
     return TrackerSpec(name, message_type, entries, filters=filters, **many, **one)  # type: ignore[arg-type]
 
 
-def check_tracker_spec(spec: TrackerSpec, fields_of: FieldsOf) -> None:
-    """Checks every path of a description against the message type.
+def check_tracker_spec(spec: TrackerSpec, definitions: Definitions) -> None:
+    """Checks every path of a mapping against its message type.
 
     Args:
-        spec: what to check.
-        fields_of: gives the fields of a message type.
+        spec: the mapping.
+        definitions: of its message type and of all types within.
 
     Raises:
-        TrackerSpecError: a path that the type does not have, or a field of a wrong kind; the
-            message names the field and what the type offers.
+        TrackerSpecError: a path that the type does not have, or a field of the wrong type; the
+            message names the field and those that the type has.
     """
     if spec.message_type == POINT_CLOUD:
-        return  # the fields of a cloud are known from its messages only
-    _Checker(spec, fields_of).check()
+        return  # only its messages state the fields of a cloud
+    _Checker(spec, definitions).check()
 
 
 @dataclass(frozen=True)
 class _Checker:
     spec: TrackerSpec
-    fields_of: FieldsOf
+    definitions: Definitions
 
     def check(self) -> None:
         spec = self.spec
         assert spec.entries is not None  # of every type but a cloud, see tracker_spec_from_dict
         root = spec.message_type
-        self._expect("frame", spec.frame, root, ("string", "wstring"))
-        self._expect("stamp", spec.stamp, root, ("builtin_interfaces/Time",))
+        self._expect("frame", spec.frame, root, _STRINGS)
+        self._expect("stamp", spec.stamp, root, ("builtin_interfaces/msg/Time",))
         listed = self._resolve("list", spec.entries, root)
-        entry = item_type(listed)
-        if entry is None or "/" not in entry:
+        if listed.length is None or listed.name not in self.definitions:
             raise self._error("list", spec.entries, f"is {listed}, expected a list of messages")
+        entry = listed.name
         for path in spec.id:
             found = self._resolve("id", path, entry)
-            item = item_type(found)
-            if (item or found) not in (*_NUMBERS, "string", "wstring"):
+            if found.name not in (*NUMBER_CODES, *_STRINGS):
                 raise self._error("id", path, f"is {found}, expected a text, a number or a uuid")
         for key, paths in (("position", spec.position), ("velocity", spec.velocity)):
             self._check_vector(key, paths, entry)
         if spec.covariance is not None:
             found = self._resolve("covariance", spec.covariance, entry)
-            if item_type(found) not in _NUMBERS:
+            if found.length is None or found.name not in NUMBER_CODES:
                 raise self._error(
                     "covariance", spec.covariance, f"is {found}, expected an array of numbers"
                 )
         if spec.score is not None:
-            self._expect("score", spec.score, entry, tuple(_NUMBERS))
+            self._expect("score", spec.score, entry, NUMBER_CODES)
         for key, path_or_none in (("class", spec.class_), ("state", spec.state)):
             if path_or_none is not None:
-                self._expect(key, path_or_none, entry, (*_NUMBERS, "string", "wstring"))
+                self._expect(key, path_or_none, entry, (*NUMBER_CODES, *_STRINGS))
 
     def _check_vector(self, key: str, paths: tuple[FieldPath, ...], entry: str) -> None:
         if len(paths) > 1:
             for path in paths:
-                self._expect(key, path, entry, tuple(_NUMBERS))
+                self._expect(key, path, entry, NUMBER_CODES)
             return
         for path in paths:
             found = self._resolve(key, path, entry)
-            if item_type(found) in _NUMBERS:
+            if found.length is not None and found.name in NUMBER_CODES:
                 continue
-            if "/" not in found or not {"x", "y"} <= set(self.fields_of(found)):
+            if not {"x", "y"} <= self._fields_of(found).keys():
                 raise self._error(key, path, f"is {found}, expected a point with x and y")
 
-    def _expect(self, key: str, path: FieldPath, root: str, kinds: tuple[str, ...]) -> None:
+    def _expect(self, key: str, path: FieldPath, root: str, names: Collection[str]) -> None:
         found = self._resolve(key, path, root)
-        if found not in kinds:
-            wanted = "a number" if set(kinds) == _NUMBERS else " or ".join(kinds[-2:])
+        if found.length is not None or found.name not in names:
+            wanted = "a number" if names is NUMBER_CODES else " or ".join([*names][-2:])
             raise self._error(key, path, f"is {found}, expected {wanted}")
 
-    def _resolve(self, key: str, path: FieldPath, root: str) -> str:
-        kind = root
+    def _resolve(self, key: str, path: FieldPath, root: str) -> FieldType:
+        kind = FieldType(root)
         for name, at in path.steps:
-            if "/" not in kind:
+            fields = self._fields_of(kind)
+            if not fields:
                 raise self._error(key, path, f"goes into {kind}, which has no fields")
-            offered = self.fields_of(kind)
-            if name not in offered:
+            if name not in fields:
                 raise self._error(
-                    key, path, f"names no field {name!r} of {kind}; it has {', '.join(offered)}"
+                    key, path, f"names no field {name!r} of {kind}; it has {', '.join(fields)}"
                 )
-            kind = offered[name]
+            kind = fields[name]
             if at is not None:
-                item = item_type(kind)
-                if item is None:
+                if kind.length is None:
                     raise self._error(key, path, f"takes an element of {name!r}, which is {kind}")
-                kind = item
+                kind = FieldType(kind.name)
         return kind
+
+    def _fields_of(self, kind: FieldType) -> Mapping[str, FieldType]:
+        """Empty for numbers, strings, arrays and sequences."""
+        return dict(self.definitions.get(kind.name, ())) if kind.length is None else {}
 
     def _error(self, key: str, path: FieldPath, problem: str) -> TrackerSpecError:
         return TrackerSpecError(
             f"tracker {self.spec.name!r} ({self.spec.message_type}): {key}: {path} {problem}"
         )
-
-
-def item_type(kind: str) -> str | None:
-    """What an array or a sequence holds; None of any other type."""
-    match = _ARRAY.match(kind)
-    return (match["item"] or match["fixed"]) if match else None
 
 
 def _table(

@@ -25,6 +25,7 @@ from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.cdr import Definitions
 from social_implicit_ros.tracks.decoder import RawTrackerDecoder, TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpec,
@@ -137,9 +138,15 @@ def _raw_specs() -> list[TrackerSpec]:
 
 @cache
 def _raw_decoder(spec: TrackerSpec) -> RawTrackerDecoder:
+    return RawTrackerDecoder(spec, _definitions_of(spec.message_type))
+
+
+def _definitions_of(message_type: str) -> Definitions:
+    """Empty for unknown types."""
     from social_implicit_ros.recordings.definitions import definitions_of
 
-    return RawTrackerDecoder(spec, definitions_of(typestore(), spec.message_type))
+    store = typestore()
+    return definitions_of(store, message_type) if message_type in store.fielddefs else {}
 
 
 def raw_seeds() -> list[bytes]:
@@ -198,7 +205,7 @@ def _written(name: str, data: bytes) -> Path:
 def run_tracker_yaml(data: bytes) -> None:
     try:
         spec = load_tracker_spec(_written("tracker.yaml", data))
-        check_tracker_spec(spec, _fields_of)
+        check_tracker_spec(spec, _definitions_of(spec.message_type))
     except TrackerSpecError as error:
         assert str(error)
         return
@@ -207,24 +214,6 @@ def run_tracker_yaml(data: bytes) -> None:
             TrackerDecoder(spec).decode(build(spec.message_type, Draws(data)))
         except ValueError as error:
             assert str(error)
-
-
-def _fields_of(message_type: str) -> dict[str, str]:
-    """As `get_fields_and_field_types`; of types that are not known a message without fields."""
-    package, *_, name = message_type.split("/")
-    fields = typestore().fielddefs.get(f"{package}/msg/{name}", ([], []))[1]
-    return {field: _kind_text(kind) for field, kind in fields}
-
-
-def _kind_text(kind: Any) -> str:
-    node, detail = kind
-    if node.name == "BASE":
-        return {"float64": "double", "float32": "float"}.get(detail[0], detail[0])
-    if node.name == "NAME":
-        package, _, name = detail.split("/")
-        return f"{package}/{name}"
-    inner = _kind_text(detail[0])
-    return f"{inner}[{detail[1]}]" if node.name == "ARRAY" else f"sequence<{inner}>"
 
 
 def tracker_seeds() -> list[bytes]:

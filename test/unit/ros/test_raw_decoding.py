@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_typestore
 
+from social_implicit_ros.ros.definitions import field_type
 from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
+from social_implicit_ros.tracks.cdr import FieldType
 from social_implicit_ros.tracks.decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     FieldPath,
     TrackerSpec,
-    item_type,
     shipped_trackers,
 )
 
@@ -27,35 +28,47 @@ TRACKERS = sorted(set(shipped_trackers()) - {"point_cloud"})
 TEXTS = ("person", "Person", "", "7", "é", "other")
 
 
-def random_value(kind: str, rng: np.random.Generator) -> Any:
+def random_value(kind: FieldType, rng: np.random.Generator) -> Any:
     """Any value of a field."""
-    item = item_type(kind)
-    if item is None and kind.startswith("string"):
+    if kind.length is not None:
+        n_items = kind.length or int(rng.integers(4))
+        return [random_value(FieldType(kind.name), rng) for _ in range(n_items)]
+    if kind.name == "string":
         return str(rng.choice(TEXTS))
-    if item is not None:
-        is_sequence = kind.startswith("sequence")
-        n_items = int(rng.integers(4)) if is_sequence else int(kind[kind.rindex("[") + 1 : -1])
-        return [random_value(item, rng) for _ in range(n_items)]
-    if kind in ("float", "double"):
+    if kind.name in ("float64", "float32"):
         value = rng.choice([0.0, np.nan, np.inf, rng.normal(0, 10), rng.normal(0, 1e5)])
         return float(np.float32(value))
-    if kind == "boolean":
+    if kind.name == "bool":
         return bool(rng.integers(2))
-    if kind == "octet":
+    if kind.name == "octet":
         return bytes([rng.integers(256)])
-    if "/" not in kind:
-        info = np.iinfo(kind)
+    if "/" not in kind.name:
+        info = np.iinfo(kind.name)
         if rng.random() < 0.7:  # small numbers are what filters ask for
             return int(rng.integers(8))
-        return int(rng.integers(info.min, info.max, endpoint=True, dtype=kind))
-    package, name = kind.split("/")
+        return int(rng.integers(info.min, info.max, endpoint=True, dtype=kind.name))
+    package, _, name = kind.name.split("/")
     return filled(getattr(import_module(f"{package}.msg"), name)(), rng)
 
 
 def filled(message: Any, rng: np.random.Generator) -> Any:
-    for name, kind in message.get_fields_and_field_types().items():
-        setattr(message, name, random_value(kind, rng))
+    for name, text in message.get_fields_and_field_types().items():
+        setattr(message, name, random_value(field_type(text), rng))
     return message
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("double", FieldType("float64")),
+        ("double[36]", FieldType("float64", 36)),
+        ("sequence<uint8>", FieldType("uint8", 0)),
+        ("sequence<std_msgs/Header, 4>", FieldType("std_msgs/msg/Header", 0)),
+        ("string<10>", FieldType("string")),
+    ],
+)
+def test_types_of_fields_are_parsed(text: str, kind: FieldType) -> None:
+    assert field_type(text) == kind
 
 
 def give_one_header(spec: TrackerSpec, entries: Sequence[Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
 
+from social_implicit_ros.tracks.cdr import Definitions, FieldType
 from social_implicit_ros.tracks.decoder import TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpecError,
@@ -20,22 +20,27 @@ from social_implicit_ros.types import SkipReason
 
 PEOPLE = {"message_type": "crowd_msgs/msg/Crowd", "list": "people", "id": "id", "position": "at"}
 
-#: A message type as `get_fields_and_field_types` would tell it.
-TYPES: Mapping[str, Mapping[str, str]] = {
-    "crowd_msgs/msg/Crowd": {"header": "std_msgs/Header", "people": "sequence<crowd_msgs/Person>"},
-    "crowd_msgs/Person": {
-        "id": "uint64",
-        "uuid": "uint8[16]",
-        "name": "string",
-        "at": "geometry_msgs/Point",
-        "xyz": "float[3]",
-        "cov": "double[36]",
-        "score": "float",
-        "labels": "sequence<crowd_msgs/Label, 4>",
-    },
-    "crowd_msgs/Label": {"text": "string", "weight": "double"},
-    "geometry_msgs/Point": {"x": "double", "y": "double", "z": "double"},
-    "std_msgs/Header": {"stamp": "builtin_interfaces/Time", "frame_id": "string"},
+DEFINITIONS: Definitions = {
+    "crowd_msgs/msg/Crowd": [
+        ("header", FieldType("std_msgs/msg/Header")),
+        ("people", FieldType("crowd_msgs/msg/Person", 0)),
+    ],
+    "crowd_msgs/msg/Person": [
+        ("id", FieldType("uint64")),
+        ("uuid", FieldType("uint8", 16)),
+        ("name", FieldType("string")),
+        ("at", FieldType("geometry_msgs/msg/Point")),
+        ("xyz", FieldType("float32", 3)),
+        ("cov", FieldType("float64", 36)),
+        ("score", FieldType("float32")),
+        ("labels", FieldType("crowd_msgs/msg/Label", 0)),
+    ],
+    "crowd_msgs/msg/Label": [("text", FieldType("string")), ("weight", FieldType("float64"))],
+    "geometry_msgs/msg/Point": [(axis, FieldType("float64")) for axis in "xyz"],
+    "std_msgs/msg/Header": [
+        ("stamp", FieldType("builtin_interfaces/msg/Time")),
+        ("frame_id", FieldType("string")),
+    ],
 }
 
 
@@ -107,30 +112,32 @@ def test_missing_file_and_unsafe_yaml_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_description_that_fits_its_type_passes(changes: dict[str, object]) -> None:
-    check_tracker_spec(spec(**changes), TYPES.__getitem__)
+    check_tracker_spec(spec(**changes), DEFINITIONS)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"list": "persons"}, "list: persons names no field 'persons' .* it has header, people"),
-        ({"list": "header"}, "list: header is std_msgs/Header, expected a list"),
-        ({"position": "at.w"}, "no field 'w' of geometry_msgs/Point; it has x, y, z"),
+        ({"list": "header"}, "list: header is std_msgs/msg/Header, expected a list"),
+        ({"position": "at.w"}, "no field 'w' of geometry_msgs/msg/Point; it has x, y, z"),
         ({"position": "name"}, "position: name is string, expected a point"),
         ({"position": ["at.x", "name"]}, "position: name is string, expected a number"),
         ({"position": "id.x"}, "goes into uint64, which has no fields"),
-        ({"id": "at"}, "id: at is geometry_msgs/Point, expected a text, a number or a uuid"),
+        ({"id": "at"}, "id: at is geometry_msgs/msg/Point, expected a text, a number or a uuid"),
         ({"score": "name"}, "score: name is string, expected a number"),
-        ({"score": "score[0]"}, "takes an element of 'score', which is float"),
-        ({"covariance": "score"}, "covariance: score is float, expected an array of numbers"),
-        ({"class": "at"}, "class: at is geometry_msgs/Point"),
+        ({"score": "score[0]"}, "takes an element of 'score', which is float32"),
+        ({"score": "cov"}, r"score: cov is float64\[36\], expected a number"),
+        ({"position": "labels"}, r"position: labels is crowd_msgs/msg/Label\[\], expected a point"),
+        ({"covariance": "score"}, "covariance: score is float32, expected an array of numbers"),
+        ({"class": "at"}, "class: at is geometry_msgs/msg/Point"),
         ({"stamp": "header.frame_id"}, "stamp: header.frame_id is string"),
-        ({"frame": "header.stamp"}, "frame: header.stamp is builtin_interfaces/Time"),
+        ({"frame": "header.stamp"}, "frame: header.stamp is builtin_interfaces/msg/Time"),
     ],
 )
 def test_path_that_the_type_does_not_have_is_named(changes: dict[str, object], told: str) -> None:
     with pytest.raises(TrackerSpecError, match=told):
-        check_tracker_spec(spec(**changes), TYPES.__getitem__)
+        check_tracker_spec(spec(**changes), DEFINITIONS)
 
 
 def test_entries_become_tracks_at_the_header_stamp() -> None:
