@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
 
-from social_implicit_ros.ros.outputs.cdr_writer import CdrListWriter
 from social_implicit_ros.tracks.cdr import Definitions, FieldType
 
 #: Arrays and sequences as message classes describe them: `double[36]`, `sequence<double, 4>`.
@@ -16,17 +13,6 @@ _ARRAY = re.compile(
 )
 #: Numbers that message classes call by other names than message files.
 _NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
-
-
-def list_writer(
-    message_class: type, *, entries_of: Callable[[Any], Sequence[object]], rewritten: Sequence[str]
-) -> CdrListWriter:
-    """See `CdrListWriter`."""
-    package = message_class.__module__.partition(".")[0]
-    message_type = f"{package}/msg/{message_class.__name__}"
-    return CdrListWriter(
-        message_type, definitions_of(message_type), entries_of=entries_of, rewritten=rewritten
-    )
 
 
 def definitions_of(message_type: str) -> Definitions:

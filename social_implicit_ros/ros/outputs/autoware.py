@@ -15,13 +15,10 @@ from autoware_perception_msgs.msg import (
     Shape,
 )
 from geometry_msgs.msg import Pose
-from rclpy.qos import QoSProfile
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
-from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import (
     header_to_msg,
     person_size_to_msg,
@@ -29,6 +26,8 @@ from social_implicit_ros.ros.messages import (
     stamp_numbers,
     velocity_numbers,
 )
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
@@ -39,7 +38,7 @@ _INITIAL_POSE = "kinematics.initial_pose_with_covariance"
 _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
 
 
-class Autoware:
+class Autoware(Output):
     """A pedestrian per person, with the mean path first and then representative samples.
 
     Every path begins at the present, at the header's stamp. Its confidence is the share of the
@@ -53,7 +52,7 @@ class Autoware:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes how many paths, and the size of a person."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         self._max_paths = config.autoware.max_paths
         self._classification = [
             ObjectClassification(label=ObjectClassification.PEDESTRIAN, probability=1.0)
@@ -73,10 +72,6 @@ class Autoware:
                 "kinematics.predicted_paths.confidence",
             ),
         )
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> bytes:
         """The futures at the stamp, a serialised PredictedObjects."""
@@ -108,10 +103,6 @@ class Autoware:
                 "kinematics.predicted_paths.confidence": shares[is_needed],
             },
         )
-
-    def clear(self, stamp_ns: int) -> PredictedObjects:
-        """Nobody is there."""
-        return PredictedObjects(header=header_to_msg(stamp_ns, self._frame_id))
 
     def _object(self, shape: tuple[int, int]) -> list[PredictedObject]:
         """What people with so many paths of so many points have in common."""

@@ -1,28 +1,39 @@
-"""What every output offers the node."""
+"""Base class of the outputs."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from rclpy.qos import QoSProfile
 
 from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.messages import header_to_msg
+from social_implicit_ros.settings import NodeConfig
 
 
-class Output(Protocol):
-    """Turns forecasts into messages of one topic.
+class Output(ABC):
+    """Converts forecasts into messages of one topic.
 
-    It is made from the node's config and never sees the node, which publishes for it.
+    An output is created from the node's config and never sees the node, which publishes for it.
     """
 
     topic: ClassVar[str]
     message_class: ClassVar[type]
 
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
+    def __init__(self, config: NodeConfig) -> None:
+        """Takes the fixed frame."""
+        self._frame_id = config.fixed_frame
 
+    def qos(self) -> QoSProfile:
+        """QoS profile of the topic."""
+        return qos.predictions()
+
+    @abstractmethod
     def render(self, forecast: Forecast) -> Any:
         """The message to publish, or its serialised bytes."""
 
     def clear(self, stamp_ns: int) -> Any:
-        """The message that takes away what was shown so far, or None where nothing stays."""
+        """A message without people, as consumers keep the last one; None where nothing is kept."""
+        return self.message_class(header=header_to_msg(stamp_ns, self._frame_id))

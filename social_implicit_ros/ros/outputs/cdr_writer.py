@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.tracks.cdr import (
     NUMBER_CODES,
     Definitions,
@@ -146,6 +147,17 @@ class CdrListWriter:
             group = _Group(len(entries), encoder.content[offset:], encoder.codes, places)
             self._groups[shape, offset] = group
         return group
+
+
+def list_writer(
+    message_class: type, *, entries_of: Callable[[Any], Sequence[object]], rewritten: Sequence[str]
+) -> CdrListWriter:
+    """A writer for an installed message class; see `CdrListWriter`."""
+    package = message_class.__module__.partition(".")[0]
+    message_type = f"{package}/msg/{message_class.__name__}"
+    return CdrListWriter(
+        message_type, definitions_of(message_type), entries_of=entries_of, rewritten=rewritten
+    )
 
 
 def text_bytes(text: str) -> bytes:

@@ -12,12 +12,13 @@ from rclpy.qos import QoSProfile
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg, stamp_to_msg
+from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
 
 
-class Costmap:
+class Costmap(Output):
     """The probability in percent, 0 to 100, that somebody stands in a cell within a time window.
 
     The grid is around the robot, or around the people where nobody says where the robot is. It
@@ -30,13 +31,13 @@ class Costmap:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes size, place and time window."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         self._radius_m = config.person_radius_m
         self._options = config.costmap
         self._grid = self._grid_around(np.zeros(2))
 
     def qos(self) -> QoSProfile:
-        """Of the topic."""
+        """QoS profile of the topic."""
         return qos.costmap()
 
     def render(self, forecast: Forecast) -> OccupancyGrid:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 from costmap_converter_msgs.msg import ObstacleArrayMsg, ObstacleMsg
 from geometry_msgs.msg import Point32, Polygon
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import mean_velocity_m_s
-from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import (
     header_to_msg,
     orientation_numbers,
@@ -19,10 +16,12 @@ from social_implicit_ros.ros.messages import (
     stamp_numbers,
     velocity_numbers,
 )
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 
 
-class CostmapConverter:
+class CostmapConverter(Output):
     """A circle each, at the header's stamp, with the velocity of the predicted mean.
 
     TEB walks everybody on with that velocity itself, and takes it to be in the axes of its own
@@ -34,7 +33,7 @@ class CostmapConverter:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the size of a person."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         self._radius_m = config.person_radius_m
         self._writer = list_writer(
             ObstacleArrayMsg,
@@ -47,10 +46,6 @@ class CostmapConverter:
                 "velocities.twist.linear",
             ),
         )
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> bytes:
         """The people at the stamp, a serialised ObstacleArrayMsg."""
@@ -70,10 +65,6 @@ class CostmapConverter:
                 "velocities.twist.linear": velocity_numbers(velocities_m_s),
             },
         )
-
-    def clear(self, stamp_ns: int) -> ObstacleArrayMsg:
-        """Nobody is there: TEB keeps the last obstacles that it got."""
-        return ObstacleArrayMsg(header=header_to_msg(stamp_ns, self._frame_id))
 
     def _obstacle(self, shape: None) -> list[ObstacleMsg]:
         """What all obstacles have in common."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 from vision_msgs.msg import (
     BoundingBox3D,
@@ -15,20 +14,19 @@ from vision_msgs.msg import (
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad, pose_covariance
-from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import (
     header_to_msg,
     person_size_to_msg,
     pose_numbers,
     stamp_numbers,
 )
-from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer, text_bytes
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
 
-class Detections:
+class Detections(Output):
     """One detection per person and step, ordered by person, then by time.
 
     A detection's header is stamped with the time at which the person is expected there, the
@@ -41,7 +39,7 @@ class Detections:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the class and the size of a person."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)
         self._results = [ObjectHypothesisWithPose(hypothesis=hypothesis)]
         self._size = person_size_to_msg(config.person_radius_m)
@@ -56,10 +54,6 @@ class Detections:
                 "id",
             ),
         )
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> bytes:
         """The futures at the stamp, a serialised Detection3DArray."""
@@ -81,10 +75,6 @@ class Detections:
                 "id": np.frombuffer(b"".join(n_steps * agent_id for agent_id in ids), np.uint8),
             },
         )
-
-    def clear(self, stamp_ns: int) -> Detection3DArray:
-        """Nobody is expected anywhere."""
-        return Detection3DArray(header=header_to_msg(stamp_ns, self._frame_id))
 
     def _of_a_person(self, shape: tuple[int, int]) -> list[Detection3D]:
         """What a person's detections have in common, for so many steps and bytes of an id."""

@@ -12,7 +12,6 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import (
     duration_to_msg,
     point_numbers,
@@ -20,6 +19,8 @@ from social_implicit_ros.ros.messages import (
     stamp_numbers,
     stamp_to_msg,
 )
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
@@ -48,7 +49,7 @@ _GOLDEN_RATIO = 0.6180339887498949
 _SINGLES = (_PERSON, _PAST, _FUTURE) = (0, 1, 2)
 
 
-class Markers:
+class Markers(Output):
     """Draws each agent in a colour of its own.
 
     Namespaces, which RViz lets one tick: `person` (a disc as large as a person), `past` and
@@ -63,7 +64,7 @@ class Markers:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes confidence levels, the frame and the style."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         self._confidences = config.confidence_levels
         self._person_radius_m = config.person_radius_m
         self._style = config.markers
@@ -71,7 +72,7 @@ class Markers:
         self._layout = (0, 0, 0.0)  # steps of the past and the future, and seconds between them
 
     def qos(self) -> QoSProfile:
-        """Of the topic."""
+        """QoS profile of the topic."""
         return qos.markers()
 
     def render(self, forecast: Forecast) -> bytes:

@@ -6,16 +6,15 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
 from nav_msgs.msg import Path
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from social_implicit_ros.prediction.extend import extend_moments
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.definitions import list_writer
 from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_numbers
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -27,7 +26,7 @@ _LARGEST_INT32 = 2**31 - 1
 _MIN_SEMIAXIS_M = 0.01
 
 
-class MpcPlanner:
+class MpcPlanner(Output):
     """An obstacle per person, with one Gaussian per step of the planner.
 
     The planner reads no frame and no stamp: it plans in `fixed_frame`. Pose k is the expected
@@ -41,7 +40,7 @@ class MpcPlanner:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the planner's steps, how many people it takes, and what its sigmas are."""
-        self._frame_id = config.fixed_frame
+        super().__init__(config)
         options = config.mpc_planner
         self._steps = Steps(options.integrator_step_s, options.horizon_steps)
         self._max_obstacles = options.max_obstacles
@@ -60,10 +59,6 @@ class MpcPlanner:
                 "gaussians.minor_semiaxis",
             ),
         )
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> bytes:
         """The nearest people; all where the robot's position is not known."""
@@ -89,10 +84,6 @@ class MpcPlanner:
                 "gaussians.minor_semiaxis": second_m[rows],
             },
         )
-
-    def clear(self, stamp_ns: int) -> ObstacleArray:
-        """Nobody is there: the planner keeps the last obstacles that it got."""
-        return ObstacleArray(header=header_to_msg(stamp_ns, self._frame_id))
 
     def _obstacle(self, shape: None) -> list[ObstacleGMM]:
         """What all obstacles have in common."""

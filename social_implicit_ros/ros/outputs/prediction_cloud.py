@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, radius_field
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import points_to_msg
+from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.uncertainty.ellipses import radii_at
 
 
-class PredictionCloud:
+class PredictionCloud(Output):
     """A row per agent and step.
 
     =============================  ========  ===================================================
@@ -36,16 +35,13 @@ class PredictionCloud:
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the confidences of the ellipses."""
+        super().__init__(config)
         self._levels = tuple(config.confidence_levels)
         self._radii = tuple(map(radius_field, self._levels))
         kinds = {"agent_id": "<u4", "n_observed": "<u4"}
         self._point = np.dtype(
             [(name, kinds.get(name, "<f4")) for name in CLOUD_FIELDS + self._radii]
         )
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> PointCloud2:
         """The cloud, ordered by agent, then by step."""

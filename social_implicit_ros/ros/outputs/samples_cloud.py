@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import point_cloud_to_msg
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.ros.outputs.base import Output
 
 
-class SamplesCloud:
+class SamplesCloud(Output):
     """A row per sample, agent and step: `x y z t agent_id n_observed` and `sample`.
 
     `sample` (uint32) counts from 0; sample k is one future of the whole scene. The other fields
@@ -21,13 +19,6 @@ class SamplesCloud:
 
     topic = "~/samples"
     message_class = PointCloud2
-
-    def __init__(self, config: NodeConfig) -> None:
-        """Takes no options."""
-
-    def qos(self) -> QoSProfile:
-        """Of the topic."""
-        return qos.predictions()
 
     def render(self, forecast: Forecast) -> PointCloud2:
         """The cloud, ordered by sample, then by agent, then by step."""
