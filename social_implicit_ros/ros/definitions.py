@@ -1,4 +1,4 @@
-"""What installed message classes say of their fields, for who reads and writes bytes."""
+"""Definitions of installed message types, as the readers and writers of CDR need them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from social_implicit_ros.tracks.cdr import Definitions, FieldType
 _ARRAY = re.compile(
     r"^(?:sequence<(?P<item>[^,>]+)(?:, *\d+)?>|(?P<array_item>.+)\[(?P<length>\d+)\])$"
 )
-#: Numbers that message classes call by other names than message files.
+#: Numbers that have different names in message classes and message files.
 _NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
 
 

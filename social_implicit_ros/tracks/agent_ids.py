@@ -1,4 +1,4 @@
-"""The number under which an agent is published."""
+"""Numbers (uint32) under which agents are published."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: The robot's own id in the histories, which no tracker's text can be.
+#: Id of the robot in the histories. ROS strings hold no zero byte, so no tracker uses it.
 ROBOT_ID = "\0robot"
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
 
 
 def agent_number(agent_id: str) -> int:
-    """The tracker's own id where it is a uint32, else a stable hash of it.
+    """The tracker's own id if it is a uint32, else a stable hash of it.
 
     Args:
         agent_id: the tracker's id as text, such as `7` or `people/7`.
 
     Returns:
-        A uint32; for ids that are no such number their CRC-32, the same in every process and on
-        every machine.
+        A uint32; for other ids their CRC-32, the same in every process and on every machine.
     """
     if agent_id.isascii() and agent_id.isdigit() and len(agent_id) <= MAX_DIGITS:
         number = int(agent_id)
-        # `007` is another track than `7`.
+        # `007` and `7` are different tracks.
         if number <= MAX_AGENT_NUMBER and str(number) == agent_id:
             return number
     return zlib.crc32(agent_id.encode(errors="backslashreplace"))
 
 
 class AgentNumbers:
-    """Numbers of the agents of one tick after another, no two of a tick alike.
+    """Assigns numbers to the agents of consecutive ticks, unique within a tick.
 
-    Where two ids meet in one number (a hash of 32 bits: one pair in 4e9), the one that came first
-    keeps it and the other takes the next free number, as long as it stays.
+    If two ids have the same number (a 32-bit hash: one pair in 4e9), the agent that was there first
+    keeps it. The other one gets the next free number and keeps that while it is predicted.
     """
 
     def __init__(self, largest: int = MAX_AGENT_NUMBER) -> None:
-        """Takes the largest number there may be; larger ones begin again at 0."""
+        """Takes the largest valid number; larger ones wrap around."""
         self._n_numbers = largest + 1
         self._number_of_id: dict[str, int] = {}
 
     def assign(self, ids: Sequence[str]) -> NDArray[np.uint32]:
-        """The numbers of a tick's agents.
+        """The numbers of the agents of a tick.
 
         Args:
-            ids: (A,) the tracker's ids, all different.
+            ids: (A,) the tracker's ids, without duplicates.
 
         Returns:
             (A,) uint32, see `agent_number`.

@@ -1,21 +1,21 @@
-"""A tracker described by a small YAML file: which message, and where in it things stand.
+"""Tracker mappings: small YAML files that map the fields of a message type to tracks.
 
     message_type: people_msgs/msg/People
-    list: people                  # the entries, one a pedestrian
-    id: name                      # relative to an entry; a list of paths is joined by "/"
+    list: people                  # the entries, one per pedestrian
+    id: name                      # relative to an entry; values of several paths are joined by "/"
     position: position            # a point with x, y, z, an array, or a list of two or three paths
-    velocity: velocity            # optional, likewise
+    velocity: velocity            # optional, as position
     covariance: pose.covariance   # optional: 36, 9, 6 or 4 numbers
     score: reliability            # optional, for score_above
     class: label                  # optional, for class_in
     state: tracking_state         # optional, for state_in
     frame: header.frame_id        # relative to the message; this is the default
-    stamp: header.stamp           # likewise
+    stamp: header.stamp           # relative to the message; this is the default
     filters: {score_above: 0.3, class_in: [person], state_in: [1]}
 
-Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. Where each
-entry has a header of its own, `frame: people[0].header.frame_id` is that of the entries that pass
-the filters, which must agree.
+Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. If each entry
+has its own header, `frame: people[0].header.frame_id` takes the frame of the entries that pass the
+filters; they must have the same one.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d+)\])?$", re.ASCII)
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
-#: A longer file is no tracker description; refused before it is parsed.
+#: Larger files are refused before they are parsed.
 _MAX_FILE_BYTES = 64 * 1024
 
 
 class TrackerSpecError(ValueError):
-    """A tracker description cannot be used; the message says why and how to mend it."""
+    """A tracker mapping cannot be used; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FieldPath:
     """A dotted path into a message.
 
     Attributes:
-        steps: (attribute, element or None) from the outside in.
+        steps: (field, element of it or None) from the outermost message inwards.
     """
 
     steps: tuple[tuple[str, int | None], ...]
@@ -62,10 +62,10 @@ class FieldPath:
 
         Args:
             text: the path.
-            owner: what it belongs to, for the error message.
+            owner: the key or file it belongs to, for the error message.
 
         Raises:
-            TrackerSpecError: not a path.
+            TrackerSpecError: the text is not a path.
         """
         steps = []
         for step in text.split(".") if isinstance(text, str) else [""]:
@@ -80,7 +80,7 @@ class FieldPath:
 
     @cached_property
     def text(self) -> str:
-        """The path as it is written in a file."""
+        """The path as written in a file."""
         return ".".join(name if at is None else f"{name}[{at}]" for name, at in self.steps)
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class FieldPath:
         return self.text
 
     def read(self, message: Any) -> Any:
-        """The value there, or None where an array on the way is too short."""
+        """The value at the path, or None if an array on the path is too short."""
         for name, at in self.steps:
             message = getattr(message, name)
             if at is not None:
@@ -100,12 +100,12 @@ class FieldPath:
 
 @dataclass(frozen=True)
 class TrackerFilters:
-    """Which entries of a message are pedestrians to predict.
+    """Conditions that an entry must meet to be predicted.
 
     Attributes:
-        score_above: entries whose score is not above it are skipped; None takes all.
-        class_in: entries of another class are skipped; empty takes all.
-        state_in: entries in another state are skipped; empty takes all.
+        score_above: entries with this score or less are skipped; None accepts all.
+        class_in: entries of other classes are skipped; empty accepts all.
+        state_in: entries in other states are skipped; empty accepts all.
     """
 
     score_above: float | None = None
@@ -115,23 +115,23 @@ class TrackerFilters:
 
 @dataclass(frozen=True)
 class TrackerSpec:
-    """Where in a tracker's message things stand; see the module's text for the file.
+    """A tracker mapping; the module documents the file format.
 
     Attributes:
-        name: of the tracker: the file's stem.
+        name: of the tracker, the stem of the file's name.
         message_type: `package/msg/Type`.
-        entries: path of the list, one entry a pedestrian; None for a PointCloud2, whose points
+        entries: path of the list, one entry per pedestrian; None for a PointCloud2, whose points
             are the entries.
-        id: the paths of an id's parts.
-        position: one path of a point or an array, or one path per coordinate.
-        velocity: likewise; empty where the tracker gives none.
+        id: paths of the parts of an id.
+        position: path of a point or an array, or one path per coordinate.
+        velocity: as position; empty if the tracker provides none.
         covariance: path of the position's covariance, if any.
         score: path of the score, if any.
         class_: path of the class, if any.
         state: path of the tracking state, if any.
-        frame: path of the coordinate frame's name, relative to the message.
-        stamp: path of the time, relative to the message.
-        filters: which entries count.
+        frame: path of the name of the coordinate frame, relative to the message.
+        stamp: path of the stamp, relative to the message.
+        filters: conditions for entries.
     """
 
     name: str
@@ -149,7 +149,7 @@ class TrackerSpec:
     filters: TrackerFilters = field(default_factory=TrackerFilters)
 
     def path_in_entry(self, path: FieldPath) -> FieldPath | None:
-        """The rest of a path that begins with the list's first entry; None for other paths."""
+        """The path relative to an entry if it starts with the list's first entry, else None."""
         if self.entries is None:
             return None
         *outer, (name, _) = self.entries.steps
@@ -160,19 +160,19 @@ class TrackerSpec:
 
 
 def shipped_trackers() -> dict[str, Path]:
-    """Name -> file of the descriptions that come with the package."""
+    """Name -> file of the mappings that the package ships."""
     files = sorted(shared_folder("config/trackers").glob("*.yaml"))
     return {path.stem: path for path in files}
 
 
 def find_tracker_spec(tracker: str) -> TrackerSpec:
-    """Reads a tracker description by name or by path.
+    """Reads a tracker mapping by name or path.
 
     Args:
-        tracker: a shipped description's name such as `people`, or the path of a YAML file.
+        tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
 
     Raises:
-        TrackerSpecError: no such description, or a bad one.
+        TrackerSpecError: no such mapping, or an invalid one.
     """
     shipped = shipped_trackers()
     if tracker in shipped:
@@ -181,37 +181,37 @@ def find_tracker_spec(tracker: str) -> TrackerSpec:
         return load_tracker_spec(Path(tracker))
     raise TrackerSpecError(
         f"no tracker {tracker!r}: give one of {', '.join(shipped)}, or the path of a .yaml file "
-        "that describes yours"
+        "with your own mapping"
     )
 
 
 def load_tracker_spec(path: Path) -> TrackerSpec:
-    """Reads a tracker description.
+    """Reads a tracker mapping.
 
     Raises:
-        TrackerSpecError: no such file, not YAML, a missing or unknown key, or a bad value.
+        TrackerSpecError: no such file, not YAML, a missing or unknown key, or an invalid value.
     """
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise TrackerSpecError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TrackerSpecError(f"tracker description {path} cannot be read: {error}") from error
+        raise TrackerSpecError(f"tracker mapping {path} cannot be read: {error}") from error
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise TrackerSpecError(f"tracker description {path} is not YAML: {error}") from error
+        raise TrackerSpecError(f"tracker mapping {path} is not YAML: {error}") from error
     return tracker_spec_from_dict(values, path.stem, str(path))
 
 
 def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpec:
-    """Checks the content of a tracker description.
+    """Checks the content of a tracker mapping.
 
     Args:
-        values: what the YAML file holds.
+        values: content of the YAML file.
         name: of the tracker.
-        source: where it comes from, for error messages.
+        source: of the values, for error messages.
 
     Raises:
-        TrackerSpecError: a missing or unknown key, or a bad value.
+        TrackerSpecError: a missing or unknown key, or an invalid value.
     """
     table = _table(
         values,
@@ -345,7 +345,7 @@ def _table(
 ) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TrackerSpecError(
-            f"{source} holds {type(values).__name__}, expected a table of {', '.join(required)}"
+            f"{source} holds {type(values).__name__}, expected a mapping of {', '.join(required)}"
         )
     missing = [key for key in required if key not in values]
     unknown = [str(key) for key in values if key not in (*required, *optional)]

@@ -1,4 +1,4 @@
-"""`~/autoware`: predicted objects as the planning of Autoware takes them."""
+"""`~/autoware`: predicted objects for the planning of Autoware."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 
-#: Under it ids that are no UUIDs get one (RFC 4122, version 5): the same id, the same UUID.
+#: Namespace of the UUIDs of ids that are no UUIDs (RFC 4122, version 5).
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "ros:social_implicit_ros/agent")
 _INITIAL_POSE = "kinematics.initial_pose_with_covariance"
 _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
 
 
 class Autoware(Output):
-    """A pedestrian per person, with the mean path first and then representative samples.
+    """A pedestrian per person, with the mean trajectory first and then the modes.
 
-    Every path begins at the present, at the header's stamp. Its confidence is the share of the
-    samples that are nearest to it, so those of a person add up to 1; paths that stand for no
-    sample are left out, but for the mean. The twist is in the object's own axes, as Autoware has
-    it. The initial pose has the covariance of the first step: the present is known no worse.
+    Every path begins at the present position, at the header's stamp. Its confidence is the share of
+    the samples that are closest to it, so the confidences of a person add up to 1. Modes without
+    samples are omitted; the mean is not. The twist is in the frame of the object, as Autoware
+    expects. The initial pose has the covariance of the first step, an upper bound for the present.
     """
 
     topic = "~/autoware"
     message_class = PredictedObjects
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes how many paths, and the size of a person."""
+        """Takes the number of paths and the size of a person."""
         super().__init__(config)
         self._max_paths = config.autoware.max_paths
         self._classification = [
@@ -74,7 +74,7 @@ class Autoware(Output):
         )
 
     def render(self, forecast: Forecast) -> bytes:
-        """The futures at the stamp, a serialised PredictedObjects."""
+        """A serialised PredictedObjects with the predictions at the stamp."""
         prediction, present_m = forecast.prediction, forecast.present_m
         paths_m, shares = representative_paths(prediction, self._max_paths)
         start_m = np.broadcast_to(present_m[:, None, None], (*paths_m.shape[:2], 1, 2))
@@ -95,7 +95,7 @@ class Autoware(Output):
                 "object_id.uuid": np.frombuffer(uuids, np.uint8),
                 _INITIAL_POSE + ".pose": poses[:, 0, 0],
                 _INITIAL_POSE + ".covariance": pose_covariance(prediction.covariance[:, 0]),
-                _INITIAL_VELOCITY: velocity_numbers(_turned(velocity_m_s, -yaw_rad[:, 0, 0])),
+                _INITIAL_VELOCITY: velocity_numbers(_rotated(velocity_m_s, -yaw_rad[:, 0, 0])),
                 "kinematics.predicted_paths.path": poses[is_needed],
                 "kinematics.predicted_paths.time_step": np.tile(
                     stamp_numbers(step_ns), is_needed.sum()
@@ -105,7 +105,7 @@ class Autoware(Output):
         )
 
     def _object(self, shape: tuple[int, int]) -> list[PredictedObject]:
-        """What people with so many paths of so many points have in common."""
+        """Template of a person, for a number of paths and of points per path."""
         n_paths, n_points = shape
         path = PredictedPath(path=[Pose()] * n_points)
         return [
@@ -120,15 +120,15 @@ class Autoware(Output):
 
 @lru_cache(maxsize=1024)
 def uuid_of(agent_id: str) -> bytes:
-    """The 16 bytes of an id that is a UUID in hexadecimal, else of one made from the id."""
+    """The 16 bytes of an id that is a UUID in hexadecimal, else of a UUID generated from the id."""
     try:
         return uuid.UUID(hex=agent_id).bytes
     except ValueError:
         return uuid.uuid5(_NAMESPACE, agent_id).bytes
 
 
-def _turned(vectors: FloatArray, by_rad: FloatArray) -> FloatArray:
-    """(A, 2) vectors, each turned anticlockwise by its angle (A,)."""
+def _rotated(vectors: FloatArray, by_rad: FloatArray) -> FloatArray:
+    """(A, 2) vectors, each rotated anticlockwise by its angle (A,)."""
     cos, sin = np.cos(by_rad), np.sin(by_rad)
     x, y = vectors.T
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)

@@ -1,11 +1,11 @@
-"""Messages with a long list, written from arrays of numbers without making the messages.
+"""Serialises messages with a long list from numpy arrays, without message objects.
 
-rclpy takes 60 ms to make and convert a thousand small messages, at every tick. But all that
-differs from tick to tick and from entry to entry are numbers, and texts of a few lengths. So a
-group of entries of each shape is written once, from messages made by hand; a list is such bytes
-one after another; and each tick puts its numbers where they belong, all those of a field at once.
+rclpy takes 60 ms to create and convert a thousand small messages, at every tick. Only numbers, and
+strings of a few lengths, differ between ticks and entries. So the entries of each shape are
+serialised once from template messages, a list is a concatenation of such bytes, and each tick
+writes its numbers into them, all values of a field at once.
 
-Source: OMG Common Data Representation, see `core.cdr`.
+Source: OMG Common Data Representation, see `tracks.cdr`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from social_implicit_ros.tracks.cdr import (
     UnsupportedLayoutError,
 )
 
-#: Names the encoding: CDR, little endian.
+#: Encapsulation header: CDR, little endian.
 _ENCAPSULATION = b"\x00\x01\x00\x00"
-#: The largest alignment of a number, counted from the end of the encapsulation.
+#: The largest alignment of a number, counted from the end of the header.
 _WORD_BYTES = 8
-#: Before a list.
+#: Size of the length field of a list.
 _COUNT_BYTES = 4
-#: So many shapes and alignments are remembered: texts of ever new lengths shall fill no memory.
+#: Cached shapes and alignments; the bound keeps strings of ever new lengths from filling memory.
 _MOST_GROUPS = 64
-#: Code of `struct` -> bytes of a number.
+#: Code of `struct` -> size of a number, bytes.
 _SIZES = {code: struct.calcsize(f"<{code}") for code in NUMBER_CODES.values()}
-_NOWHERE = np.zeros(0, dtype=np.int64)
+_NO_OFFSETS = np.zeros(0, dtype=np.int64)
 
 
 class CdrListWriter:
-    """Writes messages of one type that ends with a list of messages.
+    """Serialises messages of one type that ends with a list of messages.
 
-    The entries of the list come in groups. A group has a shape, which says all in which it differs
-    from other groups beside numbers and characters: how long its texts and sequences are.
+    The list consists of groups of entries. The shape of a group identifies its layout: the lengths
+    of its strings and sequences.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class CdrListWriter:
         entries_of: Callable[[Any], Sequence[object]],
         rewritten: Sequence[str],
     ) -> None:
-        """Prepares.
+        """Takes the type and the templates of its entries.
 
         Args:
             message_type: `package/msg/Type`.
-            definitions: of it and of all types within.
-            entries_of: shape -> the entries of such a group as messages, in which everything is
-                set that is not rewritten.
-            rewritten: dotted paths, from an entry on, of what `write` is given: numbers, arrays of
-                them, messages of like numbers (a pose, a stamp), and texts.
+            definitions: of this type and of all types within.
+            entries_of: shape -> template messages of the entries of such a group, with all fields
+                set that are not rewritten.
+            rewritten: dotted paths, relative to an entry, of the fields that `write` sets: numbers,
+                arrays, messages of numbers of one type (a pose, a stamp), and strings.
 
         Raises:
             UnsupportedLayoutError: a type that does not end with a list of messages.
@@ -83,20 +83,20 @@ class CdrListWriter:
         """The serialised message.
 
         Args:
-            message: whose other fields are taken as they are.
+            message: provides the fields before the list.
             shapes: of the groups.
-            values: path -> what is there in the first entry, then in the second, and so on; in an
-                array of any shape. Texts as `text_bytes`.
+            values: path -> values of the first entry, then of the second, and so on, in an array of
+                any shape. Strings as `text_bytes`.
 
         Raises:
-            ValueError: more or fewer values than there are places for them.
-            UnsupportedLayoutError: a field of a type that is not known, or a rewritten message
-                whose numbers are of several kinds.
+            ValueError: the number of values does not match the message.
+            UnsupportedLayoutError: a field of an unknown type, or a rewritten message with numbers
+                of several types.
         """
         encoder = _Encoder(self._definitions)
         encoder.add(self._message_type, message)
         head = encoder.content + bytes(-len(encoder.content) % _COUNT_BYTES)
-        if self._list is None or self._list.made_for != (len(head), tuple(shapes)):
+        if self._list is None or self._list.layout != (len(head), tuple(shapes)):
             self._list = self._assembled(len(head), tuple(shapes))
         data = self._list.data
         data[_WORD_BYTES : _WORD_BYTES + len(head)] = np.frombuffer(head, np.uint8)
@@ -114,7 +114,7 @@ class CdrListWriter:
             groups.append(self._group(shape, end % _WORD_BYTES))
             starts.append(end)
             end += len(groups[-1].content)
-        # Numbers are reached as members of arrays, so these begin and end with a word.
+        # Numbers are written through array views, so the buffer consists of whole words.
         data = np.zeros(_WORD_BYTES + -(-end // _WORD_BYTES) * _WORD_BYTES, np.uint8)
         data[:_WORD_BYTES] = np.frombuffer(bytes(4) + _ENCAPSULATION, np.uint8)
         content = data[_WORD_BYTES:]
@@ -123,9 +123,9 @@ class CdrListWriter:
         content[n_head_bytes:end] = np.frombuffer(b"".join(parts), np.uint8)
         places = {}
         for path in self._rewritten:
-            in_groups = [group.places[path] for group in groups]
+            in_groups = [group.offsets[path] for group in groups]
             lengths = [len(at) for at in in_groups]
-            at = np.concatenate([_NOWHERE, *in_groups]) + np.repeat(
+            at = np.concatenate([_NO_OFFSETS, *in_groups]) + np.repeat(
                 np.array(starts, np.int64), lengths
             )
             code = next((group.codes[path] for group in groups if path in group.codes), "B")
@@ -133,7 +133,7 @@ class CdrListWriter:
         return _List((n_head_bytes, shapes), data, _WORD_BYTES + end, places)
 
     def _group(self, shape: Hashable, offset: int) -> _Group:
-        """The group as it is where it begins so many bytes behind a whole word."""
+        """The group of a shape, starting at an offset modulo the word size."""
         group = self._groups.get((shape, offset))
         if group is None:
             if len(self._groups) >= _MOST_GROUPS:
@@ -141,10 +141,10 @@ class CdrListWriter:
             entries = self._entries_of(shape)
             encoder = _Encoder(self._definitions, self._rewritten, offset)
             encoder.add_all(self._entry_type, entries)
-            places = {
-                path: np.array(at, dtype=np.int64) - offset for path, at in encoder.places.items()
+            offsets = {
+                path: np.array(at, dtype=np.int64) - offset for path, at in encoder.offsets.items()
             }
-            group = _Group(len(entries), encoder.content[offset:], encoder.codes, places)
+            group = _Group(len(entries), encoder.content[offset:], encoder.codes, offsets)
             self._groups[shape, offset] = group
         return group
 
@@ -161,46 +161,46 @@ def list_writer(
 
 
 def text_bytes(text: str) -> bytes:
-    """The bytes of a text as rclpy writes it: UTF-8, up to the first zero."""
+    """The bytes of a string as rclpy writes it: UTF-8, up to the first zero."""
     return text.partition("\0")[0].encode(errors="replace")
 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Serialised entries, and where in them is what is rewritten.
+    """Serialised entries, and the offsets of the rewritten fields in them.
 
     Attributes:
-        n_entries: how many.
-        content: their bytes, padding before the first included.
+        n_entries: number of entries.
+        content: their bytes, including the padding before the first.
         codes: path -> code of `struct` of its numbers.
-        places: path -> (N,) where they begin, bytes from the beginning of the content.
+        offsets: path -> (N,) bytes from the start of the content to each number.
     """
 
     n_entries: int
     content: bytes
     codes: Mapping[str, str]
-    places: Mapping[str, NDArray[np.int64]]
+    offsets: Mapping[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
 class _List:
-    """The message that was written last.
+    """The buffer of the last message, reused while the layout stays the same.
 
     Attributes:
-        made_for: bytes before the list's count, and shapes of the groups.
-        data: four bytes of nothing, the encapsulation, the message, up to a whole word.
-        end: of the message in the data.
-        places: path -> the data as an array of numbers, and (N,) which of them are the path's.
+        layout: bytes before the length field of the list, and shapes of the groups.
+        data: four unused bytes, the header and the message, padded to a whole word.
+        end: offset of the end of the message in the data.
+        places: path -> the data as an array of numbers, and (N,) indices of the path's numbers.
     """
 
-    made_for: tuple[int, tuple[Hashable, ...]]
+    layout: tuple[int, tuple[Hashable, ...]]
     data: NDArray[np.uint8]
     end: int
     places: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
 
 
 class _Encoder:
-    """Writes messages field by field and notes where rewritten ones begin."""
+    """Serialises messages field by field and records the offsets of rewritten fields."""
 
     def __init__(
         self, definitions: Definitions, rewritten: Sequence[str] = (), offset: int = 0
@@ -208,9 +208,10 @@ class _Encoder:
         self._definitions = definitions
         self._content = bytearray(offset)
         self._rewritten = tuple(rewritten)
-        self._rewritten_of: dict[str, list[str]] = {}  # path of a field -> what it is part of
+        # Path of a field -> rewritten paths around it.
+        self._rewritten_of: dict[str, list[str]] = {}
         self.codes: dict[str, str] = {}
-        self.places: dict[str, list[int]] = {path: [] for path in rewritten}
+        self.offsets: dict[str, list[int]] = {path: [] for path in rewritten}
 
     @property
     def content(self) -> bytes:
@@ -223,7 +224,7 @@ class _Encoder:
             self._add_field(kind, getattr(message, name), f"{path}.{name}" if path else name)
 
     def add_all(self, message_type: str, messages: Sequence[object], path: str = "") -> None:
-        """One after another; one and the same message again takes the bytes that it took."""
+        """Serialises messages in order; an object that occurs again is copied from its bytes."""
         known: dict[tuple[int, int], tuple[int, int, dict[str, slice]]] = {}
         for message in messages:
             start = len(self._content)
@@ -232,12 +233,12 @@ class _Encoder:
                 first, end, spans = known[key]
                 self._content += self._content[first:end]
                 for rewritten, span in spans.items():
-                    noted = self.places[rewritten]
-                    noted += [at + start - first for at in noted[span]]
+                    recorded = self.offsets[rewritten]
+                    recorded += [at + start - first for at in recorded[span]]
             else:
-                before = {rewritten: len(noted) for rewritten, noted in self.places.items()}
+                before = {rewritten: len(found) for rewritten, found in self.offsets.items()}
                 self.add(message_type, message, path)
-                spans = {r: slice(before[r], len(noted)) for r, noted in self.places.items()}
+                spans = {r: slice(before[r], len(found)) for r, found in self.offsets.items()}
                 known[key] = (start, len(self._content), spans)
 
     def _add_field(self, kind: FieldType, value: Any, path: str) -> None:
@@ -246,11 +247,11 @@ class _Encoder:
             self._add_numbers("I", [len(items)])
         if kind.name in NUMBER_CODES:
             code = NUMBER_CODES[kind.name]
-            self._note(path, code, self._add_numbers(code, items))
+            self._record(path, code, self._add_numbers(code, items))
         elif kind.name == "string":
             for text in map(text_bytes, items):
                 self._add_numbers("I", [len(text) + 1])
-                self._note(path, "B", self._add_numbers("B", text))
+                self._record(path, "B", self._add_numbers("B", text))
                 self._content.append(0)
         elif kind.length is None:
             self.add(kind.name, value, path)
@@ -259,24 +260,24 @@ class _Encoder:
 
     def _add_numbers(self, code: str, numbers: Sequence[Any]) -> range:
         size = _SIZES[code]
-        if len(numbers):  # an empty sequence is not even aligned
+        if len(numbers):  # an empty sequence is not aligned
             self._content += bytes(-len(self._content) % size)
         start = len(self._content)
         self._content += struct.pack(f"<{len(numbers)}{code}", *numbers)
         return range(start, len(self._content), size)
 
-    def _note(self, path: str, code: str, places: range) -> None:
+    def _record(self, path: str, code: str, offsets: range) -> None:
         if path not in self._rewritten_of:
             around = [outer for outer in self._rewritten if f"{path}.".startswith(f"{outer}.")]
             self._rewritten_of[path] = around
         for rewritten in self._rewritten_of[path]:
-            if not _are_alike(self.codes.setdefault(rewritten, code), code):
-                raise UnsupportedLayoutError(f"{rewritten} has numbers of several kinds")
-            self.places[rewritten].extend(places)
+            if not _have_same_size(self.codes.setdefault(rewritten, code), code):
+                raise UnsupportedLayoutError(f"{rewritten} has numbers of several types")
+            self.offsets[rewritten].extend(offsets)
 
 
-def _are_alike(code: str, other: str) -> bool:
-    """Whether an array of the one holds the other; signs of integers are the caller's care."""
+def _have_same_size(code: str, other: str) -> bool:
+    """Whether numbers of both types can be written through one array; signs are not compared."""
     if code == other:
         return True
     one, two = np.dtype(code), np.dtype(other)

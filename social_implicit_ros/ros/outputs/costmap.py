@@ -1,4 +1,4 @@
-"""`~/costmap`: how likely somebody stands where, for the static layer of Nav2."""
+"""`~/costmap`: occupancy probabilities for the static layer of Nav2; `occupancy` computes them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from social_implicit_ros.types import FloatArray
 
 
 class Costmap(Output):
-    """The probability in percent, 0 to 100, that somebody stands in a cell within a time window.
+    """The probability in percent, 0 to 100, that a person occupies a cell within a time window.
 
-    The grid is around the robot, or around the people where nobody says where the robot is. It
-    stays where it is until its middle is off by `recentre_m`, as the static layer starts anew
-    and says so at every move; and it moves by whole cells, so that cells do not crawl.
+    The grid is centred on the robot, or on the people if the robot's position is unknown. It moves
+    only when its centre is off by more than `recentre_m`, as the static layer resets and logs at
+    every move. It moves by whole cells, so that the content of cells does not shift.
     """
 
     topic = "~/costmap"
     message_class = OccupancyGrid
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes size, place and time window."""
+        """Takes size, resolution and time window."""
         super().__init__(config)
         self._radius_m = config.person_radius_m
         self._options = config.costmap
@@ -41,7 +41,7 @@ class Costmap(Output):
         return qos.costmap()
 
     def render(self, forecast: Forecast) -> OccupancyGrid:
-        """The grid at the stamp."""
+        """The grid at the stamp of the forecast."""
         self._follow(forecast)
         path_m, covariance_m2 = window_path(
             forecast.prediction,
@@ -49,11 +49,11 @@ class Costmap(Output):
             start_s=self._options.start_s,
             end_s=self._options.end_s,
         )
-        chances = occupancy(path_m, covariance_m2, self._radius_m, self._grid)
-        return self._message(np.rint(100.0 * chances).astype(np.int8), forecast.stamp_ns)
+        probability = occupancy(path_m, covariance_m2, self._radius_m, self._grid)
+        return self._message(np.rint(100.0 * probability).astype(np.int8), forecast.stamp_ns)
 
     def clear(self, stamp_ns: int) -> OccupancyGrid:
-        """Nobody is anywhere: the static layer keeps the last grid that it got."""
+        """An empty grid, as the static layer keeps the last one."""
         n_cells = self._grid.n_cells
         return self._message(np.zeros((n_cells, n_cells), dtype=np.int8), stamp_ns)
 
@@ -78,6 +78,6 @@ class Costmap(Output):
         message.info.width = message.info.height = self._grid.n_cells
         x, y = self._grid.origin_m
         message.info.origin.position = Point(x=x, y=y)
-        # An array of bytes is taken as it is; anything else the setter checks element by element.
+        # The setter takes an array of bytes as it is and checks anything else element by element.
         message.data = array("b", percent.tobytes())
         return message

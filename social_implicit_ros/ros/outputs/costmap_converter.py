@@ -22,10 +22,10 @@ from social_implicit_ros.settings import NodeConfig
 
 
 class CostmapConverter(Output):
-    """A circle each, at the header's stamp, with the velocity of the predicted mean.
+    """A circle per person at the header's stamp, with the velocity of the mean trajectory.
 
-    TEB walks everybody on with that velocity itself, and takes it to be in the axes of its own
-    map frame. `id` is the number under which the agent is published, see `core.agent_ids`.
+    TEB extrapolates with that velocity itself and reads it in its own map frame. `id` is the
+    agent's number, see `tracks.agent_ids`.
     """
 
     topic = "~/costmap_converter"
@@ -48,7 +48,7 @@ class CostmapConverter(Output):
         )
 
     def render(self, forecast: Forecast) -> bytes:
-        """The people at the stamp, a serialised ObstacleArrayMsg."""
+        """A serialised ObstacleArrayMsg with the people at the stamp."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
         n_agents = len(forecast.ids)
@@ -67,7 +67,7 @@ class CostmapConverter(Output):
         )
 
     def _obstacle(self, shape: None) -> list[ObstacleMsg]:
-        """What all obstacles have in common."""
+        """Template of all obstacles."""
         return [
             ObstacleMsg(
                 header=Header(frame_id=self._frame_id),

@@ -1,4 +1,4 @@
-"""`~/detections`: where everybody will be at each step, for any node that knows vision_msgs."""
+"""`~/detections`: predicted positions at each step, for any node that reads vision_msgs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 class Detections(Output):
     """One detection per person and step, ordered by person, then by time.
 
-    A detection's header is stamped with the time at which the person is expected there, the
-    array's with the present. `id` is the tracker's own. The pose has the calibrated covariance of
-    the position; see `core.planar.pose_covariance` for the other entries.
+    The header of a detection has the stamp of the predicted step, the header of the array that of
+    the forecast. `id` is the tracker's id. The pose has the calibrated covariance of the position;
+    see `prediction.planar.pose_covariance` for the other elements.
     """
 
     topic = "~/detections"
@@ -56,7 +56,7 @@ class Detections(Output):
         )
 
     def render(self, forecast: Forecast) -> bytes:
-        """The futures at the stamp, a serialised Detection3DArray."""
+        """A serialised Detection3DArray with the predictions at the stamp."""
         prediction = forecast.prediction
         n_agents, n_steps, _ = prediction.mean.shape
         path_m = np.concatenate([forecast.present_m[:, None], prediction.mean], axis=1)
@@ -77,7 +77,7 @@ class Detections(Output):
         )
 
     def _of_a_person(self, shape: tuple[int, int]) -> list[Detection3D]:
-        """What a person's detections have in common, for so many steps and bytes of an id."""
+        """Template of the detections of a person, for a number of steps and of bytes of the id."""
         n_steps, n_id_bytes = shape
         detection = Detection3D(
             header=Header(frame_id=self._frame_id),

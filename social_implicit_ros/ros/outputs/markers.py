@@ -1,4 +1,4 @@
-"""`~/markers`: place, past, future and ellipses of every agent, for RViz."""
+"""`~/markers`: position, past, mean trajectory and ellipses of every agent, for RViz."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
-#: A zero scale draws nothing and makes RViz warn.
+#: RViz does not draw a scale of zero, and warns.
 _MIN_DIAMETER_M = 0.02
 _DISC_THICKNESS_M = 0.02
-#: Thicker, so that no ellipse lies over a person and tints it.
+#: Thicker than the discs, so that no ellipse covers a person.
 _PERSON_THICKNESS_M = 0.06
-#: A closed outline; smooth enough for an eye, short enough for a network.
+#: Points of a closed outline: it looks smooth, and messages stay small.
 _OUTLINE_POINTS = 33
-#: Where futures of many people overlap, thin outlines stay legible and broad ones do not.
-_OUTLINE_WIDTH_SHARE = 0.5
-#: The past is drawn fainter than the future.
+#: Thin outlines stay legible where predictions of many people overlap.
+_OUTLINE_WIDTH_RATIO = 0.5
+#: The past is fainter than the future.
 _PAST_ALPHA = 0.5
-#: Discs cover what is below them, outlines do not: they may be more opaque.
+#: Outlines cover nothing below them, so they are more opaque than discs.
 _OUTLINE_ALPHA_FACTOR = 2.5
-#: Opacity of the last ellipse as a share of the first one's.
-_LAST_ALPHA_SHARE = 0.4
-#: Full colours glare on a dark background, and blue ones vanish.
+#: Opacity of the last ellipse relative to the first.
+_LAST_ALPHA_RATIO = 0.4
+#: Saturated colours glare on a dark background, and blue is hard to see.
 _SATURATION = 0.7
-#: Consecutive multiples of it (modulo 1) spread evenly, so neighbours in number differ in colour.
+#: Consecutive multiples of it (modulo 1) spread evenly, so consecutive numbers differ in colour.
 _GOLDEN_RATIO = 0.6180339887498949
 
-#: An agent's first markers, of which it has one each; ellipses follow.
+#: Each agent has these markers first, then ellipses.
 _SINGLES = (_PERSON, _PAST, _FUTURE) = (0, 1, 2)
 
 
 class Markers(Output):
-    """Draws each agent in a colour of its own.
+    """Draws each agent in its own colour.
 
-    Namespaces, which RViz lets one tick: `person` (a disc as large as a person), `past` and
-    `future` (line strips), and one for each confidence level, such as `ellipse/0.95`, fainter with
-    time: discs for the lowest level, outlines for the others. A marker's id is the agent's slot,
-    times the number of ellipse times plus the time's place for ellipses. A slot is an agent's as
-    long as it is predicted; the markers of one that is gone are deleted.
+    Namespaces, which RViz can show and hide: `person` (a disc of the size of a person), `past` and
+    `future` (line strips), and one for each confidence level, such as `ellipse/0.95`: discs for the
+    lowest level, outlines for the others, fainter with time. The id of a marker is the agent's
+    slot; for ellipses slot * number of ellipse times + index of the time. An agent keeps its slot
+    while it is predicted; then its markers are deleted.
     """
 
     topic = "~/markers"
     message_class = MarkerArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes confidence levels, the frame and the style."""
+        """Takes confidence levels and style."""
         super().__init__(config)
         self._confidences = config.confidence_levels
         self._person_radius_m = config.person_radius_m
@@ -76,13 +76,13 @@ class Markers(Output):
         return qos.markers()
 
     def render(self, forecast: Forecast) -> bytes:
-        """The serialised MarkerArray: all agents, and deletions for those that are gone."""
+        """A serialised MarkerArray: all agents, and deletions of those that are gone."""
         slots, gone = self._slots.assign(forecast.ids)
         self._lay_out(forecast)
         ids = self._ids(np.concatenate([slots, gone]))
         poses, scales_m, points_m = self._drawn(forecast)
         colours = _rgba(_colours(forecast.numbers), self._alphas)
-        # Who is deleted needs no looks.
+        # Deletions need no poses and colours.
         shape = (len(gone), len(self._alphas))
         return self._writer.write(
             MarkerArray(),
@@ -98,7 +98,7 @@ class Markers(Output):
         )
 
     def clear(self, stamp_ns: int) -> MarkerArray:
-        """Deletes everything ever drawn on the topic, also by a node that was here before."""
+        """Deletes all markers of the topic, also those of an earlier node."""
         self._slots = _Slots()
         marker = Marker(action=Marker.DELETEALL)
         marker.header.frame_id = self._frame_id
@@ -106,7 +106,7 @@ class Markers(Output):
         return MarkerArray(markers=[marker])
 
     def _lay_out(self, forecast: Forecast) -> None:
-        """Prepares for forecasts of so many steps."""
+        """Prepares the templates for the number of steps of the forecast."""
         n_past = forecast.past_m.shape[1]
         n_steps, step_s = forecast.prediction.mean.shape[1], forecast.prediction.step_s
         if self._layout == (n_past, n_steps, step_s):
@@ -123,7 +123,7 @@ class Markers(Output):
         )
 
     def _templates(self, action: int) -> list[Marker]:
-        """The markers of an agent; those that are deleted without points."""
+        """Templates of the markers of an agent; without points to delete them."""
         markers = self._singles() + self._ellipses()
         for marker in markers:
             marker.action = action
@@ -138,12 +138,12 @@ class Markers(Output):
         person.scale.z = _PERSON_THICKNESS_M
         width_m = self._style.line_width_m
         past = self._line("past", n_past, width_m, _PAST_ALPHA)
-        # The future begins at the present, where the past ends.
+        # The future begins at the present position, where the past ends.
         return [person, past, self._line("future", n_steps + 1, width_m, 1.0)]
 
     def _ellipses(self) -> list[Marker]:
-        alphas = np.linspace(1.0, _LAST_ALPHA_SHARE, len(self._ellipse_steps)) * self._style.alpha
-        width_m = _OUTLINE_WIDTH_SHARE * self._style.line_width_m
+        alphas = np.linspace(1.0, _LAST_ALPHA_RATIO, len(self._ellipse_steps)) * self._style.alpha
+        width_m = _OUTLINE_WIDTH_RATIO * self._style.line_width_m
         markers = []
         for confidence in self._confidences:
             for alpha in alphas.tolist():
@@ -207,17 +207,17 @@ class Markers(Output):
 
 
 class _Slots:
-    """Small numbers of agents: the same as long as an agent stays, free again afterwards."""
+    """Assigns small numbers to agents; an agent keeps its number while it is present."""
 
     def __init__(self) -> None:
         self._slot_of_id: dict[str, int] = {}
 
     def assign(self, ids: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Slots of the ids, and slots of the agents that were here before and are gone."""
+        """Slots of the ids, and slots of the agents that are gone since the last call."""
         present = set(ids)
         gone = [slot for i, slot in self._slot_of_id.items() if i not in present]
         self._slot_of_id = {i: slot for i, slot in self._slot_of_id.items() if i in present}
-        # A slot that falls free now is deleted now, so it is not given away before the next tick.
+        # Markers of freed slots are deleted in this message, so the slots are reused in the next.
         taken = {*self._slot_of_id.values(), *gone}
         candidate = 0
         for agent_id in ids:
@@ -239,20 +239,20 @@ def _outlines(diameters_m: FloatArray) -> FloatArray:
 
 @cache
 def _unit_circle() -> FloatArray:
-    """(P, 2) points, the last of which is the first."""
+    """(P, 2) points; the last is equal to the first."""
     angle_rad = np.linspace(0.0, 2.0 * np.pi, _OUTLINE_POINTS)
     return np.stack([np.cos(angle_rad), np.sin(angle_rad)], axis=-1)
 
 
 def _nearest_steps(times_s: tuple[float, ...], steps_s: FloatArray) -> np.ndarray:
-    """Places of the steps nearest to the times, each once; times beyond the last are left out."""
+    """Unique indices of the steps closest to the times; times beyond the last step are omitted."""
     half_step_s = 0.5 * steps_s[0]
     within = [t for t in times_s if t <= steps_s[-1] + half_step_s]
     return np.unique([int(np.abs(steps_s - t).argmin()) for t in within]).astype(np.int64)
 
 
 def _known_past(past_m: FloatArray, n_observed: np.ndarray) -> FloatArray:
-    """Unknown leading steps replaced by the first known one, where a line adds nothing."""
+    """Replaces unknown leading steps by the first known one, which adds nothing to a line."""
     n_steps = past_m.shape[1]
     first = n_steps - n_observed
     at = np.maximum(np.arange(n_steps), first[:, None])
@@ -261,9 +261,9 @@ def _known_past(past_m: FloatArray, n_observed: np.ndarray) -> FloatArray:
 
 
 def _colours(numbers: np.ndarray) -> FloatArray:
-    """(A, 3) a light colour per agent that depends on its number alone."""
+    """(A, 3) a light colour per agent, a function of its number."""
     hue = (numbers * _GOLDEN_RATIO) % 1.0
-    # Hue to RGB at full saturation: three trapezoids, a third of the circle apart.
+    # Hue to RGB at full saturation: three trapezoids, a third of a turn apart.
     offsets = np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])
     distance = np.abs((hue[:, None] + offsets) % 1.0 - 0.5) * 6.0
     return 1.0 - _SATURATION * (1.0 - np.clip(distance - 1.0, 0.0, 1.0))

@@ -22,24 +22,24 @@ from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
 _LARGEST_INT32 = 2**31 - 1
-#: A last semi-axis of zero turns the planner's chance constraints off.
+#: A last semi-axis of zero disables the planner's chance constraints.
 _MIN_SEMIAXIS_M = 0.01
 
 
 class MpcPlanner(Output):
     """An obstacle per person, with one Gaussian per step of the planner.
 
-    The planner reads no frame and no stamp: it plans in `fixed_frame`. Pose k is the expected
-    position k + 1 integrator steps on; there are always `horizon_steps` of them, as it reads its
-    N without a look at the length. Semi-axes are one sigma, in metres, and never zero. `id` is
-    the tracker's own where that is an int32, see `core.agent_ids`.
+    The planner ignores frame and stamp: it plans in `fixed_frame`. Pose k is the mean position
+    after k + 1 integrator steps. There are always `horizon_steps` poses, as the planner does not
+    check the length. Semi-axes are one sigma, in metres, and never zero. `id` is the tracker's own
+    if that is an int32, see `tracks.agent_ids`.
     """
 
     topic = "~/mpc_planner"
     message_class = ObstacleArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the planner's steps, how many people it takes, and what its sigmas are."""
+        """Takes the planner's steps, its maximum number of people and its sigma convention."""
         super().__init__(config)
         options = config.mpc_planner
         self._steps = Steps(options.integrator_step_s, options.horizon_steps)
@@ -61,7 +61,7 @@ class MpcPlanner(Output):
         )
 
     def render(self, forecast: Forecast) -> bytes:
-        """The nearest people; all where the robot's position is not known."""
+        """The people closest to the robot; all if its position is unknown."""
         rows = forecast.nearest(self._max_obstacles)
         n_steps = self._steps.n_steps
         mean_m, covariance_m2 = extend_moments(forecast.prediction, forecast.present_m, self._steps)
@@ -86,7 +86,7 @@ class MpcPlanner(Output):
         )
 
     def _obstacle(self, shape: None) -> list[ObstacleGMM]:
-        """What all obstacles have in common."""
+        """Template of all obstacles."""
         n_steps = self._steps.n_steps
         header = Header(frame_id=self._frame_id)
         gaussian = Gaussian(
@@ -100,16 +100,16 @@ class MpcPlanner(Output):
 def semiaxes(
     covariance_m2: FloatArray, convention: str
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """What the planner reads as major semi-axis, minor semi-axis and yaw of a covariance.
+    """Major semi-axis, minor semi-axis and yaw of a covariance, as the planner interprets them.
 
-    Its Gaussian constraint takes the semi-axes for sigma_x and sigma_y and does not look at the
-    yaw: `axis_aligned`. Its ellipsoid constraint builds R(yaw)^T diag(...) R(yaw), which turns
-    the ellipse clockwise: `ellipsoid_clockwise`; `ellipsoid` is for consumers that turn it
-    anticlockwise, as REP 103 has it.
+    Its Gaussian constraint reads the semi-axes as sigma_x and sigma_y and ignores the yaw:
+    `axis_aligned`. Its ellipsoid constraint computes R(yaw)^T diag(...) R(yaw), which rotates the
+    ellipse clockwise: `ellipsoid_clockwise`. `ellipsoid` is for consumers that rotate it
+    anticlockwise, as in REP 103.
 
     Args:
         covariance_m2: (..., 2, 2) square metres.
-        convention: one of these three.
+        convention: one of these names.
 
     Returns:
         (...,) metres, (...,) metres and (...,) radians.

@@ -1,4 +1,4 @@
-"""The probability that somebody stands in a cell of a grid within a time window."""
+"""Arithmetic of the costmap: probability that a person occupies a cell within a time window."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
 Float32Array = NDArray[np.float32]
 
-#: What one person adds to a cell may be left out where it is less.
+#: Smaller contributions of a person to a cell may be omitted.
 LEAST_PROBABILITY = 0.005
-#: A normal distribution has the least probability beyond so many sigmas to one side.
+#: The one-sided tail of a normal distribution beyond it has the least probability.
 _REACH_SIGMAS = 2.576
-#: Nobody's position is known better.
+#: Lower bound of the standard deviation of a position.
 _MIN_SIGMA_M = 0.02
 #: Half the side of the square with the area of a disc of radius 1.
 _HALF_SIDE = math.sqrt(math.pi) / 2.0
@@ -32,11 +32,10 @@ class Grid:
     """A square grid of cells along the axes of the fixed frame.
 
     Attributes:
-        first_column, first_row: the cell with the least x and y, counted in cells from the
-            frame's origin, so that corners of cells lie at whole multiples of the resolution
-            wherever the grid is.
+        first_column, first_row: index of the cell with the smallest x and y, counted from the
+            origin of the frame. Corners of cells are always multiples of the resolution.
         n_cells: along each side.
-        resolution_m: side of a cell.
+        resolution_m: side length of a cell.
     """
 
     first_column: int
@@ -46,32 +45,32 @@ class Grid:
 
     @classmethod
     def around(cls, centre_m: FloatArray, size_m: float, resolution_m: float) -> Grid:
-        """The grid with a side of `size_m` whose middle is nearest to (2,) `centre_m`."""
+        """The grid with side length `size_m` whose centre is closest to (2,) `centre_m`."""
         n_cells = max(1, round(size_m / resolution_m))
         column, row = (round(float(value) / resolution_m) - n_cells // 2 for value in centre_m)
         return cls(column, row, n_cells, resolution_m)
 
     @property
     def origin_m(self) -> tuple[float, float]:
-        """The corner with the least x and y, metres."""
+        """The corner with the smallest x and y, metres."""
         return self.first_column * self.resolution_m, self.first_row * self.resolution_m
 
     @property
     def centre_m(self) -> FloatArray:
-        """(2,) the middle, metres."""
+        """(2,) centre, metres."""
         return np.array(self.origin_m) + 0.5 * self.n_cells * self.resolution_m
 
 
 def window_path(
     prediction: Prediction, last_m: FloatArray, *, start_s: float, end_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Where people are from the start of a time window to its end.
+    """Mean and covariance of the positions from the start of a time window to its end.
 
     Args:
-        prediction: the futures; beyond the last step they are extended.
-        last_m: (A, 2) present positions in metres, taken to be known exactly.
-        start_s: of the window, seconds from the present.
-        end_s: of the window, no earlier.
+        prediction: extrapolated beyond its last step.
+        last_m: (A, 2) present positions in metres, taken as exact.
+        start_s: of the window, seconds from now.
+        end_s: of the window, `start_s` or later.
 
     Returns:
         (A, S, 2) mean in metres and (A, S, 2, 2) covariance in square metres at the start, at
@@ -85,55 +84,55 @@ def window_path(
     steps = np.arange(n_steps + 1.0)
     between = steps[(steps > start + 1e-6) & (steps < end - 1e-6)]
     at = np.concatenate([[start], between, [end]])
-    return _read(mean_m, at), _read(covariance_m2, at)
+    return _interpolated(mean_m, at), _interpolated(covariance_m2, at)
 
 
 def occupancy(
     path_m: FloatArray, covariance_m2: FloatArray, radius_m: float, grid: Grid
 ) -> Float32Array:
-    """The probability that somebody, a disc, covers the middle of a cell.
+    """The probability that any person, modelled as a disc, covers the centre of a cell.
 
-    An agent's places at different times depend on one another strongly, so the time counts at
-    which it is nearest to the cell, in sigmas; different agents are taken as independent:
-    1 - prod(1 - p).
+    Positions of one agent at different times are strongly correlated. Therefore each agent counts
+    once, at the time at which its Mahalanobis distance to the cell is smallest. Different agents
+    are taken as independent: 1 - prod(1 - p).
 
-    In the axes of its ellipse a Gaussian is a product of two. So its mass over the square with
-    the disc's area, turned along these axes, is a product of two differences of the normal
-    distribution function; it is taken for the mass over the disc.
+    The mass of the Gaussian over the disc is approximated by its mass over the square of the same
+    area that is aligned with the axes of the covariance ellipse. Along these axes the Gaussian
+    separates, so this mass is a product of two differences of the normal distribution function.
 
     Args:
-        path_m: (A, S, 2) expected positions in metres, S of 2 or more, straight in between.
-        covariance_m2: (A, S, 2, 2) square metres; a move has that of its middle.
+        path_m: (A, S, 2) mean positions in metres, S of 2 or more, joined by straight segments.
+        covariance_m2: (A, S, 2, 2) square metres; a segment has the mean of its ends.
         radius_m: of the disc.
         grid: of R x R cells.
 
     Returns:
         (R, R) from 0 to 1, rows along y, columns along x.
     """
-    moves = _Moves(
+    segments = _Segments(
         np.repeat(np.arange(len(path_m)), path_m.shape[1] - 1),
         path_m[:, :-1].reshape(-1, 2),
         path_m[:, 1:].reshape(-1, 2),
         0.5 * (covariance_m2[:, :-1] + covariance_m2[:, 1:]).reshape(-1, 2, 2),
     )
-    boxes = _boxes(moves, radius_m, grid)
+    boxes = _boxes(segments, radius_m, grid)
     on_grid = np.flatnonzero((boxes[:, 1] > boxes[:, 0]).all(axis=1))
-    moves, boxes = moves.take(on_grid), boxes[on_grid]
+    segments, boxes = segments.take(on_grid), boxes[on_grid]
     free = np.ones((grid.n_cells, grid.n_cells), dtype=np.float32)
     if len(boxes) == 0:
         return 1.0 - free
-    patches = _patches(moves, boxes, radius_m, grid)
-    places = [_place(corners) for corners in boxes.tolist()]
-    firsts = np.flatnonzero(np.diff(moves.agents, prepend=-1))
+    patches = _patches(segments, boxes, radius_m, grid)
+    slices = [_slices(corners) for corners in boxes.tolist()]
+    firsts = np.flatnonzero(np.diff(segments.agents, prepend=-1))
     low = np.minimum.reduceat(boxes[:, 0], firsts)
     high = np.maximum.reduceat(boxes[:, 1], firsts)
-    around = [_place(corners) for corners in np.stack([low, high], axis=1).tolist()]
+    around = [_slices(corners) for corners in np.stack([low, high], axis=1).tolist()]
     highest = np.zeros_like(free)
     ends = [*firsts[1:].tolist(), len(patches)]
     for first, end, place in zip(firsts.tolist(), ends, around, strict=True):
-        for move in range(first, end):
-            cells = highest[places[move]]
-            np.maximum(cells, patches[move], out=cells)
+        for row in range(first, end):
+            cells = highest[slices[row]]
+            np.maximum(cells, patches[row], out=cells)
         cells, still_free = highest[place], free[place]
         np.subtract(1.0, cells, out=cells)
         np.multiply(still_free, cells, out=still_free)
@@ -142,58 +141,60 @@ def occupancy(
 
 
 @dataclass(frozen=True, eq=False)
-class _Moves:
-    """N straight moves: whose, ascending (N,), from and to where (N, 2), covariance (N, 2, 2)."""
+class _Segments:
+    """N straight segments: agents (N,) in ascending order, ends (N, 2), covariances (N, 2, 2)."""
 
     agents: IntArray
     starts_m: FloatArray
     ends_m: FloatArray
     covariances_m2: FloatArray
 
-    def take(self, rows: IntArray) -> _Moves:
-        """Some of them."""
-        return _Moves(
+    def take(self, rows: IntArray) -> _Segments:
+        """The segments in some rows."""
+        return _Segments(
             self.agents[rows], self.starts_m[rows], self.ends_m[rows], self.covariances_m2[rows]
         )
 
 
-def _place(corners: list[list[int]]) -> tuple[slice, slice]:
-    """Rows and columns of a box."""
+def _slices(corners: list[list[int]]) -> tuple[slice, slice]:
+    """Rows and columns of a bounding box."""
     (left, bottom), (right, top) = corners
     return slice(bottom, top), slice(left, right)
 
 
-def _read(values: FloatArray, at: FloatArray) -> FloatArray:
-    """(A, S, ...) values at fractional places along their second axis, linear in between."""
+def _interpolated(values: FloatArray, at: FloatArray) -> FloatArray:
+    """(A, S, ...) values at fractional indices of the second axis, interpolated linearly."""
     low = np.minimum(at.astype(np.int64), values.shape[1] - 2)
     weight = (at - low).reshape([-1] + [1] * (values.ndim - 2))
     return values[:, low] + weight * (values[:, low + 1] - values[:, low])
 
 
-def _boxes(moves: _Moves, radius_m: float, grid: Grid) -> IntArray:
-    """(N, 2, 2) first column and row, then those behind the last, of the cells a move reaches.
+def _boxes(segments: _Segments, radius_m: float, grid: Grid) -> IntArray:
+    """(N, 2, 2) bounding boxes in cells: first column and row, then the exclusive ends.
 
-    A square farther out lies beyond a tangent to the ellipse of `_REACH_SIGMAS`. Off the grid a
-    box is empty.
+    Beyond it a person contributes less than `LEAST_PROBABILITY`: the square lies beyond a tangent
+    to the ellipse of `_REACH_SIGMAS`. Outside the grid a box is empty.
     """
-    _, _, yaw_rad = ellipse_axes(moves.covariances_m2)
+    _, _, yaw_rad = ellipse_axes(segments.covariances_m2)
     half_width_m = _HALF_SIDE * radius_m * (np.abs(np.cos(yaw_rad)) + np.abs(np.sin(yaw_rad)))
-    variances = np.diagonal(moves.covariances_m2, axis1=1, axis2=2)
+    variances = np.diagonal(segments.covariances_m2, axis1=1, axis2=2)
     sigmas_m = np.sqrt(np.maximum(variances, _MIN_SIGMA_M**2))
     reach_m = half_width_m[:, None] + _REACH_SIGMAS * sigmas_m
-    low_m = np.minimum(moves.starts_m, moves.ends_m) - reach_m
-    high_m = np.maximum(moves.starts_m, moves.ends_m) + reach_m
-    # The middle of a cell lies half a cell from its corner.
+    low_m = np.minimum(segments.starts_m, segments.ends_m) - reach_m
+    high_m = np.maximum(segments.starts_m, segments.ends_m) + reach_m
+    # The centre of a cell is half a cell from its corner.
     cells = np.ceil((np.stack([low_m, high_m], axis=1) - grid.origin_m) / grid.resolution_m - 0.5)
     return np.clip(cells, 0, grid.n_cells).astype(np.int64)
 
 
-def _patches(moves: _Moves, boxes: IntArray, radius_m: float, grid: Grid) -> list[Float32Array]:
-    """The highest probability along each move in the cells of its box, rows by columns."""
-    to_cells, halves, steps = _in_sigmas(moves, boxes, radius_m, grid)
+def _patches(
+    segments: _Segments, boxes: IntArray, radius_m: float, grid: Grid
+) -> list[Float32Array]:
+    """The highest probability along each segment for the cells of its box, rows by columns."""
+    to_cells, halves, steps = _in_sigmas(segments, boxes, radius_m, grid)
     sizes = boxes[:, 1] - boxes[:, 0]
     patches: list[Float32Array] = [np.empty((0, 0), np.float32)] * len(boxes)
-    # Boxes of like sizes are evaluated together, each as large as the largest.
+    # Boxes of similar sizes are evaluated together, padded to the largest.
     sides = sizes.max(axis=1)
     order = np.argsort(-sides)
     end = 0
@@ -205,39 +206,39 @@ def _patches(moves: _Moves, boxes: IntArray, radius_m: float, grid: Grid) -> lis
         cells = np.ones((3, n_rows, n_columns), dtype=np.float32)
         cells[1], cells[0] = np.indices((n_rows, n_columns))
         at = to_cells[chunk].transpose(1, 0, 2) @ cells.reshape(3, -1)
-        share = np.clip(at[2], 0.0, 1.0)
-        values = np.ones_like(share)
+        fraction = np.clip(at[2], 0.0, 1.0)
+        values = np.ones_like(fraction)
         for axis in range(2):
-            from_mean = at[axis] - share * steps[chunk, axis, None]
+            from_mean = at[axis] - fraction * steps[chunk, axis, None]
             half = halves[chunk, axis, None]
             values *= _normal_cdf(from_mean + half) - _normal_cdf(from_mean - half)
         values = values.reshape(-1, n_rows, n_columns)
         corners = sizes[chunk].tolist()
-        for move, patch, (width, height) in zip(chunk.tolist(), values, corners, strict=True):
-            patches[move] = patch[:height, :width]
+        for row, patch, (width, height) in zip(chunk.tolist(), values, corners, strict=True):
+            patches[row] = patch[:height, :width]
     return patches
 
 
 def _in_sigmas(
-    moves: _Moves, boxes: IntArray, radius_m: float, grid: Grid
+    segments: _Segments, boxes: IntArray, radius_m: float, grid: Grid
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """What it takes to measure cells in sigmas along the axes of each move's ellipse.
+    """Transforms from cells to sigmas along the axes of each segment's covariance ellipse.
 
     Returns:
-        (N, 3, 3) weights of a cell's column in the box, its row and 1, which give its place along
-        both axes from where the move starts, and the share of the move after which it is nearest;
-        (N, 2) half the side of the square; (N, 2) the move.
+        (N, 3, 3) matrix that maps (column in the box, row in the box, 1) to the two coordinates
+        relative to the start of the segment, and to the fraction of the segment that is closest;
+        (N, 2) half the side of the square; (N, 2) the segment. All in sigmas.
     """
-    major_m, minor_m, yaw_rad = ellipse_axes(moves.covariances_m2)
+    major_m, minor_m, yaw_rad = ellipse_axes(segments.covariances_m2)
     sigmas_m = np.maximum(np.stack([major_m, minor_m], axis=1), _MIN_SIGMA_M)
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     axes = np.stack([np.stack([cos, sin], axis=1), np.stack([-sin, cos], axis=1)], axis=1)
     to_sigmas = axes / sigmas_m[..., None]
-    steps = (to_sigmas @ (moves.ends_m - moves.starts_m)[..., None])[..., 0]
-    # Who stands has no nearest share; any will do.
-    per_share = steps / np.maximum((steps**2).sum(axis=1), 1e-12)[:, None]
-    to_sigmas = np.concatenate([to_sigmas, per_share[:, None] @ to_sigmas], axis=1)
-    first_m = (boxes[:, 0] + 0.5) * grid.resolution_m + grid.origin_m - moves.starts_m
+    steps = (to_sigmas @ (segments.ends_m - segments.starts_m)[..., None])[..., 0]
+    # For a segment of length zero any fraction is right.
+    per_fraction = steps / np.maximum((steps**2).sum(axis=1), 1e-12)[:, None]
+    to_sigmas = np.concatenate([to_sigmas, per_fraction[:, None] @ to_sigmas], axis=1)
+    first_m = (boxes[:, 0] + 0.5) * grid.resolution_m + grid.origin_m - segments.starts_m
     to_cells = np.concatenate(
         [to_sigmas * grid.resolution_m, to_sigmas @ first_m[..., None]], axis=2
     )
@@ -255,7 +256,7 @@ def _normal_cdf(z: Float32Array) -> Float32Array:
     power *= np.float32(-0.07056)
     power -= np.float32(1.5976)
     power *= z
-    # Far to the left the power is infinite, and its inverse zero, as it should be.
+    # For very negative z the power overflows to infinity, and its inverse is zero as required.
     with np.errstate(over="ignore"):
         np.exp(power, out=power)
     power += np.float32(1.0)

@@ -1,4 +1,4 @@
-"""`~/people`: where people are and how they set out, for social costmap layers."""
+"""`~/people`: positions and predicted velocities, for social costmap layers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from social_implicit_ros.settings import NodeConfig
 
 
 class People(Output):
-    """A person each, at the header's stamp, with the velocity of the predicted mean.
+    """A Person per person at the header's stamp, with the velocity of the mean trajectory.
 
-    `name` is the tracker's id. The velocity is in the axes of the header's frame.
+    `name` is the tracker's id. The velocity is in the header's frame.
     """
 
     topic = "~/people"
     message_class = PeopleMessage
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the frame."""
+        """Prepares the writer."""
         super().__init__(config)
         self._writer = list_writer(
             PeopleMessage, entries_of=_person, rewritten=("name", "position", "velocity")
         )
 
     def render(self, forecast: Forecast) -> bytes:
-        """The people at the stamp, a serialised People."""
+        """A serialised People message with the people at the stamp."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
         names = [text_bytes(agent_id) for agent_id in forecast.ids]
@@ -47,5 +47,5 @@ class People(Output):
 
 
 def _person(n_name_bytes: int) -> list[Person]:
-    """What people with names so long have in common."""
+    """Template of people with names of a length."""
     return [Person(name=" " * n_name_bytes, reliability=1.0)]

@@ -14,27 +14,27 @@ from social_implicit_ros.uncertainty.ellipses import radii_at
 
 
 class PredictionCloud(Output):
-    """A row per agent and step.
+    """A point per agent and step.
 
     =============================  ========  ===================================================
-    `x` `y` `z`                    float32   expected position, m; z is the latest observed one
+    `x` `y` `z`                    float32   mean position, m; z is the latest observed one
     `t`                            float32   s from the header's stamp
-    `agent_id`                     uint32    see `core.agent_ids`
+    `agent_id`                     uint32    see `tracks.agent_ids`
     `sigma_xx` `sigma_xy` `sigma_yy`  float32  covariance of the position, m^2
-    `n_observed`                   uint32    observed steps behind the prediction
-    `radius_50` `radius_95`, ...   float32   how many standard deviations the ellipse of each of the
-                                             parameter `confidence_levels` reaches
+    `n_observed`                   uint32    observed steps that the prediction is based on
+    `radius_50` `radius_95`, ...   float32   scale of the 1-sigma ellipse that gives the region of
+                                             each of the parameter `confidence_levels`
     =============================  ========  ===================================================
 
-    Positions are float32 because that is what viewers and costmaps read: 1e5 m from the origin
-    of the fixed frame their resolution is 8 mm.
+    Positions are float32, as viewers and costmaps expect: 1e5 m from the origin of the fixed frame
+    their resolution is 8 mm.
     """
 
     topic = "~/predictions"
     message_class = PointCloud2
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the confidences of the ellipses."""
+        """Takes the confidence levels of the ellipses."""
         super().__init__(config)
         self._levels = tuple(config.confidence_levels)
         self._radii = tuple(map(radius_field, self._levels))
@@ -57,9 +57,9 @@ class PredictionCloud(Output):
         points["n_observed"] = forecast.n_observed[:, None]
         if self._levels:
             radii = radii_at(prediction, self._levels)
-            for place, name in enumerate(self._radii):
-                points[name] = radii[..., place]
+            for level, name in enumerate(self._radii):
+                points[name] = radii[..., level]
         return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> None:
-        """A cloud shows what is true at its stamp; nothing stays."""
+        """Nothing: subscribers do not keep the last cloud."""

@@ -1,4 +1,4 @@
-"""`~/samples`: every single future of every agent, as a point cloud."""
+"""`~/samples`: the sampled trajectories of every agent, as a point cloud."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from social_implicit_ros.ros.outputs.base import Output
 
 
 class SamplesCloud(Output):
-    """A row per sample, agent and step: `x y z t agent_id n_observed` and `sample`.
+    """A point per sample, agent and step: `x y z t agent_id n_observed` and `sample`.
 
-    `sample` (uint32) counts from 0; sample k is one future of the whole scene. The other fields
-    are those of `PredictionCloud`.
+    `sample` (uint32) counts from 0; the trajectories of sample k are one joint future of the scene.
+    The other fields are those of `PredictionCloud`.
     """
 
     topic = "~/samples"
@@ -41,4 +41,4 @@ class SamplesCloud(Output):
         return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> None:
-        """A cloud shows what is true at its stamp; nothing stays."""
+        """Nothing: subscribers do not keep the last cloud."""

@@ -100,7 +100,7 @@ def test_another_text_before_the_list_moves_the_list() -> None:
         assert [entry.position.x for entry in found.people] == [1.5, 2.5]
 
 
-def test_too_few_or_too_many_values_are_told() -> None:
+def test_too_few_or_too_many_values_are_refused() -> None:
     people = writer(PEOPLE, lambda s: [person(3, 0)], "position")
     message = random_message(PEOPLE, random.Random(1))
     for n_values in (0, 1, 5, 7):
@@ -108,7 +108,7 @@ def test_too_few_or_too_many_values_are_told() -> None:
             people.write(message, [0, 1], {"position": np.zeros(n_values)})
 
 
-def test_what_cannot_be_written_is_told() -> None:
+def test_unsupported_messages_are_refused() -> None:
     with pytest.raises(UnsupportedLayoutError, match="Odometry does not end with a list"):
         writer("nav_msgs/msg/Odometry", lambda s: [])
     entry = SimpleNamespace(wide=1.0, narrow=1.0)
@@ -118,7 +118,7 @@ def test_what_cannot_be_written_is_told() -> None:
         "a/msg/C": [("wide", FieldType("float64")), ("narrow", FieldType("float32"))],
     }
     for rewritten, why in (
-        ("pair", "pair has numbers of several kinds"),
+        ("pair", "pair has numbers of several types"),
         ("pair.wide", "no definition of wstring, in other"),
     ):
         list_of_two = CdrListWriter(
