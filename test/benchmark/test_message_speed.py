@@ -1,4 +1,4 @@
-"""Reading a hundred tracks from a message, and writing a hundred futures: `make bench`."""
+"""Decoding of 100 tracks and serialisation of 100 predictions: `make bench`."""
 
 from __future__ import annotations
 

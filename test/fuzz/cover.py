@@ -1,4 +1,4 @@
-"""Fuzzes one target with atheris, which keeps what reaches new lines of the package.
+"""Fuzzes one target with atheris, which keeps inputs that reach new lines of the package.
 
     python -m fuzz.cover TARGET CASES SECONDS
 
@@ -18,14 +18,14 @@ with atheris.instrument_imports(include=["social_implicit_ros"]):
     from fuzz.targets import TARGETS
 
 REGRESSIONS = Path(__file__).parent / "regressions"
-#: No case takes so long, seconds; on a busy machine neither.
+#: Longest duration of a case in seconds, also on a busy machine.
 HANGS_AFTER_S = 20
-#: No case needs so much memory, beside libraries and the fuzzer's own corpus.
+#: Largest memory of a case, beside libraries and the fuzzer's corpus.
 MAX_MEMORY_MB = 1500
 
 
 def main(name: str, cases: str, seconds: str) -> None:
-    """Fuzzes until the number of cases or the time is over."""
+    """Fuzzes until the number of cases or the time is reached."""
     target = TARGETS[name]
     found = REGRESSIONS / name
     found.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-#: What arithmetic and formats trip over.
+#: Values on which arithmetic and formats fail.
 NUMBERS = (
     *(0.0, -0.0, 1.0, -1.0, 0.4, 1e-300, 1e308, -1e308, 1e7, -1e7, 1e15),
     *(float("nan"), float("inf"), float("-inf")),
@@ -13,7 +13,7 @@ TEXTS = ("", "person", "1", "odom", "0", "\0robot", "\udc80", "7/7", "x" * 1000,
 
 
 class Draws:
-    """Reads decisions; where the bytes have ended all are zero, so that every case ends."""
+    """Reads decisions; after the end of the bytes all are zero, so that every case ends."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -34,7 +34,7 @@ class Draws:
         return int.from_bytes(self.take(n_bytes), "little", signed=signed)
 
     def number(self) -> float:
-        """Mostly a place in a room, sometimes a trap or any bits."""
+        """Mostly a position in a room, sometimes a special value or any bits."""
         kind = self.byte()
         if kind < 160:
             return (self.byte() - 128) / 8.0

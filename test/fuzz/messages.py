@@ -1,4 +1,4 @@
-"""Messages of every type that a shipped tracker description reads, built from decisions."""
+"""Messages of every type with a shipped tracker mapping, built from decisions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes and raises only where a promise is broken.
+"""Fuzz targets: each takes any bytes and raises only if the code violates its contract.
 
-The promise: no other exception than the documented one, which says what is wrong; and what is
-accepted can be used. A fuzzer adds that nothing hangs and that no memory runs away.
+The contract: only the documented exception is raised, with a text that names the error, and
+accepted input can be used. Fuzzers also check that nothing hangs or exhausts the memory.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from social_implicit_ros.tracks.transforms import RigidTransform, transform_trac
 from social_implicit_ros.types import Tracks
 
 _STEPS = Steps(0.4, 12)
-#: Of a recording with flipped bytes only its beginning is read.
+#: Only the beginning of a recording is read.
 _MOST_ARRIVALS = 200
 
 
 @dataclass(frozen=True)
 class Target:
-    """A promise to be broken.
+    """What is fuzzed.
 
     Attributes:
-        run: takes any bytes; raises where the promise is broken.
-        seeds: good inputs, from which others are made.
-        cases: how many `make fuzz` tries.
-        needs: a library without which it cannot run.
+        run: takes any bytes; raises if the contract is violated.
+        seeds: valid inputs, from which others are derived.
+        cases: number of cases of `make fuzz`.
+        needs: library that it needs.
     """
 
     run: Callable[[bytes], None]
@@ -74,7 +74,7 @@ def _specs() -> list[TrackerSpec]:
 
 
 def run_messages(data: bytes) -> None:
-    """Three messages of a preset; what is published of them is finite."""
+    """Three messages of a shipped mapping; published predictions are finite."""
     draws = Draws(data)
     spec = _specs()[draws.byte() % len(_specs())]
     decoder, guard = TrackerDecoder(spec), StampGuard(1.0)
@@ -94,7 +94,7 @@ def run_messages(data: bytes) -> None:
 
 
 def run_cdr(data: bytes) -> None:
-    """Serialised messages with wrong bytes, as far as the reader of recordings lets them by."""
+    """Serialised messages with wrong bytes, if rosbags deserialises them."""
     if not data:
         return
     spec = _specs()[data[0] % len(_specs())]
@@ -112,7 +112,7 @@ def run_cdr(data: bytes) -> None:
 
 
 def run_raw(data: bytes) -> None:
-    """Serialised messages with wrong bytes, read without making a message."""
+    """Serialised messages with wrong bytes, decoded without message objects."""
     if not data:
         return
     spec = _raw_specs()[data[0] % len(_raw_specs())]
@@ -126,7 +126,7 @@ def run_raw(data: bytes) -> None:
 
 
 def _enter_first(tracks: Tracks) -> None:
-    """What was read is the first that a pipeline hears."""
+    """Passes the tracks to a new pipeline."""
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=2))
     _enter(pipeline, StampGuard(1.0), tracks, 0)
 
@@ -158,7 +158,7 @@ def cdr_seeds() -> list[bytes]:
 
 
 def _message_seeds(specs: Sequence[TrackerSpec]) -> list[bytes]:
-    """A message of each tracker, behind the tracker's number."""
+    """A message of each tracker, after the tracker's number."""
     seeds = []
     for number, spec in enumerate(specs):
         message = build(spec.message_type, Draws(b"\1" * 4000))
@@ -316,7 +316,7 @@ def bag_seeds(storage: str) -> list[bytes]:
 
 
 def run_parameters(data: bytes) -> None:
-    """A change of parameters is refused with a reason, or the node's outputs can be made of it."""
+    """A change of parameters is refused with a reason, or the outputs render with it."""
     from social_implicit_ros.ros import parameters
     from social_implicit_ros.ros.outputs.registry import load_output
 

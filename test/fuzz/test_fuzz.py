@@ -1,4 +1,4 @@
-"""Every target with some hundred cases, and with all inputs that once broke a promise."""
+"""Every target with a hundred cases, and with all inputs that once failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fuzz.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-#: Bytes that once broke a promise: a folder for each target. `make fuzz` adds to them.
+#: Inputs that once failed: a folder per target. `make fuzz` adds to them.
 REGRESSIONS = Path(__file__).parent / "regressions"
-#: Where a target reads files of this size class, each case takes longer.
+#: Targets that read larger files run fewer cases.
 SLOW = {"onnx": 25, "mcap": 25, "db3": 15}
-#: What a length must not be believed to be.
+#: Invalid lengths.
 LENGTHS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f")
 N_CASES = int(os.environ.get("FUZZ_CASES", "100"))
 
@@ -26,8 +26,8 @@ def seeds_of(name: str) -> list[bytes]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A seed with some bytes changed, cut out or put in; or any bytes."""
+def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A seed with some bytes changed, removed or inserted."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(0, len(data)))
@@ -44,7 +44,7 @@ def spoilt(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_no_input_breaks_the_promise(name: str) -> None:
+def test_no_input_violates_the_contract(name: str) -> None:
     target = TARGETS[name]
     pytest.importorskip(target.needs)
 
@@ -54,7 +54,7 @@ def test_no_input_breaks_the_promise(name: str) -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.one_of(spoilt(seeds_of(name)), st.binary(max_size=400)))
+    @given(st.one_of(mutated(seeds_of(name)), st.binary(max_size=400)))
     def holds(data: bytes) -> None:
         target.run(data)
 
@@ -62,7 +62,7 @@ def test_no_input_breaks_the_promise(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_seeds_keep_the_promise(name: str) -> None:
+def test_seeds_pass(name: str) -> None:
     pytest.importorskip(TARGETS[name].needs)
     for seed in seeds_of(name):
         TARGETS[name].run(seed)
@@ -71,6 +71,6 @@ def test_the_seeds_keep_the_promise(name: str) -> None:
 @pytest.mark.parametrize(
     "file", sorted(REGRESSIONS.glob("*/*")), ids=lambda file: f"{file.parent.name}/{file.name}"
 )
-def test_what_once_broke_a_promise_keeps_it(file: Path) -> None:
+def test_inputs_that_once_failed_pass(file: Path) -> None:
     pytest.importorskip(TARGETS[file.parent.name].needs)
     TARGETS[file.parent.name].run(file.read_bytes())

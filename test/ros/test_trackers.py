@@ -1,4 +1,4 @@
-"""From the message of every shipped tracker description to a prediction, over DDS."""
+"""From the message of every shipped tracker mapping to a prediction, over DDS."""
 
 from __future__ import annotations
 

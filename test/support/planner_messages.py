@@ -1,4 +1,4 @@
-"""What planners' outputs publish, built object by object: slow, and plain to read."""
+"""Messages of the planners' outputs, built from objects: slow, but easy to read."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def people(forecast: Forecast, config: NodeConfig) -> People:
     return message
 
 
-#: Output -> what builds its message.
+#: Output -> builder of its message.
 BUILDERS: dict[str, Callable[[Forecast, NodeConfig], Any]] = {
     "detections": detections,
     "autoware": autoware,

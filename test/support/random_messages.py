@@ -1,4 +1,4 @@
-"""Messages of any type with anything in them, without ROS."""
+"""Messages of any type with random content, without ROS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STORE = typestore()
 
 
 def random_message(kind: str, chance: random.Random) -> Any:
-    """A message of a type with anything in it."""
+    """A message of a type with random content."""
     _, fields = STORE.fielddefs[kind]
     return STORE.types[kind](**{name: random_value(field, chance) for name, field in fields})
 

@@ -28,7 +28,7 @@ def rendered(forecast: Any, **changes: Any) -> PredictedObjects:
 
 
 def interpolated(path: PredictedPath, after_s: float) -> FloatArray:
-    """Where an object is so long after the header's stamp; Autoware extrapolates nothing."""
+    """Position of an object at a time after the header's stamp; Autoware does not extrapolate."""
     step_s = path.time_step.sec + 1e-9 * path.time_step.nanosec
     points = np.array([(pose.position.x, pose.position.y) for pose in path.path])
     times_s = step_s * np.arange(len(points))
@@ -71,13 +71,13 @@ def test_confidences_add_up_to_one(max_paths: int) -> None:
         assert all(0.0 < confidence <= 1.0 for confidence in confidences[1:])
 
 
-def test_a_path_that_stands_for_nobody_is_left_out() -> None:
+def test_a_mode_without_samples_is_omitted() -> None:
     forecast = walking_forecast(np.zeros((1, 2)), np.ones((1, 2)))
     (item,) = rendered(forecast).objects
     assert [path.confidence for path in item.kinematics.predicted_paths] == [1.0]
 
 
-def test_everybody_is_a_pedestrian_that_exists() -> None:
+def test_every_object_is_an_existing_pedestrian() -> None:
     for item in rendered(random_forecast(("1", "2"))).objects:
         (classification,) = item.classification
         assert classification.label == ObjectClassification.PEDESTRIAN == 7
@@ -115,7 +115,7 @@ def test_the_initial_covariance_is_no_smaller_than_what_is_known() -> None:
         assert np.linalg.eigvalsh(covariance).min() > -1e-12
 
 
-def test_nobody_and_clearing_are_an_empty_message() -> None:
+def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
     output = Autoware(config_from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, PredictedObjects)

@@ -1,4 +1,4 @@
-"""Lists written from arrays of numbers are those that rosbags writes from messages."""
+"""Lists serialised from arrays equal those that rosbags serialises from messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def written(message: Any, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_any_entries_are_written_as_they_are(kind: str) -> None:
+def test_any_entries_are_serialised(kind: str) -> None:
     chance = random.Random(kind)
     for _ in range(30):
         message = random_message(kind, chance)
@@ -63,7 +63,7 @@ def person(n_name: int, n_tags: int) -> Any:
     return entry
 
 
-def test_numbers_and_texts_are_put_where_they_belong() -> None:
+def test_numbers_and_strings_are_rewritten() -> None:
     people = writer(PEOPLE, lambda s: [person(*s)], "name", "position", "velocity.y")
     message = random_message(PEOPLE, random.Random(1))
     generator = np.random.default_rng(0)
@@ -90,7 +90,7 @@ def test_numbers_and_texts_are_put_where_they_belong() -> None:
             assert (entry.tags, entry.tagnames) == (kept.tags, kept.tagnames)
 
 
-def test_another_text_before_the_list_moves_the_list() -> None:
+def test_a_string_before_the_list_may_change_its_length() -> None:
     people = writer(PEOPLE, lambda s: [person(3, 0)], "position.x")
     for frame_id in ("odom", "m", "a_longer_name", "odom"):
         message = random_message(PEOPLE, random.Random(1))
@@ -131,13 +131,13 @@ def test_unsupported_messages_are_refused() -> None:
             list_of_two.write(None, [0], {})
 
 
-def test_a_text_ends_where_rclpy_ends_it() -> None:
+def test_a_string_ends_as_in_rclpy() -> None:
     assert text_bytes("a\0b") == b"a"
     assert text_bytes("é") == b"\xc3\xa9"
     assert text_bytes("\ud800") == b"?"
 
 
-def test_ever_new_lengths_fill_no_memory() -> None:
+def test_ever_new_lengths_do_not_fill_memory() -> None:
     people = writer(PEOPLE, lambda length: [person(length, 0)], "name")
     message = random_message(PEOPLE, random.Random(1))
 

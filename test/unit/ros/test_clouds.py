@@ -75,7 +75,7 @@ def test_samples_run_by_sample_then_as_predictions() -> None:
 
 
 @pytest.mark.parametrize("output", [PredictionCloud, SamplesCloud])
-def test_nobody_gives_an_empty_cloud_that_still_says_when(output: type) -> None:
+def test_without_people_the_cloud_is_empty_and_stamped(output: type) -> None:
     message = output(CONFIG).render(random_forecast(()))
     assert message.width == 0
     assert len(message.data) == 0

@@ -71,7 +71,7 @@ def walker(position_m: tuple[float, float], **options: Any) -> Forecast:
     return walking_forecast(np.array([position_m]), np.array([[1.2, 0.0]]), **options)
 
 
-def test_a_person_is_lethal_where_he_stands_and_graded_where_he_may_walk() -> None:
+def test_the_present_position_is_lethal_and_the_predicted_path_graded() -> None:
     layer = StaticLayer(sent(output_of().render(walker((1.0, 2.0)))))
     assert layer.cost(1.0, 2.0) == LETHAL
     ahead = [layer.cost(1.0 + 1.2 * time_s, 2.0) for time_s in (0.5, 1.0, 1.5, 2.0)]
@@ -80,7 +80,7 @@ def test_a_person_is_lethal_where_he_stands_and_graded_where_he_may_walk() -> No
     beside = [layer.cost(2.2, 2.0 + offset_m) for offset_m in (0.0, 0.2, 0.4, 0.6, 1.5)]
     assert beside == sorted(beside, reverse=True)
     assert beside[-1] == FREE
-    # Nobody walks back, nor farther than the window.
+    # Cells behind the person and beyond the window are free.
     assert layer.cost(0.2, 2.0) == FREE
     assert layer.cost(5.0, 2.0) == FREE
 
@@ -100,7 +100,7 @@ def test_a_later_window_leaves_the_present_free() -> None:
 @pytest.mark.parametrize(
     ("size_m", "resolution_m", "n_cells"), [(20.0, 0.1, 200), (6.0, 0.05, 120), (10.0, 0.3, 33)]
 )
-def test_size_and_resolution_are_as_asked_for(
+def test_size_and_resolution_are_those_of_the_parameters(
     size_m: float, resolution_m: float, n_cells: int
 ) -> None:
     output = output_of(size_m=size_m, resolution_m=resolution_m)
@@ -132,7 +132,7 @@ def test_the_grid_stays_while_the_robot_is_near_its_middle() -> None:
         origin_of(output.render(walker((1.0, 2.0), robot_m=np.array([x_m, 0.0]))))
         for x_m in steps_m
     ]
-    # Not a single bit may differ while it stays: the layer would start anew.
+    # The geometry must be identical while it stays, or the layer resets.
     assert 3 <= len(set(origins)) <= 8
     middles_m = np.array(origins)[:, 0] + 10.0
     assert np.abs(middles_m - steps_m).max() <= 0.5 + 1e-9
@@ -147,7 +147,7 @@ def test_without_a_robot_the_grid_is_around_the_people() -> None:
     assert origin_of(output.render(random_forecast(()))) == origin_of(message)
 
 
-def test_nobody_and_clearing_are_a_free_grid() -> None:
+def test_without_people_and_when_cleared_the_grid_is_free() -> None:
     output = output_of()
     before = origin_of(output.render(walker((30.0, 2.0))))
     for message in (output.render(random_forecast(())), output.clear(5 * S)):
@@ -186,17 +186,15 @@ def test_a_larger_person_takes_more_room() -> None:
         ({"costmap.size_m": 200.0, "costmap.resolution_m": 0.02}, "at most 4000 cells"),
     ],
 )
-def test_a_window_or_a_size_that_cannot_be_is_refused(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_an_impossible_window_or_size_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         config_from_values({**DEFAULTS, **changes})
 
 
-def test_the_snippet_for_nav2_sets_what_the_layer_reads_where_it_reads_it() -> None:
+def test_the_nav2_example_sets_the_layers_parameters() -> None:
     snippet = yaml.safe_load(NAV2.read_text().split("```yaml\n")[1].split("```")[0])
     costmap = snippet["local_costmap"]["local_costmap"]["ros__parameters"]
-    # The costmap's own parameters, which its static layers share.
+    # Parameters of the costmap, which its static layers share.
     assert costmap["trinary_costmap"] is False
     assert costmap["use_maximum"] is True
     assert costmap["rolling_window"] is True

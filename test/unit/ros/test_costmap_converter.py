@@ -71,7 +71,7 @@ def test_teb_predicts_a_straight_walk_as_the_model_does() -> None:
             np.testing.assert_allclose(obstacle.at(time_s), expected, atol=1e-5)
 
 
-def test_who_stands_is_a_static_obstacle() -> None:
+def test_a_standing_person_is_a_static_obstacle() -> None:
     (obstacle,) = received(rendered(walking_forecast(np.ones((1, 2)), np.zeros((1, 2)))))
     assert not obstacle.is_dynamic
 
@@ -104,7 +104,7 @@ def test_only_the_arrays_header_is_read_and_says_frame_and_time() -> None:
     assert message.obstacles[0].header == message.header
 
 
-def test_nobody_and_clearing_are_an_empty_array() -> None:
+def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
     output = CostmapConverter(config_from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, ObstacleArrayMsg)

@@ -77,7 +77,7 @@ def test_class_and_size_are_a_persons() -> None:
     assert detection.bbox.size.x == 0.4
 
 
-def test_nobody_and_clearing_are_an_empty_array() -> None:
+def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
     output = Detections(config_from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, Detection3DArray)

@@ -34,7 +34,7 @@ def by_key(markers: list[Marker]) -> dict[tuple[str, int], Marker]:
     return keyed
 
 
-def test_every_agent_has_a_place_a_past_a_future_and_its_ellipses() -> None:
+def test_every_agent_has_a_position_a_past_a_future_and_ellipses() -> None:
     markers = drawn(Markers(config()).render(random_forecast(("1", "2", "3"))))
     assert Counter(marker.ns for marker in markers) == {
         "person": 3,
@@ -101,7 +101,7 @@ def semi_axes_m(ellipse: Marker) -> tuple[float, float]:
     return semi_m[0], semi_m[1]
 
 
-def test_an_ellipse_holds_its_share_of_the_gaussian() -> None:
+def test_an_ellipse_covers_its_share_of_the_gaussian() -> None:
     forecast = random_forecast(("1", "2"))
     keyed = by_key(drawn(Markers(config()).render(forecast)))
     major, minor, yaw = ellipse_axes(forecast.prediction.covariance)
@@ -197,14 +197,14 @@ def test_a_newcomer_does_not_take_an_id_that_is_being_deleted() -> None:
     assert {key[1] for key in keyed if key[0] == "past"} == {0, 1, 2}
 
 
-def test_everybody_gone_deletes_everything_and_then_nothing_is_left_to_say() -> None:
+def test_when_everybody_is_gone_all_markers_are_deleted_once() -> None:
     output = Markers(config())
     output.render(random_forecast(("a", "b")))
     assert {m.action for m in drawn(output.render(random_forecast(())))} == {Marker.DELETE}
     assert drawn(output.render(random_forecast(()))) == []
 
 
-def test_clear_deletes_all_and_starts_anew() -> None:
+def test_clear_deletes_all_and_starts_again() -> None:
     output = Markers(config())
     output.render(random_forecast(("a", "b")))
     (marker,) = drawn(output.clear(3 * S))
@@ -213,7 +213,7 @@ def test_clear_deletes_all_and_starts_anew() -> None:
 
 
 @pytest.mark.parametrize("n_agents", [1, 15, 16, 17, 40])
-def test_room_is_made_for_any_number_of_agents(n_agents: int) -> None:
+def test_any_number_of_agents_has_distinct_markers(n_agents: int) -> None:
     output = Markers(config())
     output.render(random_forecast(("first",)))
     ids = tuple(f"agent {n}" for n in range(n_agents))
@@ -226,7 +226,7 @@ def test_room_is_made_for_any_number_of_agents(n_agents: int) -> None:
 
 @pytest.mark.parametrize("frame", ["m", "map", "odom", "a_long/frame_name"])
 @pytest.mark.parametrize("levels", [[0.5], [0.125, 0.9, 0.95]])
-def test_whatever_the_lengths_of_its_texts_the_message_is_well_formed(
+def test_the_message_is_valid_for_all_lengths_of_its_strings(
     frame: str, levels: list[float]
 ) -> None:
     output = Markers(config(fixed_frame=frame, confidence_levels=levels))

@@ -44,7 +44,7 @@ def yaw_of(orientation: Any) -> float:
 
 
 def received(message: ObstacleArray, robot_m: FloatArray) -> list[Obstacle]:
-    """The planner's callback: looks at lengths nowhere, adds dummies, keeps the closest."""
+    """The planner's callback: checks no lengths, adds dummies, keeps the closest."""
     obstacles = []
     for obstacle in message.obstacles:
         assert len(obstacle.probabilities) == 1, "Multiple modes not yet supported"
@@ -218,7 +218,7 @@ def test_the_present_pose_looks_where_the_person_goes() -> None:
     assert yaw_of(pose.orientation) == pytest.approx(-np.pi / 2)
 
 
-def test_nobody_and_clearing_are_an_empty_array_of_the_frame() -> None:
+def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
     output = MpcPlanner(config_from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, ObstacleArray)

@@ -1,4 +1,4 @@
-"""How likely somebody stands in a cell: against exact integrals, draws, and common sense."""
+"""Occupancy probabilities against exact integrals, samples, symmetries and limits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def rotation_of(yaw_rad: float) -> FloatArray:
 
 
 def standing(*people: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Paths of people who stay where they are, each with a mean and a covariance."""
+    """Paths of standing people, each with a mean and a covariance."""
     means = np.array([mean for mean, _ in people])
     covariances = np.array([covariance for _, covariance in people])
     return np.stack([means, means], axis=1), np.stack([covariances, covariances], axis=1)
 
 
-def middles_m(grid: Grid = GRID) -> FloatArray:
-    """(R, R, 2) the middles of the cells, as a costmap places them."""
+def centres_m(grid: Grid = GRID) -> FloatArray:
+    """(R, R, 2) centres of the cells, as a costmap defines them."""
     x, y = (start + grid.resolution_m * (np.arange(grid.n_cells) + 0.5) for start in grid.origin_m)
     return np.stack(np.meshgrid(x, y), axis=-1)
 
@@ -40,10 +40,10 @@ def middles_m(grid: Grid = GRID) -> FloatArray:
 @pytest.mark.parametrize("sigma_m", [0.2, 0.3, 0.5, 1.0])
 def test_a_round_gaussian_is_near_its_exact_integral_over_the_disc(sigma_m: float) -> None:
     mean_m = np.array([0.23, -0.41])
-    chances = occupancy(*standing((mean_m, np.eye(2) * sigma_m**2)), RADIUS_M, GRID)
-    distances_m = np.linalg.norm(middles_m() - mean_m, axis=-1)
+    probability = occupancy(*standing((mean_m, np.eye(2) * sigma_m**2)), RADIUS_M, GRID)
+    distances_m = np.linalg.norm(centres_m() - mean_m, axis=-1)
     exact = ncx2.cdf((RADIUS_M / sigma_m) ** 2, 2, (distances_m / sigma_m) ** 2)
-    assert np.abs(chances - exact).max() < 0.01
+    assert np.abs(probability - exact).max() < 0.01
 
 
 @pytest.mark.parametrize("yaw_rad", [0.0, 0.6, np.pi / 4, 2.0, -0.3])
@@ -53,12 +53,12 @@ def test_a_correlated_gaussian_is_its_exact_integral_over_the_turned_square(
 ) -> None:
     mean_m = np.array([0.5, 0.1])
     covariance = covariance_of(*sigmas_m, yaw_rad)
-    chances = occupancy(*standing((mean_m, covariance)), RADIUS_M, GRID)
+    probability = occupancy(*standing((mean_m, covariance)), RADIUS_M, GRID)
     half_m = 0.5 * np.sqrt(np.pi) * RADIUS_M
-    along = (middles_m() - mean_m) @ rotation_of(yaw_rad)
+    along = (centres_m() - mean_m) @ rotation_of(yaw_rad)
     for row, column in [(40, 45), (44, 50), (35, 38), (48, 40), (41, 60)]:
         ends = [norm.cdf((along[row, column] + way * half_m) / sigmas_m) for way in (-1, 1)]
-        assert chances[row, column] == pytest.approx(np.prod(ends[1] - ends[0]), abs=0.006)
+        assert probability[row, column] == pytest.approx(np.prod(ends[1] - ends[0]), abs=0.006)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -68,20 +68,20 @@ def test_draws_of_a_correlated_gaussian_fall_into_the_disc_as_often(seed: int) -
         generator.uniform(0.2, 0.8), generator.uniform(0.15, 0.4), generator.uniform(0, np.pi)
     )
     mean_m = generator.uniform(-1, 1, 2)
-    chances = occupancy(*standing((mean_m, covariance)), RADIUS_M, GRID)
+    probability = occupancy(*standing((mean_m, covariance)), RADIUS_M, GRID)
     draws = generator.multivariate_normal(mean_m, covariance, 20_000)
     cells = generator.integers(20, 60, (40, 2))
     for row, column in cells:
-        inside = np.linalg.norm(draws - middles_m()[row, column], axis=1) < RADIUS_M
-        assert chances[row, column] == pytest.approx(inside.mean(), abs=0.025)
+        inside = np.linalg.norm(draws - centres_m()[row, column], axis=1) < RADIUS_M
+        assert probability[row, column] == pytest.approx(inside.mean(), abs=0.025)
 
 
-def test_who_is_known_to_stand_somewhere_fills_a_disc_of_his_size() -> None:
-    chances = occupancy(*standing((np.zeros(2), np.zeros((2, 2)))), RADIUS_M, GRID)
-    distances_m = np.linalg.norm(middles_m(), axis=-1)
-    assert chances[distances_m < 0.75 * RADIUS_M].min() > 0.99
-    assert chances[distances_m > 1.5 * RADIUS_M].max() < 0.01
-    assert chances.sum() * GRID.resolution_m**2 == pytest.approx(np.pi * RADIUS_M**2, rel=0.15)
+def test_an_exact_position_fills_a_disc_of_the_persons_size() -> None:
+    probability = occupancy(*standing((np.zeros(2), np.zeros((2, 2)))), RADIUS_M, GRID)
+    distances_m = np.linalg.norm(centres_m(), axis=-1)
+    assert probability[distances_m < 0.75 * RADIUS_M].min() > 0.99
+    assert probability[distances_m > 1.5 * RADIUS_M].max() < 0.01
+    assert probability.sum() * GRID.resolution_m**2 == pytest.approx(np.pi * RADIUS_M**2, rel=0.15)
 
 
 def test_different_people_are_independent() -> None:
@@ -100,15 +100,15 @@ def test_a_walker_leaves_no_gaps(speed_m_s: float, direction_rad: float) -> None
     heading = np.array([np.cos(direction_rad), np.sin(direction_rad)])
     path_m = heading * (speed_m_s * 0.4 * np.arange(3)[:, None]) - 0.4 * speed_m_s * heading
     covariance = np.tile(np.eye(2) * 0.05**2, (1, 3, 1, 1))
-    chances = occupancy(path_m[None], covariance, RADIUS_M, GRID)
-    along = middles_m() @ heading
-    across = middles_m() @ np.array([-heading[1], heading[0]])
+    probability = occupancy(path_m[None], covariance, RADIUS_M, GRID)
+    along = centres_m() @ heading
+    across = centres_m() @ np.array([-heading[1], heading[0]])
     on_path = (np.abs(along) < 0.4 * speed_m_s) & (np.abs(across) < 0.15)
     assert on_path.any()
-    assert chances[on_path].min() > 0.95
+    assert probability[on_path].min() > 0.95
 
 
-def test_a_walker_is_as_likely_in_a_cell_as_at_the_moment_that_is_best_for_it() -> None:
+def test_a_walker_counts_at_the_most_likely_time_for_each_cell() -> None:
     start, end = np.array([-1.5, -0.5]), np.array([1.5, 0.7])
     covariance = covariance_of(0.35, 0.2, 0.9)
     walk = occupancy(np.stack([start, end])[None], np.stack([covariance] * 2)[None], RADIUS_M, GRID)
@@ -119,7 +119,7 @@ def test_a_walker_is_as_likely_in_a_cell_as_at_the_moment_that_is_best_for_it() 
     assert np.abs(walk - np.max(moments, axis=0)).max() < 0.01
 
 
-def test_cells_stay_where_they_are_when_the_grid_moves() -> None:
+def test_cells_keep_their_position_when_the_grid_moves() -> None:
     people = standing((np.array([0.31, -0.77]), covariance_of(0.5, 0.2, 0.4)))
     shifted = Grid.around(np.array([1.234, -2.7]), 8.0, 0.1)
     down, right = shifted.first_row - GRID.first_row, shifted.first_column - GRID.first_column
@@ -148,29 +148,29 @@ def test_a_grid_lies_on_whole_cells_around_its_centre(
     assert np.abs(grid.centre_m - centre_m).max() <= resolution_m * (1.0 + 1e-9)
 
 
-def test_people_beyond_the_edge_reach_into_the_grid_or_not_at_all() -> None:
+def test_people_outside_the_grid_count_if_they_reach_into_it() -> None:
     near = np.array([4.1, 0.0])
-    chances = occupancy(*standing((near, np.eye(2) * 0.04)), RADIUS_M, GRID)
+    probability = occupancy(*standing((near, np.eye(2) * 0.04)), RADIUS_M, GRID)
     wide = Grid.around(np.zeros(2), 16.0, 0.1)
     whole = occupancy(*standing((near, np.eye(2) * 0.04)), RADIUS_M, wide)
-    np.testing.assert_allclose(chances, whole[40:120, 40:120], atol=1e-5)
-    assert chances.max() > 0.3
+    np.testing.assert_allclose(probability, whole[40:120, 40:120], atol=1e-5)
+    assert probability.max() > 0.3
     far = standing((np.array([100.0, 0.0]), np.eye(2)), (np.array([0.0, -50.0]), np.eye(2)))
     assert not occupancy(*far, RADIUS_M, GRID).any()
 
 
-def test_nobody_is_nowhere() -> None:
-    chances = occupancy(np.empty((0, 3, 2)), np.empty((0, 3, 2, 2)), RADIUS_M, GRID)
-    assert chances.shape == (80, 80)
-    assert not chances.any()
+def test_without_people_the_grid_is_free() -> None:
+    probability = occupancy(np.empty((0, 3, 2)), np.empty((0, 3, 2, 2)), RADIUS_M, GRID)
+    assert probability.shape == (80, 80)
+    assert not probability.any()
 
 
-def test_many_people_in_one_place_fill_it_and_no_more() -> None:
+def test_many_people_in_one_place_stay_below_one() -> None:
     crowd = standing(*[(np.zeros(2), np.eye(2) * 0.25)] * 200)
-    chances = occupancy(*crowd, RADIUS_M, GRID)
-    assert np.isfinite(chances).all()
-    assert chances.min() >= 0.0
-    assert 0.99 < chances.max() <= 1.0
+    probability = occupancy(*crowd, RADIUS_M, GRID)
+    assert np.isfinite(probability).all()
+    assert probability.min() >= 0.0
+    assert 0.99 < probability.max() <= 1.0
 
 
 def walking_prediction() -> tuple[Prediction, FloatArray]:
@@ -192,7 +192,7 @@ def test_a_window_begins_and_ends_between_steps() -> None:
     np.testing.assert_allclose(covariance_m2[0, 0], halfway)
 
 
-def test_a_window_begins_at_the_present_where_it_is_known_who_is_where() -> None:
+def test_a_window_from_the_present_starts_with_exact_positions() -> None:
     prediction, last_m = walking_prediction()
     path_m, covariance_m2 = window_path(prediction, last_m, start_s=0.0, end_s=0.8)
     np.testing.assert_allclose(path_m[:, 0], last_m)
@@ -200,14 +200,14 @@ def test_a_window_begins_at_the_present_where_it_is_known_who_is_where() -> None
 
 
 @pytest.mark.parametrize("at_s", [0.0, 0.3, 0.4, 4.8, 7.0])
-def test_a_window_may_be_a_moment(at_s: float) -> None:
+def test_a_window_may_have_no_duration(at_s: float) -> None:
     prediction, last_m = walking_prediction()
     path_m, _ = window_path(prediction, last_m, start_s=at_s, end_s=at_s)
     np.testing.assert_allclose(path_m[0, :, 0], at_s)
     assert path_m.shape[1] == 2
 
 
-def test_a_window_beyond_the_horizon_goes_on_as_the_extension_does() -> None:
+def test_a_window_beyond_the_horizon_is_extrapolated() -> None:
     prediction, last_m = walking_prediction()
     path_m, covariance_m2 = window_path(prediction, last_m, start_s=4.8, end_s=6.0)
     mean, covariance = extend_moments(prediction, last_m, Steps(0.4, 15))

@@ -50,7 +50,7 @@ def test_a_layer_stretches_its_bump_along_the_predicted_velocity() -> None:
         assert person.velocity.z == 0.0
 
 
-def test_nobody_and_clearing_are_an_empty_message() -> None:
+def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
     output = People(config_from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, PeopleMessage)

@@ -1,4 +1,4 @@
-"""Messages written as bytes are those that a builder of objects makes, whoever is there."""
+"""Serialised messages equal those built as objects, for any people."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def forecasts(draw: st.DrawFn) -> Forecast:
     frame_id=st.sampled_from(["odom", "m", "a_long/frame_name"]),
     max_obstacles=st.integers(1, 12),
 )
-def test_bytes_are_the_message_that_objects_make(
+def test_bytes_equal_the_message_built_as_objects(
     name: str, ticks: list[Forecast], frame_id: str, max_obstacles: int
 ) -> None:
     changes = {"fixed_frame": frame_id, "mpc_planner.max_obstacles": max_obstacles}

@@ -1,4 +1,4 @@
-"""Tracks read from bytes are those of rclpy's conversion, for every shipped description."""
+"""Tracks decoded from bytes equal those decoded through rclpy, for every shipped mapping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from social_implicit_ros.tracks.spec import (
 )
 
 TRACKERS = sorted(set(shipped_trackers()) - {"point_cloud"})
-#: What the filters let pass, so that not every entry is left out.
+#: Values that pass the filters, and others.
 TEXTS = ("person", "Person", "", "7", "é", "other")
 
 
@@ -72,7 +72,7 @@ def test_types_of_fields_are_parsed(text: str, kind: FieldType) -> None:
 
 
 def give_one_header(spec: TrackerSpec, entries: Sequence[Any]) -> None:
-    """Gives all entries the first one's stamp and frame, where they have their own."""
+    """Gives all entries the stamp and frame of the first, if each has its own."""
     for path in filter(None, map(spec.path_in_entry, (spec.frame, spec.stamp))):
         *outer, (last, _) = path.steps
         for entry in entries[1:]:
@@ -112,7 +112,7 @@ def assert_same(one: DecodedMessage | str, other: DecodedMessage | str) -> None:
 @pytest.mark.parametrize("name", TRACKERS)
 @given(seed=st.integers(0, 2**32 - 1), same_header=st.booleans())
 @settings(deadline=None, max_examples=20)
-def test_bytes_and_objects_say_the_same(name: str, seed: int, same_header: bool) -> None:
+def test_bytes_and_rclpy_give_the_same_tracks(name: str, seed: int, same_header: bool) -> None:
     tracker = tracker_of(name)
     assert tracker.is_raw
     spec = tracker.decoder.spec

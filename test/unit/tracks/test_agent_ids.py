@@ -1,4 +1,4 @@
-"""Every agent of a tick has a number of its own, which it keeps."""
+"""Every agent of a tick has a unique number and keeps it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from social_implicit_ros.tracks.agent_ids import AgentNumbers, agent_number
 
-#: Two texts with one CRC-32.
-TWINS = ("plumless", "buckeroo")
+#: Two strings with the same CRC-32.
+COLLIDING = ("plumless", "buckeroo")
 
 
 @pytest.mark.parametrize("number", [0, 7, 2**32 - 1])
@@ -22,7 +22,7 @@ def test_a_number_is_its_own_number(number: int) -> None:
 @pytest.mark.parametrize(
     "other", ["007", "-7", "7.0", "people/7", "\u0667", str(2**32), "1" * 5000, ""]
 )
-def test_any_other_id_has_a_number_of_its_own(other: str) -> None:
+def test_any_other_id_is_hashed(other: str) -> None:
     assert 0 <= agent_number(other) < 2**32
     assert agent_number(other) != 7
 
@@ -32,8 +32,8 @@ def test_hashed_numbers_are_the_same_everywhere() -> None:
     assert agent_number("people/7") == 2244062441
 
 
-def test_the_twins_do_collide() -> None:
-    assert zlib.crc32(TWINS[0].encode()) == zlib.crc32(TWINS[1].encode())
+def test_the_example_does_collide() -> None:
+    assert zlib.crc32(COLLIDING[0].encode()) == zlib.crc32(COLLIDING[1].encode())
 
 
 def test_numbers_are_the_trackers_own_or_the_hash() -> None:
@@ -41,15 +41,15 @@ def test_numbers_are_the_trackers_own_or_the_hash() -> None:
     assert numbers.tolist() == [12, zlib.crc32(b"people/12"), zlib.crc32(b"007")]
 
 
-def test_of_two_that_collide_the_first_keeps_its_number_while_it_stays() -> None:
+def test_of_two_colliding_ids_the_first_keeps_its_number_while_present() -> None:
     numbers = AgentNumbers()
-    shared = agent_number(TWINS[0])
-    assert numbers.assign(TWINS[:1]).tolist() == [shared]
-    assert numbers.assign((TWINS[1], TWINS[0])).tolist() == [shared + 1, shared]
-    assert numbers.assign(TWINS[1:]).tolist() == [shared + 1]
+    shared = agent_number(COLLIDING[0])
+    assert numbers.assign(COLLIDING[:1]).tolist() == [shared]
+    assert numbers.assign((COLLIDING[1], COLLIDING[0])).tolist() == [shared + 1, shared]
+    assert numbers.assign(COLLIDING[1:]).tolist() == [shared + 1]
 
 
 @given(st.lists(st.text(min_size=1), unique=True, max_size=30))
-def test_no_two_of_a_tick_are_alike(ids: list[str]) -> None:
+def test_numbers_of_a_tick_are_unique(ids: list[str]) -> None:
     numbers = AgentNumbers().assign(ids)
     assert len(set(numbers.tolist())) == len(ids)

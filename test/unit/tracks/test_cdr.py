@@ -1,4 +1,4 @@
-"""What is read from bytes is what is read from the message, for every shipped tracker."""
+"""Serialised messages and message objects give the same tracks, for every shipped tracker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRACKERS = [
 ]
 
 
-def assert_alike(raw: Any, plain: Any) -> None:
+def assert_same_tracks(raw: Any, plain: Any) -> None:
     assert (raw.frame_id, raw.skipped) == (plain.frame_id, plain.skipped)
     assert (raw.tracks is None) == (plain.tracks is None)
     if plain.tracks is None:
@@ -53,7 +53,7 @@ def assert_alike(raw: Any, plain: Any) -> None:
 
 
 def outcome(decode: Callable[[], Any]) -> Any:
-    """What comes of it, or the error's text."""
+    """The result, or the text of the error."""
     try:
         return decode()
     except ValueError as error:
@@ -66,7 +66,7 @@ def decoders(spec: TrackerSpec) -> tuple[RawTrackerDecoder, TrackerDecoder]:
 
 
 @pytest.mark.parametrize("name", TRACKERS)
-def test_every_shipped_tracker_is_read_alike_from_any_message(name: str) -> None:
+def test_bytes_and_objects_of_any_message_give_the_same_tracks(name: str) -> None:
     spec = find_tracker_spec(name)
     unfiltered = replace(spec, filters=TrackerFilters())
     pairs = [decoders(spec), decoders(unfiltered)]
@@ -86,7 +86,7 @@ def test_every_shipped_tracker_is_read_alike_from_any_message(name: str) -> None
             if isinstance(expected, str):
                 assert found == expected
             else:
-                assert_alike(found, expected)
+                assert_same_tracks(found, expected)
                 n_people += 0 if expected.tracks is None else len(expected.tracks.ids)
     assert n_people > 10
 
@@ -107,11 +107,11 @@ def test_a_position_in_an_empty_sequence_is_not_a_number() -> None:
     data = bytes(STORE.serialize_cdr(message, spec.message_type))
     found = raw.decode(data)
     assert np.isnan(found.tracks.positions_m).all(axis=1).tolist() == [False, True, False]
-    assert_alike(found, plain.decode(STORE.deserialize_cdr(data, spec.message_type)))
+    assert_same_tracks(found, plain.decode(STORE.deserialize_cdr(data, spec.message_type)))
 
 
 @pytest.mark.parametrize("name", ["people", "marker_array", "autoware"])
-def test_a_message_cut_off_anywhere_is_an_error(name: str) -> None:
+def test_a_message_truncated_anywhere_is_an_error(name: str) -> None:
     spec = find_tracker_spec(name)
     raw, _ = decoders(spec)
     chance = random.Random(3)
@@ -130,7 +130,7 @@ def entry_type(spec: TrackerSpec) -> str:
     return fields[str(spec.entries)].name
 
 
-def test_flipped_bytes_are_an_error_or_tracks_never_anything_else() -> None:
+def test_flipped_bytes_give_tracks_or_a_value_error() -> None:
     spec = find_tracker_spec("people")
     raw, _ = decoders(spec)
     chance = random.Random(1)
@@ -143,7 +143,7 @@ def test_flipped_bytes_are_an_error_or_tracks_never_anything_else() -> None:
         outcome(lambda data=data: raw.decode(bytes(data)))
 
 
-def test_what_is_not_read_is_said() -> None:
+def test_unsupported_layouts_are_named() -> None:
     people = find_tracker_spec("people")
     raw, _ = decoders(people)
     with pytest.raises(UnsupportedLayoutError, match="no plain CDR"):
@@ -170,7 +170,7 @@ def test_what_is_not_read_is_said() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 2**31, 2**32 - 1])
-def test_a_count_beyond_the_bytes_is_an_error(count: int) -> None:
+def test_a_list_longer_than_the_message_is_an_error(count: int) -> None:
     raw, _ = decoders(find_tracker_spec("people"))
     data = people_called("a", "b", "c")
     at = data.index(struct.pack("<II", 3, 2) + b"a\0")
@@ -182,7 +182,7 @@ def test_a_count_beyond_the_bytes_is_an_error(count: int) -> None:
             raw.decode(changed)
 
 
-#: A list of ids behind a sequence of messages, whose numbers need padding from one to the next.
+#: A list after a sequence of messages whose size depends on the padding before them.
 PADDED = {
     "a/msg/A": [("skipped", FieldType("a/msg/Skipped", 0)), ("list", FieldType("a/msg/Entry", 0))],
     "a/msg/Skipped": [
@@ -213,7 +213,7 @@ def padded(n_skipped: int) -> bytes:
 
 
 @pytest.mark.parametrize("n_skipped", [0, 1, 2, 3, 50])
-def test_padding_is_passed_over_wherever_numbers_begin(n_skipped: int) -> None:
+def test_padding_is_skipped_at_every_alignment(n_skipped: int) -> None:
     message, entries = reader_of_padded().read(padded(n_skipped))
     assert entries.values("id") == [7, 8]
     assert [flags.tolist() for flags in entries.values("flags")] == [
@@ -228,14 +228,14 @@ def test_padding_is_passed_over_wherever_numbers_begin(n_skipped: int) -> None:
 
 
 @pytest.mark.parametrize("at", [4, 8])
-def test_a_sequence_of_billions_of_numbers_ends_with_its_bytes(at: int) -> None:
+def test_a_sequence_of_billions_of_messages_is_an_error(at: int) -> None:
     data = padded(0)
     data = data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]
     with pytest.raises(ValueError, match="ends before"):
         reader_of_padded().read(data)
 
 
-def test_a_type_with_ever_more_fields_is_not_compiled() -> None:
+def test_a_type_with_billions_of_fields_is_not_compiled() -> None:
     huge = {**PADDED, "a/msg/Pair": [("lists", FieldType("a/msg/List", 10**9))]}
     huge["a/msg/List"] = [("x", FieldType("string"))]
     with pytest.raises(UnsupportedLayoutError, match="more than 10000 fields"):
@@ -243,7 +243,7 @@ def test_a_type_with_ever_more_fields_is_not_compiled() -> None:
 
 
 def people_called(*names: str) -> bytes:
-    """A serialised people_msgs/People, in which all but the names is random."""
+    """A serialised people_msgs/People with these names and random values."""
     spec, chance = find_tracker_spec("people"), random.Random(7)
     message = random_message(spec.message_type, chance)
     message.people = [random_message(entry_type(spec), chance) for _ in names]
@@ -252,7 +252,7 @@ def people_called(*names: str) -> bytes:
     return bytes(STORE.serialize_cdr(message, spec.message_type))
 
 
-def test_a_string_ends_with_a_zero() -> None:
+def test_a_string_without_a_final_zero_is_an_error() -> None:
     raw, _ = decoders(find_tracker_spec("people"))
     data = people_called("person 0", "person 1", "person 2")
     assert raw.decode(data).tracks.ids == ("person 0", "person 1", "person 2")
@@ -275,8 +275,10 @@ def test_a_signalling_nan_is_read_without_a_warning() -> None:
         assert np.isnan(decoded.tracks.covariances_m2).all()
 
 
-def test_texts_of_ever_new_lengths_are_read() -> None:
+def test_strings_of_different_lengths_are_read() -> None:
     spec = find_tracker_spec("people")
     raw, plain = decoders(spec)
     data = people_called(*("x" * n for n in range(1, 61)))
-    assert_alike(raw.decode(data), plain.decode(STORE.deserialize_cdr(data, spec.message_type)))
+    assert_same_tracks(
+        raw.decode(data), plain.decode(STORE.deserialize_cdr(data, spec.message_type))
+    )

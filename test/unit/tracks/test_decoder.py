@@ -104,7 +104,7 @@ def test_markers_that_delete_are_no_pedestrians() -> None:
 
 
 @pytest.mark.parametrize("markers", [[], [marker("p", 1, 0.0, 0.0, action=2)]])
-def test_a_marker_array_without_pedestrians_says_no_time(markers: list[Any]) -> None:
+def test_a_marker_array_without_pedestrians_has_no_stamp(markers: list[Any]) -> None:
     decoded = MARKERS.decode(marker_array(*markers))
     assert (decoded.tracks, decoded.frame_id) == (None, "")
 
@@ -148,7 +148,7 @@ def test_data_may_be_bytes_or_an_array_of_bytes() -> None:
         assert tracks_of(CLOUD, message).ids == ("100", "101", "102", "103")
 
 
-def test_ids_of_floating_type_are_whole_numbers_where_they_can_be() -> None:
+def test_floating_point_ids_become_integers_if_possible() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<f4")])
     points["id"] = [7.0, 7.5, np.nan, 2**24]
     assert tracks_of(CLOUD, point_cloud(points)).ids == ("7", "7.5", "16777216")
@@ -159,13 +159,13 @@ def test_heights_are_zero_where_the_cloud_has_none() -> None:
     np.testing.assert_array_equal(tracks_of(CLOUD, point_cloud(points)).heights_m, 0.0)
 
 
-def test_a_cloud_without_points_is_nobody_at_a_known_time() -> None:
+def test_a_cloud_without_points_has_a_stamp_and_no_tracks() -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<u4")], n=0)
     tracks = tracks_of(CLOUD, point_cloud(points))
     assert tracks.ids == () and tracks.stamp_ns == STAMP_NS
 
 
-def test_a_lidar_cloud_is_refused_by_the_field_it_lacks() -> None:
+def test_a_lidar_cloud_is_refused_and_the_missing_field_named() -> None:
     points = np.zeros(3, [("x", "<f4"), ("y", "<f4"), ("intensity", "<f4")])
     with pytest.raises(ValueError, match="no field id"):
         tracks_of(CLOUD, point_cloud(points))
@@ -180,9 +180,7 @@ def test_a_lidar_cloud_is_refused_by_the_field_it_lacks() -> None:
         ({"height": 2, "width": 2, "row_step": 3}, "row_step 3"),
     ],
 )
-def test_a_layout_that_the_data_does_not_hold_is_refused(
-    change: dict[str, Any], reason: str
-) -> None:
+def test_a_layout_larger_than_the_data_is_refused(change: dict[str, Any], reason: str) -> None:
     points = people([("x", "<f4"), ("y", "<f4"), ("id", "<u4")])
     with pytest.raises(ValueError, match=reason):
         point_cloud_array(replace(point_cloud(points), **change))

@@ -1,4 +1,4 @@
-"""Points of a PointCloud2 are packed as its fields say."""
+"""Columns are packed into the points of a PointCloud2."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def test_columns_of_different_lengths_are_refused() -> None:
         point_cloud_data({"x": np.zeros(2), "y": np.zeros(3)})
 
 
-def test_a_type_that_point_clouds_lack_is_refused() -> None:
+def test_a_type_without_a_datatype_is_refused() -> None:
     with pytest.raises(ValueError, match="'id' of type int64"):
         point_field_layout(point_cloud_data({"id": np.zeros(2, np.int64)}).dtype)

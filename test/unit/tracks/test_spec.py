@@ -1,4 +1,4 @@
-"""Tracker descriptions are read, checked against the message type, and decode its messages."""
+"""Tracker mappings are read, checked against the message type, and decode its messages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def crowd(*people: Message) -> Message:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "error"),
     [
         ({"position": None}, "missing position"),
         ({"positon": "at"}, "unknown positon"),
@@ -77,20 +77,20 @@ def crowd(*people: Message) -> Message:
         ({"filters": 3}, "filters holds int"),
     ],
 )
-def test_bad_description_says_what_is_wrong(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(TrackerSpecError, match=told.replace("[", r"\[")) as raised:
+def test_an_invalid_mapping_names_the_error(changes: dict[str, object], error: str) -> None:
+    with pytest.raises(TrackerSpecError, match=error.replace("[", r"\[")) as raised:
         spec(**changes)
     assert "t.yaml" in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "error"),
     [("- a\n- b\n", "holds list"), ("a: [", "is not YAML"), ("", "holds NoneType")],
 )
-def test_bad_file_says_what_is_wrong(tmp_path: Path, content: str, told: str) -> None:
+def test_an_invalid_file_names_the_error(tmp_path: Path, content: str, error: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(content)
-    with pytest.raises(TrackerSpecError, match=told):
+    with pytest.raises(TrackerSpecError, match=error):
         load_tracker_spec(path)
 
 
@@ -111,12 +111,12 @@ def test_missing_file_and_unsafe_yaml_are_refused(tmp_path: Path) -> None:
         {"id": ["name", "id"], "position": ["at.x", "at.y"], "class": "labels[1].text"},
     ],
 )
-def test_description_that_fits_its_type_passes(changes: dict[str, object]) -> None:
+def test_a_mapping_that_matches_its_type_passes(changes: dict[str, object]) -> None:
     check_tracker_spec(spec(**changes), DEFINITIONS)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "error"),
     [
         ({"list": "persons"}, "list: persons names no field 'persons' .* it has header, people"),
         ({"list": "header"}, "list: header is std_msgs/msg/Header, expected a list"),
@@ -135,8 +135,8 @@ def test_description_that_fits_its_type_passes(changes: dict[str, object]) -> No
         ({"frame": "header.stamp"}, "frame: header.stamp is builtin_interfaces/msg/Time"),
     ],
 )
-def test_path_that_the_type_does_not_have_is_named(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(TrackerSpecError, match=told):
+def test_path_that_the_type_does_not_have_is_named(changes: dict[str, object], error: str) -> None:
+    with pytest.raises(TrackerSpecError, match=error):
         check_tracker_spec(spec(**changes), DEFINITIONS)
 
 
@@ -151,18 +151,18 @@ def test_entries_become_tracks_at_the_header_stamp() -> None:
     assert not decoded.skipped
 
 
-def test_empty_message_gives_no_agents_but_its_time() -> None:
+def test_an_empty_message_gives_no_agents_but_a_stamp() -> None:
     decoded = TrackerDecoder(spec(velocity="v")).decode(crowd())
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ()
 
 
-def test_message_whose_time_stands_in_its_entries_may_be_empty() -> None:
+def test_an_empty_message_with_stamps_per_entry_gives_no_tracks() -> None:
     decoder = TrackerDecoder(spec(stamp="people[0].stamp", frame="people[0].frame"))
     assert decoder.decode(crowd()).tracks is None
 
 
-def test_time_and_frame_in_entries_are_those_of_the_first_that_counts() -> None:
+def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
     decoder = TrackerDecoder(
         spec(
             stamp="people[0].stamp",
@@ -272,7 +272,7 @@ def test_velocity_of_zero_is_unknown() -> None:
     assert np.isnan(decoded.tracks.velocities_m_s[1]).all()
 
 
-def test_every_shipped_description_can_be_read() -> None:
+def test_every_shipped_mapping_can_be_read() -> None:
     folder = Path(__file__).parents[3] / "config" / "trackers"
     types = {path.stem: load_tracker_spec(path).message_type for path in folder.glob("*.yaml")}
     assert len(types) == 12

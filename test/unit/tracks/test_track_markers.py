@@ -1,4 +1,4 @@
-"""The marker of a track has an id of its own."""
+"""Tracks and marker ids map to each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from social_implicit_ros.tracks.markers import marker_id
 
 
 @given(namespace=st.text(min_size=1), number=st.integers(0, 2**31 - 1))
-def test_an_id_that_came_from_a_marker_goes_back_into_it(namespace: str, number: int) -> None:
+def test_an_id_from_a_marker_maps_back_to_it(namespace: str, number: int) -> None:
     assert marker_id(f"{namespace}/{number}") == (namespace, number)
 
 
