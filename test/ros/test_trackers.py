@@ -149,7 +149,7 @@ def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
         (
             "visualization_msgs/msg/MarkerArray",
             "pose.place",
-            "position: pose.place names no field 'place' of geometry_msgs/msg/Pose; it has position",
+            "position: pose.place names no field 'place' of geometry_msgs/msg/Pose; it has",
         ),
         (
             "visualization_msgs/msg/MarkerArray",
