@@ -16,6 +16,8 @@ from social_implicit_ros.parameter_spec import Effect, ParameterError, Parameter
 _MAX_CELLS_PER_SIDE = 4000
 #: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
 _MAX_TRAJECTORIES = 2_500_000
+#: Observations of all histories: each takes about 50 bytes.
+_MAX_OBSERVATIONS = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,30 @@ class HistoryLimits(Settings):
     )
     max_agents: int = row(
         1000,
-        "Maximum number of tracked agents. Further agents are rejected and counted.",
+        "Maximum number of tracked agents: the nearest to the robot, or to the origin of "
+        "fixed_frame while the position of the robot is unknown. Further agents are rejected and "
+        "counted as over_capacity.",
         minimum=1,
         maximum=100_000,
     )
+    max_history: int = row(
+        256,
+        "Maximum number of observations kept per agent, at least two per step of the model. Closer "
+        "observations are thinned out, so that this number always spans the steps of the model.",
+        minimum=1,
+        maximum=10_000,
+        effect=Effect.CONFIGURE,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError naming the parameter."""
+        super().__post_init__()
+        n_observations = self.max_agents * self.max_history
+        if n_observations > _MAX_OBSERVATIONS:
+            raise ParameterError(
+                f"max_agents times max_history is {n_observations}, expected at most "
+                f"{_MAX_OBSERVATIONS}, as all observations are kept in memory: lower one of the two"
+            )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.types import (
     BoolArray,
@@ -24,8 +25,11 @@ from social_implicit_ros.types import (
 
 _NEVER = np.iinfo(np.int64).max
 _NS_PER_S = 1_000_000_000
-#: Observations closer than this part of a step add nothing to a window and are thinned out.
-_THINNING = 16
+#: Thinning keeps two observations per spacing.
+_PER_SPACING = 2
+#: A newcomer replaces a remembered agent only if it is nearer by more than this, metres; otherwise
+#: two people at the same distance would replace each other at every message.
+_NEARER_M = 1.0
 #: A step counts as observed when the first observation came at most this part of a step later.
 _STEP_TOLERANCE = 0.25
 #: A position known no better than this is not known; it keeps float32 from overflowing.
@@ -79,24 +83,32 @@ class TrackHistory:
     def __init__(self, config: HistoryConfig) -> None:
         self.config = config
         self._step_ns = round(config.step_s * _NS_PER_S)
-        self._thinned_ns = self._step_ns // _THINNING  # closer observations are thinned out
-        # Thinning keeps two observations per spacing; the extra half makes compaction rare.
-        self._kept = 2 * _THINNING * config.n_steps
+        fewest = _PER_SPACING * config.n_steps
+        self._kept = max(config.max_history, fewest)
+        # Closer observations are thinned out.
+        self._thinned_ns = self._step_ns // (self._kept // fewest)
+        # The extra half makes compaction rare.
         self._capacity = self._kept + self._kept // 2
+        # The last message, as long as it is the newest that is known of its agents: most messages
+        # name the same agents as the one before.
+        self._last: _LastMessage | None = None
         self.reset()
 
     def reconfigure(self, config: HistoryConfig) -> None:
         """Takes other limits and forgets nobody.
 
         Raises:
-            ValueError: other steps, for which observations would have been kept otherwise.
+            ValueError: other steps or another `max_history`, for which observations would have
+                been kept otherwise.
         """
-        if (config.step_s, config.n_steps) != (self.config.step_s, self.config.n_steps):
-            raise ValueError(
-                f"a history of {self.config.n_steps} steps of {self.config.step_s} s cannot become "
-                f"one of {config.n_steps} steps of {config.step_s} s; make a new one"
-            )
+        for name in ("step_s", "n_steps", "max_history"):
+            if getattr(config, name) != getattr(self.config, name):
+                raise ValueError(
+                    f"HistoryConfig.{name} is {getattr(config, name)}, expected "
+                    f"{getattr(self.config, name)} as before: make a new history"
+                )
         self.config = config
+        self._last = None  # agents beyond a lower max_agents are found at the next message
 
     @property
     def _timeout_ns(self) -> int:
@@ -106,9 +118,7 @@ class TrackHistory:
         """Forgets every agent."""
         self._row_of_id: dict[str, int] = {}
         self._all_rows: IntArray | None = None  # until the ids change
-        # The last message, as long as it is the newest that is known of its agents: most messages
-        # name the same agents as the one before.
-        self._last: _LastMessage | None = None
+        self._last = None
         self._free_rows: list[int] = []
         self._counts = np.zeros(0, dtype=np.int64)
         self._times_ns = np.empty((0, self._capacity), dtype=np.int64)
@@ -140,7 +150,9 @@ class TrackHistory:
             tracks: positions at one stamp.
 
         Returns:
-            The ids that were turned away, each with its reason; the others were added.
+            The ids that were turned away, each with its reason; the others were added. Where
+            there are more agents than `max_agents`, also the ids of remembered agents that are
+            forgotten in favour of nearer ones.
         """
         states = np.empty((len(tracks.ids), 3))
         states[:, :2], states[:, 2] = tracks.positions_m, tracks.heights_m
@@ -292,20 +304,17 @@ class TrackHistory:
         states: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
-        rows: list[int] = []
-        kept_columns: list[int] = []
-        for agent_id, column in columns.items():
-            row = self._row_of_id.get(agent_id)
-            if row is None:
-                row = self._new_row(agent_id)
-            if row is None:
-                rejected[agent_id] = SkipReason.OVER_CAPACITY
-                continue
-            rows.append(row)
-            kept_columns.append(column)
-        if not rows:
+        newcomers = [agent_id for agent_id in columns if agent_id not in self._row_of_id]
+        # The robot may make it one too many: `_make_room` counts it apart.
+        if len(self) + len(newcomers) > self.config.max_agents:
+            newcomers = self._make_room(newcomers, columns, states, rejected)
+        for agent_id in newcomers:
+            self._add_row(agent_id)
+        columns = {name: column for name, column in columns.items() if name in self._row_of_id}
+        if not columns:
             return
-        self._insert_rows(tracks, np.array(rows), np.array(kept_columns), states, rejected)
+        rows = np.array([self._row_of_id[name] for name in columns])
+        self._insert_rows(tracks, rows, np.array(list(columns.values())), states, rejected)
 
     def _insert_rows(
         self,
@@ -410,20 +419,59 @@ class TrackHistory:
             self._compact(np.array([row]))
         return None
 
-    def _new_row(self, agent_id: str) -> int | None:
-        if len(self._row_of_id) >= self.config.max_agents:
-            return None
+    def _make_room(
+        self,
+        newcomers: list[str],
+        columns: dict[str, int],
+        states: FloatArray,
+        rejected: dict[str, SkipReason],
+    ) -> list[str]:
+        """Keeps the nearest agents, forgets and turns away the others.
+
+        Args:
+            newcomers: agents of a message who are not remembered.
+            columns: where the agents of the message stand in `states`.
+            states: (A, 3) of the message, metres.
+            rejected: gets those who are turned away or forgotten.
+
+        Returns:
+            The newcomers who may enter.
+        """
+        remembered = list(self._row_of_id)
+        rows = self._rows()
+        last_m = self._states_m[rows, np.maximum(self._counts[rows] - 1, 0), :2]
+        positions_m = np.concatenate([last_m, states[[columns[name] for name in newcomers], :2]])
+        centre_m = np.zeros(2)
+        if ROBOT_ID in self._row_of_id:
+            centre_m = last_m[remembered.index(ROBOT_ID)]
+        distances_m = np.hypot(*(positions_m - centre_m).T)
+        distances_m[len(remembered) :] += _NEARER_M
+        names = [*remembered, *newcomers]
+        by_distance = np.argsort(distances_m, kind="stable")
+        # The robot is no pedestrian: it replaces nobody, and nobody replaces it.
+        people = [names[index] for index in by_distance if names[index] != ROBOT_ID]
+        beyond = set(people[self.config.max_agents :])
+        rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
+        self._forget([name for name in remembered if name in beyond])
+        return [name for name in newcomers if name not in beyond]
+
+    def _add_row(self, agent_id: str) -> None:
         if not self._free_rows:
             self._grow()
         row = self._free_rows.pop()
         self._row_of_id[agent_id] = row
         self._all_rows = None
         self._covariances_m2[row] = np.nan
-        return row
+
+    def _forget(self, ids: list[str]) -> None:
+        rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
+        self._free_rows.extend(rows)
+        self._last = self._all_rows = None
+        self._clear(np.array(rows, dtype=np.int64))
 
     def _grow(self) -> None:
         old = len(self._counts)
-        new = min(max(2 * old, 16), self.config.max_agents)
+        new = min(max(2 * old, 16), max(self.config.max_agents, old) + 1)  # one for the robot
         extra = new - old
         self._counts = np.concatenate([self._counts, np.zeros(extra, dtype=np.int64)])
         self._times_ns = np.concatenate(
@@ -452,10 +500,7 @@ class TrackHistory:
         if not stale.any():
             return {}
         stale_ids = [agent_id for agent_id, old in zip(self._row_of_id, stale, strict=True) if old]
-        for agent_id in stale_ids:
-            self._free_rows.append(self._row_of_id.pop(agent_id))
-        self._last = self._all_rows = None
-        self._clear(rows[stale])
+        self._forget(stale_ids)
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 
     def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:

@@ -151,3 +151,32 @@ def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age() -> None:
     log.add_tick(0.001, 1, 1)
     on_message = NodeState("active", "", "walker", "/tracks", 0.0, 1.0)
     assert report(log, 1001.0, on_message).level == DiagnosticStatus.OK
+
+
+def test_a_failed_tick_is_an_error_until_the_next_report() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(10 * S)
+    log.add_failed_tick("nobody is predicted: no memory")
+    status = report(log, 11.0)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.ERROR,
+        "nobody is predicted: no memory",
+    )
+    busy_second(log, 11 * S)
+    status = report(log, 12.0)
+    assert status.level == DiagnosticStatus.OK
+    assert values(status)["ticks_failed"] == "1"
+
+
+def test_a_broken_connection_is_a_warning_as_long_as_it_lasts() -> None:
+    log = DiagnosticsLog()
+    log.begin_period(10 * S)
+    log.broken_connections = ["nothing is heard from /tracker: its type is other"]
+    busy_second(log, 10 * S)
+    status = report(log, 11.0)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == "nothing is heard from /tracker: its type is other"
+    assert values(status)["connections_broken"] == "1"
+    log.broken_connections = []
+    busy_second(log, 11 * S)
+    assert report(log, 12.0).level == DiagnosticStatus.OK

@@ -81,6 +81,12 @@ def test_more_futures_than_memory_are_refused() -> None:
         check_change(DEFAULTS, {"n_samples": 1000, "max_agents": 100_000}, is_configured=True)
 
 
+def test_more_observations_than_memory_are_refused() -> None:
+    check_change(DEFAULTS, {"max_history": 10_000}, is_configured=False)
+    with pytest.raises(ParameterError, match="max_agents times max_history is 1000000000"):
+        config_from_values({**DEFAULTS, "max_agents": 100_000, "max_history": 10_000})
+
+
 def test_parameters_of_others_are_not_judged() -> None:
     check_change(DEFAULTS, {"use_sim_time": True}, is_configured=True)
 

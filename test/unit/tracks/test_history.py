@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.types import SkipReason, Tracks
 
@@ -260,6 +261,75 @@ def test_flood_is_bounded_and_keeps_the_newest() -> None:
     np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (5.999 - 2.8), atol=1e-9)
 
 
+def crowd(time_s: float, places_m: dict[str, float]) -> Tracks:
+    """People who stand on the x axis."""
+    positions = np.array([[x, 0.0] for x in places_m.values()])
+    return Tracks(at(time_s), tuple(places_m), positions)
+
+
+def test_of_too_many_the_nearest_to_the_origin_are_kept() -> None:
+    tracks = history(max_agents=2)
+
+    rejected = tracks.insert(crowd(0.0, {"far": 9.0, "near": -1.0, "next": 3.0}))
+
+    assert rejected == {"far": SkipReason.OVER_CAPACITY}
+    assert len(tracks) == 2
+
+
+def test_of_too_many_the_nearest_to_the_robot_are_kept_beside_it() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(crowd(0.0, {ROBOT_ID: 10.0}))
+
+    rejected = tracks.insert(crowd(0.1, {"near": 9.0, "far": 0.0, "next": 13.0}))
+
+    assert rejected == {"far": SkipReason.OVER_CAPACITY}
+    assert tracks.insert(crowd(0.2, {ROBOT_ID: 10.0})) == {}
+
+
+def test_somebody_nearer_takes_the_place_of_the_farthest() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(crowd(0.0, {"a": 2.0, "b": 8.0}))
+    # Not by a hair's breadth, else two who are equally far would take turns.
+    assert tracks.insert(crowd(0.1, {"c": 7.5})) == {"c": SkipReason.OVER_CAPACITY}
+
+    assert tracks.insert(crowd(0.2, {"a": 2.0, "b": 8.0, "c": 4.0})) == {
+        "b": SkipReason.OVER_CAPACITY
+    }
+    tracks.insert(crowd(0.3, {"a": 2.0, "c": 4.0}))
+    assert tracks.window(at(0.3))[0].ids == ("a", "c")
+
+
+def test_fewer_agents_are_kept_from_the_message_on_that_follows_the_change() -> None:
+    tracks = history(max_agents=3)
+    people = {"a": 1.0, "b": 2.0, "c": 3.0}
+    tracks.insert(crowd(0.0, people))
+
+    tracks.reconfigure(replace(tracks.config, max_agents=1))
+    rejected = tracks.insert(crowd(0.1, people))
+
+    assert set(rejected) == {"b", "c"}
+    assert len(tracks) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("step_s", 0.2), ("n_steps", 4), ("max_history", 16)])
+def test_what_decides_which_observations_are_kept_cannot_change(field: str, value: float) -> None:
+    tracks = history()
+
+    with pytest.raises(ValueError, match=field):
+        tracks.reconfigure(replace(tracks.config, **{field: value}))  # type: ignore[arg-type]
+
+
+def test_a_short_history_still_fills_a_window() -> None:
+    tracks = history(max_history=1)
+    for n in range(2000):
+        tracks.insert(walker(0.005 * n))
+
+    window, _ = tracks.window(at(9.995))
+
+    assert window.n_observed.tolist() == [8]
+    np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (9.995 - 2.8), atol=1e-9)
+
+
 def test_freed_place_is_used_again_without_a_trace_of_its_last_owner() -> None:
     tracks = history(max_agents=1)
     for n in range(10):
@@ -294,6 +364,7 @@ def test_height_is_passed_through() -> None:
         ("track_timeout_s", float("nan")),
         ("min_observations", 1),
         ("max_agents", 0),
+        ("max_history", 0),
     ],
 )
 def test_bad_config_names_the_field(field: str, value: float) -> None:
