@@ -15,7 +15,7 @@ from support.conversation import Conversation, value_of
 from support.model_files import onnx, write_card, write_model, write_nodes
 from support.ros import NodeUnderTest, free_domain, running
 from support.tracks import WALKERS, S, walkers_at
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import model_path
@@ -177,6 +177,9 @@ def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -
     street = Street(node)
     street.tell_until(street.predicted, "a prediction of two")
     found = statuses(node)
+    drawn: list[MarkerArray] = node.collect(MarkerArray, "/predictor/markers")
+    street.tell_until(lambda: any(array.markers for array in drawn), "markers of two")
+    drawn.clear()
 
     def failed() -> bool:
         return any(
@@ -188,6 +191,11 @@ def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -
 
     street.tell_until(failed, "failed ticks in the diagnostics", {**WALKERS, "third": (0.5, 0.5)})
     assert {len(prediction_from_point_cloud(cloud).agents) for cloud in street.clouds} <= {0, 2}
+    # What was shown is taken away.
+    node.wait_for(
+        lambda: any(m.action == Marker.DELETEALL for array in drawn for m in array.markers),
+        "markers that are deleted",
+    )
     assert node.state() == "active"
     street.clouds.clear()
     street.tell_until(street.predicted, "a prediction when the third has left")
