@@ -137,8 +137,9 @@ class Prediction:
         covariance: (A, T, 2, 2) covariance of the position, square metres, symmetric and
             positive semi-definite; calibrated where the model card holds a calibration.
         step_s: seconds between two steps.
-        level_factors: (A, T, L) how much larger than a Gaussian's the ellipse of each confidence
-            in `core.uncertainty.CONFIDENCES` has to be; None where the Gaussian is taken as it is.
+        level_factors: (A, T, L) scale of the ellipse at each confidence in
+            `uncertainty.ellipses.CONFIDENCES`, relative to the Gaussian's; None for Gaussian
+            ellipses.
     """
 
     samples: FloatArray

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from social_implicit_ros.evaluation.replay import JudgedTick
+from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS
 from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import (
-    mahalanobis_distances,
-    mean_covariance_eigenvalue,
-)
 from social_implicit_ros.metrics.proper_scores import energy_score
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.pipeline import predict_from

@@ -30,7 +30,7 @@ from social_implicit_ros.types import (
     SkipReason,
     Tracks,
 )
-from social_implicit_ros.uncertainty.ellipses import observed_motion
+from social_implicit_ros.uncertainty.calibration import observed_motion
 
 _NS_PER_S = 1_000_000_000
 #: Interpolation bridges at least so much, and two periods of a slow tracker, seconds.

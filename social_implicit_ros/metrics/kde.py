@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from social_implicit_ros.metrics.displacement import require_samples
-from social_implicit_ros.metrics.reliability import squared_mahalanobis
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import BoolArray, FloatArray
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 

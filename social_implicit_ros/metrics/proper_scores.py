@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from social_implicit_ros.metrics.displacement import displacements, distances
-from social_implicit_ros.metrics.reliability import squared_mahalanobis
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import FloatArray
 
 #: Pairs of samples compared per sample in the energy score's spread term.

@@ -8,41 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.types import FloatArray, Prediction, require_shape
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
+from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
 #: Confidences at which reliability is read: 0.01 to 0.99.
 CONFIDENCE_GRID: tuple[float, ...] = tuple(i / 100 for i in range(1, 100))
-
-
-def squared_mahalanobis(
-    mean: FloatArray, covariance: FloatArray, truth: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Squared distance of the truth in units of the predicted spread, and ln det of the spread.
-
-    Args:
-        mean: (..., 2) expected positions in metres.
-        covariance: (..., 2, 2) in square metres, symmetric.
-        truth: (..., 2) positions in metres.
-
-    Returns:
-        (...,) squared Mahalanobis distance, without unit, and (...,) ln det(covariance). Where the
-        covariance is singular (all samples equal or on a line) the determinant's logarithm is
-        -inf and the distance is 0 for a truth that equals the mean, infinite for any other.
-    """
-    require_shape("metric", "covariance", covariance, (*truth.shape[:-1], 2, 2))
-    require_shape("metric", "mean", mean, truth.shape)
-    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    dx, dy = np.moveaxis(truth - mean, -1, 0)
-    determinant = xx * yy - xy * xy
-    # Rounding leaves a rank-one matrix a determinant of about 1e-16 of its diagonal's product.
-    singular = determinant <= 1e-12 * xx * yy
-    safe = np.where(singular, 1.0, determinant)
-    distance_2 = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / safe
-    degenerate = np.where((dx == 0.0) & (dy == 0.0), 0.0, np.inf)
-    distance_2 = np.where(singular, degenerate, np.maximum(distance_2, 0.0))
-    log_determinant = np.where(singular, -np.inf, np.log(safe))
-    return distance_2, log_determinant
 
 
 def confidence_levels(

@@ -42,11 +42,8 @@ from social_implicit_ros.models.features import (
 from social_implicit_ros.models.noise import standard_normal
 from social_implicit_ros.models.onnx_file import check_onnx_file
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
-from social_implicit_ros.uncertainty.ellipses import (
-    Calibration,
-    observed_motion,
-    sample_moments,
-)
+from social_implicit_ros.uncertainty.calibration import Calibration, observed_motion
+from social_implicit_ros.uncertainty.ellipses import sample_moments
 
 #: The inputs of a model file.
 INPUTS = ("observed", "mask", "noise")

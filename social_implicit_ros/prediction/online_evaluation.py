@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.metrics.reliability import confidence_levels, squared_mahalanobis
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
+from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.types import FloatArray, IntArray, Prediction

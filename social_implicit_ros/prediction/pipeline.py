@@ -19,7 +19,8 @@ from social_implicit_ros.types import (
     Tracks,
 )
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
-from social_implicit_ros.uncertainty.ellipses import at_confidence, observed_speed_m_s
+from social_implicit_ros.uncertainty.calibration import observed_speed_m_s
+from social_implicit_ros.uncertainty.ellipses import at_confidence
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.metrics.reliability import squared_mahalanobis
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import FloatArray, IntArray
-from social_implicit_ros.uncertainty.ellipses import (
-    CONFIDENCES,
-    GAUSSIAN_RADII,
-    Calibration,
-    ObservedMotion,
-    motion_weights,
-)
+from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion, motion_weights
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_RADII
 
 #: Grid points, m/s: standing, drifting, strolling, walking, walking fast.
 SPEEDS_M_S = np.array([0.0, 0.15, 0.5, 1.0, 1.5])

@@ -9,11 +9,7 @@ from rich.table import Table
 
 from social_implicit_ros.metrics.displacement import best_of_n, mean_path
 from social_implicit_ros.metrics.proper_scores import gaussian_nll
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    levels_of_truth,
-    reliability_scores,
-)
+from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.eth_ucy import Scene
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from social_implicit_ros.training.calibrate import Residuals, calibrate, nearest_grid_points
 from social_implicit_ros.types import FloatArray, IntArray
-from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
+from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion
 
 #: Weight of the prior calibration at each grid point, in people. Without it, a few people who stand
 #: still throughout would shrink the ellipses of all standing people to nothing.

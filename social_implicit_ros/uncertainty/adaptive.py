@@ -29,12 +29,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
-from social_implicit_ros.uncertainty.ellipses import (
-    CONFIDENCES,
-    GAUSSIAN_KNOTS,
-    GAUSSIAN_RADII,
-    speed_weights,
-)
+from social_implicit_ros.uncertainty.calibration import speed_weights
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_KNOTS, GAUSSIAN_RADII
 
 #: People at the first speed stand, at the second and beyond they walk; in between both count, m/s.
 SPEEDS_M_S = (0.1, 0.7)
@@ -75,7 +71,7 @@ class Judged:
         speed_m_s: (E,) how fast the agent had been when it was predicted.
         error_m: (E,) distance of the true position from the expected one, metres.
         distance: (E,) the same in the units of the ellipses before they were adapted, as
-            `core.uncertainty.gaussian_distance` gives it.
+            `ellipses.gaussian_distance` gives it.
         levels: (E,) confidence of the smallest published ellipse that held the true position.
     """
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
 
+from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS, fit_mixtures
 from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import mahalanobis_distances
 from social_implicit_ros.types import FloatArray
 
 pytest.importorskip("pytest_benchmark", reason="the rows are pytest-benchmark's")

@@ -230,7 +230,7 @@ def run_card(data: bytes) -> None:
 
 
 def _calibration(values: dict[str, Any]) -> None:
-    from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
+    from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion
 
     calibration = Calibration.from_dict(values)
     motion = ObservedMotion(np.array([0.0, 1.0, 50.0]), np.array([0.0, 0.1, 1e6]))

@@ -7,7 +7,8 @@ import pytest
 
 from social_implicit_ros.training.calibrate import JERK_RMS_M, SPEEDS_M_S, Residuals, calibrate
 from social_implicit_ros.training.site_calibration import calibrate_from
-from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, Calibration, ObservedMotion
+from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 
 N_STEPS = 12
 #: The knot of those who walk straight.

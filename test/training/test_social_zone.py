@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from social_implicit_ros.metrics.reliability import confidence_levels, reliability_scores
-from social_implicit_ros.uncertainty.ellipses import Calibration, ObservedMotion
+from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion
 
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import (
     best_of_n,
@@ -29,16 +30,8 @@ from social_implicit_ros.metrics.displacement import (
     missed,
 )
 from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import (
-    mahalanobis_distances,
-    mean_covariance_eigenvalue,
-)
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    levels_of_truth,
-    reliability_scores,
-)
+from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import N_PREDICTED, STEP_S, Scene

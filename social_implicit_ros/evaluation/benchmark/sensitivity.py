@@ -28,13 +28,13 @@ from social_implicit_ros.evaluation.benchmark.figures import (
     scene_seed,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
-from social_implicit_ros.metrics.displacement import best_of_n
-from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import (
+from social_implicit_ros.metrics.amd import (
     fit_sample_mixtures,
     mean_covariance_eigenvalue,
     mixture_distances,
 )
+from social_implicit_ros.metrics.displacement import best_of_n
+from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
 from social_implicit_ros.types import FloatArray

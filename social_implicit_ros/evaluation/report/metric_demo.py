@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.metrics.amd import fit_sample_mixtures, mixture_distances
 from social_implicit_ros.metrics.gaussian_mixture import REGULARISATION_M2
-from social_implicit_ros.metrics.mahalanobis import fit_sample_mixtures, mixture_distances
 from social_implicit_ros.models.noise import standard_normal
 from social_implicit_ros.recordings.eth_ucy import N_PREDICTED
 from social_implicit_ros.types import FloatArray

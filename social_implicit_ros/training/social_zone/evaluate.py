@@ -16,7 +16,7 @@ from social_implicit_ros.training.social_zone.model import (
     VARIANCE_FLOOR,
     SocialZone,
 )
-from social_implicit_ros.uncertainty.ellipses import observed_motion
+from social_implicit_ros.uncertainty.calibration import observed_motion
 
 #: Standard deviation that is added to the samples at the last step, metres.
 SAMPLE_FLOOR_M = 0.3

@@ -19,7 +19,7 @@ from social_implicit_ros.training.social_zone.fit import Agents
 from social_implicit_ros.training.social_zone.graph import social_zone_graph
 from social_implicit_ros.training.social_zone.model import live_parameters
 from social_implicit_ros.types import IntArray
-from social_implicit_ros.uncertainty.ellipses import Calibration
+from social_implicit_ros.uncertainty.calibration import Calibration
 
 
 def save_tuned(

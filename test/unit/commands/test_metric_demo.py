@@ -13,12 +13,9 @@ from support.browser import headless_browser, needs_browser, settle
 
 from social_implicit_ros.commands.metric_demo import main
 from social_implicit_ros.evaluation.report import metric_demo
+from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.mahalanobis import (
-    mahalanobis_distances,
-    mean_covariance_eigenvalue,
-)
 
 
 def test_the_page_is_one_file_that_asks_for_nothing_else() -> None:

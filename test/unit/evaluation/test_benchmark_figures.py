@@ -19,8 +19,8 @@ from social_implicit_ros.evaluation.benchmark.figures import (
     scene_seed,
     write_json,
 )
+from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.displacement import best_of_n
-from social_implicit_ros.metrics.mahalanobis import mahalanobis_distances
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.recordings.eth_ucy import split_scenes
 from social_implicit_ros.types import FloatArray, Prediction

@@ -1,0 +1,174 @@
+"""AMD and AMV: how far the truth lies from the whole predicted distribution, and how wide it is.
+
+Source: Mohamed et al., "Social-Implicit", ECCV 2022, section 3, with the mixture distance of
+Tipping, "Deriving cluster analytic distance functions from Gaussian mixture models", ICANN 1999.
+
+AMD is not "lower is better": a calibrated Gaussian has a mean distance of sqrt(pi / 2) = 1.253.
+Below it the prediction is too wide, above it too narrow; among calibrated ones, AMV is sharpness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import erf, log_ndtr, logsumexp
+
+from social_implicit_ros.metrics.displacement import require_samples
+from social_implicit_ros.metrics.gaussian_mixture import (
+    MAX_COMPONENTS,
+    REGULARISATION_M2,
+    GaussianMixtures,
+    fit_mixtures,
+)
+from social_implicit_ros.types import BoolArray, FloatArray, require_shape
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes, sample_moments
+
+
+@dataclass(frozen=True, eq=False)
+class MahalanobisDistances:
+    """Distances of true positions from the mixtures fitted to their samples.
+
+    Attributes:
+        values: any shape, without unit; NaN where a sample or the truth is not finite.
+        undefined: same shape, True where the published arithmetic divides 0 by 0: every component
+            lies more than about 38 sigmas beside the path from the truth to the mixture's mean or
+            8 sigmas beyond its ends, or the path has no length. `values` hold there too, because
+            they are computed in logarithms.
+    """
+
+    values: FloatArray
+    undefined: BoolArray
+
+    def published(self) -> FloatArray:
+        """The values with 0 where undefined, as the published AMD counts them."""
+        return np.where(self.undefined, 0.0, self.values)
+
+
+def mahalanobis_distances(
+    samples: FloatArray, truth: FloatArray, *, max_components: int = MAX_COMPONENTS
+) -> MahalanobisDistances:
+    """Distance of the truth from the mixture of each agent's samples at each step.
+
+    The mean over agents and steps is a scene's AMD, the mean over scenes a benchmark's.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+        truth: (A, T, 2) positions in metres.
+        max_components: of the mixture, chosen by BIC.
+
+    Returns:
+        Distances of shape (A, T). Samples that all coincide are a Gaussian with the
+        regularisation's standard deviation of 1 mm, so that the distance is in millimetres.
+    """
+    require_samples(samples, truth)
+    mixtures = fit_sample_mixtures(samples, max_components=max_components)
+    distances = mixture_distances(mixtures, truth.reshape(-1, 2))
+    shape = truth.shape[:2]
+    return MahalanobisDistances(distances.values.reshape(shape), distances.undefined.reshape(shape))
+
+
+def fit_sample_mixtures(
+    samples: FloatArray, *, max_components: int = MAX_COMPONENTS
+) -> GaussianMixtures:
+    """A mixture for each agent's samples at each step.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+        max_components: of the mixture, chosen by BIC.
+
+    Returns:
+        A * T mixtures, agent by agent, step by step.
+    """
+    require_shape("metric", "samples", samples, ("K", "A", "T", 2))
+    clouds = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, 2, len(samples))
+    return fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)
+
+
+def mixture_distances(mixtures: GaussianMixtures, truth: FloatArray) -> MahalanobisDistances:
+    """Tipping's distance between a point and the mean of a mixture, in closed form.
+
+    The metric along the straight path between the two is the components' precisions, each
+    weighted by how much of the component the path meets. As in the reference, a component's
+    height is taken without the determinant of its covariance.
+
+    Args:
+        mixtures: P mixtures.
+        truth: (P, 2) positions in metres.
+
+    Returns:
+        Distances of shape (P,).
+    """
+    require_shape("mixture_distances", "truth", truth, (len(mixtures.weights), 2))
+    mean = (mixtures.weights[..., None] * mixtures.means).sum(axis=1)
+    path = np.broadcast_to((mean - truth)[:, None], mixtures.means.shape)
+    to_component = mixtures.means - truth[:, None]
+
+    used = mixtures.weights > 0.0
+    covariances = np.where(used[..., None, None], mixtures.covariances, np.eye(2))
+    precision = _inverse(covariances)
+    path_2 = _form(path, precision, path)
+    no_path = path_2 == 0.0
+    safe_path_2 = np.where(no_path, 1.0, path_2)
+    # The path is truth + t * (mean - truth); the component is met most at t = along.
+    along = _form(path, precision, to_component) / safe_path_2
+    # Rounding may push the squared distance of the line from the component below zero.
+    across_2 = np.maximum(
+        _form(to_component, precision, to_component) - along**2 * safe_path_2, 0.0
+    )
+    length = np.sqrt(safe_path_2)
+    log_met = (
+        0.5 * np.log(2.0 * np.pi / safe_path_2)
+        - 0.5 * across_2
+        + _log_normal_between(-along * length, (1.0 - along) * length)
+    )
+    log_share = np.where(used, np.log(np.where(used, mixtures.weights, 1.0)) + log_met, -np.inf)
+    share = np.exp(log_share - logsumexp(log_share, axis=1, keepdims=True))
+    values = np.sqrt((share * path_2).sum(axis=1))
+
+    half_width = np.sqrt(0.5) * length
+    plain = np.exp(-0.5 * across_2) * (erf((1.0 - along) * half_width) - erf(-along * half_width))
+    undefined = (np.where(used, mixtures.weights * plain, 0.0).sum(axis=1) == 0.0) | (
+        no_path.all(axis=1)
+    )
+    return MahalanobisDistances(values, undefined)
+
+
+def mean_covariance_eigenvalue(samples: FloatArray) -> float:
+    """AMV of a scene: the largest eigenvalue of the mean mixture covariance, square metres.
+
+    Expectation-maximisation keeps the first two moments of what it fits, so a mixture's covariance
+    is that of the samples plus the regularisation, whatever its components: none is fitted here.
+
+    Args:
+        samples: (K, A, T, 2) positions of one scene in metres, A at least 1.
+
+    Returns:
+        AMV of the scene; a benchmark's is the mean over its scenes. NaN where a sample is not
+        finite.
+    """
+    require_shape("metric", "samples", samples, ("K", "A", "T", 2))
+    _, covariance = sample_moments(samples)
+    major, _, _ = ellipse_axes(covariance.mean(axis=(0, 1)))
+    return float(major**2 + REGULARISATION_M2)
+
+
+def _inverse(matrix: FloatArray) -> FloatArray:
+    """(..., 2, 2) inverse of symmetric matrices."""
+    xx, xy, yy = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
+    adjugate = np.stack([yy, -xy, -xy, xx], axis=-1).reshape(matrix.shape)
+    return adjugate / (xx * yy - xy * xy)[..., None, None]
+
+
+def _form(left: FloatArray, matrix: FloatArray, right: FloatArray) -> FloatArray:
+    """(...,) left^T matrix right."""
+    return np.einsum("...i,...ij,...j->...", left, matrix, right)
+
+
+def _log_normal_between(low: FloatArray, high: FloatArray) -> FloatArray:
+    """(...,) ln of the standard normal's mass between low and high, low < high."""
+    # In the lower tail log_ndtr keeps its digits; the upper one is its mirror image.
+    upper = low > 0.0
+    low, high = np.where(upper, -high, low), np.where(upper, -low, high)
+    log_high = log_ndtr(high)
+    return log_high + np.log(-np.expm1(np.minimum(log_ndtr(low) - log_high, -1e-300)))
