@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +228,13 @@ def test_a_parameter_file_with_mistakes(
         "confidence_levels is 1.5, expected a value from 0.01 to 0.999",
     ):
         assert told in node.process.output
+    found = statuses(node)
+    node.wait_for(
+        lambda: any(
+            s.level == DiagnosticStatus.ERROR and "n_samples is 0" in s.message for s in found()
+        ),
+        "an error in the diagnostics",
+    )
     # Each is set right, one after another, and the node works.
     assert node.state() == "unconfigured"
     assert not node.transition("configure")
@@ -253,6 +261,7 @@ def test_a_parameter_file_that_cannot_be_read(tmp_path: Path, content: str) -> N
         assert process.process.wait(timeout=60.0) == 1
     assert "Traceback" not in process.output
     assert "bad.yaml" in process.output
+    assert re.search(r"line(_num)? \d", process.output)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
+from support.conversation import Conversation, predictions_of, value_of
 from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import MarkerArray
@@ -34,6 +35,7 @@ class Stage:
         self.clock = node.publisher(Clock, "/clock")
         self.tracks = node.publisher(MarkerArray, "/predictor/tracks")
         self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
+        self._reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
         self.now_ns = 10 * S
 
     def play(self, accept: Callable[[PublishedPrediction], Any], *, delay_s: float) -> Any:
@@ -53,6 +55,15 @@ class Stage:
             return found
 
         return self.node.wait_for(accepted, "an expected prediction")
+
+    def report(self, accept: Callable[[DiagnosticStatus], Any] = lambda status: True) -> Any:
+        """The first status from now on that `accept` accepts; time stands still meanwhile."""
+        self._reports.clear()
+
+        def found() -> DiagnosticStatus | None:
+            return next((s for s in predictions_of(self._reports) if accept(s)), None)
+
+        return self.node.wait_for(found, "an expected report")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +123,7 @@ def test_tracks_from_the_future_are_refused_and_do_no_harm(stage: Stage) -> None
 
 def test_a_tracker_that_dies_leaves_nobody_behind_and_may_come_back(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
+    before = int(value_of(stage.report(), "skipped.stale"))
 
     def silence() -> PublishedPrediction | None:
         stage.now_ns += CLOCK_STEP_NS
@@ -123,6 +135,7 @@ def test_a_tracker_that_dies_leaves_nobody_behind_and_may_come_back(stage: Stage
     last_told_ns = stage.now_ns
     empty = stage.node.wait_for(silence, "an empty prediction")
     assert empty.stamp_ns - last_told_ns == pytest.approx(1.0 * S, abs=0.3 * S)
+    stage.report(lambda status: int(value_of(status, "skipped.stale")) == before + 2)
     stage.play(is_complete, delay_s=0.0)
 
 
@@ -132,21 +145,17 @@ def test_the_cloud_is_stamped_with_the_present(stage: Stage) -> None:
     assert stamp_ns_of(stamp_to_msg(prediction.stamp_ns)) == prediction.stamp_ns
 
 
-def test_a_clock_that_stops_is_told_and_may_go_on(stage: Stage) -> None:
-    reports: list[DiagnosticArray] = stage.node.collect(DiagnosticArray, "/diagnostics")
+def test_a_clock_that_stops_is_a_warning_until_it_goes_on(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
 
-    def stands_still() -> DiagnosticStatus | None:
-        statuses = [status for report in reports for status in report.status]
-        return next((s for s in statuses if "the clock does not advance" in s.message), None)
-
     # The tracker goes on; time does not.
-    def told() -> DiagnosticStatus | None:
+    def is_warned(status: DiagnosticStatus) -> bool:
         stage.tracks.publish(walkers_at(stage.now_ns))
-        return stands_still()
+        return "the clock does not advance" in status.message
 
-    status = stage.node.wait_for(told, "a report of the clock")
+    status = stage.report(is_warned)
     assert status.level == DiagnosticStatus.WARN
+    assert value_of(status, "tick_rate_hz") == "0.00"
     assert stage.play(is_complete, delay_s=0.0).stamp_ns <= stage.now_ns
 
 
@@ -180,3 +189,13 @@ def test_a_clock_at_the_end_of_time_does_no_harm(stage: Stage) -> None:
 
     stage.node.wait_for(nobody_there, "an empty prediction at the end of time")
     stage.play(is_complete, delay_s=0.0)
+
+
+def test_without_a_clock_a_stamp_beyond_the_last_that_a_message_can_hold_is_refused(
+    start: Callable[..., NodeUnderTest],
+) -> None:
+    # Simulated time that nobody publishes: all other stamps are in time.
+    talk = Conversation(start(use_sim_time=True, tick_rate_hz=0.0, model="constant_velocity"))
+    with talk.counting("skipped.future_stamp", 2):
+        talk.tell(walkers_at((2**31 - 1) * S))
+        assert len(talk.walk(talk.new_stamps(), 2).agents) == 2

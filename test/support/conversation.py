@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -83,12 +84,25 @@ class Conversation:
         """As `report`, also among what has arrived since the last call of `report`."""
 
         def found() -> DiagnosticStatus | None:
-            return next((s for r in self._reports for s in r.status if accept(s)), None)
+            return next((s for s in predictions_of(self._reports) if accept(s)), None)
 
         return self.node.wait_for(found, "an expected report")
 
+    @contextmanager
+    def counting(self, key: str, n: int) -> Iterator[None]:
+        """Checks that a counter of the diagnostics has grown by exactly `n` in the block."""
+        expected = int(value_of(self.report(), key)) + n
+        yield
+        self.report(lambda status: int(value_of(status, key)) == expected)
+
     def n_skipped(self, reason: str) -> int:
         return int(value_of(self.report(), f"skipped.{reason}"))
+
+
+def predictions_of(reports: Iterable[DiagnosticArray]) -> Iterator[DiagnosticStatus]:
+    """The statuses of predicting; reports have others as well."""
+    statuses = (status for report in reports for status in report.status)
+    return (status for status in statuses if status.name.endswith(": prediction"))
 
 
 def value_of(status: DiagnosticStatus, key: str) -> str:
