@@ -1,4 +1,4 @@
-"""AMD and AMV: how far the truth lies from the whole predicted distribution, and how wide it is.
+"""AMD and AMV: distance of the ground truth from the predicted distribution, and its spread.
 
 Source: Mohamed et al., "Social-Implicit", ECCV 2022, section 3, with the mixture distance of
 Tipping, "Deriving cluster analytic distance functions from Gaussian mixture models", ICANN 1999.
@@ -27,51 +27,51 @@ from social_implicit_ros.uncertainty.ellipses import ellipse_axes, sample_moment
 
 @dataclass(frozen=True, eq=False)
 class MahalanobisDistances:
-    """Distances of true positions from the mixtures fitted to their samples.
+    """Distances of ground-truth positions from the mixtures fitted to their samples.
 
     Attributes:
-        values: any shape, without unit; NaN where a sample or the truth is not finite.
+        values: any shape, without unit; NaN where a sample or the ground truth is not finite.
         undefined: same shape, True where the published arithmetic divides 0 by 0: every component
-            lies more than about 38 sigmas beside the path from the truth to the mixture's mean or
-            8 sigmas beyond its ends, or the path has no length. `values` hold there too, because
-            they are computed in logarithms.
+            lies more than about 38 sigmas beside the path from the ground truth to the mean of the
+            mixture or 8 sigmas beyond its ends, or the path has length 0. `values` are valid there,
+            too, as they are computed in logarithms.
     """
 
     values: FloatArray
     undefined: BoolArray
 
     def published(self) -> FloatArray:
-        """The values with 0 where undefined, as the published AMD counts them."""
+        """The values with 0 where undefined, as in the published AMD."""
         return np.where(self.undefined, 0.0, self.values)
 
 
 def mahalanobis_distances(
-    samples: FloatArray, truth: FloatArray, *, max_components: int = MAX_COMPONENTS
+    samples: FloatArray, ground_truth: FloatArray, *, max_components: int = MAX_COMPONENTS
 ) -> MahalanobisDistances:
-    """Distance of the truth from the mixture of each agent's samples at each step.
+    """Distance of the ground truth from the mixture of the samples of each agent at each step.
 
-    The mean over agents and steps is a scene's AMD, the mean over scenes a benchmark's.
+    The mean over agents and steps is the AMD of a scene, the mean over scenes that of a benchmark.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
         max_components: of the mixture, chosen by BIC.
 
     Returns:
-        Distances of shape (A, T). Samples that all coincide are a Gaussian with the
-        regularisation's standard deviation of 1 mm, so that the distance is in millimetres.
+        (A, T) distances. If all samples coincide, the mixture is a Gaussian with the standard
+        deviation of the regularisation, 1 mm, so that the distance is in millimetres.
     """
-    require_samples(samples, truth)
+    require_samples(samples, ground_truth)
     mixtures = fit_sample_mixtures(samples, max_components=max_components)
-    distances = mixture_distances(mixtures, truth.reshape(-1, 2))
-    shape = truth.shape[:2]
+    distances = mixture_distances(mixtures, ground_truth.reshape(-1, 2))
+    shape = ground_truth.shape[:2]
     return MahalanobisDistances(distances.values.reshape(shape), distances.undefined.reshape(shape))
 
 
 def fit_sample_mixtures(
     samples: FloatArray, *, max_components: int = MAX_COMPONENTS
 ) -> GaussianMixtures:
-    """A mixture for each agent's samples at each step.
+    """Fits a mixture to the samples of each agent at each step.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
@@ -85,24 +85,24 @@ def fit_sample_mixtures(
     return fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)
 
 
-def mixture_distances(mixtures: GaussianMixtures, truth: FloatArray) -> MahalanobisDistances:
+def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> MahalanobisDistances:
     """Tipping's distance between a point and the mean of a mixture, in closed form.
 
-    The metric along the straight path between the two is the components' precisions, each
-    weighted by how much of the component the path meets. As in the reference, a component's
-    height is taken without the determinant of its covariance.
+    The metric along the straight path between the two is the sum of the precisions of the
+    components, each weighted by its density along the path. As in the reference, the density of a
+    component is taken without the determinant of its covariance.
 
     Args:
         mixtures: P mixtures.
-        truth: (P, 2) positions in metres.
+        ground_truth: (P, 2) positions in metres.
 
     Returns:
-        Distances of shape (P,).
+        (P,) distances.
     """
-    require_shape("mixture_distances", "truth", truth, (len(mixtures.weights), 2))
+    require_shape("mixture_distances", "ground_truth", ground_truth, (len(mixtures.weights), 2))
     mean = (mixtures.weights[..., None] * mixtures.means).sum(axis=1)
-    path = np.broadcast_to((mean - truth)[:, None], mixtures.means.shape)
-    to_component = mixtures.means - truth[:, None]
+    path = np.broadcast_to((mean - ground_truth)[:, None], mixtures.means.shape)
+    to_component = mixtures.means - ground_truth[:, None]
 
     used = mixtures.weights > 0.0
     covariances = np.where(used[..., None, None], mixtures.covariances, np.eye(2))
@@ -110,19 +110,19 @@ def mixture_distances(mixtures: GaussianMixtures, truth: FloatArray) -> Mahalano
     path_2 = _form(path, precision, path)
     no_path = path_2 == 0.0
     safe_path_2 = np.where(no_path, 1.0, path_2)
-    # The path is truth + t * (mean - truth); the component is met most at t = along.
+    # The path is ground_truth + t * (mean - ground_truth); the density is largest at t = along.
     along = _form(path, precision, to_component) / safe_path_2
-    # Rounding may push the squared distance of the line from the component below zero.
+    # Rounding may make the squared distance of the line from the component negative.
     across_2 = np.maximum(
         _form(to_component, precision, to_component) - along**2 * safe_path_2, 0.0
     )
     length = np.sqrt(safe_path_2)
-    log_met = (
+    log_density = (
         0.5 * np.log(2.0 * np.pi / safe_path_2)
         - 0.5 * across_2
         + _log_normal_between(-along * length, (1.0 - along) * length)
     )
-    log_share = np.where(used, np.log(np.where(used, mixtures.weights, 1.0)) + log_met, -np.inf)
+    log_share = np.where(used, np.log(np.where(used, mixtures.weights, 1.0)) + log_density, -np.inf)
     share = np.exp(log_share - logsumexp(log_share, axis=1, keepdims=True))
     values = np.sqrt((share * path_2).sum(axis=1))
 
@@ -137,15 +137,15 @@ def mixture_distances(mixtures: GaussianMixtures, truth: FloatArray) -> Mahalano
 def mean_covariance_eigenvalue(samples: FloatArray) -> float:
     """AMV of a scene: the largest eigenvalue of the mean mixture covariance, square metres.
 
-    Expectation-maximisation keeps the first two moments of what it fits, so a mixture's covariance
-    is that of the samples plus the regularisation, whatever its components: none is fitted here.
+    Expectation-maximisation preserves the first two moments, so the covariance of a mixture is that
+    of the samples plus the regularisation, whatever its components: none is fitted here.
 
     Args:
         samples: (K, A, T, 2) positions of one scene in metres, A at least 1.
 
     Returns:
-        AMV of the scene; a benchmark's is the mean over its scenes. NaN where a sample is not
-        finite.
+        AMV of the scene; that of a benchmark is the mean over its scenes. NaN where a sample is
+        not finite.
     """
     require_shape("metric", "samples", samples, ("K", "A", "T", 2))
     _, covariance = sample_moments(samples)
@@ -166,8 +166,8 @@ def _form(left: FloatArray, matrix: FloatArray, right: FloatArray) -> FloatArray
 
 
 def _log_normal_between(low: FloatArray, high: FloatArray) -> FloatArray:
-    """(...,) ln of the standard normal's mass between low and high, low < high."""
-    # In the lower tail log_ndtr keeps its digits; the upper one is its mirror image.
+    """(...,) ln of the probability of the standard normal between low and high, low < high."""
+    # log_ndtr is precise in the lower tail; the upper one is its mirror image.
     upper = low > 0.0
     low, high = np.where(upper, -high, low), np.where(upper, -low, high)
     log_high = log_ndtr(high)

@@ -1,4 +1,4 @@
-"""How often people of one predicted future walk through each other."""
+"""Collisions between people of one predicted sample."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import numpy as np
 
 from social_implicit_ros.types import FloatArray, require_shape
 
-#: Two people whose centres come nearer than this collide (Weng et al., radius 0.1 m each).
+#: Two people with a smaller distance of their centres collide (Weng et al., radius 0.1 m each).
 COLLISION_DISTANCE_M = 0.2
-#: Pairs of people looked at together, so that memory does not grow with their number.
+#: Pairs of people per batch, which bounds the memory.
 _PAIRS_AT_ONCE = 10_000
 
 
 def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANCE_M) -> float:
-    """Share of (sample, agent) pairs in which the agent collides with another of that sample.
+    """Fraction of (sample, agent) pairs in which the agent collides with another one.
 
-    People move straight between two steps, so that two who swap places within one step collide
-    although no step finds them together. Samples must be joint futures of one scene.
+    People move straight between two steps, so that two who swap places within one step collide.
+    Samples must be joint samples of one scene.
 
     Source: Weng et al., "Joint Metrics Matter", ICCV 2023, the collision rate averaged over
-    samples; a benchmark's figure is the mean over its scenes.
+    samples; the value of a benchmark is the mean over its scenes.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        distance_m: of the centres, below which two people collide.
+        distance_m: distance of the centres below which two people collide.
 
     Returns:
-        Share in 0..1; 0 for a single agent, NaN where a position is not finite.
+        Fraction in 0..1; 0 for a single agent, NaN where a position is not finite.
     """
     require_shape("metric", "samples", samples, ("K", "A", "T", 2))
     n_agents = samples.shape[1]
@@ -35,9 +35,9 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
     if not np.isfinite(samples).all():
         return float("nan")
     if samples.strides[0] == 0:
-        samples = samples[:1]  # one future, repeated
-    # (2, K, A) the box of each agent's path, the upper edges further out by the distance; by
-    # coordinate and step first, as numpy is slow along short last axes.
+        samples = samples[:1]  # one sample, repeated
+    # (2, K, A) bounding box of each path, the upper edges extended by the distance. Coordinate and
+    # step first, as numpy is slow along short last axes.
     paths_m = np.ascontiguousarray(samples.transpose(3, 2, 0, 1))
     low_m, high_m = paths_m.min(axis=1), paths_m.max(axis=1) + distance_m
     collides = np.zeros(samples.shape[:2], dtype=bool)
@@ -56,15 +56,15 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
 
 
 def _closest_approach(relative: FloatArray) -> FloatArray:
-    """Least distance from the origin along each straight piece of a path.
+    """Minimum distance from the origin along each segment of a path.
 
     Args:
-        relative: (..., T, 2) positions of one agent seen from another, metres.
+        relative: (..., T, 2) positions of one agent relative to another, metres.
 
     Returns:
-        (..., T) in metres; piece t ends in step t, the first is the first point alone.
+        (..., T) in metres; segment t ends in step t, the first is the first point.
     """
-    # Coordinate by coordinate: numpy is slow where the last axis has two elements.
+    # By coordinate, as numpy is slow along a last axis of two elements.
     x, y = np.ascontiguousarray(np.moveaxis(relative, -1, 0))
     start_x, start_y = (np.concatenate([v[..., :1], v[..., :-1]], axis=-1) for v in (x, y))
     move_x, move_y = x - start_x, y - start_y

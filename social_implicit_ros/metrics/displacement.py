@@ -1,8 +1,8 @@
-"""Distances in metres between predicted and true positions.
+"""Distances in metres between predicted positions and ground truth.
 
-Of N sampled futures these keep the one nearest to the truth, so they say little about the others:
-read them beside `mahalanobis`, `density` and `calibration`. A sample or truth that is not finite
-gives NaN, never a smaller figure.
+Best-of-N metrics use the sample nearest to the ground truth and say little about the others: read
+them together with `amd`, `kde` and `reliability`. A sample or ground truth that is not finite gives
+NaN, never a smaller value.
 """
 
 from __future__ import annotations
@@ -11,112 +11,112 @@ import numpy as np
 
 from social_implicit_ros.types import BoolArray, FloatArray, require_shape
 
-#: A best end point further off than this is a miss (Argoverse, Chang et al., CVPR 2019).
+#: A larger distance of the best end point is a miss (Argoverse, Chang et al., CVPR 2019).
 MISS_THRESHOLD_M = 2.0
 
 
-def displacements(samples: FloatArray, truth: FloatArray) -> FloatArray:
-    """Euclidean distance of every sample from the truth.
+def displacements(samples: FloatArray, ground_truth: FloatArray) -> FloatArray:
+    """Euclidean distance of every sample from the ground truth.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
 
     Returns:
         (K, A, T) distances in metres.
 
     Raises:
-        ValueError: shapes that do not belong together, or no sample.
+        ValueError: inconsistent shapes, or no sample.
     """
-    require_samples(samples, truth)
-    return distances(samples, truth)
+    require_samples(samples, ground_truth)
+    return distances(samples, ground_truth)
 
 
 def distances(first: FloatArray, second: FloatArray) -> FloatArray:
     """(...,) Euclidean distances in metres between positions (..., 2) in metres."""
     offset = first - second
     offset *= offset
-    # Several times faster than np.hypot; metres neither overflow nor underflow when squared.
+    # Several times faster than np.hypot; squares of metres neither overflow nor underflow.
     squared = offset[..., 0] + offset[..., 1]
     return np.sqrt(squared, out=squared)
 
 
-def best_of_n(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """ADE and FDE of each agent's best sample, the best taken for each figure separately.
+def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """ADE and FDE of the best sample of each agent, selected for each metric separately.
 
     Source: Gupta et al., "Social GAN", CVPR 2018; the separate minima as in the evaluation of
     Social-Implicit (Mohamed et al., ECCV 2022).
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
 
     Returns:
         (A,) ADE and (A,) FDE in metres.
     """
-    distance = displacements(samples, truth)
+    distance = displacements(samples, ground_truth)
     return distance.mean(axis=2).min(axis=0), distance[:, :, -1].min(axis=0)
 
 
-def joint_best_of_n(samples: FloatArray, truth: FloatArray) -> tuple[float, float]:
-    """JADE and JFDE: sample k is one future of the whole scene, and one is chosen for all agents.
+def joint_best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[float, float]:
+    """JADE and JFDE: sample k is a joint sample of the scene, and one is selected for all agents.
 
-    Source: Weng et al., "Joint Metrics Matter", ICCV 2023, section 3; a benchmark's figure is the
-    mean over its scenes.
+    Source: Weng et al., "Joint Metrics Matter", ICCV 2023, section 3; the value of a benchmark is
+    the mean over its scenes.
 
     Args:
         samples: (K, A, T, 2) positions of one scene in metres, A at least 1.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
 
     Returns:
-        JADE and JFDE of the scene in metres, never below the agents' mean best-of-N figures.
+        JADE and JFDE of the scene in metres, never below the mean best-of-N values of its agents.
     """
-    distance = displacements(samples, truth)
+    distance = displacements(samples, ground_truth)
     joint_ade = distance.mean(axis=(1, 2)).min()
     joint_fde = distance[:, :, -1].mean(axis=1).min()
     return float(joint_ade), float(joint_fde)
 
 
-def mean_path(mean: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """ADE and FDE of one path per agent, such as the expected one.
+def mean_path(mean: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """ADE and FDE of one trajectory per agent, such as the mean trajectory.
 
     Args:
         mean: (A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
 
     Returns:
         (A,) ADE and (A,) FDE in metres.
     """
-    return best_of_n(mean[None], truth)
+    return best_of_n(mean[None], ground_truth)
 
 
 def missed(
-    samples: FloatArray, truth: FloatArray, *, threshold_m: float = MISS_THRESHOLD_M
+    samples: FloatArray, ground_truth: FloatArray, *, threshold_m: float = MISS_THRESHOLD_M
 ) -> BoolArray:
-    """Whether no sample of an agent ends near the truth; the miss rate is the mean of it.
+    """Whether no sample of an agent ends near the ground truth; its mean is the miss rate.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
-        threshold_m: the distance of the best end point above which an agent is missed.
+        ground_truth: (A, T, 2) positions in metres.
+        threshold_m: distance of the best end point above which an agent is missed.
 
     Returns:
         (A,) True where missed; an end point that is not finite is a miss.
     """
-    _, fde = best_of_n(samples, truth)
+    _, fde = best_of_n(samples, ground_truth)
     return ~(fde <= threshold_m)
 
 
-def require_samples(samples: FloatArray, truth: FloatArray) -> None:
-    """Checks that samples and truth belong together.
+def require_samples(samples: FloatArray, ground_truth: FloatArray) -> None:
+    """Checks that the shapes of samples and ground truth agree.
 
     Raises:
-        ValueError: `truth` is not (A, T, 2) with T at least 1, or `samples` is not (K, A, T, 2)
-            with K at least 1.
+        ValueError: `ground_truth` is not (A, T, 2) with T at least 1, or `samples` is not
+            (K, A, T, 2) with K at least 1.
     """
-    require_shape("metric", "truth", truth, ("A", "T", 2))
-    require_shape("metric", "samples", samples, ("K", *truth.shape))
-    if len(samples) == 0 or truth.shape[1] == 0:
+    require_shape("metric", "ground_truth", ground_truth, ("A", "T", 2))
+    require_shape("metric", "samples", samples, ("K", *ground_truth.shape))
+    if len(samples) == 0 or ground_truth.shape[1] == 0:
         raise ValueError(
             f"metric.samples has shape {samples.shape}, expected at least one sample and one step"
         )

@@ -1,9 +1,9 @@
-"""Gaussian mixtures for many point clouds in the plane at once.
+"""Fits Gaussian mixtures to many point clouds in the plane at once.
 
 AMD needs a mixture for every agent at every step: tens of thousands of small fits. Fitting them
 together keeps the arithmetic in numpy. A point enters only through its features 1, x, y, x^2, xy,
-y^2: log-densities are a matrix product of coefficients with them, and sums of responsibilities
-times them hold all that the next parameters need.
+y^2: log-densities are the matrix product of coefficients and features, and the next parameters are
+computed from the sums of responsibilities times features.
 
 Source: expectation-maximisation as in scikit-learn 1.x `GaussianMixture` with full covariances
 and its defaults (tolerance, iterations, regularisation, start from k-means), with the number of
@@ -20,19 +20,19 @@ import numpy as np
 from social_implicit_ros.types import FloatArray, IntArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
-#: As in the reference: 1 component, then more while BIC falls, at most this many.
+#: As in the reference: 1 component, then more while BIC decreases, up to this number.
 MAX_COMPONENTS = 4
 #: scikit-learn's defaults: added to variances (m^2), and to component masses.
 REGULARISATION_M2 = 1e-6
 MASS_FLOOR = 10.0 * np.finfo(np.float64).eps
-#: EM stops when the mean log-likelihood rises by less than this, or after so many iterations.
+#: EM stops when the mean log-likelihood increases by less than this, or after MAX_ITERATIONS.
 TOLERANCE = 1e-3
 MAX_ITERATIONS = 100
-#: The start needs no more than this many points of a cloud, nor more rounds of k-means.
+#: Points per cloud and rounds of k-means of the initialisation.
 START_POINTS = 128
 START_ROUNDS = 4
-#: Points fitted together: fewer leave most of the time to numpy's calls, as towards the end of a
-#: chunk hardly a cloud still iterates; more fall out of the processor's cache.
+#: Points per batch. With fewer, the overhead of numpy calls dominates, as few clouds of a batch
+#: iterate for long; more do not fit the processor's cache.
 _CHUNK_POINTS = 96_000
 _LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -68,7 +68,7 @@ class GaussianMixtures:
 
 
 def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) -> GaussianMixtures:
-    """Fits a mixture to every cloud; the number of components grows while BIC falls.
+    """Fits a mixture to every cloud; the number of components increases while BIC decreases.
 
     Args:
         points: (P, N, 2) positions in metres, P clouds of N points.
@@ -76,7 +76,7 @@ def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) ->
 
     Returns:
         The mixtures. Points that all coincide give one component with the regularisation as
-        covariance. A cloud that holds a value that is not finite gives one component of NaN.
+        covariance. A cloud with a value that is not finite gives one component of NaN.
 
     Raises:
         ValueError: a wrong shape, no point, or `max_components` below 1.
@@ -110,7 +110,7 @@ def _fit_chunk(
     one = _coefficients(total[:, None])
     best_bic = _bic(np.einsum("pkf,pf->p", one, total), n_points, 1)
 
-    growing = np.arange(n_clouds)  # clouds whose BIC still falls
+    growing = np.arange(n_clouds)  # clouds whose BIC still decreases
     current = total[:, None]
     for n in range(2, max_components + 1):
         start = _start(features, current)
@@ -133,7 +133,7 @@ def _fit_chunk(
 
 
 def _features(points: FloatArray, centre: FloatArray) -> FloatArray:
-    """(P, 6, N): 1, x, y, x^2, xy, y^2 of the points about each cloud's centre."""
+    """(P, 6, N): 1, x, y, x^2, xy, y^2 of the points relative to the centre of its cloud."""
     n_clouds, n_points, _ = points.shape
     features = np.empty((n_clouds, 6, n_points))
     features[:, 0] = 1.0
@@ -161,8 +161,8 @@ def _coefficients(moments: FloatArray) -> FloatArray:
     """(P, K, 6) coefficients of ln(weight * density) in the features."""
     weight, x, y, xx, xy, yy = _parameters(moments)
     determinant = xx * yy - xy * xy
-    # A component without points has moments of rounding errors: the mixture is worth nothing (NaN),
-    # so that one with fewer components is taken.
+    # A component without points has moments of rounding errors: the likelihood becomes NaN,
+    # so that a mixture with fewer components is selected.
     determinant[(weight <= 0.0) | (determinant <= 0.0)] = np.nan
     coefficients = np.empty_like(moments)
     linear_x = np.divide(yy * x - xy * y, determinant, out=coefficients[..., 1])
@@ -209,7 +209,7 @@ def _start(features: FloatArray, moments: FloatArray) -> FloatArray:
 
 
 def _nearest(features: FloatArray, centres: FloatArray) -> FloatArray:
-    """(P, K, N): 1 where a point's nearest centre is k, else 0."""
+    """(P, K, N) 1 if centre k is the nearest to a point, else 0."""
     half_square = 0.5 * (centres * centres).sum(axis=-1, keepdims=True)
     closeness = np.concatenate([-half_square, centres], axis=-1) @ features[:, :3]
     return (closeness == closeness.max(axis=1, keepdims=True)).astype(np.float64)
@@ -218,7 +218,7 @@ def _nearest(features: FloatArray, centres: FloatArray) -> FloatArray:
 def _expectation_maximisation(
     features: FloatArray, total: FloatArray, moments: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Iterates every cloud until its own likelihood settles.
+    """Iterates every cloud until its own likelihood converges.
 
     Component 0 is the one the others are compared with: only its log-density's mean is needed,
     which follows from the moments, and its share is what the others leave.
@@ -240,7 +240,7 @@ def _expectation_maximisation(
         log_ratio = (coefficients[:, 1:] - coefficients[:, :1]) @ features
         top = np.maximum(log_ratio.max(axis=1), 0.0)
         log_ratio -= top[:, None]
-        # Sums over points need double precision; one point's share, below 1, does not.
+        # Sums over points need double precision; the responsibility of one point does not.
         share = log_ratio.astype(np.float32)
         np.exp(share, out=share)
         mass = np.exp(-top.astype(np.float32)) + share.sum(axis=1)

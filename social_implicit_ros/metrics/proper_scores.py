@@ -1,4 +1,4 @@
-"""Proper scores: no prediction does better in expectation than the true distribution."""
+"""Proper scores: the true distribution has the best expected score."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from social_implicit_ros.metrics.displacement import displacements, distances
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import FloatArray
 
-#: Pairs of samples compared per sample in the energy score's spread term.
+#: Pairs per sample in the spread term of the energy score.
 ENERGY_PAIRINGS = 4
 
 
-def gaussian_nll(mean: FloatArray, covariance: FloatArray, truth: FloatArray) -> FloatArray:
-    """Negative log-likelihood of the truth under a Gaussian.
+def gaussian_nll(mean: FloatArray, covariance: FloatArray, ground_truth: FloatArray) -> FloatArray:
+    """Negative log-likelihood of the ground truth under a Gaussian.
 
     Args:
-        mean: (..., 2) expected positions in metres.
+        mean: (..., 2) mean positions in metres.
         covariance: (..., 2, 2) in square metres.
-        truth: (..., 2) positions in metres.
+        ground_truth: (..., 2) positions in metres.
 
     Returns:
         (...,) in nats, of a density per square metre. Infinite where the covariance is singular
         (such a density does not exist), NaN where an input is not finite.
     """
-    distance_2, log_determinant = squared_mahalanobis(mean, covariance, truth)
+    distance_2, log_determinant = squared_mahalanobis(mean, covariance, ground_truth)
     singular = np.isneginf(log_determinant)
     nll = 0.5 * (distance_2 + np.where(singular, 0.0, log_determinant)) + math.log(2.0 * math.pi)
     return np.where(singular & ~np.isnan(distance_2), np.inf, nll)
 
 
 def energy_score(
-    samples: FloatArray, truth: FloatArray, *, n_pairings: int = ENERGY_PAIRINGS, seed: int = 0
+    samples: FloatArray,
+    ground_truth: FloatArray,
+    *,
+    n_pairings: int = ENERGY_PAIRINGS,
+    seed: int = 0,
 ) -> FloatArray:
     """Energy score of each position: E|X - y| - E|X - X'| / 2, lower is better.
 
-    It is the generalisation of the CRPS to the plane, in metres; for samples that all agree it is
-    the displacement itself. All K (K - 1) / 2 pairs are not needed for E|X - X'|: in a random
-    order each sample is compared with the `n_pairings` that follow it, which is unbiased and at
-    K = 1000 differs from all pairs by about 1 % for one position.
+    The generalisation of the CRPS to the plane, in metres. If all samples coincide, it is the
+    displacement. E|X - X'| does not need all K (K - 1) / 2 pairs: in a random order each sample is
+    compared with the `n_pairings` that follow it. This is unbiased and at K = 1000 differs from
+    all pairs by about 1 % for one position.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules", JASA 2007, equation 22.
 
     Args:
         samples: (K, A, T, 2) positions in metres.
-        truth: (A, T, 2) positions in metres.
-        n_pairings: partners of each sample; from K - 1 on all pairs are compared.
+        ground_truth: (A, T, 2) positions in metres.
+        n_pairings: pairs per sample; from K - 1 all pairs are compared.
         seed: of the random order.
 
     Returns:
-        (A, T) in metres. A single sample has no spread term; a value that is not finite gives NaN.
+        (A, T) in metres. A single sample has no spread term. A value that is not finite gives NaN.
     """
-    error = displacements(samples, truth).mean(axis=0)
+    error = displacements(samples, ground_truth).mean(axis=0)
     n_samples = len(samples)
     n_pairings = min(n_pairings, n_samples - 1)
     if n_pairings < 1:

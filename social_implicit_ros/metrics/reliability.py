@@ -1,7 +1,7 @@
-"""Does the ellipse of confidence c hold the truth a share c of the time?
+"""Coverage and reliability: is the ground truth in the ellipse of confidence c with frequency c?
 
-A position's confidence level is the confidence of the smallest ellipse that reaches it. For an
-honest Gaussian it is uniform in 0..1; everything here is read from these levels.
+The confidence level of a position is the confidence of the smallest ellipse that covers it. For a
+calibrated prediction it is uniform in 0..1. All metrics here are computed from these levels.
 """
 
 from __future__ import annotations
@@ -12,53 +12,53 @@ from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
-#: Confidences at which reliability is read: 0.01 to 0.99.
+#: Confidences of the reliability curve: 0.01 to 0.99.
 CONFIDENCE_GRID: tuple[float, ...] = tuple(i / 100 for i in range(1, 100))
 
 
 def confidence_levels(
     mean: FloatArray,
     covariance: FloatArray,
-    truth: FloatArray,
+    ground_truth: FloatArray,
     level_factors: FloatArray | None = None,
 ) -> FloatArray:
-    """Confidence of the smallest ellipse that holds each true position.
+    """Confidence of the smallest ellipse that covers each ground-truth position.
 
     Source: the chi-square distribution with two degrees of freedom, 1 - exp(-d^2 / 2).
 
     Args:
-        mean: (..., 2) expected positions in metres.
+        mean: (..., 2) mean positions in metres.
         covariance: (..., 2, 2) in square metres.
-        truth: (..., 2) positions in metres.
-        level_factors: (..., L) of the prediction; None for plain Gaussian ellipses.
+        ground_truth: (..., 2) positions in metres.
+        level_factors: (..., L) of the prediction; None for Gaussian ellipses.
 
     Returns:
-        (...,) in 0..1; 1 where a singular covariance does not reach the truth; NaN where an
+        (...,) in 0..1; 1 where a singular covariance does not cover the ground truth; NaN where an
         input is not finite.
     """
-    distance_2, _ = squared_mahalanobis(mean, covariance, truth)
+    distance_2, _ = squared_mahalanobis(mean, covariance, ground_truth)
     if level_factors is not None:
         distance_2 = gaussian_distance(np.sqrt(distance_2), level_factors) ** 2
     return -np.expm1(-0.5 * distance_2)
 
 
-def levels_of_truth(prediction: Prediction, truth: FloatArray) -> FloatArray:
-    """Confidence of the smallest of a prediction's ellipses that holds each true position.
+def levels_of_truth(prediction: Prediction, ground_truth: FloatArray) -> FloatArray:
+    """Confidence of the smallest ellipse of a prediction that covers each ground-truth position.
 
     Args:
         prediction: of A agents and T steps.
-        truth: (A, T, 2) positions in metres.
+        ground_truth: (A, T, 2) positions in metres.
 
     Returns:
         (A, T), see `confidence_levels`.
     """
     return confidence_levels(
-        prediction.mean, prediction.covariance, truth, prediction.level_factors
+        prediction.mean, prediction.covariance, ground_truth, prediction.level_factors
     )
 
 
 def coverage(levels: FloatArray, confidence: float) -> float:
-    """Share of true positions inside the ellipse of one confidence.
+    """Fraction of ground-truth positions inside the ellipse of one confidence.
 
     Args:
         levels: any shape, from `confidence_levels`; NaN counts as outside.
@@ -79,7 +79,8 @@ def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
         levels: any shape, from `confidence_levels`; NaN counts as outside.
 
     Returns:
-        (99,) confidences 0.01 to 0.99 and (99,) the share f(c) of true positions inside.
+        (99,) confidences 0.01 to 0.99 and (99,) fractions f(c) of ground-truth
+        positions inside.
     """
     confidence = np.array(CONFIDENCE_GRID)
     if levels.size == 0:
@@ -97,7 +98,7 @@ def reliability_scores(levels: FloatArray) -> tuple[float, float]:
         levels: any shape, from `confidence_levels`; NaN counts as outside.
 
     Returns:
-        R_avg and R_min, shares in 0..1; NaN without any level.
+        R_avg and R_min in 0..1; NaN without any level.
     """
     confidence, frequency = reliability_curve(levels)
     gap = np.abs(confidence - frequency)

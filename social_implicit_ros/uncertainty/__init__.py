@@ -1,1 +1,1 @@
-"""Ellipses, their calibration, and how it adapts on the robot."""
+"""Ellipses, their calibration, and how it adapts to a site at run time."""

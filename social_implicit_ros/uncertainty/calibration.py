@@ -1,4 +1,4 @@
-"""Calibration of a model's ellipses and samples, found on recordings."""
+"""Calibration of the ellipses and samples of a model, fitted on recordings."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from numpy.typing import ArrayLike, NDArray
 from social_implicit_ros.types import FloatArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 
-#: Speeds below this are alike, m/s; between the knots of a calibration the logarithm counts.
-_SLOW_M_S = 0.05
-#: So are histories smoother than this, metres.
-_SMOOTH_M = 0.005
+#: Offset of the logarithm of speeds: slower speeds hardly differ, m/s.
+_SPEED_OFFSET_M_S = 0.05
+#: Offset of the logarithm of the jerk RMS: smaller values hardly differ, metres.
+_JERK_OFFSET_M = 0.005
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedMotion:
-    """What a calibration looks at.
+    """The features on which a calibration depends.
 
     Attributes:
-        speed_m_s: (A,) net speed over the known part of a history, which a tracker's noise hardly
-            moves.
-        roughness_m: (A,) root mean square of the third differences of the known positions: about
-            six times the standard deviation of a tracker's noise, next to nothing for somebody
-            who walks straight or turns steadily. 0 where fewer than four positions are known.
+        speed_m_s: (A,) net speed over the known part of a history. Tracker noise hardly affects it.
+        jerk_rms_m: (A,) root mean square of the third differences of the known positions: about
+            six times the standard deviation of the tracker noise, almost zero for somebody who
+            walks straight or turns steadily. 0 if fewer than four positions are known.
     """
 
     speed_m_s: FloatArray
-    roughness_m: FloatArray
+    jerk_rms_m: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Factors on a model's standard deviations, found on recordings it was not trained on.
+    """Factors on the standard deviations of a model, fitted on recordings outside its training.
 
-    They depend on the step, the agent's speed and how rough its history is, between whose knots
-    they change smoothly, so that an ellipse does not jump when somebody walks a little faster. The
-    factors of the ellipses make the Gaussian ellipse of one confidence true; those of the levels
-    then set those of the other confidences right, for people mostly do the same and sometimes
-    something else entirely. Those of the samples give them the mean Mahalanobis distance of an
-    honest Gaussian.
+    They depend on the step, the speed of the agent and the jerk RMS of its history. Between the
+    grid points they are interpolated, so that an ellipse does not jump when somebody walks a little
+    faster. The ellipse factors give the Gaussian ellipse of one confidence nominal coverage. The
+    level factors correct those of the other confidences, as errors are not Gaussian: people mostly
+    walk as predicted, and sometimes do something else. The sample factors give the samples the mean
+    Mahalanobis distance of a calibrated Gaussian.
 
     Attributes:
-        speeds_m_s: (Z,) knots, ascending.
-        roughnesses_m: (R,) knots, ascending.
+        speeds_m_s: (Z,) grid points of the speed, ascending.
+        roughnesses_m: (R,) grid points of the jerk RMS, ascending, in metres.
         ellipse: (Z, R, T) factors on the standard deviation of the covariance.
         samples: (Z, R, T) factors on the samples' distance from the mean.
         levels: (Z, R, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`.
@@ -62,21 +61,21 @@ class Calibration:
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
         for name in ("speeds_m_s", "roughnesses_m"):
-            knots = getattr(self, name)
-            require_shape("Calibration", name, knots, ("Z" if name == "speeds_m_s" else "R",))
-            if len(knots) == 0 or not np.all(np.isfinite(knots)) or np.any(knots < 0):
-                raise ValueError(f"Calibration.{name} is {knots}, expected finite knots from 0")
-            if np.any(np.diff(knots) <= 0):
-                raise ValueError(f"Calibration.{name} is {knots}, expected ascending knots")
-        n_knots = (len(self.speeds_m_s), len(self.roughnesses_m))
-        require_shape("Calibration", "ellipse", self.ellipse, (*n_knots, "T"))
+            grid = getattr(self, name)
+            require_shape("Calibration", name, grid, ("Z" if name == "speeds_m_s" else "R",))
+            if len(grid) == 0 or not np.all(np.isfinite(grid)) or np.any(grid < 0):
+                raise ValueError(f"Calibration.{name} is {grid}, expected finite values from 0")
+            if np.any(np.diff(grid) <= 0):
+                raise ValueError(f"Calibration.{name} is {grid}, expected ascending values")
+        n_points = (len(self.speeds_m_s), len(self.roughnesses_m))
+        require_shape("Calibration", "ellipse", self.ellipse, (*n_points, "T"))
         require_shape("Calibration", "samples", self.samples, self.ellipse.shape)
         expected = (*self.ellipse.shape, len(CONFIDENCES))
         require_shape("Calibration", "levels", self.levels, expected)
         for name in ("ellipse", "samples", "levels"):
             factors = getattr(self, name)
             if factors.size == 0 or not np.all(np.isfinite(factors)) or np.any(factors <= 0):
-                raise ValueError(f"Calibration.{name} holds a factor that is not above zero")
+                raise ValueError(f"Calibration.{name} has a factor that is not above 0")
 
     @property
     def n_steps(self) -> int:
@@ -85,7 +84,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Reads what a model card holds.
+        """Reads the calibration of a model card.
 
         Raises:
             ValueError: a field is missing, unknown, of another type or out of range.
@@ -96,7 +95,7 @@ class Calibration:
             arrays = [np.asarray(values[name], dtype=np.float64) for name in names]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"calibration holds {sorted(values)}, expected confidences, {', '.join(names)} "
+                f"calibration has {sorted(values)}, expected confidences, {', '.join(names)} "
                 f"with numbers in rows of equal lengths ({error!r})"
             ) from error
         if confidences != CONFIDENCES:
@@ -106,7 +105,7 @@ class Calibration:
         return cls(*arrays)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a model card holds, rounded to what a calibration can know."""
+        """The calibration of a model card, rounded to significant digits."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             "confidences": list(CONFIDENCES),
@@ -114,16 +113,16 @@ class Calibration:
         }
 
     def ellipse_factors(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T) factors on the standard deviations of agents that move like this."""
+        """(A, T) factors on the standard deviations of agents with this motion."""
         return self._ellipses(motion)[0]
 
     def level_factors(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T, L) factors on the ellipses of each confidence, beside `ellipse_factors`."""
+        """(A, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`."""
         return self._ellipses(motion)[1]
 
     def sample_factors(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T) factors on the spread of the samples of agents that move like this."""
-        return self._between(self._log_samples, motion)
+        """(A, T) factors on the spread of the samples of agents with this motion."""
+        return self._interpolate(self._log_samples, motion)
 
     def calibrated(
         self, covariance: FloatArray, motion: ObservedMotion
@@ -131,8 +130,8 @@ class Calibration:
         """The calibrated ellipses.
 
         Args:
-            covariance: (A, T, 2, 2) square metres, as the model puts it out.
-            motion: observed, of the same agents.
+            covariance: (A, T, 2, 2) of the model, in square metres.
+            motion: of the same agents.
 
         Returns:
             (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
@@ -144,18 +143,18 @@ class Calibration:
         """The calibrated samples.
 
         Args:
-            samples: (K, A, T, 2) metres, as the model draws them.
-            mean: (A, T, 2) metres.
-            motion: observed, of the same agents.
+            samples: (K, A, T, 2) of the model, in metres.
+            mean: (A, T, 2) in metres.
+            motion: of the same agents.
 
         Returns:
-            (K, A, T, 2) metres, nearer to the mean or farther from it.
+            (K, A, T, 2) in metres, scaled about the mean.
         """
         return mean + (samples - mean) * self.sample_factors(motion)[..., None]
 
     def _ellipses(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """`ellipse_factors` and `level_factors`, read at once."""
-        factors = self._between(self._log_ellipses, motion)
+        """`ellipse_factors` and `level_factors`."""
+        factors = self._interpolate(self._log_ellipses, motion)
         return factors[..., 0], factors[..., 1:]
 
     @cached_property
@@ -167,56 +166,56 @@ class Calibration:
     def _log_samples(self) -> FloatArray:
         return np.log(self.samples)
 
-    def _between(self, logarithms: FloatArray, motion: ObservedMotion) -> FloatArray:
-        """(A, ...) factors between the knots, from (Z, R, ...) their logarithms there."""
+    def _interpolate(self, logarithms: FloatArray, motion: ObservedMotion) -> FloatArray:
+        """(A, ...) factors, interpolated between (Z, R, ...) logarithms at the grid points."""
         weights = motion_weights(motion, self.speeds_m_s, self.roughnesses_m)
-        n_knots = len(self.speeds_m_s) * len(self.roughnesses_m)
-        # As two matrices, which is faster than a tensor product of few agents.
-        between = weights.reshape(-1, n_knots) @ logarithms.reshape(n_knots, -1)
-        return np.exp(between).reshape(-1, *logarithms.shape[2:])
+        n_points = len(self.speeds_m_s) * len(self.roughnesses_m)
+        # As two matrices: for few agents faster than a tensor product.
+        interpolated = weights.reshape(-1, n_points) @ logarithms.reshape(n_points, -1)
+        return np.exp(interpolated).reshape(-1, *logarithms.shape[2:])
 
 
 def motion_weights(
     motion: ObservedMotion, speeds_m_s: FloatArray, roughnesses_m: FloatArray
 ) -> FloatArray:
-    """(A, Z, R) how much each knot counts for each agent; at most four are above zero."""
+    """(A, Z, R) interpolation weights of the grid points; at most four per agent are above 0."""
     speed = speed_weights(motion.speed_m_s, speeds_m_s)
-    roughness = _knot_weights(motion.roughness_m, roughnesses_m, _SMOOTH_M)
-    return speed[:, :, None] * roughness[:, None]
+    jerk = _grid_weights(motion.jerk_rms_m, roughnesses_m, _JERK_OFFSET_M)
+    return speed[:, :, None] * jerk[:, None]
 
 
-def speed_weights(speed_m_s: FloatArray, knots_m_s: ArrayLike) -> FloatArray:
-    """How much each knot counts for each agent.
+def speed_weights(speed_m_s: FloatArray, speeds_m_s: ArrayLike) -> FloatArray:
+    """Interpolation weights of the grid points of the speed.
 
     Args:
         speed_m_s: (A,) observed speeds.
-        knots_m_s: (Z,) ascending speeds.
+        speeds_m_s: (Z,) grid points, ascending.
 
     Returns:
-        (A, Z) weights from 0 to 1 of sum 1, continuous and piecewise linear in the logarithm of
-        the speed; at most two are above zero.
+        (A, Z) weights from 0 to 1 with sum 1, continuous and piecewise linear in the logarithm of
+        the speed; at most two are above 0.
     """
-    return _knot_weights(speed_m_s, np.asarray(knots_m_s), _SLOW_M_S)
+    return _grid_weights(speed_m_s, np.asarray(speeds_m_s), _SPEED_OFFSET_M_S)
 
 
-def _knot_weights(values: FloatArray, knots: FloatArray, alike: float) -> FloatArray:
-    """As `speed_weights`; values below `alike` are alike."""
-    place = np.interp(np.log(values + alike), np.log(knots + alike), np.arange(len(knots)))
-    return np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(len(knots))))
+def _grid_weights(values: FloatArray, grid: FloatArray, offset: float) -> FloatArray:
+    """As `speed_weights`, with `offset` added before the logarithm."""
+    index = np.interp(np.log(values + offset), np.log(grid + offset), np.arange(len(grid)))
+    return np.maximum(0.0, 1.0 - np.abs(index[:, None] - np.arange(len(grid))))
 
 
 def observed_motion(
     observed: NDArray[np.floating[Any]], mask: NDArray[np.floating[Any]], step_s: float
 ) -> ObservedMotion:
-    """What a calibration looks at in a history.
+    """Speed and jerk of a history.
 
     Args:
         observed: (A, H, 2) positions in metres, oldest first, finite.
         mask: (A, H) 1 where a step was observed, 0 in leading steps that were not.
-        step_s: seconds between two steps.
+        step_s: time between two steps, seconds.
     """
     first = mask.argmax(axis=1)
-    # Third differences as slices, which cost less than numpy's function for few agents.
+    # Third differences as slices: for few agents faster than np.diff.
     jerk = (
         observed[:, 3:] - observed[:, :-3] + 3.0 * (observed[:, 1:-2] - observed[:, 2:-1])
     ).astype(np.float64)
@@ -224,7 +223,7 @@ def observed_motion(
     energy = ((jerk[..., 0] + jerk[..., 1]) * mask[:, : jerk.shape[1]]).sum(axis=1)
     return ObservedMotion(
         speed_m_s=observed_speed_m_s(observed, first, step_s),
-        roughness_m=np.sqrt(energy / np.maximum(jerk.shape[1] - first, 1)),
+        jerk_rms_m=np.sqrt(energy / np.maximum(jerk.shape[1] - first, 1)),
     )
 
 
@@ -235,8 +234,8 @@ def observed_speed_m_s(
 
     Args:
         observed: (A, H, 2) positions in metres, oldest first.
-        first: (A,) the first known step; the last must be known, too.
-        step_s: seconds between two steps.
+        first: (A,) first known step; the last step must be known, too.
+        step_s: time between two steps, seconds.
     """
     moved = (observed[:, -1] - observed[np.arange(len(observed)), first]).astype(np.float64)
     speed: FloatArray = np.hypot(moved[:, 0], moved[:, 1])

@@ -8,16 +8,16 @@ import numpy as np
 
 from social_implicit_ros.types import FloatArray, Prediction
 
-#: Confidences at which the ellipses of a prediction have factors of their own.
+#: Confidence levels at which a prediction scales its ellipses.
 CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 #: (L,) their Mahalanobis radii for a Gaussian: the chi distribution with two degrees of freedom.
 GAUSSIAN_RADII: FloatArray = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
-#: The same between the centre and a radius that nothing reaches.
-GAUSSIAN_KNOTS = np.array([0.0, *GAUSSIAN_RADII, 10.0])
-#: (L + 2,) which level's factor counts at each of them.
-_LEVEL_OF_KNOT = np.array([0, *range(len(CONFIDENCES)), len(CONFIDENCES) - 1])
-#: Two confidences with one radius would leave a distance without a level.
-_RISING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_KNOTS), dtype=np.float64)
+#: (L + 2,) the same with the centre and a radius beyond all observations.
+GAUSSIAN_GRID = np.array([0.0, *GAUSSIAN_RADII, 10.0])
+#: (L + 2,) index of the confidence level whose factor applies at each of them.
+_LEVEL_OF_GRID = np.array([0, *range(len(CONFIDENCES)), len(CONFIDENCES) - 1])
+#: Makes radii strictly ascending, so that every distance has one confidence level.
+_ASCENDING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_GRID), dtype=np.float64)
 
 
 def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -30,7 +30,7 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         (A, T, 2) mean in metres and (A, T, 2, 2) covariance in square metres, normalised by K.
     """
     n_samples, *shape = samples.shape
-    # A product with ones is several times faster than numpy's sum.
+    # A product with ones is several times faster than the sum of numpy.
     ones = np.ones(n_samples)
     flat = samples.reshape(n_samples, -1)
     mean = ones @ flat / n_samples
@@ -45,7 +45,7 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def confidence_to_sigmas(confidence: float) -> float:
-    """The Mahalanobis radius that holds the share `confidence` of a 2-D Gaussian.
+    """Mahalanobis radius of the ellipse that contains the share `confidence` of a 2-D Gaussian.
 
     Source: the chi-square distribution with two degrees of freedom, whose quantile is
     -2 ln(1 - confidence).
@@ -72,14 +72,14 @@ def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     half_trace = 0.5 * (xx + yy)
     spread = np.hypot(0.5 * (xx - yy), xy)
     major = np.sqrt(np.maximum(half_trace + spread, 0.0))
-    # Rounding may push a rank-one covariance a little below zero.
+    # Rounding may make an eigenvalue of a rank-one covariance negative.
     minor = np.sqrt(np.maximum(half_trace - spread, 0.0))
     yaw = 0.5 * np.arctan2(2.0 * xy, xx - yy)
     return major, minor, yaw
 
 
 def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
-    """The Mahalanobis radius of the ellipse that holds the truth with a confidence.
+    """Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
 
     Args:
         prediction: of A agents and T steps.
@@ -96,7 +96,7 @@ def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
 
 
 def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArray:
-    """As `radius_at`, of several confidences.
+    """As `radius_at`, for several confidence levels.
 
     Args:
         prediction: of A agents and T steps.
@@ -111,25 +111,25 @@ def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArr
     if prediction.level_factors is None:
         gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
         return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
-    radii: FloatArray = _true_radii(prediction.level_factors).T @ _reading_at(confidences)
+    radii: FloatArray = _radii(prediction.level_factors).T @ _weights_at(confidences)
     return radii.reshape(*prediction.mean.shape[:2], len(confidences))
 
 
 @lru_cache(maxsize=16)
-def _reading_at(confidences: tuple[float, ...]) -> FloatArray:
-    """(L + 2, C) takes the columns of `_true_radii` to those of some confidences, read-only."""
+def _weights_at(confidences: tuple[float, ...]) -> FloatArray:
+    """(L + 2, C) interpolation weights from the columns of `_radii` to confidences, read-only."""
     gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
-    knots = np.eye(len(GAUSSIAN_KNOTS))
-    reading = np.array([np.interp(gaussian, GAUSSIAN_KNOTS, knot) for knot in knots])
-    reading.flags.writeable = False
-    return reading
+    unit_vectors = np.eye(len(GAUSSIAN_GRID))
+    weights = np.array([np.interp(gaussian, GAUSSIAN_GRID, unit) for unit in unit_vectors])
+    weights.flags.writeable = False
+    return weights
 
 
 def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) -> FloatArray:
-    """What a Mahalanobis distance would be for a Gaussian that holds the same share.
+    """Mahalanobis distance that has the same confidence level in a Gaussian.
 
-    The inverse of `radius_at`: the ellipse through a position at this distance holds the share
-    1 - exp(-d^2 / 2), d the value returned.
+    The inverse of `radius_at`: the ellipse through a position at this distance has the confidence
+    1 - exp(-d^2 / 2), where d is the returned value.
 
     Args:
         distance: (A, T) in standard deviations; NaN stays NaN.
@@ -137,19 +137,17 @@ def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) ->
     """
     if level_factors is None:
         return distance
-    radii, flat = _true_radii(level_factors), distance.ravel()
-    low = np.minimum(np.maximum((flat >= radii).sum(axis=0), 1), len(GAUSSIAN_KNOTS) - 1) - 1
+    radii, flat = _radii(level_factors), distance.ravel()
+    low = np.minimum(np.maximum((flat >= radii).sum(axis=0), 1), len(GAUSSIAN_GRID) - 1) - 1
     places = np.arange(len(flat))
     low_radius, high_radius = radii[low, places], radii[low + 1, places]
-    width = np.diff(GAUSSIAN_KNOTS)[low]
-    found = GAUSSIAN_KNOTS[low] + width * (flat - low_radius) / (high_radius - low_radius)
+    width = np.diff(GAUSSIAN_GRID)[low]
+    found = GAUSSIAN_GRID[low] + width * (flat - low_radius) / (high_radius - low_radius)
     return found.reshape(distance.shape)
 
 
 def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
-    """The prediction whose plain Gaussian ellipse of one confidence is the true one.
-
-    For everybody who takes the covariance for a Gaussian's: at this confidence they are right.
+    """Rescales covariances so that their Gaussian ellipse has nominal coverage at `confidence`.
 
     Args:
         prediction: of A agents and T steps.
@@ -171,22 +169,22 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
     )
 
 
-def _true_radii(level_factors: FloatArray) -> FloatArray:
-    """Mahalanobis radii of the confidences of the Gaussian radii `GAUSSIAN_KNOTS`.
+def _radii(level_factors: FloatArray) -> FloatArray:
+    """Mahalanobis radii at the confidence levels of the Gaussian radii `GAUSSIAN_GRID`.
 
-    Between two confidences of `CONFIDENCES` a true radius is linear in the Gaussian's, below the
-    first and beyond the last in proportion to it. It never falls with the confidence.
+    Between two levels of `CONFIDENCES` a radius is linear in that of the Gaussian, below the first
+    and beyond the last proportional to it. It never decreases with the confidence.
 
     Args:
         level_factors: (..., L)
 
     Returns:
-        (L + 2, N), N the product of the other axes: numpy is slow along short last axes.
+        (L + 2, N), where N is the product of the other axes: numpy is slow along short last axes.
     """
     factors = level_factors.reshape(-1, level_factors.shape[-1]).T
-    radii: FloatArray = factors.take(_LEVEL_OF_KNOT, axis=0)
-    radii *= GAUSSIAN_KNOTS[:, None]
-    if (radii[1:] < radii[:-1]).any():  # seldom, and accumulating takes long
+    radii: FloatArray = factors.take(_LEVEL_OF_GRID, axis=0)
+    radii *= GAUSSIAN_GRID[:, None]
+    if (radii[1:] < radii[:-1]).any():  # rare, and accumulating is slow
         radii = np.maximum.accumulate(radii, axis=0)
-    radii *= _RISING[:, None]
+    radii *= _ASCENDING[:, None]
     return radii

@@ -1,4 +1,4 @@
-"""What an adaptive calibration has learnt, in a file that the next run begins with."""
+"""Saves the state of an adaptive calibration to a file, and loads it at the next start."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import numpy as np
 from social_implicit_ros.uncertainty.adaptive import EDGES, SPEEDS_M_S, Learnt
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 
-#: Version of the file's layout, and of what its numbers mean.
+#: Version of the file format.
 FORMAT = 1
-#: A file that is larger is none of ours.
+#: Maximum size of a valid file.
 MAX_BYTES = 1_000_000
-#: Loaded scores count as at most so many for each step, so that minutes at a new site outweigh
-#: what was learnt at another.
+#: Maximum number of loaded scores per step, so that minutes at a new site outweigh what was learned
+#: at another.
 MAX_LOADED_SCORES = 1000.0
 
 
 class CalibrationFileError(ValueError):
-    """A file that cannot be used; the message says why and how to mend it."""
+    """An invalid file; the message names the reason."""
 
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """The model whose ellipses are adapted: what is learnt of one is wrong for any other.
+    """The model whose ellipses are adapted; the state is valid for this model only.
 
     Attributes:
         name: of the model.
-        fingerprint: of its file and card; a model that was trained or calibrated again has another
-            one. Empty for a baseline, which has no file.
-        n_steps: that it predicts.
+        fingerprint: of its file and card. It changes when the model is trained or calibrated again.
+            Empty for a baseline, which has no file.
+        n_steps: predicted steps.
     """
 
     name: str
@@ -43,18 +43,18 @@ class AdaptedModel:
 
 
 def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
-    """Writes the file at once or not at all, and makes its folder.
+    """Writes the file atomically and creates its folder.
 
-    It is not forced to the disk, which may take a robot's card longer than a tick: a file that
-    lost its power is refused by `load_learnt`, and learnt again.
+    The file is not synchronised to the disk, which may take longer than a tick. A file that is
+    damaged by a power failure is rejected by `load_learnt`.
 
     Args:
         path: of the file.
-        learnt: what to write.
-        model: whose predictions were judged.
+        learnt: state to save.
+        model: whose predictions were scored.
 
     Raises:
-        OSError: it cannot be written; what was there before is left as it is.
+        OSError: it cannot be written; an existing file does not change.
     """
     text = json.dumps(
         {
@@ -65,13 +65,13 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two nodes that share a file must not share this one.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Two nodes with one file must not write to the same temporary file.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -83,9 +83,9 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
         model: that will be adapted.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no file.
         OSError: it cannot be read.
-        CalibrationFileError: damaged, of another model or layout, or with values out of bounds.
+        CalibrationFileError: it is damaged, of another model or format, or out of bounds.
     """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -96,12 +96,12 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise _refused(path, f"it is not JSON ({error})") from error
     if not isinstance(values, dict):
-        raise _refused(path, f"it holds {type(values).__name__}, expected an object")
+        raise _refused(path, f"it contains {type(values).__name__}, expected an object")
     if values.get("model") == model.name and values.get("fingerprint") != model.fingerprint:
         raise _refused(
             path,
-            f"it was learnt with another {model.name}, and this one was trained or calibrated "
-            f"since (fingerprint {_short(values.get('fingerprint'))}, not {model.fingerprint})",
+            f"{model.name} was trained or calibrated since (fingerprint "
+            f"{_short(values.get('fingerprint'))}, not {model.fingerprint})",
         )
     for name, expected in _layout(model).items():
         if values.get(name) != expected:
@@ -119,7 +119,7 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
 
 
 def _layout(model: AdaptedModel) -> dict[str, Any]:
-    """What must be the same for the numbers to mean the same."""
+    """The entries that must agree for a file to be valid."""
     return {
         "format": FORMAT,
         "model": model.name,
@@ -137,4 +137,6 @@ def _short(value: object) -> str:
 
 
 def _refused(path: Path, why: str) -> CalibrationFileError:
-    return CalibrationFileError(f"{path} is not used: {why}. Ellipses are learnt anew")
+    return CalibrationFileError(
+        f"{path} is ignored: {why}. The calibration starts from the model card"
+    )

@@ -1,4 +1,4 @@
-"""Who cannot be heard is named; nodes in two namespaces do not hear each other's people."""
+"""Endpoints that do not match are named; two namespaces are separate."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_planner_of_another_quality_of_service(talk: Conversation) -> None:
     node.destroy_subscription(subscription)
 
 
-def test_a_tracker_that_ends_and_starts_again(talk: Conversation) -> None:
+def test_a_tracker_that_stops_and_starts_again(talk: Conversation) -> None:
     talk.walk(talk.new_stamps(), 3)
     talk.node.peer.node.destroy_publisher(talk.tracks)
     status = talk.report(lambda status: "no tracks on /predictor/tracks for" in status.message)

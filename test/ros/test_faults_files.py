@@ -1,4 +1,4 @@
-"""Model files and parameter files that cannot be used: told, nothing done, mended by a good one."""
+"""Invalid model files and parameter files: the reason is reported, and valid ones work again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def node(start_once: Callable[..., NodeUnderTest]) -> NodeUnderTest:
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
-    """A copy of the default model that may be spoilt."""
+    """A copy of the default model that may be damaged."""
     source = model_path("default")
     for suffix in (".onnx", ".json"):
         shutil.copy(source.with_suffix(suffix), tmp_path / f"model{suffix}")
@@ -50,7 +50,7 @@ def statuses(node: NodeUnderTest) -> Callable[[], list[DiagnosticStatus]]:
 
 
 class Street:
-    """People who walk, and what the node makes of them, whichever model it has."""
+    """People who walk, and the predictions of the node with any model."""
 
     def __init__(self, node: NodeUnderTest) -> None:
         self.node = node
@@ -107,7 +107,7 @@ def without_a_card(path: Path) -> None:
         (without_a_card, "has no model card"),
     ],
 )
-def test_a_model_file_that_cannot_be_used(
+def test_an_invalid_model_file(
     node: NodeUnderTest, shipped: Path, spoil: Callable[[Path], None], told: str
 ) -> None:
     lay_down(node)
@@ -118,14 +118,14 @@ def test_a_model_file_that_cannot_be_used(
     assert node.state() == "unconfigured"
     errors = [line for line in node.process.output.splitlines() if "cannot configure" in line]
     assert told in errors[-1]
-    # The file is mended, and nothing else is needed.
+    # The valid file is restored; nothing else is needed.
     for suffix, content in good.items():
         shipped.with_suffix(suffix).write_bytes(content)
     assert node.transition("configure")
     assert "Traceback" not in node.process.output
 
 
-def test_why_a_model_cannot_be_used_is_in_the_diagnostics(
+def test_the_reason_of_an_invalid_model_is_in_the_diagnostics(
     node: NodeUnderTest, shipped: Path
 ) -> None:
     lay_down(node)
@@ -157,7 +157,7 @@ def test_a_model_file_replaced_while_running(node: NodeUnderTest, shipped: Path)
 
 
 def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -> None:
-    """It predicts two people and no more, which cannot be seen before there are three."""
+    """The model fails for three people, which shows only when there are three."""
     lay_down(node)
     path = write_model(tmp_path)
     model = onnx.load(path)
@@ -192,7 +192,7 @@ def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -
 
     street.tell_until(failed, "failed ticks in the diagnostics", {**WALKERS, "third": (0.5, 0.5)})
     assert {len(prediction_from_point_cloud(cloud).agents) for cloud in street.clouds} <= {0, 2}
-    # What was shown is taken away.
+    # The outputs are cleared.
     node.wait_for(
         lambda: any(m.action == Marker.DELETEALL for array in drawn for m in array.markers),
         "markers that are deleted",
@@ -235,7 +235,7 @@ def test_a_parameter_file_with_mistakes(
         ),
         "an error in the diagnostics",
     )
-    # Each is set right, one after another, and the node works.
+    # The values are corrected one after another, and the node works.
     assert node.state() == "unconfigured"
     assert not node.transition("configure")
     assert not node.set_parameters(n_samples=-1).successful
@@ -272,12 +272,12 @@ def test_a_parameter_file_that_cannot_be_read(tmp_path: Path, content: str) -> N
         ("durability", "volatile", "cannot be set"),
     ],
 )
-def test_a_quality_of_service_that_there_is_not(override: str, value: str, told: str) -> None:
+def test_an_invalid_quality_of_service(override: str, value: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_override(f"qos_overrides./predictor/tracks.subscription.{override}", value)
 
 
-def test_a_topic_and_a_quality_of_service_that_there_is_not(
+def test_an_invalid_topic_and_quality_of_service(
     start: Callable[..., NodeUnderTest],
 ) -> None:
     name = "qos_overrides./predictor/tracks.subscription.reliability"
@@ -295,20 +295,20 @@ def test_a_topic_and_a_quality_of_service_that_there_is_not(
     assert "Traceback" not in node.process.output
 
 
-def test_a_full_disk_while_it_keeps_what_it_learnt(
+def test_a_full_disk_while_the_calibration_is_saved(
     start: Callable[..., NodeUnderTest], tmp_path: Path
 ) -> None:
     kept = tmp_path / "learnt.json"
     node = start(tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=str(kept))
     talk = Conversation(node)
-    # Where the node writes before it gives the file its name there is no room.
+    # The temporary file of the node is on a full disk.
     unfinished = tmp_path / f"learnt.json.{node.process.process.pid}.tmp"
     unfinished.symlink_to("/dev/full")
     talk.walk(talk.new_stamps(), 80)
     assert node.transition("deactivate")
     assert "No space left on device" in node.process.output
     assert not kept.exists()
-    # The node took its unfinished file away, and with it the full disk.
+    # The node removed its temporary file, and with it the full disk.
     assert node.transition("activate")
     assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
     assert node.transition("deactivate")
@@ -317,8 +317,8 @@ def test_a_full_disk_while_it_keeps_what_it_learnt(
     assert "Traceback" not in node.process.output
 
 
-def test_a_folder_in_which_nothing_can_be_kept(start: Callable[..., NodeUnderTest]) -> None:
-    # Nobody can write there, whatever the user's rights.
+def test_a_folder_without_write_permission(start: Callable[..., NodeUnderTest]) -> None:
+    # Nobody can write there, whatever the permissions.
     folder = "/proc/learnt"
     node = start(
         tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=f"{folder}/here.json"

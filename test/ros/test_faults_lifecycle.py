@@ -1,4 +1,4 @@
-"""Every transition in every order, a hundred times, leaves nothing behind; signals end a tick."""
+"""Transitions in every order leak nothing; signals end the process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ NEXT_STATE = {
     ("inactive", "cleanup"): "unconfigured",
 }
 TRANSITIONS = ("configure", "activate", "deactivate", "cleanup")
-#: Python and the middleware take some memory at first that they do not give back.
+#: Python and the middleware allocate memory at first that they do not free.
 ROUNDS_TO_WARM_UP = 30
-#: For 100 configurations; a session that is not let go holds several megabytes.
+#: For 100 configurations; a leaked session takes several megabytes.
 MAX_GROWTH_BYTES = 10e6
 ATTEMPTS = 3
 
@@ -63,10 +63,10 @@ def test_all_transitions_in_every_order_a_hundred_times(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_a_tick_ends_within_a_second(
+def test_a_signal_during_a_tick_ends_the_process_within_a_second(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    # Where the machine is busy with others the best of some attempts tells.
+    # The best of some attempts counts, as the machine may be busy.
     durations_s = [duration_of_the_end(tmp_path / str(n), number) for n in range(1)]
     while min(durations_s) >= 1.0 and len(durations_s) < ATTEMPTS:
         durations_s.append(duration_of_the_end(tmp_path / str(len(durations_s)), number))
@@ -74,7 +74,7 @@ def test_a_signal_in_the_middle_of_a_tick_ends_within_a_second(
 
 
 def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
-    """Seconds from a signal among ticks of 200 people to the end of the process."""
+    """Seconds from a signal during ticks of 200 people to the end of the process."""
     folder.mkdir()
     with ExitStack() as stack:
         node = start_predictor(stack, folder, "--log-level", "warn", tick_rate_hz=0.0)

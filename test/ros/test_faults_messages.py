@@ -47,7 +47,7 @@ Velocities = Mapping[str, tuple[float, float]]
 
 
 def crowd_at(stamp_ns: int, walkers: Velocities = WALKERS) -> MarkerArray:
-    """Everybody where they are at that time, as `support.tracks.walkers_at`."""
+    """Positions of all people at a time, as `support.tracks.walkers_at`."""
     message = MarkerArray()
     for agent_id, velocity in walkers.items():
         ((x, y),) = positions_at([stamp_ns / S], velocity)
@@ -151,7 +151,7 @@ def test_a_message_older_than_the_timeout(talk: Trial) -> None:
     talk.tell_refused(crowd_at(last.stamp_ns - S - S // 20), "out_of_order")
     status = talk.report_since(lambda status: "older than the newest" in status.message)
     assert status.level == DiagnosticStatus.WARN
-    # Half a tenth of a second later it would have been in time.
+    # One that is 0.1 s newer is within the timeout.
     talk.tell(crowd_at(last.stamp_ns - S + S // 20))
     assert len(talk.walk(stamps_ns, 3).agents) == 2
 
@@ -166,7 +166,7 @@ def test_a_message_older_than_the_timeout(talk: Trial) -> None:
     ],
     ids=["zero", "before 1970", "in an hour", "far future"],
 )
-def test_stamps_that_cannot_be(talk: Trial, stamp_ns: int | None, reason: str) -> None:
+def test_invalid_stamps(talk: Trial, stamp_ns: int | None, reason: str) -> None:
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 3)
     message = crowd_at(time.time_ns() + 3600 * S if stamp_ns is None else stamp_ns)
@@ -195,7 +195,7 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
         for stamp_ns in itertools.islice(stamps_ns, 3):
             talk.tell(crowd_at(stamp_ns, {two: WALKERS[one], one: WALKERS[two]}))
             prediction = talk.answer_at(stamp_ns)
-    # Each is predicted where the other walks, and never on the way between the two.
+    # Each is predicted on the path of the other, never between the two.
     for agent_id, velocity in ((two, WALKERS[one]), (one, WALKERS[two])):
         mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
         expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
@@ -203,7 +203,7 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
     talk.clouds.clear()
 
 
-def test_an_id_that_is_given_to_somebody_else(talk: Trial) -> None:
+def test_an_id_reused_for_another_person(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
     elsewhere = {"recycled": (0.7, 0.7)}
     for stamp_ns in itertools.islice(stamps_ns, 4):
@@ -274,9 +274,7 @@ def test_one_id_twice_in_a_message(talk: Trial) -> None:
         ((0.0, 1.01e7, 0.0), "out_of_range"),
     ],
 )
-def test_positions_that_cannot_be(
-    talk: Trial, xyz: tuple[float, float, float], reason: str
-) -> None:
+def test_invalid_positions(talk: Trial, xyz: tuple[float, float, float], reason: str) -> None:
     stamps_ns = talk.new_stamps()
     for stamp_ns in itertools.islice(stamps_ns, 3):
         message = crowd_at(stamp_ns)
@@ -287,7 +285,7 @@ def test_positions_that_cannot_be(
     talk.expected[f"skipped.{reason}"] += 3
 
 
-def test_somebody_at_the_end_of_the_world_blurs_nobody(talk: Trial) -> None:
+def test_a_track_far_away_does_not_reduce_the_resolution_of_others(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
     near = talk.walk(stamps_ns, 40)
     for stamp_ns in itertools.islice(stamps_ns, 8):
@@ -315,7 +313,7 @@ def test_somebody_at_the_end_of_the_world_blurs_nobody(talk: Trial) -> None:
         (None, 1e308, "skipped.out_of_range"),
     ],
 )
-def test_odometry_that_cannot_be(talk: Trial, stamp_ns: int | None, x: float, counter: str) -> None:
+def test_invalid_odometry(talk: Trial, stamp_ns: int | None, x: float, counter: str) -> None:
     odometry = talk.node.publisher(Odometry, "/predictor/odometry")
     before = int(value_of(talk.report(), counter))
     for told_ns in itertools.islice(talk.new_stamps(), 3):

@@ -148,7 +148,7 @@ def test_a_damaged_file_is_told_moved_aside_and_learnt_anew(start: Start, tmp_pa
     path = tmp_path / "mine.json"
     path.write_text("{")
     aware = SelfAware(start, calibration_file=str(path))
-    assert "mine.json is not used" in aware.node.process.output
+    assert "mine.json is ignored" in aware.node.process.output
     assert (tmp_path / "mine.json.refused").read_text() == "{"
     aware.watch()
     assert aware.node.process.stop() == 0

@@ -1,4 +1,4 @@
-"""Ticks by a timer in simulated time: late tracks are made up for, jumps are noticed."""
+"""Ticks by a timer in simulated time: latency is compensated, jumps of time are detected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Stage:
         self.now_ns = 10 * S
 
     def play(self, accept: Callable[[PublishedPrediction], Any], *, delay_s: float) -> Any:
-        """Lets time run and people walk until a prediction is accepted.
+        """Advances time and publishes walking people until a prediction is accepted.
 
         Tracks arrive `delay_s` after they were measured.
         """
@@ -73,7 +73,7 @@ def module_stage(start_once: Callable[..., NodeUnderTest]) -> Stage:
 
 @pytest.fixture
 def stage(module_stage: Stage) -> Iterator[Stage]:
-    # Far beyond all that was said before.
+    # Far beyond all earlier stamps.
     module_stage.now_ns += 1000 * S
     module_stage.clouds.clear()
     yield module_stage
@@ -84,7 +84,7 @@ def is_complete(prediction: PublishedPrediction) -> bool:
     return len(prediction.agents) == 2 and prediction.n_observed.min() == 8
 
 
-def test_late_tracks_are_predicted_from_the_present_on(stage: Stage) -> None:
+def test_the_latency_of_tracks_is_compensated(stage: Stage) -> None:
     prediction = stage.play(is_complete, delay_s=0.3)
     for agent_id, velocity in WALKERS.items():
         row = prediction.agents.tolist().index(agent_number(agent_id))
@@ -104,7 +104,7 @@ def test_ticks_come_at_the_rate_of_simulated_time(stage: Stage) -> None:
     assert (stamps_ns[-1] - stamps_ns[0]) / (len(stamps_ns) - 1) == pytest.approx(S / 10, rel=0.25)
 
 
-def test_when_the_clock_jumps_back_histories_start_anew_with_one_warning(stage: Stage) -> None:
+def test_histories_restart_with_one_warning_if_the_clock_jumps_back(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
     jump_ns = stage.now_ns
     stage.now_ns -= 20 * S
@@ -112,6 +112,8 @@ def test_when_the_clock_jumps_back_histories_start_anew_with_one_warning(stage: 
     assert new.n_observed.max() < 8
     assert stage.play(is_complete, delay_s=0.0).stamp_ns < jump_ns
     assert stage.node.process.output.count("jumped back") == 1
+    # Before late messages can show it.
+    assert stage.node.process.output.count("the clock jumped back") == 1
 
 
 def test_tracks_from_the_future_are_refused_and_do_no_harm(stage: Stage) -> None:
@@ -121,7 +123,7 @@ def test_tracks_from_the_future_are_refused_and_do_no_harm(stage: Stage) -> None
     stage.play(lambda p: is_complete(p) and refused in stage.node.process.output, delay_s=0.0)
 
 
-def test_a_tracker_that_dies_leaves_nobody_behind_and_may_come_back(stage: Stage) -> None:
+def test_people_are_dropped_if_the_tracker_stops_until_it_returns(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
     before = int(value_of(stage.report(), "skipped.stale"))
 
@@ -139,7 +141,7 @@ def test_a_tracker_that_dies_leaves_nobody_behind_and_may_come_back(stage: Stage
     stage.play(is_complete, delay_s=0.0)
 
 
-def test_the_cloud_is_stamped_with_the_present(stage: Stage) -> None:
+def test_the_cloud_is_stamped_with_the_current_time(stage: Stage) -> None:
     prediction = stage.play(is_complete, delay_s=0.3)
     assert stage.now_ns - prediction.stamp_ns < 0.25 * S
     assert stamp_ns_of(stamp_to_msg(prediction.stamp_ns)) == prediction.stamp_ns
@@ -148,7 +150,7 @@ def test_the_cloud_is_stamped_with_the_present(stage: Stage) -> None:
 def test_a_clock_that_stops_is_a_warning_until_it_goes_on(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
 
-    # The tracker goes on; time does not.
+    # The tracker continues; time does not.
     def is_warned(status: DiagnosticStatus) -> bool:
         stage.tracks.publish(walkers_at(stage.now_ns))
         return "the clock does not advance" in status.message
@@ -160,7 +162,7 @@ def test_a_clock_that_stops_is_a_warning_until_it_goes_on(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])
-def test_after_a_jump_of_time_nobody_is_predicted_from_before(stage: Stage, jump_s: int) -> None:
+def test_after_a_jump_of_time_only_new_observations_count(stage: Stage, jump_s: int) -> None:
     stage.now_ns += 10_000 * S
     stage.play(is_complete, delay_s=0.0)
     stage.now_ns += jump_s * S
@@ -179,7 +181,7 @@ def test_after_a_jump_of_time_nobody_is_predicted_from_before(stage: Stage, jump
     stage.play(is_complete, delay_s=0.0)
 
 
-def test_a_clock_at_the_end_of_time_does_no_harm(stage: Stage) -> None:
+def test_the_node_recovers_from_the_last_possible_time(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
     last_ns = (2**31 - 1) * S
 
@@ -194,7 +196,7 @@ def test_a_clock_at_the_end_of_time_does_no_harm(stage: Stage) -> None:
 def test_without_a_clock_a_stamp_beyond_the_last_that_a_message_can_hold_is_refused(
     start: Callable[..., NodeUnderTest],
 ) -> None:
-    # Simulated time that nobody publishes: all other stamps are in time.
+    # Simulated time without a clock: all other stamps are valid.
     talk = Conversation(start(use_sim_time=True, tick_rate_hz=0.0, model="constant_velocity"))
     with talk.counting("skipped.future_stamp", 2):
         talk.tell(walkers_at((2**31 - 1) * S))

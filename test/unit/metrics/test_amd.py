@@ -72,8 +72,8 @@ def test_the_closed_form_is_tippings(seed: int, n: int) -> None:
     assert not distances.undefined[0]
 
 
-def test_the_integral_along_the_path_is_what_the_closed_form_says() -> None:
-    """The metric is the precisions weighted by what the path meets, here summed step by step."""
+def test_the_closed_form_agrees_with_the_integral_along_the_path() -> None:
+    """The precisions weighted by the density along the path, here summed step by step."""
     rng = np.random.default_rng(3)
     model, truth = random_mixture(rng, 3), np.array([2.0, -1.0])
     v = model.weights[0] @ model.means[0] - truth
@@ -108,7 +108,7 @@ def plain_distance_with_python_floats(model: GaussianMixtures, truth: FloatArray
             raise ZeroDivisionError from error
 
 
-def test_a_truth_on_the_mean_has_distance_zero() -> None:
+def test_ground_truth_at_the_mean_has_distance_zero() -> None:
     model = mixture([1.0], np.ones((1, 2)), np.eye(2)[None])
     distances = mixture_distances(model, np.ones((1, 2)))
     assert distances.values.tolist() == [0.0]
@@ -165,7 +165,7 @@ def test_amv_is_that_of_the_fitted_mixtures() -> None:
     assert mean_covariance_eigenvalue(samples) == pytest.approx(expected, rel=1e-9)
 
 
-def test_samples_that_all_agree_are_measured_in_millimetres() -> None:
+def test_distances_from_coinciding_samples_are_in_millimetres() -> None:
     samples, truth = np.zeros((50, 1, 2, 2)), np.zeros((1, 2, 2))
     truth[0, 1] = [0.0, 0.3]
     distances = mahalanobis_distances(samples, truth)
@@ -183,7 +183,7 @@ def test_nan_is_not_hidden() -> None:
     assert np.isnan(mean_covariance_eigenvalue(samples))
 
 
-def test_figures_of_the_published_code() -> None:
+def test_values_of_the_published_code() -> None:
     """What the reference's own AMD, AMV and KDE give for these samples (scikit-learn 1.9)."""
     rng = np.random.default_rng(7)
     mode = rng.integers(3, size=(400, 2, 1, 1))

@@ -48,7 +48,7 @@ def test_nobody_collides_alone_and_nan_is_not_hidden() -> None:
     assert np.isnan(collision_rate(walkers([(0, 0), (np.nan, 0)], [(0, 5), (1, 5)])))
 
 
-def test_it_agrees_with_a_dense_walk_along_every_piece() -> None:
+def test_it_agrees_with_dense_sampling_of_every_segment() -> None:
     rng = np.random.default_rng(3)
     samples = np.cumsum(rng.normal(0, 0.5, (20, 6, 12, 2)), axis=2)
     fine = np.linspace(0, 1, 400)[:, None]

@@ -29,13 +29,13 @@ def two_samples_of_two_steps() -> tuple[FloatArray, FloatArray]:
     return samples, truth
 
 
-def test_the_best_sample_is_chosen_for_each_figure_separately() -> None:
+def test_the_best_sample_is_selected_for_each_metric_separately() -> None:
     ade, fde = best_of_n(*two_samples_of_two_steps())
     assert ade.tolist() == [2.0]  # sample 0
     assert fde.tolist() == [3.0]  # sample 1
 
 
-def test_joint_figures_take_one_sample_for_all_agents() -> None:
+def test_joint_metrics_select_one_sample_for_all_agents() -> None:
     truth = np.zeros((2, 1, 2))
     samples = np.zeros((2, 2, 1, 2))
     samples[0, 1, 0] = [2.0, 0.0]  # right for the first agent only
@@ -73,7 +73,7 @@ def test_more_samples_are_never_worse(seed: int) -> None:
     assert (all_fde <= few_fde).all()
 
 
-def test_one_sample_gives_the_figures_of_a_path() -> None:
+def test_one_sample_gives_the_metrics_of_a_path() -> None:
     samples, truth = random_scene(0, n_samples=1)
     np.testing.assert_array_equal(mean_path(samples[0], truth), best_of_n(samples, truth))
 
@@ -96,8 +96,6 @@ def test_a_sample_that_is_not_finite_is_not_hidden() -> None:
     ("samples", "truth"),
     [((3, 2, 12, 2), (3, 12, 2)), ((0, 2, 12, 2), (2, 12, 2)), ((3, 2, 0, 2), (2, 0, 2))],
 )
-def test_shapes_that_do_not_belong_together_are_refused(
-    samples: tuple[int, ...], truth: tuple[int, ...]
-) -> None:
+def test_inconsistent_shapes_are_refused(samples: tuple[int, ...], truth: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"metric\.samples"):
         displacements(np.zeros(samples), np.zeros(truth))

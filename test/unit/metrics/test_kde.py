@@ -66,7 +66,7 @@ def test_turning_changes_nothing_and_scaling_adds_its_logarithm(
     np.testing.assert_allclose(after[free], before[free] + 2 * np.log(scale), atol=1e-6)
 
 
-def test_the_true_distribution_is_likelier_than_a_shifted_one() -> None:
+def test_the_true_distribution_is_more_likely_than_a_shifted_one() -> None:
     rng = np.random.default_rng(1)
     samples, truth = rng.normal(size=(200, 500, 1, 2)), rng.normal(size=(500, 1, 2))
     honest = kde_nll(samples, truth)[0].mean()

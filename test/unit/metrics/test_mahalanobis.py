@@ -31,7 +31,7 @@ def test_distances_agree_with_the_inverse_of_the_covariance() -> None:
 
 
 @pytest.mark.parametrize("covariance", [np.zeros((2, 2)), np.ones((2, 2))])
-def test_a_singular_covariance_reaches_its_own_mean_only(covariance: np.ndarray) -> None:
+def test_a_singular_covariance_has_distance_zero_at_its_mean_only(covariance: np.ndarray) -> None:
     points = np.array([[0.0, 0.0], [0.1, 0.1]])
 
     distance_2, log_determinant = squared_mahalanobis(

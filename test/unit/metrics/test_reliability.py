@@ -17,7 +17,7 @@ COVARIANCE = np.array([[0.5, 0.2], [0.2, 0.3]])
 
 
 def gaussian_case(n: int, scale: float = 1.0) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Truths drawn from N(mean, COVARIANCE), predictions `scale` times as wide."""
+    """Ground truth drawn from N(mean, COVARIANCE), predictions `scale` times as wide."""
     rng = np.random.default_rng(1)
     mean = rng.normal(size=(n, 2)) * 5.0
     truth = mean + rng.multivariate_normal(np.zeros(2), COVARIANCE, n)
@@ -25,12 +25,12 @@ def gaussian_case(n: int, scale: float = 1.0) -> tuple[FloatArray, FloatArray, F
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
-def test_an_honest_gaussian_covers_its_confidence(confidence: float) -> None:
+def test_a_calibrated_gaussian_covers_its_confidence(confidence: float) -> None:
     levels = confidence_levels(*gaussian_case(20_000))
     assert coverage(levels, confidence) == pytest.approx(confidence, abs=0.01)
 
 
-def test_an_honest_gaussian_is_fully_reliable() -> None:
+def test_a_calibrated_gaussian_is_fully_reliable() -> None:
     average, worst = reliability_scores(confidence_levels(*gaussian_case(20_000)))
     assert average > 0.99
     assert worst > 0.985
@@ -40,7 +40,7 @@ def test_an_honest_gaussian_is_fully_reliable() -> None:
 def test_a_wrong_width_shows_and_to_which_side(scale: float) -> None:
     levels = confidence_levels(*gaussian_case(5_000, scale))
     confidence, frequency = reliability_curve(levels)
-    # A truth of Mahalanobis distance d lies inside an ellipse `scale` times as wide when
+    # A position of Mahalanobis distance d lies inside an ellipse `scale` times as wide when
     # d < scale * radius: its probability is 1 - (1 - c) ** scale^2.
     np.testing.assert_allclose(frequency, 1 - (1 - confidence) ** scale**2, atol=0.025)
     average, worst = reliability_scores(levels)
@@ -65,7 +65,7 @@ def test_levels_ignore_turns_moves_and_units(angle: float, scale: float, seed: i
     np.testing.assert_allclose(moved, confidence_levels(mean, covariance, truth), atol=1e-6)
 
 
-def test_a_singular_covariance_holds_only_its_own_mean() -> None:
+def test_a_singular_covariance_covers_only_its_mean() -> None:
     covariance = np.array([np.zeros((2, 2)), np.zeros((2, 2)), [[1.0, 1.0], [1.0, 1.0]]])
     truth = np.array([[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]])
     levels = confidence_levels(np.zeros((3, 2)), covariance, truth)
@@ -79,7 +79,7 @@ def test_nan_counts_as_outside_and_is_kept() -> None:
     assert np.isnan(confidence_levels(np.zeros((1, 2)), np.eye(2)[None], np.full((1, 2), np.nan)))
 
 
-def test_a_truth_on_the_ellipse_is_inside() -> None:
+def test_a_position_on_the_ellipse_is_inside() -> None:
     confidence, frequency = reliability_curve(np.array([0.5]))
     assert frequency[confidence == 0.5].tolist() == [1.0]
     assert coverage(np.array([0.5]), 0.5) == 1.0

@@ -1,4 +1,4 @@
-"""The history keeps what a tracker said and gives it back at the model's steps."""
+"""The history keeps the observations of a tracker and resamples them to the model's steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_straight_walk_is_resampled_exactly_whatever_the_rate_and_jitter(
     np.testing.assert_allclose(window.positions_m[0], expected, atol=1e-6)
 
 
-def test_late_message_is_made_up_for_by_walking_on() -> None:
+def test_a_late_message_is_compensated_by_extrapolation() -> None:
     tracks = history()
     for n in range(20):
         tracks.insert(walker(0.1 * n))
@@ -65,7 +65,7 @@ def test_late_message_is_made_up_for_by_walking_on() -> None:
 
 @pytest.mark.parametrize("other_since_s", [0.0, 1.5], ids=["known for long", "new"])
 @pytest.mark.parametrize("other_until_s", [2.9, 2.6], ids=["just seen", "seen before"])
-def test_ones_past_is_the_same_whoever_else_is_there(
+def test_the_window_of_an_agent_does_not_depend_on_others(
     other_since_s: float, other_until_s: float
 ) -> None:
     alone, together = history(), history()
@@ -110,7 +110,7 @@ def test_history_grows_by_a_step_every_step() -> None:
     assert counts == [2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
 
 
-def test_short_gap_is_bridged_and_long_gap_starts_anew() -> None:
+def test_a_short_gap_is_interpolated_and_a_long_gap_restarts_the_history() -> None:
     tracks = history(track_timeout_s=1.0)
     for n in [*range(20), *range(28, 40)]:
         tracks.insert(walker(0.1 * n))
@@ -138,7 +138,7 @@ def test_unseen_agent_is_reported_stale_once_and_forgotten() -> None:
     assert len(tracks) == 1
 
 
-def test_recycled_id_far_away_starts_anew() -> None:
+def test_an_id_reused_far_away_restarts_the_history() -> None:
     tracks = history(max_speed_m_s=10.0)
     for n in range(20):
         tracks.insert(walker(0.1 * n))
@@ -160,7 +160,7 @@ def test_recycled_id_far_away_starts_anew() -> None:
         (("b",), [[0.0, np.inf]], SkipReason.NOT_FINITE),
     ],
 )
-def test_unusable_agent_is_turned_away_with_its_reason(
+def test_an_invalid_entry_is_rejected_with_its_reason(
     ids: tuple[str, ...], positions: list[list[float]], reason: SkipReason
 ) -> None:
     tracks = history()
@@ -169,7 +169,7 @@ def test_unusable_agent_is_turned_away_with_its_reason(
     assert len(tracks) == 1
 
 
-def test_second_entry_of_an_id_in_a_message_is_turned_away() -> None:
+def test_the_second_entry_of_an_id_in_a_message_is_rejected() -> None:
     tracks = history()
     rejected = tracks.insert(Tracks(S, ("a", "a"), np.array([[0.0, 0.0], [9.0, 9.0]])))
     assert rejected == {"a": SkipReason.DUPLICATE_ID}
@@ -236,7 +236,7 @@ def test_a_second_message_with_the_same_stamp_is_rejected() -> None:
     assert again == dict.fromkeys("ab", SkipReason.DUPLICATE_STAMP)
 
 
-def test_repeated_and_outdated_messages_are_turned_away() -> None:
+def test_repeated_and_outdated_messages_are_rejected() -> None:
     tracks = history()
     for n in range(1, 20):
         tracks.insert(walker(0.1 * n))
@@ -283,10 +283,10 @@ def test_of_too_many_the_nearest_to_the_robot_are_kept_beside_it() -> None:
     assert tracks.insert(crowd(0.2, {ROBOT_ID: 10.0})) == {}
 
 
-def test_somebody_nearer_takes_the_place_of_the_farthest() -> None:
+def test_a_nearer_agent_replaces_the_farthest() -> None:
     tracks = history(max_agents=2)
     tracks.insert(crowd(0.0, {"a": 2.0, "b": 8.0}))
-    # Not by a hair's breadth, else two who are equally far would take turns.
+    # A small difference is not enough, else two at the same distance would replace each other.
     assert tracks.insert(crowd(0.1, {"c": 7.5})) == {"c": SkipReason.OVER_CAPACITY}
 
     assert tracks.insert(crowd(0.2, {"a": 2.0, "b": 8.0, "c": 4.0})) == {
@@ -296,7 +296,7 @@ def test_somebody_nearer_takes_the_place_of_the_farthest() -> None:
     assert tracks.window(at(0.3))[0].ids == ("a", "c")
 
 
-def test_fewer_agents_are_kept_from_the_message_on_that_follows_the_change() -> None:
+def test_a_lower_max_agents_takes_effect_at_the_next_message() -> None:
     tracks = history(max_agents=3)
     people = {"a": 1.0, "b": 2.0, "c": 3.0}
     tracks.insert(crowd(0.0, people))
@@ -327,7 +327,7 @@ def test_a_short_history_still_fills_a_window() -> None:
     np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (9.995 - 2.8), atol=1e-9)
 
 
-def test_freed_place_is_used_again_without_a_trace_of_its_last_owner() -> None:
+def test_a_freed_row_is_reused_without_old_observations() -> None:
     tracks = history(max_agents=1)
     for n in range(10):
         tracks.insert(walker(0.1 * n, ("a",)))
@@ -402,7 +402,7 @@ def test_covariance_of_the_newest_position_is_kept_and_unknown_is_zero() -> None
         [[1e308, 0.0], [0.0, 1e308]],
     ],
 )
-def test_what_is_no_covariance_counts_as_unknown(covariance: list[list[float]]) -> None:
+def test_an_invalid_covariance_counts_as_unknown(covariance: list[list[float]]) -> None:
     tracks = history()
     for seconds in (0.0, 0.4):
         one = walker(seconds, ("a",))
@@ -416,7 +416,7 @@ def test_what_is_no_covariance_counts_as_unknown(covariance: list[list[float]]) 
 
 
 @pytest.mark.parametrize("speed_m_s", [1e308, np.inf, np.nan, 11.0])
-def test_a_velocity_that_nobody_walks_at_is_not_taken_for_one(speed_m_s: float) -> None:
+def test_an_implausible_velocity_counts_as_unknown(speed_m_s: float) -> None:
     tracks = history()
     velocity = np.array([[speed_m_s, 0.0, 0.0]])
 
@@ -427,7 +427,7 @@ def test_a_velocity_that_nobody_walks_at_is_not_taken_for_one(speed_m_s: float) 
 
 
 @pytest.mark.parametrize("far_m", [1e308, -1e308, 1.1e7])
-def test_who_stands_outside_the_world_is_turned_away(far_m: float) -> None:
+def test_a_position_outside_all_maps_is_rejected(far_m: float) -> None:
     tracks = history()
     position = np.array([[0.0, far_m]])
 

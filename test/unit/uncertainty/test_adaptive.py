@@ -1,4 +1,4 @@
-"""Ellipses come to hold their share, wherever the errors come from."""
+"""Ellipses reach nominal coverage, whatever the distribution of the errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from social_implicit_ros.uncertainty.adaptive import (
 )
 from social_implicit_ros.uncertainty.ellipses import (
     CONFIDENCES,
-    GAUSSIAN_KNOTS,
+    GAUSSIAN_GRID,
     at_confidence,
     gaussian_distance,
     radius_at,
@@ -30,7 +30,7 @@ from social_implicit_ros.uncertainty.ellipses import (
 S = 1_000_000_000
 N_STEPS = 3
 STANDING, WALKING = 0.0, 1.4
-GAUSSIAN = GAUSSIAN_KNOTS[1:-1]
+GAUSSIAN = GAUSSIAN_GRID[1:-1]
 
 
 def prediction_of(n_agents: int, factors: FloatArray | None = None) -> Prediction:
@@ -48,7 +48,7 @@ def judged(
     speed_m_s: FloatArray,
     stamp_ns: int,
 ) -> Judged:
-    """What everybody's true positions (A, T, 2) say of the prediction that is published now."""
+    """Scores of the published prediction for ground truth (A, T, 2)."""
     published = at_confidence(adaptive.adapt(base, speed_m_s), 0.95)
     distance = np.linalg.norm(truth, axis=-1) / np.sqrt(base.covariance[..., 0, 0])
     return Judged(
@@ -76,7 +76,7 @@ def run(
     speed_m_s: float = WALKING,
     start_ns: int = 0,
 ) -> FloatArray:
-    """Lets it learn; returns the levels (R, A * T) of what was published, each before learning."""
+    """Learns from all errors; returns the levels (R, A * T) of the predictions before each."""
     rng = np.random.default_rng(3)
     speeds = np.full(n_agents, speed_m_s)
     base = adaptive.base(prediction_of(n_agents, factors))
@@ -91,7 +91,7 @@ def run(
 
 @pytest.mark.parametrize("scale_m", [0.1, 0.5, 2.0])
 @pytest.mark.parametrize("factors", [None, np.linspace(0.7, 1.6, len(CONFIDENCES))])
-def test_every_ellipse_comes_to_hold_its_share_of_heavy_tailed_errors(
+def test_every_ellipse_reaches_nominal_coverage_of_heavy_tailed_errors(
     scale_m: float, factors: FloatArray | None
 ) -> None:
     levels = run(AdaptiveCalibration(N_STEPS), scale_m=scale_m, factors=factors)[150:]
@@ -124,7 +124,7 @@ def test_standing_people_have_ellipses_of_their_own() -> None:
     assert standing < between < walking
 
 
-def test_before_anything_is_learnt_the_ellipses_are_the_models_own() -> None:
+def test_before_any_score_the_ellipses_are_those_of_the_model() -> None:
     adaptive = AdaptiveCalibration(N_STEPS)
     for factors in (None, np.linspace(0.7, 1.6, len(CONFIDENCES))):
         base = adaptive.base(prediction_of(2, factors))
@@ -182,7 +182,7 @@ def test_radii_are_bounded_and_rise_with_the_confidence(
         assert (adapted <= MAX_FACTOR * high * (1.0 + 1e-9)).all()
 
 
-def test_a_longer_night_does_not_fade_what_was_learnt() -> None:
+def test_a_long_time_without_people_does_not_fade_scores() -> None:
     adaptive = AdaptiveCalibration(N_STEPS)
     run(adaptive, scale_m=2.0)
     before = adaptive.learnt.scores.sum()
@@ -197,7 +197,7 @@ def test_time_that_jumps_back_does_no_harm() -> None:
     assert adaptive.learnt.seconds == pytest.approx(2 * 19 * 0.4)
 
 
-def test_another_run_goes_on_where_one_ended() -> None:
+def test_another_run_continues_from_the_saved_state() -> None:
     first, second = AdaptiveCalibration(N_STEPS), AdaptiveCalibration(N_STEPS)
     run(first, scale_m=2.0)
     second.restore(first.learnt)
@@ -209,7 +209,7 @@ def test_another_run_goes_on_where_one_ended() -> None:
 
 
 def test_levels_agree_with_the_published_ellipse() -> None:
-    # The ellipse that was published at 95 % holds exactly the positions whose level is up to 0.95.
+    # The published 95 % ellipse covers exactly the positions whose level is at most 0.95.
     adaptive = AdaptiveCalibration(N_STEPS)
     run(adaptive, scale_m=1.5)
     base = adaptive.base(prediction_of(200, np.linspace(0.7, 1.6, len(CONFIDENCES))))
@@ -232,7 +232,7 @@ def test_levels_agree_with_the_published_ellipse() -> None:
         ({"seconds": -1.0}, "Learnt.seconds"),
     ],
 )
-def test_what_was_learnt_is_checked(change: dict[str, object], message: str) -> None:
+def test_an_invalid_state_is_rejected(change: dict[str, object], message: str) -> None:
     values: dict[str, object] = {**vars(Learnt.nothing(3)), **change}
     with pytest.raises(ValueError, match=message):
         Learnt(**values)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A calibration makes ellipses and samples hold what they promise, and never jumps."""
+"""A calibration gives ellipses nominal coverage and depends smoothly on the motion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from social_implicit_ros.uncertainty.calibration import (
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, sample_moments
 
 N_STEPS = 3
-#: Rough histories have ellipses of twice the size.
+#: Histories with a large jerk have ellipses of twice the size.
 CALIBRATION = Calibration(
     speeds_m_s=np.array([0.0, 1.0, 2.0]),
     roughnesses_m=np.array([0.0, 0.1]),
@@ -41,19 +41,19 @@ def random_covariances(generator: np.random.Generator, *shape: int) -> np.ndarra
     return factor @ np.swapaxes(factor, -1, -2) + 0.01 * np.eye(2)
 
 
-def test_an_agent_at_a_knot_gets_the_knots_factors() -> None:
+def test_an_agent_at_a_grid_point_gets_its_factors() -> None:
     factors = CALIBRATION.ellipse_factors(smooth([1.0, 2.0, 0.0]))
 
     np.testing.assert_allclose(factors, [[2.0, 2.0, 2.0], [0.5, 0.5, 4.0], [1.0, 2.0, 3.0]])
 
 
-def test_beyond_the_last_knot_factors_stay() -> None:
+def test_factors_are_constant_beyond_the_last_grid_point() -> None:
     np.testing.assert_allclose(
         CALIBRATION.sample_factors(smooth([9.0])), CALIBRATION.sample_factors(smooth([2.0]))
     )
 
 
-def test_weights_are_shares_of_at_most_two_knots() -> None:
+def test_at_most_two_weights_are_above_zero_and_their_sum_is_one() -> None:
     weights = speed_weights(np.linspace(0.0, 3.0, 301), CALIBRATION.speeds_m_s)
 
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
@@ -69,7 +69,7 @@ def test_ellipses_do_not_jump_when_somebody_walks_a_little_faster() -> None:
     assert change.max() < 0.02
 
 
-def test_ellipses_grow_with_how_rough_a_history_is() -> None:
+def test_ellipses_grow_with_the_jerk_of_a_history() -> None:
     roughnesses = np.linspace(0.0, 0.2, 201)
     motion = ObservedMotion(np.ones(201), roughnesses)
 
@@ -79,7 +79,7 @@ def test_ellipses_grow_with_how_rough_a_history_is() -> None:
     assert all(np.diff(factors) >= 0)
 
 
-def test_one_knot_is_enough() -> None:
+def test_one_grid_point_is_enough() -> None:
     single = Calibration(
         np.zeros(1),
         np.zeros(1),
@@ -101,7 +101,7 @@ def test_a_calibrated_covariance_stays_positive_semi_definite() -> None:
     assert np.linalg.eigvalsh(calibrated).min() > 0
 
 
-def test_samples_and_their_covariance_are_spread_alike() -> None:
+def test_samples_are_scaled_like_their_covariance() -> None:
     generator = np.random.default_rng(1)
     samples = generator.normal(size=(500, 4, N_STEPS, 2))
     mean, covariance = sample_moments(samples)
@@ -114,7 +114,7 @@ def test_samples_and_their_covariance_are_spread_alike() -> None:
     np.testing.assert_allclose(spread_covariance, 9.0 * covariance)
 
 
-def test_the_right_factors_make_a_confident_gaussian_honest() -> None:
+def test_the_right_factors_calibrate_an_overconfident_gaussian() -> None:
     generator = np.random.default_rng(2)
     n_agents = 4000
     covariance = random_covariances(generator, n_agents, N_STEPS)
@@ -181,7 +181,7 @@ def test_a_card_with_other_confidences_is_refused() -> None:
         Calibration.from_dict({**CALIBRATION.to_dict(), "confidences": [0.5, 0.95]})
 
 
-def test_speed_and_roughness_count_the_known_steps_only() -> None:
+def test_speed_and_jerk_count_the_known_steps_only() -> None:
     observed = np.zeros((3, 8, 2))
     observed[:, :, 0] = 0.4 * np.arange(8)
     observed[1, :6] = 77.0
@@ -193,17 +193,17 @@ def test_speed_and_roughness_count_the_known_steps_only() -> None:
     motion = observed_motion(observed, mask, 0.4)
 
     np.testing.assert_allclose(motion.speed_m_s, 1.0)
-    np.testing.assert_allclose(motion.roughness_m, 0.0, atol=1e-12)
+    np.testing.assert_allclose(motion.jerk_rms_m, 0.0, atol=1e-12)
 
 
-def test_roughness_is_a_trackers_noise_and_no_steady_turn() -> None:
+def test_jerk_measures_tracker_noise_and_ignores_a_steady_turn() -> None:
     step = np.arange(8.0)
     turning = np.stack([0.4 * step, 0.02 * step**2], axis=-1)
     noise_m = np.random.default_rng(0).normal(scale=0.05, size=(4000, 8, 2))
 
     motion = observed_motion(np.stack([turning, *(turning + noise_m)]), np.ones((4001, 8)), 0.4)
 
-    assert motion.roughness_m[0] == pytest.approx(0.0, abs=1e-12)
+    assert motion.jerk_rms_m[0] == pytest.approx(0.0, abs=1e-12)
     # The squares of the coefficients 1, 3, 3, 1 add up to 20, in two dimensions.
-    rms_m = np.sqrt(np.mean(motion.roughness_m[1:] ** 2))
+    rms_m = np.sqrt(np.mean(motion.jerk_rms_m[1:] ** 2))
     assert rms_m == pytest.approx(np.sqrt(2 * 20) * 0.05, rel=0.03)

@@ -29,13 +29,13 @@ MIXED_SIGMAS = (1.0, 4.0)
 
 
 def mixed_errors(generator: np.random.Generator, n_agents: int) -> FloatArray:
-    """(A, 1, 2) errors of people of whom most do the same and some something else entirely."""
+    """(A, 1, 2) errors of a mixture: most are small, some are large."""
     sigma = generator.choice(MIXED_SIGMAS, (n_agents, 1, 1), p=(0.8, 0.2))
     return np.asarray(sigma * generator.normal(size=(n_agents, 1, 2)))
 
 
 def conformal_prediction(n_agents: int) -> Prediction:
-    """Of a Gaussian with level factors found on `mixed_errors`."""
+    """A Gaussian with level factors fitted to `mixed_errors`."""
     distance = np.linalg.norm(mixed_errors(np.random.default_rng(3), 40_000), axis=-1)
     radii = [confidence_to_sigmas(confidence) for confidence in CONFIDENCES]
     factors = np.quantile(distance, CONFIDENCES) / radii
@@ -48,7 +48,7 @@ def conformal_prediction(n_agents: int) -> Prediction:
     )
 
 
-def test_level_factors_make_every_ellipse_of_a_mixture_hold_its_share() -> None:
+def test_level_factors_give_every_ellipse_nominal_coverage_of_a_mixture() -> None:
     truth = mixed_errors(np.random.default_rng(4), 20_000)
     prediction = conformal_prediction(len(truth))
 
@@ -60,7 +60,7 @@ def test_level_factors_make_every_ellipse_of_a_mixture_hold_its_share() -> None:
 
 
 @pytest.mark.parametrize("confidence", [0.02, 0.3, 0.47, 0.95, 0.999])
-def test_the_radius_of_a_confidence_is_where_that_level_lies(confidence: float) -> None:
+def test_a_position_at_the_radius_of_a_confidence_has_that_level(confidence: float) -> None:
     prediction = conformal_prediction(1)
     radius = radius_at(prediction, confidence)
 
@@ -70,7 +70,7 @@ def test_the_radius_of_a_confidence_is_where_that_level_lies(confidence: float) 
 
 
 @given(st.lists(st.floats(0.02, 20.0), min_size=len(CONFIDENCES), max_size=len(CONFIDENCES)))
-def test_a_radius_never_falls_with_the_confidence(factors: list[float]) -> None:
+def test_a_radius_never_decreases_with_the_confidence(factors: list[float]) -> None:
     prediction = dataclasses.replace(
         conformal_prediction(1), level_factors=np.array(factors)[None, None]
     )
@@ -81,7 +81,7 @@ def test_a_radius_never_falls_with_the_confidence(factors: list[float]) -> None:
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.77, 0.95])
-def test_at_its_confidence_a_covariance_may_be_taken_for_a_gaussians(confidence: float) -> None:
+def test_at_its_confidence_a_covariance_has_the_coverage_of_a_gaussian(confidence: float) -> None:
     truth = mixed_errors(np.random.default_rng(5), 20_000)
     prediction = conformal_prediction(len(truth))
 
@@ -94,7 +94,7 @@ def test_at_its_confidence_a_covariance_may_be_taken_for_a_gaussians(confidence:
     )
 
 
-def test_without_level_factors_the_gaussian_stands() -> None:
+def test_without_level_factors_ellipses_are_gaussian() -> None:
     prediction = dataclasses.replace(conformal_prediction(2), level_factors=None)
 
     np.testing.assert_allclose(radius_at(prediction, 0.5), confidence_to_sigmas(0.5))

@@ -1,4 +1,4 @@
-"""What was learnt is found again, whole and checked, or not at all."""
+"""A saved state is loaded unchanged, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_minutes_at_a_new_site_outweigh_hours_at_another(tmp_path: Path) -> None
     np.testing.assert_allclose(scores.sum(axis=(0, 2)), MAX_LOADED_SCORES)
 
 
-def test_a_write_that_fails_leaves_what_was_there(
+def test_a_failed_write_keeps_the_existing_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "robot.json"
@@ -65,7 +65,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_no_file_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_invalid_one_raise_different_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_learnt(tmp_path / "robot.json", MODEL)
 
@@ -87,7 +87,7 @@ def test_no_file_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "robot.json"
     path.write_bytes(content)
-    with pytest.raises(CalibrationFileError, match=r"robot\.json is not used: it"):
+    with pytest.raises(CalibrationFileError, match=r"robot\.json is ignored: it"):
         load_learnt(path, MODEL)
 
 
@@ -96,8 +96,8 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
     [
         ("format", 2, "its format is 2, not 1"),
         ("model", "other", "its model is 'other', not social_zone"),
-        ("fingerprint", "6" * 64, "learnt with another social_zone, and this one was trained"),
-        ("fingerprint", None, "learnt with another social_zone"),
+        ("fingerprint", "6" * 64, "social_zone was trained or calibrated since"),
+        ("fingerprint", None, "social_zone was trained or calibrated since"),
         ("steps", 4, "its steps is 4, not 3"),
         ("confidences", [0.5], "its confidences"),
         ("speeds_m_s", [0.0], "its speeds_m_s"),
@@ -121,7 +121,7 @@ def test_a_file_with_other_values_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1"])
-def test_a_count_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+def test_an_invalid_count_is_refused(tmp_path: Path, value: str) -> None:
     path = tmp_path / "robot.json"
     save_learnt(path, Learnt.nothing(3), MODEL)
     path.write_text(path.read_text().replace('"scores": [[[0.0', f'"scores": [[[{value}'))
