@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from types import FrameType
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -13,27 +10,21 @@ from rclpy.signals import SignalHandlerOptions
 
 from social_implicit_ros.ros.command_line import check_command_line
 from social_implicit_ros.ros.node import PredictorNode
+from social_implicit_ros.ros.signals import catch_stop_signals
 
 #: How long a signal may wait for a node that has nothing to do.
 _POLL_S = 0.1
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs the node until SIGINT or SIGTERM; a tick that has begun is finished first.
+    """Runs the node until the first SIGINT or SIGTERM; finishes a tick that has begun.
 
     Args:
         args: `--help`, `--version` or ROS arguments; those of the process where left out.
     """
     args = sys.argv[1:] if args is None else args
     check_command_line(args)
-    stopped = threading.Event()
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        stopped.set()
-
-    # rclpy's own handlers would take the context away in the middle of a tick.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, stop)
+    is_stopping = catch_stop_signals()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
@@ -43,7 +34,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         executor.add_node(node)
         node.autostart()
-        while not stopped.is_set():
+        while not is_stopping():
             executor.spin_once(timeout_sec=_POLL_S)
     except ExternalShutdownException:
         pass

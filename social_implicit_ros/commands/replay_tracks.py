@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +30,7 @@ from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.signals import catch_stop_signals
 from social_implicit_ros.ros.tracks_messages import ENCODERS
 from social_implicit_ros.types import Tracks
 
@@ -139,10 +138,7 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
 def _play(
     arguments: argparse.Namespace, recording: TrackSource, playback: Playback, argv: list[str]
 ) -> int:
-    stopped = threading.Event()
-    # rclpy's own handlers would shut the context down while a message is published.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stopped.set())
+    is_stopping = catch_stop_signals()
     rclpy.init(args=["replay_tracks", *argv], signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = ReplayNode(
@@ -156,7 +152,7 @@ def _play(
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
         )
-        _spin(node, until=lambda: playback.is_done or stopped.is_set())
+        _spin(node, until=lambda: playback.is_done or is_stopping())
     finally:
         rclpy.try_shutdown()
     return 0

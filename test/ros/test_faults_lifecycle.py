@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def test_all_transitions_in_every_order_a_hundred_times(
     assert resident_bytes(pid) - before_bytes < MAX_GROWTH_BYTES
     assert node.transition("shutdown")
     assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
+
+
+def test_signals_that_follow_the_first_are_ignored(start: Callable[..., NodeUnderTest]) -> None:
+    node = start()
+    node.wait_for(lambda: node.state() == "active", "activation")
+    process = node.process.process
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.001)
+    assert process.returncode == 0, node.process.output
     assert "Traceback" not in node.process.output
 
 
