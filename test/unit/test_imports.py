@@ -1,0 +1,55 @@
+"""What `lint-imports` does not say of the package's imports."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11 to read pyproject.toml")
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "social_implicit_ros"
+MODULES = sorted((ROOT / NAME).rglob("*.py"))
+#: Libraries that every room may import.
+SHARED = {"numpy", "scipy", "yaml", "packaging"}
+#: Python 3.14 has `compression`.
+STANDARD = sys.stdlib_module_names | {"compression", "__future__"}
+
+
+def imported(module: Path) -> set[str]:
+    """First names of what a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_library_has_its_rooms() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    confined = {
+        library
+        for contract in contracts["contracts"]
+        if contract["type"] == "protected"
+        for library in contract["protected_modules"]
+    }
+    libraries = set().union(*map(imported, MODULES)) - STANDARD - {NAME}
+
+    assert libraries - SHARED == confined
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in MODULES if path.name == "__init__.py"],
+    ids=lambda path: str(path.relative_to(ROOT / NAME)),
+)
+def test_an_init_module_holds_a_docstring_and_no_logic(module: Path) -> None:
+    body = ast.parse(module.read_text())
+
+    assert ast.get_docstring(body)
+    assert all(isinstance(node, (ast.Expr, ast.Import, ast.ImportFrom)) for node in body.body)
