@@ -2,69 +2,84 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VENV := @$(PYTHON) scripts/make_venv.py
-# What runs here stays on this machine.
+# Nodes that run here are discovered on this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
-demo: ## Predict a crowd with the real node; table on screen, pictures in demo_output/
+demo: ## Predict a crowd with the real node; prints a table, draws into demo_output/
 	$(VENV)
 	@$(BIN)/social_implicit_demo
 
-test: ## Check style and types, run every test that needs no torch
+# Number of processes that run tests in parallel.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
+
+define STATIC
+$(BIN)/ruff format --check .
+$(BIN)/ruff check .
+$(BIN)/mypy
+$(BIN)/lint-imports --no-cache --no-logo
+endef
+
+test: ## Check style, types and imports; run every test that needs no torch
 	$(VENV) test
 	@$(BIN)/python scripts/build_test_interfaces.py
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pytest --benchmark-disable
+	$(STATIC)
+	$(PYTEST)
 
-test-training: ## Add torch, run the tests of training and export
+test-fast: ## Check style, types and imports; run the unit tests (a minute)
+	$(VENV) test
+	$(STATIC)
+	$(PYTEST) test/unit
+
+test-training: ## Install torch too; run the tests of training and export
 	$(VENV) test training
 	$(BIN)/mypy
-	$(BIN)/pytest test/training
+	$(PYTEST) test/training
 
 OLDEST := .cache/oldest
-test-oldest: ## Try the libraries of ROS Humble (needs python3.10)
+test-oldest: ## Test with the libraries of ROS Humble (needs python3.10)
 	@test -x $(OLDEST)/bin/python || python3.10 -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install --quiet --requirement requirements/oldest.txt
 	PYTHONPATH=. $(OLDEST)/bin/python -m pytest test/unit test/fuzz --ignore=test/unit/ros
 
-lint: ## Mend style where a tool can, name the rest
+lint: ## Fix style where a tool can, report the rest
 	$(VENV) test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
-bench: ## Measure speed: tables on screen, ratios in bench.json
+bench: ## Measure speed; prints tables, writes ratios to bench.json
 	$(VENV) test training
 	@$(BIN)/python scripts/build_test_interfaces.py
 	$(BIN)/pytest test/benchmark --benchmark-only
 
-fuzz: ## Try over 100,000 inputs that nobody means to send (minutes)
+fuzz: ## Fuzz the parsers with over 100,000 inputs (minutes)
 	$(VENV) test fuzz
 	$(BIN)/python scripts/run_fuzzers.py
 
 MINUTES ?= 15
-soak: ## Run the node under load for MINUTES=15: missed ticks, memory, handles
+soak: ## Run the node under load for MINUTES=15; report missed ticks, memory, handles
 	$(VENV) test
 	@$(BIN)/python scripts/build_test_interfaces.py
 	$(BIN)/python scripts/soak.py --minutes $(MINUTES)
 
-audit: ## Look the pinned versions up among known vulnerabilities
+audit: ## Check the pinned versions for known vulnerabilities
 	$(VENV) audit
 	$(BIN)/python scripts/audit.py
 
-models: ## Train every shipped model again (hours; needs SOCIAL_IMPLICIT_DATA)
+models: ## Train all shipped models again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
 	$(BIN)/train_benchmark --out social_implicit_ros/models/weights
 	$(BIN)/train_social_zone --out social_implicit_ros/models/weights
 
 lock: ## Pin the newest versions that fit the requirements (needs uv)
-	requirements/lock.sh
+	requirements/lock.sh --upgrade
 
-clean: ## Remove the environment and everything made
+clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-training test-oldest lint bench fuzz soak audit models lock clean
+.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz soak audit models lock clean
