@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -46,6 +44,7 @@ from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -110,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
         with _listening() as listener:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
-    except (DemoError, RecordingError, OSError) as error:
+    except (DemoError, NoDomainError, RecordingError, OSError) as error:
         console.print(f"[bold red]The demo failed:[/] {error}")
         return 1
     except KeyboardInterrupt:
@@ -443,27 +442,7 @@ def _keep_to_this_machine() -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    os.environ["ROS_DOMAIN_ID"] = str(free_domain_id())
-
-
-def free_domain_id() -> int:
-    """A domain in which no program on this machine takes part.
-
-    Source: the first participant of a domain holds UDP port 7400 + 250 x domain + 10 (DDS-RTPS
-    2.5, section 9.6.2). Domains 1 to 101 are free of the ports that Linux hands out by itself,
-    and 0 is everybody's.
-
-    Raises:
-        DemoError: all are taken.
-    """
-    for domain_id in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7410 + 250 * domain_id))
-            except OSError:
-                continue
-            return domain_id
-    raise DemoError("every ROS domain from 1 to 101 is taken by a program on this machine")
+    os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -19,10 +19,12 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 from support.processes import resident_bytes
-from support.ros import LOSSLESS, free_domain, ros_arguments, running
+from support.ros import LOSSLESS, ros_arguments, running
 from support.speed import on_core
 from support.ticking import Messages, stamps_from
 from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.ros.domains import reserve_domain
 
 IDLE_S = 10.0
 N_STARTS = 5
@@ -85,7 +87,7 @@ def present_stamps() -> Iterator[int]:
 
 def first_prediction_s(folder: Path) -> float:
     """From the start of the process to the first prediction of somebody, heard by another."""
-    domain = free_domain()
+    domain = reserve_domain()
     with ExitStack() as stack:
         tracker = Tracker(domain)
         stack.callback(tracker.close)
@@ -114,7 +116,7 @@ def test_start(benchmark: Any, tables: Any, tmp_path: Path) -> None:
 
 
 def test_memory_and_idle_load(benchmark: Any, tables: Any, tmp_path: Path) -> None:
-    domain = free_domain()
+    domain = reserve_domain()
     with ExitStack() as stack:
         node = stack.enter_context(running("predictor_node", [], domain=domain, folder=tmp_path))
         tracker = Tracker(domain)
@@ -136,7 +138,7 @@ def test_memory_and_idle_load(benchmark: Any, tables: Any, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("n_agents", [5, 100])
 def test_rate_over_dds(benchmark: Any, tables: Any, tmp_path: Path, n_agents: int) -> None:
-    domain = free_domain()
+    domain = reserve_domain()
     with ExitStack() as stack:
         with on_core(0):
             arguments = ros_arguments(tick_rate_hz=0.0)

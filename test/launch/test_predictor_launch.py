@@ -35,13 +35,14 @@ from people_msgs.msg import People, Person
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from rosgraph_msgs.msg import Clock
-from support.ros import Peer, free_domain
+from support.ros import Peer
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.messages import stamp_to_msg
 
 PREDICTOR = Path(__file__).parents[2] / "launch" / "predictor.launch.py"
-DOMAIN = free_domain()
+DOMAIN = reserve_domain()
 S = 1_000_000_000
 
 

@@ -17,11 +17,13 @@ from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_testing.actions import ReadyToTest
 from sensor_msgs.msg import PointCloud2
-from support.ros import Peer, free_domain
+from support.ros import Peer
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.ros.domains import reserve_domain
+
 LAUNCH = Path(__file__).parents[2] / "launch"
-DOMAIN = free_domain()
+DOMAIN = reserve_domain()
 
 
 @pytest.mark.launch_test

@@ -19,7 +19,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import PointCloud2
-from support.ros import PATIENCE_S, NodeProcess, free_domain, running
+from support.ros import PATIENCE_S, NodeProcess, running
 
 from social_implicit_ros.commands.social_implicit_demo import (
     NODE_NAME,
@@ -33,6 +33,7 @@ from social_implicit_ros.commands.social_implicit_demo import (
 from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.types import Tracks
 
 MODEL = "sampled_constant_velocity"
@@ -109,7 +110,7 @@ def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, dem
 
 
 def test_nothing_is_played_before_the_node_is_heard_and_can_be_listened_to() -> None:
-    rclpy.init(domain_id=free_domain())
+    rclpy.init(domain_id=reserve_domain())
     listener = Listener()
     node = rclpy.create_node(NODE_NAME)
     try:

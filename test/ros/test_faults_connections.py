@@ -12,9 +12,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation, value_of
-from support.ros import NodeUnderTest, Peer, free_domain, ros_arguments, running
+from support.ros import NodeUnderTest, Peer, ros_arguments, running
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
+
+from social_implicit_ros.ros.domains import reserve_domain
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -77,7 +79,7 @@ def test_a_tracker_that_stops_and_starts_again(talk: Conversation) -> None:
 
 
 def test_two_nodes_in_two_namespaces(tmp_path: Path) -> None:
-    domain = free_domain()
+    domain = reserve_domain()
     parameters = ros_arguments(tick_rate_hz=0.0, model="constant_velocity")
     with ExitStack() as stack:
         nodes = {}

@@ -14,12 +14,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation, value_of
 from support.model_files import onnx, write_card, write_model, write_nodes
-from support.ros import NodeUnderTest, free_domain, running
+from support.ros import NodeUnderTest, running
 from support.tracks import WALKERS, S, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import model_path
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.qos import check_override
 
 
@@ -257,7 +258,7 @@ def test_a_parameter_file_that_cannot_be_read(tmp_path: Path, content: str) -> N
     file = tmp_path / "bad.yaml"
     file.write_text(content)
     arguments = ["--ros-args", "--params-file", str(file)]
-    with running("predictor_node", arguments, domain=free_domain(), folder=tmp_path) as process:
+    with running("predictor_node", arguments, domain=reserve_domain(), folder=tmp_path) as process:
         assert process.process.wait(timeout=60.0) == 1
     assert "Traceback" not in process.output
     assert "bad.yaml" in process.output

@@ -18,11 +18,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
-from support.ros import PATIENCE_S, NodeUnderTest, Peer, free_domain
+from support.ros import PATIENCE_S, NodeUnderTest, Peer
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
@@ -36,7 +37,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 def local_node() -> Iterator[Callable[..., PredictorNode]]:
     """The node in this process, with its own context, for what needs no messages."""
     context = Context()
-    rclpy.init(context=context, domain_id=free_domain())
+    rclpy.init(context=context, domain_id=reserve_domain())
     nodes = []
 
     def make(**parameters: object) -> PredictorNode:

@@ -17,12 +17,13 @@ pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
-from support.ros import NodeProcess, Peer, free_domain, running
+from support.ros import NodeProcess, Peer, running
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.commands.replay_tracks import main
 from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
 from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.tracks.decoder import TrackerDecoder
 from social_implicit_ros.tracks.spec import find_tracker_spec
 from social_implicit_ros.tracks.stamps import stamp_ns_of
@@ -35,7 +36,7 @@ CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 @pytest.fixture
 def domain() -> int:
-    return free_domain()
+    return reserve_domain()
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ A domain and a context for each test; waits are for events, with a time limit th
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,26 +25,14 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile
 
+from social_implicit_ros.ros.domains import reserve_domain
+
 #: An event that has not come by then will not come: the machine may be busy with other tests.
 PATIENCE_S = 60.0
 #: An answer that has not come by then may have been lost.
 ASK_AGAIN_S = 1.0
 #: Nothing is lost between two processes of a test.
 LOSSLESS = QoSProfile(history=HistoryPolicy.KEEP_ALL)
-
-
-def free_domain() -> int:
-    """A domain in which no participant listens on this machine."""
-    # Domains up to 101 stay clear of the ports that Linux hands out by itself.
-    for domain in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                # The port of the first participant of a domain.
-                probe.bind(("127.0.0.1", 7410 + 250 * domain))
-            except OSError:
-                continue
-            return domain
-    raise RuntimeError("every ROS domain from 1 to 101 is in use on this machine")
 
 
 class NodeProcess:
@@ -236,7 +222,7 @@ def start_predictor(
         extra: more words of the command line.
         parameters: of the node; a double underscore stands for a dot.
     """
-    domain = free_domain()
+    domain = reserve_domain()
     arguments = [*ros_arguments(**parameters), *extra]
     process = stack.enter_context(
         running("predictor_node", arguments, domain=domain, folder=folder)

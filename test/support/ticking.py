@@ -16,10 +16,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
-from support.ros import free_domain, ros_arguments
+from support.ros import ros_arguments
 from support.speed import on_core
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
 from social_implicit_ros.types import Tracks
@@ -108,7 +109,7 @@ class TickingNode:
 @contextmanager
 def ticking_node(**parameters: Any) -> Iterator[TickingNode]:
     """A node in this process, with a listener to predictions and markers in another one."""
-    domain = free_domain()
+    domain = reserve_domain()
     with ExitStack() as stack:
         context = Context()
         arguments = ros_arguments(tick_rate_hz=0.0, **parameters)

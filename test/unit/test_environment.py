@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from social_implicit_ros.ros.domains import reserve_domain
+
 NAME = "social_implicit_ros"
 PREFIX = Path(sys.prefix)
 pytestmark = pytest.mark.skipif(
@@ -30,7 +32,7 @@ def nothing_sourced(tmp_path):
         "HOME": str(tmp_path),
         "PATH": os.defpath,
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_DOMAIN_ID": "91",
+        "ROS_DOMAIN_ID": str(reserve_domain()),
     }
 
 
