@@ -48,7 +48,7 @@ def test_a_domain_with_a_participant_is_not_chosen(
 def test_a_domain_is_chosen_once(two_domains: range) -> None:
     assert {reserve_domain(), reserve_domain()} == set(two_domains)
 
-    with pytest.raises(NoDomainError, match="every ROS domain from .* is in use"):
+    with pytest.raises(NoDomainError, match=r"every ROS domain from .* is in use"):
         reserve_domain()
 
 
