@@ -32,7 +32,7 @@ test: ## Check style, types and imports; run every test that needs no torch
 test-fast: ## Check style, types and imports; run the unit tests (a minute)
 	$(VENV) test
 	$(STATIC)
-	$(PYTEST) test/unit
+	$(PYTEST) -m "not slow" test/unit
 
 test-training: ## Install torch too; run the tests of training and export
 	$(VENV) test training

@@ -1,23 +1,29 @@
-"""A real browser for tests of pages: headless Chromium, driven by selenium."""
+"""Headless Chromium, driven by selenium, for tests of HTML pages."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs chromium and chromium-driver (Debian packages)"
-)
+_Test = TypeVar("_Test", bound=Callable[..., Any])
+
+
+def needs_browser(test: _Test) -> _Test:
+    """Marks a test, or a class of tests, that drives the browser."""
+    skip = pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="needs chromium and chromium-driver (Debian packages)"
+    )
+    return pytest.mark.slow(skip(test))
 
 
 @contextmanager
 def headless_browser(width_px: int = 1280, height_px: int = 900) -> Iterator[Any]:
-    """A browser that keeps what pages write to the console."""
+    """A browser that keeps the console's messages."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
@@ -33,7 +39,7 @@ def headless_browser(width_px: int = 1280, height_px: int = 900) -> Iterator[Any
 
 
 def settle(page: Any) -> None:
-    """Waits until the page has drawn what it was told."""
+    """Waits until the page has drawn all changes."""
     page.execute_script(
         "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )

@@ -42,7 +42,8 @@ def test_every_command_stands_where_people_and_where_ros2_run_look():
         assert (PREFIX / "lib" / NAME / command).resolve() == (PREFIX / "bin" / command).resolve()
 
 
-def test_every_command_tells_its_options(nothing_sourced):
+@pytest.mark.slow
+def test_every_command_shows_its_options(nothing_sourced):
     running = {
         name: subprocess.Popen(
             [PREFIX / "bin" / name, "--help"],

@@ -242,6 +242,7 @@ def test_colcon_takes_it_for_an_ament_python_package(colcon, workspace):
     ]
 
 
+@pytest.mark.slow
 def test_colcon_builds_what_ros2_run_and_ros2_launch_look_for(colcon, workspace, recipe):
     colcon("build", "--merge-install", cwd=workspace)
 

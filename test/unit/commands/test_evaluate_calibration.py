@@ -172,6 +172,7 @@ def test_a_folder_without_recordings_is_told(
     assert "biwi_eth.txt" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_recordings
 @pytest.mark.parametrize("family", ["social_zone", "social_implicit"])
 @pytest.mark.parametrize(

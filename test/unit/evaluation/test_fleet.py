@@ -56,6 +56,7 @@ def _without_times(value: Any) -> Any:
     return [_without_times(v) for v in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster, bags, tmp_path):
     here, fleet = tmp_path / "here", tmp_path / "fleet"
     assert evaluate_bag.main([str(bags), "--out", str(here), *FAST, "--jobs", "1"]) == 0

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.bags import START_NS, S, people_messages, write_bag
 
 from social_implicit_ros.evaluation.recording import Request, evaluate_recording
@@ -36,6 +37,7 @@ def size_bytes(tracks: Tracks) -> int:
     return sum(map(sys.getsizeof, arrays)) + sum(map(sys.getsizeof, tracks.ids))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     recording = passers_by(4 * QUARTER_S)
     bag = write_bag(tmp_path / "bag", people_messages(recording))

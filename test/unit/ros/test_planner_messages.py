@@ -72,7 +72,8 @@ def test_bytes_equal_the_message_built_as_objects(
 def test_people_who_come_and_go_are_written_as_the_objects_are(name: str) -> None:
     config = config_from_values(DEFAULTS)
     output = load_output(name, config)
-    for n_agents in (1, 99, 100, 101, 100, 0, 250):
-        forecast = random_forecast(tuple(map(str, range(n_agents))), seed=n_agents)
+    # The tenth of those from 90 on has the last id of two digits.
+    for n_agents in (1, 9, 10, 11, 10, 0, 25):
+        forecast = random_forecast(tuple(map(str, range(90, 90 + n_agents))), seed=n_agents)
         expected = decoded(BUILDERS[name](forecast, config), output.message_class)
         assert decoded(output.render(forecast), output.message_class) == expected
