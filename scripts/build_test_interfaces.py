@@ -1,7 +1,7 @@
 """Builds the message packages of `test/interfaces` into the environment that runs this.
 
-Packages that are there already, from a sourced distribution, are left alone. A second run does
-nothing until the definitions or the interpreter change.
+Packages of a sourced distribution are not built again. A second run does nothing unless the
+definitions or the interpreter have changed.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "test" / "interfaces"
 PREFIX = Path(sys.prefix)
 BUILD = PREFIX / "test_interfaces"
-RECORD = BUILD / "made_from"
+BUILT_FROM = BUILD / "made_from"
 
 
 def main() -> None:
-    """Builds what is missing; tests that need it skip where it cannot be built."""
-    made_from = checksum()
-    if RECORD.is_file() and RECORD.read_text() == made_from:
+    """Builds the missing packages. Without the tools to build them, their tests are skipped."""
+    digest = checksum()
+    if BUILT_FROM.is_file() and BUILT_FROM.read_text() == digest:
         return
-    obstacle = missing_tool()
-    if obstacle:
-        print(f"[interfaces] {obstacle}: tests with other packages' messages will skip")
+    missing = missing_tool()
+    if missing:
+        print(f"[interfaces] {missing}: tests that need other packages' messages are skipped")
         return
     shutil.rmtree(BUILD, ignore_errors=True)
     packages = [
@@ -40,11 +40,11 @@ def main() -> None:
         if not build(packages):
             return
     BUILD.mkdir(exist_ok=True)
-    RECORD.write_text(made_from)
+    BUILT_FROM.write_text(digest)
 
 
 def checksum() -> str:
-    """Changes with the definitions, the interpreter and the sourced distribution."""
+    """A checksum of the definitions, the interpreter and the sourced distribution."""
     digest = hashlib.sha256(repr((sys.version, os.environ.get("ROS_DISTRO"))).encode())
     for path in sorted(path for path in SOURCE.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(SOURCE)).encode() + path.read_bytes())
@@ -52,7 +52,7 @@ def checksum() -> str:
 
 
 def missing_tool() -> "str | None":
-    """What this machine lacks to build a Python extension, with how to get it."""
+    """The first missing tool to build a Python extension, and how to install it."""
     if find_tool("cmake") is None:
         return "no cmake (sudo apt install cmake)"
     if shutil.which("c++") is None:
@@ -63,21 +63,21 @@ def missing_tool() -> "str | None":
 
 
 def find_tool(name: str) -> "str | None":
-    """A program of this environment, else of the machine."""
+    """The path of a program of this environment, else of the machine."""
     return shutil.which(name, path=str(PREFIX / "bin")) or shutil.which(name)
 
 
 def installed_elsewhere(package: str) -> bool:
-    """Whether another prefix than ours has the package."""
+    """Whether the package is installed in another prefix."""
     spec = importlib.util.find_spec(package)
     return spec is not None and bool(spec.origin) and PREFIX not in Path(spec.origin).parents
 
 
 def build(packages: "list[str]") -> bool:
-    """Configures, builds and installs; returns whether that worked.
+    """Configures, builds and installs; returns whether all of it succeeded.
 
-    Exits with the end of the log where that fails, for the pinned packages of PyPI must work. A
-    distribution may lack its generators: then the tests that need the messages skip.
+    With ROS 2 from PyPI a failure ends the script. A distribution may lack the generators of
+    messages; then the tests that need them are skipped.
     """
     distribution = os.environ.get("ROS_DISTRO")
     prefixes = [
@@ -110,10 +110,10 @@ def build(packages: "list[str]") -> bool:
             )
             if done.returncode != 0:
                 tail = "\n".join(log.read_text().splitlines()[-20:])
-                complaint = f"{tail}\n[interfaces] could not be built; all of it: {log}"
+                message = f"{tail}\n[interfaces] build failed; full log: {log}"
                 if distribution is None:
-                    sys.exit(complaint)
-                print(complaint)
+                    sys.exit(message)
+                print(message)
                 return False
     return True
 

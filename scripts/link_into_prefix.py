@@ -1,8 +1,8 @@
-"""Links what an editable install leaves out into the environment that runs this.
+"""Links the files that an editable install omits into the environment that runs this.
 
-`ros2 run` looks for executables in `lib/<package>`, `ros2 launch` and ament's index for files in
-`share`; pip installs neither. The links point at the working tree, so that an edited launch or
-parameter file is never stale.
+`ros2 run` looks for executables in `lib/<package>`, `ros2 launch` and the ament index for files in
+`share`; pip installs neither. The links point to the working tree, so edited launch and parameter
+files take effect at once.
 """
 
 import os
@@ -10,25 +10,25 @@ import shutil
 import sys
 from pathlib import Path
 
-import setuptools  # noqa: F401  (teaches distutils its keywords; must come first)
+import setuptools  # noqa: F401  (adds keywords to distutils; must be imported first)
 
 from distutils.core import run_setup  # isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What sourcing a distribution sets and its rclpy needs.
+#: Variables that sourcing a distribution sets and its rclpy needs.
 SOURCED = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "ROS_DISTRO", "ROS_VERSION")
 
-#: Runs whenever this environment's Python starts, so that its commands work with nothing sourced:
-#: takes up the distribution that it was made with, where none is sourced, and adds its own prefix,
-#: which holds ament's index of the package (and of ROS 2 from PyPI).
+#: Runs when this environment's Python starts, so that its commands work without sourcing anything:
+#: restores the distribution that the environment was made with, unless one is sourced, and adds
+#: its own prefix, which has the ament index of the package (and of ROS 2 from PyPI).
 HOOK = """\
 import os
 import sys
 
 sourced = {sourced!r}
 if sourced and "ROS_DISTRO" not in os.environ:
-    # The loader reads LD_LIBRARY_PATH at the start of a process only.
+    # The loader reads LD_LIBRARY_PATH only when a process starts.
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {{**os.environ, **sourced}})
 prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
 if sys.prefix not in prefixes:
@@ -37,7 +37,7 @@ if sys.prefix not in prefixes:
 
 
 def main() -> None:
-    """Makes every link anew."""
+    """Makes all links again."""
     prefix = Path(sys.prefix)
     os.chdir(ROOT)
     package = run_setup("setup.py", stop_after="init")
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def sourced() -> "dict[str, str]":
-    """The variables of the sourced distribution, less this environment's own prefix."""
+    """The variables of the sourced distribution, without this environment's own prefix."""
     if "ROS_DISTRO" not in os.environ:
         return {}
     variables = {name: os.environ[name] for name in SOURCED if name in os.environ}

@@ -1,10 +1,10 @@
-"""Makes `.venv`: this package, editable, with everything it needs.
+"""Makes `.venv`: this package, editable, and its dependencies.
 
     python3 scripts/make_venv.py [test] [training] [fuzz] [audit]
 
-With a ROS distribution sourced, the environment sees its rclpy and messages; otherwise ROS 2 is
-installed from PyPI. Every version is pinned in `requirements/`. A second run does nothing but
-compare what the environment was made from with what is asked for.
+If a ROS distribution is sourced, the environment uses its rclpy and messages; otherwise ROS 2 is
+installed from PyPI. Every version is pinned in `requirements/`. A second run installs only what has
+changed since.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-RECORD_OF_MAKING = VENV / "made_from.json"
+RECORD = VENV / "made_from.json"
 REQUIREMENTS = ROOT / "requirements"
-#: The editable install is made again when one of these has changed.
+#: The package is installed again if one of these has changed.
 PACKAGE_RECIPE = ("setup.py", "setup.cfg", "package.xml")
 OLDEST_PYTHON = (3, 10)
 OPTIONAL_SETS = ("test", "training", "fuzz", "audit")
 
 
 def main() -> None:
-    """Makes or updates the environment; exits with a message that says how to mend it."""
+    """Makes or updates the environment; on failure exits with a message that says how to fix it."""
     optional = sys.argv[1:]
     unknown = sorted(set(optional) - set(OPTIONAL_SETS))
     if unknown:
@@ -50,7 +50,7 @@ def main() -> None:
         write_record(made)
 
     if distribution is None and "test" in optional:
-        # A distribution has its own generators of message packages.
+        # A distribution has its own message generators.
         optional.append("interfaces")
     kind = "distribution" if distribution else "wheels"
     constraints = REQUIREMENTS / f"constraints_{kind}.txt"
@@ -67,12 +67,12 @@ def main() -> None:
         install("--no-deps", "--no-build-isolation", "--editable", str(ROOT), label="the package")
         made["package"] = checksum
         write_record(made)
-    # Always, for it takes less time than to find out whether a file has come or gone.
+    # Always: this is faster than finding out whether files were added or removed.
     subprocess.run([str(PYTHON), str(ROOT / "scripts" / "link_into_prefix.py")], check=True)
 
 
 def check_python() -> None:
-    """Exits where this interpreter is too old."""
+    """Exits if this interpreter is too old."""
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(
             "Python {}.{} or newer is needed, {} is {}; name another, for example: "
@@ -83,7 +83,7 @@ def check_python() -> None:
 
 
 def sourced_distribution() -> "str | None":
-    """The name of the ROS distribution that is sourced; None where ROS 2 is to come from PyPI."""
+    """The name of the sourced ROS distribution; None if ROS 2 comes from PyPI."""
     distribution = os.environ.get("ROS_DISTRO")
     if distribution:
         try:
@@ -96,7 +96,7 @@ def sourced_distribution() -> "str | None":
         return distribution
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         sys.exit(
-            "PyPI has ROS 2 for Linux on x86-64 alone, this is "
+            "PyPI has ROS 2 only for Linux on x86-64, this is "
             f"{platform.system()} on {platform.machine()}; "
             "source a ROS distribution (Humble or newer) and run again"
         )
@@ -104,7 +104,7 @@ def sourced_distribution() -> "str | None":
 
 
 def create_venv(base: dict, system_site_packages: bool) -> None:
-    """Makes an empty environment in place of any earlier one."""
+    """Replaces any earlier environment by an empty one."""
     say(f"making .venv: Python {platform.python_version()}, ROS {base['ros']}")
     shutil.rmtree(str(VENV), ignore_errors=True)
     options = ["--system-site-packages"] if system_site_packages else []
@@ -123,7 +123,7 @@ def create_venv(base: dict, system_site_packages: bool) -> None:
 
 
 def install(*arguments: str, label: str) -> None:
-    """Runs `pip install`, one line of progress for its many; shows its words where it fails."""
+    """Runs `pip install` with one line of progress; on failure prints its output and exits."""
     say(f"installing {label} ...")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     n_found = 0
@@ -137,7 +137,7 @@ def install(*arguments: str, label: str) -> None:
                 n_found += 1
                 show_progress(f"{n_found} packages found, {words[1]}")
             elif line.startswith("Installing collected packages"):
-                show_progress(f"putting {line.count(',') + 1} packages in place")
+                show_progress(f"installing {line.count(',') + 1} packages")
         if pip.wait() != 0:
             errors.seek(0)
             show_progress("")
@@ -151,20 +151,20 @@ def sha256(data: bytes) -> str:
 
 
 def read_record() -> dict:
-    """What `.venv` was made from; empty where there is none, or none that can be trusted."""
+    """What `.venv` was made from; empty if it does not exist or is damaged."""
     try:
-        return json.loads(RECORD_OF_MAKING.read_text())
+        return json.loads(RECORD.read_text())
     except (FileNotFoundError, ValueError):
         return {}
 
 
 def write_record(made: dict) -> None:
-    """Remembers a finished stage."""
-    RECORD_OF_MAKING.write_text(json.dumps(made, indent=2))
+    """Records a finished step."""
+    RECORD.write_text(json.dumps(made, indent=2))
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
+    """Prints one line of progress."""
     print("[venv] " + text, flush=True)
 
 

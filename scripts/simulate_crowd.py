@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the crowd recording that the package ships, with the pedestrian simulator JuPedSim.
+"""Makes the crowd recording of the package with the pedestrian simulator JuPedSim.
 
     pip install jupedsim
     python scripts/simulate_crowd.py social_implicit_ros/recordings/crowd
 
-A plaza of 24 m x 14 m with a round fountain, and a wall with one door: people go through the door
-in both directions, others cross their way, some in pairs, some stop for a while. What is recorded
-is what a tracker would say of them, ten times a second: positions with noise that lasts, people
-missed for a moment, and now and then a new id for the same person.
+A plaza of 24 m x 14 m has a round fountain and a wall with one door. People walk through the door
+in both directions, others cross their paths; some walk in pairs, some stop for a while. A simulated
+tracker reports them at 10 Hz, with correlated position noise, short dropouts and sometimes a new id
+for the same person.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WALLS = shapely.union_all(
         shapely.LineString([(DOOR_X_M, DOOR_HIGH_M), (DOOR_X_M, HEIGHT_M + 3.0)]).buffer(0.2),
     ]
 )
-#: People come from, and go to, this far beyond what the tracker sees.
+#: People enter and leave this far outside the area that the tracker sees.
 MARGIN_M = 2.0
 PLAZA = (
     shapely.box(-MARGIN_M, -MARGIN_M, WIDTH_M + MARGIN_M, HEIGHT_M + MARGIN_M) - WALLS - FOUNTAIN
@@ -46,7 +46,7 @@ MAP_RESOLUTION_M = 0.05
 
 TIME_STEP_S = 0.05
 TRACKER_PERIOD_S = 0.1
-#: The plaza fills before the recording begins.
+#: The plaza fills with people before the recording starts.
 WARM_UP_S = 25.0
 
 SPEED_MEAN_M_S, SPEED_SIGMA_M_S = 1.25, 0.2
@@ -60,19 +60,19 @@ DROPOUTS_PER_PERSON_S = 0.015
 DROPOUT_S = (0.3, 0.9)
 NEW_ID_SHARE = 0.15
 
-#: 2026-01-01 00:00:00 UTC: any fixed time will do, zero would mean "no time" to ROS.
+#: 2026-01-01 00:00:00 UTC; any fixed time but zero, which is "no time" in ROS.
 START_NS = 1_767_225_600 * 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Flow:
-    """People who enter in `source` and leave in one of `exits`.
+    """People who enter at `source` and leave through one of `exits`.
 
     Attributes:
         rate_hz: arrivals per second.
-        source: (x0, y0, x1, y1) in metres, where they appear.
+        source: (x0, y0, x1, y1) in metres, the area in which people appear.
         via: stages on the way.
-        exits: stages of which each person heads for one.
+        exits: stages; each person walks to one of them.
     """
 
     rate_hz: float
@@ -89,11 +89,11 @@ class Crowd:
         model = jps.AnticipationVelocityModel(rng_seed=seed)
         self._simulation = jps.Simulation(model=model, geometry=PLAZA, dt=TIME_STEP_S)
         self._flows = self._make_flows()
-        #: Person -> (begin of the stop in s, its duration in s, usual speed in m/s).
+        #: Person -> (start of the stop in s, its duration in s, desired speed in m/s).
         self._stops: dict[int, tuple[float, float, float]] = {}
 
     def positions_m(self, duration_s: float) -> Iterator[dict[int, tuple[float, float]]]:
-        """Yields everybody's position once in each tracker period, after the warm-up."""
+        """Yields all positions once in each tracker period, after the warm-up."""
         steps_per_period = round(TRACKER_PERIOD_S / TIME_STEP_S)
         first = round(WARM_UP_S / TIME_STEP_S)
         for step in range(first + round(duration_s / TIME_STEP_S)):
@@ -114,7 +114,7 @@ class Crowd:
             return tuple(self._simulation.add_exit_stage(square) for square in squares)
 
         middle = 0.5 * (DOOR_LOW_M + DOOR_HIGH_M)
-        # People keep to the right in the door.
+        # People keep right in the door.
         eastward = self._simulation.add_waypoint_stage((DOOR_X_M, middle - 0.9), 1.1)
         westward = self._simulation.add_waypoint_stage((DOOR_X_M, middle + 0.9), 1.1)
         beyond_m = 0.5 * MARGIN_M
@@ -143,7 +143,7 @@ class Crowd:
             )
         journey_id = self._simulation.add_journey(journey)
         in_pair = self._rng.random() < PAIR_SHARE
-        # Two who walk together do so side by side.
+        # The two of a pair walk side by side.
         sideways = np.array([0.0, 0.75]) if x1 - x0 < y1 - y0 else np.array([0.75, 0.0])
         for person in range(2 if in_pair else 1):
             position = place + person * sideways
@@ -174,12 +174,12 @@ class Crowd:
             share = (
                 since_end_s / STOP_RAMP_S if since_end_s > 0 else 1 - since_begin_s / STOP_RAMP_S
             )
-            # The model wants a speed above zero.
+            # The model requires a positive speed.
             agent.model.desired_speed = max(speed_m_s * min(share, 1.0), 1e-3)
 
 
 class Tracker:
-    """What a tracker says of the crowd: noise, dropouts, new ids."""
+    """A tracker of the crowd, with noise, dropouts and new ids."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -189,7 +189,7 @@ class Tracker:
         self._next_id = 1
 
     def observe(self, stamp_ns: int, positions_m: dict[int, tuple[float, float]]) -> Tracks:
-        """The tracks at one moment."""
+        """The tracks at one stamp."""
         ids, places = [], []
         for person, position in positions_m.items():
             noise_m = self._next_noise(person)
@@ -199,7 +199,7 @@ class Tracker:
                 self._ids[person] = self._next_id
                 self._next_id += 1
             ids.append(str(self._ids[person]))
-            # Millimetres are more than a tracker knows.
+            # Millimetres are more precise than a tracker.
             places.append(np.round(position + noise_m, 3))
         return Tracks(stamp_ns, tuple(ids), np.array(places, dtype=np.float64).reshape(-1, 2))
 
@@ -208,7 +208,7 @@ class Tracker:
         return 0.0 <= position[0] <= WIDTH_M and 0.0 <= position[1] <= HEIGHT_M
 
     def _next_noise(self, person: int) -> np.ndarray:
-        """Noise that lasts (an AR(1) process), as filtered tracks have it."""
+        """Correlated noise (an AR(1) process), as of filtered tracks."""
         keep = np.exp(-TRACKER_PERIOD_S / NOISE_TIME_S)
         fresh = self._rng.normal(0.0, NOISE_SIGMA_M, 2)
         previous = self._noise_m.get(person)
@@ -236,7 +236,7 @@ def observe_crowd(seed: int, duration_s: float) -> Iterator[Tracks]:
 
 
 def floor_plan() -> FloorPlan:
-    """What of the plaza the tracker sees, as a robot's map would have it."""
+    """The map of the area that the tracker sees."""
     columns = np.arange(round(WIDTH_M / MAP_RESOLUTION_M))
     rows = np.arange(round(HEIGHT_M / MAP_RESOLUTION_M))
     x_m, y_m = np.meshgrid((columns + 0.5) * MAP_RESOLUTION_M, (rows + 0.5) * MAP_RESOLUTION_M)
@@ -246,7 +246,7 @@ def floor_plan() -> FloorPlan:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--duration", type=float, default=45.0, help="seconds")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""`make soak`: the real node for hours, with a crowd that comes and goes; what it lost and grew.
+"""`make soak`: runs the node for a long time with a changing crowd; measures losses and growth.
 
     python scripts/soak.py [--minutes M] [--out soak.json]
 
-A tracker sends 50 people at 30 Hz, of whom somebody leaves and somebody comes all the time; every
-output has a subscriber; parameters change every few seconds. Ends with a table and a JSON file,
-with status 1 where a target was missed.
+A tracker sends 50 people at 30 Hz, who keep leaving and arriving. Every output has a subscriber.
+Parameters change every few seconds. Prints a table, writes a JSON file, and exits with 1 if a
+target is missed.
 """
 
 from __future__ import annotations
@@ -49,26 +49,25 @@ TOGGLED = (
     {"confidence_levels": [0.5, 0.95]},
     {"min_observations": 2},
     {"markers.alpha": 0.35},
-    {"n_samples": 0},  # refused
+    {"n_samples": 0},  # rejected
 )
 TOGGLE_PERIOD_S = 5.0
 #: File descriptors and threads are counted from this share of the time on.
 WARM_UP_SHARE = 0.3
-#: Memory settles within half an hour, in steps: what is allocated stays the same, but the places of
-#: freed arrays do not suit the next ones until enough are there. Its slope is judged from then on,
-#: over so many minutes at least: a shorter run would take a step for a slope.
-SETTLED_S, LEAST_JUDGED_S = 1800.0, 900.0
-#: Memory is averaged over so long, seconds, as it goes up and down with every tick.
+#: Memory grows in steps for half an hour, until the allocator has enough blocks of all sizes. The
+#: slope is fitted from then on, over a minimum time: in a shorter run one step looks like a slope.
+SETTLED_S, MIN_FIT_S = 1800.0, 900.0
+#: Memory is averaged over this time, as it changes with every tick.
 BLOCK_S = 10.0
 
-#: How it is printed that a target was met, was missed, cannot be judged.
+#: Printed for a target that is met, missed, or not evaluated.
 MET = {True: "yes", False: "NO", None: "-"}
 MAX_MISSED_SHARE = 0.005
 MAX_SLOPE_MB_H = 1.0
 
 
 class Crowd:
-    """People who walk through a square; each for some seconds, then another comes."""
+    """People who walk in a square; each leaves after some seconds and another one arrives."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
@@ -77,7 +76,7 @@ class Crowd:
         self._ends_s = np.zeros(0)
         self._place_m, self._velocity_m_s = np.zeros((0, 2)), np.zeros((0, 2))
         self._now_s = 0.0
-        self.n_came = 0
+        self.n_arrived = 0
 
     def at(self, now_s: float, stamp_ns: int) -> MarkerArray:
         """The tracker's message."""
@@ -93,7 +92,7 @@ class Crowd:
         stays = self._ends_s > now_s
         self._ids = [agent for agent, keep in zip(self._ids, stays, strict=True) if keep]
         n_new = N_AGENTS - len(self._ids)
-        self.n_came += n_new
+        self.n_arrived += n_new
         self._ids += [f"people/{next(self._number)}" for _ in range(n_new)]
         lives_s = self._random.uniform(0.2, 1.8, n_new) * LIFE_S
         self._ends_s = np.concatenate([self._ends_s[stays], now_s + lives_s])
@@ -106,7 +105,7 @@ class Crowd:
 
 
 class Watch:
-    """What is seen of the node from outside."""
+    """Ticks and resources of the node, observed from outside."""
 
     def __init__(self, node: NodeUnderTest) -> None:
         self.pid = node.process.process.pid
@@ -114,37 +113,37 @@ class Watch:
         self.memory: list[tuple[float, int]] = []  # (seconds, bytes)
 
     def on_report(self, message: DiagnosticArray) -> None:
-        """Takes how many ticks there were by the stamp of a report."""
+        """Records the number of ticks at the stamp of a report."""
         stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         for status in message.status:
             ticks = {entry.key: entry.value for entry in status.values}.get("ticks")
             if ticks is not None:
                 self.ticks.append((stamp_s, int(ticks)))
 
-    def look(self, now_s: float) -> None:
-        """Takes the memory that the node holds now."""
+    def sample_memory(self, now_s: float) -> None:
+        """Records the resident memory of the node."""
         self.memory.append((now_s, resident_bytes(self.pid)))
 
     def handles(self) -> tuple[int, int]:
-        """Open file descriptors, and threads."""
+        """The numbers of open file descriptors and of threads."""
         return n_file_descriptors(self.pid), n_threads(self.pid)
 
     def cpu_s(self) -> float:
-        """Seconds of processor time that the node has used."""
+        """CPU time of the node, seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def waited_s(self) -> float:
-        """Seconds for which the thread that ticks was ready and had no core to run on."""
+        """Time for which the main thread was ready to run but had no core, seconds."""
         return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) * 1e-9
 
 
 def main() -> int:
-    """Returns 0 where every target was met."""
+    """Returns 0 if all targets are met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=15.0, help="default: %(default)g")
     parser.add_argument("--out", type=Path, default=Path("soak.json"))
-    parser.add_argument("--outputs", nargs="+", help="default: all that can be made")
+    parser.add_argument("--outputs", nargs="+", help="default: all whose messages are installed")
     arguments = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     outputs = arguments.outputs or installed_outputs()
@@ -157,23 +156,23 @@ def main() -> int:
             outputs=f"[{','.join(outputs)}]",
             robot="odometry",
         )
-        figures = soak(node, outputs, 60.0 * arguments.minutes)
-        figures["exit_status"] = node.process.stop()
-        figures["tracebacks"] = node.process.output.count("Traceback")
-    arguments.out.write_text(json.dumps(figures, indent=2) + "\n")
-    return show(figures)
+        results = soak(node, outputs, 60.0 * arguments.minutes)
+        results["exit_status"] = node.process.stop()
+        results["tracebacks"] = node.process.output.count("Traceback")
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    return show(results)
 
 
 def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str, Any]:
-    """Runs, and returns the figures."""
+    """Runs the crowd and returns the results."""
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
     odometry = node.publisher(Odometry, "/predictor/odometry")
     watch, crowd = Watch(node), Crowd()
     listened = listen(node, watch, len(outputs))
-    # Both sides know of each other, and everybody is predicted.
+    # Until both sides have discovered each other and all people are predicted.
     began_s = time.monotonic()
     while len(watch.ticks) < 3:
-        tell(tracks, odometry, crowd, time.monotonic() - began_s)
+        publish(tracks, odometry, crowd, time.monotonic() - began_s)
         spin_until(node, time.monotonic() + 1.0 / RATE_HZ)
     watch.ticks.clear()
     began_s = time.monotonic()
@@ -181,15 +180,15 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
     load_before = os.getloadavg()[0]
     warm_s = WARM_UP_SHARE * duration_s
     handles_before: tuple[int, int] | None = None
-    next_tell_s, next_look_s, next_toggle_s = 0.0, 0.0, TOGGLE_PERIOD_S
+    next_publish_s, next_sample_s, next_toggle_s = 0.0, 0.0, TOGGLE_PERIOD_S
     n_toggled, pending = 0, itertools.cycle(TOGGLED)
     while (now_s := time.monotonic() - began_s) < duration_s:
-        if now_s >= next_tell_s:
-            tell(tracks, odometry, crowd, now_s)
-            next_tell_s = max(next_tell_s + 1.0 / RATE_HZ, now_s)
-        if now_s >= next_look_s:
-            watch.look(now_s)
-            next_look_s += 1.0
+        if now_s >= next_publish_s:
+            publish(tracks, odometry, crowd, now_s)
+            next_publish_s = max(next_publish_s + 1.0 / RATE_HZ, now_s)
+        if now_s >= next_sample_s:
+            watch.sample_memory(now_s)
+            next_sample_s += 1.0
         if now_s >= next_toggle_s:
             values = next(pending)
             accepted = node.set_parameters(
@@ -200,13 +199,13 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
             next_toggle_s += TOGGLE_PERIOD_S
         if handles_before is None and now_s >= warm_s:
             handles_before = watch.handles()
-        spin_until(node, began_s + min(next_tell_s, next_look_s, next_toggle_s))
+        spin_until(node, began_s + min(next_publish_s, next_sample_s, next_toggle_s))
     assert handles_before is not None
     return {
         "duration_s": round(time.monotonic() - began_s, 1),
         "outputs": outputs,
         "agents": N_AGENTS,
-        "agents_came": crowd.n_came,
+        "agents_arrived": crowd.n_arrived,
         "parameters_set": n_toggled,
         "messages_of": listened(),
         **ticks(watch.ticks),
@@ -222,7 +221,7 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
 
 
 def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
-    """Subscribes to everything that the node publishes; messages stay bytes."""
+    """Subscribes to all topics of the node, with serialised messages; returns their counts."""
     counts: dict[str, int] = {}
 
     def on_message(topic: str, data: bytes) -> None:
@@ -238,7 +237,7 @@ def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
             if topic.startswith("/predictor/") and "transition_event" not in topic
         }
 
-    # The node's judgement of itself, `metrics`, is no output, but has a topic.
+    # The topic `metrics` of the self-evaluation is not an output.
     node.wait_for(lambda: len(topics()) == n_outputs + 1, "discovery of its outputs")
     for topic, kind in topics().items():
         package, _, name = kind.split("/")
@@ -254,8 +253,8 @@ def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
     return lambda: dict(sorted(counts.items()))
 
 
-def tell(tracks: Any, odometry: Any, crowd: Crowd, now_s: float) -> None:
-    """Publishes people and the robot."""
+def publish(tracks: Any, odometry: Any, crowd: Crowd, now_s: float) -> None:
+    """Publishes the people and the robot's odometry."""
     stamp_ns = time.time_ns()
     tracks.publish(crowd.at(now_s, stamp_ns))
     robot = Odometry()
@@ -265,83 +264,83 @@ def tell(tracks: Any, odometry: Any, crowd: Crowd, now_s: float) -> None:
 
 
 def spin_until(node: NodeUnderTest, deadline_s: float) -> None:
-    """Takes in what arrives until a steady time."""
+    """Handles events until a monotonic time."""
     while (left_s := deadline_s - time.monotonic()) > 0.0:
         node.peer.spin_once(left_s)
 
 
 def ticks(reports: list[tuple[float, int]]) -> dict[str, Any]:
-    """How many ticks there were from the first report to the last, and how many were missed."""
+    """Counts the ticks between the first report and the last, and the missed ones."""
     (first_s, before), (last_s, after) = reports[0], reports[-1]
-    made, asked = after - before, round((last_s - first_s) * RATE_HZ)
+    made, expected = after - before, round((last_s - first_s) * RATE_HZ)
     return {
         "ticks": made,
-        "ticks_missed": max(asked - made, 0),
-        "ticks_missed_share": round(max(asked - made, 0) / asked, 5),
+        "ticks_missed": max(expected - made, 0),
+        "ticks_missed_share": round(max(expected - made, 0) / expected, 5),
     }
 
 
 def memory(samples: list[tuple[float, int]]) -> dict[str, Any]:
-    """What is held, and the slope of it once it has settled, with two standard errors."""
-    times_s, held = np.array(samples).T
-    # Means of blocks, as neighbouring samples say nearly the same.
+    """Resident memory, and its slope once settled, with two standard errors."""
+    times_s, resident = np.array(samples).T
+    # Means of blocks: neighbouring samples are correlated.
     blocks = (times_s // BLOCK_S).astype(int)
-    parts = [blocks == block for block in np.unique(blocks)]
-    moments_s = np.array([times_s[rows].mean() for rows in parts])
-    means = np.array([held[rows].mean() for rows in parts])
-    figures: dict[str, Any] = {
-        "memory_mb": [round(held[0] / 1e6, 2), round(held[-1] / 1e6, 2)],
+    rows_of_blocks = [blocks == block for block in np.unique(blocks)]
+    centres_s = np.array([times_s[rows].mean() for rows in rows_of_blocks])
+    means = np.array([resident[rows].mean() for rows in rows_of_blocks])
+    results: dict[str, Any] = {
+        "memory_mb": [round(resident[0] / 1e6, 2), round(resident[-1] / 1e6, 2)],
         "memory_mb_of_each_10_s": [round(mean / 1e6, 2) for mean in means.tolist()],
         "memory_slope_mb_h": None,
     }
-    if times_s[-1] >= SETTLED_S + LEAST_JUDGED_S - BLOCK_S:
-        settled = moments_s >= SETTLED_S
-        fit = linregress(moments_s[settled], means[settled])
+    if times_s[-1] >= SETTLED_S + MIN_FIT_S - BLOCK_S:
+        settled = centres_s >= SETTLED_S
+        fit = linregress(centres_s[settled], means[settled])
         to_mb_h = 3600.0 / 1e6
-        figures["memory_slope_mb_h"] = round(fit.slope * to_mb_h, 2)
-        figures["memory_slope_2_sigma_mb_h"] = round(2.0 * fit.stderr * to_mb_h, 2)
-    return figures
+        results["memory_slope_mb_h"] = round(fit.slope * to_mb_h, 2)
+        results["memory_slope_2_sigma_mb_h"] = round(2.0 * fit.stderr * to_mb_h, 2)
+    return results
 
 
-def show(figures: dict[str, Any]) -> int:
-    """Prints the table; 1 where a target was missed."""
-    slope = figures["memory_slope_mb_h"]
-    error = figures.get("memory_slope_2_sigma_mb_h")
+def show(results: dict[str, Any]) -> int:
+    """Prints the table; returns 1 if a target is missed."""
+    slope = results["memory_slope_mb_h"]
+    error = results.get("memory_slope_2_sigma_mb_h")
     rows = [
         (
             "missed ticks",
-            f"{100 * figures['ticks_missed_share']:.2f} % "
-            f"({figures['ticks_missed']} of {figures['ticks'] + figures['ticks_missed']})",
+            f"{100 * results['ticks_missed_share']:.2f} % "
+            f"({results['ticks_missed']} of {results['ticks'] + results['ticks_missed']})",
             "at most 0.5 %",
-            figures["ticks_missed_share"] <= MAX_MISSED_SHARE,
+            results["ticks_missed_share"] <= MAX_MISSED_SHARE,
         ),
         (
             "memory slope",
-            "too short to tell" if slope is None else f"{slope} ± {error} MB/h",
+            "run too short" if slope is None else f"{slope} ± {error} MB/h",
             "under 1 MB/h",
             None if slope is None else slope < MAX_SLOPE_MB_H,
         ),
         *(
             (
                 name.replace("_", " "),
-                "{} -> {}".format(*figures[name]),
+                "{} -> {}".format(*results[name]),
                 "no growth",
-                figures[name][1] <= figures[name][0],
+                results[name][1] <= results[name][0],
             )
             for name in ("file_descriptors", "threads")
         ),
-        ("exit status", str(figures["exit_status"]), "0", figures["exit_status"] == 0),
-        ("tracebacks", str(figures["tracebacks"]), "0", figures["tracebacks"] == 0),
+        ("exit status", str(results["exit_status"]), "0", results["exit_status"] == 0),
+        ("tracebacks", str(results["tracebacks"]), "0", results["tracebacks"] == 0),
     ]
     for key in (
         "duration_s",
-        "agents_came",
+        "agents_arrived",
         "parameters_set",
         "cpu_share",
         "waited_for_a_core_share",
         "load_average",
     ):
-        print(f"{key:24}{figures[key]}")
+        print(f"{key:24}{results[key]}")
     print(f"{'':18}{'measured':28}{'target':16}met")
     for name, measured, target, met in rows:
         print(f"{name:18}{measured:28}{target:16}{MET[met]}")
