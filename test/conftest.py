@@ -1,4 +1,4 @@
-"""Property tests judge what the code does, never how fast the machine is."""
+"""Settings of all tests."""
 
 import signal
 from collections.abc import Iterator
@@ -6,23 +6,25 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+# Property tests check results, not speed.
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What nodes keep for their next start stays out of the home of who runs the tests."""
+    """Nodes keep their files in a temporary folder, not in the user's home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_HOME", str(tmp_path_factory.mktemp("ros_home")))
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def heeded_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches the processes of tests, also where a shell started these in the background.
+def default_interrupts() -> Iterator[None]:
+    """SIGINT reaches the processes of the tests.
 
-    Such a shell has SIGINT ignored, and whom it starts inherits that.
+    A shell ignores SIGINT for the processes that it starts in the background, and their children
+    inherit that.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:

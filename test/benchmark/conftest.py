@@ -1,4 +1,4 @@
-"""What `make bench` measured: `bench.json`, and tables after the run."""
+"""Collects the results of `make bench`: `bench.json`, and tables after the run."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The figures of `bench.json`, each by number of agents, or by agents x samples.
+#: Keys of `bench.json`, each by number of agents or by agents x samples.
 KEYS = ("forward_ratio", "tick_ratio", "tick_hz", "markers_ms")
 _TABLES = pytest.StashKey["Tables"]()
 
 
 class Tables:
-    """Rows by title, and figures by key."""
+    """Rows by title, and values by key."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[dict[str, str]]] = {}
         self.figures: dict[str, dict[str, float]] = {key: {} for key in KEYS}
 
     def add_row(self, title: str, **cells: object) -> None:
-        """Adds a line to a table; an underscore in a column's name is a space."""
+        """Adds a row to a table; underscores in column names become spaces."""
         row = {name.replace("_", " "): _text(value) for name, value in cells.items()}
         self.rows.setdefault(title, []).append(row)
 
     def add_figure(self, key: str, of: str, value: float) -> None:
-        """Adds a figure of `bench.json`."""
+        """Adds a value to `bench.json`."""
         self.figures[key][of] = float(f"{value:.4g}")
 
 

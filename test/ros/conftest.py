@@ -1,4 +1,4 @@
-"""Nodes under test, each in a domain of its own on this machine only."""
+"""Nodes under test, each in a domain of its own, on this machine only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def this_machine_only() -> Iterator[None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., NodeUnderTest]]:
-    """Starts the predictor with parameters, in a domain that no one else uses."""
+    """Starts the predictor with parameters, in a domain of its own."""
     with ExitStack() as stack:
 
         def start_node(*extra: str, **parameters: Any) -> NodeUnderTest:
@@ -34,7 +34,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., NodeUnderTest]]:
 def start_once(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., NodeUnderTest]]:
-    """As `start`, for a node that a whole module shares."""
+    """As `start`, for a node that all tests of a module share."""
     with ExitStack() as stack:
 
         def start_node(*extra: str, **parameters: Any) -> NodeUnderTest:

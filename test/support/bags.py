@@ -1,4 +1,4 @@
-"""Recordings that tests make: any tracker, transforms, sqlite3 or MCAP, split, compressed."""
+"""Recordings for tests: tracks and transforms, in sqlite3 or MCAP, split or compressed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
+from support.typestore import STORE
 
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.types import Tracks
@@ -24,19 +23,6 @@ S = 1_000_000_000
 START_NS = 1_700_000_000 * S
 PEOPLE = "people_msgs/msg/People"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
-_INTERFACES = Path(__file__).parents[1] / "interfaces"
-
-
-def typestore() -> Typestore:
-    """The common messages, and those of people_msgs."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    for name in ("Person", "People"):
-        text = (_INTERFACES / "people_msgs" / "msg" / f"{name}.msg").read_text()
-        store.register(get_types_from_msg(text, f"people_msgs/msg/{name}"))
-    return store
-
-
-STORE = typestore()
 
 
 @dataclass
@@ -65,7 +51,7 @@ def write_bag(
         messages: in any order.
         storage: `mcap` or `sqlite3`.
         compression: `none`, `file`, `message` or (MCAP only) `storage`.
-        definitions: False leaves a sqlite3 recording as ROS before Iron wrote it.
+        definitions: False makes a sqlite3 recording without definitions, as ROS before Iron did.
     """
     writer = Writer(path, version=8, storage_plugin=StoragePlugin[storage.upper()])
     if compression != "none":
@@ -87,7 +73,7 @@ def write_bag(
 
 
 def join_bags(path: Path, parts: Sequence[Path]) -> Path:
-    """One recording of several files, as `ros2 bag record --max-bag-duration` leaves it."""
+    """Joins recordings into one of several files, like `ros2 bag record --max-bag-duration`."""
     path.mkdir()
     metadata = [yaml.safe_load((part / "metadata.yaml").read_text()) for part in parts]
     joined = copy.deepcopy(metadata[0])
@@ -120,14 +106,14 @@ def people_messages(
     latency_s: float = 0.0,
     clock_offset_s: float = 0.0,
 ) -> list[Recorded]:
-    """The recording as people_msgs/People.
+    """Converts tracks to people_msgs/People.
 
     Args:
-        recording: what a tracker said.
+        recording: messages of a tracker.
         topic: name.
         frame_id: of the positions.
-        latency_s: from a stamp to its recording.
-        clock_offset_s: of the recorder's clock against the stamps.
+        latency_s: from the stamp to the time of recording.
+        clock_offset_s: of the recorder's clock relative to the stamps.
     """
     zero = zero_message(STORE, PEOPLE)
     person = zero_message(STORE, "people_msgs/msg/Person")
@@ -192,7 +178,7 @@ def walkers(
     start_ns: int = START_NS,
     speed_m_s: float = 1.0,
 ) -> list[Tracks]:
-    """People who walk straight ahead, each in a direction of their own."""
+    """People who walk straight, each in a different direction."""
     angles = np.arange(n_agents) * 2.0 * math.pi / max(n_agents, 1)
     velocities = speed_m_s * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     places = 4.0 * np.stack([np.sin(angles), np.cos(angles)], axis=-1)

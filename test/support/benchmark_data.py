@@ -1,4 +1,4 @@
-"""A data folder with the recordings' names and made-up walks, and where the real ones lie."""
+"""The ETH/UCY recordings, and a data folder of simulated recordings with the same names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
-#: The ETH/UCY recordings; tests that need them carry this mark.
+#: The folder of the ETH/UCY recordings.
 DATA = Path(os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3] / "shared/data"))
 needs_recordings = pytest.mark.skipif(
     not (DATA / "eth_ucy/all_data").is_dir(),
@@ -19,9 +19,9 @@ needs_recordings = pytest.mark.skipif(
 
 
 def write_walks(folder: Path, *, turn_rad: float = 0.0, n_frames: int = 23) -> Path:
-    """Every test recording: three people 1 m apart who walk 0.5 m a step and turn as they go.
+    """Writes all test recordings: three people, 1 m apart, walk 0.5 m per step and turn.
 
-    The third is seen up to the last frame but one, so that the last window holds two people.
+    The third person is missing in the last frame, so the last window has two people.
     """
     recordings = folder / "eth_ucy" / "all_data"
     recordings.mkdir(parents=True)

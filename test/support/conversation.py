@@ -1,4 +1,4 @@
-"""A conversation with the node that ticks at every message: what it is told, and its answers."""
+"""Sends messages to a node that ticks at every message, and receives its predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEP_NS = S // 10
 
 
 class Conversation:
-    """Messages to the node, and its answers."""
+    """Messages to the node, its predictions and its diagnostics."""
 
     def __init__(
         self, node: NodeUnderTest, build: Callable[[int], MarkerArray] = walkers_at
@@ -37,17 +37,17 @@ class Conversation:
         self._reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
         self._start_ns = 0
         self._stamps = self.new_stamps()
-        self.node.wait_for(self._heard, "an answer to a first message")
+        self.node.wait_for(self._heard, "a first prediction")
         self.node.wait_for(lambda: self._reports, "a report")
         self.reset()
 
     def new_stamps(self) -> Iterator[int]:
-        """Stamps 0.1 s apart, later than all before: what is still on its way does no harm."""
+        """Stamps 0.1 s apart, later than all before, so that late messages have no effect."""
         self._start_ns += 1_000 * S
         return itertools.count(self._start_ns, STEP_NS)
 
     def _heard(self) -> bool:
-        # Until both sides know of each other, messages are lost.
+        # Messages are lost until both sides have discovered each other.
         self.tracks.publish(self.build(next(self._stamps)))
         return bool(self.clouds)
 
@@ -69,19 +69,19 @@ class Conversation:
         return prediction_from_point_cloud(cloud)
 
     def walk(self, stamps_ns: Iterator[int], n_messages: int) -> PublishedPrediction:
-        """Tells of the walkers every 0.1 s; returns the answer to the last message."""
+        """Sends the walkers every 0.1 s; returns the prediction after the last message."""
         for stamp_ns in itertools.islice(stamps_ns, n_messages):
             self.tell(self.build(stamp_ns))
             prediction = self.answer_at(stamp_ns)
         return prediction
 
     def report(self, accept: Any = lambda status: True) -> DiagnosticStatus:
-        """The first status from now on that `accept` accepts."""
+        """Waits for the next status that `accept` accepts."""
         self._reports.clear()
         return self.report_since(accept)
 
     def report_since(self, accept: Any) -> DiagnosticStatus:
-        """As `report`, also among what has arrived since the last call of `report`."""
+        """As `report`, but includes what has arrived since the last call of `report`."""
 
         def found() -> DiagnosticStatus | None:
             return next((s for s in predictions_of(self._reports) if accept(s)), None)

@@ -1,4 +1,4 @@
-"""Forecasts made by hand."""
+"""Forecasts for tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = 1_000_000_000
 def random_forecast(
     ids: tuple[str, ...], *, n_samples: int = 6, n_steps: int = 12, n_past: int = 8, seed: int = 0
 ) -> Forecast:
-    """People who wander; those with odd places in `ids` were first seen 3 steps ago."""
+    """People who walk at random; every second one was first observed 3 steps ago."""
     generator = np.random.default_rng(seed)
     n_agents = len(ids)
     past_m = generator.normal(size=(n_agents, n_past, 2)).cumsum(axis=1) + 100.0
@@ -46,7 +46,7 @@ def walking_forecast(
     step_s: float = 0.4,
     n_steps: int = 12,
 ) -> Forecast:
-    """People who walk straight, with one and the same ellipse that grows with time.
+    """People who walk straight, with the same ellipses, which grow with time.
 
     Args:
         positions_m: (A, 2) at the stamp.
@@ -54,7 +54,7 @@ def walking_forecast(
         sigmas_m: semi-axes of the ellipse after one second.
         yaw_rad: of its first axis.
         ids: "1", "2" and so on where left out.
-        robot_m: (2,) where the robot is.
+        robot_m: (2,) position of the robot.
         step_s: of the prediction.
         n_steps: of the prediction.
     """

@@ -1,7 +1,7 @@
-"""A pytest plugin that imports test modules as launch_testing's does, where that is missing.
+"""A pytest plugin that imports test modules in the way of launch_testing's plugin.
 
-launch_testing imports every test module under its basename ("prepend" mode), whatever
-`--import-mode` says: `pytest --collect-only -p support.launch_testing_imports`.
+launch_testing imports every test module by its basename ("prepend" mode), whatever `--import-mode`
+says. Usage: `pytest --collect-only -p support.launch_testing_imports`.
 """
 
 from __future__ import annotations

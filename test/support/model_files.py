@@ -63,7 +63,7 @@ def write_model(
 
 
 def write_nodes(path: Path, model: Any, nodes: Sequence[Any]) -> None:
-    """Writes a model with other nodes than it had, and its card."""
+    """Replaces the nodes of a model and writes it with its card."""
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     path.write_bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""The node's outputs as far as their messages are installed, and what they publish."""
+"""The outputs of the node whose messages are installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
-#: Output -> the message package that it needs beside those of every distribution.
+#: Output -> the message package that it needs and that not every distribution has.
 _PACKAGES = {
     "mpc_planner": "mpc_planner_msgs",
     "detections": "vision_msgs",
@@ -29,6 +29,6 @@ def installed_outputs() -> list[str]:
 
 
 def decoded(message: Any, message_class: type) -> Any:
-    """A message, or its bytes, as a subscriber gets it."""
+    """A message, or its serialised form, as a subscriber receives it."""
     data = message if isinstance(message, bytes) else serialize_message(message)
     return deserialize_message(data, message_class)

@@ -1,4 +1,4 @@
-"""Messages of the planners' outputs, built from objects: slow, but easy to read."""
+"""Reference messages for the planners' outputs, built object by object: slow and simple."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def people(forecast: Forecast, config: NodeConfig) -> People:
     return message
 
 
-#: Output -> builder of its message.
+#: Output -> the function that builds its message.
 BUILDERS: dict[str, Callable[[Forecast, NodeConfig], Any]] = {
     "detections": detections,
     "autoware": autoware,

@@ -1,4 +1,4 @@
-"""What Linux says about a process."""
+"""Resources of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that the process holds, bytes."""
+    """Resident memory, bytes."""
     return 1024 * int(_status(pid, "VmRSS").split()[0])
 
 
 def n_threads(pid: int) -> int:
-    """How many threads the process runs."""
+    """Number of threads."""
     return int(_status(pid, "Threads"))
 
 
 def n_file_descriptors(pid: int) -> int:
-    """How many files, sockets and the like the process has open."""
+    """Number of open file descriptors."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 

@@ -1,35 +1,17 @@
-"""Messages of any type with random content, without ROS."""
+"""Random messages of any type, without ROS."""
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rosbags.interfaces import Nodetype
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
-
-INTERFACES = Path(__file__).parents[1] / "interfaces"
-
-
-def typestore() -> Typestore:
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = {}
-    for file in INTERFACES.glob("*/msg/*.msg"):
-        types.update(
-            get_types_from_msg(file.read_text(), f"{file.parents[1].name}/msg/{file.stem}")
-        )
-    store.register(types)
-    return store
-
-
-STORE = typestore()
+from support.typestore import STORE
 
 
 def random_message(kind: str, chance: random.Random) -> Any:
-    """A message of a type with random content."""
+    """A message of the type with random values."""
     _, fields = STORE.fielddefs[kind]
     return STORE.types[kind](**{name: random_value(field, chance) for name, field in fields})
 

@@ -1,6 +1,6 @@
-"""The real node in a process of its own, and a peer that talks to it over DDS.
+"""The node in a separate process, and a peer that talks to it over DDS.
 
-A domain and a context for each test; waits are for events, with a time limit that fails.
+Each test has its own domain and context. Tests wait for events and fail at a time limit.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 
 from social_implicit_ros.ros.domains import reserve_domain
 
-#: An event that has not come by then will not come: the machine may be busy with other tests.
+#: Time limit for an event; generous, as other tests may keep the machine busy.
 PATIENCE_S = 60.0
-#: An answer that has not come by then may have been lost.
+#: A response that takes longer may have been lost.
 ASK_AGAIN_S = 1.0
-#: Nothing is lost between two processes of a test.
+#: No message is lost between the processes of a test.
 LOSSLESS = QoSProfile(history=HistoryPolicy.KEEP_ALL)
 
 
@@ -57,14 +57,14 @@ class NodeProcess:
 def running(
     module: str, arguments: Sequence[str], *, domain: int, folder: Path
 ) -> Iterator[NodeProcess]:
-    """Runs `python -m social_implicit_ros.commands.<module>` until the block ends."""
+    """Runs `python -m social_implicit_ros.commands.<module>` until the end of the block."""
     log = folder / f"{module}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            # What a node keeps for its next start is kept for the test's next node only.
+            # Files that a node keeps for its next start are seen by the same test only.
             env={**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(folder)},
         )
         try:
@@ -76,7 +76,7 @@ def running(
 
 
 def ros_arguments(**parameters: Any) -> list[str]:
-    """The command line that sets parameters; a double underscore stands for a dot."""
+    """Command-line arguments that set parameters; a double underscore stands for a dot."""
     arguments = ["--ros-args"]
     for name, value in parameters.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -85,7 +85,7 @@ def ros_arguments(**parameters: Any) -> list[str]:
 
 
 class Peer:
-    """Another node, with its own context, that publishes, listens and calls services."""
+    """A second node, with its own context, that publishes, subscribes and calls services."""
 
     def __init__(self, domain: int) -> None:
         self._context = Context()
@@ -101,7 +101,7 @@ class Peer:
         self._context.try_shutdown()
 
     def wait_for(self, happened: Callable[[], Any], what: str, log: NodeProcess | None) -> Any:
-        """Handles events until `happened` returns something true, and returns that."""
+        """Handles events until `happened` returns a true value; returns that value."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not (result := happened()):
             if time.monotonic() > deadline_s or (log and log.process.poll() is not None):
@@ -111,23 +111,23 @@ class Peer:
         return result
 
     def spin_once(self, timeout_s: float) -> None:
-        """Handles one event, if one comes in time."""
+        """Handles one event, if there is one in time."""
         self._executor.spin_once(timeout_sec=timeout_s)
 
     def collect(self, message_class: type, topic: str) -> list[Any]:
-        """A list that fills with what arrives on a topic."""
+        """Subscribes to a topic; returns the list that collects its messages."""
         received: list[Any] = []
         self.node.create_subscription(message_class, topic, received.append, LOSSLESS)
         return received
 
     def publisher(self, message_class: type, topic: str, log: NodeProcess | None) -> Publisher:
-        """A publisher that somebody listens to."""
+        """Creates a publisher and waits for a subscription."""
         publisher = self.node.create_publisher(message_class, topic, LOSSLESS)
         self.wait_for(publisher.get_subscription_count, f"a subscription to {topic}", log)
         return publisher
 
     def call(self, service_class: type, name: str, request: Any, log: NodeProcess | None) -> Any:
-        """The response of a service."""
+        """Calls a service and returns its response."""
         if name not in self._clients:
             self._meet(service_class, name, log)
         future = self._clients[name].call_async(request)
@@ -135,12 +135,12 @@ class Peer:
         return future.result()
 
     def _meet(self, service_class: type, name: str, log: NodeProcess | None) -> None:
-        """Creates the client of a service that can reach the client, too.
+        """Creates a client whose server has discovered it.
 
-        A server may hear a client's request before it knows the way back; its answer is lost then.
-        A process hears of another's clients in the order of their creation. So another client is
-        created, of a service that every node has and that may be asked again: once that one is
-        answered, the server knows the way back to the first.
+        A server may receive a request before it has discovered the client; its response is lost
+        then. A process discovers the clients of another one in the order of their creation. So a
+        second client is created, of a service that every node has and that may be called again.
+        Once it gets a response, the server has discovered the first client too.
         """
         described = f"{name.rpartition('/')[0]}/get_parameter_types"
         client = self.node.create_client(service_class, name)
@@ -161,7 +161,7 @@ class Peer:
 
 
 class NodeUnderTest:
-    """The predictor in its process, and a peer, with words for what tests do with them."""
+    """The predictor in its process, and a peer that talks to it."""
 
     def __init__(self, process: NodeProcess, peer: Peer) -> None:
         self.process = process
@@ -171,7 +171,7 @@ class NodeUnderTest:
         return self.peer.wait_for(happened, what, self.process)
 
     def collect(self, message_class: type, topic: str) -> list[Any]:
-        """A list that fills with what the node publishes; it knows of the listener on return."""
+        """Subscribes to a topic of the node; returns the list that collects its messages."""
         received = self.peer.collect(message_class, topic)
         self.wait_for(lambda: self.peer.node.count_publishers(topic), f"a publisher of {topic}")
         return received
@@ -183,7 +183,7 @@ class NodeUnderTest:
         return self.peer.call(service_class, name, request, self.process)
 
     def set_parameters(self, **values: Any) -> Any:
-        """The result of setting all values at once."""
+        """Sets all values at once and returns the result."""
         request = SetParametersAtomically.Request()
         request.parameters = [
             Parameter(name.replace("__", "."), value=value).to_parameter_msg()
@@ -201,7 +201,7 @@ class NodeUnderTest:
     def transition(self, label: str) -> bool:
         request = ChangeState.Request(transition=Transition(label=label))
         if label == "shutdown":
-            # Three transitions have this name; the one that fits the state is meant.
+            # Three transitions have this name, one for each state.
             request.transition.id = {
                 "unconfigured": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
                 "inactive": Transition.TRANSITION_INACTIVE_SHUTDOWN,
@@ -214,12 +214,12 @@ class NodeUnderTest:
 def start_predictor(
     stack: ExitStack, folder: Path, *extra: str, **parameters: Any
 ) -> NodeUnderTest:
-    """Starts the predictor and a peer in a domain of their own, until the stack ends.
+    """Starts the predictor and a peer in a domain of their own, until the stack closes.
 
     Args:
-        stack: ends both.
-        folder: for the process's log.
-        extra: more words of the command line.
+        stack: stops both.
+        folder: for the log of the process.
+        extra: more command-line arguments.
         parameters: of the node; a double underscore stands for a dot.
     """
     domain = reserve_domain()

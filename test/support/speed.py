@@ -1,4 +1,4 @@
-"""Times taken side by side, on one core, so that what disturbs one disturbs the other."""
+"""Timing of functions in turns on one core, so that disturbances affect all of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
-#: A block of calls takes at least so long, and has so many calls.
+#: Minimum duration of a block of calls, and minimum number of calls.
 _BLOCK_S = 0.02
 _N_CALLS = 5
 
 
 def times_s(functions: Sequence[Callable[[], object]], *, n_rounds: int) -> list[float]:
-    """Seconds of its core's time that a call of each function takes, the median over blocks.
+    """CPU time per call of each function in seconds, median over blocks.
 
-    The functions take turns, a block of calls each. What the core does for other processes
-    meanwhile does not count.
+    The functions take turns, a block of calls each. Time of other processes does not count.
     """
     blocks: list[list[float]] = [[] for _ in functions]
     for _ in range(n_rounds):
@@ -28,12 +27,12 @@ def times_s(functions: Sequence[Callable[[], object]], *, n_rounds: int) -> list
 
 
 def rate_hz(function: Callable[[], object], *, duration_s: float = 2.0) -> float:
-    """Calls per second of the core's time, kept up for so long."""
+    """Calls per second of CPU time, over the given duration."""
     return 1.0 / _block(function, duration_s)
 
 
 def _block(function: Callable[[], object], block_s: float) -> float:
-    function()  # finds the caches cold
+    function()  # warms the caches
     n_calls, end_s, started_s = 0, time.perf_counter() + block_s, time.thread_time()
     while n_calls < _N_CALLS or time.perf_counter() < end_s:
         function()
@@ -43,7 +42,7 @@ def _block(function: Callable[[], object], block_s: float) -> float:
 
 @contextmanager
 def on_core(place: int) -> Iterator[None]:
-    """Keeps this thread, and threads and processes that it starts, on one of its cores."""
+    """Pins this thread, and the threads and processes that it starts, to one core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {sorted(cores)[place % len(cores)]})
     try:

@@ -1,4 +1,4 @@
-"""The real node in this process, fed as an executor feeds it, with listeners in another one."""
+"""The node in this process, called as an executor calls it, with subscribers in another one."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
 from social_implicit_ros.types import Tracks
 
-#: Between two messages of the tracker.
+#: Period of the tracker.
 _PERIOD_NS = 20_000_000
-#: People walk so many messages to and fro.
+#: Number of messages for which people walk forth, and then back.
 _N_PHASES = 40
 #: People per square metre.
 _DENSITY = 0.25
 
 
 def crowd(n_agents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(A, 2) positions in metres and (A, 2) velocities in m/s of people who walk."""
+    """(A, 2) positions in metres and (A, 2) velocities in m/s of walking people."""
     generator = np.random.default_rng(seed)
     half_m = 0.5 * np.sqrt(n_agents / _DENSITY)
     heading = generator.uniform(-np.pi, np.pi, n_agents)
@@ -49,7 +49,7 @@ def stamps_from(begin_ns: int) -> Iterator[int]:
 
 
 class Messages:
-    """Serialised MarkerArrays of people who walk, each with the next of the stamps."""
+    """Serialised MarkerArrays of walking people, each with the next stamp."""
 
     def __init__(self, n_agents: int, stamps_ns: Iterator[int], frame_id: str = "odom") -> None:
         positions_m, velocities_m_s = crowd(n_agents)
@@ -75,7 +75,7 @@ class Messages:
 
 
 class TickingNode:
-    """A predictor that predicts at every message, and its callback of tracks."""
+    """A predictor that ticks at every message, and its callback for tracks."""
 
     def __init__(self, node: PredictorNode) -> None:
         self.node = node
@@ -89,8 +89,8 @@ class TickingNode:
         assert all(result.successful for result in results), results
 
     def ticks(self, n_agents: int) -> Callable[[], None]:
-        """A tick of a crowd whose histories are full: from the message's bytes to publishing."""
-        # Later than all before, by more than it takes to forget the people of before.
+        """A tick with full histories, from the serialised message to publishing."""
+        # So much later than all before that the earlier tracks are dropped.
         messages = Messages(n_agents, stamps_from(self._begin_ns))
         callback = self._subscription.callback
 
@@ -108,7 +108,7 @@ class TickingNode:
 
 @contextmanager
 def ticking_node(**parameters: Any) -> Iterator[TickingNode]:
-    """A node in this process, with a listener to predictions and markers in another one."""
+    """A node in this process; another process subscribes to predictions and markers."""
     domain = reserve_domain()
     with ExitStack() as stack:
         context = Context()
@@ -136,7 +136,7 @@ def ticking_node(**parameters: Any) -> Iterator[TickingNode]:
         stack.callback(process.terminate)
         while not all(node.count_subscribers(topic) for topic in heard):
             executor.spin_once(timeout_sec=0.05)
-        # A reader is found a little later by the writer than by the graph.
+        # The writer discovers a reader a little later than the graph.
         for _ in range(20):
             executor.spin_once(timeout_sec=0.05)
         yield TickingNode(node)

@@ -1,4 +1,4 @@
-"""A person in the message of each shipped tracker mapping."""
+"""Messages of each tracker that the package has a mapping for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from social_implicit_ros.ros.tracks_messages import (
 )
 from social_implicit_ros.types import Tracks
 
-#: (stamp, x, y, frame) -> a message with person 42 there, and others that are skipped.
+#: (stamp, x, y, frame) -> a message with person 42 at (x, y), and others to be skipped.
 Build = Callable[[int, float, float, str], Any]
 UUID = [42, *[0] * 14, 7]
 
@@ -202,7 +202,7 @@ def _tracks(agent_id: str, stamp_ns: int, x: float, y: float) -> Tracks:
     return Tracks(stamp_ns, (agent_id,), np.array([[x, y]]))
 
 
-#: Mapping -> builder of its message, and the id of person 42.
+#: Mapping -> the function that builds its message, and the id of person 42.
 MESSAGES: dict[str, tuple[Build, str]] = {
     "autoware": (autoware, bytes(UUID).hex()),
     "derived_object": (derived_object, "42"),

@@ -1,4 +1,4 @@
-"""People who walk straight, as a tracker would tell of them."""
+"""Tracks of people who walk straight."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def walkers_at(
     *,
     frame_id: str = "odom",
 ) -> MarkerArray:
-    """A message about where the walkers are at that time."""
+    """The walkers at that time, as a message."""
     return tracks_to_marker_array(walker_tracks(stamp_ns, walkers), frame_id)
 
 
 def walker_tracks(stamp_ns: int, walkers: Mapping[str, tuple[float, float]] = WALKERS) -> Tracks:
-    """Where the walkers are at that time."""
+    """The walkers at that time."""
     velocities = np.array(list(walkers.values())).reshape(-1, 2)
     return Tracks(stamp_ns, tuple(walkers), velocities * (stamp_ns / S))
 
 
 def positions_at(times_s: Any, velocity: tuple[float, float]) -> np.ndarray:
-    """(T, 2) where a walker is at those times."""
+    """(T, 2) positions of a walker at those times, metres."""
     return np.asarray(times_s)[:, None] * np.array(velocity)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.random_messages import STORE, random_message
+from support.random_messages import random_message
+from support.typestore import STORE
 
 from social_implicit_ros.recordings.definitions import definitions_of
 from social_implicit_ros.ros.outputs.cdr_writer import CdrListWriter, text_bytes
