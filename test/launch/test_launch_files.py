@@ -1,4 +1,4 @@
-"""Launch files parse, and hand arguments on to the node only where they were given."""
+"""Launch files parse, and pass arguments to the node only if they are given."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_launch_file_parses_and_explains_its_arguments(file: Path) -> None:
     assert all(arguments.values())
 
 
-def test_the_predictor_takes_what_users_ask_for() -> None:
+def test_the_predictor_has_the_documented_arguments() -> None:
     description = get_launch_description_from_python_launch_file(
         str(LAUNCH / "predictor.launch.py")
     )
@@ -52,12 +52,12 @@ def test_the_predictor_takes_what_users_ask_for() -> None:
 
 
 def launched_predictor(**arguments: str) -> dict[str, Any]:
-    """Parameters, remappings and name of the predictor that the launch file would start."""
+    """Parameters, remappings and name of the launched predictor."""
     return launched("predictor_node", **arguments)
 
 
 def launched(executable: str, **arguments: str) -> dict[str, Any]:
-    """Parameters, remappings and name of a node that `predictor.launch.py` would start."""
+    """Parameters, remappings and name of a node that `predictor.launch.py` launches."""
     description = get_launch_description_from_python_launch_file(
         str(LAUNCH / "predictor.launch.py")
     )
@@ -81,7 +81,7 @@ def launched(executable: str, **arguments: str) -> dict[str, Any]:
     return {"name": node.node_name, "parameters": values, "remappings": remappings}
 
 
-def test_what_is_left_out_is_left_to_the_params_file(tmp_path: Path) -> None:
+def test_arguments_that_are_not_given_come_from_the_params_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**: {ros__parameters: {model: mine, fixed_frame: map}}")
     launched = launched_predictor(params_file=str(mine), model="other")
@@ -94,7 +94,7 @@ def test_what_is_left_out_is_left_to_the_params_file(tmp_path: Path) -> None:
     assert launched["remappings"] == {}
 
 
-def test_what_is_given_reaches_the_node() -> None:
+def test_given_arguments_reach_the_node() -> None:
     launched = launched_predictor(
         namespace="/robot1",
         tracks="/people",
@@ -109,23 +109,23 @@ def test_what_is_given_reaches_the_node() -> None:
     assert list(parameters["outputs"]) == ["markers"]
 
 
-def test_the_demo_plays_the_shipped_crowd_in_a_loop_and_shows_it() -> None:
-    """As the demo hands its arguments to the replay, and that to the predictor."""
+def test_the_demo_plays_the_crowd_of_the_package_in_a_loop_and_starts_rviz() -> None:
+    """The demo passes its arguments to the replay, which passes them to the predictor."""
     description = get_launch_description_from_python_launch_file(str(LAUNCH / "demo.launch.py"))
     context = LaunchContext()
     (replay,) = [e for e in description.entities if isinstance(e, IncludeLaunchDescription)]
     for entity in description.entities[:-1]:
         entity.execute(context)
-    handed_on = {
+    passed = {
         name: perform_substitutions(context, normalize_to_list_of_substitutions(value))
         for name, value in replay.launch_arguments
     }
-    assert Path(handed_on["file"], "metadata.yaml").is_file()
-    assert (handed_on["loop"], handed_on["rviz"]) == ("true", "true")
-    assert Path(handed_on["rviz_config"]).name == "demo.rviz"
+    assert Path(passed["file"], "metadata.yaml").is_file()
+    assert (passed["loop"], passed["rviz"]) == ("true", "true")
+    assert Path(passed["rviz_config"]).name == "demo.rviz"
 
 
-def test_rviz_hears_of_the_nodes_topics_below_its_namespace() -> None:
+def test_rviz_subscribes_to_the_topics_in_the_namespace_of_the_node() -> None:
     remappings = launched("rviz2", namespace="robot1", rviz="true")["remappings"]
     layout = yaml.safe_load((LAUNCH.parent / "config" / "predictor.rviz").read_text())
     topics = {

@@ -1,7 +1,6 @@
-"""`predictor.launch.py` with every argument: each reaches the node, and what it asks for comes.
+"""`predictor.launch.py` with every argument: each reaches the node and has its effect.
 
-The launch system moves the node through its lifecycle here, as `autostart:=false` leaves that to
-whoever launches it.
+With `autostart:=false` the launch file of this test moves the node through its lifecycle.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ class TestPredictor(unittest.TestCase):
             "max_agents": 77,
         }
 
-    def test_people_on_the_tracks_topic_reach_planner_and_viewer(self) -> None:
+    def test_people_on_the_tracks_topic_become_obstacles_and_markers(self) -> None:
         active = GetState.Request()
 
         def is_active() -> bool:
@@ -153,7 +152,7 @@ class TestPredictor(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestEnd(unittest.TestCase):
-    def test_the_node_ends_cleanly_and_was_told_to_debug(
+    def test_the_node_exits_with_0_and_logs_at_debug_level(
         self, proc_info: Any, proc_output: Any
     ) -> None:
         (name,) = proc_info.process_names()

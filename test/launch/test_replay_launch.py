@@ -1,4 +1,4 @@
-"""`replay.launch.py` and `demo.launch.py` bring node and replay up, and all end cleanly."""
+"""`replay.launch.py` and `demo.launch.py` start node and replay; all exit cleanly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def generate_test_description(launch_file: str) -> LaunchDescription:
         crowd = resources.files("social_implicit_ros.recordings") / "crowd"
         arguments |= {"file": str(crowd), "loop": "true"}
     else:
-        arguments["rviz"] = "false"  # the recording is the demonstration's own
+        arguments["rviz"] = "false"  # the demo has its own recording
     return LaunchDescription(
         [
             SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
@@ -49,7 +49,7 @@ def generate_test_description(launch_file: str) -> LaunchDescription:
 
 
 class TestReplay(unittest.TestCase):
-    def test_predictions_and_markers_come(self) -> None:
+    def test_predictions_and_markers_arrive(self) -> None:
         peer = Peer(DOMAIN)
         self.addCleanup(peer.close)
         clouds = peer.collect(PointCloud2, "/robot1/predictor/predictions")

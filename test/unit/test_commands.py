@@ -1,4 +1,4 @@
-"""Commands whose libraries are missing, or older than they need, say so and do nothing."""
+"""Commands whose libraries are missing or too old print how to install them and exit."""
 
 import subprocess
 import sys
@@ -19,15 +19,15 @@ TRAINING = [
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Versions by name, as a test says; of the others the true ones."""
+    """Versions by name as a test sets them, else the installed ones."""
     versions = {}
-    true_version = metadata.version
+    real_version = metadata.version
 
     def version(name):
         found = versions.get(name, "")
         if found is None:
             raise metadata.PackageNotFoundError(name)
-        return found or true_version(name)
+        return found or real_version(name)
 
     monkeypatch.setattr("social_implicit_ros.commands.entry_points.version", version)
     monkeypatch.setattr(sys, "argv", ["/opt/bin/the_command"])
@@ -35,7 +35,7 @@ def installed(monkeypatch):
 
 
 @pytest.mark.parametrize("command", TRAINING, ids=lambda command: command.__name__)
-def test_training_without_torch_says_how_to_install_it(command, installed, capsys):
+def test_training_without_torch_prints_how_to_install_it(command, installed, capsys):
     installed.update(torch=None, onnx=None)
 
     assert command() == 2
@@ -46,7 +46,7 @@ def test_training_without_torch_says_how_to_install_it(command, installed, capsy
 
 
 @pytest.mark.parametrize("command", [evaluate_bag, social_implicit_demo])
-def test_a_report_without_its_libraries_is_not_begun(command, installed, capsys):
+def test_a_report_without_its_libraries_is_not_started(command, installed, capsys):
     installed.update(plotly=None, pyarrow=None)
 
     assert command() == 2
@@ -56,7 +56,7 @@ def test_a_report_without_its_libraries_is_not_begun(command, installed, capsys)
     assert "-m pip install plotly" in message
 
 
-def test_an_older_library_than_is_needed_is_named_with_its_version(installed, capsys):
+def test_a_library_that_is_too_old_is_named_with_its_version(installed, capsys):
     installed.update(joblib="0.17.0")  # that of ROS Humble
 
     assert evaluate_bag() == 2
@@ -66,14 +66,14 @@ def test_an_older_library_than_is_needed_is_named_with_its_version(installed, ca
     assert "pip install 'joblib>=1.4'" in message
 
 
-def test_with_all_that_it_needs_a_command_runs_and_returns_its_code(installed, monkeypatch):
+def test_with_all_its_libraries_a_command_runs_and_returns_its_code(installed, monkeypatch):
     installed.update(joblib="1.5.0rc1", plotly="6.0", pyarrow="25.0")
     monkeypatch.setattr("social_implicit_ros.commands.evaluate_bag.main", lambda: 7)
 
     assert evaluate_bag() == 7
 
 
-def test_asking_for_libraries_imports_none_of_them():
+def test_the_check_imports_none_of_the_libraries():
     program = (
         "import sys\n"
         "from social_implicit_ros.commands import entry_points\n"

@@ -1,4 +1,4 @@
-"""What the documents tell a reader to type, open or look at exists."""
+"""Commands, files and links in the documents exist."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ LAUNCH = re.compile(r"\bros2 launch social_implicit_ros (\S+)")
 RUN = re.compile(r"\b(?:ros2 run social_implicit_ros |\.venv/bin/)(\w+)")
 LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
-#: A path in code type: it has a folder and a suffix, and no placeholder.
+#: A path in code type: with a folder and a suffix, without placeholders.
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|yaml|md|rviz|txt|xml|rst|json)")
-#: Written or fetched by a command that the reader runs.
-MADE = ("demo_output/", "DIR/", "build/", "install/", "OpenTraj/")
+#: Created by a command that the reader runs.
+CREATED = ("demo_output/", "DIR/", "build/", "install/", "OpenTraj/")
 
 
 def code_of(text: str) -> list[str]:
-    """Code lines, fenced or indented, and code in a sentence."""
+    """Lines of code, fenced or indented, and inline code."""
     lines, fenced = [], False
     for line in text.splitlines():
         if line.lstrip().startswith("```"):
@@ -78,7 +78,7 @@ def test_every_named_file_exists(document):
         path
         for code in code_of(document.read_text())
         for path in PATH.findall(code)
-        if not path.startswith(MADE) and "*" not in code
+        if not path.startswith(CREATED) and "*" not in code
     }
 
     missing = {

@@ -1,4 +1,4 @@
-"""What `make` puts into `.venv` works with nothing sourced."""
+"""The environment that `make` creates works without sourcing anything."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from social_implicit_ros.ros.domains import reserve_domain
 NAME = "social_implicit_ros"
 PREFIX = Path(sys.prefix)
 pytestmark = pytest.mark.skipif(
-    not (PREFIX / "made_from.json").is_file(), reason="needs the environment that make makes"
+    not (PREFIX / "made_from.json").is_file(), reason="needs the environment that make creates"
 )
 
 COMMANDS = sorted(
@@ -27,7 +27,7 @@ TAKING_OPTIONS = [name for name in COMMANDS if name != "predictor_node"]
 
 @pytest.fixture
 def nothing_sourced(tmp_path):
-    """The variables of a shell just opened, by a user with an empty home."""
+    """The variables of a new shell, of a user with an empty home."""
     return {
         "HOME": str(tmp_path),
         "PATH": os.defpath,
@@ -36,7 +36,7 @@ def nothing_sourced(tmp_path):
     }
 
 
-def test_every_command_stands_where_people_and_where_ros2_run_look():
+def test_every_command_is_in_bin_and_where_ros2_run_looks():
     for command in COMMANDS:
         assert (PREFIX / "bin" / command).is_file()
         assert (PREFIX / "lib" / NAME / command).resolve() == (PREFIX / "bin" / command).resolve()
@@ -55,25 +55,25 @@ def test_every_command_shows_its_options(nothing_sourced):
         for name in TAKING_OPTIONS
     }
     for name, process in running.items():
-        printed, complaint = process.communicate(timeout=120)
-        told = process.returncode == 0 and f"usage: {name}" in printed
-        # The commands that train may lack torch, and say so.
-        lacks_torch = process.returncode == 2 and f"{name} needs torch" in complaint
-        assert told or lacks_torch, f"{name}: {printed}{complaint}"
+        printed, errors = process.communicate(timeout=120)
+        shown = process.returncode == 0 and f"usage: {name}" in printed
+        # The commands that train exit with a message if torch is missing.
+        lacks_torch = process.returncode == 2 and f"{name} needs torch" in errors
+        assert shown or lacks_torch, f"{name}: {printed}{errors}"
 
 
-def test_the_node_starts_and_ends(nothing_sourced):
+def test_the_node_starts_and_stops(nothing_sourced):
     with subprocess.Popen(
         [PREFIX / "bin" / "predictor_node"],
         env={**nothing_sourced, "RCUTILS_LOGGING_USE_STDOUT": "1"},
         stdout=subprocess.PIPE,
         text=True,
     ) as node:
-        said = next((line for line in node.stdout if "predicting with" in line), "")
+        started = next((line for line in node.stdout if "predicting with" in line), "")
         node.send_signal(signal.SIGINT)
         node.communicate(timeout=60)
 
-    assert said
+    assert started
     assert node.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""What `lint-imports` does not say of the package's imports."""
+"""Rules for imports that `lint-imports` does not check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STANDARD = sys.stdlib_module_names | {"compression", "__future__"}
 
 
 def imported(module: Path) -> set[str]:
-    """First names of what a module imports."""
+    """Top-level names of the imports of a module."""
     names = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
@@ -30,7 +30,7 @@ def imported(module: Path) -> set[str]:
     return names
 
 
-def test_every_library_has_its_rooms() -> None:
+def test_every_library_is_confined_to_rooms_by_lint_imports() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     confined = {
         library
@@ -48,7 +48,7 @@ def test_every_library_has_its_rooms() -> None:
     [path for path in MODULES if path.name == "__init__.py"],
     ids=lambda path: str(path.relative_to(ROOT / NAME)),
 )
-def test_an_init_module_holds_a_docstring_and_no_logic(module: Path) -> None:
+def test_an_init_module_has_a_docstring_and_no_logic(module: Path) -> None:
     body = ast.parse(module.read_text())
 
     assert ast.get_docstring(body)

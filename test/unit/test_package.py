@@ -1,4 +1,4 @@
-"""package.xml, setup.py and the code say the same; colcon takes the package for what it is."""
+"""package.xml, setup.py and the code agree; colcon builds the package."""
 
 import ast
 import importlib.util
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 NAME = MANIFEST.findtext("name")
 
-#: Python module -> its rosdep key, where that is not the module's own name (a ROS package).
+#: Python module -> its rosdep key; for a ROS package that is the name of the module.
 ROSDEP_KEY = {
     "PIL": "python3-pil",
     # rosbags brings what it reads files through.
@@ -36,8 +36,8 @@ ROSDEP_KEY = {
 }
 #: Python 3.14 has `compression`.
 STANDARD = sys.stdlib_module_names | {"compression"}
-#: Message packages of single outputs, which are imported only when asked for: who wants one has
-#: the planner, and with it the package.
+#: Message packages of single outputs, imported only when the output is used: they come with the
+#: planner.
 OF_OUTPUTS = {
     "autoware_perception_msgs",
     "costmap_converter_msgs",
@@ -45,15 +45,15 @@ OF_OUTPUTS = {
     "people_msgs",
     "vision_msgs",
 }
-#: Training and large evaluations are done on a desk, not on a robot: extras of setup.py.
+#: Extras of setup.py: training and large evaluations do not run on a robot.
 EXTRAS = {"torch", "onnx", "distributed"}
-#: rosdep has no key for these; pip installs them.
+#: Without a rosdep key; pip installs them.
 NOT_IN_ROSDEP = {"mcap", "pyarrow"}
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    """What setup.py tells setuptools."""
+    """The arguments that setup.py passes to setuptools."""
     program = (
         "import json, setuptools\n"
         "from distutils.core import run_setup\n"
@@ -74,7 +74,7 @@ def recipe():
 
 
 def imported_libraries(folder: Path, leave_out: str = "") -> set[str]:
-    """First names of what the modules below a folder import, the standard library left out."""
+    """Top-level names of the imports below a folder, without the standard library."""
     names = set()
     for module in folder.rglob("*.py"):
         if leave_out and leave_out in module.parts:
@@ -88,7 +88,7 @@ def imported_libraries(folder: Path, leave_out: str = "") -> set[str]:
 
 
 def test_the_maintainer_has_a_valid_address():
-    # With another one colcon says nothing and takes the package for plain Python.
+    # With an invalid one colcon silently handles the package as plain Python.
     for maintainer in MANIFEST.findall("maintainer"):
         assert re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", maintainer.get("email"))
 
@@ -118,7 +118,7 @@ def test_every_library_that_the_package_imports_is_declared():
     assert {ROSDEP_KEY.get(library, library) for library in libraries} - declared == set()
 
 
-def test_what_single_outputs_import_is_no_dependency_and_imported_by_them_alone():
+def test_packages_of_single_outputs_are_no_dependency_and_imported_only_there():
     declared = {entry.text for entry in MANIFEST.iter() if entry.tag.endswith("depend")}
     outputs = ROOT / NAME / "ros" / "outputs"
 
@@ -137,7 +137,7 @@ def test_make_and_pip_install_the_same_libraries(recipe):
     assert required - {"setuptools"} == installed
 
 
-def test_training_imports_no_library_but_its_own_that_is_not_declared():
+def test_every_library_of_training_is_declared_or_an_extra():
     declared = {entry.text for entry in MANIFEST.findall("exec_depend")}
     libraries = imported_libraries(ROOT / NAME / "training") - EXTRAS
 
@@ -203,7 +203,7 @@ def test_every_data_file_in_the_package_is_installed(recipe):
 
 @pytest.fixture(scope="module")
 def colcon():
-    """Runs colcon of this interpreter's environment, else of the sourced distribution."""
+    """Runs colcon from this environment, else from the sourced distribution."""
     command = shutil.which("colcon", path=Path(sys.executable).parent) or shutil.which("colcon")
     if command is None:
         pytest.skip("colcon is not installed (make test installs it)")
@@ -222,7 +222,7 @@ def colcon():
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A workspace whose src/ links to the files that git would clone, and to nothing else."""
+    """A workspace with a copy of the package in src/."""
     source = tmp_path / "src" / NAME
     source.mkdir(parents=True)
     for name in ("package.xml", "setup.py", "setup.cfg", "README.md", "LICENSE"):
@@ -234,7 +234,7 @@ def workspace(tmp_path):
     return tmp_path
 
 
-def test_colcon_takes_it_for_an_ament_python_package(colcon, workspace):
+def test_colcon_recognises_an_ament_python_package(colcon, workspace):
     assert colcon("list", cwd=workspace).split() == [
         NAME,
         f"src/{NAME}",
@@ -243,7 +243,7 @@ def test_colcon_takes_it_for_an_ament_python_package(colcon, workspace):
 
 
 @pytest.mark.slow
-def test_colcon_builds_what_ros2_run_and_ros2_launch_look_for(colcon, workspace, recipe):
+def test_colcon_installs_the_files_of_ros2_run_and_ros2_launch(colcon, workspace, recipe):
     colcon("build", "--merge-install", cwd=workspace)
 
     prefix = workspace / "install"
