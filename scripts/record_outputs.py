@@ -189,7 +189,7 @@ def recorded_leaves(path: Path) -> dict[str, np.ndarray]:
 
     Values of the same field in a list of parts, such as the markers of a MarkerArray, are one leaf.
     """
-    with np.load(path) as file:
+    with np.load(path, allow_pickle=False) as file:  # noqa: TID251
         message_class, data = class_of(str(file["kind"])), file["data"].tobytes()
         ends = file["ends"].tolist()
     leaves = {}
