@@ -27,7 +27,9 @@ from rosbags.rosbag2 import Reader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
 
-from support.ros import LOSSLESS, NodeProcess, Peer, free_domain, ros_arguments
+from support.ros import LOSSLESS, NodeProcess, Peer, ros_arguments
+
+from social_implicit_ros.ros.domains import reserve_domain
 
 #: All values of the parameter `outputs`; each one publishes on one topic below the node's name.
 OUTPUTS = (
@@ -60,7 +62,7 @@ def record_outputs(
     """
     recording = read_tracks(bag, n_messages)
     folder.mkdir()
-    domain, log = free_domain(), folder / "node.log"
+    domain, log = reserve_domain(), folder / "node.log"
     arguments = ros_arguments(
         **parameters,
         outputs=f"[{','.join(OUTPUTS)}]",

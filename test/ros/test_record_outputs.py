@@ -4,11 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.outputs import installed_outputs
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from record_outputs import OUTPUTS, record_outputs, recorded_leaves
+from support.outputs import installed_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.prefix, "bin", "predictor_node")

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compare_checkouts import compare, compare_files, json_leaves, show
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from compare_checkouts import compare, compare_files, json_leaves, show  # noqa: E402
-
 TOLERANCE = 1e-9
 
 

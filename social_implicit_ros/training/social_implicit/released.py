@@ -109,7 +109,7 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except _LOAD_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(

@@ -1,19 +1,13 @@
 """What `scripts/compare_checkouts.py` sees of recorded messages: every field of each of them."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
 from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import serialize_message
+from record_outputs import recorded_leaves, write_messages
 from sensor_msgs.msg import PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
-
-from record_outputs import recorded_leaves, write_messages
 
 
 @pytest.fixture
