@@ -1,16 +1,20 @@
-"""A pipeline's own predictions against where people are now, while it runs.
+"""Predictions scored against where people are later, while the predictor runs.
 
-One tick in every step of the model is kept until its last step has come to pass: predictions a
-tenth of a second apart judge the same future. So memory is bounded by the most agents times the
-horizon. Nor is judged more often than that, whatever the rate of ticks. A position is judged where
-the history has observations on both sides of its moment, by interpolation; where an agent was not
-seen, or its track broke, nobody knows and nothing counts.
+A prediction is pending until its horizon has passed. The ground truth of each predicted step is
+read from the track history, which interpolates between two observations. It is unknown where an
+agent was not seen, or where its track broke in between.
+
+The node scores one prediction per step of the model (`SelfEvaluation`): predictions a tenth of a
+second apart predict the same future. A replay scores every prediction (`PendingPredictions`).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,141 +22,297 @@ from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import Judged
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
 _NS_PER_S = 1_000_000_000
-#: Between two observations further apart than this nobody knows where an agent was, seconds. A
-#: prediction is judged when so much time has passed, so that no observation comes later.
+_NEVER_NS = 2**62
+#: Self-evaluation interpolates over no longer a time between two observations, seconds.
 MAX_GAP_S = 0.5
-#: A tick that is early by this share of a step is still the next one to keep, or to judge at.
+#: A tick that is early by this share of a step still counts as one step later.
 EARLY = 0.1
-#: Ticks kept beyond twice the steps, for horizons of few steps.
+#: Predictions pending beyond twice the steps, for horizons of few steps.
 _SPARE = 8
+
+Content = TypeVar("Content")
+
+
+@dataclass(eq=False)
+class PendingPrediction(Generic[Content]):
+    """A prediction, and the ground truth known so far.
+
+    Attributes:
+        stamp_ns: time of the prediction, integer nanoseconds.
+        since_ns: newest observation it is made from. A track that breaks later is another agent's.
+        rows: (A,) the agents' rows in the history.
+        content: the prediction itself.
+        ground_truth_m: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
+        n_final: leading steps whose ground truth does not change any more.
+    """
+
+    stamp_ns: int
+    since_ns: int
+    rows: IntArray
+    content: Content
+    ground_truth_m: FloatArray
+    n_final: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        shape = (len(self.rows), "T", 2)
+        require_shape("PendingPrediction", "ground_truth_m", self.ground_truth_m, shape)
+
+
+class PendingPredictions(Generic[Content]):
+    """Predictions that wait for their ground truth, oldest first; all have the same steps."""
+
+    def __init__(
+        self,
+        history: TrackHistory,
+        times_s: FloatArray,
+        *,
+        max_gap_s: float,
+        max_pending: int | None = None,
+    ) -> None:
+        """Starts empty.
+
+        Args:
+            history: observes the agents that are predicted.
+            times_s: (T,) predicted steps in seconds after the stamp, ascending.
+            max_gap_s: longest time between two observations to interpolate over, seconds.
+            max_pending: predictions pending at once; the oldest are dropped beyond.
+        """
+        self.max_gap_s = max_gap_s
+        self._history = history
+        self._offsets_ns: list[int] = np.round(times_s * _NS_PER_S).astype(np.int64).tolist()
+        self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
+        self._next_ns = _NEVER_NS  # the earliest moment without final ground truth
+
+    def __len__(self) -> int:
+        """How many predictions are pending."""
+        return len(self._pending)
+
+    def add(self, stamp_ns: int, since_ns: int, ids: Sequence[str], content: Content) -> None:
+        """Takes a prediction.
+
+        Args:
+            stamp_ns: its time, integer nanoseconds.
+            since_ns: newest observation it is made from.
+            ids: (A,) the predicted agents, all in the history.
+            content: given back with the ground truth.
+        """
+        rows = self._history.rows_of(tuple(ids))
+        unknown = np.full((len(rows), len(self._offsets_ns), 2), np.nan)
+        self._pending.append(PendingPrediction(stamp_ns, since_ns, rows, content, unknown))
+        self._next_ns = min(self._next_ns, stamp_ns + self._offsets_ns[0])
+
+    def update(self, now_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
+        """Reads the ground truth that is final by now.
+
+        A position is final when the newest observation is `max_gap_s` later, so that no further
+        observation belongs to it. It is final, too, when it is older than the track timeout: who
+        has not been seen since is forgotten by the next window of the history.
+
+        Args:
+            now_ns: the present, integer nanoseconds.
+
+        Returns:
+            The predictions with new ground truth, each with its steps.
+        """
+        max_gap_ns = round(self.max_gap_s * _NS_PER_S)
+        timeout_ns = round(self._history.config.track_timeout_s * _NS_PER_S)
+        if now_ns - min(max_gap_ns, timeout_ns) < self._next_ns:
+            return []
+        newest_ns = self._history.newest_ns(now_ns)
+        until_ns = now_ns - timeout_ns
+        return self._read(until_ns if newest_ns is None else max(newest_ns - max_gap_ns, until_ns))
+
+    def finish(self) -> None:
+        """Reads all ground truth that is known; what is unknown by now remains so."""
+        self._read(_NEVER_NS)
+
+    def pop_complete(self) -> list[PendingPrediction[Content]]:
+        """Removes the predictions whose ground truth is final at every step, in order."""
+        complete = []
+        while self._pending and self._pending[0].n_final == len(self._offsets_ns):
+            complete.append(self._pending.popleft())
+        return complete
+
+    def clear(self) -> None:
+        """Drops all predictions."""
+        self._pending.clear()
+        self._next_ns = _NEVER_NS
+
+    def _read(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
+        """Reads the ground truth up to a moment."""
+        due: list[tuple[PendingPrediction[Content], range]] = []
+        self._next_ns = _NEVER_NS
+        for pending in self._pending:
+            end = bisect_right(self._offsets_ns, until_ns - pending.stamp_ns)
+            if end > pending.n_final:
+                due.append((pending, range(pending.n_final, end)))
+                pending.n_final = end
+            if pending.n_final < len(self._offsets_ns):
+                next_ns = pending.stamp_ns + self._offsets_ns[pending.n_final]
+                self._next_ns = min(self._next_ns, next_ns)
+        if not due:
+            return []
+        sizes = [len(steps) for _, steps in due]
+        stamps_ns = [
+            entry.stamp_ns + self._offsets_ns[step] for entry, steps in due for step in steps
+        ]
+        since_ns = np.repeat([entry.since_ns for entry, _ in due], sizes)
+        found_m = self._history.observed_m(np.array(stamps_ns), since_ns, self.max_gap_s)
+        column = 0
+        for pending, steps in due:
+            columns = slice(column, column + len(steps))
+            pending.ground_truth_m[:, steps.start : steps.stop] = found_m[pending.rows, columns]
+            column += len(steps)
+        return due
 
 
 @dataclass(frozen=True, eq=False)
 class RecentScores:
-    """How good the predictions were whose time came within a window of time.
+    """How good the predictions were that were scored within a window of time.
 
     Attributes:
-        times_s: (T,) how far each step looked ahead, seconds.
-        n_judged: (T,) positions judged.
-        error_m: (T,) mean distance of the true positions from the expected ones, metres; NaN
-            where nothing was judged.
-        inside: (T,) share of true positions inside the ellipse of `confidence`; NaN likewise.
+        times_s: (T,) how far each step looks ahead, seconds.
+        n_scored: (T,) positions scored.
+        error_m: (T,) mean distance of the ground truth from the mean trajectory, metres; NaN
+            where nothing was scored.
+        inside: (T,) share of ground truth inside the ellipse of `confidence`; NaN likewise.
         confidence: of that ellipse.
     """
 
     times_s: FloatArray
-    n_judged: IntArray
+    n_scored: IntArray
     error_m: FloatArray
     inside: FloatArray
     confidence: float
 
     @property
     def n_positions(self) -> int:
-        """Positions judged, over all steps."""
-        return int(self.n_judged.sum())
+        """Positions scored, over all steps."""
+        return int(self.n_scored.sum())
 
     @property
     def ade_m(self) -> float:
-        """Mean error, in which every step counts the same, metres; NaN until all were judged."""
+        """Mean error, in which every step counts the same, metres; NaN until all were scored."""
         return float(self.error_m.mean())
 
     @property
     def fde_m(self) -> float:
-        """Mean error at the last step, metres; NaN until some were judged."""
+        """Mean error at the last step, metres; NaN until some were scored."""
         return float(self.error_m[-1])
 
     @property
     def coverage(self) -> float:
-        """Share of all true positions inside the ellipse; NaN where nothing was judged."""
+        """Share of all ground truth inside the ellipse; NaN where nothing was scored."""
         if self.n_positions == 0:
             return float("nan")
-        return float(np.nansum(self.inside * self.n_judged) / self.n_positions)
+        return float(np.nansum(self.inside * self.n_scored) / self.n_positions)
 
 
-@dataclass(eq=False)
-class _Kept:
-    """A tick that waits for its future."""
+@dataclass(frozen=True, eq=False)
+class _Published:
+    """What self-evaluation needs of a tick.
 
-    stamp_ns: int
-    rows: IntArray
+    Attributes:
+        speed_m_s: (A,) observed speeds.
+        published: the prediction without its samples.
+        base: the same before an adaptive calibration.
+    """
+
     speed_m_s: FloatArray
     published: Prediction
     base: Prediction
-    next_step: int = 0
+
+
+_Due = list[tuple[PendingPrediction[_Published], range]]
 
 
 class SelfEvaluation:
-    """Watches a pipeline's ticks, judges them when their time has come, and lets it learn."""
+    """Scores a pipeline's own predictions, and lets its adaptive calibration learn from them.
+
+    One prediction per step of the model is pending, and as often something is scored, whatever
+    the tick rate: memory is bounded by the most agents times the horizon.
+    """
 
     def __init__(self, pipeline: PredictionPipeline, *, window_s: float) -> None:
-        """Has seen nothing yet.
+        """Starts without scores.
 
         Args:
             pipeline: whose ticks will be observed; its adaptive calibration, where it has one,
                 learns.
-            window_s: how long a judgement counts in `recent`, seconds.
+            window_s: how long a score counts in `recent`, seconds.
         """
         self.window_s = window_s
         self._pipeline = pipeline
         self._n_steps, self._step_s = pipeline.model.n_predicted, pipeline.model.step_s
         self._step_ns = round(self._step_s * _NS_PER_S)
-        # More than this fit into no horizon; the oldest then go unjudged.
-        self._kept: deque[_Kept] = deque(maxlen=2 * self._n_steps + _SPARE)
-        self._judged_ns: int | None = None  # when there last was something to judge
-        # Of each round of judgement: its stamp and (3, T) numbers, summed errors, numbers inside.
+        self._pending: PendingPredictions[_Published] = PendingPredictions(
+            pipeline.history,
+            self._times_s,
+            max_gap_s=MAX_GAP_S,
+            # More than this fit into no horizon.
+            max_pending=2 * self._n_steps + _SPARE,
+        )
+        self._added_ns: int | None = None  # the last tick that was added
+        self._scored_ns: int | None = None  # the last tick at which there was something to score
+        # Of each round of scores: its stamp and (3, T) numbers, summed errors, numbers inside.
         self._rounds: deque[tuple[int, FloatArray]] = deque()
 
     def observe(self, tick: Tick) -> Judged | None:
-        """Judges what has come to pass by a tick, learns from it, and keeps the tick if one is due.
+        """Scores what is known by a tick, learns from it, and adds the tick if one is due.
 
         Args:
             tick: the newest of the pipeline.
 
         Returns:
-            What was judged; None where nothing was.
+            What was scored; None where nothing was.
         """
-        judged = self._judge(tick)
-        if judged is not None:
-            self._rounds.append((judged.stamp_ns, self._counted(judged)))
+        scored = self._score(tick)
+        if scored is not None:
+            self._rounds.append((scored.stamp_ns, self._counted(scored)))
             if self._pipeline.adaptive is not None:
-                self._pipeline.adaptive.learn(judged)
+                self._pipeline.adaptive.learn(scored)
         while self._rounds and self._rounds[0][0] < tick.stamp_ns - self.window_s * _NS_PER_S:
             self._rounds.popleft()
-        if self._is_due(tick, self._kept[-1].stamp_ns if self._kept else None):
-            self._keep(tick)
-        return judged
+        if not self._pending or self._is_step_later(tick, self._added_ns):
+            self._add(tick)
+        return scored
 
-    def forget(self) -> None:
-        """Drops the predictions that wait for their future, and all judgements in the window."""
-        self._kept.clear()
-        self._judged_ns = None
+    def reset(self) -> None:
+        """Drops the pending predictions, and all scores in the window."""
+        self._pending.clear()
+        self._scored_ns = None
         self._rounds.clear()
 
     def recent(self) -> RecentScores:
-        """The judgements in the window."""
+        """The scores in the window."""
         rounds = [counts for _, counts in self._rounds]
-        n_judged, error_m, inside = (
+        n_scored, error_m, inside = (
             np.sum(rounds, axis=0) if rounds else np.zeros((3, self._n_steps))
         )
-        known = np.where(n_judged > 0, n_judged, np.nan)
+        known = np.where(n_scored > 0, n_scored, np.nan)
         return RecentScores(
-            times_s=np.asarray(np.arange(1, self._n_steps + 1) * self._step_s),
-            n_judged=n_judged.astype(np.int64),
+            times_s=self._times_s,
+            n_scored=n_scored.astype(np.int64),
             error_m=error_m / known,
             inside=inside / known,
             confidence=self._pipeline.config.confidence,
         )
 
-    def _is_due(self, tick: Tick, last_ns: int | None) -> bool:
-        """Whether a step has passed since the last time, or there was none."""
+    @property
+    def _times_s(self) -> FloatArray:
+        return np.asarray(np.arange(1, self._n_steps + 1) * self._step_s)
+
+    def _is_step_later(self, tick: Tick, last_ns: int | None) -> bool:
         return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - EARLY) * self._step_ns
 
-    def _keep(self, tick: Tick) -> None:
+    def _add(self, tick: Tick) -> None:
         ids = tick.window.ids
         finite = np.isfinite(tick.prediction.mean).all(axis=(1, 2))
         finite &= np.isfinite(tick.prediction.covariance).all(axis=(1, 2, 3))
@@ -160,86 +320,85 @@ class SelfEvaluation:
         if not people.any():
             return
         # Where all are people, their arrays need not be copied.
-        chosen = slice(None) if people.all() else np.flatnonzero(people)
-        rows = self._pipeline.history.rows_of(ids)[chosen]
-        published, base = (
-            _without_samples(prediction, chosen) for prediction in (tick.prediction, tick.base)
+        rows = slice(None) if people.all() else np.flatnonzero(people)
+        chosen = ids if people.all() else [ids[row] for row in np.flatnonzero(people)]
+        content = _Published(
+            tick.speed_m_s[rows],
+            _without_samples(tick.prediction, rows),
+            _without_samples(tick.base, rows),
         )
-        self._kept.append(_Kept(tick.stamp_ns, rows, tick.speed_m_s[chosen], published, base))
+        self._pending.add(tick.stamp_ns, tick.window.stamp_ns, chosen, content)
+        self._added_ns = tick.stamp_ns
 
-    def _judge(self, tick: Tick) -> Judged | None:
-        if not self._is_due(tick, self._judged_ns):
+    def _score(self, tick: Tick) -> Judged | None:
+        if not self._is_step_later(tick, self._scored_ns):
             return None
-        until_ns = tick.window.stamp_ns - round(self._max_gap_s * _NS_PER_S)
-        due: list[tuple[_Kept, int]] = []
-        for kept in self._kept:
-            end = min((until_ns - kept.stamp_ns) // self._step_ns, self._n_steps)
-            if end > kept.next_step:
-                due.extend((kept, step) for step in range(kept.next_step, end))
-                kept.next_step = end
-        while self._kept and self._kept[0].next_step == self._n_steps:
-            self._kept.popleft()
+        self._pending.max_gap_s = min(MAX_GAP_S, self._pipeline.config.track_timeout_s)
+        due = self._pending.update(tick.stamp_ns)
+        self._pending.pop_complete()
         if not due:
             return None
-        self._judged_ns = tick.stamp_ns
-        made_ns = np.array([kept.stamp_ns for kept, _ in due], dtype=np.int64)
-        steps = np.array([step for _, step in due], dtype=np.int64)
-        truth_m = self._pipeline.history.observed_m(
-            made_ns + (steps + 1) * self._step_ns, made_ns, self._max_gap_s
-        )
-        return _judged(tick.stamp_ns, due, truth_m)
+        self._scored_ns = tick.stamp_ns
+        return _scored(tick.stamp_ns, due)
 
-    @property
-    def _max_gap_s(self) -> float:
-        return min(MAX_GAP_S, self._pipeline.config.track_timeout_s)
-
-    def _counted(self, judged: Judged) -> FloatArray:
-        """(3, T) numbers judged, summed errors and numbers inside, by step."""
-        inside = judged.levels <= self._pipeline.config.confidence
+    def _counted(self, scored: Judged) -> FloatArray:
+        """(3, T) numbers scored, summed errors and numbers inside, by step."""
+        inside = scored.levels <= self._pipeline.config.confidence
         return np.stack(
             [
-                np.bincount(judged.steps, weights=values, minlength=self._n_steps)
-                for values in (np.ones(len(inside)), judged.error_m, inside)
+                np.bincount(scored.steps, weights=values, minlength=self._n_steps)
+                for values in (np.ones(len(inside)), scored.error_m, inside)
             ]
         )
 
 
-def _judged(stamp_ns: int, due: list[tuple[_Kept, int]], truth_m: FloatArray) -> Judged | None:
-    """Compares predictions with the truth; None where nobody knows it.
+def _scored(stamp_ns: int, due: _Due) -> Judged | None:
+    """Compares predictions with their ground truth; None where none is known.
 
     Args:
-        stamp_ns: of the judgement.
-        due: M kept ticks, each with the step whose time has come.
-        truth_m: (R, M, 2) where agents were, by row, metres; NaN where nobody knows.
+        stamp_ns: when they are scored.
+        due: predictions, each with the steps to score.
     """
-    truth = np.concatenate([truth_m[kept.rows, at] for at, (kept, _) in enumerate(due)])
-    known = np.isfinite(truth[:, 0])
+    pairs = [(entry, step) for entry, steps in due for step in steps]
+    ground_truth = np.concatenate([entry.ground_truth_m[:, step] for entry, step in pairs])
+    known = np.isfinite(ground_truth[:, 0])
     if not known.any():
         return None
-    sizes = [len(kept.rows) for kept, _ in due]
-    steps = np.repeat([step for _, step in due], sizes)[known]
-    speed_m_s = np.concatenate([kept.speed_m_s for kept, _ in due])[known]
-    truth = truth[known]
+    steps = np.repeat([step for _, step in pairs], [len(entry.rows) for entry, _ in pairs])[known]
+    ground_truth = ground_truth[known]
 
-    def of(name: str, values: list[Prediction]) -> FloatArray:
-        parts = [
-            getattr(value, name)[:, step] for value, (_, step) in zip(values, due, strict=True)
-        ]
-        return np.concatenate(parts)[known]
+    def at_steps(arrays: Sequence[FloatArray]) -> FloatArray:
+        """(E, ...) rows of the known positions, from an array (A, T, ...) of each pair."""
+        chosen = [array[:, step] for array, (_, step) in zip(arrays, pairs, strict=True)]
+        return np.concatenate(chosen)[known]
 
-    published, base = [kept.published for kept, _ in due], [kept.base for kept, _ in due]
-    mean = of("mean", published)
-    factors = None if published[0].level_factors is None else of("level_factors", published)
-    base_factors = None if base[0].level_factors is None else of("level_factors", base)
-    distance_2, _ = squared_mahalanobis(mean, of("covariance", base), truth)
+    published = [entry.content.published for entry, _ in pairs]
+    base = [entry.content.base for entry, _ in pairs]
+    mean = at_steps([prediction.mean for prediction in published])
+    base_covariance = at_steps([prediction.covariance for prediction in base])
+    distance_2, _ = squared_mahalanobis(mean, base_covariance, ground_truth)
     return Judged(
         stamp_ns=stamp_ns,
         steps=steps,
-        speed_m_s=speed_m_s,
-        error_m=np.hypot(*(truth - mean).T),
-        distance=gaussian_distance(np.sqrt(distance_2), base_factors),
-        levels=confidence_levels(mean, of("covariance", published), truth, factors),
+        speed_m_s=np.concatenate([entry.content.speed_m_s for entry, _ in pairs])[known],
+        error_m=np.hypot(*(ground_truth - mean).T),
+        distance=gaussian_distance(np.sqrt(distance_2), _factors(base, at_steps)),
+        levels=confidence_levels(
+            mean,
+            at_steps([prediction.covariance for prediction in published]),
+            ground_truth,
+            _factors(published, at_steps),
+        ),
     )
+
+
+def _factors(
+    predictions: Sequence[Prediction], at_steps: Callable[[Sequence[FloatArray]], FloatArray]
+) -> FloatArray | None:
+    """(E, L) of all; a model has level factors for every prediction or for none."""
+    factors = [prediction.level_factors for prediction in predictions]
+    known = [values for values in factors if values is not None]
+    return at_steps(known) if len(known) == len(factors) else None
 
 
 def _without_samples(prediction: Prediction, rows: slice | IntArray) -> Prediction:

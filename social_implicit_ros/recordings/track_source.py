@@ -40,11 +40,11 @@ from social_implicit_ros.tracks.spec import (
     shipped_trackers,
 )
 from social_implicit_ros.tracks.stamps import stamp_ns_of
-from social_implicit_ros.tracks.transform_buffer import (
+from social_implicit_ros.tracks.transforms import (
     TransformBuffer,
     TransformUnavailableError,
+    transform_tracks,
 )
-from social_implicit_ros.tracks.transforms import transform_tracks
 from social_implicit_ros.types import SkipReason, Tracks
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"

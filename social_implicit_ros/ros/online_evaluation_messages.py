@@ -48,7 +48,7 @@ def metrics_to_msg(scores: RecentScores, factors: FloatArray) -> Float64MultiArr
         factors: (2, T) from `radius_factors`.
     """
     table = np.stack(
-        [scores.times_s, scores.n_judged, scores.error_m, scores.inside, *factors], axis=1
+        [scores.times_s, scores.n_scored, scores.error_m, scores.inside, *factors], axis=1
     )
     n_steps, n_columns = table.shape
     layout = MultiArrayLayout(

@@ -333,7 +333,7 @@ def test_without_tf2_tracks_of_the_fixed_frame_work_and_others_are_told(
     assert "tf2_ros is not installed" in status.message
     assert "set fixed_frame" in status.message
     assert int(value_of(status, "skipped.no_transform")) > 0
-    assert "tracks arrive in frame 'lidar', not in 'odom'" in node.process.output
+    assert "no transform from frame 'lidar' to 'odom'" in node.process.output
     assert not any(cloud.width for cloud in clouds)
 
     def predicted() -> bool:

@@ -1,4 +1,4 @@
-"""What the node publishes for a real recording is what the offline pipeline computes."""
+"""What the node publishes for a real recording is what the predictor computes without ROS."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from support.ros import NodeUnderTest
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
-from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
+from social_implicit_ros.tracks.transforms import TransformBuffer
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
@@ -77,15 +77,18 @@ def test_hotel_published_equals_hotel_computed(
     answers = replayed(node, recording)
 
     loaded = load_model(model)
-    # As the node does, it judges itself on the way and learns how large its ellipses have to be.
+    # As the node does, it scores itself on the way and adapts its ellipses.
     adaptive = AdaptiveCalibration(loaded.n_predicted)
-    pipeline = PredictionPipeline(loaded, PipelineConfig(), adaptive)
-    evaluation = SelfEvaluation(pipeline, window_s=60.0)
+    config = PredictorConfig(tick_rate_hz=0.0)
+    predictor = Predictor(loaded, config, TransformBuffer(), adaptive=adaptive)
     n_compared = 0
     for entry, answer in zip(recording, answers, strict=True):
-        pipeline.update(entry)
-        tick = pipeline.tick(entry.stamp_ns)
-        evaluation.observe(tick)
+        update = predictor.add_tracks(entry, "odom", entry.stamp_ns)
+        assert update.tick_ns == entry.stamp_ns
+        predictor.tick(entry.stamp_ns)
+        tick = predictor.last_tick
+        assert tick is not None
+        predictor.evaluate()
         published = prediction_from_point_cloud(answer)
         numbers = np.array([agent_number(agent_id) for agent_id in tick.window.ids], dtype=np.int64)
         order = np.argsort(numbers)

@@ -144,7 +144,7 @@ def test_old_judgements_leave_the_window_and_forgetting_empties_it() -> None:
     watched.walk({"a": straight}, every(0.1, 20.0))
     recent = watched.evaluation.recent()
     assert 0 < recent.n_positions <= 12 * 6
-    watched.evaluation.forget()
+    watched.evaluation.reset()
     empty = watched.evaluation.recent()
     assert empty.n_positions == 0
     assert np.isnan(empty.coverage) and np.isnan(empty.ade_m) and np.isnan(empty.fde_m)
@@ -156,7 +156,7 @@ def test_memory_is_bounded_whatever_the_ticks() -> None:
     for n in range(500):
         watched.pipeline.update(tracks_of({"a": straight}, 0.01 * n))
         watched.evaluation.observe(watched.pipeline.tick(n * S // 2))
-    assert len(watched.evaluation._kept) <= 32
+    assert len(watched.evaluation._pending) <= 32
     assert len(watched.evaluation._rounds) <= 200
 
 
@@ -164,7 +164,7 @@ def test_ticks_that_go_back_in_time_do_no_harm() -> None:
     watched = Watched(adaptive=True)
     watched.walk({"a": straight}, every(0.1, 8.0, 1000.0))
     watched.pipeline.reset()
-    watched.evaluation.forget()
+    watched.evaluation.reset()
     found = watched.walk({"a": straight}, every(0.1, 8.0))
     assert max(float(judged.error_m.max()) for judged in found) < 1e-9
 
@@ -181,7 +181,7 @@ def test_adaptive_ellipses_come_to_hold_who_wanders() -> None:
     walks = {agent: walk_of(way) for agent, way in ways.items()}
     watched = Watched(adaptive=True)
     watched.walk(walks, every(0.1, 40.0))
-    watched.evaluation.forget()
+    watched.evaluation.reset()
     watched.walk(walks, every(0.1, 160.0, 40.1))
     scores = watched.evaluation.recent()
     assert scores.confidence == 0.95

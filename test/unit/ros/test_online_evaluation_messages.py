@@ -18,10 +18,10 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 
 def scores_of(inside: float, n_positions: int = MIN_POSITIONS) -> RecentScores:
-    n_judged = np.array([n_positions // 2, n_positions - n_positions // 2, 0])
+    n_scored = np.array([n_positions // 2, n_positions - n_positions // 2, 0])
     return RecentScores(
         times_s=np.array([0.4, 0.8, 1.2]),
-        n_judged=n_judged,
+        n_scored=n_scored,
         error_m=np.array([0.1, 0.3, np.nan]),
         inside=np.array([inside, inside, np.nan]),
         confidence=0.95,

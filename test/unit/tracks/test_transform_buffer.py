@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 from support.bags import S, transform_message
 
-from social_implicit_ros.tracks.transform_buffer import (
+from social_implicit_ros.tracks.transforms import (
     TransformBuffer,
     TransformUnavailableError,
 )

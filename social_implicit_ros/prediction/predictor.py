@@ -1,0 +1,293 @@
+"""The runtime: tracks in, forecasts out. Node and replay drive it; it knows neither ROS nor files.
+
+Time is an argument: nothing here asks a clock. What is left out is returned with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
+from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline, Tick
+from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.transforms import (
+    TransformLookup,
+    TransformUnavailableError,
+    plain_frame,
+)
+from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+
+#: Refused stamp -> reason of its entries, and what to say of the message.
+_REFUSED_STAMPS = {
+    StampVerdict.NO_STAMP: (
+        SkipReason.NO_STAMP,
+        "without a time: the publisher must set header.stamp",
+    ),
+    StampVerdict.FUTURE: (
+        SkipReason.FUTURE_STAMP,
+        "from the future: header.stamp is ahead of this node's clock by more than "
+        "track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
+    ),
+    StampVerdict.LATE: (
+        SkipReason.OUT_OF_ORDER,
+        "older than the newest by more than track_timeout_s",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PredictorConfig:
+    """What a user may choose; see the node's parameters of the same names.
+
+    Attributes:
+        pipeline: samples, seed and how histories are kept; may change while the predictor runs.
+        tick_rate_hz: forecasts per second; 0 for one at every message. May change likewise.
+        self_evaluation_window_s: how long a score counts, seconds. May change likewise.
+        time_step_s: seconds between two published steps; 0 for the model's.
+        horizon_s: seconds to the last published step; 0 for as far as the model goes.
+        fixed_frame: frame of the forecasts.
+        transform_wait_s: how long tracks wait for the transform into that frame.
+        robot: where the robot's own position comes from: `none`, `odometry` or `tf`.
+        robot_frame: its frame, where that is tf.
+    """
+
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    tick_rate_hz: float = 10.0
+    self_evaluation_window_s: float = 60.0
+    time_step_s: float = 0.0
+    horizon_s: float = 0.0
+    fixed_frame: str = "odom"
+    transform_wait_s: float = 0.2
+    robot: str = "none"
+    robot_frame: str = "base_link"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a message, or the robot's position, is left out.
+
+    Attributes:
+        kind: the same for the same cause, so that warnings can be throttled.
+        text: for the user; names the remedy.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Update:
+    """What became of messages.
+
+    Attributes:
+        is_accepted: the new message's stamp is in time.
+        n_entered: entries that entered the history.
+        skipped: entries that did not, by reason.
+        refusals: of whole messages.
+        jumped_back: time jumped back, and everything was forgotten first.
+        tick_ns: stamp at which a forecast is due, where one is due at every message.
+    """
+
+    is_accepted: bool = False
+    n_entered: int = 0
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    jumped_back: bool = False
+    tick_ns: int | None = None
+
+
+class Predictor:
+    """Tracks -> stamp guard -> fixed frame -> history -> model -> calibration -> forecast."""
+
+    def __init__(
+        self,
+        model: TrajectoryModel,
+        config: PredictorConfig,
+        lookup: TransformLookup,
+        *,
+        adaptive: AdaptiveCalibration | None = None,
+        before_reset: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Starts with an empty history.
+
+        Args:
+            model: predicts.
+            config: what the user chose.
+            lookup: knows the transforms; asked where tracks are not in the fixed frame.
+            adaptive: adapts the ellipses, and learns from `evaluate`; None leaves them as they are.
+            before_reset: called before everything is forgotten.
+
+        Raises:
+            ValueError: steps or a horizon that the model does not have.
+        """
+        self.config = config
+        self.steps = Steps.within(
+            model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
+        )
+        self._lookup, self._before_reset = lookup, before_reset
+        self._guard = StampGuard(config.pipeline.track_timeout_s)
+        self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
+        self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
+        self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
+        self._numbers = AgentNumbers()
+        self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
+        self._newest_ns = 0  # of the tracks in the history
+        #: The newest tick, behind the newest forecast.
+        self.last_tick: Tick | None = None
+        #: Why the newest tick does not know the robot's position, where it comes from tf.
+        self.robot_refusal: Refusal | None = None
+
+    def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int) -> Update:
+        """Takes what a tracker said.
+
+        Args:
+            tracks: in the frame `frame_id`.
+            frame_id: of the message's header.
+            now_ns: the present, integer nanoseconds; 0 where the clock does not run.
+        """
+        update = Update()
+        verdict = self._guard.judge(tracks.stamp_ns, now_ns)
+        if verdict in _REFUSED_STAMPS:
+            reason, text = _REFUSED_STAMPS[verdict]
+            update.skipped[reason] += len(tracks.ids)
+            update.refusals.append(Refusal(reason.value, f"tracks {text}"))
+            return update
+        if verdict is StampVerdict.JUMPED_BACK:
+            update.jumped_back = True
+            self._forget()
+        update.is_accepted = True
+        self._place(tracks, frame_id, now_ns, update)
+        return update
+
+    def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
+        """Takes the robot's own position from odometry; arguments as of `add_tracks`."""
+        update = Update()
+        verdict = self._robot_guard.judge(robot.stamp_ns, now_ns)
+        if verdict in _REFUSED_STAMPS:
+            reason, text = _REFUSED_STAMPS[verdict]
+            update.refusals.append(Refusal(f"odometry.{reason.value}", f"odometry {text}"))
+            return update
+        update.is_accepted = True
+        self._place(robot, frame_id, now_ns, update)
+        return update
+
+    def poll(self, now_ns: int) -> Update:
+        """Lets in the tracks whose transform is known by now; drops those that timed out."""
+        update = Update()
+        self._move_waiting(now_ns, update)
+        return update
+
+    def tick(self, now_ns: int) -> Forecast:
+        """Predicts everybody from the present on.
+
+        Raises:
+            ValueError: the model cannot be run.
+        """
+        if self.config.robot == "tf":
+            self._locate_robot()
+        self.last_tick = self._pipeline.tick(now_ns)
+        return forecast_from_tick(
+            self.last_tick, self._numbers, self.steps, self.config.fixed_frame
+        )
+
+    def evaluate(self) -> Judged | None:
+        """Scores earlier predictions by what is known at the newest tick, and learns from them.
+
+        To be called after each tick, when its forecast is published: that shall not wait.
+        """
+        return None if self.last_tick is None else self.evaluation.observe(self.last_tick)
+
+    def reset(self) -> None:
+        """Forgets everybody; any time may come next."""
+        self._guard.reset()
+        self._forget()
+
+    def reconfigure(self, config: PredictorConfig) -> None:
+        """Takes other values for what may change while the predictor runs; forgets nothing."""
+        self.config = config
+        self._pipeline.reconfigure(config.pipeline)
+        self.evaluation.window_s = config.self_evaluation_window_s
+        for guard in (self._guard, self._robot_guard):
+            guard.tolerance_s = config.pipeline.track_timeout_s
+
+    def clock_jumped_back(self, now_ns: int) -> bool:
+        """Whether the history lies in the future of a clock that went back to `now_ns`."""
+        return self._guard.clock_jumped_back(now_ns)
+
+    @property
+    def model(self) -> TrajectoryModel:
+        """The model."""
+        return self._pipeline.model
+
+    @property
+    def adaptive(self) -> AdaptiveCalibration | None:
+        """What adapts the ellipses, where they are adapted."""
+        return self._pipeline.adaptive
+
+    @property
+    def history(self) -> TrackHistory:
+        """What is remembered of everybody."""
+        return self._pipeline.history
+
+    @property
+    def n_waiting(self) -> int:
+        """Messages that wait for a transform."""
+        return len(self._queue)
+
+    def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
+        """Into the history at once, or when the transform into the fixed frame is known."""
+        if plain_frame(frame_id) == plain_frame(self.config.fixed_frame):
+            self._enter(tracks, update)
+            return
+        self._queue.add(tracks, frame_id, now_ns)
+        self._move_waiting(now_ns, update)
+
+    def _move_waiting(self, now_ns: int, update: Update) -> None:
+        moved, timed_out = self._queue.take(now_ns)
+        for tracks in moved:
+            self._enter(tracks, update)
+        for tracks, reason in timed_out:
+            update.skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
+            text = f"tracks without a transform are skipped: {reason}"
+            update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
+
+    def _enter(self, tracks: Tracks, update: Update) -> None:
+        rejected = self._pipeline.update(tracks)
+        update.skipped.update(rejected.values())
+        if ROBOT_ID in tracks.ids:
+            return
+        update.n_entered += len(tracks.ids) - len(rejected)
+        if tracks.stamp_ns >= self._newest_ns:
+            self._newest_ns = tracks.stamp_ns
+            if self.config.tick_rate_hz == 0:
+                update.tick_ns = tracks.stamp_ns
+
+    def _locate_robot(self) -> None:
+        """The robot's newest position enters the history; without one the reason is kept."""
+        self.robot_refusal = None
+        try:
+            pose, stamp_ns = self._lookup.latest(self.config.fixed_frame, self.config.robot_frame)
+        except TransformUnavailableError as error:
+            text = f"the robot's pose is not known: {error}"
+            self.robot_refusal = Refusal("robot", text)
+            return
+        at_m = pose.translation_m
+        self._pipeline.update(Tracks(stamp_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:]))
+
+    def _forget(self) -> None:
+        self._before_reset()
+        self._robot_guard.reset()
+        self._queue.clear()
+        self._pipeline.reset()
+        self.evaluation.reset()
+        self._newest_ns = 0
+        self.last_tick = None

@@ -1,0 +1,95 @@
+"""A lifecycle node whose parameters are the rows of `settings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+
+from social_implicit_ros.parameter_spec import ParameterError
+from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
+
+
+class ParameterNode(LifecycleNode):
+    """Declares the parameters, checks every change, and gives the values as a config.
+
+    Attributes:
+        is_configured: whether parameters that take effect at configure may not change.
+        parameters_changed: values were set since this was last set to False.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        """Declares all parameters.
+
+        Args:
+            name: of the node.
+            kwargs: of `rclpy.node.Node`, such as its context.
+        """
+        super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
+        self.is_configured = False
+        self.parameters_changed = False
+        self._bad_overrides = self._declare_parameters()
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def read_config(self) -> NodeConfig:
+        """All values, checked.
+
+        Raises:
+            ValueError: a value that cannot be used; the message names the parameter.
+        """
+        if self._bad_overrides:
+            raise ParameterError("; ".join(self._bad_overrides.values()))
+        for name, parameter in self._parameters_below("qos_overrides").items():
+            qos.check_override(f"qos_overrides.{name}", parameter.value)
+        return config_from_values(self._values())
+
+    def _declare_parameters(self) -> dict[str, str]:
+        """Declares the table; returns what is wrong with values given at start, by name.
+
+        An invalid value must not end the process before it can be reported: the default takes its
+        place, and `read_config` fails until a valid value is set.
+        """
+        overrides = self._parameters_below("")
+        for line in parameters.unknown_parameters(overrides):
+            self.get_logger().warning(line)
+        bad_overrides = {}
+        for spec in PARAMETERS:
+            value = spec.default
+            if spec.name in overrides:
+                self.undeclare_parameter(spec.name)
+                try:
+                    value = spec.check(overrides[spec.name].value)
+                except ParameterError as error:
+                    bad_overrides[spec.name] = str(error)
+            self.declare_parameter(
+                spec.name,
+                list(value) if isinstance(value, tuple) else value,
+                parameters.descriptor_of(spec),
+                ignore_override=True,
+            )
+        return bad_overrides
+
+    def _parameters_below(self, prefix: str) -> dict[str, Parameter]:
+        # Jazzy's annotation says that these are values.
+        found: dict[str, Any] = dict(self.get_parameters_by_prefix(prefix))
+        return found
+
+    def _values(self) -> dict[str, object]:
+        return {spec.name: self.get_parameter(spec.name).value for spec in PARAMETERS}
+
+    def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in changed}
+        try:
+            for name, value in changes.items():
+                if name.startswith("qos_overrides."):
+                    qos.check_override(name, value)
+            parameters.check_change(self._values(), changes, is_configured=self.is_configured)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        for name in changes:
+            self._bad_overrides.pop(name, None)
+        self.parameters_changed = True
+        return SetParametersResult(successful=True)

@@ -1,0 +1,149 @@
+"""What configure makes of the parameters, and cleanup destroys."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.lifecycle import LifecyclePublisher
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.trackers import Tracker, load_trackers
+from social_implicit_ros.settings import NodeConfig, PipelineConfig
+from social_implicit_ros.tracks.transforms import TransformLookup
+from social_implicit_ros.types import Tracks
+from social_implicit_ros.uncertainty.storage import AdaptedModel
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the parameters name, loaded and checked.
+
+    Attributes:
+        config: the parameters.
+        trackers: what to subscribe to.
+        model: what predicts.
+        outputs: what is published, by name.
+    """
+
+    config: NodeConfig
+    trackers: list[Tracker]
+    model: TrajectoryModel
+    outputs: dict[str, Output]
+
+
+@dataclass
+class Session:
+    """The running node, from configure to cleanup."""
+
+    config: NodeConfig
+    predictor: Predictor
+    outputs: dict[str, Output]
+    publishers: dict[str, LifecyclePublisher]
+    metrics: LifecyclePublisher
+    subscriptions: list[Subscription]
+    keeper: CalibrationKeeper | None
+    timer: Timer | None = None
+    is_active: bool = False
+
+    def publish(self, forecast: Forecast) -> None:
+        """Publishes the outputs that somebody listens to."""
+        for name, publisher in self.publishers.items():
+            if publisher.get_subscription_count() > 0:
+                publisher.publish(self.outputs[name].render(forecast))
+
+    def clear(self, stamp_ns: int) -> None:
+        """Clears what consumers of the outputs still hold: planners keep the last message."""
+        for name, publisher in self.publishers.items():
+            message = self.outputs[name].clear(stamp_ns)
+            if message is not None:
+                publisher.publish(message)
+
+
+def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
+    """Loads tracker descriptions, model and outputs, and runs them once.
+
+    Args:
+        config: the parameters.
+        lookup: of the predictor.
+
+    Raises:
+        ValueError: something cannot be used; the message says how to fix it.
+    """
+    trackers, model = load_trackers(config.tracker), _load_model(config.model)
+    outputs = {name: load_output(name, config) for name in config.outputs}
+    _warm_up(Components(config, trackers, model, outputs), lookup)
+    return Components(config, trackers, model, outputs)
+
+
+def predictor_config(config: NodeConfig) -> PredictorConfig:
+    """The part of the parameters that the predictor takes."""
+    return PredictorConfig(
+        **{name: getattr(config, name) for name in PredictorConfig.__dataclass_fields__}
+    )
+
+
+def open_calibration(components: Components, node: str) -> CalibrationKeeper:
+    """What adapts the ellipses, and the file that keeps it; the file is not read yet.
+
+    Args:
+        components: of the node.
+        node: its fully qualified name.
+    """
+    # Imports onnxruntime, see _load_model.
+    from social_implicit_ros.models.registry import fingerprint_of
+
+    config, model = components.config, components.model
+    path = calibration_path(config.calibration_file, node, model.name, os.environ)
+    adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
+    return CalibrationKeeper(path, adapted)
+
+
+def _load_model(name: str) -> TrajectoryModel:
+    """Loads a model.
+
+    Raises:
+        ValueError: it cannot be loaded; the message says how to fix it.
+    """
+    try:
+        # Imports onnxruntime, which a node that only shows its parameters need not have.
+        from social_implicit_ros.models.registry import load_model
+    except ImportError as error:
+        raise ValueError(
+            f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
+        ) from error
+    return load_model(name)
+
+
+def _warm_up(components: Components, lookup: TransformLookup) -> None:
+    """Runs one tick on dummy data: errors and lazy initialisation happen at configure.
+
+    Raises:
+        ValueError: the model cannot be run; the message says how to fix it.
+    """
+    config = components.config
+    predictor = Predictor(
+        components.model,
+        PredictorConfig(
+            pipeline=PipelineConfig(n_samples=config.pipeline.n_samples),
+            time_step_s=config.time_step_s,
+            horizon_s=config.horizon_s,
+            fixed_frame=config.fixed_frame,
+        ),
+        lookup,
+    )
+    for stamp_ns in (1, 100_000_000):
+        tracks = Tracks(stamp_ns, ("one", "two"), np.eye(2))
+        predictor.add_tracks(tracks, config.fixed_frame, stamp_ns)
+    forecast = predictor.tick(100_000_000)
+    for output in components.outputs.values():
+        output.render(forecast)
+        output.clear(forecast.stamp_ns)

@@ -1,0 +1,328 @@
+"""The predictor lets in what is in time and in its frame, and says why it leaves out the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.pipeline import PipelineConfig
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.transforms import RigidTransform, TransformUnavailableError
+from social_implicit_ros.types import FloatArray, Prediction, SkipReason, Tracks
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+
+S = 1_000_000_000
+VELOCITY_M_S = np.array([[1.0, 0.0], [0.0, -0.5]])
+
+
+class Transforms:
+    """Moves `camera` by a metre along x, at the times from which on it is known."""
+
+    def __init__(self, known_until_ns: int = 0) -> None:
+        self.known_until_ns = known_until_ns
+        self.robot_at_m = np.array([5.0, 1.0, 0.0])
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
+        if source != "camera" or stamp_ns > self.known_until_ns:
+            raise TransformUnavailableError(f"no {source} in {target}", may_come=True)
+        return RigidTransform(np.eye(3), np.array([1.0, 0.0, 0.0]))
+
+    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
+        if self.known_until_ns == 0:
+            raise TransformUnavailableError(f"no {source} in {target}", may_come=True)
+        return RigidTransform(np.eye(3), self.robot_at_m), self.known_until_ns
+
+
+def predictor_of(
+    transforms: Transforms | None = None,
+    *,
+    adaptive: AdaptiveCalibration | None = None,
+    before_reset: Callable[[], None] = lambda: None,
+    **options: object,
+) -> Predictor:
+    values = {"tick_rate_hz": 0.0, **options}
+    return Predictor(
+        ConstantVelocity(),
+        PredictorConfig(**values),  # type: ignore[arg-type]
+        transforms or Transforms(),
+        adaptive=adaptive,
+        before_reset=before_reset,
+    )
+
+
+def walkers(time_s: float) -> Tracks:
+    return Tracks(round(time_s * S), ("a", "b"), VELOCITY_M_S * time_s)
+
+
+def walk(
+    predictor: Predictor, from_s: float, until_s: float, *, frame_id: str = "odom"
+) -> list[Update]:
+    """Adds a message every tenth of a second, each at the time of its stamp."""
+    times_s = np.arange(round(from_s * 10), round(until_s * 10) + 1) / 10
+    return [
+        predictor.add_tracks(walkers(time_s), frame_id, round(time_s * S))
+        for time_s in times_s.tolist()
+    ]
+
+
+def robot(time_s: float, x_m: float = 3.0) -> Tracks:
+    return Tracks(round(time_s * S), (ROBOT_ID,), np.array([[x_m, 0.0]]))
+
+
+def mean_at(predictor: Predictor, time_s: float) -> FloatArray:
+    forecast = predictor.tick(round(time_s * S))
+    assert forecast.ids == ("a", "b")
+    return forecast.prediction.mean
+
+
+def test_straight_walkers_are_predicted_to_walk_on() -> None:
+    predictor = predictor_of()
+    updates = walk(predictor, 1.0, 5.0)
+    assert all(update.is_accepted and update.n_entered == 2 for update in updates)
+    steps_s = 5.0 + 0.4 * np.arange(1, 13)
+    expected = VELOCITY_M_S[:, None] * steps_s[:, None]
+    np.testing.assert_allclose(mean_at(predictor, 5.0), expected, atol=1e-9)
+
+
+def test_steps_and_horizon_are_those_asked_for() -> None:
+    predictor = predictor_of(time_step_s=0.5, horizon_s=2.0)
+    walk(predictor, 1.0, 5.0)
+    np.testing.assert_allclose(predictor.tick(5 * S).times_s, [0.5, 1.0, 1.5, 2.0])
+    with pytest.raises(ValueError, match="beyond the model's"):
+        predictor_of(horizon_s=60.0)
+
+
+class TestStamps:
+    @pytest.mark.parametrize(
+        ("stamp_s", "now_s", "reason"),
+        [
+            (0.0, 5.0, SkipReason.NO_STAMP),
+            (7.0, 5.0, SkipReason.FUTURE_STAMP),
+            (3.0, 5.0, SkipReason.OUT_OF_ORDER),
+        ],
+    )
+    def test_a_message_out_of_time_is_refused_with_the_reason(
+        self, stamp_s: float, now_s: float, reason: SkipReason
+    ) -> None:
+        predictor = predictor_of()
+        walk(predictor, 1.0, 5.0)
+        before = mean_at(predictor, 5.0)
+        update = predictor.add_tracks(walkers(stamp_s), "odom", round(now_s * S))
+        assert not update.is_accepted and update.tick_ns is None and update.n_entered == 0
+        assert update.skipped == {reason: 2}
+        (refusal,) = update.refusals
+        assert refusal.kind == reason.value and refusal.text.startswith("tracks ")
+        np.testing.assert_array_equal(mean_at(predictor, 5.0), before)
+
+    def test_entries_that_the_history_turns_away_are_counted(self) -> None:
+        tracks = Tracks(S, ("a", "", "a"), np.zeros((3, 2)))
+        update = predictor_of().add_tracks(tracks, "odom", S)
+        assert update.n_entered == 1
+        assert update.skipped == {SkipReason.EMPTY_ID: 1, SkipReason.DUPLICATE_ID: 1}
+
+    def test_time_that_jumps_back_forgets_everybody(self) -> None:
+        forgotten: list[int] = []
+        predictor = predictor_of(before_reset=lambda: forgotten.append(len(predictor.history)))
+        walk(predictor, 100.0, 105.0)
+        first, second, third, *others = walk(predictor, 1.0, 4.0)
+        assert not first.is_accepted and not second.is_accepted
+        assert third.jumped_back and third.is_accepted and third.tick_ns == round(1.2 * S)
+        assert not any(update.jumped_back for update in others)
+        assert forgotten == [2]
+        steps_s = 4.0 + 0.4 * np.arange(1, 13)
+        expected = VELOCITY_M_S[:, None] * steps_s[:, None]
+        np.testing.assert_allclose(mean_at(predictor, 4.0), expected, atol=1e-9)
+
+    def test_after_a_reset_any_time_may_come(self) -> None:
+        predictor = predictor_of()
+        walk(predictor, 100.0, 105.0)
+        assert not predictor.clock_jumped_back(105 * S) and predictor.clock_jumped_back(5 * S)
+        predictor.reset()
+        assert len(predictor.history) == 0
+        assert not predictor.clock_jumped_back(5 * S)
+        assert all(update.is_accepted for update in walk(predictor, 1.0, 2.0))
+
+    def test_another_timeout_counts_at_once(self) -> None:
+        predictor = predictor_of()
+        walk(predictor, 1.0, 5.0)
+        config = PredictorConfig(pipeline=PipelineConfig(track_timeout_s=3.0), tick_rate_hz=0.0)
+        predictor.reconfigure(config)
+        assert predictor.add_tracks(walkers(2.5), "odom", 5 * S).is_accepted
+        assert len(predictor.history) == 2
+
+
+class TestTransforms:
+    def test_tracks_are_moved_at_their_own_stamp(self) -> None:
+        predictor = predictor_of(Transforms(known_until_ns=9 * S))
+        walk(predictor, 1.0, 5.0, frame_id="camera")
+        steps_s = 5.0 + 0.4 * np.arange(1, 13)
+        expected = VELOCITY_M_S[:, None] * steps_s[:, None] + np.array([1.0, 0.0])
+        np.testing.assert_allclose(mean_at(predictor, 5.0), expected, atol=1e-9)
+
+    def test_a_frame_with_the_slash_of_ros_1_is_the_same(self) -> None:
+        predictor = predictor_of()
+        assert walk(predictor, 1.0, 1.0, frame_id="/odom")[0].n_entered == 2
+
+    def test_tracks_wait_for_their_transform(self) -> None:
+        transforms = Transforms(known_until_ns=4 * S)
+        predictor = predictor_of(transforms, transform_wait_s=0.5)
+        walk(predictor, 1.0, 4.0, frame_id="camera")
+        late = predictor.add_tracks(walkers(4.1), "camera", round(4.1 * S))
+        assert late.is_accepted and late.n_entered == 0 and late.tick_ns is None
+        assert predictor.n_waiting == 1
+        assert predictor.poll(round(4.3 * S)) == Update()
+        transforms.known_until_ns = 5 * S
+        update = predictor.poll(round(4.5 * S))
+        assert update.n_entered == 2 and update.tick_ns == round(4.1 * S)
+        assert predictor.n_waiting == 0
+
+    def test_without_a_transform_they_are_left_out_with_the_reason(self) -> None:
+        predictor = predictor_of(transform_wait_s=0.5)
+        predictor.add_tracks(walkers(1.0), "camera", S)
+        update = predictor.poll(round(1.5 * S))
+        assert update.skipped == {SkipReason.NO_TRANSFORM: 2}
+        assert [refusal.text for refusal in update.refusals] == [
+            "tracks without a transform are skipped: no camera in odom"
+        ]
+        assert predictor.n_waiting == 0 and len(predictor.history) == 0
+
+    def test_tracks_of_the_fixed_frame_do_not_wait_for_others(self) -> None:
+        predictor = predictor_of()
+        predictor.add_tracks(walkers(1.0), "camera", S)
+        assert walk(predictor, 1.1, 1.1)[0].n_entered == 2
+
+    def test_what_waits_is_forgotten_with_the_rest(self) -> None:
+        predictor = predictor_of()
+        predictor.add_tracks(walkers(1.0), "camera", S)
+        predictor.reset()
+        assert predictor.n_waiting == 0
+
+
+class TestSchedule:
+    def test_a_forecast_is_due_at_every_newest_message(self) -> None:
+        predictor = predictor_of()
+        assert [update.tick_ns for update in walk(predictor, 1.0, 1.3)] == [
+            S + n * S // 10 for n in range(4)
+        ]
+        # Late, but not too late: it fills the history, and nothing else.
+        late = predictor.add_tracks(walkers(1.25), "odom", round(1.3 * S))
+        assert late.n_entered == 2 and late.tick_ns is None
+
+    def test_one_forecast_is_due_where_several_messages_enter_together(self) -> None:
+        transforms = Transforms(known_until_ns=S)
+        predictor = predictor_of(transforms, transform_wait_s=9.0)
+        walk(predictor, 1.1, 1.3, frame_id="camera")
+        transforms.known_until_ns = 2 * S
+        assert predictor.poll(round(1.4 * S)).tick_ns == round(1.3 * S)
+
+    def test_a_message_that_still_waits_does_not_keep_others_from_a_forecast(self) -> None:
+        transforms = Transforms(known_until_ns=S)
+        predictor = predictor_of(transforms, transform_wait_s=9.0)
+        walk(predictor, 1.1, 1.3, frame_id="camera")
+        transforms.known_until_ns = round(1.2 * S)
+        assert predictor.poll(round(1.4 * S)).tick_ns == round(1.2 * S)
+
+    def test_with_a_tick_rate_no_message_asks_for_a_forecast(self) -> None:
+        predictor = predictor_of(tick_rate_hz=10.0)
+        assert all(update.tick_ns is None for update in walk(predictor, 1.0, 2.0))
+
+
+class TestRobot:
+    def test_the_robot_is_a_neighbour_and_not_predicted(self) -> None:
+        predictor = predictor_of(robot="odometry")
+        for n in range(10, 31):
+            predictor.add_robot(robot(n / 10), "odom", n * S // 10)
+            predictor.add_tracks(walkers(n / 10), "odom", n * S // 10)
+        forecast = predictor.tick(3 * S)
+        assert predictor.last_tick is not None and len(predictor.last_tick.window.ids) == 3
+        assert forecast.ids == ("a", "b")
+        np.testing.assert_allclose(forecast.robot_m, [3.0, 0.0])
+
+    def test_odometry_asks_for_no_forecast_and_is_no_entry(self) -> None:
+        update = predictor_of(robot="odometry").add_robot(robot(1.0), "odom", S)
+        assert update.is_accepted
+        assert update.tick_ns is None and update.n_entered == 0
+
+    def test_odometry_out_of_time_is_refused_and_forgets_nobody(self) -> None:
+        predictor = predictor_of(robot="odometry")
+        walk(predictor, 4.0, 5.0)
+        predictor.add_robot(robot(5.0), "odom", 5 * S)
+        for time_s in (0.0, 9.0, 1.0):
+            update = predictor.add_robot(robot(time_s), "odom", 5 * S)
+            assert not update.is_accepted and not update.skipped
+            assert update.refusals[0].text.startswith("odometry ")
+            assert update.refusals[0].kind.startswith("odometry.")
+        assert len(predictor.history) == 3
+
+    def test_odometry_of_another_frame_waits_as_tracks_do(self) -> None:
+        transforms = Transforms(known_until_ns=S)
+        predictor = predictor_of(transforms, robot="odometry", transform_wait_s=1.0)
+        predictor.add_robot(robot(1.5), "camera", round(1.5 * S))
+        assert predictor.n_waiting == 1
+        transforms.known_until_ns = 2 * S
+        predictor.poll(round(1.6 * S))
+        assert predictor.n_waiting == 0 and len(predictor.history) == 1
+
+    def test_its_newest_pose_comes_from_the_transforms(self) -> None:
+        transforms = Transforms(known_until_ns=S)
+        predictor = predictor_of(transforms, robot="tf")
+        for n in range(11, 31):
+            transforms.known_until_ns = n * S // 10
+            walk(predictor, n / 10, n / 10)
+            forecast = predictor.tick(n * S // 10)
+        np.testing.assert_allclose(forecast.robot_m, [5.0, 1.0])
+        assert predictor.robot_refusal is None
+
+    def test_people_are_predicted_without_a_robot_that_no_transform_tells_of(self) -> None:
+        transforms = Transforms()
+        predictor = predictor_of(transforms, robot="tf")
+        walk(predictor, 1.0, 2.0)
+        forecast = predictor.tick(2 * S)
+        assert forecast.ids == ("a", "b") and forecast.robot_m is None
+        assert predictor.robot_refusal is not None
+        assert "the robot's pose is not known" in predictor.robot_refusal.text
+        transforms.known_until_ns = 2 * S
+        predictor.tick(2 * S)
+        assert predictor.robot_refusal is None
+
+
+class TestEvaluation:
+    def walk(self, predictor: Predictor, from_s: float, until_s: float) -> None:
+        for n in range(round(from_s * 10), round(until_s * 10) + 1):
+            walk(predictor, n / 10, n / 10)
+            predictor.tick(n * S // 10)
+            predictor.evaluate()
+
+    def test_its_own_predictions_are_scored_and_the_calibration_learns(self) -> None:
+        adaptive = AdaptiveCalibration(12)
+        predictor = predictor_of(adaptive=adaptive)
+        self.walk(predictor, 1.0, 12.0)
+        assert predictor.evaluation.recent().ade_m == pytest.approx(0.0, abs=1e-9)
+        assert adaptive.learnt.seconds > 5.0
+
+    def test_a_reset_drops_scores_and_keeps_what_was_learnt(self) -> None:
+        adaptive = AdaptiveCalibration(12)
+        predictor = predictor_of(adaptive=adaptive)
+        self.walk(predictor, 1.0, 12.0)
+        learnt = adaptive.learnt
+        predictor.reset()
+        assert predictor.evaluate() is None
+        assert predictor.evaluation.recent().n_positions == 0
+        assert adaptive.learnt is learnt
+
+    def test_a_tick_of_a_model_that_fails_raises_and_harms_nothing(self) -> None:
+        class Fails(ConstantVelocity):
+            def predict(
+                self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0
+            ) -> Prediction:
+                raise ValueError("out of memory")
+
+        predictor = Predictor(Fails(), PredictorConfig(tick_rate_hz=0.0), Transforms())
+        walk(predictor, 1.0, 2.0)
+        with pytest.raises(ValueError, match="out of memory"):
+            predictor.tick(2 * S)
+        assert len(predictor.history) == 2
