@@ -30,16 +30,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import PointCloud2
 
-from social_implicit_ros.evaluation.matching import MatchSummary, Truth, summarise
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
+)
+from social_implicit_ros.evaluation.published_scores import (
+    ScoredPrediction,
+    ScoreSummary,
+    score_published,
+    summarise,
 )
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
 from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
@@ -55,7 +61,7 @@ NODE_NAME = "predictor"
 PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
 #: Without any prediction for so long something is wrong, seconds.
 PATIENCE_S = 15.0
-#: Recorded seconds after the part played that the truth may be needed for.
+#: Recorded seconds after the part played: the ground truth of its last predictions.
 AFTERMATH_S = 10.0
 
 ANIMATION_FRAMES, ANIMATION_PERIOD_S = 60, 0.2
@@ -139,7 +145,7 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
 
 def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
     """Where in a recording the part with the most observations begins, seconds."""
-    entries = [(tracks.stamp_ns, len(tracks.ids)) for tracks in recording.tracks()]
+    entries = [(tracks.stamp_ns, len(tracks.ids)) for tracks in recorded_tracks(recording)]
     stamps_ns, counts = np.array(entries, dtype=np.int64).T
     before = np.concatenate([[0], np.cumsum(counts)])
     ends = np.searchsorted(stamps_ns, stamps_ns + round(duration_s * 1e9), side="right")
@@ -346,24 +352,23 @@ def _report(
     if len(predictions) < 2:
         log = arguments.output / "node.log"
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{_tail(log)}")
-    truth = Truth(
-        show.recording.tracks(start_s=show.start_s, duration_s=show.duration_s + AFTERMATH_S)
-    )
-    summary = summarise(predictions, truth)
+    duration_s = show.duration_s + AFTERMATH_S
+    recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
+    scored = score_published(predictions, recording)
+    summary = summarise(scored)
     console.print(_table(show, summary, len(predictions), listener.diagnostics))
     model = listener.diagnostics.get("model", "")
     view = view_of(
-        predictions,
-        truth,
+        scored,
         title=f"Where people will be in the next {summary.horizon_s:.1f} s",
         subtitle="  ·  ".join(part for part in (show.description, model) if part),
         floor_plan=show.floor_plan,
     )
-    best = most_telling(predictions, truth)
+    best = most_complete(scored)
     picture, animation = arguments.output / "prediction.png", arguments.output / "prediction.gif"
     with console.status("drawing"):
-        write_picture(picture, predictions[best], truth, view)
-        write_animation(animation, excerpt(predictions, best), truth, view)
+        write_picture(picture, scored[best], view)
+        write_animation(animation, excerpt(scored, best), view)
     console.print(f"Written: {picture} and {animation}")
     _write_report(show, arguments, console)
 
@@ -384,39 +389,38 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
     console.print(f"Written: {arguments.output / 'report.html'}, to look at in a browser")
 
 
-def most_telling(predictions: Sequence[PublishedPrediction], truth: Truth) -> int:
-    """Index of the moment with the most people whose whole past and whole future are known."""
-    whole_past = max(int(prediction.n_observed.max()) for prediction in predictions)
+def most_complete(scored: Sequence[ScoredPrediction]) -> int:
+    """Index of the prediction with the most people whose whole past and whole future are known."""
+    whole_past = max(int(entry.prediction.n_observed.max()) for entry in scored)
 
-    def n_complete(prediction: PublishedPrediction) -> int:
-        came_to_pass = truth.positions_m(prediction.agents, prediction.stamps_ns)
-        whole_future = np.isfinite(came_to_pass).all(axis=(1, 2))
-        return int((whole_future & (prediction.n_observed == whole_past)).sum())
+    def n_complete(entry: ScoredPrediction) -> int:
+        whole_future = np.isfinite(entry.ground_truth_m).all(axis=(1, 2))
+        return int((whole_future & (entry.prediction.n_observed == whole_past)).sum())
 
-    return max(range(len(predictions)), key=lambda index: n_complete(predictions[index]))
+    return max(range(len(scored)), key=lambda index: n_complete(scored[index]))
 
 
-def excerpt(predictions: Sequence[PublishedPrediction], around: int) -> list[PublishedPrediction]:
+def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPrediction]:
     """At most `ANIMATION_FRAMES` moments, `ANIMATION_PERIOD_S` apart, around one of them."""
+    stamps_ns = [entry.prediction.stamp_ns for entry in scored]
     kept: list[int] = []
-    for index, prediction in enumerate(predictions):
-        since_ns = prediction.stamp_ns - predictions[kept[-1]].stamp_ns if kept else 0
+    for index, stamp_ns in enumerate(stamps_ns):
         # Ticks come a little early or late.
-        if not kept or since_ns >= 0.75 * ANIMATION_PERIOD_S * 1e9:
+        if not kept or stamp_ns - stamps_ns[kept[-1]] >= 0.75 * ANIMATION_PERIOD_S * 1e9:
             kept.append(index)
     middle = int(np.searchsorted(kept, around))
     first = max(min(middle - ANIMATION_FRAMES // 2, len(kept) - ANIMATION_FRAMES), 0)
-    return [predictions[index] for index in kept[first : first + ANIMATION_FRAMES]]
+    return [scored[index] for index in kept[first : first + ANIMATION_FRAMES]]
 
 
-def _table(show: Show, summary: MatchSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
+def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
     table = Table(title="What was predicted, against what came to pass", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     rows = {
         "people predicted": f"{summary.n_agents}",
         "predictions": f"{summary.n_predictions} futures in {n_ticks} ticks",
-        "of these compared": f"{summary.n_matched}, whose next {summary.horizon_s:.1f} s are known",
+        "of these compared": f"{summary.n_scored}, whose next {summary.horizon_s:.1f} s are known",
         "ADE / FDE of the expected path": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
         f"truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
         "tick time, median / p99": _tick_text(diagnostics),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from social_implicit_ros.commands.options import add_frame_rate_option
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import (
     DEFAULT_FRAME,
     RecordingError,
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         recording = open_source(arguments.file, frames_per_second=arguments.frames_per_second)
         n_messages = write_tracks(
             arguments.out,
-            recording.tracks(),
+            recorded_tracks(recording),
             topic=arguments.topic,
             message_type=arguments.type,
             frame_id=arguments.frame,

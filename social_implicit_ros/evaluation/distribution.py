@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.evaluation.replay import JudgedTick
+from social_implicit_ros.evaluation.replay import ScoredTick
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS
@@ -72,12 +72,12 @@ class MomentChooser:
         self._spacing_ns = round(duration_s / max(n_moments, 1) * 1e9)
         self._next_ns: int | None = None
 
-    def chooses(self, tick: JudgedTick) -> bool:
+    def chooses(self, tick: ScoredTick) -> bool:
         """Whether the tick is to be measured; to be asked for one tick after another."""
         stamp_ns = tick.forecast.stamp_ns
         if self._left == 0 or (self._next_ns is not None and stamp_ns < self._next_ns):
             return False
-        if not np.isfinite(tick.circumstances.truth).all(axis=(1, 2)).any():
+        if not np.isfinite(tick.context.ground_truth).all(axis=(1, 2)).any():
             return False
         self._left -= 1
         self._next_ns = stamp_ns + self._spacing_ns
@@ -85,7 +85,7 @@ class MomentChooser:
 
 
 def measure_distribution(
-    ticks: Sequence[JudgedTick], model: TrajectoryModel, steps: Steps, *, seed: int
+    ticks: Sequence[ScoredTick], model: TrajectoryModel, steps: Steps, *, seed: int
 ) -> DistributionMeasures:
     """Measures at some moments the agents whose whole future is known; at least one in each.
 
@@ -135,8 +135,8 @@ class _Moment:
     amv: float
 
 
-def _draw(tick: JudgedTick, model: TrajectoryModel, steps: Steps, seed: int) -> _Moment:
-    window, truth = tick.window, tick.circumstances.truth
+def _draw(tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int) -> _Moment:
+    window, truth = tick.window, tick.context.ground_truth
     prediction, present_m = predict_from(
         tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.evaluation.replay import JudgedTick
+from social_implicit_ros.evaluation.replay import ScoredTick
 from social_implicit_ros.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
@@ -31,10 +31,10 @@ class Measures:
         levels: (N, T) confidence of the smallest ellipse that holds the truth.
         radius_m: (N, T) one-sigma radius of a circle as large as the ellipse.
         position_m: (N, 2) where the agent was seen last.
-        speed_m_s, n_near, n_observed: (N,) circumstances of the agent.
+        speed_m_s, n_near, n_observed: (N,) context of the agent.
     """
 
-    ticks: Sequence[JudgedTick]
+    ticks: Sequence[ScoredTick]
     first_rows: IntArray
     known: BoolArray
     complete: BoolArray
@@ -65,14 +65,14 @@ class Measures:
         return self.best_m[:, -1]
 
 
-def measure(ticks: Sequence[JudgedTick]) -> Measures:
+def measure(ticks: Sequence[ScoredTick]) -> Measures:
     """Compares successive ticks of one model with the truth.
 
     Args:
         ticks: at least one; all with the same samples and steps.
     """
     counts = np.array([len(tick.forecast.ids) for tick in ticks])
-    truth = np.concatenate([tick.circumstances.truth for tick in ticks])
+    truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     predictions = [tick.forecast.prediction for tick in ticks]
     mean = np.concatenate([prediction.mean for prediction in predictions])
     covariance = np.concatenate([prediction.covariance for prediction in predictions])
@@ -80,7 +80,7 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
     complete = known.all(axis=1)
     # Tick by tick, as the samples of many do not fit into a processor's cache.
     nearest = [
-        _nearest(prediction.samples, tick.circumstances.truth)
+        _nearest(prediction.samples, tick.context.ground_truth)
         for prediction, tick in zip(predictions, ticks, strict=True)
     ]
     best, best_ade = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
@@ -96,9 +96,9 @@ def measure(ticks: Sequence[JudgedTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, truth, _level_factors(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([tick.circumstances.observed_m for tick in ticks]),
-        speed_m_s=np.concatenate([tick.circumstances.speed_m_s for tick in ticks]),
-        n_near=np.concatenate([tick.circumstances.n_near for tick in ticks]),
+        position_m=np.concatenate([tick.context.observed_m for tick in ticks]),
+        speed_m_s=np.concatenate([tick.context.speed_m_s for tick in ticks]),
+        n_near=np.concatenate([tick.context.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),
     )
 

@@ -17,7 +17,7 @@ from social_implicit_ros.evaluation.distribution import (
 )
 from social_implicit_ros.evaluation.errors import measure
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
-from social_implicit_ros.evaluation.replay import BagReplay, JudgedTick
+from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
     SceneChooser,
     TrackMap,
@@ -29,6 +29,7 @@ from social_implicit_ros.evaluation.tally import Tally, counts_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
@@ -127,7 +128,7 @@ def evaluate_recording(
     lead = evaluation.tallies[evaluation.lead]
     if not lead.sums["horizon_known"].any():
         if replay.counts.messages == 0:
-            why = whole.why_empty(request.start_s, request.duration_s)
+            why = why_empty(whole, request.start_s, request.duration_s)
         else:
             why = _why_nothing(source, replay, counts_of(lead))
         raise RecordingError(f"{why} ({problem})" if problem else why)
@@ -158,11 +159,11 @@ class _Evaluation:
         self._scene = SceneChooser()
         self._worst = {name: WorstMoments() for name in models}
         self._map = TrackMap(models)
-        self._moments: list[dict[str, JudgedTick]] = []
-        self._waiting: list[dict[str, JudgedTick]] = []
+        self._moments: list[dict[str, ScoredTick]] = []
+        self._waiting: list[dict[str, ScoredTick]] = []
         self._n_rows = 0
 
-    def add(self, ticks: dict[str, JudgedTick], writer: PerTickWriter) -> None:
+    def add(self, ticks: dict[str, ScoredTick], writer: PerTickWriter) -> None:
         """Takes one tick of all models."""
         lead = ticks[self.lead]
         self._scene.add(ticks)

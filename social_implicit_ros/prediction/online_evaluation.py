@@ -21,6 +21,7 @@ import numpy as np
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
+from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
@@ -75,6 +76,8 @@ class PendingPredictions(Generic[Content]):
         *,
         max_gap_s: float,
         max_pending: int | None = None,
+        reads_forgotten: bool = False,
+        period_s: float = 0.0,
     ) -> None:
         """Starts empty.
 
@@ -83,12 +86,18 @@ class PendingPredictions(Generic[Content]):
             times_s: (T,) predicted steps in seconds after the stamp, ascending.
             max_gap_s: longest time between two observations to interpolate over, seconds.
             max_pending: predictions pending at once; the oldest are dropped beyond.
+            reads_forgotten: read all that is known of a track before the history forgets it. It
+                costs time when somebody leaves; else positions of the last `max_gap_s` are lost.
+            period_s: ground truth is read so much later, seconds: many steps at once are faster.
         """
         self.max_gap_s = max_gap_s
         self._history = history
         self._offsets_ns: list[int] = np.round(times_s * _NS_PER_S).astype(np.int64).tolist()
         self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
+        self._period_ns = round(period_s * _NS_PER_S)
         self._next_ns = _NEVER_NS  # the earliest moment without final ground truth
+        if reads_forgotten:
+            history.before_forgetting.append(self._read_provisional)
 
     def __len__(self) -> int:
         """How many predictions are pending."""
@@ -112,8 +121,7 @@ class PendingPredictions(Generic[Content]):
         """Reads the ground truth that is final by now.
 
         A position is final when the newest observation is `max_gap_s` later, so that no further
-        observation belongs to it. It is final, too, when it is older than the track timeout: who
-        has not been seen since is forgotten by the next window of the history.
+        observation belongs to it.
 
         Args:
             now_ns: the present, integer nanoseconds.
@@ -122,16 +130,14 @@ class PendingPredictions(Generic[Content]):
             The predictions with new ground truth, each with its steps.
         """
         max_gap_ns = round(self.max_gap_s * _NS_PER_S)
-        timeout_ns = round(self._history.config.track_timeout_s * _NS_PER_S)
-        if now_ns - min(max_gap_ns, timeout_ns) < self._next_ns:
+        if now_ns - max_gap_ns - self._period_ns < self._next_ns:
             return []
         newest_ns = self._history.newest_ns(now_ns)
-        until_ns = now_ns - timeout_ns
-        return self._read(until_ns if newest_ns is None else max(newest_ns - max_gap_ns, until_ns))
+        return self._read_final((now_ns if newest_ns is None else newest_ns) - max_gap_ns)
 
     def finish(self) -> None:
         """Reads all ground truth that is known; what is unknown by now remains so."""
-        self._read(_NEVER_NS)
+        self._read_final(_NEVER_NS)
 
     def pop_complete(self) -> list[PendingPrediction[Content]]:
         """Removes the predictions whose ground truth is final at every step, in order."""
@@ -145,32 +151,54 @@ class PendingPredictions(Generic[Content]):
         self._pending.clear()
         self._next_ns = _NEVER_NS
 
-    def _read(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth up to a moment."""
-        due: list[tuple[PendingPrediction[Content], range]] = []
-        self._next_ns = _NEVER_NS
-        for pending in self._pending:
-            end = bisect_right(self._offsets_ns, until_ns - pending.stamp_ns)
-            if end > pending.n_final:
-                due.append((pending, range(pending.n_final, end)))
-                pending.n_final = end
-            if pending.n_final < len(self._offsets_ns):
-                next_ns = pending.stamp_ns + self._offsets_ns[pending.n_final]
-                self._next_ns = min(self._next_ns, next_ns)
+    def _read_final(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
+        """Reads the ground truth up to a moment, for good."""
+        due = self._steps_until(until_ns)
+        self._read(due)
+        for pending, steps in due:
+            pending.n_final = steps.stop
+        n_steps = len(self._offsets_ns)
+        self._next_ns = min(
+            (
+                pending.stamp_ns + self._offsets_ns[pending.n_final]
+                for pending in self._pending
+                if pending.n_final < n_steps
+            ),
+            default=_NEVER_NS,
+        )
+        return due
+
+    def _read_provisional(self, until_ns: int) -> None:
+        """Reads what is known up to a moment, before the history forgets it."""
+        self._read(self._steps_until(until_ns))
+
+    def _steps_until(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
+        """The steps up to a moment whose ground truth is not final yet."""
+        steps = (
+            (pending, bisect_right(self._offsets_ns, until_ns - pending.stamp_ns))
+            for pending in self._pending
+        )
+        return [(p, range(p.n_final, end)) for p, end in steps if end > p.n_final]
+
+    def _read(self, due: Sequence[tuple[PendingPrediction[Content], range]]) -> None:
+        """Takes over what the history knows; what was read before it forgot remains."""
         if not due:
-            return []
-        sizes = [len(steps) for _, steps in due]
-        stamps_ns = [
+            return
+        times_ns = [
             entry.stamp_ns + self._offsets_ns[step] for entry, steps in due for step in steps
         ]
-        since_ns = np.repeat([entry.since_ns for entry, _ in due], sizes)
-        found_m = self._history.observed_m(np.array(stamps_ns), since_ns, self.max_gap_s)
+        since_ns = np.repeat([entry.since_ns for entry, _ in due], [len(steps) for _, steps in due])
+        found_m = self._history.observed_m(np.array(times_ns), since_ns, self.max_gap_s)
+        # After a reset the history has fewer rows.
+        n_rows = max(int(entry.rows.max(initial=-1)) + 1 for entry, _ in due)
+        unknown = np.full((max(n_rows - len(found_m), 0), len(times_ns), 2), np.nan)
+        found_m = np.concatenate([found_m, unknown])
         column = 0
         for pending, steps in due:
-            columns = slice(column, column + len(steps))
-            pending.ground_truth_m[:, steps.start : steps.stop] = found_m[pending.rows, columns]
+            known = pending.ground_truth_m[:, steps.start : steps.stop]
+            found = found_m[pending.rows, column : column + len(steps)]
+            np.copyto(known, found, where=~np.isnan(found))
             column += len(steps)
-        return due
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,14 +278,14 @@ class SelfEvaluation:
         """
         self.window_s = window_s
         self._pipeline = pipeline
-        self._n_steps, self._step_s = pipeline.model.n_predicted, pipeline.model.step_s
-        self._step_ns = round(self._step_s * _NS_PER_S)
+        self._steps = Steps(pipeline.model.step_s, pipeline.model.n_predicted)
+        self._step_ns = round(self._steps.step_s * _NS_PER_S)
         self._pending: PendingPredictions[_Published] = PendingPredictions(
             pipeline.history,
-            self._times_s,
+            self._steps.times_s,
             max_gap_s=MAX_GAP_S,
             # More than this fit into no horizon.
-            max_pending=2 * self._n_steps + _SPARE,
+            max_pending=2 * self._steps.n_steps + _SPARE,
         )
         self._added_ns: int | None = None  # the last tick that was added
         self._scored_ns: int | None = None  # the last tick at which there was something to score
@@ -294,20 +322,16 @@ class SelfEvaluation:
         """The scores in the window."""
         rounds = [counts for _, counts in self._rounds]
         n_scored, error_m, inside = (
-            np.sum(rounds, axis=0) if rounds else np.zeros((3, self._n_steps))
+            np.sum(rounds, axis=0) if rounds else np.zeros((3, self._steps.n_steps))
         )
         known = np.where(n_scored > 0, n_scored, np.nan)
         return RecentScores(
-            times_s=self._times_s,
+            times_s=self._steps.times_s,
             n_scored=n_scored.astype(np.int64),
             error_m=error_m / known,
             inside=inside / known,
             confidence=self._pipeline.config.confidence,
         )
-
-    @property
-    def _times_s(self) -> FloatArray:
-        return np.asarray(np.arange(1, self._n_steps + 1) * self._step_s)
 
     def _is_step_later(self, tick: Tick, last_ns: int | None) -> bool:
         return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - EARLY) * self._step_ns
@@ -346,7 +370,7 @@ class SelfEvaluation:
         inside = scored.levels <= self._pipeline.config.confidence
         return np.stack(
             [
-                np.bincount(scored.steps, weights=values, minlength=self._n_steps)
+                np.bincount(scored.steps, weights=values, minlength=self._steps.n_steps)
                 for values in (np.ones(len(inside)), scored.error_m, inside)
             ]
         )

@@ -6,7 +6,6 @@ Time is an argument: nothing here asks a clock. What is left out is returned wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from social_implicit_ros.models.base import TrajectoryModel
@@ -91,7 +90,7 @@ class Update:
     Attributes:
         is_accepted: the new message's stamp is in time.
         n_entered: entries that entered the history.
-        skipped: entries that did not, by reason.
+        skipped: entries that did not, by reason; the robot is no entry.
         refusals: of whole messages.
         jumped_back: time jumped back, and everything was forgotten first.
         tick_ns: stamp at which a forecast is due, where one is due at every message.
@@ -115,7 +114,6 @@ class Predictor:
         lookup: TransformLookup,
         *,
         adaptive: AdaptiveCalibration | None = None,
-        before_reset: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts with an empty history.
 
@@ -124,7 +122,6 @@ class Predictor:
             config: what the user chose.
             lookup: knows the transforms; asked where tracks are not in the fixed frame.
             adaptive: adapts the ellipses, and learns from `evaluate`; None leaves them as they are.
-            before_reset: called before everything is forgotten.
 
         Raises:
             ValueError: steps or a horizon that the model does not have.
@@ -133,14 +130,15 @@ class Predictor:
         self.steps = Steps.within(
             model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
         )
-        self._lookup, self._before_reset = lookup, before_reset
+        self._lookup = lookup
         self._guard = StampGuard(config.pipeline.track_timeout_s)
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
-        self._newest_ns = 0  # of the tracks in the history
+        #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
+        self.newest_ns: int | None = None
         #: The newest tick, behind the newest forecast.
         self.last_tick: Tick | None = None
         #: Why the newest tick does not know the robot's position, where it comes from tf.
@@ -256,18 +254,20 @@ class Predictor:
         for tracks in moved:
             self._enter(tracks, update)
         for tracks, reason in timed_out:
-            update.skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
+            if ROBOT_ID not in tracks.ids:
+                update.skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
             text = f"tracks without a transform are skipped: {reason}"
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
     def _enter(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
-        update.skipped.update(rejected.values())
         if ROBOT_ID in tracks.ids:
             return
-        update.n_entered += len(tracks.ids) - len(rejected)
-        if tracks.stamp_ns >= self._newest_ns:
-            self._newest_ns = tracks.stamp_ns
+        update.skipped.update(rejected.values())
+        # Of too many people, others than those of this message may be rejected.
+        update.n_entered += len(tracks.ids) - len(rejected.keys() & set(tracks.ids))
+        if self.newest_ns is None or tracks.stamp_ns >= self.newest_ns:
+            self.newest_ns = tracks.stamp_ns
             if self.config.tick_rate_hz == 0:
                 update.tick_ns = tracks.stamp_ns
 
@@ -284,10 +284,8 @@ class Predictor:
         self._pipeline.update(Tracks(stamp_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:]))
 
     def _forget(self) -> None:
-        self._before_reset()
         self._robot_guard.reset()
         self._queue.clear()
         self._pipeline.reset()
         self.evaluation.reset()
-        self._newest_ns = 0
-        self.last_tick = None
+        self.newest_ns = self.last_tick = None

@@ -22,6 +22,11 @@ class Steps:
     step_s: float
     n_steps: int
 
+    @property
+    def times_s(self) -> FloatArray:
+        """(T,) seconds from the present to each step."""
+        return np.asarray(np.arange(1, self.n_steps + 1) * self.step_s)
+
     @classmethod
     def within(
         cls, model_step_s: float, model_n_steps: int, *, step_s: float = 0.0, horizon_s: float = 0.0

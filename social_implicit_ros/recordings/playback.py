@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from social_implicit_ros.recordings.arrivals import recorded_tracks, why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.types import Tracks
@@ -90,11 +91,11 @@ class Playback:
 
     def _begin(self, elapsed_s: float) -> None:
         options = self._options
-        self._entries = self._recording.tracks(
-            start_s=options.start_s, duration_s=options.duration_s
+        self._entries = recorded_tracks(
+            self._recording, start_s=options.start_s, duration_s=options.duration_s
         )
         first = next(self._entries, None)
         if first is None:
-            raise RecordingError(self._recording.why_empty(options.start_s, options.duration_s))
+            raise RecordingError(why_empty(self._recording, options.start_s, options.duration_s))
         self._next = first
         self._origin_ns, self._origin_s = first.stamp_ns, elapsed_s

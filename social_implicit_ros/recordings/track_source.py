@@ -1,12 +1,9 @@
-"""The tracks of a recording as the node would receive them: any tracker, in the fixed frame.
-
-Reads rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Streams.
-"""
+"""Opens a recording and finds out how to read its tracks: topic, tracker, frames, clock."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,8 @@ from social_implicit_ros.recordings.text import (
     FRAMES_PER_SECOND,
     frame_stamp_ns,
     load_recording,
-    text_tracks,
 )
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import (
     DecodedMessage,
@@ -39,13 +34,10 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.tracks.transforms import (
     TransformBuffer,
-    TransformUnavailableError,
-    transform_tracks,
 )
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import SkipReason
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 ODOMETRY = "nav_msgs/msg/Odometry"
@@ -55,31 +47,14 @@ GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 PREFERRED_FRAME = "odom"
 #: Recorded so long before or after they were stamped, messages were stamped by another clock.
 _OTHER_CLOCK_S = 10.0
-#: So much earlier than a part of a recording its transforms are read.
-_HEAD_START_NS = 1_000_000_000
+#: Ground truth is interpolated over at least so long a time between two observations, seconds.
+MIN_GAP_S = 0.5
 #: As many moving transforms are read to learn how frames hang together.
 _TRANSFORMS_TO_LEARN = 500
 
 
 #: Serialised message -> what it says.
 _Decode = Callable[[bytes], DecodedMessage]
-
-
-@dataclass(frozen=True, eq=False)
-class Arrival:
-    """One message of the tracks' topic, when the node could have used it.
-
-    Attributes:
-        received_ns: on the recording's clock, integer nanoseconds.
-        tracks: in the fixed frame; None where the message could not be used.
-        skipped: entries left out, by reason.
-        is_robot: the tracks are the robot's own position, of another topic.
-    """
-
-    received_ns: int
-    tracks: Tracks | None
-    skipped: Counter[SkipReason]
-    is_robot: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,57 +146,12 @@ class TrackSource:
         n_messages = round(share * max(self.n_messages - 1, 0)) + 1
         return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
-    def why_empty(self, start_s: float, duration_s: float | None) -> str:
-        """What to say of a part of this recording in which there is no message.
+    def longest_gap_s(self, track_timeout_s: float) -> float:
+        """The longest time between two observations to interpolate over, seconds.
 
-        Args:
-            start_s: seconds skipped at the beginning.
-            duration_s: seconds kept from there; None for all.
+        Two periods of a slow tracker, but at least `MIN_GAP_S` and no more than the track timeout.
         """
-        if duration_s is None:
-            what = f"from {start_s:g} s on"
-        else:
-            what = f"from {start_s:g} to {start_s + duration_s:g} s"
-        text = f"{self.path} holds nothing {what}; it is {self.duration_s:.1f} s long"
-        rest = replace(self.part(start_s, None), fixed_frame=self.frame_id, robot=None)
-        later = next((a for a in rest.arrivals(transform_wait_s=0.0) if a.tracks is not None), None)
-        # Stamps of another clock do not tell where it is in the recording.
-        if later is None or self.uses_stamps_as_clock:
-            return text
-        at_s = (later.received_ns - self.start_ns) * 1e-9
-        return f"{text} and has a gap there: it goes on at {at_s:.1f} s"
-
-    def arrivals(self, *, transform_wait_s: float) -> Iterator[Arrival]:
-        """Streams the messages in the order in which they can be used.
-
-        Args:
-            transform_wait_s: how long a message may wait for its transform.
-
-        Raises:
-            RecordingError: the recording turns out to be damaged.
-        """
-        if self.tracker is None:
-            for tracks in text_tracks(load_recording(self.path), self.frames_per_second):
-                if self.start_ns <= tracks.stamp_ns <= self.end_ns:
-                    yield Arrival(tracks.stamp_ns, tracks, Counter())
-            return
-        with opened_bag(self.path) as reader:
-            ensure_definition(reader, self.path, self.tracker.message_type)
-            yield from _BagArrivals(self, self.tracker, reader, transform_wait_s)
-
-    def tracks(self, *, start_s: float = 0.0, duration_s: float | None = None) -> Iterator[Tracks]:
-        """Streams the tracks as they were recorded, in their own frame; may be called again.
-
-        Args:
-            start_s: seconds to skip at the beginning.
-            duration_s: seconds to read from there; None reads to the end.
-
-        Raises:
-            RecordingError: the recording ends before, or turns out to be damaged.
-        """
-        recorded = replace(self, fixed_frame=self.frame_id).part(start_s, duration_s)
-        arrivals = recorded.arrivals(transform_wait_s=0.0)
-        return (arrival.tracks for arrival in arrivals if arrival.tracks is not None)
+        return min(max(MIN_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MIN_GAP_S))
 
 
 def open_source(
@@ -261,7 +191,7 @@ def open_source(
         connections, spec = _choose_topic(path, reader, topic, wanted)
         ensure_definition(reader, path, spec.message_type)
         begin_ns, received_ns, first = _first_decoded(
-            reader, connections, _decoder_of(spec, reader), path
+            reader, connections, decoder_of(spec, reader), path
         )
         topic = connections[0].topic
         if first.tracks is None:
@@ -293,114 +223,6 @@ def open_source(
             problem=truncation_note(path),
             robot=robot_source,
         )
-
-
-class _BagArrivals:
-    """Reads tracks and transforms side by side."""
-
-    def __init__(
-        self, source: TrackSource, spec: TrackerSpec, reader: AnyReader, transform_wait_s: float
-    ) -> None:
-        self._source, self._reader = source, reader
-        self._decode = _decoder_of(spec, reader)
-        self._wait_ns = round(transform_wait_s * 1e9)
-        self._transforms = TransformBuffer()
-        self._waiting: deque[tuple[int, DecodedMessage, bool]] = deque()
-        self._now_ns = 0
-
-    def __iter__(self) -> Iterator[Arrival]:
-        """Every message of the topic once, and the robot's positions in between."""
-        source, reader = self._source, self._reader
-        tracks = [entry for entry in reader.connections if entry.topic == source.topic]
-        odometry = self._odometry_connections()
-        moving: list[Connection] = []
-        if _plain(source.frame_id) != _plain(source.fixed_frame) or source.robot is not None:
-            moving, still = _transform_connections(reader)
-            _read_static(reader, still, self._transforms)
-        # Transforms begin earlier, so that the first tracks have one on either side.
-        first_ns, end_ns = None, None
-        if source.is_part:
-            first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
-        n_read = 0
-        messages = reader.messages([*tracks, *odometry, *moving], start=first_ns, stop=end_ns)
-        for connection, recorded_ns, data in messages:
-            if connection.topic == source.topic:
-                if source.is_part and recorded_ns < source.start_ns:
-                    continue
-                n_read += 1
-                try:
-                    decoded = self._decode(data)
-                except ValueError as error:
-                    raise _unreadable(source.path, source.topic, error) from error
-                self._waiting.append((self._received_ns(recorded_ns, decoded), decoded, False))
-            elif connection in odometry:
-                robot = _robot_from_odometry(reader.deserialize(data, ODOMETRY))
-                self._waiting.append((self._received_ns(recorded_ns, robot), robot, True))
-            else:
-                message = reader.deserialize(data, connection.msgtype)
-                self._transforms.add(message, is_static=False)
-                yield from self._robot_from_transforms(recorded_ns)
-            yield from self._released(recorded_ns, at_end=False)
-        yield from self._released(self._now_ns, at_end=True)
-        if n_read < source.n_messages and not (source.is_part or source.problem):
-            raise RecordingError(
-                f"{source.path} is damaged: of the {source.n_messages} messages that its index "
-                f"tells of on topic {source.topic} only {n_read} could be read"
-            )
-
-    def _received_ns(self, recorded_ns: int, decoded: DecodedMessage) -> int:
-        if not self._source.uses_stamps_as_clock:
-            return recorded_ns
-        return self._now_ns if decoded.tracks is None else decoded.tracks.stamp_ns
-
-    def _released(self, recorded_ns: int, *, at_end: bool) -> Iterator[Arrival]:
-        """The messages that can be used by now, in the order in which they came."""
-        while self._waiting:
-            received_ns, decoded, is_robot = self._waiting[0]
-            tracks, skipped = decoded.tracks, decoded.skipped
-            if tracks is not None:
-                try:
-                    tracks = self._moved(tracks, decoded.frame_id)
-                except TransformUnavailableError as error:
-                    waited_ns = recorded_ns - received_ns
-                    if error.may_come and waited_ns < self._wait_ns and not at_end:
-                        return
-                    skipped = skipped + Counter({SkipReason.NO_TRANSFORM: len(tracks.ids)})
-                    tracks = None
-            self._waiting.popleft()
-            if self._source.uses_stamps_as_clock:
-                self._now_ns = received_ns  # falls where recorded time jumped back
-            else:
-                self._now_ns = max(self._now_ns, received_ns, recorded_ns)
-            yield Arrival(self._now_ns, tracks, skipped, is_robot)
-
-    def _odometry_connections(self) -> list[Connection]:
-        robot = self._source.robot
-        if robot is None or not robot.topic:
-            return []
-        return [entry for entry in self._reader.connections if entry.topic == robot.topic]
-
-    def _robot_from_transforms(self, recorded_ns: int) -> Iterator[Arrival]:
-        """Where the robot is by all that is known so far."""
-        robot = self._source.robot
-        if robot is None or not robot.frame_id:
-            return
-        try:
-            pose, stamp_ns = self._transforms.latest(self._source.fixed_frame, robot.frame_id)
-        except TransformUnavailableError:
-            return
-        at = pose.translation_m
-        tracks = Tracks(stamp_ns, (ROBOT_ID,), at[None, :2], at[2:])
-        decoded = DecodedMessage(tracks, self._source.fixed_frame, Counter())
-        self._now_ns = max(self._now_ns, self._received_ns(recorded_ns, decoded))
-        yield Arrival(self._now_ns, tracks, Counter(), is_robot=True)
-
-    def _moved(self, tracks: Tracks, frame_id: str) -> Tracks:
-        target = self._source.fixed_frame
-        if _plain(frame_id) == _plain(target):
-            return tracks
-        transform = self._transforms.lookup(target, frame_id, tracks.stamp_ns)
-        return transform_tracks(tracks, transform)
 
 
 def _open_text(path: Path, frames_per_second: float) -> TrackSource:
@@ -486,7 +308,7 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
     return needed <= set(names)
 
 
-def _decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
+def decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
     """Decodes serialised messages, from their bytes where the type allows it."""
     try:
         return RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type)).decode
@@ -506,7 +328,7 @@ def _first_decoded(
         try:
             decoded = decode(data)
         except ValueError as error:
-            raise _unreadable(path, connection.topic, error) from error
+            raise unreadable(path, connection.topic, error) from error
         if decoded.tracks is not None and decoded.tracks.ids:
             return first_ns, recorded_ns, decoded
         skipped += decoded.skipped
@@ -517,7 +339,8 @@ def _first_decoded(
     return first_ns, first_ns, DecodedMessage(None, "", skipped)
 
 
-def _unreadable(path: Path, topic: str, error: ValueError) -> RecordingError:
+def unreadable(path: Path, topic: str, error: ValueError) -> RecordingError:
+    """The error for a message that cannot be decoded."""
     return RecordingError(f"{path}, topic {topic}: a message is damaged or no tracks: {error}")
 
 
@@ -532,7 +355,7 @@ def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[
     """The frame to predict in, and notes about it."""
     if fixed_frame is not None:
         return fixed_frame, []
-    moving, still = _transform_connections(reader)
+    moving, still = transform_connections(reader)
     transforms = TransformBuffer()
     _read_static(reader, still, transforms)
     messages = reader.messages(moving) if moving else iter(())
@@ -572,18 +395,7 @@ def _robot(
     return RobotSource(topic=odometry or topics[0]), []
 
 
-def _robot_from_odometry(message: Any) -> DecodedMessage:
-    position = message.pose.pose.position
-    tracks = Tracks(
-        stamp_ns_of(message.header.stamp),
-        (ROBOT_ID,),
-        np.array([[position.x, position.y]]),
-        np.array([position.z]),
-    )
-    return DecodedMessage(tracks, str(message.header.frame_id), Counter())
-
-
-def _transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:
+def transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:
     """The connections with moving and with static transforms."""
     transforms = [c for c in reader.connections if c.msgtype == TF_MESSAGE]
     if transforms:
@@ -597,7 +409,3 @@ def _read_static(reader: AnyReader, still: list[Connection], into: TransformBuff
         return
     for connection, _, data in reader.messages(still):
         into.add(reader.deserialize(data, connection.msgtype), is_static=True)
-
-
-def _plain(frame: str) -> str:
-    return frame.lstrip("/")

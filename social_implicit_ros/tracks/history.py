@@ -5,6 +5,7 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import compress
 
@@ -65,8 +66,11 @@ class TrackHistory:
 
     def __init__(self, config: HistoryConfig) -> None:
         self.config = config
+        #: Called before tracks are forgotten or restarted, with the stamp of their newest
+        #: observation, while `observed_m` still knows them.
+        self.before_forgetting: list[Callable[[int], None]] = []
         self._step_ns = round(config.step_s * _NS_PER_S)
-        self.reset()
+        self._clear()
 
     def reconfigure(self, config: HistoryConfig) -> None:
         """Takes other limits and forgets nobody.
@@ -84,6 +88,10 @@ class TrackHistory:
 
     def reset(self) -> None:
         """Forgets every agent."""
+        self._announce_forgetting(self._rows())
+        self._clear()
+
+    def _clear(self) -> None:
         least = _PER_SPACING * self.config.n_steps
         n_kept = max(self.config.max_history, least)
         self._table = ObservationTable(n_kept, self._step_ns // (n_kept // least))
@@ -131,6 +139,20 @@ class TrackHistory:
         newest_ns = newest_ns[newest_ns <= stamp_ns]
         return int(newest_ns.max()) if len(newest_ns) else None
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """(A,) all remembered agents."""
+        return tuple(self._row_of_id)
+
+    def began_ns(self, ids: tuple[str, ...]) -> IntArray:
+        """(A,) first observations since the tracks last restarted, integer nanoseconds.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
+        began_ns: IntArray = self._began_ns[self.rows_of(ids)]
+        return began_ns
+
     def rows_of(self, ids: tuple[str, ...]) -> IntArray:
         """(A,) rows of remembered agents in the result of `observed_m`.
 
@@ -152,6 +174,7 @@ class TrackHistory:
         """
         positions_m = np.full((len(self._table), len(stamps_ns), 2), np.nan)
         rows = self._rows()
+        rows = rows[self._table.counts[rows] > 0]
         if len(rows) == 0 or len(stamps_ns) == 0:
             return positions_m
         targets_ns = np.broadcast_to(stamps_ns, (len(rows), len(stamps_ns)))
@@ -239,6 +262,7 @@ class TrackHistory:
         states_m = states_m[columns]
         near = is_in_reach(newest_m[:, :2], states_m[:, :2], elapsed_ns, self.config.max_speed_m_s)
         restarts = has_any & (~near | (elapsed_ns > self._timeout_ns))
+        self._announce_forgetting(rows[restarts])
         table.clear(rows[restarts])
         begins = restarts | ~has_any
         self._began_ns[rows[begins]] = stamp_ns
@@ -310,7 +334,16 @@ class TrackHistory:
         self._covariances_m2[row] = np.nan
         return row
 
+    def _announce_forgetting(self, rows: IntArray) -> None:
+        """Calls the listeners before the observations of some rows are removed."""
+        rows = rows[self._table.counts[rows] > 0]
+        if len(rows) and self.before_forgetting:
+            newest_ns = int(self._table.newest(rows)[0].max())
+            for listener in self.before_forgetting:
+                listener(newest_ns)
+
     def _forget(self, ids: list[str]) -> None:
+        self._announce_forgetting(self.rows_of(tuple(ids)))
         rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
         self._free_rows.extend(rows)
         self._table.clear(np.array(rows, dtype=np.int64))

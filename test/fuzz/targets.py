@@ -287,13 +287,14 @@ def run_db3(data: bytes) -> None:
 
 
 def _read_recording(path: Path) -> None:
+    from social_implicit_ros.recordings.arrivals import recorded_tracks
     from social_implicit_ros.recordings.bag import RecordingError
     from social_implicit_ros.recordings.track_source import open_source
 
     try:
         source = open_source(path)
-        for arrival in itertools.islice(source.arrivals(transform_wait_s=0.2), _MOST_ARRIVALS):
-            assert arrival.tracks is None or arrival.tracks.positions_m.shape[1] == 2
+        for tracks in itertools.islice(recorded_tracks(source), _MOST_ARRIVALS):
+            assert tracks.positions_m.shape[1] == 2
     except (RecordingError, TrackerSpecError) as error:
         assert str(error)
 

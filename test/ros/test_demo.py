@@ -28,10 +28,10 @@ from social_implicit_ros.commands.social_implicit_demo import (
     busiest_start_s,
     choose_show,
     excerpt,
-    most_telling,
+    most_complete,
 )
-from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.evaluation.published_scores import score_published
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.types import Tracks
@@ -180,10 +180,10 @@ def test_the_hotel_is_shown_where_it_is_busiest(tmp_path: Path) -> None:
 
 
 def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> None:
-    truth = Truth(
+    recording = [
         Tracks(round(time_s * 1e9), ("1", "2"), np.zeros((2, 2)))
         for time_s in np.arange(0.0, 10.1, 0.2)
-    )
+    ]
     moments = [
         prediction(1.0, 1, 2, n_observed=3),  # a short past
         prediction(4.0, 1),
@@ -191,13 +191,13 @@ def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> No
         prediction(6.0, 1, 7, 8, 9),  # nobody knows what 7, 8, 9 did
         prediction(9.9, 1, 2),  # the future is beyond the recording
     ]
-    assert most_telling(moments, truth) == 2
+    assert most_complete(score_published(moments, recording)) == 2
 
 
 def test_the_animation_goes_on_around_the_moment_drawn() -> None:
-    moments = [prediction(0.1 * index, 1) for index in range(400)]
+    moments = score_published([prediction(0.1 * index, 1) for index in range(400)], [])
     part = excerpt(moments, around=200)
-    stamps_s = np.array([moment.stamp_ns for moment in part]) * 1e-9
+    stamps_s = np.array([moment.prediction.stamp_ns for moment in part]) * 1e-9
     np.testing.assert_allclose(np.diff(stamps_s), 0.2)
     assert len(part) == 60
     assert stamps_s[0] < 20.0 < stamps_s[-1]

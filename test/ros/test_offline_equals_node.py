@@ -16,6 +16,7 @@ from support.ros import NodeUnderTest
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS
@@ -71,7 +72,7 @@ def replayed(node: NodeUnderTest, recording: list[Tracks]) -> list[PointCloud2]:
 def test_hotel_published_equals_hotel_computed(
     start: Callable[..., NodeUnderTest], model: str
 ) -> None:
-    recording = list(open_source(HOTEL).tracks(duration_s=DURATION_S))
+    recording = list(recorded_tracks(open_source(HOTEL), duration_s=DURATION_S))
     node: Any = start(model=model, tick_rate_hz=0.0, tracker="point_cloud")
 
     answers = replayed(node, recording)

@@ -22,6 +22,7 @@ from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.commands.replay_tracks import main
 from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.tracks.decoder import TrackerDecoder
@@ -77,7 +78,7 @@ def test_text_is_published_message_by_message_with_clock(
         assert process.stop() == 0
     peer.wait_for(lambda: len(arrays) == 11, "the last message", None)
 
-    recorded = list(open_source(text).tracks())
+    recorded = list(recorded_tracks(open_source(text)))
     for message, tracks in zip(arrays, recorded, strict=True):
         heard = MARKERS.decode(message).tracks
         assert heard is not None

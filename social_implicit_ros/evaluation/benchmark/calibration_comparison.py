@@ -8,7 +8,7 @@ model that was not trained on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.calibration_replay import (
     BAND,
-    CONFIDENCE,
     CalibrationReplay,
     NothingToJudgeError,
     replay_calibration,
-    tracks_in_time,
 )
 from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
 from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
@@ -141,10 +139,10 @@ def _replayed(
     case: Case, settings: ReplaySettings, way: str, advance: Callable[[int], None]
 ) -> CalibrationReplay:
     adaptive = AdaptiveCalibration(case.model.n_predicted) if way == "adaptive" else None
-    config = replace(settings.pipeline, confidence=CONFIDENCE)
-    tracks = tracks_in_time(case.source, settings, advance)
     try:
-        return replay_calibration(case.model, tracks, adaptive=adaptive, config=config)
+        return replay_calibration(
+            case.model, case.source, settings, adaptive=adaptive, advance=advance
+        )
     except NothingToJudgeError as error:
         raise BenchmarkError(f"{case.source.path}: {error}") from error
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from social_implicit_ros.metrics.reliability import coverage, reliability_scores
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.prediction.online_evaluation import EARLY, SelfEvaluation
-from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.online_evaluation import EARLY
+from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.arrivals import (
+    TracksArrival,
+    arrivals_of,
+    deliver,
+    predictor_config,
+)
 from social_implicit_ros.recordings.track_source import TrackSource
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
-from social_implicit_ros.types import FloatArray, Prediction, Tracks, require_shape
+from social_implicit_ros.tracks.transforms import TransformBuffer
+from social_implicit_ros.types import FloatArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
@@ -88,79 +94,62 @@ class CalibrationReplay:
         return float(lasting_s[full & near].sum()), float(lasting_s[full & ~near].sum())
 
 
-def tracks_in_time(
-    source: TrackSource,
-    settings: ReplaySettings,
-    advance: Callable[[int], None] = lambda n_messages: None,
-) -> Iterator[Tracks]:
-    """The messages of a recording that the node would use, in the order of arrival.
-
-    Args:
-        source: the recording.
-        settings: as the node's parameters: how late tracks may come.
-        advance: called with the number of messages whenever some were read.
-
-    Raises:
-        RecordingError: the recording turns out to be damaged.
-    """
-    guard = StampGuard(settings.pipeline.track_timeout_s)
-    for arrival in source.arrivals(transform_wait_s=settings.transform_wait_s):
-        advance(1)
-        if arrival.tracks is None:
-            continue
-        verdict = guard.judge(arrival.tracks.stamp_ns, arrival.received_ns)
-        if verdict in (StampVerdict.IN_TIME, StampVerdict.JUMPED_BACK):
-            yield arrival.tracks
-
-
 def replay_calibration(
     model: TrajectoryModel,
-    recording: Iterable[Tracks],
+    source: TrackSource,
+    settings: ReplaySettings,
     *,
     adaptive: AdaptiveCalibration | None,
-    config: PipelineConfig | None = None,
+    advance: Callable[[int], None] = lambda n_messages: None,
 ) -> CalibrationReplay:
-    """Predicts once a step, at the stamp of a message, and judges on the way.
+    """Predicts once a step, at the stamp of a message, and scores on the way.
 
     Args:
-        model: to judge.
-        recording: in the order of arrival; where stamps jump back by more than the tracks'
-            timeout, as in a recording of a loop, everybody is forgotten, but not what was learnt.
-        adaptive: learns on the way; None judges the model as it is.
-        config: of the pipeline, the node's defaults where left out.
+        model: to evaluate.
+        source: the recording. Where its stamps jump back, as in a recording of a loop, everybody
+            is forgotten, but not what was learnt.
+        settings: as the node's parameters, save for tick rate and confidence.
+        adaptive: learns on the way; None evaluates the model as it is.
+        advance: called with the number of messages whenever some were read.
 
     Raises:
         NothingToJudgeError: a recording too short, or without people.
         RecordingError: the recording turns out to be damaged.
     """
-    config = config or PipelineConfig(confidence=CONFIDENCE)
-    pipeline = PredictionPipeline(model, config, adaptive)
-    evaluation = SelfEvaluation(pipeline, window_s=0.0)
-    timeout_ns = round(config.track_timeout_s * _NS_PER_S)
+    config = predictor_config(source, settings)
+    pipeline = replace(config.pipeline, confidence=CONFIDENCE)
+    config = replace(config, pipeline=pipeline, tick_rate_hz=0.0, self_evaluation_window_s=0.0)
+    transforms = TransformBuffer()
+    predictor = Predictor(model, config, transforms, adaptive=adaptive)
     period_ns = round((1.0 - EARLY) * model.step_s * _NS_PER_S)
-    newest_ns = next_ns = played_ns = 0
+    newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     stamps_ns: list[int] = []
     times_ns, levels, log_areas = [], [], []
-    for tracks in recording:
-        if tracks.stamp_ns < newest_ns - timeout_ns:
-            pipeline.reset()
-            evaluation.forget()
-            # The time that is counted goes on where it was.
-            played_ns += newest_ns - tracks.stamp_ns
-            newest_ns = next_ns = tracks.stamp_ns
-        newest_ns = max(newest_ns, tracks.stamp_ns)
-        pipeline.update(tracks)
-        if tracks.stamp_ns < next_ns:
+    for arrival in arrivals_of(source):
+        update = deliver(arrival, predictor, transforms)
+        if isinstance(arrival, TracksArrival):
+            advance(1)
+        has_jumped |= update.jumped_back
+        if update.tick_ns is None:
             continue
-        next_ns = tracks.stamp_ns + period_ns
-        tick = pipeline.tick(tracks.stamp_ns)
+        if has_jumped:
+            # The time that is counted continues where it was.
+            played_ns += newest_ns - update.tick_ns
+            next_ns, has_jumped = 0, False
+        newest_ns = update.tick_ns
+        if update.tick_ns < next_ns:
+            continue
+        next_ns = update.tick_ns + period_ns
+        predictor.tick(update.tick_ns)
+        tick = predictor.last_tick
+        assert tick is not None
         if tick.window.ids:
             stamps_ns.append(tick.stamp_ns + played_ns)
             log_areas.append(_log_areas(tick.prediction))
-        judged = evaluation.observe(tick)
-        if judged is not None:
-            times_ns.append(np.full(len(judged.levels), judged.stamp_ns + played_ns))
-            levels.append(judged.levels)
+        scored = predictor.evaluate()
+        if scored is not None:
+            times_ns.append(np.full(len(scored.levels), scored.stamp_ns + played_ns))
+            levels.append(scored.levels)
     if not levels:
         raise NothingToJudgeError("nobody was seen for long enough after a prediction to judge it")
     return CalibrationReplay(

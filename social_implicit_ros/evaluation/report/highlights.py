@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
-from social_implicit_ros.evaluation.replay import JudgedTick
+from social_implicit_ros.evaluation.replay import ScoredTick
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
@@ -75,7 +75,7 @@ class Snapshot:
         }
 
 
-def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
+def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
     """Takes some people of the first model's forecast, and the other models' predictions of them.
 
     Args:
@@ -98,7 +98,7 @@ def snapshot(ticks: Mapping[str, JudgedTick], rows: IntArray) -> Snapshot:
         stamp_ns=lead.forecast.stamp_ns,
         ids=ids,
         past_m=lead.forecast.past_m[rows],
-        truth_m=lead.circumstances.truth[rows],
+        truth_m=lead.context.ground_truth[rows],
         predictions=predictions,
         n_people=len(lead.forecast.ids),
     )
@@ -147,7 +147,7 @@ class SceneChooser:
         self._best: list[Snapshot] = []
         self._best_score = -1
 
-    def add(self, ticks: Mapping[str, JudgedTick]) -> None:
+    def add(self, ticks: Mapping[str, ScoredTick]) -> None:
         """Adds one tick of all models."""
         lead = next(iter(ticks.values()))
         stamp_ns = lead.forecast.stamp_ns
@@ -157,7 +157,7 @@ class SceneChooser:
                 self._close()
             elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * _NS_PER_S - 1e6:
                 return
-        known = np.isfinite(lead.circumstances.truth).all(axis=(1, 2))
+        known = np.isfinite(lead.context.ground_truth).all(axis=(1, 2))
         self._score += int(known.sum())
         self._frames.append(snapshot(ticks, _nearest_to_all(lead.forecast.present_m)))
 
@@ -186,7 +186,7 @@ class WorstMoments:
     def __init__(self) -> None:
         self._worst: list[_Failure] = []  # a heap, the least bad first
 
-    def add(self, measures: Measures, ticks: Sequence[Mapping[str, JudgedTick]]) -> None:
+    def add(self, measures: Measures, ticks: Sequence[Mapping[str, ScoredTick]]) -> None:
         """Adds some ticks.
 
         Args:
@@ -207,7 +207,7 @@ class WorstMoments:
         return sorted(self._worst, reverse=True)
 
     def _consider(
-        self, fde_m: float, row: int, tick: JudgedTick, ticks: Mapping[str, JudgedTick]
+        self, fde_m: float, row: int, tick: ScoredTick, ticks: Mapping[str, ScoredTick]
     ) -> None:
         if fde_m < 0 or (len(self._worst) == N_WORST and fde_m <= self._worst[0].fde_m):
             return
@@ -337,7 +337,7 @@ class TrackMap:
             widths = [*zip(before.tolist(), after.tolist(), strict=True), (0, 0), (0, 0)]
             self._sums = np.pad(self._sums, widths)
 
-    def _add_tracks(self, tick: JudgedTick) -> None:
+    def _add_tracks(self, tick: ScoredTick) -> None:
         for agent, place in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
             points = self._tracks.get(agent)
             if points is None:

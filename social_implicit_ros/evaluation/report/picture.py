@@ -24,16 +24,14 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
-from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.evaluation.published_scores import PAST_S, ScoredPrediction
 from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
 #: Confidence -> opacity, drawn from the outside in.
 CONFIDENCES = {0.95: 0.08, 0.5: 0.24}
-#: Past that is drawn: what the model observes, seconds.
-PAST_S = 3.2
 
 _COLOURS = (
     "#2f6fde",
@@ -51,7 +49,6 @@ _INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
 _DASHES = (0, (2.6, 1.5))
 _DIRECTIONS = 72
 _WALL = (0.30, 0.33, 0.38)
-_NEVER_SEEN = (np.empty(0, dtype=np.int64), np.empty((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,7 @@ class View:
 
 
 def view_of(
-    predictions: Sequence[PublishedPrediction],
-    truth: Truth,
+    predictions: Sequence[ScoredPrediction],
     *,
     title: str,
     subtitle: str,
@@ -99,7 +95,6 @@ def view_of(
 
     Args:
         predictions: at least one, with at least one agent.
-        truth: ground truth.
         title: in bold, above.
         subtitle: below the title.
         floor_plan: walls to draw.
@@ -108,7 +103,7 @@ def view_of(
     Raises:
         ValueError: nothing was predicted.
     """
-    presents = [_pasts(prediction, truth)[1] for prediction in predictions]
+    presents = [_pasts(scored)[1] for scored in predictions]
     places = np.concatenate(presents) if presents else np.empty((0, 2))
     if not len(places):
         raise ValueError("no prediction to draw")
@@ -118,31 +113,29 @@ def view_of(
         y_m=(float(low[1]), float(high[1])),
         title=title,
         subtitle=subtitle,
-        start_ns=min(prediction.stamp_ns for prediction in predictions),
+        start_ns=min(scored.prediction.stamp_ns for scored in predictions),
         floor_plan=floor_plan,
     )
 
 
 def write_picture(
-    path: Path, prediction: PublishedPrediction, truth: Truth, view: View, *, width_px: int = 1600
+    path: Path, scored: ScoredPrediction, view: View, *, width_px: int = 1600
 ) -> None:
     """Draws one moment as PNG.
 
     Args:
         path: of the file to write.
-        prediction: the moment.
-        truth: the past, and the ground truth.
+        scored: the moment.
         view: of the plane.
         width_px: of the picture.
     """
     canvas = _Canvas(view, width_px)
-    canvas.draw(prediction, truth).save(path, optimize=True)
+    canvas.draw(scored).save(path, optimize=True)
 
 
 def write_animation(
     path: Path,
-    predictions: Sequence[PublishedPrediction],
-    truth: Truth,
+    predictions: Sequence[ScoredPrediction],
     view: View,
     *,
     width_px: int = 880,
@@ -152,7 +145,6 @@ def write_animation(
     Args:
         path: of the file to write.
         predictions: at least two, oldest first.
-        truth: the past, and the ground truth.
         view: of the plane.
         width_px: of the picture.
 
@@ -162,8 +154,8 @@ def write_animation(
     if len(predictions) < 2:
         raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
     canvas = _Canvas(view, width_px)
-    frames = [canvas.draw(prediction, truth).quantize() for prediction in predictions]
-    stamps_ns = np.array([prediction.stamp_ns for prediction in predictions])
+    frames = [canvas.draw(scored).quantize() for scored in predictions]
+    stamps_ns = np.array([scored.prediction.stamp_ns for scored in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF stores hundredths of a second; viewers slow down frames shorter than two.
     durations_ms = [max(int(period) // 10 * 10, 20) for period in [*periods_ms, periods_ms[-1]]]
@@ -240,20 +232,21 @@ class _Canvas:
         self._canvas.draw()
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
-    def draw(self, prediction: PublishedPrediction, truth: Truth) -> Image.Image:
+    def draw(self, scored: ScoredPrediction) -> Image.Image:
         """One moment."""
+        prediction = scored.prediction
         self._canvas.restore_region(self._background)
-        pasts, presents = _pasts(prediction, truth)
+        pasts, presents = _pasts(scored)
         colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
         expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
-        happened = truth.positions_m(prediction.agents, prediction.stamps_ns).reshape(-1, 2)
+        ground_truth = scored.ground_truth_m.reshape(-1, 2)
         for artist in (
             self._tubes(presents, prediction, colours, max(CONFIDENCES)),
             self._tubes(presents, prediction, colours, min(CONFIDENCES)),
             self._horizon_ellipses(prediction, colours),
             self._lines(pasts, colours, linewidths=2.6),
             self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
-            self._dots(happened, 3.5, _INK),
+            self._dots(ground_truth, 3.5, _INK),
             self._dots(presents, 52.0, colours, edgecolors="white", linewidths=1.2),
         ):
             if artist.axes is None:
@@ -353,19 +346,17 @@ class _Canvas:
         )
 
 
-def _pasts(prediction: PublishedPrediction, truth: Truth) -> tuple[list[FloatArray], FloatArray]:
-    """Recent positions of each agent, newest last, and its position at the tick."""
-    presents = truth.positions_m(prediction.agents, np.array([prediction.stamp_ns]))[:, 0]
-    pasts = []
-    for row, agent in enumerate(prediction.agents.tolist()):
-        times_ns, path_m = truth.path(agent) if agent in truth.agents else _NEVER_SEEN
-        age_ns = prediction.stamp_ns - times_ns
-        past = path_m[(age_ns >= 0) & (age_ns <= PAST_S * 1e9)]
-        if np.isnan(presents[row]).any():
+def _pasts(scored: ScoredPrediction) -> tuple[list[FloatArray], FloatArray]:
+    """Recent positions of each agent, newest last, and the positions at the tick."""
+    presents_m = scored.present_m.copy()
+    pasts_m = []
+    for row, past_m in enumerate(scored.past_m[:, :-1]):
+        past_m = past_m[~np.isnan(past_m[:, 0])]
+        if np.isnan(presents_m[row]).any():
             # Not observed at the tick: the last position, else the start of the prediction.
-            presents[row] = past[-1] if len(past) else prediction.mean[row, 0]
-        pasts.append(np.concatenate([past, presents[row : row + 1]]))
-    return pasts, presents
+            presents_m[row] = past_m[-1] if len(past_m) else scored.prediction.mean[row, 0]
+        pasts_m.append(np.concatenate([past_m, presents_m[row : row + 1]]))
+    return pasts_m, presents_m
 
 
 def _tick_m(view: View) -> float:

@@ -16,15 +16,12 @@ from social_implicit_ros.evaluation.benchmark.calibration_replay import (
     CalibrationReplay,
     NothingToJudgeError,
     replay_calibration,
-    tracks_in_time,
 )
 from social_implicit_ros.evaluation.benchmark.figures import load_benchmark_model
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
-from social_implicit_ros.recordings.text import load_recording, text_tracks
-from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
@@ -60,10 +57,10 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
     assert near_s == pytest.approx(36.0, abs=1.0)
 
 
-def test_nothing_to_judge_is_an_error() -> None:
-    lonely = [Tracks(n * S, ("a",), np.zeros((1, 2))) for n in range(2)]
+def test_nothing_to_judge_is_an_error(tmp_path: Path) -> None:
+    lonely = source_of(tmp_path, walkers(duration_s=0.2))
     with pytest.raises(NothingToJudgeError, match="nobody was seen"):
-        replay_calibration(ConstantVelocity(), lonely, adaptive=None)
+        replay_calibration(ConstantVelocity(), lonely, ReplaySettings(), adaptive=None)
 
 
 def test_it_prints_and_writes_what_it_measured(
@@ -108,12 +105,25 @@ def test_the_median_and_the_worst_of_many_recordings_are_printed(
         assert f"{choose([row['r_min'] for row in rows]):.1%}" in line
 
 
-def test_a_recording_of_a_loop_is_judged_in_each_round() -> None:
+def source_of(tmp_path: Path, recording: list[Tracks]) -> TrackSource:
+    """A bag whose messages arrive a tenth of a second apart, whatever their stamps."""
+    messages = people_messages(recording)
+    arrived = [
+        replace(message, recorded_ns=recording[0].stamp_ns + index * S // 10)
+        for index, message in enumerate(messages)
+    ]
+    return open_source(write_bag(tmp_path / "bag", arrived))
+
+
+def test_a_recording_of_a_loop_is_evaluated_in_each_round(tmp_path: Path) -> None:
     walk = walkers(duration_s=10.0)
-    config = PipelineConfig(track_timeout_s=1.0)
+    # Two old messages may be a mistake; the third is a jump back in time.
+    again = [*walk[:1], *walk[:1], *walk]
     once, twice = (
-        replay_calibration(ConstantVelocity(), tracks, adaptive=None, config=config)
-        for tracks in (walk, walk + walk)
+        replay_calibration(
+            ConstantVelocity(), source_of(tmp_path / name, tracks), ReplaySettings(), adaptive=None
+        )
+        for name, tracks in (("once", walk), ("twice", walk + again))
     )
     np.testing.assert_array_equal(twice.levels, np.tile(once.levels, 2))
     assert (np.diff(twice.times_s) >= 0.0).all()
@@ -121,15 +131,24 @@ def test_a_recording_of_a_loop_is_judged_in_each_round() -> None:
 
 
 def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None:
-    walk = walkers(duration_s=4.0)
+    walk = walkers(duration_s=10.0)
     refused = [replace(walk[30], stamp_ns=stamp_ns) for stamp_ns in (0, walk[10].stamp_ns - 9 * S)]
-    messages = people_messages([*walk[:30], *refused, *walk[30:]])
-    arrived = [
-        replace(message, recorded_ns=walk[0].stamp_ns + index * S // 10)
-        for index, message in enumerate(messages)
-    ]
-    replayed = tracks_in_time(open_source(write_bag(tmp_path / "bag", arrived)), ReplaySettings())
-    assert [tracks.stamp_ns for tracks in replayed] == [tracks.stamp_ns for tracks in walk]
+    clean, mixed = (
+        replay_calibration(
+            ConstantVelocity(), source_of(tmp_path / name, tracks), ReplaySettings(), adaptive=None
+        )
+        for name, tracks in (("clean", walk), ("mixed", [*walk[:30], *refused, *walk[30:]]))
+    )
+    np.testing.assert_array_equal(mixed.levels, clean.levels)
+
+
+def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
+    source = source_of(tmp_path, walkers(duration_s=10.0))
+    told: list[int] = []
+    replay_calibration(
+        ConstantVelocity(), source, ReplaySettings(), adaptive=None, advance=told.append
+    )
+    assert sum(told) == source.n_messages
 
 
 @pytest.mark.parametrize(
@@ -181,10 +200,10 @@ def test_a_folder_without_recordings_is_told(
 def test_on_every_split_ellipses_come_to_hold_what_they_say(
     family: str, split: str, name: str
 ) -> None:
-    recording = load_recording(DATA / f"eth_ucy/all_data/{name}.txt")
     replay = replay_calibration(
         load_benchmark_model(f"{family}_{split}"),
-        text_tracks(recording),
+        open_source(DATA / f"eth_ucy/all_data/{name}.txt"),
+        ReplaySettings(),
         adaptive=AdaptiveCalibration(12),
     )
     r_avg, r_min = replay.reliability

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from social_implicit_ros.commands.tracks_to_bag import main
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES
 from social_implicit_ros.recordings.track_source import open_source
 
@@ -26,7 +27,7 @@ def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_t
     assert main([str(text), str(out), "--type", message_type, "--frame", "hall"]) == 0
     bag = open_source(out)
     assert (bag.frame_id, bag.message_type) == ("hall", MESSAGE_TYPES[message_type])
-    for read, written in zip(bag.tracks(), open_source(text).tracks(), strict=True):
+    for read, written in zip(recorded_tracks(bag), recorded_tracks(open_source(text)), strict=True):
         assert read.stamp_ns == written.stamp_ns
         assert [agent.rpartition("/")[2] for agent in read.ids] == list(written.ids)
         np.testing.assert_array_equal(read.positions_m, written.positions_m)

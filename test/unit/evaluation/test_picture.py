@@ -9,8 +9,8 @@ import pytest
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from social_implicit_ros.evaluation.matching import Truth
 from social_implicit_ros.evaluation.published import PublishedPrediction
+from social_implicit_ros.evaluation.published_scores import ScoredPrediction, score_published
 from social_implicit_ros.evaluation.report.picture import (
     View,
     tube_outlines,
@@ -56,15 +56,16 @@ def nobody() -> PublishedPrediction:
     )
 
 
-def truth() -> Truth:
-    return Truth(
+def scored(entries: list[PublishedPrediction]) -> list[ScoredPrediction]:
+    recording = [
         Tracks(
             index * 200_000_000,
             ("1", "2"),
             np.array([[0.0, 0.0], [0.0, 3.0]]) + 0.25 * (index - 10) * np.array([0.5, 0.1]),
         )
         for index in range(60)
-    )
+    ]
+    return score_published(entries, recording)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -87,12 +88,12 @@ def test_a_tube_holds_the_present_and_every_ellipse(seed: int) -> None:
 
 
 def test_the_picture_shows_people_in_colour_where_they_are(tmp_path: Path) -> None:
-    entry = predictions(1)[0]
+    (entry,) = scored(predictions(1))
     # Wide enough for both, and for one of them.
     both, one = (View((-1.0, 8.0), (-2.0, top_m), "", "", 0) for top_m in (6.0, 2.0))
     colourful = []
     for view in (both, one):
-        write_picture(tmp_path / "people.png", entry, truth(), view, width_px=800)
+        write_picture(tmp_path / "people.png", entry, view, width_px=800)
         image = np.asarray(Image.open(tmp_path / "people.png").convert("RGB")).astype(int)
         assert image.shape[1] == 800
         colourful.append(image.max(axis=2) - image.min(axis=2) > 25)
@@ -104,9 +105,9 @@ def test_the_picture_shows_people_in_colour_where_they_are(tmp_path: Path) -> No
 
 
 def test_the_animation_has_a_frame_per_moment_and_repeats(tmp_path: Path) -> None:
-    entries = predictions(n_moments=4)
-    view = view_of(entries, truth(), title="Title", subtitle="test")
-    write_animation(tmp_path / "all.gif", entries, truth(), view, width_px=400)
+    entries = scored(predictions(n_moments=4))
+    view = view_of(entries, title="Title", subtitle="test")
+    write_animation(tmp_path / "all.gif", entries, view, width_px=400)
     with Image.open(tmp_path / "all.gif") as animation:
         assert animation.n_frames == 4  # type: ignore[attr-defined]
         assert animation.info["duration"] == 200
@@ -126,7 +127,7 @@ def test_walls_are_drawn_where_they_stand(tmp_path: Path, upright: bool) -> None
     y_m = (-10.0, 12.0) if upright else (0.0, 4.0)
     plan = FloorPlan(occupied, 0.1, (0.0, 0.0))
     view = View((0.0, 4.0) if upright else (-10.0, 12.0), y_m, "", "", 0, plan)
-    write_picture(tmp_path / "walls.png", nobody(), truth(), view, width_px=600)
+    write_picture(tmp_path / "walls.png", scored([nobody()])[0], view, width_px=600)
     image = np.asarray(Image.open(tmp_path / "walls.png").convert("L"))
     # The wall is 2.0 m x 0.4 m, and the only large dark patch above the legend.
     rows, columns = np.nonzero(image[: int(0.8 * len(image))] < 100)
@@ -137,7 +138,7 @@ def test_walls_are_drawn_where_they_stand(tmp_path: Path, upright: bool) -> None
 
 def test_without_predictions_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no prediction to draw"):
-        view_of([], truth(), title="", subtitle="")
-    view = view_of(predictions(), truth(), title="", subtitle="")
+        view_of([], title="", subtitle="")
+    view = view_of(scored(predictions()), title="", subtitle="")
     with pytest.raises(ValueError, match="two or more"):
-        write_animation(tmp_path / "all.gif", predictions(1), truth(), view)
+        write_animation(tmp_path / "all.gif", scored(predictions(1)), view)

@@ -20,7 +20,7 @@ from support.bags import (
     write_bag,
 )
 
-from social_implicit_ros.evaluation.replay import BagReplay, JudgedTick
+from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
@@ -59,7 +59,7 @@ def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int =
 
 def replay(
     bag: Path, models: dict | None = None, settings: ReplaySettings | None = None
-) -> tuple[BagReplay, list[dict[str, JudgedTick]]]:
+) -> tuple[BagReplay, list[dict[str, ScoredTick]]]:
     played = BagReplay(open_source(bag), models or MODELS, settings or NODE)
     return played, list(played.ticks())
 
@@ -98,8 +98,8 @@ def test_the_truth_is_where_they_were_later_and_nan_beyond_the_end(tmp_path):
         seconds = (tick.forecast.stamp_ns - START_NS) / S + tick.forecast.times_s
         expected = np.stack([seconds, np.full_like(seconds, 4.0)], axis=-1)
         known = seconds <= 8.0 + 1e-6
-        np.testing.assert_allclose(tick.circumstances.truth[0][known], expected[known], atol=1e-6)
-        assert np.isnan(tick.circumstances.truth[0][~known]).all()
+        np.testing.assert_allclose(tick.context.ground_truth[0][known], expected[known], atol=1e-6)
+        assert np.isnan(tick.context.ground_truth[0][~known]).all()
 
 
 def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
@@ -120,7 +120,7 @@ def test_steps_and_horizon_are_the_nodes(tmp_path):
     _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
 
     np.testing.assert_allclose(ticks[-1]["plain"].forecast.times_s, [0.2, 0.4, 0.6, 0.8, 1.0])
-    assert ticks[20]["plain"].circumstances.truth.shape == (3, 5, 2)
+    assert ticks[20]["plain"].context.ground_truth.shape == (3, 5, 2)
 
 
 def test_somebody_else_under_the_same_id_is_not_the_truth(tmp_path):
@@ -132,7 +132,7 @@ def test_somebody_else_under_the_same_id_is_not_the_truth(tmp_path):
 
     for judged in ticks:
         tick = judged["plain"]
-        error = tick.forecast.prediction.mean - tick.circumstances.truth
+        error = tick.forecast.prediction.mean - tick.context.ground_truth
         assert not (np.abs(error) > 1e-6).any()
 
 
@@ -144,8 +144,8 @@ def test_others_nearby_are_counted(tmp_path):
 
     _, ticks = replay(bag_of(tmp_path, recording))
 
-    assert ticks[20]["plain"].circumstances.n_near.tolist() == [1, 2, 1, 0]
-    assert ticks[20]["plain"].circumstances.speed_m_s.tolist() == [0.0] * 4
+    assert ticks[20]["plain"].context.n_near.tolist() == [1, 2, 1, 0]
+    assert ticks[20]["plain"].context.speed_m_s.tolist() == [0.0] * 4
 
 
 def test_time_that_jumps_back_begins_anew(tmp_path):
@@ -161,7 +161,7 @@ def test_time_that_jumps_back_begins_anew(tmp_path):
     stamps_ns = [judged["plain"].forecast.stamp_ns for judged in ticks]
     assert (np.diff(stamps_ns) < 0).sum() == 1
     errors = [
-        judged["plain"].forecast.prediction.mean - judged["plain"].circumstances.truth
+        judged["plain"].forecast.prediction.mean - judged["plain"].context.ground_truth
         for judged in ticks
     ]
     assert np.nanmax(np.abs(np.concatenate(errors))) < 1e-6
@@ -209,7 +209,7 @@ def test_one_is_judged_while_hundreds_come_and_go(tmp_path, n_messages, with_one
     if with_one:
         for tick in judged[:-60]:
             row = tick.forecast.ids.index("one")
-            assert np.isfinite(tick.circumstances.truth[row]).all()
+            assert np.isfinite(tick.context.ground_truth[row]).all()
 
 
 class TestRobot:
@@ -318,4 +318,4 @@ def test_what_was_read_before_the_damage_is_judged(tmp_path):
     assert 100 < played.counts.messages < 1001
     # Also the last ticks before it are there, judged as far as the truth is known.
     assert len(ticks) > played.counts.messages - 5
-    assert np.isnan(ticks[-1].circumstances.truth).any()
+    assert np.isnan(ticks[-1].context.ground_truth).any()

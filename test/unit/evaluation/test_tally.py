@@ -15,7 +15,7 @@ from social_implicit_ros.evaluation.distribution import (
     measure_distribution,
 )
 from social_implicit_ros.evaluation.errors import measure
-from social_implicit_ros.evaluation.replay import BagReplay, Circumstances, JudgedTick
+from social_implicit_ros.evaluation.replay import BagReplay, Context, ScoredTick
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -65,13 +65,13 @@ def crowd() -> list[Tracks]:
 
 
 @pytest.fixture(scope="module")
-def ticks(tmp_path_factory: pytest.TempPathFactory) -> list[JudgedTick]:
+def ticks(tmp_path_factory: pytest.TempPathFactory) -> list[ScoredTick]:
     bag = write_bag(tmp_path_factory.mktemp("tally") / "bag", people_messages(crowd()))
     replay = BagReplay(open_source(bag), {"model": MODEL}, ReplaySettings(tick_rate_hz=5.0))
     return [judged["model"] for judged in replay.ticks()]
 
 
-def tally_of(ticks: list[JudgedTick], n_at_once: int = 7) -> Tally:
+def tally_of(ticks: list[ScoredTick], n_at_once: int = 7) -> Tally:
     tally = Tally.empty([0.4 * (step + 1) for step in range(12)])
     for first in range(0, len(ticks), n_at_once):
         tally.add_measures(measure(ticks[first : first + n_at_once]))
@@ -79,9 +79,9 @@ def tally_of(ticks: list[JudgedTick], n_at_once: int = 7) -> Tally:
 
 
 @pytest.fixture(scope="module")
-def futures(ticks: list[JudgedTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def futures(ticks: list[ScoredTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Samples, mean, covariance and truth of all complete futures."""
-    truth = np.concatenate([tick.circumstances.truth for tick in ticks])
+    truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     complete = np.isfinite(truth).all(axis=(1, 2))
     predictions = [tick.forecast.prediction for tick in ticks]
     return (
@@ -117,7 +117,7 @@ def test_figures_are_those_of_all_futures_at_once(ticks, futures):
 
 
 def test_the_horizon_counts_every_known_step(ticks):
-    truth = np.concatenate([tick.circumstances.truth for tick in ticks])
+    truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     mean = np.concatenate([tick.forecast.prediction.mean for tick in ticks])
     error = np.linalg.norm(mean - truth, axis=-1)
 
@@ -269,7 +269,7 @@ class _Gaussian(ConstantVelocity):
         return Prediction(plain.samples + noise, plain.mean, covariance, plain.step_s)
 
 
-def _tick_with_truth(recording, model, generator, index) -> JudgedTick:
+def _tick_with_truth(recording, model, generator, index) -> ScoredTick:
     pipeline = PredictionPipeline(model, PipelineConfig())
     for tracks in recording:
         pipeline.update(replace(tracks, stamp_ns=tracks.stamp_ns + index))
@@ -277,7 +277,7 @@ def _tick_with_truth(recording, model, generator, index) -> JudgedTick:
     forecast = forecast_from_tick(tick, AgentNumbers(), STEPS, "map")
     truth = forecast.prediction.mean + generator.normal(0, 0.5, forecast.prediction.mean.shape)
     n_agents = len(forecast.ids)
-    circumstances = Circumstances(
+    context = Context(
         truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
     )
-    return JudgedTick(tick.window, forecast, circumstances, 0.0, 0.0)
+    return ScoredTick(tick.window, forecast, context, 0.0, 0.0)

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.online_evaluation import MAX_GAP_S, SelfEvaluation
+from social_implicit_ros.prediction.online_evaluation import (
+    MAX_GAP_S,
+    PendingPredictions,
+    SelfEvaluation,
+)
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
@@ -201,6 +205,119 @@ def test_a_prediction_is_judged_with_the_ellipse_that_was_published_then() -> No
     turned = watched.walk({"a": lambda t: (3.0, t - 3.0)}, every(0.1, 4.4, 3.1))
     assert judged and turned
     assert max(float(one.levels.max()) for one in turned) > 0.999999
+
+
+class TestPendingPredictions:
+    """One agent, `a`, seen ten times a second on a straight walk, and predicted now and then."""
+
+    STEPS_S = np.array([0.4, 0.8, 1.2])
+
+    def pending(self, history: TrackHistory, **options: float | bool) -> PendingPredictions[str]:
+        return PendingPredictions(history, self.STEPS_S, max_gap_s=0.5, **options)  # type: ignore[arg-type]
+
+    def add(self, pending: PendingPredictions[str], time_s: float, name: str = "") -> None:
+        pending.add(round(time_s * S), round(time_s * S), ("a",), name)
+
+    def see(self, history: TrackHistory, from_s: float, until_s: float, x_m: float = 0.0) -> None:
+        for time_s in every(0.1, until_s, from_s):
+            place = np.array([[x_m + time_s, 0.0]])
+            history.insert(Tracks(round(time_s * S), ("a",), place))
+
+    def test_a_step_is_final_a_gap_after_its_time_and_not_before(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history)
+        self.see(history, 0.0, 1.0)
+        self.add(pending, 1.0)
+        self.see(history, 1.1, 1.8)
+        assert pending.update(round(1.8 * S)) == []
+        self.see(history, 1.9, 1.9)
+        ((entry, steps),) = pending.update(round(1.9 * S))
+        assert list(steps) == [0]
+        np.testing.assert_allclose(entry.ground_truth_m[0, 0], [1.4, 0.0])
+        assert pending.pop_complete() == []
+
+    def test_complete_predictions_come_in_order_with_their_ground_truth(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history)
+        self.see(history, 0.0, 1.0)
+        for time_s, name in ((0.8, "first"), (1.0, "second")):
+            self.add(pending, time_s, name)
+        self.see(history, 1.1, 3.0)
+        pending.update(3 * S)
+        first, second = pending.pop_complete()
+        assert (first.content, second.content) == ("first", "second")
+        np.testing.assert_allclose(second.ground_truth_m[0, :, 0], 1.0 + self.STEPS_S)
+        np.testing.assert_allclose(first.ground_truth_m[0, :, 0], 0.8 + self.STEPS_S)
+        assert len(pending) == 0
+
+    def test_finishing_reads_what_is_known_and_leaves_the_rest_unknown(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history)
+        self.see(history, 0.0, 1.0)
+        self.add(pending, 1.0)
+        self.see(history, 1.1, 1.9)
+        pending.finish()
+        (entry,) = pending.pop_complete()
+        assert np.isfinite(entry.ground_truth_m[0, :, 0]).tolist() == [True, True, False]
+
+    @pytest.mark.parametrize("ends", ["leaves", "jumps", "pauses", "reset"])
+    @pytest.mark.parametrize("reads_forgotten", [True, False])
+    def test_a_track_is_known_to_its_end_where_that_is_asked_for(
+        self, ends: str, reads_forgotten: bool
+    ) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history, reads_forgotten=reads_forgotten)
+        self.see(history, 0.0, 1.0)
+        self.add(pending, 1.0)
+        self.see(history, 1.1, 1.8)
+        pending.update(round(1.8 * S))
+        if ends == "leaves":
+            history.window(9 * S)
+        elif ends == "jumps":
+            self.see(history, 1.9, 3.0, x_m=50.0)
+        elif ends == "pauses":
+            self.see(history, 2.9, 4.0)
+        else:
+            history.reset()
+        pending.finish()
+        (entry,) = pending.pop_complete()
+        known = np.isfinite(entry.ground_truth_m[0, :, 0]).tolist()
+        assert known == [reads_forgotten, reads_forgotten, False]
+
+    def test_somebody_else_in_a_forgotten_row_is_not_the_ground_truth(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history, reads_forgotten=True)
+        self.see(history, 0.0, 1.0)
+        self.add(pending, 1.0)
+        history.window(round(2.1 * S))
+        assert len(history) == 0
+        for time_s in every(0.1, 3.0, 1.1):
+            history.insert(Tracks(round(time_s * S), ("b",), np.array([[9.0, 9.0]])))
+        pending.finish()
+        (entry,) = pending.pop_complete()
+        assert np.isnan(entry.ground_truth_m).all()
+
+    def test_reading_later_reads_the_same(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history, period_s=0.6)
+        self.see(history, 0.0, 1.0)
+        self.add(pending, 1.0)
+        n_reads = 0
+        for time_s in every(0.1, 4.0, 1.1):
+            self.see(history, time_s, time_s)
+            n_reads += bool(pending.update(round(time_s * S)))
+        assert n_reads == 2
+        (entry,) = pending.pop_complete()
+        np.testing.assert_allclose(entry.ground_truth_m[0, :, 0], 1.0 + self.STEPS_S)
+
+    def test_beyond_the_most_pending_the_oldest_are_dropped(self) -> None:
+        history = TrackHistory(HistoryConfig())
+        pending = self.pending(history, max_pending=2)
+        self.see(history, 0.0, 1.0)
+        for name in ("one", "two", "three"):
+            self.add(pending, 1.0, name)
+        pending.finish()
+        assert [entry.content for entry in pending.pop_complete()] == ["two", "three"]
 
 
 def history_of(times_s: Iterable[float]) -> TrackHistory:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -41,7 +39,6 @@ def predictor_of(
     transforms: Transforms | None = None,
     *,
     adaptive: AdaptiveCalibration | None = None,
-    before_reset: Callable[[], None] = lambda: None,
     **options: object,
 ) -> Predictor:
     values = {"tick_rate_hz": 0.0, **options}
@@ -50,7 +47,6 @@ def predictor_of(
         PredictorConfig(**values),  # type: ignore[arg-type]
         transforms or Transforms(),
         adaptive=adaptive,
-        before_reset=before_reset,
     )
 
 
@@ -126,13 +122,14 @@ class TestStamps:
 
     def test_time_that_jumps_back_forgets_everybody(self) -> None:
         forgotten: list[int] = []
-        predictor = predictor_of(before_reset=lambda: forgotten.append(len(predictor.history)))
+        predictor = predictor_of()
+        predictor.history.before_forgetting.append(forgotten.append)
         walk(predictor, 100.0, 105.0)
         first, second, third, *others = walk(predictor, 1.0, 4.0)
         assert not first.is_accepted and not second.is_accepted
         assert third.jumped_back and third.is_accepted and third.tick_ns == round(1.2 * S)
         assert not any(update.jumped_back for update in others)
-        assert forgotten == [2]
+        assert forgotten == [105 * S]
         steps_s = 4.0 + 0.4 * np.arange(1, 13)
         expected = VELOCITY_M_S[:, None] * steps_s[:, None]
         np.testing.assert_allclose(mean_at(predictor, 4.0), expected, atol=1e-9)

@@ -12,6 +12,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
@@ -43,7 +44,7 @@ def test_a_bag_gives_back_the_tracks_written(tmp_path: Path, message_type: str) 
     assert recording.topic == "/tracks"
     assert recording.frame_id == "map"
     assert recording.duration_s == pytest.approx(2.9)
-    for read, written in zip(recording.tracks(), crowd(), strict=True):
+    for read, written in zip(recorded_tracks(recording), crowd(), strict=True):
         assert read.stamp_ns == written.stamp_ns
         np.testing.assert_array_equal(read.positions_m, written.positions_m)
         np.testing.assert_array_equal(read.heights_m, written.heights_m)
@@ -53,15 +54,15 @@ def test_a_bag_gives_back_the_tracks_written(tmp_path: Path, message_type: str) 
 
 def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
     recording = open_source(write(tmp_path / "bag"))
-    stamps = [tracks.stamp_ns for tracks in recording.tracks()]
-    part = [tracks.stamp_ns for tracks in recording.tracks(start_s=1.0, duration_s=0.5)]
+    stamps = [tracks.stamp_ns for tracks in recorded_tracks(recording)]
+    part = [tracks.stamp_ns for tracks in recorded_tracks(recording, start_s=1.0, duration_s=0.5)]
     assert part == [stamp for stamp in stamps if 1_000_000_000 <= stamp - START_NS <= 1_500_000_000]
     assert len(part) == 6
 
 
 def test_the_mcap_file_alone_is_a_recording_too(tmp_path: Path) -> None:
     folder = write(tmp_path / "bag")
-    assert len(list(open_source(folder / "bag.mcap").tracks())) == 30
+    assert len(list(recorded_tracks(open_source(folder / "bag.mcap")))) == 30
 
 
 def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
     )
     write_tracks(path, long, topic="/tracks", message_type="point_cloud", frame_id="map")
     recording = open_source(path)
-    entries = recording.tracks()
+    entries = recorded_tracks(recording)
     next(entries)
     tracemalloc.start()
     n_read = 1 + sum(1 for _ in entries)
@@ -88,17 +89,17 @@ def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
 def test_text_frames_become_stamps(tmp_path: Path) -> None:
     path = tmp_path / "walk.txt"
     path.write_text("0\t1\t0.5\t1.5\n10\t1\t0.9\t1.5\n10\t2\t3.0\t4.0\n")
-    first, second = open_source(path).tracks()
+    first, second = recorded_tracks(open_source(path))
     assert second.stamp_ns - first.stamp_ns == 400_000_000
     assert second.ids == ("1", "2")
     assert first.stamp_ns > 0  # zero means "no time" to ROS
-    slow_first, slow_second = open_source(path, frames_per_second=15.0).tracks()
+    slow_first, slow_second = recorded_tracks(open_source(path, frames_per_second=15.0))
     assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
 
 
 def test_sqlite3_bags_are_read(tmp_path: Path) -> None:
     recording = open_source(write_as_sqlite3(tmp_path / "bag"))
-    read = [(tracks.stamp_ns, tracks.ids) for tracks in recording.tracks()]
+    read = [(tracks.stamp_ns, tracks.ids) for tracks in recorded_tracks(recording)]
     assert read == [(tracks.stamp_ns, tracks.ids) for tracks in crowd()]
 
 
@@ -136,7 +137,7 @@ def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed
         content[place] ^= int(rng.integers(1, 256))
     storage.write_bytes(content)
     try:
-        entries = list(open_source(tmp_path / "bag").tracks())
+        entries = list(recorded_tracks(open_source(tmp_path / "bag")))
     except RecordingError as error:
         assert "bag" in str(error)
     else:

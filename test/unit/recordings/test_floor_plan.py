@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag_writer import write_tracks
 from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.recordings.track_source import open_source
@@ -36,7 +37,7 @@ def test_a_floor_plan_comes_back_as_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.occupied, occupied)
     assert read.extent_m == (-1.0, 1.5, 2.0, 3.5)
     # The tracks beside it are still found by themselves.
-    assert len(list(open_source(path).tracks())) == 1
+    assert len(list(recorded_tracks(open_source(path)))) == 1
 
 
 def test_a_recording_may_have_none(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_the_shipped_crowd_walks_around_its_walls() -> None:
     plan = floor_plan_of(path)
     assert plan is not None and plan.occupied.any()
     left, right, low, high = plan.extent_m
-    places = np.concatenate([tracks.positions_m for tracks in open_source(path).tracks()])
+    places = np.concatenate([tracks.positions_m for tracks in recorded_tracks(open_source(path))])
     column = ((places[:, 0] - left) / plan.resolution_m).astype(int)
     row = ((places[:, 1] - low) / plan.resolution_m).astype(int)
     inside = (places > [left, low]).all(axis=1) & (places < [right, high]).all(axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,21 @@ from support.bags import (
     write_bag,
 )
 
+from social_implicit_ros.recordings.arrivals import TracksArrival, arrivals_of
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import write_tracks, zero_message
 from social_implicit_ros.recordings.find import find_bags
-from social_implicit_ros.recordings.track_source import Arrival, TrackSource, open_source
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.types import Tracks
 
 DEFINITIONS = Path(__file__).parents[2] / "interfaces"
 
 
-def read(source: TrackSource, *, transform_wait_s: float = 0.2) -> list[Arrival]:
-    return list(source.arrivals(transform_wait_s=transform_wait_s))
+def read(source: TrackSource) -> list[TracksArrival]:
+    return [entry for entry in arrivals_of(source) if isinstance(entry, TracksArrival)]
 
 
-def assert_same(arrivals: list[Arrival], recording: list[Tracks]) -> None:
+def assert_same(arrivals: list[TracksArrival], recording: list[Tracks]) -> None:
     read_tracks = [arrival.tracks for arrival in arrivals]
     assert [tracks.stamp_ns for tracks in read_tracks] == [t.stamp_ns for t in recording]
     assert [tracks.ids for tracks in read_tracks] == [t.ids for t in recording]
@@ -232,34 +232,10 @@ class TestFrames:
         messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
         return write_bag(tmp_path / "bag", messages)
 
-    def test_tracks_are_moved_at_their_own_stamp(self, tmp_path):
+    def test_the_fixed_frame_is_that_of_the_robots_odometry(self, tmp_path):
         source = open_source(self.bag(tmp_path))
 
-        arrivals = read(source)
-
         assert (source.frame_id, source.fixed_frame) == ("camera", "odom")
-        for index, tracks in enumerate(walkers(duration_s=4.0)):
-            angle, x = 0.02 * (index + 1), 0.1 * (index + 1)
-            turn = np.array(
-                [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-            )
-            expected = (tracks.positions_m + np.array([0.5, 0.0])) @ turn.T + np.array([x, 0.0])
-            np.testing.assert_allclose(arrivals[index].tracks.positions_m, expected, atol=1e-9)
-            assert arrivals[index].tracks.heights_m.tolist() == [1.0] * 3
-
-    def test_tracks_wait_for_their_transform(self, tmp_path):
-        arrivals = read(open_source(self.bag(tmp_path, late_s=0.15)))
-
-        # The transform for a stamp comes 0.15 s later, and the tracks with it.
-        assert arrivals[5].received_ns == arrivals[5].tracks.stamp_ns + round(0.15 * S)
-
-    def test_tracks_without_a_transform_are_left_out_with_the_reason(self, tmp_path):
-        arrivals = read(open_source(self.bag(tmp_path, late_s=0.5)), transform_wait_s=0.2)
-        cut_off = read(open_source(self.bag(tmp_path / "b", until_s=2.0)))
-
-        assert arrivals[5].tracks is None
-        assert arrivals[5].skipped == {SkipReason.NO_TRANSFORM: 3}
-        assert [arrival.tracks is None for arrival in cut_off] == [False] * 21 + [True] * 20
 
     def test_the_frame_can_be_chosen(self, tmp_path):
         source = open_source(self.bag(tmp_path), fixed_frame="camera")
@@ -348,7 +324,7 @@ class TestDamage:
 
         arrivals = []
         with pytest.raises(RecordingError, match="damaged"):
-            arrivals.extend(open_source(bag).arrivals(transform_wait_s=0.2))
+            arrivals.extend(arrivals_of(open_source(bag)))
 
         assert arrivals == []
 

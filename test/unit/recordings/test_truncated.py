@@ -24,6 +24,12 @@ from support.bags import (
     write_bag,
 )
 
+from social_implicit_ros.recordings.arrivals import (
+    TracksArrival,
+    TransformsArrival,
+    arrivals_of,
+    recorded_tracks,
+)
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
@@ -74,7 +80,7 @@ def cut(file: Path, share: float) -> None:
 
 
 def stamps_in(source: TrackSource) -> list[int]:
-    return [tracks.stamp_ns for tracks in source.tracks()]
+    return [tracks.stamp_ns for tracks in recorded_tracks(source)]
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
@@ -87,7 +93,7 @@ def test_the_messages_before_the_cut_are_read(
     cut(file, 0.7)
 
     source = open_source(file if single else bag)
-    read = list(source.tracks())
+    read = list(recorded_tracks(source))
 
     assert source.problem is not None and f"{file.name} is truncated" in source.problem
     assert 0.5 < len(read) / len(crowd) < 0.75
@@ -186,10 +192,13 @@ def test_topics_may_be_out_of_order_as_recorders_write_them(
             writer.write(moving, stamp_ns, STORE.serialize_cdr(transform, TF_MESSAGE))
     cut(tmp_path / "bag" / "bag.mcap", 0.7)
 
-    arrivals = list(open_source(tmp_path / "bag").arrivals(transform_wait_s=0.2))
+    arrivals = list(arrivals_of(open_source(tmp_path / "bag")))
 
-    assert len(arrivals) > 0.5 * len(crowd)
-    assert all(arrival.tracks is not None for arrival in arrivals[:-1])
+    kinds = [type(arrival) for arrival in arrivals]
+    assert len(kinds) > 1.0 * len(crowd)
+    # Each transform comes before the people whom it moves.
+    assert kinds[::2] == [TransformsArrival] * len(kinds[::2])
+    assert kinds[1::2] == [TracksArrival] * len(kinds[1::2])
 
 
 def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
@@ -204,7 +213,7 @@ def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
 
     read = []
     with pytest.raises(RecordingError, match="is damaged"):
-        for tracks in open_source(bag).tracks():
+        for tracks in recorded_tracks(open_source(bag)):
             read.append(tracks.stamp_ns)
 
     assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]

@@ -1,0 +1,254 @@
+"""What a recording holds, in the order in which a node would have received it.
+
+Streams rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Nothing is
+moved into another frame and nothing waits: that is the predictor's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
+
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.bag import RecordingError, opened_bag
+from social_implicit_ros.recordings.definitions import ensure_definition
+from social_implicit_ros.recordings.text import load_recording, text_tracks
+from social_implicit_ros.recordings.track_source import (
+    ODOMETRY,
+    TrackSource,
+    decoder_of,
+    transform_connections,
+    unreadable,
+)
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.spec import TrackerSpec
+from social_implicit_ros.tracks.stamps import stamp_ns_of
+from social_implicit_ros.tracks.transforms import TransformBuffer, plain_frame
+from social_implicit_ros.types import SkipReason, Tracks
+
+#: So much earlier than a part of a recording its transforms are read.
+_HEAD_START_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class TracksArrival:
+    """A message of the tracks' topic.
+
+    Attributes:
+        received_ns: when, on the recording's clock, integer nanoseconds.
+        tracks: in the frame `frame_id`; None where the message names nobody.
+        frame_id: of its header.
+        skipped: entries left out by the tracker's filters, by reason.
+    """
+
+    received_ns: int
+    tracks: Tracks | None
+    frame_id: str
+    skipped: Counter[SkipReason]
+
+
+@dataclass(frozen=True, eq=False)
+class RobotArrival:
+    """A message of the robot's odometry; attributes as of `TracksArrival`."""
+
+    received_ns: int
+    tracks: Tracks
+    frame_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class TransformsArrival:
+    """A `tf2_msgs/TFMessage`.
+
+    Attributes:
+        received_ns: when, on the recording's clock, integer nanoseconds.
+        message: as `TransformBuffer.add` takes it.
+        is_static: of /tf_static, which holds for the whole recording.
+    """
+
+    received_ns: int
+    message: Any
+    is_static: bool
+
+
+Arrival = TracksArrival | RobotArrival | TransformsArrival
+
+
+def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
+    """Streams a recording.
+
+    Args:
+        source: the recording.
+
+    Yields:
+        Every message of the tracks' topic. Where the tracks are not in the fixed frame, or the
+        robot's position is asked for, transforms and odometry between them.
+
+    Raises:
+        RecordingError: the recording turns out to be damaged.
+    """
+    if source.tracker is None:
+        for tracks in text_tracks(load_recording(source.path), source.frames_per_second):
+            if source.start_ns <= tracks.stamp_ns <= source.end_ns:
+                yield TracksArrival(tracks.stamp_ns, tracks, source.frame_id, Counter())
+        return
+    with opened_bag(source.path) as reader:
+        ensure_definition(reader, source.path, source.tracker.message_type)
+        yield from _bag_arrivals(source, source.tracker, reader)
+
+
+def recorded_tracks(
+    source: TrackSource, *, start_s: float = 0.0, duration_s: float | None = None
+) -> Iterator[Tracks]:
+    """Streams the tracks in the frame in which they were recorded.
+
+    Args:
+        source: the recording.
+        start_s: seconds to skip at the beginning.
+        duration_s: seconds to read from there; None reads to the end.
+
+    Raises:
+        RecordingError: the recording ends before, or turns out to be damaged.
+    """
+    recorded = replace(source, fixed_frame=source.frame_id, robot=None)
+    arrivals = arrivals_of(recorded.part(start_s, duration_s))
+    return (
+        arrival.tracks
+        for arrival in arrivals
+        if isinstance(arrival, TracksArrival) and arrival.tracks is not None
+    )
+
+
+def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:
+    """What to say of a part of a recording in which there is no message.
+
+    Args:
+        source: the recording.
+        start_s: seconds skipped at the beginning.
+        duration_s: seconds kept from there; None for all.
+    """
+    part = f"from {start_s:g}"
+    part += " s on" if duration_s is None else f" to {start_s + duration_s:g} s"
+    text = f"{source.path} holds nothing {part}; it is {source.duration_s:.1f} s long"
+    rest = replace(source.part(start_s, None), fixed_frame=source.frame_id, robot=None)
+    later = (
+        arrival.received_ns
+        for arrival in arrivals_of(rest)
+        if isinstance(arrival, TracksArrival) and arrival.tracks is not None
+    )
+    later_ns = next(later, None)
+    # Stamps of another clock do not tell where it is in the recording.
+    if later_ns is None or source.uses_stamps_as_clock:
+        return text
+    return f"{text} and has a gap there: it goes on at {(later_ns - source.start_ns) * 1e-9:.1f} s"
+
+
+def predictor_config(source: TrackSource, settings: ReplaySettings) -> PredictorConfig:
+    """What a node with these settings would predict of a recording."""
+    return PredictorConfig(
+        pipeline=settings.pipeline,
+        tick_rate_hz=settings.tick_rate_hz,
+        time_step_s=settings.time_step_s,
+        horizon_s=settings.horizon_s,
+        fixed_frame=source.fixed_frame,
+        transform_wait_s=settings.transform_wait_s,
+        robot=settings.robot,
+        robot_frame=settings.robot_frame,
+    )
+
+
+def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer) -> Update:
+    """Hands what arrived to a predictor, as a node does with its messages.
+
+    Args:
+        arrival: from `arrivals_of`.
+        predictor: takes tracks and odometry.
+        transforms: its lookup; takes the transforms.
+    """
+    if isinstance(arrival, TransformsArrival):
+        transforms.add(arrival.message, is_static=arrival.is_static)
+    elif arrival.tracks is not None:
+        add = predictor.add_robot if isinstance(arrival, RobotArrival) else predictor.add_tracks
+        return add(arrival.tracks, arrival.frame_id, arrival.received_ns)
+    return predictor.poll(arrival.received_ns)
+
+
+def _bag_arrivals(
+    source: TrackSource, tracker: TrackerSpec, reader: AnyReader
+) -> Iterator[Arrival]:
+    decode = decoder_of(tracker, reader)
+    tracks = [entry for entry in reader.connections if entry.topic == source.topic]
+    odometry = _odometry_connections(source, reader)
+    moving: list[Connection] = []
+    if plain_frame(source.frame_id) != plain_frame(source.fixed_frame) or source.robot is not None:
+        moving, still = transform_connections(reader)
+        for connection, recorded_ns, data in reader.messages(still) if still else ():
+            message = reader.deserialize(data, connection.msgtype)
+            yield TransformsArrival(recorded_ns, message, is_static=True)
+    # Transforms begin earlier, so that the first tracks have one on either side.
+    first_ns, end_ns = None, None
+    if source.is_part:
+        first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
+    n_read, clock = 0, _Clock(source.uses_stamps_as_clock)
+    messages = reader.messages([*tracks, *odometry, *moving], start=first_ns, stop=end_ns)
+    for connection, recorded_ns, data in messages:
+        if connection.topic == source.topic:
+            if source.is_part and recorded_ns < source.start_ns:
+                continue
+            n_read += 1
+            try:
+                decoded = decode(data)
+            except ValueError as error:
+                raise unreadable(source.path, source.topic, error) from error
+            received_ns = clock.at(recorded_ns, decoded.tracks)
+            yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
+        elif connection in odometry:
+            odometer: Any = reader.deserialize(data, ODOMETRY)
+            robot = _robot_from_odometry(odometer)
+            yield RobotArrival(clock.at(recorded_ns, robot), robot, odometer.header.frame_id)
+        else:
+            message = reader.deserialize(data, connection.msgtype)
+            yield TransformsArrival(clock.at(recorded_ns, None), message, is_static=False)
+    if n_read < source.n_messages and not (source.is_part or source.problem):
+        raise RecordingError(
+            f"{source.path} is damaged: of the {source.n_messages} messages that its index "
+            f"tells of on topic {source.topic} only {n_read} could be read"
+        )
+
+
+class _Clock:
+    """When messages arrive: as they were recorded, or by their stamps, if those are the clock."""
+
+    def __init__(self, uses_stamps: bool) -> None:
+        self._uses_stamps = uses_stamps
+        self._now_ns = 0
+
+    def at(self, recorded_ns: int, tracks: Tracks | None) -> int:
+        if not self._uses_stamps:
+            self._now_ns = max(self._now_ns, recorded_ns)
+        elif tracks is not None:
+            self._now_ns = tracks.stamp_ns  # falls where recorded time jumped back
+        return self._now_ns
+
+
+def _odometry_connections(source: TrackSource, reader: AnyReader) -> list[Connection]:
+    if source.robot is None or not source.robot.topic:
+        return []
+    return [entry for entry in reader.connections if entry.topic == source.robot.topic]
+
+
+def _robot_from_odometry(message: Any) -> Tracks:
+    position = message.pose.pose.position
+    return Tracks(
+        stamp_ns_of(message.header.stamp),
+        (ROBOT_ID,),
+        np.array([[position.x, position.y]]),
+        np.array([position.z]),
+    )

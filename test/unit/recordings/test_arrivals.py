@@ -1,0 +1,134 @@
+"""What is recorded is delivered to a predictor as a node would have received it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.arrivals import (
+    TracksArrival,
+    TransformsArrival,
+    arrivals_of,
+    deliver,
+    predictor_config,
+)
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.tracks.transforms import TransformBuffer
+from social_implicit_ros.types import SkipReason
+
+RECORDING = walkers(duration_s=4.0)
+
+
+def bag_of(tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
+    """Tracks in the frame of a camera on a robot that drives and turns."""
+    messages = people_messages(RECORDING, frame_id="camera")
+    for index in range(round(until_s * 10) + 2):
+        stamp_ns = START_NS + round((index - 1) * 0.1 * S)
+        robot = transform_message(
+            "odom", "base", stamp_ns, xyz=(0.1 * index, 0.0, 0.0), yaw=0.02 * index
+        )
+        messages.append(Recorded("/tf", TF_MESSAGE, robot, stamp_ns + round(late_s * S)))
+    camera = transform_message("base", "camera", START_NS, xyz=(0.5, 0.0, 1.0))
+    messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
+    return write_bag(tmp_path / "bag", messages)
+
+
+def delivered(
+    source: TrackSource, transform_wait_s: float = 0.2
+) -> tuple[Predictor, list[tuple[int, Update]]]:
+    """The predictor, and when it was given what."""
+    settings = ReplaySettings(transform_wait_s=transform_wait_s)
+    transforms = TransformBuffer()
+    predictor = Predictor(ConstantVelocity(), predictor_config(source, settings), transforms)
+    return predictor, [
+        (arrival.received_ns, deliver(arrival, predictor, transforms))
+        for arrival in arrivals_of(source)
+    ]
+
+
+def test_tracks_are_moved_at_their_own_stamp(tmp_path: Path) -> None:
+    predictor, _ = delivered(open_source(bag_of(tmp_path)))
+
+    stamps_ns = np.array([tracks.stamp_ns for tracks in RECORDING])
+    found = predictor.history.observed_m(stamps_ns, stamps_ns, 0.5)
+    rows = predictor.history.rows_of(RECORDING[0].ids)
+    for index, tracks in enumerate(RECORDING):
+        angle, x = 0.02 * (index + 1), 0.1 * (index + 1)
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        expected = (tracks.positions_m + np.array([0.5, 0.0])) @ turn.T + np.array([x, 0.0])
+        np.testing.assert_allclose(found[rows, index], expected, atol=1e-9)
+    forecast = predictor.tick(RECORDING[-1].stamp_ns)
+    np.testing.assert_allclose(forecast.heights_m, 1.0)
+
+
+def test_tracks_enter_when_their_transform_arrives(tmp_path: Path) -> None:
+    _, updates = delivered(open_source(bag_of(tmp_path, late_s=0.15)))
+
+    entered_ns = [at_ns for at_ns, update in updates if update.n_entered]
+    # The transform for a stamp comes 0.15 s later, and the tracks with it.
+    assert entered_ns == [tracks.stamp_ns + round(0.15 * S) for tracks in RECORDING]
+
+
+def test_tracks_without_a_transform_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    _, updates = delivered(open_source(bag_of(tmp_path, late_s=0.5)))
+
+    skipped = [(at_ns, update.skipped) for at_ns, update in updates if update.skipped]
+    # The first few have a transform: of the recording's beginning.
+    at_ns, reasons = skipped[0]
+    assert reasons == {SkipReason.NO_TRANSFORM: 3}
+    assert at_ns >= START_NS + round(0.2 * S)
+    assert not any(update.n_entered for received_ns, update in updates if received_ns > at_ns)
+
+
+def test_where_transforms_end_tracks_end(tmp_path: Path) -> None:
+    predictor, _ = delivered(open_source(bag_of(tmp_path, until_s=2.0)))
+
+    assert predictor.newest_ns == START_NS + 2 * S
+    assert predictor.n_waiting > 0
+
+
+def test_transforms_are_read_only_where_they_are_needed(tmp_path: Path) -> None:
+    source = open_source(bag_of(tmp_path), fixed_frame="camera")
+
+    assert all(isinstance(arrival, TracksArrival) for arrival in arrivals_of(source))
+
+
+def test_a_part_has_the_transforms_around_its_first_tracks(tmp_path: Path) -> None:
+    part = open_source(bag_of(tmp_path)).part(2.0, 1.0)
+
+    arrivals = list(arrivals_of(part))
+    tracks = [entry for entry in arrivals if isinstance(entry, TracksArrival)]
+    moving = [e for e in arrivals if isinstance(e, TransformsArrival) and not e.is_static]
+    assert [entry.received_ns for entry in tracks] == [t.stamp_ns for t in RECORDING[20:31]]
+    assert moving[0].received_ns < tracks[0].received_ns
+    _, updates = delivered(part)
+    assert sum(update.n_entered for _, update in updates) == 3 * 11
+
+
+def test_where_stamps_are_the_clock_transforms_arrive_with_the_tracks(tmp_path: Path) -> None:
+    messages = people_messages(RECORDING, frame_id="camera", clock_offset_s=5000.0)
+    for index in range(42):
+        stamp_ns = START_NS + round((index - 1) * 0.1 * S)
+        moved = transform_message("odom", "camera", stamp_ns, xyz=(0.0, 0.0, 0.0))
+        recorded_ns = stamp_ns + 5000 * S + round(0.05 * S)
+        messages.append(Recorded("/tf", TF_MESSAGE, moved, recorded_ns))
+    source = open_source(write_bag(tmp_path / "bag", messages))
+
+    assert source.uses_stamps_as_clock
+    _, updates = delivered(source)
+    assert sum(update.n_entered for _, update in updates) == 3 * len(RECORDING)
