@@ -134,7 +134,7 @@ def compare_files(old: Path, new: Path, name: str, allowed: str | None = None) -
         and filecmp.cmp(*paths, shallow=False)
     ):
         return Comparison(name, None, 0.0, "", (), ())
-    return compare(name, *map(leaves_of, paths), allowed)
+    return compare(name, leaves_of(old / name), leaves_of(new / name), allowed)
 
 
 def largest_difference(old: np.ndarray, new: np.ndarray) -> tuple[float, str]:
@@ -220,10 +220,9 @@ def produce(checkout: Path, data: Path, folder: Path, quick: bool) -> None:
     split = ["--split", "hotel"] if quick else []
     run("evaluate_dataset", "--data", data, "--json", "leave_one_out.json")
     run("evaluate_calibration", "--data", data, "--json", "adaptive_calibration.json", *split)
-    run("evaluate_bag", *bags, "--tick-rate", 0, "--out", "bags_every_message")
-    run(
-        "evaluate_bag", *bags, "--tick-rate", 10, "--params", "settings.yaml", "--out", "bags_10_hz"
-    )
+    start = ["evaluate_bag", *bags, "--duration", "120"]
+    run(*start, "--tick-rate", 0, "--out", "bags_every_message")
+    run(*start, "--tick-rate", 10, "--params", "settings.yaml", "--out", "bags_10_hz")
     if not quick:
         run("evaluate_bag", *(data / text for text in TEXTS), "--out", "texts")
         for name in ("eth", "hotel"):
