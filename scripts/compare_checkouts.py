@@ -75,6 +75,7 @@ class Comparison:
         n_values: numbers and texts that both have; None if the files are the same byte for byte.
         difference: the largest: relative of floats, absolute of integers, infinite of texts.
         where: leaf and index of the largest difference; empty if there is none.
+        n_different: leaves with any difference.
         missing: leaves of the old result alone.
         extra: leaves of the new result alone.
     """
@@ -83,6 +84,7 @@ class Comparison:
     n_values: int | None
     difference: float
     where: str
+    n_different: int
     missing: tuple[str, ...]
     extra: tuple[str, ...]
 
@@ -109,9 +111,10 @@ def compare(name: str, old: Leaves, new: Leaves, allowed: str | None = None) -> 
         for leaves in (old, new)
     )
     shared = [leaf for leaf in old if leaf in new]
-    largest, where = 0.0, ""
+    largest, where, n_different = 0.0, "", 0
     for leaf in shared:
         difference, place = largest_difference(old[leaf], new[leaf])
+        n_different += difference > 0.0
         if difference > largest:
             largest, where = difference, leaf + place
     return Comparison(
@@ -119,6 +122,7 @@ def compare(name: str, old: Leaves, new: Leaves, allowed: str | None = None) -> 
         n_values=sum(old[leaf].size for leaf in shared),
         difference=largest,
         where=where,
+        n_different=n_different,
         missing=tuple(leaf for leaf in old if leaf not in new),
         extra=tuple(leaf for leaf in new if leaf not in old),
     )
@@ -133,7 +137,7 @@ def compare_files(old: Path, new: Path, name: str, allowed: str | None = None) -
         and all(path.is_file() for path in paths)
         and filecmp.cmp(*paths, shallow=False)
     ):
-        return Comparison(name, None, 0.0, "", (), ())
+        return Comparison(name, None, 0.0, "", 0, (), ())
     return compare(name, leaves_of(old / name), leaves_of(new / name), allowed)
 
 
@@ -264,9 +268,10 @@ def show(comparisons: list[Comparison], tolerance: float) -> bool:
     width = max(len(one.name) for one in comparisons)
     print(f"{'result':{width}} {'values':>9}  largest difference")
     for one in comparisons:
+        where = one.where + (f" (1 of {one.n_different})" if one.n_different > 1 else "")
         status = "" if one.is_within(tolerance) else "  ABOVE TOLERANCE"
         values = "all bytes" if one.n_values is None else one.n_values
-        print(f"{one.name:{width}} {values:>9}  {one.difference:<8.2g} {one.where}{status}")
+        print(f"{one.name:{width}} {values:>9}  {one.difference:<8.2g} {where}{status}")
         for kind, names in (("missing", one.missing), ("extra", one.extra)):
             more = [f"and {len(names) - MAX_LISTED} more"] if len(names) > MAX_LISTED else []
             for line in (*names[:MAX_LISTED], *more):

@@ -63,6 +63,7 @@ def test_the_largest_difference_is_located():
     comparison = compared(old, new)
 
     assert comparison.where == "splits[1].ade[2]"
+    assert comparison.n_different == 2
     assert comparison.difference == pytest.approx(0.2)
 
 
