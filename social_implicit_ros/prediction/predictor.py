@@ -90,7 +90,7 @@ class Update:
     Attributes:
         is_accepted: the new message's stamp is in time.
         n_entered: entries that entered the history.
-        skipped: entries that did not, by reason; the robot is no entry.
+        skipped: entries that did not, by reason; the robot's own position counts here, too.
         refusals: of whole messages.
         jumped_back: time jumped back, and everything was forgotten first.
         tick_ns: stamp at which a forecast is due, where one is due at every message.
@@ -261,9 +261,9 @@ class Predictor:
 
     def _enter(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
+        update.skipped.update(rejected.values())
         if ROBOT_ID in tracks.ids:
             return
-        update.skipped.update(rejected.values())
         # Of too many people, others than those of this message may be rejected.
         update.n_entered += len(tracks.ids) - len(rejected.keys() & set(tracks.ids))
         if self.newest_ns is None or tracks.stamp_ns >= self.newest_ns:

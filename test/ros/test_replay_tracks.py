@@ -134,7 +134,7 @@ def test_a_loop_goes_back_in_time_until_it_is_interrupted(
     ("arguments", "reason"),
     [
         (["nowhere.mcap"], "no recording nowhere.mcap"),
-        ([sys.executable], "four numbers"),
+        ([sys.executable], "neither text nor a bag"),
         (["{text}", "--rate", "0"], "rate is 0.0"),
         (["{text}", "--rate", "2", "--no-clock"], "--no-clock plays at rate 1"),
         (["{text}", "--start", "60"], "holds nothing from 60 s on"),
