@@ -12,9 +12,9 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 	$(VENV)
 	@$(BIN)/social_implicit_demo
 
-# Number of processes that run tests in parallel.
+# Number of processes that run tests in parallel, each with one thread for matrices.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
 
 define STATIC
 $(BIN)/ruff format --check .
