@@ -46,7 +46,12 @@ def test_without_a_terminal_nothing_is_written() -> None:
     assert file.getvalue() == ""
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+@pytest.fixture(
+    params=[
+        pytest.param(1, id="one process"),
+        pytest.param(2, id="two processes", marks=pytest.mark.slow),
+    ]
+)
 def command(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
     """`evaluate_bag` on one recording, or on two side by side."""
     bags = [

@@ -65,6 +65,7 @@ def test_the_mcap_file_alone_is_a_recording_too(tmp_path: Path) -> None:
     assert len(list(recorded_tracks(open_source(folder / "bag.mcap")))) == 30
 
 
+@pytest.mark.slow
 def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "bag"
     # Incompressible, 8 MB as read.
