@@ -102,6 +102,8 @@ def _range(spec: ParameterSpec) -> str:
     if spec.minimum is None:
         return ""
     number = "{}" if isinstance(spec.minimum, int) else "{:g}"
+    if spec.minimum_above_zero is not None:
+        return f"0, or {number.format(spec.minimum_above_zero)} to {number.format(spec.maximum)}"
     return f"{number.format(spec.minimum)} to {number.format(spec.maximum)}"
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
+
+from social_implicit_ros.untrusted_files import short_text
+
+#: Maximum number of elements of a list.
+MAX_ELEMENTS = 20
 
 #: A value of a parameter. Lists arrive as tuples or arrays and are stored as tuples.
 Value = bool | int | float | str | tuple[Any, ...]
@@ -37,6 +42,7 @@ class ParameterSpec:
         minimum, maximum: inclusive range of a number, or of each element of a list.
         choices: allowed texts, each with its meaning; empty allows all.
         effect: when a change takes effect.
+        minimum_above_zero: minimum of all values but 0, where 0 has a meaning of its own.
     """
 
     name: str
@@ -46,6 +52,7 @@ class ParameterSpec:
     maximum: float | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
     effect: Effect = Effect.NEXT_TICK
+    minimum_above_zero: float | None = None
 
     @property
     def help(self) -> str:
@@ -63,7 +70,12 @@ class ParameterSpec:
             return self._check_one(value, self.default)
         # Lists of numbers arrive as array.array.
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-            raise ParameterError(f"{self.name} is {value!r}, expected a list: [{value}]")
+            raise ParameterError(f"{self.name} is {short_text(value)}, expected a list: [...]")
+        n_elements = len(value) if isinstance(value, Sized) else 0
+        if n_elements > MAX_ELEMENTS:
+            raise ParameterError(
+                f"{self.name} has {n_elements} elements, expected at most {MAX_ELEMENTS}"
+            )
         values = tuple(self._check_one(element, self.default[0]) for element in value)
         if not values:
             raise ParameterError(f"{self.name} is an empty list, expected at least one element")
@@ -74,9 +86,10 @@ class ParameterSpec:
     def _check_one(self, value: object, like: object) -> Any:
         expected = type(like)
         if type(value) is not expected:
-            hint = f"; write {float(value)}" if expected is float and type(value) is int else ""
+            is_whole = expected is float and type(value) is int and abs(value) < 2**63
+            hint = f"; write {value}.0" if is_whole else ""
             raise ParameterError(
-                f"{self.name} is {value!r} of type {type(value).__name__}, "
+                f"{self.name} is {short_text(value)} of type {type(value).__name__}, "
                 f"expected {expected.__name__}{hint}"
             )
         if isinstance(value, float) and not math.isfinite(value):
@@ -86,12 +99,17 @@ class ParameterSpec:
             too_high = self.maximum is not None and value > self.maximum
             if too_low or too_high:
                 raise ParameterError(
-                    f"{self.name} is {value}, expected a value from {self.minimum} "
+                    f"{self.name} is {short_text(value)}, expected a value from {self.minimum} "
                     f"to {self.maximum}"
+                )
+            if self.minimum_above_zero is not None and 0 < value < self.minimum_above_zero:
+                raise ParameterError(
+                    f"{self.name} is {value}, expected 0 or a value from "
+                    f"{self.minimum_above_zero} to {self.maximum}"
                 )
         if self.choices and value not in self.choices:
             raise ParameterError(
-                f"{self.name} is {value!r}, expected one of {', '.join(self.choices)}"
+                f"{self.name} is {short_text(value)}, expected one of {', '.join(self.choices)}"
             )
         return value
 

@@ -327,6 +327,7 @@ class NodeConfig(Settings):
         "Predictions per second, stamped with the node's clock, which compensates the latency of "
         "the tracker. 0 predicts at every tracker message instead, with the stamp of the message.",
         minimum=0.0,
+        minimum_above_zero=0.01,
         maximum=1000.0,
     )
     time_step_s: float = row(
@@ -334,6 +335,7 @@ class NodeConfig(Settings):
         "Time between two published steps in seconds. 0 takes the model's; other steps are "
         "interpolated.",
         minimum=0.0,
+        minimum_above_zero=0.01,
         maximum=60.0,
         effect=Effect.CONFIGURE,
     )
@@ -341,6 +343,7 @@ class NodeConfig(Settings):
         0.0,
         "Time of the last published step in seconds. 0 takes the model's, which is the maximum.",
         minimum=0.0,
+        minimum_above_zero=0.01,
         maximum=60.0,
         effect=Effect.CONFIGURE,
     )

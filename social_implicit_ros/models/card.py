@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from social_implicit_ros.untrusted_files import load_json, short_text
 
 #: Version of the card's layout.
 CARD_FORMAT = 1
@@ -22,6 +23,15 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "interaction_range_m": (int, float, type(None)),
     **dict.fromkeys(("training", "metrics", "calibration"), dict),
 }
+#: Number -> its range.
+_RANGES: dict[str, tuple[float, float]] = {
+    "parameters": (0, 1e12),
+    "step_s": (0.01, 60.0),
+    "n_observed": (1, 1000),
+    "n_predicted": (1, 1000),
+    "interaction_range_m": (0.0, 1e7),
+}
+_MAX_CHARACTERS = {"name": 200, "architecture": 200, "description": 10_000, "sha256": 64}
 
 
 @dataclass(frozen=True)
@@ -67,26 +77,28 @@ class ModelCard:
             value = getattr(self, name)
             # bool is a subclass of int.
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"ModelCard.{name} is {value!r}, expected {_plain(kind)}")
+                raise ValueError(
+                    f"ModelCard.{name} is {short_text(value)}, expected {_plain(kind)}"
+                )
         if self.format != CARD_FORMAT:
             raise ValueError(f"ModelCard.format is {self.format}, expected {CARD_FORMAT}")
         if self.noise_sequence not in ("independent", "sobol"):
             raise ValueError(
-                f"ModelCard.noise_sequence is {self.noise_sequence!r}, "
+                f"ModelCard.noise_sequence is {short_text(self.noise_sequence)}, "
                 "expected 'independent' or 'sobol'"
             )
-        if not 0 < self.step_s < math.inf:
-            raise ValueError(f"ModelCard.step_s is {self.step_s}, expected a time above 0 s")
-        if self.interaction_range_m is not None and not 0 <= self.interaction_range_m < math.inf:
-            raise ValueError(
-                f"ModelCard.interaction_range_m is {self.interaction_range_m}, expected 0 m or more"
-            )
-        if self.parameters < 0:
-            raise ValueError(f"ModelCard.parameters is {self.parameters}, expected 0 or more")
-        for name in ("n_observed", "n_predicted"):
-            if not 1 <= getattr(self, name) <= 1000:
+        for name, (low, high) in _RANGES.items():
+            number = getattr(self, name)
+            if number is not None and not low <= number <= high:
                 raise ValueError(
-                    f"ModelCard.{name} is {getattr(self, name)}, expected a value in 1..1000"
+                    f"ModelCard.{name} is {short_text(number)}, expected a value from {low:g} "
+                    f"to {high:g}"
+                )
+        for name, longest in _MAX_CHARACTERS.items():
+            if len(getattr(self, name)) > longest:
+                raise ValueError(
+                    f"ModelCard.{name} has {len(getattr(self, name))} characters, expected at "
+                    f"most {longest}"
                 )
 
     @property
@@ -113,29 +125,15 @@ def load_card(path: Path) -> ModelCard:
         ValueError: not JSON, or a field that is missing, unknown, of a wrong type or out of range.
     """
     try:
-        values = json.loads(read_at_most(path, MAX_CARD_BYTES).decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"model card {path} is not JSON: {error}") from error
+        values = load_json(path, MAX_CARD_BYTES)
+    except ValueError as error:
+        raise ValueError(f"model card {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"model card {path} is a {type(values).__name__}, expected an object")
     try:
         return ModelCard(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"model card {path}: {error}") from error
-
-
-def read_at_most(path: Path, max_bytes: int) -> bytes:
-    """Reads a file of limited size.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: the file has more than `max_bytes`.
-    """
-    with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ValueError(f"{path} has more than the {max_bytes} bytes allowed")
-    return data
 
 
 def file_sha256(path: Path) -> str:

@@ -32,7 +32,7 @@ import numpy as np
 import onnxruntime
 
 from social_implicit_ros.models.base import require_observed, require_samples_asked
-from social_implicit_ros.models.card import ModelCard, load_card, read_at_most
+from social_implicit_ros.models.card import ModelCard, load_card
 from social_implicit_ros.models.features import (
     Float32Array,
     ModelInput,
@@ -44,6 +44,7 @@ from social_implicit_ros.models.onnx_file import check_onnx_file
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.calibration import Calibration, observed_motion
 from social_implicit_ros.uncertainty.ellipses import sample_moments
+from social_implicit_ros.untrusted_files import read_file
 
 #: The inputs of a model file.
 INPUTS = ("observed", "mask", "noise")
@@ -265,7 +266,7 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
         raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
     try:
         card = load_card(card_path)
-        data = read_at_most(path, MAX_FILE_BYTES)
+        data = read_file(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         raise ModelFileError(str(error)) from error
     checksum = hashlib.sha256(data).hexdigest()

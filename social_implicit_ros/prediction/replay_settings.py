@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, PipelineConfig, config_from_values
+from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
 #: informative and takes a quarter of the time.
 TICK_RATE_HZ = 2.5
+#: Maximum size of a parameter file.
+_MAX_FILE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
 def _node_parameters(path: Path) -> Mapping[str, Any]:
     """Name -> value in a ROS parameter file, whatever the name of the node in it."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path, _MAX_FILE_BYTES)
+    except (OSError, UnusableFileError) as error:
         raise ParameterError(f"parameter file {path} cannot be read: {error}") from error
     sections = content.values() if isinstance(content, dict) else ()
     values: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from social_implicit_ros.uncertainty.storage import (
     load_learnt,
     save_learnt,
 )
+from social_implicit_ros.untrusted_files import short_text
 
 #: Robots are switched off without a signal: what was learnt is written so often, seconds.
 SAVE_PERIOD_S = 60.0
@@ -29,12 +31,27 @@ def calibration_path(given: str, node: str, model: str, environ: Mapping[str, st
         node: the node's fully qualified name.
         model: the model's name.
         environ: of the process; ROS_HOME names ROS's folder, else it is ~/.ros.
+
+    Raises:
+        ValueError: it is a folder, a pipe or a device, or begins with ~ where there is no home.
     """
-    if given:
-        return Path(given).expanduser()
     home = environ.get("ROS_HOME") or "~/.ros"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{node.strip('/')}_{model}")
-    return Path(home).expanduser() / _FOLDER / f"{name}.json"
+    path = Path(given) if given else Path(home) / _FOLDER / f"{name}.json"
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:  # no such user, or HOME is not set
+        raise ValueError(f"calibration_file {path}: {error}; give an absolute path") from error
+    try:
+        is_usable = bool(path.name) and stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # does not exist yet, or cannot be read, which `load` reports
+        is_usable = True
+    if not is_usable:
+        raise ValueError(
+            f"calibration_file is {short_text(str(path))}, which is a folder, a pipe or a device: "
+            "give the path of a regular file, such as ~/calibration.json"
+        )
+    return path
 
 
 class CalibrationKeeper:
@@ -70,7 +87,8 @@ class CalibrationKeeper:
         except OSError as error:
             return f"{self._path} cannot be read: {error.strerror}; ellipses are learnt anew"
         except CalibrationFileError as error:
-            return f"{error}{self._set_aside()}"
+            # A folder or a device stays where it is.
+            return f"{error}{self._set_aside() if self._path.is_file() else ''}"
         self.adaptive.restore(self._saved)
         return ""
 

@@ -23,6 +23,8 @@ def descriptor_of(spec: ParameterSpec) -> ParameterDescriptor:
         descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
     elif isinstance(spec.default, tuple):
         descriptor.additional_constraints = f"each from {spec.minimum} to {spec.maximum}"
+    elif spec.minimum_above_zero is not None:
+        descriptor.additional_constraints = f"0, or at least {spec.minimum_above_zero}"
     if type(spec.default) is float:
         assert spec.minimum is not None and spec.maximum is not None
         descriptor.floating_point_range = [

@@ -27,19 +27,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from social_implicit_ros.resources import shared_folder
 from social_implicit_ros.tracks.cdr import NUMBER_CODES, Definitions, FieldType
+from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, short_text
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
-_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d+)\])?$", re.ASCII)
+_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d{1,6})\])?$", re.ASCII)
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
 #: Larger files are refused before they are parsed.
 _MAX_FILE_BYTES = 64 * 1024
+#: Maximum length of a list: paths of an id or a vector, and values of a filter.
+_MAX_PATHS, _MAX_FILTER_VALUES = 8, 1000
+#: Maximum number of steps of a path.
+_MAX_STEPS = 32
+#: Maximum score, which is usually a probability.
+_MAX_SCORE = 1e9
 
 
 class TrackerSpecError(ValueError):
@@ -67,15 +72,17 @@ class FieldPath:
         Raises:
             TrackerSpecError: the text is not a path.
         """
-        steps = []
-        for step in text.split(".") if isinstance(text, str) else [""]:
-            match = _STEP.match(step)
-            if match is None:
-                raise TrackerSpecError(
-                    f"{owner} is {text!r}, expected a dotted path such as pose.position "
-                    "or results[0].score"
-                )
-            steps.append((match[1], int(match[2]) if match[2] else None))
+        matches = [_STEP.match(step) for step in text.split(".")] if isinstance(text, str) else []
+        steps = [
+            (match[1], int(match[2]) if match[2] else None)
+            for match in matches
+            if match is not None
+        ]
+        if len(steps) < len(matches) or not 1 <= len(steps) <= _MAX_STEPS:
+            raise TrackerSpecError(
+                f"{owner} is {short_text(text)}, expected a dotted path such as pose.position "
+                f"or results[0].score, of at most {_MAX_STEPS} steps"
+            )
         return cls(tuple(steps))
 
     @cached_property
@@ -192,13 +199,11 @@ def load_tracker_spec(path: Path) -> TrackerSpec:
         TrackerSpecError: no such file, not YAML, a missing or unknown key, or an invalid value.
     """
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise TrackerSpecError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise TrackerSpecError(f"tracker mapping {path} cannot be read: {error}") from error
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise TrackerSpecError(f"tracker mapping {path} is not YAML: {error}") from error
+    except UnusableFileError as error:
+        raise TrackerSpecError(f"tracker mapping {error}") from error
     return tracker_spec_from_dict(values, path.stem, str(path))
 
 
@@ -222,7 +227,7 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
     message_type = table["message_type"]
     if not isinstance(message_type, str) or not _TYPE.match(message_type):
         raise TrackerSpecError(
-            f"{source}: message_type is {message_type!r}, expected package/msg/Type"
+            f"{source}: message_type is {short_text(message_type)}, expected package/msg/Type"
         )
     if ("list" in table) == (message_type == POINT_CLOUD):
         raise TrackerSpecError(
@@ -348,17 +353,24 @@ def _table(
             f"{source} holds {type(values).__name__}, expected a mapping of {', '.join(required)}"
         )
     missing = [key for key in required if key not in values]
-    unknown = [str(key) for key in values if key not in (*required, *optional)]
+    unknown = [
+        key if isinstance(key, str) and key.isidentifier() else short_text(key)
+        for key in values
+        if key not in (*required, *optional)
+    ]
     if missing or unknown:
         raise TrackerSpecError(
             f"{source}: missing {', '.join(missing) or 'nothing'}, unknown "
-            f"{', '.join(unknown) or 'nothing'}; known keys are {', '.join((*required, *optional))}"
+            f"{', '.join(unknown[:5]) or 'nothing'}; known keys are "
+            f"{', '.join((*required, *optional))}"
         )
     return values
 
 
 def _paths(value: object, owner: str) -> tuple[FieldPath, ...]:
     texts = value if isinstance(value, list) and value else [value]
+    if len(texts) > _MAX_PATHS:
+        raise TrackerSpecError(f"{owner} has {len(texts)} paths, expected at most {_MAX_PATHS}")
     return tuple(FieldPath.parse(text, owner) for text in texts)
 
 
@@ -372,13 +384,24 @@ def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> Tra
             raise TrackerSpecError(f"{owner}: {key} needs the path {path.rstrip('_')!r}")
     score_above = table.get("score_above")
     if score_above is not None and (
-        isinstance(score_above, bool) or not isinstance(score_above, (int, float))
+        isinstance(score_above, bool)
+        or not isinstance(score_above, (int, float))
+        or not abs(score_above) <= _MAX_SCORE
     ):
-        raise TrackerSpecError(f"{owner}: score_above is {score_above!r}, expected a number")
+        raise TrackerSpecError(
+            f"{owner}: score_above is {short_text(score_above)}, expected a number within "
+            f"{_MAX_SCORE:g}"
+        )
     allowed: dict[str, tuple[str | int, ...]] = {}
     for key in ("class_in", "state_in"):
         listed = table.get(key, [])
         if not isinstance(listed, list) or not all(isinstance(v, (str, int)) for v in listed):
-            raise TrackerSpecError(f"{owner}: {key} is {listed!r}, expected a list of names")
+            raise TrackerSpecError(
+                f"{owner}: {key} is {short_text(listed)}, expected a list of names"
+            )
+        if len(listed) > _MAX_FILTER_VALUES:
+            raise TrackerSpecError(
+                f"{owner}: {key} has {len(listed)} values, expected at most {_MAX_FILTER_VALUES}"
+            )
         allowed[key] = tuple(listed)
     return TrackerFilters(score_above, **allowed)

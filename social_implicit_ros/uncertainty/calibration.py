@@ -11,11 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from social_implicit_ros.types import FloatArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
+from social_implicit_ros.untrusted_files import short_text
 
 #: Offset of the logarithm of speeds: slower speeds hardly differ, m/s.
 _SPEED_OFFSET_M_S = 0.05
 #: Offset of the logarithm of the jerk RMS: smaller values hardly differ, metres.
 _JERK_OFFSET_M = 0.005
+#: Maximum of a factor on a standard deviation; the minimum is its inverse.
+_MAX_FACTOR = 1e6
+_MAX_GRID_POINTS = 100
+#: Maximum of a grid point, m/s or metres.
+_MAX_GRID_VALUE = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +69,20 @@ class Calibration:
         for name in ("speeds_m_s", "roughnesses_m"):
             grid = getattr(self, name)
             require_shape("Calibration", name, grid, ("Z" if name == "speeds_m_s" else "R",))
-            if len(grid) == 0 or not np.all(np.isfinite(grid)) or np.any(grid < 0):
-                raise ValueError(f"Calibration.{name} is {grid}, expected finite values from 0")
+            if not 1 <= len(grid) <= _MAX_GRID_POINTS:
+                raise ValueError(
+                    f"Calibration.{name} has {len(grid)} grid points, expected 1 to "
+                    f"{_MAX_GRID_POINTS}"
+                )
+            if not np.all((grid >= 0) & (grid <= _MAX_GRID_VALUE)):
+                raise ValueError(
+                    f"Calibration.{name} is {short_text(grid.tolist())}, expected values from 0 "
+                    f"to {_MAX_GRID_VALUE:g}"
+                )
             if np.any(np.diff(grid) <= 0):
-                raise ValueError(f"Calibration.{name} is {grid}, expected ascending values")
+                raise ValueError(
+                    f"Calibration.{name} is {short_text(grid.tolist())}, expected ascending values"
+                )
         n_points = (len(self.speeds_m_s), len(self.roughnesses_m))
         require_shape("Calibration", "ellipse", self.ellipse, (*n_points, "T"))
         require_shape("Calibration", "samples", self.samples, self.ellipse.shape)
@@ -74,8 +90,12 @@ class Calibration:
         require_shape("Calibration", "levels", self.levels, expected)
         for name in ("ellipse", "samples", "levels"):
             factors = getattr(self, name)
-            if factors.size == 0 or not np.all(np.isfinite(factors)) or np.any(factors <= 0):
-                raise ValueError(f"Calibration.{name} has a factor that is not above 0")
+            in_range = (factors >= 1.0 / _MAX_FACTOR) & (factors <= _MAX_FACTOR)
+            if factors.size == 0 or not np.all(in_range):
+                raise ValueError(
+                    f"Calibration.{name} has a factor out of {1.0 / _MAX_FACTOR:g} to "
+                    f"{_MAX_FACTOR:g}"
+                )
 
     @property
     def n_steps(self) -> int:
@@ -93,14 +113,15 @@ class Calibration:
         try:
             confidences = tuple(values["confidences"])
             arrays = [np.asarray(values[name], dtype=np.float64) for name in names]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
-                f"calibration has {sorted(values)}, expected confidences, {', '.join(names)} "
-                f"with numbers in rows of equal lengths ({error!r})"
+                f"calibration has {short_text(sorted(values))}, expected confidences, "
+                f"{', '.join(names)} with numbers in rows of equal lengths ({error!r})"
             ) from error
         if confidences != CONFIDENCES:
             raise ValueError(
-                f"calibration has levels at {confidences}, this version reads {CONFIDENCES}"
+                f"calibration has levels at {short_text(confidences)}, this version reads "
+                f"{CONFIDENCES}"
             )
         return cls(*arrays)
 

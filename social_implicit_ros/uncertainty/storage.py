@@ -12,6 +12,7 @@ import numpy as np
 
 from social_implicit_ros.uncertainty.adaptive import EDGES, SPEEDS_M_S, Learnt
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
+from social_implicit_ros.untrusted_files import UnusableFileError, load_json, short_text
 
 #: Version of the file format.
 FORMAT = 1
@@ -87,29 +88,25 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
         OSError: it cannot be read.
         CalibrationFileError: it is damaged, of another model or format, or out of bounds.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise _refused(path, f"it has more than {MAX_BYTES} bytes")
     try:
-        values = json.loads(content)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise _refused(path, f"it is not JSON ({error})") from error
+        values = load_json(path, MAX_BYTES)
+    except UnusableFileError as error:
+        raise _refused(path, str(error)) from error
     if not isinstance(values, dict):
         raise _refused(path, f"it contains {type(values).__name__}, expected an object")
     if values.get("model") == model.name and values.get("fingerprint") != model.fingerprint:
         raise _refused(
             path,
             f"{model.name} was trained or calibrated since (fingerprint "
-            f"{_short(values.get('fingerprint'))}, not {model.fingerprint})",
+            f"{short_text(values.get('fingerprint'))}, not {model.fingerprint})",
         )
     for name, expected in _layout(model).items():
         if values.get(name) != expected:
-            raise _refused(path, f"its {name} is {_short(values.get(name))}, not {expected}")
+            raise _refused(path, f"its {name} is {short_text(values.get(name))}, not {expected}")
     try:
         scores, shift = (np.array(values[name], dtype=np.float64) for name in ("scores", "shift"))
         learnt = Learnt(scores, shift, float(values["seconds"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise _refused(path, f"{type(error).__name__}: {error}") from error
     if learnt.scores.shape[1] != model.n_steps:
         raise _refused(path, f"it has {learnt.scores.shape[1]} steps, not {model.n_steps}")
@@ -129,11 +126,6 @@ def _layout(model: AdaptedModel) -> dict[str, Any]:
         "speeds_m_s": list(SPEEDS_M_S),
         "bins": [round(float(EDGES[0]), 6), round(float(EDGES[-1]), 6), len(EDGES)],
     }
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _refused(path: Path, why: str) -> CalibrationFileError:

@@ -59,6 +59,12 @@ def test_missing_optional_fields_take_their_defaults(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"format": 2}, "format is 2"),
+        ({"step_s": 1e300}, r"step_s is 1e\+300, expected a value from 0.01 to 60"),
+        ({"step_s": int("9" * 400)}, "an integer of 400 digits"),
+        ({"parameters": 10**15}, "parameters is 1000000000000000, expected"),
+        ({"interaction_range_m": 1e300}, "interaction_range_m is"),
+        ({"name": "n" * 201}, "name has 201 characters"),
+        ({"noise_sequence": "n" * 5000}, r"noise_sequence is 'n{79}\.\.\., expected"),
         ({"noise_sequence": "halton"}, "noise_sequence is 'halton'"),
         ({"step_s": 0}, "step_s is 0"),
         ({"step_s": -0.4}, "step_s is -0.4"),

@@ -45,6 +45,14 @@ def test_what_is_given_counts(tmp_path: Path) -> None:
         ("markers: {lifetime_s: 0.0}", r"markers\.lifetime_s is 0\.0"),
         ("costmap.end_s: -1.0", r"costmap\.end_s is -1\.0"),
         ("fixed_frame: ''", "fixed_frame is empty"),
+        ("time_step_s: 1.0e-9", r"time_step_s is 1e-09, expected 0 or a value from 0\.01"),
+        ("tick_rate_hz: 1.0e-300", r"tick_rate_hz is 1e-300, expected 0 or a value from 0\.01"),
+        ("horizon_s: 1.0e-9", "horizon_s is 1e-09, expected 0 or"),
+        ("tick_rate_hz: " + "9" * 400, "integer of more than 64 bits"),
+        ("n_samples: 0x" + "f" * 5000, "integer of more than 64 bits"),
+        (f"confidence_levels: {[0.5 + n / 1e5 for n in range(5000)]}", "has 5000 elements"),
+        (f"model: [{'1, ' * 5000}]", r"model is \[1, 1.{,80}\.\.\. of type list"),
+        ("model: !!bool x", "is not YAML"),
     ],
 )
 def test_what_the_node_refuses_is_refused(tmp_path: Path, line: str, message: str) -> None:

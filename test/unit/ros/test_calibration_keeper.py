@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,32 @@ def test_what_was_learnt_with_an_earlier_model_of_the_name_is_kept_beside(tmp_pa
 
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
     keeper = CalibrationKeeper(tmp_path, MODEL)
-    assert "cannot be read" in keeper.load()
+    assert "is a folder, expected a regular file" in keeper.load()
+    assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize("given", [".", "/", "..", "{folder}", "{folder}/pipe", "/dev/zero"])
+def test_what_is_no_regular_file_is_refused_before_anything_is_read(
+    tmp_path: Path, given: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"calibration_file is .* give the path of a regular file"):
+        calibration_path(given.format(folder=tmp_path), "/p", "m", {})
+
+
+def test_a_home_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="give an absolute path"):
+        calibration_path("~nobody_of_this_name/mine.json", "/p", "m", {})
+
+
+def test_a_file_with_an_integer_beyond_64_bits_is_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    keeper = CalibrationKeeper(path, MODEL)
+    learn(keeper.adaptive)
+    keeper.save(0.0)
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": ' + "9" * 401))
+    assert "mine.json.refused" in CalibrationKeeper(path, MODEL).load()
+    assert not path.exists()
 
 
 def test_reset_forgets_and_removes(tmp_path: Path) -> None:

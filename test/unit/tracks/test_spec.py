@@ -75,6 +75,12 @@ def crowd(*people: Message) -> Message:
         ({"class": "name", "filters": {"class_in": "person"}}, "expected a list"),
         ({"filters": {"speed_above": 1}}, "unknown speed_above"),
         ({"filters": 3}, "filters holds int"),
+        ({"position": "at" + ".at" * 40}, "of at most 32 steps"),
+        ({"id": f"at[{'9' * 5000}]"}, "expected a dotted path"),
+        ({"id": ["id"] * 9}, "has 9 paths, expected at most 8"),
+        ({"class": "name", "filters": {"class_in": ["a"] * 1001}}, "has 1001 values"),
+        ({"score": "score", "filters": {"score_above": float("nan")}}, "score_above is nan"),
+        ({"score": "score", "filters": {"score_above": 10**5000}}, "too long to print"),
     ],
 )
 def test_an_invalid_mapping_names_the_error(changes: dict[str, object], error: str) -> None:
@@ -85,7 +91,12 @@ def test_an_invalid_mapping_names_the_error(changes: dict[str, object], error: s
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("- a\n- b\n", "holds list"), ("a: [", "is not YAML"), ("", "holds NoneType")],
+    [
+        ("- a\n- b\n", "holds list"),
+        ("a: [", "is not YAML"),
+        ("", "holds NoneType"),
+        ("#" * 70_000, "has more than"),
+    ],
 )
 def test_an_invalid_file_names_the_error(tmp_path: Path, content: str, error: str) -> None:
     path = tmp_path / "mine.yaml"

@@ -87,7 +87,7 @@ def test_a_missing_file_and_an_invalid_one_raise_different_errors(tmp_path: Path
 def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "robot.json"
     path.write_bytes(content)
-    with pytest.raises(CalibrationFileError, match=r"robot\.json is ignored: it"):
+    with pytest.raises(CalibrationFileError, match=r"robot\.json is ignored: "):
         load_learnt(path, MODEL)
 
 
@@ -106,6 +106,9 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
         ("shift", [[2 * MAX_SHIFT] * len(CONFIDENCES)] * 3, "Learnt.shift"),
         ("scores", [[1.0], [1.0, 2.0]], "ValueError"),
         ("scores", "many", "ValueError"),
+        ("seconds", int("9" * 401), "an integer of 401 digits"),
+        ("scores", [[[int("9" * 401)]]], "an integer of 401 digits"),
+        ("scores", [[["9" * 401]]], "Learnt.scores|OverflowError|ValueError"),
         ("seconds", None, "TypeError"),
         ("seconds", -4, "Learnt.seconds"),
     ],

@@ -1,0 +1,150 @@
+"""Bounded reading of files from untrusted sources: regular files, YAML and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import reprlib
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+#: Integers of ROS parameters and messages have 64 bits.
+_MAX_INTEGER_BITS = 64
+#: Longest decimal text of such an integer; leading zeros are not expected.
+_MAX_INTEGER_DIGITS = 20
+#: Maximum length of a value in an error message, in characters.
+_MAX_TEXT = 80
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class UnusableFileError(ValueError):
+    """A file that is not regular, too large or not in its format; the message names it."""
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Reads a regular file of limited size; never waits for a pipe or a device.
+
+    Args:
+        path: of the file.
+        max_bytes: larger files are refused.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: it is not a regular file, or has more than `max_bytes`.
+    """
+    _require_regular(path, path.stat().st_mode)  # opening a device may have side effects
+    # A pipe that takes the file's place after the check does not block either.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise UnusableFileError(f"{path} has more than the {max_bytes} bytes allowed")
+    return data
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise UnusableFileError(
+            f"{path} is {kind}, expected a regular file: give the path of a file"
+        )
+
+
+def load_yaml(path: Path, max_bytes: int) -> Any:
+    """Reads a YAML file of plain values, without aliases (as in ROS parameter files).
+
+    Args:
+        path: of the file.
+        max_bytes: larger files are refused.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: as `read_file`, or the content is not YAML of plain values.
+    """
+    data = read_file(path, max_bytes)
+    try:
+        return _PlainLoader(data.decode("utf-8")).get_single_data()
+    # PyYAML raises KeyError for `!!bool x`, AttributeError for `!!timestamp x` and others.
+    except Exception as error:
+        raise UnusableFileError(f"{path} is not YAML: {_reason(error)}") from error
+
+
+def load_json(path: Path, max_bytes: int) -> Any:
+    """Reads a JSON file whose integers have at most 64 bits.
+
+    Args:
+        path: of the file.
+        max_bytes: larger files are refused.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: as `read_file`, or the content is not JSON.
+    """
+    data = read_file(path, max_bytes)
+    try:
+        return json.loads(data.decode("utf-8"), parse_int=_bounded_integer)
+    except (ValueError, RecursionError) as error:
+        raise UnusableFileError(f"{path} is not JSON: {_reason(error)}") from error
+
+
+def short_text(value: object) -> str:
+    """A value for an error message: its `repr`, cut to 80 characters."""
+    try:
+        # Unlike repr, bounded for nested lists, too.
+        text = _SHORT.repr(value)
+    except ValueError:  # integers of thousands of digits have no text
+        text = f"a {type(value).__name__} that is too long to print"
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 1000
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _MAX_TEXT
+_SHORT.maxlevel = 3
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """A SafeLoader without aliases and without integers beyond 64 bits."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.YAMLError(
+                f"line {event.start_mark.line + 1} has an alias (*), which is not supported, as "
+                "in ROS parameter files: write the value out"
+            )
+        return super().compose_node(parent, index)
+
+    def construct_yaml_int(self, node: Any) -> int:
+        value: int = super().construct_yaml_int(node)
+        if value.bit_length() > _MAX_INTEGER_BITS:
+            raise ValueError(
+                f"line {node.start_mark.line + 1} has an integer of more than "
+                f"{_MAX_INTEGER_BITS} bits"
+            )
+        return value
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
+
+
+def _bounded_integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > _MAX_INTEGER_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits has more than 64 bits")
+    return int(digits)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, (yaml.YAMLError, ValueError)) else repr(error)
+    text = " ".join(text.split())
+    return text if len(text) <= 500 else f"{text[:500]}..."
