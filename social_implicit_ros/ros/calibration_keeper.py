@@ -107,10 +107,11 @@ class CalibrationKeeper:
         before, self._problem = self._problem, ""
         try:
             save_learnt(self._path, learnt, self._model)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._problem = (
                 f"what ellipses have learnt is not kept for the next start: {self._path}: "
-                f"{error.strerror}; make room, make it writable, or set calibration_file"
+                f"{getattr(error, 'strerror', None) or error}; make room, make it writable, "
+                "or set calibration_file"
             )
             return "" if self._problem == before else self._problem
         self._saved = learnt

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,11 +16,9 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import (
-    LifecyclePublisher,
     LifecycleState,
     TransitionCallbackReturn,
 )
-from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -30,6 +28,7 @@ from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.ros.faults import reason_of
 from social_implicit_ros.ros.messages import robot_from_odometry, stamp_to_msg
 from social_implicit_ros.ros.online_evaluation_messages import (
     METRICS_TOPIC,
@@ -71,6 +70,7 @@ class PredictorNode(ParameterNode):
         #: What diagnostics say of the node, a failed configure's reason included.
         self.state = NodeState("unconfigured")
         self._log = DiagnosticsLog()
+        self._failure = ""  # why the last transition failed
         self._warned_s: dict[str, float] = {}  # kind of refusal -> steady time of its last warning
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics()
@@ -130,14 +130,16 @@ class PredictorNode(ParameterNode):
 
     def on_configure(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up the model; fails with a reason that says how to mend it."""
-        with self._told_traceback():
+        with self._reported("configure"):
             try:
                 components = load_components(self.read_config(), self._lookup)
-            except ValueError as error:
-                self.get_logger().error(f"cannot configure: {error}")
-                self.state = NodeState("unconfigured", problem=str(error))
+                session = self._open_session(components)
+            except Exception as error:  # noqa: BLE001 (files and libraries raise what they meet)
+                reason = self._reason(error)
+                self.get_logger().error(f"cannot configure: {reason}")
+                self.state = NodeState("unconfigured", problem=reason)
                 return TransitionCallbackReturn.FAILURE
-            self._session, self.is_configured = self._open_session(components), True
+            self._session, self.is_configured = session, True
             self.parameters_changed = False
             self._log.reset()
             topics = [self.resolve_topic_name(tracker.topic) for tracker in components.trackers]
@@ -151,7 +153,7 @@ class PredictorNode(ParameterNode):
 
     def on_activate(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Opens the gate."""
-        with self._told_traceback():
+        with self._reported("activate"):
             session = self._configured()
             result = super().on_activate(previous)
             session.is_active = True
@@ -169,7 +171,7 @@ class PredictorNode(ParameterNode):
 
     def on_deactivate(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Closes the gate and takes away what is shown; histories are not kept, as time goes on."""
-        with self._told_traceback():
+        with self._reported("deactivate"):
             session = self._configured()
             self._close_gate(session)
             self.state = replace(self.state, lifecycle="inactive")
@@ -177,7 +179,7 @@ class PredictorNode(ParameterNode):
 
     def on_cleanup(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Lets go of the model and of everything that configure made."""
-        with self._told_traceback():
+        with self._reported("clean up"):
             self._close_session()
             return TransitionCallbackReturn.SUCCESS
 
@@ -187,53 +189,69 @@ class PredictorNode(ParameterNode):
 
     def on_error(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured, so that a manager may try again."""
-        return self.on_cleanup(previous)
+        result = self.on_cleanup(previous)
+        self.state = NodeState("unconfigured", problem=self._failure)
+        return result
 
     def _open_session(self, components: Components) -> Session:
         config = components.config
-        publishers: dict[str, LifecyclePublisher] = {
-            name: self.create_lifecycle_publisher(
+        # First, as it is what fails most.
+        keeper = self._open_calibration(components) if config.adaptive_calibration else None
+        predictor = Predictor(
+            components.model,
+            predictor_config(config),
+            self._lookup,
+            adaptive=None if keeper is None else keeper.adaptive,
+        )
+        with ExitStack() as undo:
+            session = Session(
+                config=config,
+                predictor=predictor,
+                outputs=components.outputs,
+                publishers={},
+                metrics=self.create_lifecycle_publisher(
+                    Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
+                ),
+                subscriptions=[],
+                keeper=keeper,
+            )
+            undo.callback(self._destroy_endpoints, session)
+            self._create_endpoints(session, components.trackers)
+            undo.pop_all()
+        return session
+
+    def _create_endpoints(self, session: Session, trackers: Sequence[Tracker]) -> None:
+        for name, output in session.outputs.items():
+            session.publishers[name] = self.create_lifecycle_publisher(
                 output.message_class,
                 output.topic,
                 output.qos(),
                 qos_overriding_options=qos.overridable(),
             )
-            for name, output in components.outputs.items()
-        }
-        subscriptions: list[Subscription] = [
-            self.create_subscription(
-                tracker.message_class,
-                tracker.topic,
-                partial(self._on_tracks, tracker),
-                qos.tracks(),
-                raw=tracker.is_raw,
-                qos_overriding_options=qos.overridable(),
+        for tracker in trackers:
+            session.subscriptions.append(
+                self.create_subscription(
+                    tracker.message_class,
+                    tracker.topic,
+                    partial(self._on_tracks, tracker),
+                    qos.tracks(),
+                    raw=tracker.is_raw,
+                    qos_overriding_options=qos.overridable(),
+                )
             )
-            for tracker in components.trackers
-        ]
-        if config.robot == "odometry":
-            subscriptions.append(
+        if session.config.robot == "odometry":
+            session.subscriptions.append(
                 self.create_subscription(
                     Odometry, ODOMETRY_TOPIC, self._on_odometry, qos.odometry()
                 )
             )
-        keeper = self._open_calibration(components) if config.adaptive_calibration else None
-        return Session(
-            config=config,
-            predictor=Predictor(
-                components.model,
-                predictor_config(config),
-                self._lookup,
-                adaptive=None if keeper is None else keeper.adaptive,
-            ),
-            outputs=components.outputs,
-            publishers=publishers,
-            metrics=self.create_lifecycle_publisher(
-                Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
-            ),
-            subscriptions=subscriptions,
-            keeper=keeper,
-        )
+
+    def _destroy_endpoints(self, session: Session) -> None:
+        for subscription in session.subscriptions:
+            self.destroy_subscription(subscription)
+        for publisher in session.publishers.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self.destroy_lifecycle_publisher(session.metrics)
 
     def _open_calibration(self, components: Components) -> CalibrationKeeper:
         keeper = open_calibration(components, self.get_fully_qualified_name())
@@ -258,17 +276,16 @@ class PredictorNode(ParameterNode):
             return
         gc.unfreeze()
         self._close_gate(session)
-        for subscription in session.subscriptions:
-            self.destroy_subscription(subscription)
-        for publisher in session.publishers.values():
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_lifecycle_publisher(session.metrics)
+        self._destroy_endpoints(session)
 
     def _close_gate(self, session: Session) -> None:
-        if session.is_active:
-            self._clear_outputs(session)
-            self._save_calibration(session)
-        session.is_active = False
+        was_active, session.is_active = session.is_active, False
+        if was_active:
+            # Whatever fails, the session ends.
+            with self._contained("clear", "outputs cannot be cleared"):
+                self._clear_outputs(session)
+            with self._contained("calibration", "the calibration cannot be saved"):
+                self._save_calibration(session)
         self._destroy_timer(session)
         session.predictor.reset()
 
@@ -278,26 +295,39 @@ class PredictorNode(ParameterNode):
         return self._session
 
     @contextmanager
-    def _told_traceback(self) -> Iterator[None]:
+    def _reported(self, transition: str) -> Iterator[None]:
         """Logs what rclpy's lifecycle swallows: an exception in a transition."""
         try:
             yield
-        except Exception:
-            self.get_logger().error(traceback.format_exc())
+        except Exception as error:
+            self._failure = f"cannot {transition}: {self._reason(error)}"
+            self.get_logger().error(self._failure)
             raise
+
+    @contextmanager
+    def _contained(self, kind: str, what: str) -> Iterator[None]:
+        """Counts and logs an exception in a callback, which would end the process."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (reported by kind, see reason_of)
+            self._refuse(kind, f"{what}: {self._reason(error)}")
+
+    def _reason(self, error: Exception) -> str:
+        """For the user; the traceback is logged at debug level."""
+        self.get_logger().debug("".join(traceback.format_exception(error)))
+        return reason_of(error)
 
     # Tracks, ticks, time
 
     def _on_tracks(self, tracker: Tracker, message: Any) -> None:
         session = self._active_session()
-        if session is None:
-            return
+        if session is not None:
+            with self._contained("unreadable", "tracks cannot be read"):
+                self._add_tracks(session, tracker, message)
+
+    def _add_tracks(self, session: Session, tracker: Tracker, message: Any) -> None:
         started_s, now_ns = time.perf_counter(), self._now_ns()
-        try:
-            decoded = tracker.decode(message)
-        except ValueError as error:
-            self._refuse("unreadable", f"tracks cannot be read: {error}")
-            return
+        decoded = tracker.decode(message)
         self._log.add_skipped(decoded.skipped.elements())
         if decoded.tracks is None:
             self._log.add_message(None, time.monotonic())
@@ -310,15 +340,17 @@ class PredictorNode(ParameterNode):
     def _on_odometry(self, message: Odometry) -> None:
         session = self._active_session()
         if session is not None:
-            started_s, robot = time.perf_counter(), robot_from_odometry(message)
-            update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
-            self._take(session, update, started_s)
+            with self._contained("odometry", "odometry cannot be read"):
+                started_s, robot = time.perf_counter(), robot_from_odometry(message)
+                update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
+                self._take(session, update, started_s)
 
     def _on_transform_timer(self) -> None:
         session = self._active_session()
         if session is not None:
-            started_s = time.perf_counter()
-            self._take(session, session.predictor.poll(self._now_ns()), started_s)
+            with self._contained("transform", "waiting tracks cannot be transformed"):
+                started_s = time.perf_counter()
+                self._take(session, session.predictor.poll(self._now_ns()), started_s)
 
     def _on_timer(self) -> None:
         self._tick(self._configured(), self._now_ns(), time.perf_counter())
@@ -338,25 +370,28 @@ class PredictorNode(ParameterNode):
             self._transform_timer.cancel()
 
     def _tick(self, session: Session, stamp_ns: int, started_s: float) -> None:
-        if self.parameters_changed:
-            self._apply_changed_parameters(session)
         predictor = session.predictor
         try:
+            if self.parameters_changed:
+                self._apply_changed_parameters(session)
             forecast = predictor.tick(stamp_ns)
-        except ValueError as error:
+            session.publish(forecast)
+        except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
+            reason = f"nobody is predicted: {self._reason(error)}"
+            self._log.add_failed_tick(reason)
+            self._warn("tick", reason)
             # A planner must not go on with predictions of a tick ago.
-            self._clear_outputs(session)
-            self._log.add_failed_tick(f"nobody is predicted: {error}")
-            self._warn("tick", f"nobody is predicted: {error}")
+            with self._contained("clear", "outputs cannot be cleared"):
+                self._clear_outputs(session)
             return
-        session.publish(forecast)
         if predictor.robot_refusal is not None:
             self._refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
         self._log.add_skipped(forecast.skipped.values())
         duration_s = time.perf_counter() - started_s
         self._log.add_tick(duration_s, len(predictor.history), len(forecast.ids))
         # After publishing, which it shall not delay.
-        predictor.evaluate()
+        with self._contained("evaluation", "predictions cannot be evaluated"):
+            predictor.evaluate()
 
     def _active_session(self) -> Session | None:
         session = self._session
@@ -428,9 +463,11 @@ class PredictorNode(ParameterNode):
     def _publish_diagnostics(self) -> None:
         # Where nothing ticks, this is when changed parameters take effect.
         session = self._active_session()
-        if self.parameters_changed and session is not None:
-            self._apply_changed_parameters(session)
-        self._check_connections()
+        with self._contained("parameters", "changed parameters cannot take effect"):
+            if self.parameters_changed and session is not None:
+                self._apply_changed_parameters(session)
+        with self._contained("connections", "connections cannot be checked"):
+            self._check_connections()
         now_ns = self._now_ns()
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
@@ -438,7 +475,8 @@ class PredictorNode(ParameterNode):
             self._log.report(self.get_fully_qualified_name(), self.state, now_ns, time.monotonic())
         ]
         if session is not None:
-            report.status.append(self._self_evaluated(session))
+            with self._contained("self-evaluation", "predictions cannot be evaluated"):
+                report.status.append(self._self_evaluated(session))
         self._diagnostics.publish(report)
 
     def _check_connections(self) -> None:

@@ -10,6 +10,7 @@ from rclpy.parameter import Parameter
 
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.ros import parameters, qos
+from social_implicit_ros.ros.faults import reason_of
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
 
 
@@ -87,8 +88,8 @@ class ParameterNode(LifecycleNode):
                 if name.startswith("qos_overrides."):
                     qos.check_override(name, value)
             parameters.check_change(self._values(), changes, is_configured=self.is_configured)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # noqa: BLE001 (else a value of an unforeseen type ends us)
+            return SetParametersResult(successful=False, reason=reason_of(error))
         for name in changes:
             self._bad_overrides.pop(name, None)
         self.parameters_changed = True

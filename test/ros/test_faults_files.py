@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -331,4 +332,28 @@ def test_a_folder_without_write_permission(start: Callable[..., NodeUnderTest]) 
     assert node.transition("activate")
     assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
     assert node.process.stop() == 0
+    assert "Traceback" not in node.process.output
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "no home"])
+def test_a_calibration_file_that_is_none_is_refused_with_the_reason(
+    node: NodeUnderTest, tmp_path: Path, kind: str
+) -> None:
+    lay_down(node)
+    os.mkfifo(tmp_path / "pipe")
+    given = {
+        "folder": ".",
+        "pipe": str(tmp_path / "pipe"),
+        "device": "/dev/zero",
+        "no home": "~nobody_of_this_name/calibration.json",
+    }[kind]
+    assert node.set_parameters(model="sampled_constant_velocity", calibration_file=given).successful
+    reports = statuses(node)
+    assert not node.transition("configure")
+    assert node.state() == "unconfigured"
+    node.wait_for(
+        lambda: any("calibration_file" in status.message for status in reports()), "the reason"
+    )
+    assert node.set_parameters(calibration_file=str(tmp_path / "calibration.json")).successful
+    assert node.transition("configure")
     assert "Traceback" not in node.process.output

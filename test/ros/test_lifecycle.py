@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
@@ -263,3 +265,92 @@ def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> 
     assert len(points) == 5 * 2 * 10
     np.testing.assert_allclose(np.unique(points["t"]), 0.2 * np.arange(1, 11), rtol=1e-6)
     assert np.unique(points["sample"]).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(5, "Input/output error", "/model.onnx"), "/model.onnx: Input/output error; check"),
+        (MemoryError("8 GB"), r"not enough memory \(8 GB\): lower n_samples"),
+        (RuntimeError("onnx\nfailed"), "unexpected RuntimeError: onnx failed; the log at debug"),
+        (KeyError("bool"), "unexpected KeyError: 'bool'"),
+        (ImportError("no x"), r"a library cannot be imported \(no x\): install it"),
+        (OverflowError("int too large"), "unexpected OverflowError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("place", ["load_components", "open_calibration"])
+def test_whatever_fails_at_configure_is_the_reason_of_the_status(
+    local_node: Callable[..., PredictorNode],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: Exception,
+    reason: str,
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    node = local_node(model="sampled_constant_velocity")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"social_implicit_ros.ros.node.{place}", failing)
+        assert node.trigger_configure() == FAILURE
+    assert re.search(reason, problem_of(node))
+    assert node.trigger_configure() == SUCCESS
+
+
+def test_an_endpoint_that_cannot_be_created_leaves_none_behind(
+    local_node: Callable[..., PredictorNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = local_node(model="sampled_constant_velocity")
+    n_publishers = len(list(node.publishers))
+
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory for a subscription")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "create_subscription", failing)
+        assert node.trigger_configure() == FAILURE
+    assert "no memory for a subscription" in problem_of(node)
+    assert len(list(node.publishers)) == n_publishers
+    assert node.trigger_configure() == SUCCESS
+
+
+def test_an_error_in_activate_stays_the_reason_of_the_status(
+    local_node: Callable[..., PredictorNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = local_node(model="sampled_constant_velocity")
+    assert node.trigger_configure() == SUCCESS
+
+    def failing(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PredictorNode, "_clear_outputs", failing)
+        node.trigger_activate()
+    assert "cannot activate: No space left on device" in problem_of(node)
+    assert node.trigger_configure() == SUCCESS
+
+
+@pytest.mark.parametrize("error", [RuntimeError("onnx"), MemoryError(), OSError(5, "disk")])
+@pytest.mark.parametrize("place", ["tick", "evaluate", "reconfigure"])
+def test_whatever_fails_in_a_tick_the_node_goes_on(
+    local_node: Callable[..., PredictorNode],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: Exception,
+) -> None:
+    node = local_node(model="sampled_constant_velocity")
+    assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+
+    def failing(*_: object) -> None:
+        raise error
+
+    node.parameters_changed = True
+    reported: list[str] = []
+    monkeypatch.setattr(node, "_warn", lambda kind, why: reported.append(why))
+    monkeypatch.setattr(Predictor, place, failing)
+    node._on_timer()
+    expected = "cannot be evaluated" if place == "evaluate" else "nobody is predicted"
+    assert len(reported) == 1 and expected in reported[0]
+    monkeypatch.undo()
+    node._on_timer()
