@@ -262,15 +262,103 @@ def test_weights_in_other_files_are_found_inside_an_operator(tmp_path: Path) -> 
         OnnxModel.load(path)
 
 
-@pytest.mark.parametrize("operator", ["Loop", "Scan"])
-def test_a_model_with_a_loop_is_rejected(tmp_path: Path, operator: str) -> None:
+@pytest.mark.parametrize(
+    "operator", ["Loop", "Scan", "SequenceMap", "RandomNormal", "PyOp", "loop", "Loop\n", ""]
+)
+def test_an_operator_outside_the_list_is_rejected(tmp_path: Path, operator: str) -> None:
     path = write_model(tmp_path)
     model = onnx.load(path)
-    model.graph.node.add(op_type=operator)
+    node = model.graph.node.add()
+    node.op_type = operator
     path.write_bytes(model.SerializeToString())
     write_card(path)
 
-    with pytest.raises(ModelFileError, match=f"operator {operator}, which may not terminate"):
+    with pytest.raises(
+        ModelFileError, match=r"operator .* is not allowed, as it may not terminate"
+    ):
+        OnnxModel.load(path)
+
+
+def test_an_operator_outside_the_list_is_found_in_a_branch(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    inner = onnx.helper.make_graph([onnx.NodeProto(op_type="Loop")], "inner", [], [])
+    model.graph.node.add(op_type="If", attribute=[onnx.helper.make_attribute("g", inner)])
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="operator Loop, which is not allowed"):
+        OnnxModel.load(path)
+
+
+def test_an_operator_of_another_domain_is_rejected(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.node[0].domain = "com.example"
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match=r"operator of the domain 'com\.example'"):
+        OnnxModel.load(path)
+
+
+def test_functions_are_rejected_before_they_are_inlined(tmp_path: Path) -> None:
+    """15 functions that call each other twice take onnxruntime forever."""
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    opset = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("f", 1)]
+    for n in range(15):
+        called, domain = (f"f{n - 1}", "f") if n else ("Identity", "")
+        nodes = [onnx.helper.make_node(called, [a], [b], domain=domain) for a, b in ("xy", "yz")]
+        model.functions.append(onnx.helper.make_function("f", f"f{n}", ["x"], ["z"], nodes, opset))
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="has functions or training information"):
+        OnnxModel.load(path)
+
+
+def varint(value: int, n_bytes: int) -> bytes:
+    """A variable-length integer of so many bytes, canonical or not."""
+    septets = [(value >> (7 * place)) & 0x7F for place in range(n_bytes)]
+    return bytes(septet | 0x80 for septet in septets[:-1]) + bytes(septets[-1:])
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    return tag + varint(len(content), -(-max(len(content), 1).bit_length() // 7)) + content
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        varint((4 << 3 | 2) | 1 << 33, 5),
+        varint(4 << 3 | 2, 2),
+        varint(4 << 3 | 2, 5),
+        varint(4 << 3 | 2, 10),
+        varint((4 << 3 | 2) | 1 << 64, 10),
+        varint(2, 1),
+    ],
+    ids=["bit 33", "two bytes", "five bytes", "ten bytes", "bit 65", "number 0"],
+)
+def test_a_tag_that_readers_interpret_differently_is_rejected(tmp_path: Path, tag: bytes) -> None:
+    """Protocol buffers ignore the upper bits, and read the operator Loop here."""
+    path = write_model(tmp_path)
+    graph = field(varint(1 << 3 | 2, 1), field(tag, b"Loop"))
+    path.write_bytes(path.read_bytes() + field(varint(7 << 3 | 2, 1), graph))
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match=r"canonical encoding|invalid number"):
+        OnnxModel.load(path)
+
+
+def test_too_many_operators_are_rejected(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = onnx.load(path)
+    model.graph.node.extend([onnx.NodeProto(op_type="Add")] * 20_001)
+    path.write_bytes(model.SerializeToString())
+    write_card(path)
+
+    with pytest.raises(ModelFileError, match="it has 20006 operators, expected at most 20000"):
         OnnxModel.load(path)
 
 
