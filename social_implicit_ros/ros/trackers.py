@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import PurePosixPath
 from typing import Any
 
+from ament_index_python import get_resource
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
@@ -130,17 +132,36 @@ def import_message(message_type: str, owner: str) -> type:
         TrackerSpecError: the package is not installed, or has no such type.
     """
     package, _, name = message_type.split("/")
+    install = (
+        f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "
+        "contains it"
+    )
+    # Before anything is imported: an import runs the code of whatever Python package has the name.
+    offered = _installed_messages(package)
+    if not offered:
+        raise TrackerSpecError(
+            f"{owner} needs the message package {package}, which is not installed: {install}"
+        )
+    if name not in offered:
+        raise TrackerSpecError(
+            f"{owner} needs {message_type}, but the installed {package} has only "
+            f"{', '.join(offered)}"
+        )
     try:
         message_class: type = getattr(import_module(f"{package}.msg"), name)
-    except ImportError as error:
+    except (AttributeError, ImportError) as error:
         raise TrackerSpecError(
-            f"{owner} needs the message package {package}, which cannot be imported ({error}): "
-            f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "
-            "contains it"
-        ) from error
-    except AttributeError as error:
-        offered = ", ".join(n for n in dir(import_module(f"{package}.msg")) if n[0].isupper())
-        raise TrackerSpecError(
-            f"{owner} needs {message_type}, but the installed {package} has only {offered}"
+            f"{owner} needs {message_type}, which cannot be imported ({error}): {install}"
         ) from error
     return message_class
+
+
+def _installed_messages(package: str) -> list[str]:
+    """Names of a package's message types in the ament index; empty if it has none."""
+    try:
+        content, _ = get_resource("rosidl_interfaces", package)
+    # Without a sourced workspace the index raises EnvironmentError.
+    except (LookupError, OSError, ValueError):
+        return []
+    files = map(PurePosixPath, content.splitlines())
+    return sorted({file.stem for file in files if file.parent.name == "msg"})

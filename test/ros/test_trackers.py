@@ -14,8 +14,9 @@ from support.tracker_messages import MESSAGES
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.trackers import import_message
 from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.spec import load_tracker_spec, shipped_trackers
+from social_implicit_ros.tracks.spec import TrackerSpecError, load_tracker_spec, shipped_trackers
 
 S = 1_000_000_000
 SPEED_M_S = 1.2
@@ -159,8 +160,8 @@ def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
         (
             "no_such_msgs/msg/Tracks",
             "pose.position",
-            "needs the message package no_such_msgs, which cannot be imported (No module named "
-            "'no_such_msgs'): install ros-$ROS_DISTRO-no-such-msgs",
+            "needs the message package no_such_msgs, which is not installed: "
+            "install ros-$ROS_DISTRO-no-such-msgs",
         ),
         (
             "visualization_msgs/msg/Tracks",
@@ -181,6 +182,20 @@ def test_what_the_installed_messages_do_not_have_fails_at_configure(
     assert node.set_parameters(tracker=str(description)).successful
     assert not node.transition("configure")
     node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+
+
+@pytest.mark.parametrize("module", ["code_of_nobody", "code_of_nobody_msgs"])
+def test_no_code_is_imported_to_look_for_a_message_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """As `antigravity`, which starts a browser when it is imported."""
+    folder = tmp_path / module / "msg"
+    folder.mkdir(parents=True)
+    for init in (folder.parent / "__init__.py", folder / "__init__.py"):
+        init.write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TrackerSpecError, match=f"message package {module}, which is not installed"):
+        import_message(f"{module}/msg/X", "tracker 'mine'")
 
 
 def test_the_robot_is_not_published_as_a_pedestrian(start: Start) -> None:
