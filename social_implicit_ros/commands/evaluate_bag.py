@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
@@ -27,6 +29,7 @@ from social_implicit_ros.evaluation.runner import (
     Job,
     default_models,
     jobs_of,
+    locked,
     remove_unfinished,
     run_jobs,
 )
@@ -37,10 +40,11 @@ from social_implicit_ros.prediction.replay_settings import (
     load_settings,
 )
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.untrusted_files import printable_text
 
-#: Exit codes: nothing could be evaluated; invalid request; some recordings failed; Ctrl-C.
+#: Exit codes: nothing could be evaluated; invalid request or output folder; some recordings failed;
+#: Ctrl-C.
 NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -51,12 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; those of the process where left out.
     """
     options = parse(arguments)
-    console = Console(stderr=True)
     try:
         jobs = _prepared(options)
+        with locked(options.out):
+            return _evaluated(jobs, options, Console(stderr=True))
     except (ValueError, OSError) as error:
-        print(f"evaluate_bag: {error}", file=sys.stderr)
+        print(f"evaluate_bag: {printable_text(str(error))}", file=sys.stderr)
         return WRONG
+    except KeyboardInterrupt:
+        print(
+            "evaluate_bag: interrupted; --resume evaluates the missing recordings", file=sys.stderr
+        )
+        return INTERRUPTED
+
+
+def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Console) -> int:
+    """Evaluates and writes; returns the exit code.
+
+    Raises:
+        RecordingError: the cluster cannot be reached.
+        OSError: results cannot be written.
+    """
     started_s = time.perf_counter()
     todo = [job for job in jobs if not (options.resume and job.is_done())]
     if len(todo) < len(jobs):
@@ -65,16 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcomes = run_jobs(
             todo, n_processes=options.jobs, scheduler=options.scheduler, console=console
         )
-    except (RecordingError, OSError) as error:
-        print(f"evaluate_bag: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
+    finally:
         remove_unfinished(options.out)
-        print(
-            "evaluate_bag: interrupted; --resume evaluates the missing recordings", file=sys.stderr
-        )
-        return INTERRUPTED
-    remove_unfinished(options.out)
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
         {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons
@@ -89,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elapsed_s = time.perf_counter() - started_s
     seconds = sum(bag["duration_s"] for bag in results["bags"])
     console.print(
-        f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: {options.out}/report.html",
+        f"{seconds:.0f} s of recordings in {elapsed_s:.1f} s; written: "
+        f"{escape(printable_text(str(options.out)))}/report.html",
         highlight=False,
         soft_wrap=True,
     )
@@ -103,8 +115,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Replays recordings through the node's pipeline, compares every prediction "
         "with the ground truth, and writes report.html, results.json and per_tick.parquet. "
         "Needs no ROS.",
-        epilog="Exit codes: 0 all evaluated, 1 nothing could be evaluated, 2 invalid request, "
-        "3 some recordings failed, 130 interrupted.",
+        epilog="Exit codes: 0 all evaluated, 1 nothing could be evaluated, 2 invalid request or "
+        "results that cannot be written, 3 some recordings failed, 130 interrupted.",
     )
     parser.add_argument(
         "bags",
@@ -174,8 +186,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "which is slow (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    if options.start < 0 or (options.duration is not None and not options.duration > 0):
-        parser.error("--start must be 0 or more, --duration more than 0 seconds")
+    if not 0 <= options.start < math.inf or not (
+        options.duration is None or 0 < options.duration < math.inf
+    ):
+        parser.error("--start must be 0 or more, --duration more than 0 seconds, both finite")
     if (options.backend == "dask") != (options.scheduler is not None):
         parser.error("--backend dask and --scheduler ADDRESS belong together")
     return options

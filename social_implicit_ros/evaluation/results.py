@@ -21,7 +21,7 @@ from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import NEAR_M
 from social_implicit_ros.evaluation.report.page import write_report
-from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
+from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs, written_beside
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -73,18 +73,24 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
 
     Returns:
         The content of `results.json`.
+
+    Raises:
+        OSError: a file cannot be written; files of an earlier run do not change.
     """
     parts = [json.loads(job.summary.read_text()) for job in jobs]
     request = jobs[0].request
     models = {name: load_model(name) for name in request.models}
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    join_files([job.per_tick for job in jobs], out / "per_tick.parquet")
+    with written_beside(out / "results.json") as file:
+        file.write_text(json.dumps(results, indent=1) + "\n")
+    with written_beside(out / "per_tick.parquet") as file:
+        join_files([job.per_tick for job in jobs], file)
     highlights = (
         (part["bag"]["path"], json.loads(job.highlights.read_text()))
         for job, part in zip(jobs, parts, strict=True)
     )
-    write_report(out / "report.html", results, highlights)
+    with written_beside(out / "report.html") as file:
+        write_report(file, results, highlights)
     return results
 
 

@@ -6,8 +6,11 @@ and a later run can resume an earlier one.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from social_implicit_ros.evaluation.progress_bar import progress_bar
@@ -30,12 +35,17 @@ from social_implicit_ros.models.registry import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.untrusted_files import printable_text
 
 #: Version of the parts' layout: parts of another version are evaluated again.
-PART_VERSION = 3
+PART_VERSION = 4
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _UNFINISHED = ".unfinished"
+_KILLED = (
+    "its process was killed, as by a lack of memory: close other programs, use fewer --jobs, or "
+    "evaluate a part of it with --duration"
+)
 #: The paper's model, trained as the paper describes.
 PAPER_MODEL = "social_implicit"
 #: Messages between two updates of the progress display.
@@ -79,10 +89,13 @@ class Job:
         """Whether an earlier run wrote this part."""
         try:
             summary = json.loads(self.summary.read_text())
+            digests = _digests(self.per_tick, self.highlights)
         except (OSError, ValueError):
             return False
-        return summary.get("fingerprint") == self.fingerprint and all(
-            file.is_file() for file in _files(self)
+        return (
+            isinstance(summary, dict)
+            and summary.get("fingerprint") == self.fingerprint
+            and summary.get("digests") == digests
         )
 
 
@@ -159,11 +172,14 @@ def run_job(
         )
         temporary[job.highlights].write_text(json.dumps(part.pop("highlights")))
         part["fingerprint"] = job.fingerprint
+        part["digests"] = _digests(temporary[job.per_tick], temporary[job.highlights])
         temporary[job.summary].write_text(json.dumps(part))
         for file in _files(job):
             temporary[file].replace(file)
     except (RecordingError, ValueError, OSError) as error:
         return Outcome(job, str(error) or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
+        return Outcome(job, f"{job.path}: {type(error).__name__}: {error}")
     finally:
         for file in temporary.values():
             file.unlink(missing_ok=True)
@@ -193,20 +209,97 @@ def run_jobs(
         if scheduler is None and (n_processes == 1 or len(jobs) == 1):
             return [_run_here(job, progress) for job in jobs]
         task = progress.add_task(f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs))
-        outcomes = []
+        outcomes: list[Outcome] = []
+
+        def finished(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            progress.advance(task, outcome.job.n_bytes)
+
+        n_workers = -1 if scheduler else min(n_processes, len(jobs))
         with _workers(scheduler):
-            parallel = joblib.Parallel(
-                n_jobs=-1 if scheduler else min(n_processes, len(jobs)),
-                return_as="generator_unordered",
-            )
-            for outcome in parallel(joblib.delayed(run_job)(job) for job in jobs):
-                outcomes.append(outcome)
-                progress.advance(task, outcome.job.n_bytes)
+            remaining = list(jobs)
+            while remaining and not _run_workers(remaining, n_workers, finished):
+                remaining = _without(remaining, outcomes)
+                # A worker was killed, with one of the recordings that were begun: each runs alone.
+                for job in remaining[:n_processes]:
+                    if not _run_workers([job], 2, finished):
+                        finished(Outcome(job, f"{job.path}: {_KILLED}"))
+                remaining = _without(remaining, outcomes)
         return outcomes
 
 
+def _run_workers(jobs: Sequence[Job], n_workers: int, finished: Callable[[Outcome], None]) -> bool:
+    """Runs jobs in workers; returns whether no worker was killed."""
+    parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
+    try:
+        with _interrupts_only_here():
+            outcomes = parallel(joblib.delayed(run_job)(job) for job in jobs)
+        for outcome in outcomes:
+            finished(outcome)
+    except TerminatedWorkerError:
+        return False
+    return True
+
+
+def _without(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[Job]:
+    done = {outcome.job.part for outcome in outcomes}
+    return [job for job in jobs if job.part not in done]
+
+
+@contextmanager
+def _interrupts_only_here() -> Iterator[None]:
+    """Processes that start within inherit that SIGINT (Ctrl-C) is blocked; this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Holds an output folder for this process: two runs would remove each other's files.
+
+    Args:
+        out: the folder, made by `jobs_of`.
+
+    Raises:
+        RecordingError: another process holds it.
+    """
+    folder = os.open(parts_folder(out), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RecordingError(
+            f"another evaluation writes to {out}: wait for it, or choose another folder"
+        ) from error
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def written_beside(file: Path) -> Iterator[Path]:
+    """Replaces a file as a whole, or leaves it unchanged if anything fails.
+
+    Args:
+        file: to write.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}{_UNFINISHED}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(job.path.name, start=False)
+    task = progress.add_task(escape(printable_text(job.path.name)), start=False)
     n_messages = 0
 
     def opened(n_total: int) -> None:
@@ -232,8 +325,13 @@ def parts_folder(out: Path) -> Path:
 
 def remove_unfinished(out: Path) -> None:
     """Removes the files of processes that were killed."""
-    for file in parts_folder(out).glob(f"*{_UNFINISHED}"):
-        file.unlink(missing_ok=True)
+    for folder in (out, parts_folder(out)):
+        for file in folder.glob(f"*{_UNFINISHED}"):
+            file.unlink(missing_ok=True)
+
+
+def _digests(*files: Path) -> list[str]:
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 def _files(job: Job) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -66,9 +67,12 @@ def report_page(
         **_chosen(highlights, results),
     }
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
-    # A script element ends at the first "</".
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    return template.replace(DATA_MARK, text).replace(PLOTLY_MARK, _plotly_js())
+    # `</script` ends the element, and `<!--<script` hides its end.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    contents = {DATA_MARK: text, PLOTLY_MARK: _plotly_js()}
+    # In one pass: names in the data may contain a mark.
+    marks = "|".join(map(re.escape, contents))
+    return re.sub(marks, lambda mark: contents[mark[0]], template)
 
 
 def summary(results: Mapping[str, Any], name: str) -> list[str]:

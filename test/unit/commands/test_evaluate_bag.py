@@ -402,6 +402,115 @@ class TestManyBags:
         assert done == ["bag_1", "broken.mcap"]
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
+    @pytest.mark.parametrize("spoilt", ["*.parquet", "*.highlights.json", "*[0-9a-f].json"])
+    @pytest.mark.parametrize("content", [b"", b"{}", b"[]"])
+    def test_resume_evaluates_again_what_was_emptied(
+        self, folder, one_process, tmp_path, spoilt, content
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        for file in (tmp_path / "out" / "parts").glob(spoilt):
+            file.write_bytes(content)
+
+        assert run(folder, "--out", tmp_path / "out", "--resume") == 3
+
+        expected = results_in(one_process)
+        assert without_times(results_in(tmp_path / "out")) == without_times(expected)
+
+    def test_resume_begins_anew_where_another_start_or_tracker_is_asked(
+        self, folder, one_process, tmp_path
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        before = results_in(one_process)["bags"][0]["messages"]
+        again = [folder / "bag_0", "--out", tmp_path / "out", "--resume"]
+
+        assert run(*again, "--start", "3") == 0
+        assert results_in(tmp_path / "out")["bags"][0]["messages"] < before
+        assert run(*again, "--tracker", "spencer") == 1
+
+    def test_two_runs_do_not_share_a_folder(self, folder, tmp_path, capsys):
+        (tmp_path / "parts").mkdir()
+        with runner.locked(tmp_path):
+            assert run(folder / "bag_0", "--out", tmp_path) == 2
+        assert "another evaluation writes to" in capsys.readouterr().err
+        assert run(folder / "bag_0", "--out", tmp_path) == 0
+
+    def test_a_worker_that_is_killed_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
+        # A function in a function travels to the workers as it is.
+        def killed_at_bag_1(job: Job) -> Any:
+            import os
+            import signal
+
+            from social_implicit_ros.evaluation.runner import run_job
+
+            if job.path.name == "bag_1":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return run_job(job)
+
+        monkeypatch.setattr(runner, "run_job", killed_at_bag_1)
+
+        assert evaluate_bag.main([str(folder), "--out", str(tmp_path), *FAST, "--jobs", "2"]) == 3
+
+        results = results_in(tmp_path)
+        assert [Path(bag["path"]).name for bag in results["bags"]] == ["bag_0", "bag_2"]
+        reasons = [failure["reason"] for failure in results["failed"]]
+        assert any("bag_1: its process was killed" in reason for reason in reasons)
+
+    def test_an_unforeseen_error_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
+        original = runner.evaluate_recording
+
+        def failing(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.name == "bag_1":
+                raise MemoryError("6 GB")
+            return original(path, *arguments, **options)
+
+        monkeypatch.setattr(runner, "evaluate_recording", failing)
+        assert run(folder, "--out", tmp_path) == 3
+        reasons = [failure["reason"] for failure in results_in(tmp_path)["failed"]]
+        assert any("bag_1: MemoryError: 6 GB" in reason for reason in reasons)
+
+    @pytest.mark.parametrize("name", ["results.json", "per_tick.parquet", "report.html"])
+    def test_results_that_cannot_be_written_leave_those_before_and_no_rest(
+        self, folder, one_process, tmp_path, name, capsys
+    ):
+        shutil.copytree(one_process, tmp_path / "out")
+        (tmp_path / "out" / name).unlink()
+        (tmp_path / "out" / name / "in the way").mkdir(parents=True)
+
+        assert run(folder, "--out", tmp_path / "out", "--resume") == 2
+
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("evaluate_bag: ") and name in error
+        assert not list((tmp_path / "out").glob("*.unfinished"))
+
+    def test_names_of_recordings_are_no_commands_of_a_terminal(self, tmp_path, capsys):
+        name = "a\x1b]0;title\x07[red]b.mcap"
+        (tmp_path / name).write_bytes(b"nothing")
+
+        assert run(tmp_path / name, "--out", tmp_path / "out") == 1
+
+        shown = "".join(capsys.readouterr())
+        assert "\x1b" not in shown and "\x07" not in shown
+        assert "[red]b.mcap" in shown
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "--duration=inf",
+            "--duration=nan",
+            "--start=inf",
+            "--start=nan",
+            "--tick-rate=1e-300",
+            "--tick-rate=nan",
+            "--tick-rate=inf",
+        ],
+    )
+    def test_numbers_without_bounds_are_refused(self, folder, tmp_path, option):
+        try:
+            code = run(folder / "bag_0", "--out", tmp_path, option)
+        except SystemExit as exited:
+            code = exited.code
+        assert code == 2
+
     def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
         original = runner.run_job
 

@@ -64,6 +64,22 @@ def numbers(packed: str) -> np.ndarray:
 
 
 class TestContent:
+    @pytest.mark.parametrize(
+        "name", ["<!--<script>", "</script>", DATA_MARK, PLOTLY_MARK, "a<b>&amp;", "\\u003c"]
+    )
+    def test_names_in_the_data_stay_data(self, report, name):
+        given = data_of(report)["results"]
+        given["bags"][0]["topic"] = name
+
+        page = report_module.report_page(given, [])
+
+        (text,) = re.findall(
+            r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL
+        )
+        assert "<" not in text
+        assert json.loads(text)["results"]["bags"][0]["topic"] == name
+        assert len(page) < 1.1 * len(report.read_text())
+
     def test_it_is_one_file_that_asks_for_nothing_else(self, report):
         page = report.read_text()
         own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
