@@ -34,11 +34,7 @@ from social_implicit_ros.evaluation.runner import (
     run_jobs,
 )
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.replay_settings import (
-    TICK_RATE_HZ,
-    load_choices,
-    load_settings,
-)
+from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices, load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text
@@ -118,12 +114,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="Exit codes: 0 all evaluated, 1 nothing could be evaluated, 2 invalid request or "
         "results that cannot be written, 3 some recordings failed, 130 interrupted.",
     )
-    parser.add_argument(
-        "bags",
-        nargs="+",
-        metavar="BAG",
-        help=BAG_HELP,
-    )
+    parser.add_argument("bags", nargs="+", metavar="BAG", help=BAG_HELP)
     add_tracks_option(parser)
     add_tracker_option(parser, "that of --params, else by type")
     parser.add_argument(

@@ -22,10 +22,7 @@ from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from social_implicit_ros.commands.options import add_frame_rate_option
-from social_implicit_ros.recordings.bag import (
-    DEFAULT_FRAME,
-    RecordingError,
-)
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos

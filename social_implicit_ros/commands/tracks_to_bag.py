@@ -8,10 +8,7 @@ from pathlib import Path
 
 from social_implicit_ros.commands.options import add_frame_rate_option
 from social_implicit_ros.recordings.arrivals import recorded_tracks
-from social_implicit_ros.recordings.bag import (
-    DEFAULT_FRAME,
-    RecordingError,
-)
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
 
@@ -52,10 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, metavar="OUT", help="the rosbag2 folder to create")
     parser.add_argument("--topic", default="/tracks", help="default: %(default)s")
     parser.add_argument(
-        "--type",
-        choices=sorted(MESSAGE_TYPES),
-        default="marker_array",
-        help="default: %(default)s",
+        "--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help="default: %(default)s"
     )
     parser.add_argument(
         "--frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"

@@ -171,10 +171,7 @@ def _provenance(
 
 
 def _metrics(
-    model: SocialImplicit,
-    data: Path,
-    split: str,
-    validation: Sequence[FloatArray],
+    model: SocialImplicit, data: Path, split: str, validation: Sequence[FloatArray]
 ) -> dict[str, Any]:
     """Best-of-20 errors with the file's noise sequence, and with independent noise."""
     scenes = {"validation": validation}

@@ -101,13 +101,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "calibration of the ellipses), the last 20 % test data. Writes DIR/NAME.onnx and its model "
         "card, for the node's parameter model.",
     )
-    parser.add_argument(
-        "--bags",
-        nargs="+",
-        required=True,
-        metavar="BAG",
-        help=BAG_HELP,
-    )
+    parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=BAG_HELP)
     add_tracks_option(parser)
     add_tracker_option(parser)
     parser.add_argument(

@@ -35,10 +35,7 @@ from social_implicit_ros.training.social_zone.evaluate import (
 from social_implicit_ros.training.social_zone.file import ARCHITECTURE
 from social_implicit_ros.training.social_zone.fit import FitSettings, agents_of_scenes, fit
 from social_implicit_ros.training.social_zone.graph import social_zone_graph
-from social_implicit_ros.training.social_zone.model import (
-    SocialZoneSizes,
-    live_parameters,
-)
+from social_implicit_ros.training.social_zone.model import SocialZoneSizes, live_parameters
 
 #: Ablation -> the model and training without one idea.
 ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {

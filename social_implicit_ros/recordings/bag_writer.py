@@ -199,11 +199,7 @@ def _write_floor_plan(
         zero,
         header=_header(store, stamp_ns, frame_id),
         info=replace(
-            zero.info,
-            resolution=floor_plan.resolution_m,
-            height=rows,
-            width=columns,
-            origin=origin,
+            zero.info, resolution=floor_plan.resolution_m, height=rows, width=columns, origin=origin
         ),
         data=np.where(floor_plan.occupied, 100, 0).astype(np.int8).reshape(-1),
     )

@@ -65,10 +65,7 @@ class Scene:
 
 
 def scenes(
-    recording: Recording,
-    *,
-    n_steps: int = N_OBSERVED + N_PREDICTED,
-    min_agents: int = 2,
+    recording: Recording, *, n_steps: int = N_OBSERVED + N_PREDICTED, min_agents: int = 2
 ) -> Iterator[Scene]:
     """Slides a window over a recording, by the protocol of the benchmark.
 

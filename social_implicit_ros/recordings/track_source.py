@@ -14,18 +14,10 @@ from rosbags.interfaces import Connection
 
 from social_implicit_ros.recordings.bag import RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
-from social_implicit_ros.recordings.text import (
-    FRAMES_PER_SECOND,
-    frame_stamp_ns,
-    load_recording,
-)
+from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, frame_stamp_ns, load_recording
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
-from social_implicit_ros.tracks.decoder import (
-    DecodedMessage,
-    RawTrackerDecoder,
-    TrackerDecoder,
-)
+from social_implicit_ros.tracks.decoder import DecodedMessage, RawTrackerDecoder, TrackerDecoder
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.spec import (
     POINT_CLOUD,
@@ -34,9 +26,7 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.transforms import (
-    TransformBuffer,
-)
+from social_implicit_ros.tracks.transforms import TransformBuffer
 from social_implicit_ros.types import SkipReason
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"

@@ -23,12 +23,7 @@ import numpy as np
 
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
-from social_implicit_ros.metrics.displacement import (
-    best_of_n,
-    joint_best_of_n,
-    mean_path,
-    missed,
-)
+from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
 from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores

@@ -134,11 +134,7 @@ def write_picture(
 
 
 def write_animation(
-    path: Path,
-    predictions: Sequence[ScoredPrediction],
-    view: View,
-    *,
-    width_px: int = 880,
+    path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 880
 ) -> None:
     """Draws successive moments as a GIF that repeats, in real time.
 
@@ -279,8 +275,7 @@ class _Canvas:
     def _horizon_ellipses(self, prediction: PublishedPrediction, colours: list[str]) -> Artist:
         """The largest ellipse at the last step."""
         outlines = ellipse_outlines(
-            prediction.mean[:, -1],
-            prediction.ellipses(max(CONFIDENCES))[:, -1],
+            prediction.mean[:, -1], prediction.ellipses(max(CONFIDENCES))[:, -1]
         )
         return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
 

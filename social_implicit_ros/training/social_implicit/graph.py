@@ -129,9 +129,7 @@ def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
     )
     agent_in_slot = builder.node("ScatterElements", empty, slot, agents)
     around = builder.node(
-        "Add",
-        builder.node("Unsqueeze", slot, builder.indices([1])),
-        builder.indices([[-1, 0, 1]]),
+        "Add", builder.node("Unsqueeze", slot, builder.indices([1])), builder.indices([[-1, 0, 1]])
     )
     return builder.node("Gather", agent_in_slot, around)
 

@@ -143,11 +143,7 @@ def _loss(
     return fit.likelihood_weight * negative_log_likelihood(
         model, forecast, agents.future
     ) + nearest_future_loss(
-        model,
-        forecast,
-        agents.future,
-        softness_m=fit.softness_end_m,
-        final_weight=fit.final_weight,
+        model, forecast, agents.future, softness_m=fit.softness_end_m, final_weight=fit.final_weight
     )
 
 

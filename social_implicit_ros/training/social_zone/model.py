@@ -189,12 +189,7 @@ class SocialZone(nn.Module):
         # The modes are relative to the learnt mean, without a gradient to it.
         learnt = (straight + correction).detach()
         around = (self.codes @ reach).view(-1, self.sizes.representatives, rank, 2)
-        return Forecast(
-            frame,
-            straight + self.trust * correction,
-            spread,
-            learnt[:, None] + around,
-        )
+        return Forecast(frame, straight + self.trust * correction, spread, learnt[:, None] + around)
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
         """Computes the frames of all agents; arguments as for `forward`."""
