@@ -35,8 +35,7 @@ from support.processes import n_file_descriptors, n_threads, resident_bytes
 from support.ros import LOSSLESS, NodeUnderTest, start_predictor
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.ros.tracks_messages import ENCODERS
+from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
 from social_implicit_ros.types import Tracks
 
 RATE_HZ, N_AGENTS, LIFE_S = 30.0, 50, 12.0

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
-from social_implicit_ros.ros.command_line import check_command_line
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.signals import catch_stop_signals
 
+PACKAGE = "social_implicit_ros"
+_PARAMETERS = """\
+The node is configured by ROS parameters. config/predictor.yaml explains each parameter and holds
+its default (installed as share/social_implicit_ros/config/predictor.yaml).
+
+  predictor_node --ros-args -p tracker:=people -r '~/tracks:=/people'
+  predictor_node --ros-args --params-file my.yaml
+  ros2 param describe /predictor tracker
+  ros2 launch social_implicit_ros predictor.launch.py --show-args
+"""
 #: How long a signal may wait for a node that has nothing to do.
 _POLL_S = 0.1
 
@@ -42,6 +55,33 @@ def main(args: list[str] | None = None) -> None:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def check_command_line(arguments: Sequence[str]) -> None:
+    """Handles `--help` and `--version`; rejects unknown arguments.
+
+    Args:
+        arguments: of the process, without its name; may include ROS arguments.
+
+    Raises:
+        SystemExit: status 0 after `--help` or `--version`, 2 for an unknown argument, 1 for a
+            parameter file that cannot be read.
+    """
+    parser = argparse.ArgumentParser(
+        prog="predictor_node",
+        usage="%(prog)s [-h] [--version] [--ros-args ...]",
+        description="Lifecycle node that predicts the trajectories of people around a robot.",
+        epilog=_PARAMETERS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    try:
+        others = remove_ros_args(arguments)
+    except RuntimeError as error:
+        parser.exit(1, f"predictor_node: {error}\n")
+    if parser.parse_args(others).version:
+        print(PACKAGE, version(PACKAGE))
+        parser.exit()
 
 
 if __name__ == "__main__":

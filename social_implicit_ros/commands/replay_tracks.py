@@ -26,9 +26,8 @@ from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
 from social_implicit_ros.ros.signals import catch_stop_signals
-from social_implicit_ros.ros.tracks_messages import ENCODERS
 from social_implicit_ros.types import Tracks
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.

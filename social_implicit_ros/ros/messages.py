@@ -1,20 +1,23 @@
-"""Numbers <-> the messages that several topics share: stamps, poses, clouds, odometry."""
+"""Numbers <-> messages: stamps, poses, clouds, odometry, and the messages of a tracker."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import Vector3
+from geometry_msgs.msg import Point, Vector3
 from nav_msgs.msg import Odometry
 from numpy.typing import ArrayLike
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID, agent_number
+from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
 from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
@@ -131,3 +134,48 @@ def _point_fields(dtype: np.dtype) -> list[PointField]:
         PointField(name=name, offset=offset, datatype=datatype, count=1)
         for name, offset, datatype in point_field_layout(dtype)
     ]
+
+
+def tracks_to_marker_array(tracks: Tracks, frame_id: str) -> MarkerArray:
+    """One cylinder per pedestrian.
+
+    Args:
+        tracks: positions at one stamp.
+        frame_id: their coordinate frame.
+    """
+    stamp = stamp_to_msg(tracks.stamp_ns)
+    size = Vector3(x=PERSON_WIDTH_M, y=PERSON_WIDTH_M, z=PERSON_HEIGHT_M)
+    colour = ColorRGBA(r=0.2, g=0.5, b=0.9, a=0.8)
+    message = MarkerArray()
+    for agent_id, (x_m, y_m), z_m in zip(
+        tracks.ids, tracks.positions_m.tolist(), tracks.heights_m.tolist(), strict=True
+    ):
+        marker = Marker(type=Marker.CYLINDER, action=Marker.ADD, scale=size, color=colour)
+        marker.header.stamp, marker.header.frame_id = stamp, frame_id
+        marker.ns, marker.id = marker_id(agent_id)
+        marker.pose.position = Point(x=x_m, y=y_m, z=z_m)
+        message.markers.append(marker)
+    return message
+
+
+def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
+    """One point per pedestrian: x, y, z as float64, id as uint32 (`tracks.agent_ids`).
+
+    Args:
+        tracks: positions at one stamp.
+        frame_id: their coordinate frame.
+    """
+    columns: dict[str, np.ndarray] = {
+        "x": tracks.positions_m[:, 0],
+        "y": tracks.positions_m[:, 1],
+        "z": tracks.heights_m,
+        "id": np.array([agent_number(agent_id) for agent_id in tracks.ids], dtype=np.uint32),
+    }
+    return point_cloud_to_msg(columns, tracks.stamp_ns, frame_id)
+
+
+#: Tracker mapping -> message type and encoder.
+ENCODERS: dict[str, tuple[type, Callable[[Tracks, str], Any]]] = {
+    "marker_array": (MarkerArray, tracks_to_marker_array),
+    "point_cloud": (PointCloud2, tracks_to_point_cloud),
+}

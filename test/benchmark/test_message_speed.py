@@ -19,13 +19,13 @@ from support.ticking import crowd
 from support.tracker_messages import MESSAGES
 
 from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.messages import tracks_to_point_cloud
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import (
     Tracker,
     TrackerSpecError,
     load_tracker,
 )
-from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS, config_from_values
 from social_implicit_ros.types import Tracks
 

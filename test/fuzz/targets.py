@@ -318,7 +318,7 @@ def bag_seeds(storage: str) -> list[bytes]:
 
 def run_parameters(data: bytes) -> None:
     """A change of parameters is refused with a reason, or the outputs render with it."""
-    from social_implicit_ros.ros import parameters
+    from social_implicit_ros.ros import parameter_node as parameters
     from social_implicit_ros.ros.outputs.registry import load_output
 
     draws = Draws(data)

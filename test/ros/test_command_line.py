@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from social_implicit_ros.ros.command_line import check_command_line
+from social_implicit_ros.commands.predictor_node import check_command_line
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,8 @@ from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.ros.messages import tracks_to_marker_array
 from social_implicit_ros.ros.online_evaluation_messages import COLUMNS
-from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000

@@ -23,8 +23,7 @@ from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
-from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
+from social_implicit_ros.ros.messages import stamp_to_msg, tracks_to_marker_array
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import Tracks

@@ -18,7 +18,7 @@ from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
-from social_implicit_ros.ros.tracks_messages import tracks_to_point_cloud
+from social_implicit_ros.ros.messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Header
 
-from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.ros.tracks_messages import (
+from social_implicit_ros.ros.messages import (
+    stamp_to_msg,
     tracks_to_marker_array,
     tracks_to_point_cloud,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.tracks_messages import tracks_to_marker_array
+from social_implicit_ros.ros.messages import tracks_to_marker_array
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000

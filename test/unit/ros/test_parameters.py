@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.ros.parameters import check_change, descriptor_of, unknown_parameters
+from social_implicit_ros.ros.parameter_node import check_change, descriptor_of, unknown_parameters
 from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
