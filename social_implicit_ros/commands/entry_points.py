@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,37 +22,6 @@ _PYARROW = "pyarrow" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "pya
 _REPORT = ("plotly", _PYARROW)
 #: Requirements of training.
 _TRAINING = ("torch", "onnx")
-
-
-def evaluate_bag() -> int:
-    """Runs `evaluate_bag`."""
-    # Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
-    return _run("evaluate_bag", "joblib>=1.4", *_REPORT)
-
-
-def social_implicit_demo() -> int:
-    """Runs `social_implicit_demo`."""
-    return _run("social_implicit_demo", *_REPORT)
-
-
-def import_checkpoint() -> int:
-    """Runs `import_checkpoint`."""
-    return _run("import_checkpoint", *_TRAINING)
-
-
-def train_benchmark() -> int:
-    """Runs `train_benchmark`."""
-    return _run("train_benchmark", *_TRAINING)
-
-
-def train_social_zone() -> int:
-    """Runs `train_social_zone`."""
-    return _run("train_social_zone", *_TRAINING)
-
-
-def train_model() -> int:
-    """Runs `train_model`."""
-    return _run("train_model", *_TRAINING)
 
 
 def _run(command: str, *requirements: str) -> int:
@@ -89,3 +59,12 @@ def _version(requirement: str) -> str | None:
         return version(Requirement(requirement).name)
     except PackageNotFoundError:
         return None
+
+
+#: Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
+evaluate_bag = partial(_run, "evaluate_bag", "joblib>=1.4", *_REPORT)
+social_implicit_demo = partial(_run, "social_implicit_demo", *_REPORT)
+import_checkpoint = partial(_run, "import_checkpoint", *_TRAINING)
+train_benchmark = partial(_run, "train_benchmark", *_TRAINING)
+train_social_zone = partial(_run, "train_social_zone", *_TRAINING)
+train_model = partial(_run, "train_model", *_TRAINING)

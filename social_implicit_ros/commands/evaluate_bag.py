@@ -16,8 +16,7 @@ from rich.markup import escape
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
-    add_tracker_option,
-    add_tracks_option,
+    add_tracks_options,
     non_negative_int,
     positive_int,
 )
@@ -45,11 +44,7 @@ NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Evaluates and writes; returns the exit code.
-
-    Args:
-        arguments: of the command line; those of the process where left out.
-    """
+    """Evaluates and writes; returns the exit code."""
     options = parse(arguments)
     try:
         jobs = _prepared(options)
@@ -115,8 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "results that cannot be written, 3 some recordings failed, 130 interrupted.",
     )
     parser.add_argument("bags", nargs="+", metavar="BAG", help=BAG_HELP)
-    add_tracks_option(parser)
-    add_tracker_option(parser, "that of --params, else by type")
+    add_tracks_options(parser, "that of --params, else by type")
     parser.add_argument(
         "--model",
         action="append",

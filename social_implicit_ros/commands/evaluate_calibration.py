@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -22,20 +21,17 @@ from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_data_option,
     add_model_options,
-    add_tracker_option,
-    add_tracks_option,
+    add_tracks_options,
 )
-from social_implicit_ros.evaluation.benchmark.calibration_comparison import (
+from social_implicit_ros.evaluation.benchmark.calibration import (
+    BAND,
+    CONFIDENCE,
     EARLY_S,
+    MIN_POSITIONS,
     WINDOW_S,
     benchmark_cases,
     compare_calibrations,
     recording_cases,
-)
-from social_implicit_ros.evaluation.benchmark.calibration_replay import (
-    BAND,
-    CONFIDENCE,
-    MIN_POSITIONS,
 )
 from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
@@ -50,8 +46,7 @@ from social_implicit_ros.types import FloatArray
 _MANY = 3
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """How a metric is printed, and how bad a value is."""
 
     heading: str
@@ -109,8 +104,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"{BAG_HELP}: your own, evaluated with the default model or those of --model "
         "(default: the benchmark's, from --data)",
     )
-    add_tracks_option(parser)
-    add_tracker_option(parser)
+    add_tracks_options(parser)
     add_data_option(parser, "eth_ucy/all_data", required=False)
     add_model_options(parser)
     options = parser.parse_args(arguments)
@@ -157,14 +151,12 @@ def _over(
 ) -> dict[str, dict[str, float]]:
     """Summary of each metric over the recordings in which it is known, by way and name."""
     rows = list(recordings.values())
-    summaries: dict[str, dict[str, float]] = {}
-    for way in rows[0]:
-        values = {key: np.array([row[way][key] for row in rows]) for key in _COLUMNS}
-        summaries[way] = {
-            key: summary(values[key][~np.isnan(values[key])], column)
-            for key, column in _COLUMNS.items()
-        }
-    return summaries
+
+    def summarised(way: str, key: str) -> float:
+        values = np.array([row[way][key] for row in rows])
+        return summary(values[~np.isnan(values)], _COLUMNS[key])
+
+    return {way: {key: summarised(way, key) for key in _COLUMNS} for way in rows[0]}
 
 
 def _median(values: FloatArray, _: _Column) -> float:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
-
 from social_implicit_ros.models.card import file_sha256
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
@@ -56,13 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"import_checkpoint: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {options.out}: {card.parameters} of {_count(model)} parameters are used")
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"wrote {options.out}: {card.parameters} of {n_parameters} parameters are used")
     return 0
 
 
 def _plain(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

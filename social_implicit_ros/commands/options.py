@@ -21,22 +21,18 @@ BAG_HELP = (
 )
 
 
-def add_tracks_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --tracks, the topic of the tracks."""
+def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type") -> None:
+    """Adds --tracks, the topic, and --tracker, the mapping of its messages.
+
+    Args:
+        parser: of the command.
+        default: the tracker that is used without the option, for the help.
+    """
     parser.add_argument(
         "--tracks",
         metavar="TOPIC",
         help="topic of the tracks; may be left out if only one topic qualifies",
     )
-
-
-def add_tracker_option(parser: argparse.ArgumentParser, default: str = "by type") -> None:
-    """Adds --tracker, the mapping of its messages.
-
-    Args:
-        parser: of the command.
-        default: what is used without the option, for the help.
-    """
     parser.add_argument(
         "--tracker",
         metavar="NAME|FILE",
@@ -77,31 +73,16 @@ def add_data_option(
 
 
 def add_seed_option(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Adds --seed.
-
-    Args:
-        parser: of the command.
-        purpose: what is drawn with it, for the help.
-    """
+    """Adds --seed; `purpose` says in the help what is drawn with it."""
     parser.add_argument(
         "--seed", type=non_negative_int, default=0, help=f"{purpose} (default: %(default)s)"
     )
 
 
 def add_split_option(parser: argparse.ArgumentParser, splits: Sequence[str], help: str) -> None:
-    """Adds --split, which may be repeated.
-
-    Args:
-        parser: of the command.
-        splits: names to choose from.
-        help: what happens with the split.
-    """
-    parser.add_argument(
-        "--split",
-        action="append",
-        choices=tuple(splits),
-        help=f"{help}; may be repeated (default: all)",
-    )
+    """Adds --split, one of `splits`, which may be repeated."""
+    text = f"{help}; may be repeated (default: all)"
+    parser.add_argument("--split", action="append", choices=tuple(splits), help=text)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -128,12 +109,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str]) -> None:
-    """Adds --data, --split and --seed, of commands that train the shipped models.
-
-    Args:
-        parser: of the command.
-        splits: names of the models to train.
-    """
+    """Adds --data, --split and --seed, of commands that train the shipped models."""
     add_data_option(parser, "eth_ucy/ and eth_true_rate/")
     add_split_option(parser, splits, "train this model only")
     add_seed_option(parser, "of all random numbers")
@@ -141,23 +117,20 @@ def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str])
 
 def positive_int(text: str) -> int:
     """An integer from 1 on, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a number from 1 on")
-    return value
+    return int(_at_least(1, int(text)))
 
 
 def non_negative_int(text: str) -> int:
     """An integer from 0 on, for argparse."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a number from 0 on")
-    return value
+    return int(_at_least(0, int(text)))
 
 
 def non_negative_float(text: str) -> float:
     """A finite number from 0 on, for argparse."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return _at_least(0, float(text))
+
+
+def _at_least(minimum: int, value: float) -> float:
+    if not minimum <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{value} is not a number from {minimum} on")
     return value

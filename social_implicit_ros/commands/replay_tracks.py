@@ -98,10 +98,7 @@ class ReplayNode(Node):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        argv: arguments, which may include ROS arguments; default: those of the process.
+    """Runs the command; arguments may include ROS arguments.
 
     Returns:
         The exit status: 0 at the end or when interrupted, 1 if the recording cannot be played.

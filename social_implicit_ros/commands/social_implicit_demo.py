@@ -97,12 +97,8 @@ class Show:
 def main(argv: list[str] | None = None) -> int:
     """Runs the demonstration.
 
-    Args:
-        argv: arguments; those of the process where left out.
-
     Returns:
-        The exit status: 0 where predictions arrived and were drawn, 1 where not, 130 where it was
-        interrupted.
+        The exit status: 0 if predictions arrived and were drawn, 1 if not, 130 if interrupted.
     """
     arguments = _parser().parse_args(argv)
     console = Console()
@@ -265,11 +261,11 @@ def _perform(
         f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
         f"at rate {show.rate:g}"
     )
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    node_arguments = _node_arguments(frame_id, arguments.model)
     with (
-        _running(
-            "predictor_node", _node_arguments(frame_id, arguments.model), logs["node"]
-        ) as node,
-        _progress(console) as progress,
+        _running("predictor_node", node_arguments, logs["node"]) as node,
+        Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("starting", total=show.duration_s)
         # What is published before both know of each other is heard by nobody.
@@ -284,11 +280,6 @@ def _perform(
             raise DemoError(f"the replay ended with {replay.returncode}:\n{_tail(logs['replay'])}")
         listener.listen(0.5)
         progress.update(task, completed=show.duration_s)
-
-
-def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: float) -> None:
-    listener.listen(0.1)
-    _require_running(node, listener, time.monotonic() - started_s, log)
 
 
 def _node_arguments(frame_id: str, model: str | None) -> list[str]:
@@ -318,21 +309,15 @@ def _replay_arguments(show: Show, frame_id: str) -> list[str]:
     return [str(show.recording.path), "--wait", *settings]
 
 
-def _require_running(
-    node: subprocess.Popen, listener: Listener, elapsed_s: float, log: Path
-) -> None:
+def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: float) -> None:
+    """Receives messages for a moment; raises DemoError if the node fails."""
+    listener.listen(0.1)
     if node.poll() is not None:
         raise DemoError(f"the node ended with {node.returncode}:\n{_tail(log)}")
     if listener.problem:
         raise DemoError(f"the node reports: {listener.problem}")
-    if not listener.predictions and elapsed_s > PATIENCE_S:
+    if not listener.predictions and time.monotonic() - started_s > PATIENCE_S:
         raise DemoError(f"no prediction within {PATIENCE_S:g} s; the node says:\n{_tail(log)}")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
-    )
 
 
 def _state(listener: Listener) -> tuple[float, str]:
@@ -414,9 +399,6 @@ def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPredi
 
 
 def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
-    table = Table(title="What was predicted, against what came to pass", show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
     rows = {
         "people predicted": f"{summary.n_agents}",
         "predictions": f"{summary.n_predictions} futures in {n_ticks} ticks",
@@ -425,8 +407,9 @@ def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[st
         f"truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
         "tick time, median / p99": _tick_text(diagnostics),
     }
+    table = Table(title="What was predicted, against what came to pass", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(f"[bold]{name}[/]", value)
     return table
 
 

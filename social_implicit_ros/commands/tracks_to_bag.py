@@ -14,14 +14,7 @@ from social_implicit_ros.recordings.track_source import open_source
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        argv: arguments; those of the process by default.
-
-    Returns:
-        The exit status: 0, or 1 if the recording could not be read or written.
-    """
+    """Runs the command; returns 0, or 1 if the recording could not be read or written."""
     arguments = _parser().parse_args(argv)
     try:
         recording = open_source(arguments.file, frames_per_second=arguments.frames_per_second)

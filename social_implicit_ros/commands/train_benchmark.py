@@ -76,11 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def train_split(split: str, options: argparse.Namespace, console: Console) -> Path:
-    """Trains one model and writes its file and card.
-
-    Returns:
-        Path of the model file.
-    """
+    """Trains one model and writes its file and card; returns the path of the file."""
     training, validation = load_split(options.data, split)
     settings = dataclasses.replace(
         SETTINGS,
@@ -91,19 +87,40 @@ def train_split(split: str, options: argparse.Namespace, console: Console) -> Pa
     torch.manual_seed(settings.seed)
     model = SocialImplicit()
     best = _train_with_progress(model, training, validation, settings, split, console)
-    name = ARCHITECTURE if split == ROBOT_SPLIT else f"{ARCHITECTURE}_{split}"
+    name = f"{ARCHITECTURE}_{split}"
+    purpose = f"For the benchmark: {split} is left out of training and validation."
+    if split == ROBOT_SPLIT:
+        name, purpose = ARCHITECTURE, "For robots: trained on all recordings, ETH at its true rate."
     path = Path(options.out) / f"{name}.onnx"
+    command = f"train_benchmark --split {split} --seed {settings.seed}"
+    if options.epochs is not None:
+        command += f" --epochs {options.epochs}"
     save_model(
         social_implicit_graph(model),
         path,
         architecture=ARCHITECTURE,
         description=(
             "Social-Implicit as in Mohamed et al., ECCV 2022, zones by maximum observed speed. "
-            + _purpose(split)
+            + purpose
         ),
         parameters=used_parameters(model),
         noise_sequence=NOISE_SEQUENCE,
-        training=_provenance(settings, split, training, validation, best, options),
+        training={
+            "command": f"{command} --data DIR --out DIR",
+            "split": split,
+            "recordings": list(split_recordings(split)),
+            "scenes": {"training": len(training), "validation": len(validation)},
+            "agents": {
+                "training": sum(len(scene) for scene in training),
+                "validation": sum(len(scene) for scene in validation),
+            },
+            "settings": dataclasses.asdict(settings),
+            "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
+            "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),
+            "augmentation": "one of seven per scene, as in the paper",
+            "chosen_epoch": best.number,
+            "torch": torch.__version__,
+        },
         metrics=_metrics(model, options.data, split, validation),
     )
     return path
@@ -133,41 +150,6 @@ def _train_with_progress(
 
 def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
     return social_implicit_losses(predicted, batch.future, batch.scene).total(LOSS_WEIGHTS)
-
-
-def _purpose(split: str) -> str:
-    if split == ROBOT_SPLIT:
-        return "For robots: trained on all recordings, ETH at its true rate."
-    return f"For the benchmark: {split} is left out of training and validation."
-
-
-def _provenance(
-    settings: Settings,
-    split: str,
-    training: Sequence[FloatArray],
-    validation: Sequence[FloatArray],
-    best: Epoch,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    command = f"train_benchmark --split {split} --seed {settings.seed}"
-    if options.epochs is not None:
-        command += f" --epochs {options.epochs}"
-    return {
-        "command": f"{command} --data DIR --out DIR",
-        "split": split,
-        "recordings": list(split_recordings(split)),
-        "scenes": {"training": len(training), "validation": len(validation)},
-        "agents": {
-            "training": sum(len(scene) for scene in training),
-            "validation": sum(len(scene) for scene in validation),
-        },
-        "settings": dataclasses.asdict(settings),
-        "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
-        "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),
-        "augmentation": "one of seven per scene, as in the paper",
-        "chosen_epoch": best.number,
-        "torch": torch.__version__,
-    }
 
 
 def _metrics(

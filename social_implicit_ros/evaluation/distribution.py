@@ -9,7 +9,6 @@ drawn at random.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,30 +31,6 @@ POSITIONS = 48
 MOMENTS = 40
 #: Moments measured together: mixtures of many positions are fitted faster at once.
 TOGETHER = 10
-
-
-@dataclass(frozen=True)
-class DistributionMeasures:
-    """Sums over some moments.
-
-    Attributes:
-        moments: how many were measured.
-        positions: in all of them.
-        amd, kde, energy: sums over the positions; dimensionless, nats and metres.
-        amd_undefined, kde_degenerate: how many positions have no published value.
-        amv: sum over the moments, of all agents whose future is known, square metres.
-        collision_rate: sum over the moments, of the samples that the node would draw, shares.
-    """
-
-    moments: int
-    positions: int
-    amd: float
-    amd_undefined: int
-    kde: float
-    kde_degenerate: int
-    energy: float
-    amv: float
-    collision_rate: float
 
 
 class MomentChooser:
@@ -86,7 +61,7 @@ class MomentChooser:
 
 def measure_distribution(
     ticks: Sequence[ScoredTick], model: TrajectoryModel, steps: Steps, *, seed: int
-) -> DistributionMeasures:
+) -> dict[str, float]:
     """Measures at some moments the agents whose whole future is known; at least one in each.
 
     Args:
@@ -96,46 +71,43 @@ def measure_distribution(
         seed: of the draws.
 
     Returns:
-        The sums over all of them.
+        `moments` and `positions`, their numbers; `amd`, `kde` and `energy`, sums over the
+        positions, dimensionless, nats and metres; `amd_undefined` and `kde_degenerate`, numbers of
+        positions without a published value; `amv`, sum over the moments, of all agents whose
+        future is known, square metres; `collision_rate`, sum over the moments, of the samples that
+        the node would draw, shares.
     """
-    moments = [_draw(tick, model, steps, seed) for tick in ticks]
-    drawn = np.concatenate([moment.drawn for moment in moments], axis=1)[:, :, None]
-    true = np.concatenate([moment.true for moment in moments])[:, None]
+    samples, futures, amv = zip(*(_draw(tick, model, steps, seed) for tick in ticks), strict=True)
+    drawn = np.concatenate(samples, axis=1)[:, :, None]
+    true = np.concatenate(futures)[:, None]
     if (drawn == drawn[:1]).all():
         drawn = drawn[:1]  # a model without a spread: one future says all, see `fit_mixtures`
     mahalanobis = mahalanobis_distances(
         drawn, true, max_components=1 if len(drawn) == 1 else MAX_COMPONENTS
     )
     kde, degenerate = kde_nll(drawn, true)
-    return DistributionMeasures(
-        moments=len(ticks),
-        positions=len(true),
-        amd=float(mahalanobis.values.sum()),
-        amd_undefined=int(mahalanobis.undefined.sum()),
-        kde=float(kde.sum()),
-        kde_degenerate=int(degenerate.sum()),
-        energy=float(energy_score(drawn, true).sum()),
-        amv=sum(moment.amv for moment in moments),
-        collision_rate=sum(collision_rate(tick.forecast.prediction.samples) for tick in ticks),
-    )
+    return {
+        "moments": len(ticks),
+        "positions": len(true),
+        "amd": float(mahalanobis.values.sum()),
+        "amd_undefined": int(mahalanobis.undefined.sum()),
+        "kde": float(kde.sum()),
+        "kde_degenerate": int(degenerate.sum()),
+        "energy": float(energy_score(drawn, true).sum()),
+        "amv": sum(amv),
+        "collision_rate": sum(collision_rate(tick.forecast.prediction.samples) for tick in ticks),
+    }
 
 
-@dataclass(frozen=True, eq=False)
-class _Moment:
+def _draw(
+    tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
+) -> tuple[FloatArray, FloatArray, float]:
     """Positions drawn at one moment.
 
-    Attributes:
-        drawn: (K, P, 2) what was predicted, metres.
-        true: (P, 2) what came to pass, metres.
-        amv: of all agents whose future is known, square metres.
+    Returns:
+        (K, P, 2) samples and (P, 2) ground truth, metres, and AMV of all agents whose future is
+        known, square metres.
     """
-
-    drawn: FloatArray
-    true: FloatArray
-    amv: float
-
-
-def _draw(tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int) -> _Moment:
     window, truth = tick.window, tick.context.ground_truth
     prediction, present_m = predict_from(
         tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
@@ -153,8 +125,8 @@ def _draw(tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int) -> 
     agent, step = np.divmod(
         generator.choice(len(rows) * n_steps, n_positions, replace=False), n_steps
     )
-    return _Moment(
-        drawn=samples[:, rows[agent], step],
-        true=truth[complete[agent], step],
-        amv=mean_covariance_eigenvalue(known_samples),
+    return (
+        samples[:, rows[agent], step],
+        truth[complete[agent], step],
+        mean_covariance_eigenvalue(known_samples),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -40,30 +39,16 @@ _ROWS_AT_ONCE = 20_000
 
 
 class PerTickWriter:
-    """Writes one file, some thousand rows at a time."""
+    """Writes one file, some thousand rows at a time; for `contextlib.closing`."""
 
     def __init__(self, path: Path, bag: str) -> None:
-        """Opens the file.
-
-        Args:
-            path: of the file to write.
-            bag: name of the recording.
-        """
+        """Opens the file to write; `bag` is the name of the recording."""
         self._bag = bag
         self._writer = parquet.ParquetWriter(path, SCHEMA, compression="zstd")
         self._pieces: list[tuple[str, dict[str, FloatArray]]] = []
         self._n_rows = 0
 
-    def __enter__(self) -> PerTickWriter:
-        """For use in a with statement."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Writes what is left and closes the file."""
         self._flush()
         self._writer.close()

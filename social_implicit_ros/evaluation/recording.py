@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def evaluate_recording(
     replay = BagReplay(source, models, request.settings)
     evaluation = _Evaluation(replay, models, request, source)
     problem = source.problem
-    with PerTickWriter(per_tick, str(path)) as writer:
+    with closing(PerTickWriter(per_tick, str(path))) as writer:
         try:
             for ticks in replay.ticks(advance):
                 evaluation.add(ticks, writer)

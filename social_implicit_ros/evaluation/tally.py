@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.distribution import DistributionMeasures
 from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.types import FloatArray, IntArray
@@ -108,7 +107,8 @@ class Tally:
         sums["ticks"] += len(measures.ticks)
         sums["predicted"] += len(complete)
         latency_s = np.array([tick.window_s + tick.model_s for tick in measures.ticks])
-        _count(sums["latency"], np.searchsorted(_LATENCY_EDGES_S, latency_s))
+        bins = np.searchsorted(_LATENCY_EDGES_S, latency_s)
+        sums["latency"] += np.bincount(bins, minlength=len(sums["latency"]))
 
         known = measures.known
         sums["horizon_known"] += known.sum(axis=0)
@@ -147,10 +147,10 @@ class Tally:
         ):
             sums[name] += sums_by_group(rows, group[complete], len(sums[name]))
 
-    def add_distribution(self, measures: DistributionMeasures) -> None:
-        """Counts moments at which whole distributions were measured."""
+    def add_distribution(self, measures: Mapping[str, float]) -> None:
+        """Adds the sums of `measure_distribution`."""
         for name in _MOMENTS:
-            self.sums[name] += getattr(measures, name)
+            self.sums[name] += measures[name]
 
 
 def figures_of(tally: Tally) -> dict[str, float]:
@@ -188,16 +188,12 @@ def figures_of(tally: Tally) -> dict[str, float]:
 
 def counts_of(tally: Tally) -> dict[str, int]:
     """How much the figures stand on."""
-    names = {
-        "ticks": "ticks",
-        "predictions": "predicted",
-        "futures": "futures",
-        "moments": "moments",
-        "positions": "positions",
-        "amd_undefined": "amd_undefined",
-        "kde_degenerate": "kde_degenerate",
+    names = ("futures", "moments", "positions", "amd_undefined", "kde_degenerate")
+    return {
+        "ticks": int(tally.sums["ticks"]),
+        "predictions": int(tally.sums["predicted"]),
+        **{name: int(tally.sums[name]) for name in names},
     }
-    return {name: int(tally.sums[key]) for name, key in names.items()}
 
 
 def horizon_of(tally: Tally) -> dict[str, list[float]]:
@@ -222,11 +218,9 @@ def horizon_of(tally: Tally) -> dict[str, list[float]]:
 def reliability_of(tally: Tally) -> FloatArray:
     """(99,) share of true positions inside the ellipse of confidence 0.01 to 0.99."""
     levels = tally.sums["levels"]
-    total = levels.sum()
-    if total == 0:
+    if not levels.any():
         return np.full(len(_GRID), np.nan)
-    frequency: FloatArray = np.cumsum(levels)[:-1] / total
-    return frequency
+    return np.asarray(np.cumsum(levels)[:-1] / levels.sum())
 
 
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
@@ -276,10 +270,6 @@ def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArra
     """
     columns = [np.bincount(group, column, n_groups) for column in rows.T]
     return np.stack(columns, axis=1)
-
-
-def _count(into: FloatArray, bins: IntArray) -> None:
-    into += np.bincount(bins, minlength=len(into))
 
 
 def _latency_quantile_s(tally: Tally, share: float) -> float:

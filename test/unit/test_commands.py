@@ -34,7 +34,7 @@ def installed(monkeypatch):
     return versions
 
 
-@pytest.mark.parametrize("command", TRAINING, ids=lambda command: command.__name__)
+@pytest.mark.parametrize("command", TRAINING, ids=lambda command: command.args[0])
 def test_training_without_torch_prints_how_to_install_it(command, installed, capsys):
     installed.update(torch=None, onnx=None)
 

@@ -35,25 +35,27 @@ from social_implicit_ros.types import FloatArray
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Figures = dict[str, float]
 
-#: Every metric, in the order of tables and files.
-FIGURE_NAMES = (
-    "ade",
-    "fde",
-    "mean_ade",
-    "mean_fde",
-    "jade",
-    "jfde",
-    "miss_rate",
-    "collision_rate",
-    "amd",
-    "amv",
-    "kde",
-    "energy",
-    "nll",
-    "coverage_95",
-    "r_avg",
-    "r_min",
-)
+#: Every metric in the order of tables and files -> unit, and value for a perfect prediction.
+STYLES: dict[str, tuple[str, str]] = {
+    "ade": ("m", "low"),
+    "fde": ("m", "low"),
+    "mean_ade": ("m", "low"),
+    "mean_fde": ("m", "low"),
+    "jade": ("m", "low"),
+    "jfde": ("m", "low"),
+    "miss_rate": ("%", "low"),
+    "collision_rate": ("%", "low"),
+    "amd": ("", "1.253"),
+    "amv": ("m^2", "low"),
+    "kde": ("nats", "low"),
+    "energy": ("m", "low"),
+    "nll": ("nats", "low"),
+    "coverage_95": ("%", "95"),
+    "r_avg": ("%", "100"),
+    "r_min": ("%", "100"),
+    "amd_undefined": ("count", "0"),
+    "kde_degenerate": ("count", "0"),
+}
 #: Numbers of positions without AMD or KDE as published; the means use a substitute.
 COUNTS = ("amd_undefined", "kde_degenerate")
 
@@ -133,7 +135,7 @@ def evaluate_split(
         for name in COUNTS:
             figures[name] = float(values.pop(name).sum())
     figures.update((name, float(entries.mean())) for name, entries in values.items())
-    return {name: figures[name] for name in (*FIGURE_NAMES, *COUNTS) if name in figures}
+    return {name: figures[name] for name in STYLES if name in figures}
 
 
 #: Scenes with their index in the split.

@@ -5,47 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES
+from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, STYLES
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 #: The row of means over the splits, as `Results` names it.
 AVERAGE = "average"
 
-
-@dataclass(frozen=True)
-class MetricStyle:
-    """How a metric is written: its unit, and the value of a perfect prediction."""
-
-    unit: str
-    ideal: str
-
-
-STYLES: dict[str, MetricStyle] = {
-    "ade": MetricStyle("m", "low"),
-    "fde": MetricStyle("m", "low"),
-    "mean_ade": MetricStyle("m", "low"),
-    "mean_fde": MetricStyle("m", "low"),
-    "jade": MetricStyle("m", "low"),
-    "jfde": MetricStyle("m", "low"),
-    "miss_rate": MetricStyle("%", "low"),
-    "collision_rate": MetricStyle("%", "low"),
-    "amd": MetricStyle("", "1.253"),
-    "amv": MetricStyle("m^2", "low"),
-    "kde": MetricStyle("nats", "low"),
-    "energy": MetricStyle("m", "low"),
-    "nll": MetricStyle("nats", "low"),
-    "coverage_95": MetricStyle("%", "95"),
-    "r_avg": MetricStyle("%", "100"),
-    "r_min": MetricStyle("%", "100"),
-    "amd_undefined": MetricStyle("count", "0"),
-    "kde_degenerate": MetricStyle("count", "0"),
-}
 
 #: Columns of a table that goes to a file or a pipe.
 FILE_COLUMNS = 120
@@ -86,11 +56,9 @@ def print_all_figures(
         }
         for name in models:
             table.add_column(_heading(name) + marks[name], justify="right", min_width=8)
-        for figure, style in STYLES.items():
-            cells = (
-                _cell(_figures(model, row).get(figure), style.unit) for model in models.values()
-            )
-            table.add_row(figure, style.unit, style.ideal, *cells)
+        for figure, (unit, ideal) in STYLES.items():
+            cells = (_cell(_figures(model, row).get(figure), unit) for model in models.values())
+            table.add_row(figure, unit, ideal, *cells)
         console.print(table)
     console.print(
         f"ade to collision_rate from {n_samples} samples (except mean_ade, mean_fde), the others "

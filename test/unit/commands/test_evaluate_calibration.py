@@ -12,12 +12,11 @@ from support.bags import S, people_messages, walkers, write_bag
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
 from social_implicit_ros.commands.evaluate_calibration import main
-from social_implicit_ros.evaluation.benchmark.calibration_replay import (
+from social_implicit_ros.evaluation.benchmark.calibration import (
     CalibrationReplay,
-    NothingToJudgeError,
     replay_calibration,
 )
-from social_implicit_ros.evaluation.benchmark.figures import load_benchmark_model
+from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
@@ -59,7 +58,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
 
 def test_nothing_to_judge_is_an_error(tmp_path: Path) -> None:
     lonely = source_of(tmp_path, walkers(duration_s=0.2))
-    with pytest.raises(NothingToJudgeError, match="nobody was seen"):
+    with pytest.raises(BenchmarkError, match="nobody was seen"):
         replay_calibration(ConstantVelocity(), lonely, ReplaySettings(), adaptive=None)
 
 

@@ -1,0 +1,303 @@
+"""Coverage of models as shipped and with adaptive calibration that starts from nothing.
+
+Recordings are replayed through the node's own predictor and its self-evaluation. A prediction is
+always evaluated with the ellipses that were published with it. Each test recording of the benchmark
+is replayed with the model that was not trained on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
+from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
+from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.metrics.reliability import coverage, reliability_scores
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.online_evaluation import EARLY
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.arrivals import (
+    TracksArrival,
+    arrivals_of,
+    deliver,
+    predictor_config,
+)
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.tracks.transforms import TransformBuffer
+from social_implicit_ros.types import FloatArray, Prediction, require_shape
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+from social_implicit_ros.uncertainty.ellipses import radius_at
+
+_NS_PER_S = 1_000_000_000
+#: Confidence of the ellipses that are evaluated.
+CONFIDENCE = 0.95
+#: Tolerance of the coverage, and the number of positions from which on a coverage is significant.
+BAND = 0.03
+MIN_POSITIONS = 100
+#: When the running coverage is read, and the window of the coverage over time, seconds.
+EARLY_S = 60.0
+WINDOW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a recording that it was not trained on.
+
+    Attributes:
+        family: the name that the model was asked by.
+        name: of the recording.
+        model: to evaluate.
+        source: the recording.
+    """
+
+    family: str
+    name: str
+    model: TrajectoryModel
+    source: TrackSource
+
+
+def benchmark_cases(
+    data: Path, splits: Sequence[str] = (), models: Sequence[str] = ()
+) -> list[Case]:
+    """The benchmark's test recordings, each with the models that were not trained on it.
+
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        splits: keys of `LEAVE_ONE_OUT`; all where empty.
+        models: names as `candidate` takes them; all shipped families where empty.
+
+    Raises:
+        BenchmarkError: no such data, or a model that does not fit.
+        ModelFileError: no such model.
+    """
+    splits = splits or list(LEAVE_ONE_OUT)
+    folder = data / "eth_ucy" / "all_data"
+    paths = [folder / f"{name}.txt" for split in splits for name in LEAVE_ONE_OUT[split]]
+    for path in paths:
+        if not path.is_file():
+            raise BenchmarkError(f"there is no {path}: give the folder of the recordings")
+    recordings = {path.stem: open_source(path) for path in paths}
+    cases = []
+    for one in map(candidate, dict.fromkeys(models or families())):
+        for split in splits:
+            model = load_benchmark_model(one.files[split])
+            names = LEAVE_ONE_OUT[split]
+            cases += [Case(one.name, name, model, recordings[name]) for name in names]
+    return cases
+
+
+def recording_cases(sources: Sequence[TrackSource], models: Sequence[str] = ()) -> list[Case]:
+    """Every recording with every model.
+
+    Args:
+        sources: opened recordings.
+        models: as `load_model` takes them; the default model where empty.
+
+    Raises:
+        ModelFileError: no such model.
+    """
+    loaded = {name: load_model(name) for name in models or ["default"]}
+    return [
+        Case(name, str(source.path), model, source)
+        for name, model in loaded.items()
+        for source in sources
+    ]
+
+
+def compare_calibrations(
+    cases: Iterable[Case], settings: ReplaySettings, console: Console
+) -> dict[str, Any]:
+    """Replays every case as shipped and with adaptive calibration.
+
+    Args:
+        cases: models and recordings.
+        settings: as the node's parameters.
+        console: where progress is shown.
+
+    Returns:
+        Model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
+
+    Raises:
+        BenchmarkError: nothing to evaluate in a recording.
+        RecordingError: a recording that cannot be read.
+    """
+    results: dict[str, Any] = {}
+    with progress_bar(console) as progress:
+        for case in cases:
+            row = results.setdefault(case.family, {}).setdefault(case.name, {})
+            for way in ("as_shipped", "adaptive"):
+                task = progress.add_task(
+                    f"{case.family}, {case.name}", total=case.source.n_messages
+                )
+                row[way] = _figures(
+                    replay_calibration(
+                        case.model,
+                        case.source,
+                        settings,
+                        adaptive=AdaptiveCalibration(case.model.n_predicted)
+                        if way == "adaptive"
+                        else None,
+                        advance=partial(progress.advance, task),
+                    )
+                )
+                progress.remove_task(task)
+    return results
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationReplay:
+    """Positions that were evaluated during a replay, in the order of evaluation.
+
+    Attributes:
+        times_s: (E,) when each position was evaluated, seconds since the first prediction.
+        levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
+        duration_s: from the first prediction to the last.
+        area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`.
+    """
+
+    times_s: FloatArray
+    levels: FloatArray
+    duration_s: float
+    area_m2: float
+
+    def __post_init__(self) -> None:
+        """Checks the shapes; raises ValueError naming the field."""
+        require_shape("CalibrationReplay", "levels", self.levels, self.times_s.shape)
+
+    @property
+    def coverage(self) -> float:
+        """Share of all evaluated positions inside the ellipse."""
+        return coverage(self.levels, CONFIDENCE)
+
+    @property
+    def reliability(self) -> tuple[float, float]:
+        """R_avg and R_min over all evaluated positions."""
+        return reliability_scores(self.levels)
+
+    def running_coverage(self, at_s: float) -> float:
+        """Share inside the ellipse of all positions evaluated by then; NaN where there is none."""
+        return coverage(self.levels[self.times_s <= at_s], CONFIDENCE)
+
+    def seconds_to_band(self) -> float:
+        """When the running coverage first was within `BAND`; infinite where it never was."""
+        moments_s, last = np.unique(self.times_s[::-1], return_index=True)
+        n_judged = len(self.times_s) - last
+        running = np.cumsum(self.levels <= CONFIDENCE)[n_judged - 1] / n_judged
+        near = (np.abs(running - CONFIDENCE) <= BAND) & (n_judged >= MIN_POSITIONS)
+        return float(moments_s[near.argmax()]) if near.any() else float("inf")
+
+    def seconds_in_window(self, window_s: float, band: float) -> tuple[float, float]:
+        """How long the coverage of the latest `window_s` was within `band`, and how long not.
+
+        Counted from the first full window on, at every time at which something was evaluated.
+        """
+        moments_s, first = np.unique(self.times_s, return_index=True)
+        ends = np.append(first[1:], len(self.times_s))
+        begins = np.searchsorted(self.times_s, moments_s - window_s, side="right")
+        inside = np.append(0, np.cumsum(self.levels <= CONFIDENCE))
+        share = (inside[ends] - inside[begins]) / (ends - begins)
+        lasting_s = np.diff(moments_s, append=moments_s[-1:])
+        full = moments_s >= window_s
+        near = np.abs(share - CONFIDENCE) <= band
+        return float(lasting_s[full & near].sum()), float(lasting_s[full & ~near].sum())
+
+
+def replay_calibration(
+    model: TrajectoryModel,
+    source: TrackSource,
+    settings: ReplaySettings,
+    *,
+    adaptive: AdaptiveCalibration | None,
+    advance: Callable[[int], None] = lambda n_messages: None,
+) -> CalibrationReplay:
+    """Predicts once a step, at the stamp of a message, and scores on the way.
+
+    Args:
+        model: to evaluate.
+        source: the recording. Where its stamps jump back, as in a recording of a loop, everybody
+            is forgotten, but not what was learnt.
+        settings: as the node's parameters, save for tick rate and confidence.
+        adaptive: learns on the way; None evaluates the model as it is.
+        advance: called with the number of messages whenever some were read.
+
+    Raises:
+        BenchmarkError: a recording too short, or without people.
+        RecordingError: the recording turns out to be damaged.
+    """
+    config = predictor_config(source, settings)
+    pipeline = replace(config.pipeline, confidence=CONFIDENCE)
+    config = replace(config, pipeline=pipeline, tick_rate_hz=0.0, self_evaluation_window_s=0.0)
+    transforms = TransformBuffer()
+    predictor = Predictor(model, config, transforms, adaptive=adaptive)
+    period_ns = round((1.0 - EARLY) * model.step_s * _NS_PER_S)
+    newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
+    stamps_ns: list[int] = []
+    times_ns, levels, log_areas = [], [], []
+    for arrival in arrivals_of(source):
+        update = deliver(arrival, predictor, transforms)
+        if isinstance(arrival, TracksArrival):
+            advance(1)
+        has_jumped |= update.jumped_back
+        if update.tick_ns is None:
+            continue
+        if has_jumped:
+            # The time that is counted continues where it was.
+            played_ns += newest_ns - update.tick_ns
+            next_ns, has_jumped = 0, False
+        newest_ns = update.tick_ns
+        if update.tick_ns < next_ns:
+            continue
+        next_ns = update.tick_ns + period_ns
+        predictor.tick(update.tick_ns)
+        tick = predictor.last_tick
+        assert tick is not None
+        if tick.window.ids:
+            stamps_ns.append(tick.stamp_ns + played_ns)
+            log_areas.append(_log_areas(tick.prediction))
+        scored = predictor.evaluate()
+        if scored is not None:
+            times_ns.append(np.full(len(scored.levels), scored.stamp_ns + played_ns))
+            levels.append(scored.levels)
+    if not levels:
+        raise BenchmarkError(
+            f"{source.path}: nobody was seen for long enough after a prediction to judge it"
+        )
+    return CalibrationReplay(
+        times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
+        levels=np.concatenate(levels),
+        duration_s=(stamps_ns[-1] - stamps_ns[0]) * 1e-9,
+        area_m2=float(np.exp(np.concatenate(log_areas).mean())),
+    )
+
+
+def _log_areas(prediction: Prediction) -> FloatArray:
+    """(A * T,) logarithms of the areas of the ellipses of `CONFIDENCE`, square metres."""
+    determinant = np.linalg.det(prediction.covariance)
+    area_m2 = np.pi * radius_at(prediction, CONFIDENCE) ** 2 * np.sqrt(np.maximum(determinant, 0))
+    # A singular covariance has no area; a square millimetre stands for it.
+    return np.asarray(np.log(np.maximum(area_m2, 1e-6)).ravel())
+
+
+def _figures(replay: CalibrationReplay) -> dict[str, float]:
+    near_s, far_s = replay.seconds_in_window(WINDOW_S, BAND)
+    r_avg, r_min = replay.reliability
+    return {
+        "coverage": replay.coverage,
+        "coverage_at_60_s": replay.running_coverage(EARLY_S),
+        "seconds_to_band": replay.seconds_to_band(),
+        "time_in_band": near_s / (near_s + far_s) if near_s + far_s > 0 else float("nan"),
+        "r_avg": r_avg,
+        "r_min": r_min,
+        "area_m2": replay.area_m2,
+        "positions": float(len(replay.levels)),
+    }
