@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,7 @@ from rich.table import Table
 from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_seed_option,
-    add_tracker_option,
-    add_tracks_option,
+    add_tracks_options,
     non_negative_int,
 )
 from social_implicit_ros.models.card import ModelCard
@@ -37,8 +35,8 @@ from social_implicit_ros.training.social_zone.fine_tune import (
     Tuned,
     TuneSettings,
     fine_tune,
+    save_tuned,
 )
-from social_implicit_ros.training.social_zone.fine_tuned_file import save_tuned
 from social_implicit_ros.training.social_zone.fit import agents_of_scenes
 from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
 
@@ -75,11 +73,7 @@ class Recorded:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, calibrates, exports and compares; returns the exit code.
-
-    Args:
-        arguments: command line; that of the process if left out.
-    """
+    """Trains, calibrates, exports and compares; returns the exit code."""
     options = parse(arguments)
     try:
         _run(options, Console(), Console(stderr=True))
@@ -102,8 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "card, for the node's parameter model.",
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=BAG_HELP)
-    add_tracks_option(parser)
-    add_tracker_option(parser)
+    add_tracks_options(parser)
     parser.add_argument(
         "--fixed-frame",
         metavar="FRAME",
@@ -228,11 +221,9 @@ def _read(
     return recorded
 
 
-@contextmanager
-def _bar(console: Console, text: str) -> Iterator[Progress]:
+def _bar(console: Console, text: str) -> Progress:
     columns = (BarColumn(), TextColumn(text), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield progress
+    return Progress(*columns, console=console, transient=True)
 
 
 def _print_parts(parts: Parts, console: Console) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +27,9 @@ CALIBRATED_DISTANCE = float(np.sqrt(np.pi / 2.0))
 MIN_AGENTS = 30
 #: Steps before and after each step that are pooled with it to reduce variance.
 POOLED_STEPS = 1
+#: Weight of the prior calibration at each grid point, in people. Without it, a few people who stand
+#: still throughout would shrink the ellipses of all standing people to nothing.
+PRIOR_PEOPLE = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,40 @@ def calibrate(residuals: Residuals) -> Calibration:
     return Calibration(SPEEDS_M_S, JERK_RMS_M, *tables)
 
 
+def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
+    """The factors of few people, shrunk towards those of a prior calibration.
+
+    The logarithms of the factors are averaged, weighted by the number of different people at a
+    grid point, since windows of one person are correlated.
+
+    Args:
+        prior: the prior calibration.
+        residuals: residuals of A agents.
+        people: (A,) number of the person, equal for windows of the same person.
+    """
+    found = calibrate(residuals)
+    nearest = nearest_grid_points(residuals.motion)
+    shape = found.ellipse.shape[:2]
+    n_people = np.array(
+        [len(np.unique(people[nearest == point])) for point in range(math.prod(shape))]
+    )
+    share = (n_people / (n_people + PRIOR_PEOPLE)).reshape(shape)
+    speeds_m_s, jerks_m = np.meshgrid(found.speeds_m_s, found.roughnesses_m, indexing="ij")
+    grid = ObservedMotion(speeds_m_s.ravel(), jerks_m.ravel())
+
+    def between(before: FloatArray, now: FloatArray) -> FloatArray:
+        """before^(1 - share) * now^share."""
+        weights = share.reshape(*shape, *(1,) * (now.ndim - 2))
+        return np.asarray(before.reshape(now.shape) ** (1.0 - weights) * now**weights)
+
+    return replace(
+        found,
+        ellipse=between(prior.ellipse_factors(grid), found.ellipse),
+        samples=between(prior.sample_factors(grid), found.samples),
+        levels=between(prior.level_factors(grid), found.levels),
+    )
+
+
 def nearest_grid_points(motion: ObservedMotion) -> IntArray:
     """(A,) flat index of the grid point with the largest weight for each agent."""
     weights = motion_weights(motion, SPEEDS_M_S, JERK_RMS_M)
@@ -82,12 +120,9 @@ def distance_factor(distance_2: FloatArray) -> float:
 
 
 def radius_scales(distance_2: FloatArray) -> FloatArray:
-    """(L,) the radius scale of each of `CONFIDENCES` that gives nominal coverage.
+    """(L,) the radius scale of each of `CONFIDENCES` that gives squared distances nominal coverage.
 
     Source: split conformal prediction (Vovk et al., 2005) with the Mahalanobis distance as score.
-
-    Args:
-        distance_2: any shape, squared Mahalanobis distances of the ground truth.
     """
     radii = np.sqrt(np.quantile(distance_2, CONFIDENCES, method="higher"))
     return np.maximum(radii / GAUSSIAN_RADII, MIN_RADIUS_SCALE)

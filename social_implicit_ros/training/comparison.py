@@ -31,20 +31,14 @@ LABELS: Mapping[str, str] = {
 def evaluate_model(
     model: TrajectoryModel, scenes: Sequence[Scene], *, seed: int
 ) -> dict[str, float]:
-    """Metrics by the names of `LABELS`, averaged over all agents of all scenes.
-
-    Args:
-        model: a model with its calibration, as the node runs it.
-        scenes: one scene or more.
-        seed: seed of the draws.
-    """
-    rows: dict[str, list[np.ndarray]] = {}
+    """Metrics by the names of `LABELS`, averaged over all agents of one or more scenes."""
+    found = []
     for scene in scenes:
         prediction = model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed)
         ground_truth = scene.future
         ade, fde = best_of_n(prediction.samples, ground_truth)
         mean_ade, mean_fde = mean_path(prediction.mean, ground_truth)
-        found = {
+        measured = {
             "ade": ade,
             "fde": fde,
             "mean_ade": mean_ade,
@@ -52,9 +46,8 @@ def evaluate_model(
             "nll": gaussian_nll(prediction.mean, prediction.covariance, ground_truth).mean(axis=1),
             "levels": levels_of_truth(prediction, ground_truth),
         }
-        for name, values in found.items():
-            rows.setdefault(name, []).append(values)
-    values_of = {name: np.concatenate(entries) for name, entries in rows.items()}
+        found.append(measured)
+    values_of = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
     levels = values_of.pop("levels")
     metrics = {name: float(values.mean()) for name, values in values_of.items()}
     r_avg, r_min = reliability_scores(levels)
@@ -62,12 +55,7 @@ def evaluate_model(
 
 
 def comparison_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
-    """A row per metric, a column per model.
-
-    Args:
-        columns: column header -> metrics, see `evaluate_model`.
-        title: title of the table.
-    """
+    """A row per metric, a column per model: header -> metrics, see `evaluate_model`."""
     table = Table("", *columns, title=title)
     for name, label in LABELS.items():
         table.add_row(label, *(f"{metrics[name]:.3f}" for metrics in columns.values()))

@@ -12,36 +12,15 @@ from social_implicit_ros.recordings.eth_ucy import STEP_S
 
 
 def save_model(
-    graph: onnx.ModelProto,
-    path: Path,
-    *,
-    architecture: str,
-    description: str,
-    parameters: int,
-    step_s: float = STEP_S,
-    noise_sequence: str = "independent",
-    training: dict[str, Any] | None = None,
-    metrics: dict[str, Any] | None = None,
-    calibration: dict[str, Any] | None = None,
-    interaction_range_m: float | None = None,
+    graph: onnx.ModelProto, path: Path, *, step_s: float = STEP_S, **fields: Any
 ) -> ModelCard:
     """Writes the model file, and its card as `.json` beside it.
 
     Args:
         graph: graph that follows the contract in `models.onnx_model`.
         path: output path, ending in `.onnx`; the stem is the model's name.
-        architecture: see `ModelCard`, as all following arguments.
-        description: see there.
-        parameters: see there.
-        step_s: see there.
-        noise_sequence: see there.
-        training: see there.
-        metrics: see there.
-        calibration: see there.
-        interaction_range_m: see there.
-
-    Returns:
-        The card.
+        step_s: seconds between two steps.
+        fields: the other fields of `ModelCard`.
 
     Raises:
         ValueError: the path does not end in `.onnx`, or the card rejects a value.
@@ -52,18 +31,11 @@ def save_model(
     path.write_bytes(graph.SerializeToString(deterministic=True))
     card = ModelCard(
         name=path.stem,
-        architecture=architecture,
-        description=description,
         sha256=file_sha256(path),
-        parameters=parameters,
         step_s=step_s,
         n_observed=_steps(graph.graph.input, "observed", axis=1),
         n_predicted=_steps(graph.graph.output, "samples", axis=2),
-        noise_sequence=noise_sequence,
-        interaction_range_m=interaction_range_m,
-        training=training or {},
-        metrics=metrics or {},
-        calibration=calibration or {},
+        **fields,
     )
     card.save(path.with_suffix(".json"))
     return card

@@ -18,21 +18,9 @@ class TooLittleDataError(ValueError):
     """The recordings have too few people; the message says how many are needed."""
 
 
-@dataclass(frozen=True)
-class Need:
-    """Minimum size of a part.
-
-    Attributes:
-        agents: sum over windows of the number of agents.
-        people: number of different tracks; windows of one track are correlated.
-    """
-
-    agents: int
-    people: int
-
-
-#: Each grid point of the calibration needs 30 agents; fewer people than these would be overfitted.
-NEEDS = {"training": Need(200, 15), "validation": Need(60, 5), "test": Need(60, 5)}
+#: Part -> minimum number of agents, summed over windows, and of people, as windows of one track are
+#: correlated. Each grid point of the calibration needs 30 agents; fewer people would be overfitted.
+NEEDS = {"training": (200, 15), "validation": (60, 5), "test": (60, 5)}
 
 
 @dataclass(frozen=True)
@@ -59,9 +47,9 @@ class Parts:
         counts = self.counts()
         short = [
             f"{name} has {counts[name]['agents']} windows of {counts[name]['people']} people, "
-            f"expected {need.agents} of {need.people}"
-            for name, need in NEEDS.items()
-            if counts[name]["agents"] < need.agents or counts[name]["people"] < need.people
+            f"expected {agents} of {people}"
+            for name, (agents, people) in NEEDS.items()
+            if counts[name]["agents"] < agents or counts[name]["people"] < people
         ]
         if short:
             raise TooLittleDataError(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.training.calibrate import JERK_RMS_M, SPEEDS_M_S, Residuals, calibrate
-from social_implicit_ros.training.site_calibration import calibrate_from
+from social_implicit_ros.training.calibrate import (
+    JERK_RMS_M,
+    SPEEDS_M_S,
+    Residuals,
+    calibrate,
+    calibrate_from,
+)
 from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 

@@ -92,7 +92,7 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
     """
     parts = {
         part: [
-            load_recording(_part_path(data, part, name))
+            load_recording(_existing(data / "eth_ucy" / part / f"{name}_{part}.txt"))
             for name in split_recordings(split)
             if name != TRUE_RATE_ETH
         ]
@@ -106,15 +106,7 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
 
 
 def load_test(data: Path, split: str) -> list[FloatArray]:
-    """Scenes of the test recordings of a leave-one-out split.
-
-    Args:
-        data: folder with `eth_ucy/`.
-        split: a leave-one-out split.
-
-    Returns:
-        (A, 20, 2) positions in metres, one entry per scene.
-    """
+    """Scenes of the test recordings of a leave-one-out split: (A, 20, 2) metres each."""
     folder = data / "eth_ucy" / "all_data"
     return _positions(
         [load_recording(_existing(folder / f"{name}.txt")) for name in LEAVE_ONE_OUT[split]]
@@ -176,10 +168,6 @@ def batches(
             short = generator.random(n_agents) < short_history_share
             n_known = np.where(short, generator.integers(2, N_OBSERVED, n_agents), N_OBSERVED)
         yield pack(chosen, n_known)
-
-
-def _part_path(data: Path, part: str, name: str) -> Path:
-    return _existing(data / "eth_ucy" / part / f"{name}_{part}.txt")
 
 
 def _existing(path: Path) -> Path:

@@ -96,15 +96,9 @@ def social_implicit_losses(
 def rank_samples(
     predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
 ) -> torch.Tensor:
-    """Sorts the samples of each scene by mean absolute error, the nearest first.
+    """(scenes, K) indices of the samples by mean absolute error, the nearest first.
 
-    Args:
-        predicted: (K, A, T, 2) predicted positions relative to each agent's last one, metres.
-        future: (A, T, 2) ground truth, likewise.
-        scene: (A,) scene of each agent, ascending from 0.
-
-    Returns:
-        (scenes, K) sample indices.
+    Arguments as of `social_implicit_losses`.
     """
     error = (displacements(predicted) - displacements(future)).abs().mean(dim=(2, 3))
     return scene_mean(error.T, scene).argsort(dim=1)
@@ -116,29 +110,14 @@ def displacements(positions: torch.Tensor) -> torch.Tensor:
 
 
 def scene_mean(values: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-    """Mean over the agents of each scene.
-
-    Args:
-        values: (A, N) values per agent.
-        scene: (A,) scene of each agent, ascending from 0.
-
-    Returns:
-        (scenes, N).
-    """
+    """(scenes, N) means over the agents of each scene of (A, N) values; `scene` (A,) ascends."""
     n_scenes = int(scene[-1]) + 1
     total = values.new_zeros((n_scenes, values.shape[1])).index_add(0, scene, values)
     return total / torch.bincount(scene, minlength=n_scenes)[:, None]
 
 
 def agent_pairs(scene: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every unordered pair of agents of the same scene.
-
-    Args:
-        scene: (A,) scene of each agent, ascending from 0.
-
-    Returns:
-        Two (P,) index tensors, the first below the second.
-    """
+    """Every unordered pair of agents of one scene: two (P,) index tensors, the lower first."""
     sizes = torch.bincount(scene)
     starts = sizes.cumsum(0) - sizes
     pairs = [

@@ -175,14 +175,7 @@ class SocialImplicit(nn.Module):
         return steps.cumsum(dim=2).transpose(0, 1)
 
     def zones(self, displacements: torch.Tensor) -> torch.Tensor:
-        """Zone of each agent.
-
-        Args:
-            displacements: (A, 8, 2) observed displacements in metres.
-
-        Returns:
-            (A,) int64, 0 to 3.
-        """
+        """(A,) int64 zone of each agent, 0 to 3, by (A, 8, 2) displacements in metres."""
         if not self.zones_by_speed:
             return torch.zeros(len(displacements), dtype=torch.int64)
         squared_speed = (displacements**2).sum(dim=2).amax(dim=1)
@@ -200,14 +193,7 @@ def used_parameters(model: SocialImplicit) -> int:
 
 
 def observed_displacements(observed: torch.Tensor) -> torch.Tensor:
-    """Displacements between observed steps; the first is zero, as in the released loader.
-
-    Args:
-        observed: (A, H, 2) positions in metres.
-
-    Returns:
-        (A, H, 2) in metres per step.
-    """
+    """(A, H, 2) positions -> displacements, metres; the first is 0, as in the released loader."""
     return torch.cat([torch.zeros_like(observed[:, :1]), observed[:, 1:] - observed[:, :-1]], dim=1)
 
 
@@ -237,23 +223,13 @@ def _predict_zone(
 
 
 def separated_slots(scene: torch.Tensor) -> torch.Tensor:
-    """Slots on an axis where one empty slot separates two scenes.
-
-    Args:
-        scene: (A,) scene of each agent, ascending.
-
-    Returns:
-        (A,) int64 slots, ascending from 0.
-    """
+    """(A,) scene of each agent -> int64 slots from 0, with an empty one between two scenes."""
     changes = torch.cat([scene.new_zeros(1), (scene[1:] != scene[:-1]).to(scene.dtype)])
     return torch.arange(len(scene)) + changes.cumsum(dim=0)
 
 
 def spatial_matrix(kernel: torch.Tensor) -> torch.Tensor:
-    """A spatial kernel with its time axis unrolled.
-
-    Args:
-        kernel: (2, 2, taps over time, neighbours).
+    """A (2, 2, taps over time, neighbours) kernel with its time axis unrolled.
 
     Returns:
         (neighbours * 16, 16), right factor of step-major displacements.
@@ -263,10 +239,7 @@ def spatial_matrix(kernel: torch.Tensor) -> torch.Tensor:
 
 
 def temporal_matrix(kernel: torch.Tensor) -> torch.Tensor:
-    """A temporal kernel with its axis over x and y unrolled.
-
-    Args:
-        kernel: (12, 8, taps over x and y, neighbours).
+    """A (12, 8, taps over x and y, neighbours) kernel with its axis over x and y unrolled.
 
     Returns:
         (neighbours * 16, 24), right factor of step-major displacements.

@@ -68,12 +68,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Best-of-20 displacement errors, averaged over agents.
-
-    Attributes:
-        ade_m: average displacement error, metres.
-        fde_m: final displacement error, metres.
-    """
+    """Average and final displacement error, best of 20, averaged over agents, metres."""
 
     ade_m: float
     fde_m: float
@@ -86,13 +81,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch.
-
-    Attributes:
-        number: number of the epoch, from 1.
-        training_loss: mean over the batches.
-        validation: accuracy on the validation scenes.
-    """
+    """A finished epoch, counted from 1: mean loss of its batches, accuracy in validation."""
 
     number: int
     training_loss: float
@@ -171,17 +160,9 @@ def train(
 
 
 def decisive_noise(model: SocialImplicit, batch: SceneBatch, noise: torch.Tensor) -> torch.Tensor:
-    """The noise of the samples that the losses use: nearest, second and farthest.
+    """(K, scenes, D) noise -> (3, scenes, D), that of the nearest, second and farthest sample.
 
-    Other samples have no gradient, so only these are predicted with one.
-
-    Args:
-        model: model in training.
-        batch: batch of scenes.
-        noise: (K, scenes, D).
-
-    Returns:
-        (3, scenes, D).
+    The losses use only these samples, so only these are predicted with a gradient.
     """
     with torch.no_grad():
         rank = rank_samples(_predict(model, batch, noise), batch.future, batch.scene)
@@ -210,21 +191,14 @@ def accuracy(
     errors = []
     for start in range(0, len(scenes), _SCENES_PER_BATCH):
         chosen = scenes[start : start + _SCENES_PER_BATCH]
-        known = None
-        if n_known is not None:
-            known = np.full(sum(len(agents) for agents in chosen), n_known)
-        batch = pack(chosen, known)
-        noise = np.stack(
-            [
-                standard_normal(
-                    ACCURACY_SAMPLES, model.noise_dimension, int(scene_seed), noise_sequence
-                )
-                for scene_seed in seeds[start : start + len(chosen)]
-            ],
-            axis=1,
-        )
+        n_agents = sum(len(agents) for agents in chosen)
+        batch = pack(chosen, None if n_known is None else np.full(n_agents, n_known))
+        draws = [
+            standard_normal(ACCURACY_SAMPLES, model.noise_dimension, int(one), noise_sequence)
+            for one in seeds[start : start + len(chosen)]
+        ]
         with torch.no_grad():
-            predicted = _predict(model, batch, torch.from_numpy(noise))
+            predicted = _predict(model, batch, torch.from_numpy(np.stack(draws, axis=1)))
         errors.append(best_of_n(predicted.double().numpy(), batch.future.double().numpy()))
     ade, fde = (np.concatenate(parts) for parts in zip(*errors, strict=True))
     return Accuracy(float(ade.mean()), float(fde.mean()))

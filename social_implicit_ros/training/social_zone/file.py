@@ -32,10 +32,6 @@ class ModelReadError(ValueError):
 def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
     """Reads the model that a file was written from.
 
-    Args:
-        path: the `.onnx` file.
-        card: card of the file.
-
     Returns:
         The model, and the standard deviation added to its samples (`sample_floor_m`).
 

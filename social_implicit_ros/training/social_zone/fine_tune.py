@@ -9,13 +9,20 @@ validation loss is kept, which may be the base model itself.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from social_implicit_ros.training.social_zone.evaluate import Accuracy, accuracy
+from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.training.calibrate import calibrate, calibrate_from
+from social_implicit_ros.training.export import save_model
+from social_implicit_ros.training.social_zone.evaluate import Accuracy, accuracy, residuals
+from social_implicit_ros.training.social_zone.file import ARCHITECTURE
 from social_implicit_ros.training.social_zone.fit import (
     Agents,
     FitSettings,
@@ -23,7 +30,10 @@ from social_implicit_ros.training.social_zone.fit import (
     nearest_future_loss,
     negative_log_likelihood,
 )
-from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone
+from social_implicit_ros.training.social_zone.graph import social_zone_graph
+from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone, live_parameters
+from social_implicit_ros.types import IntArray
+from social_implicit_ros.uncertainty.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -168,3 +178,60 @@ def _best_trust(model: SocialZone, trusts: tuple[float, ...], validation: Agents
         return accuracy(model, validation).mean_ade_m
 
     return min(trusts, key=error_m)
+
+
+def save_tuned(
+    tuned: Tuned,
+    path: Path,
+    *,
+    validation: Agents,
+    people: IntArray,
+    sample_floor_m: float,
+    settings: TuneSettings,
+    base: ModelCard,
+    provenance: dict[str, Any],
+) -> ModelCard:
+    """Calibrates a model on the validation part and writes its file and card.
+
+    Args:
+        tuned: the fine-tuned model.
+        path: output path, ending in `.onnx`.
+        validation: data for the calibration.
+        people: (A,) number of the person of each validation agent.
+        sample_floor_m: standard deviation added to the samples, of the base model.
+        settings: hyperparameters.
+        base: card of the base model.
+        provenance: further entries of the card's `training`: command, recordings, counts, seed.
+    """
+    model = tuned.model
+    found = residuals(model, validation)
+    calibration = (
+        calibrate_from(Calibration.from_dict(base.calibration), found, people)
+        if base.calibration
+        else calibrate(found)
+    )
+    return save_model(
+        social_zone_graph(model, sample_floor_m=sample_floor_m),
+        path,
+        architecture=ARCHITECTURE,
+        description=f"{base.name}, fine-tuned and calibrated on own recordings.",
+        parameters=live_parameters(model),
+        noise_sequence=base.noise_sequence,
+        interaction_range_m=model.sizes.social_range_m,
+        training={
+            **provenance,
+            "base": {"name": base.name, "sha256": base.sha256},
+            "weights": (
+                f"of iteration {tuned.best.iteration}"
+                if tuned.best.iteration
+                else "of the base model: no iteration was better on the validation part"
+            ),
+            "settings": {**dataclasses.asdict(settings), "trust": model.trust},
+            "validation_curve": [[entry.iteration, round(entry.loss, 5)] for entry in tuned.curve],
+            "sizes": dataclasses.asdict(model.sizes),
+            "sample_floor_m": sample_floor_m,
+            "torch": torch.__version__,
+        },
+        metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
+        calibration=calibration.to_dict(),
+    )

@@ -101,11 +101,7 @@ class Agents:
 
 
 def agents_of_scenes(scenes: Sequence[FloatArray]) -> Agents:
-    """Packs scenes.
-
-    Args:
-        scenes: (A, 20, 2) positions in metres, one entry per scene.
-    """
+    """Packs scenes of (A, 20, 2) positions in metres."""
     positions, others = [], []
     for scene in scenes:
         last = scene[:, N_OBSERVED - 1]
@@ -131,14 +127,7 @@ def fit(
     settings: FitSettings | None = None,
     sizes: SocialZoneSizes | None = None,
 ) -> SocialZone:
-    """Trains a model.
-
-    Args:
-        agents: training data.
-        seed: seed of the initial values and all draws.
-        settings: hyperparameters.
-        sizes: sizes of the network.
-    """
+    """Trains a model; the seed decides the initial values and all draws."""
     settings = settings or FitSettings()
     torch.manual_seed(seed)
     model = SocialZone(sizes)

@@ -167,7 +167,7 @@ class SocialZone(nn.Module):
         Args:
             observed: (A, 8, 2) positions in metres relative to the scene's centre.
             mask: (A, 8) 1 where a step was observed, 0 in leading steps that were not.
-            neighbours: neighbours of each agent.
+            neighbours: of each agent.
         """
         frame = self.frame(observed, mask)
         speed = frame.velocity.norm(dim=1)
@@ -228,12 +228,7 @@ class SocialZone(nn.Module):
     def paths(self, coefficients: torch.Tensor, frame: Frame) -> torch.Tensor:
         """Converts coefficients to positions relative to each agent's last one.
 
-        Args:
-            coefficients: (A, ..., rank, 2) in the agents' frames.
-            frame: frames of the same agents.
-
-        Returns:
-            (A, ..., T, 2) metres, world axes.
+        (A, ..., rank, 2) in the agents' frames -> (A, ..., T, 2) metres, world axes.
         """
         shape = (-1,) + (1,) * (coefficients.dim() - 1)
         metres = (self.basis @ coefficients) * frame.scale.view(shape)

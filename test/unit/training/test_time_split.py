@@ -84,10 +84,10 @@ def test_too_few_windows_are_rejected_with_the_required_number() -> None:
     with pytest.raises(TooLittleDataError) as refused:
         parts.require_enough()
     found = parts.counts()["training"]
-    need = NEEDS["training"]
+    agents, people = NEEDS["training"]
     assert (
         f"training has {found['agents']} windows of {found['people']} people, "
-        f"expected {need.agents} of {need.people}"
+        f"expected {agents} of {people}"
     ) in str(refused.value)
 
 
