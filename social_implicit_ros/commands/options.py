@@ -22,12 +22,7 @@ BAG_HELP = (
 
 
 def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type") -> None:
-    """Adds --tracks, the topic, and --tracker, the mapping of its messages.
-
-    Args:
-        parser: of the command.
-        default: the tracker that is used without the option, for the help.
-    """
+    """Adds --tracks, the topic, and --tracker, the mapping of its messages, with its default."""
     parser.add_argument(
         "--tracks",
         metavar="TOPIC",

@@ -58,10 +58,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Handles `--help` and `--version`; rejects unknown arguments.
-
-    Args:
-        arguments: of the process, without its name; may include ROS arguments.
+    """Handles `--help` and `--version`; rejects other arguments that are not ROS arguments.
 
     Raises:
         SystemExit: status 0 after `--help` or `--version`, 2 for an unknown argument, 1 for a

@@ -84,10 +84,10 @@ class ReplayNode(Node):
         now_s = time.monotonic()
         if self._began_s == 0.0:
             self._wait, self._began_s = False, now_s
-        step = self._playback.advance(now_s - self._began_s)
+        now_ns, due = self._playback.advance(now_s - self._began_s)
         if self._clock_topic is not None:
-            self._clock_topic.publish(Clock(clock=stamp_to_msg(step.now_ns)))
-        for tracks in step.due:
+            self._clock_topic.publish(Clock(clock=stamp_to_msg(now_ns)))
+        for tracks in due:
             self._tracks.publish(self._encode(self._stamped(tracks), self._frame_id))
             self.n_published += 1
 

@@ -32,11 +32,9 @@ from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
-    prediction_from_point_cloud,
-)
-from social_implicit_ros.evaluation.published_scores import (
     ScoredPrediction,
     ScoreSummary,
+    prediction_from_point_cloud,
     score_published,
     summarise,
 )

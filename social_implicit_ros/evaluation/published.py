@@ -1,21 +1,32 @@
-"""Predictions as the node publishes them: one point per agent and step."""
+"""Predictions as the node publishes them, one point per agent and step, and their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.metrics.displacement import mean_path
+from social_implicit_ros.metrics.reliability import confidence_levels, coverage
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
+from social_implicit_ros.prediction.online_evaluation import PendingPrediction, PendingPredictions
+from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
-from social_implicit_ros.types import FloatArray, IntArray, require_shape
+from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 #: Fields that are read; heights are not.
 FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
+#: Longest time between two observations to interpolate over, seconds.
+MAX_GAP_S = 0.5
+#: How much of the past is read, and how far apart, seconds: what the model sees.
+PAST_S, PAST_STEP_S = 3.2, 0.1
+#: A recording names fewer people.
+_MAX_AGENTS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +35,9 @@ class PublishedPrediction:
 
     Attributes:
         stamp_ns: of the tick, integer nanoseconds.
-        agents: (A,) numbers of the agents, see `core.agent_ids`.
+        agents: (A,) numbers of the agents, see `tracks.agent_ids`.
         times_s: (T,) seconds from the stamp.
-        mean: (A, T, 2) expected positions in metres.
+        mean: (A, T, 2) mean positions in metres.
         covariance: (A, T, 2, 2) in square metres.
         n_observed: (A,) observed steps behind each prediction.
         radii: confidence -> (A, T) how many standard deviations its ellipse reaches; those that
@@ -65,10 +76,7 @@ class PublishedPrediction:
 
 
 def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
-    """Decodes a `~/predictions` message, of rclpy or of `rosbags`.
-
-    Args:
-        message: `sensor_msgs/PointCloud2`.
+    """Decodes a `~/predictions` message, a `PointCloud2` of rclpy or of `rosbags`.
 
     Raises:
         ValueError: a field is missing, or the agents do not all have the same steps.
@@ -100,3 +108,134 @@ def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
             if (confidence := confidence_of(name)) is not None
         },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPrediction:
+    """A published prediction, and where its agents were.
+
+    Attributes:
+        prediction: as published.
+        past_m: (A, P, 2) positions in the `PAST_S` up to the prediction, metres, oldest first; the
+            last is the present one. NaN where unknown.
+        ground_truth_m: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
+    """
+
+    prediction: PublishedPrediction
+    past_m: FloatArray
+    ground_truth_m: FloatArray
+
+    @property
+    def present_m(self) -> FloatArray:
+        """(A, 2) positions at the time of the prediction, metres; NaN where unknown."""
+        return self.past_m[:, -1]
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """How good published predictions were; distances in metres, NaN where nothing was scored.
+
+    A predicted trajectory counts when its ground truth is known at every step.
+
+    Attributes:
+        n_agents: agents that were predicted at least once.
+        n_predictions: predicted trajectories, one per agent and tick.
+        n_scored: predicted trajectories that count.
+        horizon_s: how far they look ahead.
+        ade_m: mean distance of the mean trajectory from the ground truth.
+        fde_m: mean distance at the last step.
+        confidence: of the ellipse below.
+        inside: share of ground truth inside the ellipse of that confidence.
+    """
+
+    n_agents: int
+    n_predictions: int
+    n_scored: int
+    horizon_s: float
+    ade_m: float
+    fde_m: float
+    confidence: float
+    inside: float
+
+
+#: A prediction, and the rows of its agents that the recording names.
+_Content = tuple[PublishedPrediction, list[int]]
+
+
+def score_published(
+    predictions: Sequence[PublishedPrediction], recording: Iterable[Tracks]
+) -> list[ScoredPrediction]:
+    """Finds the ground truth of published predictions.
+
+    Args:
+        predictions: all with the same steps, oldest first.
+        recording: the recorded tracks in the order of their stamps. Agents are identified by
+            `agent_number`, as they are published.
+    """
+    times_s = next((p.times_s for p in predictions if len(p.agents)), np.empty(0))
+    past_s = np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S
+    history = TrackHistory(HistoryConfig(max_agents=_MAX_AGENTS))
+    pending: PendingPredictions[_Content] = PendingPredictions(
+        history, np.concatenate([past_s, times_s]), max_gap_s=MAX_GAP_S, reads_forgotten=True
+    )
+    ids: dict[int, str] = {}  # of the agents seen so far, by number
+    waiting = list(reversed(predictions))
+    scored: list[ScoredPrediction] = []
+    for tracks in recording:
+        history.insert(tracks)
+        ids.update((agent_number(agent), agent) for agent in history.ids)
+        while waiting and waiting[-1].stamp_ns <= tracks.stamp_ns:
+            prediction = waiting.pop()
+            rows = [row for row, number in enumerate(prediction.agents.tolist()) if number in ids]
+            known = [ids[number] for number in prediction.agents[rows].tolist()]
+            stamp_ns = prediction.stamp_ns
+            pending.add(stamp_ns, stamp_ns, known, (prediction, rows))
+        pending.update(tracks.stamp_ns)
+        scored += map(_scored, pending.pop_complete())
+    for prediction in reversed(waiting):  # after the end of the recording
+        pending.add(prediction.stamp_ns, prediction.stamp_ns, [], (prediction, []))
+    pending.finish()
+    return [*scored, *map(_scored, pending.pop_complete())]
+
+
+def summarise(scored: Sequence[ScoredPrediction], *, confidence: float = 0.95) -> ScoreSummary:
+    """Compares predictions with their ground truth.
+
+    Args:
+        scored: all with the same steps, in any order.
+        confidence: of the ellipse whose coverage is measured, in (0, 1).
+    """
+    filled = [entry for entry in scored if len(entry.prediction.agents)]
+    agents: set[int] = set().union(*(entry.prediction.agents.tolist() for entry in filled))
+    ade_m = fde_m = inside = float("nan")
+    n_scored = 0
+    if filled:
+        ground_truth = np.concatenate([entry.ground_truth_m for entry in filled])
+        complete = np.isfinite(ground_truth).all(axis=(1, 2))
+        n_scored = int(complete.sum())
+    if n_scored:
+        mean = np.concatenate([entry.prediction.mean for entry in filled])[complete]
+        covariance = np.concatenate([entry.prediction.covariance for entry in filled])[complete]
+        ground_truth = ground_truth[complete]
+        ade, fde = mean_path(mean, ground_truth)
+        ade_m, fde_m = float(ade.mean()), float(fde.mean())
+        inside = coverage(confidence_levels(mean, covariance, ground_truth), confidence)
+    return ScoreSummary(
+        n_agents=len(agents),
+        n_predictions=sum(len(entry.prediction.agents) for entry in filled),
+        n_scored=n_scored,
+        horizon_s=float(filled[0].prediction.times_s[-1]) if filled else 0.0,
+        ade_m=ade_m,
+        fde_m=fde_m,
+        confidence=confidence,
+        inside=inside,
+    )
+
+
+def _scored(entry: PendingPrediction[_Content]) -> ScoredPrediction:
+    prediction, rows = entry.content
+    n_times = entry.ground_truth_m.shape[1]
+    positions_m = np.full((len(prediction.agents), n_times, 2), np.nan)
+    positions_m[rows] = entry.ground_truth_m
+    n_past = n_times - len(prediction.times_s)
+    return ScoredPrediction(prediction, positions_m[:, :n_past], positions_m[:, n_past:])

@@ -84,9 +84,6 @@ Arrival = TracksArrival | RobotArrival | TransformsArrival
 def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
     """Streams a recording.
 
-    Args:
-        source: the recording.
-
     Yields:
         Every message of the tracks' topic. Where the tracks are not in the fixed frame, or the
         robot's position is asked for, transforms and odometry between them.
@@ -107,12 +104,7 @@ def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
 def recorded_tracks(
     source: TrackSource, *, start_s: float = 0.0, duration_s: float | None = None
 ) -> Iterator[Tracks]:
-    """Streams the tracks in the frame in which they were recorded.
-
-    Args:
-        source: the recording.
-        start_s: seconds to skip at the beginning.
-        duration_s: seconds to read from there; None reads to the end.
+    """Streams the tracks of a part, as of `TrackSource.part`, in the frame of the recording.
 
     Raises:
         RecordingError: the recording ends before, or turns out to be damaged.
@@ -127,13 +119,7 @@ def recorded_tracks(
 
 
 def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:
-    """What to say of a part of a recording in which there is no message.
-
-    Args:
-        source: the recording.
-        start_s: seconds skipped at the beginning.
-        duration_s: seconds kept from there; None for all.
-    """
+    """What to say of a part of a recording, as of `TrackSource.part`, that has no message."""
     part = f"from {start_s:g}"
     part += " s on" if duration_s is None else f" to {start_s + duration_s:g} s"
     text = f"{source.path} holds nothing {part}; it is {source.duration_s:.1f} s long"
@@ -165,13 +151,7 @@ def predictor_config(source: TrackSource, settings: ReplaySettings) -> Predictor
 
 
 def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer) -> Update:
-    """Hands what arrived to a predictor, as a node does with its messages.
-
-    Args:
-        arrival: from `arrivals_of`.
-        predictor: takes tracks and odometry.
-        transforms: its lookup; takes the transforms.
-    """
+    """Hands what arrived to a predictor and to its lookup, as a node does with its messages."""
     if isinstance(arrival, TransformsArrival):
         transforms.add(arrival.message, is_static=arrival.is_static)
     elif arrival.tracks is not None:
@@ -185,7 +165,9 @@ def _bag_arrivals(
 ) -> Iterator[Arrival]:
     decode = decoder_of(tracker, reader)
     tracks = [entry for entry in reader.connections if entry.topic == source.topic]
-    odometry = _odometry_connections(source, reader)
+    # Empty if the robot's position comes from its transforms.
+    odometry_topic = source.robot.topic if source.robot else ""
+    odometry = [c for c in reader.connections if odometry_topic and c.topic == odometry_topic]
     moving: list[Connection] = []
     if plain_frame(source.frame_id) != plain_frame(source.fixed_frame) or source.robot is not None:
         moving, still = transform_connections(reader)
@@ -196,7 +178,17 @@ def _bag_arrivals(
     first_ns, end_ns = None, None
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
-    n_read, clock = 0, _Clock(source.uses_stamps_as_clock)
+    n_read, now_ns = 0, 0
+
+    def arrival_ns(recorded_ns: int, tracks: Tracks | None) -> int:
+        """When a message arrives: as it was recorded, or by the stamps if those are the clock."""
+        nonlocal now_ns
+        if not source.uses_stamps_as_clock:
+            now_ns = max(now_ns, recorded_ns)
+        elif tracks is not None:
+            now_ns = tracks.stamp_ns  # decreases where recorded time jumped back
+        return now_ns
+
     messages = reader.messages([*tracks, *odometry, *moving], start=first_ns, stop=end_ns)
     for connection, recorded_ns, data in messages:
         if connection.topic == source.topic:
@@ -207,41 +199,20 @@ def _bag_arrivals(
                 decoded = decode(data)
             except ValueError as error:
                 raise unreadable(source.path, source.topic, error) from error
-            received_ns = clock.at(recorded_ns, decoded.tracks)
+            received_ns = arrival_ns(recorded_ns, decoded.tracks)
             yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
         elif connection in odometry:
             odometer: Any = reader.deserialize(data, ODOMETRY)
             robot = _robot_from_odometry(odometer)
-            yield RobotArrival(clock.at(recorded_ns, robot), robot, odometer.header.frame_id)
+            yield RobotArrival(arrival_ns(recorded_ns, robot), robot, odometer.header.frame_id)
         else:
             message = reader.deserialize(data, connection.msgtype)
-            yield TransformsArrival(clock.at(recorded_ns, None), message, is_static=False)
+            yield TransformsArrival(arrival_ns(recorded_ns, None), message, is_static=False)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
             f"{source.path} is damaged: of the {source.n_messages} messages that its index "
             f"tells of on topic {source.topic} only {n_read} could be read"
         )
-
-
-class _Clock:
-    """When messages arrive: as they were recorded, or by their stamps, if those are the clock."""
-
-    def __init__(self, uses_stamps: bool) -> None:
-        self._uses_stamps = uses_stamps
-        self._now_ns = 0
-
-    def at(self, recorded_ns: int, tracks: Tracks | None) -> int:
-        if not self._uses_stamps:
-            self._now_ns = max(self._now_ns, recorded_ns)
-        elif tracks is not None:
-            self._now_ns = tracks.stamp_ns  # falls where recorded time jumped back
-        return self._now_ns
-
-
-def _odometry_connections(source: TrackSource, reader: AnyReader) -> list[Connection]:
-    if source.robot is None or not source.robot.topic:
-        return []
-    return [entry for entry in reader.connections if entry.topic == source.robot.topic]
 
 
 def _robot_from_odometry(message: Any) -> Tracks:

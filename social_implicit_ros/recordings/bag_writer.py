@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -82,15 +82,16 @@ def write_tracks(
     Raises:
         RecordingError: `path` exists, or an unknown message type.
     """
-    if message_type not in _ENCODERS:
+    if message_type not in MESSAGE_TYPES:
         raise RecordingError(
-            f"message type is {message_type!r}, expected one of {', '.join(_ENCODERS)}"
+            f"message type is {message_type!r}, expected one of {', '.join(MESSAGE_TYPES)}"
         )
     if path.exists():
         raise RecordingError(
             f"{path} exists and is not overwritten: remove it or give another path"
         )
-    encode, ros_type = _ENCODERS[message_type], MESSAGE_TYPES[message_type]
+    ros_type = MESSAGE_TYPES[message_type]
+    encode = _marker_array if message_type == "marker_array" else _point_cloud
     store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -159,12 +160,7 @@ def _point_cloud(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
 
 
 def zero_message(store: Typestore, ros_type: str) -> Any:
-    """A message with every field zero or empty, as a ROS constructor creates it.
-
-    Args:
-        store: message definitions of `rosbags`.
-        ros_type: such as `visualization_msgs/msg/Marker`.
-    """
+    """A message of a type in the store with every field zero or empty, as ROS constructs it."""
     _, fields = store.fielddefs[ros_type]
     return store.types[ros_type](**{name: _zero(store, field) for name, field in fields})
 
@@ -210,9 +206,3 @@ def _header(store: Typestore, stamp_ns: int, frame_id: str) -> Any:
     header = zero_message(store, "std_msgs/msg/Header")
     sec, nanosec = divmod(stamp_ns, 1_000_000_000)
     return replace(header, stamp=replace(header.stamp, sec=sec, nanosec=nanosec), frame_id=frame_id)
-
-
-_ENCODERS: dict[str, Callable[[Typestore, Tracks, str], Any]] = {
-    "marker_array": _marker_array,
-    "point_cloud": _point_cloud,
-}

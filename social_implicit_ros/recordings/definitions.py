@@ -63,12 +63,7 @@ def _named_types(fields: Any) -> Iterator[str]:
 
 
 def definitions_of(store: Typestore, message_type: str) -> Definitions:
-    """The definitions of a type and of all nested types, as `tracks.cdr` reads them.
-
-    Args:
-        store: with the definitions.
-        message_type: `package/msg/Type`.
-    """
+    """The definitions of `package/msg/Type` and all nested types, as `tracks.cdr` reads them."""
     definitions: dict[str, list[tuple[str, FieldType]]] = {}
     pending = [message_type]
     while pending:

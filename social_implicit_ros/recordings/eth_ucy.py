@@ -71,11 +71,6 @@ def scenes(
 
     A window holds `n_steps` successive annotated frames; an agent counts when it is present in
     every one of them, a window when it holds at least `min_agents` such agents.
-
-    Args:
-        recording: to slide over.
-        n_steps: steps of a window.
-        min_agents: windows with fewer complete agents are left out.
     """
     frames = np.unique(recording.frames)
     ids, agent_of_row = np.unique(recording.ids, return_inverse=True)
@@ -90,11 +85,7 @@ def scenes(
 
 
 def split_scenes(data: Path, split: str) -> list[Scene]:
-    """Every test window of one split.
-
-    Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        split: a key of `LEAVE_ONE_OUT`.
+    """Every test window of one split; `data` is the folder that holds `eth_ucy/all_data`.
 
     Raises:
         RecordingError: unknown split, no such folder, or a recording missing or damaged.

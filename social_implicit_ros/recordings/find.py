@@ -41,13 +41,7 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
 def open_bags(
     arguments: Iterable[str], *, topic: str | None, tracker: str | None, fixed_frame: str | None
 ) -> list[TrackSource]:
-    """Opens the recordings of files, folders and patterns.
-
-    Args:
-        arguments: as `find_bags` takes them.
-        topic: of the tracks in all of them, as `open_source` takes it.
-        tracker: likewise.
-        fixed_frame: likewise.
+    """Opens the recordings of `find_bags`; the other arguments are those of `open_source`.
 
     Raises:
         RecordingError: no recording, a damaged one, or none with such tracks.

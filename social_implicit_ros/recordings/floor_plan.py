@@ -46,10 +46,7 @@ class FloorPlan:
 
 
 def floor_plan_of(path: Path) -> FloorPlan | None:
-    """The floor plan in a recording, or None if it has none.
-
-    Args:
-        path: of a rosbag2 recording; any other file has none.
+    """The floor plan in a rosbag2 folder; None if it has none, and for any other file.
 
     Raises:
         RecordingError: a damaged recording.

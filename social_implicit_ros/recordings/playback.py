@@ -37,19 +37,6 @@ class PlaybackOptions:
             raise RecordingError(f"duration is {self.duration_s} s, expected more than 0")
 
 
-@dataclass(frozen=True, eq=False)
-class PlaybackStep:
-    """Entries to publish now.
-
-    Attributes:
-        now_ns: the recording's time, integer nanoseconds; jumps back when a loop restarts.
-        due: the entries that became due, oldest first.
-    """
-
-    now_ns: int
-    due: tuple[Tracks, ...]
-
-
 class Playback:
     """Plays a recording by a time that the caller measures."""
 
@@ -71,11 +58,15 @@ class Playback:
         """Whether every entry was returned and none follows."""
         return self._next is None and not self._options.loop
 
-    def advance(self, elapsed_s: float) -> PlaybackStep:
-        """Entries that became due since the last call.
+    def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
+        """Continues the playback.
 
         Args:
             elapsed_s: seconds since the playback started; must not decrease.
+
+        Returns:
+            The recording's time, integer nanoseconds, which jumps back when a loop restarts, and
+            the entries that became due since the last call, oldest first.
 
         Raises:
             RecordingError: the recording turns out to be damaged.
@@ -87,15 +78,14 @@ class Playback:
         while self._next is not None and self._next.stamp_ns <= now_ns:
             due.append(self._next)
             self._next = next(self._entries, None)
-        return PlaybackStep(now_ns, tuple(due))
+        return now_ns, due
 
     def _begin(self, elapsed_s: float) -> None:
         options = self._options
         self._entries = recorded_tracks(
             self._recording, start_s=options.start_s, duration_s=options.duration_s
         )
-        first = next(self._entries, None)
-        if first is None:
+        self._next = next(self._entries, None)
+        if self._next is None:
             raise RecordingError(why_empty(self._recording, options.start_s, options.duration_s))
-        self._next = first
-        self._origin_ns, self._origin_s = first.stamp_ns, elapsed_s
+        self._origin_ns, self._origin_s = self._next.stamp_ns, elapsed_s

@@ -95,11 +95,7 @@ def _require_valid(path: Path, is_invalid: ArrayLike, reason: str) -> None:
 def text_tracks(
     recording: Recording, frames_per_second: float = FRAMES_PER_SECOND
 ) -> Iterator[Tracks]:
-    """A text recording, frame by frame.
-
-    Args:
-        recording: sorted by frame.
-        frames_per_second: rate of its frame numbers, 1/s.
+    """A text recording, frame by frame, at a rate of its frame numbers in 1/s.
 
     Yields:
         The tracks of one frame, stamped by `frame_stamp_ns`.

@@ -238,7 +238,8 @@ def _choose_topic(
     """The connections of the tracks' topic, and how to read them."""
     connections = reader.connections
     listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections})) or "none"
-    known = _trackers_by_type()
+    specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
+    known = {spec.message_type: spec for spec in specs}
     if topic is not None:
         chosen = [c for c in connections if c.topic == topic]
         if not chosen:
@@ -274,11 +275,6 @@ def _choose_topic(
         )
     ((only, kind),) = candidates.items()
     return [c for c in connections if c.topic == only], types[kind]
-
-
-def _trackers_by_type() -> dict[str, TrackerSpec]:
-    specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
-    return {spec.message_type: spec for spec in specs}
 
 
 def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
@@ -347,7 +343,8 @@ def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[
         return fixed_frame, []
     moving, still = transform_connections(reader)
     transforms = TransformBuffer()
-    _read_static(reader, still, transforms)
+    for connection, _, data in reader.messages(still) if still else ():
+        transforms.add(reader.deserialize(data, connection.msgtype), is_static=True)
     messages = reader.messages(moving) if moving else iter(())
     for _, (connection, _, data) in zip(range(_TRANSFORMS_TO_LEARN), messages, strict=False):
         transforms.add(reader.deserialize(data, connection.msgtype), is_static=False)
@@ -392,10 +389,3 @@ def transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Con
         ensure_definition(reader, Path(), TF_MESSAGE)
     still = [c for c in transforms if c.topic.endswith("tf_static")]
     return [c for c in transforms if c not in still], still
-
-
-def _read_static(reader: AnyReader, still: list[Connection], into: TransformBuffer) -> None:
-    if not still:
-        return
-    for connection, _, data in reader.messages(still):
-        into.add(reader.deserialize(data, connection.msgtype), is_static=True)

@@ -33,20 +33,12 @@ def is_bag_file(path: Path) -> bool:
 
 
 def truncated_files(path: Path) -> list[Path]:
-    """The files of a recording that lack their end, whether compressed or not.
-
-    Args:
-        path: a rosbag2 folder, or a single file.
-    """
+    """The files of a rosbag2 folder, or a single file, that lack their end, compressed or not."""
     return [file for file in _files(path) if _is_truncated(file)]
 
 
 def truncation_note(path: Path) -> str | None:
-    """What is missing in a recording because files are truncated; None where none is.
-
-    Args:
-        path: a rosbag2 folder, or a single file.
-    """
+    """What is missing in a recording because files are truncated; None where none is."""
     files = truncated_files(path)
     if not files:
         return None

@@ -30,8 +30,7 @@ from social_implicit_ros.commands.social_implicit_demo import (
     excerpt,
     most_complete,
 )
-from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.published_scores import score_published
+from social_implicit_ros.evaluation.published import PublishedPrediction, score_published
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.types import Tracks

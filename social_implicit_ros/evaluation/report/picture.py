@@ -24,8 +24,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
-from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.published_scores import PAST_S, ScoredPrediction
+from social_implicit_ros.evaluation.published import PAST_S, PublishedPrediction, ScoredPrediction
 from social_implicit_ros.recordings.floor_plan import FloorPlan
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
@@ -91,14 +90,7 @@ def view_of(
     floor_plan: FloorPlan | None = None,
     margin_m: float = 1.0,
 ) -> View:
-    """A view of everybody who is predicted.
-
-    Args:
-        predictions: at least one, with at least one agent.
-        title: in bold, above.
-        subtitle: below the title.
-        floor_plan: walls to draw.
-        margin_m: margin on every side, metres.
+    """A view of everybody who is predicted, with a margin on every side.
 
     Raises:
         ValueError: nothing was predicted.
@@ -121,28 +113,14 @@ def view_of(
 def write_picture(
     path: Path, scored: ScoredPrediction, view: View, *, width_px: int = 1600
 ) -> None:
-    """Draws one moment as PNG.
-
-    Args:
-        path: of the file to write.
-        scored: the moment.
-        view: of the plane.
-        width_px: of the picture.
-    """
-    canvas = _Canvas(view, width_px)
-    canvas.draw(scored).save(path, optimize=True)
+    """Draws one moment as PNG."""
+    _Canvas(view, width_px).draw(scored).save(path, optimize=True)
 
 
 def write_animation(
     path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 880
 ) -> None:
-    """Draws successive moments as a GIF that repeats, in real time.
-
-    Args:
-        path: of the file to write.
-        predictions: at least two, oldest first.
-        view: of the plane.
-        width_px: of the picture.
+    """Draws successive moments, oldest first, as a GIF that repeats, in real time.
 
     Raises:
         ValueError: fewer than two predictions.
@@ -184,11 +162,7 @@ def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -
 
 
 def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
-    """Outlines of ellipses.
-
-    Args:
-        mean: (A, 2) in metres.
-        ellipses: (A, 2, 2) in square metres, as covariances of which one sigma is drawn.
+    """Outlines of the one-sigma ellipses of (A, 2, 2) covariances, square metres, about (A, 2) m.
 
     Returns:
         (A, D, 2) vertices in metres, the last one equal to the first.
@@ -199,8 +173,7 @@ def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
     across = minor_m[:, None] * np.sin(angles)
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     offsets = np.stack([cos * along - sin * across, sin * along + cos * across], axis=-1)
-    outlines: FloatArray = mean[:, None] + offsets
-    return outlines
+    return np.asarray(mean[:, None] + offsets)
 
 
 class _Canvas:
@@ -369,16 +342,7 @@ def _legend() -> list[Artist]:
     inner = 1.0 - (1.0 - CONFIDENCES[half]) * (1.0 - CONFIDENCES[most])
     return [
         Line2D([], [], color=_GREY, linewidth=2.6, label=f"past {PAST_S:g} s"),
-        Line2D(
-            [],
-            [],
-            color=_GREY,
-            marker="o",
-            markersize=7,
-            markeredgecolor="white",
-            linewidth=0,
-            label="now",
-        ),
+        Line2D([], [], color=_GREY, marker="o", ms=7, mec="white", linewidth=0, label="now"),
         Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="mean trajectory"),
         Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} confidence"),
         Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} confidence"),

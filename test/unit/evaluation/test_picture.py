@@ -9,8 +9,11 @@ import pytest
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.published_scores import ScoredPrediction, score_published
+from social_implicit_ros.evaluation.published import (
+    PublishedPrediction,
+    ScoredPrediction,
+    score_published,
+)
 from social_implicit_ros.evaluation.report.picture import (
     View,
     tube_outlines,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.published import PublishedPrediction
-from social_implicit_ros.evaluation.published_scores import score_published, summarise
+from social_implicit_ros.evaluation.published import PublishedPrediction, score_published, summarise
 from social_implicit_ros.types import FloatArray, Tracks
 
 S = 1_000_000_000
