@@ -37,12 +37,7 @@ class MomentChooser:
     """Says which ticks are measured: evenly spread, at most `MOMENTS` of a recording."""
 
     def __init__(self, duration_s: float, n_moments: int = MOMENTS) -> None:
-        """Spreads moments over a recording.
-
-        Args:
-            duration_s: of the recording.
-            n_moments: at most so many are chosen; 0 chooses none.
-        """
+        """Spreads at most `n_moments` over a recording; 0 chooses none."""
         self._left = n_moments
         self._spacing_ns = round(duration_s / max(n_moments, 1) * 1e9)
         self._next_ns: int | None = None

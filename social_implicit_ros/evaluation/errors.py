@@ -66,11 +66,7 @@ class Measures:
 
 
 def measure(ticks: Sequence[ScoredTick]) -> Measures:
-    """Compares successive ticks of one model with the truth.
-
-    Args:
-        ticks: at least one; all with the same samples and steps.
-    """
+    """Compares successive ticks of one model, at least one, with the ground truth."""
     counts = np.array([len(tick.forecast.ids) for tick in ticks])
     truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     predictions = [tick.forecast.prediction for tick in ticks]

@@ -71,11 +71,7 @@ def mahalanobis_distances(
 def fit_sample_mixtures(
     samples: FloatArray, *, max_components: int = MAX_COMPONENTS
 ) -> GaussianMixtures:
-    """Fits a mixture to the samples of each agent at each step.
-
-    Args:
-        samples: (K, A, T, 2) positions in metres.
-        max_components: of the mixture, chosen by BIC.
+    """Fits a mixture to the samples of each agent at each step, as `mahalanobis_distances` does.
 
     Returns:
         A * T mixtures, agent by agent, step by step.

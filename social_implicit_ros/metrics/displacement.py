@@ -1,5 +1,8 @@
 """Distances in metres between predicted positions and ground truth.
 
+Samples are (K, A, T, 2) positions and the ground truth is (A, T, 2) positions, both in metres. A
+function raises ValueError for inconsistent shapes, and where there is no sample or no step.
+
 Best-of-N metrics use the sample nearest to the ground truth and say little about the others: read
 them together with `amd`, `kde` and `reliability`. A sample or ground truth that is not finite gives
 NaN, never a smaller value.
@@ -16,18 +19,7 @@ MISS_THRESHOLD_M = 2.0
 
 
 def displacements(samples: FloatArray, ground_truth: FloatArray) -> FloatArray:
-    """Euclidean distance of every sample from the ground truth.
-
-    Args:
-        samples: (K, A, T, 2) positions in metres.
-        ground_truth: (A, T, 2) positions in metres.
-
-    Returns:
-        (K, A, T) distances in metres.
-
-    Raises:
-        ValueError: inconsistent shapes, or no sample.
-    """
+    """(K, A, T) Euclidean distance of every sample from the ground truth, metres."""
     require_samples(samples, ground_truth)
     return distances(samples, ground_truth)
 
@@ -47,10 +39,6 @@ def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray
     Source: Gupta et al., "Social GAN", CVPR 2018; the separate minima as in the evaluation of
     Social-Implicit (Mohamed et al., ECCV 2022).
 
-    Args:
-        samples: (K, A, T, 2) positions in metres.
-        ground_truth: (A, T, 2) positions in metres.
-
     Returns:
         (A,) ADE and (A,) FDE in metres.
     """
@@ -64,10 +52,6 @@ def joint_best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[floa
     Source: Weng et al., "Joint Metrics Matter", ICCV 2023, section 3; the value of a benchmark is
     the mean over its scenes.
 
-    Args:
-        samples: (K, A, T, 2) positions of one scene in metres, A at least 1.
-        ground_truth: (A, T, 2) positions in metres.
-
     Returns:
         JADE and JFDE of the scene in metres, never below the mean best-of-N values of its agents.
     """
@@ -78,30 +62,16 @@ def joint_best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[floa
 
 
 def mean_path(mean: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """ADE and FDE of one trajectory per agent, such as the mean trajectory.
-
-    Args:
-        mean: (A, T, 2) positions in metres.
-        ground_truth: (A, T, 2) positions in metres.
-
-    Returns:
-        (A,) ADE and (A,) FDE in metres.
-    """
+    """(A,) ADE and (A,) FDE of one (A, T, 2) trajectory per agent, such as the mean; metres."""
     return best_of_n(mean[None], ground_truth)
 
 
 def missed(
     samples: FloatArray, ground_truth: FloatArray, *, threshold_m: float = MISS_THRESHOLD_M
 ) -> BoolArray:
-    """Whether no sample of an agent ends near the ground truth; its mean is the miss rate.
+    """(A,) True where no sample ends within `threshold_m` of the ground truth.
 
-    Args:
-        samples: (K, A, T, 2) positions in metres.
-        ground_truth: (A, T, 2) positions in metres.
-        threshold_m: distance of the best end point above which an agent is missed.
-
-    Returns:
-        (A,) True where missed; an end point that is not finite is a miss.
+    Its mean is the miss rate. An end point that is not finite is a miss.
     """
     _, fde = best_of_n(samples, ground_truth)
     return ~(fde <= threshold_m)

@@ -43,15 +43,7 @@ def confidence_levels(
 
 
 def levels_of_truth(prediction: Prediction, ground_truth: FloatArray) -> FloatArray:
-    """Confidence of the smallest ellipse of a prediction that covers each ground-truth position.
-
-    Args:
-        prediction: of A agents and T steps.
-        ground_truth: (A, T, 2) positions in metres.
-
-    Returns:
-        (A, T), see `confidence_levels`.
-    """
+    """(A, T) `confidence_levels` of (A, T, 2) positions, metres, in the ellipses predicted."""
     return confidence_levels(
         prediction.mean, prediction.covariance, ground_truth, prediction.level_factors
     )
@@ -73,14 +65,10 @@ def coverage(levels: FloatArray, confidence: float) -> float:
 
 
 def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The reliability diagram: nominal confidence against observed frequency.
-
-    Args:
-        levels: any shape, from `confidence_levels`; NaN counts as outside.
+    """The reliability diagram of `confidence_levels` of any shape; NaN counts as outside.
 
     Returns:
-        (99,) confidences 0.01 to 0.99 and (99,) fractions f(c) of ground-truth
-        positions inside.
+        (99,) confidences 0.01 to 0.99 and (99,) fractions f(c) of ground-truth positions inside.
     """
     confidence = np.array(CONFIDENCE_GRID)
     if levels.size == 0:
@@ -94,11 +82,9 @@ def reliability_scores(levels: FloatArray) -> tuple[float, float]:
 
     Source: Hetzel et al., arXiv 2410.06905; they ask R_avg >= 0.95 and R_min >= 0.90.
 
-    Args:
-        levels: any shape, from `confidence_levels`; NaN counts as outside.
-
     Returns:
-        R_avg and R_min in 0..1; NaN without any level.
+        R_avg and R_min in 0..1 of levels of any shape, in which NaN counts as outside; NaN without
+        any level.
     """
     confidence, frequency = reliability_curve(levels)
     gap = np.abs(confidence - frequency)

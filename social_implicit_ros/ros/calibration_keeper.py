@@ -58,12 +58,7 @@ class CalibrationKeeper:
     """Loads, saves and resets; what goes wrong with the file is told, and never raised."""
 
     def __init__(self, path: Path, model: AdaptedModel) -> None:
-        """Knows nothing yet, and has not looked at the file.
-
-        Args:
-            path: of the file.
-            model: whose ellipses are adapted.
-        """
+        """Starts without calibration and without reading the file."""
         self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
         self._saved = self.adaptive.learnt

@@ -137,12 +137,7 @@ def _point_fields(dtype: np.dtype) -> list[PointField]:
 
 
 def tracks_to_marker_array(tracks: Tracks, frame_id: str) -> MarkerArray:
-    """One cylinder per pedestrian.
-
-    Args:
-        tracks: positions at one stamp.
-        frame_id: their coordinate frame.
-    """
+    """One cylinder per pedestrian."""
     stamp = stamp_to_msg(tracks.stamp_ns)
     size = Vector3(x=PERSON_WIDTH_M, y=PERSON_WIDTH_M, z=PERSON_HEIGHT_M)
     colour = ColorRGBA(r=0.2, g=0.5, b=0.9, a=0.8)
@@ -159,12 +154,7 @@ def tracks_to_marker_array(tracks: Tracks, frame_id: str) -> MarkerArray:
 
 
 def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
-    """One point per pedestrian: x, y, z as float64, id as uint32 (`tracks.agent_ids`).
-
-    Args:
-        tracks: positions at one stamp.
-        frame_id: their coordinate frame.
-    """
+    """One point per pedestrian: x, y, z as float64, id as uint32 (`tracks.agent_ids`)."""
     columns: dict[str, np.ndarray] = {
         "x": tracks.positions_m[:, 0],
         "y": tracks.positions_m[:, 1],

@@ -35,12 +35,7 @@ class ParameterNode(LifecycleNode):
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
-        """Declares all parameters.
-
-        Args:
-            name: of the node.
-            kwargs: of `rclpy.node.Node`, such as its context.
-        """
+        """Declares all parameters; `kwargs` are those of `rclpy.node.Node`, such as its context."""
         super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
         self.is_configured = False
         self.parameters_changed = False

@@ -69,11 +69,7 @@ class Session:
 
 
 def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
-    """Loads tracker descriptions, model and outputs, and runs them once.
-
-    Args:
-        config: the parameters.
-        lookup: of the predictor.
+    """Loads tracker mappings, model and outputs, and runs them once.
 
     Raises:
         ValueError: something cannot be used; the message says how to fix it.
@@ -92,12 +88,7 @@ def predictor_config(config: NodeConfig) -> PredictorConfig:
 
 
 def open_calibration(components: Components, node: str) -> CalibrationKeeper:
-    """What adapts the ellipses, and the file that keeps it; the file is not read yet.
-
-    Args:
-        components: of the node.
-        node: its fully qualified name.
-    """
+    """Adapts the ellipses and keeps a file, not read yet; `node` is its fully qualified name."""
     # Imports onnxruntime, see _load_model.
     from social_implicit_ros.models.registry import fingerprint_of
 

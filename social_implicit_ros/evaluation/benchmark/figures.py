@@ -70,13 +70,7 @@ class BenchmarkError(ValueError):
 
 
 def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:
-    """The scenes with independent noise on every observed position.
-
-    Args:
-        test_scenes: as annotated.
-        sigma_m: standard deviation along each axis, metres.
-        seed: of the noise.
-    """
+    """The scenes with independent noise of `sigma_m` along each axis on every observed position."""
     if sigma_m == 0:
         return list(test_scenes)
     generator = np.random.default_rng(seed)

@@ -53,24 +53,11 @@ def metric_sensitivity(
     seed: int = 0,
     console: Console,
 ) -> dict[str, Any]:
-    """Metrics of every given model, split and shift.
-
-    Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        splits: keys of `LEAVE_ONE_OUT`.
-        models: names as `candidate` takes them; all shipped families where empty.
-        n_samples: K of ADE and FDE.
-        seed: of the samples.
-        console: where progress is shown.
+    """Metrics of every given model, split and shift; arguments and errors as of `leave_one_out`.
 
     Returns:
         `{"models": {NAME: {SPLIT: {SHIFT: {"ade", "fde", "amd", "amv", "kde"}}}}, ...}`, shifts in
         metres as text, and a split `average` where all five are given.
-
-    Raises:
-        RecordingError: no such data.
-        BenchmarkError: a model that does not fit the benchmark.
-        ModelFileError: no such model.
     """
     names = dict.fromkeys(models or families() or ("sampled_constant_velocity",))
     test_scenes = {split: split_scenes(data, split) for split in splits}
@@ -111,15 +98,7 @@ def shifted_figures(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> dict[str, Figures]:
-    """Figures of one model on one split for every shift, averaged as in `figures`.
-
-    Args:
-        model: from `load_benchmark_model`.
-        test_scenes: from `split_scenes`.
-        n_samples: K of ADE and FDE.
-        seed: of the run.
-        workers: threads; the figures do not depend on their number.
-        advance: called with the number of scenes whenever some are done.
+    """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
 
     Returns:
         Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).

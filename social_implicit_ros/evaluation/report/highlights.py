@@ -76,12 +76,7 @@ class Snapshot:
 
 
 def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
-    """Takes some people of the first model's forecast, and the other models' predictions of them.
-
-    Args:
-        ticks: of all models at one time.
-        rows: of the first model's forecast.
-    """
+    """People of the first model's forecast, with the other models' predictions of them."""
     lead = next(iter(ticks.values()))
     ids = tuple(lead.forecast.ids[row] for row in rows.tolist())
     # Unless the crowd is large, all people are taken: no copy is needed.
@@ -187,12 +182,7 @@ class WorstMoments:
         self._worst: list[_Failure] = []  # a heap, the least bad first
 
     def add(self, measures: Measures, ticks: Sequence[Mapping[str, ScoredTick]]) -> None:
-        """Adds some ticks.
-
-        Args:
-            measures: of this model.
-            ticks: of all models, in the order of the measures.
-        """
+        """Adds some ticks of all models; the measures are of this model, in the same order."""
         fde_m = np.where(measures.complete, measures.fde_m, -1.0)
         if not len(fde_m):
             return
@@ -238,11 +228,7 @@ class TrackMap:
     """Where people walked, and the mean final error of predictions made there."""
 
     def __init__(self, models: Iterable[str]) -> None:
-        """Starts with an empty map.
-
-        Args:
-            models: names of those whose errors are kept.
-        """
+        """Starts with an empty map."""
         self._models = tuple(models)
         self._cell_m = CELL_M
         # Column and row of the lowest cell.

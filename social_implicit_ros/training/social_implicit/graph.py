@@ -49,11 +49,7 @@ _N_ADJACENT = 3
 
 
 def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
-    """The model as an ONNX graph, for any number of agents and samples.
-
-    Args:
-        model: a trained or imported model.
-    """
+    """The model as an ONNX graph, for any number of agents and samples."""
     # If zones do not depend on the speed, every agent is in the first.
     n_zones = len(ZONE_BOUNDS_M) if model.zones_by_speed else 1
     cells = [
