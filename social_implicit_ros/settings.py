@@ -100,6 +100,12 @@ class PipelineConfig(HistoryLimits):
         maximum=0.99,
     )
 
+    stitching: bool = row(
+        True,
+        "Continue the history of a track that vanishes under the new id that appears where it "
+        "would be by now. Predictions are published under the old id.",
+    )
+
     def __post_init__(self) -> None:
         """Raises ParameterError naming the parameter."""
         super().__post_init__()

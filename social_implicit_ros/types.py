@@ -8,7 +8,7 @@ nanoseconds; durations in the public interface are seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -70,6 +70,7 @@ class Tracks:
             gives none.
         covariances_m2: (A, 3, 3) covariance of the positions in square metres, NaN where
             unknown; None where the tracker gives none.
+        source: topic of the tracker; empty if there is only one.
     """
 
     stamp_ns: int
@@ -78,6 +79,7 @@ class Tracks:
     heights_m: FloatArray = field(default_factory=lambda: np.empty(0))
     velocities_m_s: FloatArray | None = None
     covariances_m2: FloatArray | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -90,6 +92,19 @@ class Tracks:
             require_shape("Tracks", "velocities_m_s", self.velocities_m_s, (n_agents, 3))
         if self.covariances_m2 is not None:
             require_shape("Tracks", "covariances_m2", self.covariances_m2, (n_agents, 3, 3))
+
+    def of_agents(self, rows: IntArray | BoolArray) -> Tracks:
+        """The tracks of some agents, by their rows or by a mask."""
+        rows = np.arange(len(self.ids))[rows]
+        velocities, covariances = self.velocities_m_s, self.covariances_m2
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            positions_m=self.positions_m[rows],
+            heights_m=self.heights_m[rows],
+            velocities_m_s=None if velocities is None else velocities[rows],
+            covariances_m2=None if covariances is None else covariances[rows],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ Time is an argument: nothing here asks a clock. What is left out is returned wit
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from social_implicit_ros.models.base import TrajectoryModel
@@ -17,6 +17,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.stitching import TrackStitcher
 from social_implicit_ros.tracks.transforms import (
     TransformLookup,
     TransformUnavailableError,
@@ -135,6 +136,7 @@ class Predictor:
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
+        self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)  # by source
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -237,6 +239,11 @@ class Predictor:
         return self._pipeline.history
 
     @property
+    def n_stitched(self) -> int:
+        """Tracks that went on under an old id, in total."""
+        return sum(stitcher.n_stitched for stitcher in self._stitchers.values())
+
+    @property
     def n_waiting(self) -> int:
         """Messages that wait for a transform."""
         return len(self._queue)
@@ -260,6 +267,14 @@ class Predictor:
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
     def _enter(self, tracks: Tracks, update: Update) -> None:
+        if self.config.pipeline.stitching and ROBOT_ID not in tracks.ids:
+            stitcher = self._stitchers[tracks.source]
+            *held, tracks = stitcher.rename(tracks, self.history)
+            for first in held:
+                self._enter_as(first, update)
+        self._enter_as(tracks, update)
+
+    def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
         update.skipped.update(rejected.values())
         if ROBOT_ID in tracks.ids:
@@ -287,5 +302,7 @@ class Predictor:
         self._robot_guard.reset()
         self._queue.clear()
         self._pipeline.reset()
+        for stitcher in self._stitchers.values():
+            stitcher.reset()
         self.evaluation.reset()
         self.newest_ns = self.last_tick = None

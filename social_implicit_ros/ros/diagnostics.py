@@ -73,6 +73,8 @@ class DiagnosticsLog:
         self._n_tracked = self._n_predicted = self._n_ticks = self._n_failed_ticks = 0
         #: Endpoints that do not match the node's, see `connections`.
         self.broken_connections: Sequence[str] = ()
+        #: Tracks that went on under an old id, in total.
+        self.n_stitched = 0
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
@@ -158,6 +160,7 @@ class DiagnosticsLog:
             "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
+            "stitched": str(self.n_stitched),
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),

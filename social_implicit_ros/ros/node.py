@@ -332,7 +332,8 @@ class PredictorNode(ParameterNode):
         if decoded.tracks is None:
             self._log.add_message(None, time.monotonic())
             return
-        update = session.predictor.add_tracks(decoded.tracks, decoded.frame_id, now_ns)
+        tracks = replace(decoded.tracks, source=tracker.topic)
+        update = session.predictor.add_tracks(tracks, decoded.frame_id, now_ns)
         if update.is_accepted:
             self._log.add_message(decoded.tracks.stamp_ns, time.monotonic())
         self._take(session, update, started_s)
@@ -469,6 +470,8 @@ class PredictorNode(ParameterNode):
         with self._contained("connections", "connections cannot be checked"):
             self._check_connections()
         now_ns = self._now_ns()
+        if session is not None:
+            self._log.n_stitched = session.predictor.n_stitched
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [

@@ -5,8 +5,8 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from itertools import compress
 
 import numpy as np
@@ -36,6 +36,12 @@ _STEP_TOLERANCE = 0.25
 _MAX_VARIANCE_M2 = 1e5
 #: Tolerated difference of the two covariances of x and y, as a fraction of the standard deviations.
 _ROUNDING = 1e-3
+#: Observations from which the interval between them is taken.
+_RECENT_OBSERVATIONS = 4
+#: Standard deviation of a tracker's positions where a velocity is taken from two of them, metres.
+_NOISE_STD_M = 0.1
+#: Standard deviation of each component of people's velocities, before one is seen, metres/second.
+_WALKING_STD_M_S = 0.9
 #: No map of the Earth has larger coordinates (the largest northing of UTM).
 MAX_COORDINATE_M = 1e7
 
@@ -59,6 +65,30 @@ class HistoryConfig(HistoryLimits):
             raise ValueError(f"step_s is {self.step_s}, expected a value above 0")
         if self.n_steps < 2:
             raise ValueError(f"n_steps is {self.n_steps}, expected 2 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """Newest state of some tracks.
+
+    Attributes:
+        stamps_ns: (A,) newest observations, integer nanoseconds.
+        positions_m: (A, 2) metres.
+        velocities_m_s: (A, 2) estimates in metres per second.
+        velocity_std_m_s: (A,) standard deviation of each component of the estimate.
+        intervals_ns: (A,) shortest time between two of the last observations, integer nanoseconds;
+            0 with one observation.
+    """
+
+    stamps_ns: IntArray
+    positions_m: FloatArray
+    velocities_m_s: FloatArray
+    velocity_std_m_s: FloatArray
+    intervals_ns: IntArray
+
+    def of_tracks(self, rows: IntArray) -> Motions:
+        """The motions of some tracks, by their rows."""
+        return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
 
 class TrackHistory:
@@ -143,6 +173,36 @@ class TrackHistory:
     def ids(self) -> tuple[str, ...]:
         """(A,) all remembered agents."""
         return tuple(self._row_of_id)
+
+    def unknown(self, ids: Iterable[str]) -> list[str]:
+        """Those of some ids that are not remembered, each once."""
+        return [i for i in dict.fromkeys(ids) if i not in self._row_of_id]
+
+    def motions(self, ids: tuple[str, ...]) -> Motions:
+        """Newest positions and velocities of remembered agents that have an observation.
+
+        The velocity is taken over the last second, and shrunk towards standing still as far as
+        noise explains it.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
+        rows = self.rows_of(ids)
+        newest_ns, newest_m = self._table.newest(rows)
+        since_ns = np.maximum(newest_ns - _NS_PER_S, self._table.times_ns[rows, 0])
+        before_m = self._table.interpolate(rows, since_ns[:, None])[0][:, 0]
+        elapsed_s = np.maximum((newest_ns - since_ns) / _NS_PER_S, 1e-9)[:, None]
+        noise_m2_s2 = 2.0 * np.square(_NOISE_STD_M / elapsed_s)
+        weight = _WALKING_STD_M_S**2 / (_WALKING_STD_M_S**2 + noise_m2_s2)
+        velocities_m_s = weight * (newest_m - before_m)[:, :2] / elapsed_s
+        std_m_s = np.sqrt(1.0 - weight[:, 0]) * _WALKING_STD_M_S
+        last = self._table.counts[rows, None] - np.arange(1, _RECENT_OBSERVATIONS + 1)
+        recent_ns = self._table.times_ns[rows[:, None], np.maximum(last, 0)]
+        intervals_ns = recent_ns[:, :-1] - recent_ns[:, 1:]
+        intervals_ns[last[:, 1:] < 0] = np.iinfo(np.int64).max
+        intervals_ns = intervals_ns.min(axis=1)
+        intervals_ns[self._table.counts[rows] < 2] = 0
+        return Motions(newest_ns, newest_m[:, :2], velocities_m_s, std_m_s, intervals_ns)
 
     def began_ns(self, ids: tuple[str, ...]) -> IntArray:
         """(A,) first observations since the tracks last restarted, integer nanoseconds.

@@ -203,6 +203,21 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
     talk.clouds.clear()
 
 
+def test_a_person_who_returns_under_a_new_id(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    one, two = WALKERS
+    talk.walk(stamps_ns, 8)
+    before = int(talk.expected["stitched"])
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        talk.tell(crowd_at(stamp_ns, {"again": WALKERS[one], two: WALKERS[two]}))
+        prediction = talk.answer_at(stamp_ns)
+        # Also at the first message with the new id nobody is predicted twice, or not at all.
+        assert sorted(prediction.agents) == sorted(map(agent_number, WALKERS))
+    row = prediction.agents.tolist().index(agent_number(one))
+    assert prediction.n_observed[row] == 8
+    talk.report(lambda status: int(value_of(status, "stitched")) == before + 1)
+
+
 def test_an_id_reused_for_another_person(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
     elsewhere = {"recycled": (0.7, 0.7)}

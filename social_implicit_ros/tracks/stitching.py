@@ -1,0 +1,206 @@
+"""Stitching: a track that a tracker cuts goes on under its old id.
+
+Trackers lose people for a moment and report them again under a new id. A new id that appears where
+a vanished one would be by now, and moves alike, is the same person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from social_implicit_ros.tracks.history import Motions, TrackHistory
+from social_implicit_ros.types import FloatArray, Tracks
+
+_NS_PER_S = 1_000_000_000
+#: Squared Mahalanobis distance of the 98 % region: of a position, and of a position and a velocity.
+_POSITION_GATE, _MOTION_GATE = 7.8, 11.7
+#: Standard deviation of where a tracker reports a person again, metres: detectors fit another box.
+_POSITION_STD_M = 0.2
+#: Standard deviation of a position relative to the next one, metres.
+_NOISE_STD_M = 0.07
+#: Standard deviation by which a walker changes velocity within a second, metres per second.
+_VELOCITY_STD_M_S = 0.35
+#: A track vanished once it was not reported for this share of the time between its observations.
+#: Some trackers report each person in a message of its own.
+_MISSED_SHARE = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """First observation of a new track that may continue an old one; not in the history yet."""
+
+    old_id: str
+    first: Tracks
+
+
+def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tuple[int, int]]:
+    """Pairs vanished tracks with new ones, one to one.
+
+    A vanished track is extrapolated at constant velocity. Its region grows with the gap.
+
+    Args:
+        lost: (A,) vanished tracks.
+        positions_m: (B, 2) first positions of new tracks, metres.
+        stamp_ns: of the new tracks, later than those of the vanished ones, integer nanoseconds.
+
+    Returns:
+        Rows in `lost` and in `positions_m`, of the pairs inside the region: as many as possible,
+        and of these the nearest.
+    """
+    # Takes long to import, and is needed only when a tracker cuts tracks.
+    from scipy.optimize import linear_sum_assignment
+
+    costs = _position_costs(lost, positions_m[None], stamp_ns)
+    is_inside = costs <= _POSITION_GATE
+    # A pair outside costs more than all pairs inside together.
+    outside = _POSITION_GATE * (min(costs.shape) + 1)
+    rows, columns = linear_sum_assignment(np.where(is_inside, costs, outside))
+    return [
+        (int(row), int(column))
+        for row, column in zip(rows, columns, strict=True)
+        if is_inside[row, column]
+    ]
+
+
+def moves_alike(
+    lost: Motions, position_m: FloatArray, velocity_m_s: FloatArray, std_m_s: float, stamp_ns: int
+) -> bool:
+    """Whether a new track continues a vanished one, by its position and its velocity.
+
+    Args:
+        lost: (1,) the vanished track.
+        position_m: (2,) first position of the new track, metres.
+        velocity_m_s: (2,) its velocity.
+        std_m_s: standard deviation of that.
+        stamp_ns: of `position_m`, integer nanoseconds.
+    """
+    gap_s = (stamp_ns - lost.stamps_ns[0]) / _NS_PER_S
+    variance = lost.velocity_std_m_s[0] ** 2 + _VELOCITY_STD_M_S**2 * gap_s + std_m_s**2
+    cost = np.square(velocity_m_s - lost.velocities_m_s[0]).sum() / variance
+    cost += _position_costs(lost, position_m[None, None], stamp_ns)[0, 0]
+    return bool(cost <= _MOTION_GATE)
+
+
+def _position_costs(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> FloatArray:
+    """(A, B) squared Mahalanobis distances of (1, B, 2) positions from where A tracks would be."""
+    gaps_s = ((stamp_ns - lost.stamps_ns) / _NS_PER_S)[:, None]
+    expected_m = lost.positions_m + lost.velocities_m_s * gaps_s
+    velocity_variance = lost.velocity_std_m_s[:, None] ** 2 + _VELOCITY_STD_M_S**2 * gaps_s
+    variance_m2 = _POSITION_STD_M**2 + velocity_variance * gaps_s**2
+    costs: FloatArray = np.square(positions_m - expected_m[:, None]).sum(axis=-1) / variance_m2
+    return costs
+
+
+class TrackStitcher:
+    """Renames the ids of one tracker's messages."""
+
+    def __init__(self) -> None:
+        #: Tracks that went on under an old id.
+        self.n_stitched = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all ids."""
+        self._old_id_of: dict[str, str] = {}  # stitched tracks, by the tracker's present id
+        self._held: dict[str, _Held] = {}  # by the tracker's present id
+        self._own: set[str] = set()  # ids of this tracker in the history
+
+    def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
+        """The tracks under the ids with which they are remembered.
+
+        A new track that may continue an old one is held back until its second observation tells.
+        Until then the old one is extrapolated.
+
+        Args:
+            tracks: one message of the tracker, in the frame of `history`.
+            history: before the message is added.
+
+        Returns:
+            What to add to the history, in this order: tracks that were held back, and the message
+            without those that are held back now. No two tracks of a message get the same id.
+        """
+        # If the tracker reports an old id again, the new one is another person.
+        returned = set(self._old_id_of.values()).intersection(tracks.ids)
+        self._drop(returned)
+        entering = self._decide(tracks, history)
+        new = [
+            agent_id
+            for agent_id in history.unknown(tracks.ids)
+            if agent_id and agent_id not in self._old_id_of and agent_id not in self._held
+        ]
+        new = [agent_id for agent_id in new if all(agent_id not in t.ids for t in entering)]
+        if new:
+            self._hold(new, tracks, history)
+        is_held = np.array([agent_id in self._held for agent_id in tracks.ids], dtype=bool)
+        if is_held.any():
+            tracks = tracks.of_agents(~is_held)
+        if self._old_id_of:
+            ids = tuple(self._old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
+            tracks = replace(tracks, ids=ids)
+        self._own.update(tracks.ids)
+        return [*entering, tracks]
+
+    def _decide(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
+        """The held tracks of which it is known by now whose they are."""
+        entering = []
+        limit_ns = round(history.config.track_timeout_s * _NS_PER_S)
+        for new_id, held in list(self._held.items()):
+            elapsed_ns = tracks.stamp_ns - held.first.stamp_ns
+            is_seen = new_id in tracks.ids
+            if elapsed_ns <= limit_ns and (not is_seen or elapsed_ns <= 0):
+                continue
+            del self._held[new_id]
+            is_same = (
+                is_seen
+                and held.old_id not in tracks.ids
+                and held.old_id not in self._old_id_of.values()
+                and not history.unknown((held.old_id,))
+            )
+            if is_same:
+                lost = history.motions((held.old_id,))
+                second_m = tracks.positions_m[tracks.ids.index(new_id)]
+                elapsed_s = elapsed_ns / _NS_PER_S
+                velocity_m_s = (second_m - held.first.positions_m[0]) / elapsed_s
+                is_same = lost.stamps_ns[0] < held.first.stamp_ns and moves_alike(
+                    lost,
+                    held.first.positions_m[0],
+                    velocity_m_s,
+                    2**0.5 * _NOISE_STD_M / elapsed_s,
+                    held.first.stamp_ns,
+                )
+            if is_same:
+                self._old_id_of[new_id] = held.old_id
+                self.n_stitched += 1
+            entering.append(replace(held.first, ids=(held.old_id,)) if is_same else held.first)
+        return entering
+
+    def _hold(self, new: list[str], tracks: Tracks, history: TrackHistory) -> None:
+        """Holds back the new tracks that appear where an old one would be by now."""
+        self._own.intersection_update(history.ids)
+        taken = {held.old_id for held in self._held.values()}
+        taken.update(self._old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
+        missing = tuple(i for i in history.ids if i in self._own and i not in taken)
+        if not missing:
+            return
+        lost = history.motions(missing)
+        gap_ns = tracks.stamp_ns - lost.stamps_ns
+        is_lost = (gap_ns > 0) & (gap_ns >= _MISSED_SHARE * lost.intervals_ns)
+        is_lost &= gap_ns <= history.config.track_timeout_s * _NS_PER_S
+        columns = np.array([tracks.ids.index(agent_id) for agent_id in new])
+        # What is not finite is rejected by the history.
+        columns = columns[np.isfinite(tracks.positions_m[columns]).all(axis=1)]
+        if not is_lost.any() or not len(columns):
+            return
+        rows = np.flatnonzero(is_lost)
+        pairs = successors(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
+        for row, column in pairs:
+            first = tracks.of_agents(columns[column : column + 1])
+            self._held[first.ids[0]] = _Held(missing[rows[row]], first)
+        self._drop({missing[rows[row]] for row, _ in pairs})
+
+    def _drop(self, old: set[str]) -> None:
+        """Lets the tracks that continue some old ones stand for themselves again."""
+        if old:
+            self._old_id_of = {new: to for new, to in self._old_id_of.items() if to not in old}
