@@ -30,8 +30,8 @@ class HistoryLimits(Settings):
     track_timeout_s: float = row(
         1.0,
         "Time after which a track that is no longer reported is dropped, in seconds; until then it "
-        "is extrapolated. Also the tolerance for stamps ahead of the clock or behind the newest "
-        "stamp.",
+        "is extrapolated. It is longer for slow trackers, see max_track_timeout_s. Also the "
+        "tolerance for stamps ahead of the clock or behind the newest stamp.",
         minimum=0.05,
         maximum=60.0,
     )
@@ -100,6 +100,13 @@ class PipelineConfig(HistoryLimits):
         maximum=0.99,
     )
 
+    max_track_timeout_s: float = row(
+        3.0,
+        "If a tracker is slow, tracks are dropped after 2.2 of its periods and its latency, at "
+        "most after this time, in seconds. With a value not above track_timeout_s that is fixed.",
+        minimum=0.05,
+        maximum=60.0,
+    )
     stitching: bool = row(
         True,
         "Continue the history of a track that vanishes under the new id that appears where it "

@@ -5,8 +5,9 @@ Time is an argument: nothing here asks a clock. What is left out is returned wit
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
@@ -18,6 +19,7 @@ from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
 from social_implicit_ros.tracks.stitching import TrackStitcher
+from social_implicit_ros.tracks.tracker_timing import TrackerTiming
 from social_implicit_ros.tracks.transforms import (
     TransformLookup,
     TransformUnavailableError,
@@ -137,6 +139,7 @@ class Predictor:
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)  # by source
+        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -165,6 +168,8 @@ class Predictor:
             update.jumped_back = True
             self._forget()
         update.is_accepted = True
+        self._timings[tracks.source].add(tracks.stamp_ns, now_ns)
+        self._follow_trackers()
         self._place(tracks, frame_id, now_ns, update)
         return update
 
@@ -215,6 +220,7 @@ class Predictor:
         """Takes other values for what may change while the predictor runs; forgets nothing."""
         self.config = config
         self._pipeline.reconfigure(config.pipeline)
+        self._follow_trackers()
         self.evaluation.window_s = config.self_evaluation_window_s
         for guard in (self._guard, self._robot_guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
@@ -237,6 +243,11 @@ class Predictor:
     def history(self) -> TrackHistory:
         """What is remembered of everybody."""
         return self._pipeline.history
+
+    @property
+    def track_timeout_s(self) -> float:
+        """Time after which tracks are dropped, as the slowest tracker needs it, seconds."""
+        return self._pipeline.config.track_timeout_s
 
     @property
     def n_stitched(self) -> int:
@@ -286,6 +297,16 @@ class Predictor:
             if self.config.tick_rate_hz == 0:
                 update.tick_ns = tracks.stamp_ns
 
+    def _follow_trackers(self) -> None:
+        """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
+        config = self.config.pipeline
+        needed_s = max((timing.needed_timeout_s for timing in self._timings.values()), default=0.0)
+        # In tenths of a second, so that it does not change at every message.
+        needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
+        timeout_s = max(config.track_timeout_s, needed_s)
+        if timeout_s != self.track_timeout_s:
+            self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
+
     def _locate_robot(self) -> None:
         """The robot's newest position enters the history; without one the reason is kept."""
         self.robot_refusal = None
@@ -304,5 +325,7 @@ class Predictor:
         self._pipeline.reset()
         for stitcher in self._stitchers.values():
             stitcher.reset()
+        self._timings.clear()
+        self._follow_trackers()
         self.evaluation.reset()
         self.newest_ns = self.last_tick = None

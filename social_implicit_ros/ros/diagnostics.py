@@ -160,6 +160,7 @@ class DiagnosticsLog:
             "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
+            "track_timeout_s": f"{state.track_timeout_s:g}",
             "stitched": str(self.n_stitched),
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),

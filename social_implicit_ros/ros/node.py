@@ -472,6 +472,7 @@ class PredictorNode(ParameterNode):
         now_ns = self._now_ns()
         if session is not None:
             self._log.n_stitched = session.predictor.n_stitched
+            self._report_timeout(session.predictor.track_timeout_s)
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [
@@ -481,6 +482,14 @@ class PredictorNode(ParameterNode):
             with self._contained("self-evaluation", "predictions cannot be evaluated"):
                 report.status.append(self._self_evaluated(session))
         self._diagnostics.publish(report)
+
+    def _report_timeout(self, timeout_s: float) -> None:
+        if timeout_s != self.state.track_timeout_s:
+            self.state = replace(self.state, track_timeout_s=timeout_s)
+            self.get_logger().info(
+                f"tracks are dropped after {timeout_s:g} s, as the tracker's period and latency "
+                "need: see track_timeout_s and max_track_timeout_s"
+            )
 
     def _check_connections(self) -> None:
         session = self._session

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -323,3 +325,44 @@ class TestEvaluation:
         with pytest.raises(ValueError, match="out of memory"):
             predictor.tick(2 * S)
         assert len(predictor.history) == 2
+
+
+@pytest.mark.parametrize("rate_hz", [0.9, 1.0, 2.0])
+@pytest.mark.parametrize("latency_s", [0.3, 0.8])
+def test_people_of_a_slow_tracker_are_predicted_at_every_tick(
+    rate_hz: float, latency_s: float
+) -> None:
+    predictor = predictor_of(tick_rate_hz=10.0)
+    n_messages, n_predicted, n_ticks = 0, 0, 0
+    for tenth in range(200):
+        now_s = 1.0 + tenth / 10
+        while 1.0 + n_messages / rate_hz + latency_s <= now_s:
+            stamp_s = 1.0 + n_messages / rate_hz
+            predictor.add_tracks(walkers(stamp_s), "odom", round((stamp_s + latency_s) * S))
+            n_messages += 1
+        if n_messages > 5:
+            n_ticks += 1
+            n_predicted += len(predictor.tick(round(now_s * S)).ids)
+    assert n_predicted == 2 * n_ticks
+
+
+def test_the_timeout_follows_the_tracker_within_its_limits() -> None:
+    predictor = predictor_of()
+    walk(predictor, 1.0, 3.0)
+    assert predictor.track_timeout_s == 1.0
+    for n in range(20):  # 0.5 Hz
+        predictor.add_tracks(walkers(5.0 + 2.0 * n), "odom", round((5.0 + 2.0 * n) * S))
+    assert predictor.track_timeout_s == 3.0
+    predictor.reconfigure(
+        replace(predictor.config, pipeline=PipelineConfig(max_track_timeout_s=2.0))
+    )
+    assert predictor.track_timeout_s == 2.0
+    predictor.reset()
+    assert predictor.track_timeout_s == 1.0
+
+
+def test_one_pause_does_not_make_a_tracker_slow() -> None:
+    predictor = predictor_of()
+    walk(predictor, 1.0, 1.3)
+    walk(predictor, 3.3, 3.6)
+    assert predictor.track_timeout_s == 1.0
