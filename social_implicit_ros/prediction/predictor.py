@@ -138,7 +138,8 @@ class Predictor:
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
-        self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)  # by source
+        # By source; the first is made now, as its imports take long.
+        self._stitchers = defaultdict(TrackStitcher, {"": TrackStitcher()})
         self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)

@@ -49,7 +49,7 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
         Rows in `lost` and in `positions_m`, of the pairs inside the region: as many as possible,
         and of these the nearest.
     """
-    # Takes long to import, and is needed only when a tracker cuts tracks.
+    # Imported here: this takes longer than all other imports of this room.
     from scipy.optimize import linear_sum_assignment
 
     costs = _position_costs(lost, positions_m[None], stamp_ns)
@@ -97,6 +97,8 @@ class TrackStitcher:
     """Renames the ids of one tracker's messages."""
 
     def __init__(self) -> None:
+        import scipy.optimize  # noqa: F401  at configure, not when the first track is cut
+
         #: Tracks that went on under an old id.
         self.n_stitched = 0
         self.reset()
