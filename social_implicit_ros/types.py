@@ -70,7 +70,7 @@ class Tracks:
             gives none.
         covariances_m2: (A, 3, 3) covariance of the positions in square metres, NaN where
             unknown; None where the tracker gives none.
-        source: topic of the tracker; empty if there is only one.
+        source: the tracker, by the prefix of its ids; empty if there is only one.
     """
 
     stamp_ns: int

@@ -150,13 +150,14 @@ class Predictor:
         #: Why the newest tick does not know the robot's position, where it comes from tf.
         self.robot_refusal: Refusal | None = None
 
-    def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int) -> Update:
+    def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
         """Takes what a tracker said.
 
         Args:
             tracks: in the frame `frame_id`.
             frame_id: of the message's header.
             now_ns: the present, integer nanoseconds; 0 where the clock does not run.
+            source: the tracker, by the prefix that its ids have and no other tracker's.
         """
         update = Update()
         verdict = self._guard.judge(tracks.stamp_ns, now_ns)
@@ -169,9 +170,9 @@ class Predictor:
             update.jumped_back = True
             self._forget()
         update.is_accepted = True
-        self._timings[tracks.source].add(tracks.stamp_ns, now_ns)
+        self._timings[source].add(tracks.stamp_ns, now_ns)
         self._follow_trackers()
-        self._place(tracks, frame_id, now_ns, update)
+        self._place(replace(tracks, source=source), frame_id, now_ns, update)
         return update
 
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:

@@ -332,8 +332,9 @@ class PredictorNode(ParameterNode):
         if decoded.tracks is None:
             self._log.add_message(None, time.monotonic())
             return
-        tracks = replace(decoded.tracks, source=tracker.topic)
-        update = session.predictor.add_tracks(tracks, decoded.frame_id, now_ns)
+        update = session.predictor.add_tracks(
+            decoded.tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
+        )
         if update.is_accepted:
             self._log.add_message(decoded.tracks.stamp_ns, time.monotonic())
         self._take(session, update, started_s)
