@@ -170,7 +170,9 @@ class Predictor:
             update.jumped_back = True
             self._forget()
         update.is_accepted = True
-        self._timings[source].add(tracks.stamp_ns, now_ns)
+        # A forecast with the stamp of the message does not depend on latency.
+        arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
+        self._timings[source].add(tracks.stamp_ns, arrived_ns)
         self._follow_trackers()
         self._place(replace(tracks, source=source), frame_id, now_ns, update)
         return update

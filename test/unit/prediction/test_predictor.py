@@ -366,3 +366,10 @@ def test_one_pause_does_not_make_a_tracker_slow() -> None:
     walk(predictor, 1.0, 1.3)
     walk(predictor, 3.3, 3.6)
     assert predictor.track_timeout_s == 1.0
+
+
+def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
+    predictor = predictor_of(tick_rate_hz=0.0)
+    for n in range(20):
+        predictor.add_tracks(walkers(1.0 + n / 10), "odom", 1000 * S)
+    assert predictor.track_timeout_s == 1.0
