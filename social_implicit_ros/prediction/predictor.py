@@ -18,6 +18,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.stitching import TrackStitcher
 from social_implicit_ros.tracks.tracker_timing import TrackerTiming
 from social_implicit_ros.tracks.transforms import (
@@ -134,7 +135,7 @@ class Predictor:
             model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
         )
         self._lookup = lookup
-        self._guard = StampGuard(config.pipeline.track_timeout_s)
+        self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
@@ -157,18 +158,20 @@ class Predictor:
             tracks: in the frame `frame_id`.
             frame_id: of the message's header.
             now_ns: the present, integer nanoseconds; 0 where the clock does not run.
-            source: the tracker, by the prefix that its ids have and no other tracker's.
+            source: the tracker, by the prefix that its ids have and no other tracker's. Stamps are
+                compared with those of the same source only.
         """
         update = Update()
-        verdict = self._guard.judge(tracks.stamp_ns, now_ns)
+        if source not in self._guards:
+            self._guards[source] = StampGuard(self.config.pipeline.track_timeout_s)
+        verdict = self._guards[source].judge(tracks.stamp_ns, now_ns)
         if verdict in _REFUSED_STAMPS:
             reason, text = _REFUSED_STAMPS[verdict]
             update.skipped[reason] += len(tracks.ids)
             update.refusals.append(Refusal(reason.value, f"tracks {text}"))
             return update
         if verdict is StampVerdict.JUMPED_BACK:
-            update.jumped_back = True
-            self._forget()
+            self._jump_back(source, update)
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
@@ -217,7 +220,7 @@ class Predictor:
 
     def reset(self) -> None:
         """Forgets everybody; any time may come next."""
-        self._guard.reset()
+        self._guards.clear()
         self._forget()
 
     def reconfigure(self, config: PredictorConfig) -> None:
@@ -226,12 +229,12 @@ class Predictor:
         self._pipeline.reconfigure(config.pipeline)
         self._follow_trackers()
         self.evaluation.window_s = config.self_evaluation_window_s
-        for guard in (self._guard, self._robot_guard):
+        for guard in (*self._guards.values(), self._robot_guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """Whether the history lies in the future of a clock that went back to `now_ns`."""
-        return self._guard.clock_jumped_back(now_ns)
+        return any(guard.clock_jumped_back(now_ns) for guard in self._guards.values())
 
     @property
     def model(self) -> TrajectoryModel:
@@ -310,6 +313,27 @@ class Predictor:
         timeout_s = max(config.track_timeout_s, needed_s)
         if timeout_s != self.track_timeout_s:
             self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
+
+    def _jump_back(self, source: str, update: Update) -> None:
+        """Forgets what lies in the future of a source whose stamps jumped back.
+
+        If another source is still ahead, it is that source's clock and not time itself.
+        """
+        guard = self._guards[source]
+        assert guard.newest_ns is not None
+        latest_ns = guard.newest_ns + round(guard.tolerance_s * NS_PER_S)
+        others = [other for name, other in self._guards.items() if name != source]
+        if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
+            self.history.forget([i for i in self.history.ids if i.startswith(source)])
+            self._stitchers.pop(source, None)
+            self._timings.pop(source, None)
+            self.newest_ns = None
+            text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
+            update.refusals.append(Refusal("jumped_back", text))
+            return
+        self._guards = {source: guard}
+        self._forget()
+        update.jumped_back = True
 
     def _locate_robot(self) -> None:
         """The robot's newest position enters the history; without one the reason is kept."""

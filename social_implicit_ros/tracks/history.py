@@ -163,6 +163,13 @@ class TrackHistory:
         )
         return rejected
 
+    def forget(self, ids: list[str]) -> None:
+        """Forgets remembered agents."""
+        self._announce_forgetting(self.rows_of(tuple(ids)))
+        rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
+        self._free_rows.extend(rows)
+        self._table.clear(np.array(rows, dtype=np.int64))
+
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
         newest_ns, _ = self._table.newest(self._rows())
@@ -378,7 +385,7 @@ class TrackHistory:
         people = [names[index] for index in by_distance if names[index] != ROBOT_ID]
         beyond = set(people[self.config.max_agents :])
         rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
-        self._forget([name for name in remembered if name in beyond])
+        self.forget([name for name in remembered if name in beyond])
         return [name for name in newcomers if name not in beyond]
 
     def _free_row(self) -> int:
@@ -402,17 +409,11 @@ class TrackHistory:
             for listener in self.before_forgetting:
                 listener(newest_ns)
 
-    def _forget(self, ids: list[str]) -> None:
-        self._announce_forgetting(self.rows_of(tuple(ids)))
-        rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
-        self._free_rows.extend(rows)
-        self._table.clear(np.array(rows, dtype=np.int64))
-
     def _forget_stale(self, stamp_ns: int) -> dict[str, SkipReason]:
         newest_ns, _ = self._table.newest(self._rows())
         stale = stamp_ns - newest_ns > self._timeout_ns
         stale_ids = list(compress(self._row_of_id, stale.tolist()))
-        self._forget(stale_ids)
+        self.forget(stale_ids)
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 
     def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:

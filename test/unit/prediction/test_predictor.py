@@ -373,3 +373,46 @@ def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
     for n in range(20):
         predictor.add_tracks(walkers(1.0 + n / 10), "odom", 1000 * S)
     assert predictor.track_timeout_s == 1.0
+
+
+class TestSources:
+    """Each tracker has a delay, and a clock, of its own."""
+
+    @staticmethod
+    def add(predictor: Predictor, source: str, stamp_s: float, now_s: float) -> Update:
+        tracks = Tracks(round(stamp_s * S), (f"{source}a",), np.array([[stamp_s, 0.0]]))
+        return predictor.add_tracks(tracks, "odom", round(now_s * S), source=source)
+
+    def test_a_tracker_that_lags_behind_another_is_no_jump_back(self) -> None:
+        predictor = predictor_of()
+        for n in range(100, 300):
+            updates = [self.add(predictor, "0/slow/", n / 20 - 1.3, n / 20)]
+            if n % 4 == 0:
+                updates.append(self.add(predictor, "1/fast/", n / 20, n / 20))
+            assert all(u.is_accepted and u.n_entered and not u.jumped_back for u in updates)
+        assert "1/fast/a" in predictor.tick(round(14.8 * S)).ids
+
+    def test_a_jump_back_of_one_tracker_forgets_its_tracks_alone(self) -> None:
+        predictor = predictor_of()
+        for n in range(50, 80):
+            self.add(predictor, "0/a/", n / 10, n / 10)
+            self.add(predictor, "1/b/", n / 10, n / 10)
+        updates = [self.add(predictor, "0/a/", 2.0 + n / 10, 8.0 + n / 10) for n in range(3)]
+        assert [update.is_accepted for update in updates] == [False, False, True]
+        assert not updates[-1].jumped_back
+        assert "0/a/" in updates[-1].refusals[0].text
+        assert predictor.tick(8 * S).ids == ("1/b/a",)
+
+    def test_a_jump_back_of_all_trackers_is_one_of_time(self) -> None:
+        predictor = predictor_of()
+        for n in range(50, 80):
+            self.add(predictor, "0/a/", n / 10, n / 10)
+            self.add(predictor, "1/b/", n / 10, n / 10)
+        updates = [
+            self.add(predictor, source, 1.0 + n / 10, 8.0)
+            for n in range(6)
+            for source in ("0/a/", "1/b/")
+        ]
+        assert sum(update.jumped_back for update in updates) == 1
+        assert updates[-1].tick_ns is not None
+        assert set(predictor.tick(round(1.5 * S)).ids) == {"0/a/a", "1/b/a"}
