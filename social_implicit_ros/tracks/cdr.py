@@ -12,6 +12,8 @@ size, counted from the end of an encapsulation header of four bytes.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -89,7 +91,8 @@ class CdrReader:
     """Reads chosen fields of one message type, and of the entries of one list in it.
 
     Fields are chosen by dotted path. The path of a message chooses all its fields, the path of an
-    array all its numbers; `[0]` takes the first message of a sequence.
+    array all its numbers; `[0]` takes the first message of a sequence, `[max PATH]` that with the
+    largest number at PATH.
     """
 
     def __init__(
@@ -304,15 +307,18 @@ class _Compiler:
         return parse
 
     def _sequence(self, path: str, item: str) -> _Parser:
-        """A sequence of messages or strings; fields of the first message may be chosen."""
+        """A sequence of messages or strings; fields of one message may be chosen."""
         fields = _flattened(self._definitions, item)
         skip = _skipper(fields, self._definitions)
+        has_largest = self._choose_largest(path, fields)
         n_before = self._n_offsets
         first = self.parser([(f"{path}[0].{name}", kind) for name, kind in fields if name])
         n_chosen = self._n_offsets - n_before
 
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
             length, at = _length_at(lengths, at)
+            if has_largest:
+                offsets += (at, length)
             if n_chosen and length:
                 at, length = first(data, lengths, at, offsets), length - 1
             elif n_chosen:
@@ -320,6 +326,23 @@ class _Compiler:
             return skip(data, lengths, at, length)
 
         return parse
+
+    def _choose_largest(self, path: str, fields: Sequence[tuple[str, FieldType]]) -> bool:
+        """Columns of the messages with the largest number; whether there are any.
+
+        Their offsets are the start and the length of the sequence.
+        """
+        start = re.compile(rf"{re.escape(path)}\[max ([\w.]+)\]\.")
+        matches = [match for match in map(start.match, self.chosen) if match]
+        for key in {match[1] for match in matches}:
+            of_key = [match for match in matches if match[1] == key]
+            inner = _Compiler(self._definitions, [key, *(m.string[m.end() :] for m in of_key)])
+            parser = inner.parser(fields)
+            for name in inner.columns:
+                column = _largest(self._n_offsets, inner, parser, key, name)
+                self.columns[f"{of_key[0][0]}{name}"] = column
+        self._n_offsets += 2 if matches else 0
+        return bool(matches)
 
     def _is_chosen(self, path: str) -> bool:
         return any(_covers(chosen, path) for chosen in self.chosen)
@@ -421,6 +444,46 @@ def _strings(slot: int) -> _Column:
         return [None if at == _ABSENT else _text(data[at:end]) for at, end in spans]
 
     return read
+
+
+def _largest(slot: int, inner: _Compiler, parser: _Parser, key: str, name: str) -> _Column:
+    """A field of the message with the largest number, of sequences as of `_sequences`.
+
+    Args:
+        slot: of the start of a sequence; the next one holds its length.
+        inner: knows the fields of the messages.
+        parser: of one message.
+        key: path of the number.
+        name: path of the field.
+    """
+
+    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
+        words = np.frombuffer(data, f"{order}u4", len(data) // _LENGTH_BYTES)
+        lengths = words.astype(np.uint32, copy=False).data
+        spans = [
+            (at, 0 if at == _ABSENT else length)
+            for at, length in offsets[:, slot : slot + 2].tolist()
+        ]
+        found: list[int] = []
+        for at, length in spans:
+            for _ in range(length):
+                at = parser(data, lengths, at, found)
+        fields = inner.fields(data, order, found, sum(length for _, length in spans))
+        numbers, values = fields.values(key), fields.values(name)
+        chosen, start = [], 0
+        for _, length in spans:
+            largest = index_of_largest(numbers[start : start + length])
+            chosen.append(values[start + largest] if length else None)
+            start += length
+        return chosen
+
+    return read
+
+
+def index_of_largest(numbers: Sequence[float | None]) -> int:
+    """Index of the first largest number; NaN and None are less than any; 0 if there is none."""
+    known = [-math.inf if n is None or math.isnan(n) else n for n in numbers]
+    return known.index(max(known)) if known else 0
 
 
 def _text(data: bytes) -> str:

@@ -13,9 +13,11 @@
     stamp: header.stamp           # relative to the message; this is the default
     filters: {score_above: 0.3, class_in: [person], state_in: [1]}
 
-Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. If each entry
-has its own header, `frame: people[0].header.frame_id` takes the frame of the entries that pass the
-filters; they must have the same one.
+Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. `[max PATH]`
+takes the element in which the number at PATH is largest, for lists that are not ordered:
+`results[max hypothesis.score].hypothesis.class_id`. If each entry has its own
+header, `frame: people[0].header.frame_id` takes the frame of the entries that pass the filters;
+they must have the same one.
 """
 
 from __future__ import annotations
@@ -28,12 +30,19 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.resources import shared_folder
-from social_implicit_ros.tracks.cdr import NUMBER_CODES, Definitions, FieldType
+from social_implicit_ros.tracks.cdr import (
+    NUMBER_CODES,
+    Definitions,
+    FieldType,
+    index_of_largest,
+)
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, short_text
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
-_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(\d{1,6})\])?$", re.ASCII)
+_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(?:(\d{1,6})|max ([\w.]+))\])?$", re.ASCII)
+#: Dots outside brackets.
+_BETWEEN_STEPS = re.compile(r"\.(?![^\[\]]*\])")
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
@@ -56,10 +65,11 @@ class FieldPath:
     """A dotted path into a message.
 
     Attributes:
-        steps: (field, element of it or None) from the outermost message inwards.
+        steps: (field, element of it or None) from the outermost message inwards. A path in place
+            of an element takes the one in which the number at that path is largest.
     """
 
-    steps: tuple[tuple[str, int | None], ...]
+    steps: tuple[tuple[str, int | FieldPath | None], ...]
 
     @classmethod
     def parse(cls, text: object, owner: str) -> FieldPath:
@@ -72,23 +82,28 @@ class FieldPath:
         Raises:
             TrackerSpecError: the text is not a path.
         """
-        matches = [_STEP.match(step) for step in text.split(".")] if isinstance(text, str) else []
-        steps = [
-            (match[1], int(match[2]) if match[2] else None)
-            for match in matches
-            if match is not None
-        ]
-        if len(steps) < len(matches) or not 1 <= len(steps) <= _MAX_STEPS:
+        texts = _BETWEEN_STEPS.split(text) if isinstance(text, str) else []
+        matches = [_STEP.match(step) for step in texts]
+        if None in matches or not 1 <= len(matches) <= _MAX_STEPS:
             raise TrackerSpecError(
-                f"{owner} is {short_text(text)}, expected a dotted path such as pose.position "
-                f"or results[0].score, of at most {_MAX_STEPS} steps"
+                f"{owner} is {short_text(text)}, expected a dotted path such as pose.position, "
+                f"results[0].score or results[max score].label, of at most {_MAX_STEPS} steps"
             )
+        steps: list[tuple[str, int | FieldPath | None]] = []
+        for match in filter(None, matches):
+            if match[3]:
+                steps.append((match[1], cls.parse(match[3], owner)))
+            else:
+                steps.append((match[1], int(match[2]) if match[2] else None))
         return cls(tuple(steps))
 
     @cached_property
     def text(self) -> str:
         """The path as written in a file."""
-        return ".".join(name if at is None else f"{name}[{at}]" for name, at in self.steps)
+        return ".".join(
+            name if at is None else f"{name}[{'' if isinstance(at, int) else 'max '}{at}]"
+            for name, at in self.steps
+        )
 
     def __str__(self) -> str:
         """As `text`."""
@@ -98,6 +113,8 @@ class FieldPath:
         """The value at the path, or None if an array on the path is too short."""
         for name, at in self.steps:
             message = getattr(message, name)
+            if isinstance(at, FieldPath):
+                at = index_of_largest([at.read(element) for element in message])
             if at is not None:
                 if at >= len(message):
                     return None
@@ -333,6 +350,8 @@ class _Checker:
                 if kind.length is None:
                     raise self._error(key, path, f"takes an element of {name!r}, which is {kind}")
                 kind = FieldType(kind.name)
+            if isinstance(at, FieldPath):
+                self._expect(key, at, kind.name, NUMBER_CODES)
         return kind
 
     def _fields_of(self, kind: FieldType) -> Mapping[str, FieldType]:

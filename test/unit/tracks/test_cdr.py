@@ -13,6 +13,7 @@ import pytest
 from support.random_messages import random_message
 from support.typestore import STORE
 
+from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.definitions import definitions_of
 from social_implicit_ros.tracks.cdr import (
     CdrReader,
@@ -64,6 +65,38 @@ def outcome(decode: Callable[[], Any]) -> Any:
 def decoders(spec: TrackerSpec) -> tuple[RawTrackerDecoder, TrackerDecoder]:
     definitions = definitions_of(STORE, spec.message_type)
     return RawTrackerDecoder(spec, definitions), TrackerDecoder(spec)
+
+
+def classified(*classes: tuple[int, float], number: int = 1) -> Any:
+    """An Autoware object at x = number, with labels and their probabilities."""
+    zero = zero_message(STORE, "autoware_perception_msgs/msg/TrackedObject")
+    label = STORE.types["autoware_perception_msgs/msg/ObjectClassification"]
+    pose = zero.kinematics.pose_with_covariance
+    at = replace(pose, pose=replace(pose.pose, position=replace(pose.pose.position, x=number)))
+    return replace(
+        zero,
+        object_id=replace(zero.object_id, uuid=np.full(16, number, np.uint8)),
+        classification=[label(label=name, probability=p) for name, p in classes],
+        kinematics=replace(zero.kinematics, pose_with_covariance=at),
+    )
+
+
+def test_the_most_probable_class_counts_and_not_the_first() -> None:
+    nan = float("nan")
+    objects = [
+        classified((1, 0.1), (7, 0.9), number=1),
+        classified((7, 0.1), (1, 0.9), number=2),
+        classified(number=3),
+        classified((7, 0.5), (1, 0.5), number=4),
+        classified((1, nan), (7, 0.2), number=5),
+    ]
+    name = "autoware_perception_msgs/msg/TrackedObjects"
+    message = replace(zero_message(STORE, name), objects=objects)
+    raw, plain = decoders(find_tracker_spec("autoware"))
+    from_bytes = raw.decode(bytes(STORE.serialize_cdr(message, name)))
+    assert_same_tracks(from_bytes, plain.decode(message))
+    assert from_bytes.tracks is not None
+    assert from_bytes.tracks.positions_m[:, 0].tolist() == [1.0, 4.0, 5.0]
 
 
 @pytest.mark.parametrize("name", TRACKERS)
