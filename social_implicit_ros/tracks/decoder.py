@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -180,7 +181,7 @@ class _Points:
 
 def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMessage:
     """The tracks of the entries that pass the filters."""
-    ids = _ids([entries.values(path.text) for path in spec.id])
+    ids = _ids([entries.values(path.text) for path in spec.id], spec.no_id)
     rows, skipped = _passing_rows(spec, ids, entries)
 
     def header(path: FieldPath, field: str = "") -> list[Any]:
@@ -230,7 +231,7 @@ def _passing_rows(
     conditions: list[tuple[BoolArray, SkipReason]] = []
     if filters.class_in and spec.class_ is not None:
         classes = entries.values(spec.class_.text)
-        conditions.append((_is_in(classes, filters.class_in), SkipReason.OTHER_CLASS))
+        conditions.append((_is_class_in(classes, filters.class_in), SkipReason.OTHER_CLASS))
     if filters.state_in and spec.state is not None:
         states = entries.values(spec.state.text)
         conditions.append((_is_in(states, filters.state_in), SkipReason.OTHER_STATE))
@@ -256,15 +257,25 @@ def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
     return np.array([_text(value) in texts for value in values], dtype=np.bool_)
 
 
-def _ids(parts: list[list[Any]]) -> list[str]:
-    """The id of each entry, its parts joined by a slash."""
+def _is_class_in(values: Sequence[Any], patterns: tuple[str | int, ...]) -> BoolArray:
+    texts = [_text(value).casefold() for value in values]
+    folded = [str(pattern).casefold() for pattern in patterns]
+    passes = {text: any(fnmatchcase(text, one) for one in folded) for text in set(texts)}
+    return np.array([passes[text] for text in texts], dtype=np.bool_)
+
+
+def _ids(parts: list[list[Any]], no_id: tuple[str | int, ...]) -> list[str]:
+    """The id of each entry, its parts joined by a slash; empty if a part is in `no_id`."""
     texts = [
         part if all(type(value) is str for value in part) else list(map(_text, part))
         for part in parts
     ]
-    if len(texts) == 1:
-        return texts[0]
-    return list(map("/".join, zip(*texts, strict=True)))
+    joined = texts[0] if len(texts) == 1 else list(map("/".join, zip(*texts, strict=True)))
+    if no_id:
+        unnamed = {str(value) for value in no_id}
+        columns = [[text in unnamed for text in part] for part in texts]
+        joined = ["" if any(row) else text for text, *row in zip(joined, *columns, strict=True)]
+    return joined
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
     message_type: people_msgs/msg/People
     list: people                  # the entries, one per pedestrian
     id: name                      # relative to an entry; values of several paths are joined by "/"
+    no_id: [-1]                   # optional, ids of entries that are not tracked
     position: position            # a point with x, y, z, an array, or a list of two or three paths
     velocity: velocity            # optional, as position
     covariance: pose.covariance   # optional: 36, 9, 6 or 4 numbers
@@ -128,7 +129,8 @@ class TrackerFilters:
 
     Attributes:
         score_above: entries with this score or less are skipped; None accepts all.
-        class_in: entries of other classes are skipped; empty accepts all.
+        class_in: entries of other classes are skipped; empty accepts all. Case does not matter, and
+            `*` stands for any characters.
         state_in: entries in other states are skipped; empty accepts all.
     """
 
@@ -156,6 +158,8 @@ class TrackerSpec:
         frame: path of the name of the coordinate frame, relative to the message.
         stamp: path of the stamp, relative to the message.
         filters: conditions for entries.
+        no_id: an id, or a part of it, that means that the entry is not tracked. Empty ids and
+            UUIDs of zeros always do.
     """
 
     name: str
@@ -171,6 +175,7 @@ class TrackerSpec:
     frame: FieldPath = FieldPath((("header", None), ("frame_id", None)))
     stamp: FieldPath = FieldPath((("header", None), ("stamp", None)))
     filters: TrackerFilters = field(default_factory=TrackerFilters)
+    no_id: tuple[str | int, ...] = ()
 
     def path_in_entry(self, path: FieldPath) -> FieldPath | None:
         """The path relative to an entry if it starts with the list's first entry, else None."""
@@ -238,7 +243,7 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
     table = _table(
         values,
         required=("message_type", "id", "position"),
-        optional=(*_OPTIONAL_PATHS, "velocity", "filters"),
+        optional=(*_OPTIONAL_PATHS, "velocity", "filters", "no_id"),
         source=source,
     )
     message_type = table["message_type"]
@@ -265,7 +270,8 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
         one["class_"] = one.pop("class")
     filters = _filters(table.get("filters", {}), one, source)
     entries = one.pop("list", None)
-    return TrackerSpec(name, message_type, entries, filters=filters, **many, **one)  # type: ignore[arg-type]
+    no_id = _names(table, "no_id", source)
+    return TrackerSpec(name, message_type, entries, filters=filters, no_id=no_id, **many, **one)  # type: ignore[arg-type]
 
 
 def check_tracker_spec(spec: TrackerSpec, definitions: Definitions) -> None:
@@ -411,16 +417,16 @@ def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> Tra
             f"{owner}: score_above is {short_text(score_above)}, expected a number within "
             f"{_MAX_SCORE:g}"
         )
-    allowed: dict[str, tuple[str | int, ...]] = {}
-    for key in ("class_in", "state_in"):
-        listed = table.get(key, [])
-        if not isinstance(listed, list) or not all(isinstance(v, (str, int)) for v in listed):
-            raise TrackerSpecError(
-                f"{owner}: {key} is {short_text(listed)}, expected a list of names"
-            )
-        if len(listed) > _MAX_FILTER_VALUES:
-            raise TrackerSpecError(
-                f"{owner}: {key} has {len(listed)} values, expected at most {_MAX_FILTER_VALUES}"
-            )
-        allowed[key] = tuple(listed)
+    allowed = {key: _names(table, key, owner) for key in ("class_in", "state_in")}
     return TrackerFilters(score_above, **allowed)
+
+
+def _names(table: Mapping[str, Any], key: str, owner: str) -> tuple[str | int, ...]:
+    listed = table.get(key, [])
+    if not isinstance(listed, list) or not all(isinstance(v, (str, int)) for v in listed):
+        raise TrackerSpecError(f"{owner}: {key} is {short_text(listed)}, expected a list of names")
+    if len(listed) > _MAX_FILTER_VALUES:
+        raise TrackerSpecError(
+            f"{owner}: {key} has {len(listed)} values, expected at most {_MAX_FILTER_VALUES}"
+        )
+    return tuple(listed)

@@ -13,6 +13,7 @@ from social_implicit_ros.tracks.decoder import TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpecError,
     check_tracker_spec,
+    find_tracker_spec,
     load_tracker_spec,
     tracker_spec_from_dict,
 )
@@ -215,6 +216,51 @@ def test_untracked_entries_are_skipped_and_counted(value: object) -> None:
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ("7",)
     assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
+
+
+@pytest.mark.parametrize("value", [-1, "-1", -1.0])
+def test_ids_that_mean_none_are_skipped_and_counted(value: object) -> None:
+    decoded = TrackerDecoder(spec(no_id=[-1])).decode(crowd(person(id=value), person()))
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == ("7",)
+    assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
+
+
+@pytest.mark.parametrize("name", ["-1", "00000000-0000-0000-0000-000000000000"])
+def test_shipped_mappings_know_ids_of_nobody(name: str) -> None:
+    shipped = find_tracker_spec("people")
+    message = Message(
+        header=Message(stamp=Message(sec=3, nanosec=0), frame_id="odom"),
+        people=[
+            Message(
+                name=name,
+                position=Message(x=1.0, y=2.0, z=0.0),
+                velocity=Message(x=0.0, y=0.0, z=0.0),
+            )
+        ],
+    )
+    assert TrackerDecoder(shipped).decode(message).skipped == {SkipReason.EMPTY_ID: 1}
+
+
+@pytest.mark.parametrize(
+    ("tracker", "label", "passes"),
+    [
+        ("zed", "Body_3", True),
+        ("zed", "Person", True),
+        ("zed", "Vehicle", False),
+        ("vision_detections", "Human", True),
+        ("vision_detections", "PEDESTRIAN", True),
+        ("vision_detections", "car", False),
+        ("yolo", "Person", True),
+        ("yolo", "somebody_3", False),
+    ],
+)
+def test_shipped_mappings_know_the_labels_of_people(tracker: str, label: str, passes: bool) -> None:
+    filters = {"class_in": list(find_tracker_spec(tracker).filters.class_in)}
+    decoder = TrackerDecoder(spec(**{"class": "labels[0].text"}, filters=filters))
+    decoded = decoder.decode(crowd(person(labels=[Message(text=label)])))
+    assert decoded.tracks is not None
+    assert bool(decoded.tracks.ids) == passes
 
 
 def test_filters_skip_by_class_score_and_state() -> None:
