@@ -294,11 +294,17 @@ class Predictor:
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
-        update.skipped.update(rejected.values())
+        n_entries = Counter(tracks.ids) if rejected else {}
+        n_entered = len(tracks.ids)
+        for agent_id, reason in rejected.items():
+            # Remembered people that are forgotten for nearer ones are no entries of the message,
+            # and the first of several entries with one id is no duplicate.
+            n_skipped = n_entries[agent_id] - (reason is SkipReason.DUPLICATE_ID)
+            update.skipped.update([reason] * n_skipped)
+            n_entered -= n_skipped
         if ROBOT_ID in tracks.ids:
             return
-        # Of too many people, others than those of this message may be rejected.
-        update.n_entered += len(tracks.ids) - len(rejected.keys() & set(tracks.ids))
+        update.n_entered += n_entered
         if self.newest_ns is None or tracks.stamp_ns >= self.newest_ns:
             self.newest_ns = tracks.stamp_ns
             if self.config.tick_rate_hz == 0:

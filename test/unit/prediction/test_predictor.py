@@ -375,6 +375,28 @@ def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
     assert predictor.track_timeout_s == 1.0
 
 
+class TestCounts:
+    """Counts are of a message's entries, not of ids."""
+
+    def test_five_entries_with_one_id_are_four_duplicates(self) -> None:
+        tracks = Tracks(S, ("a",) * 5 + ("b",), np.zeros((6, 2)))
+        update = predictor_of().add_tracks(tracks, "odom", S)
+        assert update.n_entered == 2
+        assert update.skipped == {SkipReason.DUPLICATE_ID: 4}
+
+    def test_several_entries_without_an_id_are_each_counted(self) -> None:
+        tracks = Tracks(S, ("", "", "b"), np.zeros((3, 2)))
+        update = predictor_of().add_tracks(tracks, "odom", S)
+        assert (update.n_entered, update.skipped) == (1, {SkipReason.EMPTY_ID: 2})
+
+    def test_people_forgotten_for_nearer_ones_are_no_entries_of_the_message(self) -> None:
+        predictor = predictor_of(pipeline=PipelineConfig(max_agents=1))
+        predictor.add_tracks(Tracks(S, ("far",), np.array([[9.0, 0.0]])), "odom", S)
+        near = Tracks(S + 1, ("near",), np.array([[1.0, 0.0]]))
+        update = predictor.add_tracks(near, "odom", S + 1)
+        assert (update.n_entered, sum(update.skipped.values())) == (1, 0)
+
+
 class TestSources:
     """Each tracker has a delay, and a clock, of its own."""
 
