@@ -61,6 +61,8 @@ class PredictorConfig:
         transform_wait_s: how long tracks wait for the transform into that frame.
         robot: where the robot's own position comes from: `none`, `odometry` or `tf`.
         robot_frame: its frame, where that is tf.
+
+    Frames lose a leading slash.
     """
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -72,6 +74,11 @@ class PredictorConfig:
     transform_wait_s: float = 0.2
     robot: str = "none"
     robot_frame: str = "base_link"
+
+    def __post_init__(self) -> None:
+        """Takes the slashes off."""
+        for name in ("fixed_frame", "robot_frame"):
+            object.__setattr__(self, name, plain_frame(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -268,7 +275,8 @@ class Predictor:
 
     def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
         """Into the history at once, or when the transform into the fixed frame is known."""
-        if plain_frame(frame_id) == plain_frame(self.config.fixed_frame):
+        frame_id = plain_frame(frame_id)
+        if frame_id == self.config.fixed_frame:
             self._enter(tracks, update)
             return
         self._queue.add(tracks, frame_id, now_ns)

@@ -48,6 +48,7 @@ from social_implicit_ros.ros.session import (
 from social_implicit_ros.ros.tf import Tf2Lookup
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.transforms import plain_frame
 
 ODOMETRY_TOPIC = "~/odometry"
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -71,6 +72,7 @@ class PredictorNode(ParameterNode):
         self.state = NodeState("unconfigured")
         self._log = DiagnosticsLog()
         self._failure = ""  # why the last transition failed
+        self._logged_frames: set[str] = set()  # with a slash that is taken off
         self._warned_s: dict[str, float] = {}  # kind of refusal -> steady time of its last warning
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics()
@@ -142,6 +144,8 @@ class PredictorNode(ParameterNode):
             self._session, self.is_configured = session, True
             self.parameters_changed = False
             self._log.reset()
+            for frame_id in (components.config.fixed_frame, components.config.robot_frame):
+                self._log_slash(frame_id)
             topics = [self.resolve_topic_name(tracker.topic) for tracker in components.trackers]
             state = NodeState(
                 "inactive", model=components.model.name, tracks_topic=", ".join(topics)
@@ -165,7 +169,8 @@ class PredictorNode(ParameterNode):
             self.state = replace(self.state, lifecycle="active")
             self.get_logger().info(
                 f"predicting with {session.predictor.model.name} what arrives on "
-                f"{self.state.tracks_topic} in frame {session.config.fixed_frame}"
+                f"{self.state.tracks_topic} in frame "
+                f"{session.predictor.config.fixed_frame}"
             )
             return result
 
@@ -332,6 +337,7 @@ class PredictorNode(ParameterNode):
         if decoded.tracks is None:
             self._log.add_message(None, time.monotonic())
             return
+        self._log_slash(decoded.frame_id)
         update = session.predictor.add_tracks(
             decoded.tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
         )
@@ -344,6 +350,7 @@ class PredictorNode(ParameterNode):
         if session is not None:
             with self._contained("odometry", "odometry cannot be read"):
                 started_s, robot = time.perf_counter(), robot_from_odometry(message)
+                self._log_slash(message.header.frame_id)
                 update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
                 self._take(session, update, started_s)
 
@@ -407,6 +414,14 @@ class PredictorNode(ParameterNode):
         """Counts a message that was refused, and warns of each kind now and then."""
         self._log.add_refusal(why, time.monotonic())
         self._warn(kind, why)
+
+    def _log_slash(self, frame_id: str) -> None:
+        if frame_id.startswith("/") and frame_id not in self._logged_frames:
+            self._logged_frames.add(frame_id)
+            self.get_logger().info(
+                f"frame {frame_id} is read as {plain_frame(frame_id)}: frames of ROS 2 have no "
+                "leading slash"
+            )
 
     def _warn(self, kind: str, why: str) -> None:
         now_s = time.monotonic()

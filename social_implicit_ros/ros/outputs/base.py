@@ -11,6 +11,7 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.transforms import plain_frame
 
 
 class Output(ABC):
@@ -24,7 +25,7 @@ class Output(ABC):
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the fixed frame."""
-        self._frame_id = config.fixed_frame
+        self._frame_id = plain_frame(config.fixed_frame)
 
     def qos(self) -> QoSProfile:
         """QoS profile of the topic."""

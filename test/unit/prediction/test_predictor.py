@@ -375,6 +375,16 @@ def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
     assert predictor.track_timeout_s == 1.0
 
 
+def test_a_leading_slash_of_a_frame_is_taken_off() -> None:
+    predictor = predictor_of(Transforms(10 * S), fixed_frame="/odom")
+    walk(predictor, 1.0, 3.0)
+    walk(predictor, 3.1, 5.0, frame_id="/odom")
+    assert predictor.tick(5 * S).frame_id == "odom"
+    # The lookup of the test knows the frame only without its slash.
+    update = predictor.add_tracks(walkers(5.1), "/camera", round(5.1 * S))
+    assert update.n_entered == 2
+
+
 class TestCounts:
     """Counts are of a message's entries, not of ids."""
 
