@@ -291,6 +291,14 @@ class NodeConfig(Settings):
         "published. Tracks in another frame are transformed by tf2 at their own stamp.",
         effect=Effect.CONFIGURE,
     )
+    stamp_spread_s: float = row(
+        0.05,
+        "Largest difference between the stamps of the entries of one message, in seconds. The "
+        "newest stamp counts for all. A message with a larger difference is refused.",
+        minimum=0.0,
+        maximum=1.0,
+        effect=Effect.CONFIGURE,
+    )
     transform_wait_s: float = row(
         0.2,
         "Time that tracks in another frame wait for their transform before they are skipped, in "

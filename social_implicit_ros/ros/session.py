@@ -74,7 +74,8 @@ def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
     Raises:
         ValueError: something cannot be used; the message says how to fix it.
     """
-    trackers, model = load_trackers(config.tracker), _load_model(config.model)
+    trackers = load_trackers(config.tracker, config.stamp_spread_s)
+    model = _load_model(config.model)
     outputs = {name: load_output(name, config) for name in config.outputs}
     _warm_up(Components(config, trackers, model, outputs), lookup)
     return Components(config, trackers, model, outputs)

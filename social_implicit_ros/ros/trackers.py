@@ -12,6 +12,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import (
     DecodedMessage,
@@ -70,19 +71,22 @@ class Tracker:
         return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
 
 
-def load_trackers(text: str) -> list[Tracker]:
+def load_trackers(text: str, stamp_spread_s: float = NodeConfig.stamp_spread_s) -> list[Tracker]:
     """Loads one tracker, or several at once.
 
     Args:
         text: name of a shipped mapping or path of a YAML file, several separated by commas. An @
             precedes the topic, which defaults to `~/tracks`: `people` or
             `people, zed@/zed/objects`.
+        stamp_spread_s: largest difference between the stamps of one message.
 
     Raises:
         TrackerSpecError: as `load_tracker`, or two trackers on one topic.
     """
     entries = [entry.strip().partition("@") for entry in text.split(",")]
-    trackers = [load_tracker(name, topic or TRACKS_TOPIC) for name, _, topic in entries]
+    trackers = [
+        load_tracker(name, topic or TRACKS_TOPIC, stamp_spread_s) for name, _, topic in entries
+    ]
     if len({tracker.topic for tracker in trackers}) < len(trackers):
         raise TrackerSpecError(
             f"tracker is {text!r}, which has two trackers on one topic: give each its own topic, "
@@ -95,12 +99,15 @@ def load_trackers(text: str) -> list[Tracker]:
     ]
 
 
-def load_tracker(tracker: str, topic: str) -> Tracker:
+def load_tracker(
+    tracker: str, topic: str, stamp_spread_s: float = NodeConfig.stamp_spread_s
+) -> Tracker:
     """Reads a tracker mapping, imports its message type and checks the paths in it.
 
     Args:
         tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
         topic: to subscribe to.
+        stamp_spread_s: largest difference between the stamps of one message.
 
     Raises:
         TrackerSpecError: no such mapping, an invalid mapping, a message package that is not
@@ -110,7 +117,7 @@ def load_tracker(tracker: str, topic: str) -> Tracker:
         validate_topic_name(topic)
     except InvalidTopicNameException as error:
         raise TrackerSpecError(f"tracker {tracker!r} has an invalid topic name: {error}") from error
-    spec = find_tracker_spec(tracker)
+    spec = replace(find_tracker_spec(tracker), stamp_spread_s=stamp_spread_s)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     definitions = definitions_of(spec.message_type)
     check_tracker_spec(spec, definitions)

@@ -64,8 +64,8 @@ class TrackerDecoder:
         Values are not checked; only the filters of the description and empty ids remove entries.
 
         Raises:
-            ValueError: entries of different stamps or frames, or a PointCloud2 without the
-                described fields or shorter than it states.
+            ValueError: entries of stamps too far apart or of different frames, or a PointCloud2
+                without the described fields or shorter than it states.
         """
         spec = self.spec
         if spec.entries is None:
@@ -117,7 +117,7 @@ class RawTrackerDecoder:
         """Decodes a serialised message of the described type, as `TrackerDecoder.decode`.
 
         Raises:
-            ValueError: no such message, or entries of different stamps or frames.
+            ValueError: no such message, or entries as of `TrackerDecoder.decode`.
         """
         return _decoded(self._spec, *self._reader.read(data))
 
@@ -201,10 +201,12 @@ def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMe
     frames = {str(frame) for frame in header(spec.frame) if frame is not None}
     if not stamps_ns or not frames:
         return DecodedMessage(None, "", skipped)
-    if len(stamps_ns) > 1 or len(frames) > 1:
+    spread_ns = max(stamps_ns) - min(stamps_ns)
+    if spread_ns > round(spec.stamp_spread_s * NS_PER_S) or len(frames) > 1:
         raise ValueError(
-            f"one message holds entries of {len(stamps_ns)} stamps and {len(frames)} frames; "
-            "give all entries of a message the same header"
+            f"one message holds entries of {len(frames)} frames and of stamps that are "
+            f"{spread_ns / NS_PER_S:g} s apart; give all entries of a message the same header, or "
+            "raise stamp_spread_s"
         )
     positions_m = _vectors(entries, spec.position)[rows]
     velocities_m_s = covariances_m2 = None
@@ -213,7 +215,7 @@ def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMe
     if spec.covariance is not None and spec.entries is not None:  # a point has no arrays
         covariances_m2 = _covariances(entries.values(spec.covariance.text))[rows]
     tracks = Tracks(
-        stamp_ns=stamps_ns.pop(),
+        stamp_ns=max(stamps_ns),
         ids=tuple(ids[row] for row in rows.tolist()),
         positions_m=positions_m[:, :2],
         heights_m=positions_m[:, 2],

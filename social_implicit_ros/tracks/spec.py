@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.resources import shared_folder
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.cdr import (
     NUMBER_CODES,
     Definitions,
@@ -160,6 +161,8 @@ class TrackerSpec:
         filters: conditions for entries.
         no_id: an id, or a part of it, that means that the entry is not tracked. Empty ids and
             UUIDs of zeros always do.
+        stamp_spread_s: largest difference between the stamps of the entries of one message; no key
+            of a file, but the node's parameter.
     """
 
     name: str
@@ -176,6 +179,7 @@ class TrackerSpec:
     stamp: FieldPath = FieldPath((("header", None), ("stamp", None)))
     filters: TrackerFilters = field(default_factory=TrackerFilters)
     no_id: tuple[str | int, ...] = ()
+    stamp_spread_s: float = NodeConfig.stamp_spread_s
 
     def path_in_entry(self, path: FieldPath) -> FieldPath | None:
         """The path relative to an entry if it starts with the list's first entry, else None."""

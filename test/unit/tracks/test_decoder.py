@@ -109,7 +109,7 @@ def test_a_marker_array_without_pedestrians_has_no_stamp(markers: list[Any]) -> 
     assert (decoded.tracks, decoded.frame_id) == (None, "")
 
 
-@pytest.mark.parametrize("other", [header(STAMP_NS + 1), header(frame_id="odom")])
+@pytest.mark.parametrize("other", [header(STAMP_NS + 10**8), header(frame_id="odom")])
 def test_markers_of_different_headers_are_refused(other: Any) -> None:
     message = marker_array(marker("p", 1, 0.0, 0.0), marker("p", 2, 0.0, 0.0, header=other))
     with pytest.raises(ValueError, match="same header"):

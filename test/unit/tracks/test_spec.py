@@ -190,8 +190,18 @@ def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
     assert (decoded.tracks.stamp_ns, decoded.frame_id) == (2_000_000_000, "map")
     assert decoder.decode(crowd(clears)).tracks is None
     later = person(stamp=Message(sec=3, nanosec=0), frame="map", action=0)
-    with pytest.raises(ValueError, match="entries of 2 stamps and 1 frames"):
+    with pytest.raises(ValueError, match="1 frames and of stamps that are 1 s apart"):
         decoder.decode(crowd(adds, later))
+
+
+def test_of_stamps_a_little_apart_the_newest_counts() -> None:
+    decoder = TrackerDecoder(spec(stamp="people[0].stamp"))
+    entries = [person(stamp=Message(sec=2, nanosec=n)) for n in (10_000, 50_000_000, 0)]
+    decoded = decoder.decode(crowd(*entries))
+    assert decoded.tracks is not None
+    assert decoded.tracks.stamp_ns == 2_050_000_000
+    with pytest.raises(ValueError, match="stamp_spread_s"):
+        decoder.decode(crowd(*entries, person(stamp=Message(sec=2, nanosec=50_000_001))))
 
 
 @pytest.mark.parametrize(
