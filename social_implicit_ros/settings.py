@@ -291,6 +291,16 @@ class NodeConfig(Settings):
         "published. Tracks in another frame are transformed by tf2 at their own stamp.",
         effect=Effect.CONFIGURE,
     )
+    stamp_source: str = row(
+        "header",
+        "Time at which tracks were measured. Use arrival only for trackers that do not set "
+        "header.stamp: their latency is unknown then.",
+        choices={
+            "header": "header.stamp of the message",
+            "arrival": "arrival of the message at the node",
+        },
+        effect=Effect.CONFIGURE,
+    )
     stamp_spread_s: float = row(
         0.05,
         "Largest difference between the stamps of the entries of one message, in seconds. The "

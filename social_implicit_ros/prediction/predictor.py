@@ -33,7 +33,7 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
 _REFUSED_STAMPS = {
     StampVerdict.NO_STAMP: (
         SkipReason.NO_STAMP,
-        "without a time: the publisher must set header.stamp",
+        "without a time: the publisher must set header.stamp, or set stamp_source to arrival",
     ),
     StampVerdict.FUTURE: (
         SkipReason.FUTURE_STAMP,

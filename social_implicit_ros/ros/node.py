@@ -338,11 +338,14 @@ class PredictorNode(ParameterNode):
             self._log.add_message(None, time.monotonic())
             return
         self._log_slash(decoded.frame_id)
+        tracks = decoded.tracks
+        if session.config.stamp_source == "arrival":
+            tracks = replace(tracks, stamp_ns=now_ns)
         update = session.predictor.add_tracks(
-            decoded.tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
+            tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
         )
         if update.is_accepted:
-            self._log.add_message(decoded.tracks.stamp_ns, time.monotonic())
+            self._log.add_message(tracks.stamp_ns, time.monotonic())
         self._take(session, update, started_s)
 
     def _on_odometry(self, message: Odometry) -> None:
