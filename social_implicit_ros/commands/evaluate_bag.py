@@ -17,6 +17,7 @@ from rich.markup import escape
 from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_tracks_options,
+    non_negative_float,
     non_negative_int,
     positive_int,
 )
@@ -35,7 +36,13 @@ from social_implicit_ros.evaluation.runner import (
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices, load_settings
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.recordings.compressed import (
+    DEFAULT_LIMIT_GB,
+    LIMIT_VARIABLE,
+    MAX_RATIO,
+)
 from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.truncated import remove_abandoned_copies
 from social_implicit_ros.untrusted_files import printable_text
 
 #: Exit codes: nothing could be evaluated; invalid request or output folder; some recordings failed;
@@ -46,6 +53,8 @@ NOTHING, WRONG, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluates and writes; returns the exit code."""
     options = parse(arguments)
+    if options.max_unpacked_gb is not None:
+        os.environ[LIMIT_VARIABLE] = str(options.max_unpacked_gb)
     try:
         jobs = _prepared(options)
         with locked(options.out):
@@ -77,6 +86,7 @@ def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Consol
         )
     finally:
         remove_unfinished(options.out)
+        remove_abandoned_copies()
     reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
         {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons
@@ -169,6 +179,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="moments of each recording at which AMD, KDE, energy and collisions are computed, "
         "which is slow (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-unpacked-gb",
+        type=non_negative_float,
+        metavar="GB",
+        help=f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
+        f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused",
     )
     options = parser.parse_args(arguments)
     if not 0 <= options.start < math.inf or not (

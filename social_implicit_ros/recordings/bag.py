@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
-from social_implicit_ros.recordings.compressed import decompress_message
+from social_implicit_ros.recordings.compressed import UnpackedTooLargeError, decompress_message
 from social_implicit_ros.recordings.truncated import is_bag_file, readable, truncation_note
 
 #: Coordinate frame where a recording names none: the predictor's default.
@@ -22,7 +24,7 @@ class RecordingError(ValueError):
 
 
 class _FileReader(AnyReader):
-    """Reads a single file, where no metadata.yaml states that its messages are compressed."""
+    """Decompresses messages within bounds, whether a metadata.yaml states it or not."""
 
     def messages(
         self,
@@ -45,18 +47,22 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
         RecordingError: whenever something fails while it is open, as damage in a file shows
             only where it is read.
     """
-    if path.is_dir() and not (path / "metadata.yaml").exists():
+    if not path.is_file() and not path.is_dir():
+        raise RecordingError(
+            f"{path} is {'a pipe or a device' if path.exists() else 'missing'}: give a regular "
+            "file or a rosbag2 folder"
+        )
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
         raise RecordingError(
             f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recorder was killed; "
             f"create the file with `ros2 bag reindex {path}`, or give the .mcap or .db3 file itself"
         )
-    reader_type = AnyReader if path.is_dir() else _FileReader
     # Definitions for bags that hold none (sqlite3, before Iron).
     default = get_typestore(Stores.ROS2_HUMBLE)
     try:
         with (
             readable(path) as complete,
-            reader_type([complete], default_typestore=default) as reader,
+            _FileReader([complete], default_typestore=default) as reader,
         ):
             yield reader
     except RecordingError as error:
@@ -64,9 +70,16 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
         if note is None:
             raise
         raise RecordingError(f"{error} ({note})") from error
+    except UnpackedTooLargeError as error:
+        raise RecordingError(f"{path}: {error}") from error
     except ImportError as error:
         raise RecordingError(f"{path} cannot be read: {error}") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RecordingError(
+                f"{path} cannot be unpacked: {gettempdir()} is full; make room, or set TMPDIR to "
+                "another folder"
+            ) from error
         # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
         raise RecordingError(
             f"{path} is damaged, truncated or no rosbag2 recording "

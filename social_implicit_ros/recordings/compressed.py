@@ -7,6 +7,7 @@ as a whole, and a single `.zstd` file.
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ SUFFIX = ".zstd"
 _FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 #: Compressed bytes decoded at once: damage loses no more than these.
 _BLOCK_BYTES = 16 * 1024
+#: Maximum number of bytes that are unpacked at once.
+_MAX_BLOCK_BYTES = 16 * 1024 * 1024
+#: Environment variable with the maximum size of an unpacked file, GB. Workers inherit it.
+LIMIT_VARIABLE = "SOCIAL_IMPLICIT_MAX_UNPACKED_GB"
+DEFAULT_LIMIT_GB = 100.0
+#: Unpacked bytes per compressed byte: recordings reach a few tens, bombs tens of thousands.
+MAX_RATIO = 1000
+#: Up to this size any ratio is allowed.
+ANY_RATIO_BYTES = 64 * 1024 * 1024
 
 
 def lacks_end(file: Path) -> bool:
@@ -44,9 +54,40 @@ def lacks_end(file: Path) -> bool:
     return False
 
 
+class UnpackedTooLargeError(ValueError):
+    """Compressed data unpacks to more than is allowed; the message names limit and fix."""
+
+
+def _require_allowed(n_packed: int, n_unpacked: int) -> None:
+    limit_bytes = float(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB) * 1e9
+    if n_unpacked > min(limit_bytes, max(MAX_RATIO * n_packed, ANY_RATIO_BYTES)):
+        raise UnpackedTooLargeError(
+            f"{n_packed} compressed bytes unpack to {n_unpacked} or more, beyond {MAX_RATIO} times "
+            f"as many or {limit_bytes / 1e9:g} GB: unpack it with zstd if you trust it, or raise "
+            f"the limit with evaluate_bag --max-unpacked-gb or {LIMIT_VARIABLE}"
+        )
+
+
 def decompress_message(data: bytes) -> bytes:
-    """The message itself, whether it was compressed or not."""
-    return zstd.decompress(data) if data.startswith(_FRAME_MAGIC) else data
+    """The message itself, whether it was compressed or not.
+
+    Raises:
+        UnpackedTooLargeError: it unpacks to more than is allowed.
+        zstd.ZstdError: it is damaged.
+    """
+    if not data.startswith(_FRAME_MAGIC):
+        return data
+    blocks: list[bytes] = []
+    n_unpacked = 0
+    frame = zstd.ZstdDecompressor()
+    while not frame.eof:
+        block = frame.decompress(b"" if blocks else data, _MAX_BLOCK_BYTES)
+        if not block and frame.needs_input and not frame.eof:
+            raise zstd.ZstdError("a compressed message is truncated")
+        blocks.append(block)
+        n_unpacked += len(block)
+        _require_allowed(len(data), n_unpacked)
+    return b"".join(blocks)
 
 
 def decompress_file(file: Path, into: Path) -> None:
@@ -55,6 +96,9 @@ def decompress_file(file: Path, into: Path) -> None:
     Args:
         file: a `.zstd` file.
         into: the file to write.
+
+    Raises:
+        UnpackedTooLargeError: it unpacks to more than is allowed.
     """
     with file.open("rb") as content, into.open("wb") as plain:
         plain.writelines(decompressed_blocks(content))
@@ -65,14 +109,22 @@ def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
 
     Args:
         content: open at the beginning of a frame; may be truncated or damaged.
+
+    Raises:
+        UnpackedTooLargeError: it unpacks to more than is allowed.
     """
     frame = zstd.ZstdDecompressor()
+    n_packed = n_unpacked = 0
     while data := content.read(_BLOCK_BYTES):
-        while data:
+        n_packed += len(data)
+        while data or not (frame.needs_input or frame.eof):
             if frame.eof:
                 frame = zstd.ZstdDecompressor()
             try:
-                yield frame.decompress(data)
+                block = frame.decompress(data, _MAX_BLOCK_BYTES)
             except zstd.ZstdError:
                 return
-            data = frame.unused_data
+            n_unpacked += len(block)
+            _require_allowed(n_packed, n_unpacked)
+            yield block
+            data = frame.unused_data if frame.eof else b""

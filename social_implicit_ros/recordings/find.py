@@ -27,6 +27,10 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
         paths = [Path(argument)]
         if not paths[0].exists():
             paths = sorted(map(Path, glob.glob(argument, recursive=True)))  # noqa: PTH207 (Path's takes no absolute pattern)
+        if any(path.exists() and not (path.is_file() or path.is_dir()) for path in paths):
+            raise RecordingError(
+                f"{argument} is a pipe or a device: give a regular file or a folder"
+            )
         recordings = [recording for path in paths for recording in _recordings_below(path)]
         if not recordings:
             raise RecordingError(
@@ -60,7 +64,7 @@ def _recordings_below(path: Path) -> list[Path]:
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
             found.extend(_recordings_below(entry))
-        elif is_bag_file(entry):
+        elif is_bag_file(entry) and entry.is_file():
             found.append(entry)
     # A recorder that is killed during compression leaves both files.
     return [path for path in found if path.suffix != SUFFIX or path.with_suffix("") not in found]

@@ -7,12 +7,15 @@ complete file, as `mcap recover` does. A truncated sqlite3 file is refused.
 from __future__ import annotations
 
 import io
+import os
+import re
+import shutil
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import IO, Any
 
 import yaml
@@ -23,6 +26,11 @@ from social_implicit_ros.recordings import compressed
 #: Suffixes of files that hold a recording, or a part of one.
 BAG_SUFFIXES = (".mcap", ".db3")
 _METADATA = "metadata.yaml"
+#: Characters with a meaning in the URI by which `rosbags` opens a database.
+_UNSAFE = frozenset("#?%")
+_BY_MESSAGE = re.compile(r"compression_mode['\"]?:\s*['\"]?message", re.IGNORECASE)
+#: Of temporary folders; the number of the process follows.
+_PREFIX = "social_implicit_ros-"
 _MCAP_MAGIC = b"\x89MCAP0\r\n"
 
 
@@ -63,13 +71,41 @@ def readable(path: Path) -> Iterator[Path]:
         ValueError: a truncated sqlite3 file.
         ImportError: the library `mcap` is not installed and a file is truncated.
     """
-    needs_copy = any(file.suffix == compressed.SUFFIX for file in _files(path))
+    pipes = [entry for entry in _entries(path) if is_bag_file(entry) and not entry.is_file()]
+    if pipes:
+        raise ValueError(f"{pipes[0].name} is no regular file")
+    needs_copy = (
+        any(file.suffix == compressed.SUFFIX for file in _files(path))
+        or not _UNSAFE.isdisjoint(f"{path}{''.join(file.name for file in _files(path))}")
+        or _compresses_messages(path / _METADATA)
+    )
     if not needs_copy and not truncated_files(path):
         yield path
         return
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
         copies = [_readable_copy(file, Path(folder)) for file in _files(path)]
         yield Path(folder) if path.is_dir() else copies[0]
+
+
+def remove_abandoned_copies() -> None:
+    """Removes the temporary copies of processes that were killed."""
+    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _entries(path: Path) -> Sequence[Path]:
+    return [entry for entry in path.iterdir() if not entry.is_dir()] if path.is_dir() else [path]
+
+
+def _safe(name: str) -> str:
+    return "".join("_" if character in _UNSAFE else character for character in name)
+
+
+def _compresses_messages(metadata: Path) -> bool:
+    # Without YAML, which may take a second: rosbags refuses what is none.
+    return metadata.is_file() and bool(_BY_MESSAGE.search(metadata.read_text(errors="replace")))
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -108,9 +144,9 @@ def _is_truncated_sqlite(file: Path) -> bool:
 
 def _readable_copy(file: Path, folder: Path) -> Path:
     """Puts a file of a recording into a folder: uncompressed, and complete."""
-    copy = folder / file.name.removesuffix(compressed.SUFFIX)
+    copy = folder / _safe(file.name.removesuffix(compressed.SUFFIX))
     if file.name == _METADATA:
-        copy.write_text(_metadata_without_file_compression(file))
+        copy.write_text(_metadata_without_compression(file))
         return copy
     if file.suffix == compressed.SUFFIX:
         compressed.decompress_file(file, copy)
@@ -126,13 +162,12 @@ def _readable_copy(file: Path, folder: Path) -> Path:
     return copy
 
 
-def _metadata_without_file_compression(file: Path) -> str:
+def _metadata_without_compression(file: Path) -> str:
     metadata = yaml.safe_load(file.read_text())
     information = metadata["rosbag2_bagfile_information"]
-    if information.get("compression_mode", "").lower() == "file":
-        information["compression_mode"] = information["compression_format"] = ""
+    information["compression_mode"] = information["compression_format"] = ""
     information["relative_file_paths"] = [
-        name.removesuffix(compressed.SUFFIX) for name in information["relative_file_paths"]
+        _safe(name.removesuffix(compressed.SUFFIX)) for name in information["relative_file_paths"]
     ]
     return yaml.safe_dump(metadata)
 

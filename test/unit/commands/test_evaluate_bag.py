@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -33,6 +34,7 @@ from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.recordings.compressed import zstd
 from social_implicit_ros.types import Prediction, Tracks
 
 #: Of the node, as `config/predictor.yaml` documents them.
@@ -481,6 +483,61 @@ class TestManyBags:
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("evaluate_bag: ") and name in error
         assert not list((tmp_path / "out").glob("*.unfinished"))
+
+    @pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a%b#c?d"])
+    @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+    def test_paths_with_characters_of_a_uri_are_read(self, tmp_path, name, storage):
+        # rosbags writes no such names; ros2 bag does.
+        plain = people_messages(walkers(duration_s=7.0, n_agents=2))
+        bag = write_bag(tmp_path / "plain", plain, storage=storage).rename(tmp_path / name)
+        (file,) = (file for file in bag.iterdir() if file.suffix != ".yaml")
+        file.rename(file.with_name(name + file.suffix))
+        metadata = bag / "metadata.yaml"
+        metadata.write_text(metadata.read_text().replace(file.name, f'"{name}{file.suffix}"'))
+        assert run(bag, "--out", tmp_path / "out") == 0
+        (file,) = (file for file in bag.iterdir() if file.suffix != ".yaml")
+        assert run(file, "--out", tmp_path / "out") == 0
+
+    def test_pipes_and_folders_in_the_place_of_files_are_errors(self, folder, tmp_path, capsys):
+        pipe = tmp_path / "pipe.mcap"
+        os.mkfifo(pipe)
+        (tmp_path / "empty.mcap").mkdir()
+        for path in (pipe, tmp_path / "empty.mcap", "/dev/zero"):
+            assert run(path, "--out", tmp_path / "out") == 2
+            assert str(path) in capsys.readouterr().err
+        bag = shutil.copytree(folder / "bag_0", tmp_path / "bag")
+        (file,) = (file for file in bag.iterdir() if file.suffix != ".yaml")
+        file.unlink()
+        os.mkfifo(file)
+        assert run(bag, "--out", tmp_path / "out") == 1
+        assert "is no regular file" in capsys.readouterr().err
+
+    def test_a_file_that_unpacks_to_too_much_is_refused_and_leaves_nothing(
+        self, folder, tmp_path, monkeypatch, capsys
+    ):
+        (tmp_path / "tmp").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+        bomb = tmp_path / "bomb.mcap.zstd"
+        bomb.write_bytes(zstd.compress(bytes(200_000_000)))
+        assert run(bomb, "--out", tmp_path / "out") == 1
+        assert "beyond 1000 times as many or 100 GB" in capsys.readouterr().err
+        (file,) = (folder / "bag_0").glob("*.mcap")
+        packed = tmp_path / "packed.mcap.zstd"
+        packed.write_bytes(zstd.compress(file.read_bytes()))
+        assert run(packed, "--out", tmp_path / "out") == 0
+        monkeypatch.setenv("SOCIAL_IMPLICIT_MAX_UNPACKED_GB", "")
+        assert run(packed, "--out", tmp_path / "out", "--max-unpacked-gb", "1e-6") == 1
+        assert not list((tmp_path / "tmp").iterdir())
+
+    def test_copies_of_killed_processes_are_removed(self, folder, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        killed, running = (
+            tmp_path / f"social_implicit_ros-{pid}-x" for pid in (2**30, os.getpid())
+        )
+        for copies in (killed, running):
+            copies.mkdir()
+        assert run(folder / "bag_0", "--out", tmp_path / "out") == 0
+        assert running.exists() and not killed.exists()
 
     def test_names_of_recordings_are_no_commands_of_a_terminal(self, tmp_path, capsys):
         name = "a\x1b]0;title\x07[red]b.mcap"
