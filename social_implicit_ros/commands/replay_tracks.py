@@ -28,7 +28,6 @@ from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
 from social_implicit_ros.ros.signals import catch_stop_signals
-from social_implicit_ros.types import Tracks
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
@@ -88,13 +87,10 @@ class ReplayNode(Node):
         if self._clock_topic is not None:
             self._clock_topic.publish(Clock(clock=stamp_to_msg(now_ns)))
         for tracks in due:
-            self._tracks.publish(self._encode(self._stamped(tracks), self._frame_id))
+            if self._clock_topic is None:
+                tracks = replace(tracks, stamp_ns=self.get_clock().now().nanoseconds)
+            self._tracks.publish(self._encode(tracks, self._frame_id))
             self.n_published += 1
-
-    def _stamped(self, tracks: Tracks) -> Tracks:
-        if self._clock_topic is not None:
-            return tracks
-        return replace(tracks, stamp_ns=self.get_clock().now().nanoseconds)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -37,7 +37,11 @@ def print_displacement(
     for name in models:
         table.add_column(_heading(name), justify="right", min_width=13)
     for row in _rows(splits):
-        table.add_row(row, *(_displacement_cell(model, row, splits) for model in models.values()))
+        cells = []
+        for model in models.values():
+            figures, mark = _figures(model, row), "" if _held_out(model, row, splits) else "*"
+            cells.append(f"{figures['ade']:.3f} / {figures['fde']:.3f}{mark}")
+        table.add_row(row, *cells)
     table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     table.add_row("parameters", *(str(model["parameters"]) for model in models.values()))
     console.print(table)
@@ -94,12 +98,6 @@ def _figures(model: ModelResults, row: str) -> Mapping[str, float]:
 
 def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:
     return all(split in model["held_out"] for split in (splits if row == AVERAGE else [row]))
-
-
-def _displacement_cell(model: ModelResults, row: str, splits: Sequence[str]) -> str:
-    figures = _figures(model, row)
-    mark = "" if _held_out(model, row, splits) else "*"
-    return f"{figures['ade']:.3f} / {figures['fde']:.3f}{mark}"
 
 
 def _cell(value: float | None, unit: str) -> str:

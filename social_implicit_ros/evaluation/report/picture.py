@@ -209,10 +209,12 @@ class _Canvas:
         colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
         expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
         ground_truth = scored.ground_truth_m.reshape(-1, 2)
+        widest = prediction.ellipses(max(CONFIDENCES))
+        horizon = ellipse_outlines(prediction.mean[:, -1], widest[:, -1])
         for artist in (
             self._tubes(presents, prediction, colours, max(CONFIDENCES)),
             self._tubes(presents, prediction, colours, min(CONFIDENCES)),
-            self._horizon_ellipses(prediction, colours),
+            self._lines(horizon, colours, linewidths=0.8, alpha=0.6),
             self._lines(pasts, colours, linewidths=2.6),
             self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
             self._dots(ground_truth, 3.5, _INK),
@@ -244,13 +246,6 @@ class _Canvas:
         ]
         opacity = CONFIDENCES[confidence]
         return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
-
-    def _horizon_ellipses(self, prediction: PublishedPrediction, colours: list[str]) -> Artist:
-        """The largest ellipse at the last step."""
-        outlines = ellipse_outlines(
-            prediction.mean[:, -1], prediction.ellipses(max(CONFIDENCES))[:, -1]
-        )
-        return self._lines(outlines, colours, linewidths=0.8, alpha=0.6)
 
     def _lines(
         self, paths_m: Iterable[FloatArray], colours: list[str], **style: Any
