@@ -1,4 +1,4 @@
-"""A prediction read beyond its last step, for planners that look farther than the model."""
+"""Extrapolation beyond the last step, for planners with a longer horizon than the model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from social_implicit_ros.types import FloatArray, Prediction
 def extend_moments(
     prediction: Prediction, last_m: FloatArray, steps: Steps
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance at any steps, also at ones beyond the prediction's horizon.
+    """Mean and covariance at any steps, also beyond the horizon of the prediction.
 
-    Beyond it everybody walks on as between the last two steps, and the covariance keeps its shape
-    and grows, continuously, with time to the power of 2.5.
+    Beyond the horizon the mean keeps the velocity of the last step. The covariance keeps its shape
+    and grows continuously with time to the power of 2.5.
 
     Args:
-        prediction: at the steps it has.
-        last_m: (A, 2) present positions in metres.
-        steps: where to read it.
+        prediction: at its own steps.
+        last_m: (A, 2) positions at the stamp, metres.
+        steps: requested steps (S).
 
     Returns:
-        (A, S, 2) metres and (A, S, 2, 2) square metres at the S steps asked for.
+        (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
     n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
     without_samples = replace(prediction, samples=prediction.samples[:0])

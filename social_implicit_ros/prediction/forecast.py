@@ -1,4 +1,4 @@
-"""The result of a tick in the form in which it is published."""
+"""The result of a tick as it is published."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from social_implicit_ros.types import (
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What every output is given.
+    """Input of every output.
 
     Attributes:
-        stamp_ns: the present, integer nanoseconds; step i of the prediction is (i + 1) steps on.
+        stamp_ns: current time, integer nanoseconds; step i of the prediction is (i + 1) * step_s
+            later.
         frame_id: the frame of all positions.
-        ids: (A,) the tracker's own ids, as text.
-        numbers: (A,) uint32 numbers under which the agents are published.
+        ids: (A,) the tracker's ids, as text.
+        numbers: (A,) uint32 published ids.
         heights_m: (A,) z in metres.
-        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was seen;
-            the last is the present one.
-        n_observed: (A,) how many trailing steps of the past are known.
-        prediction: the futures, at the published steps.
-        skipped: the agents that are not in it, each with its reason.
-        robot_m: (2,) the robot's own position in metres, where it is known.
+        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was
+            seen; the last is at the stamp.
+        n_observed: (A,) number of trailing steps of the past that are known.
+        prediction: at the published steps.
+        skipped: agents that are left out, with the reason.
+        robot_m: (2,) the robot's position in metres, if known.
     """
 
     stamp_ns: int
@@ -69,13 +70,13 @@ class Forecast:
 
     @property
     def present_m(self) -> FloatArray:
-        """(A, 2) where the agents are at the stamp, metres."""
+        """(A, 2) positions at the stamp, metres."""
         return self.past_m[:, -1]
 
     def nearest(self, n_agents: int) -> IntArray:
         """The rows of the agents nearest to the robot, at most `n_agents`, in their own order.
 
-        Where nobody says where the robot is, all of them: whom to leave out cannot be known.
+        All agents if the robot's position is unknown.
         """
         if self.robot_m is None or len(self.ids) <= n_agents:
             return np.arange(len(self.ids))
@@ -86,13 +87,13 @@ class Forecast:
 def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
     """Brings a tick to the published steps.
 
-    Agents whose prediction is not finite are left out, with that reason: a planner must never
-    read them. So is the robot, which is no pedestrian; its position is kept.
+    Agents whose prediction is not finite are left out, with that reason: planners must never
+    receive them. The robot is left out as it is no pedestrian; its position is preserved.
 
     Args:
         tick: of the pipeline.
-        numbers: of the agents, from tick to tick.
-        steps: at which to publish.
+        numbers: assigns published ids that are stable between ticks.
+        steps: published steps.
         frame_id: of the positions.
     """
     window = tick.window
@@ -101,7 +102,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     skipped.pop(ROBOT_ID, None)
     rows: slice | NDArray[np.int64] = slice(None)
     robot_m = None
-    # Most often everybody is published.
+    # Usually all agents are published and nothing is copied.
     if not _is_all_finite(prediction) or ROBOT_ID in ids:
         published = _is_finite(prediction)
         skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
@@ -127,7 +128,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
 
 
 def _past_until_now(tick: Tick) -> FloatArray:
-    """(A, H, 2) the past, whose last position is the present one, expected or observed."""
+    """(A, H, 2) the past; the last position is at the stamp, observed or mean."""
     observed_m = tick.window.positions_m
     if tick.stamp_ns == tick.window.stamp_ns:
         return observed_m
@@ -135,12 +136,12 @@ def _past_until_now(tick: Tick) -> FloatArray:
 
 
 def _is_all_finite(prediction: Prediction) -> bool:
-    """Whether mean and covariance of all agents are; where a sum is not, one may be."""
+    """Whether mean and covariance of all agents are finite; a sum that overflows says no."""
     return math.isfinite(prediction.mean.sum() + prediction.covariance.sum())
 
 
 def _is_finite(prediction: Prediction) -> BoolArray:
-    """(A,) whether mean and covariance are; they are finite only where all samples are."""
+    """(A,) whether mean and covariance are finite; they are only if all samples are."""
     n_agents, n_steps, _ = prediction.mean.shape
     values = np.concatenate(
         [

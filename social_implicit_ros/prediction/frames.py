@@ -1,4 +1,4 @@
-"""Tracks moved into the fixed frame, each at its own stamp, as soon as the transform is known."""
+"""Transforms tracks into the fixed frame, each message at its own stamp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from social_implicit_ros.tracks.transforms import (
 )
 from social_implicit_ros.types import Tracks
 
-#: Messages that may wait for a transform at once; at 60 Hz about a second of them.
+#: Most messages that wait for a transform at once; at 60 Hz about one second.
 _MAX_WAITING = 64
 _NS_PER_S = 1_000_000_000
 
@@ -34,22 +34,22 @@ class TransformQueue:
         self._waiting: deque[_Waiting] = deque()
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """Number of waiting messages."""
         return len(self._waiting)
 
     def add(self, tracks: Tracks, frame_id: str, now_ns: int) -> None:
-        """Queues tracks of another frame; `take` returns them when they are transformed."""
+        """Queues tracks of another frame; `take` returns them once they are transformed."""
         self._waiting.append(_Waiting(tracks, frame_id, now_ns + self._wait_ns))
 
     def take(self, now_ns: int) -> tuple[list[Tracks], list[tuple[Tracks, str]]]:
-        """Removes what can be transformed by now, and what has timed out.
+        """Removes the tracks that can be transformed, and those that have timed out.
 
         Args:
-            now_ns: the present, integer nanoseconds.
+            now_ns: current time, integer nanoseconds.
 
         Returns:
-            Tracks in the fixed frame, in the order of arrival, and the tracks without a transform,
-            each with the reason.
+            Tracks in the fixed frame in order of arrival, and tracks without a transform with the
+            reason.
         """
         moved: list[Tracks] = []
         timed_out: list[tuple[Tracks, str]] = []
@@ -71,5 +71,5 @@ class TransformQueue:
         return moved, timed_out
 
     def clear(self) -> None:
-        """Drops everything that waits."""
+        """Drops all waiting messages."""
         self._waiting.clear()

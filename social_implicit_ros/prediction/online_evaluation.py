@@ -5,7 +5,7 @@ read from the track history, which interpolates between two observations. It is 
 agent was not seen, or where its track broke in between.
 
 The node scores one prediction per step of the model (`SelfEvaluation`): predictions a tenth of a
-second apart predict the same future. A replay scores every prediction (`PendingPredictions`).
+second apart are of almost the same future. A replay scores every prediction (`PendingPredictions`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
-from social_implicit_ros.uncertainty.adaptive import Judged
+from social_implicit_ros.uncertainty.adaptive import ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
 _NS_PER_S = 1_000_000_000
 _NEVER_NS = 2**62
-#: Self-evaluation interpolates over no longer a time between two observations, seconds.
+#: Longest time between two observations over which self-evaluation interpolates, seconds.
 MAX_GAP_S = 0.5
-#: A tick that is early by this share of a step still counts as one step later.
+#: A tick that is early by up to this share of a step counts as one step later.
 EARLY = 0.1
-#: Predictions pending beyond twice the steps, for horizons of few steps.
+#: Pending predictions allowed beyond twice the steps, for horizons of few steps.
 _SPARE = 8
 
 Content = TypeVar("Content")
@@ -46,11 +46,11 @@ class PendingPrediction(Generic[Content]):
 
     Attributes:
         stamp_ns: time of the prediction, integer nanoseconds.
-        since_ns: newest observation it is made from. A track that breaks later is another agent's.
+        since_ns: newest observation it is made from; a track that breaks later is another agent.
         rows: (A,) the agents' rows in the history.
         content: the prediction itself.
         ground_truth_m: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
-        n_final: leading steps whose ground truth does not change any more.
+        n_final: leading steps whose ground truth is final.
     """
 
     stamp_ns: int
@@ -67,7 +67,7 @@ class PendingPrediction(Generic[Content]):
 
 
 class PendingPredictions(Generic[Content]):
-    """Predictions that wait for their ground truth, oldest first; all have the same steps."""
+    """Predictions pending until their ground truth is known, oldest first; same steps for all."""
 
     def __init__(
         self,
@@ -82,35 +82,36 @@ class PendingPredictions(Generic[Content]):
         """Starts empty.
 
         Args:
-            history: observes the agents that are predicted.
+            history: of the predicted agents.
             times_s: (T,) predicted steps in seconds after the stamp, ascending.
             max_gap_s: longest time between two observations to interpolate over, seconds.
-            max_pending: predictions pending at once; the oldest are dropped beyond.
-            reads_forgotten: read all that is known of a track before the history forgets it. It
-                costs time when somebody leaves; else positions of the last `max_gap_s` are lost.
-            period_s: ground truth is read so much later, seconds: many steps at once are faster.
+            max_pending: most predictions pending at once; beyond it the oldest is dropped.
+            reads_forgotten: read a track before the history forgets it. Takes time when an agent
+                leaves; without it the positions of the last `max_gap_s` are lost.
+            period_s: delay before ground truth is read, seconds; reading many steps at once is
+                faster.
         """
         self.max_gap_s = max_gap_s
         self._history = history
         self._offsets_ns: list[int] = np.round(times_s * _NS_PER_S).astype(np.int64).tolist()
         self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
         self._period_ns = round(period_s * _NS_PER_S)
-        self._next_ns = _NEVER_NS  # the earliest moment without final ground truth
+        self._next_ns = _NEVER_NS  # earliest time without final ground truth
         if reads_forgotten:
             history.before_forgetting.append(self._read_provisional)
 
     def __len__(self) -> int:
-        """How many predictions are pending."""
+        """Number of pending predictions."""
         return len(self._pending)
 
     def add(self, stamp_ns: int, since_ns: int, ids: Sequence[str], content: Content) -> None:
-        """Takes a prediction.
+        """Adds a pending prediction.
 
         Args:
             stamp_ns: its time, integer nanoseconds.
             since_ns: newest observation it is made from.
             ids: (A,) the predicted agents, all in the history.
-            content: given back with the ground truth.
+            content: returned with the ground truth.
         """
         rows = self._history.rows_of(tuple(ids))
         unknown = np.full((len(rows), len(self._offsets_ns), 2), np.nan)
@@ -120,11 +121,11 @@ class PendingPredictions(Generic[Content]):
     def update(self, now_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
         """Reads the ground truth that is final by now.
 
-        A position is final when the newest observation is `max_gap_s` later, so that no further
-        observation belongs to it.
+        A position is final when the newest observation is `max_gap_s` later: no further
+        observation can change it.
 
         Args:
-            now_ns: the present, integer nanoseconds.
+            now_ns: current time, integer nanoseconds.
 
         Returns:
             The predictions with new ground truth, each with its steps.
@@ -136,7 +137,7 @@ class PendingPredictions(Generic[Content]):
         return self._read_final((now_ns if newest_ns is None else newest_ns) - max_gap_ns)
 
     def finish(self) -> None:
-        """Reads all ground truth that is known; what is unknown by now remains so."""
+        """Reads all known ground truth and makes it final."""
         self._read_final(_NEVER_NS)
 
     def pop_complete(self) -> list[PendingPrediction[Content]]:
@@ -152,7 +153,7 @@ class PendingPredictions(Generic[Content]):
         self._next_ns = _NEVER_NS
 
     def _read_final(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth up to a moment, for good."""
+        """Reads the ground truth up to a time and makes it final."""
         due = self._steps_until(until_ns)
         self._read(due)
         for pending, steps in due:
@@ -169,11 +170,11 @@ class PendingPredictions(Generic[Content]):
         return due
 
     def _read_provisional(self, until_ns: int) -> None:
-        """Reads what is known up to a moment, before the history forgets it."""
+        """Reads the known ground truth up to a time, before the history forgets it."""
         self._read(self._steps_until(until_ns))
 
     def _steps_until(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """The steps up to a moment whose ground truth is not final yet."""
+        """The steps up to a time whose ground truth is not final."""
         steps = (
             (pending, bisect_right(self._offsets_ns, until_ns - pending.stamp_ns))
             for pending in self._pending
@@ -181,7 +182,7 @@ class PendingPredictions(Generic[Content]):
         return [(p, range(p.n_final, end)) for p, end in steps if end > p.n_final]
 
     def _read(self, due: Sequence[tuple[PendingPrediction[Content], range]]) -> None:
-        """Takes over what the history knows; what was read before it forgot remains."""
+        """Copies the positions that the history knows; positions read earlier remain."""
         if not due:
             return
         times_ns = [
@@ -203,15 +204,15 @@ class PendingPredictions(Generic[Content]):
 
 @dataclass(frozen=True, eq=False)
 class RecentScores:
-    """How good the predictions were that were scored within a window of time.
+    """Scores of the predictions within a time window.
 
     Attributes:
-        times_s: (T,) how far each step looks ahead, seconds.
+        times_s: (T,) seconds from a prediction to each step.
         n_scored: (T,) positions scored.
         error_m: (T,) mean distance of the ground truth from the mean trajectory, metres; NaN
             where nothing was scored.
-        inside: (T,) share of ground truth inside the ellipse of `confidence`; NaN likewise.
-        confidence: of that ellipse.
+        inside: (T,) share of ground truth inside the region of `confidence`; NaN likewise.
+        confidence: of that region.
     """
 
     times_s: FloatArray
@@ -222,22 +223,22 @@ class RecentScores:
 
     @property
     def n_positions(self) -> int:
-        """Positions scored, over all steps."""
+        """Number of scored positions, over all steps."""
         return int(self.n_scored.sum())
 
     @property
     def ade_m(self) -> float:
-        """Mean error, in which every step counts the same, metres; NaN until all were scored."""
+        """Mean of the steps' mean errors, metres; NaN until every step was scored."""
         return float(self.error_m.mean())
 
     @property
     def fde_m(self) -> float:
-        """Mean error at the last step, metres; NaN until some were scored."""
+        """Mean error at the last step, metres; NaN until it was scored."""
         return float(self.error_m[-1])
 
     @property
     def coverage(self) -> float:
-        """Share of all ground truth inside the ellipse; NaN where nothing was scored."""
+        """Share of all ground truth inside the region; NaN where nothing was scored."""
         if self.n_positions == 0:
             return float("nan")
         return float(np.nansum(self.inside * self.n_scored) / self.n_positions)
@@ -245,10 +246,10 @@ class RecentScores:
 
 @dataclass(frozen=True, eq=False)
 class _Published:
-    """What self-evaluation needs of a tick.
+    """The part of a tick that self-evaluation needs.
 
     Attributes:
-        speed_m_s: (A,) observed speeds.
+        speed_m_s: (A,) observed speeds, m/s.
         published: the prediction without its samples.
         base: the same before an adaptive calibration.
     """
@@ -262,19 +263,18 @@ _Due = list[tuple[PendingPrediction[_Published], range]]
 
 
 class SelfEvaluation:
-    """Scores a pipeline's own predictions, and lets its adaptive calibration learn from them.
+    """Scores a pipeline's predictions and updates its adaptive calibration.
 
-    One prediction per step of the model is pending, and as often something is scored, whatever
-    the tick rate: memory is bounded by the most agents times the horizon.
+    One prediction per step of the model is added and scored, at any tick rate. Memory is bounded
+    by the number of agents times the horizon.
     """
 
     def __init__(self, pipeline: PredictionPipeline, *, window_s: float) -> None:
         """Starts without scores.
 
         Args:
-            pipeline: whose ticks will be observed; its adaptive calibration, where it has one,
-                learns.
-            window_s: how long a score counts in `recent`, seconds.
+            pipeline: makes the observed ticks; its adaptive calibration, if any, is updated.
+            window_s: time window of `recent`, seconds.
         """
         self.window_s = window_s
         self._pipeline = pipeline
@@ -284,22 +284,22 @@ class SelfEvaluation:
             pipeline.history,
             self._steps.times_s,
             max_gap_s=MAX_GAP_S,
-            # More than this fit into no horizon.
+            # No horizon needs more.
             max_pending=2 * self._steps.n_steps + _SPARE,
         )
         self._added_ns: int | None = None  # the last tick that was added
-        self._scored_ns: int | None = None  # the last tick at which there was something to score
-        # Of each round of scores: its stamp and (3, T) numbers, summed errors, numbers inside.
+        self._scored_ns: int | None = None  # the last tick at which positions were scored
+        # Per evaluation: stamp and (3, T) positions scored, summed errors, positions inside.
         self._rounds: deque[tuple[int, FloatArray]] = deque()
 
-    def observe(self, tick: Tick) -> Judged | None:
-        """Scores what is known by a tick, learns from it, and adds the tick if one is due.
+    def observe(self, tick: Tick) -> ScoredPositions | None:
+        """Scores the ground truth known at a tick, learns, and adds the tick if one is due.
 
         Args:
-            tick: the newest of the pipeline.
+            tick: newest tick of the pipeline.
 
         Returns:
-            What was scored; None where nothing was.
+            The scored positions; None where there are none.
         """
         scored = self._score(tick)
         if scored is not None:
@@ -313,7 +313,7 @@ class SelfEvaluation:
         return scored
 
     def reset(self) -> None:
-        """Drops the pending predictions, and all scores in the window."""
+        """Drops the pending predictions and all scores in the window."""
         self._pending.clear()
         self._scored_ns = None
         self._rounds.clear()
@@ -343,7 +343,7 @@ class SelfEvaluation:
         people = np.array([agent != ROBOT_ID for agent in ids], dtype=bool) & finite
         if not people.any():
             return
-        # Where all are people, their arrays need not be copied.
+        # Without a robot the arrays are not copied.
         rows = slice(None) if people.all() else np.flatnonzero(people)
         chosen = ids if people.all() else [ids[row] for row in np.flatnonzero(people)]
         content = _Published(
@@ -354,7 +354,7 @@ class SelfEvaluation:
         self._pending.add(tick.stamp_ns, tick.window.stamp_ns, chosen, content)
         self._added_ns = tick.stamp_ns
 
-    def _score(self, tick: Tick) -> Judged | None:
+    def _score(self, tick: Tick) -> ScoredPositions | None:
         if not self._is_step_later(tick, self._scored_ns):
             return None
         self._pending.max_gap_s = min(MAX_GAP_S, self._pipeline.config.track_timeout_s)
@@ -365,8 +365,8 @@ class SelfEvaluation:
         self._scored_ns = tick.stamp_ns
         return _scored(tick.stamp_ns, due)
 
-    def _counted(self, scored: Judged) -> FloatArray:
-        """(3, T) numbers scored, summed errors and numbers inside, by step."""
+    def _counted(self, scored: ScoredPositions) -> FloatArray:
+        """(3, T) positions scored, summed errors and positions inside, by step."""
         inside = scored.levels <= self._pipeline.config.confidence
         return np.stack(
             [
@@ -376,11 +376,11 @@ class SelfEvaluation:
         )
 
 
-def _scored(stamp_ns: int, due: _Due) -> Judged | None:
+def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
     """Compares predictions with their ground truth; None where none is known.
 
     Args:
-        stamp_ns: when they are scored.
+        stamp_ns: time of the evaluation, integer nanoseconds.
         due: predictions, each with the steps to score.
     """
     pairs = [(entry, step) for entry, steps in due for step in steps]
@@ -401,7 +401,7 @@ def _scored(stamp_ns: int, due: _Due) -> Judged | None:
     mean = at_steps([prediction.mean for prediction in published])
     base_covariance = at_steps([prediction.covariance for prediction in base])
     distance_2, _ = squared_mahalanobis(mean, base_covariance, ground_truth)
-    return Judged(
+    return ScoredPositions(
         stamp_ns=stamp_ns,
         steps=steps,
         speed_m_s=np.concatenate([entry.content.speed_m_s for entry, _ in pairs])[known],
@@ -419,7 +419,7 @@ def _scored(stamp_ns: int, due: _Due) -> Judged | None:
 def _factors(
     predictions: Sequence[Prediction], at_steps: Callable[[Sequence[FloatArray]], FloatArray]
 ) -> FloatArray | None:
-    """(E, L) of all; a model has level factors for every prediction or for none."""
+    """(E, L) level factors; a model has them for every prediction or for none."""
     factors = [prediction.level_factors for prediction in predictions]
     known = [values for values in factors if values is not None]
     return at_steps(known) if len(known) == len(factors) else None

@@ -1,4 +1,4 @@
-"""Tracks in, predictions out: the same steps in the node, in evaluation and in tests."""
+"""Tracks in, predictions out: one pipeline for the node, the evaluation and the tests."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from social_implicit_ros.uncertainty.ellipses import at_confidence
 
 @dataclass(frozen=True, eq=False)
 class Tick:
-    """What one tick made of the history.
+    """Result of one tick.
 
     Attributes:
-        stamp_ns: the present, integer nanoseconds.
-        window: the agents that were predicted and their recent past; it ends with the newest
-            observation, which is the present or earlier.
-        prediction: their futures from the present on, in the order of `window.ids`.
-        present_m: (A, 2) where they are expected to be at present, metres.
-        skipped: the agents that were not predicted, each with its reason.
-        timings_s: how long `window` and `model` took.
-        base: the prediction before an adaptive calibration rescaled its ellipses; the prediction
-            itself where there is none.
+        stamp_ns: current time, integer nanoseconds.
+        window: the predicted agents and their recent past; ends with the newest observation, at
+            or before the stamp.
+        prediction: starts at the stamp; agents in the order of `window.ids`.
+        present_m: (A, 2) mean positions at the stamp, metres.
+        skipped: agents that were not predicted, with the reason.
+        timings_s: duration of `window` and `model`, seconds.
+        base: the prediction before the adaptive calibration rescaled its ellipses; without
+            adaptive calibration the prediction itself.
     """
 
     stamp_ns: int
@@ -54,7 +54,7 @@ class Tick:
 
 
 class PredictionPipeline:
-    """A history and a model, and what adapts the model's ellipses where that is wanted."""
+    """A track history, a model and an optional adaptive calibration of its ellipses."""
 
     def __init__(
         self,
@@ -69,28 +69,28 @@ class PredictionPipeline:
 
     @property
     def history(self) -> TrackHistory:
-        """What is remembered of every agent."""
+        """The observed positions of all agents."""
         return self._history
 
     def reconfigure(self, config: PipelineConfig) -> None:
-        """Takes other values from the next tick on; no history is lost."""
+        """Applies new values from the next tick; the history is preserved."""
         self._history.reconfigure(_history_config(self.model, config))
         self.config = config
 
     @property
     def n_tracked(self) -> int:
-        """How many agents are remembered."""
+        """Number of tracked agents."""
         return len(self._history)
 
     def update(self, tracks: Tracks) -> dict[str, SkipReason]:
-        """Remembers what a tracker said; returns the ids turned away, with reasons."""
+        """Adds tracks to the history; returns the rejected ids with their reasons."""
         return self._history.insert(tracks)
 
     def tick(self, stamp_ns: int) -> Tick:
         """Predicts every agent with enough history.
 
         Args:
-            stamp_ns: the present; step i of the prediction is (i + 1) * step_s later.
+            stamp_ns: current time; step i of the prediction is (i + 1) * step_s later.
         """
         started = time.perf_counter()
         newest_ns = self._history.newest_ns(stamp_ns)
@@ -100,12 +100,12 @@ class PredictionPipeline:
         return self._predicted(stamp_ns, window, skipped, time.perf_counter() - started)
 
     def repeat(self, tick: Tick) -> Tick:
-        """The tick of another pipeline with the same history, as this one's model sees it.
+        """Repeats the tick of another pipeline with this pipeline's model.
 
-        Where models are compared, one history serves all that take the same steps.
+        Compared models that take the same steps share one history.
 
         Raises:
-            ValueError: a window of other steps than this model's.
+            ValueError: the window's steps are not this model's.
         """
         window = tick.window
         steps = (window.step_s, window.positions_m.shape[1])
@@ -153,21 +153,21 @@ def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
 def predict_from(
     stamp_ns: int, window: ObservationWindow, model: TrajectoryModel, *, n_samples: int, seed: int
 ) -> tuple[Prediction, FloatArray]:
-    """Predicts from a stamp on what a window shows that may end earlier.
+    """Predicts from a stamp, given a window that may end earlier.
 
     Args:
-        stamp_ns: the present, at or after the end of the window.
-        window: what was seen.
-        model: predicts from the end of the window on.
-        n_samples: how many futures to draw.
-        seed: of the draws.
+        stamp_ns: current time, at or after the end of the window.
+        window: the observations.
+        model: predicts from the end of the window.
+        n_samples: number of trajectories to draw.
+        seed: of the random draws.
 
     Returns:
-        The prediction, and (A, 2) expected present positions in metres.
+        The prediction, and (A, 2) mean positions at the stamp, metres.
     """
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]
-    # Where everybody is stale the window may have ended years ago.
+    # If all tracks are stale, the window may have ended long ago.
     if stamp_ns <= window.stamp_ns or not window.ids:
         return prediction, last_m
     return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)

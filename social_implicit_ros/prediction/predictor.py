@@ -27,7 +27,7 @@ from social_implicit_ros.tracks.transforms import (
     plain_frame,
 )
 from social_implicit_ros.types import SkipReason, Tracks
-from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 #: Refused stamp -> reason of its entries, and what to say of the message.
 _REFUSED_STAMPS = {
@@ -218,7 +218,7 @@ class Predictor:
             self.last_tick, self._numbers, self.steps, self.config.fixed_frame
         )
 
-    def evaluate(self) -> Judged | None:
+    def evaluate(self) -> ScoredPositions | None:
         """Scores earlier predictions by what is known at the newest tick, and learns from them.
 
         To be called after each tick, when its forecast is published: that shall not wait.

@@ -1,4 +1,4 @@
-"""A prediction at other steps than its model's."""
+"""Resampling, extrapolation and latency compensation of predictions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Steps:
     """The steps at which predictions are published.
 
     Attributes:
-        step_s: seconds between two steps; the first is `step_s` after the present.
-        n_steps: how many.
+        step_s: seconds between two steps; the first is `step_s` after the stamp.
+        n_steps: number of steps.
     """
 
     step_s: float
@@ -24,20 +24,20 @@ class Steps:
 
     @property
     def times_s(self) -> FloatArray:
-        """(T,) seconds from the present to each step."""
+        """(T,) seconds from the stamp to each step."""
         return np.asarray(np.arange(1, self.n_steps + 1) * self.step_s)
 
     @classmethod
     def within(
         cls, model_step_s: float, model_n_steps: int, *, step_s: float = 0.0, horizon_s: float = 0.0
     ) -> Steps:
-        """The steps a user asks for, as far as a model predicts.
+        """The requested steps, checked against the horizon of a model.
 
         Args:
             model_step_s: seconds between two steps of the model.
-            model_n_steps: how many steps it predicts.
+            model_n_steps: number of steps it predicts.
             step_s: seconds between two published steps; 0 for the model's.
-            horizon_s: seconds to the last published step; 0 for as far as the model goes.
+            horizon_s: seconds to the last published step; 0 for the model's horizon.
 
         Raises:
             ValueError: a horizon beyond the model's, or shorter than one step.
@@ -59,15 +59,15 @@ class Steps:
         return cls(step_s, n_steps)
 
 
-#: Power of time with which standard deviations grow beyond the last step: between a velocity that
-#: is wrong but stays (1) and one that wanders (1.5). On the ETH and UCY recordings prediction
-#: errors grow with powers of 1.1 to 1.3, and with this one an ellipse at 6 s holds the same share
-#: of true positions as the one at 4.8 s that it came from.
+#: Power of time with which standard deviations grow beyond the last step: between a velocity
+#: error that is constant (1) and one that is a random walk (1.5). On the ETH and UCY recordings
+#: prediction errors grow with powers of 1.1 to 1.3. With 1.25 an ellipse at 6 s covers the same
+#: share of ground truth as the ellipse at 4.8 s that it is extrapolated from.
 _SIGMA_GROWTH = 1.25
 
 
 def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) -> Prediction:
-    """Lets everybody walk on beyond the last step.
+    """Extrapolates a prediction beyond its last step.
 
     Mean and samples keep their last velocity; the covariance keeps its shape and grows with time
     to the power of 2.5.
@@ -75,14 +75,14 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
     Args:
         prediction: of at least one step.
         last_m: (A, 2) positions in metres a step before the first.
-        n_steps: wanted; the prediction itself where it has as many.
+        n_steps: requested steps; a prediction that has as many is returned unchanged.
     """
     n_known = prediction.mean.shape[1]
     if n_steps <= n_known:
         return prediction
     beyond = np.arange(1, n_steps - n_known + 1)
 
-    def walk_on(path_m: FloatArray) -> FloatArray:
+    def extrapolate(path_m: FloatArray) -> FloatArray:
         before = path_m[..., -2:-1, :] if n_known > 1 else last_m[:, None]
         step_m = path_m[..., -1:, :] - before
         return np.concatenate([path_m, path_m[..., -1:, :] + step_m * beyond[:, None]], axis=-2)
@@ -90,8 +90,8 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
     growth = (1.0 + beyond / n_known) ** (2.0 * _SIGMA_GROWTH)
     grown = prediction.covariance[:, -1:] * growth[:, None, None]
     return Prediction(
-        samples=walk_on(prediction.samples),
-        mean=walk_on(prediction.mean),
+        samples=extrapolate(prediction.samples),
+        mean=extrapolate(prediction.mean),
         covariance=np.concatenate([prediction.covariance, grown], axis=1),
         step_s=prediction.step_s,
         level_factors=_with_last_repeated(prediction.level_factors, len(beyond)),
@@ -101,9 +101,9 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
 def advance_prediction(
     prediction: Prediction, last_m: FloatArray, age_s: float
 ) -> tuple[Prediction, FloatArray]:
-    """Reads a prediction of the past from the present on, at as many steps as it has.
+    """Shifts an earlier prediction to the current time, with the same number of steps.
 
-    So a message that is late widens the ellipses by what its lateness costs.
+    Compensates the latency of the tracks; the ellipses grow accordingly.
 
     Args:
         prediction: made `age_s` ago.
@@ -111,7 +111,7 @@ def advance_prediction(
         age_s: seconds since then.
 
     Returns:
-        The prediction from the present on, and (A, 2) expected present positions in metres.
+        The prediction from the current time, and (A, 2) mean positions at that time, metres.
     """
     n_steps, step_s = prediction.mean.shape[1], prediction.step_s
     n_late = int(np.ceil(age_s / step_s - 1e-9))
@@ -131,19 +131,18 @@ def advance_prediction(
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
-    """Interpolates a prediction between the present and its last step.
+    """Interpolates a prediction between its stamp and its last step.
 
     Positions and covariances are linear between two steps of the model. Linear covariances stay
-    positive semi-definite and keep a calibration at the model's own steps; at the present they
-    are zero.
+    positive semi-definite and stay calibrated at the model's steps; at the stamp they are zero.
 
     Args:
         prediction: at the model's steps.
-        last_m: (A, 2) present positions in metres.
-        steps: where to read it; not beyond the prediction.
+        last_m: (A, 2) positions at the stamp, metres.
+        steps: requested steps, within the horizon of the prediction.
 
     Returns:
-        The prediction at `steps`; the very same object where these are the model's.
+        The prediction at `steps`; the same object if these are the model's.
     """
     n_known = prediction.mean.shape[1]
     if steps == Steps(prediction.step_s, n_known):
@@ -168,14 +167,14 @@ def _with_last_repeated(factors: FloatArray | None, n_times: int) -> FloatArray 
 
 
 def _factors_between_steps(factors: FloatArray | None, at: FloatArray) -> FloatArray | None:
-    """As `_between_steps`; before the first step they are those of the first."""
+    """As `_between_steps`; before the first step the factors are those of the first step."""
     return None if factors is None else _between_steps(factors, 1, factors[:, 0], at=at)
 
 
 def _between_steps(
     values: FloatArray, axis: int, start: FloatArray, *, at: FloatArray
 ) -> FloatArray:
-    """Values along `axis`, which begin one step after `start`, read at times `at` in steps."""
+    """Interpolates along `axis`, one step after `start` onwards, at times `at` in steps."""
     n_known = values.shape[axis]
     values = np.concatenate([np.expand_dims(start, axis), values], axis=axis)
     high = np.clip(np.ceil(at - 1e-6).astype(int), 1, n_known)

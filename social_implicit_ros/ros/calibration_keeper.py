@@ -16,21 +16,21 @@ from social_implicit_ros.uncertainty.storage import (
 )
 from social_implicit_ros.untrusted_files import short_text
 
-#: Robots are switched off without a signal: what was learnt is written so often, seconds.
+#: Save period, seconds: robots are switched off without a signal.
 SAVE_PERIOD_S = 60.0
 _FOLDER = "social_implicit_ros"
-#: Files that cannot be used are kept, up to so many: a disk is not filled.
-_MOST_SET_ASIDE = 10
+#: Most `.refused` files kept, so that they do not fill the disk.
+_MAX_REFUSED = 10
 
 
 def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path:
-    """Where to keep what was learnt.
+    """Path of the file of an adaptive calibration.
 
     Args:
-        given: the parameter `calibration_file`; empty for a file in ROS's own folder.
+        given: the parameter `calibration_file`; empty for a file in ROS_HOME.
         node: the node's fully qualified name.
         model: the model's name.
-        environ: of the process; ROS_HOME names ROS's folder, else it is ~/.ros.
+        environ: of the process; ROS_HOME defaults to ~/.ros.
 
     Raises:
         ValueError: it is a folder, a pipe or a device, or begins with ~ where there is no home.
@@ -55,7 +55,7 @@ def calibration_path(given: str, node: str, model: str, environ: Mapping[str, st
 
 
 class CalibrationKeeper:
-    """Loads, saves and resets; what goes wrong with the file is told, and never raised."""
+    """Loads, saves and resets the state; file errors are returned, never raised."""
 
     def __init__(self, path: Path, model: AdaptedModel) -> None:
         """Starts without calibration and without reading the file."""
@@ -67,34 +67,34 @@ class CalibrationKeeper:
 
     @property
     def state(self) -> str:
-        """The path of the file, or what is wrong with it."""
+        """The path of the file, or the problem with it."""
         return self._problem or str(self._path)
 
     def load(self) -> str:
-        """Takes what the file holds; returns why it cannot be used, or nothing.
+        """Loads the file; returns why it cannot be used, or an empty text.
 
-        A file that cannot be used is moved aside, in case it is somebody else's.
+        An invalid file is renamed to `.refused`: it may belong to another program.
         """
         try:
             self._saved = load_learnt(self._path, self._model)
         except FileNotFoundError:
             return ""
         except OSError as error:
-            return f"{self._path} cannot be read: {error.strerror}; ellipses are learnt anew"
+            return f"{self._path} cannot be read: {error.strerror}; the calibration starts again"
         except CalibrationFileError as error:
             # A folder or a device stays where it is.
-            return f"{error}{self._set_aside() if self._path.is_file() else ''}"
+            return f"{error}{self._rename_refused() if self._path.is_file() else ''}"
         self.adaptive.restore(self._saved)
         return ""
 
     def is_due(self, now_s: float) -> bool:
-        """Whether it is time to save, at a steady time in seconds."""
+        """Whether it is time to save, at a monotonic time in seconds."""
         if self._tried_s is None:
             self._tried_s = now_s
         return now_s - self._tried_s >= SAVE_PERIOD_S
 
     def save(self, now_s: float) -> str:
-        """Writes what is new; returns what went wrong, once for each thing that does."""
+        """Saves a changed state; returns a new error once, else an empty text."""
         self._tried_s = now_s
         learnt = self.adaptive.learnt
         if learnt is self._saved:
@@ -104,7 +104,7 @@ class CalibrationKeeper:
             save_learnt(self._path, learnt, self._model)
         except (OSError, ValueError) as error:
             self._problem = (
-                f"what ellipses have learnt is not kept for the next start: {self._path}: "
+                f"the adaptive calibration is not saved for the next start: {self._path}: "
                 f"{getattr(error, 'strerror', None) or error}; make room, make it writable, "
                 "or set calibration_file"
             )
@@ -113,20 +113,20 @@ class CalibrationKeeper:
         return ""
 
     def reset(self) -> str:
-        """Forgets all and removes the file; returns why that cannot be removed, or nothing."""
+        """Resets the state and removes the file; returns why that fails, or an empty text."""
         self.adaptive.restore(Learnt.nothing(self.adaptive.n_steps))
         self._saved = self.adaptive.learnt
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            return f"forgotten, but {self._path} cannot be removed: {error.strerror}"
+            return f"the state is reset, but {self._path} cannot be removed: {error.strerror}"
         return ""
 
-    def _set_aside(self) -> str:
-        names = (f"{self._path.name}.refused{n or ''}" for n in range(_MOST_SET_ASIDE))
-        places = [self._path.with_name(name) for name in names]
-        # Who goes back to an earlier model wants what was learnt with that.
-        aside = next((place for place in places if not place.exists()), places[-1])
+    def _rename_refused(self) -> str:
+        names = (f"{self._path.name}.refused{n or ''}" for n in range(_MAX_REFUSED))
+        paths = [self._path.with_name(name) for name in names]
+        # An earlier model may be used again with the state learnt for it.
+        aside = next((path for path in paths if not path.exists()), paths[-1])
         try:
             self._path.replace(aside)
         except OSError:

@@ -1,4 +1,4 @@
-"""How good the node's own predictions turned out, as messages."""
+"""Messages of the self-evaluation: `~/metrics` and its status in `/diagnostics`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ COLUMNS = (
     "radius_factor_standing",
     "radius_factor_walking",
 )
-#: Fewer judged positions are too few to warn of.
+#: Fewer scored positions are too few for a warning.
 MIN_POSITIONS = 200
 
 
 def radius_factors(
     adaptive: AdaptiveCalibration | None, n_steps: int, confidence: float
 ) -> FloatArray:
-    """(Z, T) radius of the ellipse, for standing and for walking people, over the model's own."""
+    """(Z, T) radii of the ellipses relative to the model's, for standing and walking people."""
     if adaptive is None:
         return np.ones((2, n_steps))
     sigmas = confidence_to_sigmas(confidence)
@@ -41,10 +41,10 @@ def radius_factors(
 
 
 def metrics_to_msg(scores: RecentScores, factors: FloatArray) -> Float64MultiArray:
-    """A table: one row a predicted step, one column a figure, named in the layout's labels.
+    """A table with a row per predicted step and a column per metric, named in the layout.
 
     Args:
-        scores: what was judged lately.
+        scores: recent scores.
         factors: (2, T) from `radius_factors`.
     """
     table = np.stack(
@@ -69,18 +69,18 @@ def scores_to_status(
     window_s: float,
     calibration: str,
 ) -> DiagnosticStatus:
-    """The second status of `/diagnostics`.
+    """The self-evaluation status of `/diagnostics`.
 
     Args:
         name: of the node.
-        scores: what was judged lately.
+        scores: recent scores.
         factors: (2, T) from `radius_factors`.
-        tolerance: how far the coverage may be from the confidence.
-        window_s: how long a judgement counts, seconds.
-        calibration: what of the adaptive calibration: `off`, the path of its file, or what is
-            wrong with that.
+        tolerance: largest accepted difference between coverage and confidence.
+        window_s: time window of the scores, seconds.
+        calibration: state of the adaptive calibration: `off`, the path of its file, or the
+            problem with that file.
     """
-    level, text = _judge(scores, tolerance, window_s, calibration != "off")
+    level, text = _level_and_text(scores, tolerance, window_s, calibration != "off")
     values = {
         "confidence": f"{scores.confidence:g}",
         "coverage": _text(scores.coverage, 3),
@@ -95,22 +95,22 @@ def scores_to_status(
     return status_of(name, "self-evaluation", level, text, values)
 
 
-def _judge(
+def _level_and_text(
     scores: RecentScores, tolerance: float, window_s: float, is_adaptive: bool
 ) -> tuple[bytes, str]:
     if scores.n_positions < MIN_POSITIONS:
-        return DiagnosticStatus.OK, f"{scores.n_positions} positions judged, too few to tell"
+        return DiagnosticStatus.OK, f"{scores.n_positions} positions scored, too few to evaluate"
     text = (
-        f"ellipses of {100 * scores.confidence:g} % held {100 * scores.coverage:.1f} % of "
+        f"{100 * scores.confidence:g} % ellipses cover {100 * scores.coverage:.1f} % of "
         f"{scores.n_positions} positions in {window_s:g} s"
     )
     if abs(scores.coverage - scores.confidence) <= tolerance:
         return DiagnosticStatus.OK, text
     wrong = "small" if scores.coverage < scores.confidence else "large"
-    hint = "they are being adapted" if is_adaptive else "adaptive_calibration would mend them"
+    hint = "they are being adapted" if is_adaptive else "adaptive_calibration would correct them"
     return DiagnosticStatus.WARN, f"{text}: too {wrong}; {hint}"
 
 
 def _text(value: float, digits: int) -> str:
-    """A number; empty where there is none yet."""
+    """A number; empty if it is not finite."""
     return f"{value:.{digits}f}" if math.isfinite(value) else ""

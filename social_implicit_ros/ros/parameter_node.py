@@ -27,10 +27,10 @@ _RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_over
 
 
 class ParameterNode(LifecycleNode):
-    """Declares the parameters, checks every change, and gives the values as a config.
+    """Declares the parameters, validates every change, and returns the values as a config.
 
     Attributes:
-        is_configured: whether parameters that take effect at configure may not change.
+        is_configured: parameters that take effect at configure cannot change while True.
         parameters_changed: values were set since this was last set to False.
     """
 
@@ -46,7 +46,7 @@ class ParameterNode(LifecycleNode):
         """All values, checked.
 
         Raises:
-            ValueError: a value that cannot be used; the message names the parameter.
+            ValueError: an invalid value; the message names the parameter.
         """
         if self._bad_overrides:
             raise ParameterError("; ".join(self._bad_overrides.values()))
@@ -55,10 +55,10 @@ class ParameterNode(LifecycleNode):
         return config_from_values(self._values())
 
     def _declare_parameters(self) -> dict[str, str]:
-        """Declares the table; returns what is wrong with values given at start, by name.
+        """Declares all parameters; returns the errors of invalid overrides, by name.
 
-        An invalid value must not end the process before it can be reported: the default takes its
-        place, and `read_config` fails until a valid value is set.
+        An invalid override must not end the process before it is reported: the default is used
+        instead, and `read_config` fails until a valid value is set.
         """
         overrides = self._parameters_below("")
         for line in unknown_parameters(overrides):
@@ -81,7 +81,7 @@ class ParameterNode(LifecycleNode):
         return bad_overrides
 
     def _parameters_below(self, prefix: str) -> dict[str, Parameter]:
-        # Jazzy's annotation says that these are values.
+        # Jazzy annotates the result as values instead of parameters.
         found: dict[str, Any] = dict(self.get_parameters_by_prefix(prefix))
         return found
 

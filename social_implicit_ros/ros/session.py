@@ -1,4 +1,4 @@
-"""What configure makes of the parameters, and cleanup destroys."""
+"""Objects that configure creates from the parameters and cleanup destroys."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from social_implicit_ros.uncertainty.storage import AdaptedModel
 
 @dataclass(frozen=True)
 class Components:
-    """What the parameters name, loaded and checked.
+    """Trackers, model and outputs selected by the parameters, loaded and checked.
 
     Attributes:
         config: the parameters.
-        trackers: what to subscribe to.
-        model: what predicts.
-        outputs: what is published, by name.
+        trackers: mappings of the subscribed messages.
+        model: the trajectory model.
+        outputs: published outputs, by name.
     """
 
     config: NodeConfig
@@ -55,13 +55,13 @@ class Session:
     is_active: bool = False
 
     def publish(self, forecast: Forecast) -> None:
-        """Publishes the outputs that somebody listens to."""
+        """Publishes the outputs that have subscribers."""
         for name, publisher in self.publishers.items():
             if publisher.get_subscription_count() > 0:
                 publisher.publish(self.outputs[name].render(forecast))
 
     def clear(self, stamp_ns: int) -> None:
-        """Clears what consumers of the outputs still hold: planners keep the last message."""
+        """Clears the outputs at their consumers: planners keep the last message."""
         for name, publisher in self.publishers.items():
             message = self.outputs[name].clear(stamp_ns)
             if message is not None:
@@ -72,7 +72,7 @@ def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
     """Loads tracker mappings, model and outputs, and runs them once.
 
     Raises:
-        ValueError: something cannot be used; the message says how to fix it.
+        ValueError: a component cannot be used; the message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.stamp_spread_s)
     model = _load_model(config.model)
@@ -106,7 +106,7 @@ def _load_model(name: str) -> TrajectoryModel:
         ValueError: it cannot be loaded; the message says how to fix it.
     """
     try:
-        # Imports onnxruntime, which a node that only shows its parameters need not have.
+        # Imports onnxruntime, which is not needed to list the parameters.
         from social_implicit_ros.models.registry import load_model
     except ImportError as error:
         raise ValueError(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class Tf2Lookup:
     """A `TransformLookup` on tf2's buffer, filled from /tf and /tf_static.
 
-    It subscribes when a transform is asked for first: tf2 listens to every transform of the robot.
+    It subscribes at the first lookup: tf2 receives every transform of the robot.
     """
 
     def __init__(self, node: Node) -> None:
-        """Remembers the node, and subscribes to nothing yet."""
+        """Stores the node; does not subscribe."""
         self._node = node
         self._buffer: Any = None
         self._exception: type[Exception] = Exception
@@ -61,12 +61,12 @@ class Tf2Lookup:
         except ImportError as error:
             self._is_missing = True
             raise TransformUnavailableError(
-                f"there is no transform from frame {source!r} to {target!r}, as tf2_ros is not "
-                "installed: install ros-$ROS_DISTRO-tf2-ros-py, set fixed_frame to the tracks' "
-                "frame, or have the tracker publish there",
+                f"no transform from frame {source!r} to {target!r}: tf2_ros is not installed; "
+                "install ros-$ROS_DISTRO-tf2-ros-py, set fixed_frame to the frame of the tracks, "
+                "or let the tracker publish in the fixed frame",
                 may_come=False,
             ) from error
         self._exception = TransformException
         self._buffer = Buffer(node=self._node)
-        # In the node's own executor: a thread of its own would outlive a clean shutdown.
+        # Runs in the node's executor: a separate thread would outlive a clean shutdown.
         self._listener = TransformListener(self._buffer, self._node, spin_thread=False)

@@ -62,7 +62,7 @@ _N_BINS = len(EDGES) + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ScoredPositions:
     """Errors of predicted positions whose ground truth is known.
 
     Attributes:
@@ -85,7 +85,7 @@ class Judged:
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
         for name in ("speed_m_s", "error_m", "distance", "levels"):
-            require_shape("Judged", name, getattr(self, name), self.steps.shape)
+            require_shape("ScoredPositions", name, getattr(self, name), self.steps.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,18 +186,18 @@ class AdaptiveCalibration:
             factors = by_step.swapaxes(0, 1)
         return replace(base, level_factors=factors)
 
-    def learn(self, judged: Judged) -> None:
+    def learn(self, scored: ScoredPositions) -> None:
         """Updates the state.
 
         Args:
-            judged: errors of predictions that `adapt` returned, or would have returned; later than
+            scored: errors of predictions that `adapt` returned, or would have returned; later than
                 all before.
         """
-        elapsed_s = self._elapsed_s(judged.stamp_ns)
+        elapsed_s = self._elapsed_s(scored.stamp_ns)
         before = self._learnt
         self._learnt = Learnt(
-            before.scores * 0.5 ** (elapsed_s / HALF_LIFE_S) + self._counted(judged),
-            self._shifted(judged),
+            before.scores * 0.5 ** (elapsed_s / HALF_LIFE_S) + self._counted(scored),
+            self._shifted(scored),
             before.seconds + elapsed_s,
         )
         self._read_radii()
@@ -208,19 +208,19 @@ class AdaptiveCalibration:
             return 0.0
         return float(np.clip((stamp_ns - last_ns) * 1e-9, 0.0, _MAX_PAUSE_S))
 
-    def _counted(self, judged: Judged) -> FloatArray:
+    def _counted(self, scored: ScoredPositions) -> FloatArray:
         """(Z, T, B) the new scores by bin."""
-        bins = judged.steps * _N_BINS + np.searchsorted(EDGES, judged.distance)
+        bins = scored.steps * _N_BINS + np.searchsorted(EDGES, scored.distance)
         n_bins = self.n_steps * _N_BINS
-        weights = speed_weights(judged.speed_m_s, SPEEDS_M_S)
+        weights = speed_weights(scored.speed_m_s, SPEEDS_M_S)
         counts = np.array([np.bincount(bins, weight, n_bins) for weight in weights.T], np.float64)
         return counts.reshape(len(SPEEDS_M_S), self.n_steps, _N_BINS)
 
-    def _shifted(self, judged: Judged) -> FloatArray:
+    def _shifted(self, scored: ScoredPositions) -> FloatArray:
         """(T, L) shift of the levels after the misses of the published ellipses."""
-        of_step = np.arange(self.n_steps)[:, None] == judged.steps
+        of_step = np.arange(self.n_steps)[:, None] == scored.steps
         n_people = of_step.sum(axis=1)[:, None]
-        inside = of_step.astype(np.float64) @ (judged.levels[:, None] <= _LEVELS)
+        inside = of_step.astype(np.float64) @ (scored.levels[:, None] <= _LEVELS)
         missing = _LEVELS - inside / np.maximum(n_people, 1)
         step = FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S)
         step = max(step, LAST_STEP) * n_people / (n_people + SHRINKAGE_PEOPLE)

@@ -1,4 +1,4 @@
-"""The node judges itself, adapts its ellipses, and remembers what it learnt."""
+"""The node evaluates itself, adapts its ellipses, and saves their state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def wanderers(start_s: float, duration_s: float, n_people: int = 8) -> Iterator[
 
 
 class SelfAware:
-    """A node that is told of wanderers, and what it says about itself."""
+    """A node that receives the wanderers' tracks, and its self-evaluation."""
 
     def __init__(self, start: Start, **parameters: Any) -> None:
         self.node = start(
@@ -46,12 +46,12 @@ class SelfAware:
         self.reports = self.node.collect(DiagnosticArray, "/diagnostics")
 
     def watch(self, start_s: float = 1000.0, duration_s: float = 10.0) -> None:
-        """Tells of the wanderers; returns when all that was told has been judged."""
+        """Publishes the wanderers' tracks; returns once positions are scored."""
         for entry in wanderers(start_s, duration_s):
-            # One after the other, as only ten wait for a busy node.
+            # One at a time: the queue of a busy node holds ten.
             self.tracks.publish(tracks_to_marker_array(entry, "odom"))
             self.node.peer.spin_once(0.01)
-        self.node.wait_for(lambda: self.status("positions_judged") not in ("", "0"), "a judgement")
+        self.node.wait_for(lambda: self.status("positions_judged") not in ("", "0"), "a score")
 
     def latest(self) -> DiagnosticStatus | None:
         """The newest status about the self-evaluation."""
@@ -73,7 +73,7 @@ def files(folder: Path) -> list[str]:
 FILE = "predictor_sampled_constant_velocity.json"
 
 
-def test_what_came_to_pass_is_published_step_by_step(start: Start) -> None:
+def test_metrics_are_published_for_every_step(start: Start) -> None:
     aware = SelfAware(start)
     aware.watch()
     table_msg = aware.node.wait_for(
@@ -98,7 +98,7 @@ def test_what_came_to_pass_is_published_step_by_step(start: Start) -> None:
     assert "Traceback" not in aware.node.process.output
 
 
-def test_what_was_learnt_is_kept_for_the_next_start_until_it_is_reset(
+def test_the_state_is_saved_for_the_next_start_until_it_is_reset(
     start: Start, tmp_path: Path
 ) -> None:
     first = SelfAware(start)
@@ -119,7 +119,7 @@ def test_what_was_learnt_is_kept_for_the_next_start_until_it_is_reset(
     assert files(tmp_path) == []
 
 
-def test_it_is_kept_when_the_node_is_deactivated(start: Start, tmp_path: Path) -> None:
+def test_the_state_is_saved_when_the_node_is_deactivated(start: Start, tmp_path: Path) -> None:
     aware = SelfAware(start, calibration_file=str(tmp_path / "mine.json"))
     aware.watch()
     assert aware.status("adaptive_calibration") == str(tmp_path / "mine.json")
@@ -128,14 +128,14 @@ def test_it_is_kept_when_the_node_is_deactivated(start: Start, tmp_path: Path) -
     assert files(tmp_path) == []
 
 
-def test_switched_off_it_judges_and_neither_adapts_nor_writes(start: Start, tmp_path: Path) -> None:
+def test_switched_off_it_scores_and_neither_adapts_nor_writes(start: Start, tmp_path: Path) -> None:
     aware = SelfAware(start, adaptive_calibration=False, model="constant_velocity")
     aware.watch(duration_s=15.0)
-    # Constant velocity has no spread, so its ellipses hold nobody.
+    # Constant velocity has no spread, so its ellipses cover nothing.
     warned = aware.node.wait_for(
         lambda: (s := aware.latest()) and s.level == DiagnosticStatus.WARN and s, "a warning"
     )
-    assert "too small; adaptive_calibration would mend them" in warned.message
+    assert "too small; adaptive_calibration would correct them" in warned.message
     assert aware.status("adaptive_calibration") == "off"
     assert aware.status("radius_factor_max") == "1.00"
     response = aware.call("reset_calibration")
@@ -144,7 +144,7 @@ def test_switched_off_it_judges_and_neither_adapts_nor_writes(start: Start, tmp_
     assert files(tmp_path) == []
 
 
-def test_a_damaged_file_is_told_moved_aside_and_learnt_anew(start: Start, tmp_path: Path) -> None:
+def test_a_damaged_file_is_logged_renamed_and_replaced(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text("{")
     aware = SelfAware(start, calibration_file=str(path))
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_told_moved_aside_and_learnt_anew(start: Start, tmp_pa
     assert json.loads(path.read_text())["seconds"] > 2.0
 
 
-def test_a_model_that_was_trained_again_begins_with_nothing(start: Start, tmp_path: Path) -> None:
+def test_a_retrained_model_starts_with_the_initial_state(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     first = SelfAware(start, calibration_file=str(path), model="social_zone")
     first.watch()
@@ -172,9 +172,7 @@ def test_a_model_that_was_trained_again_begins_with_nothing(start: Start, tmp_pa
     assert second.node.process.stop() == 0
 
 
-def test_a_place_where_nothing_can_be_written_is_told_and_no_more(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_path_that_cannot_be_written_is_only_logged(start: Start, tmp_path: Path) -> None:
     # A file is no folder, for root too.
     (tmp_path / "file").touch()
     aware = SelfAware(start, calibration_file=str(tmp_path / "file" / "mine.json"))
@@ -182,6 +180,6 @@ def test_a_place_where_nothing_can_be_written_is_told_and_no_more(
     assert aware.node.transition("deactivate")
     assert aware.node.transition("activate")
     output = aware.node.process.output
-    assert "is not kept for the next start" in output and "set calibration_file" in output
+    assert "is not saved for the next start" in output and "set calibration_file" in output
     assert aware.node.process.stop() == 0
     assert "Traceback" not in aware.node.process.output

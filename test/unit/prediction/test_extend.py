@@ -1,4 +1,4 @@
-"""Beyond the model's horizon people walk on, and less and less is known of where."""
+"""Beyond the model's horizon predictions are extrapolated, with growing ellipses."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def walks_of(recording: Recording, n_steps: int) -> FloatArray:
 
 
 @needs_recordings
-def test_an_extended_ellipse_holds_what_the_last_one_held() -> None:
+def test_an_extrapolated_ellipse_covers_the_share_of_the_last_one() -> None:
     recording = load_recording(DATA / "eth_ucy/all_data/crowds_zara01.txt")
     walks = walks_of(recording, n_steps=8 + 15)[::5]
     observed, future = walks[:, :8], walks[:, 8:]

@@ -12,7 +12,7 @@ S = 1_000_000_000
 
 
 class Poses:
-    """A lookup that knows what it was told: each stamp shifts by its own number of metres."""
+    """A lookup with known transforms: each stamp shifts by its own number of metres."""
 
     def __init__(self) -> None:
         self.known_ns: set[int] = set()

@@ -1,4 +1,4 @@
-"""Predictions are judged where the truth is known, and nowhere else."""
+"""Predictions are scored where the ground truth is known, and nowhere else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPi
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.types import Tracks
-from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 S = 1_000_000_000
 
@@ -36,7 +36,7 @@ def tracks_of(walks: dict[str, Walk], time_s: float) -> Tracks:
 
 
 class Watched:
-    """A pipeline that judges itself while people walk."""
+    """A pipeline with self-evaluation while people walk."""
 
     def __init__(self, *, adaptive: bool = False, window_s: float = 60.0) -> None:
         calibration = AdaptiveCalibration(12) if adaptive else None
@@ -45,12 +45,12 @@ class Watched:
         )
         self.evaluation = SelfEvaluation(self.pipeline, window_s=window_s)
 
-    def walk(self, walks: dict[str, Walk], times_s: Iterable[float]) -> list[Judged]:
+    def walk(self, walks: dict[str, Walk], times_s: Iterable[float]) -> list[ScoredPositions]:
         found = []
         for time_s in times_s:
             self.pipeline.update(tracks_of(walks, time_s))
-            judged = self.evaluation.observe(self.pipeline.tick(round(time_s * S)))
-            found += [] if judged is None else [judged]
+            scored = self.evaluation.observe(self.pipeline.tick(round(time_s * S)))
+            found += [] if scored is None else [scored]
         return found
 
 
@@ -58,8 +58,8 @@ def every(period_s: float, until_s: float, from_s: float = 0.0) -> Sequence[floa
     return [from_s + n * period_s for n in range(round((until_s - from_s) / period_s) + 1)]
 
 
-def n_by_step(found: list[Judged]) -> list[int]:
-    steps = np.concatenate([judged.steps for judged in found]) if found else np.empty(0, int)
+def n_by_step(found: list[ScoredPositions]) -> list[int]:
+    steps = np.concatenate([scored.steps for scored in found]) if found else np.empty(0, int)
     return np.bincount(steps.astype(int), minlength=12).tolist()
 
 
@@ -76,7 +76,7 @@ def test_who_walks_as_predicted_has_no_error_at_any_step() -> None:
 
 def test_who_stops_is_missed_by_as_much_as_was_predicted() -> None:
     watched = Watched()
-    # What was predicted in the last seconds before the stop expects 1 m/s on.
+    # Predictions of the last seconds before the stop continue at 1 m/s.
     watched.walk({"a": lambda t: (min(t, 10.0), 0.0)}, every(0.1, 15.3))
     scores = watched.evaluation.recent()
     assert 0.3 < scores.ade_m < scores.fde_m < 4.8
@@ -84,29 +84,29 @@ def test_who_stops_is_missed_by_as_much_as_was_predicted() -> None:
     assert (np.diff(scores.error_m) > 0.0).all()
 
 
-def test_a_position_is_judged_a_gap_after_its_time_has_come_and_once() -> None:
+def test_a_position_is_scored_once_and_a_gap_after_its_time() -> None:
     watched = Watched()
     found = watched.walk({"a": straight}, every(0.1, 12.0))
-    for judged in found:
-        assert judged.stamp_ns > round(MAX_GAP_S * S)
-    # The first tick that predicts anybody is the second message; one tick in 0.4 s is kept.
+    for scored in found:
+        assert scored.stamp_ns > round(MAX_GAP_S * S)
+    # The first tick that predicts anybody is the second message; one tick in 0.4 s is pending.
     first_ns = found[0].stamp_ns
     assert first_ns == pytest.approx(0.1 * S + 0.4 * S + MAX_GAP_S * S, abs=0.11 * S)
     assert n_by_step(found)[0] == pytest.approx(12.0 / 0.4, abs=4)
 
 
-def test_a_fast_tracker_makes_judgements_no_more_frequent() -> None:
+def test_a_fast_tracker_makes_scores_no_more_frequent() -> None:
     found = Watched().walk({"a": straight}, every(0.02, 20.0))
     assert min(n_by_step(found)) > 30
-    assert np.diff([judged.stamp_ns for judged in found]).min() >= 0.36 * S
+    assert np.diff([scored.stamp_ns for scored in found]).min() >= 0.36 * S
 
 
-def test_truth_between_two_observations_is_interpolated() -> None:
+def test_ground_truth_between_two_observations_is_interpolated() -> None:
     # A tracker at 3 Hz never observes at the time of a predicted step.
     watched = Watched()
     found = watched.walk({"a": straight}, every(1.0 / 3.0, 20.0))
     assert min(n_by_step(found)) > 10
-    assert max(float(judged.error_m.max()) for judged in found) < 1e-6
+    assert max(float(scored.error_m.max()) for scored in found) < 1e-6
 
 
 def test_nothing_counts_where_nobody_was_seen() -> None:
@@ -116,19 +116,19 @@ def test_nothing_counts_where_nobody_was_seen() -> None:
     seen = Watched().walk({"a": straight, "b": lambda t: (t, 3.0)}, every(0.1, 11.0))
     part = Watched().walk({"a": hidden, "b": lambda t: (t, 3.0)}, every(0.1, 11.0))
     assert sum(n_by_step(part)) < sum(n_by_step(seen))
-    assert max(float(judged.error_m.max()) for judged in part) < 1e-9
+    assert max(float(scored.error_m.max()) for scored in part) < 1e-9
 
 
-def test_a_recycled_id_is_not_taken_for_who_was_predicted() -> None:
+def test_a_recycled_id_is_not_the_predicted_agent() -> None:
     def jumps(t: float) -> tuple[float, float]:
         return (t, 0.0) if t < 6.0 else (t, 100.0)
 
     found = Watched().walk({"a": jumps}, every(0.1, 14.0))
     assert found
-    assert max(float(judged.error_m.max()) for judged in found) < 1e-6
+    assert max(float(scored.error_m.max()) for scored in found) < 1e-6
 
 
-def test_who_leaves_is_judged_up_to_there() -> None:
+def test_an_agent_that_leaves_is_scored_until_then() -> None:
     def leaves(t: float) -> tuple[float, float] | None:
         return (t, 0.0) if t <= 6.0 else None
 
@@ -138,12 +138,12 @@ def test_who_leaves_is_judged_up_to_there() -> None:
     assert extra[0] > extra[11] > 0
 
 
-def test_the_robot_is_not_judged() -> None:
+def test_the_robot_is_not_scored() -> None:
     found = Watched().walk({ROBOT_ID: straight}, every(0.1, 10.0))
     assert found == []
 
 
-def test_old_judgements_leave_the_window_and_forgetting_empties_it() -> None:
+def test_old_scores_leave_the_window_and_a_reset_empties_it() -> None:
     watched = Watched(window_s=2.0)
     watched.walk({"a": straight}, every(0.1, 20.0))
     recent = watched.evaluation.recent()
@@ -164,16 +164,16 @@ def test_memory_is_bounded_whatever_the_ticks() -> None:
     assert len(watched.evaluation._rounds) <= 200
 
 
-def test_ticks_that_go_back_in_time_do_no_harm() -> None:
+def test_scores_continue_after_time_jumps_back() -> None:
     watched = Watched(adaptive=True)
     watched.walk({"a": straight}, every(0.1, 8.0, 1000.0))
     watched.pipeline.reset()
     watched.evaluation.reset()
     found = watched.walk({"a": straight}, every(0.1, 8.0))
-    assert max(float(judged.error_m.max()) for judged in found) < 1e-9
+    assert max(float(scored.error_m.max()) for scored in found) < 1e-9
 
 
-def test_adaptive_ellipses_come_to_hold_who_wanders() -> None:
+def test_adaptive_ellipses_reach_nominal_coverage_of_random_walks() -> None:
     rng = np.random.default_rng(4)
     ways = {
         f"p{n}": np.cumsum(rng.normal(0.0, 0.01, (2000, 2)), axis=0) + 8.0 * n for n in range(12)
@@ -193,17 +193,19 @@ def test_adaptive_ellipses_come_to_hold_who_wanders() -> None:
     np.testing.assert_allclose(scores.inside, 0.95, atol=0.06)
 
 
-def test_a_prediction_is_judged_with_the_ellipse_that_was_published_then() -> None:
+def test_a_prediction_is_scored_with_the_ellipse_that_was_published_then() -> None:
     watched = Watched(adaptive=True)
     adaptive = watched.pipeline.adaptive
     assert adaptive is not None
-    judged = watched.walk({"a": straight}, every(0.1, 3.0))
-    # From now on everybody's ellipse is as large as can be; what was published stays small.
-    huge = Judged(5 * S, np.arange(12), np.ones(12), np.ones(12), np.full(12, 1e6), np.ones(12))
+    scored = watched.walk({"a": straight}, every(0.1, 3.0))
+    # From here on all ellipses have the largest radius; those already published stay small.
+    huge = ScoredPositions(
+        5 * S, np.arange(12), np.ones(12), np.ones(12), np.full(12, 1e6), np.ones(12)
+    )
     for _ in range(200):
         adaptive.learn(huge)
     turned = watched.walk({"a": lambda t: (3.0, t - 3.0)}, every(0.1, 4.4, 3.1))
-    assert judged and turned
+    assert scored and turned
     assert max(float(one.levels.max()) for one in turned) > 0.999999
 
 
@@ -336,7 +338,7 @@ def test_the_history_knows_between_observations_and_not_beyond() -> None:
     np.testing.assert_allclose(found[row, :, 0], expected, atol=1e-9)
 
 
-def test_the_history_knows_nothing_of_who_came_after() -> None:
+def test_the_history_does_not_return_a_later_track() -> None:
     history = history_of([1.0, 1.4, 1.8])
     stamps = np.array([1.2, 1.2]) * S
     since = np.array([0.9, 1.0]) * S

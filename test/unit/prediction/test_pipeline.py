@@ -15,7 +15,7 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, sample_moments
 S = 1_000_000_000
 
 
-def test_straight_walkers_walk_on_from_the_tick_on() -> None:
+def test_straight_walkers_keep_their_velocity_from_the_tick_on() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=3))
     velocities = np.array([[1.0, 0.0], [0.0, -0.5]])
     for n in range(30):

@@ -48,7 +48,7 @@ def test_the_velocity_is_that_of_the_first_second() -> None:
     np.testing.assert_allclose(mean_velocity_m_s(np.zeros((1, 2)), mean, 0.5), [[1.0, 0.0]])
 
 
-def test_a_pose_covariance_holds_the_positions_and_no_other_certainty() -> None:
+def test_a_pose_covariance_has_the_position_and_an_unknown_yaw() -> None:
     covariance = np.array([[[0.4, 0.1], [0.1, 0.3]]])
     matrix = pose_covariance(covariance).reshape(6, 6)
     np.testing.assert_array_equal(matrix[:2, :2], covariance[0])

@@ -1,4 +1,4 @@
-"""Where what was learnt is kept, and what is said when that fails."""
+"""The file of the adaptive calibration, and the errors when it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from social_implicit_ros.ros.calibration_keeper import (
     CalibrationKeeper,
     calibration_path,
 )
-from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Judged
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 from social_implicit_ros.uncertainty.storage import AdaptedModel, load_learnt
 
 MODEL = AdaptedModel("m", "5" * 64, 3)
@@ -22,7 +22,9 @@ MODEL = AdaptedModel("m", "5" * 64, 3)
 def learn(adaptive: AdaptiveCalibration, n_rounds: int = 3) -> None:
     steps = np.arange(3)
     for n in range(n_rounds):
-        adaptive.learn(Judged(n * 10**9, steps, np.ones(3), np.ones(3), np.ones(3), np.ones(3)))
+        adaptive.learn(
+            ScoredPositions(n * 10**9, steps, np.ones(3), np.ones(3), np.ones(3), np.ones(3))
+        )
 
 
 def test_the_default_file_is_the_nodes_and_the_models_own() -> None:
@@ -34,7 +36,7 @@ def test_the_default_file_is_the_nodes_and_the_models_own() -> None:
     assert calibration_path("~/mine.json", "/p", "m", {}) == Path("~/mine.json").expanduser()
 
 
-def test_it_saves_what_is_new_and_nothing_else(tmp_path: Path) -> None:
+def test_it_saves_only_a_changed_state(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     keeper = CalibrationKeeper(path, MODEL)
     assert keeper.load() == "" and keeper.save(0.0) == ""
@@ -46,7 +48,7 @@ def test_it_saves_what_is_new_and_nothing_else(tmp_path: Path) -> None:
     assert keeper.save(2.0) == "" and not path.exists()
 
 
-def test_it_is_due_now_and_then(tmp_path: Path) -> None:
+def test_a_save_is_due_once_per_period(tmp_path: Path) -> None:
     keeper = CalibrationKeeper(tmp_path / "mine.json", MODEL)
     assert not keeper.is_due(5.0)
     assert not keeper.is_due(4.9 + SAVE_PERIOD_S)
@@ -55,7 +57,7 @@ def test_it_is_due_now_and_then(tmp_path: Path) -> None:
     assert not keeper.is_due(6.0 + SAVE_PERIOD_S)
 
 
-def test_the_next_keeper_goes_on(tmp_path: Path) -> None:
+def test_the_next_keeper_continues_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     first, second = (CalibrationKeeper(path, MODEL) for _ in range(2))
     learn(first.adaptive, 200)
@@ -64,13 +66,13 @@ def test_the_next_keeper_goes_on(tmp_path: Path) -> None:
     np.testing.assert_allclose(second.adaptive.radii, first.adaptive.radii, rtol=1e-3)
 
 
-def test_what_fails_is_said_once_and_tried_again(tmp_path: Path) -> None:
+def test_an_error_is_returned_once_and_saving_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "mine.json"
     keeper = CalibrationKeeper(path, MODEL)
     learn(keeper.adaptive)
-    assert "is not kept for the next start" in keeper.save(0.0)
-    assert keeper.state.startswith("what ellipses have learnt is not kept")
+    assert "is not saved for the next start" in keeper.save(0.0)
+    assert keeper.state.startswith("the adaptive calibration is not saved")
     learn(keeper.adaptive)
     assert keeper.save(1.0) == ""
     (tmp_path / "file").unlink()
@@ -78,18 +80,18 @@ def test_what_fails_is_said_once_and_tried_again(tmp_path: Path) -> None:
     assert keeper.state == str(path) and path.is_file()
 
 
-def test_a_file_that_cannot_be_used_is_moved_aside_not_overwritten(tmp_path: Path) -> None:
+def test_an_invalid_file_is_renamed_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("my notes")
     keeper = CalibrationKeeper(path, MODEL)
-    told = keeper.load()
-    assert "is ignored" in told and "notes.json.refused" in told
+    problem = keeper.load()
+    assert "is ignored" in problem and "notes.json.refused" in problem
     learn(keeper.adaptive)
     keeper.save(0.0)
     assert (tmp_path / "notes.json.refused").read_text() == "my notes"
 
 
-def test_what_was_learnt_with_an_earlier_model_of_the_name_is_kept_beside(tmp_path: Path) -> None:
+def test_the_state_of_an_earlier_model_of_the_same_name_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     first = CalibrationKeeper(path, MODEL)
     learn(first.adaptive)
@@ -97,14 +99,14 @@ def test_what_was_learnt_with_an_earlier_model_of_the_name_is_kept_beside(tmp_pa
     kept = path.read_text()
     for name in ("mine.json.refused", "mine.json.refused1"):
         trained_again = CalibrationKeeper(path, AdaptedModel("m", "6" * 64, 3))
-        told = trained_again.load()
-        assert "m was trained or calibrated since" in told and name in told
+        problem = trained_again.load()
+        assert "m was trained or calibrated since" in problem and name in problem
         assert trained_again.adaptive.learnt.scores.sum() == 0.0
         assert (tmp_path / name).read_text() == kept
         path.write_text(kept)
 
 
-def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+def test_a_folder_at_the_path_is_an_error(tmp_path: Path) -> None:
     keeper = CalibrationKeeper(tmp_path, MODEL)
     assert "is a folder, expected a regular file" in keeper.load()
     assert tmp_path.is_dir()
@@ -134,7 +136,7 @@ def test_a_file_with_an_integer_beyond_64_bits_is_moved_aside(tmp_path: Path) ->
     assert not path.exists()
 
 
-def test_reset_forgets_and_removes(tmp_path: Path) -> None:
+def test_reset_restores_the_initial_state_and_removes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     keeper = CalibrationKeeper(path, MODEL)
     learn(keeper.adaptive)
@@ -144,7 +146,9 @@ def test_reset_forgets_and_removes(tmp_path: Path) -> None:
     assert keeper.reset() == ""
 
 
-def test_reset_that_cannot_remove_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_returns_why_the_file_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(self: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 

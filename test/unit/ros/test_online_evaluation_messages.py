@@ -1,4 +1,4 @@
-"""What a node says about its own predictions."""
+"""Messages of the self-evaluation."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def status_of(scores: RecentScores, calibration: str = "off") -> DiagnosticStatu
 @pytest.mark.parametrize(
     ("inside", "n_positions", "level", "text"),
     [
-        (0.95, 500, DiagnosticStatus.OK, "held 95.0 % of 500 positions in 60 s"),
-        (0.86, 500, DiagnosticStatus.OK, "held 86.0 %"),
-        (0.84, 500, DiagnosticStatus.WARN, "too small; adaptive_calibration would mend them"),
-        (0.0, MIN_POSITIONS - 1, DiagnosticStatus.OK, "too few to tell"),
+        (0.95, 500, DiagnosticStatus.OK, "95 % ellipses cover 95.0 % of 500 positions in 60 s"),
+        (0.86, 500, DiagnosticStatus.OK, "cover 86.0 %"),
+        (0.84, 500, DiagnosticStatus.WARN, "too small; adaptive_calibration would correct them"),
+        (0.0, MIN_POSITIONS - 1, DiagnosticStatus.OK, "too few to evaluate"),
     ],
 )
 def test_it_warns_when_coverage_leaves_the_band(
@@ -57,7 +57,7 @@ def test_it_warns_when_coverage_leaves_the_band(
     assert status.name == "robot/predictor: self-evaluation"
 
 
-def test_ellipses_that_are_too_large_are_told_too() -> None:
+def test_it_warns_of_ellipses_that_are_too_large() -> None:
     scores = RecentScores(
         np.array([0.4]), np.array([500]), np.array([0.1]), np.array([0.9]), confidence=0.5
     )
@@ -66,7 +66,7 @@ def test_ellipses_that_are_too_large_are_told_too() -> None:
     assert "too large; they are being adapted" in status.message
 
 
-def test_what_is_not_known_yet_is_empty() -> None:
+def test_unknown_metrics_are_empty() -> None:
     values = {v.key: v.value for v in status_of(scores_of(0.9)).values}
     assert values["ade_m"] == values["fde_m"] == ""
     assert values["coverage"] == "0.900"
@@ -82,7 +82,7 @@ def test_the_table_names_its_columns_and_is_row_by_row() -> None:
     assert np.isnan(table[2, 2:4]).all()
 
 
-def test_factors_are_one_before_anything_is_learnt() -> None:
+def test_factors_are_one_initially() -> None:
     np.testing.assert_array_equal(radius_factors(None, 3, 0.95), np.ones((2, 3)))
     factors = radius_factors(AdaptiveCalibration(3), 3, 0.93)
     np.testing.assert_allclose(factors, 1.0, atol=0.01)

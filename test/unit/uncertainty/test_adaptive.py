@@ -16,8 +16,8 @@ from social_implicit_ros.uncertainty.adaptive import (
     MAX_SHIFT,
     MIN_FACTOR,
     AdaptiveCalibration,
-    Judged,
     Learnt,
+    ScoredPositions,
 )
 from social_implicit_ros.uncertainty.ellipses import (
     CONFIDENCES,
@@ -41,23 +41,23 @@ def prediction_of(n_agents: int, factors: FloatArray | None = None) -> Predictio
     return Prediction(mean[None], mean, covariance, 0.4, level_factors)
 
 
-def judged(
+def scored(
     adaptive: AdaptiveCalibration,
     base: Prediction,
-    truth: FloatArray,
+    ground_truth: FloatArray,
     speed_m_s: FloatArray,
     stamp_ns: int,
-) -> Judged:
+) -> ScoredPositions:
     """Scores of the published prediction for ground truth (A, T, 2)."""
     published = at_confidence(adaptive.adapt(base, speed_m_s), 0.95)
-    distance = np.linalg.norm(truth, axis=-1) / np.sqrt(base.covariance[..., 0, 0])
-    return Judged(
+    distance = np.linalg.norm(ground_truth, axis=-1) / np.sqrt(base.covariance[..., 0, 0])
+    return ScoredPositions(
         stamp_ns=stamp_ns,
-        steps=np.tile(np.arange(N_STEPS), len(truth)),
+        steps=np.tile(np.arange(N_STEPS), len(ground_truth)),
         speed_m_s=np.repeat(speed_m_s, N_STEPS),
-        error_m=np.linalg.norm(truth, axis=-1).ravel(),
+        error_m=np.linalg.norm(ground_truth, axis=-1).ravel(),
         distance=gaussian_distance(distance, base.level_factors).ravel(),
-        levels=levels_of_truth(published, truth).ravel(),
+        levels=levels_of_truth(published, ground_truth).ravel(),
     )
 
 
@@ -82,8 +82,8 @@ def run(
     base = adaptive.base(prediction_of(n_agents, factors))
     levels = []
     for n in range(n_rounds):
-        truth = heavy_tailed(rng, n_agents, scale_m)
-        found = judged(adaptive, base, truth, speeds, start_ns + n * 2 * S // 5)
+        ground_truth = heavy_tailed(rng, n_agents, scale_m)
+        found = scored(adaptive, base, ground_truth, speeds, start_ns + n * 2 * S // 5)
         adaptive.learn(found)
         levels.append(found.levels)
     return np.array(levels)
@@ -147,7 +147,7 @@ def test_a_model_without_any_spread_gets_ellipses_too() -> None:
     rng = np.random.default_rng(0)
     levels = []
     for n in range(300):
-        found = judged(
+        found = scored(
             adaptive, base, 0.2 * rng.normal(size=(2, N_STEPS, 2)), np.full(2, 1.4), n * S
         )
         adaptive.learn(found)
@@ -214,9 +214,9 @@ def test_levels_agree_with_the_published_ellipse() -> None:
     run(adaptive, scale_m=1.5)
     base = adaptive.base(prediction_of(200, np.linspace(0.7, 1.6, len(CONFIDENCES))))
     published = at_confidence(adaptive.adapt(base, np.full(200, WALKING)), 0.95)
-    truth = heavy_tailed(np.random.default_rng(9), 200, 1.5)
-    plain = confidence_levels(published.mean, published.covariance, truth)
-    np.testing.assert_array_equal(plain <= 0.95, levels_of_truth(published, truth) <= 0.95)
+    ground_truth = heavy_tailed(np.random.default_rng(9), 200, 1.5)
+    plain = confidence_levels(published.mean, published.covariance, ground_truth)
+    np.testing.assert_array_equal(plain <= 0.95, levels_of_truth(published, ground_truth) <= 0.95)
 
 
 @pytest.mark.parametrize(
