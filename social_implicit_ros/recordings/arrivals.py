@@ -1,7 +1,7 @@
-"""What a recording holds, in the order in which a node would have received it.
+"""Messages of a recording, in the order in which a node receives them.
 
-Streams rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Nothing is
-moved into another frame and nothing waits: that is the predictor's.
+Streams rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Transforming
+tracks and waiting for transforms is left to the predictor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.tracks.transforms import TransformBuffer, plain_frame
 from social_implicit_ros.types import SkipReason, Tracks
 
-#: So much earlier than a part of a recording its transforms are read.
+#: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000
 
 
@@ -42,10 +42,10 @@ class TracksArrival:
     """A message of the tracks' topic.
 
     Attributes:
-        received_ns: when, on the recording's clock, integer nanoseconds.
-        tracks: in the frame `frame_id`; None where the message names nobody.
+        received_ns: receive time on the recording's clock, integer nanoseconds.
+        tracks: in the frame `frame_id`; None if the message contains no person.
         frame_id: of its header.
-        skipped: entries left out by the tracker's filters, by reason.
+        skipped: entries left out by the filters of the tracker mapping, by reason.
     """
 
     received_ns: int
@@ -68,9 +68,9 @@ class TransformsArrival:
     """A `tf2_msgs/TFMessage`.
 
     Attributes:
-        received_ns: when, on the recording's clock, integer nanoseconds.
-        message: as `TransformBuffer.add` takes it.
-        is_static: of /tf_static, which holds for the whole recording.
+        received_ns: receive time on the recording's clock, integer nanoseconds.
+        message: input of `TransformBuffer.add`.
+        is_static: from /tf_static, valid for the whole recording.
     """
 
     received_ns: int
@@ -85,11 +85,11 @@ def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
     """Streams a recording.
 
     Yields:
-        Every message of the tracks' topic. Where the tracks are not in the fixed frame, or the
-        robot's position is asked for, transforms and odometry between them.
+        Every message of the tracks' topic; in between transforms and odometry, if the tracks are
+        not in the fixed frame or the robot's position is requested.
 
     Raises:
-        RecordingError: the recording turns out to be damaged.
+        RecordingError: the recording is damaged.
     """
     if source.tracker is None:
         for tracks in text_tracks(load_recording(source.path), source.frames_per_second):
@@ -107,7 +107,7 @@ def recorded_tracks(
     """Streams the tracks of a part, as of `TrackSource.part`, in the frame of the recording.
 
     Raises:
-        RecordingError: the recording ends before, or turns out to be damaged.
+        RecordingError: the recording ends before `start_s`, or is damaged.
     """
     recorded = replace(source, fixed_frame=source.frame_id, robot=None)
     arrivals = arrivals_of(recorded.part(start_s, duration_s))
@@ -122,7 +122,7 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
     """What to say of a part of a recording, as of `TrackSource.part`, that has no message."""
     part = f"from {start_s:g}"
     part += " s on" if duration_s is None else f" to {start_s + duration_s:g} s"
-    text = f"{source.path} holds nothing {part}; it is {source.duration_s:.1f} s long"
+    text = f"{source.path} has no messages {part}; it is {source.duration_s:.1f} s long"
     rest = replace(source.part(start_s, None), fixed_frame=source.frame_id, robot=None)
     later = (
         arrival.received_ns
@@ -130,14 +130,16 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
         if isinstance(arrival, TracksArrival) and arrival.tracks is not None
     )
     later_ns = next(later, None)
-    # Stamps of another clock do not tell where it is in the recording.
+    # Stamps of another clock do not give the position in the recording.
     if later_ns is None or source.uses_stamps_as_clock:
         return text
-    return f"{text} and has a gap there: it goes on at {(later_ns - source.start_ns) * 1e-9:.1f} s"
+    return (
+        f"{text} and has a gap there: it continues at {(later_ns - source.start_ns) * 1e-9:.1f} s"
+    )
 
 
 def predictor_config(source: TrackSource, settings: ReplaySettings) -> PredictorConfig:
-    """What a node with these settings would predict of a recording."""
+    """The predictor config of a node with these settings, for a recording."""
     return PredictorConfig(
         pipeline=settings.pipeline,
         tick_rate_hz=settings.tick_rate_hz,
@@ -174,7 +176,7 @@ def _bag_arrivals(
         for connection, recorded_ns, data in reader.messages(still) if still else ():
             message = reader.deserialize(data, connection.msgtype)
             yield TransformsArrival(recorded_ns, message, is_static=True)
-    # Transforms begin earlier, so that the first tracks have one on either side.
+    # Transforms start earlier, so that the first tracks have one before and one after.
     first_ns, end_ns = None, None
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
@@ -210,8 +212,8 @@ def _bag_arrivals(
             yield TransformsArrival(arrival_ns(recorded_ns, None), message, is_static=False)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
-            f"{source.path} is damaged: of the {source.n_messages} messages that its index "
-            f"tells of on topic {source.topic} only {n_read} could be read"
+            f"{source.path} is damaged: of the {source.n_messages} messages in its index "
+            f"on topic {source.topic} only {n_read} could be read"
         )
 
 

@@ -1,8 +1,8 @@
-"""A recording of any tracker as the windows that models are trained and measured on.
+"""Training and evaluation windows from the recording of any tracker.
 
 The windows of text recordings are defined by their video frames (`recordings.eth_ucy`). Messages of
-a tracker arrive at any time: here positions are interpolated at a model's step, as the ground truth
-of a prediction is.
+a tracker arrive at any time: positions are interpolated at the model's steps, like the ground truth
+of predictions.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def bag_scenes(
 
     Args:
         source: the recording.
-        settings: as the node's parameters: how long tracks may pause, how fast people may be.
+        settings: as the node's parameters, such as the track timeout and the largest speed.
         advance: called with the number of messages whenever some were read.
 
     Returns:
-        A scene for each window in which somebody was seen throughout, in the order of their
-        times. `frame` is the stamp of the first position, integer nanoseconds. `ids` number
-        unbroken tracks, so that a recycled id is another person.
+        A scene for each window with at least one complete track, in order of time. `frame` is the
+        stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
+        recycled id is another person.
 
     Raises:
-        RecordingError: the recording turns out to be damaged.
+        RecordingError: the recording is damaged.
     """
     source = replace(source, robot=None)
     slider = _Slider(source, settings)
@@ -63,21 +63,21 @@ def bag_scenes(
             advance(1)
         found.extend(slider.take(arrival))
     found.extend(slider.rest())
-    # Where a recording was made of a loop, the same moments come again: side by side they cannot
-    # be trained on and tested on.
+    # A looped recording repeats the same times: sorted side by side, they cannot fall into both
+    # training and test set.
     return sorted(found, key=lambda scene: scene.frame)
 
 
 class _Slider:
-    """Takes what arrives, gives windows as soon as all of their positions are known."""
+    """Receives messages and returns windows once all of their positions are known."""
 
     def __init__(self, source: TrackSource, settings: ReplaySettings) -> None:
         self._name = str(source.path)
         self._transforms = TransformBuffer()
-        # Its predictions are not used: it checks stamps, moves frames and keeps the history.
+        # Its predictions are not used: it checks stamps, transforms tracks and keeps the history.
         config = replace(predictor_config(source, settings), robot="none")
         self._predictor = Predictor(ConstantVelocity(), config, self._transforms)
-        #: Windows whose positions are not all known yet; their content numbers the tracks.
+        #: Windows with pending positions; their content is the track numbers.
         self._windows: PendingPredictions[IntArray] = PendingPredictions(
             self._predictor.history,
             np.asarray(np.arange(N_STEPS) * STEP_S),
@@ -90,7 +90,7 @@ class _Slider:
         self._next_ns: int | None = None
 
     def take(self, arrival: Arrival) -> Iterator[Scene]:
-        """What an arrival completes."""
+        """The windows completed by a message."""
         update = deliver(arrival, self._predictor, self._transforms)
         if update.jumped_back:
             yield from self.rest()
@@ -103,15 +103,15 @@ class _Slider:
         yield from self._complete()
 
     def rest(self) -> Iterator[Scene]:
-        """The windows that no further message can complete."""
+        """The windows left at the end of the recording."""
         self._windows.finish()
         yield from self._complete()
 
     def _begin_windows(self, newest_ns: int) -> None:
-        """Begins the windows that start by now, a step apart."""
+        """Adds the windows that start until now, one step apart."""
         if self._next_ns is None:
             self._next_ns = newest_ns
-        # In a silence longer than the timeout all tracks break: no window holds a moment of it.
+        # All tracks end in a gap longer than the timeout: no window spans it.
         silent_ns = newest_ns - self._timeout_ns - self._next_ns
         self._next_ns += max(silent_ns // _STEP_NS, 0) * _STEP_NS
         while self._next_ns <= newest_ns:
@@ -119,7 +119,7 @@ class _Slider:
             began_ns = self._predictor.history.began_ns(ids).tolist()
             numbers = [self._number(track) for track in zip(ids, began_ns, strict=True)]
             self._windows.add(self._next_ns, self._next_ns, ids, np.array(numbers, dtype=np.int64))
-            self._predictor.tick(newest_ns)  # which forgets who left
+            self._predictor.tick(newest_ns)  # drops agents that left
             self._next_ns += _STEP_NS
 
     def _number(self, track: tuple[str, int]) -> int:

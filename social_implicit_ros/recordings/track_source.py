@@ -1,4 +1,4 @@
-"""Opens a recording and finds out how to read its tracks: topic, tracker, frames, clock."""
+"""Opens a recording and determines topic, tracker mapping, frames and clock of its tracks."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ from social_implicit_ros.types import SkipReason
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 ODOMETRY = "nav_msgs/msg/Odometry"
-#: Types that many things besides trackers publish: another type is preferred where there is one.
+#: Types that other nodes publish, too: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
-#: The frame in which robots are predicted (the node's default), where the recording has it.
+#: Default `fixed_frame` of the node; used if the recording has it.
 PREFERRED_FRAME = "odom"
-#: Recorded so long before or after they were stamped, messages were stamped by another clock.
+#: A larger difference between record time and header stamp means another clock, seconds.
 _OTHER_CLOCK_S = 10.0
-#: Ground truth is interpolated over at least so long a time between two observations, seconds.
+#: Lower bound of the longest time between two observations to interpolate over, seconds.
 MIN_GAP_S = 0.5
-#: As many moving transforms are read to learn how frames hang together.
+#: Number of moving transforms read to determine the frame tree.
 _TRANSFORMS_TO_LEARN = 500
 
 
-#: Serialised message -> what it says.
+#: Serialised message -> decoded message.
 _Decode = Callable[[bytes], DecodedMessage]
 
 
 @dataclass(frozen=True)
 class RobotSource:
-    """Where a recording tells of the robot's own position.
+    """Source of the robot's position in a recording.
 
     Attributes:
-        topic: of nav_msgs/Odometry; empty where its transforms tell.
-        frame_id: the robot's frame, where its transforms tell.
+        topic: of nav_msgs/Odometry; empty if transforms are used.
+        frame_id: the robot's frame, if transforms are used.
     """
 
     topic: str = ""
@@ -62,22 +62,22 @@ class RobotSource:
 
 @dataclass(frozen=True)
 class TrackSource:
-    """A recording that was opened once and found usable.
+    """A recording, and how to read its tracks.
 
     Attributes:
-        path: of the file, or of the rosbag2 folder.
+        path: of the file or rosbag2 folder.
         topic: of the tracks; empty for text.
-        tracker: the description of its messages; None for text.
-        frame_id: frame in which the tracks were recorded; empty for text.
-        fixed_frame: frame into which they are moved.
-        start_ns, end_ns: when the first and last message were recorded, integer nanoseconds.
-        n_messages: on the topic; of a part about so many.
-        uses_stamps_as_clock: header stamps tell when a message was received, as the recording's
-            own times are of another clock.
-        notes: what a reader of the results should know.
-        problem: what is missing in it, because a file is cut off.
-        robot: where the robot's own position stands; None without it.
-        is_part: only what lies between start and end is read.
+        tracker: mapping of its messages; None for text.
+        frame_id: frame of the recorded tracks; empty for text.
+        fixed_frame: frame into which they are transformed.
+        start_ns, end_ns: record times of the first and last message, integer nanoseconds.
+        n_messages: on the topic; an estimate for a part.
+        uses_stamps_as_clock: header stamps are the receive times, as the record times are of
+            another clock.
+        notes: remarks for the report.
+        problem: what is missing because a file is truncated.
+        robot: source of the robot's position; None without it.
+        is_part: only messages between start and end are read.
         frames_per_second: the video rate of a text recording.
     """
 
@@ -112,11 +112,11 @@ class TrackSource:
         return self.duration_s / max(self.n_messages - 1, 1)
 
     def part(self, start_s: float, duration_s: float | None) -> TrackSource:
-        """A part of the recording.
+        """A section of the recording.
 
         Args:
             start_s: seconds to skip at the beginning.
-            duration_s: seconds to keep from there; None keeps all.
+            duration_s: seconds to read from there; None for all.
 
         Raises:
             RecordingError: the recording ends before.
@@ -125,7 +125,7 @@ class TrackSource:
             return self
         if start_s >= self.duration_s > 0:
             raise RecordingError(
-                f"{self.path} holds nothing from {start_s:g} s on; "
+                f"{self.path} has no messages from {start_s:g} s on; "
                 f"it is {self.duration_s:.1f} s long"
             )
         start_ns = self.start_ns + round(start_s * 1e9)
@@ -139,7 +139,7 @@ class TrackSource:
     def longest_gap_s(self, track_timeout_s: float) -> float:
         """The longest time between two observations to interpolate over, seconds.
 
-        Two periods of a slow tracker, but at least `MIN_GAP_S` and no more than the track timeout.
+        Two periods of a slow tracker, at least `MIN_GAP_S` and at most the track timeout.
         """
         return min(max(MIN_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MIN_GAP_S))
 
@@ -155,22 +155,22 @@ def open_source(
     robot_frame: str = "base_link",
     odometry: str | None = None,
 ) -> TrackSource:
-    """Opens a recording and finds out how to read it.
+    """Opens a recording and determines how to read it.
 
     Args:
         path: a rosbag2 folder, an `.mcap` or `.db3` file, or ETH/UCY text.
-        topic: of the tracks; may be left out where only one topic can be meant.
-        tracker: a shipped description's name or a YAML file; may be left out where the type of
-            the topic tells.
-        fixed_frame: into which tracks are moved; None chooses one that does not move.
+        topic: of the tracks; may be omitted if only one topic qualifies.
+        tracker: name of a shipped tracker mapping, or a YAML file; may be omitted if the type of
+            the topic has a shipped mapping.
+        fixed_frame: into which tracks are transformed; None chooses one that does not move.
         frames_per_second: rate of the frame numbers in a text file, 1/s.
-        robot: where the robot's own position comes from, as the node's parameter.
-        robot_frame: its frame, where that is tf.
-        odometry: topic of the robot's odometry; may be left out where there is but one.
+        robot: source of the robot's position, as the node's parameter.
+        robot_frame: the robot's frame, if `robot` is tf.
+        odometry: topic of the robot's odometry; may be omitted if there is only one.
 
     Raises:
-        RecordingError: no recording, a damaged one, or none with such tracks.
-        TrackerSpecError: no such tracker description, or a bad one.
+        RecordingError: not a recording, damaged, or without such tracks.
+        TrackerSpecError: no such tracker mapping, or an invalid one.
     """
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
@@ -186,7 +186,7 @@ def open_source(
         topic = connections[0].topic
         if first.tracks is None:
             raise RecordingError(
-                f"{path}, topic {topic}: none of its messages tells of anybody"
+                f"{path}, topic {topic}: no message contains a person"
                 + _skipped_text(first.skipped)
             )
         frames, notes = _frames(reader, first.frame_id, fixed_frame)
@@ -196,7 +196,7 @@ def open_source(
             notes.append(
                 f"messages were recorded {abs(other_clock_s):.0f} s "
                 f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
-                "clock: the stamps are taken as the time of arrival, so no latency is seen"
+                "clock: the stamps are used as receive times, so latency is not measured"
             )
         robot_source, robot_notes = _robot(path, reader, robot, robot_frame, odometry)
         return TrackSource(
@@ -248,8 +248,8 @@ def _choose_topic(
         spec = wanted or known.get(message_type)
         if spec is None:
             raise RecordingError(
-                f"{path}, topic {topic}: no shipped tracker reads {message_type}; describe it in a "
-                "YAML file and give that as --tracker"
+                f"{path}, topic {topic}: no shipped tracker reads {message_type}; write a "
+                "tracker mapping and pass its YAML file as --tracker"
             )
         if spec.message_type != message_type:
             raise RecordingError(
@@ -265,20 +265,20 @@ def _choose_topic(
     }
     empty = [c.topic for c in connections if c.msgtype in types and not c.msgcount]
     if not candidates and empty:
-        raise RecordingError(f"{path} holds no message on topic {empty[0]}: record it again")
+        raise RecordingError(f"{path} has no message on topic {empty[0]}: record it again")
     if len(candidates) != 1:
         found = "no topic" if not candidates else f"{len(candidates)} topics"
         sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
         raise RecordingError(
             f"{path} has {found} that {sought}; its topics: {listing}; name the tracks' topic "
-            "with --tracks, and its description with --tracker where it has a type of its own"
+            "with --tracks, and its mapping with --tracker if it has a custom type"
         )
     ((only, kind),) = candidates.items()
     return [c for c in connections if c.topic == only], types[kind]
 
 
 def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
-    """Whether a point cloud has the fields of tracks; lidars publish clouds, too."""
+    """Whether a point cloud has the fields of tracks; lidars publish point clouds, too."""
     if spec.message_type != POINT_CLOUD:
         return True
     connections = [c for c in reader.connections if c.topic == topic]
@@ -295,7 +295,7 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
 
 
 def decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
-    """Decodes serialised messages, from their bytes where the type allows it."""
+    """A decoder of serialised messages; reads the bytes directly if the type allows it."""
     try:
         return RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type)).decode
     except UnsupportedLayoutError:
@@ -306,7 +306,7 @@ def decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
 def _first_decoded(
     reader: AnyReader, connections: Sequence[Connection], decode: _Decode, path: Path
 ) -> tuple[int, int, DecodedMessage]:
-    """When the first message, and the first with somebody in it, were recorded; and the latter."""
+    """Record times of the first message and of the first with a person, and the latter decoded."""
     skipped: Counter[SkipReason] = Counter()
     first_ns: int | None = None
     for connection, recorded_ns, data in reader.messages(connections):
@@ -320,21 +320,21 @@ def _first_decoded(
         skipped += decoded.skipped
     if first_ns is None:
         raise RecordingError(
-            f"{path} holds no message on topic {connections[0].topic}: record it again"
+            f"{path} has no message on topic {connections[0].topic}: record it again"
         )
     return first_ns, first_ns, DecodedMessage(None, "", skipped)
 
 
 def unreadable(path: Path, topic: str, error: ValueError) -> RecordingError:
     """The error for a message that cannot be decoded."""
-    return RecordingError(f"{path}, topic {topic}: a message is damaged or no tracks: {error}")
+    return RecordingError(f"{path}, topic {topic}: a message is damaged or has no tracks: {error}")
 
 
 def _skipped_text(skipped: Counter[SkipReason]) -> str:
     if not skipped:
         return ""
     reasons = ", ".join(f"{count} {reason.value}" for reason, count in skipped.items())
-    return f"; left out: {reasons} (see the tracker's filters)"
+    return f"; left out: {reasons} (see the filters of the tracker mapping)"
 
 
 def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[str, list[str]]:
@@ -361,7 +361,7 @@ def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[
 def _robot(
     path: Path, reader: AnyReader, robot: str, robot_frame: str, odometry: str | None
 ) -> tuple[RobotSource | None, list[str]]:
-    """Where the robot's own position stands, and notes about it."""
+    """The source of the robot's position, and notes about it."""
     if robot == "none":
         return None, []
     if robot == "tf":
@@ -375,7 +375,7 @@ def _robot(
     if odometry is None and len(topics) != 1:
         found = f"{len(topics)} topics of {ODOMETRY} ({', '.join(topics)})" if topics else "none"
         return None, [
-            f"the robot's odometry is asked for, and the recording has {found}: people are "
+            f"the robot's odometry is requested, but the recording has {found}: people are "
             "predicted without the robot; name its topic with --odometry"
         ]
     ensure_definition(reader, path, ODOMETRY)
@@ -383,7 +383,7 @@ def _robot(
 
 
 def transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:
-    """The connections with moving and with static transforms."""
+    """The connections of /tf and of /tf_static."""
     transforms = [c for c in reader.connections if c.msgtype == TF_MESSAGE]
     if transforms:
         ensure_definition(reader, Path(), TF_MESSAGE)

@@ -1,4 +1,4 @@
-"""Coordinate frames: tracks moved from one into another, and the transforms of a recording."""
+"""Rigid transforms, the transformation of tracks, and a transform buffer without ROS."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray, Tracks, require_shape
 
-#: How much of the past is kept, seconds: as tf2's buffer.
-KEPT_S = 10.0
+#: Length of the buffer, seconds; the default of tf2.
+BUFFER_S = 10.0
 
 #: (x, y, z) in metres and the rotation as unit quaternion (x, y, z, w).
 _Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
@@ -23,7 +23,7 @@ _IDENTITY: _Pose = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 @dataclass(frozen=True, eq=False)
 class RigidTransform:
-    """Where a frame lies in another: `x_target = rotation @ x_source + translation_m`.
+    """The pose of a frame in another: `x_target = rotation @ x_source + translation_m`.
 
     Attributes:
         rotation: (3, 3) rotation matrix.
@@ -34,7 +34,7 @@ class RigidTransform:
     translation_m: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks shapes and that the rotation is one; raises ValueError naming the field."""
+        """Checks shapes and orthonormality; raises ValueError naming the field."""
         require_shape("RigidTransform", "rotation", self.rotation, (3, 3))
         require_shape("RigidTransform", "translation_m", self.translation_m, (3,))
         if not np.allclose(self.rotation @ self.rotation.T, np.eye(3), atol=1e-6):
@@ -42,16 +42,16 @@ class RigidTransform:
 
     @classmethod
     def from_quaternion(cls, xyzw: FloatArray, translation_m: FloatArray) -> RigidTransform:
-        """From a rotation as (4,) quaternion x, y, z, w, of any length above zero.
+        """From a (4,) quaternion x, y, z, w of any non-zero norm.
 
         Raises:
-            ValueError: a quaternion of length zero or a value that is not finite.
+            ValueError: a quaternion of norm zero, or a value that is not finite.
         """
-        norm = math.hypot(*xyzw)  # which does not overflow on the way
+        norm = math.hypot(*xyzw)  # does not overflow
         if not 1e-9 < norm < np.inf or not np.isfinite(translation_m).all():
             raise ValueError(
                 f"transform with quaternion {np.asarray(xyzw).tolist()} and translation "
-                f"{np.asarray(translation_m).tolist()} is no pose"
+                f"{np.asarray(translation_m).tolist()} is not a pose"
             )
         x, y, z, w = np.asarray(xyzw, dtype=np.float64) / norm
         rotation = np.array(
@@ -65,11 +65,11 @@ class RigidTransform:
 
 
 def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
-    """Moves positions, velocities and covariances into the target frame.
+    """Transforms positions, velocities and covariances into the target frame.
 
-    People are predicted in the x-y plane of the target frame (which is to be level); z is only
-    passed through. The velocity of the source frame itself is not added: velocities are taken as
-    measured against the ground, in the axes of the source frame, as trackers publish them.
+    People are predicted in the x-y plane of the target frame, which must be level; z is passed
+    through. The velocity of the source frame is not added: trackers publish velocities relative to
+    the ground, in the axes of the source frame.
 
     Args:
         tracks: in the source frame.
@@ -77,7 +77,7 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
     """
     points = np.column_stack([tracks.positions_m, tracks.heights_m])
     velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
-    # What is not finite is turned away where histories are kept.
+    # Values that are not finite are rejected by the history.
     with np.errstate(invalid="ignore", over="ignore"):
         moved = points @ transform.rotation.T + transform.translation_m
         if velocities is not None:
@@ -94,10 +94,10 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
 
 
 class TransformUnavailableError(LookupError):
-    """A pose is not known, or not yet; the message says what is missing.
+    """A transform is not available (yet); the message says what is missing.
 
     Attributes:
-        may_come: whether later messages may bring it.
+        may_come: whether later messages may make it available.
     """
 
     def __init__(self, message: str, *, may_come: bool) -> None:
@@ -106,7 +106,7 @@ class TransformUnavailableError(LookupError):
 
 
 class TransformLookup(Protocol):
-    """Gives poses of frames, as tf2's buffer and `TransformBuffer` do."""
+    """Looks up poses of frames; implemented by tf2's buffer and `TransformBuffer`."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """The pose of `source` in `target` at a time; raises TransformUnavailableError."""
@@ -116,13 +116,13 @@ class TransformLookup(Protocol):
 
 
 def plain_frame(frame: str) -> str:
-    """A frame's name without the leading slash that ROS 1 wrote and old recordings hold."""
+    """A frame's name without the leading slash of ROS 1 and old recordings."""
     return frame.lstrip("/")
 
 
 @dataclass
 class _Link:
-    """A frame's pose in its parent: one for all times, or one at each stamp, oldest first."""
+    """A frame's pose in its parent: one if static, else one per stamp, oldest first."""
 
     parent: str
     is_static: bool
@@ -131,13 +131,13 @@ class _Link:
 
 
 class TransformBuffer:
-    """Fed with `tf2_msgs/TFMessage`, asked for `RigidTransform`s."""
+    """Stores `tf2_msgs/TFMessage`s and looks up `RigidTransform`s."""
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
 
     def add(self, message: Any, *, is_static: bool) -> None:
-        """Takes a `tf2_msgs/TFMessage`; a transform that is no pose is passed over."""
+        """Adds a `tf2_msgs/TFMessage`; invalid transforms are ignored."""
         for entry in message.transforms:
             t, q = entry.transform.translation, entry.transform.rotation
             norm = math.sqrt(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w)
@@ -165,8 +165,7 @@ class TransformBuffer:
         is no extrapolation.
 
         Raises:
-            TransformUnavailableError: the frames are not connected, or not at that time, or not
-                yet.
+            TransformUnavailableError: the frames are not connected, or not at that time.
         """
         up, down = self.ancestors(source), self.ancestors(target)
         shared = next((frame for frame in up if frame in down), None)
@@ -180,7 +179,7 @@ class TransformBuffer:
         return RigidTransform.from_quaternion(np.array(rotation), np.array(translation))
 
     def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
-        """The newest pose of a frame in another that is known as a whole, and its stamp.
+        """The newest pose of `source` in `target` at a time common to all links, and its stamp.
 
         Raises:
             TransformUnavailableError: the frames are not connected, or at no common time.
@@ -196,13 +195,13 @@ class TransformBuffer:
 
     def _add(self, parent: str, child: str, stamp_ns: int, pose: _Pose, is_static: bool) -> None:
         link = self._links.get(child)
-        kept_ns = round(KEPT_S * 1e9)
+        buffer_ns = round(BUFFER_S * 1e9)
         if (
             link is None
             or link.parent != parent
             or link.is_static
             or is_static
-            or stamp_ns < link.stamps_ns[-1] - kept_ns  # time jumped back
+            or stamp_ns < link.stamps_ns[-1] - buffer_ns  # time jumped back
         ):
             link = self._links[child] = _Link(parent, is_static)
         at = bisect_left(link.stamps_ns, stamp_ns)
@@ -210,8 +209,8 @@ class TransformBuffer:
             return
         link.stamps_ns.insert(at, stamp_ns)
         link.poses.insert(at, pose)
-        oldest_ns = link.stamps_ns[-1] - kept_ns
-        # Dropped in bulk, as each drop moves the whole list.
+        oldest_ns = link.stamps_ns[-1] - buffer_ns
+        # Dropped in bulk: each deletion moves the whole list.
         if link.stamps_ns[len(link.stamps_ns) // 2] < oldest_ns:
             n_old = bisect_right(link.stamps_ns, oldest_ns)
             del link.stamps_ns[:n_old], link.poses[:n_old]
@@ -248,7 +247,7 @@ class TransformBuffer:
         return _between(link.poses[after - 1], link.poses[after], share)
 
 
-# Python's own numbers: for three and four of them numpy takes ten times longer.
+# Python floats: for three or four numbers numpy takes ten times longer.
 def _rotate(q: tuple[float, ...], v: tuple[float, ...]) -> tuple[float, float, float]:
     x, y, z, w = q
     tx, ty, tz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
@@ -260,7 +259,7 @@ def _rotate(q: tuple[float, ...], v: tuple[float, ...]) -> tuple[float, float, f
 
 
 def _compose(outer: _Pose, inner: _Pose) -> _Pose:
-    """The pose whose points are moved by `inner`, then by `outer`."""
+    """The pose that applies `inner`, then `outer`."""
     (ax, ay, az, aw), (bx, by, bz, bw) = outer[1], inner[1]
     moved = _rotate(outer[1], inner[0])
     return (
@@ -282,7 +281,7 @@ def _inverse(pose: _Pose) -> _Pose:
 
 
 def _between(earlier: _Pose, later: _Pose, share: float) -> _Pose:
-    """Linear in the translation, along the shorter arc in the rotation (Shoemake 1985)."""
+    """Linear interpolation of the translation and slerp of the rotation (Shoemake 1985)."""
     a, b = earlier[1], later[1]
     cosine = sum(p * q for p, q in zip(a, b, strict=True))
     sign = -1.0 if cosine < 0.0 else 1.0

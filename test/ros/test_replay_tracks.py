@@ -137,7 +137,7 @@ def test_a_loop_goes_back_in_time_until_it_is_interrupted(
         ([sys.executable], "neither text nor a bag"),
         (["{text}", "--rate", "0"], "rate is 0.0"),
         (["{text}", "--rate", "2", "--no-clock"], "--no-clock plays at rate 1"),
-        (["{text}", "--start", "60"], "holds nothing from 60 s on"),
+        (["{text}", "--start", "60"], "has no messages from 60 s on"),
         (["{text}", "--topic", "two words"], "two words"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is recorded is delivered to a predictor as a node would have received it."""
+"""A recording is delivered to a predictor as the node receives its messages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bag_of(tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path
 def delivered(
     source: TrackSource, transform_wait_s: float = 0.2
 ) -> tuple[Predictor, list[tuple[int, Update]]]:
-    """The predictor, and when it was given what."""
+    """The predictor, and what it received when."""
     settings = ReplaySettings(transform_wait_s=transform_wait_s)
     transforms = TransformBuffer()
     predictor = Predictor(ConstantVelocity(), predictor_config(source, settings), transforms)
@@ -61,7 +61,7 @@ def delivered(
     ]
 
 
-def test_tracks_are_moved_at_their_own_stamp(tmp_path: Path) -> None:
+def test_tracks_are_transformed_at_their_own_stamp(tmp_path: Path) -> None:
     predictor, _ = delivered(open_source(bag_of(tmp_path)))
 
     stamps_ns = np.array([tracks.stamp_ns for tracks in RECORDING])

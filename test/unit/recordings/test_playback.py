@@ -60,15 +60,18 @@ def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackSource) -> 
 
 
 def test_a_part_beyond_the_end_is_refused(recording: TrackSource) -> None:
-    with pytest.raises(RecordingError, match=r"nothing from 9 s on; it is 1\.6 s long"):
+    with pytest.raises(RecordingError, match=r"no messages from 9 s on; it is 1\.6 s long"):
         Playback(recording, PlaybackOptions(start_s=9.0))
 
 
-def test_a_part_in_a_gap_is_refused_with_where_it_goes_on(tmp_path: Path) -> None:
+def test_a_part_in_a_gap_is_refused_with_the_time_of_the_next_message(tmp_path: Path) -> None:
     path = tmp_path / "gap.txt"
     path.write_text("".join(f"{frame} 1 {frame} 0\n" for frame in (0, 10, 20, 500, 510)))
     recording = open_source(path)
-    reason = r"nothing from 5 to 8 s; it is 20\.4 s long and has a gap there: it goes on at 20\.0 s"
+    reason = (
+        r"no messages from 5 to 8 s; it is 20\.4 s long "
+        r"and has a gap there: it continues at 20\.0 s"
+    )
     with pytest.raises(RecordingError, match=reason):
         Playback(recording, PlaybackOptions(start_s=5.0, duration_s=3.0))
     to_the_end = Playback(recording, PlaybackOptions(start_s=5.0))

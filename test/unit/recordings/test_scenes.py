@@ -1,4 +1,4 @@
-"""Windows of 8 s from any tracker's messages, as models are trained and measured on."""
+"""Windows of 8 s from any tracker's messages, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_messages_at_any_rate_are_interpolated_at_the_models_step(tmp_path: Path
         np.testing.assert_allclose(steps, 0.4, atol=1e-6)
 
 
-def test_who_was_out_of_sight_in_between_is_in_no_window_across(tmp_path: Path) -> None:
+def test_no_window_spans_a_gap_of_a_track(tmp_path: Path) -> None:
     tracks = walkers(duration_s=30.0)
     hidden = [
         t if not 10.0 < (t.stamp_ns - START_NS) / S < 13.0 else without(t, "p1") for t in tracks
@@ -84,7 +84,7 @@ def test_a_recycled_id_is_another_person(tmp_path: Path) -> None:
     assert len({track for scene in found for track in scene.ids.tolist()}) == 2
 
 
-def test_where_time_jumps_back_nothing_is_joined_and_the_same_moments_lie_together(
+def test_no_window_spans_a_jump_back_in_time_and_repeated_times_are_adjacent(
     tmp_path: Path,
 ) -> None:
     once = walkers(duration_s=12.0)
@@ -98,21 +98,21 @@ def test_where_time_jumps_back_nothing_is_joined_and_the_same_moments_lie_togeth
     assert len(starts) > 1.5 * len(scenes_of(write_bag(tmp_path / "once", messages)))
 
 
-def test_a_stamp_of_another_decade_takes_no_decade(tmp_path: Path) -> None:
+def test_a_far_future_stamp_does_not_add_windows(tmp_path: Path) -> None:
     far = replace(walkers(duration_s=0.0)[0], stamp_ns=START_NS + 14 * 365 * 86_400 * S)
     messages = [*people_messages(walkers(duration_s=12.0)), *people_messages([far])]
     found = scenes_of(write_bag(tmp_path / "bag", messages))
     assert len(found) == 12
 
 
-def test_progress_is_told_message_by_message(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
+    reported: list[int] = []
     source = open_source(recorded(tmp_path / "bag", walkers(duration_s=9.0)))
-    bag_scenes(source, ReplaySettings(), told.append)
-    assert sum(told) == source.n_messages
+    bag_scenes(source, ReplaySettings(), reported.append)
+    assert sum(reported) == source.n_messages
 
 
-def test_nobody_long_enough_is_no_window(tmp_path: Path) -> None:
+def test_short_tracks_make_no_window(tmp_path: Path) -> None:
     assert scenes_of(recorded(tmp_path / "bag", walkers(duration_s=7.0))) == []
 
 

@@ -117,7 +117,7 @@ def test_a_part_of_a_recording_is_read(tmp_path):
     assert (part.duration_s, part.n_messages) == (2.0, 21)
     assert_same(read(part), recording[10:31])
     assert_same(read(source.part(3.5, None)), recording[35:])
-    with pytest.raises(RecordingError, match=r"nothing from 9 s on; it is 4.0 s long"):
+    with pytest.raises(RecordingError, match=r"no messages from 9 s on; it is 4.0 s long"):
         source.part(9.0, None)
 
 
@@ -174,7 +174,7 @@ class TestTopic:
         assert open_source(bag).topic == "/t"
         with pytest.raises(RecordingError, match="no topic that a shipped tracker reads"):
             open_source(lidar)
-        with pytest.raises(RecordingError, match="topic /t: none of its messages"):
+        with pytest.raises(RecordingError, match="topic /t: no message contains a person"):
             open_source(joined)
 
     def test_two_candidates_are_named(self, tmp_path):
@@ -197,7 +197,7 @@ class TestTopic:
             ({"topic": "/pose"}, "no shipped tracker reads geometry_msgs/msg/PoseStamped"),
         ],
     )
-    def test_what_is_wrong_is_said(self, tmp_path, options, says):
+    def test_errors_name_the_problem(self, tmp_path, options, says):
         pose_type = "geometry_msgs/msg/PoseStamped"
         pose = Recorded("/pose", pose_type, zero_message(STORE, pose_type), START_NS)
         bag = write_bag(tmp_path / "bag", [*people_messages(walkers(duration_s=1.0)), pose])
@@ -205,7 +205,7 @@ class TestTopic:
         with pytest.raises(RecordingError, match=says):
             open_source(bag, **options)
 
-    def test_a_description_of_ones_own_is_taken(self, tmp_path):
+    def test_a_custom_tracker_mapping_is_used(self, tmp_path):
         description = tmp_path / "mine.yaml"
         description.write_text(
             f"message_type: {PEOPLE}\nlist: people\nid: name\nposition: position\n"
@@ -242,7 +242,7 @@ class TestFrames:
 
         assert_same(read(source), walkers(duration_s=4.0))
 
-    def test_without_transforms_the_frame_is_taken_as_fixed_and_that_is_said(self, tmp_path):
+    def test_without_transforms_the_frame_is_taken_as_fixed_with_a_note(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
 
         source = open_source(bag)
@@ -259,7 +259,7 @@ class TestClock:
 
         assert first.received_ns - first.tracks.stamp_ns == round(0.3 * S)
 
-    def test_stamps_of_another_clock_take_the_place_of_arrival(self, tmp_path):
+    def test_stamps_of_another_clock_are_used_as_receive_times(self, tmp_path):
         bag = write_bag(
             tmp_path / "bag", people_messages(walkers(duration_s=1.0), clock_offset_s=5000.0)
         )
@@ -332,5 +332,5 @@ class TestDamage:
         empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
         bag = write_bag(tmp_path / "bag", people_messages(empty))
 
-        with pytest.raises(RecordingError, match="none of its messages tells of anybody"):
+        with pytest.raises(RecordingError, match="no message contains a person"):
             open_source(bag)

@@ -1,4 +1,4 @@
-"""Transforms are interpolated and chained, and what is not known is refused with a reason."""
+"""Transforms are interpolated and chained; unavailable ones are refused with a reason."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_slashes_in_front_of_frames_do_not_matter():
         ("odom", "base", 0.5, False, "only from 0.50 s after"),
     ],
 )
-def test_what_is_not_known_is_refused(target, source, time_s, may_come, says):
+def test_an_unavailable_transform_is_refused(target, source, time_s, may_come, says):
     buffer = buffer_of(("odom", "base", 1, (0, 0, 0), 0), ("odom", "base", 2, (1, 0, 0), 0))
 
     with pytest.raises(TransformUnavailableError, match=says) as caught:
@@ -110,7 +110,7 @@ def test_a_frame_may_change_its_parent():
     assert buffer.ancestors("x") == ["x", "b"]
 
 
-def test_time_that_jumps_back_begins_anew():
+def test_the_buffer_starts_again_when_time_jumps_back():
     buffer = buffer_of(
         ("odom", "base", 100, (9, 0, 0), 0),
         ("odom", "base", 1, (0, 0, 0), 0),
@@ -136,7 +136,7 @@ def test_memory_does_not_grow_with_the_recording():
     )
 
 
-def test_transforms_that_are_no_pose_are_passed_over():
+def test_invalid_transforms_are_ignored():
     broken = transform_message("odom", "base", S, xyz=(math.nan, 0, 0))
     buffer = TransformBuffer()
 

@@ -1,4 +1,4 @@
-"""Tracks keep their meaning when they are moved into another frame."""
+"""Tracks stay the same people when they are transformed into another frame."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ def test_person_ahead_of_a_camera_stands_ahead_of_the_robot() -> None:
     ("quaternion", "shift"),
     [([0.0] * 4, [0.0] * 3), ([np.nan, 0, 0, 1], [0.0] * 3), ([0, 0, 0, 1], [np.inf, 0, 0])],
 )
-def test_transform_that_is_no_pose_is_refused(quaternion: list[float], shift: list[float]) -> None:
-    with pytest.raises(ValueError, match="is no pose"):
+def test_an_invalid_transform_is_refused(quaternion: list[float], shift: list[float]) -> None:
+    with pytest.raises(ValueError, match="is not a pose"):
         RigidTransform.from_quaternion(np.array(quaternion), np.array(shift))
