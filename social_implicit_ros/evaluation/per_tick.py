@@ -1,4 +1,4 @@
-"""`per_tick.parquet`: a row for every tick and model, for whoever wants to look closer."""
+"""`per_tick.parquet`: one row per tick and model, for further analysis."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.types import FloatArray
 
-#: Column -> type. Means are over the complete futures of a tick, NaN where there is none; shares
-#: inside ellipses are over all steps whose truth is known.
+#: Column -> type. Means are over the complete trajectories of a tick, NaN without one; shares
+#: inside ellipses are over all steps with known ground truth.
 SCHEMA = pa.schema(
     [
         ("bag", pa.dictionary(pa.int32(), pa.string())),
@@ -81,7 +81,7 @@ class PerTickWriter:
 
 
 def join_files(parts: Iterable[Path], into: Path) -> None:
-    """Puts files of this schema behind one another; memory holds a row group at a time."""
+    """Concatenates files of this schema, one row group in memory at a time."""
     with parquet.ParquetWriter(into, SCHEMA, compression="zstd") as writer:
         for part in parts:
             file = parquet.ParquetFile(part)
@@ -90,12 +90,12 @@ def join_files(parts: Iterable[Path], into: Path) -> None:
 
 
 def _columns(measures: Measures) -> dict[str, FloatArray]:
-    """Every column but the names of recording and model."""
+    """All columns except the names of recording and model."""
     n_ticks = len(measures.ticks)
     counts = np.diff([*measures.first_rows.tolist(), len(measures.complete)])
     tick_of_row = np.repeat(np.arange(n_ticks), counts)
     complete, known = measures.complete, measures.known.sum(axis=1)
-    # A column a quantity, added up tick by tick; what is not known counts nothing.
+    # One column per quantity, summed per tick; unknown values count as zero.
     of_rows = np.column_stack(
         [
             complete,

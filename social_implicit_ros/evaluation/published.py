@@ -40,8 +40,8 @@ class PublishedPrediction:
         mean: (A, T, 2) mean positions in metres.
         covariance: (A, T, 2, 2) in square metres.
         n_observed: (A,) observed steps behind each prediction.
-        radii: confidence -> (A, T) how many standard deviations its ellipse reaches; those that
-            the node was asked for.
+        radii: confidence -> (A, T) radius of its ellipse in standard deviations, for the node's
+            `confidence_levels`.
     """
 
     stamp_ns: int
@@ -64,14 +64,14 @@ class PublishedPrediction:
     def ellipses(self, confidence: float) -> FloatArray:
         """(A, T, 2, 2) matrices in square metres whose unit ellipses have this confidence.
 
-        Where the node published no radius for it, the covariance is taken for a Gaussian's.
+        Without a published radius the radius of a Gaussian is used.
         """
         radius = self.radii.get(confidence, np.float64(confidence_to_sigmas(confidence)))
         return np.asarray(self.covariance * np.square(radius)[..., None, None])
 
     @property
     def stamps_ns(self) -> IntArray:
-        """(T,) the moments predicted, integer nanoseconds."""
+        """(T,) predicted times, integer nanoseconds."""
         return self.stamp_ns + np.round(self.times_s * 1e9).astype(np.int64)
 
 

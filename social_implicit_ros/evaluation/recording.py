@@ -1,4 +1,4 @@
-"""One recording, judged: everything that a report is made of."""
+"""Evaluates one recording: all data of its report."""
 
 from __future__ import annotations
 
@@ -35,35 +35,35 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
 
-#: Futures measured together: few waste calls, many waste memory.
+#: Predicted trajectories measured together: fewer are slower, more take memory.
 _ROWS_AT_ONCE = 1000
 
-#: Why nobody could be predicted -> what to do about it.
+#: Reason why entries are left out -> how to fix it.
 _HINTS = {
     SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
     "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
     SkipReason.NO_STAMP: "the tracker must set header.stamp",
     SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",
-    SkipReason.OUT_OF_ORDER: "header stamps fall",
-    SkipReason.OTHER_CLASS: "the tracker's description counts other classes: see its class_in",
-    SkipReason.OTHER_STATE: "the tracker's description counts other states: see its state_in",
-    SkipReason.LOW_SCORE: "scores are low: see the description's score_above",
-    SkipReason.EMPTY_ID: "detections without an id are no tracks: record a tracker's output",
+    SkipReason.OUT_OF_ORDER: "header stamps are not ascending",
+    SkipReason.OTHER_CLASS: "the tracker mapping accepts other classes: see its class_in",
+    SkipReason.OTHER_STATE: "the tracker mapping accepts other states: see its state_in",
+    SkipReason.LOW_SCORE: "scores are low: see score_above of the tracker mapping",
+    SkipReason.EMPTY_ID: "detections without an id are not tracks: record the output of a tracker",
 }
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every recording.
+    """Options of an evaluation, the same for all recordings.
 
     Attributes:
-        models: names or files, in the order of the report; the first is the one that matters.
-        topic: of the tracks; None finds it.
-        tracker: name or file of its description; None goes by the type.
+        models: names or files, in the order of the report; the first is the primary model.
+        topic: of the tracks; None selects it automatically.
+        tracker: name or file of the tracker mapping; None selects it by message type.
         settings: as the node's parameters.
-        odometry: topic of the robot's own, where the settings ask for it; None finds it.
-        n_moments: at which whole distributions are measured, see `distribution`.
-        start_s, duration_s: the part of each recording that is evaluated; None takes all.
+        odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
+        n_moments: ticks at which distributions are evaluated, see `distribution`.
+        start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
     models: tuple[str, ...]
@@ -84,26 +84,26 @@ def evaluate_recording(
     opened: Callable[[int], None] = lambda n_messages: None,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> dict[str, Any]:
-    """Judges every model on one recording.
+    """Evaluates all models on one recording.
 
     Args:
         path: of the recording.
-        request: what is asked.
+        request: options.
         per_tick: the parquet file to write.
-        opened: called once, with the number of messages that will be read.
+        opened: called once with the number of messages to read.
         advance: called with the number of messages whenever some were read.
 
     Returns:
-        What JSON can hold: `bag` (what was read), `tallies` by model, and `highlights` (what a
-        report shows of it).
+        JSON-serialisable values: `bag` (description of the recording), `tallies` by model, and
+        `highlights` (scenes and maps of the report).
 
     Raises:
-        RecordingError: nothing in it could be evaluated; the message says why.
-        ValueError: a model, tracker description or horizon that cannot be used.
+        RecordingError: nothing could be evaluated; the message says why.
+        ValueError: an invalid model, tracker mapping or horizon.
     """
     models = {name: load_model(name) for name in request.models}
     for model in models.values():
-        # As the node does before its first tick: the first run of a model file takes long.
+        # Warm-up, as in the node: the first run of a model file is slow.
         model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
     whole = open_source(
         path,
@@ -124,14 +124,14 @@ def evaluate_recording(
             for ticks in replay.ticks(advance):
                 evaluation.add(ticks, writer)
         except RecordingError as error:
-            problem = str(error)  # which tells of a missing end, too
+            problem = str(error)  # includes a truncation
         evaluation.finish(writer)
-    lead = evaluation.tallies[evaluation.lead]
-    if not lead.sums["horizon_known"].any():
+    primary = evaluation.tallies[evaluation.primary]
+    if not primary.sums["horizon_known"].any():
         if replay.counts.messages == 0:
             why = why_empty(whole, request.start_s, request.duration_s)
         else:
-            why = _why_nothing(source, replay, counts_of(lead))
+            why = _why_nothing(source, replay, counts_of(primary))
         raise RecordingError(f"{why} ({problem})" if problem else why)
     return {
         "bag": _description(source, replay, evaluation, problem),
@@ -141,7 +141,7 @@ def evaluate_recording(
 
 
 class _Evaluation:
-    """Collects, from tick to tick."""
+    """Accumulates the results of all ticks."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Evaluation:
         source: TrackSource,
     ) -> None:
         self._models, self._steps, self._request = models, replay.steps, request
-        self.lead = request.models[0]
+        self.primary = request.models[0]
         self.tallies = {
             name: Tally.empty([round((i + 1) * steps.step_s, 6) for i in range(steps.n_steps)])
             for name, steps in replay.steps.items()
@@ -161,24 +161,24 @@ class _Evaluation:
         self._worst = {name: WorstMoments() for name in models}
         self._map = TrackMap(models)
         self._moments: list[dict[str, ScoredTick]] = []
-        self._waiting: list[dict[str, ScoredTick]] = []
+        self._unmeasured: list[dict[str, ScoredTick]] = []
         self._n_rows = 0
 
     def add(self, ticks: dict[str, ScoredTick], writer: PerTickWriter) -> None:
-        """Takes one tick of all models."""
-        lead = ticks[self.lead]
+        """Adds one tick of all models."""
+        primary = ticks[self.primary]
         self._scene.add(ticks)
-        if self._chooser.chooses(lead):
+        if self._chooser.chooses(primary):
             self._moments.append(ticks)
             if len(self._moments) == TOGETHER:
                 self._measure_moments()
-        self._waiting.append(ticks)
-        self._n_rows += len(lead.forecast.ids)
+        self._unmeasured.append(ticks)
+        self._n_rows += len(primary.forecast.ids)
         if self._n_rows >= _ROWS_AT_ONCE:
             self._measure_ticks(writer)
 
     def finish(self, writer: PerTickWriter) -> None:
-        """Measures all that still waits."""
+        """Measures the remaining ticks."""
         self._measure_moments()
         self._measure_ticks(writer)
 
@@ -194,20 +194,20 @@ class _Evaluation:
         self._moments = []
 
     def _measure_ticks(self, writer: PerTickWriter) -> None:
-        if not self._waiting:
+        if not self._unmeasured:
             return
         measures = {
-            name: measure([ticks[name] for ticks in self._waiting]) for name in self.tallies
+            name: measure([ticks[name] for ticks in self._unmeasured]) for name in self.tallies
         }
         for name, tally in self.tallies.items():
             tally.add_measures(measures[name])
             writer.add(name, measures[name])
-            self._worst[name].add(measures[name], self._waiting)
+            self._worst[name].add(measures[name], self._unmeasured)
         self._map.add(measures)
-        self._waiting, self._n_rows = [], 0
+        self._unmeasured, self._n_rows = [], 0
 
     def highlights(self) -> dict[str, Any]:
-        """What a report shows."""
+        """Scenes, worst predictions and map of the report."""
         return {
             "scene": encoded_scene(self._scene.frames()),
             "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
@@ -223,9 +223,9 @@ def _description(
     if problem is not None:
         duration_s = counts.duration_s
         problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
-    notes = [*source.notes, *_partial_notes(evaluation.tallies[evaluation.lead])]
+    notes = [*source.notes, *_partial_notes(evaluation.tallies[evaluation.primary])]
     if counts.resets:
-        notes.append(f"time jumped back {counts.resets} times: histories began anew")
+        notes.append(f"time jumped back {counts.resets} times: histories started again")
     return {
         "path": str(source.path),
         "bytes": _size_of(source.path),
@@ -244,19 +244,19 @@ def _description(
     }
 
 
-def _partial_notes(lead: Tally) -> list[str]:
-    if lead.sums["futures"] > 0:
+def _partial_notes(primary: Tally) -> list[str]:
+    if primary.sums["futures"] > 0:
         return []
-    known = [t for t, n in zip(lead.times_s, lead.sums["horizon_known"], strict=True) if n]
+    known = [t for t, n in zip(primary.times_s, primary.sums["horizon_known"], strict=True) if n]
     return [
-        f"no track goes on for {lead.times_s[-1]:g} s after a prediction, so figures of whole "
-        f"futures are missing; errors are known up to {max(known):g} s ahead; horizon_s in a "
-        "--params file judges shorter futures"
+        f"no track continues for {primary.times_s[-1]:g} s after a prediction, so metrics of "
+        f"complete trajectories are missing; errors are known up to {max(known):g} s ahead; set a "
+        "shorter horizon_s in a --params file"
     ]
 
 
 def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, int]) -> str:
-    """What kept a recording from being evaluated, and what to do about it."""
+    """Why a recording could not be evaluated, and how to fix it."""
     seen = replay.counts
     where = f"{source.path}, topic {source.topic}" if source.topic else str(source.path)
     if seen.entries == 0:
@@ -270,8 +270,8 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
             "do its ids change from message to message?"
         )
     return (
-        f"{where}: {counts['predictions']} predictions, but nobody is seen again at any time that "
-        "they foretell: the recording is too short, or tracks end too soon"
+        f"{where}: {counts['predictions']} predictions, but no ground truth at any predicted time: "
+        "the recording is too short, or tracks end too soon"
     )
 
 

@@ -1,4 +1,4 @@
-"""A recording through the predictor, as a node would have received it: every tick, scored."""
+"""Replays a recording through the predictor, as the node receives it, and scores every tick."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, S
 
 _NS_PER_S = 1_000_000_000
 _NEVER_NS = 2**62
-#: Others within this distance count as near.
+#: Other people within this distance count as near, metres.
 NEAR_M = 3.0
-#: Ground truth is read once in this share of the time that a history spans.
+#: Period of reading ground truth, as a share of the observed time of a model.
 _READ_SHARE = 0.25
-#: People compared with all others at once, so that memory does not grow with their square.
+#: Agents compared with all others at once; bounds memory, which grows with their square.
 _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What is known of the agents of a forecast, besides the forecast.
+    """Ground truth and context of the agents of a forecast.
 
     Attributes:
         ground_truth: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
         observed_m: (A, 2) last observed positions, metres.
-        speed_m_s: (A,) net speed over the observed past.
-        n_near: (A,) other people within `NEAR_M`.
+        speed_m_s: (A,) net speed over the observed past, m/s.
+        n_near: (A,) number of other people within `NEAR_M`.
     """
 
     ground_truth: FloatArray
@@ -57,14 +57,14 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class ScoredTick:
-    """What one model predicted at one tick, with its ground truth.
+    """Prediction of one model at one tick, with its ground truth.
 
     Attributes:
-        window: what the model saw.
-        forecast: as the node would publish it.
+        window: input of the model.
+        forecast: as the node publishes it.
         context: of the forecast's agents.
-        window_s: how long the history took.
-        model_s: how long the model took.
+        window_s: duration of the history, seconds.
+        model_s: duration of the model, seconds.
     """
 
     window: ObservationWindow
@@ -74,20 +74,20 @@ class ScoredTick:
     model_s: float
 
 
-#: One tick, by the model's name.
+#: One tick, by model name.
 _Scored = dict[str, ScoredTick]
 
 
 @dataclass
 class ReplayCounts:
-    """What a replay met on its way.
+    """Counts of a replay.
 
     Attributes:
         messages: on the tracks' topic.
-        entries: people in them that entered the histories.
-        skipped: entries that did not, by reason.
-        resets: how often time jumped back.
-        first_ns, last_ns: when the first and last message were received, integer nanoseconds.
+        entries: tracked people that entered the histories.
+        skipped: entries left out, by reason.
+        resets: number of jumps back in time.
+        first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
     """
 
     messages: int = 0
@@ -109,18 +109,18 @@ class ReplayCounts:
         self.messages, self.last_ns = self.messages + 1, received_ns
 
     def add_update(self, update: Update) -> None:
-        """Counts what became of messages."""
+        """Counts the result of messages."""
         self.entries += update.n_entered
         self.skipped.update(update.skipped)
         self.resets += update.jumped_back
 
 
-#: What each model predicted at one tick, by the model's name.
+#: Predictions at one tick, by model name.
 _Predictions = dict[str, tuple[Tick, Forecast]]
 
 
 class _Group:
-    """Models that take the same steps: one predictor serves all of them."""
+    """Models with the same observed steps; they share one predictor."""
 
     def __init__(
         self, models: Mapping[str, TrajectoryModel], predictor: Predictor, max_gap_s: float
@@ -153,7 +153,7 @@ class _Group:
         }
 
     def predict(self, stamp_ns: int) -> _Predictions:
-        """What every model predicts; the first is the predictor's own."""
+        """Predictions of all models; the first model is the predictor's."""
         forecast = self.predictor.tick(stamp_ns)
         tick = self.predictor.last_tick
         assert tick is not None
@@ -168,15 +168,15 @@ class _Group:
         return predictions
 
     def add(self, predictions: _Predictions, scored: _Scored) -> None:
-        """Lets predictions wait for their ground truth; `scored` then takes them."""
+        """Adds pending predictions; `scored` receives them with their ground truth."""
         for steps, pending in self._pending.items():
-            alike = {name: p for name, p in predictions.items() if self.steps[name] == steps}
-            (tick, _), *_ = alike.values()
+            same_steps = {name: p for name, p in predictions.items() if self.steps[name] == steps}
+            (tick, _), *_ = same_steps.values()
             window = tick.window
-            pending.add(tick.stamp_ns, window.stamp_ns, window.ids, (alike, scored))
+            pending.add(tick.stamp_ns, window.stamp_ns, window.ids, (same_steps, scored))
 
     def update(self, now_ns: int) -> None:
-        """Scores the predictions whose ground truth is final by now."""
+        """Scores the predictions whose ground truth is final."""
         for pending in self._pending.values():
             pending.update(now_ns)
             for entry in pending.pop_complete():
@@ -184,14 +184,14 @@ class _Group:
                 scored.update(_scored(predictions, entry.ground_truth_m))
 
     def finish(self) -> None:
-        """Scores all predictions as far as their ground truth is known."""
+        """Scores all pending predictions with the ground truth known so far."""
         for pending in self._pending.values():
             pending.finish()
         self.update(0)
 
 
 class BagReplay:
-    """Plays one recording to several models."""
+    """Replays one recording with several models."""
 
     def __init__(
         self,
@@ -199,29 +199,29 @@ class BagReplay:
         models: Mapping[str, TrajectoryModel],
         settings: ReplaySettings,
     ) -> None:
-        """Prepares; nothing is read yet.
+        """Prepares the replay; reads nothing.
 
         Args:
             source: the recording.
-            models: by the names that results use.
+            models: by their names in the results.
             settings: as the node's parameters.
 
         Raises:
-            ValueError: a horizon or time step that a model does not have.
+            ValueError: a horizon or time step that a model does not support.
         """
         self.counts = ReplayCounts()
         self._source = source
         self._transforms = TransformBuffer()
-        alike: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
+        same_steps: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
         for name, model in models.items():
-            alike.setdefault((model.step_s, model.n_observed), {})[name] = model
-        self._groups = [self._group(of_group, settings) for of_group in alike.values()]
+            same_steps.setdefault((model.step_s, model.n_observed), {})[name] = model
+        self._groups = [self._group(of_group, settings) for of_group in same_steps.values()]
         steps = {name: of for group in self._groups for name, of in group.steps.items()}
         self.steps = {name: steps[name] for name in models}
         rate_hz = settings.tick_rate_hz
         self._period_ns = round(_NS_PER_S / rate_hz) if rate_hz > 0 else None
         self._next_tick_ns: int | None = None
-        self._moments: deque[_Scored] = deque()
+        self._ticks: deque[_Scored] = deque()
 
     def ticks(
         self, advance: Callable[[int], None] = lambda n_messages: None
@@ -232,11 +232,10 @@ class BagReplay:
             advance: called with the number of messages whenever some were read.
 
         Yields:
-            Every tick at which somebody is predicted, as each model predicted it.
+            Every tick with at least one predicted agent, by model name.
 
         Raises:
-            RecordingError: the recording turns out to be damaged; the ticks until then have been
-                yielded.
+            RecordingError: the recording is damaged; the ticks before the damage are yielded.
         """
         try:
             for arrival in arrivals_of(self._source):
@@ -249,7 +248,9 @@ class BagReplay:
             self._finish()
             yield from self._complete()
             raise
-        self.counts.add_update(self._groups[0].predictor.poll(_NEVER_NS))  # what still waits
+        self.counts.add_update(
+            self._groups[0].predictor.poll(_NEVER_NS)
+        )  # messages that still wait for a transform
         self._finish()
         yield from self._complete()
 
@@ -261,7 +262,7 @@ class BagReplay:
         return _Group(models, predictor, max_gap_s)
 
     def _take(self, arrival: Arrival) -> None:
-        """Hands over what arrived; ticks, where a forecast is due at every message."""
+        """Delivers a message; ticks if the node ticks on messages."""
         update, *_ = [deliver(arrival, group.predictor, self._transforms) for group in self._groups]
         self.counts.add_update(update)
         if update.jumped_back:
@@ -278,7 +279,7 @@ class BagReplay:
             group.update(arrival.received_ns)
 
     def _tick_before(self, stamp_ns: int) -> None:
-        """Makes the ticks of the timer that are due before a moment."""
+        """Runs the timer's ticks that are due before a stamp."""
         while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
             assert self._period_ns is not None
             tick_ns = self._next_tick_ns
@@ -286,7 +287,7 @@ class BagReplay:
                 self._tick(tick_ns)
                 self._next_tick_ns += self._period_ns
             else:
-                # Nobody is there, and nobody comes before the next message.
+                # No agent is tracked before the next message.
                 missed = (stamp_ns - tick_ns) // self._period_ns
                 self._next_tick_ns += max(missed, 1) * self._period_ns
 
@@ -296,12 +297,12 @@ class BagReplay:
         predictions = [group.predict(stamp_ns) for group in self._groups]
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):
             scored: _Scored = {}
-            self._moments.append(scored)
+            self._ticks.append(scored)
             for group, of_group in zip(self._groups, predictions, strict=True):
                 group.add(of_group, scored)
 
     def _finish(self) -> None:
-        """Makes the tick that is due, and scores all that is pending as far as can be known."""
+        """Runs the tick that is due, and scores all pending predictions."""
         if self._next_tick_ns is not None:
             self._tick_before(self._next_tick_ns + 1)
         self._next_tick_ns = None
@@ -309,9 +310,9 @@ class BagReplay:
             group.finish()
 
     def _complete(self) -> Iterator[dict[str, ScoredTick]]:
-        """The oldest ticks that are scored for every model, in order."""
-        while self._moments and len(self._moments[0]) == len(self.steps):
-            scored = self._moments.popleft()
+        """The oldest ticks, in order, while they are scored for every model."""
+        while self._ticks and len(self._ticks[0]) == len(self.steps):
+            scored = self._ticks.popleft()
             yield {name: scored[name] for name in self.steps}
 
 
@@ -323,7 +324,7 @@ def _scored(predictions: _Predictions, ground_truth: FloatArray) -> _Scored:
         ground_truth: (A, T, 2) of the window's agents, metres.
     """
     scored: _Scored = {}
-    contexts: dict[tuple[str, ...], Context] = {}  # most models predict the same agents
+    contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
     for name, (tick, forecast) in predictions.items():
         window = tick.window
         if forecast.ids not in contexts:
@@ -343,7 +344,7 @@ def _scored(predictions: _Predictions, ground_truth: FloatArray) -> _Scored:
 
 
 def _n_near(positions_m: FloatArray) -> IntArray:
-    """(A,) how many others are within `NEAR_M` of each."""
+    """(A,) number of others within `NEAR_M` of each agent."""
     x, y = positions_m.T
     counts = np.empty(len(x), dtype=np.int64)
     for first in range(0, len(x), _ROWS_AT_ONCE):

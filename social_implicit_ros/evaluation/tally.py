@@ -1,7 +1,7 @@
-"""Sums from which every figure of an evaluation is made.
+"""Sums from which all metrics of an evaluation are computed.
 
-All that is kept are counts and sums, so a tally takes the same memory whatever it saw, and the
-tally of two recordings is the sum of theirs.
+A tally holds counts and sums only. Its memory does not grow with the recording, and the tally of
+two recordings is the sum of their tallies.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Confidences of the ellipses whose share of hits is reported at each step.
+#: Confidences of the ellipses whose coverage is reported per step.
 CONFIDENCES = (0.5, 0.95)
 
-#: Net speed over the observed past: names, and where each but the first begins, m/s.
+#: Groups by net speed over the observed past: names, and lower bounds of all but the first, m/s.
 SPEED_NAMES = ("standing", "strolling", "walking", "hurrying", "running")
 SPEED_EDGES_M_S = (0.2, 0.8, 1.6, 2.5)
-#: People near: names, and where each but the first begins.
+#: Groups by people nearby: names, and lower bounds of all but the first.
 CROWD_NAMES = ("alone", "1-2 near", "3-5 near", "6-9 near", "10 or more near")
 CROWD_EDGES = (1, 3, 6, 10)
-#: Observed steps: all from here on count as one.
+#: Groups by observed steps; the last includes all longer histories.
 LONGEST_HISTORY = 8
 
 _GROUP_COLUMNS = ("futures", "ade", "fde", "best_ade", "best_fde", "steps", "inside_95")
@@ -43,18 +43,18 @@ _MOMENTS = (
     "amv",
     "collision_rate",
 )
-#: Latencies are counted in bins of equal ratio from 1e-5 s to 10 s.
+#: Latency histogram: logarithmic bins from 1e-5 s to 10 s.
 _LATENCY_EDGES_S = np.logspace(-5, 1, 241)
 _GRID = np.array(CONFIDENCE_GRID)
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Sums over the futures that one model predicted.
+    """Sums over the predicted trajectories of one model.
 
     Attributes:
         times_s: (T,) seconds from a tick to each step.
-        sums: by name; see the names at the head of this module.
+        sums: by name; the names are listed at the top of this module.
     """
 
     times_s: tuple[float, ...]
@@ -62,7 +62,7 @@ class Tally:
 
     @classmethod
     def empty(cls, times_s: Sequence[float]) -> Tally:
-        """Nothing seen yet."""
+        """A tally of nothing."""
         n_steps = len(times_s)
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_SCALARS, *_MOMENTS), ())
         shapes |= {f"horizon_{name}": (n_steps,) for name in _HORIZON}
@@ -77,24 +77,24 @@ class Tally:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tally:
-        """Reads what `to_dict` made."""
+        """Reads the output of `to_dict`."""
         tally = cls.empty(values["times_s"])
         for name in tally.sums:
             tally.sums[name] += np.array(values["sums"][name])
         return tally
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it, without loss."""
+        """JSON-serialisable values, lossless."""
         return {
             "times_s": list(self.times_s),
             "sums": {name: values.tolist() for name, values in self.sums.items()},
         }
 
     def add(self, other: Tally) -> None:
-        """Takes another tally's sums.
+        """Adds the sums of another tally.
 
         Raises:
-            ValueError: a tally of other steps.
+            ValueError: the tallies have different steps.
         """
         if other.times_s != self.times_s:
             raise ValueError(f"a tally of steps {other.times_s} s, expected {self.times_s}")
@@ -102,7 +102,7 @@ class Tally:
             self.sums[name] += values
 
     def add_measures(self, measures: Measures) -> None:
-        """Counts the futures of some ticks."""
+        """Adds the predicted trajectories of ticks."""
         sums, complete = self.sums, measures.complete
         sums["ticks"] += len(measures.ticks)
         sums["predicted"] += len(complete)
@@ -115,14 +115,14 @@ class Tally:
         sums["horizon_error"] += measures.error_m.sum(axis=0, where=known)
         sums["horizon_best"] += measures.best_m.sum(axis=0, where=known)
         sums["horizon_radius"] += measures.radius_m.sum(axis=0, where=known)
-        inside = {c: measures.levels <= c for c in CONFIDENCES}  # unknown is not inside
+        inside = {c: measures.levels <= c for c in CONFIDENCES}  # NaN is not inside
         sums["horizon_inside_50"] += inside[0.5].sum(axis=0)
         sums["horizon_inside_95"] += inside[0.95].sum(axis=0)
         if not complete.any():
             return
 
         levels = measures.levels[complete]
-        # Sorting the levels and finding the grid in them is faster than finding each in the grid.
+        # Searching the grid in sorted levels is faster than searching each level in the grid.
         not_above = np.searchsorted(np.sort(levels, axis=None), _GRID, side="right")
         sums["levels"] += np.diff(not_above, prepend=0, append=levels.size)
         rows = np.column_stack(
@@ -154,9 +154,9 @@ class Tally:
 
 
 def figures_of(tally: Tally) -> dict[str, float]:
-    """The figures of one model by name: metres, square metres for amv, nats for kde, else shares.
+    """The metrics of one model by name: metres, square metres for amv, nats for kde, else shares.
 
-    Figures that nothing was seen of are NaN.
+    Metrics without data are NaN.
     """
     sums = {name: float(tally.sums[name]) for name in (*_SCALARS, *_MOMENTS)}
 
@@ -197,7 +197,7 @@ def counts_of(tally: Tally) -> dict[str, int]:
 
 
 def horizon_of(tally: Tally) -> dict[str, list[float]]:
-    """What grows with the horizon: one value for each step, NaN where the truth is never known."""
+    """Metrics per predicted step; NaN without ground truth."""
     known = tally.sums["horizon_known"]
 
     def mean(name: str) -> list[float]:
@@ -216,7 +216,7 @@ def horizon_of(tally: Tally) -> dict[str, list[float]]:
 
 
 def reliability_of(tally: Tally) -> FloatArray:
-    """(99,) share of true positions inside the ellipse of confidence 0.01 to 0.99."""
+    """(99,) share of ground truth inside the ellipses of confidence 0.01 to 0.99."""
     levels = tally.sums["levels"]
     if not levels.any():
         return np.full(len(_GRID), np.nan)
@@ -224,13 +224,13 @@ def reliability_of(tally: Tally) -> FloatArray:
 
 
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
-    """Errors by speed, by crowd and by length of history; groups that nobody was in are left out.
+    """Errors by speed, crowd and length of history; empty groups are omitted.
 
     Args:
         tally: of one model.
         step_s: seconds between two observed steps.
     """
-    # Two steps span one period.
+    # Two observed steps span one step period.
     history = [f"{max(n - 1, 0) * step_s:.1f} s" for n in range(LONGEST_HISTORY + 1)]
     names = {"speed": SPEED_NAMES, "crowd": CROWD_NAMES, "history": history}
     return {
@@ -258,22 +258,22 @@ def _group_row(name: str, row: FloatArray) -> dict[str, Any]:
 
 
 def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArray:
-    """Adds up the rows of each group; as `np.add.at`, which takes several times longer.
+    """Sums the rows of each group; several times faster than `np.add.at`.
 
     Args:
         rows: (N, C) quantities.
         group: (N,) the group of each row, from 0.
-        n_groups: how many there are.
+        n_groups: number of groups.
 
     Returns:
-        (n_groups, C) sums, 0 for a group without rows.
+        (n_groups, C) sums; 0 for an empty group.
     """
     columns = [np.bincount(group, column, n_groups) for column in rows.T]
     return np.stack(columns, axis=1)
 
 
 def _latency_quantile_s(tally: Tally, share: float) -> float:
-    """Seconds below which so many ticks stayed, as finely as the bins are."""
+    """Latency quantile in seconds, at the resolution of the bins."""
     counts = tally.sums["latency"]
     if counts.sum() == 0:
         return math.nan

@@ -189,15 +189,15 @@ class CalibrationReplay:
         return coverage(self.levels[self.times_s <= at_s], CONFIDENCE)
 
     def seconds_to_band(self) -> float:
-        """When the running coverage first was within `BAND`; infinite where it never was."""
+        """Seconds until the running coverage is first within `BAND`; infinite if it never is."""
         moments_s, last = np.unique(self.times_s[::-1], return_index=True)
-        n_judged = len(self.times_s) - last
-        running = np.cumsum(self.levels <= CONFIDENCE)[n_judged - 1] / n_judged
-        near = (np.abs(running - CONFIDENCE) <= BAND) & (n_judged >= MIN_POSITIONS)
+        n_scored = len(self.times_s) - last
+        running = np.cumsum(self.levels <= CONFIDENCE)[n_scored - 1] / n_scored
+        near = (np.abs(running - CONFIDENCE) <= BAND) & (n_scored >= MIN_POSITIONS)
         return float(moments_s[near.argmax()]) if near.any() else float("inf")
 
     def seconds_in_window(self, window_s: float, band: float) -> tuple[float, float]:
-        """How long the coverage of the latest `window_s` was within `band`, and how long not.
+        """Seconds for which the coverage of the latest `window_s` was within `band`, and was not.
 
         Counted from the first full window on, at every time at which something was evaluated.
         """
@@ -220,14 +220,14 @@ def replay_calibration(
     adaptive: AdaptiveCalibration | None,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> CalibrationReplay:
-    """Predicts once a step, at the stamp of a message, and scores on the way.
+    """Predicts once per step, at the stamp of a message, and scores the predictions.
 
     Args:
         model: to evaluate.
-        source: the recording. Where its stamps jump back, as in a recording of a loop, everybody
-            is forgotten, but not what was learnt.
-        settings: as the node's parameters, save for tick rate and confidence.
-        adaptive: learns on the way; None evaluates the model as it is.
+        source: the recording. When its stamps jump back, as in a looped recording, the histories
+            are reset; the adaptive calibration is not.
+        settings: as the node's parameters, except tick rate and confidence.
+        adaptive: updated during the replay; None evaluates the model as shipped.
         advance: called with the number of messages whenever some were read.
 
     Raises:
@@ -251,7 +251,7 @@ def replay_calibration(
         if update.tick_ns is None:
             continue
         if has_jumped:
-            # The time that is counted continues where it was.
+            # Elapsed time continues across the jump.
             played_ns += newest_ns - update.tick_ns
             next_ns, has_jumped = 0, False
         newest_ns = update.tick_ns
@@ -284,7 +284,7 @@ def _log_areas(prediction: Prediction) -> FloatArray:
     """(A * T,) logarithms of the areas of the ellipses of `CONFIDENCE`, square metres."""
     determinant = np.linalg.det(prediction.covariance)
     area_m2 = np.pi * radius_at(prediction, CONFIDENCE) ** 2 * np.sqrt(np.maximum(determinant, 0))
-    # A singular covariance has no area; a square millimetre stands for it.
+    # A singular covariance has no area: one square millimetre is the minimum.
     return np.asarray(np.log(np.maximum(area_m2, 1e-6)).ravel())
 
 

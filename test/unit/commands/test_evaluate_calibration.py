@@ -29,7 +29,7 @@ def replay_of(times_s: list[float], inside: list[bool]) -> CalibrationReplay:
     return CalibrationReplay(np.array(times_s), np.where(inside, 0.5, 1.0), times_s[-1], 1.0)
 
 
-def test_running_coverage_counts_what_was_judged_by_then() -> None:
+def test_running_coverage_counts_positions_scored_until_then() -> None:
     replay = replay_of([1.0, 1.0, 2.0, 3.0], [True, False, True, True])
     assert replay.running_coverage(1.0) == 0.5
     assert replay.running_coverage(2.5) == pytest.approx(2 / 3)
@@ -56,7 +56,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
     assert near_s == pytest.approx(36.0, abs=1.0)
 
 
-def test_nothing_to_judge_is_an_error(tmp_path: Path) -> None:
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     lonely = source_of(tmp_path, walkers(duration_s=0.2))
     with pytest.raises(BenchmarkError, match="nobody was seen"):
         replay_calibration(ConstantVelocity(), lonely, ReplaySettings(), adaptive=None)
@@ -78,7 +78,7 @@ def test_it_prints_and_writes_what_it_measured(
     assert row["adaptive"]["positions"] == row["as_shipped"]["positions"] > 100
 
 
-def test_own_recordings_are_judged_with_the_default_model(tmp_path: Path) -> None:
+def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> None:
     people = write_bag(tmp_path / "people", people_messages(walkers(duration_s=20.0)))
     text = write_walks(tmp_path / "text", turn_rad=0.05) / "eth_ucy/all_data/biwi_eth.txt"
     out = tmp_path / "figures.json"
@@ -143,11 +143,11 @@ def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None
 
 def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
     source = source_of(tmp_path, walkers(duration_s=10.0))
-    told: list[int] = []
+    reported: list[int] = []
     replay_calibration(
-        ConstantVelocity(), source, ReplaySettings(), adaptive=None, advance=told.append
+        ConstantVelocity(), source, ReplaySettings(), adaptive=None, advance=reported.append
     )
-    assert sum(told) == source.n_messages
+    assert sum(reported) == source.n_messages
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
         (["{short}", "--model", "missing.onnx"], "missing.onnx"),
     ],
 )
-def test_what_cannot_be_judged_is_told(
+def test_recordings_that_cannot_be_evaluated_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=0.5)))
@@ -183,7 +183,7 @@ def test_a_request_that_makes_no_sense_is_refused(
     assert reason in capsys.readouterr().err
 
 
-def test_a_folder_without_recordings_is_told(
+def test_a_folder_without_recordings_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--data", str(tmp_path), "--split", "eth"]) == 2
@@ -196,9 +196,7 @@ def test_a_folder_without_recordings_is_told(
 @pytest.mark.parametrize(
     ("split", "name"), [(split, name) for split, names in LEAVE_ONE_OUT.items() for name in names]
 )
-def test_on_every_split_ellipses_come_to_hold_what_they_say(
-    family: str, split: str, name: str
-) -> None:
+def test_ellipses_reach_nominal_coverage_on_every_split(family: str, split: str, name: str) -> None:
     replay = replay_calibration(
         load_benchmark_model(f"{family}_{split}"),
         open_source(DATA / f"eth_ucy/all_data/{name}.txt"),

@@ -67,7 +67,7 @@ def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> No
     assert figures["mean_ade"] == pytest.approx(0.0, abs=0.02)
     assert figures["amv"] == pytest.approx(0.04, rel=0.1)
     assert figures["coverage_95"] == 1.0
-    # A truth in the very middle of every prediction: far from honest.
+    # Ground truth at the mean of every prediction: far from calibrated.
     assert figures["amd"] < 0.2
     assert figures["r_min"] < 0.1
 

@@ -71,11 +71,11 @@ def test_rows_in_any_order_become_agents_and_steps() -> None:
 def test_ellipses_have_the_radius_that_was_published_or_a_gaussians() -> None:
     plain = prediction_from_point_cloud(message(columns()))
     radius = np.full(6, 0.5, dtype=np.float32)
-    told = prediction_from_point_cloud(message({**columns(), "radius_50": radius}))
+    decoded = prediction_from_point_cloud(message({**columns(), "radius_50": radius}))
 
-    assert list(told.radii) == [0.5]
-    np.testing.assert_allclose(told.ellipses(0.5), 0.25 * told.covariance)
-    np.testing.assert_allclose(told.ellipses(0.95), plain.ellipses(0.95))
+    assert list(decoded.radii) == [0.5]
+    np.testing.assert_allclose(decoded.ellipses(0.5), 0.25 * decoded.covariance)
+    np.testing.assert_allclose(decoded.ellipses(0.95), plain.ellipses(0.95))
     np.testing.assert_allclose(plain.ellipses(0.95), -2.0 * np.log(0.05) * plain.covariance)
 
 

@@ -1,4 +1,4 @@
-"""A replayed recording is predicted as the node would, and judged by what came to pass."""
+"""A recording is predicted as by the node, and scored against the ground truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.types import SkipReason, Tracks
 
-#: As many ticks as the node.
+#: The node's tick rate.
 NODE = ReplaySettings(tick_rate_hz=10.0)
 MODELS = {
     "plain": ConstantVelocity(),
@@ -42,7 +42,7 @@ MODELS = {
 
 
 def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int = 4) -> list[Tracks]:
-    """People who change their direction all the time."""
+    """People who change direction continuously."""
     generator = np.random.default_rng(5)
     n_steps = round(duration_s * rate_hz) + 1
     heading = generator.uniform(0, 6.28, n_agents) + generator.normal(
@@ -78,8 +78,8 @@ def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path,
         pipeline = PredictionPipeline(model, PipelineConfig())
         steps = Steps.within(model.step_s, model.n_predicted)
         waiting = list(recording)
-        for judged in ticks:
-            forecast = judged[name].forecast
+        for scored in ticks:
+            forecast = scored[name].forecast
             while waiting and waiting[0].stamp_ns + round(latency_s * S) <= forecast.stamp_ns:
                 pipeline.update(waiting.pop(0))
             expected = forecast_from_tick(
@@ -90,11 +90,11 @@ def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path,
             np.testing.assert_array_equal(forecast.past_m, expected.past_m)
 
 
-def test_the_truth_is_where_they_were_later_and_nan_beyond_the_end(tmp_path):
+def test_ground_truth_is_the_later_positions_and_nan_beyond_the_end(tmp_path):
     _, ticks = replay(bag_of(tmp_path, walkers(duration_s=8.0, n_agents=1)))
 
-    for judged in ticks:
-        tick = judged["plain"]
+    for scored in ticks:
+        tick = scored["plain"]
         seconds = (tick.forecast.stamp_ns - START_NS) / S + tick.forecast.times_s
         expected = np.stack([seconds, np.full_like(seconds, 4.0)], axis=-1)
         known = seconds <= 8.0 + 1e-6
@@ -107,7 +107,7 @@ def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
 
     def periods(rate_hz: float) -> set[float]:
         _, ticks = replay(bag, settings=ReplaySettings(tick_rate_hz=rate_hz))
-        return set(np.diff([judged["plain"].forecast.stamp_ns for judged in ticks]).tolist())
+        return set(np.diff([scored["plain"].forecast.stamp_ns for scored in ticks]).tolist())
 
     assert periods(10.0) == {S // 10}
     assert periods(2.0) == {S // 2}
@@ -123,15 +123,15 @@ def test_steps_and_horizon_are_the_nodes(tmp_path):
     assert ticks[20]["plain"].context.ground_truth.shape == (3, 5, 2)
 
 
-def test_somebody_else_under_the_same_id_is_not_the_truth(tmp_path):
+def test_another_person_with_the_same_id_is_not_the_ground_truth(tmp_path):
     before, after = walkers(duration_s=4.0, n_agents=1), []
     for tracks in walkers(duration_s=8.0, n_agents=1)[41:]:
         after.append(Tracks(tracks.stamp_ns, tracks.ids, tracks.positions_m + 30.0))
 
     _, ticks = replay(bag_of(tmp_path, before + after), {"plain": ConstantVelocity()})
 
-    for judged in ticks:
-        tick = judged["plain"]
+    for scored in ticks:
+        tick = scored["plain"]
         error = tick.forecast.prediction.mean - tick.context.ground_truth
         assert not (np.abs(error) > 1e-6).any()
 
@@ -148,7 +148,7 @@ def test_others_nearby_are_counted(tmp_path):
     assert ticks[20]["plain"].context.speed_m_s.tolist() == [0.0] * 4
 
 
-def test_time_that_jumps_back_begins_anew(tmp_path):
+def test_histories_start_again_when_time_jumps_back(tmp_path):
     recording = walkers(duration_s=7.0)
     again = people_messages(recording, clock_offset_s=100.0)
     for index, message in enumerate(again):
@@ -158,11 +158,11 @@ def test_time_that_jumps_back_begins_anew(tmp_path):
     played, ticks = replay(bag)
 
     assert played.counts.resets == 1
-    stamps_ns = [judged["plain"].forecast.stamp_ns for judged in ticks]
+    stamps_ns = [scored["plain"].forecast.stamp_ns for scored in ticks]
     assert (np.diff(stamps_ns) < 0).sum() == 1
     errors = [
-        judged["plain"].forecast.prediction.mean - judged["plain"].context.ground_truth
-        for judged in ticks
+        scored["plain"].forecast.prediction.mean - scored["plain"].context.ground_truth
+        for scored in ticks
     ]
     assert np.nanmax(np.abs(np.concatenate(errors))) < 1e-6
 
@@ -185,13 +185,13 @@ def test_a_long_silence_costs_no_ticks(tmp_path):
 
     _, ticks = replay(bag_of(tmp_path, first + second))
 
-    # For track_timeout_s people are remembered, and no longer.
+    # Tracks end after track_timeout_s.
     assert len(ticks) < 2 * 60 + 2 * 12
 
 
 @pytest.mark.parametrize("n_messages, with_one", [(1, True), (10, False)])
-def test_one_is_judged_while_hundreds_come_and_go(tmp_path, n_messages, with_one):
-    """What is kept of those who left is dropped in bulk, and nothing of who is there."""
+def test_one_is_scored_while_hundreds_come_and_go(tmp_path, n_messages, with_one):
+    """Agents that left are dropped in bulk; those still tracked are not affected."""
     recording = []
     for index in range(240):
         places = {"one": (0.05 * index, 0.0)}
@@ -204,16 +204,16 @@ def test_one_is_judged_while_hundreds_come_and_go(tmp_path, n_messages, with_one
 
     _, ticks = replay(bag_of(tmp_path, recording), {"plain": ConstantVelocity()})
 
-    judged = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
-    assert len(judged) > 180
+    scored = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
+    assert len(scored) > 180
     if with_one:
-        for tick in judged[:-60]:
+        for tick in scored[:-60]:
             row = tick.forecast.ids.index("one")
             assert np.isfinite(tick.context.ground_truth[row]).all()
 
 
 class TestRobot:
-    """A robot that drives along the x axis at 0.5 m/s, told of 20 times a second."""
+    """A robot that drives along the x axis at 0.5 m/s, observed 20 times a second."""
 
     RECORDING = wanderers(duration_s=8.0)
 
@@ -254,8 +254,8 @@ class TestRobot:
 
         assert source.notes == ()
         assert len(ticks) > 60
-        for judged in ticks[5:]:
-            tick = judged["plain"]
+        for scored in ticks[5:]:
+            tick = scored["plain"]
             assert ROBOT_ID in tick.window.ids
             assert ROBOT_ID not in tick.forecast.ids
             expected_m = self.place_m(tick.forecast.stamp_ns)
@@ -275,18 +275,18 @@ class TestRobot:
             ),
         ]
         waiting = sorted(entries, key=lambda tracks: tracks.stamp_ns)
-        for judged in ticks:
-            while waiting and waiting[0].stamp_ns <= judged["plain"].forecast.stamp_ns:
+        for scored in ticks:
+            while waiting and waiting[0].stamp_ns <= scored["plain"].forecast.stamp_ns:
                 pipeline.update(waiting.pop(0))
-            expected = pipeline.tick(judged["plain"].forecast.stamp_ns).window
-            window = judged["plain"].window
+            expected = pipeline.tick(scored["plain"].forecast.stamp_ns).window
+            window = scored["plain"].window
             rows = [expected.ids.index(agent) for agent in window.ids]
             np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
 
     def test_the_robot_is_left_out_unless_it_is_asked_for(self, tmp_path):
         _, ticks = replay(self.bag(tmp_path, *self.odometry()))
 
-        assert all(judged["plain"].forecast.robot_m is None for judged in ticks)
+        assert all(scored["plain"].forecast.robot_m is None for scored in ticks)
 
     def test_a_recording_without_odometry_or_with_two_is_evaluated_without_and_says_so(
         self, tmp_path
@@ -301,7 +301,7 @@ class TestRobot:
             open_source(two, robot="odometry", odometry="/legs")
 
 
-def test_what_was_read_before_the_damage_is_judged(tmp_path):
+def test_ticks_before_the_damage_are_scored(tmp_path):
     bag = bag_of(tmp_path, walkers(duration_s=100.0, n_agents=30))
     (file,) = bag.glob("*.mcap")
     content = bytearray(file.read_bytes())
@@ -312,10 +312,10 @@ def test_what_was_read_before_the_damage_is_judged(tmp_path):
 
     ticks = []
     with pytest.raises(RecordingError, match="damaged"):
-        for judged in played.ticks():
-            ticks.append(judged["plain"])
+        for scored in played.ticks():
+            ticks.append(scored["plain"])
 
     assert 100 < played.counts.messages < 1001
-    # Also the last ticks before it are there, judged as far as the truth is known.
+    # The last ticks before it are included, scored with the ground truth known so far.
     assert len(ticks) > played.counts.messages - 5
     assert np.isnan(ticks[-1].context.ground_truth).any()

@@ -1,4 +1,4 @@
-"""Sums hold the same figures as core/metrics finds in all futures at once."""
+"""A tally gives the metrics of all predicted trajectories at once."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def crowd() -> list[Tracks]:
 def ticks(tmp_path_factory: pytest.TempPathFactory) -> list[ScoredTick]:
     bag = write_bag(tmp_path_factory.mktemp("tally") / "bag", people_messages(crowd()))
     replay = BagReplay(open_source(bag), {"model": MODEL}, ReplaySettings(tick_rate_hz=5.0))
-    return [judged["model"] for judged in replay.ticks()]
+    return [scored["model"] for scored in replay.ticks()]
 
 
 def tally_of(ticks: list[ScoredTick], n_at_once: int = 7) -> Tally:
@@ -79,34 +79,34 @@ def tally_of(ticks: list[ScoredTick], n_at_once: int = 7) -> Tally:
 
 @pytest.fixture(scope="module")
 def futures(ticks: list[ScoredTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Samples, mean, covariance and truth of all complete futures."""
-    truth = np.concatenate([tick.context.ground_truth for tick in ticks])
-    complete = np.isfinite(truth).all(axis=(1, 2))
+    """Samples, mean, covariance and ground truth of all complete trajectories."""
+    ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
+    complete = np.isfinite(ground_truth).all(axis=(1, 2))
     predictions = [tick.forecast.prediction for tick in ticks]
     return (
         np.concatenate([p.samples for p in predictions], axis=1)[:, complete],
         np.concatenate([p.mean for p in predictions])[complete],
         np.concatenate([p.covariance for p in predictions])[complete],
-        truth[complete],
+        ground_truth[complete],
     )
 
 
 def test_figures_are_those_of_all_futures_at_once(ticks, futures):
-    samples, mean, covariance, truth = futures
-    levels = confidence_levels(mean, covariance, truth)
-    best_ade, best_fde = best_of_n(samples, truth)
-    mean_ade, mean_fde = mean_path(mean, truth)
+    samples, mean, covariance, ground_truth = futures
+    levels = confidence_levels(mean, covariance, ground_truth)
+    best_ade, best_fde = best_of_n(samples, ground_truth)
+    mean_ade, mean_fde = mean_path(mean, ground_truth)
     r_avg, r_min = reliability_scores(levels)
 
     figures = figures_of(tally_of(ticks))
 
-    assert len(truth) > 100
+    assert len(ground_truth) > 100
     expected = {
         "best_ade": best_ade.mean(),
         "best_fde": best_fde.mean(),
         "mean_ade": mean_ade.mean(),
         "mean_fde": mean_fde.mean(),
-        "miss_rate": missed(samples, truth).mean(),
+        "miss_rate": missed(samples, ground_truth).mean(),
         "coverage_95": coverage(levels, 0.95),
         "r_avg": r_avg,
         "r_min": r_min,
@@ -116,9 +116,9 @@ def test_figures_are_those_of_all_futures_at_once(ticks, futures):
 
 
 def test_the_horizon_counts_every_known_step(ticks):
-    truth = np.concatenate([tick.context.ground_truth for tick in ticks])
+    ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     mean = np.concatenate([tick.forecast.prediction.mean for tick in ticks])
-    error = np.linalg.norm(mean - truth, axis=-1)
+    error = np.linalg.norm(mean - ground_truth, axis=-1)
 
     horizon = horizon_of(tally_of(ticks))
 
@@ -245,12 +245,12 @@ class TestDistribution:
             expected = sum(measures[name] for measures in one_by_one)
             assert sum_of_all == pytest.approx(expected, rel=1e-9), name
 
-    def test_an_honest_gaussian_has_the_amd_of_one(self):
-        """Truth drawn from what the model says: AMD near sqrt(pi / 2)."""
+    def test_a_calibrated_gaussian_has_its_analytic_amd(self):
+        """Ground truth drawn from the predicted Gaussian: AMD near sqrt(pi / 2)."""
         model = _Gaussian()
         recording = walkers(duration_s=3.0, n_agents=20)
         generator = np.random.default_rng(0)
-        ticks = [_tick_with_truth(recording, model, generator, index) for index in range(20)]
+        ticks = [_tick_with_ground_truth(recording, model, generator, index) for index in range(20)]
 
         total = measure_distribution(ticks, model, STEPS, seed=0)
 
@@ -268,15 +268,17 @@ class _Gaussian(ConstantVelocity):
         return Prediction(plain.samples + noise, plain.mean, covariance, plain.step_s)
 
 
-def _tick_with_truth(recording, model, generator, index) -> ScoredTick:
+def _tick_with_ground_truth(recording, model, generator, index) -> ScoredTick:
     pipeline = PredictionPipeline(model, PipelineConfig())
     for tracks in recording:
         pipeline.update(replace(tracks, stamp_ns=tracks.stamp_ns + index))
     tick = pipeline.tick(recording[-1].stamp_ns + index)
     forecast = forecast_from_tick(tick, AgentNumbers(), STEPS, "map")
-    truth = forecast.prediction.mean + generator.normal(0, 0.5, forecast.prediction.mean.shape)
+    ground_truth = forecast.prediction.mean + generator.normal(
+        0, 0.5, forecast.prediction.mean.shape
+    )
     n_agents = len(forecast.ids)
     context = Context(
-        truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
+        ground_truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
     )
     return ScoredTick(tick.window, forecast, context, 0.0, 0.0)
