@@ -1,8 +1,8 @@
-"""The demonstration (`make demo`): the real node predicts a replayed crowd, and is measured.
+"""The demonstration (`make demo`): the node predicts a replayed crowd and is evaluated.
 
-Node and replay are processes of their own that talk over DDS on this machine. This process
-listens, compares what was predicted with what came to pass, and draws it. At the end the same part
-of the recording is evaluated at leisure, for the report of `evaluate_bag`.
+Node and replay are separate processes that communicate over DDS on this machine. This process
+subscribes to the predictions, scores them against the ground truth, and draws them. At the end the
+same part of the recording is evaluated offline, for the report of `evaluate_bag`.
 """
 
 from __future__ import annotations
@@ -52,34 +52,34 @@ from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
-#: The hotel is a quiet place: it is played faster than it happened.
+#: The hotel recording has few people: it is played faster than real time.
 HOTEL_RATE = 2.0
 
 NODE_NAME = "predictor"
 PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
-#: Without any prediction for so long something is wrong, seconds.
-PATIENCE_S = 15.0
-#: Recorded seconds after the part played: the ground truth of its last predictions.
-AFTERMATH_S = 10.0
+#: Timeout of the first prediction, seconds.
+TIMEOUT_S = 15.0
+#: Time after the played part that is read as ground truth of its last predictions, seconds.
+GROUND_TRUTH_S = 10.0
 
 ANIMATION_FRAMES, ANIMATION_PERIOD_S = 60, 0.2
-#: Moments at which the report measures whole distributions: few, as somebody waits.
+#: Ticks at which the report evaluates distributions: few, as the user waits.
 REPORT_MOMENTS = 10
 
 
 class DemoError(RuntimeError):
-    """The demonstration cannot go on; the message says why."""
+    """The demonstration failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Show:
-    """What is played.
+    """The played recording.
 
     Attributes:
         recording: the tracks.
         description: a few words about it.
         start_s: where in the recording it begins, seconds.
-        duration_s: how much of the recording is played, seconds.
+        duration_s: played part of the recording, seconds.
         rate: recorded seconds per second.
         floor_plan: walls to draw.
     """
@@ -100,10 +100,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     console = Console()
-    # Whoever ends this process shall end what it started, too.
+    # Terminating this process also ends the processes that it started.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _keep_to_this_machine()
+        _isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
         arguments.output.mkdir(parents=True, exist_ok=True)
         with _listening() as listener:
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def choose_show(data_folder: str | None, duration_s: float) -> Show:
-    """The hotel where the data is, else the crowd that the package ships.
+    """The hotel recording if the data is available, else the shipped crowd.
 
     Args:
         data_folder: of the ETH/UCY recordings; None or empty takes the shipped crowd.
@@ -138,7 +138,7 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
 
 
 def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
-    """Where in a recording the part with the most observations begins, seconds."""
+    """Start of the part with the most observations, seconds into the recording."""
     entries = [(tracks.stamp_ns, len(tracks.ids)) for tracks in recorded_tracks(recording)]
     stamps_ns, counts = np.array(entries, dtype=np.int64).T
     before = np.concatenate([[0], np.cumsum(counts)])
@@ -148,7 +148,7 @@ def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
 
 
 class Listener:
-    """What the node publishes while the demonstration runs."""
+    """Receives the output of the node while the demonstration runs."""
 
     def __init__(self) -> None:
         self.predictions: list[PublishedPrediction] = []
@@ -165,15 +165,15 @@ class Listener:
         )
 
     def listen(self, duration_s: float) -> None:
-        """Takes in what arrives, for that long at most."""
+        """Waits for a message, for at most this long."""
         self._executor.spin_once(timeout_sec=duration_s)
 
     def hears_node(self) -> bool:
-        """Whether the node was heard, and what it predicts will be."""
+        """Whether diagnostics were received and the predictions are discovered."""
         return bool(self.diagnostics) and self._node.count_publishers(PREDICTIONS_TOPIC) > 0
 
     def close(self) -> None:
-        """Stops listening."""
+        """Destroys the subscriptions."""
         self._executor.shutdown()
         self._node.destroy_node()
 
@@ -191,7 +191,7 @@ class Listener:
 
 @contextmanager
 def _listening() -> Iterator[Listener]:
-    # Ctrl-C stays Python's, so that every `finally` below is run.
+    # Python handles Ctrl-C, so that every `finally` below runs.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     listener = Listener()
     try:
@@ -203,7 +203,7 @@ def _listening() -> Iterator[Listener]:
 
 @contextmanager
 def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
-    """A process of this package that ends with the block, whatever happens in it."""
+    """A process of this package that ends with the block, also on errors."""
     process = None
     with log.open("w") as output:
         try:
@@ -212,7 +212,7 @@ def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subpr
                     [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    # Ctrl-C in a terminal shall reach this process alone, which ends the others.
+                    # Ctrl-C in a terminal reaches only this process, which ends the others.
                     start_new_session=True,
                 )
             yield process
@@ -233,7 +233,7 @@ def _end(process: subprocess.Popen) -> None:
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Lets an interruption wait for the end of the block, which so is never left half done."""
+    """Defers interruptions to the end of the block, so that it always completes."""
     arrived: list[int] = []
     previous = {
         number: signal.signal(number, lambda number, frame: arrived.append(number))
@@ -251,7 +251,7 @@ def _interrupts_deferred() -> Iterator[None]:
 def _perform(
     show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
 ) -> None:
-    """Starts node and replay, and listens until the replay ends."""
+    """Starts node and replay, and receives predictions until the replay ends."""
     frame_id = show.recording.frame_id or DEFAULT_FRAME
     logs = {name: arguments.output / f"{name}.log" for name in ("node", "replay")}
     started_s = time.monotonic()
@@ -266,7 +266,7 @@ def _perform(
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("starting", total=show.duration_s)
-        # What is published before both know of each other is heard by nobody.
+        # Messages published before discovery are lost.
         while not listener.hears_node():
             _listen(listener, node, logs["node"], started_s)
         with _running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
@@ -285,7 +285,7 @@ def _node_arguments(frame_id: str, model: str | None) -> list[str]:
         "use_sim_time": "true",
         "tracker": "point_cloud",
         "fixed_frame": frame_id,
-        # Shows the model as it is, the same every time.
+        # Shows the model as shipped, reproducibly.
         "adaptive_calibration": "false",
         **({"model": model} if model else {}),
     }
@@ -314,12 +314,12 @@ def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: fl
         raise DemoError(f"the node ended with {node.returncode}:\n{_tail(log)}")
     if listener.problem:
         raise DemoError(f"the node reports: {listener.problem}")
-    if not listener.predictions and time.monotonic() - started_s > PATIENCE_S:
-        raise DemoError(f"no prediction within {PATIENCE_S:g} s; the node says:\n{_tail(log)}")
+    if not listener.predictions and time.monotonic() - started_s > TIMEOUT_S:
+        raise DemoError(f"no prediction within {TIMEOUT_S:g} s; the node says:\n{_tail(log)}")
 
 
 def _state(listener: Listener) -> tuple[float, str]:
-    """Recorded seconds predicted so far, and what to say about them."""
+    """Recorded seconds predicted so far, and the text of the progress bar."""
     if not listener.predictions:
         return 0.0, "waiting for the first prediction"
     first, last = listener.predictions[0], listener.predictions[-1]
@@ -330,12 +330,12 @@ def _state(listener: Listener) -> tuple[float, str]:
 def _report(
     show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
 ) -> None:
-    """Prints the table, and draws."""
+    """Prints the scores, draws picture and animation, and writes the report."""
     predictions = listener.predictions
     if len(predictions) < 2:
         log = arguments.output / "node.log"
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{_tail(log)}")
-    duration_s = show.duration_s + AFTERMATH_S
+    duration_s = show.duration_s + GROUND_TRUTH_S
     recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
     scored = score_published(predictions, recording)
     summary = summarise(scored)
@@ -357,7 +357,7 @@ def _report(
 
 
 def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -> None:
-    """Evaluates what was replayed, by the node's model and those that it is compared with."""
+    """Evaluates the replayed part with the node's model and the models it is compared with."""
     others = default_models()
     request = Request(
         models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
@@ -366,14 +366,14 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
         settings=replace(load_settings(), tick_rate_hz=10.0),  # the node's
         n_moments=REPORT_MOMENTS,
         start_s=show.start_s,
-        duration_s=show.duration_s + AFTERMATH_S,
+        duration_s=show.duration_s + GROUND_TRUTH_S,
     )
     report_on(show.recording.path, request, arguments.output, console)
     console.print(f"Written: {arguments.output / 'report.html'}, to look at in a browser")
 
 
 def most_complete(scored: Sequence[ScoredPrediction]) -> int:
-    """Index of the prediction with the most people whose whole past and whole future are known."""
+    """Index of the prediction with the most people whose past and ground truth are complete."""
     whole_past = max(int(entry.prediction.n_observed.max()) for entry in scored)
 
     def n_complete(entry: ScoredPrediction) -> int:
@@ -384,11 +384,11 @@ def most_complete(scored: Sequence[ScoredPrediction]) -> int:
 
 
 def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPrediction]:
-    """At most `ANIMATION_FRAMES` moments, `ANIMATION_PERIOD_S` apart, around one of them."""
+    """At most `ANIMATION_FRAMES` predictions, `ANIMATION_PERIOD_S` apart, around one of them."""
     stamps_ns = [entry.prediction.stamp_ns for entry in scored]
     kept: list[int] = []
     for index, stamp_ns in enumerate(stamps_ns):
-        # Ticks come a little early or late.
+        # Ticks have jitter.
         if not kept or stamp_ns - stamps_ns[kept[-1]] >= 0.75 * ANIMATION_PERIOD_S * 1e9:
             kept.append(index)
     middle = int(np.searchsorted(kept, around))
@@ -399,10 +399,10 @@ def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPredi
 def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
     rows = {
         "people predicted": f"{summary.n_agents}",
-        "predictions": f"{summary.n_predictions} futures in {n_ticks} ticks",
-        "of these compared": f"{summary.n_scored}, whose next {summary.horizon_s:.1f} s are known",
-        "ADE / FDE of the expected path": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
-        f"truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
+        "predictions": f"{summary.n_predictions} trajectories in {n_ticks} ticks",
+        "of these scored": f"{summary.n_scored}, with ground truth up to {summary.horizon_s:.1f} s",
+        "ADE / FDE of the mean trajectory": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
+        f"ground truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
         "tick time, median / p99": _tick_text(diagnostics),
     }
     table = Table(title="What was predicted, against what came to pass", show_header=False)
@@ -422,8 +422,8 @@ def _tail(log: Path, n_lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) or "(nothing)"
 
 
-def _keep_to_this_machine() -> None:
-    """Other ROS programs here and elsewhere neither hear the demonstration nor disturb it."""
+def _isolate() -> None:
+    """Isolates the demonstration from other ROS nodes on this machine and the network."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
@@ -437,9 +437,9 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="social_implicit_demo",
-        description="Predicts a replayed crowd with the real node, prints how well, and draws it. "
+        description="Predicts a replayed crowd with the node, prints the scores, and draws them. "
         "With SOCIAL_IMPLICIT_DATA naming the folder of the ETH/UCY recordings it replays the "
-        "hotel, else a simulated crowd.",
+        "ETH hotel, else a simulated crowd.",
     )
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
     parser.add_argument(

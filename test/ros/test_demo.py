@@ -80,17 +80,21 @@ def assert_nothing_runs(output: Path) -> None:
         assert holders_of(output / log) == []
 
 
-def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, demo: Demo) -> None:
+def test_a_short_demonstration_prints_plausible_scores_and_draws(
+    tmp_path: Path, demo: Demo
+) -> None:
     with demo("--duration", "4", "--model", MODEL) as process:
         assert process.process.wait(timeout=2 * PATIENCE_S) == 0, process.output
         output = process.output
     (n_people,) = re.findall(r"people predicted\W+(\d+)", output)
     assert 10 <= int(n_people) <= 40
-    (n_futures, n_ticks) = re.findall(r"predictions\W+(\d+) futures in (\d+) ticks", output)[0]
+    (n_trajectories, n_ticks) = re.findall(
+        r"predictions\W+(\d+) trajectories in (\d+) ticks", output
+    )[0]
     # 40 at most in 4 s; a busy machine has fewer.
     assert 1 < int(n_ticks) <= 45
-    assert int(n_futures) > 5 * int(n_ticks)
-    (ade_m, fde_m) = re.findall(r"expected path\W+([\d.]+) m / ([\d.]+) m", output)[0]
+    assert int(n_trajectories) > 5 * int(n_ticks)
+    (ade_m, fde_m) = re.findall(r"mean trajectory\W+([\d.]+) m / ([\d.]+) m", output)[0]
     assert 0.1 < float(ade_m) < float(fde_m) < 4.0
     (inside,) = re.findall(r"95% ellipse\W+([\d.]+)%", output)
     assert 30.0 < float(inside) <= 100.0
@@ -108,7 +112,7 @@ def test_a_short_demonstration_prints_sane_figures_and_draws(tmp_path: Path, dem
     assert_nothing_runs(tmp_path / "out")
 
 
-def test_nothing_is_played_before_the_node_is_heard_and_can_be_listened_to() -> None:
+def test_nothing_is_played_before_the_node_is_discovered() -> None:
     rclpy.init(domain_id=reserve_domain())
     listener = Listener()
     node = rclpy.create_node(NODE_NAME)
