@@ -3,7 +3,7 @@
     ros2 launch social_implicit_ros demo.launch.py
 
 Replays the recording that the package ships, in a loop. Takes the arguments of replay.launch.py and
-predictor.launch.py too, such as outputs:='[markers,costmap]'.
+predictor.launch.py too, such as outputs:='[markers,people]'.
 """
 
 from importlib import resources

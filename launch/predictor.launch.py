@@ -23,6 +23,7 @@ PARAMETERS: dict[str, Any] = {
     "fixed_frame": str,
     "model": str,
     "outputs": list[str],
+    "robot": str,
     "autostart": bool,
 }
 
@@ -41,6 +42,7 @@ def generate_launch_description() -> LaunchDescription:
         "fixed_frame": ("", "Level frame that does not move, in which predictions are published."),
         "model": ("", "Name of a shipped model, or path of an .onnx file."),
         "outputs": ("", "Outputs to publish, such as [pointcloud,markers]."),
+        "robot": ("", "Source of the robot's position: none, odometry or tf."),
         "autostart": ("", "If false, a lifecycle manager configures and activates the node."),
         "use_sim_time": ("false", "Use the time of /clock, for a replay or a simulation."),
         "log_level": ("info", "Log level of the node: debug, info, warn, error or fatal."),

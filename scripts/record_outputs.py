@@ -67,6 +67,8 @@ def record_outputs(
         **parameters,
         outputs=f"[{','.join(OUTPUTS)}]",
         tick_rate_hz=0.0,
+        # The costmap needs a source of the robot's position; without messages it stays in place.
+        robot="odometry",
         tracker="marker_array" if hasattr(recording[0], "markers") else "point_cloud",
         fixed_frame=headers(recording[0])[0].frame_id,
         calibration_file=folder / "calibration.json",

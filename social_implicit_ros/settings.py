@@ -345,7 +345,7 @@ class NodeConfig(Settings):
             "samples": "~/samples, one row per sample, agent and step",
             "markers": "~/markers, for RViz",
             "mpc_planner": "mpc_planner_msgs/ObstacleArray, for tud-amr/mpc_planner",
-            "costmap": "nav_msgs/OccupancyGrid, for Nav2",
+            "costmap": "nav_msgs/OccupancyGrid around the robot, for Nav2; needs robot",
             "detections": "vision_msgs/Detection3DArray, one detection per person and step",
             "autoware": "autoware_perception_msgs/PredictedObjects",
             "people": "people_msgs/People, for social costmap layers",
@@ -429,6 +429,11 @@ class NodeConfig(Settings):
         super().__post_init__()
         if not self.fixed_frame:
             raise ParameterError("fixed_frame is empty, expected a frame such as odom or map")
+        if "costmap" in self.outputs and self.robot == "none":
+            raise ParameterError(
+                "outputs contains costmap, which is centred on the robot, but robot is none: set "
+                "robot to tf (with robot_frame) or to odometry, or remove costmap from outputs"
+            )
         period_s = 1.0 / self.tick_rate_hz if self.tick_rate_hz > 0 else 0.0
         if self.markers.lifetime_s <= period_s:
             raise ParameterError(

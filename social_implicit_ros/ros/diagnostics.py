@@ -89,7 +89,7 @@ class DiagnosticsLog:
         """
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
-        self._refusal = self._failure = ""
+        self._refusal = self._failure = self._robot_lost = ""
 
     def add_message(self, stamp_ns: int | None, arrived_s: float) -> None:
         """A message was decoded.
@@ -133,6 +133,21 @@ class DiagnosticsLog:
         """
         self._n_failed_ticks += 1
         self._failure = why
+
+    def add_lost_robot(self, source: str) -> None:
+        """The robot's position was unknown in a tick.
+
+        Args:
+            source: value of the parameter `robot`.
+        """
+        fix = {
+            "odometry": "check that ~/odometry publishes without jumps, in a frame that tf2 knows",
+            "tf": "check the transform from robot_frame to fixed_frame",
+        }
+        self._robot_lost = (
+            f"the robot is lost: its position from {source} is unknown, and the costmap stays "
+            f"where it was; {fix[source]}"
+        )
 
     def add_reset(self) -> None:
         """All histories were cleared."""
@@ -194,6 +209,7 @@ class DiagnosticsLog:
             self._refusal
             or "; ".join(self.broken_connections)
             or self._silence(state, now_s)
+            or self._robot_lost
             or _slow_ticks(state, rate_hz)
             or _old_tracks(state, age_s)
         )

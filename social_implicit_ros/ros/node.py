@@ -398,6 +398,8 @@ class PredictorNode(ParameterNode):
             return
         if predictor.robot_refusal is not None:
             self._refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
+        if session.config.robot != "none" and forecast.robot_m is None:
+            self._log.add_lost_robot(session.config.robot)
         self._log.add_skipped(forecast.skipped.values())
         duration_s = time.perf_counter() - started_s
         self._log.add_tick(duration_s, len(predictor.history), len(forecast.ids))

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import OccupancyGrid, Odometry
 from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, walkers_at
 from visualization_msgs.msg import MarkerArray
@@ -61,7 +61,7 @@ def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(start: Start)
 
 
 def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(start: Start) -> None:
-    node = start(outputs="[costmap]", model="constant_velocity", tick_rate_hz=0.0)
+    node = start(outputs="[costmap]", robot="odometry", model="constant_velocity", tick_rate_hz=0.0)
     node.wait_for(lambda: node.state() == "active", "activation")
     grids: list[OccupancyGrid] = []
     node.peer.node.create_subscription(
@@ -71,10 +71,15 @@ def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(start: Start) 
     assert not any(grids[0].data)
 
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
+    odometry = node.publisher(Odometry, "/predictor/odometry")
     stamps_ns = itertools.count(10 * S, S // 10)
 
     def occupied() -> bool:
-        tracks.publish(walkers_at(next(stamps_ns)))
+        message = walkers_at(next(stamps_ns))
+        robot = Odometry(header=message.markers[0].header)
+        robot.pose.pose = message.markers[0].pose
+        odometry.publish(robot)
+        tracks.publish(message)
         return any(grids[-1].data)
 
     node.wait_for(occupied, "a costmap with people in it")

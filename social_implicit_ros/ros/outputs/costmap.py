@@ -21,9 +21,9 @@ from social_implicit_ros.types import FloatArray
 class Costmap(Output):
     """The probability in percent, 0 to 100, that a person occupies a cell within a time window.
 
-    The grid is centred on the robot, or on the people if the robot's position is unknown. It moves
-    only when its centre is off by more than `recentre_m`, as the static layer resets and logs at
-    every move. It moves by whole cells, so that the content of cells does not shift.
+    The grid is centred on the robot; while the robot's position is unknown it stays. It moves only
+    when its centre is off by more than `recentre_m`, as the static layer resets and logs at every
+    move. It moves by whole cells, so that the content of cells does not shift.
     """
 
     topic = "~/costmap"
@@ -61,15 +61,11 @@ class Costmap(Output):
         return Grid.around(centre_m, self._options.size_m, self._options.resolution_m)
 
     def _follow(self, forecast: Forecast) -> None:
-        if forecast.robot_m is not None:
-            centre_m = forecast.robot_m
-        elif forecast.ids:
-            present_m = forecast.present_m
-            centre_m = 0.5 * (present_m.min(axis=0) + present_m.max(axis=0))
-        else:
+        robot_m = forecast.robot_m
+        if robot_m is None:
             return
-        if np.abs(centre_m - self._grid.centre_m).max() > self._options.recentre_m:
-            self._grid = self._grid_around(centre_m)
+        if np.abs(robot_m - self._grid.centre_m).max() > self._options.recentre_m:
+            self._grid = self._grid_around(robot_m)
 
     def _message(self, percent: np.ndarray, stamp_ns: int) -> OccupancyGrid:
         message = OccupancyGrid(header=header_to_msg(stamp_ns, self._frame_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def test_the_present_position_is_lethal_and_the_predicted_path_graded() -> None:
 
 
 def test_values_are_percent_and_nothing_is_unknown() -> None:
-    values = np.array(sent(output_of().render(random_forecast(("1", "2", "3")))).data)
+    forecast = random_forecast(("1", "2", "3"))
+    forecast = replace(forecast, robot_m=forecast.present_m.mean(axis=0))
+    values = np.array(sent(output_of().render(forecast)).data)
     assert values.min() == 0
     assert 0 < values.max() <= 100
 
@@ -138,13 +141,20 @@ def test_the_grid_stays_while_the_robot_is_near_its_middle() -> None:
     assert np.abs(middles_m - steps_m).max() <= 0.5 + 1e-9
 
 
-def test_without_a_robot_the_grid_is_around_the_people() -> None:
+def test_while_the_robot_is_lost_the_grid_stays() -> None:
     output = output_of()
-    people_m = np.array([[100.0, 0.0], [104.0, 6.0]])
-    message = output.render(walking_forecast(people_m, np.zeros((2, 2))))
-    np.testing.assert_allclose(np.array(origin_of(message)) + 10.0, [102.0, 3.0], atol=0.06)
-    # It stays there when they are gone.
-    assert origin_of(output.render(random_forecast(()))) == origin_of(message)
+    at_robot = output.render(walker((1.0, 2.0), robot_m=np.array([30.0, 5.0])))
+    far_people = walking_forecast(np.array([[100.0, 0.0], [104.0, 6.0]]), np.zeros((2, 2)))
+    for lost in (far_people, walker((30.0, 5.0)), random_forecast(())):
+        assert origin_of(output.render(lost)) == origin_of(at_robot)
+
+
+def test_without_a_source_of_the_robots_position_the_costmap_is_refused() -> None:
+    outputs = {"outputs": ("markers", "costmap")}
+    with pytest.raises(ParameterError, match="robot is none: set robot to tf"):
+        config_from_values({**DEFAULTS, **outputs})
+    for robot in ("tf", "odometry"):
+        assert config_from_values({**DEFAULTS, **outputs, "robot": robot}).robot == robot
 
 
 def test_without_people_and_when_cleared_the_grid_is_free() -> None:

@@ -180,3 +180,14 @@ def test_a_broken_connection_is_a_warning_as_long_as_it_lasts() -> None:
     log.broken_connections = []
     busy_second(log, 11 * S)
     assert report(log, 12.0).level == DiagnosticStatus.OK
+
+
+def test_a_lost_robot_is_a_warning_until_it_is_found() -> None:
+    log = DiagnosticsLog()
+    busy_second(log, 1 * S)
+    log.add_lost_robot("odometry")
+    status = report(log, 2.0)
+    assert status.level == DiagnosticStatus.WARN
+    assert "the robot is lost" in status.message and "~/odometry" in status.message
+    busy_second(log, 2 * S)
+    assert report(log, 3.0).level == DiagnosticStatus.OK
