@@ -316,6 +316,14 @@ class TrackHistory:
         has_any = table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
+            outlier = late.copy()
+            outlier[late] = self._is_outlier(rows[late], stamp_ns, states_m[columns[late], :2])
+            rejected.update(
+                (tracks.ids[column], SkipReason.LATE_OUTLIER)
+                for column in columns[outlier].tolist()
+            )
+            rows, columns, has_any = rows[~outlier], columns[~outlier], has_any[~outlier]
+            newest_ns, newest_m, late = newest_ns[~outlier], newest_m[~outlier], late[~outlier]
             is_known, is_first = table.insert(rows[late], stamp_ns, states_m[columns[late]])
             for refused, reason in (
                 (is_known, SkipReason.DUPLICATE_STAMP),
@@ -340,6 +348,21 @@ class TrackHistory:
         table.append(rows, stamp_ns, states_m)
         if tracks.covariances_m2 is not None:
             self._covariances_m2[rows] = _known_covariances(tracks.covariances_m2[columns, :2, :2])
+
+    def _is_outlier(self, rows: IntArray, stamp_ns: int, late_m: FloatArray) -> BoolArray:
+        """(A,) late positions that are out of reach of the observation before or after them."""
+        times_ns, table = self._table.times_ns[rows], self._table
+        column = (times_ns < stamp_ns).sum(axis=1)
+        each = np.arange(len(rows))
+        # Positions before the first observation, and repeated stamps, have reasons of their own.
+        inserts = (column > 0) & (times_ns[each, column] != stamp_ns)
+        outlier = np.zeros(len(rows), dtype=bool)
+        for neighbour in (np.maximum(column - 1, 0), column):
+            elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
+            near_m = table.states_m[rows, neighbour, :2]
+            outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s)
+        outlier &= inserts
+        return outlier
 
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states_m: FloatArray, velocities_m_s: FloatArray

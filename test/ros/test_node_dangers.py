@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry
 from support.conversation import STEP_NS, Conversation
 from support.ros import NodeUnderTest
+from support.tracks import WALKERS, S, positions_at
 
 from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.tracks.agent_ids import agent_number
 
 Start = Callable[..., NodeUnderTest]
 
@@ -47,3 +50,22 @@ def test_the_costmap_stays_while_the_robot_is_lost(start: Start, fault: str) -> 
     assert {round(grid.info.origin.position.x) for grid in grids} == {190}
     status = talk.report_since(lambda status: "the robot is lost" in status.message)
     assert status.level == DiagnosticStatus.WARN
+
+
+def test_a_late_outlier_neither_breaks_nor_bends_a_track(start: Start) -> None:
+    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 12)
+    stamp_ns = next(stamps_ns)
+    talk.walk(iter([stamp_ns]), 1)
+    late = talk.build(stamp_ns - STEP_NS // 2)
+    for marker in late.markers:
+        marker.pose.position.x += 500.0
+    with talk.counting("skipped.late_outlier", len(late.markers)):
+        talk.tell(late)
+    after = talk.walk(stamps_ns, 3)
+    assert sorted(after.agents.tolist()) == sorted(agent_number(name) for name in WALKERS)
+    for number, mean_m in zip(after.agents.tolist(), after.mean, strict=True):
+        (name,) = (name for name in WALKERS if agent_number(name) == number)
+        expected_m = positions_at(after.stamp_ns / S + after.times_s, WALKERS[name])
+        assert np.abs(mean_m - expected_m).max() < 0.1

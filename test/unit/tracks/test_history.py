@@ -435,3 +435,17 @@ def test_a_position_outside_all_maps_is_rejected(far_m: float) -> None:
     height = np.array([far_m])
     high = Tracks(at(1.0), ("a",), np.zeros((1, 2)), heights_m=height)
     assert tracks.insert(high) == {"a": SkipReason.OUT_OF_RANGE}
+
+
+@pytest.mark.parametrize("offset_m", [500.0, 3.0])
+def test_a_late_outlier_is_left_out_and_the_track_is_as_without_it(offset_m: float) -> None:
+    kept, expected = history(), history()
+    for step in range(10):
+        for each in (kept, expected):
+            each.insert(walker(step * 0.1))
+    late = walker(0.85)
+    outlier = Tracks(late.stamp_ns, late.ids, late.positions_m + offset_m)
+    assert kept.insert(outlier) == {"a": SkipReason.LATE_OUTLIER}
+    window, without = kept.window(at(0.9))[0], expected.window(at(0.9))[0]
+    np.testing.assert_array_equal(window.positions_m, without.positions_m)
+    assert kept.insert(late) == {}
