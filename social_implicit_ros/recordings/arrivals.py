@@ -139,9 +139,15 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
 
 
 def predictor_config(source: TrackSource, settings: ReplaySettings) -> PredictorConfig:
-    """The predictor config of a node with these settings, for a recording."""
+    """The predictor config of a node with these settings, for a recording.
+
+    Annotated text recordings are not stitched: an annotator's ids are the ground truth.
+    """
+    pipeline = settings.pipeline
+    if source.tracker is None:
+        pipeline = replace(pipeline, stitching=False)
     return PredictorConfig(
-        pipeline=settings.pipeline,
+        pipeline=pipeline,
         tick_rate_hz=settings.tick_rate_hz,
         time_step_s=settings.time_step_s,
         horizon_s=settings.horizon_s,

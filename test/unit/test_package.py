@@ -151,11 +151,12 @@ def test_every_command_names_a_module_with_that_function(recipe):
         module, function = target.split(":")
         spec = importlib.util.find_spec(module)
         assert spec is not None, f"{command}: no module {module}"
-        defined = [
-            node.name
-            for node in ast.parse(Path(spec.origin).read_text()).body
-            if isinstance(node, ast.FunctionDef)
-        ]
+        defined = set()
+        for node in ast.parse(Path(spec.origin).read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                defined.add(node.name)
+            elif isinstance(node, ast.Assign):
+                defined.update(target.id for target in node.targets)
         assert function in defined, f"{command}: {module} has no function {function}"
 
 
