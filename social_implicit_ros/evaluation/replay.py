@@ -229,7 +229,7 @@ class BagReplay:
         """Reads the recording once.
 
         Args:
-            advance: called with the number of messages whenever some were read.
+            advance: called with the number of messages read.
 
         Yields:
             Every tick with at least one predicted agent, by model name.

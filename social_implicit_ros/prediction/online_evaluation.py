@@ -1,8 +1,8 @@
-"""Predictions scored against where people are later, while the predictor runs.
+"""Scores predictions against the ground truth while the predictor runs.
 
 A prediction is pending until its horizon has passed. The ground truth of each predicted step is
-read from the track history, which interpolates between two observations. It is unknown where an
-agent was not seen, or where its track broke in between.
+read from the track history, which interpolates between two observations. It is unknown if the agent
+is not observed, or if its track restarts in between.
 
 The node scores one prediction per step of the model (`SelfEvaluation`): predictions a tenth of a
 second apart are of almost the same future. A replay scores every prediction (`PendingPredictions`).
@@ -42,7 +42,7 @@ Content = TypeVar("Content")
 
 @dataclass(eq=False)
 class PendingPrediction(Generic[Content]):
-    """A prediction, and the ground truth known so far.
+    """A prediction, and its ground truth so far.
 
     Attributes:
         stamp_ns: time of the prediction, integer nanoseconds.
@@ -84,7 +84,7 @@ class PendingPredictions(Generic[Content]):
         Args:
             history: of the predicted agents.
             times_s: (T,) predicted steps in seconds after the stamp, ascending.
-            max_gap_s: longest time between two observations to interpolate over, seconds.
+            max_gap_s: longest gap between two observations to interpolate over, seconds.
             max_pending: most predictions pending at once; beyond it the oldest is dropped.
             reads_forgotten: read a track before the history forgets it. Takes time when an agent
                 leaves; without it the positions of the last `max_gap_s` are lost.
@@ -141,7 +141,7 @@ class PendingPredictions(Generic[Content]):
         self._read_final(_NEVER_NS)
 
     def pop_complete(self) -> list[PendingPrediction[Content]]:
-        """Removes the predictions whose ground truth is final at every step, in order."""
+        """Removes the predictions with final ground truth at all steps; returns them in order."""
         complete = []
         while self._pending and self._pending[0].n_final == len(self._offsets_ns):
             complete.append(self._pending.popleft())
@@ -208,9 +208,9 @@ class RecentScores:
 
     Attributes:
         times_s: (T,) seconds from a prediction to each step.
-        n_scored: (T,) positions scored.
+        n_scored: (T,) number of scored positions.
         error_m: (T,) mean distance of the ground truth from the mean trajectory, metres; NaN
-            where nothing was scored.
+            without scores.
         inside: (T,) share of ground truth inside the region of `confidence`; NaN likewise.
         confidence: of that region.
     """
@@ -287,7 +287,7 @@ class SelfEvaluation:
             # No horizon needs more.
             max_pending=2 * self._steps.n_steps + _SPARE,
         )
-        self._added_ns: int | None = None  # the last tick that was added
+        self._added_ns: int | None = None  # the last added tick
         self._scored_ns: int | None = None  # the last tick at which positions were scored
         # Per evaluation: stamp and (3, T) positions scored, summed errors, positions inside.
         self._rounds: deque[tuple[int, FloatArray]] = deque()
@@ -377,7 +377,7 @@ class SelfEvaluation:
 
 
 def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
-    """Compares predictions with their ground truth; None where none is known.
+    """Compares predictions with their ground truth; None if it is unknown.
 
     Args:
         stamp_ns: time of the evaluation, integer nanoseconds.
@@ -392,7 +392,7 @@ def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
     ground_truth = ground_truth[known]
 
     def at_steps(arrays: Sequence[FloatArray]) -> FloatArray:
-        """(E, ...) rows of the known positions, from an array (A, T, ...) of each pair."""
+        """(E, ...) values at the known positions, from one (A, T, ...) array per pair."""
         chosen = [array[:, step] for array, (_, step) in zip(arrays, pairs, strict=True)]
         return np.concatenate(chosen)[known]
 

@@ -1,6 +1,7 @@
-"""The runtime: tracks in, forecasts out. Node and replay drive it; it knows neither ROS nor files.
+"""The runtime: tracks in, forecasts out. The node and the replay of recordings drive it.
 
-Time is an argument: nothing here asks a clock. What is left out is returned with its reason.
+It depends neither on ROS nor on files. Time is an argument: nothing here asks a clock. Whatever is
+left out is returned with its reason.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.frames import TransformQueue
 from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
-from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline, Tick
+from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
@@ -29,7 +31,7 @@ from social_implicit_ros.tracks.transforms import (
 from social_implicit_ros.types import SkipReason, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
-#: Refused stamp -> reason of its entries, and what to say of the message.
+#: Refused stamp -> reason of its entries, and text about the message.
 _REFUSED_STAMPS = {
     StampVerdict.NO_STAMP: (
         SkipReason.NO_STAMP,
@@ -49,31 +51,31 @@ _REFUSED_STAMPS = {
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """What a user may choose; see the node's parameters of the same names.
+    """Options of the predictor, see the node's parameters of the same names.
 
     Attributes:
-        pipeline: samples, seed and how histories are kept; may change while the predictor runs.
-        tick_rate_hz: forecasts per second; 0 for one at every message. May change likewise.
-        self_evaluation_window_s: how long a score counts, seconds. May change likewise.
+        pipeline: samples, seed and limits of the history; may change while the predictor runs.
+        tick_rate_hz: forecasts per second; 0 for one at every message. May change.
+        self_evaluation_window_s: length of the window of recent scores, seconds. May change.
         time_step_s: seconds between two published steps; 0 for the model's.
-        horizon_s: seconds to the last published step; 0 for as far as the model goes.
+        horizon_s: seconds to the last published step; 0 for the model's.
         fixed_frame: frame of the forecasts.
-        transform_wait_s: how long tracks wait for the transform into that frame.
-        robot: where the robot's own position comes from: `none`, `odometry` or `tf`.
-        robot_frame: its frame, where that is tf.
+        transform_wait_s: maximum time that tracks wait for the transform into that frame, seconds.
+        robot: source of the robot's position: `none`, `odometry` or `tf`.
+        robot_frame: its frame, if that is tf.
 
     Frames lose a leading slash.
     """
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
-    tick_rate_hz: float = 10.0
-    self_evaluation_window_s: float = 60.0
-    time_step_s: float = 0.0
-    horizon_s: float = 0.0
-    fixed_frame: str = "odom"
-    transform_wait_s: float = 0.2
-    robot: str = "none"
-    robot_frame: str = "base_link"
+    tick_rate_hz: float = NodeConfig.tick_rate_hz
+    self_evaluation_window_s: float = NodeConfig.self_evaluation_window_s
+    time_step_s: float = NodeConfig.time_step_s
+    horizon_s: float = NodeConfig.horizon_s
+    fixed_frame: str = NodeConfig.fixed_frame
+    transform_wait_s: float = NodeConfig.transform_wait_s
+    robot: str = NodeConfig.robot
+    robot_frame: str = NodeConfig.robot_frame
 
     def __post_init__(self) -> None:
         """Takes the slashes off."""
@@ -83,11 +85,11 @@ class PredictorConfig:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a message, or the robot's position, is left out.
+    """Reason why a message, or the robot's position, is left out.
 
     Attributes:
-        kind: the same for the same cause, so that warnings can be throttled.
-        text: for the user; names the remedy.
+        kind: equal for equal causes, to throttle warnings.
+        text: for the user, with the remedy.
     """
 
     kind: str
@@ -96,20 +98,22 @@ class Refusal:
 
 @dataclass
 class Update:
-    """What became of messages.
+    """The result of adding messages.
 
     Attributes:
-        is_accepted: the new message's stamp is in time.
-        n_entered: entries that entered the history.
-        skipped: entries that did not, by reason; the robot's own position counts here, too.
-        refusals: of whole messages.
-        jumped_back: time jumped back, and everything was forgotten first.
-        tick_ns: stamp at which a forecast is due, where one is due at every message.
+        is_accepted: the stamp of the new message is valid.
+        n_entered: entries added to the history.
+        skipped: entries that are left out, by reason.
+        robot_skipped: positions of the robot that are left out, by reason.
+        refusals: messages that are left out.
+        jumped_back: time jumped back: all histories were reset first.
+        tick_ns: stamp at which a forecast is due, if one is due at every message.
     """
 
     is_accepted: bool = False
     n_entered: int = 0
     skipped: Counter[SkipReason] = field(default_factory=Counter)
+    robot_skipped: Counter[SkipReason] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     jumped_back: bool = False
     tick_ns: int | None = None
@@ -130,9 +134,9 @@ class Predictor:
 
         Args:
             model: predicts.
-            config: what the user chose.
-            lookup: knows the transforms; asked where tracks are not in the fixed frame.
-            adaptive: adapts the ellipses, and learns from `evaluate`; None leaves them as they are.
+            config: the options.
+            lookup: transforms of tracks that are not in the fixed frame.
+            adaptive: adapts the ellipses and learns in `evaluate`; None for the model's ellipses.
 
         Raises:
             ValueError: steps or a horizon that the model does not have.
@@ -153,18 +157,18 @@ class Predictor:
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
         self.newest_ns: int | None = None
-        #: The newest tick, behind the newest forecast.
+        #: The newest tick, from which the newest forecast is made.
         self.last_tick: Tick | None = None
-        #: Why the newest tick does not know the robot's position, where it comes from tf.
+        #: Why the robot's position is unknown at the newest tick, if it comes from tf.
         self.robot_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
-        """Takes what a tracker said.
+        """Takes a tracker message.
 
         Args:
             tracks: in the frame `frame_id`.
             frame_id: of the message's header.
-            now_ns: the present, integer nanoseconds; 0 where the clock does not run.
+            now_ns: current time, integer nanoseconds; 0 if the clock does not run.
             source: the tracker, by the prefix that its ids have and no other tracker's. Stamps are
                 compared with those of the same source only.
         """
@@ -188,7 +192,7 @@ class Predictor:
         return update
 
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
-        """Takes the robot's own position from odometry; arguments as of `add_tracks`."""
+        """Takes the robot's position from odometry; arguments as for `add_tracks`."""
         update = Update()
         verdict = self._robot_guard.judge(robot.stamp_ns, now_ns)
         if verdict in _REFUSED_STAMPS:
@@ -200,13 +204,13 @@ class Predictor:
         return update
 
     def poll(self, now_ns: int) -> Update:
-        """Lets in the tracks whose transform is known by now; drops those that timed out."""
+        """Adds the waiting tracks whose transform is known; drops those that timed out."""
         update = Update()
         self._move_waiting(now_ns, update)
         return update
 
     def tick(self, now_ns: int) -> Forecast:
-        """Predicts everybody from the present on.
+        """Predicts all agents from the current time on.
 
         Raises:
             ValueError: the model cannot be run.
@@ -219,19 +223,20 @@ class Predictor:
         )
 
     def evaluate(self) -> ScoredPositions | None:
-        """Scores earlier predictions by what is known at the newest tick, and learns from them.
+        """Scores earlier predictions with the ground truth known at the newest tick.
 
-        To be called after each tick, when its forecast is published: that shall not wait.
+        An adaptive calibration learns from them. Call it after each tick, when the forecast is
+        published: publishing must not wait for it.
         """
         return None if self.last_tick is None else self.evaluation.observe(self.last_tick)
 
     def reset(self) -> None:
-        """Forgets everybody; any time may come next."""
+        """Resets all histories; the next stamp may be any."""
         self._guards.clear()
         self._forget()
 
     def reconfigure(self, config: PredictorConfig) -> None:
-        """Takes other values for what may change while the predictor runs; forgets nothing."""
+        """Applies the options that may change while the predictor runs; histories are kept."""
         self.config = config
         self._pipeline.reconfigure(config.pipeline)
         self._follow_trackers()
@@ -240,7 +245,7 @@ class Predictor:
             guard.tolerance_s = config.pipeline.track_timeout_s
 
     def clock_jumped_back(self, now_ns: int) -> bool:
-        """Whether the history lies in the future of a clock that went back to `now_ns`."""
+        """Whether the history is in the future of a clock that went back to `now_ns`."""
         return any(guard.clock_jumped_back(now_ns) for guard in self._guards.values())
 
     @property
@@ -250,12 +255,12 @@ class Predictor:
 
     @property
     def adaptive(self) -> AdaptiveCalibration | None:
-        """What adapts the ellipses, where they are adapted."""
+        """The adaptive calibration, if there is one."""
         return self._pipeline.adaptive
 
     @property
     def history(self) -> TrackHistory:
-        """What is remembered of everybody."""
+        """The history of all tracks."""
         return self._pipeline.history
 
     @property
@@ -274,7 +279,7 @@ class Predictor:
         return len(self._queue)
 
     def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
-        """Into the history at once, or when the transform into the fixed frame is known."""
+        """Adds tracks to the history now, or when the transform into the fixed frame is known."""
         frame_id = plain_frame(frame_id)
         if frame_id == self.config.fixed_frame:
             self._enter(tracks, update)
@@ -287,8 +292,8 @@ class Predictor:
         for tracks in moved:
             self._enter(tracks, update)
         for tracks, reason in timed_out:
-            if ROBOT_ID not in tracks.ids:
-                update.skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
+            skipped = update.robot_skipped if ROBOT_ID in tracks.ids else update.skipped
+            skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
             text = f"tracks without a transform are skipped: {reason}"
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
@@ -302,6 +307,9 @@ class Predictor:
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
+        if ROBOT_ID in tracks.ids:
+            update.robot_skipped.update(rejected.values())
+            return
         n_entries = Counter(tracks.ids) if rejected else {}
         n_entered = len(tracks.ids)
         for agent_id, reason in rejected.items():
@@ -310,8 +318,6 @@ class Predictor:
             n_skipped = n_entries[agent_id] - (reason is SkipReason.DUPLICATE_ID)
             update.skipped.update([reason] * n_skipped)
             n_entered -= n_skipped
-        if ROBOT_ID in tracks.ids:
-            return
         update.n_entered += n_entered
         if self.newest_ns is None or tracks.stamp_ns >= self.newest_ns:
             self.newest_ns = tracks.stamp_ns
@@ -350,7 +356,7 @@ class Predictor:
         update.jumped_back = True
 
     def _locate_robot(self) -> None:
-        """The robot's newest position enters the history; without one the reason is kept."""
+        """Adds the robot's newest pose to the history."""
         self.robot_refusal = None
         try:
             pose, stamp_ns = self._lookup.latest(self.config.fixed_frame, self.config.robot_frame)

@@ -371,7 +371,7 @@ class PredictorNode(ParameterNode):
         """Reports what became of messages, and publishes a forecast where one is due."""
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
-        self._log.add_skipped(update.skipped.elements())
+        self._log.add_skipped((update.skipped + update.robot_skipped).elements())
         for refusal in update.refusals:
             self._refuse(refusal.kind, refusal.text)
         if update.tick_ns is not None:

@@ -246,6 +246,12 @@ class TestRobot:
         assert update.is_accepted
         assert update.tick_ns is None and update.n_entered == 0
 
+    def test_odometry_that_the_history_rejects_is_counted_apart(self) -> None:
+        predictor = predictor_of(robot="odometry")
+        update = predictor.add_robot(robot(1.0, x_m=np.nan), "odom", S)
+        assert update.robot_skipped == {SkipReason.NOT_FINITE: 1}
+        assert not update.skipped
+
     def test_odometry_out_of_time_is_refused_and_forgets_nobody(self) -> None:
         predictor = predictor_of(robot="odometry")
         walk(predictor, 4.0, 5.0)
