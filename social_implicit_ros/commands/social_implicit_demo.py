@@ -405,7 +405,7 @@ def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[st
         f"ground truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
         "tick time, median / p99": _tick_text(diagnostics),
     }
-    table = Table(title="What was predicted, against what came to pass", show_header=False)
+    table = Table(title="Predictions against ground truth", show_header=False)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)
     return table

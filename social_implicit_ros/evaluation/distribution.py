@@ -1,4 +1,4 @@
-"""Figures that judge the whole predicted distribution: at chosen moments, as they take long.
+"""Metrics of the whole predicted distribution, at selected ticks only as they take long.
 
 A mixture fitted to a few hundred samples costs more than a hundred ticks of prediction, and
 predictions a tenth of a second apart say the same; so a recording is measured at a fixed number of

@@ -19,7 +19,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.stitching import TrackStitcher
 from social_implicit_ros.tracks.tracker_timing import TrackerTiming
@@ -33,16 +33,16 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Scored
 
 #: Refused stamp -> reason of its entries, and text about the message.
 _REFUSED_STAMPS = {
-    StampVerdict.NO_STAMP: (
+    StampStatus.NO_STAMP: (
         SkipReason.NO_STAMP,
         "without a time: the publisher must set header.stamp, or set stamp_source to arrival",
     ),
-    StampVerdict.FUTURE: (
+    StampStatus.FUTURE: (
         SkipReason.FUTURE_STAMP,
         "from the future: header.stamp is ahead of this node's clock by more than "
         "track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
     ),
-    StampVerdict.LATE: (
+    StampStatus.LATE: (
         SkipReason.OUT_OF_ORDER,
         "older than the newest by more than track_timeout_s",
     ),
@@ -175,13 +175,13 @@ class Predictor:
         update = Update()
         if source not in self._guards:
             self._guards[source] = StampGuard(self.config.pipeline.track_timeout_s)
-        verdict = self._guards[source].judge(tracks.stamp_ns, now_ns)
-        if verdict in _REFUSED_STAMPS:
-            reason, text = _REFUSED_STAMPS[verdict]
+        status = self._guards[source].check(tracks.stamp_ns, now_ns)
+        if status in _REFUSED_STAMPS:
+            reason, text = _REFUSED_STAMPS[status]
             update.skipped[reason] += len(tracks.ids)
             update.refusals.append(Refusal(reason.value, f"tracks {text}"))
             return update
-        if verdict is StampVerdict.JUMPED_BACK:
+        if status is StampStatus.JUMPED_BACK:
             self._jump_back(source, update)
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
@@ -194,9 +194,9 @@ class Predictor:
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
         """Takes the robot's position from odometry; arguments as for `add_tracks`."""
         update = Update()
-        verdict = self._robot_guard.judge(robot.stamp_ns, now_ns)
-        if verdict in _REFUSED_STAMPS:
-            reason, text = _REFUSED_STAMPS[verdict]
+        status = self._robot_guard.check(robot.stamp_ns, now_ns)
+        if status in _REFUSED_STAMPS:
+            reason, text = _REFUSED_STAMPS[status]
             update.refusals.append(Refusal(f"odometry.{reason.value}", f"odometry {text}"))
             return update
         update.is_accepted = True

@@ -131,7 +131,7 @@ class PredictorNode(ParameterNode):
     # Transitions
 
     def on_configure(self, previous: LifecycleState) -> TransitionCallbackReturn:
-        """Loads and warms up the model; fails with a reason that says how to mend it."""
+        """Loads and warms up the model; fails with a reason that names the fix."""
         with self._reported("configure"):
             try:
                 components = load_components(self.read_config(), self._lookup)
@@ -268,7 +268,7 @@ class PredictorNode(ParameterNode):
         return keeper
 
     def _save_calibration(self, session: Session) -> None:
-        """Writes what was learnt, where there is anything new; what fails is told, no more."""
+        """Writes the adaptive calibration if it changed; a failure is logged."""
         if session.keeper is not None:
             problem = session.keeper.save(time.monotonic())
             if problem:
@@ -467,7 +467,7 @@ class PredictorNode(ParameterNode):
         # Predictions made with the old calibration say nothing about the new one.
         session.predictor.evaluation.reset()
         response.success = not problem
-        response.message = problem or "ellipses are the model's own again, and learn anew"
+        response.message = problem or "the calibration is reset to that of the model"
         return response
 
     def _report_reset(self, session: Session, reason: str = "") -> None:

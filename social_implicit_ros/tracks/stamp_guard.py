@@ -1,4 +1,4 @@
-"""Which header stamps may enter the histories, and when time itself has jumped back."""
+"""Checks header stamps: which are valid, and when time jumped back."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import Enum
 
 _NS_PER_S = 1_000_000_000
 #: Late messages in a row that mean a jump back in time. One or two are an old message, or two
-#: trackers on one topic of which one lags; a recording that starts anew keeps sending them.
+#: trackers on one topic of which one lags; a recording that restarts keeps sending them.
 _LATE_MEANS_JUMP = 3
-#: The last second that a ROS message can tell, less a minute for the futures that follow a stamp.
+#: The last second that a ROS stamp can represent, less a minute for the predictions after it.
 LATEST_NS = (2**31 - 61) * _NS_PER_S
 
 
-class StampVerdict(str, Enum):
-    """What a header stamp is worth."""
+class StampStatus(str, Enum):
+    """The status of a header stamp."""
 
     IN_TIME = "in_time"
     NO_STAMP = "no_stamp"
@@ -23,13 +23,13 @@ class StampVerdict(str, Enum):
 
 
 class StampGuard:
-    """Judges header stamps by the newest one before and, where there is one, by a clock."""
+    """Checks header stamps against the newest earlier one and, if there is one, a clock."""
 
     def __init__(self, tolerance_s: float) -> None:
-        """Starts without a past.
+        """Starts without stamps.
 
         Args:
-            tolerance_s: a stamp may lie so far ahead of the clock, or behind the newest stamp.
+            tolerance_s: how far a stamp may be ahead of the clock or behind the newest stamp.
         """
         self.tolerance_s = tolerance_s
         self.reset()
@@ -39,33 +39,32 @@ class StampGuard:
         self.newest_ns: int | None = None
         self._n_late = 0
 
-    def judge(self, stamp_ns: int, now_ns: int) -> StampVerdict:
-        """Says whether a message of that stamp may be used.
+    def check(self, stamp_ns: int, now_ns: int) -> StampStatus:
+        """Checks the stamp of a message.
 
         Args:
-            stamp_ns: of the message; 0 is how an unset stamp arrives, and before it there was no
-                time either.
-            now_ns: the clock; 0 where it does not run (simulated time before its first message).
+            stamp_ns: of the message; an unset stamp is 0.
+            now_ns: the clock; 0 if it does not run (simulated time before its first message).
 
         Returns:
-            `IN_TIME`, or why not. `JUMPED_BACK` means that the message is in time again, but
-            everything remembered lies in its future and must be forgotten.
+            `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all histories
+            are in its future and must be reset.
         """
         if stamp_ns <= 0:
-            return StampVerdict.NO_STAMP
+            return StampStatus.NO_STAMP
         tolerance_ns = round(self.tolerance_s * _NS_PER_S)
         if stamp_ns > (now_ns + tolerance_ns if now_ns > 0 else LATEST_NS):
-            return StampVerdict.FUTURE
+            return StampStatus.FUTURE
         if self.newest_ns is not None and stamp_ns < self.newest_ns - tolerance_ns:
             self._n_late += 1
             if self._n_late < _LATE_MEANS_JUMP:
-                return StampVerdict.LATE
+                return StampStatus.LATE
             self.newest_ns, self._n_late = stamp_ns, 0
-            return StampVerdict.JUMPED_BACK
+            return StampStatus.JUMPED_BACK
         self._n_late = 0
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
-        return StampVerdict.IN_TIME
+        return StampStatus.IN_TIME
 
     def clock_jumped_back(self, now_ns: int) -> bool:
-        """Whether everything remembered must be forgotten, as the clock went back to `now_ns`."""
+        """Whether the histories must be reset, as the clock went back to `now_ns`."""
         return self.newest_ns is not None and self.newest_ns > now_ns + self.tolerance_s * _NS_PER_S

@@ -34,7 +34,7 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.types import Tracks
 
@@ -173,10 +173,10 @@ def _transform(draws: Draws) -> RigidTransform:
 
 
 def _enter(pipeline: PredictionPipeline, guard: StampGuard, tracks: Tracks, now_ns: int) -> None:
-    verdict = guard.judge(tracks.stamp_ns, now_ns)
-    if verdict is StampVerdict.JUMPED_BACK:
+    status = guard.check(tracks.stamp_ns, now_ns)
+    if status is StampStatus.JUMPED_BACK:
         pipeline.reset()
-    elif verdict is not StampVerdict.IN_TIME:
+    elif status is not StampStatus.IN_TIME:
         return
     assert ROBOT_ID not in tracks.ids
     rejected = pipeline.update(tracks)

@@ -111,7 +111,7 @@ def test_the_state_is_saved_for_the_next_start_until_it_is_reset(
     second = SelfAware(start)
     assert "ellipses begin with what was learnt before" in second.node.process.output
     response = second.call("reset_calibration")
-    assert response.success and "learn anew" in response.message
+    assert response.success and "reset to that of the model" in response.message
     assert files(tmp_path) == []
     second.node.wait_for(lambda: second.status("radius_factor_max") == "1.00", "factors of one")
     # Nothing was learnt since: nothing is written.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampVerdict
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 
 S = 1_000_000_000
 NO_CLOCK = 0
@@ -10,68 +10,68 @@ NO_CLOCK = 0
 
 def test_stamps_in_order_are_in_time() -> None:
     guard = StampGuard(1.0)
-    assert [guard.judge(n * S // 10, NO_CLOCK) for n in range(1, 20)] == [StampVerdict.IN_TIME] * 19
+    assert [guard.check(n * S // 10, NO_CLOCK) for n in range(1, 20)] == [StampStatus.IN_TIME] * 19
 
 
 def test_unset_stamp_is_refused_and_not_remembered() -> None:
     guard = StampGuard(1.0)
-    assert guard.judge(0, 5 * S) is StampVerdict.NO_STAMP
+    assert guard.check(0, 5 * S) is StampStatus.NO_STAMP
     assert guard.newest_ns is None
 
 
 def test_a_stamp_before_time_began_is_refused() -> None:
-    assert StampGuard(1.0).judge(-5 * S, NO_CLOCK) is StampVerdict.NO_STAMP
+    assert StampGuard(1.0).check(-5 * S, NO_CLOCK) is StampStatus.NO_STAMP
 
 
 def test_a_stamp_that_no_message_about_its_future_could_tell_is_refused() -> None:
     guard = StampGuard(1.0)
-    assert guard.judge((2**31 - 1) * S, NO_CLOCK) is StampVerdict.FUTURE
-    assert guard.judge(5 * S, NO_CLOCK) is StampVerdict.IN_TIME
+    assert guard.check((2**31 - 1) * S, NO_CLOCK) is StampStatus.FUTURE
+    assert guard.check(5 * S, NO_CLOCK) is StampStatus.IN_TIME
 
 
 def test_a_little_late_is_in_time_and_newest_stays() -> None:
     guard = StampGuard(1.0)
-    guard.judge(10 * S, NO_CLOCK)
-    assert guard.judge(9 * S, NO_CLOCK) is StampVerdict.IN_TIME
+    guard.check(10 * S, NO_CLOCK)
+    assert guard.check(9 * S, NO_CLOCK) is StampStatus.IN_TIME
     assert guard.newest_ns == 10 * S
 
 
 def test_one_or_two_old_messages_are_late_but_a_third_in_a_row_is_a_jump() -> None:
     guard = StampGuard(1.0)
-    guard.judge(100 * S, NO_CLOCK)
-    verdicts = [guard.judge(stamp * S, NO_CLOCK) for stamp in (1, 2, 3, 4)]
-    assert verdicts == [
-        StampVerdict.LATE,
-        StampVerdict.LATE,
-        StampVerdict.JUMPED_BACK,
-        StampVerdict.IN_TIME,
+    guard.check(100 * S, NO_CLOCK)
+    statuses = [guard.check(stamp * S, NO_CLOCK) for stamp in (1, 2, 3, 4)]
+    assert statuses == [
+        StampStatus.LATE,
+        StampStatus.LATE,
+        StampStatus.JUMPED_BACK,
+        StampStatus.IN_TIME,
     ]
 
 
 def test_a_second_tracker_that_lags_is_late_and_never_a_jump() -> None:
     guard = StampGuard(1.0)
-    verdicts = []
+    statuses = []
     for n in range(100, 110):
-        guard.judge(n * S, NO_CLOCK)
-        verdicts.append(guard.judge((n - 5) * S, NO_CLOCK))
-    assert set(verdicts) == {StampVerdict.LATE}
+        guard.check(n * S, NO_CLOCK)
+        statuses.append(guard.check((n - 5) * S, NO_CLOCK))
+    assert set(statuses) == {StampStatus.LATE}
 
 
 def test_future_is_refused_and_does_not_become_the_newest() -> None:
     guard = StampGuard(1.0)
-    assert guard.judge(10 * S, now_ns=10 * S) is StampVerdict.IN_TIME
-    assert guard.judge(12 * S, now_ns=10 * S) is StampVerdict.FUTURE
-    assert guard.judge(11 * S, now_ns=10 * S) is StampVerdict.IN_TIME
+    assert guard.check(10 * S, now_ns=10 * S) is StampStatus.IN_TIME
+    assert guard.check(12 * S, now_ns=10 * S) is StampStatus.FUTURE
+    assert guard.check(11 * S, now_ns=10 * S) is StampStatus.IN_TIME
     assert guard.newest_ns == 11 * S
 
 
 def test_without_a_running_clock_there_is_no_future() -> None:
-    assert StampGuard(1.0).judge(10 * S, NO_CLOCK) is StampVerdict.IN_TIME
+    assert StampGuard(1.0).check(10 * S, NO_CLOCK) is StampStatus.IN_TIME
 
 
 def test_clock_going_back_matters_only_where_something_lies_ahead_of_it() -> None:
     guard = StampGuard(1.0)
     assert not guard.clock_jumped_back(1 * S)
-    guard.judge(10 * S, NO_CLOCK)
+    guard.check(10 * S, NO_CLOCK)
     assert not guard.clock_jumped_back(round(9.5 * S))
     assert guard.clock_jumped_back(8 * S)
