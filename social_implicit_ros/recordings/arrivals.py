@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
@@ -27,9 +26,8 @@ from social_implicit_ros.recordings.track_source import (
     transform_connections,
     unreadable,
 )
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.spec import TrackerSpec
-from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.tracks.transforms import TransformBuffer, plain_frame
 from social_implicit_ros.types import SkipReason, Tracks
 
@@ -211,7 +209,7 @@ def _bag_arrivals(
             yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
         elif connection in odometry:
             odometer: Any = reader.deserialize(data, ODOMETRY)
-            robot = _robot_from_odometry(odometer)
+            robot = robot_from_odometry(odometer)
             yield RobotArrival(arrival_ns(recorded_ns, robot), robot, odometer.header.frame_id)
         else:
             message = reader.deserialize(data, connection.msgtype)
@@ -221,13 +219,3 @@ def _bag_arrivals(
             f"{source.path} is damaged: of the {source.n_messages} messages in its index "
             f"on topic {source.topic} only {n_read} could be read"
         )
-
-
-def _robot_from_odometry(message: Any) -> Tracks:
-    position = message.pose.pose.position
-    return Tracks(
-        stamp_ns_of(message.header.stamp),
-        (ROBOT_ID,),
-        np.array([[position.x, position.y]]),
-        np.array([position.z]),
-    )

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Vector3
-from nav_msgs.msg import Odometry
 from numpy.typing import ArrayLike
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID, agent_number
+from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
 from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
-from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 
@@ -82,17 +81,6 @@ def velocity_numbers(velocities_m_s: FloatArray) -> FloatArray:
 def person_size_to_msg(radius_m: float) -> Vector3:
     """The bounding box of a standing person."""
     return Vector3(x=2.0 * radius_m, y=2.0 * radius_m, z=PERSON_HEIGHT_M)
-
-
-def robot_from_odometry(message: Odometry) -> Tracks:
-    """The robot as a track, in the frame of the message's header."""
-    position = message.pose.pose.position
-    return Tracks(
-        stamp_ns=stamp_ns_of(message.header.stamp),
-        ids=(ROBOT_ID,),
-        positions_m=np.array([[position.x, position.y]]),
-        heights_m=np.array([position.z]),
-    )
 
 
 def point_cloud_to_msg(columns: dict[str, np.ndarray], stamp_ns: int, frame_id: str) -> PointCloud2:

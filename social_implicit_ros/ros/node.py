@@ -29,7 +29,7 @@ from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
 from social_implicit_ros.ros.faults import reason_of
-from social_implicit_ros.ros.messages import robot_from_odometry, stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.online_evaluation_messages import (
     METRICS_TOPIC,
     metrics_to_msg,
@@ -48,6 +48,7 @@ from social_implicit_ros.ros.session import (
 from social_implicit_ros.ros.tf import Tf2Lookup
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.transforms import plain_frame
 
 ODOMETRY_TOPIC = "~/odometry"

@@ -20,7 +20,7 @@ from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.cdr import CdrReader, Definitions, UnsupportedLayoutError
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.spec import FieldPath, TrackerSpec
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Length of a covariance array -> its elements that belong to the position, and their places in a
@@ -177,6 +177,21 @@ class _Points:
                 f"{self._tracker!r} needs"
             )
         return self._points[path].tolist()
+
+
+def robot_from_odometry(message: Any) -> Tracks:
+    """The robot as a track, in the frame of the message's header.
+
+    Args:
+        message: `nav_msgs/Odometry` of rclpy or of `rosbags`.
+    """
+    position = message.pose.pose.position
+    return Tracks(
+        stamp_ns=stamp_ns_of(message.header.stamp),
+        ids=(ROBOT_ID,),
+        positions_m=np.array([[position.x, position.y]]),
+        heights_m=np.array([position.z]),
+    )
 
 
 def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMessage:
