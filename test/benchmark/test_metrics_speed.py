@@ -61,7 +61,7 @@ def test_mixtures(benchmark, fit, n_modes: int) -> None:
 
 
 def scene() -> tuple[FloatArray, FloatArray]:
-    """1000 futures of 8 agents over 12 steps and what came to pass, metres."""
+    """1000 futures of 8 agents over 12 steps and their ground truth, metres."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(N_POINTS, 8, 12, 2)), rng.normal(size=(8, 12, 2))
 

@@ -68,7 +68,7 @@ def test_a_person_in_the_trackers_message_is_predicted(node: NodeUnderTest, trac
     steps = iter(range(1, 10_000))
 
     def predicted() -> PointCloud2 | None:
-        # Published anew until both sides know of each other and the track is long enough.
+        # Published again until both sides know of each other and the track is long enough.
         seconds = 0.4 * next(steps)
         publisher.publish(build(round(seconds * S), SPEED_M_S * seconds, -2.0, "odom"))
         return next((cloud for cloud in clouds if cloud.width), None)

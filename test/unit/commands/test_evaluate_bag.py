@@ -75,7 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, bag: Path) -> Path:
 
 
 class TestResults:
-    def test_people_who_walk_straight_are_foretold_exactly(self, finished):
+    def test_people_who_walk_straight_are_predicted_exactly(self, finished):
         figures = results_in(finished)["models"]["constant_velocity"]["figures"]
 
         assert figures["mean_ade"] == pytest.approx(0.0, abs=1e-6)

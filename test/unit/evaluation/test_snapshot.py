@@ -1,4 +1,4 @@
-"""A snapshot holds the people that were asked for, as every model foretold them."""
+"""A snapshot holds the people that were asked for, as every model predicted them."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ def test_a_short_gap_is_interpolated_and_a_long_gap_restarts_the_history() -> No
 
     for n in range(60, 70):
         tracks.insert(walker(0.1 * n))
-    anew, _ = tracks.window(at(6.9))
-    assert anew.n_observed.tolist() == [3]
+    restarted, _ = tracks.window(at(6.9))
+    assert restarted.n_observed.tolist() == [3]
 
 
 def test_unseen_agent_is_reported_stale_once_and_forgotten() -> None:
