@@ -25,10 +25,10 @@ from social_implicit_ros.recordings.arrivals import (
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transforms import TransformBuffer
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason
 
-_NS_PER_S = 1_000_000_000
 _NEVER_NS = 2**62
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
@@ -219,7 +219,7 @@ class BagReplay:
         steps = {name: of for group in self._groups for name, of in group.steps.items()}
         self.steps = {name: steps[name] for name in models}
         rate_hz = settings.tick_rate_hz
-        self._period_ns = round(_NS_PER_S / rate_hz) if rate_hz > 0 else None
+        self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else None
         self._next_tick_ns: int | None = None
         self._ticks: deque[_Scored] = deque()
 

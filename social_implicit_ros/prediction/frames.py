@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transforms import (
     TransformLookup,
     TransformUnavailableError,
@@ -14,7 +15,6 @@ from social_implicit_ros.types import Tracks
 
 #: Most messages that wait for a transform at once; at 60 Hz about one second.
 _MAX_WAITING = 64
-_NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class TransformQueue:
     def __init__(self, lookup: TransformLookup, fixed_frame: str, wait_s: float) -> None:
         self._lookup = lookup
         self._fixed_frame = fixed_frame
-        self._wait_ns = round(wait_s * _NS_PER_S)
+        self._wait_ns = round(wait_s * NS_PER_S)
         self._waiting: deque[_Waiting] = deque()
 
     def __len__(self) -> int:

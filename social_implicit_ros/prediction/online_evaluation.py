@@ -24,11 +24,11 @@ from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
-_NS_PER_S = 1_000_000_000
 _NEVER_NS = 2**62
 #: Longest time between two observations over which self-evaluation interpolates, seconds.
 MAX_GAP_S = 0.5
@@ -93,9 +93,9 @@ class PendingPredictions(Generic[Content]):
         """
         self.max_gap_s = max_gap_s
         self._history = history
-        self._offsets_ns: list[int] = np.round(times_s * _NS_PER_S).astype(np.int64).tolist()
+        self._offsets_ns: list[int] = np.round(times_s * NS_PER_S).astype(np.int64).tolist()
         self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
-        self._period_ns = round(period_s * _NS_PER_S)
+        self._period_ns = round(period_s * NS_PER_S)
         self._next_ns = _NEVER_NS  # earliest time without final ground truth
         if reads_forgotten:
             history.before_forgetting.append(self._read_provisional)
@@ -130,7 +130,7 @@ class PendingPredictions(Generic[Content]):
         Returns:
             The predictions with new ground truth, each with its steps.
         """
-        max_gap_ns = round(self.max_gap_s * _NS_PER_S)
+        max_gap_ns = round(self.max_gap_s * NS_PER_S)
         if now_ns - max_gap_ns - self._period_ns < self._next_ns:
             return []
         newest_ns = self._history.newest_ns(now_ns)
@@ -279,7 +279,7 @@ class SelfEvaluation:
         self.window_s = window_s
         self._pipeline = pipeline
         self._steps = Steps(pipeline.model.step_s, pipeline.model.n_predicted)
-        self._step_ns = round(self._steps.step_s * _NS_PER_S)
+        self._step_ns = round(self._steps.step_s * NS_PER_S)
         self._pending: PendingPredictions[_Published] = PendingPredictions(
             pipeline.history,
             self._steps.times_s,
@@ -306,7 +306,7 @@ class SelfEvaluation:
             self._rounds.append((scored.stamp_ns, self._counted(scored)))
             if self._pipeline.adaptive is not None:
                 self._pipeline.adaptive.learn(scored)
-        while self._rounds and self._rounds[0][0] < tick.stamp_ns - self.window_s * _NS_PER_S:
+        while self._rounds and self._rounds[0][0] < tick.stamp_ns - self.window_s * NS_PER_S:
             self._rounds.popleft()
         if not self._pending or self._is_step_later(tick, self._added_ns):
             self._add(tick)

@@ -25,11 +25,11 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S, Scene
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transforms import TransformBuffer
 from social_implicit_ros.types import IntArray
 
-_NS_PER_S = 1_000_000_000
-_STEP_NS = round(STEP_S * _NS_PER_S)
+_STEP_NS = round(STEP_S * NS_PER_S)
 N_STEPS = N_OBSERVED + N_PREDICTED
 #: From the first position of a window to its last, integer nanoseconds.
 WINDOW_NS = (N_STEPS - 1) * _STEP_NS
@@ -84,7 +84,7 @@ class _Slider:
             max_gap_s=source.longest_gap_s(settings.pipeline.track_timeout_s),
             reads_forgotten=True,
         )
-        self._timeout_ns = round(settings.pipeline.track_timeout_s * _NS_PER_S)
+        self._timeout_ns = round(settings.pipeline.track_timeout_s * NS_PER_S)
         self._n_tracks = 0
         self._numbers: dict[tuple[str, int], int] = {}  # by id and first observation
         self._next_ns: int | None = None

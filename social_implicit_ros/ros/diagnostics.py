@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason
 
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
 #: Ticks over which the percentiles of the tick time are computed; the maximum is per report.
 _RECENT_TICKS = 1000
-_NS_PER_S = 1_000_000_000
 
 
 def status_of(
@@ -163,7 +163,7 @@ class DiagnosticsLog:
             now_s: steady time, seconds.
         """
         rate_hz = self._tick_rate_hz(now_ns)
-        age_s = None if self._newest_ns is None else (now_ns - self._newest_ns) / _NS_PER_S
+        age_s = None if self._newest_ns is None else (now_ns - self._newest_ns) / NS_PER_S
         level, text = self._level(state, rate_hz, age_s, now_s)
         values = {
             "state": state.lifecycle,
@@ -194,7 +194,7 @@ class DiagnosticsLog:
             return None
         if now_ns == self._began_ns:
             return 0.0
-        return len(self._ticks_s) * _NS_PER_S / (now_ns - self._began_ns)
+        return len(self._ticks_s) * NS_PER_S / (now_ns - self._began_ns)
 
     def _level(
         self, state: NodeState, rate_hz: float | None, age_s: float | None, now_s: float

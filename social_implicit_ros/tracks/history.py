@@ -15,6 +15,7 @@ from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import (
     BoolArray,
     FloatArray,
@@ -24,7 +25,6 @@ from social_implicit_ros.types import (
     Tracks,
 )
 
-_NS_PER_S = 1_000_000_000
 #: Observations that are kept per spacing of the thinned history.
 _PER_SPACING = 2
 #: A new agent replaces a remembered one only if it is nearer by more than this, metres. Otherwise
@@ -99,7 +99,7 @@ class TrackHistory:
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
         self.before_forgetting: list[Callable[[int], None]] = []
-        self._step_ns = round(config.step_s * _NS_PER_S)
+        self._step_ns = round(config.step_s * NS_PER_S)
         self._clear()
 
     def reconfigure(self, config: HistoryConfig) -> None:
@@ -196,9 +196,9 @@ class TrackHistory:
         """
         rows = self.rows_of(ids)
         newest_ns, newest_m = self._table.newest(rows)
-        since_ns = np.maximum(newest_ns - _NS_PER_S, self._table.times_ns[rows, 0])
+        since_ns = np.maximum(newest_ns - NS_PER_S, self._table.times_ns[rows, 0])
         before_m = self._table.interpolate(rows, since_ns[:, None])[0][:, 0]
-        elapsed_s = np.maximum((newest_ns - since_ns) / _NS_PER_S, 1e-9)[:, None]
+        elapsed_s = np.maximum((newest_ns - since_ns) / NS_PER_S, 1e-9)[:, None]
         noise_m2_s2 = 2.0 * np.square(_NOISE_STD_M / elapsed_s)
         weight = _WALKING_STD_M_S**2 / (_WALKING_STD_M_S**2 + noise_m2_s2)
         velocities_m_s = weight * (newest_m - before_m)[:, :2] / elapsed_s
@@ -247,7 +247,7 @@ class TrackHistory:
         targets_ns = np.broadcast_to(stamps_ns, (len(rows), len(stamps_ns)))
         states_m, low_ns, high_ns = self._table.interpolate(rows, targets_ns)
         known = (low_ns < targets_ns) & (targets_ns <= high_ns)
-        known &= high_ns - low_ns <= round(max_gap_s * _NS_PER_S)
+        known &= high_ns - low_ns <= round(max_gap_s * NS_PER_S)
         known |= low_ns == targets_ns
         known &= self._began_ns[rows][:, None] <= since_ns
         positions_m[rows] = np.where(known[..., None], states_m[..., :2], np.nan)
@@ -295,7 +295,7 @@ class TrackHistory:
 
     @property
     def _timeout_ns(self) -> int:
-        return round(self.config.track_timeout_s * _NS_PER_S)
+        return round(self.config.track_timeout_s * NS_PER_S)
 
     def _rows(self) -> IntArray:
         """(A,) rows of all remembered agents, in the order of their ids."""

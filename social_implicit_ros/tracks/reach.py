@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
 #: Tracker noise: a jump within this distance is plausible in any time, metres.
 _JUMP_TOLERANCE_M = 0.5
-_NS_PER_S = 1_000_000_000
 
 
 def is_in_reach(
@@ -24,6 +24,6 @@ def is_in_reach(
         (A,) booleans; False where a position is not finite.
     """
     x, y = (after_m - before_m).T
-    reach_m = max_speed_m_s / _NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
+    reach_m = max_speed_m_s / NS_PER_S * elapsed_ns + _JUMP_TOLERANCE_M
     in_reach: BoolArray = x * x + y * y <= reach_m * reach_m
     return in_reach

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-_NS_PER_S = 1_000_000_000
+from social_implicit_ros.tracks.stamps import NS_PER_S
+
 #: Late messages in a row that mean a jump back in time. One or two are an old message, or two
 #: trackers on one topic of which one lags; a recording that restarts keeps sending them.
 _LATE_MEANS_JUMP = 3
 #: The last second that a ROS stamp can represent, less a minute for the predictions after it.
-LATEST_NS = (2**31 - 61) * _NS_PER_S
+LATEST_NS = (2**31 - 61) * NS_PER_S
 
 
 class StampStatus(str, Enum):
@@ -52,7 +53,7 @@ class StampGuard:
         """
         if stamp_ns <= 0:
             return StampStatus.NO_STAMP
-        tolerance_ns = round(self.tolerance_s * _NS_PER_S)
+        tolerance_ns = round(self.tolerance_s * NS_PER_S)
         if stamp_ns > (now_ns + tolerance_ns if now_ns > 0 else LATEST_NS):
             return StampStatus.FUTURE
         if self.newest_ns is not None and stamp_ns < self.newest_ns - tolerance_ns:
@@ -67,4 +68,4 @@ class StampGuard:
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """Whether the histories must be reset, as the clock went back to `now_ns`."""
-        return self.newest_ns is not None and self.newest_ns > now_ns + self.tolerance_s * _NS_PER_S
+        return self.newest_ns is not None and self.newest_ns > now_ns + self.tolerance_s * NS_PER_S

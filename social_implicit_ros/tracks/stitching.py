@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import Motions, TrackHistory
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-_NS_PER_S = 1_000_000_000
 #: Squared Mahalanobis distance of the 98 % region: of a position, and of a position and a velocity.
 _POSITION_GATE, _MOTION_GATE = 7.8, 11.7
 #: Standard deviation of where a tracker reports a person again, metres: detectors fit another box.
@@ -76,7 +76,7 @@ def moves_alike(
         std_m_s: standard deviation of that.
         stamp_ns: of `position_m`, integer nanoseconds.
     """
-    gap_s = (stamp_ns - lost.stamps_ns[0]) / _NS_PER_S
+    gap_s = (stamp_ns - lost.stamps_ns[0]) / NS_PER_S
     variance = lost.velocity_std_m_s[0] ** 2 + _VELOCITY_STD_M_S**2 * gap_s + std_m_s**2
     cost = np.square(velocity_m_s - lost.velocities_m_s[0]).sum() / variance
     cost += _position_costs(lost, position_m[None, None], stamp_ns)[0, 0]
@@ -85,7 +85,7 @@ def moves_alike(
 
 def _position_costs(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> FloatArray:
     """(A, B) squared Mahalanobis distances of (1, B, 2) positions from where A tracks would be."""
-    gaps_s = ((stamp_ns - lost.stamps_ns) / _NS_PER_S)[:, None]
+    gaps_s = ((stamp_ns - lost.stamps_ns) / NS_PER_S)[:, None]
     expected_m = lost.positions_m + lost.velocities_m_s * gaps_s
     velocity_variance = lost.velocity_std_m_s[:, None] ** 2 + _VELOCITY_STD_M_S**2 * gaps_s
     variance_m2 = _POSITION_STD_M**2 + velocity_variance * gaps_s**2
@@ -147,7 +147,7 @@ class TrackStitcher:
     def _decide(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
         """The held tracks of which it is known by now whose they are."""
         entering = []
-        limit_ns = round(history.config.track_timeout_s * _NS_PER_S)
+        limit_ns = round(history.config.track_timeout_s * NS_PER_S)
         for new_id, held in list(self._held.items()):
             elapsed_ns = tracks.stamp_ns - held.first.stamp_ns
             is_seen = new_id in tracks.ids
@@ -163,7 +163,7 @@ class TrackStitcher:
             if is_same:
                 lost = history.motions((held.old_id,))
                 second_m = tracks.positions_m[tracks.ids.index(new_id)]
-                elapsed_s = elapsed_ns / _NS_PER_S
+                elapsed_s = elapsed_ns / NS_PER_S
                 velocity_m_s = (second_m - held.first.positions_m[0]) / elapsed_s
                 is_same = lost.stamps_ns[0] < held.first.stamp_ns and moves_alike(
                     lost,
@@ -189,7 +189,7 @@ class TrackStitcher:
         lost = history.motions(missing)
         gap_ns = tracks.stamp_ns - lost.stamps_ns
         is_lost = (gap_ns > 0) & (gap_ns >= _MISSED_SHARE * lost.intervals_ns)
-        is_lost &= gap_ns <= history.config.track_timeout_s * _NS_PER_S
+        is_lost &= gap_ns <= history.config.track_timeout_s * NS_PER_S
         columns = np.array([tracks.ids.index(agent_id) for agent_id in new])
         # What is not finite is rejected by the history.
         columns = columns[np.isfinite(tracks.positions_m[columns]).all(axis=1)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from statistics import median, median_low
 
-_NS_PER_S = 1_000_000_000
+from social_implicit_ros.tracks.stamps import NS_PER_S
+
 #: Messages of which the medians are taken.
 _N_RECENT = 9
 #: Periods before a period is known: one alone may be a pause.
@@ -40,4 +41,4 @@ class TrackerTiming:
         if len(self._periods_ns) < _MIN_PERIODS:
             return 0.0
         latency_ns = median(self._latencies_ns)
-        return (_PERIODS_KEPT * median_low(self._periods_ns) + latency_ns) / _NS_PER_S
+        return (_PERIODS_KEPT * median_low(self._periods_ns) + latency_ns) / NS_PER_S

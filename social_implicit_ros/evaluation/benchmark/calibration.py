@@ -33,12 +33,12 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transforms import TransformBuffer
 from social_implicit_ros.types import FloatArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
-_NS_PER_S = 1_000_000_000
 #: Confidence of the ellipses that are evaluated.
 CONFIDENCE = 0.95
 #: Tolerance of the coverage, and the number of positions from which on a coverage is significant.
@@ -239,7 +239,7 @@ def replay_calibration(
     config = replace(config, pipeline=pipeline, tick_rate_hz=0.0, self_evaluation_window_s=0.0)
     transforms = TransformBuffer()
     predictor = Predictor(model, config, transforms, adaptive=adaptive)
-    period_ns = round((1.0 - EARLY) * model.step_s * _NS_PER_S)
+    period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
     newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     stamps_ns: list[int] = []
     times_ns, levels, log_areas = [], [], []

@@ -16,6 +16,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.replay import ScoredTick
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
@@ -30,7 +31,6 @@ CELL_M, MAX_CELLS, MAX_CELLS_ABREAST = 0.5, 4000, 400
 #: Tracks drawn on a map, points of each, and their distance in time and space.
 N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 
-_NS_PER_S = 1_000_000_000
 #: Confidences of the ellipses that are drawn.
 CONFIDENCES = (0.95, 0.5)
 #: Millimetres, tenths of a milliradian, and ten-thousandths.
@@ -148,9 +148,9 @@ class SceneChooser:
         stamp_ns = lead.forecast.stamp_ns
         if self._frames:
             since_ns = stamp_ns - self._frames[0].stamp_ns
-            if not 0 <= since_ns < SCENE_S * _NS_PER_S:
+            if not 0 <= since_ns < SCENE_S * NS_PER_S:
                 self._close()
-            elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * _NS_PER_S - 1e6:
+            elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * NS_PER_S - 1e6:
                 return
         known = np.isfinite(lead.context.ground_truth).all(axis=(1, 2))
         self._score += int(known.sum())
@@ -203,7 +203,7 @@ class WorstMoments:
             return
         agent, stamp_ns = tick.forecast.ids[row], tick.forecast.stamp_ns
         for known in self._worst:
-            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * _NS_PER_S:
+            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * NS_PER_S:
                 if known.fde_m >= fde_m:
                     return
                 self._worst.remove(known)
@@ -245,7 +245,7 @@ class TrackMap:
             self._add_errors(model, measures[name])
         for tick in measures[self._models[0]].ticks:
             since_ns = abs(tick.forecast.stamp_ns - self._drawn_ns)
-            if since_ns >= TRACK_PERIOD_S * _NS_PER_S:
+            if since_ns >= TRACK_PERIOD_S * NS_PER_S:
                 self._drawn_ns = tick.forecast.stamp_ns
                 self._add_tracks(tick)
 
