@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -27,17 +26,11 @@ from social_implicit_ros.prediction.predictor import Predictor, Update
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import broken_connections
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
-from social_implicit_ros.ros.faults import reason_of
-from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.ros.online_evaluation_messages import (
-    METRICS_TOPIC,
-    metrics_to_msg,
-    radius_factors,
-    scores_to_status,
-)
+from social_implicit_ros.ros.diagnostics import NodeState
+from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameter_node import ParameterNode
+from social_implicit_ros.ros.reporter import Reporter
 from social_implicit_ros.ros.session import (
     Components,
     Session,
@@ -49,11 +42,9 @@ from social_implicit_ros.ros.tf import Tf2Lookup
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.decoder import robot_from_odometry
-from social_implicit_ros.tracks.transforms import plain_frame
 
 ODOMETRY_TOPIC = "~/odometry"
 _DIAGNOSTICS_PERIOD_S = 1.0
-_WARNING_PERIOD_S = 5.0
 #: How often tracks that wait for a transform ask for it.
 _TRANSFORM_PERIOD_S = 0.01
 
@@ -69,19 +60,16 @@ class PredictorNode(ParameterNode):
         """
         super().__init__("predictor", **kwargs)
         self._session: Session | None = None
-        #: What diagnostics say of the node, a failed configure's reason included.
-        self.state = NodeState("unconfigured")
-        self._log = DiagnosticsLog()
         self._failure = ""  # why the last transition failed
-        self._logged_frames: set[str] = set()  # with a slash that is taken off
-        self._warned_s: dict[str, float] = {}  # kind of refusal -> steady time of its last warning
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", qos.diagnostics()
+        self.reporter = Reporter(
+            self.get_fully_qualified_name(),
+            self.get_logger(),
+            self.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics()),
         )
         # Steady, so that reports go on while simulated time stands still.
         self._diagnostics_timer = self.create_timer(
             _DIAGNOSTICS_PERIOD_S,
-            self._publish_diagnostics,
+            self._on_diagnostics_timer,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._lookup = Tf2Lookup(self)
@@ -109,7 +97,7 @@ class PredictorNode(ParameterNode):
             self.trigger_activate()
 
     def destroy_node(self) -> None:
-        """Takes away what is shown, then destroys the node."""
+        """Clears the outputs, then destroys the node."""
         # Without a context nothing can be published any more.
         if self.context.ok():
             self._close_session()
@@ -121,7 +109,7 @@ class PredictorNode(ParameterNode):
         before, config = session.config, self.read_config()
         session.config = config
         session.predictor.reconfigure(predictor_config(config))
-        self.state = _state_with(self.state, config)
+        self.reporter.state = _state_with(self.reporter.state, config)
         if config.tick_rate_hz != before.tick_rate_hz:
             self._destroy_timer(session)
             session.timer = self._make_timer(config)
@@ -138,26 +126,26 @@ class PredictorNode(ParameterNode):
                 components = load_components(self.read_config(), self._lookup)
                 session = self._open_session(components)
             except Exception as error:  # noqa: BLE001 (files and libraries raise what they meet)
-                reason = self._reason(error)
+                reason = self.reporter.reason_of(error)
                 self.get_logger().error(f"cannot configure: {reason}")
-                self.state = NodeState("unconfigured", problem=reason)
+                self.reporter.state = NodeState("unconfigured", problem=reason)
                 return TransitionCallbackReturn.FAILURE
             self._session, self.is_configured = session, True
             self.parameters_changed = False
-            self._log.reset()
+            self.reporter.log.reset()
             for frame_id in (components.config.fixed_frame, components.config.robot_frame):
-                self._log_slash(frame_id)
+                self.reporter.log_slash(frame_id)
             topics = [self.resolve_topic_name(tracker.topic) for tracker in components.trackers]
             state = NodeState(
                 "inactive", model=components.model.name, tracks_topic=", ".join(topics)
             )
-            self.state = _state_with(state, components.config)
+            self.reporter.state = _state_with(state, components.config)
             # Else Python looks through all that was imported now and then, for longer than a tick.
             gc.freeze()
             return super().on_configure(previous)
 
     def on_activate(self, previous: LifecycleState) -> TransitionCallbackReturn:
-        """Opens the gate."""
+        """Starts predicting."""
         with self._reported("activate"):
             session = self._configured()
             result = super().on_activate(previous)
@@ -166,25 +154,25 @@ class PredictorNode(ParameterNode):
             if self.parameters_changed:
                 self._apply_changed_parameters(session)
             self._clear_outputs(session)
-            self._log.begin_period(None)
-            self.state = replace(self.state, lifecycle="active")
+            self.reporter.log.begin_period(None)
+            self.reporter.state = replace(self.reporter.state, lifecycle="active")
             self.get_logger().info(
                 f"predicting with {session.predictor.model.name} what arrives on "
-                f"{self.state.tracks_topic} in frame "
+                f"{self.reporter.state.tracks_topic} in frame "
                 f"{session.predictor.config.fixed_frame}"
             )
             return result
 
     def on_deactivate(self, previous: LifecycleState) -> TransitionCallbackReturn:
-        """Closes the gate and takes away what is shown; histories are not kept, as time goes on."""
+        """Stops predicting: clears the outputs and all histories."""
         with self._reported("deactivate"):
             session = self._configured()
-            self._close_gate(session)
-            self.state = replace(self.state, lifecycle="inactive")
+            self._stop(session)
+            self.reporter.state = replace(self.reporter.state, lifecycle="inactive")
             return super().on_deactivate(previous)
 
     def on_cleanup(self, previous: LifecycleState) -> TransitionCallbackReturn:
-        """Lets go of the model and of everything that configure made."""
+        """Destroys everything that configure created."""
         with self._reported("clean up"):
             self._close_session()
             return TransitionCallbackReturn.SUCCESS
@@ -196,7 +184,7 @@ class PredictorNode(ParameterNode):
     def on_error(self, previous: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured, so that a manager may try again."""
         result = self.on_cleanup(previous)
-        self.state = NodeState("unconfigured", problem=self._failure)
+        self.reporter.state = NodeState("unconfigured", problem=self._failure)
         return result
 
     def _open_session(self, components: Components) -> Session:
@@ -268,29 +256,22 @@ class PredictorNode(ParameterNode):
             self.get_logger().info(f"ellipses begin with what was learnt before: {keeper.state}")
         return keeper
 
-    def _save_calibration(self, session: Session) -> None:
-        """Writes the adaptive calibration if it changed; a failure is logged."""
-        if session.keeper is not None:
-            problem = session.keeper.save(time.monotonic())
-            if problem:
-                self.get_logger().warning(problem)
-
     def _close_session(self) -> None:
         session, self._session, self.is_configured = self._session, None, False
-        self.state = NodeState("unconfigured")
+        self.reporter.state = NodeState("unconfigured")
         if session is None:
             return
         gc.unfreeze()
-        self._close_gate(session)
+        self._stop(session)
         self._destroy_endpoints(session)
 
-    def _close_gate(self, session: Session) -> None:
+    def _stop(self, session: Session) -> None:
         was_active, session.is_active = session.is_active, False
         if was_active:
             # Whatever fails, the session ends.
-            with self._contained("clear", "outputs cannot be cleared"):
+            with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
-            with self._contained("calibration", "the calibration cannot be saved"):
+            with self.reporter.contained("calibration", "the calibration cannot be saved"):
                 self._save_calibration(session)
         self._destroy_timer(session)
         session.predictor.reset()
@@ -306,39 +287,26 @@ class PredictorNode(ParameterNode):
         try:
             yield
         except Exception as error:
-            self._failure = f"cannot {transition}: {self._reason(error)}"
+            self._failure = f"cannot {transition}: {self.reporter.reason_of(error)}"
             self.get_logger().error(self._failure)
             raise
-
-    @contextmanager
-    def _contained(self, kind: str, what: str) -> Iterator[None]:
-        """Counts and logs an exception in a callback, which would end the process."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 (reported by kind, see reason_of)
-            self._refuse(kind, f"{what}: {self._reason(error)}")
-
-    def _reason(self, error: Exception) -> str:
-        """For the user; the traceback is logged at debug level."""
-        self.get_logger().debug("".join(traceback.format_exception(error)))
-        return reason_of(error)
 
     # Tracks, ticks, time
 
     def _on_tracks(self, tracker: Tracker, message: Any) -> None:
         session = self._active_session()
         if session is not None:
-            with self._contained("unreadable", "tracks cannot be read"):
+            with self.reporter.contained("unreadable", "tracks cannot be read"):
                 self._add_tracks(session, tracker, message)
 
     def _add_tracks(self, session: Session, tracker: Tracker, message: Any) -> None:
         started_s, now_ns = time.perf_counter(), self._now_ns()
         decoded = tracker.decode(message)
-        self._log.add_skipped(decoded.skipped.elements())
+        self.reporter.log.add_skipped(decoded.skipped.elements())
         if decoded.tracks is None:
-            self._log.add_message(None, time.monotonic())
+            self.reporter.log.add_message(None, time.monotonic())
             return
-        self._log_slash(decoded.frame_id)
+        self.reporter.log_slash(decoded.frame_id)
         tracks = decoded.tracks
         if session.config.stamp_source == "arrival":
             tracks = replace(tracks, stamp_ns=now_ns)
@@ -346,22 +314,22 @@ class PredictorNode(ParameterNode):
             tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
         )
         if update.is_accepted:
-            self._log.add_message(tracks.stamp_ns, time.monotonic())
+            self.reporter.log.add_message(tracks.stamp_ns, time.monotonic())
         self._take(session, update, started_s)
 
     def _on_odometry(self, message: Odometry) -> None:
         session = self._active_session()
         if session is not None:
-            with self._contained("odometry", "odometry cannot be read"):
+            with self.reporter.contained("odometry", "odometry cannot be read"):
                 started_s, robot = time.perf_counter(), robot_from_odometry(message)
-                self._log_slash(message.header.frame_id)
+                self.reporter.log_slash(message.header.frame_id)
                 update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
                 self._take(session, update, started_s)
 
     def _on_transform_timer(self) -> None:
         session = self._active_session()
         if session is not None:
-            with self._contained("transform", "waiting tracks cannot be transformed"):
+            with self.reporter.contained("transform", "waiting tracks cannot be transformed"):
                 started_s = time.perf_counter()
                 self._take(session, session.predictor.poll(self._now_ns()), started_s)
 
@@ -372,9 +340,9 @@ class PredictorNode(ParameterNode):
         """Reports what became of messages, and publishes a forecast where one is due."""
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
-        self._log.add_skipped((update.skipped + update.robot_skipped).elements())
+        self.reporter.log.add_skipped((update.skipped + update.robot_skipped).elements())
         for refusal in update.refusals:
-            self._refuse(refusal.kind, refusal.text)
+            self.reporter.refuse(refusal.kind, refusal.text)
         if update.tick_ns is not None:
             self._tick(session, update.tick_ns, started_s)
         if session.predictor.n_waiting:
@@ -390,22 +358,22 @@ class PredictorNode(ParameterNode):
             forecast = predictor.tick(stamp_ns)
             session.publish(forecast)
         except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
-            reason = f"nobody is predicted: {self._reason(error)}"
-            self._log.add_failed_tick(reason)
-            self._warn("tick", reason)
+            reason = f"nobody is predicted: {self.reporter.reason_of(error)}"
+            self.reporter.log.add_failed_tick(reason)
+            self.reporter.warn("tick", reason)
             # A planner must not go on with predictions of a tick ago.
-            with self._contained("clear", "outputs cannot be cleared"):
+            with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
             return
         if predictor.robot_refusal is not None:
-            self._refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
+            self.reporter.refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
         if session.config.robot != "none" and forecast.robot_m is None:
-            self._log.add_lost_robot(session.config.robot)
-        self._log.add_skipped(forecast.skipped.values())
+            self.reporter.log.add_lost_robot(session.config.robot)
+        self.reporter.log.add_skipped(forecast.skipped.values())
         duration_s = time.perf_counter() - started_s
-        self._log.add_tick(duration_s, len(predictor.history), len(forecast.ids))
+        self.reporter.log.add_tick(duration_s, len(predictor.history), len(forecast.ids))
         # After publishing, which it shall not delay.
-        with self._contained("evaluation", "predictions cannot be evaluated"):
+        with self.reporter.contained("evaluation", "predictions cannot be evaluated"):
             predictor.evaluate()
 
     def _active_session(self) -> Session | None:
@@ -416,25 +384,6 @@ class PredictorNode(ParameterNode):
         now_ns: int = self.get_clock().now().nanoseconds
         return now_ns
 
-    def _refuse(self, kind: str, why: str) -> None:
-        """Counts a message that was refused, and warns of each kind now and then."""
-        self._log.add_refusal(why, time.monotonic())
-        self._warn(kind, why)
-
-    def _log_slash(self, frame_id: str) -> None:
-        if frame_id.startswith("/") and frame_id not in self._logged_frames:
-            self._logged_frames.add(frame_id)
-            self.get_logger().info(
-                f"frame {frame_id} is read as {plain_frame(frame_id)}: frames of ROS 2 have no "
-                "leading slash"
-            )
-
-    def _warn(self, kind: str, why: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._warned_s.get(kind, -_WARNING_PERIOD_S) >= _WARNING_PERIOD_S:
-            self._warned_s[kind] = now_s
-            self.get_logger().warning(why)
-
     def _on_time_jump(self, jump: TimeJump) -> None:
         session = self._session
         if session is not None and session.predictor.clock_jumped_back(self._now_ns()):
@@ -444,7 +393,7 @@ class PredictorNode(ParameterNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         session = self._active_session()
         if session is None:
-            response.message = f"nothing to forget: the node is {self.state.lifecycle}"
+            response.message = f"nothing to forget: the node is {self.reporter.state.lifecycle}"
             return response
         n_tracked = len(session.predictor.history)
         session.predictor.reset()
@@ -459,7 +408,7 @@ class PredictorNode(ParameterNode):
         session = self._session
         if session is None or session.keeper is None:
             response.message = (
-                f"nothing to forget: the node is {self.state.lifecycle}"
+                f"nothing to forget: the node is {self.reporter.state.lifecycle}"
                 if session is None
                 else "nothing to forget: the parameter adaptive_calibration is false"
             )
@@ -475,70 +424,41 @@ class PredictorNode(ParameterNode):
         """Counts that all histories were forgotten, and clears what is shown."""
         if reason:
             self.get_logger().warning(f"{reason}: all histories are forgotten")
-        self._log.add_reset()
+        self.reporter.log.add_reset()
         self._clear_outputs(session)
 
     # Publishing
 
+    def _on_diagnostics_timer(self) -> None:
+        # Where nothing ticks, this is when changed parameters take effect.
+        active, statuses = self._active_session(), []
+        with self.reporter.contained("parameters", "changed parameters cannot take effect"):
+            if self.parameters_changed and active is not None:
+                self._apply_changed_parameters(active)
+        with self.reporter.contained("connections", "connections cannot be checked"):
+            if self._session is not None:
+                self._check_connections(self._session)
+        if active is not None:
+            self.reporter.take_counts(active.predictor)
+            with self.reporter.contained("self-evaluation", "predictions cannot be evaluated"):
+                if active.keeper is not None and active.keeper.is_due(time.monotonic()):
+                    self._save_calibration(active)
+                statuses.append(active.publish_metrics(self.get_fully_qualified_name()))
+        self.reporter.publish(self._now_ns(), statuses)
+
+    def _check_connections(self, session: Session) -> None:
+        self.reporter.set_broken_connections(
+            broken_connections(self, session.subscriptions, session.publishers.values())
+        )
+
+    def _save_calibration(self, session: Session) -> None:
+        """Writes the adaptive calibration if it changed; a failure is logged."""
+        problem = "" if session.keeper is None else session.keeper.save(time.monotonic())
+        if problem:
+            self.get_logger().warning(problem)
+
     def _clear_outputs(self, session: Session) -> None:
         session.clear(self._now_ns())
-
-    def _publish_diagnostics(self) -> None:
-        # Where nothing ticks, this is when changed parameters take effect.
-        session = self._active_session()
-        with self._contained("parameters", "changed parameters cannot take effect"):
-            if self.parameters_changed and session is not None:
-                self._apply_changed_parameters(session)
-        with self._contained("connections", "connections cannot be checked"):
-            self._check_connections()
-        now_ns = self._now_ns()
-        if session is not None:
-            self._log.n_stitched = session.predictor.n_stitched
-            self._report_timeout(session.predictor.track_timeout_s)
-        report = DiagnosticArray()
-        report.header.stamp = stamp_to_msg(now_ns)
-        report.status = [
-            self._log.report(self.get_fully_qualified_name(), self.state, now_ns, time.monotonic())
-        ]
-        if session is not None:
-            with self._contained("self-evaluation", "predictions cannot be evaluated"):
-                report.status.append(self._self_evaluated(session))
-        self._diagnostics.publish(report)
-
-    def _report_timeout(self, timeout_s: float) -> None:
-        if timeout_s != self.state.track_timeout_s:
-            self.state = replace(self.state, track_timeout_s=timeout_s)
-            self.get_logger().info(
-                f"tracks are dropped after {timeout_s:g} s, as the tracker's period and latency "
-                "need: see track_timeout_s and max_track_timeout_s"
-            )
-
-    def _check_connections(self) -> None:
-        session = self._session
-        if session is None:
-            return
-        broken = broken_connections(self, session.subscriptions, session.publishers.values())
-        self._log.broken_connections = broken
-        if broken:
-            self._warn("connection", broken[0])
-
-    def _self_evaluated(self, session: Session) -> DiagnosticStatus:
-        """Publishes how good predictions were lately, and returns it in words."""
-        config, keeper = session.config, session.keeper
-        if keeper is not None and keeper.is_due(time.monotonic()):
-            self._save_calibration(session)
-        scores = session.predictor.evaluation.recent()
-        factors = radius_factors(session.predictor.adaptive, len(scores.times_s), scores.confidence)
-        if session.metrics.get_subscription_count() > 0:
-            session.metrics.publish(metrics_to_msg(scores, factors))
-        return scores_to_status(
-            self.get_fully_qualified_name(),
-            scores,
-            factors,
-            tolerance=config.coverage_tolerance,
-            window_s=config.self_evaluation_window_s,
-            calibration="off" if keeper is None else keeper.state,
-        )
 
     def _make_timer(self, config: NodeConfig) -> Timer | None:
         if config.tick_rate_hz == 0:

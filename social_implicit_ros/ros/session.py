@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
@@ -14,6 +15,11 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
+from social_implicit_ros.ros.online_evaluation_messages import (
+    metrics_to_msg,
+    radius_factors,
+    scores_to_status,
+)
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
@@ -66,6 +72,21 @@ class Session:
             message = self.outputs[name].clear(stamp_ns)
             if message is not None:
                 publisher.publish(message)
+
+    def publish_metrics(self, node: str) -> DiagnosticStatus:
+        """Publishes the scores of recent predictions, and returns them as a status of `node`."""
+        scores = self.predictor.evaluation.recent()
+        factors = radius_factors(self.predictor.adaptive, len(scores.times_s), scores.confidence)
+        if self.metrics.get_subscription_count() > 0:
+            self.metrics.publish(metrics_to_msg(scores, factors))
+        return scores_to_status(
+            node,
+            scores,
+            factors,
+            tolerance=self.config.coverage_tolerance,
+            window_s=self.config.self_evaluation_window_s,
+            calibration="off" if self.keeper is None else self.keeper.state,
+        )
 
 
 def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:

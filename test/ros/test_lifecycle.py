@@ -56,7 +56,7 @@ def local_node() -> Iterator[Callable[..., PredictorNode]]:
 
 
 def problem_of(node: PredictorNode) -> str:
-    return node.state.problem
+    return node.reporter.state.problem
 
 
 def test_transitions_gate_what_is_published(start: Start) -> None:
@@ -347,7 +347,7 @@ def test_whatever_fails_in_a_tick_the_node_goes_on(
 
     node.parameters_changed = True
     reported: list[str] = []
-    monkeypatch.setattr(node, "_warn", lambda kind, why: reported.append(why))
+    monkeypatch.setattr(node.reporter, "warn", lambda kind, why: reported.append(why))
     monkeypatch.setattr(Predictor, place, failing)
     node._on_timer()
     expected = "cannot be evaluated" if place == "evaluate" else "nobody is predicted"

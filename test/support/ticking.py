@@ -100,7 +100,9 @@ class TickingNode:
 
         for _ in range(200):
             tick()
-        report = self.node._log.report("", self.node.state, messages.newest_ns, 0.0)
+        report = self.node.reporter.log.report(
+            "", self.node.reporter.state, messages.newest_ns, 0.0
+        )
         values = {value.key: value.value for value in report.values}
         assert values["agents_predicted"] == str(n_agents), values
         return tick

@@ -1,0 +1,110 @@
+"""What the node says of itself: its log and its status on `/diagnostics`."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.publisher import Publisher
+
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.ros import faults
+from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.tracks.transforms import plain_frame
+
+_WARNING_PERIOD_S = 5.0
+
+
+class Reporter:
+    """Logs each kind of warning now and then, counts events, and publishes the status.
+
+    Attributes:
+        log: counters of the next report.
+        state: of the node, the reason of a failed configure included.
+    """
+
+    def __init__(self, node: str, logger: RcutilsLogger, publisher: Publisher) -> None:
+        """Starts with no events.
+
+        Args:
+            node: fully qualified name of the node.
+            logger: of the node.
+            publisher: of `/diagnostics`.
+        """
+        self.log = DiagnosticsLog()
+        self.state = NodeState("unconfigured")
+        self._node, self._logger, self._publisher = node, logger, publisher
+        self._logged_frames: set[str] = set()  # with a leading slash
+        self._warned_s: dict[str, float] = {}  # kind -> steady time of its last warning
+
+    def warn(self, kind: str, why: str) -> None:
+        """Logs a warning, unless one of its kind was logged within the last seconds."""
+        now_s = time.monotonic()
+        if now_s - self._warned_s.get(kind, -_WARNING_PERIOD_S) >= _WARNING_PERIOD_S:
+            self._warned_s[kind] = now_s
+            self._logger.warning(why)
+
+    def refuse(self, kind: str, why: str) -> None:
+        """Counts a message that was rejected, and warns."""
+        self.log.add_refusal(why, time.monotonic())
+        self.warn(kind, why)
+
+    def log_slash(self, frame_id: str) -> None:
+        """Logs once that the leading slash of a frame is ignored."""
+        if frame_id.startswith("/") and frame_id not in self._logged_frames:
+            self._logged_frames.add(frame_id)
+            self._logger.info(
+                f"frame {frame_id} is read as {plain_frame(frame_id)}: frames of ROS 2 have no "
+                "leading slash"
+            )
+
+    @contextmanager
+    def contained(self, kind: str, what: str) -> Iterator[None]:
+        """Counts and logs an exception in a callback, which would end the process."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (reported by kind, see faults.reason_of)
+            self.refuse(kind, f"{what}: {self.reason_of(error)}")
+
+    def reason_of(self, error: Exception) -> str:
+        """The reason for the user; the traceback is logged at debug level."""
+        self._logger.debug("".join(traceback.format_exception(error)))
+        return faults.reason_of(error)
+
+    def take_counts(self, predictor: Predictor) -> None:
+        """Takes over what the predictor counts itself."""
+        self.log.n_stitched = predictor.n_stitched
+        timeout_s = predictor.track_timeout_s
+        if timeout_s != self.state.track_timeout_s:
+            self.state = replace(self.state, track_timeout_s=timeout_s)
+            self._logger.info(
+                f"tracks are dropped after {timeout_s:g} s, as the tracker's period and latency "
+                "need: see track_timeout_s and max_track_timeout_s"
+            )
+
+    def set_broken_connections(self, broken: Sequence[str]) -> None:
+        """Takes over endpoints that do not match the node's, and warns of the first one."""
+        self.log.broken_connections = broken
+        if broken:
+            self.warn("connection", broken[0])
+
+    def publish(self, now_ns: int, others: Sequence[DiagnosticStatus]) -> None:
+        """Publishes the status of the period since the last one.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds.
+            others: further statuses for the same message.
+        """
+        report = DiagnosticArray()
+        report.header.stamp = stamp_to_msg(now_ns)
+        report.status = [
+            self.log.report(self._node, self.state, now_ns, time.monotonic()),
+            *others,
+        ]
+        self._publisher.publish(report)
