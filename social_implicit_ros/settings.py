@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from social_implicit_ros.output_settings import (
+    AutowareOptions,
+    CostmapOptions,
+    DetectionsOptions,
+    MarkerStyle,
+    MpcPlannerOptions,
+)
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec, Settings, row
 
-#: Grid cells per side of the costmap: enough for a robot, and a second of computation.
-_MAX_CELLS_PER_SIDE = 4000
 #: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
 _MAX_TRAJECTORIES = 2_500_000
 #: Observations of all histories: each takes about 50 bytes.
@@ -123,149 +128,6 @@ class PipelineConfig(HistoryLimits):
                 f"{_MAX_TRAJECTORIES}, as all trajectories of a tick are in memory at once: lower "
                 "one of the two"
             )
-
-
-@dataclass(frozen=True)
-class MarkerStyle(Settings):
-    """How predictions are drawn."""
-
-    prefix = "markers."
-
-    ellipse_times_s: tuple[float, ...] = row(
-        (1.2, 2.4, 3.6, 4.8),
-        "Prediction times at which ellipses are drawn, in seconds, each at the nearest published "
-        "step. Times beyond the horizon are ignored.",
-        minimum=0.01,
-        maximum=60.0,
-    )
-    lifetime_s: float = row(
-        0.6,
-        "Time after which RViz removes a marker that was not updated, in seconds. Must be longer "
-        "than the period of a tick.",
-        minimum=0.05,
-        maximum=60.0,
-    )
-    line_width_m: float = row(
-        0.06,
-        "Line width of tracks and predicted trajectories, in metres.",
-        minimum=0.001,
-        maximum=1.0,
-    )
-    alpha: float = row(
-        0.35,
-        "Opacity of the disc of the nearest ellipse. Later discs fade; outlines are more opaque.",
-        minimum=0.05,
-        maximum=1.0,
-    )
-
-
-@dataclass(frozen=True)
-class MpcPlannerOptions(Settings):
-    """Must agree with the configuration of the planner."""
-
-    prefix = "mpc_planner."
-
-    integrator_step_s: float = row(
-        0.2,
-        "Time between two predicted poses in seconds: the planner's integrator_step.",
-        minimum=0.01,
-        maximum=5.0,
-    )
-    horizon_steps: int = row(
-        30,
-        "Predicted poses per person: the planner's N, or more. The planner reads N poses without "
-        "checking.",
-        minimum=1,
-        maximum=1000,
-    )
-    max_obstacles: int = row(
-        12,
-        "Maximum number of published people, nearest first: the planner's max_obstacles. If the "
-        "robot's position is unknown, all are published and the planner selects.",
-        minimum=1,
-        maximum=1000,
-    )
-    sigma_convention: str = row(
-        "axis_aligned",
-        "Meaning of the two semi-axes.",
-        choices={
-            "axis_aligned": "sigma_x and sigma_y with yaw 0, for the planner's Gaussian constraint",
-            "ellipsoid": "semi-axes of an ellipse whose yaw is that of the poses, anticlockwise as "
-            "everywhere in ROS",
-            "ellipsoid_clockwise": "the same with the yaw as the planner's ellipsoid constraint "
-            "reads it",
-        },
-    )
-
-
-@dataclass(frozen=True)
-class CostmapOptions(Settings):
-    """Size, position and time window of the costmap."""
-
-    prefix = "costmap."
-
-    size_m: float = row(
-        20.0,
-        "Side length of the costmap in metres. Must exceed that of the costmap into which it is "
-        "merged by twice costmap.recentre_m.",
-        minimum=1.0,
-        maximum=200.0,
-    )
-    resolution_m: float = row(0.1, "Side length of a cell in metres.", minimum=0.01, maximum=5.0)
-    recentre_m: float = row(
-        1.0,
-        "Distance of the robot from the centre at which the costmap moves with it, in metres.",
-        minimum=0.0,
-        maximum=100.0,
-    )
-    start_s: float = row(
-        0.0,
-        "Start of the time window, in seconds from now. A cell holds the probability that somebody "
-        "is in it during that window.",
-        minimum=0.0,
-        maximum=60.0,
-    )
-    end_s: float = row(
-        2.0, "End of the time window, in seconds from now.", minimum=0.0, maximum=60.0
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
-        super().__post_init__()
-        if self.end_s < self.start_s:
-            raise ParameterError(
-                f"costmap.end_s is {self.end_s}, expected no less than costmap.start_s, "
-                f"{self.start_s}"
-            )
-        if self.size_m > _MAX_CELLS_PER_SIDE * self.resolution_m:
-            raise ParameterError(
-                f"costmap.size_m is {self.size_m}, expected at most {_MAX_CELLS_PER_SIDE} cells of "
-                f"costmap.resolution_m, {self.resolution_m} m"
-            )
-
-
-@dataclass(frozen=True)
-class DetectionsOptions(Settings):
-    """Options of the output `detections`."""
-
-    prefix = "detections."
-
-    class_id: str = row("person", "Class id of every detection.")
-
-
-@dataclass(frozen=True)
-class AutowareOptions(Settings):
-    """Options of the output `autoware`."""
-
-    prefix = "autoware."
-
-    max_paths: int = row(
-        5,
-        "Maximum number of paths per person: the mean trajectory, and samples that represent the "
-        "others.",
-        minimum=1,
-        maximum=100,
-    )
 
 
 @dataclass(frozen=True)

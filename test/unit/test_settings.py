@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from social_implicit_ros.output_settings import CostmapOptions
 from social_implicit_ros.parameter_spec import Effect, ParameterError
 from social_implicit_ros.settings import (
     PARAMETERS,
-    CostmapOptions,
     NodeConfig,
     PipelineConfig,
     config_from_values,
