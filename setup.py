@@ -11,8 +11,8 @@ maintainer = manifest.find("maintainer")
 
 #: Command name -> "module:function"; each is one file that says what the command does.
 COMMANDS = {
-    "predictor_node": "social_implicit_ros.commands.predictor_node:main",
-    "replay_tracks": "social_implicit_ros.commands.replay_tracks:main",
+    "predictor_node": "social_implicit_ros.commands.entry_points:predictor_node",
+    "replay_tracks": "social_implicit_ros.commands.entry_points:replay_tracks",
     "social_implicit_demo": "social_implicit_ros.commands.entry_points:social_implicit_demo",
     "tracks_to_bag": "social_implicit_ros.commands.tracks_to_bag:main",
     "evaluate_bag": "social_implicit_ros.commands.entry_points:evaluate_bag",

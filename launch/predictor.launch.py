@@ -2,30 +2,28 @@
 
     ros2 launch social_implicit_ros predictor.launch.py tracker:=people tracks:=/people rviz:=true
 
-An argument that is not given leaves its parameter to the params file.
+Every parameter of the node is an argument; one that is not given is left to the params file.
 """
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from social_implicit_ros.parameter_spec import ParameterSpec
+from social_implicit_ros.settings import PARAMETERS
+
 PACKAGE = "social_implicit_ros"
-#: Arguments that are parameters of the node, by name, with their types.
-PARAMETERS: dict[str, Any] = {
-    "tracker": str,
-    "fixed_frame": str,
-    "model": str,
-    "outputs": list[str],
-    "robot": str,
-    "autostart": bool,
-}
+_TRUE = ("true", "1")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -38,12 +36,12 @@ def generate_launch_description() -> LaunchDescription:
             "Parameter file of the node; the default file explains each parameter.",
         ),
         "tracks": ("", "Topic of the tracker; default: ~/tracks of the node."),
-        "tracker": ("", "Tracker mapping of the messages: a name such as people, or a path."),
-        "fixed_frame": ("", "Level frame that does not move, in which predictions are published."),
-        "model": ("", "Name of a shipped model, or path of an .onnx file."),
-        "outputs": ("", "Outputs to publish, such as [pointcloud,markers]."),
-        "robot": ("", "Source of the robot's position: none, odometry or tf."),
-        "autostart": ("", "If false, a lifecycle manager configures and activates the node."),
+        "odometry": ("", "Topic of the odometry for robot:=odometry; default: ~/odometry."),
+        "namespaced_tf": (
+            "false",
+            "Read tf and tf_static of the namespace instead of /tf and /tf_static, as Nav2 does "
+            "for several robots.",
+        ),
         "use_sim_time": ("false", "Use the time of /clock, for a replay or a simulation."),
         "log_level": ("info", "Log level of the node: debug, info, warn, error or fatal."),
         "rviz": ("false", "Start RViz; needs rviz2."),
@@ -51,6 +49,7 @@ def generate_launch_description() -> LaunchDescription:
             PathJoinSubstitution([config, "predictor.rviz"]),
             "RViz configuration.",
         ),
+        **{spec.name: ("", _first_sentence(spec.description)) for spec in PARAMETERS},
     }
     return LaunchDescription(
         [
@@ -64,15 +63,16 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context: LaunchContext) -> list[Action]:
-    given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, "tracks")}
-    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    parameters = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for name, value_type in PARAMETERS.items()
-        if given[name]
-    }
-    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
-    prefix = f"/{namespace}" if namespace else ""
+    def argument(name: str) -> str:
+        value: str = LaunchConfiguration(name).perform(context)
+        return value
+
+    namespace = argument("namespace").strip("/")
+    use_sim_time = {"use_sim_time": argument("use_sim_time").lower() in _TRUE}
+    given = {spec.name: argument(spec.name) for spec in PARAMETERS}
+    topics = {"~/tracks": argument("tracks"), "~/odometry": argument("odometry")}
+    if argument("namespaced_tf").lower() in _TRUE:
+        topics |= {"/tf": "tf", "/tf_static": "tf_static"}
     # The node configures itself if autostart is true; otherwise launch events may do so.
     predictor = LifecycleNode(
         package=PACKAGE,
@@ -80,29 +80,94 @@ def _nodes(context: LaunchContext) -> list[Action]:
         name="predictor",
         namespace=namespace,
         parameters=[
-            LaunchConfiguration("params_file"),
-            {"use_sim_time": use_sim_time, **parameters},
+            _file(argument("params_file"), "params_file"),
+            {
+                **use_sim_time,
+                **{
+                    spec.name: _parameter(spec, given[spec.name])
+                    for spec in PARAMETERS
+                    if given[spec.name]
+                },
+            },
         ],
-        remappings=[("~/tracks", given["tracks"])] if given["tracks"] else [],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        remappings=[(name, topic) for name, topic in topics.items() if topic],
+        # Of this node alone: rcl's own messages at debug level hide those of the node.
+        ros_arguments=[
+            "--log-level",
+            f"{'.'.join([*_parts(namespace), 'predictor'])}:={argument('log_level')}",
+        ],
         output="screen",
     )
+    if argument("rviz").lower() not in _TRUE:
+        return [predictor]
+    _require_package("rviz2", "rviz:=false")
+    prefix = f"/{namespace}" if namespace else ""
     frame = ["-f", given["fixed_frame"]] if given["fixed_frame"] else []
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         namespace=namespace,
-        parameters=[{"use_sim_time": use_sim_time}],
+        parameters=[use_sim_time],
         # The RViz configuration has the topics without a namespace.
         remappings=[
             *(
                 (f"/predictor/{topic}", f"{prefix}/predictor/{topic}")
                 for topic in ("predictions", "markers", "costmap", "costmap_updates")
             ),
-            ("/predictor/tracks", given["tracks"] or f"{prefix}/predictor/tracks"),
+            ("/predictor/tracks", topics["~/tracks"] or f"{prefix}/predictor/tracks"),
         ],
-        arguments=["-d", LaunchConfiguration("rviz_config"), *frame],
-        condition=IfCondition(LaunchConfiguration("rviz")),
+        arguments=["-d", _file(argument("rviz_config"), "rviz_config"), *frame],
         output="screen",
     )
     return [predictor, rviz]
+
+
+def _parameter(spec: ParameterSpec, text: str) -> ParameterValue:
+    """The value of an argument in the parameter's type: a list with or without brackets.
+
+    Raises:
+        RuntimeError: the text is of another type.
+    """
+    if not isinstance(spec.default, tuple):
+        return ParameterValue(_number(spec, text, spec.default), value_type=type(spec.default))
+    elements = [element.strip(" '\"") for element in text.strip("[] ").split(",")]
+    return [_number(spec, element, spec.default[0]) for element in elements if element]
+
+
+def _number(spec: ParameterSpec, text: str, like: object) -> Any:
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false"):
+            raise RuntimeError(f"argument {spec.name}:={text}: expected true or false")
+        return text.lower() == "true"
+    try:
+        return type(like)(text)
+    except ValueError as error:
+        raise RuntimeError(
+            f"argument {spec.name}:={text}: expected {type(like).__name__}, such as {like}"
+        ) from error
+
+
+def _file(path: str, argument: str) -> str:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise RuntimeError(f"argument {argument}:={path}: no such file; give an absolute path")
+    return str(file)
+
+
+def _require_package(package: str, without: str) -> None:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        distribution = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
+        raise RuntimeError(
+            f"{package} is not installed: sudo apt install "
+            f"ros-{distribution}-{package.replace('_', '-')}, or start with {without}"
+        ) from error
+
+
+def _parts(namespace: str) -> Iterable[str]:
+    return [part for part in namespace.split("/") if part]
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".") + "."

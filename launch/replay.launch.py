@@ -5,6 +5,8 @@
 Node and RViz use the time of the recording. Takes the arguments of predictor.launch.py too.
 """
 
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
@@ -56,13 +58,17 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _replay(context: LaunchContext) -> list[Action]:
+    given = LaunchConfiguration("file").perform(context)
+    file = Path(given).expanduser()
+    if not file.exists():
+        raise RuntimeError(f"argument file:={given}: no such recording; give an absolute path")
     loops = LaunchConfiguration("loop").perform(context).lower() in ("true", "1")
     return [
         Node(
             package=PACKAGE,
             executable="replay_tracks",
             arguments=[
-                LaunchConfiguration("file"),
+                str(file),
                 "--rate",
                 LaunchConfiguration("rate"),
                 "--topic",

@@ -114,9 +114,8 @@ class CostmapOptions(Settings):
         2.0, "End of the time window, in seconds from now.", minimum=0.0, maximum=60.0
     )
 
-    def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
-        super().__post_init__()
+    def check_together(self) -> None:
+        """Raises ParameterError for parameters that contradict each other."""
         if self.end_s < self.start_s:
             raise ParameterError(
                 f"costmap.end_s is {self.end_s}, expected no less than costmap.start_s, "

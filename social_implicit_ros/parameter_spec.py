@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
-from social_implicit_ros.untrusted_files import short_text
+from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Maximum number of elements of a list.
 MAX_ELEMENTS = 20
@@ -109,7 +109,8 @@ class ParameterSpec:
                 )
         if self.choices and value not in self.choices:
             raise ParameterError(
-                f"{self.name} is {short_text(value)}, expected one of {', '.join(self.choices)}"
+                f"{self.name} is {short_text(value)}{did_you_mean(str(value), self.choices)}, "
+                f"expected one of {', '.join(self.choices)}"
             )
         return value
 

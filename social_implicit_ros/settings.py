@@ -257,7 +257,8 @@ class NodeConfig(Settings):
     calibration_file: str = row(
         "",
         "File in which adaptive_calibration keeps what it learned for the next start. Empty: "
-        "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros.",
+        "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros; none "
+        "with use_sim_time.",
         effect=Effect.CONFIGURE,
     )
     self_evaluation_window_s: float = row(
@@ -296,8 +297,11 @@ class NodeConfig(Settings):
                 "outputs contains costmap, which is centred on the robot, but robot is none: set "
                 "robot to tf (with robot_frame) or to odometry, or remove costmap from outputs"
             )
+        # Parameters of an output matter only if it is published.
+        if "costmap" in self.outputs:
+            self.costmap.check_together()
         period_s = 1.0 / self.tick_rate_hz if self.tick_rate_hz > 0 else 0.0
-        if self.markers.lifetime_s <= period_s:
+        if "markers" in self.outputs and self.markers.lifetime_s <= period_s:
             raise ParameterError(
                 f"markers.lifetime_s is {self.markers.lifetime_s}, expected more than the "
                 f"{period_s:g} s between two ticks, else markers flicker"

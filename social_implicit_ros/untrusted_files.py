@@ -6,6 +6,8 @@ import json
 import os
 import reprlib
 import stat
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,18 @@ _KINDS = {
 }
 
 
+def user_path(path: str | Path) -> Path:
+    """The path with a leading `~` replaced by the home folder: only shells do that themselves.
+
+    Raises:
+        UnusableFileError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # no such user, or HOME is not set
+        raise UnusableFileError(f"{path}: {error}; give an absolute path") from error
+
+
 class UnusableFileError(ValueError):
     """A file that is not regular, too large or not in its format; the message names it."""
 
@@ -41,6 +55,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         OSError: the file cannot be opened or read.
         UnusableFileError: it is not a regular file, or has more than `max_bytes`.
     """
+    path = user_path(path)
     _require_regular(path, path.stat().st_mode)  # opening a device may have side effects
     # A pipe that takes the file's place after the check does not block either.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -105,6 +120,13 @@ def short_text(value: object) -> str:
     except ValueError:  # integers of thousands of digits have no text
         text = f"a {type(value).__name__} that is too long to print"
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for an error message, such as ` (did you mean zed?)`; empty if nothing is close."""
+    names = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), names, n=1)
+    return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
 def printable_text(text: str) -> str:

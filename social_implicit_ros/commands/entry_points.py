@@ -1,11 +1,12 @@
 """Entry points of the commands with optional dependencies.
 
-Reports and training need libraries that a robot may lack or have in an older version. The command
-then ends with the command that installs them, before it does anything.
+ROS 2, reports and training need libraries that a machine may lack or have in an older version. The
+command then ends with what installs them, before it does anything.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from functools import partial
@@ -13,11 +14,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-from packaging.requirements import Requirement
+from social_implicit_ros.ros.signals import catch_stop_signals
 
 #: pyarrow 26 needs numpy 2, which its metadata does not state.
-_PYARROW = "pyarrow" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "pyarrow<26"
+_PYARROW = "pyarrow" if version("numpy") >= "2" else "pyarrow<26"
 #: Requirements of a report.
 _REPORT = ("plotly", _PYARROW)
 #: Requirements of training.
@@ -34,6 +34,9 @@ def _run(command: str, *requirements: str) -> int:
     Returns:
         The exit code; 2 if a library is missing or too old.
     """
+    # Not before signals are caught, see _run_node.
+    from packaging.requirements import Requirement
+
     found = {requirement: _version(requirement) for requirement in requirements}
     missing = [
         requirement
@@ -41,8 +44,8 @@ def _run(command: str, *requirements: str) -> int:
         if have is None or not Requirement(requirement).specifier.contains(have, prereleases=True)
     ]
     if not missing:
-        code: int = import_module(f"{__package__}.{command}").main()
-        return code
+        code: int | None = import_module(f"{__package__}.{command}").main()
+        return code or 0
     listing = ", ".join(
         f"{name} ({f'installed: {found[name]}' if found[name] else 'missing'})" for name in missing
     )
@@ -54,16 +57,44 @@ def _run(command: str, *requirements: str) -> int:
     return 2
 
 
+def _run_node(command: str) -> int:
+    """As `_run_with_ros`, for a command that ends at a signal with exit code 0."""
+    # Imports take half a second, in which a signal would be a traceback.
+    catch_stop_signals()
+    return _run_with_ros(command)
+
+
+def _run_with_ros(command: str, *requirements: str) -> int:
+    """As `_run`, for a command that needs ROS 2.
+
+    Returns:
+        The exit code; 2 without ROS 2.
+    """
+    try:
+        import rclpy  # noqa: F401
+    except ModuleNotFoundError as error:
+        print(
+            f"{Path(sys.argv[0]).name} needs ROS 2, of which Python does not find {error.name}: "
+            "source /opt/ros/$ROS_DISTRO/setup.bash, or install it (docs/installation.md). "
+            "evaluate_bag and evaluate_dataset work without it.",
+            file=sys.stderr,
+        )
+        return 2
+    return _run(command, *requirements)
+
+
 def _version(requirement: str) -> str | None:
     try:
-        return version(Requirement(requirement).name)
+        return version(re.split(r"[<>=]", requirement)[0])
     except PackageNotFoundError:
         return None
 
 
 #: Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
 evaluate_bag = partial(_run, "evaluate_bag", "joblib>=1.4", *_REPORT)
-social_implicit_demo = partial(_run, "social_implicit_demo", *_REPORT)
+predictor_node = partial(_run_node, "predictor_node")
+replay_tracks = partial(_run_node, "replay_tracks")
+social_implicit_demo = partial(_run_with_ros, "social_implicit_demo", *_REPORT)
 import_checkpoint = partial(_run, "import_checkpoint", *_TRAINING)
 train_benchmark = partial(_run, "train_benchmark", *_TRAINING)
 train_social_zone = partial(_run, "train_social_zone", *_TRAINING)

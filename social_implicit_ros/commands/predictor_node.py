@@ -9,11 +9,11 @@ from importlib.metadata import version
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.signals import catch_stop_signals
+from social_implicit_ros.ros.startup import start_ros
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\
@@ -38,10 +38,9 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     check_command_line(args)
     is_stopping = catch_stop_signals()
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        sys.exit(f"predictor_node: {error}")
+    if is_stopping():
+        return
+    start_ros("predictor_node", args)
     executor = SingleThreadedExecutor()
     node = PredictorNode()
     try:

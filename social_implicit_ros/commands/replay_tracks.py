@@ -17,7 +17,6 @@ from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
@@ -28,6 +27,7 @@ from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
 from social_implicit_ros.ros.signals import catch_stop_signals
+from social_implicit_ros.ros.startup import start_ros
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
@@ -128,7 +128,9 @@ def _play(
     arguments: argparse.Namespace, recording: TrackSource, playback: Playback, argv: list[str]
 ) -> int:
     is_stopping = catch_stop_signals()
-    rclpy.init(args=["replay_tracks", *argv], signal_handler_options=SignalHandlerOptions.NO)
+    if is_stopping():
+        return 0
+    start_ros("replay_tracks", ["replay_tracks", *argv])
     try:
         node = ReplayNode(
             playback,

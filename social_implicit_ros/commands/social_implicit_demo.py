@@ -24,7 +24,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -49,6 +48,7 @@ from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
+from social_implicit_ros.ros.startup import start_ros
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -192,7 +192,7 @@ class Listener:
 @contextmanager
 def _listening() -> Iterator[Listener]:
     # Python handles Ctrl-C, so that every `finally` below runs.
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    start_ros("social_implicit_demo", [])
     listener = Listener()
     try:
         yield listener

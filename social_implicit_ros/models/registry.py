@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
+from social_implicit_ros.untrusted_files import did_you_mean, user_path
 
 #: The model that `default` refers to.
 DEFAULT_MODEL = "social_zone"
@@ -46,16 +46,14 @@ def model_path(model: str | Path) -> Path:
         ModelFileError: neither a name nor a path that ends in `.onnx`.
     """
     if Path(model).suffix == ".onnx":
-        return Path(model)
+        return user_path(model)
     name = DEFAULT_MODEL if model == "default" else str(model)
     if name in shipped_models():
         return Path(str(resources.files("social_implicit_ros.models.weights") / f"{name}.onnx"))
     names = ("default", *BASELINES, *shipped_models())
-    near = "".join(
-        f" (did you mean {close}?)" for close in difflib.get_close_matches(name, names, n=1)
-    )
     raise ModelFileError(
-        f"no model {name!r}{near}: give the path of an .onnx file, or one of {', '.join(names)}"
+        f"no model {name!r}{did_you_mean(name, names)}: give the path of an .onnx file, or one of "
+        f"{', '.join(names)}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
 #: informative and takes a quarter of the time.
 TICK_RATE_HZ = 2.5
+#: Name of the node, unless it is renamed.
+NODE_NAME = "predictor"
 #: Maximum size of a parameter file.
 _MAX_FILE_BYTES = 1024 * 1024
 
@@ -113,21 +115,40 @@ def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
 
 
 def _node_parameters(path: Path) -> Mapping[str, Any]:
-    """Name -> value in a ROS parameter file, whatever the name of the node in it."""
+    """Name -> value in a ROS parameter file: sections for all nodes, then the predictor's own.
+
+    A file with one named section is the predictor's, which may have been renamed.
+    """
     try:
         content = load_yaml(path, _MAX_FILE_BYTES)
     except (OSError, UnusableFileError) as error:
         raise ParameterError(f"parameter file {path} cannot be read: {error}") from error
-    sections = content.values() if isinstance(content, dict) else ()
-    values: dict[str, Any] = {}
-    for section in sections:
-        if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
-            values.update(_flat(section["ros__parameters"]))
-    if not values:
+    sections = dict(_sections(content))
+    if not sections:
         raise ParameterError(
             f"{path} is no ROS parameter file: no section of it has ros__parameters"
         )
+    shared = [name for name in sections if name.endswith("*")]
+    named = [name for name in sections if name not in shared]
+    own = [name for name in named if name.split("/")[-1] == NODE_NAME] or named
+    if len(own) > 1:
+        raise ParameterError(
+            f"{path} has the sections {', '.join(own)}: keep one, named {NODE_NAME}"
+        )
+    values: dict[str, Any] = {}
+    for name in (*shared, *own):
+        values.update(_flat(sections[name]))
     return values
+
+
+def _sections(content: object, node: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Fully qualified name of each node in a parameter file, and its parameters."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        name = f"{node}/{str(key).strip('/')}"
+        if key == "ros__parameters":
+            yield node, value if isinstance(value, dict) else {}
+        else:
+            yield from _sections(value, name)
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

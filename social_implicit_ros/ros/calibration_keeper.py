@@ -14,7 +14,7 @@ from social_implicit_ros.uncertainty.storage import (
     load_learnt,
     save_learnt,
 )
-from social_implicit_ros.untrusted_files import short_text
+from social_implicit_ros.untrusted_files import UnusableFileError, short_text, user_path
 
 #: Save period, seconds: robots are switched off without a signal.
 SAVE_PERIOD_S = 60.0
@@ -23,8 +23,8 @@ _FOLDER = "social_implicit_ros"
 _MAX_REFUSED = 10
 
 
-def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path:
-    """Path of the file of an adaptive calibration.
+def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path | None:
+    """Path of the file of an adaptive calibration; None without a home folder to keep it in.
 
     Args:
         given: the parameter `calibration_file`; empty for a file in ROS_HOME.
@@ -35,13 +35,15 @@ def calibration_path(given: str, node: str, model: str, environ: Mapping[str, st
     Raises:
         ValueError: it is a folder, a pipe or a device, or begins with ~ where there is no home.
     """
+    if not given and not environ.get("ROS_HOME") and not _has_home():
+        return None
     home = environ.get("ROS_HOME") or "~/.ros"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{node.strip('/')}_{model}")
     path = Path(given) if given else Path(home) / _FOLDER / f"{name}.json"
     try:
-        path = path.expanduser()
-    except RuntimeError as error:  # no such user, or HOME is not set
-        raise ValueError(f"calibration_file {path}: {error}; give an absolute path") from error
+        path = user_path(path)
+    except UnusableFileError as error:
+        raise ValueError(f"calibration_file {error}") from error
     try:
         is_usable = bool(path.name) and stat.S_ISREG(path.stat().st_mode)
     except OSError:  # does not exist yet, or cannot be read, which `load` reports
@@ -54,27 +56,49 @@ def calibration_path(given: str, node: str, model: str, environ: Mapping[str, st
     return path
 
 
+def _has_home() -> bool:
+    """False for a user without HOME and without an entry in passwd, as in some containers."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
+
+
 class CalibrationKeeper:
     """Loads, saves and resets the state; file errors are returned, never raised."""
 
-    def __init__(self, path: Path, model: AdaptedModel) -> None:
-        """Starts without calibration and without reading the file."""
+    def __init__(self, path: Path | None, model: AdaptedModel, not_kept: str = "") -> None:
+        """Starts without calibration and without reading the file.
+
+        Args:
+            path: of the file; None keeps nothing for the next start.
+            model: whose ellipses are rescaled.
+            not_kept: why there is no path.
+        """
         self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
         self._saved = self.adaptive.learnt
         self._tried_s: float | None = None
-        self._problem = ""
+        self._problem = not_kept
 
     @property
     def state(self) -> str:
-        """The path of the file, or the problem with it."""
+        """The path of the file, or why the calibration is not kept."""
         return self._problem or str(self._path)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a file for the next start."""
+        return self._path is not None
 
     def load(self) -> str:
         """Loads the file; returns why it cannot be used, or an empty text.
 
         An invalid file is renamed to `.refused`: it may belong to another program.
         """
+        if self._path is None:
+            return ""
         try:
             self._saved = load_learnt(self._path, self._model)
         except FileNotFoundError:
@@ -83,7 +107,7 @@ class CalibrationKeeper:
             return f"{self._path} cannot be read: {error.strerror}; the calibration starts again"
         except CalibrationFileError as error:
             # A folder or a device stays where it is.
-            return f"{error}{self._rename_refused() if self._path.is_file() else ''}"
+            return f"{error}{_rename_refused(self._path) if self._path.is_file() else ''}"
         self.adaptive.restore(self._saved)
         return ""
 
@@ -97,7 +121,7 @@ class CalibrationKeeper:
         """Saves a changed state; returns a new error once, else an empty text."""
         self._tried_s = now_s
         learnt = self.adaptive.learnt
-        if learnt is self._saved:
+        if self._path is None or learnt is self._saved:
             return ""
         before, self._problem = self._problem, ""
         try:
@@ -116,19 +140,21 @@ class CalibrationKeeper:
         """Resets the state and removes the file; returns why that fails, or an empty text."""
         self.adaptive.restore(Learnt.nothing(self.adaptive.n_steps))
         self._saved = self.adaptive.learnt
+        if self._path is None:
+            return ""
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
             return f"the state is reset, but {self._path} cannot be removed: {error.strerror}"
         return ""
 
-    def _rename_refused(self) -> str:
-        names = (f"{self._path.name}.refused{n or ''}" for n in range(_MAX_REFUSED))
-        paths = [self._path.with_name(name) for name in names]
-        # An earlier model may be used again with the state learnt for it.
-        aside = next((path for path in paths if not path.exists()), paths[-1])
-        try:
-            self._path.replace(aside)
-        except OSError:
-            return ""
-        return f" (moved to {aside})"
+
+def _rename_refused(path: Path) -> str:
+    asides = [path.with_name(f"{path.name}.refused{n or ''}") for n in range(_MAX_REFUSED)]
+    # An earlier model may be used again with the state learnt for it.
+    aside = next((each for each in asides if not each.exists()), asides[-1])
+    try:
+        path.replace(aside)
+    except OSError:
+        return ""
+    return f" (moved to {aside})"

@@ -248,9 +248,15 @@ class PredictorNode(ParameterNode):
         self.destroy_lifecycle_publisher(session.metrics)
 
     def _open_calibration(self, components: Components) -> CalibrationKeeper:
-        keeper = open_calibration(components, self.get_fully_qualified_name())
+        keeper = open_calibration(
+            components,
+            self.get_fully_qualified_name(),
+            uses_sim_time=self.get_parameter("use_sim_time").value,
+        )
         problem = keeper.load()
-        if problem:
+        if not keeper.is_kept:
+            self.get_logger().info(f"the learned calibration is {keeper.state}")
+        elif problem:
             self.get_logger().warning(problem)
         elif keeper.adaptive.learnt.seconds > 0.0:
             self.get_logger().info(f"ellipses begin with what was learnt before: {keeper.state}")

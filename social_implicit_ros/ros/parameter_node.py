@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -19,6 +18,7 @@ from social_implicit_ros.parameter_spec import Effect, ParameterError, Parameter
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.faults import reason_of
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
+from social_implicit_ros.untrusted_files import did_you_mean
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
 
@@ -36,11 +36,23 @@ class ParameterNode(LifecycleNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Declares all parameters; `kwargs` are those of `rclpy.node.Node`, such as its context."""
+        #: Overrides without a type: empty lists, whose elements ROS does not know.
+        self._empty_overrides: set[str] = set()
         super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
         self.is_configured = False
         self.parameters_changed = False
         self._bad_overrides = self._declare_parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def declare_parameters(
+        self, namespace: str, parameters: Sequence[Any], ignore_override: bool = False
+    ) -> list[Parameter]:
+        """As rclpy's, which would raise for the empty lists of a parameter file."""
+        empty = {entry[0] for entry in parameters if len(entry) > 1 and entry[1] is None}
+        self._empty_overrides |= empty
+        rows = [entry for entry in parameters if entry[0] not in empty]
+        declared: list[Parameter] = super().declare_parameters(namespace, rows, ignore_override)
+        return declared
 
     def read_config(self) -> NodeConfig:
         """All values, checked.
@@ -63,7 +75,10 @@ class ParameterNode(LifecycleNode):
         overrides = self._parameters_below("")
         for line in unknown_parameters(overrides):
             self.get_logger().warning(line)
-        bad_overrides = {}
+        bad_overrides = {
+            name: f"{name} is an empty list, expected a value: remove it for its default"
+            for name in self._empty_overrides & _SPEC_OF.keys()
+        }
         for spec in PARAMETERS:
             value = spec.default
             if spec.name in overrides:
@@ -157,7 +172,5 @@ def unknown_parameters(names: Iterable[str]) -> list[str]:
     lines = []
     for name in names:
         if name not in _SPEC_OF and not name.startswith(_RCLPY_PARAMETERS):
-            close = get_close_matches(name, _SPEC_OF, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            lines.append(f"unknown parameter {name} is ignored{hint}")
+            lines.append(f"unknown parameter {name} is ignored{did_you_mean(name, _SPEC_OF)}")
     return lines

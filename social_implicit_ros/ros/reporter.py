@@ -101,10 +101,9 @@ class Reporter:
             now_ns: the node's clock, integer nanoseconds.
             others: further statuses for the same message.
         """
+        status = self.log.report(self._node, self.state, now_ns, time.monotonic())
+        self._logger.debug(f"{self.state.lifecycle}: {status.message}")
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
-        report.status = [
-            self.log.report(self._node, self.state, now_ns, time.monotonic()),
-            *others,
-        ]
+        report.status = [status, *others]
         self._publisher.publish(report)

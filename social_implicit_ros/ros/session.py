@@ -109,15 +109,30 @@ def predictor_config(config: NodeConfig) -> PredictorConfig:
     )
 
 
-def open_calibration(components: Components, node: str) -> CalibrationKeeper:
-    """Adapts the ellipses and keeps a file, not read yet; `node` is its fully qualified name."""
+def open_calibration(
+    components: Components, node: str, *, uses_sim_time: bool
+) -> CalibrationKeeper:
+    """Adapts the ellipses and keeps a file, which is not read yet.
+
+    Args:
+        components: of the node.
+        node: its fully qualified name.
+        uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
+            parameters name a file.
+    """
     # Imports onnxruntime, see _load_model.
     from social_implicit_ros.models.registry import fingerprint_of
 
     config, model = components.config, components.model
-    path = calibration_path(config.calibration_file, node, model.name, os.environ)
     adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
-    return CalibrationKeeper(path, adapted)
+    if uses_sim_time and not config.calibration_file:
+        return CalibrationKeeper(
+            None, adapted, "not kept, as use_sim_time is true: set calibration_file to keep it"
+        )
+    path = calibration_path(config.calibration_file, node, model.name, os.environ)
+    return CalibrationKeeper(
+        path, adapted, "" if path else "not kept, as there is no home folder: set calibration_file"
+    )
 
 
 def _load_model(name: str) -> TrajectoryModel:

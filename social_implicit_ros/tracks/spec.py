@@ -38,7 +38,12 @@ from social_implicit_ros.tracks.cdr import (
     FieldType,
     index_of_largest,
 )
-from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, short_text
+from social_implicit_ros.untrusted_files import (
+    UnusableFileError,
+    did_you_mean,
+    load_yaml,
+    short_text,
+)
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
@@ -213,8 +218,8 @@ def find_tracker_spec(tracker: str) -> TrackerSpec:
     if Path(tracker).suffix in (".yaml", ".yml"):
         return load_tracker_spec(Path(tracker))
     raise TrackerSpecError(
-        f"no tracker {tracker!r}: give one of {', '.join(shipped)}, or the path of a .yaml file "
-        "with your own mapping"
+        f"no tracker {tracker!r}{did_you_mean(tracker, shipped)}: give one of "
+        f"{', '.join(shipped)}, or the path of a .yaml file with your own mapping"
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ament_index_python.packages import PackageNotFoundError
 
 pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distribution")
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import IncludeLaunchDescription
+from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 from launch_ros.actions import Node
@@ -109,6 +111,54 @@ def test_given_arguments_reach_the_node() -> None:
     assert list(parameters["outputs"]) == ["markers"]
 
 
+def test_every_parameter_of_the_node_is_an_argument() -> None:
+    launched = launched_predictor(
+        odometry="/odom",
+        namespaced_tf="true",
+        tick_rate_hz="5",
+        outputs="markers, people",
+        **{"markers.ellipse_times_s": "[1.2,2.4]"},
+    )
+    assert launched["remappings"] == {
+        "~/odometry": "/odom",
+        "/tf": "tf",
+        "/tf_static": "tf_static",
+    }
+    parameters = launched["parameters"]
+    assert parameters["tick_rate_hz"] == 5.0 and type(parameters["tick_rate_hz"]) is float
+    assert list(parameters["outputs"]) == ["markers", "people"]
+    assert list(parameters["markers.ellipse_times_s"]) == [1.2, 2.4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"params_file": "/none.yaml"}, "params_file:=/none.yaml: no such file"),
+        ({"tick_rate_hz": "fast"}, "tick_rate_hz:=fast: expected float"),
+        ({"autostart": "maybe"}, "autostart:=maybe: expected true or false"),
+        ({"rviz": "true"}, "rviz2 is not installed: .*rviz:=false"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(
+    arguments: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("ament_index_python.packages.get_package_prefix", missing)
+    with pytest.raises(RuntimeError, match=message):
+        launched_predictor(**arguments)
+
+
+def test_a_recording_that_does_not_exist_is_named() -> None:
+    description = get_launch_description_from_python_launch_file(str(LAUNCH / "replay.launch.py"))
+    context = LaunchContext()
+    context.launch_configurations["file"] = "/none.mcap"
+    (replay,) = [e for e in description.entities if isinstance(e, OpaqueFunction)]
+    with pytest.raises(RuntimeError, match="no such recording"):
+        replay.execute(context)
+
+
 def test_the_demo_plays_the_crowd_of_the_package_in_a_loop_and_starts_rviz() -> None:
     """The demo passes its arguments to the replay, which passes them to the predictor."""
     description = get_launch_description_from_python_launch_file(str(LAUNCH / "demo.launch.py"))
@@ -125,7 +175,13 @@ def test_the_demo_plays_the_crowd_of_the_package_in_a_loop_and_starts_rviz() -> 
     assert Path(passed["rviz_config"]).name == "demo.rviz"
 
 
-def test_rviz_subscribes_to_the_topics_in_the_namespace_of_the_node() -> None:
+def test_rviz_subscribes_to_the_topics_in_the_namespace_of_the_node(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path), prepend=os.pathsep)
     remappings = launched("rviz2", namespace="robot1", rviz="true")["remappings"]
     layout = yaml.safe_load((LAUNCH.parent / "config" / "predictor.rviz").read_text())
     topics = {

@@ -158,5 +158,6 @@ class TestEnd(unittest.TestCase):
         (name,) = proc_info.process_names()
         launch_testing.asserts.assertExitCodes(proc_info, allowable_exit_codes=[0])
         output = "".join(part.text.decode() for part in proc_output[name])
-        assert "[DEBUG]" in output
+        logged = [line.split("]")[0:3] for line in output.splitlines() if "[DEBUG]" in line]
+        assert logged and all(line[2].endswith("[robot1.predictor") for line in logged)
         assert "Traceback" not in output

@@ -224,7 +224,7 @@ def test_a_parameter_file_with_mistakes(
     node = start("--params-file", str(file))
     node.wait_for(lambda: "cannot configure" in node.process.output, "a reason in the log")
     for told in (
-        "unknown parameter trackers is ignored; did you mean tracker?",
+        "unknown parameter trackers is ignored (did you mean tracker?)",
         "n_samples is 0, expected a value from 1 to 1000",
         "tick_rate_hz is 'fast' of type str, expected float",
         "confidence_levels is 1.5, expected a value from 0.01 to 0.999",

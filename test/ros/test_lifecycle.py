@@ -287,7 +287,7 @@ def test_whatever_fails_at_configure_is_the_reason_of_the_status(
     error: Exception,
     reason: str,
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise error
 
     node = local_node(model="sampled_constant_velocity")

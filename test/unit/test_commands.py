@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib import metadata
+from importlib import metadata, resources
 
 import pytest
 
@@ -71,6 +71,42 @@ def test_with_all_its_libraries_a_command_runs_and_returns_its_code(installed, m
     monkeypatch.setattr("social_implicit_ros.commands.evaluate_bag.main", lambda: 7)
 
     assert evaluate_bag() == 7
+
+
+@pytest.mark.parametrize("command", ["predictor_node", "replay_tracks", "social_implicit_demo"])
+def test_a_command_that_needs_ros_says_so_without_it(command):
+    program = (
+        "import sys\n"
+        "sys.modules['rclpy'] = None\n"  # as if it were not installed
+        "from social_implicit_ros.commands import entry_points\n"
+        f"sys.exit(entry_points.{command}())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert "needs ROS 2" in ended.stderr and "docs/installation.md" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["predictor_node", "replay_tracks"])
+def test_a_signal_during_the_imports_ends_without_a_traceback(command):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    program = (
+        "import os, signal, sys\n"
+        "from importlib import abc\n"
+        "from social_implicit_ros.commands import entry_points\n"
+        "class Interrupting(abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'rclpy':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        f"sys.argv = ['{command}', *sys.argv[1:]]\n"
+        f"sys.exit(entry_points.{command}())\n"
+    )
+    crowd = resources.files("social_implicit_ros.recordings") / "crowd"
+    file = [str(crowd)] if command == "replay_tracks" else []
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *file], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_check_imports_none_of_the_libraries():

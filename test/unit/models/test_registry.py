@@ -1,3 +1,7 @@
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +88,21 @@ def test_an_unknown_model_is_a_model_file_error(tmp_path: Path) -> None:
         load_model("nobody")
     with pytest.raises(ModelFileError, match=r"no model '.*gone\.onnx'"):
         load_model(tmp_path / "gone.onnx")
+
+
+def test_loading_a_model_leaves_no_trace_outside(tmp_path: Path) -> None:
+    """onnxruntime 1.29 and later write a device id for their maker's telemetry."""
+    program = (
+        "from social_implicit_ros.models.registry import load_model\n"
+        "import numpy as np\n"
+        "load_model('default').predict(np.zeros((1, 8, 2)))\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-c", program]
+    if strace := shutil.which("strace"):
+        command = [strace, "-f", "-qq", "-e", "trace=connect,sendto", "-o", "/dev/stderr", *command]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert list(tmp_path.rglob("*")) == []
+    assert "AF_INET" not in ended.stderr

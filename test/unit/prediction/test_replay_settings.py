@@ -62,6 +62,35 @@ def test_what_the_node_refuses_is_refused(tmp_path: Path, line: str, message: st
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "rate_hz"),
+    [
+        ("predictor: {ros__parameters: {tick_rate_hz: 5.0}}", 5.0),
+        ("robot1: {predictor: {ros__parameters: {tick_rate_hz: 5.0}}}", 5.0),
+        ("/robot1/predictor: {ros__parameters: {tick_rate_hz: 5.0}}", 5.0),
+        ("my_name: {ros__parameters: {tick_rate_hz: 5.0}}", 5.0),
+        # Sections for all nodes come first, whatever their order.
+        ("predictor: {ros__parameters: {tick_rate_hz: 5.0}}\n"
+         "/**: {ros__parameters: {tick_rate_hz: 7.0}}", 5.0),
+        ("/**: {ros__parameters: {tick_rate_hz: 7.0, other: [], another: {}}}", 7.0),
+        # The parameters of other nodes are not the predictor's.
+        ("yolo: {ros__parameters: {tick_rate_hz: 9.0}}\n"
+         "predictor: {ros__parameters: {tick_rate_hz: 5.0}}", 5.0),
+    ],
+)  # fmt: skip
+def test_the_sections_of_the_predictor_count(tmp_path: Path, content: str, rate_hz: float) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text(content)
+    assert load_settings(path).tick_rate_hz == rate_hz
+
+
+def test_a_file_whose_section_is_not_clear_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text("yolo: {ros__parameters: {a: 1}}\nnav2: {ros__parameters: {b: 1}}")
+    with pytest.raises(ParameterError, match="sections /yolo, /nav2: keep one, named predictor"):
+        load_settings(path)
+
+
 @pytest.mark.parametrize("change", [{"tick_rate_hz": 2000.0}, {"robot": "wheels"}])
 def test_settings_are_checked_however_they_are_made(change: dict) -> None:
     with pytest.raises(ParameterError, match=next(iter(change))):

@@ -36,6 +36,23 @@ def test_the_default_file_is_the_nodes_and_the_models_own() -> None:
     assert calibration_path("~/mine.json", "/p", "m", {}) == Path("~/mine.json").expanduser()
 
 
+def test_without_a_home_folder_there_is_no_default_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert calibration_path("", "/predictor", "m", {}) is None
+    assert calibration_path("/mine.json", "/predictor", "m", {}) == Path("/mine.json")
+
+
+def test_a_keeper_without_a_file_adapts_and_keeps_nothing() -> None:
+    keeper = CalibrationKeeper(None, MODEL, "not kept, as it is a replay")
+    assert keeper.load() == "" and not keeper.is_kept
+    learn(keeper.adaptive)
+    assert keeper.save(0.0) == "" and keeper.state == "not kept, as it is a replay"
+    assert keeper.reset() == "" and keeper.adaptive.learnt.seconds == 0.0
+
+
 def test_it_saves_only_a_changed_state(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     keeper = CalibrationKeeper(path, MODEL)

@@ -72,6 +72,8 @@ def test_values_that_do_not_go_together_are_refused_together() -> None:
     with pytest.raises(ParameterError, match="lifetime"):
         check_change(DEFAULTS, {"tick_rate_hz": 1.0}, is_configured=True)
     check_change(DEFAULTS, {"tick_rate_hz": 1.0, "markers.lifetime_s": 2.0}, is_configured=True)
+    without_markers = {**DEFAULTS, "outputs": ["pointcloud"]}
+    check_change(without_markers, {"tick_rate_hz": 1.0}, is_configured=True)
 
 
 def test_more_futures_than_memory_are_refused() -> None:
@@ -94,7 +96,7 @@ def test_parameters_of_others_are_not_judged() -> None:
 def test_unknown_names_are_told_with_what_may_have_been_meant() -> None:
     names = ("tick_rate", "use_sim_time", "qos_overrides./tracks.subscription.depth", "seed", "zzz")
     assert unknown_parameters(names) == [
-        "unknown parameter tick_rate is ignored; did you mean tick_rate_hz?",
+        "unknown parameter tick_rate is ignored (did you mean tick_rate_hz?)",
         "unknown parameter zzz is ignored",
     ]
 

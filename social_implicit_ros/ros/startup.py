@@ -1,0 +1,48 @@
+"""Starts ROS in a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+
+
+def start_ros(command: str, args: Sequence[str]) -> None:
+    """Initialises rclpy without its signal handlers; without a log file where none can be written.
+
+    Args:
+        command: for error messages.
+        args: of the process.
+
+    Raises:
+        SystemExit: rclpy cannot be initialised.
+    """
+    args = list(args)
+    problem = _log_folder_problem()
+    if problem:  # rclpy would not start
+        print(f"{command}: no log file is written: {problem}", file=sys.stderr)
+        args += ["--ros-args", "--disable-external-lib-logs"]
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        sys.exit(f"{command}: {error}")
+
+
+def _log_folder_problem() -> str:
+    """Why rcl cannot write its log; empty if it can. See ROS 2's documentation of logging."""
+    home = os.environ.get("ROS_HOME") or (
+        f"{os.environ['HOME']}/.ros" if os.environ.get("HOME") else ""
+    )
+    given = os.environ.get("ROS_LOG_DIR")
+    if not (given or home):
+        return "HOME is not set; set it, or ROS_LOG_DIR"
+    folder = Path(given).expanduser() if given else Path(home).expanduser() / "log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{folder}: {error.strerror}; set ROS_LOG_DIR"
+    return "" if os.access(folder, os.W_OK) else f"{folder} is not writable; set ROS_LOG_DIR"
