@@ -42,9 +42,10 @@ from social_implicit_ros.evaluation.report.picture import view_of, write_animati
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
 from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
-from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
+from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.domains import NoDomainError, reserve_domain

@@ -21,8 +21,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID, FloorPlan
+from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.markers import (
     MARKER_ADD,

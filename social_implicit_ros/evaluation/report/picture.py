@@ -25,7 +25,7 @@ from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 from social_implicit_ros.evaluation.published import PAST_S, PublishedPrediction, ScoredPrediction
-from social_implicit_ros.recordings.floor_plan import FloorPlan
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 

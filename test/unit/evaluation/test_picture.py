@@ -21,7 +21,7 @@ from social_implicit_ros.evaluation.report.picture import (
     write_animation,
     write_picture,
 )
-from social_implicit_ros.recordings.floor_plan import FloorPlan
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import FloatArray, Tracks
 
 STEPS = np.arange(1, 13)

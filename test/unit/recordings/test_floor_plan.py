@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag_writer import write_tracks
-from social_implicit_ros.recordings.floor_plan import FloorPlan, floor_plan_of
+from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 
