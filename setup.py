@@ -21,6 +21,7 @@ COMMANDS = {
     "metric_sensitivity": "social_implicit_ros.commands.metric_sensitivity:main",
     "metric_demo": "social_implicit_ros.commands.metric_demo:main",
     "import_checkpoint": "social_implicit_ros.commands.entry_points:import_checkpoint",
+    "make_card": "social_implicit_ros.commands.make_card:main",
     "train_benchmark": "social_implicit_ros.commands.entry_points:train_benchmark",
     "train_social_zone": "social_implicit_ros.commands.entry_points:train_social_zone",
     "train_model": "social_implicit_ros.commands.entry_points:train_model",

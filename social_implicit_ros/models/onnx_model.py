@@ -9,6 +9,8 @@ input      `noise`             (K, D) float32, standard normal, drawn once per s
 output     `samples`           (K, A, T, 2) float32, metres, relative to the last position
 =========  ==================  ==========================================================
 
+Exporters leave out inputs that a graph does not use: `mask` and `noise` may be absent.
+
 Optional outputs, for models that compute them without samples:
 
 =========  ==================  ==========================================================
@@ -70,6 +72,7 @@ class OnnxModel:
         self.card = card
         self.noise_dimension = _check_signature(session, card)
         outputs = {entry.name: entry.shape for entry in session.get_outputs()}
+        self._inputs = [entry.name for entry in session.get_inputs()]
         self._outputs = list(outputs)
         self._session = session
         self._n_representatives = int(outputs.get("representatives", [0])[0])
@@ -97,24 +100,7 @@ class OnnxModel:
                 follow the contract.
         """
         data, card = _load_checked(path)
-        options = onnxruntime.SessionOptions()
-        # Waking a second thread costs more than it saves for models this small.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        refusals: tuple[type[Exception], ...] = (ValueError, *_onnxruntime_errors())
-        try:
-            check_onnx_file(data)
-            # From the bytes that were checked: the file may change meanwhile.
-            session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
-        except refusals as error:
-            raise ModelFileError(
-                f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
-                "Export it again, or use a shipped model."
-            ) from error
-        return cls(session, card)
+        return cls(open_session(data, path), card)
 
     @property
     def name(self) -> str:
@@ -211,7 +197,8 @@ class OnnxModel:
         self, observed: Float32Array, mask: Float32Array, noise: Float32Array
     ) -> dict[str, Float32Array]:
         shapes = self._shapes(len(noise), len(observed))
-        feed = dict(zip(INPUTS, (observed, mask, noise), strict=True))
+        given = dict(zip(INPUTS, (observed, mask, noise), strict=True))
+        feed = {name: given[name] for name in self._inputs}
         try:
             outputs = dict(zip(shapes, self._session.run(list(shapes), feed), strict=True))
         except _onnxruntime_errors() as error:
@@ -236,6 +223,32 @@ class OnnxModel:
             "representatives": (self._n_representatives, n_agents, n_steps, 2),
         }
         return {name: shapes[name] for name in self._outputs}
+
+
+def open_session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
+    """Opens the content of a model file.
+
+    Args:
+        data: the bytes that are checked and run: the file may change meanwhile.
+        path: of the file, for error messages.
+
+    Raises:
+        ModelFileError: not ONNX, or operators that are not allowed.
+    """
+    options = onnxruntime.SessionOptions()
+    # Waking a second thread costs more than it saves for models this small.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    refusals: tuple[type[Exception], ...] = (ValueError, *_onnxruntime_errors())
+    try:
+        check_onnx_file(data)
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except refusals as error:
+        raise ModelFileError(
+            f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
+            "Export it again, or use a shipped model."
+        ) from error
 
 
 def batches(positions_m: Float32Array, range_m: float) -> Iterator[tuple[IntArray, IntArray]]:
@@ -302,9 +315,10 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
             f"model {card.name!r}: a name in the file is not UTF-8 ({error}); export it again"
         ) from error
     tensors = {**inputs, **outputs}
-    if set(inputs) != set(INPUTS):
+    if not {"observed"} <= set(inputs) <= set(INPUTS):
         raise ModelFileError(
-            f"model {card.name!r} has the inputs {sorted(inputs)}, expected {', '.join(INPUTS)}"
+            f"model {card.name!r} has the inputs {sorted(inputs)}, expected observed and, where "
+            "used, mask and noise: name them when you export (input_names)"
         )
     # None: a dynamic axis; ...: an axis whose length the file fixes.
     expected: dict[str, list[object]] = {
@@ -317,7 +331,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         "representatives": [..., None, card.n_predicted, 2],
     }
     for name, want in expected.items():
-        if name in ("mean", "covariance", "representatives") and name not in tensors:
+        if name in (*INPUTS, "mean", "covariance", "representatives") and name not in tensors:
             continue
         if name not in tensors:
             raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
@@ -329,7 +343,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         if len(have) != len(want) or not all(map(_axis_fits, have, want)):
             raise ModelFileError(
                 f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
-                f"{_shape(want)}; the file and its card do not match"
+                f"{_shape(want)}, where any is a dynamic axis; the file and its card do not match"
             )
     unknown = set(tensors) - set(expected)
     if unknown or ("mean" in tensors) != ("covariance" in tensors):
@@ -337,7 +351,7 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
             f"model {card.name!r} has the outputs {sorted(outputs)}, expected samples, optionally "
             "mean with covariance, and representatives"
         )
-    noise_shape, _ = inputs["noise"]
+    noise_shape, _ = inputs.get("noise", ([None, 1], ""))
     return int(noise_shape[1])
 
 

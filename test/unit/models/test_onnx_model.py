@@ -139,10 +139,6 @@ def test_a_large_file_is_rejected_unread(tmp_path: Path) -> None:
         ({"n_observed": 6}, r"'observed' has shape \(any, 8, 2\), expected \(any, 6, 2\)"),
         ({"n_predicted": 12}, r"'samples' has shape \(any, any, 3, 2\)"),
         (
-            {"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2)}},
-            "has the inputs .*expected observed",
-        ),
-        (
             {
                 "inputs": {
                     "observed": ("A", 8, 2),

@@ -1,0 +1,203 @@
+"""The package as a library.
+
+```python
+import social_implicit_ros.api as si
+
+scenes = si.load_scenes("biwi_hotel.txt")  # or any (observed, future) pairs of yours
+si.evaluate(si.load_model("default"), scenes, metrics=["minADE_20", "minFDE_20"])
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from social_implicit_ros import metrics
+from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
+from social_implicit_ros.metrics.collision import collision_rate
+from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
+from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
+from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, scenes
+from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.uncertainty.ellipses import sample_moments
+from social_implicit_ros.untrusted_files import did_you_mean
+
+__version__ = version("social_implicit_ros")
+__all__ = ["METRICS", "Prediction", "evaluate", "load_model", "load_scenes", "metrics"]
+
+#: A model of one's own: (A, H, 2) observed positions -> (K, A, T, 2) samples, metres.
+Sampler = Callable[[FloatArray], FloatArray]
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    return np.array([values.mean()])
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A metric of scenes.
+
+    Attributes:
+        measure: prediction and (A, T, 2) ground truth of a scene -> values of its agents, or one
+            value of the scene.
+        reduce: the values of all scenes -> the metric.
+    """
+
+    measure: Callable[[Prediction, FloatArray], FloatArray]
+    reduce: Callable[[FloatArray], float] = lambda values: float(values.mean())
+
+
+#: Metric -> how it is computed. `docs/metrics.md` defines each with its source and unit.
+METRICS = {
+    "minADE": _Metric(lambda p, truth: best_of_n(p.samples, truth)[0]),
+    "minFDE": _Metric(lambda p, truth: best_of_n(p.samples, truth)[1]),
+    "MR": _Metric(lambda p, truth: missed(p.samples, truth).astype(np.float64)),
+    "JADE": _Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[0]])),
+    "JFDE": _Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[1]])),
+    "CR": _Metric(lambda p, truth: np.array([collision_rate(p.samples)])),
+    "ADE_mean": _Metric(lambda p, truth: mean_path(p.mean, truth)[0]),
+    "FDE_mean": _Metric(lambda p, truth: mean_path(p.mean, truth)[1]),
+    "AMD": _Metric(lambda p, truth: _mean(mahalanobis_distances(p.samples, truth).values)),
+    "AMV": _Metric(lambda p, truth: np.array([mean_covariance_eigenvalue(p.samples)])),
+    "KDE_NLL": _Metric(lambda p, truth: _mean(kde_nll(p.samples, truth)[0])),
+    "ES": _Metric(lambda p, truth: energy_score(p.samples, truth).mean(axis=1)),
+    "NLL": _Metric(lambda p, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
+    "coverage_95": _Metric(levels_of_truth, lambda levels: coverage(levels, 0.95)),
+    "R_avg": _Metric(levels_of_truth, lambda levels: reliability_scores(levels)[0]),
+    "R_min": _Metric(levels_of_truth, lambda levels: reliability_scores(levels)[1]),
+}
+#: Metrics of the best of K samples, whose names may end in K, such as minADE_20.
+_BEST_OF = ("minADE", "minFDE", "MR", "JADE", "JFDE", "CR")
+
+
+def load_scenes(
+    path: Path | str,
+    *,
+    n_observed: int = N_OBSERVED,
+    n_predicted: int = N_PREDICTED,
+    min_agents: int = 2,
+) -> list[tuple[FloatArray, FloatArray]]:
+    """The windows of a text recording, one after each annotated frame (protocol of Social GAN).
+
+    Args:
+        path: text of lines `frame id x_m y_m`; `docs/evaluation.md` says where to get ETH/UCY.
+        n_observed: annotated frames that a model sees.
+        n_predicted: annotated frames that it predicts.
+        min_agents: least number of agents that are present in the whole window.
+
+    Returns:
+        (A, n_observed, 2) observed positions and (A, n_predicted, 2) ground truth of each window,
+        in metres.
+
+    Raises:
+        FileNotFoundError: no such file.
+        RecordingError: the file is damaged.
+    """
+    windows = scenes(load_recording(path), n_steps=n_observed + n_predicted, min_agents=min_agents)
+    return [
+        (window.positions_m[:, :n_observed], window.positions_m[:, n_observed:])
+        for window in windows
+    ]
+
+
+def evaluate(
+    model: TrajectoryModel | Sampler | str,
+    scenes: Iterable[tuple[FloatArray, FloatArray]],
+    *,
+    metrics: Sequence[str] = ("minADE_20", "minFDE_20"),
+    n_samples: int = 20,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Metrics of a model on scenes of any horizon.
+
+    Mean and covariance of a function's samples are their moments; a model of this package has its
+    own, which are calibrated.
+
+    Args:
+        model: a model, its name, or a function from (A, H, 2) observed positions in metres to
+            (K, A, T, 2) samples in metres.
+        scenes: (A, H, 2) observed positions and (A, T, 2) ground truth of each scene, in metres.
+        metrics: names in `METRICS`; `_K` after a metric of the best sample takes the first K.
+        n_samples: samples to draw from a model that is no function.
+        seed: of these samples.
+
+    Returns:
+        Metric by name: the mean over agents, or over scenes where the source says so.
+
+    Raises:
+        ValueError: an unknown metric, no scene, too few samples, or shapes that do not agree.
+    """
+    predict = _predictor(model, max([n_samples, *map(_n_best, metrics)]), seed)
+    measured: dict[str, list[FloatArray]] = {name: [] for name in metrics}
+    for index, (observed, future) in enumerate(scenes):
+        prediction = predict(np.asarray(observed, dtype=np.float64))
+        future = np.asarray(future, dtype=np.float64)
+        if prediction.samples.shape[1:] != future.shape:
+            raise ValueError(
+                f"scene {index}: the model predicts samples of shape {prediction.samples.shape}, "
+                f"expected (K, {', '.join(map(str, future.shape))}) as the ground truth"
+            )
+        for name, values in measured.items():
+            values.append(_metric(name).measure(_first_samples(prediction, name), future))
+    if not all(measured.values()):
+        raise ValueError("no scene to evaluate: check the recording and min_agents")
+    return {name: _metric(name).reduce(np.concatenate(values)) for name, values in measured.items()}
+
+
+def _predictor(
+    model: TrajectoryModel | Sampler | str, n_samples: int, seed: int
+) -> Callable[[FloatArray], Prediction]:
+    if isinstance(model, str):
+        model = load_model(model)
+    if hasattr(model, "predict"):
+        return partial(model.predict, n_samples=n_samples, seed=seed)
+    sampler = model
+
+    def predict(observed: FloatArray) -> Prediction:
+        samples = np.asarray(sampler(observed), dtype=np.float64)
+        if samples.ndim != 4 or samples.shape[-1] != 2:
+            raise ValueError(f"the model returns {samples.shape}, expected (K, A, T, 2) samples")
+        return Prediction(samples, *sample_moments(samples), step_s=float("nan"))
+
+    return predict
+
+
+def _first_samples(prediction: Prediction, metric: str) -> Prediction:
+    n_best = _n_best(metric)
+    if n_best > len(prediction.samples):
+        raise ValueError(f"{metric} needs {n_best} samples, got {len(prediction.samples)}")
+    if n_best in (0, len(prediction.samples)):
+        return prediction
+    return replace(prediction, samples=prediction.samples[:n_best])
+
+
+def _metric(name: str) -> _Metric:
+    found = METRICS.get(_split(name)[0])
+    if found is None:
+        raise ValueError(
+            f"unknown metric {name!r}{did_you_mean(name, METRICS)}: expected one of "
+            f"{', '.join(METRICS)}"
+        )
+    return found
+
+
+def _n_best(name: str) -> int:
+    """K of a metric's name; 0 for all samples."""
+    return _split(name)[1]
+
+
+def _split(name: str) -> tuple[str, int]:
+    matched = re.fullmatch(rf"({'|'.join(_BEST_OF)})_([1-9]\d{{0,3}})", name)
+    return (matched[1], int(matched[2])) if matched else (name, 0)

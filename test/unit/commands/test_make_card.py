@@ -1,0 +1,77 @@
+"""`make_card` writes a card with which the node loads the model, or names what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.model_files import N_STEPS, write_model
+
+from social_implicit_ros.commands.make_card import main
+from social_implicit_ros.models.registry import load_model
+
+
+def model_without_card(folder: Path, **options: object) -> Path:
+    path = write_model(folder, **options)  # type: ignore[arg-type]
+    path.with_suffix(".json").unlink()
+    return path
+
+
+def test_the_card_says_what_the_file_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = model_without_card(tmp_path)
+    assert main([str(path), "--step-s", "0.5", "--name", "mine"]) == 0
+    model = load_model(path)
+    assert (model.name, model.step_s) == ("mine", 0.5)
+    assert (model.n_observed, model.n_predicted) == (8, N_STEPS)
+    assert f"model:={path}" in capsys.readouterr().out
+
+
+def test_inputs_that_the_exporter_left_out_are_not_needed(tmp_path: Path) -> None:
+    path = model_without_card(tmp_path, inputs={"observed": ("A", 8, 2), "noise": ("K", 2)})
+    assert main([str(path), "--step-s", "0.4"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output_name": "futures"}, "expected one named samples"),
+        ({"inputs": {"observed": ("A", "H", 2), "noise": ("K", 2)}}, "leave only A and K dynamic"),
+        ({"inputs": {"observed": (3, 8, 2), "noise": ("K", 2)}}, "any is a dynamic axis"),
+        ({"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2), "goal": ("A",)}}, "'goal'"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named_and_leaves_no_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict, message: str
+) -> None:
+    path = model_without_card(tmp_path, **options)
+    assert main([str(path), "--step-s", "0.4"]) == 1
+    assert message in capsys.readouterr().err
+    assert not path.with_suffix(".json").exists()
+
+
+def test_a_step_that_nobody_gives_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(model_without_card(tmp_path))]) == 1  # pytest's stdin is no terminal
+    assert "--step-s" in capsys.readouterr().err
+
+
+def test_a_card_is_replaced_only_on_demand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_model(tmp_path)
+    assert main([str(path), "--step-s", "0.5"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert load_model(path).step_s != 0.5
+    assert main([str(path), "--step-s", "0.5", "--overwrite"]) == 0
+    assert load_model(path).step_s == 0.5
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my.onnx"
+    assert main([str(path), "--step-s", "0.4"]) == 1
+    path.write_bytes(b"not a model")
+    assert main([str(path), "--step-s", "0.4"]) == 1
+    assert "is not a model" in capsys.readouterr().err

@@ -1,0 +1,107 @@
+"""The package as a library; the README's example runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import social_implicit_ros.api as si
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.types import FloatArray
+
+ROOT = Path(__file__).parents[2]
+
+
+def walks(n_scenes: int = 3, n_agents: int = 2, n_steps: int = 7) -> list[tuple]:
+    """Scenes of people who walk straight, two observed steps and the others to predict."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(n_steps)[:, None]
+    scenes = []
+    for _ in range(n_scenes):
+        start, velocity = rng.normal(size=(2, n_agents, 1, 2))
+        path = start + velocity * steps
+        scenes.append((path[:, :2], path[:, 2:]))
+    return scenes
+
+
+def straight(observed: FloatArray) -> FloatArray:
+    step = observed[:, -1:] - observed[:, -2:-1]
+    path = observed[:, -1:] + step * np.arange(1, 6)[:, None]
+    offsets = np.array([3.0, 1.0, 0.0, 2.0])[:, None, None, None]
+    return path + offsets * [1.0, 0.0]
+
+
+def test_a_function_is_evaluated_on_scenes_of_any_horizon() -> None:
+    found = si.evaluate(straight, walks(), metrics=["minADE_2", "minADE_4", "minFDE_1", "MR_1"])
+    assert found == pytest.approx({"minADE_2": 1.0, "minADE_4": 0.0, "minFDE_1": 3.0, "MR_1": 1.0})
+
+
+def test_every_metric_has_a_value_for_a_model_of_the_package() -> None:
+    scenes = [(path[:, :8], path[:, 8:]) for path, _ in walks(n_steps=22)]
+    whole = [(observed, future) for observed, future in walks(n_steps=20)]
+    scenes = [
+        (np.concatenate([observed, future[:, :6]], axis=1), future[:, 6:])
+        for observed, future in whole
+    ]
+    found = si.evaluate("default", scenes, metrics=list(si.METRICS))
+    assert list(found) == list(si.METRICS)
+    assert all(np.isfinite(value) for value in found.values())
+    assert found["minADE"] < found["ADE_mean"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("model", "metrics", "message"),
+    [
+        (straight, ["minAD"], r"unknown metric 'minAD' \(did you mean minADE\?\)"),
+        (straight, ["minADE_20"], "minADE_20 needs 20 samples, got 4"),
+        (lambda observed: observed, ["minADE"], r"returns \(2, 2, 2\), expected \(K, A, T, 2\)"),
+        (lambda observed: straight(observed)[:, :, :3], ["minADE"], "scene 0: the model predicts"),
+        ("defualt", ["minADE"], "no model 'defualt'"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(model: object, metrics: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        si.evaluate(model, walks(), metrics=metrics)  # type: ignore[arg-type]
+
+
+def test_without_a_scene_there_is_no_metric() -> None:
+    with pytest.raises(ValueError, match="no scene"):
+        si.evaluate(straight, [], metrics=["minADE"])
+
+
+def test_scenes_are_the_windows_of_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "two.txt"
+    lines = [f"{10 * t} {who} {t * 0.5} {who}" for t in range(6) for who in (1, 2)]
+    path.write_text("\n".join(lines))
+    scenes = si.load_scenes(path, n_observed=2, n_predicted=3)
+    assert len(scenes) == 2
+    observed, future = scenes[1]
+    assert observed.shape == (2, 2, 2) and future.shape == (2, 3, 2)
+    np.testing.assert_allclose(future[0, :, 0], [1.5, 2.0, 2.5])
+    assert si.load_scenes(path, n_observed=2, n_predicted=3, min_agents=3) == []
+    path.write_text("no numbers")
+    with pytest.raises(RecordingError):
+        si.load_scenes(path)
+
+
+def test_the_package_has_a_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", si.__version__)
+
+
+def test_the_example_of_the_readme_runs_as_pasted(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ended = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "minADE_20" in ended.stdout
