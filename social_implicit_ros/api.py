@@ -92,7 +92,7 @@ def load_scenes(
     """The windows of a text recording, one after each annotated frame (protocol of Social GAN).
 
     Args:
-        path: text of lines `frame id x_m y_m`; `docs/evaluation.md` says where to get ETH/UCY.
+        path: text of lines `frame id x_m y_m`; `docs/data.md` says where to get ETH/UCY.
         n_observed: annotated frames that a model sees.
         n_predicted: annotated frames that it predicts.
         min_agents: least number of agents that are present in the whole window.

@@ -96,7 +96,7 @@ def split_scenes(data: Path, split: str) -> list[Scene]:
     if not folder.is_dir():
         raise RecordingError(
             f"{data} is not the data folder: it has no eth_ucy/all_data; "
-            "give the folder that holds the ETH/UCY recordings"
+            "give the folder that holds the ETH/UCY recordings; docs/data.md says where to get them"
         )
     found: list[Scene] = []
     for name in LEAVE_ONE_OUT[split]:
