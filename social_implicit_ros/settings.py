@@ -139,6 +139,12 @@ class NodeConfig(Settings):
         "Configure and activate at startup. If false, a lifecycle manager makes these transitions.",
         effect=Effect.CONFIGURE,
     )
+    bond: bool = row(
+        False,
+        "Send the heartbeats of a bond while the node is active, so that Nav2's lifecycle manager "
+        "notices when it dies (docs/nav2.md). Needs the package bond.",
+        effect=Effect.CONFIGURE,
+    )
     tracker: str = row(
         "marker_array",
         "Tracker mapping of the messages on ~/tracks: the name of a shipped one (marker_array, "

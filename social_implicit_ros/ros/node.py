@@ -18,12 +18,13 @@ from rclpy.lifecycle import (
     LifecycleState,
     TransitionCallbackReturn,
 )
+from rclpy.publisher import Publisher
 from rclpy.timer import Timer
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.predictor import Predictor, Update
-from social_implicit_ros.ros import qos
+from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import broken_connections
 from social_implicit_ros.ros.diagnostics import NodeState
@@ -79,6 +80,9 @@ class PredictorNode(ParameterNode):
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._transform_timer.cancel()  # until something waits
+        self._bond_timer = self.create_timer(
+            bond.PERIOD_S, self._on_bond_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
         self._reset_calibration_service = self.create_service(
             Trigger, "~/reset_calibration", self._on_reset_calibration
@@ -222,6 +226,11 @@ class PredictorNode(ParameterNode):
                 output.qos(),
                 qos_overriding_options=qos.overridable(),
             )
+        if session.config.bond:
+            publisher: Publisher = self.create_publisher(
+                bond.status_class(), bond.TOPIC, qos.diagnostics()
+            )
+            session.bond = bond.Bond(self.get_name(), publisher)
         for tracker in trackers:
             session.subscriptions.append(
                 self.create_subscription(
@@ -246,6 +255,8 @@ class PredictorNode(ParameterNode):
         for publisher in session.publishers.values():
             self.destroy_lifecycle_publisher(publisher)
         self.destroy_lifecycle_publisher(session.metrics)
+        if session.bond is not None:
+            self.destroy_publisher(session.bond.publisher)
 
     def _open_calibration(self, components: Components) -> CalibrationKeeper:
         keeper = open_calibration(
@@ -279,6 +290,8 @@ class PredictorNode(ParameterNode):
                 self._clear_outputs(session)
             with self.reporter.contained("calibration", "the calibration cannot be saved"):
                 self._save_calibration(session)
+            if session.bond is not None:
+                session.bond.end(self._now_ns())
         self._destroy_timer(session)
         session.predictor.reset()
 
@@ -338,6 +351,11 @@ class PredictorNode(ParameterNode):
             with self.reporter.contained("transform", "waiting tracks cannot be transformed"):
                 started_s = time.perf_counter()
                 self._take(session, session.predictor.poll(self._now_ns()), started_s)
+
+    def _on_bond_timer(self) -> None:
+        session = self._active_session()
+        if session is not None and session.bond is not None:
+            session.bond.beat(self._now_ns())
 
     def _on_timer(self) -> None:
         self._tick(self._configured(), self._now_ns(), time.perf_counter())

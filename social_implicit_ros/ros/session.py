@@ -14,6 +14,7 @@ from rclpy.timer import Timer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.ros.bond import Bond
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
 from social_implicit_ros.ros.online_evaluation_messages import (
     metrics_to_msg,
@@ -57,6 +58,7 @@ class Session:
     metrics: LifecyclePublisher
     subscriptions: list[Subscription]
     keeper: CalibrationKeeper | None
+    bond: Bond | None = None
     timer: Timer | None = None
     is_active: bool = False
 

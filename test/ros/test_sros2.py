@@ -14,7 +14,7 @@ from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
 POLICY = Path(__file__).resolve().parents[2] / "config" / "sros2_policy.xml"
 #: What every node of a robot shares.
-SHARED = {"/diagnostics", "/clock", "/tf", "/tf_static", "/parameter_events", "/rosout"}
+SHARED = {"/bond", "/diagnostics", "/clock", "/tf", "/tf_static", "/parameter_events", "/rosout"}
 #: Heard only where transforms are needed and tf2 is installed.
 TRANSFORMS = {"/tf", "/tf_static"}
 #: Answered by some distributions only.
@@ -33,6 +33,7 @@ def opened(start_once: Callable[..., NodeUnderTest], outputs: list[str]) -> dict
         model="constant_velocity",
         use_sim_time=True,
         robot="odometry",
+        bond=True,
         outputs=f"[{','.join(outputs)}]",
     )
     node.wait_for(lambda: node.state() == "active", "activation")

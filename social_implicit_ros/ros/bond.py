@@ -1,0 +1,68 @@
+"""The node's half of a bond, by which Nav2's lifecycle manager notices that it died."""
+
+from __future__ import annotations
+
+import uuid
+from importlib import import_module
+from typing import Any
+
+from rclpy.publisher import Publisher
+
+from social_implicit_ros.ros.messages import header_to_msg
+
+TOPIC = "bond"  # in the node's namespace
+PERIOD_S = 0.25
+#: Silence after which the other half is considered dead; Nav2's default bond_timeout.
+_TIMEOUT_S = 4.0
+
+
+def status_class() -> type:
+    """The message class of a bond.
+
+    Raises:
+        ValueError: its package is not installed.
+    """
+    try:
+        found: type = import_module("bond.msg").Status
+    except ImportError as error:
+        raise ValueError(
+            "bond is true, but the messages of bonds cannot be imported "
+            f"({error}): sudo apt install ros-$ROS_DISTRO-bond, or set bond to false"
+        ) from error
+    return found
+
+
+class Bond:
+    """Sends heartbeats from activation to deactivation, and says when it ends.
+
+    Source: the protocol of `bond_core`. The manager's half has the same `id`, the name of the
+    node, and listens for another `instance_id`.
+    """
+
+    def __init__(self, name: str, publisher: Publisher) -> None:
+        """Starts no heartbeat: `beat` is one.
+
+        Args:
+            name: of the node, as in the manager's `node_names`.
+            publisher: of `status_class` on `TOPIC`.
+        """
+        self._name, self.publisher = name, publisher
+        self._instance = str(uuid.uuid4())
+
+    def beat(self, stamp_ns: int) -> None:
+        """Says that the node is alive; for every `PERIOD_S`."""
+        self.publisher.publish(self._status(stamp_ns, is_active=True))
+
+    def end(self, stamp_ns: int) -> None:
+        """Says that the node stops on purpose."""
+        self.publisher.publish(self._status(stamp_ns, is_active=False))
+
+    def _status(self, stamp_ns: int, *, is_active: bool) -> Any:
+        return self.publisher.msg_type(
+            header=header_to_msg(stamp_ns, ""),
+            id=self._name,
+            instance_id=self._instance,
+            active=is_active,
+            heartbeat_timeout=_TIMEOUT_S,
+            heartbeat_period=PERIOD_S,
+        )
