@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
+    add_frame_rate_option,
     add_tracks_options,
     non_negative_float,
     non_negative_int,
@@ -24,6 +25,7 @@ from social_implicit_ros.commands.options import (
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.report.tables import print_failures, print_results
+from social_implicit_ros.evaluation.report.tracker_tables import print_tracker
 from social_implicit_ros.evaluation.results import write_results
 from social_implicit_ros.evaluation.runner import (
     Job,
@@ -33,7 +35,9 @@ from social_implicit_ros.evaluation.runner import (
     remove_unfinished,
     run_jobs,
 )
-from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
+from social_implicit_ros.models.registry import BASELINES, load_model
+from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices, load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.compressed import (
@@ -98,6 +102,7 @@ def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Consol
         return NOTHING
     results = write_results(done, failed, options.out)
     print_results(results, Console())
+    print_tracker(results, Console())
     elapsed_s = time.perf_counter() - started_s
     seconds = sum(bag["duration_s"] for bag in results["bags"])
     console.print(
@@ -149,6 +154,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="topic of the robot's odometry, if --params sets robot to odometry; may be left out "
         "if there is only one",
     )
+    parser.add_argument(
+        "--tracker-faults",
+        metavar="FAULTS",
+        help="take the recording as ground truth and predict from a simulated tracker that sees it "
+        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... of "
+        f"{', '.join(spec.name for spec in TrackerFaults.rows())}; see docs/broken_trackers.md",
+    )
+    parser.add_argument(
+        "--ground-truth",
+        type=Path,
+        metavar="PATH",
+        help="recording by which predictions are judged, or a folder with one of the same name for "
+        "each BAG (default: each recording by itself)",
+    )
+    add_frame_rate_option(parser)
     parser.add_argument(
         "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
     )
@@ -208,10 +228,18 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         raise ValueError(
             "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"
         )
+    if options.tracker_faults is not None and options.ground_truth is not None:
+        raise ValueError(
+            "--tracker-faults takes the recording as ground truth: leave it or --ground-truth out"
+        )
+    if options.ground_truth is not None and not options.ground_truth.exists():
+        raise ValueError(f"--ground-truth {options.ground_truth}: no such file or folder")
     node = load_choices(options.params, options.tracker)
+    is_judged = options.tracker_faults is not None or options.ground_truth is not None
+    compared = [name for name in default_models() if not (is_judged and name == BASELINES[1])]
     nodes_model = (node.model,) if node.model else ()
     request = Request(
-        models=tuple(dict.fromkeys(options.model or (*nodes_model, *default_models()))),
+        models=tuple(dict.fromkeys(options.model or (*nodes_model, *compared))),
         topic=options.tracks or node.topic,
         tracker=node.tracker,
         settings=settings,
@@ -219,6 +247,9 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         start_s=options.start,
         duration_s=options.duration,
         odometry=options.odometry,
+        faults=_faults(options.tracker_faults),
+        ground_truth=options.ground_truth,
+        frames_per_second=options.frames_per_second,
     )
     for name in request.models:
         model = load_model(name)
@@ -230,6 +261,14 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         )
     paths = find_bags(options.bags)
     return jobs_of(paths, request, options.out)
+
+
+def _faults(text: str | None) -> TrackerFaults | None:
+    """Raises ParameterError naming the option."""
+    try:
+        return None if text is None else parse_faults(text)
+    except ParameterError as error:
+        raise ParameterError(f"--tracker-faults {error}") from error
 
 
 if __name__ == "__main__":

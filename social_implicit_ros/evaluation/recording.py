@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,11 @@ from social_implicit_ros.evaluation.distribution import (
 )
 from social_implicit_ros.evaluation.errors import measure
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
+from social_implicit_ros.evaluation.reference import (
+    Reference,
+    with_ground_truth,
+    with_simulated_tracker,
+)
 from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
     SceneChooser,
@@ -27,11 +32,14 @@ from social_implicit_ros.evaluation.report.highlights import (
     encoded_scene,
 )
 from social_implicit_ros.evaluation.tally import Tally, counts_of
+from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
+from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.replay_settings import ReplaySettings
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.text import FRAMES_PER_SECOND
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
 
@@ -61,6 +69,10 @@ class Request:
         topic: of the tracks; None selects it automatically.
         tracker: name or file of the tracker mapping; None selects it by message type.
         settings: as the node's parameters.
+        faults: of a simulated tracker between the recording and the predictor; None without.
+        ground_truth: recording of the ground truth, or a folder with one of the same name for each;
+            None for the recording's own.
+        frames_per_second: rate of a text recording's frame numbers, 1/s.
         odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
@@ -74,6 +86,22 @@ class Request:
     start_s: float = 0.0
     duration_s: float | None = None
     odometry: str | None = None
+    faults: TrackerFaults | None = None
+    ground_truth: Path | None = None
+    frames_per_second: float = FRAMES_PER_SECOND
+
+    def ground_truth_of(self, path: Path) -> Path | None:
+        """The recording that holds the ground truth of a recording.
+
+        Raises:
+            RecordingError: a folder of ground truth has none of that name.
+        """
+        truth = self.ground_truth
+        if truth is None or not truth.is_dir() or (truth / "metadata.yaml").is_file():
+            return truth
+        if not (truth / path.name).exists():
+            raise RecordingError(f"{path}: {truth} has no ground truth named {path.name}")
+        return truth / path.name
 
 
 def evaluate_recording(
@@ -105,19 +133,13 @@ def evaluate_recording(
     for model in models.values():
         # Warm-up, as in the node: the first run of a model file is slow.
         model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
-    whole = open_source(
-        path,
-        topic=request.topic,
-        tracker=request.tracker,
-        fixed_frame=request.settings.fixed_frame,
-        robot=request.settings.robot,
-        robot_frame=request.settings.robot_frame,
-        odometry=request.odometry,
-    )
+    whole = _opened(path, request)
     source = whole.part(request.start_s, request.duration_s)
     opened(source.n_messages)
-    replay = BagReplay(source, models, request.settings)
+    reference = _reference(source, request)
+    replay = BagReplay(source, models, request.settings, reference)
     evaluation = _Evaluation(replay, models, request, source)
+    notes = () if reference is None else (reference.note,)
     problem = source.problem
     with closing(PerTickWriter(per_tick, str(path))) as writer:
         try:
@@ -134,10 +156,39 @@ def evaluate_recording(
             why = _why_nothing(source, replay, counts_of(primary))
         raise RecordingError(f"{why} ({problem})" if problem else why)
     return {
-        "bag": _description(source, replay, evaluation, problem),
+        "bag": _description(source, replay, evaluation, problem, notes),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
+        "tracker": evaluation.tracker_sums(replay),
         "highlights": evaluation.highlights(),
     }
+
+
+def _opened(path: Path, request: Request) -> TrackSource:
+    return open_source(
+        path,
+        topic=request.topic,
+        tracker=request.tracker,
+        fixed_frame=request.settings.fixed_frame,
+        frames_per_second=request.frames_per_second,
+        robot=request.settings.robot,
+        robot_frame=request.settings.robot_frame,
+        odometry=request.odometry,
+    )
+
+
+def _reference(source: TrackSource, request: Request) -> Reference | None:
+    """The ground truth that is not the evaluated tracks' own, if one is requested."""
+    settings = request.settings
+    waits = {
+        "track_timeout_s": settings.pipeline.track_timeout_s,
+        "transform_wait_s": settings.transform_wait_s,
+    }
+    truth = request.ground_truth_of(source.path)
+    if truth is not None:
+        return with_ground_truth(source, _opened(truth, request), **waits)
+    if request.faults is not None:
+        return with_simulated_tracker(source, request.faults, **waits)
+    return None
 
 
 class _Evaluation:
@@ -156,6 +207,8 @@ class _Evaluation:
             name: Tally.empty([round((i + 1) * steps.step_s, 6) for i in range(steps.n_steps)])
             for name, steps in replay.steps.items()
         }
+        is_judged = request.faults is not None or request.ground_truth is not None
+        self._trackers = {name: TrackerScorer() for name in (models if is_judged else ())}
         self._chooser = MomentChooser(source.duration_s, request.n_moments)
         self._scene = SceneChooser()
         self._worst = {name: WorstMoments() for name in models}
@@ -203,8 +256,18 @@ class _Evaluation:
             tally.add_measures(measures[name])
             writer.add(name, measures[name])
             self._worst[name].add(measures[name], self._unmeasured)
+        for name, tracker in self._trackers.items():
+            tracker.add(measures[name])
         self._map.add(measures)
         self._unmeasured, self._n_rows = [], 0
+
+    def tracker_sums(self, replay: BagReplay) -> dict[str, Any] | None:
+        """Sums by model against an independent ground truth; None without one."""
+        counts = replay.counts
+        for scorer in self._trackers.values():
+            scorer.tally.sums["person_ticks"] += counts.person_ticks
+            scorer.tally.sums["people"] += len(counts.people)
+        return {name: scorer.tally.to_dict() for name, scorer in self._trackers.items()} or None
 
     def highlights(self) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""
@@ -216,14 +279,18 @@ class _Evaluation:
 
 
 def _description(
-    source: TrackSource, replay: BagReplay, evaluation: _Evaluation, problem: str | None
+    source: TrackSource,
+    replay: BagReplay,
+    evaluation: _Evaluation,
+    problem: str | None,
+    notes_before: Sequence[str],
 ) -> dict[str, Any]:
     counts = replay.counts
     duration_s = source.duration_s
     if problem is not None:
         duration_s = counts.duration_s
         problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
-    notes = [*source.notes, *_partial_notes(evaluation.tallies[evaluation.primary])]
+    notes = [*source.notes, *notes_before, *_partial_notes(evaluation.tallies[evaluation.primary])]
     if counts.resets:
         notes.append(f"time jumped back {counts.resets} times: histories started again")
     return {

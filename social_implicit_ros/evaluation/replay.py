@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from social_implicit_ros.evaluation.reference import Reference
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
@@ -47,12 +50,16 @@ class Context:
         observed_m: (A, 2) last observed positions, metres.
         speed_m_s: (A,) net speed over the observed past, m/s.
         n_near: (A,) number of other people within `NEAR_M`.
+        people: (A,) the person who the agent is, negative for nobody; empty without a reference.
+        age_s: (A,) seconds since the track began; likewise.
     """
 
     ground_truth: FloatArray
     observed_m: FloatArray
     speed_m_s: FloatArray
     n_near: IntArray
+    people: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    age_s: FloatArray = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +95,8 @@ class ReplayCounts:
         skipped: entries left out, by reason.
         resets: number of jumps back in time.
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
+        person_ticks: people in the independent ground truth, of all ticks together.
+        people: those people.
     """
 
     messages: int = 0
@@ -96,6 +105,8 @@ class ReplayCounts:
     resets: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    person_ticks: int = 0
+    people: set[int] = field(default_factory=set)
 
     @property
     def duration_s(self) -> float:
@@ -123,9 +134,14 @@ class _Group:
     """Models with the same observed steps; they share one predictor."""
 
     def __init__(
-        self, models: Mapping[str, TrajectoryModel], predictor: Predictor, max_gap_s: float
+        self,
+        models: Mapping[str, TrajectoryModel],
+        predictor: Predictor,
+        max_gap_s: float,
+        reference: Reference | None,
     ) -> None:
         self.predictor = predictor
+        self._reference = reference
         first = predictor.model
         config = predictor.config
         self._pipelines = {
@@ -149,7 +165,7 @@ class _Group:
                 reads_forgotten=True,
                 period_s=_READ_SHARE * first.step_s * first.n_observed,
             )
-            for steps in self.steps.values()
+            for steps in (self.steps.values() if reference is None else ())
         }
 
     def predict(self, stamp_ns: int) -> _Predictions:
@@ -169,11 +185,26 @@ class _Group:
 
     def add(self, predictions: _Predictions, scored: _Scored) -> None:
         """Adds pending predictions; `scored` receives them with their ground truth."""
+        if self._reference is not None:
+            self._add_known(self._reference, predictions, scored)
+            return
         for steps, pending in self._pending.items():
             same_steps = {name: p for name, p in predictions.items() if self.steps[name] == steps}
             (tick, _), *_ = same_steps.values()
             window = tick.window
             pending.add(tick.stamp_ns, window.stamp_ns, window.ids, (same_steps, scored))
+
+    def _add_known(self, reference: Reference, predictions: _Predictions, scored: _Scored) -> None:
+        """Scores predictions with a ground truth that is known already."""
+        (tick, _), *_ = predictions.values()
+        history, ids = self.predictor.history, tick.window.ids
+        people = reference.people_of(tick, history)
+        age_s = (tick.stamp_ns - history.began_ns(ids)) / NS_PER_S
+        for steps in set(self.steps.values()):
+            same_steps = {name: p for name, p in predictions.items() if self.steps[name] == steps}
+            times_ns = tick.stamp_ns + np.round(steps.times_s * NS_PER_S).astype(np.int64)
+            ground_truth = reference.people.positions_at(people, times_ns)
+            scored.update(_scored(same_steps, ground_truth, people=people, age_s=age_s))
 
     def update(self, now_ns: int) -> None:
         """Scores the predictions whose ground truth is final."""
@@ -198,6 +229,7 @@ class BagReplay:
         source: TrackSource,
         models: Mapping[str, TrajectoryModel],
         settings: ReplaySettings,
+        reference: Reference | None = None,
     ) -> None:
         """Prepares the replay; reads nothing.
 
@@ -205,12 +237,14 @@ class BagReplay:
             source: the recording.
             models: by their names in the results.
             settings: as the node's parameters.
+            reference: an independent ground truth, and the tracks to be judged by it; None for the
+                recording's tracks, which are their own ground truth.
 
         Raises:
             ValueError: a horizon or time step that a model does not support.
         """
         self.counts = ReplayCounts()
-        self._source = source
+        self._source, self._reference = source, reference
         self._transforms = TransformBuffer()
         same_steps: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
         for name, model in models.items():
@@ -221,6 +255,8 @@ class BagReplay:
         rate_hz = settings.tick_rate_hz
         self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else None
         self._next_tick_ns: int | None = None
+        if reference is not None and self._period_ns is not None:
+            self._next_tick_ns = reference.span_ns[0]
         self._ticks: deque[_Scored] = deque()
 
     def ticks(
@@ -238,7 +274,7 @@ class BagReplay:
             RecordingError: the recording is damaged; the ticks before the damage are yielded.
         """
         try:
-            for arrival in arrivals_of(self._source):
+            for arrival in self._arrivals():
                 self._tick_before(arrival.received_ns)
                 self._take(arrival)
                 if isinstance(arrival, TracksArrival):
@@ -254,12 +290,16 @@ class BagReplay:
         self._finish()
         yield from self._complete()
 
+    def _arrivals(self) -> Iterator[Arrival]:
+        return arrivals_of(self._source) if self._reference is None else self._reference.arrivals
+
     def _group(self, models: Mapping[str, TrajectoryModel], settings: ReplaySettings) -> _Group:
-        config = predictor_config(self._source, settings)
+        is_tracked = self._reference is not None
+        config = predictor_config(self._source, settings, is_tracked=is_tracked)
         first = next(iter(models.values()))
         predictor = Predictor(first, config, self._transforms)
         max_gap_s = self._source.longest_gap_s(settings.pipeline.track_timeout_s)
-        return _Group(models, predictor, max_gap_s)
+        return _Group(models, predictor, max_gap_s, self._reference)
 
     def _take(self, arrival: Arrival) -> None:
         """Delivers a message; ticks if the node ticks on messages."""
@@ -283,7 +323,8 @@ class BagReplay:
         while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
             assert self._period_ns is not None
             tick_ns = self._next_tick_ns
-            if any(len(group.predictor.history) for group in self._groups):
+            has_agents = any(len(group.predictor.history) for group in self._groups)
+            if has_agents or self._reference is not None:
                 self._tick(tick_ns)
                 self._next_tick_ns += self._period_ns
             else:
@@ -292,6 +333,8 @@ class BagReplay:
                 self._next_tick_ns += max(missed, 1) * self._period_ns
 
     def _tick(self, stamp_ns: int) -> None:
+        if not self._is_judged(stamp_ns):
+            return
         for group in self._groups:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
@@ -301,10 +344,21 @@ class BagReplay:
             for group, of_group in zip(self._groups, predictions, strict=True):
                 group.add(of_group, scored)
 
+    def _is_judged(self, stamp_ns: int) -> bool:
+        """Whether the ground truth says who is there; counts them."""
+        if self._reference is None:
+            return True
+        first_ns, last_ns = self._reference.span_ns
+        people, _ = self._reference.people.present_at(stamp_ns)
+        self.counts.person_ticks += len(people)
+        self.counts.people.update(people.tolist())
+        return first_ns <= stamp_ns <= last_ns
+
     def _finish(self) -> None:
-        """Runs the tick that is due, and scores all pending predictions."""
+        """Runs the ticks that are due, and scores all pending predictions."""
         if self._next_tick_ns is not None:
-            self._tick_before(self._next_tick_ns + 1)
+            due_ns = self._next_tick_ns if self._reference is None else self._reference.span_ns[1]
+            self._tick_before(due_ns + 1)
         self._next_tick_ns = None
         for group in self._groups:
             group.finish()
@@ -316,12 +370,17 @@ class BagReplay:
             yield {name: scored[name] for name in self.steps}
 
 
-def _scored(predictions: _Predictions, ground_truth: FloatArray) -> _Scored:
+def _scored(
+    predictions: _Predictions,
+    ground_truth: FloatArray,
+    **known: NDArray[Any],
+) -> _Scored:
     """Predictions with their ground truth.
 
     Args:
         predictions: of models with the same window and steps.
         ground_truth: (A, T, 2) of the window's agents, metres.
+        known: further fields of `Context`, (A,) of the window's agents.
     """
     scored: _Scored = {}
     contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
@@ -335,6 +394,7 @@ def _scored(predictions: _Predictions, ground_truth: FloatArray) -> _Scored:
                 observed_m=window.positions_m[rows, -1],
                 speed_m_s=tick.speed_m_s[rows],
                 n_near=_n_near(forecast.present_m),
+                **{name: values[rows] for name, values in known.items()},
             )
         timings_s = tick.timings_s
         scored[name] = ScoredTick(

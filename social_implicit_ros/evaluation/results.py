@@ -30,6 +30,7 @@ from social_implicit_ros.evaluation.tally import (
     horizon_of,
     reliability_of,
 )
+from social_implicit_ros.evaluation.tracker_tally import TrackerTally, tracker_figures
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -118,11 +119,14 @@ def results_of(
             "distribution_moments": request.n_moments,
             "distribution_positions": POSITIONS,
             "near_m": NEAR_M,
+            "tracker_faults": None if request.faults is None else asdict(request.faults),
+            "ground_truth": None if request.ground_truth is None else str(request.ground_truth),
         },
         "models": {
             name: {
                 **_identity(model),
                 **_result([Tally.from_dict(part["tallies"][name]) for part in parts], model.step_s),
+                **_tracker(name, parts),
             }
             for name, model in models.items()
         },
@@ -163,6 +167,14 @@ def _identity(model: TrajectoryModel) -> dict[str, Any]:
         "step_s": model.step_s,
         "n_observed": model.n_observed,
     }
+
+
+def _tracker(name: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What only an independent ground truth shows; empty without one."""
+    sums = [part["tracker"][name] for part in parts if part["tracker"]]
+    if not sums:
+        return {}
+    return {"tracker": tracker_figures([TrackerTally.from_dict(entry) for entry in sums])}
 
 
 def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:

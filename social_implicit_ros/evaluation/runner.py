@@ -138,7 +138,8 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
     )
     jobs = []
     for path in paths:
-        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+        read = [path, *filter(None, [request.ground_truth_of(path)])]
+        files = [file for entry in read for file in _files_of(entry)]
         stats = [file.stat() for file in files]
         content = [
             (str(file), stat.st_size, stat.st_mtime_ns)
@@ -150,11 +151,15 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
                 path=path.resolve(),
                 part=parts / name,
                 fingerprint=_digest([asked, content]),
-                n_bytes=sum(stat.st_size for stat in stats),
+                n_bytes=sum(file.stat().st_size for file in _files_of(path)),
                 request=request,
             )
         )
     return jobs
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
 
 
 def run_job(

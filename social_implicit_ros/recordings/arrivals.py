@@ -136,13 +136,19 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
     )
 
 
-def predictor_config(source: TrackSource, settings: ReplaySettings) -> PredictorConfig:
+def predictor_config(
+    source: TrackSource, settings: ReplaySettings, *, is_tracked: bool = False
+) -> PredictorConfig:
     """The predictor config of a node with these settings, for a recording.
 
-    Annotated text recordings are not stitched: an annotator's ids are the ground truth.
+    Args:
+        source: the recording.
+        settings: of the node.
+        is_tracked: a text recording holds the output of a tracker. Others are annotations and not
+            stitched: an annotator's ids are the ground truth.
     """
     pipeline = settings.pipeline
-    if source.tracker is None:
+    if source.tracker is None and not is_tracked:
         pipeline = replace(pipeline, stitching=False)
     return PredictorConfig(
         pipeline=pipeline,

@@ -67,10 +67,10 @@ def metric_text(name: str, value: float | None) -> str:
 def print_results(results: Mapping[str, Any], console: Console) -> None:
     """Prints what was evaluated, the metrics of every model, and the problems."""
     models = results["models"]
-    table = Table(title=_plain(_title(results)))
+    table = Table(title=plain(_title(results)))
     table.add_column("metric", no_wrap=True)
     for name in models:
-        table.add_column(_plain(_short(name)), justify="right", min_width=8)
+        table.add_column(plain(short_name(name)), justify="right", min_width=8)
     table.add_column("ideal", justify="right")
     for metric, style in STYLES.items():
         label = f"{style.label} [{style.unit}]" if style.unit else style.label
@@ -79,10 +79,10 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     for bag in results["bags"]:
         for note in bag["notes"]:
-            text = _plain(f"{bag['path']}: {note}")
+            text = plain(f"{bag['path']}: {note}")
             console.print(text, style="dim", highlight=False, soft_wrap=True)
         if bag["problem"]:
-            text = f"[yellow]partly evaluated:[/] {_plain(bag['problem'])}"
+            text = f"[yellow]partly evaluated:[/] {plain(bag['problem'])}"
             console.print(text, highlight=False, soft_wrap=True)
     print_failures(results["failed"], console)
 
@@ -90,16 +90,17 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
 def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> None:
     """Prints why recordings could not be evaluated."""
     for failure in failed:
-        text = f"[red]not evaluated:[/] {_plain(failure['reason'])}"
+        text = f"[red]not evaluated:[/] {plain(failure['reason'])}"
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Shown as it is: names in recordings are neither markup nor commands of a terminal."""
     return escape(printable_text(text))
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A model's name as tables write it."""
     return Path(name).name.removesuffix(".onnx").replace("_", " ")
 
 

@@ -1,0 +1,252 @@
+"""Ground truth that does not come from the evaluated tracks, and whose track is whose.
+
+Either a simulated tracker stands between the recording and the predictor, and the recording is the
+ground truth; or another recording is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from social_implicit_ros.evaluation.people import People
+from social_implicit_ros.evaluation.simulated_tracker import NOBODY, SimulatedTracks, simulate
+from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
+from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.prediction.pipeline import Tick
+from social_implicit_ros.recordings.arrivals import (
+    Arrival,
+    TracksArrival,
+    TransformsArrival,
+    arrivals_of,
+)
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.transforms import (
+    TransformBuffer,
+    TransformUnavailableError,
+    plain_frame,
+)
+from social_implicit_ros.types import FloatArray, IntArray, Tracks
+
+#: A prediction of a tracker's recording belongs to a person within this distance, metres.
+GATE_M = 1.0
+#: The robot is located between two positions that are at most so far apart, seconds.
+_ROBOT_GAP_S = 2.0
+#: A time after all messages.
+_NEVER_NS = 2**62
+#: Speed of the robot where the recording has none, metres per second.
+_PATROL_M_S = 0.5
+
+#: Tick and history -> (A,) the person of each agent of the window, before duplicates are sorted
+#: out, and (A,) what decides between several agents of one person: the lowest belongs to it.
+_Owners = Callable[[Tick, TrackHistory], tuple[IntArray, FloatArray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the predictor receives, and the ground truth of it.
+
+    Attributes:
+        people: the ground truth.
+        arrivals: what the predictor receives; to be read once.
+        note: what was done, for the report.
+        owners: which person each predicted agent is.
+    """
+
+    people: People
+    arrivals: Iterator[Arrival]
+    note: str
+    owners: _Owners
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """First and last time of the ground truth, integer nanoseconds."""
+        return int(self.people.stamps_ns[0]), int(self.people.stamps_ns[-1])
+
+    def people_of(self, tick: Tick, history: TrackHistory) -> IntArray:
+        """(A,) the person of each agent of the window, each person once; else `NOBODY`.
+
+        Somebody whom the ground truth does not show at the tick is nobody.
+        """
+        people, cost = self.owners(tick, history)
+        present, _ = self.people.present_at(tick.stamp_ns)
+        owned = np.full(len(people), NOBODY)
+        taken: set[int] = set()
+        for row in np.argsort(cost, kind="stable").tolist():
+            person = int(people[row])
+            if person != NOBODY and person not in taken and person in present:
+                taken.add(person)
+                owned[row] = person
+        return owned
+
+
+def with_simulated_tracker(
+    source: TrackSource, faults: TrackerFaults, *, track_timeout_s: float, transform_wait_s: float
+) -> Reference:
+    """A simulated tracker sees the people of a recording.
+
+    Raises:
+        RecordingError: the recording is damaged, or contains nobody.
+    """
+    people, robot = _observed(source, track_timeout_s, transform_wait_s)
+    seen = people.at_rate(faults.rate) if faults.rate else people
+    robot_m = None
+    note = f"a simulated tracker reports the people of the recording: {faults}"
+    if faults.needs_robot:
+        stamps_ns = np.unique(seen.stamps_ns)
+        robot_m = robot.positions_at(np.zeros(1, np.int64), stamps_ns)[0] if robot else None
+        if robot_m is None:
+            robot_m = patrol_m(seen, stamps_ns)
+            note += "; it is on a robot that drives to and fro among them"
+    tracks = simulate(seen, faults, robot_m)
+    others = (entry for entry in arrivals_of(source) if not isinstance(entry, TracksArrival))
+    arrivals = heapq.merge(
+        _tracks_arrivals(tracks, source.fixed_frame), others, key=lambda entry: entry.received_ns
+    )
+    return Reference(people, arrivals, note, _owners_by_observation(tracks))
+
+
+def with_ground_truth(
+    source: TrackSource, truth: TrackSource, *, track_timeout_s: float, transform_wait_s: float
+) -> Reference:
+    """A recording of a tracker, and another recording as ground truth, of the same time and frame.
+
+    Raises:
+        RecordingError: a recording is damaged, or they have no common time.
+    """
+    people, _ = _observed(truth, track_timeout_s, transform_wait_s)
+    if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
+        raise RecordingError(
+            f"{truth.path} and {source.path} have no common time: the ground truth must have the "
+            "stamps of the same clock"
+        )
+    note = f"the ground truth is that of {truth.path}"
+    return Reference(people, arrivals_of(source), note, _owners_by_position(people))
+
+
+def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
+    """(M, 2) positions in metres of a robot that drives to and fro in the midst of people."""
+    start_m, end_m = np.quantile(people.positions_m, [0.25, 0.75], axis=0)
+    length_m = max(float(np.hypot(*(end_m - start_m))), 1e-3)
+    driven_m = (stamps_ns - stamps_ns[0]) * 1e-9 * _PATROL_M_S
+    share = np.abs((driven_m / length_m + 1.0) % 2.0 - 1.0)
+    return np.asarray(start_m + share[:, None] * (end_m - start_m))
+
+
+def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
+    """By the newest observation of an agent, whatever the predictor calls it."""
+    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1))
+    row_of_stamp = {stamp: row for row, stamp in enumerate(tracks.stamps_ns.tolist())}
+
+    def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
+        newest = history.motions(tick.window.ids)
+        people = np.full(len(tick.window.ids), NOBODY)
+        for agent, stamp_ns in enumerate(newest.stamps_ns.tolist()):
+            message = row_of_stamp.get(stamp_ns)
+            if message is None or tick.window.ids[agent] == ROBOT_ID:
+                continue
+            rows = slice(ends[message], ends[message + 1])
+            distance_m = np.abs(tracks.positions_m[rows] - newest.positions_m[agent]).sum(axis=1)
+            if len(distance_m):
+                people[agent] = tracks.people[rows][np.argmin(distance_m)]
+        return people, (tick.stamp_ns - newest.stamps_ns).astype(float)
+
+    return owners
+
+
+def _owners_by_position(people: People) -> _Owners:
+    """By assigning agents to people, one to one, where they are at the tick."""
+
+    def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
+        present, positions_m = people.present_at(tick.stamp_ns)
+        distance_m = cdist(tick.present_m, positions_m)
+        is_near = distance_m <= GATE_M
+        is_near[[agent == ROBOT_ID for agent in tick.window.ids]] = False
+        # A pair outside the gate costs more than all pairs inside together.
+        outside_m = GATE_M * (min(distance_m.shape, default=0) + 1)
+        rows, columns = linear_sum_assignment(np.where(is_near, distance_m, outside_m))
+        matched = is_near[rows, columns]
+        owned = np.full(len(tick.window.ids), NOBODY)
+        owned[rows[matched]] = present[columns[matched]]
+        return owned, np.zeros(len(owned))
+
+    return owners
+
+
+def _tracks_arrivals(tracks: SimulatedTracks, frame_id: str) -> Iterator[Arrival]:
+    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1)).tolist()
+    times_ns = zip(tracks.stamps_ns.tolist(), tracks.arrivals_ns.tolist(), strict=True)
+    for message, (stamp_ns, arrival_ns) in enumerate(times_ns):
+        rows = slice(ends[message], ends[message + 1])
+        ids = tuple(map(str, tracks.ids[rows].tolist()))
+        reported = Tracks(stamp_ns, ids, tracks.positions_m[rows]) if ids else None
+        yield TracksArrival(arrival_ns, reported, frame_id, Counter())
+
+
+def _observed(
+    source: TrackSource, track_timeout_s: float, transform_wait_s: float
+) -> tuple[People, People | None]:
+    """The people of a recording in its fixed frame, and the robot if the recording locates it."""
+    people: dict[str, int] = {}
+    rows: list[tuple[int, int, float, float]] = []
+    robot: list[tuple[int, int, float, float]] = []
+    for tracks in _moved(source, transform_wait_s):
+        for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
+            if agent == ROBOT_ID:
+                robot.append((tracks.stamp_ns, 0, x, y))
+            elif agent and math.isfinite(x + y):
+                rows.append((tracks.stamp_ns, people.setdefault(agent, len(people)), x, y))
+    if not rows:
+        raise RecordingError(f"{source.path} contains nobody, so it is no ground truth")
+    gap_s = source.longest_gap_s(track_timeout_s)
+    return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
+
+
+def _moved(source: TrackSource, transform_wait_s: float) -> Iterator[Tracks]:
+    """All tracks of a recording in its fixed frame, the robot's among them."""
+    transforms = TransformBuffer()
+    queue = TransformQueue(transforms, source.fixed_frame, transform_wait_s)
+    for arrival in arrivals_of(source):
+        if isinstance(arrival, TransformsArrival):
+            transforms.add(arrival.message, is_static=arrival.is_static)
+        elif arrival.tracks is not None:
+            if plain_frame(arrival.frame_id) == plain_frame(source.fixed_frame):
+                yield arrival.tracks
+            else:
+                queue.add(arrival.tracks, plain_frame(arrival.frame_id), arrival.received_ns)
+            if source.robot is not None and not source.robot.topic:
+                yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
+        yield from queue.take(arrival.received_ns)[0]
+    yield from queue.take(_NEVER_NS)[0]
+
+
+def _robot_by_transforms(
+    robot_frame: str, source: TrackSource, transforms: TransformBuffer
+) -> Iterator[Tracks]:
+    try:
+        pose, stamp_ns = transforms.latest(plain_frame(source.fixed_frame), robot_frame)
+    except TransformUnavailableError:
+        return
+    yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
+
+
+def _people(rows: list[tuple[int, int, float, float]], max_gap_s: float) -> People:
+    """In order of time, each person once at a stamp."""
+    stamps_ns, people, x, y = (np.array(column) for column in zip(*rows, strict=True))
+    order = np.lexsort((people, stamps_ns))
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = np.diff(stamps_ns[order]).astype(bool) | np.diff(people[order]).astype(bool)
+    order = order[is_first]
+    return People(
+        stamps_ns[order], people[order], np.stack([x[order], y[order]], axis=1), max_gap_s
+    )

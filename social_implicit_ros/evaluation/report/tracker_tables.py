@@ -1,0 +1,70 @@
+"""The results of `evaluate_bag --tracker-faults` and `--ground-truth` as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from social_implicit_ros.evaluation.report.tables import plain, short_name
+
+#: Metric -> label, and how it is written.
+_LABELS: dict[str, tuple[str, str]] = {
+    "predicted": ("person-time predicted [%]", "%"),
+    "surplus": ("surplus predictions [%]", "%"),
+    "id_changes": ("id changes of a person", ".2f"),
+    "mean_ade": ("ADE, mean trajectory [m]", ".3f"),
+    "mean_fde": ("FDE, mean trajectory [m]", ".3f"),
+    "median_fde": ("median FDE [m]", ".3f"),
+    "coverage_50": ("inside 50 % ellipse [%]", "%"),
+    "coverage_95": ("inside 95 % ellipse [%]", "%"),
+    "end_change_m": ("end point, change a tick [m]", ".3f"),
+    "radius_change": ("95 % radius, change a tick [%]", "%"),
+}
+_BY_AGE: dict[str, tuple[str, str]] = {
+    "futures": ("number", "d"),
+    "mean_ade": ("ADE", ".3f"),
+    "mean_fde": ("FDE", ".3f"),
+    "median_fde": ("median FDE", ".3f"),
+    "coverage_50": ("50 %", "%"),
+    "coverage_95": ("95 %", "%"),
+}
+
+
+def print_tracker(results: Mapping[str, Any], console: Console) -> None:
+    """Prints the metrics that need an independent ground truth, if there was one."""
+    models = results["models"]
+    found = {name: model["tracker"] for name, model in models.items() if "tracker" in model}
+    if not found:
+        return
+    lead = next(iter(found.values()))
+    rate_hz = results["settings"]["tick_rate_hz"]
+    when = f"at {rate_hz:g} ticks per second" if rate_hz else "at every message"
+    table = Table(title=f"{lead['people']} people, {lead['person_ticks']} predictions due {when}")
+    table.add_column("metric", no_wrap=True)
+    for name in found:
+        table.add_column(plain(short_name(name)), justify="right", min_width=8)
+    for key, (label, form) in _LABELS.items():
+        table.add_row(escape(label), *(_text(entry[key], form) for entry in found.values()))
+    console.print(table)
+    table = Table(title="by age of the track: errors in m, coverage in %")
+    for column in ("age", "model"):
+        table.add_column(column, no_wrap=True)
+    for label, _ in _BY_AGE.values():
+        table.add_column(label, justify="right")
+    for name, entry in found.items():
+        for group in entry["by_age"]:
+            if group["futures"]:
+                cells = (_text(group[key], form) for key, (_, form) in _BY_AGE.items())
+                table.add_row(group["name"], plain(short_name(name)), *cells)
+        table.add_section()
+    console.print(table)
+
+
+def _text(value: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return f"{100.0 * value:.1f}" if form == "%" else f"{value:{form}}"

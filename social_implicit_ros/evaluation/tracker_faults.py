@@ -1,0 +1,142 @@
+"""The faults of a simulated tracker, and how users write them; `simulated_tracker` applies them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields, replace
+
+from social_implicit_ros.parameter_spec import ParameterError, Settings, row
+
+
+@dataclass(frozen=True)
+class TrackerFaults(Settings):
+    """The faults of a tracker; 0 switches a fault off."""
+
+    noise: float = row(0.0, "standard deviation of white noise, metres", minimum=0.0, maximum=10.0)
+    drift: float = row(
+        0.0, "standard deviation of Ornstein-Uhlenbeck noise, metres", minimum=0.0, maximum=10.0
+    )
+    drift_s: float = row(1.0, "correlation time of drift, seconds", minimum=0.01, maximum=1000.0)
+    misses: float = row(0.0, "share of observations that are missing", minimum=0.0, maximum=0.95)
+    burst: float = row(
+        0.0,
+        "mean duration of a burst of misses, seconds; 0 for independent misses",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    cuts: float = row(
+        0.0, "seconds from one new id of a person to the next", minimum=0.0, maximum=1e6
+    )
+    gap: float = row(
+        0.0, "seconds without the person before each new id of cuts", minimum=0.0, maximum=1000.0
+    )
+    forget: float = row(
+        0.0, "a person gets a new id after this time unseen, seconds", minimum=0.0, maximum=1e6
+    )
+    swaps: float = row(
+        0.0, "distance below which two people may exchange ids, metres", minimum=0.0, maximum=100.0
+    )
+    swap_rate: float = row(
+        0.25, "exchanges of ids per second of such nearness", minimum=0.0, maximum=100.0
+    )
+    ghosts: float = row(0.0, "false tracks per minute", minimum=0.0, maximum=6000.0)
+    ghost_s: float = row(1.0, "mean lifetime of false tracks, seconds", minimum=0.01, maximum=1e3)
+    latency: float = row(
+        0.0, "seconds from the stamp of a message to its arrival", minimum=0.0, maximum=10.0
+    )
+    jitter: float = row(0.0, "additional latency, up to, seconds", minimum=0.0, maximum=10.0)
+    rate: float = row(
+        0.0, "messages per second; 0 for those of the recording", minimum=0.0, maximum=100.0
+    )
+    quantum: float = row(0.0, "positions are rounded to this, metres", minimum=0.0, maximum=10.0)
+    occlusion: float = row(
+        0.0, "radius of people, who hide others from the robot, metres", minimum=0.0, maximum=5.0
+    )
+    range: float = row(0.0, "largest distance from the robot, metres", minimum=0.0, maximum=1e6)
+    fov: float = row(
+        0.0, "field of view around the robot's heading, degrees", minimum=0.0, maximum=360.0
+    )
+    seed: int = row(0, "of the random numbers", minimum=0, maximum=2**31 - 1)
+
+    @property
+    def needs_robot(self) -> bool:
+        """Whether a fault depends on where the robot is."""
+        return bool(self.occlusion or self.range or self.fov)
+
+    def __str__(self) -> str:
+        """As `parse_faults` reads it."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        given = [
+            f"{f.name}={values[f.name]:g}" for f in fields(self) if values[f.name] != f.default
+        ]
+        return ",".join(given) or "none"
+
+
+#: Faults by name: none, and those of a tracker on a robot among people.
+PRESETS = {
+    "none": TrackerFaults(),
+    "robot": TrackerFaults(
+        noise=0.04,
+        drift=0.06,
+        drift_s=1.0,
+        misses=0.1,
+        burst=0.4,
+        cuts=10.0,
+        gap=0.3,
+        forget=1.0,
+        swaps=0.7,
+        ghosts=6.0,
+        latency=0.1,
+        jitter=0.05,
+        quantum=0.01,
+        occlusion=0.25,
+        range=20.0,
+    ),
+}
+
+
+def parse_faults(text: str) -> TrackerFaults:
+    """Reads faults as users write them: a preset, or `name=value`, separated by commas.
+
+    Args:
+        text: such as `robot`, `cuts=5,noise=0.05,seed=1` or `robot,rate=10`.
+
+    Raises:
+        ParameterError: an unknown name or an invalid value; it says which are valid.
+    """
+    faults = PRESETS["none"]
+    names = [entry.name for entry in fields(TrackerFaults)]
+    given: dict[str, float] = {}
+    for position, item in enumerate(text.split(",")):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if name in PRESETS and not equals:
+            if position > 0:
+                raise ParameterError(f"{text!r}: the preset {name} must stand first")
+            faults = PRESETS[name]
+        elif name not in names:
+            near = difflib.get_close_matches(name, (*names, *PRESETS), n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ParameterError(
+                f"{text!r}: no tracker fault {name!r}{hint}; write NAME=VALUE,... with names of "
+                f"{', '.join(names)}, or first one of {', '.join(PRESETS)}"
+            )
+        elif name in given:
+            raise ParameterError(f"{text!r}: {name} is given twice; remove one")
+        else:
+            given[name] = _number(text, name, value)
+    try:
+        return replace(faults, **given)  # type: ignore[arg-type]
+    except ParameterError as error:
+        raise ParameterError(f"{text!r}: {error}") from error
+
+
+def _number(text: str, name: str, value: str) -> float:
+    kind = type(getattr(PRESETS["none"], name))
+    try:
+        number: float = kind(value)
+    except ValueError as error:
+        expected = "a whole number" if kind is int else "a number"
+        raise ParameterError(
+            f"{text!r}: {name} is {value!r}, expected {expected}, as in {name}=1"
+        ) from error
+    return number
