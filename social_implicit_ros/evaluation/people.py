@@ -34,11 +34,6 @@ class People:
         if (np.diff(self.stamps_ns) < 0).any():
             raise ValueError("People.stamps_ns descends, expected ascending stamps")
 
-    @property
-    def n_people(self) -> int:
-        """Number of people."""
-        return len(self._paths)
-
     def positions_at(self, people: IntArray, stamps_ns: IntArray) -> FloatArray:
         """Positions by interpolation, without extrapolation.
 
@@ -49,19 +44,27 @@ class People:
         Returns:
             (A, T, 2) metres; NaN where unknown.
         """
-        positions_m = np.full((len(people), len(stamps_ns), 2), np.nan)
-        for row, person in enumerate(people.tolist()):
-            if person >= 0:
-                positions_m[row] = self._on_path(person, stamps_ns)
-        return positions_m
+        frames_ns, order, keys = self._index
+        targets = people[:, None] * (len(frames_ns) + 1) + np.searchsorted(frames_ns, stamps_ns)
+        after = np.searchsorted(keys, targets)
+        high = order[np.minimum(after, len(order) - 1)]
+        low = order[np.maximum(after - 1, 0)]
+        low_ns, high_ns = self.stamps_ns[low], self.stamps_ns[high]
+        is_low, is_high = (self.people[rows] == people[:, None] for rows in (low, high))
+        is_exact = is_high & (high_ns == stamps_ns)
+        is_between = is_low & is_high & (low_ns < stamps_ns) & (stamps_ns < high_ns)
+        is_between &= high_ns - low_ns <= round(self.max_gap_s * NS_PER_S)
+        share = (stamps_ns - low_ns) / np.where(is_between, high_ns - low_ns, 1)
+        share = np.where(is_exact, 1.0, np.where(is_between, share, np.nan))[..., None]
+        low_m, high_m = self.positions_m[low], self.positions_m[high]
+        return np.asarray(np.where(is_exact[..., None], high_m, low_m + share * (high_m - low_m)))
 
     def present_at(self, stamp_ns: int) -> tuple[IntArray, FloatArray]:
         """The (A,) people whose position is known at a time, and (A, 2) where they are, metres."""
-        begins_ns, ends_ns = self._spans_ns
-        people = np.flatnonzero((begins_ns <= stamp_ns) & (stamp_ns <= ends_ns))
-        positions_m = self.positions_at(people, np.array([stamp_ns]))[:, 0]
+        everybody = np.arange(self.people.max(initial=-1) + 1)
+        positions_m = self.positions_at(everybody, np.array([stamp_ns]))[:, 0]
         is_known = ~np.isnan(positions_m[:, 0])
-        return people[is_known], positions_m[is_known]
+        return everybody[is_known], positions_m[is_known]
 
     def at_rate(self, rate_hz: float) -> People:
         """The same people, observed at this rate."""
@@ -75,33 +78,9 @@ class People:
         )
 
     @cached_property
-    def _paths(self) -> list[tuple[IntArray, FloatArray]]:
-        """Times and positions of each person."""
-        order = np.argsort(self.people, kind="stable")
-        counts = np.bincount(self.people)
-        return [
-            (self.stamps_ns[rows], self.positions_m[rows])
-            for rows in np.split(order, np.cumsum(counts)[:-1])
-        ]
-
-    @cached_property
-    def _spans_ns(self) -> tuple[IntArray, IntArray]:
-        """(P,) first and last observations."""
-        spans = [(t[0], t[-1]) if len(t) else (1, 0) for t, _ in self._paths]
-        begins_ns, ends_ns = np.array(spans, dtype=np.int64).reshape(-1, 2).T
-        return begins_ns, ends_ns
-
-    def _on_path(self, person: int, stamps_ns: IntArray) -> FloatArray:
-        """(T, 2) metres."""
-        times_ns, path_m = self._paths[person]
-        high = np.searchsorted(times_ns, stamps_ns)
-        low = np.maximum(high - 1, 0)
-        high = np.minimum(high, len(times_ns) - 1)
-        is_known = (times_ns[low] < stamps_ns) & (stamps_ns <= times_ns[high])
-        is_known &= times_ns[high] - times_ns[low] <= round(self.max_gap_s * NS_PER_S)
-        is_known |= times_ns[high] == stamps_ns
-        since_s = (times_ns - times_ns[0]) / NS_PER_S
-        asked_s = (stamps_ns - times_ns[0]) / NS_PER_S
-        positions_m = np.stack([np.interp(asked_s, since_s, column) for column in path_m.T], axis=1)
-        positions_m[~is_known] = np.nan
-        return positions_m
+    def _index(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Stamps, each once; order by person, then time; person and stamp in that order."""
+        frames_ns, frames = np.unique(self.stamps_ns, return_inverse=True)
+        keys = self.people * (len(frames_ns) + 1) + frames
+        order = np.argsort(keys)
+        return frames_ns, order, keys[order]

@@ -149,7 +149,8 @@ def evaluate_recording(
             problem = str(error)  # includes a truncation
         evaluation.finish(writer)
     primary = evaluation.tallies[evaluation.primary]
-    if not primary.sums["horizon_known"].any():
+    # By an independent ground truth nobody predicted is a result.
+    if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
         if replay.counts.messages == 0:
             why = why_empty(whole, request.start_s, request.duration_s)
         else:
@@ -312,7 +313,7 @@ def _description(
 
 
 def _partial_notes(primary: Tally) -> list[str]:
-    if primary.sums["futures"] > 0:
+    if primary.sums["futures"] > 0 or not primary.sums["horizon_known"].any():
         return []
     known = [t for t, n in zip(primary.times_s, primary.sums["horizon_known"], strict=True) if n]
     return [

@@ -345,14 +345,16 @@ class BagReplay:
                 group.add(of_group, scored)
 
     def _is_judged(self, stamp_ns: int) -> bool:
-        """Whether the ground truth says who is there; counts them."""
+        """Whether somebody is there by an independent ground truth; counts them.
+
+        An annotation without anybody is no annotation: text does not tell the two apart.
+        """
         if self._reference is None:
             return True
-        first_ns, last_ns = self._reference.span_ns
         people, _ = self._reference.people.present_at(stamp_ns)
         self.counts.person_ticks += len(people)
         self.counts.people.update(people.tolist())
-        return first_ns <= stamp_ns <= last_ns
+        return len(people) > 0
 
     def _finish(self) -> None:
         """Runs the ticks that are due, and scores all pending predictions."""

@@ -348,6 +348,8 @@ class TrackMap:
 
 def encoded_scene(frames: Sequence[Snapshot]) -> dict[str, Any]:
     """A scene in the form that the page reads."""
+    if not frames:
+        return {"origin_m": [0.0, 0.0], "frames": []}
     places = np.concatenate([frame.past_m[:, -1] for frame in frames])
     origin_m = np.round((places.min(axis=0) + places.max(axis=0)) / 2)
     return {"origin_m": origin_m.tolist(), "frames": [frame.encoded(origin_m) for frame in frames]}

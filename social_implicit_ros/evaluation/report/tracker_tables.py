@@ -61,7 +61,8 @@ def print_tracker(results: Mapping[str, Any], console: Console) -> None:
                 cells = (_text(group[key], form) for key, (_, form) in _BY_AGE.items())
                 table.add_row(group["name"], plain(short_name(name)), *cells)
         table.add_section()
-    console.print(table)
+    if table.rows:
+        console.print(table)
 
 
 def _text(value: float | None, form: str) -> str:
