@@ -44,6 +44,8 @@ GATE_M = 1.0
 _ROBOT_GAP_S = 2.0
 #: A time after all messages.
 _NEVER_NS = 2**62
+#: Positions nearer to each other than this are one, metres.
+_TIE_M = 1e-6
 #: Speed of the robot where the recording has none, metres per second.
 _PATROL_M_S = 0.5
 
@@ -146,6 +148,7 @@ def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
 def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
     """By the newest observation of an agent, whatever the predictor calls it."""
     ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1))
+    ids = tracks.ids.astype(str)
     row_of_stamp = {stamp: row for row, stamp in enumerate(tracks.stamps_ns.tolist())}
 
     def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
@@ -157,6 +160,8 @@ def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
                 continue
             rows = slice(ends[message], ends[message + 1])
             distance_m = np.abs(tracks.positions_m[rows] - newest.positions_m[agent]).sum(axis=1)
+            # Two people in one place have ids of their own.
+            distance_m += _TIE_M * (ids[rows] != tick.window.ids[agent])
             if len(distance_m):
                 people[agent] = tracks.people[rows][np.argmin(distance_m)]
         return people, (tick.stamp_ns - newest.stamps_ns).astype(float)

@@ -1,0 +1,220 @@
+"""`evaluate_bag --tracker-faults` and `--ground-truth`, from recording to results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
+
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.types import Tracks
+
+MODEL = ("--model", "constant_velocity", "--moments", "0", "--jobs", "1", "--tick-rate", "10")
+
+
+def text_of(path: Path, recording: list[Tracks], *, first_ns: int = START_NS) -> Path:
+    """A text recording whose frames are milliseconds since `first_ns`."""
+    lines = [
+        f"{round((tracks.stamp_ns - first_ns) / 1e6)} {agent[1:]} {x} {y}"
+        for tracks in recording
+        for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True)
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines))
+    return path
+
+
+def abreast(*, apart_m: float, n_people: int = 2) -> list[Tracks]:
+    """People who walk side by side for 12 s."""
+    ids = tuple(f"p{person}" for person in range(n_people))
+    beside_m = np.arange(n_people) * apart_m
+    return [
+        Tracks(
+            START_NS + tick * S // 10, ids, np.stack([beside_m, np.full(n_people, tick / 10)], 1)
+        )
+        for tick in range(121)
+    ]
+
+
+def run(*arguments: object) -> int:
+    return evaluate_bag.main([*map(str, arguments), *MODEL])
+
+
+def judged(tmp_path: Path, *arguments: object) -> dict[str, Any]:
+    """The tracker's metrics in the results."""
+    out = tmp_path / "out"
+    assert run(*arguments, "--out", out) == 0
+    results = json.loads((out / "results.json").read_text())
+    metrics: dict[str, Any] = results["models"]["constant_velocity"]["tracker"]
+    return metrics
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    return text_of(tmp_path / "walkers.txt", walkers(duration_s=12.0, n_agents=4))
+
+
+def test_without_faults_everybody_is_predicted_from_the_second_message_on(tmp_path, text):
+    metrics = judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "none")
+
+    assert metrics["person_ticks"] == 4 * 121
+    assert metrics["predicted"] == pytest.approx(120 / 121)
+    assert (metrics["people"], metrics["surplus"], metrics["id_changes"]) == (4, 0.0, 0.0)
+    assert metrics["mean_fde"] < 0.01
+    assert metrics["end_change_m"] < 0.01
+    assert [group["futures"] for group in metrics["by_age"]] == [8, 12, 24, 48, 96, 100]
+
+
+def test_errors_are_those_against_the_people_and_not_against_the_tracks(tmp_path, text):
+    """Where every track is a person for half a second, a history has no ground truth."""
+    faults = ("--frames-per-second", 1000, "--tracker-faults", "cuts=0.5,noise=0.02,latency=0.15")
+
+    metrics = judged(tmp_path, text, *faults)
+
+    assert metrics["futures"] > 100
+    assert 0.05 < metrics["mean_fde"] < 2.0
+    assert metrics["median_fde"] < 2.0
+
+
+def test_ids_change_where_cuts_are_not_stitched(tmp_path, text):
+    params = tmp_path / "params.yaml"
+    params.write_text("predictor: {ros__parameters: {stitching: false, tick_rate_hz: 10.0}}")
+    faults = ("--frames-per-second", 1000, "--tracker-faults", "cuts=3")
+
+    stitched = judged(tmp_path, text, *faults)
+    plain = judged(tmp_path, text, *faults, "--params", params)
+
+    assert plain["id_changes"] >= 3
+    assert plain["surplus"] > stitched["surplus"]  # the old id walks on beside the new one
+    assert stitched["id_changes"] < 1
+
+
+def test_swapped_ids_belong_to_the_people_they_are_at(tmp_path):
+    text = text_of(tmp_path / "pair.txt", abreast(apart_m=0.6))
+
+    metrics = judged(
+        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "swaps=1,swap_rate=0.2"
+    )
+
+    assert metrics["id_changes"] >= 1
+    assert metrics["predicted"] > 0.95
+    assert metrics["surplus"] == 0.0
+
+
+def test_false_tracks_are_surplus_predictions(tmp_path, text):
+    metrics = judged(
+        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "ghosts=60,ghost_s=2"
+    )
+
+    assert metrics["surplus"] > 0.1
+    assert metrics["predicted"] > 0.95
+
+
+def test_who_is_out_of_range_is_not_predicted_and_counts(tmp_path, text):
+    near = judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "range=4")
+
+    assert near["person_ticks"] == 4 * 121
+    assert 0.05 < near["predicted"] < 0.9
+
+
+def test_the_people_are_in_the_fixed_frame(tmp_path):
+    """Tracks in the frame of a robot that drives at 0.5 m/s, which /tf locates."""
+    recording = walkers(duration_s=10.0, n_agents=3)
+    seen, transforms = [], []
+    for tracks in recording:
+        x = 0.5 * (tracks.stamp_ns - recording[0].stamp_ns) / S
+        seen.append(Tracks(tracks.stamp_ns, tracks.ids, tracks.positions_m - [x, 0.0]))
+        moved = transform_message("odom", "base", tracks.stamp_ns, xyz=(x, 0.0, 0.0))
+        transforms.append(Recorded("/tf", TF_MESSAGE, moved, tracks.stamp_ns))
+    bag = write_bag(tmp_path / "bag", [*transforms, *people_messages(seen, frame_id="base")])
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        "predictor: {ros__parameters: {robot: tf, robot_frame: base, tick_rate_hz: 10.0}}"
+    )
+
+    everybody = judged(tmp_path, bag, "--tracker-faults", "none")
+    near = judged(tmp_path, bag, "--tracker-faults", "range=4", "--params", params)
+
+    assert everybody["mean_fde"] < 0.01
+    assert everybody["predicted"] > 0.95
+    assert 0.05 < near["predicted"] < 0.9
+
+
+def test_a_recording_is_judged_by_another_one(tmp_path):
+    people = abreast(apart_m=2.0, n_people=4)
+    truth = text_of(tmp_path / "truth" / "walk.txt", people)
+    # With other ids, and one person is never seen.
+    seen = [Tracks(t.stamp_ns, ("p7", "p8", "p9"), 0.3 + t.positions_m[:3]) for t in people]
+    recording = text_of(tmp_path / "seen" / "walk.txt", seen)
+
+    metrics = judged(
+        tmp_path, recording, "--frames-per-second", 1000, "--ground-truth", truth.parent
+    )
+
+    assert metrics["predicted"] == pytest.approx(0.75, abs=0.01)
+    assert metrics["mean_ade"] == pytest.approx(0.3 * 2**0.5, abs=0.01)
+    assert metrics["surplus"] == 0.0
+
+
+def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
+    people = abreast(apart_m=2.0)
+    truth = text_of(tmp_path / "truth.txt", people)
+    far = [Tracks(t.stamp_ns, t.ids, 1.5 + t.positions_m) for t in people]
+    recording = text_of(tmp_path / "far.txt", far)
+
+    metrics = judged(tmp_path, recording, "--frames-per-second", 1000, "--ground-truth", truth)
+
+    assert metrics["predicted"] == 0.0
+    assert metrics["surplus"] == pytest.approx(120 / 121)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--tracker-faults", "nose=1"), "--tracker-faults 'nose=1'"),
+        (("--ground-truth", "nowhere"), "--ground-truth nowhere: no such file or folder"),
+        (("--tracker-faults", "none", "--ground-truth", "."), "leave it or --ground-truth out"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_read(
+    tmp_path, text, capsys, arguments, expected
+):
+    assert run(text, *arguments, "--out", tmp_path / "out") == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_a_folder_without_the_ground_truth_is_refused(tmp_path, text, capsys):
+    (tmp_path / "truth").mkdir()
+
+    assert run(text, "--ground-truth", tmp_path / "truth", "--out", tmp_path / "out") == 2
+    assert "has no ground truth named walkers.txt" in capsys.readouterr().err
+
+
+def test_recordings_of_different_times_are_no_ground_truth_of_each_other(tmp_path, text, capsys):
+    later = text_of(tmp_path / "later.txt", walkers(), first_ns=START_NS - 60 * S)
+
+    run(text, "--frames-per-second", 1000, "--ground-truth", later, "--out", tmp_path / "out")
+
+    assert "no common time" in capsys.readouterr().err
+
+
+def test_the_tables_show_it_by_age(tmp_path, text, capsys):
+    judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "cuts=4,seed=2")
+
+    shown = capsys.readouterr().out
+    for expected in ("person-time predicted", "surplus predictions", "2.4-4.8 s", "cuts=4,seed=2"):
+        assert expected in shown
+    assert "cuts=4,seed=2" in (tmp_path / "out" / "report.html").read_text()
