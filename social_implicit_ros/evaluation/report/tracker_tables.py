@@ -28,7 +28,7 @@ _BY_AGE: dict[str, tuple[str, str]] = {
     "futures": ("number", "d"),
     "mean_ade": ("ADE", ".3f"),
     "mean_fde": ("FDE", ".3f"),
-    "median_fde": ("median FDE", ".3f"),
+    "median_fde": ("median", ".3f"),
     "coverage_50": ("50 %", "%"),
     "coverage_95": ("95 %", "%"),
 }
@@ -50,7 +50,7 @@ def print_tracker(results: Mapping[str, Any], console: Console) -> None:
     for key, (label, form) in _LABELS.items():
         table.add_row(escape(label), *(_text(entry[key], form) for entry in found.values()))
     console.print(table)
-    table = Table(title="by age of the track: errors in m, coverage in %")
+    table = Table(title="by age of the track: ADE, FDE and its median in m, coverage in %")
     for column in ("age", "model"):
         table.add_column(column, no_wrap=True)
     for label, _ in _BY_AGE.values():
