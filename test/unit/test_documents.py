@@ -17,8 +17,8 @@ LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
 #: A path in code type: with a folder and a suffix, without placeholders.
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|yaml|md|rviz|txt|xml|rst|json)")
-#: Created by a command that the reader runs.
-CREATED = ("demo_output/", "DIR/", "build/", "install/", "OpenTraj/")
+#: Created by a command that the reader runs, or the reader's own.
+CREATED = ("demo_output/", "DATA/", "DIR/", "build/", "install/", "OpenTraj/")
 
 
 def code_of(text: str) -> list[str]:
