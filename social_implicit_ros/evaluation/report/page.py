@@ -12,6 +12,7 @@ from typing import Any
 
 from social_implicit_ros.evaluation.report.highlights import N_WORST
 from social_implicit_ros.evaluation.report.tables import STYLES
+from social_implicit_ros.evaluation.report.tracker_tables import tracker_rows
 
 #: In the page's template.
 DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
@@ -64,6 +65,7 @@ def report_page(
             }
             for name, style in STYLES.items()
         ],
+        "tracker": tracker_rows(results),
         **_chosen(highlights, results),
     }
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")

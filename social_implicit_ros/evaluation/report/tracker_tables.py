@@ -25,7 +25,7 @@ _LABELS: dict[str, tuple[str, str]] = {
     "radius_change": ("95 % radius, change a tick [%]", "%"),
 }
 _BY_AGE: dict[str, tuple[str, str]] = {
-    "futures": ("number", "d"),
+    "futures": ("n", "d"),
     "mean_ade": ("ADE", ".3f"),
     "mean_fde": ("FDE", ".3f"),
     "median_fde": ("median", ".3f"),
@@ -34,10 +34,13 @@ _BY_AGE: dict[str, tuple[str, str]] = {
 }
 
 
+#: Metrics of each age that the page shows.
+_ON_PAGE = ("mean_fde", "coverage_95")
+
+
 def print_tracker(results: Mapping[str, Any], console: Console) -> None:
     """Prints the metrics that need an independent ground truth, if there was one."""
-    models = results["models"]
-    found = {name: model["tracker"] for name, model in models.items() if "tracker" in model}
+    found = _found(results)
     if not found:
         return
     lead = next(iter(found.values()))
@@ -56,13 +59,36 @@ def print_tracker(results: Mapping[str, Any], console: Console) -> None:
     for label, _ in _BY_AGE.values():
         table.add_column(label, justify="right")
     for name, entry in found.items():
-        for group in entry["by_age"]:
-            if group["futures"]:
-                cells = (_text(group[key], form) for key, (_, form) in _BY_AGE.items())
-                table.add_row(group["name"], plain(short_name(name)), *cells)
-        table.add_section()
+        groups = [group for group in entry["by_age"] if group["futures"]]
+        for group in groups:
+            cells = (_text(group[key], form) for key, (_, form) in _BY_AGE.items())
+            label = plain(short_name(name))
+            table.add_row(group["name"], label, *cells, end_section=group is groups[-1])
     if table.rows:
         console.print(table)
+
+
+def tracker_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """The same for the page: label, and value of each model; empty without such a ground truth."""
+    models = list(_found(results).values())
+    if not models:
+        return []
+    rows = [
+        (label, [_text(model[key], form) for model in models])
+        for key, (label, form) in _LABELS.items()
+    ]
+    for at, group in enumerate(models[0]["by_age"]):
+        ages = [model["by_age"][at] for model in models]
+        for key in _ON_PAGE if group["futures"] else ():
+            label, form = _LABELS[key]
+            name = f"{label.replace(', mean trajectory', '')}, age {group['name']}"
+            rows.append((name, [_text(age[key], form) for age in ages]))
+    return rows
+
+
+def _found(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    models = results["models"]
+    return {name: model["tracker"] for name, model in models.items() if "tracker" in model}
 
 
 def _text(value: float | None, form: str) -> str:

@@ -217,4 +217,6 @@ def test_the_tables_show_it_by_age(tmp_path, text, capsys):
     shown = capsys.readouterr().out
     for expected in ("person-time predicted", "surplus predictions", "2.4-4.8 s", "cuts=4,seed=2"):
         assert expected in shown
-    assert "cuts=4,seed=2" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    for expected in ("cuts=4,seed=2", "person-time predicted", "age 2.4-4.8 s"):
+        assert expected in page
