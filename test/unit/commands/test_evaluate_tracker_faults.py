@@ -132,7 +132,7 @@ def test_who_is_out_of_range_is_not_predicted_and_counts(tmp_path, text):
 
 def test_the_people_are_in_the_fixed_frame(tmp_path):
     """Tracks in the frame of a robot that drives at 0.5 m/s, which /tf locates."""
-    recording = walkers(duration_s=10.0, n_agents=3)
+    recording = walkers(duration_s=7.0, n_agents=3)
     seen, transforms = [], []
     for tracks in recording:
         x = 0.5 * (tracks.stamp_ns - recording[0].stamp_ns) / S
