@@ -1,0 +1,51 @@
+"""Sums about a tracker with faults add up, and say what they are sums of."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.evaluation.tracker_tally import (
+    _EDGES,
+    TrackerTally,
+    _median,
+    tracker_figures,
+)
+
+
+def tally_of(**sums: float) -> TrackerTally:
+    tally = TrackerTally.empty()
+    for name, value in sums.items():
+        tally.sums[name] += value
+    return tally
+
+
+def test_two_recordings_weigh_as_much_as_their_people():
+    busy = tally_of(person_ticks=90, people=9, predicted=90, published=99, id_changes=9)
+    quiet = tally_of(person_ticks=10, people=1, predicted=0, published=1, id_changes=1)
+
+    figures = tracker_figures(
+        [busy, TrackerTally.from_dict(json.loads(json.dumps(quiet.to_dict())))]
+    )
+
+    assert (figures["person_ticks"], figures["people"]) == (100, 10)
+    assert figures["predicted"] == pytest.approx(0.9)
+    assert figures["surplus"] == pytest.approx(0.1)
+    assert figures["id_changes"] == pytest.approx(1.0)
+
+
+def test_what_was_never_seen_is_unknown():
+    figures = tracker_figures([TrackerTally.empty()])
+
+    for name in ("predicted", "mean_ade", "median_fde", "coverage_95", "end_change_m"):
+        assert np.isnan(figures[name])
+
+
+@pytest.mark.parametrize("typical", [0.003, 0.25, 40.0])
+def test_the_median_is_exact_to_a_few_percent(typical):
+    values = typical * np.random.default_rng(0).lognormal(0.0, 1.0, 5001)
+    histogram = np.bincount(np.searchsorted(_EDGES, values), minlength=len(_EDGES) + 1)
+
+    assert _median(histogram) == pytest.approx(np.median(values), rel=0.03)
