@@ -1,11 +1,13 @@
-"""Entry points of the commands with optional dependencies.
+"""Entry points of all commands.
 
 ROS 2, reports and training need libraries that a machine may lack or have in an older version. The
-command then ends with what installs them, before it does anything.
+command then ends with what installs them, before it does anything. Terminals that lack a character
+print `?` in its place.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import sys
@@ -37,6 +39,9 @@ def _run(command: str, *requirements: str) -> int:
     # Not before signals are caught, see _run_node.
     from packaging.requirements import Requirement
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     found = {requirement: _version(requirement) for requirement in requirements}
     missing = [
         requirement
@@ -90,6 +95,12 @@ def _version(requirement: str) -> str | None:
         return None
 
 
+tracks_to_bag = partial(_run, "tracks_to_bag")
+evaluate_dataset = partial(_run, "evaluate_dataset")
+evaluate_calibration = partial(_run, "evaluate_calibration")
+metric_sensitivity = partial(_run, "metric_sensitivity")
+metric_demo = partial(_run, "metric_demo")
+make_card = partial(_run, "make_card")
 #: Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
 evaluate_bag = partial(_run, "evaluate_bag", "joblib>=1.4", *_REPORT)
 predictor_node = partial(_run_node, "predictor_node")

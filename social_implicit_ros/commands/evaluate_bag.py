@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,11 +15,12 @@ from rich.markup import escape
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
-    add_frame_rate_option,
+    add_text_options,
     add_tracks_options,
     non_negative_float,
     non_negative_int,
     positive_int,
+    text_format,
 )
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.recording import Request
@@ -38,7 +38,12 @@ from social_implicit_ros.evaluation.runner import (
 from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
 from social_implicit_ros.models.registry import BASELINES, load_model
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices, load_settings
+from social_implicit_ros.prediction.replay_settings import (
+    TICK_RATE_HZ,
+    load_choices,
+    load_settings,
+    with_options,
+)
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.compressed import (
     DEFAULT_LIMIT_GB,
@@ -62,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         jobs = _prepared(options)
         with locked(options.out):
-            return _evaluated(jobs, options, Console(stderr=True))
+            return _evaluated(jobs, options, Console(stderr=True, emoji=False))
     except (ValueError, OSError) as error:
         print(f"evaluate_bag: {printable_text(str(error))}", file=sys.stderr)
         return WRONG
@@ -101,8 +106,8 @@ def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Consol
         print("evaluate_bag: nothing could be evaluated", file=sys.stderr)
         return NOTHING
     results = write_results(done, failed, options.out)
-    print_results(results, Console())
-    print_tracker(results, Console())
+    print_results(results, Console(emoji=False))
+    print_tracker(results, Console(emoji=False))
     elapsed_s = time.perf_counter() - started_s
     seconds = sum(bag["duration_s"] for bag in results["bags"])
     console.print(
@@ -168,7 +173,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="recording by which predictions are judged, or a folder with one of the same name for "
         "each BAG (default: each recording by itself)",
     )
-    add_frame_rate_option(parser)
     parser.add_argument(
         "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
     )
@@ -207,6 +211,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
         f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused",
     )
+    add_text_options(parser)
     options = parser.parse_args(arguments)
     if not 0 <= options.start < math.inf or not (
         options.duration is None or 0 < options.duration < math.inf
@@ -220,10 +225,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks the request before anything is read."""
     settings = load_settings(options.params)
-    if options.tick_rate is not None:
-        settings = replace(settings, tick_rate_hz=options.tick_rate)
-    if options.fixed_frame:
-        settings = replace(settings, fixed_frame=options.fixed_frame)
+    given = {"tick_rate_hz": options.tick_rate, "fixed_frame": options.fixed_frame or None}
+    settings = with_options(settings, {k: v for k, v in given.items() if v is not None})
     if options.odometry and settings.robot != "odometry":
         raise ValueError(
             "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"
@@ -244,12 +247,12 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         tracker=node.tracker,
         settings=settings,
         n_moments=options.moments,
+        text=text_format(options),
         start_s=options.start,
         duration_s=options.duration,
         odometry=options.odometry,
         faults=_faults(options.tracker_faults),
         ground_truth=options.ground_truth,
-        frames_per_second=options.frames_per_second,
     )
     for name in request.models:
         model = load_model(name)

@@ -21,7 +21,9 @@ from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_data_option,
     add_model_options,
+    add_text_options,
     add_tracks_options,
+    text_format,
 )
 from social_implicit_ros.evaluation.benchmark.calibration import (
     BAND,
@@ -77,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 topic=options.tracks,
                 tracker=options.tracker,
                 fixed_frame=settings.fixed_frame,
+                text=text_format(options),
             )
             cases = recording_cases(sources, options.model or ())
         else:
@@ -105,6 +108,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "(default: the benchmark's, from --data)",
     )
     add_tracks_options(parser)
+    add_text_options(parser)
     add_data_option(parser, "eth_ucy/all_data", required=False)
     add_model_options(parser)
     options = parser.parse_args(arguments)

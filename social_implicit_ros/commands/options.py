@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
-from social_implicit_ros.recordings.text import FRAMES_PER_SECOND
+from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, TextFormat
 
 #: Environment variable with the folder of the recordings, where --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
@@ -17,7 +19,8 @@ DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 #: Help of the argument BAG.
 BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
-    "pattern, or ETH/UCY text"
+    "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
+    "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
 
 
@@ -35,15 +38,44 @@ def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type"
     )
 
 
-def add_frame_rate_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --frames-per-second, of a text recording."""
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --frames-per-second, --seconds and --columns, of recordings that are no bags."""
     parser.add_argument(
         "--frames-per-second",
         type=float,
-        default=FRAMES_PER_SECOND,
-        help="rate of a text recording's frame numbers, default: %(default)s, as in ETH/UCY "
-        "files, where 10 frames are 0.4 s; seq_eth has 15",
+        metavar="HZ",
+        help="rate of frame numbers in text, CSV and arrays (default: what the file says, else "
+        f"{FRAMES_PER_SECOND:g}, as in ETH/UCY files, where 10 frames are 0.4 s; seq_eth has 15; "
+        "2.5 for the steps of an array)",
     )
+    parser.add_argument(
+        "--seconds", action="store_true", help="text has seconds in place of frame numbers"
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="T,ID,X,Y",
+        help="columns of text or CSV with frame or time, id, x and y: names in the header, or "
+        "numbers from 1 on, such as 1,2,3,5",
+    )
+
+
+def text_format(options: argparse.Namespace) -> TextFormat:
+    """The choice of `add_text_options`; raises RecordingError for an invalid one."""
+    columns = tuple(options.columns.split(",")) if options.columns else ()
+    return TextFormat(options.frames_per_second, options.seconds, columns)
+
+
+def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+    """Accepts the former name of an option, and says what it is called now."""
+
+    class OldName(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, options: Any, *given: Any) -> None:
+            print(f"{parser.prog}: {old} is called {new} now", file=sys.stderr)
+            setattr(options, new.strip("-").replace("-", "_"), given[0])
+
+    kind: Any = next(entry.type for entry in parser._actions if new in entry.option_strings)
+    hidden = argparse.SUPPRESS
+    parser.add_argument(old, action=OldName, type=kind, help=hidden, default=hidden)
 
 
 def add_data_option(

@@ -20,7 +20,12 @@ from rclpy.publisher import Publisher
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from social_implicit_ros.commands.options import add_frame_rate_option
+from social_implicit_ros.commands.options import (
+    add_old_name,
+    add_text_options,
+    add_tracks_options,
+    text_format,
+)
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
@@ -117,8 +122,9 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
         )
     recording = open_source(
         arguments.file,
-        topic=arguments.recorded_topic,
-        frames_per_second=arguments.frames_per_second,
+        topic=arguments.tracks,
+        tracker=arguments.tracker,
+        text=text_format(arguments),
     )
     options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
     return recording, Playback(recording, options)
@@ -136,7 +142,7 @@ def _play(
             playback,
             topic=arguments.topic,
             tracker=arguments.type or _tracker_of(recording),
-            frame_id=arguments.frame or recording.frame_id or DEFAULT_FRAME,
+            frame_id=arguments.fixed_frame or recording.frame_id or DEFAULT_FRAME,
             use_clock=arguments.clock,
             wait=arguments.wait,
         )
@@ -179,7 +185,8 @@ def _parser() -> argparse.ArgumentParser:
         "file",
         type=Path,
         metavar="FILE",
-        help="ETH/UCY text, a rosbag2 folder, or an .mcap or .db3 file",
+        help="a rosbag2 folder, an .mcap or .db3 file, or trajectories as text, CSV, TrajNet++ "
+        "ndjson, .npy or .npz",
     )
     parser.add_argument("--rate", type=float, default=1.0, help="speed, default: %(default)s")
     parser.add_argument(
@@ -191,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
         help="type to publish, default: as recorded; marker_array for text",
     )
     parser.add_argument(
-        "--frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
+        "--fixed-frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
     )
     parser.add_argument("--loop", action="store_true", help="restart at the end")
     parser.add_argument(
@@ -206,11 +213,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--start", type=float, default=0.0, help="seconds to skip")
     parser.add_argument("--duration", type=float, help="seconds to play, default: to the end")
-    parser.add_argument(
-        "--recorded-topic",
-        help="topic of the tracks in a bag; needed if several topics are candidates",
-    )
-    add_frame_rate_option(parser)
+    add_tracks_options(parser)
+    add_old_name(parser, "--frame", "--fixed-frame")
+    add_old_name(parser, "--recorded-topic", "--tracks")
+    add_text_options(parser)
     return parser
 
 

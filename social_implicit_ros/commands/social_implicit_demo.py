@@ -29,6 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import PointCloud2
 
+from social_implicit_ros.commands.options import add_old_name
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     ScoredPrediction,
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
-        arguments.output.mkdir(parents=True, exist_ok=True)
+        arguments.out.mkdir(parents=True, exist_ok=True)
         with _listening() as listener:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
@@ -254,7 +255,7 @@ def _perform(
 ) -> None:
     """Starts node and replay, and receives predictions until the replay ends."""
     frame_id = show.recording.frame_id or DEFAULT_FRAME
-    logs = {name: arguments.output / f"{name}.log" for name in ("node", "replay")}
+    logs = {name: arguments.out / f"{name}.log" for name in ("node", "replay")}
     started_s = time.monotonic()
     console.print(
         f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
@@ -334,7 +335,7 @@ def _report(
     """Prints the scores, draws picture and animation, and writes the report."""
     predictions = listener.predictions
     if len(predictions) < 2:
-        log = arguments.output / "node.log"
+        log = arguments.out / "node.log"
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{_tail(log)}")
     duration_s = show.duration_s + GROUND_TRUTH_S
     recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
@@ -349,7 +350,7 @@ def _report(
         floor_plan=show.floor_plan,
     )
     best = most_complete(scored)
-    picture, animation = arguments.output / "prediction.png", arguments.output / "prediction.gif"
+    picture, animation = arguments.out / "prediction.png", arguments.out / "prediction.gif"
     with console.status("drawing"):
         write_picture(picture, scored[best], view)
         write_animation(animation, excerpt(scored, best), view)
@@ -369,8 +370,8 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
         start_s=show.start_s,
         duration_s=show.duration_s + GROUND_TRUTH_S,
     )
-    report_on(show.recording.path, request, arguments.output, console)
-    console.print(f"Written: {arguments.output / 'report.html'}, to look at in a browser")
+    report_on(show.recording.path, request, arguments.out, console)
+    console.print(f"Written: {arguments.out / 'report.html'}, to look at in a browser")
 
 
 def most_complete(scored: Sequence[ScoredPrediction]) -> int:
@@ -442,7 +443,8 @@ def _parser() -> argparse.ArgumentParser:
         "With SOCIAL_IMPLICIT_DATA naming the folder of the ETH/UCY recordings it replays the "
         "ETH hotel, else a simulated crowd.",
     )
-    parser.add_argument("--output", type=Path, default=Path("demo_output"))
+    parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
+    add_old_name(parser, "--output", "--out")
     parser.add_argument(
         "--duration", type=float, default=20.0, help="seconds, default: %(default)s"
     )

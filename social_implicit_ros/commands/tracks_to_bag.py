@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from social_implicit_ros.commands.options import add_frame_rate_option
+from social_implicit_ros.commands.options import add_old_name, add_text_options, text_format
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
@@ -15,15 +15,21 @@ from social_implicit_ros.recordings.track_source import open_source
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns 0, or 1 if the recording could not be read or written."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.out is None:
+        if arguments.old_out is None:
+            parser.error("the following arguments are required: --out")
+        arguments.out = arguments.old_out
+        print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
     try:
-        recording = open_source(arguments.file, frames_per_second=arguments.frames_per_second)
+        recording = open_source(arguments.file, text=text_format(arguments))
         n_messages = write_tracks(
             arguments.out,
             recorded_tracks(recording),
             topic=arguments.topic,
             message_type=arguments.type,
-            frame_id=arguments.frame,
+            frame_id=arguments.fixed_frame,
         )
     except (RecordingError, OSError) as error:
         print(f"tracks_to_bag: {error}", file=sys.stderr)
@@ -35,19 +41,21 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tracks_to_bag",
-        description="Writes a text recording of pedestrians (lines of: frame id x_m y_m) as "
-        "rosbag2 MCAP, for `ros2 bag play` or `replay_tracks`.",
+        description="Writes trajectories of pedestrians (lines of: frame id x_m y_m, or another "
+        "format that evaluate_bag reads) as rosbag2 MCAP, for `ros2 bag play` or `replay_tracks`.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the text recording")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the rosbag2 folder to create")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the trajectories")
+    parser.add_argument("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
     parser.add_argument("--topic", default="/tracks", help="default: %(default)s")
     parser.add_argument(
         "--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help="default: %(default)s"
     )
     parser.add_argument(
-        "--frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"
+        "--fixed-frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"
     )
-    add_frame_rate_option(parser)
+    add_old_name(parser, "--frame", "--fixed-frame")
+    add_text_options(parser)
     return parser
 
 

@@ -17,13 +17,16 @@ from rich.table import Table
 from social_implicit_ros.commands.options import (
     BAG_HELP,
     add_seed_option,
+    add_text_options,
     add_tracks_options,
     non_negative_int,
+    text_format,
 )
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
-from social_implicit_ros.prediction.replay_settings import ReplaySettings, load_settings
+from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.recordings.find import open_bags
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
@@ -120,6 +123,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="maximum number of training iterations; 0 only calibrates (default: %(default)s)",
     )
+    add_text_options(parser)
     add_seed_option(parser, "of everything drawn")
     return parser.parse_args(arguments)
 
@@ -137,6 +141,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         topic=options.tracks,
         tracker=options.tracker,
         fixed_frame=settings.fixed_frame,
+        text=text_format(options),
     )
     recorded = _read(sources, settings, progress_console)
     parts = joined(entry.parts for entry in recorded)
@@ -210,7 +215,7 @@ def _compare(
 
 
 def _read(
-    sources: Sequence[TrackSource], settings: ReplaySettings, console: Console
+    sources: Sequence[TrackSource], settings: PredictorConfig, console: Console
 ) -> list[Recorded]:
     recorded = []
     with _bar(console, "{task.completed} of {task.total} messages") as progress:

@@ -43,7 +43,8 @@ class PerTickWriter:
 
     def __init__(self, path: Path, bag: str) -> None:
         """Opens the file to write; `bag` is the name of the recording."""
-        self._bag = bag
+        # Names of files may hold any bytes, those of parquet UTF-8 only.
+        self._bag = bag.encode(errors="backslashreplace").decode()
         self._writer = parquet.ParquetWriter(path, SCHEMA, compression="zstd")
         self._pieces: list[tuple[str, dict[str, FloatArray]]] = []
         self._n_rows = 0

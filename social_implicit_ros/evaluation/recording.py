@@ -23,7 +23,7 @@ from social_implicit_ros.evaluation.reference import (
     with_ground_truth,
     with_simulated_tracker,
 )
-from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
+from social_implicit_ros.evaluation.replay import BagReplay, ReplayCounts, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
     SceneChooser,
     TrackMap,
@@ -36,10 +36,10 @@ from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
 from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import PredictorConfig
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.text import FRAMES_PER_SECOND
+from social_implicit_ros.recordings.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
 
@@ -72,23 +72,23 @@ class Request:
         faults: of a simulated tracker between the recording and the predictor; None without.
         ground_truth: recording of the ground truth, or a folder with one of the same name for each;
             None for the recording's own.
-        frames_per_second: rate of a text recording's frame numbers, 1/s.
         odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
+        text: how to read recordings that are no bags.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
     models: tuple[str, ...]
     topic: str | None
     tracker: str | None
-    settings: ReplaySettings
+    settings: PredictorConfig
     n_moments: int
     start_s: float = 0.0
     duration_s: float | None = None
     odometry: str | None = None
     faults: TrackerFaults | None = None
     ground_truth: Path | None = None
-    frames_per_second: float = FRAMES_PER_SECOND
+    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
 
     def ground_truth_of(self, path: Path) -> Path | None:
         """The recording that holds the ground truth of a recording.
@@ -170,7 +170,8 @@ def _opened(path: Path, request: Request) -> TrackSource:
         topic=request.topic,
         tracker=request.tracker,
         fixed_frame=request.settings.fixed_frame,
-        frames_per_second=request.frames_per_second,
+        text=request.text,
+        stamp_spread_s=request.settings.stamp_spread_s,
         robot=request.settings.robot,
         robot_frame=request.settings.robot_frame,
         odometry=request.odometry,
@@ -291,7 +292,13 @@ def _description(
     if problem is not None:
         duration_s = counts.duration_s
         problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
-    notes = [*source.notes, *notes_before, *_partial_notes(evaluation.tallies[evaluation.primary])]
+    notes = [
+        *source.notes,
+        *notes_before,
+        *_unusable_notes(counts),
+        *_clock_notes(replay),
+        *_partial_notes(evaluation.tallies[evaluation.primary]),
+    ]
     if counts.resets:
         notes.append(f"time jumped back {counts.resets} times: histories started again")
     return {
@@ -312,6 +319,37 @@ def _description(
     }
 
 
+def _unusable_notes(counts: ReplayCounts) -> list[str]:
+    if not counts.unusable:
+        return []
+    ((reason, _),) = counts.unusable.most_common(1)
+    return [
+        f"{counts.unusable.total()} of {counts.messages} messages cannot be used and are left out: "
+        f"{reason}"
+    ]
+
+
+def _clock_notes(replay: BagReplay) -> list[str]:
+    """What is wrong with the clocks of tracker and recorder, if their difference shows it."""
+    least_s, most_s = replay.counts.latencies_s
+    if replay.settings.stamp_source == "arrival" or most_s < least_s:
+        return []
+    limit_s = replay.settings.pipeline.track_timeout_s
+    if most_s - least_s > limit_s:
+        return [
+            f"messages were recorded {least_s:.1f} to {most_s:.1f} s after their header stamps: a "
+            "clock was stepped, or messages were held up; synchronise the clocks of tracker and "
+            "recorder before they start"
+        ]
+    if least_s > limit_s or most_s < -limit_s:
+        return [
+            f"messages were recorded {abs(least_s):.1f} s {'after' if least_s > 0 else 'before'} "
+            "their header stamps, more than track_timeout_s: synchronise the clocks of tracker and "
+            "recorder, or set stamp_source to arrival in a --params file"
+        ]
+    return []
+
+
 def _partial_notes(primary: Tally) -> list[str]:
     if primary.sums["futures"] > 0 or not primary.sums["horizon_known"].any():
         return []
@@ -327,6 +365,9 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     """Why a recording could not be evaluated, and how to fix it."""
     seen = replay.counts
     where = f"{source.path}, topic {source.topic}" if source.topic else str(source.path)
+    clocks = _clock_notes(replay)
+    if counts["predictions"] == 0 and clocks:
+        return f"{where}: nobody could be predicted: {clocks[0]}"
     if seen.entries == 0:
         reasons = Counter(seen.skipped).most_common()
         listing = ", ".join(f"{n} {reason.value}" for reason, n in reasons) or "no entries"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,7 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
-from social_implicit_ros.prediction.predictor import Predictor, Update
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
@@ -97,6 +97,8 @@ class ReplayCounts:
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
         person_ticks: people in the independent ground truth, of all ticks together.
         people: those people.
+        unusable: messages that cannot be used, by reason.
+        latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
 
     messages: int = 0
@@ -107,17 +109,26 @@ class ReplayCounts:
     last_ns: int = 0
     person_ticks: int = 0
     people: set[int] = field(default_factory=set)
+    unusable: Counter[str] = field(default_factory=Counter)
+    latencies_s: tuple[float, float] = (math.inf, -math.inf)
 
     @property
     def duration_s(self) -> float:
         """Seconds from the first to the last message."""
         return max(self.last_ns - self.first_ns, 0) * 1e-9
 
-    def add_message(self, received_ns: int) -> None:
+    def add_message(self, arrival: TracksArrival) -> None:
         """Counts a message."""
         if self.messages == 0:
-            self.first_ns = received_ns
-        self.messages, self.last_ns = self.messages + 1, received_ns
+            self.first_ns = arrival.received_ns
+        self.messages, self.last_ns = self.messages + 1, arrival.received_ns
+        self.skipped.update(arrival.skipped)
+        if arrival.unusable:
+            self.unusable[arrival.unusable] += 1
+        if arrival.tracks is not None and arrival.tracks.stamp_ns > 0:
+            latency_s = (arrival.received_ns - arrival.tracks.stamp_ns) * 1e-9
+            least_s, most_s = self.latencies_s
+            self.latencies_s = min(least_s, latency_s), max(most_s, latency_s)
 
     def add_update(self, update: Update) -> None:
         """Counts the result of messages."""
@@ -228,7 +239,7 @@ class BagReplay:
         self,
         source: TrackSource,
         models: Mapping[str, TrajectoryModel],
-        settings: ReplaySettings,
+        settings: PredictorConfig,
         reference: Reference | None = None,
     ) -> None:
         """Prepares the replay; reads nothing.
@@ -244,6 +255,7 @@ class BagReplay:
             ValueError: a horizon or time step that a model does not support.
         """
         self.counts = ReplayCounts()
+        self.settings = settings
         self._source, self._reference = source, reference
         self._transforms = TransformBuffer()
         same_steps: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
@@ -293,7 +305,7 @@ class BagReplay:
     def _arrivals(self) -> Iterator[Arrival]:
         return arrivals_of(self._source) if self._reference is None else self._reference.arrivals
 
-    def _group(self, models: Mapping[str, TrajectoryModel], settings: ReplaySettings) -> _Group:
+    def _group(self, models: Mapping[str, TrajectoryModel], settings: PredictorConfig) -> _Group:
         is_tracked = self._reference is not None
         config = predictor_config(self._source, settings, is_tracked=is_tracked)
         first = next(iter(models.values()))
@@ -309,8 +321,7 @@ class BagReplay:
             self._next_tick_ns = None
             self._finish()
         if isinstance(arrival, TracksArrival):
-            self.counts.add_message(arrival.received_ns)
-            self.counts.skipped.update(arrival.skipped)
+            self.counts.add_message(arrival)
         if update.tick_ns is not None:
             self._tick(update.tick_ns)
         if self._next_tick_ns is None and self._groups[0].predictor.newest_ns is not None:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -145,7 +146,8 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
             (str(file), stat.st_size, stat.st_mtime_ns)
             for file, stat in zip(files, stats, strict=True)
         ]
-        name = f"{path.stem}-{_digest(str(path.resolve()))[:8]}"
+        stem = re.sub(r"[^\w.-]", "_", path.stem)[:80]
+        name = f"{stem}-{_digest(str(path.resolve()))[:8]}"
         jobs.append(
             Job(
                 path=path.resolve(),
@@ -182,7 +184,10 @@ def run_job(
         for file in _files(job):
             temporary[file].replace(file)
     except (RecordingError, ValueError, OSError) as error:
-        return Outcome(job, str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        # A full disk names no file.
+        has_name = not isinstance(error, OSError) or error.filename is not None
+        return Outcome(job, reason if has_name else f"{job.part.parent}: {reason}")
     except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
         return Outcome(job, f"{job.path}: {type(error).__name__}: {error}")
     finally:

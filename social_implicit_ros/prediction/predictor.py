@@ -63,8 +63,10 @@ class PredictorConfig:
         transform_wait_s: maximum time that tracks wait for the transform into that frame, seconds.
         robot: source of the robot's position: `none`, `odometry` or `tf`.
         robot_frame: its frame, if that is tf.
+        stamp_source: `header`, or `arrival` for trackers that do not stamp.
+        stamp_spread_s: largest difference between the stamps of one message, seconds.
 
-    Frames lose a leading slash.
+    Frames lose a leading slash. An empty fixed frame is chosen by each recording.
     """
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -76,6 +78,8 @@ class PredictorConfig:
     transform_wait_s: float = NodeConfig.transform_wait_s
     robot: str = NodeConfig.robot
     robot_frame: str = NodeConfig.robot_frame
+    stamp_source: str = NodeConfig.stamp_source
+    stamp_spread_s: float = NodeConfig.stamp_spread_s
 
     def __post_init__(self) -> None:
         """Takes the slashes off."""

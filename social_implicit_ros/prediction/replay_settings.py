@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.settings import PARAMETERS, NodeConfig, PipelineConfig, config_from_values
+from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
@@ -20,48 +21,31 @@ NODE_NAME = "predictor"
 _MAX_FILE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class ReplaySettings:
-    """The node's parameters that decide what is predicted, and when.
-
-    Attributes:
-        fixed_frame: None lets each recording choose.
-    """
-
-    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
-    tick_rate_hz: float = TICK_RATE_HZ
-    time_step_s: float = NodeConfig.time_step_s
-    horizon_s: float = NodeConfig.horizon_s
-    transform_wait_s: float = NodeConfig.transform_wait_s
-    fixed_frame: str | None = None
-    robot: str = NodeConfig.robot
-    robot_frame: str = NodeConfig.robot_frame
-
-    def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
-        for spec in PARAMETERS:
-            value = getattr(self, spec.name, None)
-            if value is not None:
-                spec.check(value)
-
-
-def load_settings(parameters: Path | None = None) -> ReplaySettings:
+def load_settings(parameters: Path | None = None) -> PredictorConfig:
     """Reads a ROS parameter file of the node.
 
     Args:
-        parameters: such as `config/predictor.yaml`. Parameters that it leaves out have their
-            defaults: the tick rate and the fixed frame those of `ReplaySettings`, the others the
-            node's.
+        parameters: such as `config/predictor.yaml`. Parameters that it leaves out have the node's
+            defaults, but for a tick rate of `TICK_RATE_HZ` and a fixed frame that each recording
+            chooses.
 
     Raises:
         ParameterError: the file cannot be read, is no parameter file, or has an invalid value.
     """
     given, config = _read(parameters)
-    chosen = {entry.name: getattr(config, entry.name) for entry in fields(ReplaySettings)}
-    for name in ("tick_rate_hz", "fixed_frame"):
-        if name not in given:
-            del chosen[name]
-    return ReplaySettings(**chosen)
+    chosen = {entry.name: getattr(config, entry.name) for entry in fields(PredictorConfig)}
+    own = {"tick_rate_hz": TICK_RATE_HZ, "fixed_frame": ""}
+    return PredictorConfig(
+        **{**chosen, **{name: value for name, value in own.items() if name not in given}}
+    )
+
+
+def with_options(settings: PredictorConfig, options: Mapping[str, Any]) -> PredictorConfig:
+    """Settings changed by a command line; raises ParameterError naming an invalid value."""
+    for spec in PARAMETERS:
+        if spec.name in options:
+            spec.check(options[spec.name])
+    return replace(settings, **options)
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection
-
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
-from social_implicit_ros.recordings.bag import RecordingError, opened_bag
+from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
+from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import (
     ODOMETRY,
     TrackSource,
     decoder_of,
     transform_connections,
-    unreadable,
 )
 from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.spec import TrackerSpec
@@ -33,6 +29,8 @@ from social_implicit_ros.types import SkipReason, Tracks
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000
+#: Characters of the reason why a message cannot be used.
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +42,14 @@ class TracksArrival:
         tracks: in the frame `frame_id`; None if the message contains no person.
         frame_id: of its header.
         skipped: entries left out by the filters of the tracker mapping, by reason.
+        unusable: why the message cannot be used; empty if it can.
     """
 
     received_ns: int
     tracks: Tracks | None
     frame_id: str
     skipped: Counter[SkipReason]
+    unusable: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,12 @@ def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
         RecordingError: the recording is damaged.
     """
     if source.tracker is None:
-        for tracks in text_tracks(load_recording(source.path), source.frames_per_second):
+        for tracks in text_tracks(load_recording(source.path, source.text)):
             if source.start_ns <= tracks.stamp_ns <= source.end_ns:
                 yield TracksArrival(tracks.stamp_ns, tracks, source.frame_id, Counter())
         return
     with opened_bag(source.path) as reader:
-        ensure_definition(reader, source.path, source.tracker.message_type)
+        ensure_definition(reader, source.tracker.message_type)
         yield from _bag_arrivals(source, source.tracker, reader)
 
 
@@ -137,7 +137,7 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
 
 
 def predictor_config(
-    source: TrackSource, settings: ReplaySettings, *, is_tracked: bool = False
+    source: TrackSource, settings: PredictorConfig, *, is_tracked: bool = False
 ) -> PredictorConfig:
     """The predictor config of a node with these settings, for a recording.
 
@@ -147,18 +147,12 @@ def predictor_config(
         is_tracked: a text recording holds the output of a tracker. Others are annotations and not
             stitched: an annotator's ids are the ground truth.
     """
-    pipeline = settings.pipeline
-    if source.tracker is None and not is_tracked:
-        pipeline = replace(pipeline, stitching=False)
-    return PredictorConfig(
-        pipeline=pipeline,
-        tick_rate_hz=settings.tick_rate_hz,
-        time_step_s=settings.time_step_s,
-        horizon_s=settings.horizon_s,
+    is_annotated = source.tracker is None and not is_tracked
+    stitching = settings.pipeline.stitching and not is_annotated
+    return replace(
+        settings,
         fixed_frame=source.fixed_frame,
-        transform_wait_s=settings.transform_wait_s,
-        robot=settings.robot,
-        robot_frame=settings.robot_frame,
+        pipeline=replace(settings.pipeline, stitching=stitching),
     )
 
 
@@ -167,20 +161,26 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
     if isinstance(arrival, TransformsArrival):
         transforms.add(arrival.message, is_static=arrival.is_static)
     elif arrival.tracks is not None:
-        add = predictor.add_robot if isinstance(arrival, RobotArrival) else predictor.add_tracks
-        return add(arrival.tracks, arrival.frame_id, arrival.received_ns)
+        tracks, now_ns = arrival.tracks, arrival.received_ns
+        if isinstance(arrival, RobotArrival):
+            return predictor.add_robot(tracks, arrival.frame_id, now_ns)
+        if predictor.config.stamp_source == "arrival":
+            tracks = replace(tracks, stamp_ns=now_ns)
+        return predictor.add_tracks(tracks, arrival.frame_id, now_ns)
     return predictor.poll(arrival.received_ns)
 
 
 def _bag_arrivals(
-    source: TrackSource, tracker: TrackerSpec, reader: AnyReader
+    source: TrackSource, tracker: TrackerSpec, reader: BagReader
 ) -> Iterator[Arrival]:
     decode = decoder_of(tracker, reader)
-    tracks = [entry for entry in reader.connections if entry.topic == source.topic]
+    tracks = [entry for entry in reader.topics if entry.topic == source.topic]
     # Empty if the robot's position comes from its transforms.
     odometry_topic = source.robot.topic if source.robot else ""
-    odometry = [c for c in reader.connections if odometry_topic and c.topic == odometry_topic]
-    moving: list[Connection] = []
+    odometry = [c for c in reader.topics if odometry_topic and c.topic == odometry_topic]
+    if odometry:
+        ensure_definition(reader, ODOMETRY)
+    moving: list[Topic] = []
     if plain_frame(source.frame_id) != plain_frame(source.fixed_frame) or source.robot is not None:
         moving, still = transform_connections(reader)
         for connection, recorded_ns, data in reader.messages(still) if still else ():
@@ -190,7 +190,7 @@ def _bag_arrivals(
     first_ns, end_ns = None, None
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
-    n_read, now_ns = 0, 0
+    n_read, now_ns = 0, source.start_ns - _HEAD_START_NS
 
     def arrival_ns(recorded_ns: int, tracks: Tracks | None) -> int:
         """When a message arrives: as it was recorded, or by the stamps if those are the clock."""
@@ -201,7 +201,7 @@ def _bag_arrivals(
             now_ns = tracks.stamp_ns  # decreases where recorded time jumped back
         return now_ns
 
-    messages = reader.messages([*tracks, *odometry, *moving], start=first_ns, stop=end_ns)
+    messages = reader.messages([*tracks, *odometry, *moving], first_ns, end_ns)
     for connection, recorded_ns, data in messages:
         if connection.topic == source.topic:
             if source.is_part and recorded_ns < source.start_ns:
@@ -209,16 +209,21 @@ def _bag_arrivals(
             n_read += 1
             try:
                 decoded = decode(data)
-            except ValueError as error:
-                raise unreadable(source.path, source.topic, error) from error
+            except Exception as error:  # noqa: BLE001 (damaged bytes: the node goes on, too)
+                unusable = (str(error) or type(error).__name__)[:_LONGEST_REASON]
+                yield TracksArrival(arrival_ns(recorded_ns, None), None, "", Counter(), unusable)
+                continue
             received_ns = arrival_ns(recorded_ns, decoded.tracks)
             yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
-        elif connection in odometry:
-            odometer: Any = reader.deserialize(data, ODOMETRY)
-            robot = robot_from_odometry(odometer)
-            yield RobotArrival(arrival_ns(recorded_ns, robot), robot, odometer.header.frame_id)
-        else:
+            continue
+        try:
             message = reader.deserialize(data, connection.msgtype)
+        except Exception:  # noqa: BLE001, S112 (a robot or transform less is seen in the counts)
+            continue
+        if connection in odometry:
+            robot = robot_from_odometry(message)
+            yield RobotArrival(arrival_ns(recorded_ns, robot), robot, message.header.frame_id)
+        else:
             yield TransformsArrival(arrival_ns(recorded_ns, None), message, is_static=False)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(

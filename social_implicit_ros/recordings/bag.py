@@ -1,43 +1,91 @@
-"""Opens rosbag2 recordings (MCAP, sqlite3) through `rosbags`; ROS need not be installed."""
+"""Opens rosbag2 recordings (MCAP, sqlite3); ROS need not be installed."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
-from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.recordings.compressed import UnpackedTooLargeError, decompress_message
-from social_implicit_ros.recordings.truncated import is_bag_file, readable, truncation_note
+from social_implicit_ros.recordings.storage import Entry, McapFile, SqliteFile, Topic, open_file
+from social_implicit_ros.recordings.truncated import (
+    METADATA,
+    is_bag_file,
+    readable,
+    truncation_note,
+)
+from social_implicit_ros.untrusted_files import load_yaml
 
 #: Coordinate frame where a recording names none: the predictor's default.
 DEFAULT_FRAME = "odom"
+#: Maximum size of a metadata.yaml.
+_MAX_METADATA_BYTES = 16 * 2**20
 
 
 class RecordingError(ValueError):
     """A recording cannot be used; the message names it, the reason and the remedy."""
 
 
-class _FileReader(AnyReader):
-    """Decompresses messages within bounds, whether a metadata.yaml states it or not."""
+class BagReader:
+    """An open recording: the files of a folder one after the other.
+
+    Attributes:
+        path: of the recording.
+        topics: of all files.
+        typestore: the definitions loaded so far, see `definitions.ensure_definition`.
+        end_ns: record time of the last message, integer nanoseconds; 0 without messages.
+    """
+
+    def __init__(
+        self, path: Path, files: Sequence[McapFile | SqliteFile], stated: dict[str, int]
+    ) -> None:
+        """Joins the topics of files.
+
+        Args:
+            path: of the recording.
+            files: in the order in which they were recorded.
+            stated: number of messages by topic, as of metadata.yaml; files may have lost some.
+        """
+        self.path = path
+        self.typestore = get_typestore(Stores.EMPTY)
+        self.end_ns = max((file.end_ns for file in files), default=0)
+        joined: dict[tuple[str, str], list[tuple[int, Topic]]] = {}
+        for number, file in enumerate(files):
+            for topic in file.topics:
+                joined.setdefault((topic.topic, topic.msgtype), []).append((number, topic))
+        self._files = files
+        #: Of each file: its topic -> the joined one.
+        self._topics: list[dict[Topic, Topic]] = [{} for _ in files]
+        self.topics = []
+        for (name, _), parts in joined.items():
+            defined = next((topic for _, topic in parts if topic.definition), parts[0][1])
+            count = max(sum(topic.msgcount for _, topic in parts), stated.get(name, 0))
+            self.topics.append(replace(defined, msgcount=count))
+            for number, topic in parts:
+                self._topics[number][topic] = self.topics[-1]
 
     def messages(
-        self,
-        connections: Collection[Connection] = (),
-        start: int | None = None,
-        stop: int | None = None,
-    ) -> Generator[tuple[Connection, int, bytes], None, None]:
-        for connection, recorded_ns, data in super().messages(connections, start, stop):
-            yield connection, recorded_ns, decompress_message(data)
+        self, topics: Collection[Topic], start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Entry]:
+        """Messages with `start_ns <= record time < stop_ns`, uncompressed."""
+        for file, joined in zip(self._files, self._topics, strict=True):
+            wanted = {topic for topic, whole in joined.items() if whole in topics}
+            for topic, recorded_ns, data in file.messages(wanted, start_ns, stop_ns):
+                yield joined[topic], recorded_ns, decompress_message(data)
+
+    def deserialize(self, data: bytes, message_type: str) -> Any:
+        """A message; its definition must be loaded."""
+        return self.typestore.deserialize_cdr(data, message_type)
 
 
 @contextmanager
-def opened_bag(path: Path) -> Iterator[AnyReader]:
+def opened_bag(path: Path) -> Iterator[BagReader]:
     """Opens a rosbag2 recording for reading; a truncated MCAP file is read up to its end.
 
     Args:
@@ -52,19 +100,16 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
             f"{path} is {'a pipe or a device' if path.exists() else 'missing'}: give a regular "
             "file or a rosbag2 folder"
         )
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
+    if path.is_dir() and not (path / METADATA).is_file():
         raise RecordingError(
             f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recorder was killed; "
             f"create the file with `ros2 bag reindex {path}`, or give the .mcap or .db3 file itself"
         )
-    # Definitions for bags that hold none (sqlite3, before Iron).
-    default = get_typestore(Stores.ROS2_HUMBLE)
     try:
-        with (
-            readable(path) as complete,
-            _FileReader([complete], default_typestore=default) as reader,
-        ):
-            yield reader
+        files, stated = ([path], {}) if path.is_file() else _metadata(path)
+        with readable(files) as complete, ExitStack() as stack:
+            opened = [stack.enter_context(closing(open_file(file))) for file in complete]
+            yield BagReader(path, opened, stated)
     except RecordingError as error:
         note = truncation_note(path)
         if note is None:
@@ -72,8 +117,6 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
         raise RecordingError(f"{error} ({note})") from error
     except UnpackedTooLargeError as error:
         raise RecordingError(f"{path}: {error}") from error
-    except ImportError as error:
-        raise RecordingError(f"{path} cannot be read: {error}") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RecordingError(
@@ -83,14 +126,29 @@ def opened_bag(path: Path) -> Iterator[AnyReader]:
         # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
         raise RecordingError(
             f"{path} is damaged, truncated or no rosbag2 recording "
-            f"({str(error) or type(error).__name__}); {_remedy(path)}"
+            f"({str(error) or type(error).__name__}); {_remedy(path, error)}"
         ) from error
 
 
-def _remedy(path: Path) -> str:
+def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
+    """The files of a folder in their order, and the number of messages by topic."""
+    information = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)["rosbag2_bagfile_information"]
+    files = [folder / Path(name).name for name in information["relative_file_paths"]]
+    # A recorder that is killed names files that it did not write.
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        raise RecordingError(f"{folder} lacks {', '.join(missing[:5])}, which metadata.yaml names")
+    stated = {
+        entry["topic_metadata"]["name"]: int(entry["message_count"])
+        for entry in information["topics_with_message_count"]
+    }
+    return files, stated
+
+
+def _remedy(path: Path, error: Exception) -> str:
     files = [path] if path.is_file() else sorted(path.iterdir())
     database = next((file for file in files if is_bag_file(file) and ".db3" in file.name), None)
-    if database is None:
+    if database is None or isinstance(error, PermissionError):
         return "record it again, or try `ros2 bag reindex`"
     return (
         f"recover what can be read with `sqlite3 {database.name} .recover | sqlite3 new.db3` and "

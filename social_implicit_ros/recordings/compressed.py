@@ -58,7 +58,8 @@ class UnpackedTooLargeError(ValueError):
     """Compressed data unpacks to more than is allowed; the message names limit and fix."""
 
 
-def _require_allowed(n_packed: int, n_unpacked: int) -> None:
+def require_allowed(n_packed: int, n_unpacked: int) -> None:
+    """Raises UnpackedTooLargeError if compressed bytes unpack to more than is allowed."""
     limit_bytes = float(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB) * 1e9
     if n_unpacked > min(limit_bytes, max(MAX_RATIO * n_packed, ANY_RATIO_BYTES)):
         raise UnpackedTooLargeError(
@@ -86,7 +87,7 @@ def decompress_message(data: bytes) -> bytes:
             raise zstd.ZstdError("a compressed message is truncated")
         blocks.append(block)
         n_unpacked += len(block)
-        _require_allowed(len(data), n_unpacked)
+        require_allowed(len(data), n_unpacked)
     return b"".join(blocks)
 
 
@@ -125,6 +126,6 @@ def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
             except zstd.ZstdError:
                 return
             n_unpacked += len(block)
-            _require_allowed(n_packed, n_unpacked)
+            require_allowed(n_packed, n_unpacked)
             yield block
             data = frame.unused_data if frame.eof else b""

@@ -4,53 +4,105 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Nodetype
-from rosbags.typesys import get_types_from_msg
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.base import make_typesdict
+from rosbags.typesys.idl import IDLParser
 from rosbags.typesys.store import Typestore
 
-from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.bag import BagReader, RecordingError
 from social_implicit_ros.tracks.cdr import Definitions, FieldType
 
 
-def ensure_definition(reader: AnyReader, owner: Path | str, message_type: str) -> None:
-    """Loads a definition that a recording lacks (sqlite3 before Iron) from a sourced workspace.
+def ensure_definition(reader: BagReader, message_type: str) -> None:
+    """Loads a definition: of the recording, else (sqlite3 before Iron) of a sourced workspace.
 
     Raises:
-        RecordingError: the package is not in a sourced workspace either.
+        RecordingError: there is none, or the recording's cannot be read.
     """
     if message_type in reader.typestore.fielddefs:
         return
-    pending, found = [message_type], {}
+    found = _recorded(reader, message_type)
+    pending = [message_type, *found]
     while pending:
         kind = pending.pop()
-        package, _, name = kind.split("/")
-        text = _definition_text(package, name)
-        if text is None:
-            raise RecordingError(
-                f"{owner} has no definition of {kind} (sqlite3 recordings before ROS Iron have "
-                f"none): source a workspace that has {package}, or convert it there with "
-                "`ros2 bag convert` to mcap"
-            )
-        types = get_types_from_msg(text, kind)
-        found.update(types)
-        for _, fields in types.values():
-            pending.extend(
-                inner
-                for inner in _named_types(fields)
-                if inner not in found and inner not in reader.typestore.fielddefs
-            )
-    reader.typestore.register(found)
+        if kind in reader.typestore.fielddefs:
+            continue
+        if kind not in found:
+            package, _, name = kind.partition("/msg/")
+            text = _definition_text(package, name)
+            types = get_types_from_msg(text, kind) if text is not None else _standard(kind)
+            if not types:
+                raise RecordingError(
+                    f"{reader.path} has no definition of {kind} (sqlite3 recordings before ROS "
+                    f"Iron have none): source a workspace that has {package}, or convert it there "
+                    "with `ros2 bag convert` to mcap"
+                )
+            found.update(types)
+        pending.extend(inner for inner in _named_types(found[kind][1]) if inner not in found)
+    loaded = reader.typestore.fielddefs
+    reader.typestore.register({kind: of for kind, of in found.items() if kind not in loaded})
+
+
+def _recorded(reader: BagReader, message_type: str) -> dict[str, Any]:
+    """The definition in the recording, with those inside it; empty without one."""
+    topic = next((t for t in reader.topics if t.msgtype == message_type and t.definition), None)
+    if topic is None or topic.encoding not in _PARSERS:
+        return {}
+    try:
+        return _PARSERS[topic.encoding](topic.definition, message_type)
+    except Exception as error:  # a parser may raise anything
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise RecordingError(
+            f"{reader.path}: the definition of {message_type} cannot be read ({reason})"
+        ) from error
+
+
+def _from_msg(text: str, message_type: str) -> dict[str, Any]:
+    return dict(get_types_from_msg(text, message_type))
+
+
+def _from_idl(text: str, message_type: str) -> dict[str, Any]:
+    """Several files may follow each other, each after a line with its name."""
+    line = "=" * 80 + "\n"
+    parts = text.split(line)[1:] if text.startswith(f"{line}IDL: ") else [f"\n{text}"]
+    found: dict[str, Any] = {}
+    for part in parts:
+        found.update(make_typesdict(_IdlParser(part.partition("\n")[2]).specification()))
+    return found
+
+
+#: Encoding of a definition -> its parser.
+_PARSERS = {"ros2msg": _from_msg, "ros2idl": _from_idl, "omgidl": _from_idl}
+
+
+class _IdlParser(IDLParser):
+    """Remembers what it parsed: brackets in brackets otherwise take exponential time."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        for name in _EXPRESSIONS:
+            setattr(self, name, cache(getattr(self, name)))
+
+
+_EXPRESSIONS = tuple(name for name in vars(IDLParser) if name.endswith("_expr"))
+
+
+def _standard(kind: str) -> dict[str, Any]:
+    """The definition in ROS's own packages, as of Humble."""
+    fields = get_typestore(Stores.ROS2_HUMBLE).fielddefs
+    return {kind: fields[kind]} if kind in fields else {}
 
 
 def _definition_text(package: str, name: str) -> str | None:
     for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
         file = Path(prefix) / "share" / package / "msg" / f"{name}.msg"
         if file.is_file():
-            return file.read_text()
+            return file.read_text(encoding="utf-8", errors="replace")
     return None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.compressed import SUFFIX
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.recordings.truncated import is_bag_file
+from social_implicit_ros.recordings.truncated import METADATA, is_bag_file
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
@@ -31,7 +32,8 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
             raise RecordingError(
                 f"{argument} is a pipe or a device: give a regular file or a folder"
             )
-        recordings = [recording for path in paths for recording in _recordings_below(path)]
+        seen: set[Path] = set()
+        recordings = [found for path in paths for found in _recordings_below(path, seen)]
         if not recordings:
             raise RecordingError(
                 f"{argument}: no recording there; give a rosbag2 folder, an .mcap or .db3 file, a "
@@ -42,28 +44,27 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
     return list(found.values())
 
 
-def open_bags(
-    arguments: Iterable[str], *, topic: str | None, tracker: str | None, fixed_frame: str | None
-) -> list[TrackSource]:
+def open_bags(arguments: Iterable[str], **options: Any) -> list[TrackSource]:
     """Opens the recordings of `find_bags`; the other arguments are those of `open_source`.
 
     Raises:
         RecordingError: no recording, a damaged one, or none with such tracks.
         TrackerSpecError: no such tracker description, or a bad one.
     """
-    return [
-        open_source(path, topic=topic, tracker=tracker, fixed_frame=fixed_frame)
-        for path in find_bags(arguments)
-    ]
+    return [open_source(path, **options) for path in find_bags(arguments)]
 
 
-def _recordings_below(path: Path) -> list[Path]:
-    if not path.is_dir() or (path / "metadata.yaml").is_file():
-        return [path]
+def _recordings_below(path: Path, seen: set[Path]) -> list[Path]:
+    """Recordings in folders that were not `seen`, as links may lead back."""
+    if not path.is_dir() or (path / METADATA).is_file():
+        return [path] if path.exists() else []
+    if path.resolve() in seen:
+        return []
+    seen.add(path.resolve())
     found = []
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
-            found.extend(_recordings_below(entry))
+            found.extend(_recordings_below(entry, seen))
         elif is_bag_file(entry) and entry.is_file():
             found.append(entry)
     # A recorder that is killed during compression leaves both files.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
 from social_implicit_ros.recordings.bag import opened_bag
+from social_implicit_ros.recordings.definitions import ensure_definition
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 
@@ -20,10 +21,9 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
     if not path.is_dir():
         return None
     with opened_bag(path) as reader:
-        connections = [entry for entry in reader.connections if entry.msgtype == OCCUPANCY_GRID]
-        first = next(reader.messages(connections), None) if connections else None
-        return (
-            None
-            if first is None
-            else floor_plan_from_grid(reader.deserialize(first[2], OCCUPANCY_GRID))
-        )
+        grids = [topic for topic in reader.topics if topic.msgtype == OCCUPANCY_GRID]
+        first = next(reader.messages(grids), None)
+        if first is None:
+            return None
+        ensure_definition(reader, OCCUPANCY_GRID)
+        return floor_plan_from_grid(reader.deserialize(first[2], OCCUPANCY_GRID))

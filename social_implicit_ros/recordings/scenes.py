@@ -14,8 +14,7 @@ import numpy as np
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
-from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
     TracksArrival,
@@ -37,7 +36,7 @@ WINDOW_NS = (N_STEPS - 1) * _STEP_NS
 
 def bag_scenes(
     source: TrackSource,
-    settings: ReplaySettings,
+    settings: PredictorConfig,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> list[Scene]:
     """Slides a window over a recording, a step of 0.4 s at a time.
@@ -71,7 +70,7 @@ def bag_scenes(
 class _Slider:
     """Receives messages and returns windows once all of their positions are known."""
 
-    def __init__(self, source: TrackSource, settings: ReplaySettings) -> None:
+    def __init__(self, source: TrackSource, settings: PredictorConfig) -> None:
         self._name = str(source.path)
         self._transforms = TransformBuffer()
         # Its predictions are not used: it checks stamps, transforms tracks and keeps the history.

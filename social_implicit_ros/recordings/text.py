@@ -1,11 +1,10 @@
-"""Text recordings of pedestrians in the ETH/UCY format.
+"""Recordings of pedestrians that are no bags: ETH/UCY text, CSV, TrajNet++ and NumPy arrays.
 
-A line holds `frame  pedestrian_id  x_m  y_m`, separated by white space.
+A line of ETH/UCY text holds `frame  pedestrian_id  x_m  y_m`, separated by white space.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.columns import ColumnsError, read_columns
 from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
@@ -23,23 +23,52 @@ FRAMES_PER_SECOND = 25.0
 _START_NS = 1_000_000_000
 #: From here on double precision does not represent every integer.
 _TOO_LARGE = 2.0**53
+_NS_PER_S = 1_000_000_000
+#: Latest time, seconds: in the year 2200.
+_LONGEST_S = 7_258_118_400.0
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How to read a recording that is no bag.
+
+    Attributes:
+        frames_per_second: of its frame numbers; None for what the file says, else
+            `FRAMES_PER_SECOND`.
+        is_in_seconds: it has seconds in place of frames.
+        columns: of frame or time, id, x and y, by name or number; empty for the usual ones.
+    """
+
+    frames_per_second: float | None = None
+    is_in_seconds: bool = False
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the rate; raises RecordingError naming the option."""
+        rate_hz = self.frames_per_second
+        if rate_hz is not None and not 0 < rate_hz < np.inf:
+            raise RecordingError(f"frames per second is {rate_hz}, expected a rate above 0")
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A text recording, sorted by frame, then by id.
+    """A recording that is no bag, sorted by frame, then by id.
 
     Attributes:
         name: the file's stem.
-        frames: (N,) video frame of each observation.
+        frames: (N,) frame of each observation; nanoseconds if the file has times.
         ids: (N,) pedestrian of each observation.
         positions_m: (N, 2) in metres, world frame.
+        frames_per_second: rate of the frames, 1/s.
+        labels: of each id, where the file has texts.
     """
 
     name: str
     frames: IntArray
     ids: IntArray
     positions_m: FloatArray
+    frames_per_second: float = FRAMES_PER_SECOND
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -47,42 +76,54 @@ class Recording:
         require_shape("Recording", "positions_m", self.positions_m, (*self.frames.shape, 2))
 
 
-def load_recording(path: Path | str) -> Recording:
-    """Reads a text recording.
+def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
+    """Reads a recording that is no bag.
 
     Raises:
         FileNotFoundError: no such file.
-        RecordingError: not text, no line, a line that is not four finite numbers, or a frame
-            below 0.
+        RecordingError: no observation, one that is not finite, a frame below 0, or a frame or id
+            that is no whole number.
     """
     path = Path(path)
-    path.stat()  # older versions of numpy do not report a missing file
+    path.stat()
     try:
-        with warnings.catch_warnings():
-            # An empty file is refused below, with what is expected.
-            warnings.simplefilter("ignore", UserWarning)
-            rows = np.loadtxt(path, dtype=np.float64, ndmin=2)
-    except UnicodeDecodeError as error:
-        raise RecordingError(
-            f"{path} is neither text nor a bag: give an ETH/UCY text file, an .mcap or .db3 file, "
-            "or a rosbag2 folder"
-        ) from error
-    except ValueError as error:
-        raise RecordingError(
-            f"{path}: {error}; every line must hold four numbers: frame id x_m y_m"
-        ) from error
-    if rows.size == 0 or rows.shape[1] != 4:
-        raise RecordingError(
-            f"{path}: found an array of shape {rows.shape}, expected lines of four numbers: "
-            "frame id x_m y_m"
-        )
-    _require_valid(path, ~np.isfinite(rows).all(axis=1), "is not finite; remove or correct it")
-    too_large = (np.abs(rows[:, :2]) >= _TOO_LARGE).any(axis=1)
+        columns = read_columns(path, text.columns)
+    except ColumnsError as error:
+        raise RecordingError(f"{path} {error}") from error
+    times, positions_m = columns.times, columns.positions_m
+    if len(times) == 0:
+        raise RecordingError(f"{path} has no observation")
+    is_finite = np.isfinite(times) & np.isfinite(positions_m).all(axis=1)
+    labels, ids = None, columns.ids
+    if ids.dtype.kind == "U":
+        found, ids = np.unique(ids, return_inverse=True)
+        labels = tuple(map(str, found.tolist()))
+    is_finite &= np.isfinite(ids)
+    _require_valid(path, ~is_finite, "is not finite; remove or correct it")
+    too_large = (np.abs(times) >= _TOO_LARGE) & (not columns.is_time) | (np.abs(ids) >= _TOO_LARGE)
     _require_valid(path, too_large, "has a frame or id beyond 2^53; renumber it")
-    _require_valid(path, rows[:, 0] < 0, "has a negative frame, expected frames from 0 on")
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    _require_valid(path, times < 0, "has a negative frame, expected frames from 0 on")
+    _require_valid(path, ids != np.floor(ids), "has an id that is no whole number")
+    rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
+    if columns.is_time or text.is_in_seconds:
+        unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
+        _require_valid(path, times / unit_hz >= _LONGEST_S, "is later than the year 2200")
+        frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
+    else:
+        _require_valid(
+            path,
+            times != np.floor(times),
+            "has a frame that is no whole number: if the file has seconds, give --seconds",
+        )
+        frames = times
+    rows = np.lexsort((ids, frames))
     return Recording(
-        path.stem, rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2:]
+        path.stem,
+        frames[rows].astype(np.int64),
+        ids[rows].astype(np.int64),
+        positions_m[rows],
+        rate_hz,
+        labels,
     )
 
 
@@ -92,24 +133,26 @@ def _require_valid(path: Path, is_invalid: ArrayLike, reason: str) -> None:
         raise RecordingError(f"{path}: observation {invalid[0] + 1} {reason}")
 
 
-def text_tracks(
-    recording: Recording, frames_per_second: float = FRAMES_PER_SECOND
-) -> Iterator[Tracks]:
-    """A text recording, frame by frame, at a rate of its frame numbers in 1/s.
+def text_tracks(recording: Recording) -> Iterator[Tracks]:
+    """A recording, frame by frame.
 
     Yields:
         The tracks of one frame, stamped by `frame_stamp_ns`.
     """
     frames, first_rows = np.unique(recording.frames, return_index=True)
     ends = [*first_rows[1:].tolist(), len(recording.frames)]
+    labels = recording.labels
     for frame, first, end in zip(frames.tolist(), first_rows.tolist(), ends, strict=True):
+        ids = recording.ids[first:end].tolist()
         yield Tracks(
-            stamp_ns=frame_stamp_ns(frame, frames_per_second),
-            ids=tuple(str(agent) for agent in recording.ids[first:end].tolist()),
+            stamp_ns=frame_stamp_ns(frame, recording.frames_per_second),
+            ids=tuple(str(agent) if labels is None else labels[agent] for agent in ids),
             positions_m=recording.positions_m[first:end],
         )
 
 
 def frame_stamp_ns(frame: int, frames_per_second: float) -> int:
-    """The stamp of a text recording's frame, integer nanoseconds."""
+    """The stamp of a recording's frame, integer nanoseconds."""
+    if frames_per_second == _NS_PER_S:
+        return _START_NS + frame
     return _START_NS + round(frame / frames_per_second * 1e9)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection
 
-from social_implicit_ros.recordings.bag import RecordingError, opened_bag
+from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
-from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, frame_stamp_ns, load_recording
+from social_implicit_ros.recordings.storage import Topic, has_bag_magic
+from social_implicit_ros.recordings.text import TextFormat, frame_stamp_ns, load_recording
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import DecodedMessage, RawTrackerDecoder, TrackerDecoder
 from social_implicit_ros.tracks.point_cloud import point_cloud_array
@@ -39,6 +39,8 @@ PREFERRED_FRAME = "odom"
 _OTHER_CLOCK_S = 10.0
 #: Lower bound of the longest time between two observations to interpolate over, seconds.
 MIN_GAP_S = 0.5
+#: Year 2000: a computer whose clock is not set yet records earlier times, nanoseconds.
+_CLOCK_SET_NS = 946_684_800 * 1_000_000_000
 #: Number of moving transforms read to determine the frame tree.
 _TRANSFORMS_TO_LEARN = 500
 
@@ -78,7 +80,7 @@ class TrackSource:
         problem: what is missing because a file is truncated.
         robot: source of the robot's position; None without it.
         is_part: only messages between start and end are read.
-        frames_per_second: the video rate of a text recording.
+        text: how a recording that is no bag is read.
     """
 
     path: Path
@@ -94,7 +96,7 @@ class TrackSource:
     problem: str | None = None
     robot: RobotSource | None = None
     is_part: bool = False
-    frames_per_second: float = FRAMES_PER_SECOND
+    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
 
     @property
     def message_type(self) -> str:
@@ -150,23 +152,27 @@ def open_source(
     topic: str | None = None,
     tracker: str | None = None,
     fixed_frame: str | None = None,
-    frames_per_second: float = FRAMES_PER_SECOND,
+    text: TextFormat = TextFormat(),  # noqa: B008 (frozen)
     robot: str = "none",
     robot_frame: str = "base_link",
     odometry: str | None = None,
+    stamp_spread_s: float = NodeConfig.stamp_spread_s,
 ) -> TrackSource:
     """Opens a recording and determines how to read it.
 
     Args:
-        path: a rosbag2 folder, an `.mcap` or `.db3` file, or ETH/UCY text.
+        path: a rosbag2 folder, an `.mcap` or `.db3` file, or any that
+            `recordings.columns` reads.
         topic: of the tracks; may be omitted if only one topic qualifies.
         tracker: name of a shipped tracker mapping, or a YAML file; may be omitted if the type of
             the topic has a shipped mapping.
-        fixed_frame: into which tracks are transformed; None chooses one that does not move.
-        frames_per_second: rate of the frame numbers in a text file, 1/s.
+        fixed_frame: into which tracks are transformed; None or empty chooses one that does not
+            move.
+        text: how to read a file that is no bag.
         robot: source of the robot's position, as the node's parameter.
         robot_frame: the robot's frame, if `robot` is tf.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
+        stamp_spread_s: as the node's parameter.
 
     Raises:
         RecordingError: not a recording, damaged, or without such tracks.
@@ -174,12 +180,13 @@ def open_source(
     """
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
-    if not path.is_dir() and not is_bag_file(path):
-        return _open_text(path, frames_per_second)
+    if not path.is_dir() and not is_bag_file(path) and not has_bag_magic(path):
+        return _open_text(path, text)
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:
         connections, spec = _choose_topic(path, reader, topic, wanted)
-        ensure_definition(reader, path, spec.message_type)
+        spec = replace(spec, stamp_spread_s=stamp_spread_s)
+        ensure_definition(reader, spec.message_type)
         begin_ns, received_ns, first = _first_decoded(
             reader, connections, decoder_of(spec, reader), path
         )
@@ -206,7 +213,7 @@ def open_source(
             frame_id=first.frame_id,
             fixed_frame=frames,
             start_ns=begin_ns,
-            end_ns=reader.end_time - 1,
+            end_ns=reader.end_ns,
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=uses_stamps,
             notes=(*notes, *robot_notes),
@@ -215,28 +222,27 @@ def open_source(
         )
 
 
-def _open_text(path: Path, frames_per_second: float) -> TrackSource:
-    if not frames_per_second > 0:
-        raise RecordingError(f"frames per second is {frames_per_second}, expected a rate above 0")
-    frames = np.unique(load_recording(path).frames)
+def _open_text(path: Path, text: TextFormat) -> TrackSource:
+    recording = load_recording(path, text)
+    frames = np.unique(recording.frames)
     return TrackSource(
         path=path,
         topic="",
         tracker=None,
         frame_id="",
         fixed_frame="",
-        start_ns=frame_stamp_ns(int(frames[0]), frames_per_second),
-        end_ns=frame_stamp_ns(int(frames[-1]), frames_per_second),
+        start_ns=frame_stamp_ns(int(frames[0]), recording.frames_per_second),
+        end_ns=frame_stamp_ns(int(frames[-1]), recording.frames_per_second),
         n_messages=len(frames),
-        frames_per_second=frames_per_second,
+        text=text,
     )
 
 
 def _choose_topic(
-    path: Path, reader: AnyReader, topic: str | None, wanted: TrackerSpec | None
-) -> tuple[list[Connection], TrackerSpec]:
+    path: Path, reader: BagReader, topic: str | None, wanted: TrackerSpec | None
+) -> tuple[list[Topic], TrackerSpec]:
     """The connections of the tracks' topic, and how to read them."""
-    connections = reader.connections
+    connections = reader.topics
     listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections})) or "none"
     specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
     known = {spec.message_type: spec for spec in specs}
@@ -277,14 +283,15 @@ def _choose_topic(
     return [c for c in connections if c.topic == only], types[kind]
 
 
-def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
+def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
     """Whether a point cloud has the fields of tracks; lidars publish point clouds, too."""
     if spec.message_type != POINT_CLOUD:
         return True
-    connections = [c for c in reader.connections if c.topic == topic]
+    connections = [c for c in reader.topics if c.topic == topic]
     first = next(reader.messages(connections), None)
     if first is None:
         return False
+    ensure_definition(reader, spec.message_type)
     message: Any = reader.deserialize(first[2], spec.message_type)
     try:
         names = point_cloud_array(message).dtype.names or ()
@@ -294,7 +301,7 @@ def _may_be_tracks(reader: AnyReader, topic: str, spec: TrackerSpec) -> bool:
     return needed <= set(names)
 
 
-def decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
+def decoder_of(spec: TrackerSpec, reader: BagReader) -> _Decode:
     """A decoder of serialised messages; reads the bytes directly if the type allows it."""
     try:
         return RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type)).decode
@@ -304,30 +311,31 @@ def decoder_of(spec: TrackerSpec, reader: AnyReader) -> _Decode:
 
 
 def _first_decoded(
-    reader: AnyReader, connections: Sequence[Connection], decode: _Decode, path: Path
+    reader: BagReader, connections: Sequence[Topic], decode: _Decode, path: Path
 ) -> tuple[int, int, DecodedMessage]:
     """Record times of the first message and of the first with a person, and the latter decoded."""
     skipped: Counter[SkipReason] = Counter()
-    first_ns: int | None = None
-    for connection, recorded_ns, data in reader.messages(connections):
-        first_ns = recorded_ns if first_ns is None else first_ns
+    begin_ns: int | None = None
+    damage: ValueError | None = None
+    # Times before the clock was set would stretch the recording by decades; 0 is "no time".
+    earliest_ns = _CLOCK_SET_NS if reader.end_ns > _CLOCK_SET_NS else 1
+    for _, recorded_ns, data in reader.messages(connections):
+        if begin_ns is None or begin_ns < earliest_ns:
+            begin_ns = recorded_ns
         try:
             decoded = decode(data)
         except ValueError as error:
-            raise unreadable(path, connection.topic, error) from error
-        if decoded.tracks is not None and decoded.tracks.ids:
-            return first_ns, recorded_ns, decoded
+            damage = damage or error
+            continue
+        if decoded.tracks is not None and decoded.tracks.ids and recorded_ns >= earliest_ns:
+            return begin_ns, recorded_ns, decoded
         skipped += decoded.skipped
-    if first_ns is None:
-        raise RecordingError(
-            f"{path} has no message on topic {connections[0].topic}: record it again"
-        )
-    return first_ns, first_ns, DecodedMessage(None, "", skipped)
-
-
-def unreadable(path: Path, topic: str, error: ValueError) -> RecordingError:
-    """The error for a message that cannot be decoded."""
-    return RecordingError(f"{path}, topic {topic}: a message is damaged or has no tracks: {error}")
+    topic = connections[0].topic
+    if begin_ns is None:
+        raise RecordingError(f"{path} has no message on topic {topic}: record it again")
+    if damage is not None:
+        raise RecordingError(f"{path}, topic {topic}: no message can be used: {damage}") from damage
+    return begin_ns, begin_ns, DecodedMessage(None, "", skipped)
 
 
 def _skipped_text(skipped: Counter[SkipReason]) -> str:
@@ -337,9 +345,9 @@ def _skipped_text(skipped: Counter[SkipReason]) -> str:
     return f"; left out: {reasons} (see the filters of the tracker mapping)"
 
 
-def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[str, list[str]]:
+def _frames(reader: BagReader, frame_id: str, fixed_frame: str | None) -> tuple[str, list[str]]:
     """The frame to predict in, and notes about it."""
-    if fixed_frame is not None:
+    if fixed_frame:
         return fixed_frame, []
     moving, still = transform_connections(reader)
     transforms = TransformBuffer()
@@ -359,14 +367,14 @@ def _frames(reader: AnyReader, frame_id: str, fixed_frame: str | None) -> tuple[
 
 
 def _robot(
-    path: Path, reader: AnyReader, robot: str, robot_frame: str, odometry: str | None
+    path: Path, reader: BagReader, robot: str, robot_frame: str, odometry: str | None
 ) -> tuple[RobotSource | None, list[str]]:
     """The source of the robot's position, and notes about it."""
     if robot == "none":
         return None, []
     if robot == "tf":
         return RobotSource(frame_id=robot_frame), []
-    topics = sorted({c.topic for c in reader.connections if c.msgtype == ODOMETRY})
+    topics = sorted({c.topic for c in reader.topics if c.msgtype == ODOMETRY})
     if odometry is not None and odometry not in topics:
         raise RecordingError(
             f"{path} has no odometry on topic {odometry!r}; its topics of {ODOMETRY}: "
@@ -378,14 +386,14 @@ def _robot(
             f"the robot's odometry is requested, but the recording has {found}: people are "
             "predicted without the robot; name its topic with --odometry"
         ]
-    ensure_definition(reader, path, ODOMETRY)
+    ensure_definition(reader, ODOMETRY)
     return RobotSource(topic=odometry or topics[0]), []
 
 
-def transform_connections(reader: AnyReader) -> tuple[list[Connection], list[Connection]]:
+def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
     """The connections of /tf and of /tf_static."""
-    transforms = [c for c in reader.connections if c.msgtype == TF_MESSAGE]
+    transforms = [c for c in reader.topics if c.msgtype == TF_MESSAGE]
     if transforms:
-        ensure_definition(reader, Path(), TF_MESSAGE)
+        ensure_definition(reader, TF_MESSAGE)
     still = [c for c in transforms if c.topic.endswith("tf_static")]
     return [c for c in transforms if c not in still], still

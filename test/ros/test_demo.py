@@ -69,7 +69,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
 
     def start(*arguments: str) -> AbstractContextManager[NodeProcess]:
-        words = ["--output", str(tmp_path / "out"), *arguments]
+        words = ["--out", str(tmp_path / "out"), *arguments]
         return running("social_implicit_demo", words, domain=0, folder=tmp_path)
 
     return start

@@ -1,5 +1,6 @@
 """Commands whose libraries are missing or too old print how to install them and exit."""
 
+import os
 import subprocess
 import sys
 from importlib import metadata, resources
@@ -117,3 +118,22 @@ def test_the_check_imports_none_of_the_libraries():
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "set()\n"), ended.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk", "euc_jp", "latin-1"])
+def test_a_terminal_that_lacks_a_character_prints_another(encoding):
+    program = (
+        "import sys, types\n"
+        "from social_implicit_ros.commands import entry_points\n"
+        "main = lambda: print('area m\u00b2, \u4f60 \u3042 \U0001f6b6')\n"
+        "sys.modules['social_implicit_ros.commands.any'] = types.SimpleNamespace(main=main)\n"
+        "entry_points._run('any')\n"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr.decode(errors="replace")
+    assert ended.stdout.startswith(b"area m")

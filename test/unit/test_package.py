@@ -48,7 +48,7 @@ OF_OUTPUTS = {
 #: Extras of setup.py: training and large evaluations do not run on a robot.
 EXTRAS = {"torch", "onnx", "distributed"}
 #: Without a rosdep key; pip installs them.
-NOT_IN_ROSDEP = {"mcap", "pyarrow"}
+NOT_IN_ROSDEP = {"pyarrow"}
 
 
 @pytest.fixture(scope="module")

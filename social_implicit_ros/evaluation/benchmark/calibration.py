@@ -23,8 +23,7 @@ from social_implicit_ros.metrics.reliability import coverage, reliability_scores
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.online_evaluation import EARLY
-from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
     arrivals_of,
@@ -115,7 +114,7 @@ def recording_cases(sources: Sequence[TrackSource], models: Sequence[str] = ()) 
 
 
 def compare_calibrations(
-    cases: Iterable[Case], settings: ReplaySettings, console: Console
+    cases: Iterable[Case], settings: PredictorConfig, console: Console
 ) -> dict[str, Any]:
     """Replays every case as shipped and with adaptive calibration.
 
@@ -215,7 +214,7 @@ class CalibrationReplay:
 def replay_calibration(
     model: TrajectoryModel,
     source: TrackSource,
-    settings: ReplaySettings,
+    settings: PredictorConfig,
     *,
     adaptive: AdaptiveCalibration | None,
     advance: Callable[[int], None] = lambda n_messages: None,

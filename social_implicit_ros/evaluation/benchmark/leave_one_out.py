@@ -101,6 +101,6 @@ def leave_one_out(
 
 def reference_figures() -> dict[str, Any]:
     """Metrics of the reference implementation on this protocol, with their source."""
-    text = (resources.files(__package__) / "reference_figures.json").read_text()
+    text = (resources.files(__package__) / "reference_figures.json").read_text("utf-8")
     figures: dict[str, Any] = json.loads(text)
     return figures

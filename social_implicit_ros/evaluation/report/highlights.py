@@ -35,6 +35,8 @@ N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 CONFIDENCES = (0.95, 0.5)
 #: Millimetres, tenths of a milliradian, and ten-thousandths.
 _ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
+#: Longest id on a page; a UUID has 36 characters.
+MAX_ID = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Snapshot:
             }
         return {
             "stamp_ns": str(self.stamp_ns),
-            "ids": list(self.ids),
+            "ids": [shown_id(agent) for agent in self.ids],
             "people": self.n_people,
             "past": _packed((self.past_m - origin_m) * 100.0),
             "truth": _packed((self.truth_m - origin_m) * 100.0),
@@ -362,13 +364,20 @@ def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
         origin_m = np.round(failure.snapshot.past_m[0, -1])
         encoded.append(
             {
-                "agent": failure.agent,
+                "agent": shown_id(failure.agent),
                 "fde_m": round(failure.fde_m, 3),
                 "origin_m": origin_m.tolist(),
                 **failure.snapshot.encoded(origin_m),
             }
         )
     return encoded
+
+
+def shown_id(agent: str) -> str:
+    """An id for a page: trackers may send names of a megabyte, which a checksum tells apart."""
+    if len(agent) <= MAX_ID:
+        return agent
+    return f"{agent[: MAX_ID - 10]}~{zlib.crc32(agent.encode(errors='backslashreplace')):08x}"
 
 
 def _nearest_to_all(places_m: FloatArray) -> IntArray:

@@ -33,12 +33,13 @@ from social_implicit_ros.evaluation.runner import Job, default_models, jobs_of
 from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.compressed import zstd
 from social_implicit_ros.types import Prediction, Tracks
 
 #: Of the node, as `config/predictor.yaml` documents them.
-PARAMETERS = (*ReplaySettings.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
+PARAMETERS = (*PredictorConfig.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
 FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
 
 
@@ -105,7 +106,7 @@ class TestResults:
                 return super().predict(*arguments, **options)
 
         monkeypatch.setattr(bag_evaluation, "load_model", lambda name: Watched())
-        request = Request(("watched",), None, None, ReplaySettings(), n_moments=0)
+        request = Request(("watched",), None, None, load_settings(), n_moments=0)
         bag_evaluation.evaluate_recording(
             bag, request, tmp_path / "rows.parquet", opened=lambda n_messages: order.append("open")
         )
@@ -619,7 +620,7 @@ class TestManyBags:
         assert counts["ticks"] < 0.6 * before["ticks"]
 
     def test_resume_begins_anew_where_a_model_was_calibrated_again(self, folder, tmp_path):
-        paths, settings = [folder / "bag_0"], ReplaySettings()
+        paths, settings = [folder / "bag_0"], load_settings()
         model = tmp_path / "mine.onnx"
         for suffix in (".onnx", ".json"):
             shutil.copy(SHIPPED / f"social_zone{suffix}", model.with_suffix(suffix))

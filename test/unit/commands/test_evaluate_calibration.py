@@ -18,7 +18,7 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 )
 from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
@@ -59,7 +59,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     lonely = source_of(tmp_path, walkers(duration_s=0.2))
     with pytest.raises(BenchmarkError, match="nobody was seen"):
-        replay_calibration(ConstantVelocity(), lonely, ReplaySettings(), adaptive=None)
+        replay_calibration(ConstantVelocity(), lonely, load_settings(), adaptive=None)
 
 
 def test_it_prints_and_writes_what_it_measured(
@@ -120,7 +120,7 @@ def test_a_recording_of_a_loop_is_evaluated_in_each_round(tmp_path: Path) -> Non
     again = [*walk[:1], *walk[:1], *walk]
     once, twice = (
         replay_calibration(
-            ConstantVelocity(), source_of(tmp_path / name, tracks), ReplaySettings(), adaptive=None
+            ConstantVelocity(), source_of(tmp_path / name, tracks), load_settings(), adaptive=None
         )
         for name, tracks in (("once", walk), ("twice", walk + again))
     )
@@ -134,7 +134,7 @@ def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None
     refused = [replace(walk[30], stamp_ns=stamp_ns) for stamp_ns in (0, walk[10].stamp_ns - 9 * S)]
     clean, mixed = (
         replay_calibration(
-            ConstantVelocity(), source_of(tmp_path / name, tracks), ReplaySettings(), adaptive=None
+            ConstantVelocity(), source_of(tmp_path / name, tracks), load_settings(), adaptive=None
         )
         for name, tracks in (("clean", walk), ("mixed", [*walk[:30], *refused, *walk[30:]]))
     )
@@ -145,7 +145,7 @@ def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
     source = source_of(tmp_path, walkers(duration_s=10.0))
     reported: list[int] = []
     replay_calibration(
-        ConstantVelocity(), source, ReplaySettings(), adaptive=None, advance=reported.append
+        ConstantVelocity(), source, load_settings(), adaptive=None, advance=reported.append
     )
     assert sum(reported) == source.n_messages
 
@@ -200,7 +200,7 @@ def test_ellipses_reach_nominal_coverage_on_every_split(family: str, split: str,
     replay = replay_calibration(
         load_benchmark_model(f"{family}_{split}"),
         open_source(DATA / f"eth_ucy/all_data/{name}.txt"),
-        ReplaySettings(),
+        load_settings(),
         adaptive=AdaptiveCalibration(12),
     )
     r_avg, r_min = replay.reliability

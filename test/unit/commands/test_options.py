@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from social_implicit_ros.commands import evaluate_bag, train_model
 from social_implicit_ros.commands.options import (
     DATA_VARIABLE,
     add_data_option,
+    add_old_name,
     add_seed_option,
     positive_int,
+    text_format,
 )
+from social_implicit_ros.recordings.text import TextFormat
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,3 +51,28 @@ def test_a_number_out_of_range_is_refused(arguments, monkeypatch, capsys):
         parser().parse_args(arguments)
 
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_former_name_of_an_option_is_accepted_and_named(capsys):
+    command = argparse.ArgumentParser(prog="command")
+    command.add_argument("--fixed-frame", default="odom")
+    add_old_name(command, "--frame", "--fixed-frame")
+
+    assert command.parse_args([]).fixed_frame == "odom"
+    assert capsys.readouterr().err == ""
+    assert command.parse_args(["--frame", "map"]).fixed_frame == "map"
+    assert "command: --frame is called --fixed-frame now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [evaluate_bag.parse, train_model.parse])
+def test_options_of_recordings_have_one_name(main, tmp_path):
+    bags = ["--bags"] if main is train_model.parse else []
+    options = main(
+        [
+            *(*bags, "x.csv", "--out", str(tmp_path), "--tracks", "/t", "--tracker", "people"),
+            *("--fixed-frame", "map", "--frames-per-second", "15", "--columns", "a,b,c,d"),
+        ]
+    )
+
+    assert (options.tracks, options.tracker, options.fixed_frame) == ("/t", "people", "map")
+    assert text_format(options) == TextFormat(15.0, False, ("a", "b", "c", "d"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
@@ -33,7 +35,7 @@ from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: The node's tick rate.
-NODE = ReplaySettings(tick_rate_hz=10.0)
+NODE = replace(load_settings(), tick_rate_hz=10.0)
 MODELS = {
     "plain": ConstantVelocity(),
     "drawn": ConstantVelocity(heading_sigma_rad=0.4),
@@ -58,7 +60,7 @@ def wanderers(*, duration_s: float = 8.0, rate_hz: float = 10.0, n_agents: int =
 
 
 def replay(
-    bag: Path, models: dict | None = None, settings: ReplaySettings | None = None
+    bag: Path, models: dict | None = None, settings: PredictorConfig | None = None
 ) -> tuple[BagReplay, list[dict[str, ScoredTick]]]:
     played = BagReplay(open_source(bag), models or MODELS, settings or NODE)
     return played, list(played.ticks())
@@ -106,7 +108,7 @@ def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
     bag = bag_of(tmp_path, walkers(duration_s=6.0, rate_hz=8.0))
 
     def periods(rate_hz: float) -> set[float]:
-        _, ticks = replay(bag, settings=ReplaySettings(tick_rate_hz=rate_hz))
+        _, ticks = replay(bag, settings=replace(load_settings(), tick_rate_hz=rate_hz))
         return set(np.diff([scored["plain"].forecast.stamp_ns for scored in ticks]).tolist())
 
     assert periods(10.0) == {S // 10}
@@ -115,7 +117,7 @@ def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
 
 
 def test_steps_and_horizon_are_the_nodes(tmp_path):
-    settings = ReplaySettings(tick_rate_hz=10.0, time_step_s=0.2, horizon_s=1.0)
+    settings = replace(load_settings(), tick_rate_hz=10.0, time_step_s=0.2, horizon_s=1.0)
 
     _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
 
@@ -245,7 +247,7 @@ class TestRobot:
     @pytest.mark.parametrize("robot", ["odometry", "tf"])
     def test_people_are_predicted_with_the_robot_among_them(self, tmp_path, robot):
         others = self.odometry() if robot == "odometry" else self.transforms()
-        settings = ReplaySettings(tick_rate_hz=10.0, robot=robot)
+        settings = replace(load_settings(), tick_rate_hz=10.0, robot=robot)
         source = open_source(
             self.bag(tmp_path, *others), robot=robot, robot_frame="base_link", fixed_frame="map"
         )
@@ -262,7 +264,7 @@ class TestRobot:
             np.testing.assert_allclose(tick.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
 
     def test_it_is_what_the_pipeline_makes_of_the_same_messages(self, tmp_path):
-        settings = ReplaySettings(tick_rate_hz=10.0, robot="odometry")
+        settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
         source = open_source(self.bag(tmp_path, *self.odometry()), robot="odometry")
         ticks = list(BagReplay(source, {"plain": MODELS["plain"]}, settings).ticks())
 

@@ -10,7 +10,7 @@ from support.bags import people_messages, walkers, write_bag
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.report.highlights import snapshot
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Prediction
 
@@ -25,7 +25,7 @@ def values_of(prediction: Prediction) -> list[np.ndarray]:
 def test_everybody_is_shown_as_their_rows_would_be(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(walkers()))
     models = {name: load_model(name) for name in MODELS}
-    ticks = list(BagReplay(open_source(bag), models, ReplaySettings()).ticks())[-1]
+    ticks = list(BagReplay(open_source(bag), models, load_settings()).ticks())[-1]
     n_people = len(ticks["default"].forecast.ids)
 
     everybody = snapshot(ticks, np.arange(n_people))

@@ -34,7 +34,7 @@ from social_implicit_ros.metrics.reliability import (
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
@@ -66,7 +66,9 @@ def crowd() -> list[Tracks]:
 @pytest.fixture(scope="module")
 def ticks(tmp_path_factory: pytest.TempPathFactory) -> list[ScoredTick]:
     bag = write_bag(tmp_path_factory.mktemp("tally") / "bag", people_messages(crowd()))
-    replay = BagReplay(open_source(bag), {"model": MODEL}, ReplaySettings(tick_rate_hz=5.0))
+    replay = BagReplay(
+        open_source(bag), {"model": MODEL}, replace(load_settings(), tick_rate_hz=5.0)
+    )
     return [scored["model"] for scored in replay.ticks()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from support.bags import (
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor, Update
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
     TransformsArrival,
@@ -52,7 +53,7 @@ def delivered(
     source: TrackSource, transform_wait_s: float = 0.2
 ) -> tuple[Predictor, list[tuple[int, Update]]]:
     """The predictor, and what it received when."""
-    settings = ReplaySettings(transform_wait_s=transform_wait_s)
+    settings = replace(load_settings(), transform_wait_s=transform_wait_s)
     transforms = TransformBuffer()
     predictor = Predictor(ConstantVelocity(), predictor_config(source, settings), transforms)
     return predictor, [

@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
+from social_implicit_ros.recordings.text import TextFormat
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 
@@ -94,7 +95,7 @@ def test_text_frames_become_stamps(tmp_path: Path) -> None:
     assert second.stamp_ns - first.stamp_ns == 400_000_000
     assert second.ids == ("1", "2")
     assert first.stamp_ns > 0  # zero means "no time" to ROS
-    slow_first, slow_second = recorded_tracks(open_source(path, frames_per_second=15.0))
+    slow_first, slow_second = recorded_tracks(open_source(path, text=TextFormat(15.0)))
     assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
-from social_implicit_ros.prediction.replay_settings import ReplaySettings
+from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.eth_ucy import Scene, scenes
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.text import load_recording
@@ -17,7 +17,7 @@ from social_implicit_ros.types import Tracks
 
 
 def scenes_of(path: Path) -> list[Scene]:
-    return bag_scenes(open_source(path), ReplaySettings())
+    return bag_scenes(open_source(path), load_settings())
 
 
 def recorded(path: Path, tracks: list[Tracks]) -> Path:
@@ -108,7 +108,7 @@ def test_a_far_future_stamp_does_not_add_windows(tmp_path: Path) -> None:
 def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
     reported: list[int] = []
     source = open_source(recorded(tmp_path / "bag", walkers(duration_s=9.0)))
-    bag_scenes(source, ReplaySettings(), reported.append)
+    bag_scenes(source, load_settings(), reported.append)
     assert sum(reported) == source.n_messages
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,19 +144,6 @@ def test_a_truncated_database_is_refused_with_the_remedy(
     cut(file, share)
     with pytest.raises(RecordingError, match=r"truncated.*sqlite3 .* \.recover.*ros2 bag reindex"):
         open_source(file if single else bag)
-
-
-def test_without_the_library_the_error_says_what_to_install(
-    tmp_path: Path, bags: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "mcap.records", None)
-    whole = bags["mcap", "none"]
-    bag = Path(shutil.copytree(whole, tmp_path / "bag"))
-    cut(file_of(bag), 0.7)
-
-    assert open_source(whole).n_messages > 0
-    with pytest.raises(RecordingError, match="pip install mcap"):
-        open_source(bag)
 
 
 def test_chunks_of_lz4_are_read_up_to_the_cut(tmp_path: Path, crowd: list[Tracks]) -> None:

@@ -1,0 +1,234 @@
+"""Readers of trajectory files that are no bags: text, CSV, TrajNet++, NumPy arrays.
+
+Each returns the columns of the file as they are; `text.load_recording` checks them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from social_implicit_ros.recordings.compressed import require_allowed
+from social_implicit_ros.types import FloatArray
+from social_implicit_ros.untrusted_files import short_text
+
+#: Names of columns, in lower case without their unit; of those of times the unit decides.
+_FRAME = ("frame", "frame_id", "frame_number", "frame_idx", "f")
+_TIME = ("time", "t", "timestamp", "seconds", "sec", "stamp")
+_ID = (
+    *("id", "ped_id", "pedestrian_id", "pedestrian", "person_id", "person", "agent_id", "agent"),
+    *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
+)
+_NAMES = ((*_FRAME, *_TIME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
+#: Unit at the end of a column's name -> units per second.
+_UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
+#: Frames per second of an array: one per step of the benchmark.
+_ARRAY_HZ = 2.5
+_EXPECTED = "expected lines of four numbers: frame id x_m y_m"
+
+
+class ColumnsError(ValueError):
+    """A file does not hold trajectories; the message says what is expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Observations in the order of the file.
+
+    Attributes:
+        times: (N,) frames or times.
+        ids: (N,) numbers, or texts.
+        positions_m: (N, 2) metres.
+        per_second: frames, or units of time, in a second; None if the file does not say it.
+        is_time: times need not be whole.
+    """
+
+    times: FloatArray
+    ids: np.ndarray
+    positions_m: FloatArray
+    per_second: float | None = None
+    is_time: bool = False
+
+
+def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
+    """Reads a file by its content.
+
+    Args:
+        path: of the file.
+        wanted: columns of frame or time, id, x and y: names of the header, or numbers from 1 on.
+
+    Raises:
+        OSError: the file cannot be read.
+        ColumnsError: it holds no trajectories.
+    """
+    if not path.is_file():
+        raise ColumnsError("is no regular file")
+    data = path.read_bytes()
+    if data.startswith(b"#ROSBAG"):
+        raise ColumnsError(
+            "is a ROS 1 bag: convert it with `rosbags-convert --src x.bag --dst folder`"
+        )
+    if path.name == "metadata.yaml":
+        raise ColumnsError(f"belongs to a rosbag2 recording: give its folder, {path.parent}")
+    if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
+        return _from_array(data)
+    if re.match(rb"\x80[\x02-\x05]", data) or path.suffix in (".pkl", ".pickle"):
+        raise ColumnsError(
+            "is a pickle, which can run code and is not read: if you trust it, convert it with "
+            "numpy.save to an array of (people, steps, 2) positions in metres"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ColumnsError(
+            "is neither text nor a bag: give an ETH/UCY text file, CSV, TrajNet++ ndjson, a NumPy "
+            "array, an .mcap or .db3 file, or a rosbag2 folder"
+        )
+    return _from_json(text) if text.lstrip().startswith("{") else _from_text(text, wanted)
+
+
+def _from_text(text: str, wanted: Sequence[str]) -> Columns:
+    """Numbers separated by white space, commas or semicolons, with or without a header."""
+    lines = [line.replace('"', "") for line in text.splitlines()]
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise ColumnsError(f"is empty; {_EXPECTED}")
+    separator = next((mark for mark in ",;\t" if mark in lines[0]), None)
+    if separator == "\t" and len(lines[0].split("\t")) != len(lines[0].split()):
+        separator = None
+    first = [cell.strip() for cell in lines[0].split(separator)]
+    header = [cell.lower() for cell in first] if not any(map(_is_number, first)) else None
+    if header is not None:
+        lines = lines[1:]
+    places = _places(header, len(first), [name.strip().lower() for name in wanted])
+    if not lines:
+        raise ColumnsError(f"has a header only; {_EXPECTED}")
+
+    def column(*numbers: int, dtype: type = np.float64) -> np.ndarray:
+        try:
+            return np.loadtxt(
+                lines, dtype, delimiter=separator, usecols=numbers, ndmin=2, comments=None
+            )
+        except (ValueError, IndexError) as error:
+            raise ColumnsError(f"{short_text(str(error))}; {_EXPECTED}") from error
+
+    if header is None and not wanted:
+        widths = {len(line.split(separator)) for line in lines}
+        if widths != {4}:
+            raise ColumnsError(
+                f"has lines of {', '.join(map(str, sorted(widths)[:5]))} columns; {_EXPECTED}; "
+                "name other columns with --columns"
+            )
+    numbers = column(places[0], places[2], places[3])
+    try:
+        ids = column(places[1])[:, 0]
+    except ColumnsError:
+        if header is None:
+            raise
+        ids = np.char.strip(column(places[1], dtype=str)[:, 0])
+    base, unit = _base_and_unit(header[places[0]] if header is not None else "")
+    is_time = base in _TIME
+    per_second = _UNITS.get(unit, 1.0) if is_time else None
+    return Columns(numbers[:, 0], ids, numbers[:, 1:], per_second, is_time)
+
+
+def _base_and_unit(name: str) -> tuple[str, str]:
+    base, _, unit = name.rpartition("_")
+    return (base, unit) if base and unit in (*_UNITS, "m") else (name, "")
+
+
+def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
+    """Places of the columns of frame or time, id, x and y."""
+    if wanted:
+        if len(wanted) != 4:
+            raise ColumnsError("--columns takes four: of frame or time, id, x and y")
+        places = []
+        for name in wanted:
+            if header is not None and name in header:
+                places.append(header.index(name))
+            elif name.isdecimal() and 1 <= int(name[:9]) <= n_columns:
+                places.append(int(name) - 1)
+            else:
+                have = ", ".join(header) if header else f"1 to {n_columns}"
+                raise ColumnsError(f"has no column {name!r}; its columns: {short_text(have)}")
+        return places
+    if header is None:
+        return [0, 1, 2, 3]
+    plain = [_base_and_unit(name)[0] for name in header]
+    found = [next((plain.index(name) for name in names if name in plain), -1) for names in _NAMES]
+    if -1 in found:
+        raise ColumnsError(
+            f"has the columns {short_text(', '.join(header))}: name those of frame or time, id, x "
+            "and y with --columns"
+        )
+    return found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_json(text: str) -> Columns:
+    """TrajNet++: a JSON object in each line, `scene` or `track`; predictions are left out."""
+    rows, rates = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            scene, track = entry.get("scene"), entry.get("track")
+            if scene is not None and "fps" in scene:
+                rates.append(float(scene["fps"]))
+            if track is not None and track.get("prediction_number") is None:
+                rows.append([float(track[key]) for key in ("f", "p", "x", "y")])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ColumnsError(
+                f"line {number} is no TrajNet++: {short_text(str(error))}; expected "
+                '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
+            ) from error
+    if not rows:
+        raise ColumnsError("has no TrajNet++ tracks")
+    # Scenes overlap: they repeat their tracks.
+    table = np.unique(np.array(rows), axis=0)
+    steps = np.diff(np.unique(table[:, 0]))
+    # `fps` counts annotated frames, `f` those of the video.
+    per_second = float(np.median(rates) * np.median(steps)) if rates and len(steps) else None
+    return Columns(table[:, 0], table[:, 1], table[:, 2:], per_second)
+
+
+def _from_array(data: bytes) -> Columns:
+    """`.npy`, or `.npz` with one array: (people, steps, 2), NaN where unknown, or rows of text."""
+    try:
+        if data.startswith(b"PK"):
+            with zipfile.ZipFile(BytesIO(data)) as archive:
+                require_allowed(len(data), sum(info.file_size for info in archive.infolist()))
+        loaded = np.load(BytesIO(data), allow_pickle=False)  # noqa: TID251
+        if not isinstance(loaded, np.ndarray):
+            if len(loaded.files) != 1:
+                raise ColumnsError(f"holds the arrays {short_text(loaded.files)}, expected one")
+            loaded = loaded[loaded.files[0]]
+        array = np.asarray(loaded, dtype=np.float64)
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ColumnsError(f"cannot be read as an array: {short_text(str(error))}") from error
+    if array.ndim == 2 and array.shape[1] == 4:
+        return Columns(array[:, 0], array[:, 1], array[:, 2:])
+    if array.ndim != 3 or array.shape[2] != 2:
+        raise ColumnsError(
+            f"holds an array of shape {array.shape}, expected (people, steps, 2) positions in "
+            "metres, NaN where unknown, or rows of frame id x_m y_m"
+        )
+    agents, steps = np.nonzero(~np.isnan(array).any(axis=2))
+    return Columns(steps.astype(float), agents.astype(float), array[agents, steps], _ARRAY_HZ)

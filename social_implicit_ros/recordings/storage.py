@@ -1,0 +1,367 @@
+"""The files of rosbag2 recordings, MCAP and sqlite3: topics, definitions, and messages in order.
+
+`rosbags` refuses a whole recording for what one topic brings (a schema of another kind, another
+type hash), for messages without index that are a millisecond out of order, and for a missing end;
+`mcap` is no package of a ROS distribution. Definitions are therefore not parsed here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import struct
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import IO
+from zlib import crc32
+
+from lz4.frame import LZ4FrameDecompressor
+
+from social_implicit_ros.recordings import compressed
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+_SQLITE_MAGIC = b"SQLite format 3\0"
+#: Messages without index are sorted within this time and number.
+_WINDOW_NS, _WINDOW = 1_000_000_000, 10_000
+_FOREVER_NS = 2**63 - 1
+
+# Records of MCAP, see mcap.dev/spec.
+_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX = 0x02, 0x03, 0x04, 0x05, 0x06, 0x08
+_STATISTICS, _DATA_END = 0x0B, 0x0F
+_HEAD = struct.Struct("<BQ")
+_MESSAGE_HEAD = struct.Struct("<HIQQ")
+_FOOTER_BYTES = _HEAD.size + 20 + len(MCAP_MAGIC)
+
+#: Topic, record time in nanoseconds, and data of a message.
+Entry = tuple["Topic", int, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Topic:
+    """A topic of a recording.
+
+    Attributes:
+        topic: its name.
+        msgtype: ROS type of its messages.
+        msgcount: number of messages.
+        encoding: of the definition, such as `ros2msg`.
+        definition: text of the type's definition; empty if there is none.
+    """
+
+    topic: str
+    msgtype: str
+    msgcount: int
+    encoding: str = ""
+    definition: str = ""
+
+
+def has_bag_magic(path: Path) -> bool:
+    """Whether a file is MCAP or sqlite3, whatever its name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)).startswith((MCAP_MAGIC, _SQLITE_MAGIC))
+
+
+def open_file(path: Path) -> McapFile | SqliteFile:
+    """Opens an uncompressed file by its content.
+
+    Raises:
+        ValueError: it is neither MCAP nor sqlite3. Damage raises other exceptions, too.
+    """
+    with path.open("rb") as file:
+        magic = file.read(len(_SQLITE_MAGIC))
+    if magic.startswith(MCAP_MAGIC):
+        return McapFile(path)
+    if magic == _SQLITE_MAGIC:
+        return SqliteFile(path)
+    raise ValueError(f"{path.name} is {'empty' if not magic else 'neither MCAP nor sqlite3'}")
+
+
+class McapFile:
+    """Reads an MCAP file by its index; without one, or without its end, from front to back."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the summary, or all records if there is none."""
+        self._file = path.open("rb")
+        self._is_complete = not is_truncated_mcap(path)
+        self._schemas: dict[int, tuple[str, str, str]] = {0: ("", "", "")}
+        self._channels: dict[int, tuple[str, int]] = {}
+        #: First and last record time, offset, and channels (empty if unknown) of each chunk.
+        self._chunks: list[tuple[int, int, int, tuple[int, ...]]] = []
+        self._counts: Counter[int] = Counter()
+        self.start_ns, self.end_ns = _FOREVER_NS, 0
+        if not self._read_summary():
+            self._chunks, self._counts = [], Counter()
+            self.start_ns, self.end_ns = _FOREVER_NS, 0
+            for channel, recorded_ns, _ in self._all():
+                self._counts[channel] += 1
+                self.start_ns = min(self.start_ns, recorded_ns)
+                self.end_ns = max(self.end_ns, recorded_ns)
+        self._topics = {channel: self._topic(channel) for channel in self._channels}
+        self.topics = list(self._topics.values())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def messages(
+        self, topics: Collection[Topic], start_ns: int | None, stop_ns: int | None
+    ) -> Iterator[Entry]:
+        """Messages with `start_ns <= record time < stop_ns`, in the order of those times."""
+        wanted = {channel for channel, topic in self._topics.items() if topic in topics}
+        first_ns, stop_ns = start_ns or 0, _FOREVER_NS if stop_ns is None else stop_ns
+        heap: list[tuple[int, int, int, bytes]] = []
+        newest_ns, n_read = 0, 0
+        for block_ns, messages in self._blocks(wanted, first_ns, stop_ns):
+            while heap and (heap[0][0] <= block_ns):
+                yield self._entry(heappop(heap))
+            for channel, recorded_ns, data in messages:
+                if channel not in wanted or not first_ns <= recorded_ns < stop_ns:
+                    continue
+                n_read += 1
+                heappush(heap, (recorded_ns, n_read, channel, data))
+                if not self._chunks:
+                    newest_ns = max(newest_ns, recorded_ns)
+                    while heap[0][0] <= newest_ns - _WINDOW_NS or len(heap) > _WINDOW:
+                        yield self._entry(heappop(heap))
+        while heap:
+            yield self._entry(heappop(heap))
+
+    def _entry(self, message: tuple[int, int, int, bytes]) -> Entry:
+        recorded_ns, _, channel, data = message
+        return self._topics[channel], recorded_ns, data
+
+    def _blocks(
+        self, wanted: set[int], first_ns: int, stop_ns: int
+    ) -> Iterator[tuple[int, Iterator[tuple[int, int, bytes]]]]:
+        """Time before which nothing follows, and messages: of each chunk, or of the whole file."""
+        if not self._chunks:
+            yield 0, self._all()
+        for start_ns, end_ns, offset, channels in self._chunks:
+            is_within = end_ns >= first_ns and start_ns < stop_ns
+            if is_within and (not channels or not wanted.isdisjoint(channels)):
+                self._file.seek(offset)
+                opcode, data = next(_records(self._file, is_complete=True))
+                if opcode != _CHUNK:
+                    raise ValueError("the index points beside the chunks")
+                yield start_ns, self._in_chunk(_content(data, is_complete=True), True)
+
+    def _all(self) -> Iterator[tuple[int, int, bytes]]:
+        """Channel, record time and data of messages; notes schemas and channels."""
+        self._file.seek(len(MCAP_MAGIC))
+        for opcode, data in _records(self._file, self._is_complete):
+            if opcode == _MESSAGE:
+                channel, _, recorded_ns, _ = _MESSAGE_HEAD.unpack_from(data)
+                self._require_known(channel)
+                yield channel, recorded_ns, data[_MESSAGE_HEAD.size :]
+            elif opcode == _CHUNK:
+                yield from self._in_chunk(_content(data, self._is_complete), self._is_complete)
+            elif opcode == _DATA_END:
+                return
+            else:
+                self._note(opcode, data)
+
+    def _in_chunk(self, data: bytes, is_complete: bool) -> Iterator[tuple[int, int, bytes]]:
+        """Channel, record time and data of messages; notes schemas and channels."""
+        end = 0
+        while end + _HEAD.size <= len(data):
+            opcode, length = _HEAD.unpack_from(data, end)
+            begin = end + _HEAD.size
+            end = begin + length
+            if end > len(data):
+                if is_complete:
+                    raise ValueError("a record is longer than its chunk")
+                return
+            if opcode == _MESSAGE:
+                channel, _, recorded_ns, _ = _MESSAGE_HEAD.unpack_from(data, begin)
+                self._require_known(channel)
+                yield channel, recorded_ns, data[begin + _MESSAGE_HEAD.size : end]
+            else:
+                self._note(opcode, data[begin:end])
+
+    def _require_known(self, channel: int) -> None:
+        if channel not in self._channels:
+            raise ValueError(f"a message is of the unknown channel {channel}")
+
+    def _note(self, opcode: int, data: bytes) -> None:
+        if opcode == _SCHEMA:
+            (number,) = struct.unpack_from("<H", data)
+            name, offset = _text(data, 2)
+            encoding, offset = _text(data, offset)
+            self._schemas.setdefault(number, (name, encoding, _text(data, offset)[0]))
+        elif opcode == _CHANNEL:
+            number, schema = struct.unpack_from("<HH", data)
+            self._channels.setdefault(number, (_text(data, 4)[0], schema))
+
+    def _topic(self, channel: int) -> Topic:
+        topic, schema = self._channels[channel]
+        name, encoding, definition = self._schemas.get(schema, ("", "", ""))
+        return Topic(topic, name, self._counts[channel], encoding, definition)
+
+    def _read_summary(self) -> bool:
+        """Whether the summary holds all that is needed."""
+        size = self._file.seek(0, io.SEEK_END)
+        if not self._is_complete or size < len(MCAP_MAGIC) + _FOOTER_BYTES:
+            return False
+        self._file.seek(-_FOOTER_BYTES, io.SEEK_END)
+        opcode, _, summary = struct.unpack("<BQQ", self._file.read(17))
+        if opcode != _FOOTER or not 0 < summary < size:
+            return False
+        has_statistics = False
+        self._file.seek(summary)
+        for opcode, data in _records(self._file, is_complete=True):
+            if opcode == _FOOTER:
+                break
+            self._note(opcode, data)
+            if opcode == _CHUNK_INDEX:
+                start_ns, end_ns, offset, _, n_bytes = struct.unpack_from("<QQQQI", data)
+                offsets = struct.iter_unpack("<HQ", data[36 : 36 + n_bytes])
+                self._chunks.append((start_ns, end_ns, offset, tuple(c for c, _ in offsets)))
+            elif opcode == _STATISTICS:
+                has_statistics = True
+                self.start_ns, self.end_ns, n_bytes = struct.unpack_from("<QQI", data, 26)
+                self._counts.update(dict(struct.iter_unpack("<HQ", data[46 : 46 + n_bytes])))
+        self._chunks.sort()
+        return (
+            has_statistics
+            and bool(self._chunks)
+            and set(self._counts) <= set(self._channels)
+            and all(schema in self._schemas for _, schema in self._channels.values())
+        )
+
+
+class SqliteFile:
+    """Reads a sqlite3 file of any version of rosbag2."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the topics."""
+        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        self._database = sqlite3.connect(uri, uri=True)
+        self._database.text_factory = lambda text: text.decode(errors="replace")
+        definitions = {}
+        if self._rows("SELECT 1 FROM sqlite_master WHERE name = 'message_definitions'"):
+            query = "SELECT topic_type, encoding, encoded_message_definition FROM "
+            definitions = {
+                kind: (str(encoding), str(text))
+                for kind, encoding, text in self._rows(f"{query} message_definitions")
+            }
+        self._topics = {
+            number: Topic(name, kind, count, *definitions.get(kind, ("", "")))
+            for number, name, kind, count in self._rows(
+                "SELECT topics.id, name, type, count(messages.id) FROM topics LEFT JOIN messages "
+                "ON topics.id == messages.topic_id GROUP BY topics.id ORDER BY topics.id"
+            )
+        }
+        self.topics = list(self._topics.values())
+        ((start_ns, end_ns),) = self._rows("SELECT min(timestamp), max(timestamp) FROM messages")
+        self.start_ns = _FOREVER_NS if start_ns is None else start_ns
+        self.end_ns = 0 if end_ns is None else end_ns
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def messages(
+        self, topics: Collection[Topic], start_ns: int | None, stop_ns: int | None
+    ) -> Iterator[Entry]:
+        """Messages with `start_ns <= record time < stop_ns`, in the order of those times."""
+        wanted = [number for number, topic in self._topics.items() if topic in topics]
+        marks = ",".join("?" * len(wanted))
+        rows = self._database.execute(
+            f"SELECT timestamp, topic_id, data FROM messages WHERE topic_id IN ({marks}) "  # noqa: S608
+            "AND timestamp >= ? AND timestamp < ? ORDER BY timestamp",
+            (
+                *wanted,
+                -_FOREVER_NS if start_ns is None else start_ns,
+                _FOREVER_NS if stop_ns is None else stop_ns,
+            ),
+        )
+        for recorded_ns, number, data in rows:
+            yield self._topics[number], recorded_ns, bytes(data)
+
+    def _rows(self, query: str) -> list[tuple]:
+        return self._database.execute(query).fetchall()
+
+
+def is_truncated_mcap(file: Path) -> bool:
+    """Whether an MCAP file does not end as one."""
+    with file.open("rb") as content:
+        is_mcap = content.read(len(MCAP_MAGIC)) == MCAP_MAGIC
+        content.seek(max(content.seek(0, io.SEEK_END) - len(MCAP_MAGIC), len(MCAP_MAGIC)))
+        return is_mcap and content.read() != MCAP_MAGIC
+
+
+def is_truncated_sqlite(file: Path) -> bool:
+    """Whether a database has fewer bytes than its header states.
+
+    sqlite3 itself reads missing bytes of the last page as zeros, within a message too.
+    """
+    uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
+    query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    with closing(sqlite3.connect(uri, uri=True)) as database:
+        try:
+            ((stated_bytes,),) = database.execute(query)
+        except sqlite3.DatabaseError:
+            return True
+    return bool(file.stat().st_size < stated_bytes)
+
+
+def _records(stream: IO[bytes], is_complete: bool) -> Iterator[tuple[int, bytes]]:
+    """Opcode and content of each record; of a truncated last chunk what there is of it."""
+    while head := stream.read(_HEAD.size):
+        opcode, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 1)
+        # Attachments, which may be large, and indexes are not read.
+        if opcode in (_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS):
+            place = stream.tell()
+            n_left = stream.seek(0, io.SEEK_END) - place if length > 2**20 else length
+            stream.seek(place)
+            data = stream.read(min(length, n_left))
+            if len(data) < length:
+                if is_complete:
+                    raise ValueError(f"a record of {length} bytes is truncated")
+                if opcode != _CHUNK:
+                    return
+            yield opcode, data
+        else:
+            if opcode == 0 and is_complete:
+                raise ValueError("an opcode is 0")
+            yield opcode, b""
+            stream.seek(min(length, _FOREVER_NS - stream.tell()), os.SEEK_CUR)
+
+
+def _content(chunk: bytes, is_complete: bool) -> bytes:
+    """The records in a chunk; of a truncated one as far as they can be decompressed."""
+    if len(chunk) < 40 and not is_complete:
+        return b""
+    n_plain, checksum = struct.unpack_from("<QI", chunk, 16)
+    compression, offset = _text(chunk, 28)
+    packed = chunk[offset + 8 :]
+    if not is_complete and compression == "zstd":
+        return b"".join(compressed.decompressed_blocks(io.BytesIO(packed)))
+    if compression == "zstd":
+        plain = compressed.decompress_message(packed)
+    elif compression == "lz4":
+        compressed.require_allowed(len(packed), n_plain)
+        plain = LZ4FrameDecompressor().decompress(packed, max_length=n_plain)
+    elif compression:
+        raise ValueError(f"chunks are compressed by {compression}, which is not supported")
+    else:
+        plain = packed
+    if is_complete and (len(plain) != n_plain or (checksum and crc32(plain) != checksum)):
+        raise ValueError("a chunk has another length or checksum than stated")
+    return plain
+
+
+def _text(data: bytes, offset: int) -> tuple[str, int]:
+    """A text of MCAP, and the offset behind it."""
+    (length,) = struct.unpack_from("<I", data, offset)
+    end = offset + 4 + length
+    if end > len(data):
+        raise ValueError("a text is longer than its record")
+    return data[offset + 4 : end].decode(errors="replace"), end

@@ -1,0 +1,153 @@
+"""Recordings with something wrong in them: the rest is evaluated, and what is wrong is said."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bags import S, people_messages, walkers, write_bag
+
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.types import Tracks
+
+FAST = ("--model", "constant_velocity", "--moments", "0", "--jobs", "1")
+WALK = walkers(duration_s=9.0)
+
+
+def evaluated(path: Path, *arguments: str) -> dict[str, Any]:
+    out = path.parent / "out"
+    assert evaluate_bag.main([str(path), "--out", str(out), *FAST, *arguments]) == 0
+    (bag,) = json.loads((out / "results.json").read_text())["bags"]
+    return dict(bag)
+
+
+def reason(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    out = path.parent / "out"
+    assert evaluate_bag.main([str(path), "--out", str(out), *FAST, *arguments]) == 1
+    return " ".join(capsys.readouterr().err.split())
+
+
+def parameters(folder: Path, line: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(f"/**:\n  ros__parameters:\n    {line}\n")
+    return path
+
+
+def shifted(walk: list[Tracks], shift_s: float) -> list[Tracks]:
+    return [replace(tracks, stamp_ns=tracks.stamp_ns + round(shift_s * S)) for tracks in walk]
+
+
+def test_messages_that_cannot_be_used_are_counted_and_left_out(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(WALK), storage="sqlite3")
+    with sqlite3.connect(bag / "bag.db3") as database:
+        database.execute("UPDATE messages SET data = x'00010000ffffffff' WHERE id IN (1, 30, 31)")
+
+    result = evaluated(bag)
+
+    assert result["messages"] == len(WALK)
+    assert result["entries"] == 3 * (len(WALK) - 3)
+    assert result["problem"] is None
+    assert any(note.startswith("3 of 91 messages cannot be used") for note in result["notes"])
+
+
+def test_a_recording_without_a_usable_message_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(WALK), storage="sqlite3")
+    with sqlite3.connect(bag / "bag.db3") as database:
+        database.execute("UPDATE messages SET data = x'00'")
+
+    assert "no message can be used" in reason(bag, capsys)
+
+
+class TestClocks:
+    @pytest.mark.parametrize(("offset_s", "says"), [(5.0, "after"), (-5.0, "before")])
+    def test_one_that_is_off_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], offset_s: float, says: str
+    ) -> None:
+        bag = write_bag(tmp_path / "bag", people_messages(WALK, clock_offset_s=offset_s))
+
+        said = reason(bag, capsys)
+
+        assert f"recorded 5.0 s {says} their header stamps" in said
+        assert "synchronise the clocks" in said
+        assert "do its ids change" not in said
+
+    def test_arrival_as_the_stamp_source_needs_no_clock(self, tmp_path: Path) -> None:
+        bag = write_bag(tmp_path / "bag", people_messages(WALK, clock_offset_s=5.0))
+        given = parameters(tmp_path, "stamp_source: arrival")
+
+        assert evaluated(bag, "--params", str(given))["entries"] == 3 * len(WALK)
+
+    @pytest.mark.parametrize("step_s", [2.0, -2.0])
+    def test_one_that_steps_is_named(self, tmp_path: Path, step_s: float) -> None:
+        ahead = people_messages(shifted(WALK[60:], step_s), clock_offset_s=-step_s)
+        bag = write_bag(tmp_path / "bag", [*people_messages(WALK[:60]), *ahead])
+
+        assert any("a clock was stepped" in note for note in evaluated(bag)["notes"])
+
+
+def test_the_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path) -> None:
+    from support.bags import STORE, Recorded, header
+
+    from social_implicit_ros.recordings.bag_writer import zero_message
+
+    array = "visualization_msgs/msg/MarkerArray"
+    marker = zero_message(STORE, "visualization_msgs/msg/Marker")
+    messages = []
+    for tracks in WALK:
+        markers = []
+        for index, (x, y) in enumerate(tracks.positions_m.tolist()):
+            pose = replace(marker.pose, position=replace(marker.pose.position, x=x, y=y))
+            stamp = header(tracks.stamp_ns - index * S // 10, "map")
+            markers.append(replace(marker, header=stamp, ns="person", id=index, pose=pose))
+        message = replace(zero_message(STORE, array), markers=markers)
+        messages.append(Recorded("/people", array, message, tracks.stamp_ns))
+    bag = write_bag(tmp_path / "bag", messages)
+
+    with pytest.raises(AssertionError):
+        evaluated(bag)
+    wide = parameters(tmp_path, "stamp_spread_s: 0.5")
+    assert evaluated(bag, "--params", str(wide))["entries"] == 3 * len(WALK)
+
+
+def test_ids_of_a_megabyte_do_not_swell_the_report(tmp_path: Path) -> None:
+    longs = {f"p{who}": f"{'x' * 1_000_000}{who}" for who in range(3)}
+    walk = [replace(tracks, ids=tuple(map(longs.get, tracks.ids))) for tracks in WALK[::4]]
+    bag = write_bag(tmp_path / "bag", people_messages(walk))
+
+    evaluated(bag)
+
+    out = tmp_path / "out"
+    assert (out / "report.html").stat().st_size < 10_000_000
+    (part,) = (out / "parts").glob("*.highlights.json")
+    frame = json.loads(part.read_text())["scene"]["frames"][0]
+    assert len(set(frame["ids"])) == len(frame["ids"])
+    assert max(map(len, frame["ids"])) <= 48
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", ":smile: [red]", "<!--<script>"])
+def test_a_recording_may_have_any_name(tmp_path: Path, name: str) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(WALK[::4]))
+    file = (bag / "bag.mcap").rename(tmp_path / f"{name}.mcap")
+
+    assert evaluated(file)["messages"] == len(WALK[::4])
+
+
+def test_links_that_lead_back_are_followed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).symlink_to(folder)
+    (folder / "c").symlink_to(folder / "c")
+    write_bag(folder / "bag", people_messages(WALK[::4]))
+
+    assert evaluated(folder)["messages"] == len(WALK[::4])
+    assert evaluate_bag.main([str(folder / "c"), "--out", str(tmp_path / "out"), *FAST]) == 2
+    assert "no recording there" in capsys.readouterr().err

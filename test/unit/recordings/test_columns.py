@@ -1,0 +1,186 @@
+"""Trajectories that are no bags: each format is read by its content, or refused by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.bags import people_messages, walkers, write_bag
+
+from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.recordings.arrivals import recorded_tracks
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.text import TextFormat, load_recording
+from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Tracks
+
+#: Frame, id, x, y of two people, 0.4 s apart.
+ROWS = [(10 * i, who, round(0.4 * i, 3), float(who)) for i in range(4) for who in (1, 2)]
+SECONDS = [(frame / 25, who, x, y) for frame, who, x, y in ROWS]
+TEXT = TextFormat()
+
+
+def lines(rows: list[tuple[float, ...]], separator: str = " ", end: str = "\n") -> str:
+    return "".join(separator.join(map(str, row)) + end for row in rows)
+
+
+def read(path: Path, content: str | bytes, text: TextFormat = TEXT) -> list[Tracks]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(recorded_tracks(open_source(path, text=text)))
+
+
+def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None:
+    stamps = np.array([entry.stamp_ns for entry in tracks])
+    assert (np.diff(stamps) == 400_000_000).all()
+    assert [entry.ids for entry in tracks] == [ids] * 4
+    np.testing.assert_allclose(tracks[3].positions_m, [[1.2, 1.0], [1.2, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (lines(ROWS), TEXT),
+        (lines(ROWS, "\t", "\r\n"), TEXT),
+        (lines(ROWS, ","), TEXT),
+        ("\ufeff" + lines(ROWS, "; "), TEXT),
+        ("# a comment\n\n" + lines(ROWS[::-1]), TEXT),
+        (lines([(float(f), float(i), x, y) for f, i, x, y in ROWS]), TEXT),
+        (lines(SECONDS), TextFormat(is_in_seconds=True)),
+        ("frame,ped_id,x,y\n" + lines(ROWS, ","), TEXT),
+        ('"Frame","Track_ID","X_m","Y_m"\r\n' + lines(ROWS, ",", "\r\n"), TEXT),
+        ("time,id,x,y\n" + lines(SECONDS, ","), TEXT),
+        ("y;x;id;t\n" + lines([(y, x, i, t) for t, i, x, y in SECONDS], ";"), TEXT),
+        ("t_ms,id,x,y\n" + lines([(t * 1e3, i, x, y) for t, i, x, y in SECONDS], ","), TEXT),
+        (
+            "id,kind,stamp_ns,x,y\n"
+            + lines([(i, "walker", 1_700_000_000_000_000_000 + int(t * 1e9), x, y)
+                     for t, i, x, y in SECONDS], ","),
+            TEXT,
+        ),
+        ("a,b,c,d\n" + lines(ROWS, ","), TextFormat(columns=("a", "b", "c", "d"))),
+        (
+            lines([(f, i, x, 9.9, y) for f, i, x, y in ROWS]),
+            TextFormat(columns=("1", "2", "3", "5")),
+        ),
+        (
+            "".join(
+                json.dumps(entry) + "\n"
+                for entry in [
+                    {"scene": {"id": 0, "p": 1, "s": 0, "e": 30, "fps": 2.5}},
+                    *({"track": {"f": f, "p": i, "x": x, "y": y}} for f, i, x, y in ROWS),
+                    *({"track": {"f": f, "p": i, "x": x, "y": y}} for f, i, x, y in ROWS),
+                    {"track": {"f": 30, "p": 1, "x": 7, "y": 7, "prediction_number": 0}},
+                ]
+            ),
+            TEXT,
+        ),
+    ],
+    ids=[
+        *("spaces", "crlf", "commas", "bom", "unsorted", "floats", "seconds", "csv", "quoted"),
+        *("times", "order", "milliseconds", "nanoseconds", "named", "numbered", "trajnet"),
+    ],
+)  # fmt: skip
+def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: TextFormat) -> None:
+    assert_walk(read(tmp_path / "walk.txt", content, text))
+
+
+def test_ids_may_be_names(tmp_path: Path) -> None:
+    named = [(frame, f"p{who}", x, y) for frame, who, x, y in ROWS]
+    assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "rows"])
+def test_arrays_are_people_by_steps(tmp_path: Path, kind: str) -> None:
+    array = np.array([[(0.4 * step, float(who)) for step in range(4)] for who in (0, 1)])
+    buffer = io.BytesIO()
+    if kind == "npz":
+        np.savez(buffer, positions=array)
+    else:
+        np.save(buffer, np.array(ROWS) if kind == "rows" else array)
+
+    tracks = read(tmp_path / "walk.npy", buffer.getvalue())
+
+    assert tracks[0].ids == (("1", "2") if kind == "rows" else ("0", "1"))
+    assert np.diff([entry.stamp_ns for entry in tracks]).tolist() == [400_000_000] * 3
+
+
+def test_a_person_who_is_unknown_in_a_step_is_not_there(tmp_path: Path) -> None:
+    array = np.zeros((2, 3, 2))
+    array[1, 1] = np.nan
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+
+    assert [entry.ids for entry in read(tmp_path / "a.npy", buffer.getvalue())] == [
+        *(("0", "1"), ("0",), ("0", "1")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("seconds.txt", lines(SECONDS), "no whole number.*--seconds"),
+        ("ids.txt", "0 1.5 0 0\n10 1.5 0 0\n", "id that is no whole number"),
+        ("words.txt", "0 anna 0 0\n10 anna 0 0\n", "four numbers"),
+        ("columns.csv", "who,when\n1,2\n", "who, when.*--columns"),
+        ("header.csv", "frame,id,x,y\n", "header only"),
+        ("ros1.bag", b"#ROSBAG V2.0\n", "ROS 1 bag.*rosbags-convert"),
+        ("metadata.yaml", "rosbag2_bagfile_information:\n", "give its folder"),
+        ("walk.pkl", pickle.dumps(np.zeros((2, 3, 2))), r"pickle.*numpy\.save"),
+        ("walk.bin", b"\0\1\2\3", "neither text nor a bag"),
+        ("walk.utf16", lines(ROWS).encode("utf-16"), "neither text nor a bag"),
+        ("walk.npy", b"\x93NUMPY\1\0", "cannot be read as an array"),
+        ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is no TrajNet"),
+        ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks"),
+        ("nan.txt", "0 1 nan 0\n", "observation 1 is not finite"),
+        ("wide.txt", "0 1 0 0 5 6\n", "columns.*--columns"),
+        ("late.csv", "time,id,x,y\n1700000000000000000,1,0,0\n", "later than the year 2200"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_the_remedy(
+    tmp_path: Path, name: str, content: str | bytes, says: str
+) -> None:
+    with pytest.raises(RecordingError, match=says) as error:
+        read(tmp_path / name, content)
+    assert name in str(error.value)
+
+
+def test_objects_in_an_array_are_never_unpickled(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(RecordingError, match="cannot be read as an array"):
+        read(tmp_path / "walk.npy", buffer.getvalue())
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(RecordingError, match="no regular file"):
+        load_recording(tmp_path / "pipe.txt")
+
+
+def test_a_bag_is_known_by_its_content(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
+    other = (bag / "bag.mcap").rename(tmp_path / "recording.dat")
+
+    assert open_source(other).topic == "/people"
+
+
+def test_commands_take_the_columns(tmp_path: Path) -> None:
+    walk = [(0.4 * i, who, 0.4 * i, float(who), 0) for i in range(30) for who in (1, 2)]
+    (tmp_path / "walk.csv").write_text("sec,who,east,north,zero\n" + lines(walk, ","))
+    out = tmp_path / "out"
+
+    code = evaluate_bag.main(
+        [
+            *(str(tmp_path / "walk.csv"), "--out", str(out), "--jobs", "1", "--moments", "0"),
+            *("--model", "constant_velocity", "--columns", "sec,who,east,north"),
+        ]
+    )
+
+    assert code == 0
+    (bag,) = json.loads((out / "results.json").read_text())["bags"]
+    assert bag["duration_s"] == pytest.approx(11.6)
