@@ -194,7 +194,14 @@ def _from_json(text: str) -> Columns:
                 rates.append(float(scene["fps"]))
             if track is not None and track.get("prediction_number") is None:
                 rows.append([float(track[key]) for key in ("f", "p", "x", "y")])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise ColumnsError(
                 f"line {number} is no TrajNet++: {short_text(str(error))}; expected "
                 '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
@@ -221,7 +228,10 @@ def _from_array(data: bytes) -> Columns:
                 raise ColumnsError(f"holds the arrays {short_text(loaded.files)}, expected one")
             loaded = loaded[loaded.files[0]]
         array = np.asarray(loaded, dtype=np.float64)
-    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except ColumnsError:
+        raise
+    # Damaged headers make the readers raise whatever they meet, MemoryError included.
+    except Exception as error:
         raise ColumnsError(f"cannot be read as an array: {short_text(str(error))}") from error
     if array.ndim == 2 and array.shape[1] == 4:
         return Columns(array[:, 0], array[:, 1], array[:, 2:])

@@ -26,6 +26,7 @@ _TOO_LARGE = 2.0**53
 _NS_PER_S = 1_000_000_000
 #: Latest time, seconds: in the year 2200.
 _LONGEST_S = 7_258_118_400.0
+_TOO_LATE = "is later than the year 2200: name another unit in the header, such as t_ms or t_ns"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
-        _require_valid(path, times / unit_hz >= _LONGEST_S, "is later than the year 2200")
+        _require_valid(path, times / unit_hz >= _LONGEST_S, _TOO_LATE)
         frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
     else:
         _require_valid(

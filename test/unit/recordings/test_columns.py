@@ -23,10 +23,17 @@ from social_implicit_ros.types import Tracks
 ROWS = [(10 * i, who, round(0.4 * i, 3), float(who)) for i in range(4) for who in (1, 2)]
 SECONDS = [(frame / 25, who, x, y) for frame, who, x, y in ROWS]
 TEXT = TextFormat()
+HUGE = f'{{"track": {{"f": {"9" * 400}, "p": 1, "x": 0, "y": 0}}}}'
 
 
 def lines(rows: list[tuple[float, ...]], separator: str = " ", end: str = "\n") -> str:
     return "".join(separator.join(map(str, row)) + end for row in rows)
+
+
+def array_header(shape: tuple[int, ...]) -> bytes:
+    """An array file of which only the header is there."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}"
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
 
 
 def read(path: Path, content: str | bytes, text: TextFormat = TEXT) -> list[Tracks]:
@@ -136,9 +143,16 @@ def test_a_person_who_is_unknown_in_a_step_is_not_there(tmp_path: Path) -> None:
         ("walk.npy", b"\x93NUMPY\1\0", "cannot be read as an array"),
         ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is no TrajNet"),
         ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks"),
+        (
+            "huge.ndjson",
+            HUGE,
+            "line 1 is no",
+        ),
+        ("huge.npy", array_header((10**13, 2, 2)), "cannot be read as an array"),
+        ("objects.zip", b"PK\3\4 no archive", "cannot be read as an array"),
         ("nan.txt", "0 1 nan 0\n", "observation 1 is not finite"),
         ("wide.txt", "0 1 0 0 5 6\n", "columns.*--columns"),
-        ("late.csv", "time,id,x,y\n1700000000000000000,1,0,0\n", "later than the year 2200"),
+        ("late.csv", "time,id,x,y\n1700000000000000000,1,0,0\n", r"later than the year 2200.*t_ns"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_the_remedy(
