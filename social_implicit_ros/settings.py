@@ -32,11 +32,20 @@ class HistoryLimits(Settings):
     min_observations: int = row(
         2, "Observations that a new track needs before it is predicted.", minimum=2, maximum=100
     )
+    min_track_age_s: float = row(
+        0.0,
+        "Time since its first observation after which a new track is predicted, in seconds. "
+        "Younger tracks are counted as too_young. Use it for trackers with false tracks that "
+        "flicker.",
+        minimum=0.0,
+        maximum=60.0,
+    )
     track_timeout_s: float = row(
         1.0,
-        "Time after which a track that is no longer reported is dropped, in seconds; until then it "
-        "is extrapolated. It is longer for slow trackers, see max_track_timeout_s. Also the "
-        "tolerance for stamps ahead of the clock or behind the newest stamp.",
+        "Time after which a track that is no longer reported is dropped, in seconds. Until then it "
+        "is extrapolated, see min_return_probability. It is longer for slow trackers, see "
+        "max_track_timeout_s. Also the tolerance for stamps ahead of the clock or behind the "
+        "newest stamp.",
         minimum=0.05,
         maximum=60.0,
     )
@@ -116,6 +125,15 @@ class PipelineConfig(HistoryLimits):
         True,
         "Continue the history of a track that vanishes under the new id that appears where it "
         "would be by now. Predictions are published under the old id.",
+        effect=Effect.CONFIGURE,
+    )
+    min_return_probability: float = row(
+        0.35,
+        "A track that its tracker no longer reports is predicted while the probability that it "
+        "comes back is at least this. The probability is learnt from the gaps in the tracks of "
+        "this tracker. 0 predicts every track until it is dropped.",
+        minimum=0.0,
+        maximum=0.99,
     )
 
     def __post_init__(self) -> None:

@@ -37,6 +37,8 @@ class SkipReason(str, Enum):
     LOW_SCORE = "low_score"
     NO_TRANSFORM = "no_transform"
     TOO_FEW_OBSERVATIONS = "too_few_observations"
+    TOO_YOUNG = "too_young"
+    VANISHED = "vanished"
     STALE = "stale"
 
 

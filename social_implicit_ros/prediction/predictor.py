@@ -19,9 +19,9 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities import Identities
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.stitching import TrackStitcher
 from social_implicit_ros.tracks.tracker_timing import TrackerTiming
 from social_implicit_ros.tracks.transforms import (
     TransformLookup,
@@ -154,8 +154,7 @@ class Predictor:
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
         self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
-        # By source; the first is made now, as its imports take long.
-        self._stitchers = defaultdict(TrackStitcher, {"": TrackStitcher()})
+        self._identities = Identities(config.pipeline)
         self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
@@ -243,6 +242,7 @@ class Predictor:
         """Applies the options that may change while the predictor runs; histories are kept."""
         self.config = config
         self._pipeline.reconfigure(config.pipeline)
+        self._identities.config = config.pipeline
         self._follow_trackers()
         self.evaluation.window_s = config.self_evaluation_window_s
         for guard in (*self._guards.values(), self._robot_guard):
@@ -275,7 +275,7 @@ class Predictor:
     @property
     def n_stitched(self) -> int:
         """Tracks that went on under an old id, in total."""
-        return sum(stitcher.n_stitched for stitcher in self._stitchers.values())
+        return self._identities.n_stitched
 
     @property
     def n_waiting(self) -> int:
@@ -302,12 +302,15 @@ class Predictor:
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
     def _enter(self, tracks: Tracks, update: Update) -> None:
-        if self.config.pipeline.stitching and ROBOT_ID not in tracks.ids:
-            stitcher = self._stitchers[tracks.source]
-            *held, tracks = stitcher.rename(tracks, self.history)
-            for first in held:
-                self._enter_as(first, update)
+        if ROBOT_ID in tracks.ids:
+            self._enter_as(tracks, update)
+            return
+        *held, tracks = self._identities.rename(tracks, self.history)
+        for first in held:
+            self._enter_as(first, update)
         self._enter_as(tracks, update)
+        self._identities.follow(tracks, self.history)
+        self.history.hidden = self._identities.hidden
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
@@ -349,7 +352,7 @@ class Predictor:
         others = [other for name, other in self._guards.items() if name != source]
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
-            self._stitchers.pop(source, None)
+            self._identities.forget(source)
             self._timings.pop(source, None)
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
@@ -375,9 +378,9 @@ class Predictor:
         self._robot_guard.reset()
         self._queue.clear()
         self._pipeline.reset()
-        for stitcher in self._stitchers.values():
-            stitcher.reset()
         self._timings.clear()
+        self._identities.reset()
+        self.history.hidden = {}
         self._follow_trackers()
         self.evaluation.reset()
         self.newest_ns = self.last_tick = None

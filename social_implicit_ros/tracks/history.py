@@ -5,7 +5,7 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import compress
 
@@ -99,6 +99,8 @@ class TrackHistory:
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
         self.before_forgetting: list[Callable[[int], None]] = []
+        #: Agents that are remembered but are in no window, with the reason.
+        self.hidden: Mapping[str, SkipReason] = {}
         self._step_ns = round(config.step_s * NS_PER_S)
         self._clear()
 
@@ -277,6 +279,17 @@ class TrackHistory:
         )
         early = compress(self._row_of_id, (~ready).tolist())
         skipped.update(dict.fromkeys(early, SkipReason.TOO_FEW_OBSERVATIONS))
+        if self.config.min_track_age_s > 0.0:
+            age_ns = table.newest(rows)[0] - self._began_ns[rows]
+            young = ready & (age_ns < self.config.min_track_age_s * NS_PER_S)
+            skipped.update(
+                dict.fromkeys(compress(self._row_of_id, young.tolist()), SkipReason.TOO_YOUNG)
+            )
+            ready &= ~young
+        if self.hidden:
+            shown = (agent_id not in self.hidden for agent_id in self._row_of_id)
+            ready &= np.fromiter(shown, dtype=bool, count=len(self))
+            skipped.update((i, reason) for i, reason in self.hidden.items() if i in self._row_of_id)
         ids = tuple(compress(self._row_of_id, ready.tolist()))
         rows = rows[ready]
         states_m, n_observed = self._resample(rows, stamp_ns)

@@ -14,14 +14,15 @@ from social_implicit_ros.tracks.history import Motions, TrackHistory
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: Squared Mahalanobis distance of the 98 % region: of a position, and of a position and a velocity.
-_POSITION_GATE, _MOTION_GATE = 7.8, 11.7
+#: Squared Mahalanobis distances of the 98 % region of a position, and of the 94 % region of a
+#: position and a velocity. A wider one takes who enters at the border of the view for who left.
+_POSITION_GATE, _MOTION_GATE = 7.8, 9.0
 #: Standard deviation of where a tracker reports a person again, metres: detectors fit another box.
-_POSITION_STD_M = 0.2
+_POSITION_STD_M = 0.15
 #: Standard deviation of a position relative to the next one, metres.
-_NOISE_STD_M = 0.07
+_NOISE_STD_M = 0.06
 #: Standard deviation by which a walker changes velocity within a second, metres per second.
-_VELOCITY_STD_M_S = 0.35
+_VELOCITY_STD_M_S = 0.25
 #: A track vanished once it was not reported for this share of the time between its observations.
 #: Some trackers report each person in a message of its own.
 _MISSED_SHARE = 0.75
@@ -97,15 +98,14 @@ class TrackStitcher:
     """Renames the ids of one tracker's messages."""
 
     def __init__(self) -> None:
-        import scipy.optimize  # noqa: F401  at configure, not when the first track is cut
-
         #: Tracks that went on under an old id.
         self.n_stitched = 0
         self.reset()
 
     def reset(self) -> None:
         """Forgets all ids."""
-        self._old_id_of: dict[str, str] = {}  # stitched tracks, by the tracker's present id
+        #: Ids of stitched tracks in the history, by the tracker's present id.
+        self.old_id_of: dict[str, str] = {}
         self._held: dict[str, _Held] = {}  # by the tracker's present id
         self._own: set[str] = set()  # ids of this tracker in the history
 
@@ -124,13 +124,13 @@ class TrackStitcher:
             without those that are held back now. No two tracks of a message get the same id.
         """
         # If the tracker reports an old id again, the new one is another person.
-        returned = set(self._old_id_of.values()).intersection(tracks.ids)
+        returned = set(self.old_id_of.values()).intersection(tracks.ids)
         self._drop(returned)
         entering = self._decide(tracks, history)
         new = [
             agent_id
             for agent_id in history.unknown(tracks.ids)
-            if agent_id and agent_id not in self._old_id_of and agent_id not in self._held
+            if agent_id and agent_id not in self.old_id_of and agent_id not in self._held
         ]
         new = [agent_id for agent_id in new if all(agent_id not in t.ids for t in entering)]
         if new:
@@ -138,8 +138,8 @@ class TrackStitcher:
         is_held = np.array([agent_id in self._held for agent_id in tracks.ids], dtype=bool)
         if is_held.any():
             tracks = tracks.of_agents(~is_held)
-        if self._old_id_of:
-            ids = tuple(self._old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
+        if self.old_id_of:
+            ids = tuple(self.old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
             tracks = replace(tracks, ids=ids)
         self._own.update(tracks.ids)
         return [*entering, tracks]
@@ -157,7 +157,7 @@ class TrackStitcher:
             is_same = (
                 is_seen
                 and held.old_id not in tracks.ids
-                and held.old_id not in self._old_id_of.values()
+                and held.old_id not in self.old_id_of.values()
                 and not history.unknown((held.old_id,))
             )
             if is_same:
@@ -173,7 +173,7 @@ class TrackStitcher:
                     held.first.stamp_ns,
                 )
             if is_same:
-                self._old_id_of[new_id] = held.old_id
+                self.old_id_of[new_id] = held.old_id
                 self.n_stitched += 1
             entering.append(replace(held.first, ids=(held.old_id,)) if is_same else held.first)
         return entering
@@ -182,7 +182,7 @@ class TrackStitcher:
         """Holds back the new tracks that appear where an old one would be by now."""
         self._own.intersection_update(history.ids)
         taken = {held.old_id for held in self._held.values()}
-        taken.update(self._old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
+        taken.update(self.old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
         missing = tuple(i for i in history.ids if i in self._own and i not in taken)
         if not missing:
             return
@@ -205,4 +205,4 @@ class TrackStitcher:
     def _drop(self, old: set[str]) -> None:
         """Lets the tracks that continue some old ones stand for themselves again."""
         if old:
-            self._old_id_of = {new: to for new, to in self._old_id_of.items() if to not in old}
+            self.old_id_of = {new: to for new, to in self.old_id_of.items() if to not in old}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from statistics import median, median_low
+from collections.abc import Collection
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
@@ -22,6 +22,8 @@ class TrackerTiming:
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._newest_ns: int | None = None
+        #: Time without observations after which a track is gone, in seconds; 0 if unknown.
+        self.needed_timeout_s = 0.0
 
     def add(self, stamp_ns: int, now_ns: int) -> None:
         """A message arrived.
@@ -30,15 +32,19 @@ class TrackerTiming:
             stamp_ns: of its header, integer nanoseconds.
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
-        if self._newest_ns is not None and stamp_ns > self._newest_ns:
-            self._periods_ns.append(stamp_ns - self._newest_ns)
-        self._newest_ns = max(stamp_ns, self._newest_ns or 0)
         self._latencies_ns.append(max(now_ns - stamp_ns, 0))
+        if self._newest_ns is not None and stamp_ns <= self._newest_ns:
+            return
+        if self._newest_ns is not None:
+            self._periods_ns.append(stamp_ns - self._newest_ns)
+        self._newest_ns = stamp_ns
+        if len(self._periods_ns) >= _MIN_PERIODS:
+            needed_ns = _PERIODS_KEPT * lower_median(self._periods_ns) + lower_median(
+                self._latencies_ns
+            )
+            self.needed_timeout_s = needed_ns / NS_PER_S
 
-    @property
-    def needed_timeout_s(self) -> float:
-        """Time without observations after which a track is gone, in seconds; 0 if unknown."""
-        if len(self._periods_ns) < _MIN_PERIODS:
-            return 0.0
-        latency_ns = median(self._latencies_ns)
-        return (_PERIODS_KEPT * median_low(self._periods_ns) + latency_ns) / NS_PER_S
+
+def lower_median(values: Collection[int]) -> int:
+    """The middle value of some, or the lower of the two in the middle."""
+    return sorted(values)[(len(values) - 1) // 2]

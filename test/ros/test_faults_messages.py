@@ -35,7 +35,12 @@ stamp: markers[0].header.stamp
 #: Maximum prediction error: people walk straight on.
 MAX_ERROR_M = 0.6
 #: Reasons that are counted at every tick, not at every message.
-TICK_REASONS = (SkipReason.TOO_FEW_OBSERVATIONS, SkipReason.STALE)
+TICK_REASONS = (
+    SkipReason.TOO_FEW_OBSERVATIONS,
+    SkipReason.TOO_YOUNG,
+    SkipReason.VANISHED,
+    SkipReason.STALE,
+)
 #: Counters that depend on the messages alone.
 EXACT = (
     "messages",
@@ -216,6 +221,19 @@ def test_a_person_who_returns_under_a_new_id(talk: Trial) -> None:
     row = prediction.agents.tolist().index(agent_number(one))
     assert prediction.n_observed[row] == 3  # 1 s; the new id alone is 0.2 s old
     talk.report(lambda status: int(value_of(status, "stitched")) == before + 1)
+
+
+def test_a_person_who_is_gone(talk: Trial) -> None:
+    stamps_ns = itertools.count(next(talk.new_stamps()), S // 10)
+    talk.walk(stamps_ns, 10)
+    _, stays = WALKERS
+    before = talk.n_skipped("vanished")
+    for stamp_ns in itertools.islice(stamps_ns, 8):
+        talk.tell(crowd_at(stamp_ns, {stays: WALKERS[stays]}))
+        prediction = talk.answer_at(stamp_ns)
+    # Before `track_timeout_s` has passed.
+    assert prediction.agents.tolist() == [agent_number(stays)]
+    talk.report(lambda status: int(value_of(status, "skipped.vanished")) > before)
 
 
 def test_an_id_reused_for_another_person(talk: Trial) -> None:

@@ -235,7 +235,7 @@ class TestRobot:
         predictor = predictor_of(robot="odometry")
         for n in range(10, 31):
             predictor.add_robot(robot(n / 10), "odom", n * S // 10)
-            predictor.add_tracks(walkers(n / 10), "odom", n * S // 10)
+            predictor.add_tracks(walkers(1.0 + n / 10), "odom", n * S // 10)
         forecast = predictor.tick(3 * S)
         assert predictor.last_tick is not None and len(predictor.last_tick.window.ids) == 3
         assert forecast.ids == ("a", "b")
@@ -454,3 +454,35 @@ class TestSources:
         assert sum(update.jumped_back for update in updates) == 1
         assert updates[-1].tick_ns is not None
         assert set(predictor.tick(round(1.5 * S)).ids) == {"0/a/a", "1/b/a"}
+
+
+class TestGhosts:
+    def test_whoever_is_gone_is_not_predicted_though_not_forgotten(self) -> None:
+        predictor = predictor_of()
+        for n in range(20):
+            predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)
+        alone = np.array([True, False])
+        for n in range(20, 29):
+            predictor.add_tracks(walkers(1.0 + n / 10).of_agents(alone), "odom", 0)
+        forecast = predictor.tick(round(3.8 * S))
+        assert forecast.ids == ("a",)
+        assert forecast.skipped == {"b": SkipReason.VANISHED}
+        predictor.add_tracks(walkers(3.9), "odom", 0)
+        assert predictor.tick(round(3.9 * S)).ids == ("a", "b")
+        assert predictor.last_tick is not None
+        assert predictor.last_tick.window.n_observed.tolist() == [8, 8]
+
+    def test_if_the_tracker_pauses_nobody_is_gone(self) -> None:
+        predictor = predictor_of()
+        for n in range(20):
+            predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)
+        assert predictor.tick(round(3.8 * S)).ids == ("a", "b")
+
+    def test_tracks_younger_than_asked_for_are_counted_but_not_predicted(self) -> None:
+        predictor = predictor_of(pipeline=PipelineConfig(min_track_age_s=0.5))
+        for n in range(5):
+            predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)
+        skipped = predictor.tick(round(1.4 * S)).skipped
+        assert skipped == dict.fromkeys(("a", "b"), SkipReason.TOO_YOUNG)
+        predictor.add_tracks(walkers(1.5), "odom", 0)
+        assert predictor.tick(round(1.5 * S)).ids == ("a", "b")

@@ -1,0 +1,67 @@
+"""Who is who: the ids of all trackers, and the people that they stand for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks.coasting import Coasting
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stitching import TrackStitcher
+from social_implicit_ros.types import SkipReason, Tracks
+
+
+class Identities:
+    """Stitches cut tracks, and finds out which tracks are gone, for each tracker on its own."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        #: The limits; may change.
+        self.config = config
+        #: Tracks that went on under an old id, in total.
+        self.n_stitched = 0
+        if config.stitching:
+            # This import takes long: at configure, not when the first track is cut.
+            import scipy.optimize  # noqa: F401
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all ids."""
+        self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)
+        self._coastings: defaultdict[str, Coasting] = defaultdict(Coasting)
+        #: Agents that are remembered but not predicted, with the reason.
+        self.hidden: Mapping[str, SkipReason] = {}
+
+    def forget(self, source: str) -> None:
+        """Forgets the ids of a tracker."""
+        self._stitchers.pop(source, None)
+        self._coastings.pop(source, None)
+
+    def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
+        """What to add to the history in place of a message, in this order; the message last."""
+        if not self.config.stitching:
+            return [tracks]
+        stitcher = self._stitchers[tracks.source]
+        n_before = stitcher.n_stitched
+        entering = stitcher.rename(tracks, history)
+        self.n_stitched += stitcher.n_stitched - n_before
+        return entering
+
+    def follow(self, tracks: Tracks, history: TrackHistory) -> None:
+        """Finds out which tracks are gone.
+
+        Args:
+            tracks: a renamed message.
+            history: after the message was added.
+        """
+        coasting = self._coastings[tracks.source]
+        coasting.observe(
+            tracks.ids,
+            tracks.stamp_ns,
+            timeout_s=history.config.track_timeout_s,
+            min_probability=self.config.min_return_probability,
+        )
+        if len(coasting) > 2 * self.config.max_agents:
+            coasting.forget_others(history.ids)
+        vanished = [i for each in self._coastings.values() for i in each.vanished]
+        self.hidden = dict.fromkeys(vanished, SkipReason.VANISHED)

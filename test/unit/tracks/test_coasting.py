@@ -1,0 +1,102 @@
+"""Missed tracks are predicted as long as this tracker's tracks come back, and no longer."""
+
+from __future__ import annotations
+
+import pytest
+
+from social_implicit_ros.tracks.coasting import Coasting
+
+S = 1_000_000_000
+
+
+class Tracker:
+    """Reports `a` always, and others as asked for."""
+
+    def __init__(self, period_s: float = 0.1, min_probability: float = 0.35) -> None:
+        self.period_s, self.min_probability = period_s, min_probability
+        self.coasting = Coasting()
+        self.n = 0
+
+    def report(self, *others: str, n_messages: int = 1) -> None:
+        for _ in range(n_messages):
+            self.n += 1
+            self.coasting.observe(
+                ("a", *others),
+                round(self.n * self.period_s * S),
+                timeout_s=1.0,
+                min_probability=self.min_probability,
+            )
+
+    def n_coasting(self, name: str) -> int:
+        """Messages without a track until it is vanished."""
+        for n in range(100):
+            if name in self.coasting.vanished:
+                return n - 1
+            self.report()
+        raise AssertionError(f"{name} is never vanished")
+
+
+def test_before_anything_is_known_a_track_coasts_for_some_periods() -> None:
+    tracker = Tracker()
+    tracker.report("b", n_messages=10)
+    assert 2 <= tracker.n_coasting("b") <= 5
+
+
+def test_if_tracks_never_come_back_they_do_not_coast() -> None:
+    tracker = Tracker()
+    for number in range(20):
+        tracker.report(f"p{number}", n_messages=10)
+    tracker.report(n_messages=30)
+    tracker.report("b", n_messages=10)
+    assert tracker.n_coasting("b") == 0
+
+
+@pytest.mark.parametrize("n_missed", [1, 3, 6])
+def test_if_tracks_come_back_they_coast_for_as_long_as_gaps_last(n_missed: int) -> None:
+    tracker = Tracker()
+    for _ in range(20):
+        tracker.report("b", n_messages=5)
+        tracker.report(n_messages=n_missed)
+    tracker.report("b")
+    assert n_missed <= tracker.n_coasting("b") <= n_missed + 4
+
+
+def test_a_track_that_comes_back_is_no_longer_vanished() -> None:
+    tracker = Tracker()
+    tracker.report("b", n_messages=10)
+    tracker.report(n_messages=9)
+    assert tracker.coasting.vanished == {"b"}
+    tracker.report("b")
+    assert not tracker.coasting.vanished
+
+
+def test_with_probability_0_nobody_is_vanished() -> None:
+    tracker = Tracker(min_probability=0.0)
+    tracker.report("b", n_messages=10)
+    tracker.report(n_messages=30)
+    assert not tracker.coasting.vanished
+
+
+def test_a_tracker_that_reports_each_person_in_a_message_of_its_own_misses_nobody() -> None:
+    coasting = Coasting()
+    names = [f"p{number}" for number in range(8)]
+    for n in range(400):
+        stamp_ns = round(n * 0.05 * S)
+        coasting.observe((names[n % 8],), stamp_ns, timeout_s=1.0, min_probability=0.35)
+        assert not coasting.vanished
+
+
+def test_late_messages_change_nothing() -> None:
+    tracker = Tracker()
+    tracker.report("b", n_messages=10)
+    late_ns = round(0.55 * S)
+    tracker.coasting.observe(("a",), late_ns, timeout_s=1.0, min_probability=0.99)
+    assert not tracker.coasting.vanished
+
+
+def test_ended_tracks_are_forgotten() -> None:
+    tracker = Tracker()
+    for number in range(100):
+        tracker.report(f"p{number}")
+    tracker.report(n_messages=21)
+    assert len(tracker.coasting) == 1
