@@ -127,6 +127,11 @@ class PipelineConfig(HistoryLimits):
         "would be by now. Predictions are published under the old id.",
         effect=Effect.CONFIGURE,
     )
+    untangling: bool = row(
+        True,
+        "If a tracker swaps the ids of two people who pass closer than 0.7 m, and their motion "
+        "tells, predict each under its own id.",
+    )
     min_return_probability: float = row(
         0.35,
         "A track that its tracker no longer reports is predicted while the probability that it "

@@ -273,9 +273,9 @@ class Predictor:
         return self._pipeline.config.track_timeout_s
 
     @property
-    def n_stitched(self) -> int:
-        """Tracks that went on under an old id, in total."""
-        return self._identities.n_stitched
+    def id_corrections(self) -> dict[str, int]:
+        """Corrections of ids in total, by kind."""
+        return self._identities.counts
 
     @property
     def n_waiting(self) -> int:

@@ -73,8 +73,8 @@ class DiagnosticsLog:
         self._n_tracked = self._n_predicted = self._n_ticks = self._n_failed_ticks = 0
         #: Endpoints that do not match the node's, see `connections`.
         self.broken_connections: Sequence[str] = ()
-        #: Tracks that went on under an old id, in total.
-        self.n_stitched = 0
+        #: Corrections of ids in total, by kind.
+        self.id_corrections: Mapping[str, int] = {"stitched": 0, "untangled": 0}
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
@@ -176,7 +176,7 @@ class DiagnosticsLog:
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
-            "stitched": str(self.n_stitched),
+            **{kind: str(count) for kind, count in self.id_corrections.items()},
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),

@@ -79,7 +79,7 @@ class Reporter:
 
     def take_counts(self, predictor: Predictor) -> None:
         """Takes over what the predictor counts itself."""
-        self.log.n_stitched = predictor.n_stitched
+        self.log.id_corrections = predictor.id_corrections
         timeout_s = predictor.track_timeout_s
         if timeout_s != self.state.track_timeout_s:
             self.state = replace(self.state, track_timeout_s=timeout_s)

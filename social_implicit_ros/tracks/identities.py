@@ -9,6 +9,7 @@ from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.coasting import Coasting
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stitching import TrackStitcher
+from social_implicit_ros.tracks.untangling import SwapUntangler
 from social_implicit_ros.types import SkipReason, Tracks
 
 
@@ -18,16 +19,22 @@ class Identities:
     def __init__(self, config: PipelineConfig) -> None:
         #: The limits; may change.
         self.config = config
-        #: Tracks that went on under an old id, in total.
-        self.n_stitched = 0
+        #: Tracks that went on under an old id, and swaps that were undone, in total.
+        self.n_stitched = self.n_untangled = 0
         if config.stitching:
             # This import takes long: at configure, not when the first track is cut.
             import scipy.optimize  # noqa: F401
         self.reset()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Corrections of ids in total, by the names that `/diagnostics` has for them."""
+        return {"stitched": self.n_stitched, "untangled": self.n_untangled}
+
     def reset(self) -> None:
         """Forgets all ids."""
         self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)
+        self._untanglers: defaultdict[str, SwapUntangler] = defaultdict(SwapUntangler)
         self._coastings: defaultdict[str, Coasting] = defaultdict(Coasting)
         #: Agents that are remembered but not predicted, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
@@ -35,12 +42,27 @@ class Identities:
     def forget(self, source: str) -> None:
         """Forgets the ids of a tracker."""
         self._stitchers.pop(source, None)
+        self._untanglers.pop(source, None)
         self._coastings.pop(source, None)
 
     def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
         """What to add to the history in place of a message, in this order; the message last."""
-        if not self.config.stitching:
-            return [tracks]
+        entering = [tracks]
+        if self.config.untangling:
+            entering = self._untangled(tracks, history)
+        if self.config.stitching:
+            entering = [new for each in entering for new in self._stitched(each, history)]
+        return entering
+
+    def _untangled(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
+        untangler = self._untanglers[tracks.source]
+        n_before = untangler.n_untangled
+        known_as = self._stitchers[tracks.source].old_id_of
+        entering = untangler.rename(tracks, history, known_as)
+        self.n_untangled += untangler.n_untangled - n_before
+        return entering
+
+    def _stitched(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
         stitcher = self._stitchers[tracks.source]
         n_before = stitcher.n_stitched
         entering = stitcher.rename(tracks, history)
@@ -55,8 +77,12 @@ class Identities:
             history: after the message was added.
         """
         coasting = self._coastings[tracks.source]
+        stitcher = self._stitchers[tracks.source]
+        # Whoever is held back is there.
+        held = self._untanglers[tracks.source].held
+        present = {stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held}
         coasting.observe(
-            tracks.ids,
+            (*tracks.ids, *present, *stitcher.awaited),
             tracks.stamp_ns,
             timeout_s=history.config.track_timeout_s,
             min_probability=self.config.min_return_probability,

@@ -16,7 +16,7 @@ from social_implicit_ros.types import FloatArray, Tracks
 
 #: Squared Mahalanobis distances of the 98 % region of a position, and of the 94 % region of a
 #: position and a velocity. A wider one takes who enters at the border of the view for who left.
-_POSITION_GATE, _MOTION_GATE = 7.8, 9.0
+POSITION_GATE, MOTION_GATE = 7.8, 9.0
 #: Standard deviation of where a tracker reports a person again, metres: detectors fit another box.
 _POSITION_STD_M = 0.15
 #: Standard deviation of a position relative to the next one, metres.
@@ -53,10 +53,10 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
     # Imported here: this takes longer than all other imports of this room.
     from scipy.optimize import linear_sum_assignment
 
-    costs = _position_costs(lost, positions_m[None], stamp_ns)
-    is_inside = costs <= _POSITION_GATE
+    costs = position_costs(lost, positions_m, stamp_ns)
+    is_inside = costs <= POSITION_GATE
     # A pair outside costs more than all pairs inside together.
-    outside = _POSITION_GATE * (min(costs.shape) + 1)
+    outside = POSITION_GATE * (min(costs.shape) + 1)
     rows, columns = linear_sum_assignment(np.where(is_inside, costs, outside))
     return [
         (int(row), int(column))
@@ -65,33 +65,40 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
     ]
 
 
-def moves_alike(
+def motion_cost(
     lost: Motions, position_m: FloatArray, velocity_m_s: FloatArray, std_m_s: float, stamp_ns: int
-) -> bool:
-    """Whether a new track continues a vanished one, by its position and its velocity.
+) -> float:
+    """Squared Mahalanobis distance of a position and a velocity from where a track would be.
 
     Args:
-        lost: (1,) the vanished track.
-        position_m: (2,) first position of the new track, metres.
-        velocity_m_s: (2,) its velocity.
-        std_m_s: standard deviation of that.
+        lost: (1,) the track, which is extrapolated.
+        position_m: (2,) metres.
+        velocity_m_s: (2,) metres per second.
+        std_m_s: standard deviation of the velocity.
         stamp_ns: of `position_m`, integer nanoseconds.
     """
     gap_s = (stamp_ns - lost.stamps_ns[0]) / NS_PER_S
     variance = lost.velocity_std_m_s[0] ** 2 + _VELOCITY_STD_M_S**2 * gap_s + std_m_s**2
     cost = np.square(velocity_m_s - lost.velocities_m_s[0]).sum() / variance
-    cost += _position_costs(lost, position_m[None, None], stamp_ns)[0, 0]
-    return bool(cost <= _MOTION_GATE)
+    return float(cost + position_costs(lost, position_m[None], stamp_ns)[0, 0])
 
 
-def _position_costs(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of (1, B, 2) positions from where A tracks would be."""
+def position_costs(
+    lost: Motions, positions_m: FloatArray, stamp_ns: int, *, std_m: float = _POSITION_STD_M
+) -> FloatArray:
+    """(A, B) squared Mahalanobis distances of (B, 2) positions from where (A,) tracks would be."""
     gaps_s = ((stamp_ns - lost.stamps_ns) / NS_PER_S)[:, None]
     expected_m = lost.positions_m + lost.velocities_m_s * gaps_s
     velocity_variance = lost.velocity_std_m_s[:, None] ** 2 + _VELOCITY_STD_M_S**2 * gaps_s
-    variance_m2 = _POSITION_STD_M**2 + velocity_variance * gaps_s**2
-    costs: FloatArray = np.square(positions_m - expected_m[:, None]).sum(axis=-1) / variance_m2
+    variance_m2 = std_m**2 + velocity_variance * gaps_s**2
+    distances_m = positions_m - expected_m[:, None]
+    costs: FloatArray = np.square(distances_m).sum(axis=-1) / variance_m2
     return costs
+
+
+def velocity_std_m_s(elapsed_s: float) -> float:
+    """Standard deviation of a velocity from two positions that are `elapsed_s` apart."""
+    return 2**0.5 * _NOISE_STD_M / elapsed_s
 
 
 class TrackStitcher:
@@ -108,6 +115,11 @@ class TrackStitcher:
         self.old_id_of: dict[str, str] = {}
         self._held: dict[str, _Held] = {}  # by the tracker's present id
         self._own: set[str] = set()  # ids of this tracker in the history
+
+    @property
+    def awaited(self) -> set[str]:
+        """Old ids that a track which is held back may continue."""
+        return {held.old_id for held in self._held.values()}
 
     def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
         """The tracks under the ids with which they are remembered.
@@ -165,13 +177,14 @@ class TrackStitcher:
                 second_m = tracks.positions_m[tracks.ids.index(new_id)]
                 elapsed_s = elapsed_ns / NS_PER_S
                 velocity_m_s = (second_m - held.first.positions_m[0]) / elapsed_s
-                is_same = lost.stamps_ns[0] < held.first.stamp_ns and moves_alike(
+                cost = motion_cost(
                     lost,
                     held.first.positions_m[0],
                     velocity_m_s,
-                    2**0.5 * _NOISE_STD_M / elapsed_s,
+                    velocity_std_m_s(elapsed_s),
                     held.first.stamp_ns,
                 )
+                is_same = lost.stamps_ns[0] < held.first.stamp_ns and cost <= MOTION_GATE
             if is_same:
                 self.old_id_of[new_id] = held.old_id
                 self.n_stitched += 1
@@ -181,7 +194,7 @@ class TrackStitcher:
     def _hold(self, new: list[str], tracks: Tracks, history: TrackHistory) -> None:
         """Holds back the new tracks that appear where an old one would be by now."""
         self._own.intersection_update(history.ids)
-        taken = {held.old_id for held in self._held.values()}
+        taken = self.awaited
         taken.update(self.old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
         missing = tuple(i for i in history.ids if i in self._own and i not in taken)
         if not missing:

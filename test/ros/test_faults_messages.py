@@ -208,6 +208,30 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
     talk.clouds.clear()
 
 
+def test_swapped_ids_of_people_who_walk_side_by_side(talk: Trial) -> None:
+    start_ns = next(talk.new_stamps())
+
+    def tell(n: int, left: str, right: str) -> tuple[float, ...]:
+        stamp_ns = start_ns + n * STEP_NS
+        message = crowd_at(stamp_ns)
+        message.markers.extend(
+            marker(stamp_ns, agent_id, 0.12 * n, y_m)
+            for agent_id, y_m in ((left, 0.5), (right, 0.0))
+        )
+        talk.tell(message)
+        prediction = talk.answer_at(stamp_ns)
+        if n == 0:
+            return ()
+        row = prediction.agents.tolist().index(agent_number("left"))
+        return tuple(prediction.mean[row, :, 1])
+
+    for n in range(12):
+        tell(n, "left", "right")
+    with talk.counting("untangled", 1):
+        for n in range(12, 22):
+            np.testing.assert_allclose(tell(n, "right", "left"), 0.5, atol=MAX_ERROR_M)
+
+
 def test_a_person_who_returns_under_a_new_id(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
     one, two = WALKERS
