@@ -132,6 +132,16 @@ class PipelineConfig(HistoryLimits):
         "If a tracker swaps the ids of two people who pass closer than 0.7 m, and their motion "
         "tells, predict each under its own id.",
     )
+    merge_distance_m: float = row(
+        0.0,
+        "Tracks of different trackers that stay within this distance of each other for a second "
+        "are one person, who is predicted once, under the id of the older track, or of the tracker "
+        "with less latency. 0 keeps all tracks. It must be less than the distance between two "
+        "people of whom each tracker sees only one.",
+        minimum=0.0,
+        maximum=3.0,
+        effect=Effect.CONFIGURE,
+    )
     min_return_probability: float = row(
         0.35,
         "A track that its tracker no longer reports is predicted while the probability that it "

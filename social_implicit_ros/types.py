@@ -39,6 +39,7 @@ class SkipReason(str, Enum):
     TOO_FEW_OBSERVATIONS = "too_few_observations"
     TOO_YOUNG = "too_young"
     VANISHED = "vanished"
+    MERGED = "merged"
     STALE = "stale"
 
 

@@ -220,10 +220,12 @@ class Predictor:
         """
         if self.config.robot == "tf":
             self._locate_robot()
-        self.last_tick = self._pipeline.tick(now_ns)
-        return forecast_from_tick(
-            self.last_tick, self._numbers, self.steps, self.config.fixed_frame
-        )
+        tick = self.last_tick = self._pipeline.tick(now_ns)
+        published = self._identities.published_ids
+        if published:
+            ids = tuple(published.get(agent_id, agent_id) for agent_id in tick.window.ids)
+            tick = replace(tick, window=replace(tick.window, ids=ids))
+        return forecast_from_tick(tick, self._numbers, self.steps, self.config.fixed_frame)
 
     def evaluate(self) -> ScoredPositions | None:
         """Scores earlier predictions with the ground truth known at the newest tick.

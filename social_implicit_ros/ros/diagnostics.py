@@ -74,7 +74,9 @@ class DiagnosticsLog:
         #: Endpoints that do not match the node's, see `connections`.
         self.broken_connections: Sequence[str] = ()
         #: Corrections of ids in total, by kind.
-        self.id_corrections: Mapping[str, int] = {"stitched": 0, "untangled": 0}
+        self.id_corrections: Mapping[str, int] = dict.fromkeys(
+            ("stitched", "untangled", "merged"), 0
+        )
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)

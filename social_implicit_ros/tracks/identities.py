@@ -8,34 +8,43 @@ from collections.abc import Mapping
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.coasting import Coasting
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.merging import TrackMerger
 from social_implicit_ros.tracks.stitching import TrackStitcher
 from social_implicit_ros.tracks.untangling import SwapUntangler
 from social_implicit_ros.types import SkipReason, Tracks
 
 
 class Identities:
-    """Stitches cut tracks, and finds out which tracks are gone, for each tracker on its own."""
+    """Corrects the ids of each tracker, finds out which tracks are gone, and merges trackers."""
 
     def __init__(self, config: PipelineConfig) -> None:
         #: The limits; may change.
         self.config = config
-        #: Tracks that went on under an old id, and swaps that were undone, in total.
-        self.n_stitched = self.n_untangled = 0
-        if config.stitching:
-            # This import takes long: at configure, not when the first track is cut.
+        #: Tracks that went on under an old id, swaps that were undone, and tracks that were merged
+        #: with another tracker's, in total.
+        self.n_stitched = self.n_untangled = self.n_merged = 0
+        if config.stitching or config.merge_distance_m > 0.0:
+            # This import takes long: at configure, not when the first track is cut or merged.
             import scipy.optimize  # noqa: F401
         self.reset()
 
     @property
     def counts(self) -> dict[str, int]:
         """Corrections of ids in total, by the names that `/diagnostics` has for them."""
-        return {"stitched": self.n_stitched, "untangled": self.n_untangled}
+        return {
+            "stitched": self.n_stitched,
+            "untangled": self.n_untangled,
+            "merged": self.n_merged,
+        }
 
     def reset(self) -> None:
         """Forgets all ids."""
         self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)
         self._untanglers: defaultdict[str, SwapUntangler] = defaultdict(SwapUntangler)
         self._coastings: defaultdict[str, Coasting] = defaultdict(Coasting)
+        self._merger = TrackMerger()
+        #: Published ids of agents, where they are not their own.
+        self.published_ids: Mapping[str, str] = {}
         #: Agents that are remembered but not predicted, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
 
@@ -91,3 +100,15 @@ class Identities:
             coasting.forget_others(history.ids)
         vanished = [i for each in self._coastings.values() for i in each.vanished]
         self.hidden = dict.fromkeys(vanished, SkipReason.VANISHED)
+        if self.config.merge_distance_m > 0.0:
+            self._merge(tracks, history)
+
+    def _merge(self, tracks: Tracks, history: TrackHistory) -> None:
+        merger = self._merger
+        n_before = merger.n_merged
+        merger.observe(tracks, history, self.config.merge_distance_m)
+        self.n_merged += merger.n_merged - n_before
+        shown = [agent_id for agent_id in history.ids if agent_id not in self.hidden]
+        merged = dict.fromkeys(merger.hidden(shown), SkipReason.MERGED)
+        self.hidden = {**self.hidden, **merged}
+        self.published_ids = merger.published_ids(history.ids)

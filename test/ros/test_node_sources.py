@@ -97,3 +97,32 @@ def test_the_most_probable_class_is_predicted_and_no_id_is_not(start: Start) -> 
 
     cloud = first_prediction(node, messages.Detection3DArray, detections, "/predictor/tracks")
     assert prediction_from_point_cloud(cloud).agents.tolist() == [1]
+
+
+def test_a_person_seen_by_two_trackers_is_predicted_once(start: Start) -> None:
+    node = start(
+        tick_rate_hz=0.0,
+        model="constant_velocity",
+        tracker="marker_array@/one, marker_array@/two",
+        merge_distance_m=0.5,
+    )
+    publishers = [node.publisher(MarkerArray, topic) for topic in ("/one", "/two")]
+    clouds = node.collect(PointCloud2, "/predictor/predictions")
+    steps = iter(range(1, 10_000))
+    n_predicted: list[int] = []
+
+    def is_merged() -> bool:
+        seconds = 0.4 * next(steps)
+        for number, publisher in enumerate(publishers):
+            stamp = stamp_to_msg(round(seconds * S) + number * S // 10)
+            shown = [marker(1, stamp, SPEED_M_S * (seconds + 0.1 * number) + 0.1 * number)]
+            # Somebody whom only one of them sees.
+            shown += [marker(2, stamp, SPEED_M_S * seconds + 5.0)] * (1 - number)
+            publisher.publish(MarkerArray(markers=shown))
+        if clouds:
+            n_predicted.append(len(set(prediction_from_point_cloud(clouds[-1]).agents.tolist())))
+        return 3 in n_predicted and n_predicted[-1] == 2
+
+    node.wait_for(is_merged, "one prediction of each person")
+    ids = {agent_number("0/marker_array/p/1"), agent_number("0/marker_array/p/2")}
+    assert set(prediction_from_point_cloud(clouds[-1]).agents.tolist()) == ids

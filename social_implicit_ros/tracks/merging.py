@@ -1,0 +1,175 @@
+"""Merging: a person whom several trackers see is predicted once, under one id.
+
+The tracks stay apart in the history. One of them is predicted, the others are hidden; if its
+tracker loses it, another takes its place under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import FloatArray, Tracks
+
+#: Time for which two tracks must be close before they are one person, seconds.
+_MERGE_S = 1.0
+#: They are two again once they are farther apart than this many merge distances, for this time.
+_SPLIT_DISTANCES, _SPLIT_S = 2.0, 0.5
+#: If one tracker lags behind another by this, the other one's track is predicted, seconds.
+_LAG_S = 0.3
+#: Longest time over which a track is extrapolated for a comparison, seconds.
+_MAX_GAP_S = 1.5
+
+
+class TrackMerger:
+    """Follows which tracks of different trackers are the same person."""
+
+    def __init__(self) -> None:
+        #: Tracks that were merged into another, in total.
+        self.n_merged = 0
+        self._source_of: dict[str, str] = {}
+        self._person_of: dict[str, str] = {}  # published id of each merged track
+        self._close_since_ns: dict[tuple[str, str], int] = {}
+        self._apart_since_ns: dict[str, int] = {}
+
+    def observe(self, tracks: Tracks, history: TrackHistory, max_distance_m: float) -> None:
+        """Compares the tracks of a message with those of other trackers.
+
+        Args:
+            tracks: a renamed message.
+            history: after the message was added.
+            max_distance_m: between two tracks that may be one person.
+        """
+        known = dict.fromkeys(history.ids)
+        for remembered in (self._source_of, self._person_of, self._apart_since_ns):
+            for agent_id in remembered.keys() - known.keys():
+                del remembered[agent_id]
+        rows = [row for row, agent_id in enumerate(tracks.ids) if agent_id in known]
+        mine = tuple(tracks.ids[row] for row in rows)
+        self._source_of.update(dict.fromkeys(mine, tracks.source))
+        others = tuple(i for i in known if self._source_of.get(i, tracks.source) != tracks.source)
+        distances_m = np.empty((len(mine), len(others)))
+        if mine and others:
+            expected_m = _positions_at(tracks.stamp_ns, others, history)
+            distances_m = np.linalg.norm(tracks.positions_m[rows, None] - expected_m, axis=-1)
+        self._split(mine, others, distances_m, tracks.stamp_ns, max_distance_m)
+        close = self._assigned(mine, others, distances_m, max_distance_m)
+        for pair in [p for p in self._close_since_ns if p[0] in mine or p[0] not in known]:
+            if pair not in close:
+                del self._close_since_ns[pair]
+        for pair in close:
+            since_ns = self._close_since_ns.setdefault(pair, tracks.stamp_ns)
+            if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
+                self._merge(pair, history)
+
+    def hidden(self, shown: Collection[str]) -> list[str]:
+        """Tracks that are not predicted as another one stands for the same person.
+
+        Args:
+            shown: tracks that could be predicted, oldest first.
+        """
+        taken: set[str] = set()
+        hidden = []
+        members = [i for i in shown if i in self._person_of]
+        # The track whose id is published comes first.
+        for agent_id in sorted(members, key=lambda i: self._person_of[i] != i):
+            person = self._person_of[agent_id]
+            if person in taken:
+                hidden.append(agent_id)
+            taken.add(person)
+        return hidden
+
+    def published_ids(self, known: Collection[str]) -> Mapping[str, str]:
+        """Published ids of tracks, where they are not their own.
+
+        Args:
+            known: all tracks. Nobody is published under the id of somebody else.
+        """
+        return {
+            agent_id: person
+            for agent_id, person in self._person_of.items()
+            if person != agent_id and (person not in known or self._person_of.get(person) == person)
+        }
+
+    def _split(
+        self,
+        mine: tuple[str, ...],
+        others: tuple[str, ...],
+        distances_m: FloatArray,
+        stamp_ns: int,
+        max_distance_m: float,
+    ) -> None:
+        """Takes tracks out of their persons that are apart from all other tracks of these."""
+        for agent_id, to_others_m in zip(mine, distances_m, strict=True):
+            person = self._person_of.get(agent_id)
+            same = [
+                distance_m
+                for other, distance_m in zip(others, to_others_m, strict=True)
+                if person is not None and self._person_of.get(other) == person
+            ]
+            if not same or min(same) <= _SPLIT_DISTANCES * max_distance_m:
+                self._apart_since_ns.pop(agent_id, None)
+                continue
+            since_ns = self._apart_since_ns.setdefault(agent_id, stamp_ns)
+            if stamp_ns - since_ns < _SPLIT_S * NS_PER_S:
+                continue
+            # Whoever has the published id keeps it.
+            leaving = [agent_id]
+            if person == agent_id:
+                leaving = [i for i, p in self._person_of.items() if p == person]
+            for each in leaving:
+                del self._person_of[each]
+            del self._apart_since_ns[agent_id]
+
+    def _assigned(
+        self,
+        mine: tuple[str, ...],
+        others: tuple[str, ...],
+        distances_m: FloatArray,
+        max_distance_m: float,
+    ) -> set[tuple[str, str]]:
+        """Pairs of tracks that are close, one to one; each person has one track of a tracker."""
+        sources: dict[str, set[str]] = {}
+        for agent_id, person in self._person_of.items():
+            sources.setdefault(person, set()).add(self._source_of.get(agent_id, ""))
+        free = np.array([self._is_alone(i, sources) for i in mine], dtype=bool)
+        source = self._source_of[mine[0]] if mine else ""
+        open_to = np.array(
+            [source not in sources.get(self._person_of.get(i, ""), ()) for i in others], dtype=bool
+        )
+        may_be = (distances_m <= max_distance_m) & free[:, None] & open_to
+        if not may_be.any():
+            return set()
+        # Imported at configure, see `Identities`.
+        from scipy.optimize import linear_sum_assignment
+
+        beyond_m = max_distance_m * (min(may_be.shape) + 1)
+        pairs = zip(*linear_sum_assignment(np.where(may_be, distances_m, beyond_m)), strict=True)
+        return {(mine[row], others[column]) for row, column in pairs if may_be[row, column]}
+
+    def _is_alone(self, agent_id: str, sources: Mapping[str, set[str]]) -> bool:
+        return len(sources.get(self._person_of.get(agent_id, ""), ())) < 2
+
+    def _merge(self, pair: tuple[str, str], history: TrackHistory) -> None:
+        """Makes two tracks one person, who keeps the id of the better track."""
+        began_ns, newest_ns = history.began_ns(pair), history.motions(pair).stamps_ns
+        lags_s = (newest_ns.max() - newest_ns) / NS_PER_S
+        is_second = began_ns[1] < began_ns[0] if lags_s.max() < _LAG_S else lags_s[0] > 0.0
+        better = pair[int(is_second)]
+        # A track that stands for somebody alone goes on under the id under which it is published.
+        merged = [i for i in pair if i in self._person_of]
+        person = self._person_of[merged[-1]] if merged else better
+        self._person_of.update(dict.fromkeys(pair, person))
+        del self._close_since_ns[pair]
+        self.n_merged += 1
+
+
+def _positions_at(stamp_ns: int, ids: tuple[str, ...], history: TrackHistory) -> FloatArray:
+    """(B, 2) positions of tracks at a stamp near their newest one, metres."""
+    motions = history.motions(ids)
+    gaps_s = np.clip((stamp_ns - motions.stamps_ns) / NS_PER_S, -_MAX_GAP_S, _MAX_GAP_S)
+    expected_m: FloatArray = motions.positions_m + motions.velocities_m_s * gaps_s[:, None]
+    return expected_m
