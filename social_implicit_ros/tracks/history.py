@@ -90,6 +90,11 @@ class Motions:
         """The motions of some tracks, by their rows."""
         return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
+    def followed_by(self, others: Motions) -> Motions:
+        """These motions and then others."""
+        values = ((getattr(self, e.name), getattr(others, e.name)) for e in fields(self))
+        return Motions(*map(np.concatenate, values))
+
 
 class TrackHistory:
     """The recent observations of all tracks."""

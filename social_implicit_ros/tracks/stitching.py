@@ -86,7 +86,14 @@ def motion_cost(
 def position_costs(
     lost: Motions, positions_m: FloatArray, stamp_ns: int, *, std_m: float = _POSITION_STD_M
 ) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of (B, 2) positions from where (A,) tracks would be."""
+    """(A, B) squared Mahalanobis distances of positions from where tracks would be.
+
+    Args:
+        lost: (A,) the tracks, which are extrapolated.
+        positions_m: (B, 2) metres, or (A, B, 2) for each track.
+        stamp_ns: of the positions, integer nanoseconds.
+        std_m: standard deviation of a position, metres.
+    """
     gaps_s = ((stamp_ns - lost.stamps_ns) / NS_PER_S)[:, None]
     expected_m = lost.positions_m + lost.velocities_m_s * gaps_s
     velocity_variance = lost.velocity_std_m_s[:, None] ** 2 + _VELOCITY_STD_M_S**2 * gaps_s

@@ -6,7 +6,7 @@ and neither on its own, their ids were swapped. Where motion does not tell, noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from social_implicit_ros.tracks.stitching import (
     position_costs,
     velocity_std_m_s,
 )
-from social_implicit_ros.types import FloatArray, Tracks
+from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 #: Ids are swapped between people who are closer than this, metres.
 _CLOSE_M = 0.7
@@ -29,11 +29,13 @@ _POSITION_STD_M = 0.1
 #: By how much the sum of two squared Mahalanobis distances must be less with swapped ids.
 _MARGIN = 9.0
 #: Time for which positions are compared with the motion before, seconds.
-_MEMORY_S = 1.5
+_MEMORY_S = 1.2
 #: Age of that motion at which it is read again if it proved right, seconds.
 _REFRESH_S = 0.3
 #: Time over which a velocity is taken after a swap, seconds.
-_CONFIRM_S = 0.35
+_CONFIRM_S = 0.38
+#: Shortest time between two comparisons, seconds, for trackers at 20 Hz and more.
+_PERIOD_S = 0.09
 #: Time for which two people are awaited to tell, seconds.
 _WAIT_S = 0.9
 #: Velocities that are less certain tell nothing, metres per second.
@@ -64,8 +66,10 @@ class SwapUntangler:
         #: Swaps that were undone.
         self.n_untangled = 0
         self._own_id_of: dict[str, str] = {}  # by the tracker's id; a permutation
-        self._before: dict[_Pair, Motions] = {}  # of people who are or were close
+        self._pairs: list[_Pair] = []  # people who are or were close
+        self._before: Motions | None = None  # (2 P,) of both people of each pair
         self._suspects: dict[_Pair, _Suspects] = {}
+        self._compared_ns: int | None = None
 
     @property
     def held(self) -> set[str]:
@@ -86,50 +90,75 @@ class SwapUntangler:
             What to add to the history, in this order: tracks that were held back, and the message
             without those that are held back now.
         """
-        entering = self._decide(tracks)
+        entering = self._decide(tracks) if self._suspects else []
         if self._own_id_of:
             tracks = replace(tracks, ids=tuple(self._own_id_of.get(i, i) for i in tracks.ids))
-        pairs = {
-            (tracks.ids[row], tracks.ids[other])
-            for row, other in _close_pairs(tracks.positions_m)
-            if tracks.ids[row] != tracks.ids[other]
-        }
-        pairs = {(min(pair), max(pair)) for pair in pairs}
-        if pairs or self._before:
-            self._watch(pairs, tracks, history, known_as)
+        if abs(tracks.stamp_ns - (self._compared_ns or 0)) >= _PERIOD_S * NS_PER_S:
+            self._compared_ns = tracks.stamp_ns
+            self._watch(_close_pairs(tracks), history, known_as)
+            if self._pairs:
+                self._compare(tracks)
         held = self.held
         if held:
             tracks = tracks.of_agents(np.array([i not in held for i in tracks.ids], dtype=bool))
         return [*entering, tracks]
 
     def _watch(
-        self,
-        pairs: set[_Pair],
-        tracks: Tracks,
-        history: TrackHistory,
-        known_as: Mapping[str, str],
+        self, close: list[_Pair], history: TrackHistory, known_as: Mapping[str, str]
     ) -> None:
+        """Remembers how people who come close move."""
+        watched = {*self._pairs, *self._suspects}
+        new = [pair for pair in close if pair not in watched]
+        names = [known_as.get(agent_id, agent_id) for pair in new for agent_id in pair]
+        unknown = set(history.unknown(names))
+        if unknown:
+            pairs = zip(new, zip(names[::2], names[1::2], strict=True), strict=True)
+            new = [pair for pair, both in pairs if unknown.isdisjoint(both)]
+            names = [known_as.get(agent_id, agent_id) for pair in new for agent_id in pair]
+        if not new:
+            return
+        before = history.motions(tuple(names))
+        before = before if self._before is None else self._before.followed_by(before)
+        self._pairs, self._before = [*self._pairs, *new], before
+        is_known = before.velocity_std_m_s.reshape(-1, 2).max(axis=1) <= _MAX_STD_M_S
+        if not is_known.all():
+            self._keep(np.flatnonzero(is_known))
+
+    def _compare(self, tracks: Tracks) -> None:
         """Compares people who were close with their motions before, and holds back suspects."""
+        assert self._before is not None
         row_of = {agent_id: row for row, agent_id in enumerate(tracks.ids)}
+        rows = np.array([[row_of.get(i, -1) for i in pair] for pair in self._pairs])
+        stamps_ns = self._before.stamps_ns.reshape(-1, 2)
+        age_s = (tracks.stamp_ns - stamps_ns.min(axis=1)) / NS_PER_S
+        is_told = (rows >= 0).all(axis=1) & (stamps_ns.max(axis=1) < tracks.stamp_ns)
         held = self.held
-        for pair in sorted(pairs | self._before.keys()):
-            before = self._before.get(pair) or _motions(pair, history, known_as)
-            if held.intersection(pair) or before is None:
-                continue
-            self._before[pair] = before
-            age_s = (tracks.stamp_ns - int(before.stamps_ns.min())) / NS_PER_S
-            gain = 0.0
-            if row_of.keys() >= set(pair) and tracks.stamp_ns > before.stamps_ns.max():
-                both = tracks.of_agents(np.array([row_of[agent_id] for agent_id in pair]))
-                costs = position_costs(
-                    before, both.positions_m, both.stamp_ns, std_m=_POSITION_STD_M
-                )
-                gain = _gain(costs)
-                if gain >= _MARGIN and max(costs[0, 1], costs[1, 0]) <= POSITION_GATE:
-                    self._suspects[pair] = _Suspects(before, [both])
-                    held.update(pair)
-            if age_s > _MEMORY_S or (gain <= -_MARGIN and age_s > _REFRESH_S):
-                del self._before[pair]
+        if held:
+            is_told &= [held.isdisjoint(pair) for pair in self._pairs]
+        # (P, 2, 2) of each person's motion and each one's position.
+        costs = position_costs(
+            self._before,
+            np.repeat(tracks.positions_m[rows], 2, axis=0),
+            tracks.stamp_ns,
+            std_m=_POSITION_STD_M,
+        ).reshape(-1, 2, 2)
+        gain = np.where(is_told, _gain(costs), 0.0)
+        is_swapped = (gain >= _MARGIN) & (_swapped_cost(costs) <= POSITION_GATE)
+        for index in np.flatnonzero(is_swapped):
+            pair = self._pairs[index]
+            if held.isdisjoint(pair):
+                before = self._before.of_tracks(2 * index + np.arange(2))
+                self._suspects[pair] = _Suspects(before, [tracks.of_agents(rows[index])])
+                held.update(pair)
+        is_over = (age_s > _MEMORY_S) | ((gain <= -_MARGIN) & (age_s > _REFRESH_S))
+        if is_over.any():
+            self._keep(np.flatnonzero(~is_over))
+
+    def _keep(self, rows: IntArray) -> None:
+        """Forgets all pairs but some."""
+        assert self._before is not None
+        self._pairs = [self._pairs[row] for row in rows]
+        self._before = self._before.of_tracks((2 * rows[:, None] + np.arange(2)).ravel())
 
     def _decide(self, tracks: Tracks) -> list[Tracks]:
         """Releases suspects of which it is known by now whether they were swapped."""
@@ -150,13 +179,14 @@ class SwapUntangler:
                 suspects.held = [
                     replace(each, ids=tuple(other[i] for i in each.ids)) for each in suspects.held
                 ]
-                self._before.pop(pair, None)
             del self._suspects[pair]
             entering.extend(suspects.held)
         return sorted(entering, key=lambda each: each.stamp_ns)
 
     def _swap(self, pair: _Pair) -> None:
         self.n_untangled += 1
+        others = [row for row, watched in enumerate(self._pairs) if watched != pair]
+        self._keep(np.array(others, dtype=np.int64))
         other = {pair[0]: pair[1], pair[1]: pair[0]}
         reported = {own: agent_id for agent_id, own in self._own_id_of.items()}
         for own in pair:
@@ -183,34 +213,32 @@ def _is_swapped(suspects: _Suspects, later: Tracks) -> bool:
             for motion in before
         ]
     )
-    return _gain(costs) >= _MARGIN and max(costs[0, 1], costs[1, 0]) <= MOTION_GATE
+    return bool(_gain(costs) >= _MARGIN and _swapped_cost(costs) <= MOTION_GATE)
 
 
-def _gain(costs: FloatArray) -> float:
-    """How much lower (2, 2) costs are with swapped ids."""
-    return float(costs[0, 0] + costs[1, 1] - costs[0, 1] - costs[1, 0])
+def _gain(costs: FloatArray) -> FloatArray:
+    """(...) how much lower (..., 2, 2) costs are with swapped ids."""
+    gain: FloatArray = np.trace(costs, axis1=-2, axis2=-1) - costs[..., 0, 1] - costs[..., 1, 0]
+    return gain
 
 
-def _motions(pair: _Pair, history: TrackHistory, known_as: Mapping[str, str]) -> Motions | None:
-    """Where two people were before this message; None if that is not known well enough."""
-    names = tuple(known_as.get(agent_id, agent_id) for agent_id in pair)
-    if names[0] == names[1] or history.unknown(names):
-        return None
-    motions = history.motions(names)
-    return motions if motions.velocity_std_m_s.max() <= _MAX_STD_M_S else None
+def _swapped_cost(costs: FloatArray) -> FloatArray:
+    """(...) the larger one of both people's (..., 2, 2) costs with swapped ids."""
+    return np.maximum(costs[..., 0, 1], costs[..., 1, 0])
 
 
-def _close_pairs(positions_m: FloatArray) -> Iterator[tuple[int, int]]:
-    """Rows of people who are close to each other, found by a sweep along x."""
-    order = np.argsort(positions_m[:, 0])
-    sorted_m = positions_m[order]
+def _close_pairs(tracks: Tracks) -> list[_Pair]:
+    """Ids of people who are close to each other, found by a sweep along x."""
+    order = np.argsort(tracks.positions_m[:, 0])
+    sorted_m = tracks.positions_m[order]
+    pairs: list[_Pair] = []
     for n in range(1, len(order)):
-        apart_m = sorted_m[n:] - sorted_m[:-n]
-        is_near = apart_m[:, 0] < _CLOSE_M
-        if not is_near.any():
-            return
-        is_near &= np.abs(apart_m[:, 1]) < _CLOSE_M
-        if is_near.any():
-            (near,) = np.nonzero(is_near)
-            near = near[np.hypot(*apart_m[near].T) < _CLOSE_M]
-            yield from zip(order[near].tolist(), order[near + n].tolist(), strict=True)
+        apart_m = np.abs(sorted_m[n:] - sorted_m[:-n])
+        if apart_m[:, 0].min() >= _CLOSE_M:
+            break
+        (near,) = np.nonzero(np.square(apart_m).sum(axis=1) < _CLOSE_M**2)
+        for row, other in zip(order[near].tolist(), order[near + n].tolist(), strict=True):
+            one, two = tracks.ids[row], tracks.ids[other]
+            if one != two:
+                pairs.append((one, two) if one < two else (two, one))
+    return pairs
