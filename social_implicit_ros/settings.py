@@ -131,6 +131,7 @@ class PipelineConfig(HistoryLimits):
         True,
         "If a tracker swaps the ids of two people who pass closer than 0.7 m, and their motion "
         "tells, predict each under its own id.",
+        effect=Effect.CONFIGURE,
     )
     merge_distance_m: float = row(
         0.0,

@@ -191,7 +191,9 @@ class Predictor:
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
         self._timings[source].add(tracks.stamp_ns, arrived_ns)
         self._follow_trackers()
-        self._place(replace(tracks, source=source), frame_id, now_ns, update)
+        if tracks.source != source:
+            tracks = replace(tracks, source=source)
+        self._place(tracks, frame_id, now_ns, update)
         return update
 
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:

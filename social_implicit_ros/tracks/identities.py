@@ -89,7 +89,7 @@ class Identities:
         stitcher = self._stitchers[tracks.source]
         # Whoever is held back is there.
         held = self._untanglers[tracks.source].held
-        present = {stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held}
+        present = [stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
         coasting.observe(
             (*tracks.ids, *present, *stitcher.awaited),
             tracks.stamp_ns,

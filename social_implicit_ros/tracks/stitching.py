@@ -142,6 +142,9 @@ class TrackStitcher:
             What to add to the history, in this order: tracks that were held back, and the message
             without those that are held back now. No two tracks of a message get the same id.
         """
+        if not self._held and not self.old_id_of and not history.unknown(tracks.ids):
+            self._own.update(tracks.ids)
+            return [tracks]
         # If the tracker reports an old id again, the new one is another person.
         returned = set(self.old_id_of.values()).intersection(tracks.ids)
         self._drop(returned)

@@ -207,7 +207,8 @@ def test_one_is_scored_while_hundreds_come_and_go(tmp_path, n_messages, with_one
     _, ticks = replay(bag_of(tmp_path, recording), {"plain": ConstantVelocity()})
 
     scored = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
-    assert len(scored) > 180
+    # While the others come, the one that is missed is taken for gone.
+    assert len(scored) > 170
     if with_one:
         for tick in scored[:-60]:
             row = tick.forecast.ids.index("one")
