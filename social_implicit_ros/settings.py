@@ -190,7 +190,7 @@ class NodeConfig(Settings):
     fixed_frame: str = row(
         "odom",
         "Level frame that does not move, in which people are predicted and predictions are "
-        "published. Tracks in another frame are transformed by tf2 at their own stamp.",
+        "published. Tracks in another frame are transformed at their own stamp.",
         effect=Effect.CONFIGURE,
     )
     stamp_source: str = row(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.storage import Topic
@@ -24,7 +24,8 @@ from social_implicit_ros.recordings.track_source import (
 )
 from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.spec import TrackerSpec
-from social_implicit_ros.tracks.transforms import TransformBuffer, plain_frame
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transforms import plain_frame
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
@@ -67,12 +68,12 @@ class TransformsArrival:
 
     Attributes:
         received_ns: receive time on the recording's clock, integer nanoseconds.
-        message: input of `TransformBuffer.add`.
+        data: serialised, input of `TransformBuffer.add`.
         is_static: from /tf_static, valid for the whole recording.
     """
 
     received_ns: int
-    message: Any
+    data: bytes
     is_static: bool
 
 
@@ -159,7 +160,11 @@ def predictor_config(
 def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer) -> Update:
     """Hands what arrived to a predictor and to its lookup, as a node does with its messages."""
     if isinstance(arrival, TransformsArrival):
-        transforms.add(arrival.message, is_static=arrival.is_static)
+        try:
+            transforms.add(arrival.data, is_static=arrival.is_static)
+        except ValueError as error:
+            text = f"transforms cannot be read: {error}"
+            return Update(refusals=[Refusal("transforms", text)])
     elif arrival.tracks is not None:
         tracks, now_ns = arrival.tracks, arrival.received_ns
         if isinstance(arrival, RobotArrival):
@@ -183,9 +188,8 @@ def _bag_arrivals(
     moving: list[Topic] = []
     if plain_frame(source.frame_id) != plain_frame(source.fixed_frame) or source.robot is not None:
         moving, still = transform_connections(reader)
-        for connection, recorded_ns, data in reader.messages(still) if still else ():
-            message = reader.deserialize(data, connection.msgtype)
-            yield TransformsArrival(recorded_ns, message, is_static=True)
+        for _, recorded_ns, data in reader.messages(still) if still else ():
+            yield TransformsArrival(recorded_ns, data, is_static=True)
     # Transforms start earlier, so that the first tracks have one before and one after.
     first_ns, end_ns = None, None
     if source.is_part:
@@ -216,15 +220,15 @@ def _bag_arrivals(
             received_ns = arrival_ns(recorded_ns, decoded.tracks)
             yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
             continue
-        try:
-            message = reader.deserialize(data, connection.msgtype)
-        except Exception:  # noqa: BLE001, S112 (a robot or transform less is seen in the counts)
+        if connection not in odometry:
+            yield TransformsArrival(arrival_ns(recorded_ns, None), data, is_static=False)
             continue
-        if connection in odometry:
-            robot = robot_from_odometry(message)
-            yield RobotArrival(arrival_ns(recorded_ns, robot), robot, message.header.frame_id)
-        else:
-            yield TransformsArrival(arrival_ns(recorded_ns, None), message, is_static=False)
+        try:
+            message = reader.deserialize(data, ODOMETRY)
+        except Exception:  # noqa: BLE001, S112 (a robot less is seen in the counts)
+            continue
+        robot = robot_from_odometry(message)
+        yield RobotArrival(arrival_ns(recorded_ns, robot), robot, message.header.frame_id)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
             f"{source.path} is damaged: of the {source.n_messages} messages in its index "

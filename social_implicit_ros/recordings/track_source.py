@@ -26,10 +26,10 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.transforms import TransformBuffer
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
 from social_implicit_ros.types import SkipReason
 
-TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 ODOMETRY = "nav_msgs/msg/Odometry"
 #: Types that other nodes publish, too: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
@@ -351,11 +351,11 @@ def _frames(reader: BagReader, frame_id: str, fixed_frame: str | None) -> tuple[
         return fixed_frame, []
     moving, still = transform_connections(reader)
     transforms = TransformBuffer()
-    for connection, _, data in reader.messages(still) if still else ():
-        transforms.add(reader.deserialize(data, connection.msgtype), is_static=True)
+    for _, _, data in reader.messages(still) if still else ():
+        transforms.add(data, is_static=True)
     messages = reader.messages(moving) if moving else iter(())
-    for _, (connection, _, data) in zip(range(_TRANSFORMS_TO_LEARN), messages, strict=False):
-        transforms.add(reader.deserialize(data, connection.msgtype), is_static=False)
+    for _, (_, _, data) in zip(range(_TRANSFORMS_TO_LEARN), messages, strict=False):
+        transforms.add(data, is_static=False)
     chain = transforms.ancestors(frame_id)
     if PREFERRED_FRAME in chain:
         return PREFERRED_FRAME, []
@@ -393,7 +393,5 @@ def _robot(
 def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
     """The connections of /tf and of /tf_static."""
     transforms = [c for c in reader.topics if c.msgtype == TF_MESSAGE]
-    if transforms:
-        ensure_definition(reader, TF_MESSAGE)
     still = [c for c in transforms if c.topic.endswith("tf_static")]
     return [c for c in transforms if c not in still], still

@@ -143,7 +143,7 @@ class DiagnosticsLog:
             source: value of the parameter `robot`.
         """
         fix = {
-            "odometry": "check that ~/odometry publishes without jumps, in a frame that tf2 knows",
+            "odometry": "check that ~/odometry publishes without jumps, in a frame of /tf",
             "tf": "check the transform from robot_frame to fixed_frame",
         }
         self._robot_lost = (

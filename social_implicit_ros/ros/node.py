@@ -39,7 +39,7 @@ from social_implicit_ros.ros.session import (
     open_calibration,
     predictor_config,
 )
-from social_implicit_ros.ros.tf import Tf2Lookup
+from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.decoder import robot_from_odometry
@@ -73,7 +73,7 @@ class PredictorNode(ParameterNode):
             self._on_diagnostics_timer,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        self._lookup = Tf2Lookup(self)
+        self._lookup = TransformListener(self).buffer
         self._transform_timer = self.create_timer(
             _TRANSFORM_PERIOD_S,
             self._on_transform_timer,

@@ -28,6 +28,18 @@ def tracks() -> QoSProfile:
     return _keep_last(10, ReliabilityPolicy.BEST_EFFORT)
 
 
+def transforms() -> QoSProfile:
+    """Best effort as `tracks`; depth 1000, as all publishers of a robot share the topic."""
+    return _keep_last(1000, ReliabilityPolicy.BEST_EFFORT)
+
+
+def static_transforms() -> QoSProfile:
+    """What tf2's static broadcasters offer: reliable and transient local; depth 100, as tf2."""
+    profile = _keep_last(100, ReliabilityPolicy.RELIABLE)
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return profile
+
+
 def predictions() -> QoSProfile:
     """Reliable, which matches reliable and best-effort subscribers.
 

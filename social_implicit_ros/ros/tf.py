@@ -1,72 +1,101 @@
-"""Transforms from tf2."""
+"""Receives transforms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.time import Time
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
-from social_implicit_ros.tracks.transforms import RigidTransform, TransformUnavailableError
+from social_implicit_ros.ros import qos
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transforms import TransformUnavailableError
 
-if TYPE_CHECKING:
-    from geometry_msgs.msg import TransformStamped
+#: Period of reading transforms that nothing looks up, seconds; the queue must hold them.
+_PERIOD_S = 0.1
 
 
-class Tf2Lookup:
-    """A `TransformLookup` on tf2's buffer, filled from /tf and /tf_static.
+class _Polled(CallbackGroup):
+    """Keeps subscriptions out of the executor, which takes 0.4 ms for each message."""
 
-    It subscribes at the first lookup: tf2 receives every transform of the robot.
+    def can_execute(self, entity: Any) -> bool:
+        """Never."""
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Does nothing."""
+
+
+class TransformListener:
+    """Fills a `TransformBuffer` from /tf and /tf_static, from its first lookup on.
+
+    A robot publishes hundreds of transforms a second, of which a few matter. They are read
+    serialised, all at once, when a transform is looked up. A node whose tracks are in the fixed
+    frame subscribes to nothing.
     """
 
     def __init__(self, node: Node) -> None:
         """Stores the node; does not subscribe."""
         self._node = node
-        self._buffer: Any = None
-        self._exception: type[Exception] = Exception
-        self._is_missing = False
+        self._subscriptions: list[tuple[Subscription, bool]] = []  # with whether it is static
+        self._polled = _Polled()
+        self.buffer = TransformBuffer(before_lookup=self._before_lookup)
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
-        """As `TransformLookup.lookup`."""
-        return self._look_up(target, source, Time(nanoseconds=stamp_ns))[0]
+    def _before_lookup(self, target: str, source: str) -> None:
+        if not self._subscriptions:
+            self._subscribe(target, source)
+        self._read()
 
-    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
-        """As `TransformLookup.latest`."""
-        return self._look_up(target, source, Time())
-
-    def _look_up(self, target: str, source: str, time: Time) -> tuple[RigidTransform, int]:
-        if self._buffer is None:
-            self._listen(target, source)
+    def _subscribe(self, target: str, source: str) -> None:
+        """Subscribes; raises TransformUnavailableError where tf2_msgs is not installed."""
         try:
-            found: TransformStamped = self._buffer.lookup_transform(target, source, time)
-        except self._exception as error:
-            raise TransformUnavailableError(str(error), may_come=True) from error
-        q, t = found.transform.rotation, found.transform.translation
-        try:
-            pose = RigidTransform.from_quaternion(
-                np.array([q.x, q.y, q.z, q.w]), np.array([t.x, t.y, t.z])
-            )
-        except ValueError as error:
-            raise TransformUnavailableError(str(error), may_come=True) from error
-        stamp = found.header.stamp
-        return pose, stamp.sec * 1_000_000_000 + stamp.nanosec
-
-    def _listen(self, target: str, source: str) -> None:
-        """Subscribes; raises TransformUnavailableError where tf2_ros is not installed."""
-        try:
-            if self._is_missing:
-                raise ImportError
-            from tf2_ros import Buffer, TransformException, TransformListener
+            from tf2_msgs.msg import TFMessage
         except ImportError as error:
-            self._is_missing = True
             raise TransformUnavailableError(
-                f"no transform from frame {source!r} to {target!r}: tf2_ros is not installed; "
-                "install ros-$ROS_DISTRO-tf2-ros-py, set fixed_frame to the frame of the tracks, "
-                "or let the tracker publish in the fixed frame",
+                f"no transform from {source!r} to {target!r}: tf2_msgs is not installed; install "
+                "ros-$ROS_DISTRO-tf2-msgs, set fixed_frame to the frame of the tracks, or let the "
+                "tracker publish in the fixed frame",
                 may_come=False,
             ) from error
-        self._exception = TransformException
-        self._buffer = Buffer(node=self._node)
-        # Runs in the node's executor: a separate thread would outlive a clean shutdown.
-        self._listener = TransformListener(self._buffer, self._node, spin_thread=False)
+
+        def subscription(topic: str, profile: QoSProfile) -> Subscription:
+            return self._node.create_subscription(
+                TFMessage,
+                topic,
+                lambda message: None,  # not called
+                profile,
+                callback_group=self._polled,
+                raw=True,
+                qos_overriding_options=qos.overridable(),
+            )
+
+        self._subscriptions = [
+            (subscription("/tf_static", qos.static_transforms()), True),
+            (subscription("/tf", qos.transforms()), False),
+        ]
+        self._timer = self._node.create_timer(
+            _PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _read(self) -> None:
+        """Adds all transforms that have arrived."""
+        for subscription, is_static in self._subscriptions:
+            handle, kind = subscription.handle, subscription.msg_type
+            with handle:
+                while (taken := handle.take_message(kind, True)) is not None:
+                    self._add(taken[0], is_static=is_static)
+
+    def _add(self, data: bytes, *, is_static: bool) -> None:
+        try:
+            self.buffer.add(data, is_static=is_static)
+        except ValueError as error:
+            self._node.get_logger().warning(
+                f"transforms cannot be read: {error}", throttle_duration_sec=5.0
+            )

@@ -1,9 +1,10 @@
-"""Tracks of a sensor that moves, brought into the fixed frame by the real tf2 over DDS."""
+"""Tracks of a sensor that moves, transformed into the fixed frame over DDS."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import OccupancyGrid
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.evaluation.published import (
@@ -76,19 +79,37 @@ def seen_by_lidar(time_s: float) -> MarkerArray:
     return tracks_to_marker_array(tracks, "lidar")
 
 
-class Robot:
-    """tf2's own broadcasters, a tracker, and the node's answers."""
+class Broadcaster:
+    """Publishes transforms as tf2's broadcasters do."""
 
-    def __init__(self, node: NodeUnderTest) -> None:
-        tf2_ros = pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
+    def __init__(self, node: Any, *, is_static: bool = False) -> None:
+        profile = QoSProfile(depth=100)
+        if is_static:
+            profile = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        topic = "/tf_static" if is_static else "/tf"
+        self._publisher = node.create_publisher(TFMessage, topic, profile)
+
+    def sendTransform(self, *transforms: TransformStamped) -> None:  # noqa: N802 (as tf2's)
+        self._publisher.publish(TFMessage(transforms=transforms))
+
+
+class Robot:
+    """Broadcasters of transforms, a tracker, and the node's answers."""
+
+    def __init__(
+        self,
+        node: NodeUnderTest,
+        *,
+        moving: Callable[[Any], Any] | None = None,
+        static: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.node = node
         self.tracks = node.publisher(MarkerArray, "/predictor/tracks")
         self.clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
         self.reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
-        self._dynamic = tf2_ros.TransformBroadcaster(node.peer.node)
-        static = tf2_ros.StaticTransformBroadcaster(node.peer.node)
-        self._static = static
-        static.sendTransform(transform("base_link", "lidar", LIDAR_IN_BASE, 0.0))
+        self._moving = (moving or Broadcaster)(node.peer.node)
+        self._static = (static or partial(Broadcaster, is_static=True))(node.peer.node)
+        self._static.sendTransform(transform("base_link", "lidar", LIDAR_IN_BASE, 0.0))
         self._start_s = 0.0
         times_s = self.new_times()
 
@@ -113,7 +134,7 @@ class Robot:
         """Broadcasts the robot's pose before and after a time, never at it."""
         before = np.floor(time_s / TF_PERIOD_S) * TF_PERIOD_S
         for at_s in (before, before + TF_PERIOD_S):
-            self._dynamic.sendTransform(
+            self._moving.sendTransform(
                 transform("odom", "base_link", base_in_odom(at_s), float(at_s))
             )
 
@@ -155,7 +176,6 @@ def assert_straight_on(prediction: PublishedPrediction) -> None:
 
 @pytest.fixture(scope="module")
 def module_robot(start_once: Start) -> Robot:
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
     # As long as can be: what is late is late by the test's order of events, not by its speed.
     return Robot(start_once(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0))
 
@@ -206,7 +226,6 @@ def test_tracks_of_the_fixed_frame_do_not_wait_for_those_of_another(robot: Robot
 
 
 def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(start: Start) -> None:
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
     node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=0.1)
     robot = Robot(node)
     times_s = robot.new_times()
@@ -234,7 +253,6 @@ def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(start: S
 
 
 def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
     messages = pytest.importorskip(
         "spencer_tracking_msgs.msg", reason="needs spencer_tracking_msgs (make test builds it)"
     )
@@ -246,8 +264,7 @@ def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
         adaptive_calibration=False,
         transform_wait_s=10.0,
     )
-    tf2_ros = pytest.importorskip("tf2_ros")
-    broadcaster = tf2_ros.StaticTransformBroadcaster(node.peer.node)
+    broadcaster = Broadcaster(node.peer.node, is_static=True)
     pose = (Rotation.from_euler("z", np.pi / 6), np.array([4.0, 2.0, 0.0]))
     broadcaster.sendTransform(transform("odom", "camera", pose, 0.0))
     publisher = node.publisher(messages.TrackedPersons, "/spencer")
@@ -277,7 +294,6 @@ def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
 
 
 def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
-    tf2_ros = pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
     node = start(
         tick_rate_hz=0.0,
         model="constant_velocity",
@@ -285,7 +301,7 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
         outputs="[pointcloud, costmap]",
         costmap__recentre_m=0.0,
     )
-    broadcaster = tf2_ros.TransformBroadcaster(node.peer.node)
+    broadcaster = Broadcaster(node.peer.node)
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
     clouds = node.collect(PointCloud2, "/predictor/predictions")
     grids = node.collect(OccupancyGrid, "/predictor/costmap")
@@ -305,10 +321,20 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
         assert set(prediction_from_point_cloud(cloud).agents.tolist()) <= numbers
 
 
+def test_transforms_of_the_real_tf2_are_understood(start: Start) -> None:
+    tf2_ros = pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
+    robot = Robot(
+        start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0),
+        moving=tf2_ros.TransformBroadcaster,
+        static=tf2_ros.StaticTransformBroadcaster,
+    )
+    assert_straight_on(robot.follow(robot.new_times(), 5))
+
+
 @pytest.fixture
 def without_tf2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes started from now on cannot import tf2_ros, installed or not."""
-    (tmp_path / "tf2_ros.py").write_text('raise ImportError("not installed")\n')
+    """Processes started from now on cannot import tf2_msgs, installed or not."""
+    (tmp_path / "tf2_msgs.py").write_text('raise ImportError("not installed")\n')
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
 
@@ -329,10 +355,9 @@ def test_without_tf2_tracks_of_the_fixed_frame_work_and_others_are_told(
 
     status = node.wait_for(told, "a warning")
     assert status.level == DiagnosticStatus.WARN
-    assert "tf2_ros is not installed" in status.message
+    assert "tf2_msgs is not installed" in status.message
     assert "set fixed_frame" in status.message
     assert int(value_of(status, "skipped.no_transform")) > 0
-    assert "no transform from frame 'lidar' to 'odom'" in node.process.output
     assert not any(cloud.width for cloud in clouds)
 
     def predicted() -> bool:

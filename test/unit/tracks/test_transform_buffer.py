@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 from support.bags import S, transform_message
+from support.typestore import STORE
 
-from social_implicit_ros.tracks.transforms import (
-    TransformBuffer,
-    TransformUnavailableError,
-)
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transform_messages import TF_MESSAGE, transforms_of
+from social_implicit_ros.tracks.transforms import TransformUnavailableError
+
+
+def serialised(message, order: str = "<") -> bytes:
+    data = STORE.serialize_cdr(message, TF_MESSAGE, little_endian=order == "<")
+    return bytes(data)
 
 
 def buffer_of(*transforms: tuple, static: tuple = ()) -> TransformBuffer:
@@ -20,9 +25,10 @@ def buffer_of(*transforms: tuple, static: tuple = ()) -> TransformBuffer:
     buffer = TransformBuffer()
     for parent, child, time_s, xyz, yaw in transforms:
         message = transform_message(parent, child, round(time_s * S), xyz=xyz, yaw=yaw)
-        buffer.add(message, is_static=False)
+        buffer.add(serialised(message), is_static=False)
     for parent, child, xyz, yaw in static:
-        buffer.add(transform_message(parent, child, 0, xyz=xyz, yaw=yaw), is_static=True)
+        message = transform_message(parent, child, 0, xyz=xyz, yaw=yaw)
+        buffer.add(serialised(message), is_static=True)
     return buffer
 
 
@@ -47,8 +53,8 @@ def test_rotations_are_interpolated_as_scipy_does():
         q = entry.transforms[0].transform.rotation
         q.x, q.y, q.z, q.w = rotation.as_quat()
     buffer = TransformBuffer()
-    buffer.add(message, is_static=False)
-    buffer.add(later, is_static=False)
+    buffer.add(serialised(message), is_static=False)
+    buffer.add(serialised(later), is_static=False)
 
     for share in (0.0, 0.2, 0.9, 1.0):
         expected = Slerp([0, 1], Rotation.concatenate([first, second]))(share)
@@ -90,9 +96,9 @@ def test_slashes_in_front_of_frames_do_not_matter():
 @pytest.mark.parametrize(
     ("target", "source", "time_s", "may_come", "says"),
     [
-        ("odom", "nowhere", 1.5, True, "no transform connects 'nowhere' with 'odom'"),
-        ("odom", "base", 3.0, True, "only until 1.00 s before"),
-        ("odom", "base", 0.5, False, "only from 0.50 s after"),
+        ("odom", "nowhere", 1.5, True, "from 'nowhere' to 'odom': nothing publishes 'nowhere'"),
+        ("odom", "base", 3.0, True, "'base' in 'odom' is known only until 2.000 s, 1.000 s before"),
+        ("odom", "base", 0.5, False, "is known only from 1.000 s on, 0.500 s after"),
     ],
 )
 def test_an_unavailable_transform_is_refused(target, source, time_s, may_come, says):
@@ -126,8 +132,9 @@ def test_memory_does_not_grow_with_the_recording():
         message = transform_message(
             "odom", "base", round((1 + index * 0.01) * S), xyz=(index, 0, 0)
         )
-        buffer.add(message, is_static=False)
+        buffer.add(serialised(message), is_static=False)
 
+    buffer.ancestors("base")
     assert len(buffer._links["base"].poses) < 3000
     with pytest.raises(TransformUnavailableError):
         buffer.lookup("odom", "base", S)
@@ -140,6 +147,201 @@ def test_invalid_transforms_are_ignored():
     broken = transform_message("odom", "base", S, xyz=(math.nan, 0, 0))
     buffer = TransformBuffer()
 
-    buffer.add(broken, is_static=False)
+    buffer.add(serialised(broken), is_static=False)
 
     assert buffer.ancestors("base") == ["base"]
+
+
+def test_after_a_change_of_parent_each_time_has_its_own():
+    buffer = buffer_of(
+        ("a", "x", 1, (1, 0, 0), 0),
+        ("a", "x", 2, (2, 0, 0), 0),
+        ("b", "x", 3, (7, 0, 0), 0),
+        ("b", "x", 4, (8, 0, 0), 0),
+        static=(("root", "a", (0, 0, 0), 0), ("root", "b", (0, 100, 0), 0)),
+    )
+
+    def place(time_s):
+        return buffer.lookup("root", "x", round(time_s * S)).translation_m[:2].tolist()
+
+    assert place(1.5) == [1.5, 0]
+    assert place(2.5) == [2, 0]  # as tf2: the last pose of the old parent until the new one's first
+    assert place(3.5) == [7.5, 100]
+
+
+def test_the_newest_time_is_that_of_the_links_between_the_frames():
+    buffer = buffer_of(
+        ("map", "odom", 1, (0, 0, 0), 0),
+        ("odom", "base", 3, (1, 0, 0), 0),
+        ("odom", "base", 4, (2, 0, 0), 0),
+        ("base", "arm", 3, (0, 1, 0), 0),
+    )
+
+    pose, stamp_ns = buffer.latest("odom", "arm")
+
+    assert stamp_ns == 3 * S
+    assert pose.translation_m.tolist() == [1, 1, 0]
+
+
+def test_several_trees_stand_beside_each_other():
+    buffer = buffer_of(("a", "b", 1, (1, 0, 0), 0), ("c", "d", 1, (2, 0, 0), 0))
+
+    assert buffer.lookup("a", "b", S).translation_m[0] == 1
+    assert buffer.lookup("c", "d", S).translation_m[0] == 2
+    with pytest.raises(TransformUnavailableError, match="no transform from 'b' to 'd'"):
+        buffer.lookup("d", "b", S)
+    buffer.add(serialised(transform_message("b", "c", S)), is_static=True)
+    assert buffer.lookup("a", "d", S).translation_m[0] == 3
+
+
+def test_only_messages_that_name_a_link_between_the_frames_are_read():
+    buffer = buffer_of(("odom", "base", 1, (1, 0, 0), 0), ("base", "wheel", 1, (0, 0, 0), 0))
+    buffer.lookup("odom", "base", S)
+
+    def add(parent, child, xyz):
+        message = transform_message(parent, child, 2 * S, xyz=xyz)
+        buffer.add(serialised(message), is_static=False)
+
+    add("odom", "base", (2, 0, 0))
+    add("base", "wheel", (0, 5, 0))
+    assert buffer.lookup("odom", "base", 2 * S).translation_m[0] == 2
+    with pytest.raises(TransformUnavailableError, match="'wheel' in 'base' is known only until"):
+        buffer.lookup("odom", "wheel", 2 * S)
+    # Now that it matters, it is read.
+    add("base", "wheel", (0, 5, 0))
+    assert buffer.lookup("odom", "wheel", 2 * S).translation_m.tolist() == [2, 5, 0]
+
+
+def test_a_frame_that_moves_to_a_parent_that_was_ignored_is_found_again():
+    buffer = buffer_of(("odom", "base", 1, (1, 0, 0), 0), ("base", "camera", 1, (0, 1, 0), 0))
+    buffer.lookup("odom", "camera", S)
+    for parent, child, time_s in (
+        ("odom", "crane", 2),  # ignored
+        ("crane", "camera", 2),
+        ("odom", "crane", 3),
+        ("crane", "camera", 3),
+    ):
+        message = transform_message(parent, child, time_s * S, xyz=(0, 0, time_s))
+        buffer.add(serialised(message), is_static=False)
+
+    assert buffer.lookup("odom", "camera", 3 * S).translation_m.tolist() == [0, 0, 6]
+
+
+def test_clearing_forgets_what_moves_and_keeps_what_is_static():
+    buffer = buffer_of(
+        ("odom", "base", 9, (1, 0, 0), 0), static=(("base", "camera", (0, 1, 0), 0),)
+    )
+    buffer.lookup("odom", "camera", 9 * S)
+
+    buffer.clear()
+
+    assert buffer.lookup("base", "camera", S).translation_m[1] == 1
+    with pytest.raises(TransformUnavailableError):
+        buffer.lookup("odom", "camera", 9 * S)
+    buffer.add(serialised(transform_message("odom", "base", 2 * S)), is_static=False)
+    assert buffer.lookup("odom", "camera", 2 * S).translation_m[1] == 1
+
+
+def test_ten_seconds_of_the_past_can_be_looked_up():
+    buffer = TransformBuffer()
+    for index in range(2000):
+        message = transform_message("odom", "base", S + index * S // 50, xyz=(index / 50, 0, 0))
+        buffer.add(serialised(message), is_static=False)
+
+    newest_ns = S + 1999 * S // 50
+    assert buffer.lookup("odom", "base", newest_ns - 10 * S).translation_m[0] == pytest.approx(
+        1999 / 50 - 10
+    )
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("length", range(9))
+def test_names_of_any_length_are_read_in_both_byte_orders(order, length):
+    name = "/" + "n" * length + "x"
+    message = transform_message("p" * (9 - length), name, 1_500_000_007, xyz=(1, 2, 3), yaw=0.4)
+    message.transforms.extend(transform_message("q", "r", 8).transforms)
+
+    first, second = transforms_of(serialised(message, order))
+
+    assert (first.parent, first.child, first.stamp_ns) == (
+        "p" * (9 - length),
+        "n" * length + "x",
+        1_500_000_007,
+    )
+    assert first.pose[0] == (1, 2, 3)
+    assert first.pose[1] == pytest.approx((0, 0, math.sin(0.2), math.cos(0.2)))
+    assert (second.parent, second.child, second.stamp_ns) == ("q", "r", 8)
+
+
+def test_bytes_that_are_no_transforms_are_refused():
+    whole = serialised(transform_message("odom", "base", S))
+    for data in (b"", b"\x00\x07\x00\x00" + whole[4:], whole[:-1], whole[:20]):
+        with pytest.raises(ValueError, match="bytes"):
+            transforms_of(data)
+
+
+@pytest.mark.parametrize("parent, child", [("", "base"), ("odom", ""), ("odom", "/odom")])
+def test_a_frame_without_a_name_or_in_itself_is_ignored(parent, child):
+    assert transforms_of(serialised(transform_message(parent, child, S))) == []
+
+
+def random_tree(rng, n_frames=12):
+    """Parents of frames, static or not, and poses at times; the same for both buffers."""
+    entries = []
+    for frame in range(1, n_frames):
+        parent = int(rng.integers(-1, frame))
+        if parent < 0:
+            continue  # a root of its own
+        is_static = bool(rng.random() < 0.3)
+        times_s = [0.0] if is_static else sorted(rng.uniform(1.0, 6.0, size=rng.integers(1, 30)))
+        for time_s in times_s:
+            rotation = Rotation.random(random_state=int(rng.integers(1 << 30))).as_quat()
+            pose = (rng.normal(size=3), rotation)
+            entries.append((f"f{parent}", f"f{frame}", round(time_s * S), pose, is_static))
+    return entries
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_trees_are_looked_up_as_tf2_does(seed):
+    tf2 = pytest.importorskip("tf2_py", reason="needs tf2_py: source a distribution")
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.time import Time
+
+    rng = np.random.default_rng(seed)
+    reference, buffer = tf2.BufferCore(), TransformBuffer()
+    for parent, child, stamp_ns, (xyz, quaternion), is_static in random_tree(rng):
+        theirs = TransformStamped(child_frame_id=child)
+        theirs.header.frame_id = parent
+        theirs.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        ours = transform_message(parent, child, stamp_ns, xyz=tuple(map(float, xyz)))
+        for message in (theirs, ours.transforms[0]):
+            q = message.transform.rotation
+            q.x, q.y, q.z, q.w = map(float, quaternion)
+            t = message.transform.translation
+            t.x, t.y, t.z = map(float, xyz)
+        set_transform = reference.set_transform_static if is_static else reference.set_transform
+        set_transform(theirs, "test")
+        buffer.add(serialised(ours), is_static=is_static)
+
+    n_found = 0
+    for _ in range(300):
+        target, source = (f"f{n}" for n in rng.integers(12, size=2))
+        stamp_ns = round(float(rng.uniform(0.5, 6.5)) * S)
+        try:
+            found = reference.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
+        except tf2.TransformException:
+            found = None
+        try:
+            pose = buffer.lookup(target, source, stamp_ns)
+        except TransformUnavailableError:
+            pose = None
+        if target == source:
+            continue  # tf2 knows no frame without links
+        assert (found is None) == (pose is None)
+        if found is not None and pose is not None:
+            n_found += 1
+            q, t = found.transform.rotation, found.transform.translation
+            rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
+            np.testing.assert_allclose(pose.rotation, rotation, atol=1e-6)
+            np.testing.assert_allclose(pose.translation_m, [t.x, t.y, t.z], atol=1e-6)
+    assert n_found > 5

@@ -1,0 +1,306 @@
+"""A transform buffer with tf2's semantics, filled from serialised messages.
+
+tf2's own buffer takes message objects, of which Python creates one per joint of the robot. This one
+searches the bytes for the few frames that matter and ignores other messages.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from social_implicit_ros.tracks.poses import IDENTITY, Pose, between, compose, differ, inverse
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.transform_messages import (
+    StampedPose,
+    name_bytes,
+    names_frame,
+    transforms_of,
+)
+from social_implicit_ros.tracks.transforms import (
+    RigidTransform,
+    TransformUnavailableError,
+    plain_frame,
+)
+
+#: Length of the buffer, seconds; the default of tf2.
+BUFFER_S = 10.0
+_BUFFER_NS = round(BUFFER_S * NS_PER_S)
+#: Messages that are kept unread before the first lookup.
+_MAX_UNREAD = 4096
+#: Most pairs of frames that are looked up; more are forgotten, oldest first.
+_MAX_PAIRS = 32
+
+
+@dataclass
+class _Link:
+    """A frame's poses in its parents, oldest first; a static link has one, valid at any time."""
+
+    is_static: bool
+    stamps_ns: list[int] = field(default_factory=list)
+    poses: list[tuple[str, Pose]] = field(default_factory=list)
+
+    @property
+    def parent(self) -> str:
+        """The newest parent."""
+        return self.poses[-1][0]
+
+    def at(self, frame: str, stamp_ns: int) -> tuple[str, Pose]:
+        """Parent and pose at a time; raises TransformUnavailableError."""
+        if self.is_static:
+            return self.poses[0]
+        stamps_ns, poses = self.stamps_ns, self.poses
+        after = bisect_left(stamps_ns, stamp_ns)
+        if after == len(stamps_ns):
+            raise TransformUnavailableError(
+                f"{frame!r} in {self.parent!r} is known only until {_time(stamps_ns[-1])}, "
+                f"{(stamp_ns - stamps_ns[-1]) / NS_PER_S:.3f} s before",
+                may_come=True,
+                newest_ns=stamps_ns[-1],
+            )
+        if stamps_ns[after] == stamp_ns:
+            return poses[after]
+        if after == 0:
+            raise TransformUnavailableError(
+                f"{frame!r} in {poses[0][0]!r} is known only from {_time(stamps_ns[0])} on, "
+                f"{(stamps_ns[0] - stamp_ns) / NS_PER_S:.3f} s after",
+                may_come=False,
+            )
+        (parent, earlier), (next_parent, later) = poses[after - 1 : after + 1]
+        if parent != next_parent:
+            return parent, earlier
+        earlier_ns, later_ns = stamps_ns[after - 1], stamps_ns[after]
+        share = (stamp_ns - earlier_ns) / (later_ns - earlier_ns)
+        return parent, between(earlier, later, share)
+
+    def insert(self, stamp_ns: int, parent: str, pose: Pose) -> None:
+        """Adds a pose; a stamp that is known already is ignored."""
+        at = bisect_left(self.stamps_ns, stamp_ns)
+        if at < len(self.stamps_ns) and self.stamps_ns[at] == stamp_ns:
+            return
+        self.stamps_ns.insert(at, stamp_ns)
+        self.poses.insert(at, (parent, pose))
+        oldest_ns = self.stamps_ns[-1] - _BUFFER_NS
+        # Dropped in bulk: each deletion moves the whole list. The last pose before remains, so
+        # that the whole length can be interpolated.
+        if self.stamps_ns[len(self.stamps_ns) // 2] < oldest_ns:
+            n_old = bisect_left(self.stamps_ns, oldest_ns) - 1
+            del self.stamps_ns[:n_old], self.poses[:n_old]
+
+    @property
+    def moves(self) -> bool:
+        """Whether its poses differ."""
+        return any(
+            parent == self.parent and differ(pose, self.poses[-1][1]) for parent, pose in self.poses
+        )
+
+
+class TransformBuffer:
+    """Stores transforms and looks up `RigidTransform`s, as tf2's buffer.
+
+    Between two stamps of a link translations are interpolated linearly and rotations spherically;
+    nothing is extrapolated. Frames may form several trees, and a frame may change its parent.
+    """
+
+    def __init__(self, before_lookup: Callable[[str, str], None] | None = None) -> None:
+        """Creates an empty buffer.
+
+        Args:
+            before_lookup: called with target and source; adds what has arrived. May raise
+                TransformUnavailableError.
+        """
+        self._before_lookup = before_lookup
+        self._links: dict[str, _Link] = {}
+        self._pairs: dict[tuple[str, str], None] = {}  # (target, source) that were looked up
+        self._unread: deque[bytes] = deque(maxlen=_MAX_UNREAD)
+        # Children of the links between those pairs; None while one of them is not connected.
+        self._watched: frozenset[str] | None = None
+        self._watched_bytes: tuple[bytes, ...] = ()
+
+    def add(self, data: bytes, *, is_static: bool) -> None:
+        """Adds a serialised `tf2_msgs/TFMessage`; invalid transforms are ignored.
+
+        Raises:
+            ValueError: the bytes are no such message.
+        """
+        if not is_static:
+            if not self._pairs:
+                self._unread.append(data)
+                return
+            if self._watched is not None and not names_frame(data, self._watched_bytes):
+                return
+        if self._insert(data, is_static):
+            self._watch()
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
+        """The pose of the frame `source` in the frame `target` at a time.
+
+        Raises:
+            TransformUnavailableError: the frames are not connected, or not at that time.
+        """
+        target, source = self._wanted(target, source)
+        up, up_error = self._climb(source, stamp_ns)
+        down, down_error = self._climb(target, stamp_ns)
+        shared = next((frame for frame in up if frame in down), None)
+        if shared is None:
+            raise self._unavailable(target, source, stamp_ns, up_error, down_error)
+        translation, rotation = compose(inverse(down[shared]), up[shared])
+        return RigidTransform.from_quaternion(np.array(rotation), np.array(translation))
+
+    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
+        """The newest pose of `source` in `target` at a time common to all links, and its stamp.
+
+        The stamp is 0 if all links are static.
+
+        Raises:
+            TransformUnavailableError: the frames are not connected, or at no common time.
+        """
+        path = self.path(target, source) or []
+        newest_ns = [
+            link.stamps_ns[-1]
+            for frame in path
+            if (link := self._links.get(frame)) and not link.is_static and link.parent in path
+        ]
+        stamp_ns = min(newest_ns, default=0)
+        return self.lookup(target, source, stamp_ns), stamp_ns
+
+    def path(self, target: str, source: str) -> list[str] | None:
+        """The frames from `source` to `target`, both included; None while unconnected."""
+        return self._path(*self._wanted(target, source))
+
+    def ancestors(self, frame: str) -> list[str]:
+        """The frame itself, its newest parent, and so on up to the root."""
+        self._read_unread()
+        chain = [plain_frame(frame)]
+        while chain[-1] in self._links and self._links[chain[-1]].parent not in chain:
+            chain.append(self._links[chain[-1]].parent)
+        return chain
+
+    def moving(self) -> list[tuple[str, str]]:
+        """The frames that move in their parents: pairs of frame and parent."""
+        self._read_unread()
+        return [(frame, link.parent) for frame, link in self._links.items() if link.moves]
+
+    def clear(self) -> None:
+        """Forgets what moves: time jumped back. Static transforms remain."""
+        self._unread.clear()
+        self._links = {frame: link for frame, link in self._links.items() if link.is_static}
+        self._watch()
+
+    def _wanted(self, target: str, source: str) -> tuple[str, str]:
+        """Remembers that two frames matter; returns their names without slashes."""
+        pair = plain_frame(target), plain_frame(source)
+        if self._before_lookup is not None:
+            self._before_lookup(*pair)
+        if pair not in self._pairs:
+            if len(self._pairs) == _MAX_PAIRS:
+                del self._pairs[next(iter(self._pairs))]
+            self._pairs[pair] = None
+            self._read_unread()
+            self._watch()
+        return pair
+
+    def _read_unread(self) -> None:
+        while self._unread:
+            self._insert(self._unread.popleft(), is_static=False)
+
+    def _watch(self) -> None:
+        """Determines which links matter; the others are no longer kept up to date."""
+        watched: set[str] = set()
+        self._watched = None
+        if not self._pairs:
+            return
+        for pair in self._pairs:
+            path = self._path(*pair)
+            if path is None:
+                return
+            watched.update(frame for frame in path if self._parent(frame) in path)
+        self._watched = frozenset(watched)
+        self._watched_bytes = tuple(name_bytes(frame) for frame in watched)
+
+    def _path(self, target: str, source: str) -> list[str] | None:
+        up, down = self.ancestors(source), self.ancestors(target)
+        shared = next((frame for frame in up if frame in down), None)
+        if shared is None:
+            return None
+        return up[: up.index(shared) + 1] + down[: down.index(shared)][::-1]
+
+    def _parent(self, frame: str) -> str | None:
+        return self._links[frame].parent if frame in self._links else None
+
+    def _insert(self, data: bytes, is_static: bool) -> bool:
+        """Stores the transforms that matter; returns whether a frame has a new parent."""
+        has_changed = False
+        for entry in transforms_of(data):
+            if is_static or self._watched is None or entry.child in self._watched:
+                parent = self._parent(entry.child)
+                self._store(entry, is_static)
+                has_changed |= self._parent(entry.child) != parent
+        return has_changed
+
+    def _store(self, entry: StampedPose, is_static: bool) -> None:
+        link = self._links.get(entry.child)
+        if (
+            link is None
+            or is_static
+            or link.is_static
+            or entry.stamp_ns < link.stamps_ns[-1] - _BUFFER_NS  # time jumped back
+        ):
+            link = self._links[entry.child] = _Link(is_static)
+        link.insert(entry.stamp_ns, entry.parent, entry.pose)
+
+    def _climb(
+        self, frame: str, stamp_ns: int
+    ) -> tuple[dict[str, Pose], TransformUnavailableError | None]:
+        """The poses of a frame in itself and its ancestors, and why there are no more."""
+        pose = IDENTITY
+        poses = {frame: pose}
+        try:
+            for parent, in_parent in self._links_from(frame, stamp_ns):
+                pose = compose(in_parent, pose)
+                if parent in poses:
+                    break
+                poses[parent] = pose
+        except TransformUnavailableError as error:
+            return poses, error
+        return poses, None
+
+    def _links_from(self, frame: str, stamp_ns: int) -> Iterator[tuple[str, Pose]]:
+        """Parent and pose of a frame at a time, of its parent, and so on."""
+        while frame in self._links:
+            parent, pose = self._links[frame].at(frame, stamp_ns)
+            yield parent, pose
+            frame = parent
+
+    def _unavailable(
+        self,
+        target: str,
+        source: str,
+        stamp_ns: int,
+        *errors: TransformUnavailableError | None,
+    ) -> TransformUnavailableError:
+        """The reason why two frames are not connected at a time."""
+        known = [error for error in errors if error is not None]
+        # What never comes is the reason, before what may come.
+        first = min(known, key=lambda error: error.may_come, default=None)
+        text = f"no transform from {source!r} to {target!r}"
+        if first is None:
+            missing = [frame for frame in (source, target) if not self._is_known(frame)]
+            why = f": nothing publishes {' or '.join(map(repr, missing))}" if missing else ""
+            return TransformUnavailableError(f"{text}{why}", may_come=True)
+        return TransformUnavailableError(
+            f"{text} at {_time(stamp_ns)}: {first}",
+            may_come=first.may_come,
+            newest_ns=first.newest_ns,
+        )
+
+    def _is_known(self, frame: str) -> bool:
+        return frame in self._links or any(link.parent == frame for link in self._links.values())
+
+
+def _time(stamp_ns: int) -> str:
+    return f"{stamp_ns / NS_PER_S:.3f} s"
