@@ -193,6 +193,12 @@ class NodeConfig(Settings):
         "published. Tracks in another frame are transformed at their own stamp.",
         effect=Effect.CONFIGURE,
     )
+    publish_frame: str = row(
+        "",
+        "Frame of all outputs, such as map; fixed_frame if empty. People are predicted in "
+        "fixed_frame, so corrections of a localisation are no motion.",
+        effect=Effect.CONFIGURE,
+    )
     stamp_source: str = row(
         "header",
         "Time at which tracks were measured. Use arrival only for trackers that do not set "

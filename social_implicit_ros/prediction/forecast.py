@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.resample import Steps, resample_prediction
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.transforms import RigidTransform
 from social_implicit_ros.types import (
     BoolArray,
     FloatArray,
@@ -61,6 +62,27 @@ class Forecast:
         require_shape("Forecast", "prediction.mean", self.prediction.mean, (n_agents, "T", 2))
         if self.robot_m is not None:
             require_shape("Forecast", "robot_m", self.robot_m, (2,))
+
+    def in_frame(self, pose: RigidTransform, frame_id: str) -> Forecast:
+        """The forecast in another frame.
+
+        Args:
+            pose: of this forecast's frame in the other.
+            frame_id: of the other.
+        """
+        points = np.column_stack([self.present_m, self.heights_m])
+        heights_m = points @ pose.rotation[2] + pose.translation_m[2]
+        robot_m = self.robot_m
+        if robot_m is not None:
+            robot_m = robot_m @ pose.rotation[:2, :2].T + pose.translation_m[:2]
+        return replace(
+            self,
+            frame_id=frame_id,
+            heights_m=heights_m,
+            past_m=_planar(self.past_m, self.heights_m[:, None, None], pose),
+            prediction=_transformed(self.prediction, self.heights_m, pose),
+            robot_m=robot_m,
+        )
 
     @property
     def times_s(self) -> FloatArray:
@@ -125,6 +147,23 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
         skipped=skipped,
         robot_m=robot_m,
     )
+
+
+def _transformed(prediction: Prediction, heights_m: FloatArray, pose: RigidTransform) -> Prediction:
+    rotation = pose.rotation[:2, :2]
+    return replace(
+        prediction,
+        samples=_planar(prediction.samples, heights_m[:, None, None], pose),
+        mean=_planar(prediction.mean, heights_m[:, None, None], pose),
+        covariance=rotation @ prediction.covariance @ rotation.T,
+    )
+
+
+def _planar(positions_m: FloatArray, heights_m: FloatArray, pose: RigidTransform) -> FloatArray:
+    """(..., 2) positions in another frame; `heights_m` broadcasts against them."""
+    moved: FloatArray = positions_m @ pose.rotation[:2, :2].T
+    moved += heights_m * pose.rotation[:2, 2] + pose.translation_m[:2]
+    return moved
 
 
 def _past_until_now(tick: Tick) -> FloatArray:

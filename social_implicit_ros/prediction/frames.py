@@ -1,20 +1,156 @@
-"""Transforms tracks into the fixed frame, each message at its own stamp."""
+"""The frames of a message, of the histories and of the forecasts."""
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.prediction.shared_jumps import SharedJumps
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transforms import (
+    RigidTransform,
     TransformLookup,
     TransformUnavailableError,
+    plain_frame,
     transform_tracks,
 )
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import FloatArray, Tracks
 
 #: Most messages that wait for a transform at once; at 60 Hz about one second.
 _MAX_WAITING = 64
+#: A smaller correction of the published frame between two ticks is not counted, metres.
+_MIN_CORRECTION_M = 0.1
+#: Frames that move smoothly by REP 105, such as odom, robot1/odom and odom_combined.
+_SMOOTH = re.compile(r"(?:^|[/_])odom(?:$|[/_])")
+
+
+class HistoryFrame:
+    """The frame in which histories are kept, and its pose in the published frame.
+
+    A localisation corrects the pose of `odom` in `map`. In `map` each correction would be a motion
+    of everybody. So histories are kept in the odometry frame, if all tracks come through the same
+    one, and forecasts are transformed when they are published.
+
+    Where tracks arrive in the corrected frame itself, a jump that all people share is taken out.
+
+    Attributes:
+        frame_id: of the histories.
+        published_id: of the published forecasts.
+        n_corrections: corrections that were not taken for motion, in total.
+    """
+
+    def __init__(self, lookup: TransformLookup, fixed_frame: str, publish_frame: str = "") -> None:
+        """Starts with the fixed frame.
+
+        Args:
+            lookup: of the transforms.
+            fixed_frame: of the histories, unless an odometry frame is on the way to it.
+            publish_frame: of the published forecasts; empty for the fixed frame. If it is given,
+                histories are kept in the fixed frame.
+        """
+        self._lookup, self._fixed_frame = lookup, fixed_frame
+        self._is_chosen = bool(publish_frame or _SMOOTH.search(fixed_frame))
+        self.frame_id = fixed_frame
+        self.published_id = publish_frame or fixed_frame
+        self.n_corrections = 0
+        self._jumps = SharedJumps()
+        self._published_pose: RigidTransform | None = None  # at the newest tick
+        self._smooth_of: dict[str, str | None] = {}  # frame of a message -> its odometry frame
+
+    def take_notice(self, frame_ids: Iterable[str]) -> bool:
+        """Learns how messages of some frames get into the fixed frame.
+
+        Returns:
+            Whether the frame of the histories is another one now.
+        """
+        if self._is_chosen:
+            return False
+        for frame_id in frame_ids:
+            if frame_id in self._smooth_of:
+                continue
+            is_fixed = frame_id == self._fixed_frame
+            path = [] if is_fixed else self._path(frame_id)
+            if path is not None:
+                smooth = (frame for frame in path[:-1] if _SMOOTH.search(frame))
+                self._smooth_of[frame_id] = next(smooth, None)
+        before, smooth_frames = self.frame_id, set(self._smooth_of.values())
+        only = next(iter(smooth_frames)) if len(smooth_frames) == 1 else None
+        self.frame_id = only or self._fixed_frame
+        return self.frame_id != before
+
+    def reset(self) -> None:
+        """Forgets all jumps; histories must be forgotten, too."""
+        self._jumps.reset()
+        self._published_pose = None
+
+    def take_out_jump(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, list[str]]:
+        """Tracks in the histories' coordinates, and a text if they show a jump."""
+        tracks, jump = self._jumps.take_out(tracks, history)
+        self.n_corrections += jump is not None
+        return tracks, [] if jump is None else [str(jump)]
+
+    def moved_back(self, tracks: Tracks) -> Tracks:
+        """Tracks in the histories' coordinates; a jump is not looked for."""
+        return self._jumps.moved_back(tracks)
+
+    def published(self, forecast: Forecast, max_age_s: float) -> tuple[Forecast, list[str]]:
+        """A forecast in the published frame, and texts on corrections of that frame.
+
+        Args:
+            forecast: in the histories' coordinates.
+            max_age_s: the newest pose of the frame is used if it is not older.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
+        """
+        pose = self._pose(forecast.stamp_ns, max_age_s)
+        before, self._published_pose = self._published_pose, pose
+        texts = []
+        if before is not None and pose is not None and forecast.ids:
+            distance_m = _moved_m(before, pose, forecast.present_m.mean(axis=0))
+            if distance_m > _MIN_CORRECTION_M:
+                self.n_corrections += 1
+                texts = [
+                    f"frame {self.frame_id} moved by {distance_m:.2f} m in {self.published_id}: "
+                    "predictions moved with it, histories did not"
+                ]
+        for move in (self._jumps.pose, pose):
+            if move is not None:
+                forecast = forecast.in_frame(move, self.published_id)
+        return forecast, texts
+
+    def _pose(self, now_ns: int, max_age_s: float) -> RigidTransform | None:
+        """The pose of the histories' frame in the published frame; None if they are the same."""
+        if self.frame_id == self.published_id:
+            return None
+        try:
+            return self._lookup.lookup(self.published_id, self.frame_id, now_ns)
+        except TransformUnavailableError as error:
+            if error.newest_ns is None:
+                raise
+            pose, stamp_ns = self._lookup.latest(self.published_id, self.frame_id)
+            if now_ns - stamp_ns > max_age_s * NS_PER_S:
+                raise
+            return pose
+
+    def _path(self, frame_id: str) -> list[str] | None:
+        try:
+            return self._lookup.path(self._fixed_frame, frame_id)
+        except TransformUnavailableError:
+            return None
+
+
+def _moved_m(before: RigidTransform, after: RigidTransform, at_m: FloatArray) -> float:
+    """How far a place in the plane moved between two poses, metres."""
+    place = np.array([*at_m, 0.0])
+    moved = (after.rotation - before.rotation) @ place
+    return float(np.linalg.norm(moved + after.translation_m - before.translation_m))
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,30 +161,36 @@ class _Waiting:
 
 
 class TransformQueue:
-    """Messages that wait, up to a time limit, for the transform into the fixed frame."""
+    """Messages that wait, up to a time limit, for the transform into the histories' frame."""
 
-    def __init__(self, lookup: TransformLookup, fixed_frame: str, wait_s: float) -> None:
+    def __init__(self, lookup: TransformLookup, wait_s: float) -> None:
         self._lookup = lookup
-        self._fixed_frame = fixed_frame
-        self._wait_ns = round(wait_s * NS_PER_S)
+        self._wait_s = wait_s
         self._waiting: deque[_Waiting] = deque()
 
     def __len__(self) -> int:
         """Number of waiting messages."""
         return len(self._waiting)
 
+    @property
+    def frame_ids(self) -> set[str]:
+        """Frames of the waiting messages."""
+        return {entry.frame_id for entry in self._waiting}
+
     def add(self, tracks: Tracks, frame_id: str, now_ns: int) -> None:
         """Queues tracks of another frame; `take` returns them once they are transformed."""
-        self._waiting.append(_Waiting(tracks, frame_id, now_ns + self._wait_ns))
+        deadline_ns = now_ns + round(self._wait_s * NS_PER_S)
+        self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns))
 
-    def take(self, now_ns: int) -> tuple[list[Tracks], list[tuple[Tracks, str]]]:
+    def take(self, target: str, now_ns: int) -> tuple[list[Tracks], list[tuple[Tracks, str]]]:
         """Removes the tracks that can be transformed, and those that have timed out.
 
         Args:
+            target: frame to transform them into.
             now_ns: current time, integer nanoseconds.
 
         Returns:
-            Tracks in the fixed frame in order of arrival, and tracks without a transform with the
+            Tracks in the target frame in order of arrival, and tracks without a transform with the
             reason.
         """
         moved: list[Tracks] = []
@@ -57,14 +199,12 @@ class TransformQueue:
         too_many = len(self._waiting) - _MAX_WAITING
         for n, entry in enumerate(self._waiting):
             try:
-                transform = self._lookup.lookup(
-                    self._fixed_frame, entry.frame_id, entry.tracks.stamp_ns
-                )
+                transform = self._lookup.lookup(target, entry.frame_id, entry.tracks.stamp_ns)
             except TransformUnavailableError as error:
                 if error.may_come and now_ns < entry.deadline_ns and n >= too_many:
                     still.append(entry)
                 else:
-                    timed_out.append((entry.tracks, str(error)))
+                    timed_out.append((entry.tracks, self._reason(error, now_ns)))
             else:
                 moved.append(transform_tracks(entry.tracks, transform))
         self._waiting = still
@@ -73,3 +213,11 @@ class TransformQueue:
     def clear(self) -> None:
         """Drops all waiting messages."""
         self._waiting.clear()
+
+    def _reason(self, error: TransformUnavailableError, now_ns: int) -> str:
+        if error.newest_ns is None:
+            return str(error)
+        return (
+            f"{error}; its newest transform is {(now_ns - error.newest_ns) / NS_PER_S:.2f} s old, "
+            f"and tracks wait {self._wait_s:g} s: increase transform_wait_s, or reduce that delay"
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
-from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.prediction.frames import HistoryFrame, TransformQueue
 from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
@@ -59,7 +59,8 @@ class PredictorConfig:
         self_evaluation_window_s: length of the window of recent scores, seconds. May change.
         time_step_s: seconds between two published steps; 0 for the model's.
         horizon_s: seconds to the last published step; 0 for the model's.
-        fixed_frame: frame of the forecasts.
+        fixed_frame: frame of the histories, see `HistoryFrame`.
+        publish_frame: frame of published forecasts; empty for the fixed frame.
         transform_wait_s: maximum time that tracks wait for the transform into that frame, seconds.
         robot: source of the robot's position: `none`, `odometry` or `tf`.
         robot_frame: its frame, if that is tf.
@@ -75,6 +76,7 @@ class PredictorConfig:
     time_step_s: float = NodeConfig.time_step_s
     horizon_s: float = NodeConfig.horizon_s
     fixed_frame: str = NodeConfig.fixed_frame
+    publish_frame: str = NodeConfig.publish_frame
     transform_wait_s: float = NodeConfig.transform_wait_s
     robot: str = NodeConfig.robot
     robot_frame: str = NodeConfig.robot_frame
@@ -83,7 +85,7 @@ class PredictorConfig:
 
     def __post_init__(self) -> None:
         """Takes the slashes off."""
-        for name in ("fixed_frame", "robot_frame"):
+        for name in ("fixed_frame", "publish_frame", "robot_frame"):
             object.__setattr__(self, name, plain_frame(getattr(self, name)))
 
 
@@ -110,6 +112,7 @@ class Update:
         skipped: entries that are left out, by reason.
         robot_skipped: positions of the robot that are left out, by reason.
         refusals: messages that are left out.
+        corrections: texts on corrections of a localisation that were taken out.
         jumped_back: time jumped back: all histories were reset first.
         tick_ns: stamp at which a forecast is due, if one is due at every message.
     """
@@ -119,12 +122,13 @@ class Update:
     skipped: Counter[SkipReason] = field(default_factory=Counter)
     robot_skipped: Counter[SkipReason] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
+    corrections: list[str] = field(default_factory=list)
     jumped_back: bool = False
     tick_ns: int | None = None
 
 
 class Predictor:
-    """Tracks -> stamp guard -> fixed frame -> history -> model -> calibration -> forecast."""
+    """Tracks -> stamp guard -> transform -> history -> model -> calibration -> forecast."""
 
     def __init__(
         self,
@@ -152,7 +156,8 @@ class Predictor:
         self._lookup = lookup
         self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
-        self._queue = TransformQueue(lookup, config.fixed_frame, config.transform_wait_s)
+        self._queue = TransformQueue(lookup, config.transform_wait_s)
+        self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._identities = Identities(config.pipeline)
         self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
@@ -215,7 +220,7 @@ class Predictor:
         return update
 
     def tick(self, now_ns: int) -> Forecast:
-        """Predicts all agents from the current time on.
+        """Predicts all agents from the current time on, in the histories' coordinates.
 
         Raises:
             ValueError: the model cannot be run.
@@ -227,7 +232,17 @@ class Predictor:
         if published:
             ids = tuple(published.get(agent_id, agent_id) for agent_id in tick.window.ids)
             tick = replace(tick, window=replace(tick.window, ids=ids))
-        return forecast_from_tick(tick, self._numbers, self.steps, self.config.fixed_frame)
+        return forecast_from_tick(tick, self._numbers, self.steps, self._frame.frame_id)
+
+    def published(self, forecast: Forecast) -> tuple[Forecast, list[str]]:
+        """A forecast of `tick` in the published frame, and texts on corrections of that frame.
+
+        Raises:
+            TransformUnavailableError: the pose of that frame is not known.
+        """
+        config = self.config
+        max_age_s = max(config.transform_wait_s, config.pipeline.track_timeout_s)
+        return self._frame.published(forecast, max_age_s)
 
     def evaluate(self) -> ScoredPositions | None:
         """Scores earlier predictions with the ground truth known at the newest tick.
@@ -282,6 +297,16 @@ class Predictor:
         return self._identities.counts
 
     @property
+    def published_frame(self) -> str:
+        """Frame of the published forecasts."""
+        return self._frame.published_id
+
+    @property
+    def n_corrections(self) -> int:
+        """Corrections of a localisation that were not taken for motion, in total."""
+        return self._frame.n_corrections
+
+    @property
     def n_waiting(self) -> int:
         """Messages that wait for a transform."""
         return len(self._queue)
@@ -289,14 +314,16 @@ class Predictor:
     def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
         """Adds tracks to the history now, or when the transform into the fixed frame is known."""
         frame_id = plain_frame(frame_id)
-        if frame_id == self.config.fixed_frame:
+        self._take_notice({frame_id})
+        if frame_id == self._frame.frame_id:
             self._enter(tracks, update)
             return
         self._queue.add(tracks, frame_id, now_ns)
         self._move_waiting(now_ns, update)
 
     def _move_waiting(self, now_ns: int, update: Update) -> None:
-        moved, timed_out = self._queue.take(now_ns)
+        self._take_notice(self._queue.frame_ids)
+        moved, timed_out = self._queue.take(self._frame.frame_id, now_ns)
         for tracks in moved:
             self._enter(tracks, update)
         for tracks, reason in timed_out:
@@ -305,7 +332,18 @@ class Predictor:
             text = f"tracks without a transform are skipped: {reason}"
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
+    def _take_notice(self, frame_ids: set[str]) -> None:
+        """Chooses the frame of the histories; those of another frame are forgotten."""
+        if self._frame.take_notice(frame_ids):
+            self._forget_histories()
+
     def _enter(self, tracks: Tracks, update: Update) -> None:
+        if len(self._guards) > 1 or ROBOT_ID in tracks.ids:
+            # People of several trackers do not jump in the same message.
+            tracks = self._frame.moved_back(tracks)
+        else:
+            tracks, texts = self._frame.take_out_jump(tracks, self.history)
+            update.corrections += texts
         if ROBOT_ID in tracks.ids:
             self._enter_as(tracks, update)
             return
@@ -364,23 +402,29 @@ class Predictor:
             return
         self._guards = {source: guard}
         self._forget()
+        self._lookup.clear()
         update.jumped_back = True
 
     def _locate_robot(self) -> None:
         """Adds the robot's newest pose to the history."""
         self.robot_refusal = None
         try:
-            pose, stamp_ns = self._lookup.latest(self.config.fixed_frame, self.config.robot_frame)
+            pose, stamp_ns = self._lookup.latest(self._frame.frame_id, self.config.robot_frame)
         except TransformUnavailableError as error:
             text = f"the robot's pose is not known: {error}"
             self.robot_refusal = Refusal("robot", text)
             return
         at_m = pose.translation_m
-        self._pipeline.update(Tracks(stamp_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:]))
+        robot = Tracks(stamp_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
+        self._pipeline.update(self._frame.moved_back(robot))
 
     def _forget(self) -> None:
         self._robot_guard.reset()
         self._queue.clear()
+        self._forget_histories()
+
+    def _forget_histories(self) -> None:
+        self._frame.reset()
         self._pipeline.reset()
         self._timings.clear()
         self._identities.reset()

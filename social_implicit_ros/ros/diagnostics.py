@@ -77,6 +77,8 @@ class DiagnosticsLog:
         self.id_corrections: Mapping[str, int] = dict.fromkeys(
             ("stitched", "untangled", "merged"), 0
         )
+        #: Corrections of a localisation that were not taken for motion, in total.
+        self.n_corrections = 0
         self._last_message_s: float | None = None
         self._newest_ns: int | None = None
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
@@ -179,6 +181,7 @@ class DiagnosticsLog:
             "agents_predicted": str(self._n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
             **{kind: str(count) for kind, count in self.id_corrections.items()},
+            "frame_corrections": str(self.n_corrections),
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),

@@ -43,6 +43,7 @@ from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.decoder import robot_from_odometry
+from social_implicit_ros.tracks.transforms import TransformUnavailableError
 
 ODOMETRY_TOPIC = "~/odometry"
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -137,7 +138,8 @@ class PredictorNode(ParameterNode):
             self._session, self.is_configured = session, True
             self.parameters_changed = False
             self.reporter.log.reset()
-            for frame_id in (components.config.fixed_frame, components.config.robot_frame):
+            config = components.config
+            for frame_id in (config.fixed_frame, config.publish_frame, config.robot_frame):
                 self.reporter.log_slash(frame_id)
             topics = [self.resolve_topic_name(tracker.topic) for tracker in components.trackers]
             state = NodeState(
@@ -163,7 +165,7 @@ class PredictorNode(ParameterNode):
             self.get_logger().info(
                 f"predicting with {session.predictor.model.name} what arrives on "
                 f"{self.reporter.state.tracks_topic} in frame "
-                f"{session.predictor.config.fixed_frame}"
+                f"{session.predictor.published_frame}"
             )
             return result
 
@@ -365,6 +367,8 @@ class PredictorNode(ParameterNode):
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
         self.reporter.log.add_skipped((update.skipped + update.robot_skipped).elements())
+        for text in update.corrections:
+            self.reporter.warn("correction", text)
         for refusal in update.refusals:
             self.reporter.refuse(refusal.kind, refusal.text)
         if update.tick_ns is not None:
@@ -379,8 +383,11 @@ class PredictorNode(ParameterNode):
         try:
             if self.parameters_changed:
                 self._apply_changed_parameters(session)
-            forecast = predictor.tick(stamp_ns)
+            forecast, corrections = predictor.published(predictor.tick(stamp_ns))
             session.publish(forecast)
+        except TransformUnavailableError as error:
+            self._lose_frame(session, error)
+            return
         except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
             reason = f"nobody is predicted: {self.reporter.reason_of(error)}"
             self.reporter.log.add_failed_tick(reason)
@@ -389,6 +396,8 @@ class PredictorNode(ParameterNode):
             with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
             return
+        for text in corrections:
+            self.reporter.warn("correction", text)
         if predictor.robot_refusal is not None:
             self.reporter.refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
         if session.config.robot != "none" and forecast.robot_m is None:
@@ -399,6 +408,13 @@ class PredictorNode(ParameterNode):
         # After publishing, which it shall not delay.
         with self.reporter.contained("evaluation", "predictions cannot be evaluated"):
             predictor.evaluate()
+
+    def _lose_frame(self, session: Session, error: TransformUnavailableError) -> None:
+        """Clears the outputs: the positions of people in their frame are not known."""
+        frame = session.predictor.published_frame
+        self.reporter.refuse("publish_frame", f"nothing is published in frame {frame}: {error}")
+        with self.reporter.contained("clear", "outputs cannot be cleared"):
+            self._clear_outputs(session)
 
     def _active_session(self) -> Session | None:
         session = self._session
@@ -412,6 +428,7 @@ class PredictorNode(ParameterNode):
         session = self._session
         if session is not None and session.predictor.clock_jumped_back(self._now_ns()):
             session.predictor.reset()
+            self._lookup.clear()
             self._report_reset(session, "the clock jumped back")
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -80,6 +80,7 @@ class Reporter:
     def take_counts(self, predictor: Predictor) -> None:
         """Takes over what the predictor counts itself."""
         self.log.id_corrections = predictor.id_corrections
+        self.log.n_corrections = predictor.n_corrections
         timeout_s = predictor.track_timeout_s
         if timeout_s != self.state.track_timeout_s:
             self.state = replace(self.state, track_timeout_s=timeout_s)

@@ -24,8 +24,8 @@ class Output(ABC):
     message_class: ClassVar[type]
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the fixed frame."""
-        self._frame_id = plain_frame(config.fixed_frame)
+        """Takes the frame of the outputs."""
+        self._frame_id = plain_frame(config.publish_frame or config.fixed_frame)
 
     def qos(self) -> QoSProfile:
         """QoS profile of the topic."""

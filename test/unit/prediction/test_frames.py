@@ -36,10 +36,10 @@ def tracks(stamp_ns: int) -> Tracks:
 def test_each_message_is_moved_by_the_transform_of_its_own_stamp() -> None:
     poses = Poses()
     poses.known_ns = {1, 2}
-    queue = TransformQueue(poses, "odom", wait_s=0.2)
+    queue = TransformQueue(poses, wait_s=0.2)
     queue.add(tracks(1), "camera", 10 * S)
     queue.add(tracks(2), "camera", 10 * S)
-    moved, timed_out = queue.take(10 * S)
+    moved, timed_out = queue.take("odom", 10 * S)
     assert [entry.positions_m.tolist() for entry in moved] == [[[2.0, 2.0]], [[3.0, 2.0]]]
     assert timed_out == []
     assert len(queue) == 0
@@ -47,23 +47,23 @@ def test_each_message_is_moved_by_the_transform_of_its_own_stamp() -> None:
 
 def test_what_has_no_transform_waits_then_is_timed_out_with_the_reason() -> None:
     poses = Poses()
-    queue = TransformQueue(poses, "odom", wait_s=0.2)
+    queue = TransformQueue(poses, wait_s=0.2)
     queue.add(tracks(1), "camera", 10 * S)
     queue.add(tracks(2), "camera", 10 * S + S // 10)
-    assert queue.take(10 * S + S // 10) == ([], [])
+    assert queue.take("odom", 10 * S + S // 10) == ([], [])
     poses.known_ns = {2}
-    moved, timed_out = queue.take(10 * S + S // 5)
+    moved, timed_out = queue.take("odom", 10 * S + S // 5)
     assert [entry.stamp_ns for entry in moved] == [2]
     assert [(entry.stamp_ns, why) for entry, why in timed_out] == [(1, "no camera in odom at 1")]
     assert len(queue) == 0
 
 
 def test_a_flood_without_transform_is_bounded_and_the_oldest_go_first() -> None:
-    queue = TransformQueue(Poses(), "odom", wait_s=100.0)
+    queue = TransformQueue(Poses(), wait_s=100.0)
     timed_out = []
     for n in range(200):
         queue.add(tracks(n), "camera", 0)
-        timed_out += queue.take(0)[1]
+        timed_out += queue.take("odom", 0)[1]
     assert len(queue) + len(timed_out) == 200
     assert len(queue) <= 64
     assert [entry.stamp_ns for entry, _ in timed_out] == list(range(len(timed_out)))
@@ -72,15 +72,15 @@ def test_a_flood_without_transform_is_bounded_and_the_oldest_go_first() -> None:
 def test_what_no_later_transform_can_help_does_not_wait() -> None:
     poses = Poses()
     poses.may_come = False
-    queue = TransformQueue(poses, "odom", wait_s=10.0)
+    queue = TransformQueue(poses, wait_s=10.0)
     queue.add(tracks(1), "camera", 0)
-    moved, timed_out = queue.take(0)
+    moved, timed_out = queue.take("odom", 0)
     assert moved == [] and len(timed_out) == 1
     assert len(queue) == 0
 
 
 def test_clearing_drops_what_waits() -> None:
-    queue = TransformQueue(Poses(), "odom", wait_s=1.0)
+    queue = TransformQueue(Poses(), wait_s=1.0)
     queue.add(tracks(1), "camera", 0)
     queue.clear()
-    assert queue.take(5 * S) == ([], [])
+    assert queue.take("odom", 5 * S) == ([], [])

@@ -36,6 +36,12 @@ class Transforms:
             raise TransformUnavailableError(f"no {source} in {target}", may_come=True)
         return RigidTransform(np.eye(3), self.robot_at_m), self.known_until_ns
 
+    def path(self, target: str, source: str) -> list[str]:
+        return [source, target]
+
+    def clear(self) -> None:
+        """Keeps what is known."""
+
 
 def predictor_of(
     transforms: Transforms | None = None,

@@ -1,0 +1,190 @@
+"""Displacements that all people share between two messages: corrections of a localisation.
+
+Where tracks arrive in a frame that a localisation corrects, such as `map`, a correction moves
+everybody at once. It is no motion, but histories would take it for a high speed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
+from social_implicit_ros.types import BoolArray, FloatArray, Tracks
+
+#: Fewest people who must jump alike, and the share of all whose motion is known.
+_MIN_PEOPLE, _MIN_SHARE = 2, 0.75
+#: Longest time between two observations over which motion is extrapolated, seconds.
+_MAX_GAP_S = 0.6
+#: Smallest jump, metres. To it people add by how much they may change their velocity together,
+#: metres per second and as a share of their speed: groups start and stop together.
+_MIN_JUMP_M, _START_M_S, _STOP_SHARE = 0.2, 1.3, 0.25
+#: Residuals that noise explains, as multiples of the usual one of a person.
+_NOISE_FACTOR, _SPREAD_FACTOR, _MIN_SPREAD_M = 5.0, 2.0, 0.1
+#: Usual residual before any was seen, metres, and weight of a new one in it.
+_USUAL_M, _WEIGHT = 0.1, 0.1
+#: Largest rotation of a correction, and people whom a rotation needs.
+_MAX_TURN_RAD, _MIN_TURNING = math.radians(20.0), 3
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A jump that was taken out."""
+
+    distance_m: float
+    turn_rad: float
+    n_people: int
+
+    def __str__(self) -> str:
+        """For the log."""
+        return (
+            f"{self.n_people} people moved alike by {self.distance_m:.2f} m between two messages: "
+            "taken for a correction of the localisation, not for motion; let the tracker publish "
+            "in a frame that moves smoothly, such as odom, and set publish_frame"
+        )
+
+
+class SharedJumps:
+    """Takes shared jumps out of tracks, so that histories stay as they are.
+
+    Tracks are moved back by all jumps so far, and forecasts forth.
+
+    Attributes:
+        pose: of the histories' coordinates in the tracks' frame; None before the first jump.
+    """
+
+    def __init__(self) -> None:
+        """Starts without jumps."""
+        self._usual_m = _USUAL_M
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all jumps; histories must be forgotten, too."""
+        self.pose: RigidTransform | None = None
+        self._earlier: RigidTransform | None = None  # before the newest jump
+        self._jumped_ns: int | None = None
+
+    def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, Jump | None]:
+        """Moves tracks back by all jumps so far, and by the one that they show.
+
+        Args:
+            tracks: in their own frame.
+            history: of earlier tracks that were moved back.
+        """
+        if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
+            return self.moved_back(tracks), None
+        moved = self.moved_back(tracks)
+        found = self._find(moved, history)
+        if found is None:
+            return moved, None
+        by, jump = found
+        self._earlier = self.pose
+        self.pose = by if self.pose is None else self.pose.after(by)
+        self._jumped_ns = tracks.stamp_ns
+        return self.moved_back(tracks), jump
+
+    def moved_back(self, tracks: Tracks) -> Tracks:
+        """Tracks without the jumps before them."""
+        is_earlier = self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns
+        pose = self._earlier if is_earlier else self.pose
+        return tracks if pose is None else transform_tracks(tracks, pose.inverse())
+
+    def _find(self, tracks: Tracks, history: TrackHistory) -> tuple[RigidTransform, Jump] | None:
+        known = set(history.ids) - {ROBOT_ID}
+        rows = np.array([i in known for i in tracks.ids], dtype=bool)
+        if rows.sum() < _MIN_PEOPLE:
+            return None
+        motions = history.motions(tuple(i for i, row in zip(tracks.ids, rows, strict=True) if row))
+        gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
+        usable = (gaps_s > 0.0) & (gaps_s <= _MAX_GAP_S) & (motions.intervals_ns > 0)
+        usable &= np.isfinite(tracks.positions_m[rows]).all(axis=1)
+        if usable.sum() < _MIN_PEOPLE:
+            return None
+        gaps_s, speeds = gaps_s[usable], motions.velocities_m_s[usable]
+        expected_m = motions.positions_m[usable] + speeds * gaps_s[:, None]
+        seen_m = tracks.positions_m[rows][usable]
+        gap_s = float(np.median(gaps_s))
+        speed_m_s = float(np.median(np.hypot(*speeds.T)))
+        residual_m = float(np.median(np.hypot(*(seen_m - expected_m).T)))
+        least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
+        least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
+        found = None if residual_m <= least_m else self._common(expected_m, seen_m, least_m)
+        if found is None:
+            self._usual_m += _WEIGHT * (min(residual_m, 0.5) - self._usual_m)
+        return found
+
+    def _common(
+        self, expected_m: FloatArray, seen_m: FloatArray, least_m: float
+    ) -> tuple[RigidTransform, Jump] | None:
+        """The rigid motion that most people share, if it is large enough."""
+        tolerance_m = max(_MIN_SPREAD_M, _SPREAD_FACTOR * self._usual_m)
+        needed = max(_MIN_PEOPLE, math.ceil(_MIN_SHARE * len(seen_m)))
+        shift_m = np.median(seen_m - expected_m, axis=0)
+        for turn_rad, shift in _candidates(expected_m, seen_m, shift_m, tolerance_m):
+            alike = _agree(expected_m, seen_m, turn_rad, shift, tolerance_m)
+            moved_m = _turned(expected_m, turn_rad) + shift - expected_m
+            distance_m = float(np.median(np.hypot(*moved_m[alike].T))) if alike.any() else 0.0
+            if alike.sum() >= needed and distance_m > least_m:
+                rotation = np.eye(3)
+                rotation[:2, :2] = _rotation(turn_rad)
+                pose = RigidTransform(rotation, np.array([*shift, 0.0]))
+                return pose, Jump(distance_m, turn_rad, int(alike.sum()))
+        return None
+
+
+def _candidates(
+    expected_m: FloatArray, seen_m: FloatArray, shift_m: FloatArray, tolerance_m: float
+) -> list[tuple[float, FloatArray]]:
+    """Rigid motions (turn in rad, shift in metres), the simplest first."""
+    alike = _agree(expected_m, seen_m, 0.0, shift_m, tolerance_m)
+    if alike.sum() >= _MIN_PEOPLE:
+        shift_m = (seen_m - expected_m)[alike].mean(axis=0)
+    candidates = [(0.0, shift_m)]
+    if len(seen_m) >= _MIN_TURNING:
+        turn_rad, shift = _fit(expected_m, seen_m)
+        # Once more without those who do not fit.
+        errors_m = np.hypot(*(_turned(expected_m, turn_rad) + shift - seen_m).T)
+        near = errors_m <= max(tolerance_m, float(np.median(errors_m)))
+        if near.sum() >= _MIN_TURNING:
+            turn_rad, shift = _fit(expected_m[near], seen_m[near])
+        if abs(turn_rad) <= _MAX_TURN_RAD:
+            candidates.append((turn_rad, shift))
+    return candidates
+
+
+def _fit(expected_m: FloatArray, seen_m: FloatArray) -> tuple[float, FloatArray]:
+    """The rigid motion of least squares in the plane (Umeyama 1991): turn and shift."""
+    before, after = expected_m.mean(axis=0), seen_m.mean(axis=0)
+    a, b = expected_m - before, seen_m - after
+    turn_rad = math.atan2(
+        float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()), float((a * b).sum())
+    )
+    return turn_rad, after - _turned(before, turn_rad)
+
+
+def _agree(
+    expected_m: FloatArray,
+    seen_m: FloatArray,
+    turn_rad: float,
+    shift_m: FloatArray,
+    tolerance_m: float,
+) -> BoolArray:
+    """(A,) whether a rigid motion explains where people are seen."""
+    errors_m = np.hypot(*(_turned(expected_m, turn_rad) + shift_m - seen_m).T)
+    agree: BoolArray = errors_m <= tolerance_m
+    return agree
+
+
+def _turned(positions_m: FloatArray, turn_rad: float) -> FloatArray:
+    turned: FloatArray = positions_m @ _rotation(turn_rad).T
+    return turned
+
+
+def _rotation(turn_rad: float) -> FloatArray:
+    sine, cosine = math.sin(turn_rad), math.cos(turn_rad)
+    return np.array([[cosine, -sine], [sine, cosine]])
