@@ -26,8 +26,10 @@ _MAX_GAP_S = 0.6
 _MIN_JUMP_M, _START_M_S, _STOP_SHARE = 0.2, 1.3, 0.25
 #: Residuals that noise explains, as multiples of the usual one of a person.
 _NOISE_FACTOR, _SPREAD_FACTOR, _MIN_SPREAD_M = 5.0, 2.0, 0.1
-#: Usual residual before any was seen, metres, and weight of a new one in it.
-_USUAL_M, _WEIGHT = 0.1, 0.1
+#: Messages from which the usual residual is known, and the least weight of a new one in it.
+_MIN_MESSAGES, _WEIGHT = 5, 0.1
+#: A larger residual is no noise, metres.
+_MAX_NOISE_M = 0.5
 #: Largest rotation of a correction, and people whom a rotation needs.
 _MAX_TURN_RAD, _MIN_TURNING = math.radians(20.0), 3
 
@@ -60,7 +62,7 @@ class SharedJumps:
 
     def __init__(self) -> None:
         """Starts without jumps."""
-        self._usual_m = _USUAL_M
+        self._usual_m, self._n_messages = 0.0, 0
         self.reset()
 
     def reset(self) -> None:
@@ -113,9 +115,13 @@ class SharedJumps:
         residual_m = float(np.median(np.hypot(*(seen_m - expected_m).T)))
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
-        found = None if residual_m <= least_m else self._common(expected_m, seen_m, least_m)
+        found = None
+        if residual_m > least_m and self._n_messages >= _MIN_MESSAGES:
+            found = self._common(expected_m, seen_m, least_m)
         if found is None:
-            self._usual_m += _WEIGHT * (min(residual_m, 0.5) - self._usual_m)
+            self._n_messages += 1
+            weight = max(1.0 / self._n_messages, _WEIGHT)
+            self._usual_m += weight * (min(residual_m, _MAX_NOISE_M) - self._usual_m)
         return found
 
     def _common(

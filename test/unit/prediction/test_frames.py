@@ -1,10 +1,22 @@
-"""Tracks of another frame wait for their transform, and no longer than allowed."""
+"""Tracks wait for their transform; histories and forecasts have frames of their own."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from support.bags import transform_message
+from support.forecasts import random_forecast
+from support.typestore import STORE
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
 from social_implicit_ros.tracks.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.types import Tracks
 
@@ -84,3 +96,139 @@ def test_clearing_drops_what_waits() -> None:
     queue.add(tracks(1), "camera", 0)
     queue.clear()
     assert queue.take("odom", 5 * S) == ([], [])
+
+
+def test_a_transform_later_than_allowed_names_the_parameter_and_the_delay() -> None:
+    buffer = TransformBuffer()
+    add(buffer, "odom", "camera", 9.5)
+    queue = TransformQueue(buffer, wait_s=0.2)
+    queue.add(tracks(10 * S), "camera", round(10.1 * S))
+    ((_, reason),) = queue.take("odom", round(10.3 * S))[1]
+    assert "its newest transform is 0.80 s old, and tracks wait 0.2 s" in reason
+    assert "increase transform_wait_s" in reason
+
+
+def add(
+    buffer: TransformBuffer,
+    parent: str,
+    child: str,
+    time_s: float,
+    xyz: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    yaw: float = 0.0,
+) -> None:
+    message = transform_message(parent, child, round(time_s * S), xyz=xyz, yaw=yaw)
+    buffer.add(bytes(STORE.serialize_cdr(message, TF_MESSAGE)), is_static=False)
+
+
+class Robot:
+    """Drives straight on in `odom`; a localisation corrects the pose of `odom` in `map`."""
+
+    def __init__(self, **frames: str) -> None:
+        self.buffer = TransformBuffer()
+        config = PredictorConfig(tick_rate_hz=0.0, **frames)
+        self.predictor = Predictor(ConstantVelocity(), config, self.buffer)
+        self.yaw, self.shift_m = 0.0, (0.0, 0.0)
+
+    def sees(self, time_s: float, frame_id: str = "base", *, localised: bool = True) -> Forecast:
+        """One person at (2 + t, 1) in `odom`; returns what is published."""
+        if localised:
+            add(self.buffer, "map", "odom", time_s, (*self.shift_m, 0.0), self.yaw)
+        add(self.buffer, "odom", "base", time_s, (0.5 * time_s, 0.0, 0.0))
+        seen_m = np.array([[2.0 + time_s, 1.0]])
+        if frame_id == "base":
+            seen_m = seen_m - [0.5 * time_s, 0.0]
+        elif frame_id == "map":
+            seen_m = self.in_map(seen_m)
+        stamp_ns = round(time_s * S)
+        self.predictor.add_tracks(Tracks(stamp_ns, ("a",), seen_m), frame_id, stamp_ns)
+        return self.predictor.published(self.predictor.tick(stamp_ns))[0]
+
+    def in_map(self, points_m: np.ndarray) -> np.ndarray:
+        matrix = Rotation.from_euler("z", self.yaw).as_matrix()[:2, :2]
+        return points_m @ matrix.T + self.shift_m
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        {"fixed_frame": "odom", "publish_frame": "map"},
+        {"fixed_frame": "map"},
+        {"fixed_frame": "/map"},
+    ],
+)
+@pytest.mark.parametrize("frame_id", ["base", "odom"])
+def test_a_correction_of_the_localisation_is_no_motion(frames, frame_id) -> None:
+    robot = Robot(**frames)
+    for n in range(30):
+        forecast = robot.sees(1.0 + n / 10, frame_id)
+    np.testing.assert_allclose(forecast.prediction.mean[0, -1], [2.0 + 3.9 + 4.8, 1.0], atol=1e-6)
+    robot.yaw, robot.shift_m = 0.3, (0.5, -0.2)
+
+    forecast = robot.sees(4.0, frame_id)
+
+    assert forecast.frame_id == "map"
+    expected_m = robot.in_map(np.array([2.0 + 4.0 + 4.8, 1.0]))
+    np.testing.assert_allclose(forecast.prediction.mean[0, -1], expected_m, atol=1e-6)
+    assert robot.predictor.n_corrections == 1
+
+
+def test_tracks_that_arrive_in_the_corrected_frame_stay_those_of_that_time() -> None:
+    robot = Robot(fixed_frame="odom", publish_frame="map")
+    for n in range(30):
+        robot.sees(1.0 + n / 10, "map")
+    robot.shift_m = (0.0, 0.5)
+
+    forecast = robot.sees(4.0, "map")
+
+    np.testing.assert_allclose(forecast.prediction.mean[0, -1], [10.8, 1.5], atol=1e-6)
+
+
+def test_tracks_of_two_ways_into_the_fixed_frame_share_that_frame() -> None:
+    """A camera on a wall does not take part in the odometry of a robot."""
+    robot = Robot(fixed_frame="map")
+    robot.sees(1.0)
+    assert robot.predictor.tick(S).frame_id == "odom"
+
+    robot.sees(1.1, "map")
+
+    assert robot.predictor.tick(round(1.1 * S)).frame_id == "map"
+
+
+def test_the_newest_pose_of_the_published_frame_is_used_for_a_while_and_no_longer() -> None:
+    robot = Robot(fixed_frame="odom", publish_frame="map")
+    robot.shift_m = (3.0, 0.0)
+    for n in range(10):
+        robot.sees(1.0 + n / 10)
+
+    assert robot.sees(2.5, localised=False).present_m[0] == pytest.approx([7.5, 1.0])
+    with pytest.raises(TransformUnavailableError, match="'odom' in 'map' is known only until"):
+        robot.sees(3.1, localised=False)
+
+
+def test_a_forecast_in_another_frame_is_the_same_for_people() -> None:
+    forecast = random_forecast(("a", "b", "c"))
+    rotation = Rotation.from_euler("z", 0.7)
+    shift_m = np.array([3.0, -2.0, 0.5])
+    pose = RigidTransform(rotation.as_matrix(), shift_m)
+
+    moved = forecast.in_frame(pose, "map")
+
+    def expected_m(positions_m: np.ndarray) -> np.ndarray:
+        level = np.concatenate([positions_m, np.zeros((*positions_m.shape[:-1], 1))], axis=-1)
+        flat = level.reshape(-1, 3)
+        return (rotation.apply(flat) + shift_m).reshape(level.shape)[..., :2]
+
+    assert moved.frame_id == "map"
+    before, after = forecast.prediction, moved.prediction
+    np.testing.assert_allclose(after.samples, expected_m(before.samples), atol=1e-9)
+    np.testing.assert_allclose(after.mean, expected_m(before.mean), atol=1e-9)
+    np.testing.assert_allclose(moved.present_m, expected_m(forecast.present_m), atol=1e-9)
+    np.testing.assert_allclose(moved.heights_m, forecast.heights_m + 0.5)
+    direction = np.array([math.cos(0.2), math.sin(0.2)])
+    turned = np.array([math.cos(0.9), math.sin(0.9)])
+    np.testing.assert_allclose(
+        turned @ after.covariance @ turned, direction @ before.covariance @ direction
+    )
+    back = moved.in_frame(pose.inverse(), forecast.frame_id)
+    np.testing.assert_allclose(back.prediction.samples, before.samples, atol=1e-9)
+    np.testing.assert_allclose(back.heights_m, forecast.heights_m)
