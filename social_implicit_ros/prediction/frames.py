@@ -62,6 +62,8 @@ class HistoryFrame:
         self._jumps = SharedJumps()
         self._published_pose: RigidTransform | None = None  # at the newest tick
         self._smooth_of: dict[str, str | None] = {}  # frame of a message -> its odometry frame
+        if self.published_id != fixed_frame:
+            self._path(fixed_frame)  # so that the lookup receives transforms from now on
 
     def take_notice(self, frame_ids: Iterable[str]) -> bool:
         """Learns how messages of some frames get into the fixed frame.
@@ -141,7 +143,7 @@ class HistoryFrame:
 
     def _path(self, frame_id: str) -> list[str] | None:
         try:
-            return self._lookup.path(self._fixed_frame, frame_id)
+            return self._lookup.path(self.published_id, frame_id)
         except TransformUnavailableError:
             return None
 

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from tf2_msgs.msg import TFMessage
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
@@ -130,6 +130,11 @@ class Robot:
         start_s = self._start_s + 0.37 * TF_PERIOD_S
         return (start_s + 2 * TF_PERIOD_S * n for n in itertools.count())
 
+    def broadcast_static(self, *more: TransformStamped) -> None:
+        """Broadcasts further static transforms."""
+        lidar = transform("base_link", "lidar", LIDAR_IN_BASE, 0.0)
+        self._static.sendTransform(lidar, *more)
+
     def drive(self, time_s: float) -> None:
         """Broadcasts the robot's pose before and after a time, never at it."""
         before = np.floor(time_s / TF_PERIOD_S) * TF_PERIOD_S
@@ -155,6 +160,13 @@ class Robot:
                 lambda time_s=time_s: self.answer_at(time_s), f"a prediction at {time_s} s"
             )
         return answer
+
+    def status_with(self, text: str) -> DiagnosticStatus:
+        """The first status with a text in its message."""
+        return self.node.wait_for(
+            lambda: next((r.status[0] for r in self.reports if text in r.status[0].message), None),
+            f"a status with {text!r}",
+        )
 
     def skipped(self) -> int:
         """How many agents had no transform, by a report from now on."""
@@ -319,6 +331,118 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
     numbers = {agent_number(i) for i in WALKERS}
     for cloud in clouds:
         assert set(prediction_from_point_cloud(cloud).agents.tolist()) <= numbers
+
+
+def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: Start) -> None:
+    node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=0.1)
+    robot = Robot(node)
+    late_s = next(robot.new_times()) + 1.0
+    robot.tracks.publish(seen_by_lidar(late_s))
+    status = robot.status_with("increase transform_wait_s")
+    assert status.level == DiagnosticStatus.WARN
+    assert "tracks wait 0.1 s" in status.message
+    assert "'base_link' in 'odom' is known only until" in status.message
+
+
+def test_two_cameras_with_frames_of_their_own_share_a_topic(start: Start) -> None:
+    """One of them with a leading slash, as in the transforms of the other."""
+    node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0)
+    robot = Robot(node)
+    mount = (Rotation.from_euler("z", -1.0), np.array([0.0, 0.5, 1.0]))
+    robot.broadcast_static(transform("/base_link", "rear", mount, 0.0))
+
+    def seen_by_rear(time_s: float) -> MarkerArray:
+        base, place_m = base_in_odom(time_s)
+        at_m = np.array([*(np.array([-0.7, 0.3]) * time_s), HEIGHT_M])
+        x, y, z = (base * mount[0]).inv().apply(at_m - base.apply(mount[1]) - place_m)
+        tracks = Tracks(round(time_s * S), ("people/2",), np.array([[x, y]]), np.array([z]))
+        return tracks_to_marker_array(tracks, "/rear")
+
+    times_s = robot.new_times()
+    for time_s in itertools.islice(times_s, 12):
+        robot.drive(time_s)
+        robot.tracks.publish(seen_by_lidar(time_s))
+        robot.node.wait_for(lambda time_s=time_s: robot.answer_at(time_s), "the front's prediction")
+        robot.tracks.publish(seen_by_rear(time_s + 0.01))
+        both = robot.node.wait_for(
+            lambda time_s=time_s: robot.answer_at(time_s + 0.01), "the rear's prediction"
+        )
+    ends_m = dict(zip(both.agents.tolist(), both.mean[:, -1], strict=True))
+    end_s = both.stamp_ns / S + both.times_s[-1]
+    np.testing.assert_allclose(
+        ends_m[agent_number(PERSON)], np.array(VELOCITY_M_S) * end_s, atol=5e-3
+    )
+    np.testing.assert_allclose(
+        ends_m[agent_number("people/2")], np.array([-0.7, 0.3]) * end_s, atol=5e-3
+    )
+    assert node.process.output.count("frame /rear is read as rear") == 1
+
+
+class Localised(Robot):
+    """A localisation corrects the pose of `odom` in `map`; the outputs are in `map`."""
+
+    def __init__(self, node: NodeUnderTest) -> None:
+        self.yaw, self.shift_m, self.is_localised = 0.5, np.array([3.0, -1.0, 0.0]), True
+        self.markers: list[MarkerArray] = node.collect(MarkerArray, "/predictor/markers")
+        super().__init__(node)
+
+    def drive(self, time_s: float) -> None:
+        super().drive(time_s)
+        if self.is_localised:
+            pose = (Rotation.from_euler("z", self.yaw), self.shift_m)
+            for at_s in (time_s, time_s + TF_PERIOD_S):
+                self._moving.sendTransform(transform("map", "odom", pose, at_s))
+
+    def assert_straight_on(self, prediction: PublishedPrediction) -> None:
+        times_s = prediction.stamp_ns / S + prediction.times_s
+        ways_m = positions_at(times_s, VELOCITY_M_S)
+        level_m = np.column_stack([ways_m, np.zeros(len(ways_m))])
+        expected_m = Rotation.from_euler("z", self.yaw).apply(level_m) + self.shift_m
+        np.testing.assert_allclose(prediction.mean[0], expected_m[:, :2], atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "frames", [{"fixed_frame": "odom", "publish_frame": "map"}, {"fixed_frame": "map"}]
+)
+def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
+    start: Start, frames: dict[str, str]
+) -> None:
+    robot = Localised(
+        start(
+            tick_rate_hz=0.0,
+            model="constant_velocity",
+            outputs="[pointcloud, markers]",
+            **frames,
+        )
+    )
+    times_s = robot.new_times()
+    robot.assert_straight_on(robot.follow(times_s, 15))
+    robot.yaw, robot.shift_m = 0.8, np.array([3.4, -0.7, 0.0])
+
+    robot.assert_straight_on(robot.follow(times_s, 1))
+
+    assert {cloud.header.frame_id for cloud in robot.clouds} == {"map"}
+    assert {m.header.frame_id for message in robot.markers for m in message.markers} == {"map"}
+    robot.node.wait_for(
+        lambda: "predictions moved with it, histories did not" in robot.node.process.output,
+        "a line in the log",
+    )
+    robot.reports.clear()
+    assert int(value_of(robot.status_with(""), "frame_corrections")) >= 1
+
+    # Where the localisation is lost, nothing is published in a frame that is not known.
+    robot.is_localised = False
+    lost_s = next(times_s) + 5.0
+    robot.drive(lost_s)
+    robot.clouds.clear()
+    robot.markers.clear()
+    robot.tracks.publish(seen_by_lidar(lost_s))
+    status = robot.status_with("'odom' in 'map' is known only until")
+    (cleared,) = robot.markers[-1].markers
+    assert (cleared.action, cleared.header.frame_id) == (Marker.DELETEALL, "map")
+    assert not robot.clouds
+    assert status.level == DiagnosticStatus.WARN
+    assert "nothing is published in frame map" in status.message
 
 
 def test_transforms_of_the_real_tf2_are_understood(start: Start) -> None:
