@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
+from social_implicit_ros.recordings.fixed_frame import transform_connections
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import (
     ODOMETRY,
     TrackSource,
     decoder_of,
-    transform_connections,
 )
 from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.spec import TrackerSpec
 from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transforms import plain_frame
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
@@ -80,12 +78,16 @@ class TransformsArrival:
 Arrival = TracksArrival | RobotArrival | TransformsArrival
 
 
-def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
+def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[Arrival]:
     """Streams a recording.
 
+    Args:
+        source: the recording.
+        only_tracks: without transforms and odometry.
+
     Yields:
-        Every message of the tracks' topic; in between transforms and odometry, if the tracks are
-        not in the fixed frame or the robot's position is requested.
+        Every message of the tracks' topic; in between transforms, as any message may be in another
+        frame, and odometry, if the robot's position is requested.
 
     Raises:
         RecordingError: the recording is damaged.
@@ -97,7 +99,7 @@ def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
         return
     with opened_bag(source.path) as reader:
         ensure_definition(reader, source.tracker.message_type)
-        yield from _bag_arrivals(source, source.tracker, reader)
+        yield from _bag_arrivals(source, source.tracker, reader, only_tracks)
 
 
 def recorded_tracks(
@@ -108,8 +110,7 @@ def recorded_tracks(
     Raises:
         RecordingError: the recording ends before `start_s`, or is damaged.
     """
-    recorded = replace(source, fixed_frame=source.frame_id, robot=None)
-    arrivals = arrivals_of(recorded.part(start_s, duration_s))
+    arrivals = arrivals_of(source.part(start_s, duration_s), only_tracks=True)
     return (
         arrival.tracks
         for arrival in arrivals
@@ -122,10 +123,10 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
     part = f"from {start_s:g}"
     part += " s on" if duration_s is None else f" to {start_s + duration_s:g} s"
     text = f"{source.path} has no messages {part}; it is {source.duration_s:.1f} s long"
-    rest = replace(source.part(start_s, None), fixed_frame=source.frame_id, robot=None)
+    rest = source.part(start_s, None)
     later = (
         arrival.received_ns
-        for arrival in arrivals_of(rest)
+        for arrival in arrivals_of(rest, only_tracks=True)
         if isinstance(arrival, TracksArrival) and arrival.tracks is not None
     )
     later_ns = next(later, None)
@@ -176,17 +177,17 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
 
 
 def _bag_arrivals(
-    source: TrackSource, tracker: TrackerSpec, reader: BagReader
+    source: TrackSource, tracker: TrackerSpec, reader: BagReader, only_tracks: bool
 ) -> Iterator[Arrival]:
     decode = decoder_of(tracker, reader)
     tracks = [entry for entry in reader.topics if entry.topic == source.topic]
     # Empty if the robot's position comes from its transforms.
-    odometry_topic = source.robot.topic if source.robot else ""
+    odometry_topic = source.robot.topic if source.robot and not only_tracks else ""
     odometry = [c for c in reader.topics if odometry_topic and c.topic == odometry_topic]
     if odometry:
         ensure_definition(reader, ODOMETRY)
     moving: list[Topic] = []
-    if plain_frame(source.frame_id) != plain_frame(source.fixed_frame) or source.robot is not None:
+    if not only_tracks:
         moving, still = transform_connections(reader)
         for _, recorded_ns, data in reader.messages(still) if still else ():
             yield TransformsArrival(recorded_ns, data, is_static=True)

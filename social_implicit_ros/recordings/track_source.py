@@ -12,6 +12,7 @@ import numpy as np
 
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
+from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
 from social_implicit_ros.recordings.storage import Topic, has_bag_magic
 from social_implicit_ros.recordings.text import TextFormat, frame_stamp_ns, load_recording
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
@@ -26,23 +27,17 @@ from social_implicit_ros.tracks.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
 from social_implicit_ros.types import SkipReason
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 #: Types that other nodes publish, too: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
-#: Default `fixed_frame` of the node; used if the recording has it.
-PREFERRED_FRAME = "odom"
 #: A larger difference between record time and header stamp means another clock, seconds.
 _OTHER_CLOCK_S = 10.0
 #: Lower bound of the longest time between two observations to interpolate over, seconds.
 MIN_GAP_S = 0.5
 #: Year 2000: a computer whose clock is not set yet records earlier times, nanoseconds.
 _CLOCK_SET_NS = 946_684_800 * 1_000_000_000
-#: Number of moving transforms read to determine the frame tree.
-_TRANSFORMS_TO_LEARN = 500
 
 
 #: Serialised message -> decoded message.
@@ -196,7 +191,7 @@ def open_source(
                 f"{path}, topic {topic}: no message contains a person"
                 + _skipped_text(first.skipped)
             )
-        frames, notes = _frames(reader, first.frame_id, fixed_frame)
+        frames, notes = choose_fixed_frame(path, reader, first.frame_id, fixed_frame)
         other_clock_s = (received_ns - first.tracks.stamp_ns) * 1e-9
         uses_stamps = abs(other_clock_s) > _OTHER_CLOCK_S and first.tracks.stamp_ns > 0
         if uses_stamps:
@@ -345,27 +340,6 @@ def _skipped_text(skipped: Counter[SkipReason]) -> str:
     return f"; left out: {reasons} (see the filters of the tracker mapping)"
 
 
-def _frames(reader: BagReader, frame_id: str, fixed_frame: str | None) -> tuple[str, list[str]]:
-    """The frame to predict in, and notes about it."""
-    if fixed_frame:
-        return fixed_frame, []
-    moving, still = transform_connections(reader)
-    transforms = TransformBuffer()
-    for _, _, data in reader.messages(still) if still else ():
-        transforms.add(data, is_static=True)
-    messages = reader.messages(moving) if moving else iter(())
-    for _, (_, _, data) in zip(range(_TRANSFORMS_TO_LEARN), messages, strict=False):
-        transforms.add(data, is_static=False)
-    chain = transforms.ancestors(frame_id)
-    if PREFERRED_FRAME in chain:
-        return PREFERRED_FRAME, []
-    if len(chain) > 1:
-        return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
-    if moving or still:
-        return frame_id, [f"no transform moves frame {frame_id}: it is taken as fixed"]
-    return frame_id, [f"the recording has no transforms: frame {frame_id} is taken as fixed"]
-
-
 def _robot(
     path: Path, reader: BagReader, robot: str, robot_frame: str, odometry: str | None
 ) -> tuple[RobotSource | None, list[str]]:
@@ -388,10 +362,3 @@ def _robot(
         ]
     ensure_definition(reader, ODOMETRY)
     return RobotSource(topic=odometry or topics[0]), []
-
-
-def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
-    """The connections of /tf and of /tf_static."""
-    transforms = [c for c in reader.topics if c.msgtype == TF_MESSAGE]
-    still = [c for c in transforms if c.topic.endswith("tf_static")]
-    return [c for c in transforms if c not in still], still

@@ -103,10 +103,32 @@ def test_where_transforms_end_tracks_end(tmp_path: Path) -> None:
     assert predictor.n_waiting > 0
 
 
-def test_transforms_are_read_only_where_they_are_needed(tmp_path: Path) -> None:
-    source = open_source(bag_of(tmp_path), fixed_frame="camera")
+def test_transforms_may_be_left_out(tmp_path: Path) -> None:
+    source = open_source(bag_of(tmp_path))
 
-    assert all(isinstance(arrival, TracksArrival) for arrival in arrivals_of(source))
+    assert all(
+        isinstance(arrival, TracksArrival) for arrival in arrivals_of(source, only_tracks=True)
+    )
+
+
+def test_later_messages_may_be_in_another_frame_than_the_first(tmp_path: Path) -> None:
+    """Two cameras share a topic; the first message is in the fixed frame, with a slash."""
+    first, *others = walkers(duration_s=2.0, n_agents=1)
+    messages = people_messages([first], frame_id="/odom")
+    for n, tracks in enumerate(others):
+        shift_m = np.array([3.0, 0.0]) if n % 2 else np.array([0.0, 3.0])
+        moved = replace(tracks, positions_m=tracks.positions_m - shift_m)
+        messages += people_messages([moved], frame_id="/right" if n % 2 else "left")
+    for child, xyz in (("right", (3.0, 0.0, 0.0)), ("/left", (0.0, 3.0, 0.0))):
+        mount = transform_message("/odom", child, START_NS, xyz=xyz)
+        messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
+
+    predictor, updates = delivered(open_source(write_bag(tmp_path / "bag", messages)))
+
+    assert sum(update.n_entered for _, update in updates) == 21
+    forecast = predictor.tick(START_NS + 2 * S)
+    assert forecast.frame_id == "odom"
+    np.testing.assert_allclose(forecast.present_m, others[-1].positions_m, atol=1e-9)
 
 
 def test_a_part_has_the_transforms_around_its_first_tracks(tmp_path: Path) -> None:

@@ -242,6 +242,46 @@ class TestFrames:
 
         assert_same(read(source), walkers(duration_s=4.0))
 
+    def unconnected(self, tmp_path: Path, frame_id: str, **connected: str) -> Path:
+        """A robot that stands for a minute, then drives; nothing tells where its sensor is."""
+        messages = people_messages(walkers(duration_s=4.0), frame_id=frame_id)
+        for n in range(700):
+            pose = transform_message(
+                "odom", "base_link", START_NS + n * S // 10, xyz=(max(n - 600, 0) * 0.1, 0.0, 0.0)
+            )
+            messages.append(Recorded("/tf", TF_MESSAGE, pose, START_NS + n * S // 1000))
+        for child, parent in connected.items():
+            mount = transform_message(parent, child, START_NS)
+            messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
+        return write_bag(tmp_path / "bag", messages)
+
+    @pytest.mark.parametrize("connected", [{}, {"lidar": "mast"}])
+    def test_a_missing_link_to_what_moves_is_an_error_that_names_it(self, tmp_path, connected):
+        bag = self.unconnected(tmp_path, "lidar", **connected)
+
+        with pytest.raises(RecordingError, match="base_link moves in odom") as caught:
+            open_source(bag)
+
+        assert "no transform connects frame lidar" in str(caught.value)
+        assert "--fixed-frame lidar" in str(caught.value)
+        assert open_source(bag, fixed_frame="lidar").fixed_frame == "lidar"
+
+    def test_a_frame_that_does_not_move_by_its_name_needs_no_link(self, tmp_path):
+        source = open_source(self.unconnected(tmp_path, "map"))
+
+        assert source.fixed_frame == "map"
+
+    def test_where_nothing_moves_a_frame_without_a_link_is_taken_as_fixed(self, tmp_path):
+        messages = people_messages(walkers(duration_s=1.0), frame_id="lidar")
+        messages.append(
+            Recorded("/tf", TF_MESSAGE, transform_message("a", "b", START_NS), START_NS)
+        )
+
+        source = open_source(write_bag(tmp_path / "bag", messages))
+
+        assert source.fixed_frame == "lidar"
+        assert "no transform moves frame lidar" in source.notes[0]
+
     def test_without_transforms_the_frame_is_taken_as_fixed_with_a_note(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
 

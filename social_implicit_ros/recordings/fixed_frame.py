@@ -1,0 +1,90 @@
+"""Chooses the frame of a recording in which people are predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from social_implicit_ros.recordings.bag import BagReader, RecordingError
+from social_implicit_ros.recordings.storage import Topic
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
+from social_implicit_ros.tracks.transforms import plain_frame
+
+#: Default `fixed_frame` of the node; used if the recording has it.
+PREFERRED_FRAME = "odom"
+#: Frames that do not move, by REP 105.
+_FIXED_FRAMES = ("map", "odom", "earth", "world")
+#: Messages with moving transforms that are read to determine the frame tree.
+_TRANSFORMS_TO_LEARN = 500
+
+
+def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
+    """The connections of /tf and of /tf_static."""
+    transforms = [c for c in reader.topics if c.msgtype == TF_MESSAGE]
+    still = [c for c in transforms if c.topic.endswith("tf_static")]
+    return [c for c in transforms if c not in still], still
+
+
+def choose_fixed_frame(
+    path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None
+) -> tuple[str, list[str]]:
+    """The frame to predict in, and notes about it.
+
+    Args:
+        path: of the recording, for the error message.
+        reader: of the recording.
+        frame_id: of the tracks.
+        fixed_frame: the user's choice; None chooses a frame that does not move.
+
+    Raises:
+        RecordingError: other frames move, and no transform tells whether that of the tracks does.
+    """
+    if fixed_frame:
+        return fixed_frame, []
+    moving, still = transform_connections(reader)
+    if not moving and not still:
+        return frame_id, [f"the recording has no transforms: frame {frame_id} is taken as fixed"]
+    transforms = TransformBuffer()
+    _add_all(transforms, (data for _, _, data in reader.messages(still)) if still else (), True)
+    messages = (data for _, _, data in reader.messages(moving)) if moving else iter(())
+    _add_all(transforms, islice(messages, _TRANSFORMS_TO_LEARN), False)
+    chain = transforms.ancestors(frame_id)
+    if PREFERRED_FRAME in chain:
+        return PREFERRED_FRAME, []
+    if chain[-1] not in _FIXED_FRAMES and not _moves_in(transforms, chain):
+        # Some robots stand for a while. This reads as far as the first motion.
+        while not (others := transforms.moving()) and (data := next(messages, None)) is not None:
+            _add_all(transforms, [data], False)
+        chain = transforms.ancestors(frame_id)
+        if others and not _moves_in(transforms, chain):
+            raise RecordingError(_missing_link(path, chain, others))
+    if len(chain) > 1:
+        return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
+    return frame_id, [f"no transform moves frame {frame_id}: it is taken as fixed"]
+
+
+def _add_all(transforms: TransformBuffer, messages: Iterable[bytes], is_static: bool) -> None:
+    for data in messages:
+        try:
+            transforms.add(data, is_static=is_static)
+        except ValueError:
+            continue  # counted when the recording is replayed
+
+
+def _moves_in(transforms: TransformBuffer, chain: list[str]) -> bool:
+    """Whether a link of a chain of frames moves."""
+    return any(frame in chain for frame, _ in transforms.moving())
+
+
+def _missing_link(path: Path, chain: list[str], others: list[tuple[str, str]]) -> str:
+    frame_id, root = chain[0], chain[-1]
+    child, parent = others[0]
+    through = "" if root == frame_id else f" (through {root})"
+    return (
+        f"{path}: frame {child} moves in {parent}, but no transform connects frame {frame_id} of "
+        f"the tracks{through} with either: record /tf_static, too, or add the transform from "
+        f"{root} to {child} to the recording; if {frame_id} does not move, pass --fixed-frame "
+        f"{plain_frame(frame_id)}"
+    )
