@@ -102,7 +102,8 @@ def _nodes(context: LaunchContext) -> list[Action]:
         return [predictor]
     _require_package("rviz2", "rviz:=false")
     prefix = f"/{namespace}" if namespace else ""
-    frame = ["-f", given["fixed_frame"]] if given["fixed_frame"] else []
+    frame_id = given["publish_frame"] or given["fixed_frame"]
+    frame = ["-f", frame_id] if frame_id else []
     rviz = Node(
         package="rviz2",
         executable="rviz2",

@@ -189,8 +189,8 @@ class NodeConfig(Settings):
     )
     fixed_frame: str = row(
         "odom",
-        "Level frame that does not move, in which people are predicted and predictions are "
-        "published. Tracks in another frame are transformed at their own stamp.",
+        "Level frame that does not move, in which people are predicted. Tracks in another frame "
+        "are transformed at their own stamp.",
         effect=Effect.CONFIGURE,
     )
     publish_frame: str = row(
