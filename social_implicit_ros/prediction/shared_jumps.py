@@ -70,6 +70,7 @@ class SharedJumps:
         self.pose: RigidTransform | None = None
         self._earlier: RigidTransform | None = None  # before the newest jump
         self._jumped_ns: int | None = None
+        self._before: Tracks | None = None  # the newest tracks, moved back
 
     def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, Jump | None]:
         """Moves tracks back by all jumps so far, and by the one that they show.
@@ -81,9 +82,14 @@ class SharedJumps:
         if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
             return self.moved_back(tracks), None
         moved = self.moved_back(tracks)
+        before, self._before = self._before, moved
+        if before is not None and (step_m := _step_m(before, moved)) <= _MIN_JUMP_M:
+            self._learn(step_m)
+            return moved, None
         found = self._find(moved, history)
         if found is None:
             return moved, None
+        self._before = None
         by, jump = found
         self._earlier = self.pose
         self.pose = by if self.pose is None else self.pose.after(by)
@@ -119,10 +125,13 @@ class SharedJumps:
         if residual_m > least_m and self._n_messages >= _MIN_MESSAGES:
             found = self._common(expected_m, seen_m, least_m)
         if found is None:
-            self._n_messages += 1
-            weight = max(1.0 / self._n_messages, _WEIGHT)
-            self._usual_m += weight * (min(residual_m, _MAX_NOISE_M) - self._usual_m)
+            self._learn(residual_m)
         return found
+
+    def _learn(self, residual_m: float) -> None:
+        self._n_messages += 1
+        weight = max(1.0 / self._n_messages, _WEIGHT)
+        self._usual_m += weight * (min(residual_m, _MAX_NOISE_M) - self._usual_m)
 
     def _common(
         self, expected_m: FloatArray, seen_m: FloatArray, least_m: float
@@ -141,6 +150,20 @@ class SharedJumps:
                 pose = RigidTransform(rotation, np.array([*shift, 0.0]))
                 return pose, Jump(distance_m, turn_rad, int(alike.sum()))
         return None
+
+
+def _step_m(before: Tracks, now: Tracks) -> float:
+    """The median way of the people between two messages, metres; infinite if they differ.
+
+    This is all that is computed where people walk at 10 Hz: a jump is farther.
+    """
+    if before.ids != now.ids or now.stamp_ns < before.stamp_ns or len(now.ids) < _MIN_PEOPLE:
+        return math.inf
+    # Positions that are not finite are rejected by the history.
+    with np.errstate(invalid="ignore", over="ignore"):
+        x, y = (now.positions_m - before.positions_m).T
+        ways_m = np.sort(np.hypot(x, y))
+    return float(ways_m[len(ways_m) // 2])
 
 
 def _candidates(
