@@ -10,6 +10,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,8 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.transforms import (
-    TransformBuffer,
     TransformUnavailableError,
     plain_frame,
 )
@@ -220,19 +221,22 @@ def _observed(
 def _moved(source: TrackSource, transform_wait_s: float) -> Iterator[Tracks]:
     """All tracks of a recording in its fixed frame, the robot's among them."""
     transforms = TransformBuffer()
-    queue = TransformQueue(transforms, source.fixed_frame, transform_wait_s)
+    target = plain_frame(source.fixed_frame)
+    queue = TransformQueue(transforms, transform_wait_s)
     for arrival in arrivals_of(source):
         if isinstance(arrival, TransformsArrival):
-            transforms.add(arrival.message, is_static=arrival.is_static)
+            # A message that cannot be read is counted where the recording is replayed.
+            with suppress(ValueError):
+                transforms.add(arrival.data, is_static=arrival.is_static)
         elif arrival.tracks is not None:
-            if plain_frame(arrival.frame_id) == plain_frame(source.fixed_frame):
+            if plain_frame(arrival.frame_id) == target:
                 yield arrival.tracks
             else:
                 queue.add(arrival.tracks, plain_frame(arrival.frame_id), arrival.received_ns)
             if source.robot is not None and not source.robot.topic:
                 yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
-        yield from queue.take(arrival.received_ns)[0]
-    yield from queue.take(_NEVER_NS)[0]
+        yield from queue.take(target, arrival.received_ns)[0]
+    yield from queue.take(target, _NEVER_NS)[0]
 
 
 def _robot_by_transforms(
