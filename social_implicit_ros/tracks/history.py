@@ -42,6 +42,8 @@ _RECENT_OBSERVATIONS = 4
 _NOISE_STD_M = 0.1
 #: Standard deviation of each component of people's velocities, before one is seen, metres/second.
 _WALKING_STD_M_S = 0.9
+#: A track that is not reported for longer gives its place to one that is, seconds.
+_MISSED_S = 0.25
 #: No map of the Earth has larger coordinates (the largest northing of UTM).
 MAX_COORDINATE_M = 1e7
 
@@ -106,6 +108,8 @@ class TrackHistory:
         self.before_forgetting: list[Callable[[int], None]] = []
         #: Agents that are remembered but are in no window, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
+        #: Entries whose z is not a height, in total. People are predicted in the plane: z is 0 then.
+        self.n_unknown_heights = 0
         self._step_ns = round(config.step_s * NS_PER_S)
         self._clear()
 
@@ -152,12 +156,16 @@ class TrackHistory:
             `max_agents`, also the remembered agents that are forgotten in favour of nearer ones.
         """
         states_m = np.empty((len(tracks.ids), 3))
-        states_m[:, :2], states_m[:, 2] = tracks.positions_m, tracks.heights_m
+        # False for NaN, too.
+        has_height = np.abs(tracks.heights_m) <= MAX_COORDINATE_M
+        self.n_unknown_heights += len(has_height) - int(has_height.sum())
+        states_m[:, :2] = tracks.positions_m
+        states_m[:, 2] = np.where(has_height, tracks.heights_m, 0.0)
         columns, rejected = _usable(tracks.ids, states_m)
         newcomers = [agent_id for agent_id in columns if agent_id not in self._row_of_id]
         # The robot may make it one too many: `_make_room` counts it separately.
         if len(self) + len(newcomers) > self.config.max_agents:
-            newcomers = self._make_room(newcomers, columns, states_m, rejected)
+            newcomers = self._make_room(newcomers, columns, tracks, rejected)
         for agent_id in newcomers:
             self._row_of_id[agent_id] = self._free_row()
         columns = {name: column for name, column in columns.items() if name in self._row_of_id}
@@ -398,15 +406,18 @@ class TrackHistory:
         self,
         newcomers: list[str],
         columns: dict[str, int],
-        states_m: FloatArray,
+        tracks: Tracks,
         rejected: dict[str, SkipReason],
     ) -> list[str]:
         """Keeps the nearest agents; forgets or rejects the others.
 
+        Tracks that the tracker does not report any more come last, so that ids that change at every
+        message do not keep others out.
+
         Args:
             newcomers: agents of a message that are not remembered.
-            columns: of the agents of the message in `states_m`.
-            states_m: (A, 3) of the message.
+            columns: of the agents of the message in `tracks`.
+            tracks: the message.
             rejected: receives the agents that are rejected or forgotten.
 
         Returns:
@@ -414,20 +425,37 @@ class TrackHistory:
         """
         remembered = list(self._row_of_id)
         last_m = self._table.newest(self._rows())[1][:, :2]
-        positions_m = np.concatenate([last_m, states_m[[columns[name] for name in newcomers], :2]])
+        new_m = tracks.positions_m[[columns[name] for name in newcomers]]
+        positions_m = np.concatenate([last_m, new_m])
         centre_m = np.zeros(2)
         if ROBOT_ID in self._row_of_id:
             centre_m = last_m[remembered.index(ROBOT_ID)]
         distances_m = np.hypot(*(positions_m - centre_m).T)
         distances_m[len(remembered) :] += _NEARER_M
         names = [*remembered, *newcomers]
-        by_distance = np.argsort(distances_m, kind="stable")
+        is_missed = np.zeros(len(names), dtype=np.bool_)
+        is_missed[: len(remembered)] = self._missed(columns, tracks)
+        by_distance = np.lexsort([distances_m, is_missed])
         # The robot is no pedestrian: it replaces nobody, and nobody replaces it.
         people = [names[index] for index in by_distance if names[index] != ROBOT_ID]
         beyond = set(people[self.config.max_agents :])
         rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
         self.forget([name for name in remembered if name in beyond])
         return [name for name in newcomers if name not in beyond]
+
+    def _missed(self, columns: dict[str, int], tracks: Tracks) -> BoolArray:
+        """(A,) whether remembered agents of a tracker are not reported any more.
+
+        A track that was reported once is missed at the next message; a tracker may send each
+        person in a message of its own, though.
+        """
+        rows = self._rows()
+        newest_ns, _ = self._table.newest(rows)
+        unseen_ns = tracks.stamp_ns - newest_ns
+        once = (self._began_ns[rows] == newest_ns) & (len(columns) > 1)
+        missed: BoolArray = (unseen_ns > 0) & (once | (unseen_ns > _MISSED_S * NS_PER_S))
+        absent = [i not in columns and i.startswith(tracks.source) for i in self._row_of_id]
+        return missed & np.array(absent, dtype=np.bool_)
 
     def _free_row(self) -> int:
         if not self._free_rows:
@@ -503,8 +531,8 @@ def _usable(
     ids: tuple[str, ...], states_m: FloatArray
 ) -> tuple[dict[str, int], dict[str, SkipReason]]:
     """The columns of valid entries by their ids, and the reasons of the others."""
-    finite = np.all(np.isfinite(states_m), axis=1)
-    near = np.all(np.abs(states_m) <= MAX_COORDINATE_M, axis=1)
+    finite = np.all(np.isfinite(states_m[:, :2]), axis=1)
+    near = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1)
     columns: dict[str, int] = {}
     rejected: dict[str, SkipReason] = {}
     for column, agent_id in enumerate(ids):

@@ -8,7 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from social_implicit_ros.tracks.history import MAX_COORDINATE_M
 from social_implicit_ros.types import FloatArray, Tracks, require_shape
+
+#: Share of z in x and y, below which two frames have the same vertical axis.
+_LEVEL = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
     """Transforms positions, velocities and covariances into the target frame.
 
     People are predicted in the x-y plane of the target frame, which must be level; z is passed
-    through. The velocity of the source frame is not added: trackers publish velocities relative to
+    through. If z does not matter, as both frames are level, it may be NaN. The velocity of the source frame is not added: trackers publish velocities relative to
     the ground, in the axes of the source frame.
 
     Args:
@@ -76,6 +80,10 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
         transform: of the source frame in the target frame, at the tracks' stamp.
     """
     points = np.column_stack([tracks.positions_m, tracks.heights_m])
+    # False for NaN, too.
+    no_height = ~(np.abs(tracks.heights_m) <= MAX_COORDINATE_M)
+    no_height &= bool(np.abs(transform.rotation[:2, 2]).max() < _LEVEL)
+    points[no_height, 2] = 0.0
     velocities, covariances = tracks.velocities_m_s, tracks.covariances_m2
     # Values that are not finite are rejected by the history.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -84,6 +92,7 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
             velocities = velocities @ transform.rotation.T
         if covariances is not None:
             covariances = transform.rotation @ covariances @ transform.rotation.T
+    moved[no_height, 2] = np.nan
     return replace(
         tracks,
         positions_m=moved[:, :2],

@@ -296,6 +296,33 @@ def test_a_nearer_agent_replaces_the_farthest() -> None:
     assert tracks.window(at(0.3))[0].ids == ("a", "c")
 
 
+def test_two_near_people_are_kept_beside_thousands_far_away() -> None:
+    tracks = history(max_agents=1000)
+    far = {f"far/{n}": 60.0 + n / 100 for n in range(3000)}
+    for n in range(4):
+        tracks.insert(crowd(0.1 * n, {**far, "one": 1.1, "two": -1.1}))
+    ids = tracks.window(at(0.3))[0].ids
+    assert {"one", "two"} <= set(ids)
+    assert len(ids) == 1000
+
+
+@pytest.mark.parametrize("source", ["", "0/laser/"])
+def test_ids_that_change_at_every_message_keep_nobody_out(source: str) -> None:
+    tracks = history(max_agents=6)
+    for n in range(8):
+        flickering = {f"{source}{n}/{k}": 1.0 + 0.5 * k for k in range(5)}
+        newcomer = {f"{source}new": 3.2} if n > 3 else {}
+        tracks.insert(replace(crowd(0.1 * n, {**flickering, **newcomer}), source=source))
+    assert tracks.window(at(0.7))[0].ids == (f"{source}new",)
+
+
+def test_tracks_of_another_tracker_are_not_missed() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(replace(crowd(0.0, {"0/b": 2.0, "0/c": 3.0}), source="0/"))
+    other = replace(crowd(0.1, {"1/d": 4.0, "1/e": 5.0}), source="1/")
+    assert set(tracks.insert(other)) == {"1/d", "1/e"}
+
+
 def test_a_lower_max_agents_takes_effect_at_the_next_message() -> None:
     tracks = history(max_agents=3)
     people = {"a": 1.0, "b": 2.0, "c": 3.0}
@@ -345,6 +372,15 @@ def test_reset_forgets_everybody() -> None:
     window, skipped = tracks.window(at(1.0))
     assert window.positions_m.shape == (0, 8, 2)
     assert skipped == {}
+
+
+@pytest.mark.parametrize("height_m", [np.nan, np.inf, 1e308])
+def test_a_height_that_is_none_is_zero_and_counted(height_m: float) -> None:
+    tracks = history()
+    for n in range(3):
+        tracks.insert(Tracks(at(0.1 * n), ("a",), np.zeros((1, 2)), np.array([height_m])))
+    assert tracks.window(at(0.2))[0].heights_m.tolist() == [0.0]
+    assert tracks.n_unknown_heights == 3
 
 
 def test_height_is_passed_through() -> None:
@@ -432,9 +468,6 @@ def test_a_position_outside_all_maps_is_rejected(far_m: float) -> None:
     position = np.array([[0.0, far_m]])
 
     assert tracks.insert(Tracks(at(1.0), ("a",), position)) == {"a": SkipReason.OUT_OF_RANGE}
-    height = np.array([far_m])
-    high = Tracks(at(1.0), ("a",), np.zeros((1, 2)), heights_m=height)
-    assert tracks.insert(high) == {"a": SkipReason.OUT_OF_RANGE}
 
 
 @pytest.mark.parametrize("offset_m", [500.0, 3.0])

@@ -65,3 +65,17 @@ def test_person_ahead_of_a_camera_stands_ahead_of_the_robot() -> None:
 def test_an_invalid_transform_is_refused(quaternion: list[float], shift: list[float]) -> None:
     with pytest.raises(ValueError, match="is not a pose"):
         RigidTransform.from_quaternion(np.array(quaternion), np.array(shift))
+
+
+@pytest.mark.parametrize("height_m", [np.nan, -np.inf, 1e308])
+def test_without_a_height_people_stay_visible_where_it_does_not_matter(height_m: float) -> None:
+    tracks = Tracks(5, ("a", "b"), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([height_m, 0.5]))
+    turned = RigidTransform.from_quaternion(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 0.2]))
+    camera = RigidTransform.from_quaternion(np.array([-0.5, 0.5, -0.5, 0.5]), np.zeros(3))
+
+    level = transform_tracks(tracks, turned)
+    np.testing.assert_allclose(level.positions_m, [[-2.0, 1.0], [-4.0, 3.0]])
+    np.testing.assert_allclose(level.heights_m, [np.nan, 0.7])
+    # In the frame of a camera z is the distance.
+    unknown = transform_tracks(tracks, camera).positions_m[0]
+    assert not (np.abs(unknown) < 1e7).all()
