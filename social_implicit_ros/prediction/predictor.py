@@ -109,7 +109,8 @@ class Update:
     Attributes:
         is_accepted: the stamp of the new message is valid.
         n_entered: entries added to the history.
-        skipped: entries that are left out, by reason.
+        lost: entries that are left out, by tracker and reason.
+        examples: an id of such an entry, by reason.
         robot_skipped: positions of the robot that are left out, by reason.
         refusals: messages that are left out.
         corrections: texts on corrections of a localisation that were taken out.
@@ -119,12 +120,23 @@ class Update:
 
     is_accepted: bool = False
     n_entered: int = 0
-    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    lost: dict[str, Counter[SkipReason]] = field(default_factory=dict)
+    examples: dict[SkipReason, str] = field(default_factory=dict)
     robot_skipped: Counter[SkipReason] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     corrections: list[str] = field(default_factory=list)
     jumped_back: bool = False
     tick_ns: int | None = None
+
+    def skip(self, source: str, reason: SkipReason, n_entries: int) -> None:
+        """Entries of a tracker are left out."""
+        if n_entries:
+            self.lost.setdefault(source, Counter())[reason] += n_entries
+
+    @property
+    def skipped(self) -> Counter[SkipReason]:
+        """Entries of all trackers that are left out, by reason."""
+        return sum(self.lost.values(), Counter())
 
 
 class Predictor:
@@ -186,7 +198,7 @@ class Predictor:
         status = self._guards[source].check(tracks.stamp_ns, now_ns)
         if status in _REFUSED_STAMPS:
             reason, text = _REFUSED_STAMPS[status]
-            update.skipped[reason] += len(tracks.ids)
+            update.skip(source, reason, len(tracks.ids))
             update.refusals.append(Refusal(reason.value, f"tracks {text}"))
             return update
         if status is StampStatus.JUMPED_BACK:
@@ -292,19 +304,26 @@ class Predictor:
         return self._pipeline.config.track_timeout_s
 
     @property
-    def id_corrections(self) -> dict[str, int]:
-        """Corrections of ids in total, by kind."""
-        return self._identities.counts
-
-    @property
     def published_frame(self) -> str:
         """Frame of the published forecasts."""
         return self._frame.published_id
 
+    def counters(self) -> dict[str, int]:
+        """Further counts for `/diagnostics` and `health`, in total, by their key."""
+        return {
+            **self._identities.counts,
+            "frame_corrections": self._frame.n_corrections,
+            "heights_unknown": self.history.n_unknown_heights,
+        }
+
     @property
-    def n_corrections(self) -> int:
-        """Corrections of a localisation that were not taken for motion, in total."""
-        return self._frame.n_corrections
+    def n_tracked(self) -> int:
+        """Remembered people, without the robot."""
+        return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
+
+    def needed_timeout_s(self, source: str) -> float:
+        """Timeout that a tracker needs by its period and latency, seconds; 0 if unknown."""
+        return self._timings[source].needed_timeout_s if source in self._timings else 0.0
 
     @property
     def n_waiting(self) -> int:
@@ -327,8 +346,10 @@ class Predictor:
         for tracks in moved:
             self._enter(tracks, update)
         for tracks, reason in timed_out:
-            skipped = update.robot_skipped if ROBOT_ID in tracks.ids else update.skipped
-            skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
+            if ROBOT_ID in tracks.ids:
+                update.robot_skipped[SkipReason.NO_TRANSFORM] += 1
+            else:
+                update.skip(tracks.source, SkipReason.NO_TRANSFORM, len(tracks.ids))
             text = f"tracks without a transform are skipped: {reason}"
             update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
 
@@ -365,7 +386,8 @@ class Predictor:
             # Remembered people that are forgotten for nearer ones are no entries of the message,
             # and the first of several entries with one id is no duplicate.
             n_skipped = n_entries[agent_id] - (reason is SkipReason.DUPLICATE_ID)
-            update.skipped.update([reason] * n_skipped)
+            update.skip(tracks.source, reason, n_skipped)
+            update.examples[reason] = agent_id
             n_entered -= n_skipped
         update.n_entered += n_entered
         if self.newest_ns is None or tracks.stamp_ns >= self.newest_ns:

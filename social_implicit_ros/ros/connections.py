@@ -1,8 +1,8 @@
-"""Endpoints on the node's topics that do not match by message type or QoS."""
+"""What the node sees around it: endpoints that do not match, topics that nobody publishes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any
 
@@ -13,10 +13,48 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+from social_implicit_ros.prediction.snapshot import Endpoint, Surroundings
+
+#: Topics that a warning names at most.
+_MAX_TOPICS = 3
 _INFINITE = Duration(nanoseconds=2**63 - 1)
 
 
-def broken_connections(
+def surroundings_of(
+    node: Node, subscriptions: Sequence[Subscription], publishers: Iterable[Publisher]
+) -> Surroundings:
+    """What the graph says of the node's subscriptions and publishers, and of its clock."""
+    endpoints = [_endpoint(node, subscription) for subscription in subscriptions]
+    simulated = node.get_parameter("use_sim_time").value
+    return Surroundings(
+        {endpoint.topic: endpoint for endpoint in endpoints},
+        tuple(_broken_connections(node, subscriptions, publishers)),
+        lacks_clock=bool(simulated) and node.count_publishers("/clock") == 0,
+        waits_for_manager=not node.get_parameter("autostart").value,
+    )
+
+
+def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
+    topic, wanted = subscription.topic_name, _type_name(subscription.msg_type)
+    types = [other.topic_type for other in node.get_publishers_info_by_topic(topic)]
+    n_publishers = types.count(wanted)
+    elsewhere: list[str] = []
+    if n_publishers == 0:
+        own = node.get_fully_qualified_name()
+        elsewhere = [
+            name
+            for name, offered in node.get_topic_names_and_types()
+            if wanted in offered
+            and name != topic
+            and any(
+                (other.topic_type, _name(other) == own) == (wanted, False)
+                for other in node.get_publishers_info_by_topic(name)
+            )
+        ]
+    return Endpoint(topic, wanted, n_publishers, tuple(sorted(elsewhere)[:_MAX_TOPICS]))
+
+
+def _broken_connections(
     node: Node, subscriptions: Iterable[Subscription], publishers: Iterable[Publisher]
 ) -> list[str]:
     """A line for each endpoint that exchanges no messages with the node.

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from social_implicit_ros.prediction.health import Finding, findings_of, status_of_findings
+from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.snapshot import (
+    Ellipses,
+    NodeState,
+    Snapshot,
+    Surroundings,
+    ellipses_of,
+)
+from social_implicit_ros.prediction.tracker_log import TrackerLog
+from social_implicit_ros.tracks.decoder import DecodedMessage
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import SkipReason
+from social_implicit_ros.types import SkipReason, Tracks
 
-#: Ratio of measured to requested tick rate below which the status is WARN.
-_MIN_RATE_SHARE = 0.8
 #: Ticks over which the percentiles of the tick time are computed; the maximum is per report.
 _RECENT_TICKS = 1000
 
@@ -39,94 +47,112 @@ def status_of(
     )
 
 
-@dataclass(frozen=True)
-class NodeState:
-    """State and configuration of the node; constant between transitions.
-
-    Attributes:
-        lifecycle: `unconfigured`, `inactive` or `active`.
-        problem: why configure failed; empty if it did not.
-        model: the model's name.
-        tracks_topic: topic of the tracks.
-        tick_rate_hz: requested ticks per second; 0 for one at every message.
-        track_timeout_s: time without tracks after which the status is WARN.
-    """
-
-    lifecycle: str
-    problem: str = ""
-    model: str = ""
-    tracks_topic: str = ""
-    tick_rate_hz: float = 0.0
-    track_timeout_s: float = 1.0
-
-
 class DiagnosticsLog:
     """Counts events, per report and in total. Time is an argument."""
 
     def __init__(self) -> None:
-        self.reset()
+        self.reset({})
 
-    def reset(self) -> None:
-        """Sets all counters to zero."""
+    def reset(self, trackers: Mapping[str, TrackerLog]) -> None:
+        """Sets all counters to zero.
+
+        Args:
+            trackers: by the prefix of their ids.
+        """
+        self.trackers = dict(trackers)
+        #: What the node sees around it.
+        self.surroundings = Surroundings()
+        #: What is wrong by the last report.
+        self.findings: list[Finding] = []
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
-        self._n_tracked = self._n_predicted = self._n_ticks = self._n_failed_ticks = 0
-        #: Endpoints that do not match the node's, see `connections`.
-        self.broken_connections: Sequence[str] = ()
-        #: Corrections of ids in total, by kind.
-        self.id_corrections: Mapping[str, int] = dict.fromkeys(
-            ("stitched", "untangled", "merged"), 0
-        )
-        #: Corrections of a localisation that were not taken for motion, in total.
-        self.n_corrections = 0
-        self._last_message_s: float | None = None
-        self._newest_ns: int | None = None
+        self._n_ticks = self._n_failed_ticks = 0
+        self._counters: dict[str, int] = {}
+        self._ellipses = Ellipses()
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
-        self.begin_period(None)
+        self.begin(None)
 
-    def begin_period(self, now_ns: int | None) -> None:
-        """Starts the period of the next report.
+    def begin(self, now_ns: int | None) -> None:
+        """Starts anew, as the node is activated.
 
         Args:
             now_ns: the node's clock, integer nanoseconds; None if the next report shall not
                 evaluate the tick rate.
         """
+        self._n_tracked = self._n_predicted = 0
+        self._reported_s: float | None = None
+        self._few_since_s: float | None = None
+        for tracker in self.trackers.values():
+            tracker.reset()
+        self._begin_period(now_ns)
+
+    def _begin_period(self, now_ns: int | None) -> None:
+        """Starts the period of the next report."""
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
-        self._refusal = self._failure = self._robot_lost = ""
+        self._tick_reasons: Counter[SkipReason] = Counter()
+        self._refusals: dict[str, str] = {}
+        self._failure, self._robot_lost = "", False
+        self._n_period_messages = 0
+        for tracker in self.trackers.values():
+            tracker.begin_period()
 
-    def add_message(self, stamp_ns: int | None, arrived_s: float) -> None:
-        """A message was decoded.
+    def add_arrival(self, source: str, arrived_s: float) -> None:
+        """A message arrived.
 
         Args:
-            stamp_ns: of its header; None for a message without agents.
-            arrived_s: steady time of its arrival, seconds.
+            source: the tracker, by the prefix of its ids.
+            arrived_s: steady time, seconds.
         """
-        self._n_messages += 1
-        self._last_message_s = arrived_s
-        if stamp_ns is not None:
-            self._newest_ns = stamp_ns
+        self._n_period_messages += 1
+        self.trackers[source].last_message_s = arrived_s
 
-    def add_refusal(self, why: str, arrived_s: float) -> None:
+    def add_decoded(self, source: str, decoded: DecodedMessage) -> None:
+        """A tracker's message was decoded."""
+        self._skipped.update(decoded.skipped)
+        self.trackers[source].add(decoded)
+        if decoded.tracks is None:
+            self._n_messages += 1
+
+    def add_message(self, source: str, tracks: Tracks) -> None:
+        """A tracker's message was accepted."""
+        self._n_messages += 1
+        self.trackers[source].accept(tracks)
+
+    def add_update(self, update: Update) -> None:
+        """Entries of messages entered the history, or were left out."""
+        self._skipped.update(update.robot_skipped)
+        for source, lost in update.lost.items():
+            self._skipped.update(lost)
+            self.trackers[source].add_lost(lost, update.examples)
+
+    def add_refusal(self, kind: str, why: str) -> None:
         """A whole message was rejected.
 
         Args:
+            kind: equal for equal causes.
             why: reason; a report shows the last one of its period.
-            arrived_s: steady time of its arrival, seconds.
         """
         self._n_refused += 1
-        self._last_message_s = arrived_s
-        self._refusal = why
+        self._refusals[kind] = why
 
-    def add_skipped(self, reasons: Iterable[SkipReason]) -> None:
-        """Agents of a message or of a tick were not predicted."""
-        self._skipped.update(reasons)
+    def add_tick(
+        self, duration_s: float, n_tracked: int, skipped: Iterable[SkipReason], n_predicted: int
+    ) -> None:
+        """A tick was published.
 
-    def add_tick(self, duration_s: float, n_tracked: int, n_predicted: int) -> None:
-        """A tick was published; `duration_s` is the time from its start to its last message."""
+        Args:
+            duration_s: time from its start to its last message.
+            n_tracked: people before the tick.
+            skipped: why people were not predicted.
+            n_predicted: the others.
+        """
         self._n_ticks += 1
         self._ticks_s.append(duration_s)
         self._recent_ticks_s.append(duration_s)
+        reasons = Counter(skipped)
+        self._skipped.update(reasons)
+        self._tick_reasons.update(reasons)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
 
     def add_failed_tick(self, why: str) -> None:
@@ -138,27 +164,26 @@ class DiagnosticsLog:
         self._n_failed_ticks += 1
         self._failure = why
 
-    def add_lost_robot(self, source: str) -> None:
-        """The robot's position was unknown in a tick.
-
-        Args:
-            source: value of the parameter `robot`.
-        """
-        fix = {
-            "odometry": "check that ~/odometry publishes without jumps, in a frame of /tf",
-            "tf": "check the transform from robot_frame to fixed_frame",
-        }
-        self._robot_lost = (
-            f"the robot is lost: its position from {source} is unknown, and the costmap stays "
-            f"where it was; {fix[source]}"
-        )
+    def add_lost_robot(self) -> None:
+        """The robot's position was unknown in a tick."""
+        self._robot_lost = True
 
     def add_reset(self) -> None:
         """All histories were cleared."""
         self._n_resets += 1
+        for tracker in self.trackers.values():
+            tracker.ids.reset()
+
+    def take_counts(self, predictor: Predictor) -> None:
+        """Takes over what the predictor counts itself."""
+        self._counters = predictor.counters()
+        is_added = predictor.config.pipeline.add_tracker_covariance
+        self._ellipses = ellipses_of(predictor.last_tick, is_added=is_added)
+        for source, tracker in self.trackers.items():
+            tracker.take_counts(predictor, source)
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
-        """The status of the period since the last report.
+        """The status of the period since the last report; begins the next one.
 
         Args:
             name: of the node.
@@ -166,12 +191,15 @@ class DiagnosticsLog:
             now_ns: the node's clock, integer nanoseconds.
             now_s: steady time, seconds.
         """
-        rate_hz = self._tick_rate_hz(now_ns)
-        age_s = None if self._newest_ns is None else (now_ns - self._newest_ns) / NS_PER_S
-        level, text = self._level(state, rate_hz, age_s, now_s)
+        snapshot = self._snapshot(state, now_ns, now_s)
+        self.findings = findings_of(snapshot)
+        level, text = status_of_findings(snapshot, self.findings)
+        rate_hz = snapshot.rate_hz
+        age_s = min((t.age_s for t in snapshot.trackers if t.age_s is not None), default=None)
         values = {
             "state": state.lifecycle,
             "model": state.model,
+            "warnings": ", ".join(finding.kind for finding in self.findings),
             "tick_rate_hz": "" if rate_hz is None else f"{rate_hz:.2f}",
             "tick_ms_median": _ms_text(self._recent_ticks_s, 50.0),
             "tick_ms_p99": _ms_text(self._recent_ticks_s, 99.0),
@@ -180,18 +208,50 @@ class DiagnosticsLog:
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
-            **{kind: str(count) for kind, count in self.id_corrections.items()},
-            "frame_corrections": str(self.n_corrections),
             "messages": str(self._n_messages),
             "messages_refused": str(self._n_refused),
             "resets": str(self._n_resets),
             "ticks": str(self._n_ticks),
             "ticks_failed": str(self._n_failed_ticks),
-            "connections_broken": str(len(self.broken_connections)),
+            "connections_broken": str(len(self.surroundings.broken)),
+            **{key: str(count) for key, count in self._counters.items()},
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
-        self.begin_period(now_ns)
-        return status_of(name, "prediction", level, text, values)
+        self._reported_s = now_s
+        self._begin_period(now_ns)
+        return status_of(name, "prediction", bytes([level]), text, values)
+
+    def _snapshot(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
+        # What was so in all of a period began with it.
+        began_s = now_s if self._reported_s is None else self._reported_s
+        # A message without a tick predicts nobody.
+        has_tick = bool(self._ticks_s) or not self._n_period_messages
+        for tracker in self.trackers.values():
+            tracker.end_period(began_s, has_tick=has_tick)
+        n_predicted = self._n_predicted if has_tick else 0
+        few = 2 * n_predicted < self._n_tracked
+        if not few:
+            self._few_since_s = None
+        elif self._few_since_s is None:
+            self._few_since_s = began_s
+        return Snapshot(
+            state=state,
+            surroundings=self.surroundings,
+            trackers=tuple(
+                tracker.counts(now_ns, now_s, state.track_timeout_s)
+                for tracker in self.trackers.values()
+            ),
+            counters=self._counters,
+            ellipses=self._ellipses,
+            refusals=self._refusals,
+            failure=self._failure,
+            robot_lost=self._robot_lost,
+            rate_hz=self._tick_rate_hz(now_ns),
+            n_tracked=self._n_tracked,
+            n_predicted=n_predicted,
+            few_predicted_s=0.0 if self._few_since_s is None else now_s - self._few_since_s,
+            tick_reasons=self._tick_reasons,
+        )
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:
         """Ticks per second of the node's clock; None if the period is unknown."""
@@ -200,59 +260,6 @@ class DiagnosticsLog:
         if now_ns == self._began_ns:
             return 0.0
         return len(self._ticks_s) * NS_PER_S / (now_ns - self._began_ns)
-
-    def _level(
-        self, state: NodeState, rate_hz: float | None, age_s: float | None, now_s: float
-    ) -> tuple[bytes, str]:
-        if state.problem:
-            return DiagnosticStatus.ERROR, state.problem
-        if state.lifecycle != "active":
-            return DiagnosticStatus.OK, state.lifecycle
-        if self._failure:
-            return DiagnosticStatus.ERROR, self._failure
-        warning = (
-            self._refusal
-            or "; ".join(self.broken_connections)
-            or self._silence(state, now_s)
-            or self._robot_lost
-            or _slow_ticks(state, rate_hz)
-            or _old_tracks(state, age_s)
-        )
-        if warning:
-            return DiagnosticStatus.WARN, warning
-        return DiagnosticStatus.OK, f"predicting {self._n_predicted} of {self._n_tracked} agents"
-
-    def _silence(self, state: NodeState, now_s: float) -> str:
-        if self._last_message_s is None:
-            return f"no tracks yet on {state.tracks_topic}"
-        silence_s = now_s - self._last_message_s
-        if silence_s <= state.track_timeout_s:
-            return ""
-        return f"no tracks on {state.tracks_topic} for {silence_s:.1f} s"
-
-
-def _slow_ticks(state: NodeState, rate_hz: float | None) -> str:
-    # A report has too few ticks of a slower rate.
-    if rate_hz is None or state.tick_rate_hz < 2.0:
-        return ""
-    if rate_hz == 0.0:
-        return "no tick: the clock does not advance; with use_sim_time, /clock must be published"
-    if rate_hz >= _MIN_RATE_SHARE * state.tick_rate_hz:
-        return ""
-    return (
-        f"{rate_hz:.1f} ticks per second instead of {state.tick_rate_hz:g}: reduce n_samples, "
-        "outputs or tick_rate_hz"
-    )
-
-
-def _old_tracks(state: NodeState, age_s: float | None) -> str:
-    # A tick at a message has new tracks by definition.
-    if age_s is None or age_s <= state.track_timeout_s or state.tick_rate_hz == 0.0:
-        return ""
-    return (
-        f"tracks arrive {age_s:.1f} s old and are dropped at once: set use_sim_time in a replay, "
-        "or synchronise the tracker's clock"
-    )
 
 
 def _ms_text(durations_s: Collection[float], percentile: float) -> str:

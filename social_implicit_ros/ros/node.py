@@ -24,10 +24,11 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.snapshot import NodeState, Surroundings
+from social_implicit_ros.prediction.tracker_log import TrackerLog
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
-from social_implicit_ros.ros.connections import broken_connections
-from social_implicit_ros.ros.diagnostics import NodeState
+from social_implicit_ros.ros.connections import surroundings_of
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameter_node import ParameterNode
@@ -137,11 +138,17 @@ class PredictorNode(ParameterNode):
                 return TransitionCallbackReturn.FAILURE
             self._session, self.is_configured = session, True
             self.parameters_changed = False
-            self.reporter.log.reset()
             config = components.config
             for frame_id in (config.fixed_frame, config.publish_frame, config.robot_frame):
                 self.reporter.log_slash(frame_id)
-            topics = [self.resolve_topic_name(tracker.topic) for tracker in components.trackers]
+            logs = {
+                tracker.id_prefix: TrackerLog(
+                    self.resolve_topic_name(tracker.topic), tracker.decoder.spec
+                )
+                for tracker in components.trackers
+            }
+            self.reporter.log.reset(logs)
+            topics = [log.topic for log in logs.values()]
             state = NodeState(
                 "inactive", model=components.model.name, tracks_topic=", ".join(topics)
             )
@@ -160,7 +167,7 @@ class PredictorNode(ParameterNode):
             if self.parameters_changed:
                 self._apply_changed_parameters(session)
             self._clear_outputs(session)
-            self.reporter.log.begin_period(None)
+            self.reporter.log.begin(None)
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
             self.get_logger().info(
                 f"predicting with {session.predictor.model.name} what arrives on "
@@ -321,21 +328,19 @@ class PredictorNode(ParameterNode):
                 self._add_tracks(session, tracker, message)
 
     def _add_tracks(self, session: Session, tracker: Tracker, message: Any) -> None:
-        started_s, now_ns = time.perf_counter(), self._now_ns()
+        started_s, now_ns, source = time.perf_counter(), self._now_ns(), tracker.id_prefix
+        self.reporter.log.add_arrival(source, time.monotonic())
         decoded = tracker.decode(message)
-        self.reporter.log.add_skipped(decoded.skipped.elements())
+        self.reporter.log.add_decoded(source, decoded)
         if decoded.tracks is None:
-            self.reporter.log.add_message(None, time.monotonic())
             return
         self.reporter.log_slash(decoded.frame_id)
         tracks = decoded.tracks
         if session.config.stamp_source == "arrival":
             tracks = replace(tracks, stamp_ns=now_ns)
-        update = session.predictor.add_tracks(
-            tracks, decoded.frame_id, now_ns, source=tracker.id_prefix
-        )
+        update = session.predictor.add_tracks(tracks, decoded.frame_id, now_ns, source=source)
         if update.is_accepted:
-            self.reporter.log.add_message(tracks.stamp_ns, time.monotonic())
+            self.reporter.log.add_message(source, tracks)
         self._take(session, update, started_s)
 
     def _on_odometry(self, message: Odometry) -> None:
@@ -366,7 +371,7 @@ class PredictorNode(ParameterNode):
         """Reports what became of messages, and publishes a forecast where one is due."""
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
-        self.reporter.log.add_skipped((update.skipped + update.robot_skipped).elements())
+        self.reporter.log.add_update(update)
         for text in update.corrections:
             self.reporter.warn("correction", text)
         for refusal in update.refusals:
@@ -401,10 +406,11 @@ class PredictorNode(ParameterNode):
         if predictor.robot_refusal is not None:
             self.reporter.refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
         if session.config.robot != "none" and forecast.robot_m is None:
-            self.reporter.log.add_lost_robot(session.config.robot)
-        self.reporter.log.add_skipped(forecast.skipped.values())
+            self.reporter.log.add_lost_robot()
         duration_s = time.perf_counter() - started_s
-        self.reporter.log.add_tick(duration_s, len(predictor.history), len(forecast.ids))
+        self.reporter.log.add_tick(
+            duration_s, predictor.n_tracked, forecast.skipped.values(), len(forecast.ids)
+        )
         # After publishing, which it shall not delay.
         with self.reporter.contained("evaluation", "predictions cannot be evaluated"):
             predictor.evaluate()
@@ -477,8 +483,7 @@ class PredictorNode(ParameterNode):
             if self.parameters_changed and active is not None:
                 self._apply_changed_parameters(active)
         with self.reporter.contained("connections", "connections cannot be checked"):
-            if self._session is not None:
-                self._check_connections(self._session)
+            self.reporter.log.surroundings = self._surroundings()
         if active is not None:
             self.reporter.take_counts(active.predictor)
             with self.reporter.contained("self-evaluation", "predictions cannot be evaluated"):
@@ -487,10 +492,11 @@ class PredictorNode(ParameterNode):
                 statuses.append(active.publish_metrics(self.get_fully_qualified_name()))
         self.reporter.publish(self._now_ns(), statuses)
 
-    def _check_connections(self, session: Session) -> None:
-        self.reporter.set_broken_connections(
-            broken_connections(self, session.subscriptions, session.publishers.values())
-        )
+    def _surroundings(self) -> Surroundings:
+        session = self._session
+        if session is None:
+            return surroundings_of(self, (), ())
+        return surroundings_of(self, session.subscriptions, session.publishers.values())
 
     def _save_calibration(self, session: Session) -> None:
         """Writes the adaptive calibration if it changed; a failure is logged."""
@@ -517,4 +523,5 @@ def _state_with(state: NodeState, config: NodeConfig) -> NodeState:
         state,
         tick_rate_hz=config.tick_rate_hz,
         track_timeout_s=config.pipeline.track_timeout_s,
+        config=config,
     )

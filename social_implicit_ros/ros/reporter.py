@@ -12,13 +12,17 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
 
+from social_implicit_ros.prediction.health import Announcer, Level
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.snapshot import NodeState
 from social_implicit_ros.ros import faults
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
+from social_implicit_ros.ros.diagnostics import DiagnosticsLog
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.transforms import plain_frame
 
-_WARNING_PERIOD_S = 5.0
+#: A warning that did not recur for this time is logged when it comes again, seconds.
+_ENDED_S = 5.0
+_REMINDER_S = 60.0
 
 
 class Reporter:
@@ -41,18 +45,22 @@ class Reporter:
         self.state = NodeState("unconfigured")
         self._node, self._logger, self._publisher = node, logger, publisher
         self._logged_frames: set[str] = set()  # with a leading slash
-        self._warned_s: dict[str, float] = {}  # kind -> steady time of its last warning
+        # Kind of warning -> steady times at which it last happened, and was last logged.
+        self._warned_s: dict[str, tuple[float, float]] = {}
+        self._announcer = Announcer()
 
     def warn(self, kind: str, why: str) -> None:
-        """Logs a warning, unless one of its kind was logged within the last seconds."""
+        """Logs a warning when it begins, and once a minute while it goes on."""
         now_s = time.monotonic()
-        if now_s - self._warned_s.get(kind, -_WARNING_PERIOD_S) >= _WARNING_PERIOD_S:
-            self._warned_s[kind] = now_s
+        last_s, logged_s = self._warned_s.get(kind, (-_ENDED_S, -_REMINDER_S))
+        is_due = now_s - last_s >= _ENDED_S or now_s - logged_s >= _REMINDER_S
+        self._warned_s[kind] = (now_s, now_s if is_due else logged_s)
+        if is_due:
             self._logger.warning(why)
 
     def refuse(self, kind: str, why: str) -> None:
         """Counts a message that was rejected, and warns."""
-        self.log.add_refusal(why, time.monotonic())
+        self.log.add_refusal(kind, why)
         self.warn(kind, why)
 
     def log_slash(self, frame_id: str) -> None:
@@ -79,8 +87,7 @@ class Reporter:
 
     def take_counts(self, predictor: Predictor) -> None:
         """Takes over what the predictor counts itself."""
-        self.log.id_corrections = predictor.id_corrections
-        self.log.n_corrections = predictor.n_corrections
+        self.log.take_counts(predictor)
         timeout_s = predictor.track_timeout_s
         if timeout_s != self.state.track_timeout_s:
             self.state = replace(self.state, track_timeout_s=timeout_s)
@@ -89,12 +96,6 @@ class Reporter:
                 "need: see track_timeout_s and max_track_timeout_s"
             )
 
-    def set_broken_connections(self, broken: Sequence[str]) -> None:
-        """Takes over endpoints that do not match the node's, and warns of the first one."""
-        self.log.broken_connections = broken
-        if broken:
-            self.warn("connection", broken[0])
-
     def publish(self, now_ns: int, others: Sequence[DiagnosticStatus]) -> None:
         """Publishes the status of the period since the last one.
 
@@ -102,9 +103,15 @@ class Reporter:
             now_ns: the node's clock, integer nanoseconds.
             others: further statuses for the same message.
         """
-        status = self.log.report(self._node, self.state, now_ns, time.monotonic())
+        now_s = time.monotonic()
+        status = self.log.report(self._node, self.state, now_ns, now_s)
         self._logger.debug(f"{self.state.lifecycle}: {status.message}")
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [status, *others]
         self._publisher.publish(report)
+        for level, text in self._announcer.update(self.log.findings, now_s):
+            if level is Level.OK:
+                self._logger.info(text)
+            else:
+                self._logger.warning(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Any, Protocol
@@ -45,11 +45,18 @@ class DecodedMessage:
             passes the filters.
         frame_id: coordinate frame of the positions.
         skipped: number of entries that were left out, by reason.
+        n_entries: number of entries.
+        ignored: number of entries that the mapping leaves out on purpose, by reason; `skipped`
+            counts them, too.
+        examples: a value by reason of which entries were left out, except on purpose.
     """
 
     tracks: Tracks | None
     frame_id: str
     skipped: Counter[SkipReason]
+    n_entries: int = 0
+    ignored: Counter[SkipReason] = field(default_factory=Counter)
+    examples: dict[SkipReason, str] = field(default_factory=dict)
 
 
 class TrackerDecoder:
@@ -94,8 +101,8 @@ class RawTrackerDecoder:
         optional = [
             spec.covariance,
             spec.score if filters.score_above is not None else None,
-            spec.class_ if filters.class_in else None,
-            spec.state if filters.state_in else None,
+            spec.class_ if filters.reads_class else None,
+            spec.state if filters.reads_state else None,
         ]
         in_list = [*spec.id, *spec.position, *spec.velocity, *filter(None, optional)]
         in_message = []
@@ -197,7 +204,7 @@ def robot_from_odometry(message: Any) -> Tracks:
 def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMessage:
     """The tracks of the entries that pass the filters."""
     ids = _ids([entries.values(path.text) for path in spec.id], spec.no_id)
-    rows, skipped = _passing_rows(spec, ids, entries)
+    rows, rest = _passing_rows(spec, ids, entries)
 
     def header(path: FieldPath, field: str = "") -> list[Any]:
         """Values of the message, or of all entries that pass."""
@@ -215,7 +222,7 @@ def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMe
     }
     frames = {str(frame) for frame in header(spec.frame) if frame is not None}
     if not stamps_ns or not frames:
-        return DecodedMessage(None, "", skipped)
+        return rest
     spread_ns = max(stamps_ns) - min(stamps_ns)
     if spread_ns > round(spec.stamp_spread_s * NS_PER_S) or len(frames) > 1:
         raise ValueError(
@@ -237,35 +244,51 @@ def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMe
         velocities_m_s=velocities_m_s,
         covariances_m2=covariances_m2,
     )
-    return DecodedMessage(tracks, frames.pop(), skipped)
+    return replace(rest, tracks=tracks, frame_id=frames.pop())
 
 
 def _passing_rows(
     spec: TrackerSpec, ids: list[str], entries: _Fields
-) -> tuple[IntArray, Counter[SkipReason]]:
-    """(P,) rows that pass the filters, and the number of others by reason."""
-    filters = spec.filters
-    conditions: list[tuple[BoolArray, SkipReason]] = []
-    if filters.class_in and spec.class_ is not None:
+) -> tuple[IntArray, DecodedMessage]:
+    """(P,) rows that pass the filters, and a message with what became of the others."""
+    rest = DecodedMessage(None, "", Counter(), len(ids))
+    rows = np.arange(len(ids))
+    for passes, is_ignored, values, reason in _conditions(spec, ids, entries):
+        failing = rows[~passes[rows]]
+        if not len(failing):
+            continue
+        rows = rows[passes[rows]]
+        rest.skipped[reason] += len(failing)
+        lost = failing[~is_ignored[failing]]
+        if len(lost) < len(failing):
+            rest.ignored[reason] += len(failing) - len(lost)
+        if len(lost) and values is not None:
+            seen = Counter(_text(values[row]) for row in lost.tolist())
+            rest.examples[reason] = seen.most_common(1)[0][0]
+    return rows, rest
+
+
+def _conditions(
+    spec: TrackerSpec, ids: list[str], entries: _Fields
+) -> Iterator[tuple[BoolArray, BoolArray, Sequence[Any] | None, SkipReason]]:
+    """(A,) entries that pass a filter, and that it leaves out on purpose, (A,) values, reason."""
+    filters, none = spec.filters, np.zeros(len(ids), dtype=np.bool_)
+    if filters.reads_class and spec.class_ is not None:
         classes = entries.values(spec.class_.text)
-        conditions.append((_is_class_in(classes, filters.class_in), SkipReason.OTHER_CLASS))
-    if filters.state_in and spec.state is not None:
+        is_out = _is_class_in(classes, filters.class_out)
+        is_in = _is_class_in(classes, filters.class_in or ("*",)) & ~is_out
+        yield is_in, is_out, classes, SkipReason.OTHER_CLASS
+    if filters.reads_state and spec.state is not None:
         states = entries.values(spec.state.text)
-        conditions.append((_is_in(states, filters.state_in), SkipReason.OTHER_STATE))
+        is_out = _is_in(states, filters.state_out)
+        is_in = _is_in(states, filters.state_in) & ~is_out if filters.state_in else ~is_out
+        yield is_in, is_out, states, SkipReason.OTHER_STATE
     if filters.score_above is not None and spec.score is not None:
         scores = _as_floats(entries.values(spec.score.text))
-        conditions.append((scores > filters.score_above, SkipReason.LOW_SCORE))
+        yield scores > filters.score_above, none, scores.tolist(), SkipReason.LOW_SCORE
     # No track may pose as the robot. ROS strings hold no zero byte, so no tracker uses that id.
     named = np.array([text not in ("", ROBOT_ID) for text in ids], dtype=np.bool_)
-    conditions.append((named, SkipReason.EMPTY_ID))
-    skipped: Counter[SkipReason] = Counter()
-    rows = np.arange(len(ids))
-    for passes, reason in conditions:
-        passing = rows[passes[rows]]
-        if len(passing) < len(rows):
-            skipped[reason] += len(rows) - len(passing)
-        rows = passing
-    return rows, skipped
+    yield named, none, None, SkipReason.EMPTY_ID
 
 
 def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:

@@ -108,7 +108,7 @@ class TrackHistory:
         self.before_forgetting: list[Callable[[int], None]] = []
         #: Agents that are remembered but are in no window, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
-        #: Entries whose z is not a height, in total. People are predicted in the plane: z is 0 then.
+        #: Entries whose z is no height, in total; 0 is used.
         self.n_unknown_heights = 0
         self._step_ns = round(config.step_s * NS_PER_S)
         self._clear()

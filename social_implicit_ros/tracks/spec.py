@@ -8,11 +8,11 @@
     velocity: velocity            # optional, as position
     covariance: pose.covariance   # optional: 36, 9, 6 or 4 numbers
     score: reliability            # optional, for score_above
-    class: label                  # optional, for class_in
-    state: tracking_state         # optional, for state_in
+    class: label                  # optional, for class_in and class_out
+    state: tracking_state         # optional, for state_in and state_out
     frame: header.frame_id        # relative to the message; this is the default
     stamp: header.stamp           # relative to the message; this is the default
-    filters: {score_above: 0.3, class_in: [person], state_in: [1]}
+    filters: {score_above: 0.3, class_in: [person], class_out: [car], state_in: [1]}
 
 Paths are dotted; `[0]` takes one element of an array: `results[0].hypothesis.score`. `[max PATH]`
 takes the element in which the number at PATH is largest, for lists that are not ordered:
@@ -137,12 +137,27 @@ class TrackerFilters:
         score_above: entries with this score or less are skipped; None accepts all.
         class_in: entries of other classes are skipped; empty accepts all. Case does not matter, and
             `*` stands for any characters.
+        class_out: entries of these classes are skipped on purpose: they are nobody, and the node
+            does not warn of them.
         state_in: entries in other states are skipped; empty accepts all.
+        state_out: as `class_out`.
     """
 
     score_above: float | None = None
     class_in: tuple[str | int, ...] = ()
+    class_out: tuple[str | int, ...] = ()
     state_in: tuple[str | int, ...] = ()
+    state_out: tuple[str | int, ...] = ()
+
+    @property
+    def reads_class(self) -> bool:
+        """Whether an entry's class matters."""
+        return bool(self.class_in or self.class_out)
+
+    @property
+    def reads_state(self) -> bool:
+        """Whether an entry's state matters."""
+        return bool(self.state_in or self.state_out)
 
 
 @dataclass(frozen=True)
@@ -410,10 +425,10 @@ def _paths(value: object, owner: str) -> tuple[FieldPath, ...]:
 
 def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> TrackerFilters:
     owner = f"{source}: filters"
-    table = _table(
-        values, required=(), optional=("score_above", "class_in", "state_in"), source=owner
-    )
-    for key, path in (("score_above", "score"), ("class_in", "class_"), ("state_in", "state")):
+    lists = {"class_in": "class_", "class_out": "class_", "state_in": "state", "state_out": "state"}
+    keys = {"score_above": "score", **lists}
+    table = _table(values, required=(), optional=tuple(keys), source=owner)
+    for key, path in keys.items():
         if key in table and path not in paths:
             raise TrackerSpecError(f"{owner}: {key} needs the path {path.rstrip('_')!r}")
     score_above = table.get("score_above")
@@ -426,8 +441,7 @@ def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> Tra
             f"{owner}: score_above is {short_text(score_above)}, expected a number within "
             f"{_MAX_SCORE:g}"
         )
-    allowed = {key: _names(table, key, owner) for key in ("class_in", "state_in")}
-    return TrackerFilters(score_above, **allowed)
+    return TrackerFilters(score_above, **{key: _names(table, key, owner) for key in lists})
 
 
 def _names(table: Mapping[str, Any], key: str, owner: str) -> tuple[str | int, ...]:

@@ -72,8 +72,9 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
     """Transforms positions, velocities and covariances into the target frame.
 
     People are predicted in the x-y plane of the target frame, which must be level; z is passed
-    through. If z does not matter, as both frames are level, it may be NaN. The velocity of the source frame is not added: trackers publish velocities relative to
-    the ground, in the axes of the source frame.
+    through. If both frames are level, z does not matter and may be NaN. The velocity of the source
+    frame is not added: trackers publish velocities relative to the ground, in the axes of the
+    source frame.
 
     Args:
         tracks: in the source frame.

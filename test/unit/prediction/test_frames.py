@@ -169,7 +169,7 @@ def test_a_correction_of_the_localisation_is_no_motion(frames, frame_id) -> None
     assert forecast.frame_id == "map"
     expected_m = robot.in_map(np.array([2.0 + 4.0 + 4.8, 1.0]))
     np.testing.assert_allclose(forecast.prediction.mean[0, -1], expected_m, atol=1e-6)
-    assert robot.predictor.n_corrections == 1
+    assert robot.predictor.counters()["frame_corrections"] == 1
 
 
 def test_tracks_that_arrive_in_the_corrected_frame_stay_those_of_that_time() -> None:

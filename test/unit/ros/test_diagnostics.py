@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
-from social_implicit_ros.types import SkipReason
+from social_implicit_ros.prediction.snapshot import NodeState, Surroundings
+from social_implicit_ros.prediction.tracker_log import TrackerLog
+from social_implicit_ros.ros.diagnostics import DiagnosticsLog
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.decoder import DecodedMessage
+from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.types import SkipReason, Tracks
 
 S = 1_000_000_000
 ACTIVE = NodeState("active", "", "walker", "/tracks", tick_rate_hz=10.0, track_timeout_s=1.0)
+
+
+@pytest.fixture
+def log() -> DiagnosticsLog:
+    """Of a node with one tracker."""
+    made = DiagnosticsLog()
+    made.reset({"": TrackerLog("/tracks", find_tracker_spec("people"))})
+    return made
+
+
+def tell(log: DiagnosticsLog, stamp_ns: int, arrived_s: float) -> None:
+    """A message about five people."""
+    tracks = Tracks(stamp_ns, tuple("abcde"), np.zeros((5, 2)))
+    log.add_arrival("", arrived_s)
+    log.add_decoded("", DecodedMessage(tracks, "odom", Counter(), 5))
+    log.add_message("", tracks)
 
 
 def busy_second(log: DiagnosticsLog, start_ns: int, n_ticks: int = 10) -> None:
     """A second of messages and ticks, the steady clock running with the node's."""
     for n in range(n_ticks):
         stamp_ns = start_ns + (n + 1) * S // n_ticks
-        log.add_message(stamp_ns, stamp_ns / S)
-        log.add_tick(0.002, 5, 4)
+        tell(log, stamp_ns, stamp_ns / S)
+        log.add_tick(0.002, 5, [], 4)
 
 
 def report(log: DiagnosticsLog, now_s: float, state: NodeState = ACTIVE) -> DiagnosticStatus:
@@ -27,9 +53,8 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
     return {entry.key: entry.value for entry in status.values}
 
 
-def test_all_well() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(10 * S)
+def test_all_well(log: DiagnosticsLog) -> None:
+    log._begin_period(10 * S)
     busy_second(log, 10 * S)
     status = report(log, 11.0)
     assert status.level == DiagnosticStatus.OK
@@ -43,11 +68,10 @@ def test_all_well() -> None:
     assert told["messages"] == "10"
 
 
-def test_skips_are_counted_by_reason_and_for_good() -> None:
-    log = DiagnosticsLog()
-    log.add_skipped([SkipReason.STALE, SkipReason.NOT_FINITE, SkipReason.STALE])
+def test_skips_are_counted_by_reason_and_for_good(log: DiagnosticsLog) -> None:
+    log.add_tick(0.1, 0, [SkipReason.STALE, SkipReason.NOT_FINITE, SkipReason.STALE], 0)
     report(log, 1.0)
-    log.add_skipped([SkipReason.STALE])
+    log.add_tick(0.1, 0, [SkipReason.STALE], 0)
     told = values(report(log, 2.0))
     assert told["skipped.stale"] == "3"
     assert told["skipped.not_finite"] == "1"
@@ -59,32 +83,37 @@ def test_a_failed_configure_is_an_error_with_its_reason() -> None:
     assert (status.level, status.message) == (DiagnosticStatus.ERROR, "no model 'x'")
 
 
-def test_waiting_for_activation_is_well() -> None:
-    status = report(DiagnosticsLog(), 1.0, NodeState("inactive"))
-    assert (status.level, status.message) == (DiagnosticStatus.OK, "inactive")
+@pytest.mark.parametrize("lifecycle", ["unconfigured", "inactive"])
+def test_what_is_not_active_says_what_it_waits_for(log: DiagnosticsLog, lifecycle: str) -> None:
+    status = report(log, 1.0, NodeState(lifecycle))
+    assert status.level == DiagnosticStatus.WARN
+    assert "nobody is predicted" in status.message and "ros2 lifecycle set" in status.message
+    log.surroundings = Surroundings(waits_for_manager=True)
+    status = report(log, 2.0, NodeState(lifecycle))
+    assert status.level == DiagnosticStatus.OK
+    assert "waits for its lifecycle manager" in status.message
 
 
-def test_no_tracks_ever_and_no_tracks_any_more_are_warnings() -> None:
-    log = DiagnosticsLog()
+def test_no_tracks_ever_and_no_tracks_any_more_are_warnings(log: DiagnosticsLog) -> None:
     status = report(log, 1.0)
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "no tracks yet on /tracks")
     busy_second(log, 1 * S)
     status = report(log, 5.5)
-    assert status.message == "no tracks on /tracks for 3.5 s"
+    assert status.message.startswith("no tracks on /tracks for 3.5 s")
+    assert "old" not in status.message
     assert status.level == DiagnosticStatus.WARN
 
 
-def test_a_message_about_nobody_is_a_sign_of_life() -> None:
-    log = DiagnosticsLog()
-    log.add_message(None, 10.0)
+def test_a_message_about_nobody_is_a_sign_of_life(log: DiagnosticsLog) -> None:
+    log.add_arrival("", 10.0)
+    log.add_decoded("", DecodedMessage(None, "", Counter()))
     assert report(log, 10.1).level == DiagnosticStatus.OK
 
 
-def test_a_refusal_is_shown_once() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(10 * S)
+def test_a_refusal_is_shown_once(log: DiagnosticsLog) -> None:
+    log._begin_period(10 * S)
     busy_second(log, 10 * S)
-    log.add_refusal("tracks arrive in frame 'lidar'", 11.0)
+    log.add_refusal("frame", "tracks arrive in frame 'lidar'")
     status = report(log, 11.0)
     assert (status.level, status.message) == (
         DiagnosticStatus.WARN,
@@ -96,66 +125,60 @@ def test_a_refusal_is_shown_once() -> None:
     assert values(status)["messages_refused"] == "1"
 
 
-def test_too_few_ticks_are_a_warning() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(10 * S)
+def test_too_few_ticks_are_a_warning(log: DiagnosticsLog) -> None:
+    log._begin_period(10 * S)
     busy_second(log, 10 * S, n_ticks=6)
     status = report(log, 11.0)
     assert status.level == DiagnosticStatus.WARN
     assert status.message.startswith("6.0 ticks per second instead of 10")
 
 
-def test_the_first_period_after_activation_is_not_judged_by_its_rate() -> None:
-    log = DiagnosticsLog()
+def test_the_first_period_after_activation_is_not_judged_by_its_rate(log: DiagnosticsLog) -> None:
     busy_second(log, 10 * S, n_ticks=2)
     assert report(log, 11.0).level == DiagnosticStatus.OK
 
 
-def test_ticks_are_counted_in_the_nodes_time_not_in_wall_time() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(100 * S)
+def test_ticks_are_counted_in_the_nodes_time_not_in_wall_time(log: DiagnosticsLog) -> None:
+    log._begin_period(100 * S)
     for n in range(50):
-        log.add_message(100 * S + n * S // 10, 1.0)
-        log.add_tick(0.001, 1, 1)
+        tell(log, 100 * S + n * S // 10, 1.0)
+        log.add_tick(0.001, 1, [], 1)
     # Replayed at rate 5: five seconds of the recording in one of ours.
     status = log.report("/predictor", ACTIVE, 105 * S, 1.0)
     assert values(status)["tick_rate_hz"] == "10.00"
     assert status.level == DiagnosticStatus.OK
 
 
-def test_a_clock_that_stands_still_is_a_warning() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(0)
-    log.add_message(5 * S, 1.0)
+def test_a_clock_that_stands_still_is_a_warning(log: DiagnosticsLog) -> None:
+    log._begin_period(0)
+    tell(log, 5 * S, 1.0)
     status = log.report("/predictor", ACTIVE, 0, 1.0)
     assert status.level == DiagnosticStatus.WARN
     assert "clock does not advance" in status.message
 
 
-def test_old_stamps_are_a_warning_that_names_use_sim_time() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(1000 * S)
+def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -> None:
+    log._begin_period(1000 * S)
     for _ in range(10):
-        log.add_message(3 * S, 1001.0)
-        log.add_tick(0.001, 0, 0)
+        tell(log, 3 * S, 1001.0)
+        log.add_tick(0.001, 0, [], 0)
     status = report(log, 1001.0)
     assert status.level == DiagnosticStatus.WARN
     assert "998.0 s old" in status.message
     assert "use_sim_time" in status.message
 
 
-def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(1000 * S)
-    log.add_message(3 * S, 1001.0)
-    log.add_tick(0.001, 1, 1)
+def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age(log: DiagnosticsLog) -> None:
+    log._begin_period(1000 * S)
+    tell(log, 3 * S, 1001.0)
+    log.add_tick(0.001, 1, [], 1)
     on_message = NodeState("active", "", "walker", "/tracks", 0.0, 1.0)
     assert report(log, 1001.0, on_message).level == DiagnosticStatus.OK
 
 
-def test_a_failed_tick_is_an_error_until_the_next_report() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(10 * S)
+def test_a_failed_tick_is_an_error_until_the_next_report(log: DiagnosticsLog) -> None:
+    log._begin_period(10 * S)
+    tell(log, 11 * S, 11.0)
     log.add_failed_tick("nobody is predicted: no memory")
     status = report(log, 11.0)
     assert (status.level, status.message) == (
@@ -168,25 +191,24 @@ def test_a_failed_tick_is_an_error_until_the_next_report() -> None:
     assert values(status)["ticks_failed"] == "1"
 
 
-def test_a_broken_connection_is_a_warning_as_long_as_it_lasts() -> None:
-    log = DiagnosticsLog()
-    log.begin_period(10 * S)
-    log.broken_connections = ["nothing is heard from /tracker: its type is other"]
+def test_a_broken_connection_is_a_warning_as_long_as_it_lasts(log: DiagnosticsLog) -> None:
+    log._begin_period(10 * S)
+    log.surroundings = Surroundings(broken=("nothing is heard from /tracker: its type is other",))
     busy_second(log, 10 * S)
     status = report(log, 11.0)
     assert status.level == DiagnosticStatus.WARN
     assert status.message == "nothing is heard from /tracker: its type is other"
     assert values(status)["connections_broken"] == "1"
-    log.broken_connections = []
+    log.surroundings = Surroundings()
     busy_second(log, 11 * S)
     assert report(log, 12.0).level == DiagnosticStatus.OK
 
 
-def test_a_lost_robot_is_a_warning_until_it_is_found() -> None:
-    log = DiagnosticsLog()
+def test_a_lost_robot_is_a_warning_until_it_is_found(log: DiagnosticsLog) -> None:
     busy_second(log, 1 * S)
-    log.add_lost_robot("odometry")
-    status = report(log, 2.0)
+    log.add_lost_robot()
+    state = replace(ACTIVE, config=NodeConfig(robot="odometry"))
+    status = report(log, 2.0, state)
     assert status.level == DiagnosticStatus.WARN
     assert "the robot is lost" in status.message and "~/odometry" in status.message
     busy_second(log, 2 * S)

@@ -58,7 +58,7 @@ def test_a_person_seen_by_two_trackers_is_predicted_once() -> None:
     scene = Scene()
     assert scene.walk(20, {"a": 0.0}, {"b": 0.0}) == {"0/people/a"}
     assert scene.forecast.skipped == {"1/zed/b": SkipReason.MERGED}
-    assert scene.predictor.id_corrections["merged"] == 1
+    assert scene.predictor.counters()["merged"] == 1
 
 
 def test_the_published_id_is_that_of_the_older_track() -> None:
@@ -90,7 +90,7 @@ def test_people_who_pass_each_other_are_not_merged() -> None:
         along_m = WALK_M_S * (n / 10 - 3.5)
         scene.add(ONE, n / 10, a=along_m)
         scene.add(TWO, n / 10 + 0.05, b=-along_m)
-    assert scene.predictor.id_corrections["merged"] == 0
+    assert scene.predictor.counters()["merged"] == 0
 
 
 def test_who_walks_away_is_somebody_else() -> None:

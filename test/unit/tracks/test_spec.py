@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Message
 
@@ -13,7 +14,6 @@ from social_implicit_ros.tracks.decoder import TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpecError,
     check_tracker_spec,
-    find_tracker_spec,
     load_tracker_spec,
     tracker_spec_from_dict,
 )
@@ -43,6 +43,11 @@ DEFINITIONS: Definitions = {
         ("frame_id", FieldType("string")),
     ],
 }
+
+
+def shipped(tracker: str) -> Path:
+    """File of a shipped mapping, of this checkout."""
+    return Path(__file__).parents[3] / "config" / "trackers" / f"{tracker}.yaml"
 
 
 def spec(**changes: object):
@@ -236,22 +241,6 @@ def test_ids_that_mean_none_are_skipped_and_counted(value: object) -> None:
     assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
 
 
-@pytest.mark.parametrize("name", ["-1", "00000000-0000-0000-0000-000000000000"])
-def test_shipped_mappings_know_ids_of_nobody(name: str) -> None:
-    shipped = find_tracker_spec("people")
-    message = Message(
-        header=Message(stamp=Message(sec=3, nanosec=0), frame_id="odom"),
-        people=[
-            Message(
-                name=name,
-                position=Message(x=1.0, y=2.0, z=0.0),
-                velocity=Message(x=0.0, y=0.0, z=0.0),
-            )
-        ],
-    )
-    assert TrackerDecoder(shipped).decode(message).skipped == {SkipReason.EMPTY_ID: 1}
-
-
 @pytest.mark.parametrize(
     ("tracker", "label", "passes"),
     [
@@ -260,17 +249,71 @@ def test_shipped_mappings_know_ids_of_nobody(name: str) -> None:
         ("zed", "Vehicle", False),
         ("vision_detections", "Human", True),
         ("vision_detections", "PEDESTRIAN", True),
+        ("vision_detections", "human.pedestrian.adult", True),
+        ("vision_detections", "Body_3", True),
         ("vision_detections", "car", False),
         ("yolo", "Person", True),
+        ("yolo", "Body_3", True),
         ("yolo", "somebody_3", False),
+        ("autoware", 7, True),
+        ("autoware", 1, False),
+        ("derived_object", 4, True),
+        ("derived_object", 6, False),
+        ("hunav", 1, True),
+        ("hunav", 2, False),
+        ("pedsim", 3, True),
+        ("pedsim", 2, False),
     ],
 )
-def test_shipped_mappings_know_the_labels_of_people(tracker: str, label: str, passes: bool) -> None:
-    filters = {"class_in": list(find_tracker_spec(tracker).filters.class_in)}
-    decoder = TrackerDecoder(spec(**{"class": "labels[0].text"}, filters=filters))
-    decoded = decoder.decode(crowd(person(labels=[Message(text=label)])))
+def test_shipped_mappings_know_the_labels_of_people(
+    tracker: str, label: str | int, passes: bool
+) -> None:
+    described = replace(
+        spec(**{"class": "label"}), filters=load_tracker_spec(shipped(tracker)).filters
+    )
+    decoded = TrackerDecoder(replace(described, state=None)).decode(crowd(person(label=label)))
     assert decoded.tracks is not None
     assert bool(decoded.tracks.ids) == passes
+    is_known = label != "somebody_3"
+    assert bool(decoded.ignored) == (not passes and is_known)
+    assert decoded.examples == ({} if passes or is_known else {SkipReason.OTHER_CLASS: label})
+
+
+@pytest.mark.parametrize(
+    ("tracker", "no_id"),
+    [
+        ("vision_detections", "-1"),
+        ("vision_detections", "0" * 32),
+        ("yolo", "00000000-0000-0000-0000-000000000000"),
+        ("people", "-1"),
+        ("zed", -1),
+        ("hunav", -1),
+        ("spencer", 2**64 - 1),
+        ("pedsim", 2**64 - 1),
+        ("derived_object", 2**32 - 1),
+        ("autoware", bytes(16)),
+        ("nav2_dynamic", bytes(16)),
+        ("point_cloud", -1.0),
+        ("marker_array", -1),
+    ],
+)
+def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -> None:
+    described = spec(no_id=list(load_tracker_spec(shipped(tracker)).no_id))
+    value = np.frombuffer(no_id, np.uint8) if isinstance(no_id, bytes) else no_id
+    decoded = TrackerDecoder(described).decode(crowd(person(id=value)))
+    assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
+    assert decoded.n_entries == 1
+
+
+def test_markers_that_delete_are_no_people_and_no_loss() -> None:
+    filters = load_tracker_spec(shipped("marker_array")).filters
+    described = replace(spec(state="action"), filters=filters)
+    decoded = TrackerDecoder(described).decode(
+        crowd(person(action=3), person(id=1, action=0), person(id=2, action=1))
+    )
+    assert decoded.ignored == {SkipReason.OTHER_STATE: 1}
+    assert decoded.skipped == {SkipReason.OTHER_STATE: 2}
+    assert decoded.examples == {SkipReason.OTHER_STATE: "1"}
 
 
 def test_filters_skip_by_class_score_and_state() -> None:
@@ -298,6 +341,8 @@ def test_filters_skip_by_class_score_and_state() -> None:
         SkipReason.LOW_SCORE: 2,
         SkipReason.OTHER_STATE: 1,
     }
+    assert decoded.examples[SkipReason.OTHER_CLASS] == "cat"
+    assert decoded.n_entries == 6
 
 
 @pytest.mark.parametrize(
@@ -340,7 +385,7 @@ def test_velocity_of_zero_is_unknown() -> None:
 
 
 def test_every_shipped_mapping_can_be_read() -> None:
-    folder = Path(__file__).parents[3] / "config" / "trackers"
+    folder = shipped("").parent
     types = {path.stem: load_tracker_spec(path).message_type for path in folder.glob("*.yaml")}
     assert len(types) == 12
     assert len(set(types.values())) == 12

@@ -1,0 +1,422 @@
+"""What is wrong with the tracks and the predictions: one list of rules over one snapshot.
+
+A rule is a function of the snapshot that returns its findings. To add one, write it and append it
+to `RULES`; a number that it needs is a key of `Predictor.counters`, which the snapshot holds and
+`/diagnostics` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from social_implicit_ros.prediction.snapshot import MAX_LOST, Endpoint, Snapshot, TrackerCounts
+from social_implicit_ros.types import SkipReason
+
+#: Time for which nobody, or less than half, may be predicted, seconds.
+PATIENCE_S = 2.0
+#: Share of duplicate entries above which the status is WARN.
+_MAX_DUPLICATES = 0.1
+#: Median lifetime of an id below which a tracker does not track, seconds.
+_MIN_LIFETIME_S = 1.0
+#: Largest plausible variance of a tracked position: 5 m of standard deviation.
+_MAX_VARIANCE_M2 = 25.0
+#: Largest ratio of the areas of the ellipses with the tracker's covariance and without.
+_MAX_GROWTH = 4.0
+#: Ratio of measured to requested tick rate below which the status is WARN.
+_MIN_RATE_SHARE = 0.8
+#: Findings in the message of a status; its value `warnings` lists all of them.
+_MAX_TEXTS = 3
+
+#: A finding that did not recur for this time has ended, seconds.
+_ENDED_S = 5.0
+
+#: Reason -> fix. Filters are named with their values, see `_filtered`.
+_FIXES = {
+    SkipReason.EMPTY_ID: "the tracker must give each person an id of its own; see id and no_id in "
+    "the tracker mapping",
+    SkipReason.DUPLICATE_ID: "the tracker must give each person an id of its own; see id in the "
+    "tracker mapping",
+    SkipReason.NOT_FINITE: "the tracker publishes NaN or infinite positions; correct it",
+    SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
+    "tracker or the transform",
+    SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
+    SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
+    SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
+    "measurement",
+    SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
+    "raise track_timeout_s",
+    SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
+    SkipReason.OVER_CAPACITY: "raise max_agents",
+    SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
+    "raise transform_wait_s",
+    SkipReason.TOO_FEW_OBSERVATIONS: "tracks end or jump before they have min_observations "
+    "observations: the tracker must keep ids and report often enough",
+    SkipReason.STALE: "the tracker must report each person more often than track_timeout_s, "
+    "stamped with the time of measurement",
+}
+_FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
+
+
+class Level(IntEnum):
+    """Levels of a finding, as those of `diagnostic_msgs/DiagnosticStatus`."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        kind: equal for equal causes.
+        reason: what is wrong, with the value seen.
+        fix: how to correct it.
+        level: of the status.
+        log_after_s: time that it must last before it is logged, seconds.
+        is_logged: it was logged when it happened.
+    """
+
+    kind: str
+    reason: str
+    fix: str = ""
+    level: Level = Level.WARN
+    log_after_s: float = 0.0
+    is_logged: bool = False
+
+    @property
+    def text(self) -> str:
+        """For the user."""
+        return f"{self.reason}: {self.fix}" if self.fix else self.reason
+
+
+Rule = Callable[[Snapshot], Iterable[Finding]]
+
+
+def findings_of(snapshot: Snapshot) -> list[Finding]:
+    """What is wrong, the worst first; of the rules of an active node only if it is."""
+    rules = RULES if snapshot.state.lifecycle == "active" else (_lifecycle,)
+    found = [finding for rule in rules for finding in rule(snapshot)]
+    return sorted(found, key=lambda finding: -finding.level)
+
+
+def status_of_findings(snapshot: Snapshot, findings: list[Finding]) -> tuple[Level, str]:
+    """Level and message of a status."""
+    if not findings:
+        if snapshot.state.lifecycle != "active":
+            return Level.OK, _waiting(snapshot)
+        return Level.OK, f"predicting {snapshot.n_predicted} of {snapshot.n_tracked} agents"
+    texts = [finding.text for finding in findings[:_MAX_TEXTS]]
+    if len(findings) > _MAX_TEXTS:
+        texts.append(f"and {len(findings) - _MAX_TEXTS} more, see warnings")
+    return findings[0].level, "; ".join(texts)
+
+
+def _lifecycle(now: Snapshot) -> Iterable[Finding]:
+    if now.state.problem:
+        yield Finding("configure", now.state.problem, level=Level.ERROR, is_logged=True)
+    elif not now.surroundings.waits_for_manager:
+        yield Finding("lifecycle", _waiting(now), log_after_s=PATIENCE_S)
+
+
+def _waiting(now: Snapshot) -> str:
+    """What a node that is not active waits for."""
+    label = "activate" if now.state.lifecycle == "inactive" else "configure"
+    if now.surroundings.waits_for_manager:
+        cause = f"it waits for its lifecycle manager to {label} it (autostart is false)"
+    else:
+        cause = f"a lifecycle transition stopped it; ros2 lifecycle set NODE {label} starts it"
+    return f"{now.state.lifecycle}, nobody is predicted: {cause}"
+
+
+def _failed_ticks(now: Snapshot) -> Iterable[Finding]:
+    if now.failure:
+        yield Finding("tick", now.failure, level=Level.ERROR, is_logged=True)
+
+
+def _refusals(now: Snapshot) -> Iterable[Finding]:
+    for kind, text in now.refusals.items():
+        yield Finding(kind, text, is_logged=True)
+
+
+def _broken_connections(now: Snapshot) -> Iterable[Finding]:
+    if now.surroundings.broken:
+        yield Finding("connection", "; ".join(now.surroundings.broken))
+
+
+def _no_clock(now: Snapshot) -> Iterable[Finding]:
+    if now.surroundings.lacks_clock and now.state.tick_rate_hz > 0:
+        yield Finding(
+            "clock",
+            "no tick: use_sim_time is true and nobody publishes /clock",
+            "publish it (ros2 bag play --clock), or set use_sim_time to false",
+            log_after_s=PATIENCE_S,
+        )
+
+
+def _silent_trackers(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.silent_s is None:
+            reason = f"no tracks yet on {tracker.topic}"
+        elif tracker.silent_s > now.state.track_timeout_s:
+            reason = f"no tracks on {tracker.topic} for {tracker.silent_s:.1f} s"
+        else:
+            continue
+        fix = _where_to_find(now.surroundings.endpoints.get(tracker.topic))
+        yield Finding(f"silent.{tracker.topic}", reason, fix, log_after_s=PATIENCE_S)
+
+
+def _where_to_find(endpoint: Endpoint | None) -> str:
+    """What the graph says about a topic without messages; empty if nothing."""
+    if endpoint is None:
+        return ""
+    told = "" if endpoint.n_publishers else f"nobody publishes {endpoint.message_type} there"
+    if endpoint.elsewhere:
+        topics = ", ".join(endpoint.elsewhere)
+        where = f"{endpoint.message_type} is published on {topics}, remap the topic"
+        told = f"{told}; {where}" if told else where
+    return told
+
+
+def _nobody(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.unpredicted_s >= PATIENCE_S:
+            yield Finding(
+                f"nobody.{tracker.topic}",
+                f"nobody on {tracker.topic} is predicted for {tracker.unpredicted_s:.0f} s",
+                _main_loss(tracker) or _main_tick_reason(tracker.tick_reasons),
+            )
+
+
+def _main_loss(tracker: TrackerCounts) -> str:
+    """Why a tracker's entries are left out; empty if they are not."""
+    lost = dict(tracker.lost)
+    if tracker.n_ignored and tracker.unpredicted_s >= PATIENCE_S:
+        lost[SkipReason.OTHER_CLASS] = lost.get(SkipReason.OTHER_CLASS, 0) + tracker.n_ignored
+    n_lost = sum(lost.values())
+    n_entries = max(tracker.n_entries + tracker.n_ignored, n_lost, 1)
+    if n_lost <= MAX_LOST * n_entries:
+        return ""
+    reason = max(lost, key=lambda each: lost[each])
+    fix = _filtered(tracker, reason) or _with_example(tracker, reason)
+    share = lost[reason] / n_entries
+    return f"{share:.0%} of the entries on {tracker.topic} are left out ({reason.value}): {fix}"
+
+
+def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
+    """The fix for entries that a filter of the mapping leaves out."""
+    filters, seen = tracker.spec.filters, tracker.examples.get(reason, "")
+    if reason is SkipReason.LOW_SCORE:
+        return f"score {seen} is not above {filters.score_above}: lower score_above"
+    if reason not in _FILTERS:
+        return ""
+    name = _FILTERS[reason]
+    allowed = ", ".join(map(str, getattr(filters, f"{name}_in")))
+    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out if it is nobody"
+    return f"{name} {seen} is not in [{allowed}]: {fix}"
+
+
+def _with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
+    seen = tracker.examples.get(reason)
+    return f"{f'seen {seen}; ' if seen else ''}{_FIXES.get(reason, reason.value)}"
+
+
+def _main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:
+    if not reasons:
+        return "entries arrive, but none is tracked; see the counters"
+    reason = max(reasons, key=lambda each: reasons[each])
+    return f"{reason.value}: {_FIXES.get(reason, 'see the counters')}"
+
+
+def _lost_entries(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.losing_s >= PATIENCE_S > tracker.unpredicted_s:
+            yield Finding(f"lost.{tracker.topic}", _main_loss(tracker))
+
+
+def _duplicates(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        share = tracker.lost.get(SkipReason.DUPLICATE_ID, 0) / max(tracker.n_entries, 1)
+        if _MAX_DUPLICATES < share <= MAX_LOST:
+            yield Finding(
+                f"duplicates.{tracker.topic}",
+                f"{share:.0%} of the entries on {tracker.topic} have an id that another entry has",
+                _with_example(tracker, SkipReason.DUPLICATE_ID),
+            )
+
+
+def _few_predicted(now: Snapshot) -> Iterable[Finding]:
+    is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
+    if now.few_predicted_s >= PATIENCE_S and not is_named:
+        yield Finding(
+            "few_predicted",
+            f"only {now.n_predicted} of {now.n_tracked} agents are predicted",
+            _main_tick_reason(now.tick_reasons),
+        )
+
+
+def _over_capacity(now: Snapshot) -> Iterable[Finding]:
+    n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
+    if n_lost:
+        yield Finding(
+            "capacity",
+            f"more people than max_agents, {now.state.config.pipeline.max_agents}; the nearest "
+            f"are kept, {n_lost} entries are left out",
+            _FIXES[SkipReason.OVER_CAPACITY],
+        )
+
+
+def _short_ids(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.id_lifetime_s is not None and tracker.id_lifetime_s < _MIN_LIFETIME_S:
+            yield Finding(
+                f"ids.{tracker.topic}",
+                f"the median lifetime of an id on {tracker.topic} is {tracker.id_lifetime_s:.1f} s",
+                "the tracker must keep the id of a person from message to message; see id in the "
+                "tracker mapping",
+            )
+
+
+def _slow_tracker(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.needed_timeout_s > 1.01 * now.state.track_timeout_s:
+            yield Finding(
+                f"slow.{tracker.topic}",
+                f"tracks on {tracker.topic} need a timeout of {tracker.needed_timeout_s:.1f} s by "
+                f"their period and latency, but are dropped after {now.state.track_timeout_s:g} s",
+                "raise max_track_timeout_s, or the rate of the tracker",
+            )
+
+
+def _large_covariances(now: Snapshot) -> Iterable[Finding]:
+    ellipses = now.ellipses
+    fix = "correct the tracker's covariance; 0 means unknown"
+    if ellipses.growth > _MAX_GROWTH:
+        yield Finding(
+            "covariance",
+            f"the tracker's variance of {ellipses.variance_m2:.3g} m^2 makes the ellipses "
+            f"{ellipses.growth:.0f} times as large as the model says",
+            f"{fix}, or set add_tracker_covariance to false",
+        )
+    elif ellipses.variance_m2 > _MAX_VARIANCE_M2:
+        yield Finding(
+            "covariance",
+            f"the tracker's positions have a variance of {ellipses.variance_m2:.3g} m^2",
+            fix,
+        )
+
+
+def _lost_robot(now: Snapshot) -> Iterable[Finding]:
+    if not now.robot_lost:
+        return
+    source = now.state.config.robot
+    fix = "check the transform from robot_frame to fixed_frame"
+    if source == "odometry":
+        odometry = [
+            endpoint
+            for endpoint in now.surroundings.endpoints.values()
+            if endpoint.message_type == "nav_msgs/msg/Odometry" and not endpoint.n_publishers
+        ]
+        told = f" ({_where_to_find(odometry[0])})" if odometry else ""
+        fix = f"check that ~/odometry{told} publishes without jumps, in a frame of /tf"
+    yield Finding(
+        "robot_lost",
+        f"the robot is lost: its position from {source} is unknown, and the costmap stays where "
+        f"it was; {fix}",
+        log_after_s=PATIENCE_S,
+    )
+
+
+def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
+    # A report has too few ticks of a slower rate.
+    wanted_hz = now.state.tick_rate_hz
+    explained = bool(now.failure) or now.surroundings.lacks_clock
+    if now.rate_hz is None or wanted_hz < 2.0 or explained:
+        return
+    if now.rate_hz == 0.0:
+        yield Finding(
+            "rate",
+            "no tick: the clock does not advance; with use_sim_time, /clock must be published",
+        )
+    elif now.rate_hz < _MIN_RATE_SHARE * wanted_hz:
+        yield Finding(
+            "rate",
+            f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
+            "reduce n_samples, outputs or tick_rate_hz",
+        )
+
+
+def _old_tracks(now: Snapshot) -> Iterable[Finding]:
+    limit_s = now.state.track_timeout_s
+    for tracker in now.trackers:
+        # A tick at a message has new tracks by definition.
+        if now.state.tick_rate_hz == 0.0 or tracker.age_s is None or tracker.silent_s is None:
+            continue
+        arrived_s = tracker.age_s - tracker.silent_s
+        if arrived_s > limit_s >= tracker.silent_s:
+            yield Finding(
+                f"old.{tracker.topic}",
+                f"tracks on {tracker.topic} arrive {arrived_s:.1f} s old and are dropped at once",
+                "set use_sim_time in a replay, or synchronise the tracker's clock",
+            )
+
+
+#: In the order in which a status names them.
+RULES: tuple[Rule, ...] = (
+    _failed_ticks,
+    _refusals,
+    _no_clock,
+    _broken_connections,
+    _silent_trackers,
+    _nobody,
+    _lost_entries,
+    _few_predicted,
+    _duplicates,
+    _short_ids,
+    _over_capacity,
+    _lost_robot,
+    _slow_tracker,
+    _large_covariances,
+    _slow_ticks,
+    _old_tracks,
+)
+
+
+class Announcer:
+    """Decides what of the findings is logged: each once when it begins and once when it ends."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, _Announced] = {}
+
+    def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
+        """Lines to log, each with its level.
+
+        Args:
+            findings: of a report.
+            now_s: steady time, seconds.
+        """
+        lines = []
+        for finding in findings:
+            entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))
+            entry.finding, entry.last_s = finding, now_s
+            if not entry.is_told and now_s - entry.first_s >= finding.log_after_s:
+                entry.is_told = True
+                if not finding.is_logged:
+                    lines.append((finding.level, finding.text))
+        for kind, entry in list(self._active.items()):
+            if now_s - entry.last_s >= _ENDED_S or (not entry.is_told and now_s > entry.last_s):
+                del self._active[kind]
+                if entry.is_told:
+                    lines.append((Level.OK, f"no longer: {entry.finding.reason}"))
+        return lines
+
+
+@dataclass
+class _Announced:
+    finding: Finding
+    first_s: float
+    last_s: float = 0.0
+    is_told: bool = False

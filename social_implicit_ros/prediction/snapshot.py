@@ -1,0 +1,175 @@
+"""What the rules of `health` look at: the node, its surroundings, and what it counted lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from social_implicit_ros.prediction.pipeline import Tick
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.spec import TrackerSpec
+from social_implicit_ros.types import SkipReason
+
+#: Share of lost entries above which the status is WARN.
+MAX_LOST = 0.5
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """State and configuration of the node; constant between transitions.
+
+    Attributes:
+        lifecycle: `unconfigured`, `inactive` or `active`.
+        problem: why configure failed; empty if it did not.
+        model: the model's name.
+        tracks_topic: topics of the tracks.
+        tick_rate_hz: requested ticks per second; 0 for one at every message.
+        track_timeout_s: time without tracks after which the status is WARN.
+        config: the parameters.
+    """
+
+    lifecycle: str
+    problem: str = ""
+    model: str = ""
+    tracks_topic: str = ""
+    tick_rate_hz: float = 0.0
+    track_timeout_s: float = 1.0
+    config: NodeConfig = field(default_factory=NodeConfig)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A subscription of the node in the graph.
+
+    Attributes:
+        topic: resolved name.
+        message_type: `package/msg/Type`.
+        n_publishers: publishers of this type on the topic.
+        elsewhere: other topics on which other nodes publish this type.
+    """
+
+    topic: str
+    message_type: str
+    n_publishers: int
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the node sees around it.
+
+    Attributes:
+        endpoints: its subscriptions by topic.
+        broken: endpoints of others that do not match the node's, a line each.
+        lacks_clock: simulated time is used and nobody publishes `/clock`.
+        waits_for_manager: the parameter `autostart` is false.
+    """
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    lacks_clock: bool = False
+    waits_for_manager: bool = False
+
+
+@dataclass(frozen=True)
+class TrackerCounts:
+    """What one tracker sent during the last reports.
+
+    Attributes:
+        topic: resolved name.
+        spec: the tracker's mapping.
+        silent_s: time since its last message, seconds; None without any.
+        n_entries: entries of its messages, without those that are left out on purpose.
+        n_ignored: entries of a class that is left out on purpose.
+        lost: entries that were left out, by reason.
+        examples: a value seen by reason.
+        id_lifetime_s: median lifetime of its ids, seconds; None if unknown.
+        needed_timeout_s: time after which its tracks can be dropped, by its period and latency.
+        losing_s: time for which more than half of its entries are left out, seconds.
+        unpredicted_s: time for which its entries arrive and none of them is predicted, seconds.
+        tick_reasons: why people of it were not predicted in the newest tick.
+        age_s: age of its newest tracks, seconds; None without any.
+    """
+
+    topic: str
+    spec: TrackerSpec
+    silent_s: float | None = None
+    n_entries: int = 0
+    n_ignored: int = 0
+    lost: Mapping[SkipReason, int] = field(default_factory=dict)
+    examples: Mapping[SkipReason, str] = field(default_factory=dict)
+    id_lifetime_s: float | None = None
+    needed_timeout_s: float = 0.0
+    losing_s: float = 0.0
+    unpredicted_s: float = 0.0
+    tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
+    age_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Ellipses:
+    """Uncertainty that a tracker adds.
+
+    Attributes:
+        variance_m2: median over the people of the larger variance of the tracker's position.
+        growth: median ratio of the areas of the last ellipse with that and without.
+    """
+
+    variance_m2: float = 0.0
+    growth: float = 1.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the rules look at.
+
+    Attributes:
+        state: of the node.
+        surroundings: of the node.
+        trackers: what each tracker sent.
+        counters: of the predictor, in total.
+        ellipses: uncertainty of the newest tick.
+        refusals: kind -> text of messages that were rejected since the last report.
+        failure: why the last tick failed since the last report; empty if none did.
+        robot_lost: the robot's position was unknown in a tick since the last report.
+        rate_hz: measured ticks per second; None if unknown.
+        n_tracked: people in the newest tick.
+        n_predicted: those that were predicted.
+        few_predicted_s: time for which less than half of the people are predicted, seconds.
+        tick_reasons: why people were not predicted since the last report.
+    """
+
+    state: NodeState
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    trackers: tuple[TrackerCounts, ...] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    ellipses: Ellipses = field(default_factory=Ellipses)
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    failure: str = ""
+    robot_lost: bool = False
+    rate_hz: float | None = None
+    n_tracked: int = 0
+    n_predicted: int = 0
+    few_predicted_s: float = 0.0
+    tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
+
+
+def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:
+    """Uncertainty that the tracker adds to a tick.
+
+    Args:
+        tick: the newest one; None without any.
+        is_added: the tracker's covariance is added to the predicted ones.
+    """
+    if tick is None or not tick.window.ids:
+        return Ellipses()
+    tracker_m2 = tick.window.covariances_m2
+    variance_m2 = float(np.median(tracker_m2[:, [0, 1], [0, 1]].max(axis=1)))
+    if not is_added:
+        return Ellipses(variance_m2)
+    with_m2 = tick.base.covariance[:, -1].astype(np.float64)
+    areas, areas_without = (np.linalg.det(m2) for m2 in (with_m2, with_m2 - tracker_m2))
+    growth = np.sqrt(np.maximum(areas, 1e-12) / np.maximum(areas_without, 1e-12))
+    return Ellipses(variance_m2, float(np.median(growth)))

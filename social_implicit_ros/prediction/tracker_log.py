@@ -1,0 +1,192 @@
+"""What one tracker sent lately: entries, losses with examples, and how long its ids live."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from statistics import median
+
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.snapshot import MAX_LOST, TrackerCounts
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.decoder import DecodedMessage
+from social_implicit_ros.tracks.spec import TrackerSpec
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import SkipReason, Tracks
+
+#: Reports over which losses are counted.
+_N_PERIODS = 3
+#: Time over which lifetimes of ids are taken, seconds, and the least number of ids that ended.
+_LIFETIMES_S, _MIN_ENDED = 10.0, 5
+#: A younger id says nothing about lifetimes until it ends, seconds.
+_MIN_AGE_S = 1.0
+#: Ids followed at most, so that a flood of new ones does not take memory.
+_MAX_IDS = 20_000
+#: Length to which a value of a message is cut in a text.
+_MAX_EXAMPLE = 40
+
+
+def _is_losing(counts: Counter[SkipReason | str]) -> bool:
+    return sum(counts[reason] for reason in SkipReason) > MAX_LOST * counts["entries"]
+
+
+def _first(since_s: float | None, now_s: float) -> float:
+    return now_s if since_s is None else since_s
+
+
+class IdLifetimes:
+    """How long a tracker reports a person under the same id."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all ids."""
+        self._first_ns: dict[str, int] = {}
+        self._last_ns: dict[str, int] = {}
+        self._ended: deque[tuple[int, float]] = deque(maxlen=_MAX_IDS)  # last stamp, lifetime
+        self._newest_ns = 0
+
+    def add(self, ids: tuple[str, ...], stamp_ns: int) -> None:
+        """The ids of a message with this stamp, integer nanoseconds."""
+        if stamp_ns < self._newest_ns - _LIFETIMES_S * NS_PER_S:
+            self.reset()
+        if stamp_ns < self._newest_ns or len(self._last_ns) > _MAX_IDS:
+            return
+        self._newest_ns = stamp_ns
+        self._last_ns.update(dict.fromkeys(ids, stamp_ns))
+        if len(self._last_ns) > len(self._first_ns):
+            for agent_id in ids:
+                self._first_ns.setdefault(agent_id, stamp_ns)
+
+    def median_s(self, timeout_s: float) -> float | None:
+        """Median lifetime, seconds; None if too few ids ended lately.
+
+        Args:
+            timeout_s: time after which an id that is not reported has ended.
+        """
+        oldest_ns = self._newest_ns - round(timeout_s * NS_PER_S)
+        for agent_id in [i for i, last_ns in self._last_ns.items() if last_ns < oldest_ns]:
+            last_ns = self._last_ns.pop(agent_id)
+            lifetime_s = (last_ns - self._first_ns.pop(agent_id)) / NS_PER_S
+            self._ended.append((last_ns, lifetime_s))
+        while self._ended and self._ended[0][0] < self._newest_ns - _LIFETIMES_S * NS_PER_S:
+            self._ended.popleft()
+        if len(self._ended) < _MIN_ENDED:
+            return None
+        ages_s = [(self._newest_ns - first_ns) / NS_PER_S for first_ns in self._first_ns.values()]
+        known_s = [age_s for age_s in ages_s if age_s >= _MIN_AGE_S]
+        return median([*known_s, *(lifetime_s for _, lifetime_s in self._ended)])
+
+
+class TrackerLog:
+    """Counts what one tracker sends. Time is an argument."""
+
+    def __init__(self, topic: str, spec: TrackerSpec) -> None:
+        """Starts without messages.
+
+        Args:
+            topic: resolved name.
+            spec: the tracker's mapping.
+        """
+        self.topic, self.spec = topic, spec
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all messages."""
+        #: Steady time of its last message, seconds; None without any.
+        self.last_message_s: float | None = None
+        self.ids = IdLifetimes()
+        self.needed_timeout_s = 0.0
+        #: Its people in the newest tick, and why others of it were not predicted.
+        self.n_predicted = 0
+        self.tick_reasons: Counter[SkipReason] = Counter()
+        #: Stamp of its newest tracks, integer nanoseconds.
+        self.newest_ns: int | None = None
+        self._was_predicted = False
+        self._unpredicted_since_s: float | None = None
+        self._losing_since_s: float | None = None
+        self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
+        self._examples: dict[SkipReason, str] = {}
+
+    def add(self, decoded: DecodedMessage) -> None:
+        """A message was decoded."""
+        counts = self._periods[-1]
+        counts["entries"] += decoded.n_entries - decoded.ignored.total()
+        # A class that is left out on purpose may still be that of all people.
+        counts["ignored"] += decoded.ignored[SkipReason.OTHER_CLASS]
+        self.add_lost(decoded.skipped - decoded.ignored, decoded.examples)
+
+    def add_lost(self, lost: Counter[SkipReason], examples: Mapping[SkipReason, str]) -> None:
+        """Entries were left out.
+
+        Args:
+            lost: number by reason.
+            examples: a value of an entry by reason.
+        """
+        self._periods[-1].update(lost)
+        for reason, text in examples.items():
+            self._examples[reason] = ascii(text[:_MAX_EXAMPLE])
+
+    def accept(self, tracks: Tracks) -> None:
+        """A message was accepted."""
+        self.newest_ns = tracks.stamp_ns
+        self.ids.add(tracks.ids, tracks.stamp_ns)
+
+    def take_counts(self, predictor: Predictor, source: str) -> None:
+        """Takes over what the predictor knows of this tracker, the prefix of whose ids is given."""
+        self.needed_timeout_s = predictor.needed_timeout_s(source)
+        tick = predictor.last_tick
+        if tick is None:
+            self.n_predicted, self.tick_reasons = 0, Counter()
+            return
+        self.n_predicted = sum(i.startswith(source) and i != ROBOT_ID for i in tick.window.ids)
+        skipped = tick.skipped.items()
+        self.tick_reasons = Counter(reason for i, reason in skipped if i.startswith(source))
+
+    def end_period(self, began_s: float, *, has_tick: bool) -> None:
+        """A period ends.
+
+        Args:
+            began_s: steady time at which it began, seconds.
+            has_tick: there was a tick in it, or no message.
+        """
+        n_predicted = self.n_predicted if has_tick else 0
+        self._was_predicted |= n_predicted > 0
+        counts = self._periods[-1]
+        # What is left out on purpose is nobody, unless nobody else was ever there.
+        n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
+        is_nobody, is_losing = n_entries > 0 and not n_predicted, _is_losing(counts)
+        self._unpredicted_since_s = (
+            _first(self._unpredicted_since_s, began_s) if is_nobody else None
+        )
+        self._losing_since_s = _first(self._losing_since_s, began_s) if is_losing else None
+
+    def counts(self, now_ns: int, now_s: float, timeout_s: float) -> TrackerCounts:
+        """The counts of the last periods.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds.
+            now_s: steady time, seconds.
+            timeout_s: time after which a track that is not reported is dropped.
+        """
+        total: Counter[SkipReason | str] = sum(self._periods, Counter())
+        return TrackerCounts(
+            topic=self.topic,
+            spec=self.spec,
+            silent_s=None if self.last_message_s is None else now_s - self.last_message_s,
+            n_entries=total["entries"],
+            n_ignored=total["ignored"],
+            lost={reason: total[reason] for reason in SkipReason if total[reason]},
+            examples=dict(self._examples),
+            id_lifetime_s=self.ids.median_s(timeout_s),
+            needed_timeout_s=self.needed_timeout_s,
+            losing_s=now_s - _first(self._losing_since_s, now_s),
+            unpredicted_s=now_s - _first(self._unpredicted_since_s, now_s),
+            tick_reasons=self.tick_reasons,
+            age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
+        )
+
+    def begin_period(self) -> None:
+        """Starts the period of the next report."""
+        self._periods.append(Counter())

@@ -1,0 +1,180 @@
+"""Whatever keeps people from being predicted is named, with the value seen and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from social_implicit_ros.prediction.health import (
+    Announcer,
+    Finding,
+    Level,
+    findings_of,
+    status_of_findings,
+)
+from social_implicit_ros.prediction.snapshot import (
+    Ellipses,
+    Endpoint,
+    NodeState,
+    Snapshot,
+    Surroundings,
+    TrackerCounts,
+)
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.types import SkipReason
+
+ACTIVE = NodeState("active", tracks_topic="/tracks", tick_rate_hz=10.0)
+TRACKER = TrackerCounts("/tracks", find_tracker_spec("yolo"), silent_s=0.1, n_entries=60)
+WELL = Snapshot(ACTIVE, trackers=(TRACKER,), n_tracked=3, n_predicted=3, rate_hz=10.0)
+
+
+def text_of(snapshot: Snapshot) -> str:
+    """Message of the status, which is WARN."""
+    level, text = status_of_findings(snapshot, findings_of(snapshot))
+    assert level is Level.WARN
+    return text
+
+
+def with_tracker(**changes: Any) -> Snapshot:
+    return replace(WELL, trackers=(replace(TRACKER, **changes),))
+
+
+def with_lost(
+    lost: Mapping[SkipReason, int], examples: Mapping[SkipReason, str], losing_s: float = 0.0
+) -> Snapshot:
+    return with_tracker(lost=lost, examples=examples, losing_s=losing_s)
+
+
+def test_all_well() -> None:
+    assert findings_of(WELL) == []
+    assert status_of_findings(WELL, []) == (Level.OK, "predicting 3 of 3 agents")
+
+
+def test_a_class_that_is_filtered_out_is_named_with_the_fix() -> None:
+    lost, seen = {SkipReason.OTHER_CLASS: 60}, {SkipReason.OTHER_CLASS: "'walker'"}
+    nobody = with_tracker(lost=lost, examples=seen, unpredicted_s=3.0)
+    for snapshot in (nobody, with_lost(lost, seen, losing_s=2.0)):
+        text = text_of(snapshot)
+        assert "100% of the entries on /tracks" in text
+        assert "class 'walker' is not in [person" in text and "add it to class_in" in text
+    assert "nobody on /tracks is predicted for 3 s" in text_of(nobody)
+
+
+def test_classes_that_are_nobody_are_told_only_while_nobody_is_predicted() -> None:
+    cars = {"n_entries": 0, "n_ignored": 60, "examples": {SkipReason.OTHER_CLASS: "'car'"}}
+    assert findings_of(with_tracker(**cars)) == []
+    assert "class 'car'" in text_of(with_tracker(**cars, unpredicted_s=3.0))
+
+
+@pytest.mark.parametrize("reason", list(SkipReason))
+def test_more_than_half_of_the_entries_lost_is_told_with_its_reason(reason: SkipReason) -> None:
+    text = text_of(with_lost({reason: 31}, {reason: "'seen'"}, losing_s=2.0))
+    assert reason.value in text or reason is SkipReason.OVER_CAPACITY
+    assert "'seen'" in text
+    few = findings_of(with_lost({reason: 5}, {}))
+    assert few == [] or reason is SkipReason.OVER_CAPACITY
+
+
+def test_nobody_is_predicted_for_any_reason() -> None:
+    reasons = {SkipReason.TOO_FEW_OBSERVATIONS: 30}
+    nobody = with_tracker(unpredicted_s=2.5, tick_reasons=reasons)
+    assert "too_few_observations" in text_of(nobody)
+    assert "nobody on /tracks is predicted" in text_of(with_tracker(unpredicted_s=2.5))
+    assert findings_of(with_tracker(unpredicted_s=1.5)) == []
+
+
+def test_few_of_the_tracked_are_predicted() -> None:
+    assert "only 2 of 9" in text_of(replace(WELL, n_tracked=9, n_predicted=2, few_predicted_s=2.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lost": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
+        ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
+        ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
+        ({"age_s": 9.0}, ("8.9 s old", "use_sim_time")),
+        ({"silent_s": None}, ("no tracks yet on /tracks",)),
+        ({"silent_s": 3.5}, ("no tracks on /tracks for 3.5 s",)),
+    ],
+)
+def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ...]) -> None:
+    text = text_of(with_tracker(**changes))
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ellipses": Ellipses(400.0, 50.0)}, ("400 m^2", "50 times", "add_tracker_covariance")),
+        ({"ellipses": Ellipses(400.0)}, ("400 m^2", "correct the tracker's covariance")),
+        ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
+        ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
+        ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
+        ({"rate_hz": 0.0}, ("clock does not advance",)),
+        ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
+    ],
+)
+def test_what_else_is_wrong(changes: dict[str, Any], words: tuple[str, ...]) -> None:
+    text = text_of(replace(WELL, **changes))
+    assert all(word in text for word in words)
+
+
+def test_a_silent_topic_is_told_with_where_its_type_is_published() -> None:
+    endpoint = Endpoint("/tracks", "people_msgs/msg/People", 0, ("/acme/people",))
+    silent = with_tracker(silent_s=None)
+    text = text_of(replace(silent, surroundings=Surroundings({"/tracks": endpoint})))
+    assert "nobody publishes people_msgs/msg/People there" in text
+    assert "people_msgs/msg/People is published on /acme/people" in text
+
+
+def test_more_people_than_capacity() -> None:
+    text = text_of(with_lost({SkipReason.OVER_CAPACITY: 5}, {}))
+    assert "more people than max_agents, 1000" in text
+
+
+def test_a_robot_without_odometry() -> None:
+    state = replace(ACTIVE, config=NodeConfig(robot="odometry"))
+    endpoint = Endpoint("/predictor/odometry", "nav_msgs/msg/Odometry", 0, ("/odom",))
+    surroundings = Surroundings({"/predictor/odometry": endpoint})
+    text = text_of(replace(WELL, state=state, surroundings=surroundings, robot_lost=True))
+    assert "the robot is lost" in text
+    assert "nav_msgs/msg/Odometry is published on /odom" in text
+
+
+def test_errors_come_first_and_long_lists_are_cut() -> None:
+    refusals = {str(n): f"text {n}" for n in range(5)}
+    snapshot = replace(WELL, refusals=refusals, failure="no memory")
+    level, text = status_of_findings(snapshot, findings_of(snapshot))
+    assert level is Level.ERROR
+    assert text == "no memory; text 0; text 1; and 3 more, see warnings"
+
+
+def test_a_finding_is_logged_once_when_it_begins_and_once_when_it_ends() -> None:
+    announcer, finding = Announcer(), Finding("a", "reason", "fix")
+    assert announcer.update([finding], 1.0) == [(Level.WARN, "reason: fix")]
+    assert announcer.update([replace(finding, reason="reason 2")], 2.0) == []
+    # It recurs before it has ended.
+    assert announcer.update([], 3.0) == []
+    assert announcer.update([finding], 4.0) == []
+    assert announcer.update([], 8.9) == []
+    assert announcer.update([], 9.0) == [(Level.OK, "no longer: reason")]
+    assert announcer.update([], 20.0) == []
+
+
+def test_what_a_start_makes_look_wrong_is_logged_only_if_it_lasts() -> None:
+    announcer, finding = Announcer(), Finding("a", "reason", log_after_s=2.0)
+    assert announcer.update([finding], 1.0) == []
+    assert announcer.update([], 2.0) == []
+    assert announcer.update([finding], 3.0) == []
+    assert announcer.update([finding], 5.0) == [(Level.WARN, "reason")]
+
+
+def test_what_was_logged_when_it_happened_is_not_logged_again() -> None:
+    announcer, finding = Announcer(), Finding("a", "reason", is_logged=True)
+    assert announcer.update([finding], 1.0) == []
+    assert announcer.update([], 6.0) == [(Level.OK, "no longer: reason")]
