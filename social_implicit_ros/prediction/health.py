@@ -8,9 +8,8 @@ to `RULES`; a number that it needs is a key of `Predictor.counters`, which the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
 
+from social_implicit_ros.prediction.findings import Finding, Level
 from social_implicit_ros.prediction.snapshot import MAX_LOST, Endpoint, Snapshot, TrackerCounts
 from social_implicit_ros.types import SkipReason
 
@@ -28,9 +27,6 @@ _MAX_GROWTH = 4.0
 _MIN_RATE_SHARE = 0.8
 #: Findings in the message of a status; its value `warnings` lists all of them.
 _MAX_TEXTS = 3
-
-#: A finding that did not recur for this time has ended, seconds.
-_ENDED_S = 5.0
 
 #: Reason -> fix. Filters are named with their values, see `_filtered`.
 _FIXES = {
@@ -57,40 +53,6 @@ _FIXES = {
     "stamped with the time of measurement",
 }
 _FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
-
-
-class Level(IntEnum):
-    """Levels of a finding, as those of `diagnostic_msgs/DiagnosticStatus`."""
-
-    OK = 0
-    WARN = 1
-    ERROR = 2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong.
-
-    Attributes:
-        kind: equal for equal causes.
-        reason: what is wrong, with the value seen.
-        fix: how to correct it.
-        level: of the status.
-        log_after_s: time that it must last before it is logged, seconds.
-        is_logged: it was logged when it happened.
-    """
-
-    kind: str
-    reason: str
-    fix: str = ""
-    level: Level = Level.WARN
-    log_after_s: float = 0.0
-    is_logged: bool = False
-
-    @property
-    def text(self) -> str:
-        """For the user."""
-        return f"{self.reason}: {self.fix}" if self.fix else self.reason
 
 
 Rule = Callable[[Snapshot], Iterable[Finding]]
@@ -383,40 +345,3 @@ RULES: tuple[Rule, ...] = (
     _slow_ticks,
     _old_tracks,
 )
-
-
-class Announcer:
-    """Decides what of the findings is logged: each once when it begins and once when it ends."""
-
-    def __init__(self) -> None:
-        self._active: dict[str, _Announced] = {}
-
-    def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
-        """Lines to log, each with its level.
-
-        Args:
-            findings: of a report.
-            now_s: steady time, seconds.
-        """
-        lines = []
-        for finding in findings:
-            entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))
-            entry.finding, entry.last_s = finding, now_s
-            if not entry.is_told and now_s - entry.first_s >= finding.log_after_s:
-                entry.is_told = True
-                if not finding.is_logged:
-                    lines.append((finding.level, finding.text))
-        for kind, entry in list(self._active.items()):
-            if now_s - entry.last_s >= _ENDED_S or (not entry.is_told and now_s > entry.last_s):
-                del self._active[kind]
-                if entry.is_told:
-                    lines.append((Level.OK, f"no longer: {entry.finding.reason}"))
-        return lines
-
-
-@dataclass
-class _Announced:
-    finding: Finding
-    first_s: float
-    last_s: float = 0.0
-    is_told: bool = False

@@ -199,7 +199,10 @@ class Predictor:
         if status in _REFUSED_STAMPS:
             reason, text = _REFUSED_STAMPS[status]
             update.skip(source, reason, len(tracks.ids))
-            update.refusals.append(Refusal(reason.value, f"tracks {text}"))
+            times = (
+                f"(header.stamp {tracks.stamp_ns / NS_PER_S:.3f} s, now {now_ns / NS_PER_S:.3f} s)"
+            )
+            update.refusals.append(Refusal(reason.value, f"tracks {text} {times}"))
             return update
         if status is StampStatus.JUMPED_BACK:
             self._jump_back(source, update)

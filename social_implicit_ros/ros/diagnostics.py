@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from social_implicit_ros.prediction.health import Finding, findings_of, status_of_findings
+from social_implicit_ros.prediction.findings import Finding
+from social_implicit_ros.prediction.health import findings_of, status_of_findings
 from social_implicit_ros.prediction.predictor import Predictor, Update
 from social_implicit_ros.prediction.snapshot import (
     Ellipses,

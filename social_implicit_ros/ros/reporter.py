@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
 
-from social_implicit_ros.prediction.health import Announcer, Level
+from social_implicit_ros.prediction.findings import Announcer, Level
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.snapshot import NodeState
 from social_implicit_ros.ros import faults

@@ -546,6 +546,8 @@ def _usable(
             rejected[agent_id] = SkipReason.OUT_OF_RANGE
         else:
             columns[agent_id] = column
+            if agent_id in rejected:
+                rejected[agent_id] = SkipReason.DUPLICATE_ID
     return columns, rejected
 
 

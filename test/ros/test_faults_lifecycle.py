@@ -97,8 +97,9 @@ def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
         for n in range(60):
             tracks.publish(walkers_at(10 * S + n * S // 10, crowd))
         node.wait_for(lambda: len(clouds) > 1, "ticks")
+        before = node.process.output  # a warning that no tracks arrive, on a slow machine
         began_s = time.monotonic()
         assert node.process.stop(number) == 0
         ended_s = time.monotonic()
-        assert node.process.output == ""
+        assert node.process.output.removeprefix(before) == ""
     return ended_s - began_s

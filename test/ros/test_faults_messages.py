@@ -347,6 +347,8 @@ def test_a_person_without_a_height_is_predicted_at_zero(talk: Trial, z: float) -
     for stamp_ns in itertools.islice(stamps_ns, 3):
         message = crowd_at(stamp_ns)
         message.markers.append(marker(stamp_ns, "flat", 2.0, 1.0, z))
+        # What is not read does not matter either.
+        message.markers[-1].pose.orientation.w = message.markers[-1].scale.x = z
         talk.tell(message)
         prediction = talk.answer_at(stamp_ns)
     assert agent_number("flat") in prediction.agents

@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from social_implicit_ros.prediction.health import (
-    Announcer,
-    Finding,
-    Level,
-    findings_of,
-    status_of_findings,
-)
+from social_implicit_ros.prediction.findings import Announcer, Finding, Level
+from social_implicit_ros.prediction.health import findings_of, status_of_findings
 from social_implicit_ros.prediction.snapshot import (
     Ellipses,
     Endpoint,

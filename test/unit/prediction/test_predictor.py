@@ -406,6 +406,26 @@ class TestCounts:
         assert update.n_entered == 2
         assert update.skipped == {SkipReason.DUPLICATE_ID: 4}
 
+    @pytest.mark.parametrize("x_m", [[np.nan, 1.0], [1.0, np.nan], [np.nan, np.nan]])
+    def test_every_entry_is_counted_once(self, x_m: list[float]) -> None:
+        tracks = Tracks(S, ("a", "a"), np.column_stack([x_m, np.zeros(2)]))
+        update = predictor_of().add_tracks(tracks, "odom", S)
+        assert update.n_entered == int(np.isfinite(x_m).any())
+        assert update.n_entered + sum(update.skipped.values()) == 2
+
+    def test_losses_are_those_of_a_tracker_with_an_example(self) -> None:
+        tracks = Tracks(S, ("0/a", "0/a", "0/b"), np.zeros((3, 2)))
+        update = predictor_of().add_tracks(tracks, "odom", S, source="0/")
+        assert update.lost == {"0/": {SkipReason.DUPLICATE_ID: 1}}
+        assert update.examples == {SkipReason.DUPLICATE_ID: "0/a"}
+
+    def test_the_robot_is_no_tracked_person(self) -> None:
+        predictor = predictor_of(robot="odometry")
+        predictor.add_robot(Tracks(S, (ROBOT_ID,), np.zeros((1, 2))), "odom", S)
+        assert predictor.n_tracked == 0
+        predictor.add_tracks(Tracks(S, ("a",), np.ones((1, 2))), "odom", S)
+        assert predictor.n_tracked == 1
+
     def test_several_entries_without_an_id_are_each_counted(self) -> None:
         tracks = Tracks(S, ("", "", "b"), np.zeros((3, 2)))
         update = predictor_of().add_tracks(tracks, "odom", S)

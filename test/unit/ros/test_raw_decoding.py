@@ -97,7 +97,8 @@ def assert_same(one: DecodedMessage | str, other: DecodedMessage | str) -> None:
     if isinstance(one, str) or isinstance(other, str):
         assert one == other
         return
-    assert (one.frame_id, one.skipped) == (other.frame_id, other.skipped)
+    for name in ("frame_id", "skipped", "n_entries", "ignored", "examples"):
+        assert getattr(one, name) == getattr(other, name)
     assert (one.tracks is None) == (other.tracks is None)
     if one.tracks is None or other.tracks is None:
         return

@@ -1,0 +1,81 @@
+"""What is wrong, in words, and what of it is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+#: A finding that did not recur for this time has ended, seconds.
+_ENDED_S = 5.0
+
+
+class Level(IntEnum):
+    """Levels of a finding, as those of `diagnostic_msgs/DiagnosticStatus`."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        kind: equal for equal causes.
+        reason: what is wrong, with the value seen.
+        fix: how to correct it.
+        level: of the status.
+        log_after_s: time that it must last before it is logged, seconds.
+        is_logged: it was logged when it happened.
+    """
+
+    kind: str
+    reason: str
+    fix: str = ""
+    level: Level = Level.WARN
+    log_after_s: float = 0.0
+    is_logged: bool = False
+
+    @property
+    def text(self) -> str:
+        """For the user."""
+        return f"{self.reason}: {self.fix}" if self.fix else self.reason
+
+
+@dataclass
+class _Announced:
+    finding: Finding
+    first_s: float
+    last_s: float = 0.0
+    is_told: bool = False
+
+
+class Announcer:
+    """Decides what of the findings is logged: each once when it begins and once when it ends."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, _Announced] = {}
+
+    def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
+        """Lines to log, each with its level.
+
+        Args:
+            findings: of a report.
+            now_s: steady time, seconds.
+        """
+        lines = []
+        for finding in findings:
+            entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))
+            entry.finding, entry.last_s = finding, now_s
+            if not entry.is_told and now_s - entry.first_s >= finding.log_after_s:
+                entry.is_told = True
+                if not finding.is_logged:
+                    lines.append((finding.level, finding.text))
+        for kind, entry in list(self._active.items()):
+            if now_s - entry.last_s >= _ENDED_S or (not entry.is_told and now_s > entry.last_s):
+                del self._active[kind]
+                if entry.is_told:
+                    lines.append((Level.OK, f"no longer: {entry.finding.reason}"))
+        return lines
