@@ -8,6 +8,8 @@ from enum import IntEnum
 
 #: A finding that did not recur for this time has ended, seconds.
 _ENDED_S = 5.0
+#: A finding that comes and goes is logged again after this time at the earliest, seconds.
+_AGAIN_S = 30.0
 
 
 class Level(IntEnum):
@@ -57,6 +59,7 @@ class Announcer:
 
     def __init__(self) -> None:
         self._active: dict[str, _Announced] = {}
+        self._told_s: dict[str, float] = {}  # kind -> when it was last logged
 
     def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
         """Lines to log, each with its level.
@@ -69,8 +72,10 @@ class Announcer:
         for finding in findings:
             entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))
             entry.finding, entry.last_s = finding, now_s
-            if not entry.is_told and now_s - entry.first_s >= finding.log_after_s:
-                entry.is_told = True
+            quiet_s = now_s - self._told_s.get(finding.kind, -_AGAIN_S)
+            is_due = now_s - entry.first_s >= finding.log_after_s and quiet_s >= _AGAIN_S
+            if is_due and not entry.is_told:
+                entry.is_told, self._told_s[finding.kind] = True, now_s
                 if not finding.is_logged:
                     lines.append((finding.level, finding.text))
         for kind, entry in list(self._active.items()):

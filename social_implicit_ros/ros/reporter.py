@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
 
-from social_implicit_ros.prediction.findings import Announcer, Level
+from social_implicit_ros.prediction.findings import Announcer, Finding, Level
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.snapshot import NodeState
 from social_implicit_ros.ros import faults
@@ -110,8 +110,16 @@ class Reporter:
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [status, *others]
         self._publisher.publish(report)
-        for level, text in self._announcer.update(self.log.findings, now_s):
+        findings = [
+            *self.log.findings,
+            *(_finding_of(each) for each in others if each.level != DiagnosticStatus.OK),
+        ]
+        for level, text in self._announcer.update(findings, now_s):
             if level is Level.OK:
                 self._logger.info(text)
             else:
                 self._logger.warning(text)
+
+
+def _finding_of(status: DiagnosticStatus) -> Finding:
+    return Finding(status.name, status.message)

@@ -161,6 +161,12 @@ def test_a_finding_is_logged_once_when_it_begins_and_once_when_it_ends() -> None
     assert announcer.update([], 20.0) == []
 
 
+def test_a_finding_that_comes_and_goes_does_not_fill_the_log() -> None:
+    announcer, finding = Announcer(), Finding("a", "reason")
+    lines = [announcer.update([finding] if second % 7 == 0 else [], second) for second in range(60)]
+    assert sum(map(len, lines)) == 4
+
+
 def test_what_a_start_makes_look_wrong_is_logged_only_if_it_lasts() -> None:
     announcer, finding = Announcer(), Finding("a", "reason", log_after_s=2.0)
     assert announcer.update([finding], 1.0) == []
