@@ -60,7 +60,7 @@ def test_predictions_go_on_straight_in_the_corrected_frame(period_s, shift_m, tu
     (text,) = tell(target, corrected, every(period_s, 6.0, 6.0 + 1.5 * period_s))
 
     assert text.startswith("5 people moved alike by")
-    assert target.n_corrections == 1
+    assert target.counters()["frame_corrections"] == 1
     forecast, _ = target.published(target.tick(target.newest_ns))
     assert forecast.frame_id == "map"
     expected_m = corrected(target.newest_ns / S + 4.8)
@@ -78,7 +78,7 @@ def test_each_of_several_jumps_counts() -> None:
             every(0.1, 1.0 + 5 * n, 6.0 + 5 * n),
         )
 
-    assert target.n_corrections == 3
+    assert target.counters()["frame_corrections"] == 3
     forecast, _ = target.published(target.tick(target.newest_ns))
     expected_m = walking(target.newest_ns / S + 4.8) + np.array([3.0, 1.5])
     np.testing.assert_allclose(forecast.prediction.mean[:, -1], expected_m, atol=0.05)
@@ -90,7 +90,7 @@ def test_a_late_message_from_before_the_jump_is_understood() -> None:
     tell(target, lambda t: walking(t) + NORTH_M, [5.1])
     tell(target, walking, [5.0])
 
-    assert target.n_corrections == 1
+    assert target.counters()["frame_corrections"] == 1
     tell(target, lambda t: walking(t) + NORTH_M, [5.2])
     forecast, _ = target.published(target.tick(target.newest_ns))
     expected_m = walking(10.0) + NORTH_M
