@@ -20,7 +20,9 @@ import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
+from social_implicit_ros.prediction.motionless import MotionlessTracks, weights_of
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
+from social_implicit_ros.prediction.recent_scores import RecentScores, ScoreWindow
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
@@ -203,48 +205,6 @@ class PendingPredictions(Generic[Content]):
 
 
 @dataclass(frozen=True, eq=False)
-class RecentScores:
-    """Scores of the predictions within a time window.
-
-    Attributes:
-        times_s: (T,) seconds from a prediction to each step.
-        n_scored: (T,) number of scored positions.
-        error_m: (T,) mean distance of the ground truth from the mean trajectory, metres; NaN
-            without scores.
-        inside: (T,) share of ground truth inside the region of `confidence`; NaN likewise.
-        confidence: of that region.
-    """
-
-    times_s: FloatArray
-    n_scored: IntArray
-    error_m: FloatArray
-    inside: FloatArray
-    confidence: float
-
-    @property
-    def n_positions(self) -> int:
-        """Number of scored positions, over all steps."""
-        return int(self.n_scored.sum())
-
-    @property
-    def ade_m(self) -> float:
-        """Mean of the steps' mean errors, metres; NaN until every step was scored."""
-        return float(self.error_m.mean())
-
-    @property
-    def fde_m(self) -> float:
-        """Mean error at the last step, metres; NaN until it was scored."""
-        return float(self.error_m[-1])
-
-    @property
-    def coverage(self) -> float:
-        """Share of all ground truth inside the region; NaN where nothing was scored."""
-        if self.n_positions == 0:
-            return float("nan")
-        return float(np.nansum(self.inside * self.n_scored) / self.n_positions)
-
-
-@dataclass(frozen=True, eq=False)
 class _Published:
     """The part of a tick that self-evaluation needs.
 
@@ -252,11 +212,13 @@ class _Published:
         speed_m_s: (A,) observed speeds, m/s.
         published: the prediction without its samples.
         base: the same before an adaptive calibration.
+        still_m: (A, 2) from `MotionlessTracks.add`.
     """
 
     speed_m_s: FloatArray
     published: Prediction
     base: Prediction
+    still_m: FloatArray
 
 
 _Due = list[tuple[PendingPrediction[_Published], range]]
@@ -274,9 +236,8 @@ class SelfEvaluation:
 
         Args:
             pipeline: makes the observed ticks; its adaptive calibration, if any, is updated.
-            window_s: time window of `recent`, seconds.
+            window_s: time window of `recent`, seconds; may change.
         """
-        self.window_s = window_s
         self._pipeline = pipeline
         self._steps = Steps(pipeline.model.step_s, pipeline.model.n_predicted)
         self._step_ns = round(self._steps.step_s * NS_PER_S)
@@ -289,8 +250,8 @@ class SelfEvaluation:
         )
         self._added_ns: int | None = None  # the last added tick
         self._scored_ns: int | None = None  # the last tick at which positions were scored
-        # Per evaluation: stamp and (3, T) positions scored, summed errors, positions inside.
-        self._rounds: deque[tuple[int, FloatArray]] = deque()
+        self._motionless = MotionlessTracks()
+        self.window = ScoreWindow(self._steps.times_s, window_s)
 
     def observe(self, tick: Tick) -> ScoredPositions | None:
         """Scores the ground truth known at a tick, learns, and adds the tick if one is due.
@@ -303,11 +264,10 @@ class SelfEvaluation:
         """
         scored = self._score(tick)
         if scored is not None:
-            self._rounds.append((scored.stamp_ns, self._counted(scored)))
+            self.window.add(scored, self._pipeline.config.confidence)
             if self._pipeline.adaptive is not None:
                 self._pipeline.adaptive.learn(scored)
-        while self._rounds and self._rounds[0][0] < tick.stamp_ns - self.window_s * NS_PER_S:
-            self._rounds.popleft()
+        self.window.drop_old(tick.stamp_ns)
         if not self._pending or self._is_step_later(tick, self._added_ns):
             self._add(tick)
         return scored
@@ -316,22 +276,12 @@ class SelfEvaluation:
         """Drops the pending predictions and all scores in the window."""
         self._pending.clear()
         self._scored_ns = None
-        self._rounds.clear()
+        self._motionless.clear()
+        self.window.clear()
 
     def recent(self) -> RecentScores:
         """The scores in the window."""
-        rounds = [counts for _, counts in self._rounds]
-        n_scored, error_m, inside = (
-            np.sum(rounds, axis=0) if rounds else np.zeros((3, self._steps.n_steps))
-        )
-        known = np.where(n_scored > 0, n_scored, np.nan)
-        return RecentScores(
-            times_s=self._steps.times_s,
-            n_scored=n_scored.astype(np.int64),
-            error_m=error_m / known,
-            inside=inside / known,
-            confidence=self._pipeline.config.confidence,
-        )
+        return self.window.recent(self._pipeline.config.confidence)
 
     def _is_step_later(self, tick: Tick, last_ns: int | None) -> bool:
         return last_ns is None or tick.stamp_ns - last_ns >= (1.0 - EARLY) * self._step_ns
@@ -343,6 +293,7 @@ class SelfEvaluation:
         people = np.array([agent != ROBOT_ID for agent in ids], dtype=bool) & finite
         if not people.any():
             return
+        still_m = self._motionless.add(ids, tick.window.positions_m[:, -1])
         # Without a robot the arrays are not copied.
         rows = slice(None) if people.all() else np.flatnonzero(people)
         chosen = ids if people.all() else [ids[row] for row in np.flatnonzero(people)]
@@ -350,6 +301,7 @@ class SelfEvaluation:
             tick.speed_m_s[rows],
             _without_samples(tick.prediction, rows),
             _without_samples(tick.base, rows),
+            still_m[rows],
         )
         self._pending.add(tick.stamp_ns, tick.window.stamp_ns, chosen, content)
         self._added_ns = tick.stamp_ns
@@ -364,16 +316,6 @@ class SelfEvaluation:
             return None
         self._scored_ns = tick.stamp_ns
         return _scored(tick.stamp_ns, due)
-
-    def _counted(self, scored: ScoredPositions) -> FloatArray:
-        """(3, T) positions scored, summed errors and positions inside, by step."""
-        inside = scored.levels <= self._pipeline.config.confidence
-        return np.stack(
-            [
-                np.bincount(scored.steps, weights=values, minlength=self._steps.n_steps)
-                for values in (np.ones(len(inside)), scored.error_m, inside)
-            ]
-        )
 
 
 def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
@@ -412,6 +354,9 @@ def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
             at_steps([prediction.covariance for prediction in published]),
             ground_truth,
             _factors(published, at_steps),
+        ),
+        weight=weights_of(
+            ground_truth, np.concatenate([entry.content.still_m for entry, _ in pairs])[known]
         ),
     )
 

@@ -278,7 +278,7 @@ class Predictor:
         self._pipeline.reconfigure(config.pipeline)
         self._identities.config = config.pipeline
         self._follow_trackers()
-        self.evaluation.window_s = config.self_evaluation_window_s
+        self.evaluation.window.window_s = config.self_evaluation_window_s
         for guard in (*self._guards.values(), self._robot_guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
 

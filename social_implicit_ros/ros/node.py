@@ -278,7 +278,7 @@ class PredictorNode(ParameterNode):
             self.get_logger().info(f"the learned calibration is {keeper.state}")
         elif problem:
             self.get_logger().warning(problem)
-        elif keeper.adaptive.learnt.seconds > 0.0:
+        elif keeper.adaptive.learnt.seconds.any():
             self.get_logger().info(f"ellipses begin with what was learnt before: {keeper.state}")
         return keeper
 

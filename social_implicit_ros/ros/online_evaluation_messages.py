@@ -8,10 +8,10 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
-from social_implicit_ros.prediction.online_evaluation import RecentScores
+from social_implicit_ros.prediction.recent_scores import RecentScores
 from social_implicit_ros.ros.diagnostics import status_of
 from social_implicit_ros.types import FloatArray
-from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
+from social_implicit_ros.uncertainty.adaptive import CLASS_NAMES, AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import GAUSSIAN_RADII, confidence_to_sigmas
 
 METRICS_TOPIC = "~/metrics"
@@ -23,6 +23,10 @@ COLUMNS = (
     "coverage",
     "radius_factor_standing",
     "radius_factor_walking",
+    "positions_standing",
+    "positions_walking",
+    "coverage_standing",
+    "coverage_walking",
 )
 #: Fewer scored positions are too few for a warning.
 MIN_POSITIONS = 200
@@ -47,9 +51,8 @@ def metrics_to_msg(scores: RecentScores, factors: FloatArray) -> Float64MultiArr
         scores: recent scores.
         factors: (2, T) from `radius_factors`.
     """
-    table = np.stack(
-        [scores.times_s, scores.n_scored, scores.error_m, scores.inside, *factors], axis=1
-    )
+    of_all = [scores.times_s, scores.n_scored.sum(axis=0), scores.error_m, scores.inside]
+    table = np.stack([*of_all, *factors, *scores.n_scored, *scores.class_inside], axis=1)
     n_steps, n_columns = table.shape
     layout = MultiArrayLayout(
         dim=[
@@ -92,6 +95,12 @@ def scores_to_status(
         "radius_factor_min": _text(float(factors.min()), 2),
         "radius_factor_max": _text(float(factors.max()), 2),
     }
+    n_positions = scores.n_scored.sum(axis=1)
+    for name_of_class, covered, n in zip(
+        CLASS_NAMES, scores.class_coverage, n_positions, strict=True
+    ):
+        values[f"coverage_{name_of_class}"] = _text(float(covered), 3)
+        values[f"positions_{name_of_class}"] = f"{n:.0f}"
     return status_of(name, "self-evaluation", level, text, values)
 
 
@@ -100,15 +109,33 @@ def _level_and_text(
 ) -> tuple[bytes, str]:
     if scores.n_positions < MIN_POSITIONS:
         return DiagnosticStatus.OK, f"{scores.n_positions} positions scored, too few to evaluate"
+    n_of_class = scores.n_scored.sum(axis=1)
+    by_class = ", ".join(
+        f"{100 * covered:.1f} % of {name}"
+        for name, covered in zip(CLASS_NAMES, scores.class_coverage, strict=True)
+        if np.isfinite(covered)
+    )
     text = (
         f"{100 * scores.confidence:g} % ellipses cover {100 * scores.coverage:.1f} % of "
-        f"{scores.n_positions} positions in {window_s:g} s"
+        f"{scores.n_positions} positions in {window_s:g} s ({by_class} people)"
     )
-    if abs(scores.coverage - scores.confidence) <= tolerance:
-        return DiagnosticStatus.OK, text
-    wrong = "small" if scores.coverage < scores.confidence else "large"
     hint = "they are being adapted" if is_adaptive else "adaptive_calibration would correct them"
-    return DiagnosticStatus.WARN, f"{text}: too {wrong}; {hint}"
+    errors = np.where(n_of_class >= MIN_POSITIONS, scores.class_coverage - scores.confidence, 0.0)
+    wrong = [
+        f"{_too(error)} for {name} people"
+        for name, error in zip(CLASS_NAMES, errors, strict=True)
+        if abs(error) > tolerance
+    ]
+    error = scores.coverage - scores.confidence
+    if not wrong and abs(error) > tolerance:  # too few positions in each class
+        wrong = [_too(error)]
+    if not wrong:
+        return DiagnosticStatus.OK, text
+    return DiagnosticStatus.WARN, f"{text}: {', '.join(wrong)}; {hint}"
+
+
+def _too(error: float) -> str:
+    return "too small" if error < 0.0 else "too large"
 
 
 def _text(value: float, digits: int) -> str:

@@ -15,9 +15,16 @@ ellipse of every confidence level and every predicted step is learned again from
    (Angelopoulos, Barber and Bates, "Online conformal prediction with decaying step sizes",
    ICML 2024, arXiv 2402.01139; the minimum lets it follow a site that changes).
 
-The calibration of the model counts as a number of scores of its own, so that it applies until
-there are scores. An error is known when its step has passed, up to a horizon later. It always
-counts against the ellipse that was published then.
+Standing and walking people share nothing: pillars say nothing about walkers, and a class without
+scores keeps the ellipses of the model. A track that never moved counts once (`ScoredPositions`).
+
+Successive predictions of a person at step t overlap by all but one of their t + 1 steps, so their
+errors are almost equal. Therefore later steps learn more slowly: the calibration of the model
+counts as a number of scores of its own that grows with the square root of t + 1, and gamma is
+divided by t + 1. To make an ellipse smaller takes more scores than to make it larger.
+
+An error is known when its step has passed, up to a horizon later. It always counts against the
+ellipse that was published then.
 
 Z counts classes of speed, T predicted steps, L confidence levels, E scored positions.
 """
@@ -34,6 +41,7 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_GRID,
 
 #: Speeds of standing and walking people, m/s. Scores in between count for both.
 SPEEDS_M_S = (0.1, 0.7)
+CLASS_NAMES = ("standing", "walking")
 #: Minimum standard deviation of a prediction, metres. Without it, ellipses of people who stand
 #: still may be too small for any factor.
 FLOOR_M = 0.02
@@ -41,14 +49,17 @@ FLOOR_M = 0.02
 MIN_FACTOR, MAX_FACTOR = 0.05, 20.0
 #: Edges of the bins of the histogram: distances in standard deviations, about 6 % apart.
 EDGES: FloatArray = np.exp(np.linspace(-4.0, 4.0, 128))
-#: Number of scores as which the calibration of the model counts.
+#: Number of scores as which the calibration of the model counts at the first step.
 PRIOR_SCORES = 30.0
-#: Number of scores as which the scores of all people count in each class of speed.
-POOLED_SCORES = 100.0
-#: Time with people in view after which a score counts half, seconds.
+#: The same relative to that, where it keeps an ellipse from shrinking.
+SHRINKING_PRIOR = 3.0
+#: Time with people of a class in view after which a score of the class counts half, seconds.
 HALF_LIFE_S = 600.0
-#: Step size: initial value, time constant of its decrease in seconds, minimum.
+#: Step size at the first predicted step: initial value, time constant of its decrease in seconds,
+#: minimum.
 FIRST_STEP, STEADY_S, LAST_STEP = 2.0, 60.0, 0.2
+#: Time until the step size is at its minimum: more is not counted, seconds.
+MAX_SECONDS: float = STEADY_S * ((FIRST_STEP / LAST_STEP) ** 2 - 1.0)
 #: Number of people at which the step size is halved: coverage among few people is noisy.
 SHRINKAGE_PEOPLE = 5.0
 #: Maximum shift of the level on the logit: 95 % becomes at most 99.3 % or 72 %.
@@ -73,6 +84,8 @@ class ScoredPositions:
         distance: (E,) the same in units of the ellipses before they were adapted, as returned by
             `ellipses.gaussian_distance`.
         levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
+        weight: (E,) 1, or 0 for another prediction of a track that never moved: a pillar is one
+            observation, however long it is in view.
     """
 
     stamp_ns: int
@@ -81,11 +94,17 @@ class ScoredPositions:
     error_m: FloatArray
     distance: FloatArray
     levels: FloatArray
+    weight: FloatArray
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
-        for name in ("speed_m_s", "error_m", "distance", "levels"):
+        for name in ("speed_m_s", "error_m", "distance", "levels", "weight"):
             require_shape("ScoredPositions", name, getattr(self, name), self.steps.shape)
+
+    @property
+    def class_weights(self) -> FloatArray:
+        """(Z, E) share of each position in each class of speed, times its weight."""
+        return speed_weights(self.speed_m_s, SPEEDS_M_S).T * self.weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,25 +113,27 @@ class Learnt:
 
     Attributes:
         scores: (Z, T, B) scores in each bin; old ones have faded.
-        shift: (T, L) shift of the level on the logit.
-        seconds: time with people in view, which determines the step size.
+        shift: (Z, T, L) shift of the level on the logit.
+        seconds: (Z,) time with people of the class in view, which determines the step size.
     """
 
     scores: FloatArray
     shift: FloatArray
-    seconds: float
+    seconds: FloatArray
 
     def __post_init__(self) -> None:
         """Checks shapes and values; raises ValueError naming the field."""
-        require_shape("Learnt", "scores", self.scores, (len(SPEEDS_M_S), "T", _N_BINS))
+        n_classes = len(SPEEDS_M_S)
+        require_shape("Learnt", "scores", self.scores, (n_classes, "T", _N_BINS))
         n_steps = self.scores.shape[1]
-        require_shape("Learnt", "shift", self.shift, (n_steps, len(CONFIDENCES)))
+        require_shape("Learnt", "shift", self.shift, (n_classes, n_steps, len(CONFIDENCES)))
+        require_shape("Learnt", "seconds", self.seconds, (n_classes,))
         if not np.isfinite(self.scores).all() or (self.scores < 0).any():
             raise ValueError("Learnt.scores has a count that is not finite or below 0")
         if not (np.abs(self.shift) <= MAX_SHIFT).all():
             raise ValueError(f"Learnt.shift has a value beyond {MAX_SHIFT}")
-        if not 0.0 <= self.seconds < float("inf"):
-            raise ValueError(f"Learnt.seconds is {self.seconds}, expected 0 s or more")
+        if not ((self.seconds >= 0.0) & (self.seconds <= MAX_SECONDS)).all():
+            raise ValueError(f"Learnt.seconds is {self.seconds}, expected 0 to {MAX_SECONDS} s")
 
     @classmethod
     def nothing(cls, n_steps: int) -> Learnt:
@@ -121,8 +142,12 @@ class Learnt:
         Args:
             n_steps: predicted steps (T).
         """
-        scores = np.zeros((len(SPEEDS_M_S), n_steps, _N_BINS))
-        return cls(scores, np.zeros((n_steps, len(CONFIDENCES))), 0.0)
+        n_classes = len(SPEEDS_M_S)
+        return cls(
+            np.zeros((n_classes, n_steps, _N_BINS)),
+            np.zeros((n_classes, n_steps, len(CONFIDENCES))),
+            np.zeros(n_classes),
+        )
 
 
 class AdaptiveCalibration:
@@ -135,6 +160,8 @@ class AdaptiveCalibration:
             n_steps: predicted steps (T).
         """
         self.n_steps = n_steps
+        #: (T, 1) number of predictions of a person that overlap at each step.
+        self._n_overlapping = np.arange(1.0, n_steps + 1.0)[:, None]
         self.restore(Learnt.nothing(n_steps))
 
     @property
@@ -153,7 +180,7 @@ class AdaptiveCalibration:
         Raises:
             ValueError: another number of steps.
         """
-        require_shape("AdaptiveCalibration", "shift", learnt.shift, (self.n_steps, "L"))
+        require_shape("AdaptiveCalibration", "shift", learnt.shift, ("Z", self.n_steps, "L"))
         self._learnt = learnt
         self._newest_ns: int | None = None
         self._read_radii()
@@ -193,12 +220,18 @@ class AdaptiveCalibration:
             scored: errors of predictions that `adapt` returned, or would have returned; later than
                 all before.
         """
-        elapsed_s = self._elapsed_s(scored.stamp_ns)
+        weights = scored.class_weights
+        of_step = (np.arange(self.n_steps)[:, None] == scored.steps).astype(np.float64)
+        n_people = weights @ of_step.T  # (Z, T)
+        # Without people of a class nothing of it fades.
+        elapsed_s = self._elapsed_s(scored.stamp_ns) * np.minimum(n_people.max(axis=1), 1.0)
         before = self._learnt
+        fading = 0.5 ** (elapsed_s / HALF_LIFE_S)
+        inside = (weights[:, None] * of_step) @ (scored.levels[:, None] <= _LEVELS)
         self._learnt = Learnt(
-            before.scores * 0.5 ** (elapsed_s / HALF_LIFE_S) + self._counted(scored),
-            self._shifted(scored),
-            before.seconds + elapsed_s,
+            before.scores * fading[:, None, None] + self._counted(scored, weights),
+            self._shifted(inside, n_people[..., None]),
+            np.minimum(before.seconds + elapsed_s, MAX_SECONDS),
         )
         self._read_radii()
 
@@ -208,38 +241,48 @@ class AdaptiveCalibration:
             return 0.0
         return float(np.clip((stamp_ns - last_ns) * 1e-9, 0.0, _MAX_PAUSE_S))
 
-    def _counted(self, scored: ScoredPositions) -> FloatArray:
+    def _counted(self, scored: ScoredPositions, weights: FloatArray) -> FloatArray:
         """(Z, T, B) the new scores by bin."""
         bins = scored.steps * _N_BINS + np.searchsorted(EDGES, scored.distance)
         n_bins = self.n_steps * _N_BINS
-        weights = speed_weights(scored.speed_m_s, SPEEDS_M_S)
-        counts = np.array([np.bincount(bins, weight, n_bins) for weight in weights.T], np.float64)
+        counts = np.array([np.bincount(bins, weight, n_bins) for weight in weights], np.float64)
         return counts.reshape(len(SPEEDS_M_S), self.n_steps, _N_BINS)
 
-    def _shifted(self, scored: ScoredPositions) -> FloatArray:
-        """(T, L) shift of the levels after the misses of the published ellipses."""
-        of_step = np.arange(self.n_steps)[:, None] == scored.steps
-        n_people = of_step.sum(axis=1)[:, None]
-        inside = of_step.astype(np.float64) @ (scored.levels[:, None] <= _LEVELS)
-        missing = _LEVELS - inside / np.maximum(n_people, 1)
-        step = FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S)
-        step = max(step, LAST_STEP) * n_people / (n_people + SHRINKAGE_PEOPLE)
+    def _shifted(self, inside: FloatArray, n_people: FloatArray) -> FloatArray:
+        """Shift of the levels after the misses of the published ellipses.
+
+        Args:
+            inside: (Z, T, L) weight of the people inside each ellipse.
+            n_people: (Z, T, 1) weight of all people.
+
+        Returns:
+            (Z, T, L)
+        """
+        missing = _LEVELS - inside / np.where(n_people > 0.0, n_people, 1.0)
+        step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S), LAST_STEP)
+        step = step[:, None, None] / self._n_overlapping
+        step = step * n_people / (n_people + SHRINKAGE_PEOPLE)
         return np.clip(self._learnt.shift + step * missing, -MAX_SHIFT, MAX_SHIFT)
 
     def _read_radii(self) -> None:
         """Computes the radii from the histograms, and the matrices that adapt level factors."""
         scores, shift = self._learnt.scores, self._learnt.shift
-        prior = PRIOR_SCORES * -np.expm1(-0.5 * EDGES**2)
+        model = -np.expm1(-0.5 * EDGES**2)
         inside = np.cumsum(scores, axis=-1)[..., :-1]
         n_scores = scores.sum(axis=-1, keepdims=True)
-        pooled = (inside.sum(axis=0) + prior) / (n_scores.sum(axis=0) + PRIOR_SCORES)
-        share = (inside + POOLED_SCORES * pooled) / (n_scores + POOLED_SCORES)
+        n_prior = PRIOR_SCORES * np.sqrt(self._n_overlapping)
+
+        def mixed(n_prior: FloatArray) -> FloatArray:
+            """(Z, T, B - 1) share of scores below each edge, those of the model included."""
+            return (inside + n_prior * model) / (n_scores + n_prior)
+
+        share = np.minimum(mixed(n_prior), np.maximum(mixed(SHRINKING_PRIOR * n_prior), model))
         levels = 1.0 / (1.0 + np.exp(-(_LOGITS + shift)))
         levels = np.maximum.accumulate(levels, axis=-1)
-        distances = np.empty((len(SPEEDS_M_S), self.n_steps, len(CONFIDENCES)))
+        distances = np.empty(shift.shape)
         logarithms = np.log(EDGES)
         for index in np.ndindex(distances.shape[:2]):
-            distances[index] = np.interp(levels[index[1]], share[index], logarithms)
+            distances[index] = np.interp(levels[index], share[index], logarithms)
         bounded = np.clip(
             np.exp(distances), MIN_FACTOR * GAUSSIAN_RADII, MAX_FACTOR * GAUSSIAN_RADII
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 from social_implicit_ros.untrusted_files import UnusableFileError, load_json, short_text
 
 #: Version of the file format.
-FORMAT = 1
+FORMAT = 2
 #: Maximum size of a valid file.
 MAX_BYTES = 1_000_000
-#: Maximum number of loaded scores per step, so that minutes at a new site outweigh what was learned
-#: at another.
-MAX_LOADED_SCORES = 1000.0
+#: Maximum number of loaded scores per class and step, so that a minute at a new site outweighs what
+#: was learned at another, and a forged file cannot make ellipses vanish.
+MAX_LOADED_SCORES = 300.0
 
 
 class CalibrationFileError(ValueError):
@@ -60,7 +60,7 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
     text = json.dumps(
         {
             **_layout(model),
-            "seconds": round(learnt.seconds, 1),
+            "seconds": np.round(learnt.seconds, 1).tolist(),
             "shift": np.round(learnt.shift, 4).tolist(),
             "scores": np.round(learnt.scores, 3).tolist(),
         }
@@ -79,6 +79,9 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
 def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
     """Reads and checks the file.
 
+    Its values are bounded, as anybody may have written them: scores weigh at most
+    `MAX_LOADED_SCORES`, and levels are not shifted down. A class without scores has no shift.
+
     Args:
         path: of the file.
         model: that will be adapted.
@@ -94,6 +97,8 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
         raise _refused(path, str(error)) from error
     if not isinstance(values, dict):
         raise _refused(path, f"it contains {type(values).__name__}, expected an object")
+    if values.get("format") == 1:
+        raise _refused(path, "an earlier version wrote it, which learned from what never moves")
     if values.get("model") == model.name and values.get("fingerprint") != model.fingerprint:
         raise _refused(
             path,
@@ -104,15 +109,15 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
         if values.get(name) != expected:
             raise _refused(path, f"its {name} is {short_text(values.get(name))}, not {expected}")
     try:
-        scores, shift = (np.array(values[name], dtype=np.float64) for name in ("scores", "shift"))
-        learnt = Learnt(scores, shift, float(values["seconds"]))
+        learnt = Learnt(*(np.array(values[field.name], np.float64) for field in fields(Learnt)))
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise _refused(path, f"{type(error).__name__}: {error}") from error
     if learnt.scores.shape[1] != model.n_steps:
         raise _refused(path, f"it has {learnt.scores.shape[1]} steps, not {model.n_steps}")
-    n_scores = learnt.scores.sum(axis=(0, 2), keepdims=True)
+    n_scores = learnt.scores.sum(axis=-1, keepdims=True)
     kept = np.minimum(1.0, MAX_LOADED_SCORES / np.maximum(n_scores, 1.0))
-    return Learnt(learnt.scores * kept, learnt.shift, learnt.seconds)
+    shift = np.where(n_scores > 0.0, np.maximum(learnt.shift, 0.0), 0.0)
+    return Learnt(learnt.scores * kept, shift, learnt.seconds)
 
 
 def _layout(model: AdaptedModel) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_metrics_are_published_for_every_step(start: Start) -> None:
     aware = SelfAware(start)
     aware.watch()
     table_msg = aware.node.wait_for(
-        lambda: next((m for m in aware.metrics if m.data[1] > 0 and m.data[-5] > 0), None),
+        lambda: next((m for m in aware.metrics if m.data[1] > 0 and m.data[-9] > 0), None),
         "metrics of every step",
     )
     rows, columns = table_msg.layout.dim
@@ -106,7 +106,7 @@ def test_the_state_is_saved_for_the_next_start_until_it_is_reset(
     assert first.node.process.stop() == 0
     assert files(tmp_path) == [FILE]
     learnt = json.loads((tmp_path / "social_implicit_ros" / FILE).read_text())
-    assert learnt["seconds"] > 2.0
+    assert max(learnt["seconds"]) > 2.0
 
     second = SelfAware(start)
     assert "ellipses begin with what was learnt before" in second.node.process.output
@@ -135,7 +135,7 @@ def test_switched_off_it_scores_and_neither_adapts_nor_writes(start: Start, tmp_
     warned = aware.node.wait_for(
         lambda: (s := aware.latest()) and s.level == DiagnosticStatus.WARN and s, "a warning"
     )
-    assert "too small; adaptive_calibration would correct them" in warned.message
+    assert "too small for walking people; adaptive_calibration would correct them" in warned.message
     assert aware.status("adaptive_calibration") == "off"
     assert aware.status("radius_factor_max") == "1.00"
     response = aware.call("reset_calibration")
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_logged_renamed_and_replaced(start: Start, tmp_path: P
     assert (tmp_path / "mine.json.refused").read_text() == "{"
     aware.watch()
     assert aware.node.process.stop() == 0
-    assert json.loads(path.read_text())["seconds"] > 2.0
+    assert max(json.loads(path.read_text())["seconds"]) > 2.0
 
 
 def test_a_retrained_model_starts_with_the_initial_state(start: Start, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_memory_is_bounded_whatever_the_ticks() -> None:
         watched.pipeline.update(tracks_of({"a": straight}, 0.01 * n))
         watched.evaluation.observe(watched.pipeline.tick(n * S // 2))
     assert len(watched.evaluation._pending) <= 32
-    assert len(watched.evaluation._rounds) <= 200
+    assert len(watched.evaluation.window._rounds) <= 200
 
 
 def test_scores_continue_after_time_jumps_back() -> None:
@@ -199,10 +199,11 @@ def test_a_prediction_is_scored_with_the_ellipse_that_was_published_then() -> No
     assert adaptive is not None
     scored = watched.walk({"a": straight}, every(0.1, 3.0))
     # From here on all ellipses have the largest radius; those already published stay small.
+    far = np.full(12, 1e6)
     huge = ScoredPositions(
-        5 * S, np.arange(12), np.ones(12), np.ones(12), np.full(12, 1e6), np.ones(12)
+        5 * S, np.arange(12), np.ones(12), np.ones(12), far, np.ones(12), weight=np.ones(12)
     )
-    for _ in range(200):
+    for _ in range(500):
         adaptive.learn(huge)
     turned = watched.walk({"a": lambda t: (3.0, t - 3.0)}, every(0.1, 4.4, 3.1))
     assert scored and turned

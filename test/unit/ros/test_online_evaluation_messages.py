@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from social_implicit_ros.prediction.online_evaluation import RecentScores
+from social_implicit_ros.prediction.recent_scores import RecentScores
 from social_implicit_ros.ros.online_evaluation_messages import (
     COLUMNS,
     MIN_POSITIONS,
@@ -17,13 +17,17 @@ from social_implicit_ros.ros.online_evaluation_messages import (
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 
-def scores_of(inside: float, n_positions: int = MIN_POSITIONS) -> RecentScores:
-    n_scored = np.array([n_positions // 2, n_positions - n_positions // 2, 0])
+def scores_of(
+    inside: float, n_positions: int = MIN_POSITIONS, standing: float | None = None
+) -> RecentScores:
+    """Walking people, and as many standing ones where `standing` is their coverage."""
+    n_walking = np.array([n_positions // 2, n_positions - n_positions // 2, 0.0])
+    n_scored = np.array([n_walking * (standing is not None), n_walking])
     return RecentScores(
         times_s=np.array([0.4, 0.8, 1.2]),
         n_scored=n_scored,
-        error_m=np.array([0.1, 0.3, np.nan]),
-        inside=np.array([inside, inside, np.nan]),
+        sum_error_m=n_scored * [0.1, 0.3, 0.0],
+        n_inside=n_scored * np.array([[standing or 0.0], [inside]]),
         confidence=0.95,
     )
 
@@ -44,7 +48,12 @@ def status_of(scores: RecentScores, calibration: str = "off") -> DiagnosticStatu
     [
         (0.95, 500, DiagnosticStatus.OK, "95 % ellipses cover 95.0 % of 500 positions in 60 s"),
         (0.86, 500, DiagnosticStatus.OK, "cover 86.0 %"),
-        (0.84, 500, DiagnosticStatus.WARN, "too small; adaptive_calibration would correct them"),
+        (
+            0.84,
+            500,
+            DiagnosticStatus.WARN,
+            "too small for walking people; adaptive_calibration would correct them",
+        ),
         (0.0, MIN_POSITIONS - 1, DiagnosticStatus.OK, "too few to evaluate"),
     ],
 )
@@ -58,12 +67,40 @@ def test_it_warns_when_coverage_leaves_the_band(
 
 
 def test_it_warns_of_ellipses_that_are_too_large() -> None:
-    scores = RecentScores(
-        np.array([0.4]), np.array([500]), np.array([0.1]), np.array([0.9]), confidence=0.5
-    )
+    walking = np.array([[0.0], [500.0]])
+    scores = RecentScores(np.array([0.4]), walking, 0.1 * walking, 0.9 * walking, confidence=0.5)
     status = status_of(scores, calibration="/file.json")
     assert status.level == DiagnosticStatus.WARN
-    assert "too large; they are being adapted" in status.message
+    assert "too large for walking people; they are being adapted" in status.message
+
+
+@pytest.mark.parametrize(
+    ("walking", "standing", "wrong"),
+    [
+        (0.8, 1.0, "too small for walking people;"),
+        (1.0, 0.8, "too small for standing people;"),
+        (0.8, 0.8, "too small for standing people, too small for walking people;"),
+    ],
+)
+def test_it_warns_of_each_class_though_the_total_is_nominal(
+    walking: float, standing: float, wrong: str
+) -> None:
+    status = status_of(scores_of(walking, 1000, standing))
+    assert status.level == DiagnosticStatus.WARN
+    assert wrong in status.message
+    assert f"({100 * standing:.1f} % of standing, {100 * walking:.1f} % of walking people)" in (
+        status.message
+    )
+    values = {v.key: v.value for v in status.values}
+    assert values["coverage_standing"] == f"{standing:.3f}"
+    assert values["coverage_walking"] == f"{walking:.3f}"
+    assert values["positions_walking"] == "1000"
+
+
+def test_too_few_people_of_a_class_raise_no_warning() -> None:
+    scores = scores_of(0.95, 1000, 0.0)
+    scores.n_scored[0] /= 10.0
+    assert status_of(scores).level == DiagnosticStatus.OK
 
 
 def test_unknown_metrics_are_empty() -> None:
@@ -78,7 +115,8 @@ def test_the_table_names_its_columns_and_is_row_by_row() -> None:
     assert (rows.size, columns.size) == (3, len(COLUMNS))
     assert rows.stride == rows.size * columns.stride == len(message.data)
     table = np.array(message.data).reshape(3, -1)
-    np.testing.assert_allclose(table[1], [0.8, MIN_POSITIONS // 2, 0.3, 0.9, 2.0, 5.0])
+    half = MIN_POSITIONS // 2
+    np.testing.assert_allclose(table[1], [0.8, half, 0.3, 0.9, 2.0, 5.0, 0, half, np.nan, 0.9])
     assert np.isnan(table[2, 2:4]).all()
 
 

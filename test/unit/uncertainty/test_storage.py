@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from social_implicit_ros.uncertainty.adaptive import EDGES, MAX_SHIFT, Learnt
-from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
+from social_implicit_ros.uncertainty.adaptive import (
+    EDGES,
+    MAX_SECONDS,
+    MAX_SHIFT,
+    AdaptiveCalibration,
+    Learnt,
+)
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_RADII
 from social_implicit_ros.uncertainty.storage import (
     MAX_BYTES,
     MAX_LOADED_SCORES,
@@ -26,7 +32,8 @@ MODEL = AdaptedModel("social_zone", "5" * 64, 3)
 def learnt_of(n_steps: int = 3, per_bin: float = 1.0) -> Learnt:
     rng = np.random.default_rng(1)
     scores = per_bin * rng.uniform(0.0, 1.0, (2, n_steps, len(EDGES) + 1))
-    return Learnt(scores, rng.uniform(-1.0, 1.0, (n_steps, len(CONFIDENCES))), 321.5)
+    shift = rng.uniform(0.0, 1.0, (2, n_steps, len(CONFIDENCES)))
+    return Learnt(scores, shift, np.array([321.5, 5.0]))
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -36,7 +43,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     loaded = load_learnt(path, MODEL)
     np.testing.assert_allclose(loaded.scores, saved.scores, atol=1e-3)
     np.testing.assert_allclose(loaded.shift, saved.shift, atol=1e-4)
-    assert loaded.seconds == 321.5
+    np.testing.assert_array_equal(loaded.seconds, saved.seconds)
     assert [entry.name for entry in path.parent.iterdir()] == ["robot.json"]
 
 
@@ -44,7 +51,29 @@ def test_minutes_at_a_new_site_outweigh_hours_at_another(tmp_path: Path) -> None
     path = tmp_path / "robot.json"
     save_learnt(path, learnt_of(per_bin=1e4), MODEL)
     scores = load_learnt(path, MODEL).scores
-    np.testing.assert_allclose(scores.sum(axis=(0, 2)), MAX_LOADED_SCORES)
+    np.testing.assert_allclose(scores.sum(axis=2), MAX_LOADED_SCORES)
+
+
+def test_a_forged_file_does_not_make_ellipses_vanish(tmp_path: Path) -> None:
+    path = tmp_path / "robot.json"
+    scores = np.zeros_like(learnt_of().scores)
+    scores[..., 0] = 1e300  # every error was 0
+    lowest = np.full(learnt_of().shift.shape, -MAX_SHIFT)
+    save_learnt(path, Learnt(scores, lowest, np.array([MAX_SECONDS, MAX_SECONDS])), MODEL)
+    loaded = AdaptiveCalibration(3)
+    loaded.restore(load_learnt(path, MODEL))
+    index = CONFIDENCES.index(0.95)
+    assert (loaded.radii[..., index] > 0.6 * GAUSSIAN_RADII[index]).all()
+
+
+def test_a_class_without_scores_begins_as_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "robot.json"
+    saved = learnt_of()
+    saved.scores[1] = 0.0
+    save_learnt(path, saved, MODEL)
+    adaptive = AdaptiveCalibration(3)
+    adaptive.restore(load_learnt(path, MODEL))
+    np.testing.assert_array_equal(adaptive.radii[1], AdaptiveCalibration(3).radii[1])
 
 
 def test_a_failed_write_keeps_the_existing_file(
@@ -94,7 +123,8 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("format", 2, "its format is 2, not 1"),
+        ("format", 1, "an earlier version wrote it, which learned from what never moves"),
+        ("format", 3, "its format is 3, not 2"),
         ("model", "other", "its model is 'other', not social_zone"),
         ("fingerprint", "6" * 64, "social_zone was trained or calibrated since"),
         ("fingerprint", None, "social_zone was trained or calibrated since"),
@@ -103,14 +133,16 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
         ("speeds_m_s", [0.0], "its speeds_m_s"),
         ("bins", "x" * 500, r"its bins is 'x{79}\.\.\., not"),
         ("shift", [[0.0]], "Learnt.shift"),
-        ("shift", [[2 * MAX_SHIFT] * len(CONFIDENCES)] * 3, "Learnt.shift"),
+        ("shift", [[[2 * MAX_SHIFT] * len(CONFIDENCES)] * 3] * 2, "Learnt.shift"),
         ("scores", [[1.0], [1.0, 2.0]], "ValueError"),
         ("scores", "many", "ValueError"),
         ("seconds", int("9" * 401), "an integer of 401 digits"),
         ("scores", [[[int("9" * 401)]]], "an integer of 401 digits"),
         ("scores", [[["9" * 401]]], "Learnt.scores|OverflowError|ValueError"),
-        ("seconds", None, "TypeError"),
-        ("seconds", -4, "Learnt.seconds"),
+        ("seconds", [None, 0], "TypeError|Learnt.seconds"),
+        ("seconds", [-4, 0], "Learnt.seconds"),
+        ("seconds", [0, 1e300], "Learnt.seconds"),
+        ("seconds", 4, "Learnt.seconds"),
     ],
 )
 def test_a_file_with_other_values_is_refused_with_the_reason(
