@@ -82,9 +82,9 @@ def standing(n_people: int, duration_s: float) -> FloatArray:
 
 
 def coverage(found: list[ScoredPositions], since_s: float, slowest_m_s: float = 0.0) -> float:
-    """Share of counted positions inside the 95 % ellipse."""
+    """Share of the people's positions inside the 95 % ellipse; a pillar has no error."""
     late = [scored for scored in found if scored.stamp_ns > since_s * S]
-    counts = np.concatenate([s.weight * (s.speed_m_s >= slowest_m_s) for s in late])
+    counts = np.concatenate([(s.error_m > 1e-9) & (s.speed_m_s >= slowest_m_s) for s in late])
     inside = np.concatenate([s.levels <= 0.95 for s in late])
     return float((counts * inside).sum() / counts.sum())
 
