@@ -30,8 +30,8 @@ from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import surroundings_of
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
-from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.parameter_node import ParameterNode
+from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.reporter import Reporter
 from social_implicit_ros.ros.session import (
     Components,
@@ -39,6 +39,7 @@ from social_implicit_ros.ros.session import (
     load_components,
     open_calibration,
     predictor_config,
+    prepare_outputs,
 )
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
@@ -109,19 +110,25 @@ class PredictorNode(ParameterNode):
             self._close_session()
         super().destroy_node()
 
-    def _apply_changed_parameters(self, session: Session) -> None:
-        """Takes over what was set since the last tick; the values were checked when set."""
-        self.parameters_changed = False
-        before, config = session.config, self.read_config()
-        session.config = config
-        session.predictor.reconfigure(predictor_config(config))
-        self.reporter.state = _state_with(self.reporter.state, config)
-        if config.tick_rate_hz != before.tick_rate_hz:
-            self._destroy_timer(session)
-            session.timer = self._make_timer(config)
-        if config.for_outputs != before.for_outputs:
-            self._clear_outputs(session)
-            session.outputs = {name: load_output(name, config) for name in config.outputs}
+    def _apply_changed_parameters(self, session: Session, *, wait: bool = False) -> None:
+        """Takes over what was set, once it is prepared; the values were checked when set."""
+        with self.reporter.contained("parameters", "changed parameters cannot take effect"):
+            if self.parameters_changed:
+                self.parameters_changed = False
+                session.preparation.begin(self.read_config(), session.config)
+            prepared = session.preparation.take(wait=wait)
+            if prepared is None:
+                return
+            before, config = session.config, prepared.config
+            session.config = config
+            session.predictor.reconfigure(predictor_config(config))
+            self.reporter.state = _state_with(self.reporter.state, config)
+            if config.tick_rate_hz != before.tick_rate_hz:
+                self._destroy_timer(session)
+                session.timer = self._make_timer(config)
+            if prepared.outputs is not None and config.for_outputs != before.for_outputs:
+                self._clear_outputs(session)
+                session.outputs = prepared.outputs
 
     # Transitions
 
@@ -164,8 +171,7 @@ class PredictorNode(ParameterNode):
             result = super().on_activate(previous)
             session.is_active = True
             session.timer = self._make_timer(session.config)
-            if self.parameters_changed:
-                self._apply_changed_parameters(session)
+            self._apply_changed_parameters(session, wait=True)
             self._clear_outputs(session)
             self.reporter.log.begin(None)
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
@@ -221,6 +227,7 @@ class PredictorNode(ParameterNode):
                 ),
                 subscriptions=[],
                 keeper=keeper,
+                preparation=Preparation(partial(prepare_outputs, components, self._lookup)),
             )
             undo.callback(self._destroy_endpoints, session)
             self._create_endpoints(session, components.trackers)
@@ -385,9 +392,8 @@ class PredictorNode(ParameterNode):
 
     def _tick(self, session: Session, stamp_ns: int, started_s: float) -> None:
         predictor = session.predictor
+        self._apply_changed_parameters(session)
         try:
-            if self.parameters_changed:
-                self._apply_changed_parameters(session)
             forecast, corrections = predictor.published(predictor.tick(stamp_ns))
             session.publish(forecast)
         except TransformUnavailableError as error:
@@ -479,9 +485,8 @@ class PredictorNode(ParameterNode):
     def _on_diagnostics_timer(self) -> None:
         # Where nothing ticks, this is when changed parameters take effect.
         active, statuses = self._active_session(), []
-        with self.reporter.contained("parameters", "changed parameters cannot take effect"):
-            if self.parameters_changed and active is not None:
-                self._apply_changed_parameters(active)
+        if active is not None:
+            self._apply_changed_parameters(active)
         with self.reporter.contained("connections", "connections cannot be checked"):
             self.reporter.log.surroundings = self._surroundings()
         if active is not None:

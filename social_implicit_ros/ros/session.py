@@ -23,6 +23,7 @@ from social_implicit_ros.ros.online_evaluation_messages import (
 )
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.transforms import TransformLookup
@@ -58,6 +59,7 @@ class Session:
     metrics: LifecyclePublisher
     subscriptions: list[Subscription]
     keeper: CalibrationKeeper | None
+    preparation: Preparation
     bond: Bond | None = None
     timer: Timer | None = None
     is_active: bool = False
@@ -99,9 +101,24 @@ def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
     """
     trackers = load_trackers(config.tracker, config.stamp_spread_s)
     model = _load_model(config.model)
+    return _with_outputs(config, trackers, model, lookup)
+
+
+def prepare_outputs(
+    components: Components, lookup: TransformLookup, config: NodeConfig
+) -> dict[str, Output]:
+    """Outputs for changed parameters, after one run of the model and of the outputs with them."""
+    changed = _with_outputs(config, components.trackers, components.model, lookup)
+    return changed.outputs
+
+
+def _with_outputs(
+    config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformLookup
+) -> Components:
     outputs = {name: load_output(name, config) for name in config.outputs}
-    _warm_up(Components(config, trackers, model, outputs), lookup)
-    return Components(config, trackers, model, outputs)
+    components = Components(config, trackers, model, outputs)
+    _warm_up(components, lookup)
+    return components
 
 
 def predictor_config(config: NodeConfig) -> PredictorConfig:
@@ -154,7 +171,7 @@ def _load_model(name: str) -> TrajectoryModel:
 
 
 def _warm_up(components: Components, lookup: TransformLookup) -> None:
-    """Runs one tick on dummy data: errors and lazy initialisation happen at configure.
+    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one.
 
     Raises:
         ValueError: the model cannot be run; the message says how to fix it.
@@ -163,7 +180,7 @@ def _warm_up(components: Components, lookup: TransformLookup) -> None:
     predictor = Predictor(
         components.model,
         PredictorConfig(
-            pipeline=PipelineConfig(n_samples=config.pipeline.n_samples),
+            pipeline=PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed),
             time_step_s=config.time_step_s,
             horizon_s=config.horizon_s,
             fixed_frame=config.fixed_frame,
