@@ -19,9 +19,10 @@ Standing and walking people share nothing: pillars say nothing about walkers, an
 scores keeps the ellipses of the model. A track that never moved counts once (`ScoredPositions`).
 
 Successive predictions of a person at step t overlap by all but one of their t + 1 steps, so their
-errors are almost equal. Therefore later steps learn more slowly: the calibration of the model
-counts as a number of scores of its own that grows with the square root of t + 1, and gamma is
-divided by t + 1. To make an ellipse smaller takes more scores than to make it larger.
+errors are almost equal. Therefore gamma is divided by t + 1. The calibration of the model counts
+as a number of scores of its own: few where errors are larger than the model says, many where they
+are smaller, in proportion to the square root of t + 1. So few people enlarge ellipses soon, and
+take long to shrink them.
 
 An error is known when its step has passed, up to a horizon later. It always counts against the
 ellipse that was published then.
@@ -49,10 +50,11 @@ FLOOR_M = 0.02
 MIN_FACTOR, MAX_FACTOR = 0.05, 20.0
 #: Edges of the bins of the histogram: distances in standard deviations, about 6 % apart.
 EDGES: FloatArray = np.exp(np.linspace(-4.0, 4.0, 128))
-#: Number of scores as which the calibration of the model counts at the first step.
-PRIOR_SCORES = 30.0
-#: The same relative to that, where it keeps an ellipse from shrinking.
-SHRINKING_PRIOR = 3.0
+#: Number of scores as which the calibration of the model counts where it keeps an ellipse from
+#: growing.
+PRIOR_SCORES = 15.0
+#: The same where it keeps an ellipse from shrinking, at the first step.
+SHRINKING_PRIOR_SCORES = 90.0
 #: Time with people of a class in view after which a score of the class counts half, seconds.
 HALF_LIFE_S = 600.0
 #: Step size at the first predicted step: initial value, time constant of its decrease in seconds,
@@ -270,13 +272,10 @@ class AdaptiveCalibration:
         model = -np.expm1(-0.5 * EDGES**2)
         inside = np.cumsum(scores, axis=-1)[..., :-1]
         n_scores = scores.sum(axis=-1, keepdims=True)
-        n_prior = PRIOR_SCORES * np.sqrt(self._n_overlapping)
-
-        def mixed(n_prior: FloatArray) -> FloatArray:
-            """(Z, T, B - 1) share of scores below each edge, those of the model included."""
-            return (inside + n_prior * model) / (n_scores + n_prior)
-
-        share = np.minimum(mixed(n_prior), np.maximum(mixed(SHRINKING_PRIOR * n_prior), model))
+        n_shrinking = SHRINKING_PRIOR_SCORES * np.sqrt(self._n_overlapping)
+        growing = (inside + PRIOR_SCORES * model) / (n_scores + PRIOR_SCORES)
+        shrinking = (inside + n_shrinking * model) / (n_scores + n_shrinking)
+        share = np.minimum(growing, np.maximum(shrinking, model))
         levels = 1.0 / (1.0 + np.exp(-(_LOGITS + shift)))
         levels = np.maximum.accumulate(levels, axis=-1)
         distances = np.empty(shift.shape)

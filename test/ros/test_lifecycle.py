@@ -351,7 +351,11 @@ def test_whatever_fails_in_a_tick_the_node_goes_on(
     monkeypatch.setattr(node.reporter, "warn", lambda kind, why: reported.append(why))
     monkeypatch.setattr(Predictor, place, failing)
     node._on_timer()
-    expected = "cannot be evaluated" if place == "evaluate" else "nobody is predicted"
-    assert len(reported) == 1 and expected in reported[0]
+    expected = {
+        "tick": "nobody is predicted",
+        "evaluate": "cannot be evaluated",
+        "reconfigure": "changed parameters cannot take effect",
+    }
+    assert len(reported) == 1 and expected[place] in reported[0]
     monkeypatch.undo()
     node._on_timer()
