@@ -13,7 +13,7 @@ from rclpy.utilities import remove_ros_args
 
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.signals import catch_stop_signals
-from social_implicit_ros.ros.startup import start_ros
+from social_implicit_ros.ros.startup import send_in_background, start_ros
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\
@@ -40,6 +40,7 @@ def main(args: list[str] | None = None) -> None:
     is_stopping = catch_stop_signals()
     if is_stopping():
         return
+    send_in_background()
     start_ros("predictor_node", args)
     executor = SingleThreadedExecutor()
     node = PredictorNode()

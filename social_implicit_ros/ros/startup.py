@@ -11,6 +11,16 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 
+def send_in_background() -> None:
+    """Makes Fast DDS send messages from a thread of its own; call it before `start_ros`.
+
+    By default it sends within `publish`. A reliable subscriber that hangs and holds back large
+    messages then costs the caller several times the computation, and all other outputs are late.
+    A mode that the user chose stays.
+    """
+    os.environ.setdefault("RMW_FASTRTPS_PUBLICATION_MODE", "ASYNCHRONOUS")
+
+
 def start_ros(command: str, args: Sequence[str]) -> None:
     """Initialises rclpy without its signal handlers; without a log file where none can be written.
 
