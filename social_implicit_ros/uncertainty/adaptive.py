@@ -52,7 +52,7 @@ MIN_FACTOR, MAX_FACTOR = 0.05, 20.0
 EDGES: FloatArray = np.exp(np.linspace(-4.0, 4.0, 128))
 #: Number of scores as which the calibration of the model counts where it keeps an ellipse from
 #: growing.
-PRIOR_SCORES = 15.0
+PRIOR_SCORES = 10.0
 #: The same where it keeps an ellipse from shrinking, at the first step.
 SHRINKING_PRIOR_SCORES = 90.0
 #: Time with people of a class in view after which a score of the class counts half, seconds.
