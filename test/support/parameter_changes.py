@@ -54,9 +54,9 @@ def main() -> None:
         log = ticking.node.reporter.log
         add_tick = log.add_tick
 
-        def noted(duration_s: float, n_tracked: int, n: int) -> None:
+        def noted(duration_s: float, n_tracked: int, skipped: Any, n: int) -> None:
             n_predicted.append(n)
-            add_tick(duration_s, n_tracked, n)
+            add_tick(duration_s, n_tracked, skipped, n)
 
         def tick() -> None:
             ticking._subscription.callback(next(messages))
