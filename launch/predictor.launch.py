@@ -37,6 +37,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         "tracks": ("", "Topic of the tracker; default: ~/tracks of the node."),
         "odometry": ("", "Topic of the odometry for robot:=odometry; default: ~/odometry."),
+        "map": ("", "Topic of a map, such as /map, whose walls predictions keep out of."),
         "namespaced_tf": (
             "false",
             "Read tf and tf_static of the namespace instead of /tf and /tf_static, as Nav2 does "
@@ -70,7 +71,13 @@ def _nodes(context: LaunchContext) -> list[Action]:
     namespace = argument("namespace").strip("/")
     use_sim_time = {"use_sim_time": argument("use_sim_time").lower() in _TRUE}
     given = {spec.name: argument(spec.name) for spec in PARAMETERS}
-    topics = {"~/tracks": argument("tracks"), "~/odometry": argument("odometry")}
+    topics = {
+        "~/tracks": argument("tracks"),
+        "~/odometry": argument("odometry"),
+        "~/map": argument("map"),
+    }
+    if argument("map") and not given["use_map"]:
+        given["use_map"] = "true"
     if argument("namespaced_tf").lower() in _TRUE:
         topics |= {"/tf": "tf", "/tf_static": "tf_static"}
     # The node configures itself if autostart is true; otherwise launch events may do so.

@@ -239,6 +239,12 @@ class NodeConfig(Settings):
     robot_frame: str = row(
         "base_link", "Frame of the robot, used if robot is tf.", effect=Effect.CONFIGURE
     )
+    use_map: bool = row(
+        False,
+        "Keep predictions out of the walls of a nav_msgs/OccupancyGrid on ~/map. The model itself "
+        "knows no walls.",
+        effect=Effect.CONFIGURE,
+    )
     model: str = row(
         "default",
         "Prediction model: default, the name of a shipped model, constant_velocity, "

@@ -211,6 +211,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
         f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused",
     )
+    walls = parser.add_mutually_exclusive_group()
+    walls.add_argument(
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="YAML file of a map server, in the fixed frame, whose walls predictions keep out of "
+        "(default: the map in the recording, if there is one)",
+    )
+    walls.add_argument(
+        "--no-map", action="store_true", help="predict without walls, even if there is a map"
+    )
     add_text_options(parser)
     options = parser.parse_args(arguments)
     if not 0 <= options.start < math.inf or not (
@@ -252,6 +263,8 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         duration_s=options.duration,
         odometry=options.odometry,
         faults=_faults(options.tracker_faults),
+        map_file=options.map,
+        uses_map=not options.no_map,
         ground_truth=options.ground_truth,
     )
     for name in request.models:

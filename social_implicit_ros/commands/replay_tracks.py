@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import rclpy
+from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock as NodeClock
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
@@ -26,11 +27,13 @@ from social_implicit_ros.commands.options import (
     add_tracks_options,
     text_format,
 )
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
+from social_implicit_ros.ros.messages import ENCODERS, grid_of_floor_plan, stamp_to_msg
 from social_implicit_ros.ros.signals import catch_stop_signals
 from social_implicit_ros.ros.startup import start_ros
 
@@ -50,6 +53,7 @@ class ReplayNode(Node):
         frame_id: str,
         use_clock: bool,
         wait: bool,
+        floor_plan: FloorPlan | None = None,
     ) -> None:
         """Starts to play when the node spins.
 
@@ -61,6 +65,7 @@ class ReplayNode(Node):
             use_clock: publish /clock and keep the recorded stamps; otherwise stamp with the node's
                 clock, as a live tracker does.
             wait: start when the tracks have a subscriber.
+            floor_plan: recorded map, to publish on `map`.
         """
         super().__init__("replay_tracks")
         self.n_published = 0
@@ -72,6 +77,9 @@ class ReplayNode(Node):
         self._clock_topic = (
             self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
         )
+        if floor_plan is not None:
+            self._map = self.create_publisher(OccupancyGrid, "map", qos.map_())
+            self._map.publish(grid_of_floor_plan(floor_plan, frame_id))
         # Steady, as this node publishes the simulated time.
         self._timer = self.create_timer(
             CLOCK_PERIOD_S, self._publish_due, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
@@ -145,6 +153,7 @@ def _play(
             frame_id=arguments.fixed_frame or recording.frame_id or DEFAULT_FRAME,
             use_clock=arguments.clock,
             wait=arguments.wait,
+            floor_plan=floor_plan_of(recording.path),
         )
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"

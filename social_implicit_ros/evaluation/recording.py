@@ -37,8 +37,10 @@ from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
 from social_implicit_ros.recordings.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
@@ -75,6 +77,8 @@ class Request:
         odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
         text: how to read recordings that are no bags.
+        map_file: of a map server; None takes the map in the recording, if there is one.
+        uses_map: False predicts without walls.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
@@ -89,6 +93,18 @@ class Request:
     faults: TrackerFaults | None = None
     ground_truth: Path | None = None
     text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
+    map_file: Path | None = None
+    uses_map: bool = True
+
+    def floor_plan(self, path: Path) -> FloorPlan | None:
+        """The walls that predictions of a recording keep out of; None without.
+
+        Raises:
+            RecordingError: a map that cannot be read.
+        """
+        if not self.uses_map:
+            return None
+        return floor_plan_of(path) if self.map_file is None else load_map(self.map_file)
 
     def ground_truth_of(self, path: Path) -> Path | None:
         """The recording that holds the ground truth of a recording.
@@ -137,7 +153,7 @@ def evaluate_recording(
     source = whole.part(request.start_s, request.duration_s)
     opened(source.n_messages)
     reference = _reference(source, request)
-    replay = BagReplay(source, models, request.settings, reference)
+    replay = BagReplay(source, models, request.settings, reference, request.floor_plan(path))
     evaluation = _Evaluation(replay, models, request, source)
     notes = () if reference is None else (reference.note,)
     problem = source.problem
@@ -297,6 +313,7 @@ def _description(
         *notes_before,
         *_unusable_notes(counts),
         *_clock_notes(replay),
+        *_wall_notes(counts),
         *_partial_notes(evaluation.tallies[evaluation.primary]),
     ]
     if counts.resets:
@@ -317,6 +334,13 @@ def _description(
         "notes": notes,
         "problem": problem,
     }
+
+
+def _wall_notes(counts: ReplayCounts) -> list[str]:
+    shares = [
+        f"{name} {100.0 * counts.in_walls[name] / n:.2f} %" for name, n in counts.positions.items()
+    ]
+    return [f"sampled positions inside the walls of the map: {', '.join(shares)}"] if shares else []
 
 
 def _unusable_notes(counts: ReplayCounts) -> list[str]:

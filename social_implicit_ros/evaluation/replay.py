@@ -18,6 +18,7 @@ from social_implicit_ros.prediction.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
     TracksArrival,
@@ -97,6 +98,8 @@ class ReplayCounts:
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
         person_ticks: people in the independent ground truth, of all ticks together.
         people: those people.
+        positions: sampled positions where walls are known, by model.
+        in_walls: those inside walls.
         unusable: messages that cannot be used, by reason.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
@@ -109,6 +112,8 @@ class ReplayCounts:
     last_ns: int = 0
     person_ticks: int = 0
     people: set[int] = field(default_factory=set)
+    positions: Counter[str] = field(default_factory=Counter)
+    in_walls: Counter[str] = field(default_factory=Counter)
     unusable: Counter[str] = field(default_factory=Counter)
     latencies_s: tuple[float, float] = (math.inf, -math.inf)
 
@@ -184,9 +189,11 @@ class _Group:
         forecast = self.predictor.tick(stamp_ns)
         tick = self.predictor.last_tick
         assert tick is not None
+        walls = self.predictor.placed_walls
         first, *others = self._pipelines
         predictions = {first: (tick, forecast)}
         for name in others:
+            self._pipelines[name].floor_plan = walls
             other = self._pipelines[name].repeat(tick)
             predictions[name] = (
                 other,
@@ -241,6 +248,7 @@ class BagReplay:
         models: Mapping[str, TrajectoryModel],
         settings: PredictorConfig,
         reference: Reference | None = None,
+        floor_plan: FloorPlan | None = None,
     ) -> None:
         """Prepares the replay; reads nothing.
 
@@ -250,6 +258,7 @@ class BagReplay:
             settings: as the node's parameters.
             reference: an independent ground truth, and the tracks to be judged by it; None for the
                 recording's tracks, which are their own ground truth.
+            floor_plan: walls that predictions keep out of.
 
         Raises:
             ValueError: a horizon or time step that a model does not support.
@@ -262,6 +271,8 @@ class BagReplay:
         for name, model in models.items():
             same_steps.setdefault((model.step_s, model.n_observed), {})[name] = model
         self._groups = [self._group(of_group, settings) for of_group in same_steps.values()]
+        for group in self._groups:
+            group.predictor.floor_plan = floor_plan
         steps = {name: of for group in self._groups for name, of in group.steps.items()}
         self.steps = {name: steps[name] for name in models}
         rate_hz = settings.tick_rate_hz
@@ -349,11 +360,22 @@ class BagReplay:
         for group in self._groups:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
+        self._count_walls(predictions)
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):
             scored: _Scored = {}
             self._ticks.append(scored)
             for group, of_group in zip(self._groups, predictions, strict=True):
                 group.add(of_group, scored)
+
+    def _count_walls(self, predictions: list[_Predictions]) -> None:
+        """Counts sampled positions, and those of them inside walls."""
+        for group, of_group in zip(self._groups, predictions, strict=True):
+            walls = group.predictor.placed_walls
+            for name, (tick, _) in of_group.items() if walls is not None else ():
+                assert walls is not None
+                inside = walls.is_occupied(tick.prediction.samples)
+                self.counts.positions[name] += inside.size
+                self.counts.in_walls[name] += int(inside.sum())
 
     def _is_judged(self, stamp_ns: int) -> bool:
         """Whether somebody is there by an independent ground truth; counts them.

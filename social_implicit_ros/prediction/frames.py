@@ -127,16 +127,39 @@ class HistoryFrame:
                 forecast = forecast.in_frame(move, self.published_id)
         return forecast, texts
 
+    def pose_of(self, frame_id: str, now_ns: int, max_age_s: float) -> RigidTransform | None:
+        """The pose of another frame in the histories' coordinates; None if they are the same.
+
+        Args:
+            frame_id: such as that of a map.
+            now_ns: current time, integer nanoseconds.
+            max_age_s: the newest pose of the frame is used if it is not older.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
+        """
+        pose = None
+        if frame_id != self.frame_id:
+            pose = self._newest(self.frame_id, frame_id, now_ns, max_age_s)
+        jump = self._jumps.pose
+        if jump is None:
+            return pose
+        return jump.inverse() if pose is None else jump.inverse().after(pose)
+
     def _pose(self, now_ns: int, max_age_s: float) -> RigidTransform | None:
         """The pose of the histories' frame in the published frame; None if they are the same."""
         if self.frame_id == self.published_id:
             return None
+        return self._newest(self.published_id, self.frame_id, now_ns, max_age_s)
+
+    def _newest(self, target: str, source: str, now_ns: int, max_age_s: float) -> RigidTransform:
+        """The pose of a frame in another at a time, or the newest one if it is not too old."""
         try:
-            return self._lookup.lookup(self.published_id, self.frame_id, now_ns)
+            return self._lookup.lookup(target, source, now_ns)
         except TransformUnavailableError as error:
             if error.newest_ns is None:
                 raise
-            pose, stamp_ns = self._lookup.latest(self.published_id, self.frame_id)
+            pose, stamp_ns = self._lookup.latest(target, source)
             if now_ns - stamp_ns > max_age_s * NS_PER_S:
                 raise
             return pose

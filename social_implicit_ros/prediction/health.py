@@ -26,6 +26,7 @@ _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
 #: Findings in the message of a status; its value `warnings` lists all of them.
+_MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 _MAX_TEXTS = 3
 
 #: Reason -> fix. Filters are named with their values, see `_filtered`.
@@ -326,6 +327,18 @@ def _old_tracks(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _no_map(now: Snapshot) -> Iterable[Finding]:
+    if now.state.config.use_map and now.counters.get("map_cells") == 0:
+        maps = [e for e in now.surroundings.endpoints.values() if e.message_type == _MAP_TYPE]
+        yield Finding(
+            "map",
+            f"no map yet on {maps[0].topic if maps else '~/map'}: people are predicted through "
+            "walls",
+            _where_to_find(maps[0]) if maps else "",
+            log_after_s=PATIENCE_S,
+        )
+
+
 #: In the order in which a status names them.
 RULES: tuple[Rule, ...] = (
     _failed_ticks,
@@ -340,6 +353,7 @@ RULES: tuple[Rule, ...] = (
     _short_ids,
     _over_capacity,
     _lost_robot,
+    _no_map,
     _slow_tracker,
     _large_covariances,
     _slow_ticks,

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import HistoryLimits, PipelineConfig
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.types import (
@@ -65,6 +66,8 @@ class PredictionPipeline:
         self.model = model
         self.config = config
         self.adaptive = adaptive
+        #: Walls in the coordinates of the histories, that predictions keep out of.
+        self.floor_plan: FloorPlan | None = None
         self._history = TrackHistory(_history_config(model, config))
 
     @property
@@ -131,6 +134,8 @@ class PredictionPipeline:
         prediction, present_m = predict_from(
             stamp_ns, window, self.model, n_samples=self.config.n_samples, seed=self.config.seed
         )
+        if self.floor_plan is not None:
+            prediction = self.floor_plan.constrain(prediction, present_m)
         if self.config.add_tracker_covariance:
             prediction = replace(
                 prediction, covariance=prediction.covariance + window.covariances_m2[:, None]

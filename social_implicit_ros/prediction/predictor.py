@@ -16,6 +16,7 @@ from social_implicit_ros.prediction.frames import HistoryFrame, TransformQueue
 from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.history import TrackHistory
@@ -181,6 +182,10 @@ class Predictor:
         self.last_tick: Tick | None = None
         #: Why the robot's position is unknown at the newest tick, if it comes from tf.
         self.robot_refusal: Refusal | None = None
+        #: Walls that predictions keep out of, in the frame of their map. May change at any time.
+        self.floor_plan: FloorPlan | None = None
+        #: Why they are not known in the histories' frame at the newest tick.
+        self.map_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
         """Takes a tracker message.
@@ -242,6 +247,7 @@ class Predictor:
         """
         if self.config.robot == "tf":
             self._locate_robot()
+        self.map_refusal = self._place_walls(now_ns)
         tick = self.last_tick = self._pipeline.tick(now_ns)
         published = self._identities.published_ids
         if published:
@@ -255,9 +261,16 @@ class Predictor:
         Raises:
             TransformUnavailableError: the pose of that frame is not known.
         """
-        config = self.config
-        max_age_s = max(config.transform_wait_s, config.pipeline.track_timeout_s)
-        return self._frame.published(forecast, max_age_s)
+        return self._frame.published(forecast, self._max_pose_age_s)
+
+    @property
+    def placed_walls(self) -> FloorPlan | None:
+        """The walls of the newest tick, in the histories' coordinates."""
+        return self._pipeline.floor_plan
+
+    @property
+    def _max_pose_age_s(self) -> float:
+        return max(self.config.transform_wait_s, self.config.pipeline.track_timeout_s)
 
     def evaluate(self) -> ScoredPositions | None:
         """Scores earlier predictions with the ground truth known at the newest tick.
@@ -316,6 +329,7 @@ class Predictor:
         return {
             **self._identities.counts,
             "frame_corrections": self._frame.n_corrections,
+            "map_cells": 0 if self.floor_plan is None else self.floor_plan.occupied.size,
             "heights_unknown": self.history.n_unknown_heights,
         }
 
@@ -407,6 +421,20 @@ class Predictor:
         timeout_s = max(config.track_timeout_s, needed_s)
         if timeout_s != self.track_timeout_s:
             self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
+
+    def _place_walls(self, now_ns: int) -> Refusal | None:
+        """Brings the walls into the histories' coordinates; returns why that fails."""
+        plan, self._pipeline.floor_plan = self.floor_plan, None
+        if plan is None:
+            return None
+        try:
+            pose = self._frame.pose_of(
+                plan.frame_id or self.published_frame, now_ns, self._max_pose_age_s
+            )
+        except TransformUnavailableError as error:
+            return Refusal("map", f"people are predicted without walls: {error}")
+        self._pipeline.floor_plan = plan if pose is None else plan.moved(pose)
+        return None
 
     def _jump_back(self, source: str, update: Update) -> None:
         """Forgets what lies in the future of a source whose stamps jumped back.

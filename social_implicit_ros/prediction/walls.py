@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from social_implicit_ros.tracks.transforms import RigidTransform, plain_frame
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction, require_shape
 
 Float32Array = NDArray[np.float32]
@@ -19,6 +20,8 @@ Float32Array = NDArray[np.float32]
 OCCUPIED_PERCENT = 65
 #: Shortest advance on the way to a wall, in cells.
 _LEAST_ADVANCE_CELLS = 0.9
+#: Share of a displacement along a wall from which on it says to which side somebody turns.
+_LEAST_SIDE = 0.1
 #: Shorter displacements are always free, in cells.
 _SHORTEST_CELLS = 1e-4
 #: Cells are merged to at least this size, which costs a tenth of a metre and no time.
@@ -36,12 +39,14 @@ class FloorPlan:
         resolution_m: edge of a cell, metres.
         origin_m: (x, y) of the outer corner of cell (0, 0), metres.
         yaw_rad: rotation of the grid about that corner.
+        frame_id: of the plan; empty for the fixed frame.
     """
 
     occupied: BoolArray
     resolution_m: float
     origin_m: tuple[float, float]
     yaw_rad: float = 0.0
+    frame_id: str = ""
 
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
@@ -60,13 +65,20 @@ class FloorPlan:
         x_m, y_m = self.origin_m
         return x_m, x_m + columns * self.resolution_m, y_m, y_m + rows * self.resolution_m
 
-    def moved(self, x_m: float, y_m: float, yaw_rad: float) -> FloorPlan:
-        """The plan in a frame in which its own frame has this position and rotation."""
-        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
-        x, y = self.origin_m
-        return _with_pose(
-            self, (x_m + cos * x - sin * y, y_m + sin * x + cos * y), self.yaw_rad + yaw_rad
-        )
+    def moved(self, pose: RigidTransform) -> FloorPlan:
+        """The plan in a level frame in which its own frame has this pose."""
+        turn = pose.rotation[:2, :2]
+        x_m, y_m = turn @ np.asarray(self.origin_m) + pose.translation_m[:2]
+        yaw_rad = self.yaw_rad + math.atan2(turn[1, 0], turn[0, 0])
+        moved = replace(self, origin_m=(float(x_m), float(y_m)), yaw_rad=yaw_rad)
+        # The distances do not depend on the pose.
+        moved.__dict__["_field"] = self._field
+        return moved
+
+    def prepare(self) -> FloorPlan:
+        """Computes the distances from the walls now, which takes up to seconds; returns itself."""
+        _ = self._field
+        return self
 
     def is_occupied(self, positions_m: FloatArray) -> BoolArray:
         """(...) whether (..., 2) positions are in occupied cells; outside the grid none is."""
@@ -90,12 +102,14 @@ class FloorPlan:
         positions = positions.reshape(-1, n_steps + 1, 2)
         first = self._field.first_blocked(positions)
         first[self._field.clearance_at(positions[:, 0]) <= 0.0] = n_steps + 1
-        path, step = np.nonzero(np.arange(n_steps + 1) >= first[:, None])
-        if len(path) == 0:
+        blocked = np.flatnonzero(first <= n_steps)
+        if len(blocked) == 0:
             return prediction
-        reached = self._field.reached(positions[path, first[path] - 1], positions[path, step])
-        paths_m.reshape(-1, n_steps, 2)[path, step - 1] = self._metres(reached)
-        agent = path % n_agents
+        walked = self._field.walked(positions[blocked], first[blocked])
+        path, step = np.nonzero(np.arange(1, n_steps + 1) >= first[blocked, None])
+        flat_m = paths_m.reshape(-1, n_steps, 2)
+        flat_m[blocked[path], step] = self._metres(walked[path, step + 1])
+        agent = blocked % n_agents
         samples = paths_m[:-1]
         rows = np.unique(agent)
         covariance = prediction.covariance.copy()
@@ -151,15 +165,12 @@ def floor_plan_from_grid(message: Any) -> FloorPlan:
     )
     occupied = cells.reshape(info.height, info.width) >= OCCUPIED_PERCENT
     return FloorPlan(
-        occupied, float(info.resolution), (float(position.x), float(position.y)), yaw_rad
+        occupied,
+        float(info.resolution),
+        (float(position.x), float(position.y)),
+        yaw_rad,
+        plain_frame(message.header.frame_id),
     )
-
-
-def _with_pose(plan: FloorPlan, origin_m: tuple[float, float], yaw_rad: float) -> FloorPlan:
-    moved = replace(plan, origin_m=origin_m, yaw_rad=yaw_rad)
-    # The distances do not depend on the pose.
-    moved.__dict__["_field"] = plan._field
-    return moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,17 +216,41 @@ class _ClearanceField:
         n_steps = positions.shape[1] - 1
         return np.where(blocked.any(axis=1), blocked.argmax(axis=1) + 1, n_steps + 1)
 
-    def reached(self, start: FloatArray, goal: FloatArray) -> FloatArray:
-        """(N, 2) ends of straight walks from (N, 2) starts to goals, along a wall if met."""
-        delta = goal - start
-        share = self._free_share(start, delta)
-        at = start + delta * share[:, None]
+    def walked(self, positions: FloatArray, first: IntArray) -> FloatArray:
+        """(N, T + 1, 2) paths that follow (N, T + 1, 2) paths as far as walls let them.
+
+        A path goes on at its own speed along the wall that it meets, so that it passes through the
+        door beside which it was predicted into the wall.
+
+        Args:
+            positions: paths in cells.
+            first: (N,) the first step of each that is behind a wall.
+        """
+        walked = positions.copy()
+        for step in range(first.min(), positions.shape[1]):
+            rows = np.flatnonzero(first <= step)
+            here = walked[rows, step - 1]
+            walked[rows, step] = self._advanced(
+                here, np.diff(positions[rows, step - 1 : step + 1], axis=1)[:, 0]
+            )
+        return walked
+
+    def _advanced(self, here: FloatArray, delta: FloatArray) -> FloatArray:
+        """(N, 2) positions after (N, 2) displacements from (N, 2) free positions."""
+        share = self._free_share(here, delta)
+        there = here + delta * share[:, None]
         hit = np.flatnonzero(share < 1.0)
-        left = (delta * (1.0 - share[:, None]))[hit]
-        away = self.away.reshape(-1, 2)[self._index(at[hit])]
-        along = left - np.minimum((left * away).sum(axis=1), 0.0)[:, None] * away
-        at[hit] += along * self._free_share(at[hit], along)[:, None]
-        return at
+        if len(hit):
+            left = (delta * (1.0 - share[:, None]))[hit]
+            away = self.away.reshape(-1, 2)[self._index(there[hit])]
+            along = left - np.minimum((left * away).sum(axis=1), 0.0)[:, None] * away
+            slow = np.hypot(along[:, 0], along[:, 1])
+            # Who walks straight at a wall stays there: a side is not known.
+            known = slow > _LEAST_SIDE * np.hypot(left[:, 0], left[:, 1])
+            speed = np.hypot(left[:, 0], left[:, 1]) / np.maximum(slow, 1e-9)
+            along *= np.where(known, speed, 1.0)[:, None]
+            there[hit] += along * self._free_share(there[hit], along)[:, None]
+        return there
 
     def _free_share(self, start: FloatArray, delta: FloatArray) -> FloatArray:
         """(N,) how much of (N, 2) displacements from (N, 2) free positions is free, 0 to 1."""

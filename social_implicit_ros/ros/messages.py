@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Vector3
+from nav_msgs.msg import OccupancyGrid
 from numpy.typing import ArrayLike
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
 from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
@@ -35,6 +38,18 @@ def stamp_numbers(stamps_ns: ArrayLike) -> IntArray:
 def header_to_msg(stamp_ns: int, frame_id: str) -> Header:
     """Stamp in integer nanoseconds and frame -> message."""
     return Header(stamp=stamp_to_msg(stamp_ns), frame_id=frame_id)
+
+
+def grid_of_floor_plan(plan: FloorPlan, frame_id: str) -> OccupancyGrid:
+    """A floor plan -> message: 100 where occupied; `frame_id` where the plan has none."""
+    grid = OccupancyGrid(header=header_to_msg(0, plan.frame_id or frame_id))
+    grid.info.resolution = plan.resolution_m
+    grid.info.height, grid.info.width = plan.occupied.shape
+    grid.info.origin.position.x, grid.info.origin.position.y = plan.origin_m
+    grid.info.origin.orientation.z = math.sin(0.5 * plan.yaw_rad)
+    grid.info.origin.orientation.w = math.cos(0.5 * plan.yaw_rad)
+    grid.data = array("b", (100 * plan.occupied).astype(np.int8).tobytes())
+    return grid
 
 
 def duration_to_msg(duration_s: float) -> Duration:

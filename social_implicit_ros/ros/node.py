@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import (
@@ -26,6 +27,7 @@ from std_srvs.srv import Trigger
 from social_implicit_ros.prediction.predictor import Predictor, Update
 from social_implicit_ros.prediction.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.tracker_log import TrackerLog
+from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import surroundings_of
@@ -48,6 +50,7 @@ from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.transforms import TransformUnavailableError
 
 ODOMETRY_TOPIC = "~/odometry"
+MAP_TOPIC = "~/map"
 _DIAGNOSTICS_PERIOD_S = 1.0
 #: How often tracks that wait for a transform ask for it.
 _TRANSFORM_PERIOD_S = 0.01
@@ -258,6 +261,10 @@ class PredictorNode(ParameterNode):
                     qos_overriding_options=qos.overridable(),
                 )
             )
+        if session.config.use_map:
+            session.subscriptions.append(
+                self.create_subscription(OccupancyGrid, MAP_TOPIC, self._on_map, qos.map_())
+            )
         if session.config.robot == "odometry":
             session.subscriptions.append(
                 self.create_subscription(
@@ -359,6 +366,19 @@ class PredictorNode(ParameterNode):
                 update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
                 self._take(session, update, started_s)
 
+    def _on_map(self, message: OccupancyGrid) -> None:
+        session = self._session
+        if session is None:
+            return
+        predictor = session.predictor
+
+        def load() -> None:
+            with self.reporter.contained("map", "the map cannot be used"):
+                predictor.floor_plan = floor_plan_from_grid(message).prepare()
+
+        # The distances from the walls of a large map take longer than a tick.
+        Thread(target=load, name="map", daemon=True).start()
+
     def _on_transform_timer(self) -> None:
         session = self._active_session()
         if session is not None:
@@ -409,8 +429,9 @@ class PredictorNode(ParameterNode):
             return
         for text in corrections:
             self.reporter.warn("correction", text)
-        if predictor.robot_refusal is not None:
-            self.reporter.refuse(predictor.robot_refusal.kind, predictor.robot_refusal.text)
+        for refusal in (predictor.robot_refusal, predictor.map_refusal):
+            if refusal is not None:
+                self.reporter.refuse(refusal.kind, refusal.text)
         if session.config.robot != "none" and forecast.robot_m is None:
             self.reporter.log.add_lost_robot()
         duration_s = time.perf_counter() - started_s

@@ -60,6 +60,11 @@ def costmap() -> QoSProfile:
     return profile
 
 
+def map_() -> QoSProfile:
+    """What map servers offer: reliable and transient local, depth 1."""
+    return costmap()
+
+
 def diagnostics() -> QoSProfile:
     """Reliable with depth 10, as diagnostic aggregators subscribe."""
     return _keep_last(10, ReliabilityPolicy.RELIABLE)

@@ -34,6 +34,7 @@ def opened(start_once: Callable[..., NodeUnderTest], outputs: list[str]) -> dict
         use_sim_time=True,
         robot="odometry",
         bond=True,
+        use_map=True,
         outputs=f"[{','.join(outputs)}]",
     )
     node.wait_for(lambda: node.state() == "active", "activation")

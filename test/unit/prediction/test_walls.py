@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
+from social_implicit_ros.tracks.transforms import RigidTransform
 from social_implicit_ros.types import FloatArray, Prediction
 
 T = 12
@@ -48,7 +49,8 @@ def straight(present: tuple[float, float], velocity: tuple[float, float]) -> tup
 def test_who_walks_at_an_angle_into_a_wall_slides_along_it() -> None:
     prediction, present_m = straight((2.0, 1.0), (1.0, -0.5))
     mean = corridor().constrain(prediction, present_m).mean[0]
-    np.testing.assert_allclose(mean[:, 0], prediction.mean[0, :, 0], atol=0.15)
+    # At the same speed, which is along the wall now.
+    assert np.hypot(*np.diff(mean, axis=0)[-1]) == pytest.approx(STEP_S * np.hypot(1.0, 0.5))
     assert (mean[:, 1] > -1e-6).all() and mean[-1, 1] < 0.2
 
 
@@ -69,7 +71,9 @@ def test_a_walk_into_a_corner_ends_in_it() -> None:
 @pytest.mark.parametrize("yaw_rad", [0.0, 0.7, math.pi / 2])
 def test_no_wall_is_between_a_person_and_a_predicted_position(yaw_rad: float) -> None:
     rng = np.random.default_rng(0)
-    plan = corridor().moved(3.0, -2.0, yaw_rad)
+    half = 0.5 * yaw_rad
+    turned = np.array([0.0, 0.0, math.sin(half), math.cos(half)])
+    plan = corridor().moved(RigidTransform.from_quaternion(turned, np.array([3.0, -2.0, 0.0])))
     present_m = rng.uniform((1.0, 0.3), (19.5, 2.7), (200, 2))
     velocity_m_s = rng.normal(0.0, 1.0, (200, 2))
     cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
@@ -122,13 +126,14 @@ def grid(data: list[int], width: int, height: int, **rotation: float) -> SimpleN
     orientation = SimpleNamespace(**{"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0, **rotation})
     origin = SimpleNamespace(position=SimpleNamespace(x=1.0, y=2.0), orientation=orientation)
     info = SimpleNamespace(resolution=0.5, width=width, height=height, origin=origin)
-    return SimpleNamespace(info=info, data=data)
+    return SimpleNamespace(info=info, data=data, header=SimpleNamespace(frame_id="/map"))
 
 
 def test_an_occupancy_grid_becomes_a_floor_plan() -> None:
     half = math.sqrt(0.5)
     plan = floor_plan_from_grid(grid([0, 100, -1, 64, 65, 0], 3, 2, z=half, w=half))
     np.testing.assert_array_equal(plan.occupied, [[0, 1, 0], [0, 1, 0]])
+    assert plan.frame_id == "map"
     assert plan.yaw_rad == pytest.approx(math.pi / 2)
     # Column 1 is at y 2.5 to 3.0, as the grid is rotated by a quarter turn.
     np.testing.assert_array_equal(

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
+from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import write_tracks
-from social_implicit_ros.recordings.floor_plan import floor_plan_of
+from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 
@@ -65,3 +68,50 @@ def test_impossible_values_are_refused() -> None:
         FloorPlan(np.zeros((2, 2), bool), 0.0, (0.0, 0.0))
     with pytest.raises(ValueError, match="occupied"):
         FloorPlan(np.zeros(4, bool), 1.0, (0.0, 0.0))
+
+
+def map_server_files(folder: Path, **changes: object) -> Path:
+    """An image of 3 x 2 pixels, dark at the top left, and its YAML file."""
+    Image.fromarray(np.array([[0, 255, 255], [255, 255, 100]], dtype=np.uint8)).save(
+        folder / "hall.png"
+    )
+    values = {"image": "hall.png", "resolution": 0.5, "origin": [1.0, 2.0, 0.0], **changes}
+    path = folder / "hall.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not None}))
+    return path
+
+
+def test_the_files_of_a_map_server_are_read(tmp_path: Path) -> None:
+    plan = load_map(map_server_files(tmp_path))
+    np.testing.assert_array_equal(plan.occupied, [[0, 0, 0], [1, 0, 0]])
+    assert (plan.resolution_m, plan.origin_m) == (0.5, (1.0, 2.0))
+    lower = load_map(map_server_files(tmp_path, occupied_thresh=0.5))
+    np.testing.assert_array_equal(lower.occupied, [[0, 0, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": None}, "'image' is missing"),
+        ({"image": "other.png"}, "other.png"),
+        ({"resolution": "wide"}, "could not convert"),
+        ({"resolution": -1.0}, "resolution_m is -1.0"),
+        ({"origin": [1.0]}, "not enough values"),
+    ],
+)
+def test_a_map_that_cannot_be_used_is_named(tmp_path: Path, changes: dict, message: str) -> None:
+    path = map_server_files(tmp_path, **changes)
+    with pytest.raises(RecordingError, match=message) as caught:
+        load_map(path)
+    assert "hall.yaml" in str(caught.value)
+
+
+def test_a_costmap_is_no_map(tmp_path: Path) -> None:
+    path = write(tmp_path / "bag", FloorPlan(np.ones((2, 2), bool), 0.5, (0.0, 0.0)))
+    recording = next(path.glob("*.mcap"))
+    content = recording.read_bytes()
+    assert content.count(b"/map") >= 1
+    recording.write_bytes(content.replace(b"/map", b"/mpa"))
+    metadata = path / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("/map", "/mpa"))
+    assert floor_plan_of(path) is None
