@@ -104,10 +104,11 @@ def test_ids_change_where_cuts_are_not_stitched(tmp_path, text):
 
 def test_swapped_ids_belong_to_the_people_they_are_at(tmp_path):
     text = text_of(tmp_path / "pair.txt", abreast(apart_m=0.6))
+    params = tmp_path / "params.yaml"
+    params.write_text("predictor: {ros__parameters: {untangling: false, tick_rate_hz: 10.0}}")
+    faults = ("--frames-per-second", 1000, "--tracker-faults", "swaps=1,swap_rate=0.2")
 
-    metrics = judged(
-        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "swaps=1,swap_rate=0.2"
-    )
+    metrics = judged(tmp_path, text, *faults, "--params", params)
 
     assert metrics["id_changes"] >= 1
     assert metrics["predicted"] > 0.95
