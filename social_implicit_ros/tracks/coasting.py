@@ -30,6 +30,9 @@ _MISSED_SHARE = 0.95
 _PRIOR_PERIODS, _PRIOR_S = 2.5, 0.3
 #: Tracks that the prior counts for.
 _PRIOR_WEIGHT = 4.0
+#: Gap up to which a track is always predicted, seconds: people are occluded for a moment, and a
+#: planner must not lose them at once.
+_MIN_COAST_S = 0.5
 #: Timeouts for which a track is awaited.
 _FOLLOWED_TIMEOUTS = 2.0
 #: A gap of this share of another is as long: periods are not exactly equal.
@@ -105,7 +108,7 @@ class Coasting:
         seen_ns = np.array([self._seen_ns[agent_id] for agent_id in missed])
         gaps_ns = stamp_ns - seen_ns
         is_vanished = self._return_probabilities(gaps_ns) < min_probability
-        is_vanished &= gaps_ns >= _MISSED_SHARE * self._period_ns
+        is_vanished &= gaps_ns >= max(_MISSED_SHARE * self._period_ns, _MIN_COAST_S * NS_PER_S)
         return compress(missed, is_vanished.tolist())
 
     def _return_probabilities(self, gaps_ns: IntArray) -> FloatArray:
