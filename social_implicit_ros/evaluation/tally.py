@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
-from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
+from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID, scores_of_curves
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Confidences of the ellipses whose coverage is reported per step.
@@ -67,7 +67,7 @@ class Tally:
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_SCALARS, *_MOMENTS), ())
         shapes |= {f"horizon_{name}": (n_steps,) for name in _HORIZON}
         shapes |= {
-            "levels": (len(_GRID) + 1,),
+            "levels": (n_steps, len(_GRID) + 1),
             "latency": (len(_LATENCY_EDGES_S) + 1,),
             "speed": (len(SPEED_NAMES), len(_GROUP_COLUMNS)),
             "crowd": (len(CROWD_NAMES), len(_GROUP_COLUMNS)),
@@ -123,8 +123,9 @@ class Tally:
 
         levels = measures.levels[complete]
         # Searching the grid in sorted levels is faster than searching each level in the grid.
-        not_above = np.searchsorted(np.sort(levels, axis=None), _GRID, side="right")
-        sums["levels"] += np.diff(not_above, prepend=0, append=levels.size)
+        for step, ordered in enumerate(np.sort(levels, axis=0).T):
+            not_above = np.searchsorted(ordered, _GRID, side="right")
+            sums["levels"][step] += np.diff(not_above, prepend=0, append=len(ordered))
         rows = np.column_stack(
             [
                 np.ones(len(levels)),
@@ -163,8 +164,7 @@ def figures_of(tally: Tally) -> dict[str, float]:
     def mean(name: str, over: str) -> float:
         return sums[name] / sums[over] if sums[over] else math.nan
 
-    frequency = reliability_of(tally)
-    gap = np.abs(frequency - _GRID)
+    r_avg, r_min = scores_of_curves(_frequencies(tally.sums["levels"]))
     steps = tally.sums["speed"][:, _GROUP_COLUMNS.index("steps")].sum()
     inside = tally.sums["speed"][:, _GROUP_COLUMNS.index("inside_95")].sum()
     return {
@@ -179,8 +179,8 @@ def figures_of(tally: Tally) -> dict[str, float]:
         "kde": mean("kde", "positions"),
         "energy": mean("energy", "positions"),
         "coverage_95": float(inside / steps) if steps else math.nan,
-        "r_avg": float(1.0 - gap.mean()),
-        "r_min": float(1.0 - gap.max()),
+        "r_avg": r_avg,
+        "r_min": r_min,
         "latency_ms_median": 1e3 * _latency_quantile_s(tally, 0.5),
         "latency_ms_p99": 1e3 * _latency_quantile_s(tally, 0.99),
     }
@@ -216,11 +216,16 @@ def horizon_of(tally: Tally) -> dict[str, list[float]]:
 
 
 def reliability_of(tally: Tally) -> FloatArray:
-    """(99,) share of ground truth inside the ellipses of confidence 0.01 to 0.99."""
-    levels = tally.sums["levels"]
-    if not levels.any():
-        return np.full(len(_GRID), np.nan)
-    return np.asarray(np.cumsum(levels)[:-1] / levels.sum())
+    """(99,) share of ground truth of all steps inside the ellipses of confidence 0.01 to 0.99."""
+    return _frequencies(tally.sums["levels"].sum(axis=0))
+
+
+def _frequencies(histogram: FloatArray) -> FloatArray:
+    """(..., 100) counts -> (..., 99) shares inside; NaN without counts."""
+    total = histogram.sum(axis=-1, keepdims=True)
+    shares = np.full_like(histogram, np.nan)
+    np.divide(np.cumsum(histogram, axis=-1), total, out=shares, where=total > 0)
+    return shares[..., :-1]
 
 
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:

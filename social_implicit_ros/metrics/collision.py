@@ -49,13 +49,13 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
         sample, pair = np.nonzero(overlap[0] & overlap[1])
         one, other = one[pair], other[pair]
         relative = samples[sample, other] - samples[sample, one]
-        hit = _closest_approach(relative).min(axis=1) < distance_m
+        hit = closest_approach(relative).min(axis=1) < distance_m
         collides[sample[hit], one[hit]] = True
         collides[sample[hit], other[hit]] = True
     return float(collides.mean())
 
 
-def _closest_approach(relative: FloatArray) -> FloatArray:
+def closest_approach(relative: FloatArray) -> FloatArray:
     """Minimum distance from the origin along each segment of a path.
 
     Args:

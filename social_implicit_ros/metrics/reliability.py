@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
-from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.types import FloatArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance
 
 #: Confidences of the reliability curve: 0.01 to 0.99.
@@ -78,14 +78,29 @@ def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def reliability_scores(levels: FloatArray) -> tuple[float, float]:
-    """R_avg = 1 - mean |c - f(c)| and R_min = 1 - max |c - f(c)|; both 1 when calibrated.
+    """R_avg = 1 - mean |c - f(c)| and R_min = 1 - max |c - f(c)| over confidences and steps.
+
+    Both are 1 when calibrated. Unlike `pooled_reliability_scores`, steps with too wide regions do
+    not compensate for others with too narrow ones.
 
     Source: Hetzel et al., arXiv 2410.06905; they ask R_avg >= 0.95 and R_min >= 0.90.
 
+    Args:
+        levels: (A, T) from `confidence_levels`; NaN counts as outside.
+
     Returns:
-        R_avg and R_min in 0..1 of levels of any shape, in which NaN counts as outside; NaN without
-        any level.
+        R_avg and R_min in 0..1; NaN without any level.
     """
-    confidence, frequency = reliability_curve(levels)
-    gap = np.abs(confidence - frequency)
+    require_shape("metric", "levels", levels, ("A", "T"))
+    return scores_of_curves(np.array([reliability_curve(step)[1] for step in levels.T]))
+
+
+def pooled_reliability_scores(levels: FloatArray) -> tuple[float, float]:
+    """As `reliability_scores`, with f(c) over levels of any shape instead of those of one step."""
+    return scores_of_curves(reliability_curve(levels)[1])
+
+
+def scores_of_curves(frequency: FloatArray) -> tuple[float, float]:
+    """R_avg and R_min of (..., 99) fractions inside at each of `CONFIDENCE_GRID`."""
+    gap = np.abs(frequency - np.array(CONFIDENCE_GRID))
     return float(1.0 - gap.mean()), float(1.0 - gap.max())

@@ -84,8 +84,10 @@ def scenes(
             yield Scene(recording.name, int(frames[first]), ids[present], window[present])
 
 
-def split_scenes(data: Path, split: str) -> list[Scene]:
-    """Every test window of one split; `data` is the folder that holds `eth_ucy/all_data`.
+def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
+    """Every test window of one split with as many agents.
+
+    `data` is the folder that holds `eth_ucy/all_data`.
 
     Raises:
         RecordingError: unknown split, no such folder, or a recording missing or damaged.
@@ -101,11 +103,12 @@ def split_scenes(data: Path, split: str) -> list[Scene]:
     found: list[Scene] = []
     for name in LEAVE_ONE_OUT[split]:
         try:
-            found.extend(scenes(load_recording(folder / f"{name}.txt")))
+            recording = load_recording(folder / f"{name}.txt")
+            found.extend(scenes(recording, min_agents=min_agents))
         except FileNotFoundError as error:
             raise RecordingError(
                 f"{folder} lacks {name}.txt, which split {split!r} is tested on"
             ) from error
     if not found:
-        raise RecordingError(f"split {split!r} of {data} holds no window with two agents")
+        raise RecordingError(f"split {split!r} of {data} holds no window with {min_agents} agents")
     return found

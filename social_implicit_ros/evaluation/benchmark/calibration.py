@@ -19,7 +19,11 @@ from rich.console import Console
 from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
 from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
 from social_implicit_ros.evaluation.progress_bar import progress_bar
-from social_implicit_ros.metrics.reliability import coverage, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    reliability_curve,
+    scores_of_curves,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.online_evaluation import EARLY
@@ -34,7 +38,7 @@ from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.types import FloatArray, Prediction, require_shape
+from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
@@ -160,18 +164,21 @@ class CalibrationReplay:
     Attributes:
         times_s: (E,) when each position was evaluated, seconds since the first prediction.
         levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
+        steps: (E,) predicted steps, from 0.
         duration_s: from the first prediction to the last.
         area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`.
     """
 
     times_s: FloatArray
     levels: FloatArray
+    steps: IntArray
     duration_s: float
     area_m2: float
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
-        require_shape("CalibrationReplay", "levels", self.levels, self.times_s.shape)
+        for name in ("levels", "steps"):
+            require_shape("CalibrationReplay", name, getattr(self, name), self.times_s.shape)
 
     @property
     def coverage(self) -> float:
@@ -180,8 +187,9 @@ class CalibrationReplay:
 
     @property
     def reliability(self) -> tuple[float, float]:
-        """R_avg and R_min over all evaluated positions."""
-        return reliability_scores(self.levels)
+        """R_avg and R_min over the evaluated positions of each step."""
+        of_steps = (self.levels[self.steps == step] for step in np.unique(self.steps))
+        return scores_of_curves(np.array([reliability_curve(levels)[1] for levels in of_steps]))
 
     def running_coverage(self, at_s: float) -> float:
         """Share inside the ellipse of all positions evaluated by then; NaN where there is none."""
@@ -241,7 +249,7 @@ def replay_calibration(
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
     newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     stamps_ns: list[int] = []
-    times_ns, levels, log_areas = [], [], []
+    times_ns, levels, steps, log_areas = [], [], [], []
     for arrival in arrivals_of(source):
         update = deliver(arrival, predictor, transforms)
         if isinstance(arrival, TracksArrival):
@@ -267,6 +275,7 @@ def replay_calibration(
         if scored is not None:
             times_ns.append(np.full(len(scored.levels), scored.stamp_ns + played_ns))
             levels.append(scored.levels)
+            steps.append(scored.steps)
     if not levels:
         raise BenchmarkError(
             f"{source.path}: nobody was seen for long enough after a prediction to judge it"
@@ -274,6 +283,7 @@ def replay_calibration(
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
         levels=np.concatenate(levels),
+        steps=np.concatenate(steps),
         duration_s=(stamps_ns[-1] - stamps_ns[0]) * 1e-9,
         area_m2=float(np.exp(np.concatenate(log_areas).mean())),
     )

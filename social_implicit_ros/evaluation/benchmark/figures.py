@@ -1,8 +1,9 @@
 """Metrics of the leave-one-out benchmark on the ETH/UCY recordings.
 
 Averages follow the source of each metric. Over all agents of a split: ade, fde, mean_ade,
-mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split: jade,
-jfde, collision_rate, amd, amv, kde.
+mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split: amd, amv,
+kde; and jade, jfde and collision_rate, in which scenes of a single agent count, too (Weng et al.,
+"Joint Metrics Matter", ICCV 2023). Over agents or pairs in a situation: see `situations`.
 
 Input: ade, fde, jade, jfde, miss_rate and collision_rate use K samples (20 by default); amd, amv,
 kde and energy use 1000 samples; mean_ade, mean_fde, nll, coverage_95, r_avg and r_min use the
@@ -21,12 +22,22 @@ from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.evaluation.benchmark.situations import (
+    SITUATION_STYLES,
+    situation_figures,
+    situation_measures,
+)
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
-from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    levels_of_truth,
+    pooled_reliability_scores,
+    reliability_scores,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import N_PREDICTED, STEP_S, Scene
@@ -53,6 +64,9 @@ STYLES: dict[str, tuple[str, str]] = {
     "coverage_95": ("%", "95"),
     "r_avg": ("%", "100"),
     "r_min": ("%", "100"),
+    "r_avg_pooled": ("%", "100"),
+    "r_min_pooled": ("%", "100"),
+    **SITUATION_STYLES,
     "amd_undefined": ("count", "0"),
     "kde_degenerate": ("count", "0"),
 }
@@ -96,7 +110,8 @@ def evaluate_split(
 
     Args:
         model: from `load_benchmark_model`.
-        test_scenes: from `split_scenes`.
+        test_scenes: from `split_scenes`. Those of a single agent count in `jade`, `jfde` and
+            `collision_rate` only.
         n_samples: K of the metrics of single samples.
         seed: of the run; every scene draws its own noise from it.
         all_metrics: every metric instead of `ade` and `fde` alone.
@@ -118,14 +133,23 @@ def evaluate_split(
         advance(len(batch))
         return measures
 
+    crowds = [scene for scene in test_scenes if len(scene.ids) > 1]
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, scene_batches(test_scenes)))
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        parts = list(pool.map(measure, scene_batches(crowds)))
+    if all_metrics:
+        alone = [scene for scene in test_scenes if len(scene.ids) == 1]
+        parts.append(_joint_measures(model, list(enumerate(alone)), n_samples, seed))
+        advance(len(alone))
+    values = {
+        name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
+    }
     figures: Figures = {}
     if all_metrics:
         levels = values.pop("levels")
         figures["coverage_95"] = coverage(levels, 0.95)
         figures["r_avg"], figures["r_min"] = reliability_scores(levels)
+        figures["r_avg_pooled"], figures["r_min_pooled"] = pooled_reliability_scores(levels)
+        figures.update(situation_figures(values))
         for name in COUNTS:
             figures[name] = float(values.pop(name).sum())
     figures.update((name, float(entries.mean())) for name, entries in values.items())
@@ -156,23 +180,39 @@ def _displacement_measures(
     model: TrajectoryModel, batch: Batch, n_samples: int, seed: int, all_metrics: bool
 ) -> _Measures:
     """Metrics of single samples."""
-    rows: dict[str, list[FloatArray]] = {}
-
-    def add(**measures: FloatArray | float) -> None:
-        for name, value in measures.items():
-            rows.setdefault(name, []).append(np.atleast_1d(value))
-
+    rows: list[_Measures] = []
     for index, scene in batch:
-        samples = model.predict(
-            scene.observed, n_samples=n_samples, seed=scene_seed(seed, index)
-        ).samples
+        samples = _samples(model, scene, n_samples, scene_seed(seed, index))
         ade, fde = best_of_n(samples, scene.future)
-        add(ade=ade, fde=fde)
+        rows.append({"ade": ade, "fde": fde})
         if all_metrics:
-            joint_ade, joint_fde = joint_best_of_n(samples, scene.future)
-            add(jade=joint_ade, jfde=joint_fde, collision_rate=collision_rate(samples))
-            add(miss_rate=missed(samples, scene.future).astype(np.float64))
-    return {name: np.concatenate(entries) for name, entries in rows.items()}
+            rows[-1]["miss_rate"] = missed(samples, scene.future).astype(np.float64)
+            rows[-1].update(_joint(samples, scene.future))
+    return _concatenated(rows)
+
+
+def _joint_measures(model: TrajectoryModel, batch: Batch, n_samples: int, seed: int) -> _Measures:
+    """Metrics of joint samples alone."""
+    return _concatenated(
+        [
+            _joint(_samples(model, scene, n_samples, scene_seed(seed, index)), scene.future)
+            for index, scene in batch
+        ]
+    )
+
+
+def _samples(model: TrajectoryModel, scene: Scene, n_samples: int, seed: int) -> FloatArray:
+    return model.predict(scene.observed, n_samples=n_samples, seed=seed).samples
+
+
+def _joint(samples: FloatArray, future: FloatArray) -> _Measures:
+    joint_ade, joint_fde = joint_best_of_n(samples, future)
+    measures = {"jade": joint_ade, "jfde": joint_fde, "collision_rate": collision_rate(samples)}
+    return {name: np.array([value]) for name, value in measures.items()}
+
+
+def _concatenated(rows: Sequence[_Measures]) -> _Measures:
+    return {name: np.concatenate([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _Measures:
@@ -197,9 +237,12 @@ def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _
         "kde": scene_means(kde, batch),
         "energy": energy_score(samples, truth).mean(axis=1),
         "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
-        "levels": np.concatenate(
+        **_concatenated(
             [
-                levels_of_truth(prediction, scene.future)
+                {
+                    "levels": levels_of_truth(prediction, scene.future),
+                    **situation_measures(prediction, scene),
+                }
                 for prediction, (_, scene) in zip(predictions, batch, strict=True)
             ]
         ),
@@ -219,9 +262,15 @@ def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
     rows = list(splits)
     names = [name for name in rows[0] if all(name in row for row in rows)]
     return {
-        name: float((np.sum if name in COUNTS else np.mean)([row[name] for row in rows]))
+        name: float((np.sum if name in COUNTS else _known_mean)([row[name] for row in rows]))
         for name in names
     }
+
+
+def _known_mean(values: Sequence[float]) -> float:
+    """The mean of the values that are not NaN: not every split has every situation."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def scene_seed(seed: int, index: int) -> int:

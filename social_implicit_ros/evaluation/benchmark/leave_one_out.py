@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -12,17 +12,30 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.candidates import candidate, families, parameter_count
+from social_implicit_ros.evaluation.benchmark.candidates import (
+    Candidate,
+    candidate,
+    families,
+    parameter_count,
+)
 from social_implicit_ros.evaluation.benchmark.figures import (
     DISTRIBUTION_SAMPLES,
+    Figures,
     average_figures,
     evaluate_split,
     load_benchmark_model,
     with_tracker_noise,
 )
+from social_implicit_ros.evaluation.benchmark.robot_figures import (
+    Windows,
+    is_fast,
+    robot_figures,
+    windows_of,
+)
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.models.registry import BASELINES
-from social_implicit_ros.recordings.eth_ucy import split_scenes
+from social_implicit_ros.recordings.eth_ucy import Scene, split_scenes
+from social_implicit_ros.recordings.robot_recordings import robot_recordings
 
 
 def leave_one_out(
@@ -49,8 +62,10 @@ def leave_one_out(
         console: where progress is shown.
 
     Returns:
-        `{"models": {NAME: {"parameters", "held_out", "splits", "average"}}, "reference": {...},
-        "samples": int, "distribution_samples": int, "seed": int, "tracker_noise_m": float}`.
+        `{"models": {NAME: {"parameters", "held_out", "splits", "average", "robot"}}, "reference":
+        {...}, "samples": int, "distribution_samples": int, "seed": int, "tracker_noise_m": float}`.
+        `robot` has the metrics of NAME itself on each folder of `data/robot`; it is empty without
+        `all_metrics`.
 
     Raises:
         RecordingError: no such data.
@@ -60,13 +75,18 @@ def leave_one_out(
     names = dict.fromkeys((*BASELINES, *(models or families())))
     # Everything is loaded before anything is computed: a wrong name fails at once.
     test_scenes = {
-        split: with_tracker_noise(split_scenes(data, split), tracker_noise_m, seed)
+        split: with_tracker_noise(_test_scenes(data, split), tracker_noise_m, seed)
         for split in splits
     }
     candidates = [candidate(name) for name in names]
     loaded = [
         {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
     ]
+    recordings = robot_recordings(data) if all_metrics else {}
+    windows = {
+        kind: (of_kind, is_fast(recordings[kind]))
+        for kind, of_kind in windows_of(recordings).items()
+    }
     results = {}
     with progress_bar(console) as progress:
         for one, model_of_split in zip(candidates, loaded, strict=True):
@@ -84,6 +104,7 @@ def leave_one_out(
                 )
                 progress.remove_task(task)
             results[one.name] = {
+                "robot": _robot_results(one, windows, n_samples, seed),
                 "parameters": parameter_count(next(iter(model_of_split.values()))),
                 "held_out": [split for split in splits if split in one.held_out],
                 "splits": figures,
@@ -97,6 +118,24 @@ def leave_one_out(
         "seed": seed,
         "tracker_noise_m": tracker_noise_m,
     }
+
+
+def _robot_results(
+    one: Candidate, windows: Mapping[str, tuple[Windows, bool]], n_samples: int, seed: int
+) -> dict[str, Figures]:
+    """Metrics of the model of all recordings; none for a file per split."""
+    if not windows or "{split}" in one.name:
+        return {}
+    model = load_benchmark_model(one.name)
+    return {
+        kind: robot_figures(model, of_kind, n_samples=n_samples, seed=seed, over_kalman=fast)
+        for kind, (of_kind, fast) in windows.items()
+    }
+
+
+def _test_scenes(data: Path, split: str) -> list[Scene]:
+    """The windows of a split, those of a single agent last."""
+    return sorted(split_scenes(data, split, min_agents=1), key=lambda scene: len(scene.ids) == 1)
 
 
 def reference_figures() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, STYLES
+from social_implicit_ros.evaluation.benchmark.robot_figures import ROBOT_STYLES
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 #: The row of means over the splits, as `Results` names it.
@@ -50,24 +51,42 @@ def print_displacement(
 def print_all_figures(
     models: Mapping[str, ModelResults], splits: Sequence[str], n_samples: int, console: Console
 ) -> None:
-    """Prints every metric: a table per split, a row per metric, a column per model."""
+    """Prints every metric: a table per split and per folder of robot recordings."""
     for row in _rows(splits):
-        table = Table(title=row)
-        for column in ("metric", "unit", "ideal"):
-            table.add_column(column, no_wrap=True)
         marks = {
             name: "*" if not _held_out(model, row, splits) else "" for name, model in models.items()
         }
-        for name in models:
-            table.add_column(_heading(name) + marks[name], justify="right", min_width=8)
-        for figure, (unit, ideal) in STYLES.items():
-            cells = (_cell(_figures(model, row).get(figure), unit) for model in models.values())
-            table.add_row(figure, unit, ideal, *cells)
-        console.print(table)
+        columns = {
+            _heading(name) + marks[name]: _figures(model, row) for name, model in models.items()
+        }
+        _print_figures(row, columns, STYLES, console)
+    kinds = {kind: None for model in models.values() for kind in model.get("robot", {})}
+    for kind in kinds:
+        columns = {_heading(n): m["robot"][kind] for n, m in models.items() if m.get("robot")}
+        _print_figures(f"robot/{kind}", columns, ROBOT_STYLES, console)
     console.print(
         f"ade to collision_rate from {n_samples} samples (except mean_ade, mean_fde), the others "
         f"from {DISTRIBUTION_SAMPLES}; a dash: unknown."
     )
+
+
+def _print_figures(
+    title: str,
+    columns: Mapping[str, Mapping[str, float]],
+    styles: Mapping[str, tuple[str, str]],
+    console: Console,
+) -> None:
+    """Prints a row per metric that a column has, and a column per model."""
+    table = Table(title=title)
+    for column in ("metric", "unit", "ideal"):
+        table.add_column(column, no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right", min_width=8)
+    for name, (unit, ideal) in styles.items():
+        if any(name in figures for figures in columns.values()):
+            cells = (_cell(figures.get(name), unit) for figures in columns.values())
+            table.add_row(name, unit, ideal, *cells)
+    console.print(table)
 
 
 def print_legend(
@@ -101,7 +120,7 @@ def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:
 
 
 def _cell(value: float | None, unit: str) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     if unit == "count":
         return str(round(value))

@@ -34,8 +34,8 @@ MEANINGS = {
     "kde": "negative log-likelihood of the ground truth, from the density of all samples",
     "energy": "mean sample error minus half the mean distance between samples",
     "coverage_95": "share of true positions inside the 95 % ellipse",
-    "r_avg": "agreement of confidence and coverage, mean over all confidences; 95 is good",
-    "r_min": "the same at the worst confidence; 90 is good",
+    "r_avg": "agreement of confidence and coverage, mean over confidences and steps; 95 is good",
+    "r_min": "the same at the worst confidence and step; 90 is good",
     "latency_ms_median": "history and model of one tick, on the machine of this evaluation",
     "latency_ms_p99": "the same, exceeded by one tick in a hundred",
 }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from social_implicit_ros.metrics.reliability import (
     confidence_levels,
     coverage,
+    pooled_reliability_scores,
     reliability_curve,
     reliability_scores,
 )
@@ -31,7 +32,7 @@ def test_a_calibrated_gaussian_covers_its_confidence(confidence: float) -> None:
 
 
 def test_a_calibrated_gaussian_is_fully_reliable() -> None:
-    average, worst = reliability_scores(confidence_levels(*gaussian_case(20_000)))
+    average, worst = pooled_reliability_scores(confidence_levels(*gaussian_case(20_000)))
     assert average > 0.99
     assert worst > 0.985
 
@@ -43,7 +44,7 @@ def test_a_wrong_width_shows_and_to_which_side(scale: float) -> None:
     # A position of Mahalanobis distance d lies inside an ellipse `scale` times as wide when
     # d < scale * radius: its probability is 1 - (1 - c) ** scale^2.
     np.testing.assert_allclose(frequency, 1 - (1 - confidence) ** scale**2, atol=0.025)
-    average, worst = reliability_scores(levels)
+    average, worst = pooled_reliability_scores(levels)
     assert worst < average < 0.8
 
 
@@ -87,6 +88,25 @@ def test_a_position_on_the_ellipse_is_inside() -> None:
 
 def test_no_level_gives_nan_and_a_wrong_confidence_is_refused() -> None:
     assert np.isnan(coverage(np.empty(0), 0.9))
-    assert np.isnan(reliability_scores(np.empty(0))).all()
+    assert np.isnan(pooled_reliability_scores(np.empty(0))).all()
     with pytest.raises(ValueError, match="confidence is 1"):
         coverage(np.array([0.5]), 1.0)
+
+
+def test_steps_with_opposite_errors_compensate_in_the_pooled_scores_only() -> None:
+    narrow = confidence_levels(*gaussian_case(20_000, 0.5))
+    wide = confidence_levels(*gaussian_case(20_000, 2.0))
+    levels = np.stack([narrow, wide], axis=1)
+    of_steps = [pooled_reliability_scores(step) for step in levels.T]
+    average, worst = reliability_scores(levels)
+    assert average == pytest.approx(np.mean([average for average, _ in of_steps]))
+    assert worst == min(worst for _, worst in of_steps)
+    assert pooled_reliability_scores(levels)[0] > average + 0.15
+    assert np.isnan(reliability_scores(np.empty((0, 12)))).all()
+
+
+def test_equal_steps_score_as_one_step_and_their_order_does_not_matter() -> None:
+    levels = np.random.default_rng(0).beta(2.0, 1.0, (500, 3))
+    assert reliability_scores(levels) == pytest.approx(reliability_scores(levels[::-1, ::-1]))
+    same = np.repeat(levels[:, :1], 4, axis=1)
+    assert reliability_scores(same) == pytest.approx(pooled_reliability_scores(levels[:, 0]))

@@ -69,7 +69,7 @@ def test_a_window_holds_whom_every_frame_holds(tmp_path: Path) -> None:
         (".", "paris", "unknown split 'paris': expected one of eth, hotel"),
         (".", "hotel", "lacks biwi_hotel.txt"),
         (".", "zara1", "crowds_zara01.txt.*four numbers"),
-        (".", "zara2", "no window with two agents"),
+        (".", "zara2", "no window with 2 agents"),
     ],
 )
 def test_wrong_data_is_named(tmp_path: Path, data: str, split: str, message: str) -> None:

@@ -8,7 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from social_implicit_ros.metrics.reliability import confidence_levels, coverage, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    confidence_levels,
+    coverage,
+    pooled_reliability_scores,
+)
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.calibration import (
     Calibration,
@@ -130,7 +134,7 @@ def test_the_right_factors_calibrate_an_overconfident_gaussian() -> None:
     assert coverage(before, 0.95) < 0.8
     for confidence in (0.1, 0.5, 0.8, 0.95):
         assert coverage(after, confidence) == pytest.approx(confidence, abs=0.015)
-    assert min(reliability_scores(after)) > 0.98
+    assert min(pooled_reliability_scores(after)) > 0.98
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from social_implicit_ros.metrics.reliability import (
     confidence_levels,
     coverage,
     levels_of_truth,
-    reliability_scores,
+    pooled_reliability_scores,
 )
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import (
@@ -55,8 +55,8 @@ def test_level_factors_give_every_ellipse_nominal_coverage_of_a_mixture() -> Non
     plain = confidence_levels(prediction.mean, prediction.covariance, truth)
     levels = levels_of_truth(prediction, truth)
 
-    assert min(reliability_scores(plain)) < 0.9
-    assert min(reliability_scores(levels)) > 0.98
+    assert min(pooled_reliability_scores(plain)) < 0.9
+    assert min(pooled_reliability_scores(levels)) > 0.98
 
 
 @pytest.mark.parametrize("confidence", [0.02, 0.3, 0.47, 0.95, 0.999])

@@ -1,0 +1,97 @@
+"""Metrics of models on recordings of robots and halls, which no leave-one-out split has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+
+from social_implicit_ros.evaluation.benchmark.figures import STYLES, Figures
+from social_implicit_ros.evaluation.benchmark.kalman import tuned_kalman_error_m
+from social_implicit_ros.evaluation.benchmark.situations import (
+    situation_figures,
+    situation_measures,
+)
+from social_implicit_ros.metrics.collision import collision_rate
+from social_implicit_ros.metrics.displacement import best_of_n, mean_path
+from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.recordings.eth_ucy import STEP_S, Scene
+from social_implicit_ros.recordings.robot_recordings import RATE_HZ, robot_windows
+from social_implicit_ros.recordings.text import Recording
+from social_implicit_ros.types import FloatArray
+
+#: What a robot that plans again and again relies on most, seconds ahead.
+REPLANNING_S = 1.2
+#: Mean error of the mean path at that time over that of a tuned Kalman filter, at 10 Hz.
+OVER_KALMAN = "error_1.2s_over_kalman"
+
+#: Metrics in the order of tables -> unit, and value for a perfect prediction.
+ROBOT_STYLES: dict[str, tuple[str, str]] = {
+    **{name: style for name, style in STYLES.items() if name not in ("amd", "amv", "kde")},
+    OVER_KALMAN: ("", "low"),
+}
+
+#: Windows of one folder: scenes, and the observed positions of their agents at 10 Hz.
+Windows = Sequence[tuple[Scene, FloatArray]]
+
+
+def windows_of(recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Windows]:
+    """The windows of every folder of recordings."""
+    return {
+        kind: list(chain.from_iterable(map(robot_windows, of_kind)))
+        for kind, of_kind in recordings.items()
+    }
+
+
+def is_fast(recordings: Sequence[Recording]) -> bool:
+    """Whether a folder's recordings have frames at 10 Hz."""
+    intervals_ms = [np.median(np.diff(np.unique(recording.frames))) for recording in recordings]
+    times_ms = np.concatenate([recording.frames for recording in recordings])
+    return bool(np.median(intervals_ms) == 1000 / RATE_HZ and not (times_ms % 100).any())
+
+
+def robot_figures(
+    model: TrajectoryModel, windows: Windows, *, n_samples: int, seed: int, over_kalman: bool
+) -> Figures:
+    """Metrics of a model on the windows of one folder, by the names of `ROBOT_STYLES`."""
+    rows: list[dict[str, FloatArray]] = []
+    for scene, _ in windows:
+        prediction = model.predict(scene.observed, n_samples=n_samples, seed=seed)
+        ade, fde = best_of_n(prediction.samples, scene.future)
+        mean_ade, mean_fde = mean_path(prediction.mean, scene.future)
+        rows.append(
+            {
+                "ade": ade,
+                "fde": fde,
+                "mean_ade": mean_ade,
+                "mean_fde": mean_fde,
+                "collision_rate": np.array([collision_rate(prediction.samples)]),
+                "levels": levels_of_truth(prediction, scene.future),
+                "soon": np.linalg.norm((prediction.mean - scene.future)[:, _soon()], axis=-1),
+                **situation_measures(prediction, scene),
+            }
+        )
+    values = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    levels, soon_m = values.pop("levels"), values.pop("soon")
+    r_avg, r_min = reliability_scores(levels)
+    figures = {
+        **situation_figures(values),
+        **{name: float(entries.mean()) for name, entries in values.items()},
+        "coverage_95": coverage(levels, 0.95),
+        "r_avg": r_avg,
+        "r_min": r_min,
+    }
+    if over_kalman:
+        ground_truth = np.concatenate([scene.future[:, _soon()] for scene, _ in windows])
+        kalman_m = tuned_kalman_error_m(
+            [fast for _, fast in windows], ground_truth, REPLANNING_S * RATE_HZ
+        )
+        figures[OVER_KALMAN] = float(soon_m.mean()) / kalman_m
+    return {name: figures[name] for name in ROBOT_STYLES if name in figures}
+
+
+def _soon() -> int:
+    """The predicted step at `REPLANNING_S`."""
+    return round(REPLANNING_S / STEP_S) - 1

@@ -1,0 +1,62 @@
+"""Text recordings of robots: observations at any time, of every kind of tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S, Scene
+from social_implicit_ros.recordings.text import Recording, load_recording
+from social_implicit_ros.types import FloatArray, IntArray
+
+#: Tracks are interpolated across shorter gaps only, seconds.
+MAX_GAP_S = 0.5
+#: Rate at which windows are read, and that of the fastest trackers.
+RATE_HZ = 10
+
+
+def robot_recordings(data: Path) -> dict[str, list[Recording]]:
+    """The recordings in `data/robot`, by folder; columns are milliseconds, id, x and y."""
+    folders = sorted(path for path in (data / "robot").glob("*") if path.is_dir())
+    return {
+        folder.name: [load_recording(path) for path in sorted(folder.glob("*.txt"))]
+        for folder in folders
+    }
+
+
+def robot_windows(recording: Recording) -> Iterator[tuple[Scene, FloatArray]]:
+    """Windows of a recording in milliseconds, a step of 0.4 s at a time.
+
+    Yields:
+        A scene of the agents that are present at every step of a window, at least one; and the
+        (A, 29, 2) positions during the observed steps at `RATE_HZ`, NaN where unknown.
+    """
+    tick_ms = 1000 // RATE_HZ
+    per_step = round(STEP_S * RATE_HZ)
+    times_ms = np.arange(recording.frames[0], recording.frames[-1] + 1, tick_ms)
+    ids = np.unique(recording.ids)
+    grid = np.array([_track(recording, agent, times_ms) for agent in ids])
+    last_observed = per_step * (N_OBSERVED - 1)
+    length = per_step * (N_OBSERVED + N_PREDICTED - 1) + 1
+    for first in range(0, len(times_ms) - length + 1, per_step):
+        window = grid[:, first : first + length]
+        steps = window[:, ::per_step]
+        present = np.flatnonzero(~np.isnan(steps[..., 0]).any(axis=1))
+        if len(present):
+            scene = Scene(recording.name, int(times_ms[first]), ids[present], steps[present])
+            yield scene, window[present, : last_observed + 1]
+
+
+def _track(recording: Recording, agent: int, times_ms: IntArray) -> FloatArray:
+    """(N, 2) positions of an agent, interpolated; NaN in gaps and where it was not seen."""
+    seen = recording.ids == agent
+    at_ms, positions_m = recording.frames[seen], recording.positions_m[seen]
+    after = np.minimum(np.searchsorted(at_ms, times_ms), len(at_ms) - 1)
+    before = np.maximum(np.searchsorted(at_ms, times_ms, side="right") - 1, 0)
+    known = (times_ms >= at_ms[0]) & (times_ms <= at_ms[-1])
+    known &= at_ms[after] - at_ms[before] <= 1000.0 * MAX_GAP_S
+    track = np.stack([np.interp(times_ms, at_ms, axis_m) for axis_m in positions_m.T], axis=-1)
+    track[~known] = np.nan
+    return track

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.evaluation.benchmark.kalman import (
+    NOISE_RATIOS,
+    kalman_extrapolation,
+    tuned_kalman_error_m,
+)
+from social_implicit_ros.evaluation.benchmark.robot_figures import (
+    OVER_KALMAN,
+    ROBOT_STYLES,
+    is_fast,
+    robot_figures,
+    windows_of,
+)
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.recordings.robot_recordings import robot_recordings
+
+SPEED_M_S = 1.25
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two folders: a person at 10 Hz with a gap, and one observed at irregular times."""
+    rng = np.random.default_rng(0)
+    fast_ms = np.delete(np.arange(0, 20_100, 100), np.arange(60, 70))
+    slow_ms = np.cumsum(rng.integers(350, 410, 40))
+    for name, times_ms in (("fast", fast_ms), ("slow", slow_ms)):
+        folder = tmp_path / "robot" / name
+        folder.mkdir(parents=True)
+        lines = [f"{ms}\t7\t{SPEED_M_S * ms / 1000.0}\t2.0" for ms in times_ms]
+        (folder / "a.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_windows_are_at_the_model_rate_and_never_span_a_gap(data: Path) -> None:
+    windows = windows_of(robot_recordings(data))
+    assert sorted(windows) == ["fast", "slow"]
+    for of_kind in windows.values():
+        assert len(of_kind) > 1
+        for scene, fast in of_kind:
+            assert scene.positions_m.shape == (1, 20, 2)
+            np.testing.assert_allclose(np.diff(scene.positions_m[0, :, 0]), 0.4 * SPEED_M_S)
+            assert fast.shape == (1, 29, 2)
+            np.testing.assert_allclose(fast[0, -1], scene.observed[0, -1])
+    starts_ms = np.array([scene.frame for scene, _ in windows["fast"]])
+    ends_ms = starts_ms + 19 * 400
+    assert not ((starts_ms < 6_900) & (ends_ms > 6_000)).any()
+
+
+def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
+    recordings = robot_recordings(data)
+    assert is_fast(recordings["fast"])
+    assert not is_fast(recordings["slow"])
+    windows = windows_of(recordings)
+    figures = robot_figures(
+        ConstantVelocity(), windows["fast"], n_samples=1, seed=0, over_kalman=True
+    )
+    assert list(figures) == [name for name in ROBOT_STYLES if name in figures]
+    assert figures["mean_fde"] == pytest.approx(0.0, abs=1e-9)
+    slow = robot_figures(
+        ConstantVelocity(), windows["slow"], n_samples=1, seed=0, over_kalman=False
+    )
+    assert OVER_KALMAN not in slow
+
+
+@pytest.mark.parametrize("ratio", NOISE_RATIOS[::8])
+def test_the_filter_extrapolates_a_constant_velocity(ratio: float) -> None:
+    positions = np.arange(29.0)[:, None] * np.array([0.1, -0.05])
+    unknown = positions.copy()
+    unknown[5:9] = np.nan
+    found = kalman_extrapolation(np.stack([positions, unknown + 3.0]), ratio, 12.0)
+    expected = positions[-1] + 12.0 * np.array([0.1, -0.05])
+    np.testing.assert_allclose(found, [expected, expected + 3.0], atol=0.02)
+
+
+def test_tuning_filters_noise_and_follows_turns() -> None:
+    rng = np.random.default_rng(0)
+    straight = np.arange(41.0)[:, None] * np.array([0.12, 0.0]) + np.zeros((300, 1, 1))
+    noisy = straight[:, :29] + rng.normal(0.0, 0.05, (300, 29, 2))
+    tuned_m = tuned_kalman_error_m([noisy[:100], noisy[100:]], straight[:, 40], 12.0)
+    last = noisy[:, -1] + 12.0 * (noisy[:, -1] - noisy[:, -2])
+    last_m = np.linalg.norm(last - straight[:, 40], axis=1).mean()
+    assert tuned_m < 0.1 * last_m
+    following = kalman_extrapolation(noisy, NOISE_RATIOS[-1], 12.0)
+    assert tuned_m < np.linalg.norm(following - straight[:, 40], axis=1).mean()
