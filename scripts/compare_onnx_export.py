@@ -30,7 +30,7 @@ from social_implicit_ros.training.social_implicit.model import (
     observed_displacements,
 )
 from social_implicit_ros.training.social_zone.file import read_social_zone
-from social_implicit_ros.training.social_zone.graph import N_FLOOR
+from social_implicit_ros.training.social_zone.graph import N_CHOICE, N_FLOOR
 from social_implicit_ros.training.social_zone.model import (
     N_PREDICTED,
     VARIANCE_FLOOR,
@@ -48,32 +48,37 @@ Arrays = dict[str, np.ndarray]
 class SocialZoneFile(nn.Module):
     """Social-Zone with the outputs of a model file."""
 
-    def __init__(self, model: SocialZone, sample_floor_m: float) -> None:
+    def __init__(self, model: SocialZone) -> None:
         super().__init__()
         self.model = model
-        self.floor_m = sample_floor_m * torch.arange(1.0, N_PREDICTED + 1) / N_PREDICTED
 
     def forward(
         self, observed: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        """Samples, mean, covariance and representatives, see `models.onnx_model`."""
+        """Samples, mean, covariance, modes and probabilities, see `models.onnx_model`."""
         model, last = self.model, observed[:, -1]
         step = last - observed[:, -2]
         # Everybody is a neighbour; an agent itself is moved beyond the social range.
         itself = 1e4 * torch.eye(observed.shape[0])[..., None]
         neighbours = Neighbours(last - last[:, None] + itself, step - step[:, None])
         forecast = model(observed, mask, neighbours)
-        mean = model.paths(forecast.mean, forecast.frame)
-        spread = model.paths(forecast.spread, forecast.frame)  # (A, S, T, 2)
-        variance = VARIANCE_FLOOR * forecast.frame.scale[:, None, None, None] ** 2
-        covariance = torch.einsum("astx,asty->atxy", spread, spread) + variance * torch.eye(2)
-        heading = forecast.frame.heading
+        heading, scale = forecast.frame.heading, forecast.frame.scale
         left = torch.stack([-heading[:, 1], heading[:, 0]], dim=-1)
-        floor = torch.stack([heading, left], dim=1)[:, :, None] * self.floor_m[:, None]
-        paths = torch.cat([spread, floor], dim=1).transpose(0, 1).flatten(1)
-        samples = (noise @ paths).view(noise.shape[0], -1, N_PREDICTED, 2) + mean
-        futures = model.paths(forecast.representatives, forecast.frame).transpose(0, 1)
-        return samples, mean, covariance, futures
+        floor = torch.stack([heading, left], dim=1) * scale[:, None, None] * VARIANCE_FLOOR**0.5
+        spread = model.paths(forecast.spread, forecast.frame)  # (A, S, T, 2)
+        rows = torch.cat([spread, floor[:, :, None].expand(-1, -1, N_PREDICTED, -1)], dim=1)
+        probabilities = forecast.probabilities
+        around = model.paths(forecast.around, forecast.frame)
+        between = probabilities.sqrt()[..., None, None] * around
+        about = torch.cat([rows, between], dim=1)
+        covariance = torch.einsum("astx,asty->atxy", about, about)
+        uniform = 0.5 + 0.5 * torch.erf(noise[:, 0] * 0.5**0.5)
+        below = (probabilities @ torch.ones(20, 20).triu())[:, :-1]
+        mode = (uniform[:, None, None] > below).sum(dim=2)
+        modes = model.paths(forecast.representatives, forecast.frame).transpose(0, 1)
+        chosen = torch.gather(modes, 0, mode[..., None, None].expand(-1, -1, N_PREDICTED, 2))
+        samples = chosen + torch.einsum("ks,astx->katx", noise[:, N_CHOICE:], rows)
+        return samples, model.paths(forecast.mean, forecast.frame), covariance, modes, probabilities
 
 
 class SocialImplicitFile(nn.Module):
@@ -189,11 +194,12 @@ def main() -> None:
         "model", "agents", "written, us", "exported, us", "ratio", "operations", "difference, m"
     )
     path: Path = model_path("social_zone")
-    zone, sample_floor_m = read_social_zone(path, load_card(path.with_suffix(".json")))
+    zone = read_social_zone(path, load_card(path.with_suffix(".json")))
     samples = {"samples": {0: "K", 1: "A"}}
     others = {"out_mean": {0: "A"}, "out_covariance": {0: "A"}, "out_representatives": {1: "A"}}
-    n_noise = zone.sizes.spread + N_FLOOR
-    theirs = exported(SocialZoneFile(zone, sample_floor_m), n_noise, {**samples, **others})
+    others["out_probabilities"] = {0: "A"}
+    n_noise = N_CHOICE + zone.sizes.spread + N_FLOOR
+    theirs = exported(SocialZoneFile(zone), n_noise, {**samples, **others})
     add_rows(table, "social_zone", path.read_bytes(), theirs, n_noise)
 
     torch.manual_seed(0)

@@ -159,6 +159,8 @@ class Prediction:
         level_factors: (A, T, L) scale of the ellipse at each confidence in
             `uncertainty.ellipses.CONFIDENCES`, relative to the Gaussian's; None for Gaussian
             ellipses.
+        probabilities: (K, A) of each agent's samples, of sum 1; 1 / K each if left out, as draws
+            have.
     """
 
     samples: FloatArray
@@ -166,11 +168,16 @@ class Prediction:
     covariance: FloatArray
     step_s: float
     level_factors: FloatArray | None = None
+    probabilities: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
         require_shape("Prediction", "samples", self.samples, ("K", "A", "T", 2))
-        _, n_agents, n_steps, _ = self.samples.shape
+        n_samples, n_agents, n_steps, _ = self.samples.shape
+        if self.probabilities.size == 0:
+            equal = np.full((n_samples, n_agents), 1.0 / max(n_samples, 1))
+            object.__setattr__(self, "probabilities", equal)
+        require_shape("Prediction", "probabilities", self.probabilities, (n_samples, n_agents))
         require_shape("Prediction", "mean", self.mean, (n_agents, n_steps, 2))
         require_shape("Prediction", "covariance", self.covariance, (n_agents, n_steps, 2, 2))
         if self.level_factors is not None:
@@ -186,4 +193,5 @@ class Prediction:
             self.covariance[rows],
             self.step_s,
             None if self.level_factors is None else self.level_factors[rows],
+            self.probabilities[:, rows],
         )

@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     # Check all inputs before anything that takes long.
     path = model_path(options.model)
     before = OnnxModel.load(path)
-    base, sample_floor_m = read_social_zone(path, before.card)
+    base = read_social_zone(path, before.card)
     sources = open_bags(
         options.bags,
         topic=options.tracks,
@@ -182,7 +182,6 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         options.out / f"{options.name or before.name + '_tuned'}.onnx",
         validation=validation,
         people=people_of(parts.validation),
-        sample_floor_m=sample_floor_m,
         settings=tune_settings,
         base=before.card,
         provenance={

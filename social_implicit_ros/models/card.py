@@ -21,7 +21,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("parameters", "n_observed", "n_predicted", "format"), int),
     "step_s": (int, float),
     "interaction_range_m": (int, float, type(None)),
-    **dict.fromkeys(("training", "metrics", "calibration"), dict),
+    **dict.fromkeys(("training", "metrics", "calibration", "coupling"), dict),
 }
 #: Number -> its range.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -53,6 +53,7 @@ class ModelCard:
         training: data, seed, command and settings: all that is needed to train the model again.
         metrics: metrics of the model, metres.
         calibration: see `Calibration.from_dict`; empty if the model is not calibrated.
+        coupling: the fields of `coupling.Coupling`; empty if the agents are not coupled.
         format: version of the card's layout.
     """
 
@@ -69,6 +70,7 @@ class ModelCard:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    coupling: dict[str, Any] = field(default_factory=dict)
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:
@@ -105,6 +107,7 @@ class ModelCard:
     def fingerprint(self) -> str:
         """SHA-256 of everything that affects predictions: the file and fields of the card."""
         content = [self.sha256, self.step_s, self.noise_sequence, self.calibration]
+        content += [self.coupling] if self.coupling else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: Path) -> None:

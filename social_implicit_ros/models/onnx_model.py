@@ -17,11 +17,13 @@ Optional outputs, for models that compute them without samples:
 output     `mean`              (A, T, 2) float32, metres, relative to the last position
 output     `covariance`        (A, T, 2, 2) float32, square metres
 output     `representatives`   (R, A, T, 2) float32, modes, likewise
+output     `probabilities`     (A, R) float32, of each agent's modes, of sum 1
 =========  ==================  ==========================================================
 
 A and K are dynamic; H, T, D and R are fixed in the file, and H and T equal the card's. `mean` and
-`covariance` occur together. The R modes are the set of trajectories that covers the distribution
-best; they are returned if exactly R samples are requested, else samples are drawn.
+`covariance` occur together, `probabilities` with `representatives` only; without them the modes are
+equally probable. The R modes cover the distribution best; they are returned if exactly R samples
+are requested, else samples are drawn.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import onnxruntime
 
 from social_implicit_ros.models.base import require_observed, require_samples_asked
 from social_implicit_ros.models.card import ModelCard, load_card
+from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.models.features import (
     Float32Array,
     ModelInput,
@@ -53,7 +56,7 @@ INPUTS = ("observed", "mask", "noise")
 #: Larger files are rejected before they are read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 #: Output -> its agent axis.
-_AGENT_AXIS = {"samples": 1, "mean": 0, "covariance": 0, "representatives": 1}
+_AGENT_AXIS = {"samples": 1, "mean": 0, "covariance": 0, "representatives": 1, "probabilities": 0}
 #: Maximum number of agents per run of a model that computes every pair of them. 1000 agents take
 #: 18 ms and 150 MB in one run, 10 ms and 100 MB in three.
 MAX_BATCH = 400
@@ -66,7 +69,14 @@ class ModelFileError(ValueError):
 
 
 class OnnxModel:
-    """A model file with its card; implements `TrajectoryModel`."""
+    """A model file with its card; implements `TrajectoryModel`.
+
+    Attributes:
+        couples_samples: whether the samples of a scene are kept apart, which takes as long as a
+            forward pass; mean paths make way in any case.
+    """
+
+    couples_samples = True
 
     def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
         self.card = card
@@ -80,6 +90,7 @@ class OnnxModel:
             self._calibration = (
                 Calibration.from_dict(card.calibration) if card.calibration else None
             )
+            self._coupling = Coupling.from_dict(card.coupling) if card.coupling else None
         except ValueError as error:
             raise ModelFileError(f"model {card.name!r}: {error}; export it again") from error
         if self._calibration is not None and self._calibration.n_steps != card.n_predicted:
@@ -141,6 +152,10 @@ class OnnxModel:
         output = self.forward(tensors, self.noise(n_samples, seed))
         futures = output["samples" if drawn else "representatives"]
         samples = samples_from_model_output(futures, tensors.last_m)
+        probabilities = np.empty(0)
+        if not drawn and "probabilities" in output:
+            probabilities = output["probabilities"].T.astype(np.float64)
+            probabilities /= probabilities.sum(axis=0)
         if "mean" in output:
             mean = output["mean"].astype(np.float64) + tensors.last_m[:, None]
             covariance = output["covariance"].astype(np.float64)
@@ -152,7 +167,11 @@ class OnnxModel:
             covariance, level_factors = self._calibration.calibrated(covariance, motion)
             if drawn:
                 samples = self._calibration.spread(samples, mean, motion)
-        return Prediction(samples, mean, covariance, self.step_s, level_factors)
+        if self._coupling is not None:
+            mean, samples = self._coupling.made_way(mean, samples, tensors.last_m)
+            if self.couples_samples:
+                samples = self._coupling.kept_apart(samples, tensors.last_m)
+        return Prediction(samples, mean, covariance, self.step_s, level_factors, probabilities)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
         """(K, D) noise for a number of samples; one row if the modes are returned instead."""
@@ -221,6 +240,7 @@ class OnnxModel:
             "mean": (n_agents, n_steps, 2),
             "covariance": (n_agents, n_steps, 2, 2),
             "representatives": (self._n_representatives, n_agents, n_steps, 2),
+            "probabilities": (n_agents, self._n_representatives),
         }
         return {name: shapes[name] for name in self._outputs}
 
@@ -329,9 +349,10 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         "mean": [None, card.n_predicted, 2],
         "covariance": [None, card.n_predicted, 2, 2],
         "representatives": [..., None, card.n_predicted, 2],
+        "probabilities": [None, ...],
     }
     for name, want in expected.items():
-        if name in (*INPUTS, "mean", "covariance", "representatives") and name not in tensors:
+        if name != "samples" and name not in tensors:
             continue
         if name not in tensors:
             raise ModelFileError(f"model {card.name!r} has no output {name!r}; export it again")
@@ -346,10 +367,12 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
                 f"{_shape(want)}, where any is a dynamic axis; the file and its card do not match"
             )
     unknown = set(tensors) - set(expected)
-    if unknown or ("mean" in tensors) != ("covariance" in tensors):
+    is_partial = ("mean" in tensors) != ("covariance" in tensors)
+    is_partial |= "probabilities" in tensors and "representatives" not in tensors
+    if unknown or is_partial:
         raise ModelFileError(
             f"model {card.name!r} has the outputs {sorted(outputs)}, expected samples, optionally "
-            "mean with covariance, and representatives"
+            "mean with covariance, and representatives, optionally with probabilities"
         )
     noise_shape, _ = inputs.get("noise", ([None, 1], ""))
     return int(noise_shape[1])

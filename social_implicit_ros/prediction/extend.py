@@ -26,7 +26,9 @@ def extend_moments(
         (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
     n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
-    without_samples = replace(prediction, samples=prediction.samples[:0])
+    without_samples = replace(
+        prediction, samples=prediction.samples[:0], probabilities=prediction.probabilities[:0]
+    )
     extended = extend_prediction(without_samples, last_m, n_needed)
     at_steps = resample_prediction(extended, last_m, steps)
     return at_steps.mean, at_steps.covariance

@@ -1,4 +1,4 @@
-"""Modes of a prediction: a few trajectories, each with the share of samples near it."""
+"""Modes of a prediction: a few trajectories, each with the probability of the samples near it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArr
         n_modes: number of modes (P), including the mean; 1 or more.
 
     Returns:
-        (A, P, T, 2) trajectories in metres, the mean first, and (A, P) the share of the samples
-        nearest to each, of sum 1; zero for a mode without samples.
+        (A, P, T, 2) trajectories in metres, the mean first, and (A, P) the probability of the
+        samples nearest to each, of sum 1; zero for a mode without samples.
     """
     n_samples, n_agents, n_steps, _ = prediction.samples.shape
     paths = prediction.samples.swapaxes(0, 1).reshape(n_agents, n_samples, 2 * n_steps)
@@ -47,7 +47,8 @@ def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArr
         to_middle = squares[:, None] + _relative_squares(samples, middles)
         medoids = _first_minimum(np.where(assigned, to_middle, np.inf), axis=2)
         centres[:, 1:] = _taken(samples, medoids)
-    shares = _assigned(samples, centres).mean(axis=2)
+    weights = prediction.probabilities.T[:, None]
+    shares = (_assigned(samples, centres) * weights).sum(axis=2)
     chosen = np.concatenate([mean, _taken(paths, medoids)], axis=1)
     return chosen.reshape(n_agents, n_modes, n_steps, 2), shares
 

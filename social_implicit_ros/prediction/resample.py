@@ -95,6 +95,7 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
         covariance=np.concatenate([prediction.covariance, grown], axis=1),
         step_s=prediction.step_s,
         level_factors=_with_last_repeated(prediction.level_factors, len(beyond)),
+        probabilities=prediction.probabilities,
     )
 
 
@@ -126,6 +127,7 @@ def advance_prediction(
         covariance=read(extended.covariance, 1, np.zeros((len(last_m), 2, 2)))[:, 1:],
         step_s=step_s,
         level_factors=_factors_between_steps(extended.level_factors, at[1:]),
+        probabilities=prediction.probabilities,
     )
     return advanced, present_m
 
@@ -157,6 +159,7 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
         covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
         step_s=steps.step_s,
         level_factors=_factors_between_steps(prediction.level_factors, at),
+        probabilities=prediction.probabilities,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,20 +13,19 @@ from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion, motion_weights
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_RADII
 
-#: Grid points, m/s: standing, drifting, strolling, walking, walking fast.
-SPEEDS_M_S = np.array([0.0, 0.15, 0.5, 1.0, 1.5])
-#: Grid points of the jerk RMS, metres: manual annotation, tracker noise of 1.5 cm and of 5 cm.
-JERK_RMS_M = np.array([0.03, 0.1, 0.3])
+#: Grid points, m/s, from standing to walking fast. Slow people differ most.
+SPEEDS_M_S = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5])
+#: Grid points of the jerk RMS, metres: exact lines, smooth and rough annotation, and tracker noise
+#: of 1.5 cm and of 5 cm.
+JERK_RMS_M = np.array([0.004, 0.015, 0.04, 0.1, 0.3])
 #: The confidence at which the Gaussian of the covariance alone has nominal coverage.
 CONFIDENCE = 0.95
 #: Minimum radius scale: where half of the agents do not move at all, the 50 % region has no size.
-MIN_RADIUS_SCALE = 0.02
+MIN_RADIUS_SCALE = 0.005
 #: Mean Mahalanobis distance of a calibrated Gaussian in two dimensions.
 CALIBRATED_DISTANCE = float(np.sqrt(np.pi / 2.0))
 #: A grid point with fewer agents takes the factors of the nearest one with enough.
 MIN_AGENTS = 30
-#: Steps before and after each step that are pooled with it to reduce variance.
-POOLED_STEPS = 1
 #: Weight of the prior calibration at each grid point, in people. Without it, a few people who stand
 #: still throughout would shrink the ellipses of all standing people to nothing.
 PRIOR_PEOPLE = 20.0
@@ -38,40 +37,62 @@ class Residuals:
 
     Attributes:
         error: (A, T, 2) ground truth minus mean, metres.
-        ellipse: (A, T, 2, 2) predicted covariance, square metres.
-        samples: (A, T, 2, 2) covariance of the samples, square metres.
+        covariance: (A, T, 2, 2) predicted covariance, square metres.
         motion: observed motion of the same agents.
+        weights: (A,) of the agents. With equal sums per recording, the one with the densest crowd
+            does not decide alone.
     """
 
     error: FloatArray
-    ellipse: FloatArray
-    samples: FloatArray
+    covariance: FloatArray
     motion: ObservedMotion
+    weights: FloatArray
+
+    @classmethod
+    def joined(cls, recordings: Sequence[Residuals]) -> Residuals:
+        """The residuals of several recordings, of which each has the same weight."""
+        speed_m_s, jerk_m = (
+            np.concatenate([getattr(one.motion, name) for one in recordings])
+            for name in ("speed_m_s", "jerk_rms_m")
+        )
+        return cls(
+            np.concatenate([one.error for one in recordings]),
+            np.concatenate([one.covariance for one in recordings]),
+            ObservedMotion(speed_m_s, jerk_m),
+            np.concatenate([one.weights / one.weights.sum() for one in recordings]),
+        )
 
 
 def calibrate(residuals: Residuals) -> Calibration:
     """The factors that give a model's ellipses and samples nominal coverage."""
     zero = np.zeros_like(residuals.error)
-    ellipse_2, _ = squared_mahalanobis(zero, residuals.ellipse, residuals.error)
-    samples_2, _ = squared_mahalanobis(zero, residuals.samples, residuals.error)
-    nearest = nearest_grid_points(residuals.motion)
-    n_speeds, n_jerks = len(SPEEDS_M_S), len(JERK_RMS_M)
-    n_agents = np.bincount(nearest, minlength=n_speeds * n_jerks)
-    used = np.flatnonzero(n_agents >= min(MIN_AGENTS, int(n_agents.max())))
+    distance_2, _ = squared_mahalanobis(zero, residuals.covariance, residuals.error)
+    distance = np.sqrt(distance_2)
+    shares = motion_weights(residuals.motion, SPEEDS_M_S, JERK_RMS_M)
+    n_speeds, n_jerks = shares.shape[1:]
+    shares = shares.reshape(len(shares), -1)
+    n_agents = shares.sum(axis=0)
+    used = np.flatnonzero(n_agents >= min(MIN_AGENTS, float(n_agents.max())))
     indices = np.stack(np.divmod(np.arange(len(n_agents)), n_jerks), axis=-1)
-    distance = np.abs(indices[:, None] - indices[used]).sum(axis=2)
-    ellipse, samples, levels = [], [], []
-    for source in used[distance.argmin(axis=1)]:
-        found = _per_step(ellipse_2[nearest == source], radius_scales)
-        widths = found[:, CONFIDENCES.index(CONFIDENCE)]
-        ellipse.append(widths)
-        levels.append(found / widths[:, None])
-        samples.append(_per_step(samples_2[nearest == source], distance_factor))
-    tables = (
-        np.array(factors).reshape(n_speeds, n_jerks, *factors[0].shape)
-        for factors in (ellipse, samples, levels)
+    apart = np.abs(indices[:, None] - indices[used]).sum(axis=2)
+    found = {}
+    for point in used.tolist():
+        rows = np.flatnonzero(shares[:, point])
+        weights = shares[rows, point] * residuals.weights[rows]
+        steps = distance[rows].T
+        found[point] = (
+            np.array([radius_scales(step, weights) for step in steps]),
+            np.array([distance_factor(step, weights) for step in steps]),
+        )
+    nearest = used[apart.argmin(axis=1)].tolist()
+    radii, samples = (
+        np.array([found[point][part] for point in nearest]).reshape(
+            n_speeds, n_jerks, *found[nearest[0]][part].shape
+        )
+        for part in (0, 1)
     )
-    return Calibration(SPEEDS_M_S, JERK_RMS_M, *tables)
+    ellipse = radii[..., CONFIDENCES.index(CONFIDENCE)]
+    return Calibration(SPEEDS_M_S, JERK_RMS_M, ellipse, samples, radii / ellipse[..., None])
 
 
 def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
@@ -114,28 +135,18 @@ def nearest_grid_points(motion: ObservedMotion) -> IntArray:
     return np.asarray(weights.reshape(len(weights), -1).argmax(axis=1))
 
 
-def distance_factor(distance_2: FloatArray) -> float:
+def distance_factor(distance: FloatArray, weights: FloatArray) -> float:
     """The factor on a covariance's radii that gives the mean distance of a calibrated Gaussian."""
-    return float(np.sqrt(distance_2).mean() / CALIBRATED_DISTANCE)
+    return max(float(np.average(distance, weights=weights)), 1e-5) / CALIBRATED_DISTANCE
 
 
-def radius_scales(distance_2: FloatArray) -> FloatArray:
-    """(L,) the radius scale of each of `CONFIDENCES` that gives squared distances nominal coverage.
+def radius_scales(distance: FloatArray, weights: FloatArray) -> FloatArray:
+    """(L,) the radius scale of each of `CONFIDENCES` that gives (A,) distances nominal coverage.
 
     Source: split conformal prediction (Vovk et al., 2005) with the Mahalanobis distance as score.
     """
-    radii = np.sqrt(np.quantile(distance_2, CONFIDENCES, method="higher"))
+    order = np.argsort(distance)
+    share = np.cumsum(weights[order])
+    places = np.searchsorted(share, np.array(CONFIDENCES) * share[-1])
+    radii = distance[order][np.minimum(places, len(distance) - 1)]
     return np.maximum(radii / GAUSSIAN_RADII, MIN_RADIUS_SCALE)
-
-
-def _per_step(
-    distance_2: FloatArray, value: Callable[[FloatArray], FloatArray | float]
-) -> FloatArray:
-    """(T, ...) the value at every step, computed on it and the pooled steps."""
-    n_steps = distance_2.shape[1]
-    return np.array(
-        [
-            value(distance_2[:, max(0, step - POOLED_STEPS) : step + POOLED_STEPS + 1])
-            for step in range(n_steps)
-        ]
-    )

@@ -59,6 +59,7 @@ class GraphBuilder:
         mean: str = "",
         covariance: str = "",
         representatives: str = "",
+        probabilities: str = "",
         n_representatives: int = 0,
     ) -> onnx.ModelProto:
         """The finished model.
@@ -71,6 +72,7 @@ class GraphBuilder:
             mean: name of a tensor of shape (A, n_predicted, 2), optional.
             covariance: name of a tensor of shape (A, n_predicted, 2, 2), optional.
             representatives: name of a tensor of shape (R, A, n_predicted, 2), optional.
+            probabilities: name of a tensor of shape (A, R), with `representatives` only.
             n_representatives: number of modes (R).
 
         Raises:
@@ -81,6 +83,7 @@ class GraphBuilder:
             "mean": (mean, ["A", n_predicted, 2]),
             "covariance": (covariance, ["A", n_predicted, 2, 2]),
             "representatives": (representatives, [n_representatives, "A", n_predicted, 2]),
+            "probabilities": (probabilities, ["A", n_representatives]),
         }
         outputs = {name: entry for name, entry in outputs.items() if entry[0]}
         for name, (source, _) in outputs.items():

@@ -166,6 +166,7 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
         prediction.covariance * (factor * factor)[..., None, None],
         prediction.step_s,
         prediction.level_factors / factor[..., None],
+        prediction.probabilities,
     )
 
 

@@ -12,6 +12,7 @@ from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, RECORDINGS  # 
 from social_implicit_ros.training.social_implicit.data import (  # noqa: E402
     SPLITS,
     batches,
+    load_robot_recordings,
     load_split,
     load_test,
     pack,
@@ -59,6 +60,20 @@ def test_the_true_rate_recording_is_split_in_time(data_folder: Path) -> None:
         for part in (training, validation)
     ]
     assert walked[0].max() < walked[1].min()
+
+
+def test_recordings_of_robots_are_split_in_time_and_keep_single_agents(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="robot/thor"):
+        load_robot_recordings(tmp_path)
+    folder = tmp_path / "robot" / "thor"
+    folder.mkdir(parents=True)
+    lines = [f"{400 * step + 7}\t1\t{0.5 * step}\t0.0" for step in range(200)]
+    (folder / "a.txt").write_text("\n".join(lines) + "\n")
+    training, validation = load_robot_recordings(tmp_path)
+    assert len(training) == 160 - 19
+    assert len(validation) == 40 - 19
+    assert {scene.shape for scene in training + validation} == {(1, 20, 2)}
+    assert max(scene[0, -1, 0] for scene in training) < min(s[0, 0, 0] for s in validation)
 
 
 def test_the_test_scenes_are_those_of_the_left_out_recordings(data_folder: Path) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.training
 @pytest.fixture(scope="module")
 def base() -> SocialZone:
     path = model_path("default")
-    return read_social_zone(path, load_card(path.with_suffix(".json")))[0]
+    return read_social_zone(path, load_card(path.with_suffix(".json")))
 
 
 def turners(n_agents: int, seed: int, bend_rad: float = 0.12) -> Agents:

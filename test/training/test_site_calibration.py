@@ -33,7 +33,7 @@ def residuals(n_agents: int, *, speed_m_s: float = 1.0, sigmas: float = 3.0) -> 
     unit = np.broadcast_to(np.eye(2), (n_agents, N_STEPS, 2, 2))
     error = sigmas * np.random.default_rng(0).standard_normal((n_agents, N_STEPS, 2))
     motion = ObservedMotion(np.full(n_agents, speed_m_s), np.zeros(n_agents))
-    return Residuals(error, unit, unit, motion)
+    return Residuals(error, unit, motion, np.ones(n_agents))
 
 
 def test_many_people_override_the_prior() -> None:

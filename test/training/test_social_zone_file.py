@@ -33,15 +33,16 @@ def card_of(name: str) -> ModelCard:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_model_read_from_a_shipped_file_predicts_like_the_file(name: str, tmp_path: Path) -> None:
-    model, sample_floor_m = read_social_zone(model_path(name), card_of(name))
+    model = read_social_zone(model_path(name), card_of(name))
     again = save_model(
-        social_zone_graph(model, sample_floor_m=sample_floor_m),
+        social_zone_graph(model),
         tmp_path / "again.onnx",
         architecture="social_zone",
         description="",
         parameters=0,
         noise_sequence="sobol",
         calibration=card_of(name).calibration,
+        coupling=card_of(name).coupling,
     )
     walks = np.random.default_rng(0).normal(0.3, 0.2, (20, 8, 2)).cumsum(axis=1)
     walks[:5, :4] = np.nan  # short histories
@@ -61,14 +62,12 @@ def test_weights_survive_writing_and_reading(tmp_path: Path, sizes: SocialZoneSi
     model = SocialZone(sizes)
     model.trust = 0.5
     path = tmp_path / "mine.onnx"
-    onnx.save(social_zone_graph(model, sample_floor_m=0.2), path)
-    training = {"sizes": vars(sizes), "settings": {"trust": 0.5}, "sample_floor_m": 0.2}
+    onnx.save(social_zone_graph(model), path)
+    training = {"sizes": vars(sizes), "settings": {"trust": 0.5}}
 
-    found, sample_floor_m = read_social_zone(
-        path, replace(card_of("social_zone"), training=training)
-    )
+    found = read_social_zone(path, replace(card_of("social_zone"), training=training))
 
-    assert (found.trust, sample_floor_m) == (0.5, 0.2)
+    assert found.trust == 0.5
     for (name, ours), theirs in zip(model.named_parameters(), found.parameters(), strict=True):
         np.testing.assert_allclose(
             ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6, err_msg=name

@@ -41,14 +41,16 @@ _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
 class Autoware(Output):
     """A pedestrian per person, with the mean trajectory first and then the modes.
 
-    Every path begins at the present position, at the header's stamp. Its confidence is the share of
-    the samples that are closest to it, so the confidences of a person add up to 1. Modes without
-    samples are omitted; the mean is not. The twist is in the frame of the object, as Autoware
-    expects. The initial pose has the covariance of the first step, an upper bound for the present.
+    Every path begins at the present position, at the header's stamp. Its confidence is the
+    probability of the samples that are closest to it, so the confidences of a person add up to 1.
+    Modes without samples are omitted; the mean is not. The twist is in the frame of the object, as
+    Autoware expects. The initial pose has the covariance of the first step, an upper bound for the
+    present.
     """
 
     topic = "~/autoware"
     message_class = PredictedObjects
+    reads_samples = True
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the number of paths and the size of a person."""

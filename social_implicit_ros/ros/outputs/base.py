@@ -22,6 +22,8 @@ class Output(ABC):
 
     topic: ClassVar[str]
     message_class: ClassVar[type]
+    #: Whether it renders samples: only then are they coupled within the scene.
+    reads_samples: ClassVar[bool] = False
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the frame of the outputs."""

@@ -11,14 +11,16 @@ from social_implicit_ros.ros.outputs.base import Output
 
 
 class SamplesCloud(Output):
-    """A point per sample, agent and step: `x y z t agent_id n_observed` and `sample`.
+    """A point per sample, agent and step: `x y z t agent_id n_observed`, `sample`, `probability`.
 
     `sample` (uint32) counts from 0; the trajectories of sample k are one joint future of the scene.
-    The other fields are those of `PredictionCloud`.
+    `probability` (float32) is that of the agent's sample; those of an agent add up to 1. The other
+    fields are those of `PredictionCloud`.
     """
 
     topic = "~/samples"
     message_class = PointCloud2
+    reads_samples = True
 
     def render(self, forecast: Forecast) -> PointCloud2:
         """The cloud, ordered by sample, then by agent, then by step."""
@@ -36,6 +38,9 @@ class SamplesCloud(Output):
             "t": np.tile(forecast.times_s.astype(np.float32), n_samples * n_agents),
             "agent_id": per_agent(forecast.numbers),
             "sample": np.repeat(np.arange(n_samples, dtype=np.uint32), n_agents * n_steps),
+            "probability": np.repeat(
+                forecast.prediction.probabilities.astype(np.float32).ravel(), n_steps
+            ),
             "n_observed": per_agent(forecast.n_observed.astype(np.uint32)),
         }
         return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)

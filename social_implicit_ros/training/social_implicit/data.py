@@ -21,6 +21,7 @@ from social_implicit_ros.recordings.eth_ucy import (
     RECORDINGS,
     scenes,
 )
+from social_implicit_ros.recordings.robot_recordings import robot_recordings, robot_windows
 from social_implicit_ros.recordings.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
@@ -29,7 +30,9 @@ ROBOT_SPLIT = "robot"
 SPLITS = (*LEAVE_ONE_OUT, ROBOT_SPLIT)
 #: The ETH recording at its true rate, which replaces `biwi_eth`.
 TRUE_RATE_ETH = "seq_eth"
-#: Share of the frames of the true-rate ETH recording for training; the rest is for validation.
+#: Folder of `robot/` whose recordings are licensed for this (THOR, CC BY 4.0), likewise.
+ROBOT_FOLDER = "thor"
+#: Share of the frames of these recordings for training; the rest is for validation.
 ROBOT_TRAIN_SHARE = 0.8
 
 #: (scenes, generator) -> the same number of changed scenes.
@@ -90,19 +93,41 @@ def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArra
         ValueError: unknown split.
         FileNotFoundError: a recording is missing.
     """
-    parts = {
-        part: [
-            load_recording(_existing(data / "eth_ucy" / part / f"{name}_{part}.txt"))
-            for name in split_recordings(split)
-            if name != TRUE_RATE_ETH
-        ]
-        for part in ("train", "val")
-    }
-    if split == ROBOT_SPLIT:
-        whole = load_recording(_existing(data / "eth_true_rate" / f"{TRUE_RATE_ETH}.txt"))
-        for part, recording in zip(("train", "val"), _cut(whole, ROBOT_TRAIN_SHARE), strict=True):
-            parts[part].append(recording)
-    return _positions(parts["train"]), _positions(parts["val"])
+    parts = load_recordings(data, split).values()
+    training, validation = ([scene for part in parts for scene in part[i]] for i in (0, 1))
+    return training, validation
+
+
+def load_recordings(data: Path, split: str) -> dict[str, tuple[list[FloatArray], list[FloatArray]]]:
+    """As `load_split`, by recording; the true-rate ETH recording is the last one."""
+    parts = {}
+    for name in sorted(split_recordings(split), key=TRUE_RATE_ETH.__eq__):
+        if name == TRUE_RATE_ETH:
+            whole = load_recording(_existing(data / "eth_true_rate" / f"{name}.txt"))
+            training, validation = _cut(whole, ROBOT_TRAIN_SHARE)
+        else:
+            training, validation = (
+                load_recording(_existing(data / "eth_ucy" / part / f"{name}_{part}.txt"))
+                for part in ("train", "val")
+            )
+        parts[name] = _positions([training]), _positions([validation])
+    return parts
+
+
+def load_robot_recordings(data: Path) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Scenes of `ROBOT_FOLDER` for training and validation, single agents included.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    recordings = robot_recordings(data).get(ROBOT_FOLDER, [])
+    if not recordings:
+        raise FileNotFoundError(f"no recordings in {data / 'robot' / ROBOT_FOLDER}")
+    cuts = [_cut(recording, ROBOT_TRAIN_SHARE) for recording in recordings]
+    training, validation = (
+        [scene.positions_m for cut in cuts for scene, _ in robot_windows(cut[i])] for i in (0, 1)
+    )
+    return training, validation
 
 
 def load_test(data: Path, split: str) -> list[FloatArray]:

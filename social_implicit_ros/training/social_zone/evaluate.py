@@ -12,16 +12,13 @@ from social_implicit_ros.training.calibrate import Residuals
 from social_implicit_ros.training.social_zone.fit import Agents
 from social_implicit_ros.training.social_zone.model import (
     N_OBSERVED,
-    N_PREDICTED,
     VARIANCE_FLOOR,
     SocialZone,
 )
 from social_implicit_ros.uncertainty.calibration import observed_motion
 
-#: Standard deviation that is added to the samples at the last step, metres.
-SAMPLE_FLOOR_M = 0.3
 #: Standard deviations of the tracker noise in the calibration data, metres.
-TRACKER_NOISES_M = (0.0, 0.03, 0.06, 0.1)
+TRACKER_NOISES_M = (0.0, 0.005, 0.01, 0.02, 0.05)
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,16 @@ def with_tracker_noise(agents: Agents, seed: int) -> Agents:
 
 @torch.no_grad()
 def residuals(model: SocialZone, agents: Agents) -> Residuals:
-    """Errors of the mean, with the covariances of the distribution and of the samples."""
+    """Errors of the mean, with the covariances of the distribution."""
     mask = torch.ones(len(agents), N_OBSERVED)
     forecast = model(agents.observed, mask, agents.neighbours)
     error = agents.future - model.paths(forecast.mean, forecast.frame)
-    rows = model.paths(forecast.spread, forecast.frame).double().numpy()  # (A, S, T, 2)
-    spread = np.einsum("astx,asty->atxy", rows, rows)
-    scale_m = forecast.frame.scale.double().numpy()
-    floor_m = SAMPLE_FLOOR_M * np.arange(1, N_PREDICTED + 1) / N_PREDICTED
-    return Residuals(
-        error.double().numpy(),
-        spread + VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2),
-        spread + floor_m[:, None, None] ** 2 * np.eye(2),
-        observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S),
+    rows = torch.cat(
+        [forecast.probabilities.sqrt()[..., None, None] * forecast.around, forecast.spread], dim=1
     )
+    paths = model.paths(rows, forecast.frame).double().numpy()  # (A, R + S, T, 2)
+    covariance = np.einsum("astx,asty->atxy", paths, paths)
+    scale_m = forecast.frame.scale.double().numpy()
+    covariance += VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2)
+    motion = observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S)
+    return Residuals(error.double().numpy(), covariance, motion, np.ones(len(agents)))

@@ -29,11 +29,11 @@ class ModelReadError(ValueError):
     """A model file cannot be trained further; the message says why."""
 
 
-def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
+def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
     """Reads the model that a file was written from.
 
     Returns:
-        The model, and the standard deviation added to its samples (`sample_floor_m`).
+        The model.
 
     Raises:
         ModelReadError: another architecture, a card without the model's sizes, or a file of another
@@ -44,7 +44,7 @@ def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
             f"model {card.name!r} is a {card.architecture}; only models of the architecture "
             f"{ARCHITECTURE} can be trained further, such as the default"
         )
-    sizes, trust, sample_floor_m = _made_with(card)
+    sizes, trust = _made_with(card)
     model = SocialZone(sizes)
     model.trust = trust
     file = onnx.load(path)
@@ -57,28 +57,27 @@ def read_social_zone(path: Path, card: ModelCard) -> tuple[SocialZone, float]:
     if len(weights) != sum(values.numel() for values in model.parameters()):
         raise foreign
     torch.nn.utils.vector_to_parameters(torch.from_numpy(weights.copy()), model.parameters())
-    again = social_zone_graph(model, sample_floor_m=sample_floor_m)
+    again = social_zone_graph(model)
     # The weights must give the graph in the file.
     if _operations(file) != _operations(again) or not np.allclose(
         _constants(file), _constants(again), rtol=_ROUNDING, atol=_ROUNDING
     ):
         raise foreign
-    return model.eval(), sample_floor_m
+    return model.eval()
 
 
-def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float, float]:
-    """Sizes, trust and sample floor from the card."""
+def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float]:
+    """Sizes and trust from the card."""
     made: Mapping[str, Any] = card.training
     try:
         return (
             SocialZoneSizes(**made["sizes"]),
             float(made["settings"]["trust"]),
-            float(made["sample_floor_m"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelReadError(
             f"the card of model {card.name!r} lacks training parameters ({error!r}): expected "
-            "sizes, settings.trust and sample_floor_m"
+            "sizes and settings.trust"
         ) from error
 
 

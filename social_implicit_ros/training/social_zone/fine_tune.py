@@ -2,7 +2,7 @@
 
 There are few recordings of a place. Therefore the weights are regularised towards those of the
 base model (L2-SP, Li et al., "Explicit Inductive Bias for Transfer Learning with Convolutional
-Networks", ICML 2018), the head of the spread is frozen, and the iteration with the lowest
+Networks", ICML 2018), the heads of spread and shares are frozen, and the iteration with the lowest
 validation loss is kept, which may be the base model itself.
 """
 
@@ -27,8 +27,7 @@ from social_implicit_ros.training.social_zone.fit import (
     Agents,
     FitSettings,
     augment,
-    nearest_future_loss,
-    negative_log_likelihood,
+    training_loss,
 )
 from social_implicit_ros.training.social_zone.graph import social_zone_graph
 from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone, live_parameters
@@ -110,6 +109,7 @@ def fine_tune(
     # Rare events cannot be learnt from few people: if all standing people of a recording stay, the
     # model would not expect any to walk. Calibration adapts the spread instead.
     model.spread.requires_grad_(False)
+    model.shares.requires_grad_(False)
     anchor = [weights.detach().clone() for weights in model.parameters()]
     pull = settings.anchor_agents / len(training)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
@@ -150,11 +150,7 @@ def _loss(
     """The loss of the base model's training at its end."""
     fit = settings.augmentation
     forecast = model(agents.observed, mask, agents.neighbours)
-    return fit.likelihood_weight * negative_log_likelihood(
-        model, forecast, agents.future
-    ) + nearest_future_loss(
-        model, forecast, agents.future, softness_m=fit.softness_end_m, final_weight=fit.final_weight
-    )
+    return training_loss(model, forecast, agents.future, fit, fit.softness_end_m)
 
 
 @torch.no_grad()
@@ -186,7 +182,6 @@ def save_tuned(
     *,
     validation: Agents,
     people: IntArray,
-    sample_floor_m: float,
     settings: TuneSettings,
     base: ModelCard,
     provenance: dict[str, Any],
@@ -198,7 +193,6 @@ def save_tuned(
         path: output path, ending in `.onnx`.
         validation: data for the calibration.
         people: (A,) number of the person of each validation agent.
-        sample_floor_m: standard deviation added to the samples, of the base model.
         settings: hyperparameters.
         base: card of the base model.
         provenance: further entries of the card's `training`: command, recordings, counts, seed.
@@ -211,7 +205,7 @@ def save_tuned(
         else calibrate(found)
     )
     return save_model(
-        social_zone_graph(model, sample_floor_m=sample_floor_m),
+        social_zone_graph(model),
         path,
         architecture=ARCHITECTURE,
         description=f"{base.name}, fine-tuned and calibrated on own recordings.",
@@ -229,9 +223,9 @@ def save_tuned(
             "settings": {**dataclasses.asdict(settings), "trust": model.trust},
             "validation_curve": [[entry.iteration, round(entry.loss, 5)] for entry in tuned.curve],
             "sizes": dataclasses.asdict(model.sizes),
-            "sample_floor_m": sample_floor_m,
             "torch": torch.__version__,
         },
         metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
         calibration=calibration.to_dict(),
+        coupling=base.coupling,
     )

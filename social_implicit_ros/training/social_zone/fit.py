@@ -1,4 +1,4 @@
-"""Trains Social-Zone: the distribution by likelihood, the modes by IMLE."""
+"""Trains Social-Zone: the modes by IMLE, their mixture by likelihood."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 from social_implicit_ros.training.social_zone.model import (
     N_OBSERVED,
-    VARIANCE_FLOOR,
     Forecast,
     Neighbours,
     SocialZone,
     SocialZoneSizes,
+    differences,
 )
 from social_implicit_ros.types import FloatArray
 
@@ -36,10 +36,18 @@ class FitSettings:
         batch: agents per step.
         learning_rate: initial learning rate; it falls along a half cosine.
         likelihood_weight: weight of the likelihood relative to the IMLE terms.
+        share_weight: weight of the likelihood of the nearest mode, likewise.
         final_weight: weight of the last position in IMLE relative to the whole trajectory.
         mirror: mirror half of the agents.
         speed_sigma: standard deviation of the logarithm of the factor on speeds.
         jitter_m: maximum standard deviation of the tracker noise added to half of the histories.
+        correlation: maximum correlation of this noise from step to step (Ornstein-Uhlenbeck).
+        grid_m: maximum resolution of the positions of `grid_share` of the histories.
+        dropped_share: share of the positions that are interpolated, as where a tracker missed them.
+        turn_share: share of the agents that walk a bend.
+        turn_rad: minimum and maximum change of heading per step in a bend. Smaller ones are those
+            of people who walk on, which a model must not extrapolate.
+        turn_steps: mean number of steps for which a bend goes on after the last observation.
         short_history_share: share of the agents with 2 to 7 known steps.
         softness_m: initial distance over which other modes than the nearest are trained.
         softness_end_m: the same from 70 % of the steps on.
@@ -50,10 +58,18 @@ class FitSettings:
     batch: int = 256
     learning_rate: float = 6e-3
     likelihood_weight: float = 0.1
+    share_weight: float = 0.05
     final_weight: float = 0.5
     mirror: bool = True
     speed_sigma: float = 0.2
     jitter_m: float = 0.1
+    correlation: float = 0.6
+    grid_m: float = 0.1
+    grid_share: float = 0.05
+    dropped_share: float = 0.02
+    turn_share: float = 0.03
+    turn_rad: tuple[float, float] = (0.08, 0.22)
+    turn_steps: float = 8.0
     short_history_share: float = 0.3
     softness_m: float = 0.3
     softness_end_m: float = 0.02
@@ -141,14 +157,8 @@ def fit(
         batch, mask = augment(batch, settings)
         forecast = model(batch.observed, mask, batch.neighbours)
         softness = settings.softness_m * (1.0 - progress / 0.7)
-        loss = settings.likelihood_weight * negative_log_likelihood(
-            model, forecast, batch.future
-        ) + nearest_future_loss(
-            model,
-            forecast,
-            batch.future,
-            softness_m=max(softness, settings.softness_end_m),
-            final_weight=settings.final_weight,
+        loss = training_loss(
+            model, forecast, batch.future, settings, max(softness, settings.softness_end_m)
         )
         optimiser.zero_grad()
         loss.backward()
@@ -156,6 +166,23 @@ def fit(
         optimiser.step()
     model.trust = settings.trust
     return model.eval()
+
+
+def training_loss(
+    model: SocialZone,
+    forecast: Forecast,
+    future: torch.Tensor,
+    settings: FitSettings,
+    softness_m: float,
+) -> torch.Tensor:
+    """Sum of the likelihoods and the IMLE terms of a batch; arguments as of its summands."""
+    return (
+        settings.likelihood_weight * negative_log_likelihood(model, forecast, future)
+        + settings.share_weight * share_loss(model, forecast, future)
+        + nearest_future_loss(
+            model, forecast, future, softness_m=softness_m, final_weight=settings.final_weight
+        )
+    )
 
 
 def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]:
@@ -174,29 +201,77 @@ def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]
     change = torch.cat([factor, factor * side], dim=1)
     positions = batch.positions * change[:, None]
     others = batch.others * change[:, None, None]
-    noisy = torch.rand(n_agents, 1, 1) < 0.5
-    sigma_m = settings.jitter_m * torch.rand(n_agents, 1, 1) * noisy
-    noise_m = sigma_m * torch.randn(n_agents, N_OBSERVED, 2)
-    positions = torch.cat([positions[:, :N_OBSERVED] + noise_m, positions[:, N_OBSERVED:]], dim=1)
+    positions = _with_bends(positions, settings)
+    positions = torch.cat(
+        [_as_tracked(positions[:, :N_OBSERVED], settings), positions[:, N_OBSERVED:]], dim=1
+    )
     short = torch.rand(n_agents, 1) < settings.short_history_share
     n_known = torch.where(short, torch.randint(2, N_OBSERVED, (n_agents, 1)), N_OBSERVED)
     mask = (torch.arange(N_OBSERVED) >= N_OBSERVED - n_known).to(torch.float32)
     return Agents(positions, others), mask
 
 
+def _as_tracked(observed: torch.Tensor, settings: FitSettings) -> torch.Tensor:
+    """(A, 8, 2) positions with noise, on grids, and with interpolated ones, for part of them."""
+    n_agents = len(observed)
+    noisy = torch.rand(n_agents, 1) < 0.5
+    sigma_m = settings.jitter_m * torch.rand(n_agents, 1) * noisy
+    correlation = settings.correlation * torch.rand(n_agents, 1)
+    correlation = correlation * (torch.rand(n_agents, 1) < 0.25)
+    noise = [torch.randn(n_agents, 2)]
+    for _ in range(N_OBSERVED - 1):
+        fresh = (1.0 - correlation**2).sqrt() * torch.randn(n_agents, 2)
+        noise.append(correlation * noise[-1] + fresh)
+    seen = observed + sigma_m[:, None] * torch.stack(noise, dim=1)
+    on_grid = torch.rand(n_agents, 1, 1) < settings.grid_share
+    resolution_m = (settings.grid_m * torch.rand(n_agents, 1, 1)).clamp_min(1e-3)
+    seen = torch.where(on_grid, (seen / resolution_m).round() * resolution_m, seen)
+    between = 0.5 * (seen[:, :-2] + seen[:, 2:])
+    dropped = torch.rand(n_agents, N_OBSERVED - 2, 1) < settings.dropped_share
+    middle = torch.where(dropped, between, seen[:, 1:-1])
+    return torch.cat([seen[:, :1], middle, seen[:, -1:]], dim=1)
+
+
+def _with_bends(positions: torch.Tensor, settings: FitSettings) -> torch.Tensor:
+    """(A, 20, 2) positions of which part turn steadily, and go on turning for a while."""
+    n_agents, n_steps, _ = positions.shape
+    bends = (torch.rand(n_agents, 1) < settings.turn_share).to(torch.float32)
+    low_rad, high_rad = settings.turn_rad
+    rate_rad = low_rad + (high_rad - low_rad) * torch.rand(n_agents, 1)
+    rate_rad = torch.where(torch.rand(n_agents, 1) < 0.5, -rate_rad, rate_rad) * bends
+    lasting = -settings.turn_steps * torch.log(torch.rand(n_agents, 1).clamp_min(1e-6))
+    step = torch.arange(1, n_steps, dtype=torch.float32) - (N_OBSERVED - 1)
+    angle = rate_rad * torch.minimum(step.expand(n_agents, -1), lasting)
+    cos, sin = angle.cos(), angle.sin()
+    steps = differences(positions)
+    x, y = steps.unbind(dim=-1)
+    turned = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
+    # Relative to the last observed position, where nobody's neighbours change.
+    path = torch.cat([torch.zeros(n_agents, 1, 2), turned.cumsum(dim=1)], dim=1)
+    last = N_OBSERVED - 1
+    return path - path[:, last : last + 1] + positions[:, last : last + 1]
+
+
 def negative_log_likelihood(
     model: SocialZone, forecast: Forecast, future: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over agents and steps of a Student distribution's, in units of the agent's frame.
+    """Of a Student distribution with the moments of the mixture, and of one about the centre.
 
-    With a Gaussian, the few people who do something unexpected, with errors of many sigmas, would
-    dominate the loss.
+    Mean over agents and steps, in units of the agent's frame. With a Gaussian, the few people who
+    do something unexpected, with errors of many sigmas, would dominate the loss.
     """
     ground_truth = model.in_frame(future, forecast.frame)
-    x, y = (ground_truth - model.basis @ forecast.mean).unbind(dim=-1)
-    rows = model.basis @ forecast.spread  # (A, S, T, 2)
-    xx, yy = ((rows**2).sum(dim=1) + VARIANCE_FLOOR).unbind(dim=-1)
-    xy = (rows[..., 0] * rows[..., 1]).sum(dim=1)
+    moments = model.moments(forecast)
+    fixed = tuple(values.detach() for values in moments)
+    return _student_loss(ground_truth - model.basis @ forecast.mean, moments) + _student_loss(
+        ground_truth - model.basis @ forecast.centre, fixed
+    )
+
+
+def _student_loss(error: torch.Tensor, moments: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Of (A, T, 2) errors, with the (A, T) moments of `SocialZone.moments`."""
+    x, y = error.unbind(dim=-1)
+    xx, yy, xy = moments
     determinant = xx * yy - xy * xy
     distance_2 = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
     return (
@@ -226,13 +301,27 @@ def nearest_future_loss(
         softness_m: other modes are weighted by exp(-distance / softness), so that all are trained.
         final_weight: weight of the last position.
     """
-    ground_truth = model.coefficients(future, forecast.frame)[:, None]
-    error = (forecast.representatives - ground_truth) * forecast.frame.scale[:, None, None, None]
-    whole = (error.flatten(2) ** 2).sum(dim=-1).add(1e-6).sqrt()
-    final = ((error * model.basis[-1][:, None]).sum(dim=2) ** 2).sum(dim=-1).add(1e-6).sqrt()
+    whole, final = _mode_errors_m(model, forecast, future)
 
     def nearest(distance: torch.Tensor) -> torch.Tensor:
         weight = torch.softmax(-distance.detach() / softness_m, dim=1)
         return (weight * distance).sum(dim=1).mean()
 
     return nearest(whole) + final_weight * nearest(final)
+
+
+def share_loss(model: SocialZone, forecast: Forecast, future: torch.Tensor) -> torch.Tensor:
+    """Negative log-probability of the mode nearest to the ground truth, by whole trajectories."""
+    whole, _ = _mode_errors_m(model, forecast, future)
+    return torch.nn.functional.cross_entropy(forecast.logits, whole.detach().argmin(dim=1))
+
+
+def _mode_errors_m(
+    model: SocialZone, forecast: Forecast, future: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(A, R) distances of the modes: root mean square over the steps, and at the last one."""
+    ground_truth = model.coefficients(future, forecast.frame)[:, None]
+    error = (forecast.representatives - ground_truth) * forecast.frame.scale[:, None, None, None]
+    whole = (error.flatten(2) ** 2).sum(dim=-1).add(1e-6).sqrt()
+    final = ((error * model.basis[-1][:, None]).sum(dim=2) ** 2).sum(dim=-1).add(1e-6).sqrt()
+    return whole, final

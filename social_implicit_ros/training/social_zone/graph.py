@@ -7,8 +7,9 @@ torch.onnx.export writes five times as many operations, which take 2.6 to 6.4 ti
 * vectors are flat, x and y alternating, and stored a second time rotated by 90 degrees: a rotation
   is one product with the cosines and sines of an agent's heading, and the sum that completes it is
   part of the next layer;
-* a trajectory is a sum of paths: the mean, one path per noise value, one per code value. One
-  product computes all paths, and one each the samples and the modes;
+* a trajectory is a sum of paths: the centre, one path per noise value, one per code value. One
+  product computes all paths;
+* moments of the codes, weighted by the probabilities of the modes, give mean and covariance;
 * the extrapolation at constant velocity is one more coefficient of the paths, in world axes;
 * all quotients, such as means over known steps, are computed by one division.
 
@@ -48,8 +49,9 @@ WEIGHTS = "weights"
 _TIME = np.arange(1.0, N_PREDICTED + 1.0)
 #: Avoids 0 / 0 in the share of noise of a history without third differences, m^2.
 _NO_NOISE_M2 = 1e-9
-#: Noise values that are added to the samples in addition to the network's own.
-N_FLOOR = 2
+#: Noise values of a draw: the first chooses the mode, the last are the floor of the variance, which
+#: offsets all steps equally.
+N_CHOICE, N_FLOOR = 1, 2
 #: Rotate row vectors by 90 degrees.
 _LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _RIGHT = _LEFT.T
@@ -59,15 +61,9 @@ _NO_BOUND = 1e3
 _NO_DIRECTION_M = 1e-10
 
 
-def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.ModelProto:
-    """The model as an ONNX graph, for any number of agents and samples.
-
-    Args:
-        model: a trained model.
-        sample_floor_m: standard deviation that is added to the samples at the last step; it grows
-            linearly from zero.
-    """
-    file = _Writer(model, sample_floor_m).graph()
+def social_zone_graph(model: SocialZone) -> onnx.ModelProto:
+    """A trained model as an ONNX graph, for any number of agents and samples."""
+    file = _Writer(model).graph()
     weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
     text = base64.b64encode(weights.astype("<f4").tobytes()).decode("ascii")
     onnx.helper.set_model_props(file, {WEIGHTS: text})
@@ -77,41 +73,97 @@ def social_zone_graph(model: SocialZone, *, sample_floor_m: float) -> onnx.Model
 class _Writer:
     """Builds the graph; strings are names of tensors."""
 
-    def __init__(self, model: SocialZone, sample_floor_m: float) -> None:
+    def __init__(self, model: SocialZone) -> None:
         self.model, self.sizes = model, model.sizes
-        self.sample_floor_m = sample_floor_m
         self.build = GraphBuilder()
-        self.basis: NDArray = model.basis.numpy().astype(np.float64)  # (T, rank)
+        # (T, rank + 1) with a constant for the floor of the variance.
+        basis = model.basis.numpy().astype(np.float64)
+        self.basis: NDArray = np.concatenate([basis, np.ones((N_PREDICTED, 1))], axis=1)
+        self.codes: NDArray = model.codes.detach().numpy().astype(np.float64)
         self.flat = self._reshape("observed", [-1, 2 * N_OBSERVED])
 
     def graph(self) -> onnx.ModelProto:
         """The whole graph."""
         sizes, node = self.sizes, self.build.node
         inputs = self._inputs()
-        headings, energy, logarithm = self._motion(inputs)
+        headings, logarithm = self._motion(inputs)
         log_energy = self._log_energy(logarithm)
         in_frame = node("Mul", inputs, self._product(headings, col.into_frame()))
         features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
-        rows = self._rows(self._hidden(features, log_energy), headings)
-        paths = self._products(rows, self._over_time(np.eye(2)))
-        mean, spread, learnt, reach = self.build.nodes(
-            "Split",
-            4,
-            self._reshape(paths, [self.n_rows, -1]),
-            self.build.indices([1, sizes.spread + N_FLOOR, 1, sizes.reach]),
-            axis=0,
+        hidden = self._hidden(features, log_energy)
+        rows = self._rows(hidden, headings)
+        logits = self._affine(hidden, *_weights(self.model.shares))
+        probabilities = node("Softmax", logits, axis=1)
+        code_mean, code_covariance = self._code_moments(probabilities)
+        paths = self._products(rows, self._over_time(np.eye(2)))  # (rows, A, 2 T)
+        centre, spread, reach = self.build.nodes(
+            "Split", 3, paths, self.build.indices(self._row_sizes), axis=0
         )
-        codes = self.build.constant(self.model.codes.detach().numpy())
+        by_code = node("Unsqueeze", node("Transpose", code_mean, perm=[1, 0]), self._axes(2))
+        offset = self._sum(node("Mul", by_code, reach), 0, keepdims=1)
+        # Shrinkage moves the mean and all modes alike, towards the extrapolation.
+        walk = np.zeros((col.N_FEATURES - col.FIRST_HEADING, 2 * N_PREDICTED))
+        walk[-2:] = (1.0 - self.model.trust) * np.kron(_TIME, np.eye(2))
+        shrunk = node("Mul", node("Add", centre, offset), self.build.constant(self.model.trust))
+        mean = node("Add", shrunk, self._product(headings, walk))
+        start, spread, reach_flat = (
+            self._reshape(one, [size, -1])
+            for one, size in zip(
+                (node("Sub", mean, offset), spread, reach), self._row_sizes, strict=True
+            )
+        )
+        modes = node("Gemm", self.build.constant(self.codes), reach_flat, start)
         return self.build.model(
-            self._futures(node("Gemm", "noise", spread, mean)),
+            self._futures(self._draws(probabilities, start, spread, reach)),
             n_observed=N_OBSERVED,
             n_predicted=N_PREDICTED,
-            noise_dimension=sizes.spread + N_FLOOR,
+            noise_dimension=N_CHOICE + sizes.spread + N_FLOOR,
             mean=self._reshape(mean, [-1, N_PREDICTED, 2]),
-            covariance=self._covariance(rows, energy),
-            representatives=self._futures(node("Gemm", codes, reach, learnt)),
+            covariance=self._covariance(rows, code_covariance),
+            representatives=self._futures(modes),
+            probabilities=probabilities,
             n_representatives=sizes.representatives,
         )
+
+    @property
+    def _row_sizes(self) -> list[int]:
+        """Paths of an agent: the centre, one per noise value, one per code value."""
+        return [1, self.sizes.spread + N_FLOOR, self.sizes.reach]
+
+    def _code_moments(self, probabilities: str) -> tuple[str, str]:
+        """(A, C) mean and (A, C, C) covariance of the code of each agent's mode."""
+        node, length = self.build.node, self.sizes.reach
+        products = self.codes[:, :, None] * self.codes[:, None]
+        mean = self._product(probabilities, self.codes)
+        square = self._reshape(self._product(probabilities, _flat(products)), [-1, length, length])
+        column, row = (self._reshape(mean, shape) for shape in ([-1, length, 1], [-1, 1, length]))
+        return mean, node("Sub", square, node("MatMul", column, row))
+
+    def _draws(self, probabilities: str, start: str, spread: str, reach: str) -> str:
+        """(K, A * 2 T) draws: the first noise value chooses the mode of each agent."""
+        node, number, sizes = self.build.node, self.build.constant, self.sizes
+        n_noise = sizes.spread + N_FLOOR
+        choice, noise = self.build.nodes(
+            "Split", 2, "noise", self.build.indices([N_CHOICE, n_noise]), axis=1
+        )
+        within = node("Gemm", noise, spread, start)
+        # The normal value as a uniform one, against the cumulative probabilities.
+        error = node("Erf", node("Mul", choice, number(np.sqrt(0.5))))
+        uniform = node(
+            "Unsqueeze", node("Add", node("Mul", error, number(0.5)), number(0.5)), self._axes(2)
+        )
+        n_modes = sizes.representatives
+        below = self._product(probabilities, np.triu(np.ones((n_modes, n_modes)))[:, :-1])
+        beyond = node("Cast", node("Greater", uniform, below), to=onnx.TensorProto.FLOAT)
+        code = node(
+            "Add", self._products(beyond, np.diff(self.codes, axis=0)), number(self.codes[0])
+        )
+        about = node(
+            "MatMul",
+            node("Transpose", code, perm=[1, 0, 2]),
+            node("Transpose", reach, perm=[1, 0, 2]),
+        )  # (A, K, 2 T)
+        return node("Add", within, self._reshape(node("Transpose", about, perm=[1, 0, 2]), [0, -1]))
 
     def _inputs(self) -> str:
         """(A, 49) linear functions of an agent's positions, zero where unknown.
@@ -153,8 +205,8 @@ class _Writer:
         """(7,) weights of the displacements in the heading."""
         return self.sizes.heading_decay ** np.arange(col.N_STEPS - 1.0, -1.0, -1.0)
 
-    def _motion(self, inputs: str) -> tuple[str, str, str]:
-        """(A, 11) products of the heading, (A, 1) energy and (A, 1) its logarithm.
+    def _motion(self, inputs: str) -> tuple[str, str]:
+        """(A, 11) products of the heading, and (A, 1) the logarithm of the energy.
 
         The energy is the squared scale: the mean square of the steps plus a floor.
 
@@ -179,7 +231,7 @@ class _Writer:
         logarithm = node("Log", energy)
         bounded = node("Min", node("Mul", logarithm, number(powers)), number(most))
         factors = node("Mul", node("Concat", heading, speed, walk, axis=1), node("Exp", bounded))
-        return factors, energy, logarithm
+        return factors, logarithm
 
     def _shares(self, inputs: str) -> list[str]:
         """Quotients of sums over the steps, computed by one division.
@@ -284,73 +336,69 @@ class _Writer:
         near = node("HardSigmoid", distance_2, alpha=-1.0, beta=1.0)
         return node("Mul", near, near)
 
-    @property
-    def n_rows(self) -> int:
-        """Number of paths of an agent: mean, spread, floor of the samples, learnt mean, reach."""
-        return 2 + self.sizes.spread + N_FLOOR + self.sizes.reach
-
     def _rows(self, hidden: str, headings: str) -> str:
-        """(rows, A, 4 rank + 2) coefficients in metres, world axes.
+        """(rows, A, 4 rank + 2) coefficients in metres, world axes; rank includes the constant.
 
         The two halves of 2 rank add up to the coefficients of the basis; the last two are the
         displacement per step of the extrapolation.
         """
-        sizes, node, rank = self.sizes, self.build.node, self.sizes.rank
-        weight = np.zeros((sizes.encoded, self.n_rows, 2 * rank))
-        bias = np.zeros((self.n_rows, 2 * rank))
-        first_floor = 1 + sizes.spread
-        learnt = first_floor + N_FLOOR
-        for head, rows, trust in (
-            (self.model.mean, slice(0, 1), self.model.trust),
-            (self.model.spread, slice(1, first_floor), 1.0),
-            (self.model.mean, slice(learnt, learnt + 1), 1.0),
-            (self.model.reach, slice(learnt + 1, None), 1.0),
+        sizes, node, rank = self.sizes, self.build.node, self.sizes.rank + 1
+        n_rows, first_floor = sum(self._row_sizes), 1 + sizes.spread
+        first_reach = first_floor + N_FLOOR
+        weight = np.zeros((sizes.encoded, n_rows, 2 * rank))
+        bias = np.zeros((n_rows, 2 * rank))
+        for head, rows in (
+            (self.model.mean, slice(0, 1)),
+            (self.model.spread, slice(1, first_floor)),
+            (self.model.reach, slice(first_reach, None)),
         ):
             head_weight, head_bias = _weights(head)
-            weight[:, rows] = trust * head_weight.reshape(sizes.encoded, -1, 2 * rank)
-            bias[rows] = trust * head_bias.reshape(-1, 2 * rank)
-        # The floor is isotropic and linear in time, which is in the span of the basis. It rotates
-        # with the agent, so that samples are equivariant.
-        walk = np.kron(_TIME @ self.basis / N_PREDICTED, np.eye(2))  # (2, 2 rank)
-        bias[first_floor:learnt] = self.sample_floor_m * walk / N_PREDICTED
+            learnt = slice(0, 2 * sizes.rank)
+            weight[:, rows, learnt] = head_weight.reshape(sizes.encoded, -1, learnt.stop)
+            bias[rows, learnt] = head_bias.reshape(-1, learnt.stop)
+        bias[first_floor:first_reach, 2 * sizes.rank :] = np.sqrt(VARIANCE_FLOOR) * np.eye(N_FLOOR)
         turn = np.kron(np.eye(rank), _LEFT)
-        walks = np.zeros((self.n_rows, 2))
-        walks[[0, learnt]] = 1.0
+        walks = np.zeros((n_rows, 2))
+        walks[0] = 1.0
         bias = np.concatenate([bias, bias @ turn, walks], axis=-1)
         weight = np.concatenate([weight, weight @ turn, np.zeros((*weight.shape[:2], 2))], axis=-1)
-        unit = np.zeros((col.N_FEATURES - col.FIRST_HEADING, self.n_rows, 4 * rank + 2))
+        unit = np.zeros((col.N_FEATURES - col.FIRST_HEADING, n_rows, 4 * rank + 2))
         for half in (0, 1):  # cosine, sine
             columns = slice(2 * rank * half, 2 * rank * (half + 1))
             unit[2 * col.TIMES_SCALE + half, :, columns] = 1.0 / col.COPY_LENGTH
-            unit[:, first_floor:learnt, columns] = 0.0
-            unit[2 * col.PLAIN + half, first_floor:learnt, columns] = 1.0 / col.COPY_LENGTH
         unit[-2:, :, 4 * rank :] = np.eye(2)[:, None]
         flat = node(
             "Mul",
             self._affine(hidden, _flat(weight), bias.ravel()),
             self._product(headings, _flat(unit)),
         )
-        by_row = self._reshape(flat, [-1, self.n_rows, 4 * rank + 2])
+        by_row = self._reshape(flat, [-1, n_rows, 4 * rank + 2])
         return node("Transpose", by_row, perm=[1, 0, 2])
 
     def _over_time(self, axes: NDArray) -> NDArray:
         """(4 rank + 2, T n) from rows to positions, each times the (2, n) axes."""
         return np.kron(np.concatenate([self.basis.T, self.basis.T, _TIME[None]]), axes)
 
-    def _covariance(self, rows: str, energy: str) -> str:
-        """(A, T, 2, 2) covariance of the rows of the spread."""
+    def _covariance(self, rows: str, code_covariance: str) -> str:
+        """(A, T, 2, 2) covariance of the noise and of the codes."""
         node = self.build.node
-        spread = node(
-            "Slice", rows, *(self.build.indices([value]) for value in (1, 1 + self.sizes.spread, 0))
-        )
+        about = node("Slice", rows, *map(self._axes, (1, sum(self._row_sizes), 0)))
         # The variances along x, y and x + y determine the covariance.
-        paths = self._products(spread, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
-        variances = self._sum(node("Mul", paths, paths), 0)  # (A, 3 T)
+        paths = self._products(about, self._over_time(np.array([[1.0, 0, 1], [0, 1, 1]])))
+        spread, reach = self.build.nodes(
+            "Split", 2, paths, self.build.indices(self._row_sizes[1:]), axis=0
+        )
+        by_agent = node("Transpose", reach, perm=[1, 0, 2])  # (A, C, 3 T)
+        weighted = node("Mul", node("MatMul", code_covariance, by_agent), by_agent)
+        variances = node(
+            "Add", self._sum(node("Mul", spread, spread), 0), self._sum(weighted, 1)
+        )  # (A, 3 T)
         entries = np.array([[1.0, -0.5, -0.5, 0], [0, -0.5, -0.5, 1], [0, 0.5, 0.5, 0]])
-        place = np.kron(np.eye(N_PREDICTED), entries)
-        floor = VARIANCE_FLOOR * np.tile([[1.0, 0, 0, 1]], N_PREDICTED)
-        flat = node("Gemm", variances, self.build.constant(place), self._product(energy, floor))
+        flat = self._product(variances, np.kron(np.eye(N_PREDICTED), entries))
         return self._reshape(flat, [-1, N_PREDICTED, 2, 2])
+
+    def _axes(self, *values: int) -> str:
+        return self.build.indices(list(values))
 
     def _futures(self, flat: str) -> str:
         """(K, A * 2 T) -> (K, A, T, 2)."""

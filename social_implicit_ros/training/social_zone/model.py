@@ -1,4 +1,4 @@
-"""Social-Zone in PyTorch: a Gaussian distribution and modes from one small network.
+"""Social-Zone in PyTorch: one distribution, a mixture of modes, from one small network.
 
 It keeps the ideas of Social-Implicit (Mohamed et al., ECCV 2022, arXiv 2203.03057): a tiny network
 per agent that depends on its speed and is trained by Implicit Maximum Likelihood Estimation. It
@@ -10,10 +10,11 @@ differs in these points:
 * neighbours enter through a sum over pairs, which is invariant to their order;
 * unknown steps of a short history are masked.
 
-Three linear heads read the same hidden state: the mean; the `spread`, whose rows times normal noise
-are the distribution; and the `reach`, whose rows times a learnt set of codes, the same for every
-agent, are the modes (`representatives` in code and files). The codes are learnt such that K modes
-cover the distribution best.
+Four linear heads read the same hidden state: the `mean`, from which the modes start; the `reach`,
+whose rows times a learnt set of codes are the modes about it (`representatives` in code and files);
+the logits of the modes' `shares`; and the `spread`, whose rows times normal noise are the
+distribution about each mode. The codes are learnt such that K modes cover best what people do. Mean
+and covariance are the moments of this mixture.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class SocialZoneSizes:
         hidden: width of the first layer.
         encoded: width of the second layer, which the heads read.
         rank: polynomials in time per axis, degree 1 to `rank`.
-        spread: independent directions of the distribution.
+        spread: independent directions of the distribution about a mode.
         reach: length of a code.
         representatives: number of codes, and so of modes.
         social: features of the sum over neighbours; 0 disables it.
@@ -50,7 +51,7 @@ class SocialZoneSizes:
     hidden: int = 40
     encoded: int = 32
     rank: int = 4
-    spread: int = 5
+    spread: int = 3
     reach: int = 6
     representatives: int = 20
     social: int = 8
@@ -114,15 +115,26 @@ class Forecast:
 
     Attributes:
         frame: frame of each agent.
-        mean: (A, rank, 2) coefficients of the mean.
+        centre: (A, rank, 2) coefficients of what the modes are about.
+        mean: (A, rank, 2) coefficients of the mean, without a gradient to the centre.
         spread: (A, S, rank, 2) change of the coefficients per unit of each noise value.
         representatives: (A, R, rank, 2) coefficients of the modes.
+        around: (A, R, rank, 2) the same relative to the mean, without a gradient.
+        logits: (A, R) of the probabilities of the modes.
     """
 
     frame: Frame
+    centre: torch.Tensor
     mean: torch.Tensor
     spread: torch.Tensor
     representatives: torch.Tensor
+    around: torch.Tensor
+    logits: torch.Tensor
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """(A, R) of the modes; their sum is 1."""
+        return torch.softmax(self.logits, dim=1)
 
 
 class SocialZone(nn.Module):
@@ -130,8 +142,8 @@ class SocialZone(nn.Module):
 
     Attributes:
         sizes: sizes of the network.
-        trust: shrinkage factor of the learnt correction to constant velocity in the mean: 1 in
-            training; less for other places, where the full correction is worse than none.
+        trust: shrinkage factor of the learnt correction to constant velocity: 1 in training; less
+            for other places, where the full correction is worse than a part of it.
         basis: (T, rank) orthogonal polynomials of time without a constant: trajectories start at
             the agent's position. Each has a root mean square of 1 over the predicted steps.
     """
@@ -152,10 +164,13 @@ class SocialZone(nn.Module):
         self.mean = nn.Linear(sizes.encoded, n_coefficients)
         self.spread = nn.Linear(sizes.encoded, sizes.spread * n_coefficients)
         self.reach = nn.Linear(sizes.encoded, sizes.reach * n_coefficients)
+        self.shares = nn.Linear(sizes.encoded, sizes.representatives)
         self.codes = nn.Parameter(torch.randn(sizes.representatives, sizes.reach))
         with torch.no_grad():
             self.mean.weight.zero_()
             self.mean.bias.zero_()
+            self.shares.weight.zero_()
+            self.shares.bias.zero_()
             self.spread.weight.mul_(0.3)
             self.spread.bias.copy_(0.5 * torch.eye(sizes.spread, n_coefficients).flatten())
 
@@ -183,13 +198,19 @@ class SocialZone(nn.Module):
         hidden = torch.relu(self.second(hidden))
         rank = self.sizes.rank
         straight = self._straight(frame)
-        correction = self.mean(hidden).view(-1, rank, 2)
+        centre = straight + self.mean(hidden).view(-1, rank, 2)
         spread = self.spread(hidden).view(-1, self.sizes.spread, rank, 2)
         reach = self.reach(hidden).view(-1, self.sizes.reach, 2 * rank)
-        # The modes are relative to the learnt mean, without a gradient to it.
-        learnt = (straight + correction).detach()
         around = (self.codes @ reach).view(-1, self.sizes.representatives, rank, 2)
-        return Forecast(frame, straight + self.trust * correction, spread, learnt[:, None] + around)
+        # IMLE moves the modes about the centre. The probabilities fit the modes, not the modes the
+        # probabilities.
+        logits = self.shares(hidden.detach())
+        fixed = around.detach()
+        offset = (torch.softmax(logits, dim=1)[..., None, None] * fixed).sum(dim=1)
+        mean = centre.detach() + offset
+        shift = (self.trust - 1.0) * (mean - straight)
+        modes = (centre.detach() + shift.detach())[:, None] + around
+        return Forecast(frame, centre, mean + shift, spread, modes, fixed - offset[:, None], logits)
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
         """Computes the frames of all agents; arguments as for `forward`."""
@@ -233,6 +254,13 @@ class SocialZone(nn.Module):
         shape = (-1,) + (1,) * (coefficients.dim() - 1)
         metres = (self.basis @ coefficients) * frame.scale.view(shape)
         return from_frame(metres, frame.heading)
+
+    def moments(self, forecast: Forecast) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(A, T) variances along x and y and their covariance, in the agents' frames and units."""
+        weight = forecast.probabilities.sqrt()[..., None, None]
+        rows = self.basis @ torch.cat([weight * forecast.around, forecast.spread], dim=1)
+        xx, yy = ((rows**2).sum(dim=1) + VARIANCE_FLOOR).unbind(dim=-1)
+        return xx, yy, (rows[..., 0] * rows[..., 1]).sum(dim=1)
 
     def coefficients(self, future: torch.Tensor, frame: Frame) -> torch.Tensor:
         """Projects (A, T, 2) positions relative to the last one, metres, onto the basis."""

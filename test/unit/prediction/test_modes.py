@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,7 @@ def test_a_representative_lies_in_the_middle_of_its_samples() -> None:
 def test_where_all_samples_agree_the_mean_stands_for_all() -> None:
     samples = np.tile(np.arange(24.0).reshape(12, 2), (20, 2, 1, 1))
     _, shares = representative_paths(prediction_of(samples), 4)
-    np.testing.assert_array_equal(shares, [[1.0, 0.0, 0.0, 0.0]] * 2)
+    np.testing.assert_allclose(shares, [[1.0, 0.0, 0.0, 0.0]] * 2)
 
 
 def test_the_order_of_the_samples_does_not_matter() -> None:
@@ -75,7 +77,7 @@ def test_the_order_of_the_samples_does_not_matter() -> None:
     paths, shares = representative_paths(prediction, 4)
     others, other_shares = representative_paths(prediction_of(shuffled), 4)
     np.testing.assert_allclose(others, paths)
-    np.testing.assert_array_equal(other_shares, shares)
+    np.testing.assert_allclose(other_shares, shares, atol=1e-12)
 
 
 def test_fewer_samples_than_paths_and_nobody_are_no_problem() -> None:
@@ -96,3 +98,11 @@ def test_rounding_does_not_choose_between_two_that_are_alike() -> None:
         moved, moved_shares = representative_paths(prediction_of(plain.samples + jitter_m), 3)
         np.testing.assert_allclose(moved, paths, atol=1e-9)
         np.testing.assert_array_equal(moved_shares, shares)
+
+
+def test_shares_are_sums_of_probabilities() -> None:
+    prediction = around([(4.0, 3.0), (4.0, -3.0)], [10, 10])
+    upper = (prediction.samples[:, 0, -1, 1] > 0.0)[:, None]
+    weights = np.where(upper, 0.07, 0.03)
+    _, shares = representative_paths(replace(prediction, probabilities=weights), 3)
+    assert sorted(shares[0]) == pytest.approx([0.0, 0.3, 0.7])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.forecasts import S, random_forecast
@@ -62,6 +64,9 @@ def test_rows_run_by_agent_then_by_step_with_time_and_height() -> None:
 
 def test_samples_run_by_sample_then_as_predictions() -> None:
     forecast = random_forecast(("1", "2", "5"), n_samples=4)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 3).T
+    prediction = replace(forecast.prediction, probabilities=probabilities)
+    forecast = replace(forecast, prediction=prediction)
     message = SamplesCloud(CONFIG).render(forecast)
     points = point_cloud_array(message).reshape(4, 3, 12)
     samples = forecast.prediction.samples
@@ -71,6 +76,9 @@ def test_samples_run_by_sample_then_as_predictions() -> None:
     assert (points["agent_id"] == np.array([1, 2, 5])[:, None]).all()
     np.testing.assert_allclose(points["t"][2, 1], forecast.times_s, rtol=1e-6)
     assert (points["n_observed"] == forecast.n_observed[:, None]).all()
+    assert points["probability"].dtype == np.float32
+    np.testing.assert_allclose(points["probability"][..., 0], probabilities, rtol=1e-6)
+    assert (points["probability"] == points["probability"][..., :1]).all()
     assert stamp_ns_of(message.header.stamp) == forecast.stamp_ns
 
 

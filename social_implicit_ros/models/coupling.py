@@ -1,0 +1,233 @@
+"""Couples the futures of a scene: people who meet make way, and nobody walks through another.
+
+Both passes are sums over pairs, so they do not depend on the order of the agents, and they move
+with the scene. A path gives way sideways, smoothly from its start until the moment of the closest
+approach, and keeps that offset: people do not return to their line at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.untrusted_files import short_text
+
+#: Who moves less than the first over the horizon stands, who moves more than the second walks,
+#: metres. In between, as between the cosines below, people give way in part: paths never jump.
+_STANDS_M, _WALKS_M = 0.5, 1.5
+#: Cosines of the angle between the headings of walking people who do not meet, and who do.
+_MEETING_COSINES = (-0.25, -0.75)
+#: Chords of mean paths deviate from the paths by less than this, metres.
+_CHORD_M = 0.5
+#: Rounds of giving way: a second person may be near the new path.
+_ROUNDS = 2
+#: Paths never give way sooner than this, steps.
+_SOONEST = 0.5
+#: Below this length a vector has no direction, metres.
+_NO_LENGTH_M = 1e-6
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """Distances of a coupling, chosen on training recordings.
+
+    Attributes:
+        passing_m: mean paths of people who meet give way to this distance of their centres.
+        apart_m: so do paths of one sample.
+    """
+
+    passing_m: float
+    apart_m: float
+
+    def __post_init__(self) -> None:
+        """Checks the values; raises ValueError naming the field."""
+        for name in ("passing_m", "apart_m"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"coupling.{name} is {short_text(value)}, expected a number")
+            if not 0.0 <= value <= 2.0:
+                raise ValueError(f"coupling.{name} is {value:g}, expected 0 to 2 m")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Coupling:
+        """Reads the coupling of a model card.
+
+        Raises:
+            ValueError: a field is missing, unknown, of another type or out of range.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"coupling has the fields {short_text(sorted(values))}") from error
+
+    def made_way(
+        self, mean: FloatArray, samples: FloatArray, last_m: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean paths that give way where people walk towards each other or towards somebody.
+
+        Each gives way in proportion to the own speed, so that somebody who stands stays. The
+        samples of an agent move with its mean path.
+
+        Args:
+            mean: (A, T, 2) positions in metres.
+            samples: (K, A, T, 2) positions in metres.
+            last_m: (A, 2) positions a step before the first, metres.
+
+        Returns:
+            Both; the same arrays if nobody meets.
+        """
+        first, second, weight = _meeting_pairs(mean, last_m, self.passing_m)
+        if len(first) == 0:
+            return mean, samples
+        given = np.zeros_like(mean)
+        length = np.linalg.norm(mean[:, -1] - last_m, axis=1)
+        share = (length[second] / (length[first] + length[second]))[:, None, None]
+        for _ in range(min(_ROUNDS, len(first))):
+            paths = np.concatenate([last_m[:, None], mean + given], axis=1)
+            near = _closest(paths[second] - paths[first])
+            push = near.push(self.passing_m, mean.shape[1]) * weight[:, None, None]
+            np.add.at(given, first, -(1.0 - share) * push)
+            np.add.at(given, second, share * push)
+        return mean + given, samples + given
+
+    def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
+        """Samples in which people pass each other at `apart_m`, each giving way by one half.
+
+        Args:
+            samples: (K, A, T, 2) positions in metres.
+            last_m: (A, 2) positions a step before the first, metres.
+
+        Returns:
+            (K, A, T, 2) positions in metres; the same array if nobody comes close.
+        """
+        sample, first, second = _close_pairs(samples, last_m, self.apart_m)
+        if len(sample) == 0:
+            return samples
+        now = (last_m[second] - last_m[first])[:, None]
+        later = samples[sample, second] - samples[sample, first]
+        near = _closest(np.concatenate([now, later], axis=1))
+        push = 0.5 * near.push(self.apart_m, samples.shape[2])
+        apart = samples.copy()
+        np.add.at(apart, (sample, first), -push)
+        np.add.at(apart, (sample, second), push)
+        return apart
+
+
+@dataclass(frozen=True, eq=False)
+class _Closest:
+    """Closest approaches of N pairs.
+
+    Attributes:
+        distance: (N,) metres.
+        sideways: (N, 2) unit vectors across the relative motion, from the first to the second.
+        steps: (N,) when, in steps.
+    """
+
+    distance: FloatArray
+    sideways: FloatArray
+    steps: FloatArray
+
+    def push(self, distance_m: float, n_steps: int) -> FloatArray:
+        """(N, T, 2) offsets of the second person that bring the pair to a distance, if nearer."""
+        ramp = np.arange(1.0, n_steps + 1) / np.maximum(self.steps, _SOONEST)[:, None]
+        missing_m = np.maximum(distance_m - self.distance, 0.0)
+        size_m = missing_m[:, None] * np.minimum(ramp, 1.0)
+        return np.asarray(size_m[..., None] * self.sideways[:, None])
+
+
+def _closest(relative: FloatArray) -> _Closest:
+    """Closest approach of each pair, straight between the steps.
+
+    Args:
+        relative: (N, T + 1, 2) positions of the second person from the first, metres.
+    """
+    start, move = relative[:, :-1], np.diff(relative, axis=1)
+    along, distance_2 = _along_segments(start[..., 0], start[..., 1], move[..., 0], move[..., 1])
+    rows, step = np.arange(len(relative)), distance_2.argmin(axis=1)
+    move, along = move[rows, step], along[rows, step]
+    between = start[rows, step] + along[:, None] * move
+    distance = np.sqrt(distance_2[rows, step])
+    across = np.stack([-move[:, 1], move[:, 0]], axis=-1)
+    # Pairs on one line pass on each other's left, as if both kept right.
+    side = np.where((across * between).sum(axis=1) <= 0.0, -1.0, 1.0)
+    across *= (side / np.maximum(np.linalg.norm(across, axis=1), _NO_LENGTH_M))[:, None]
+    apart = between / np.maximum(distance, _NO_LENGTH_M)[:, None]
+    # The closest point of a segment's inside is across it; at an end it is where it is.
+    inside = ((along > 0.0) & (along < 1.0)) | (distance < _NO_LENGTH_M)
+    return _Closest(distance, np.where(inside[:, None], across, apart), step + along)
+
+
+def _along_segments(
+    x: FloatArray, y: FloatArray, move_x: FloatArray, move_y: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Place on each segment that is closest to the origin, 0 to 1, and its squared distance."""
+    length_2 = move_x * move_x + move_y * move_y
+    along = x * move_x
+    along += y * move_y
+    along /= np.minimum(-length_2, -(_NO_LENGTH_M**2))
+    np.minimum(np.maximum(along, 0.0, out=along), 1.0, out=along)
+    near_x, near_y = x + along * move_x, y + along * move_y
+    near_x *= near_x
+    near_y *= near_y
+    near_x += near_y
+    return along, near_x
+
+
+def _meeting_pairs(
+    mean: FloatArray, last_m: FloatArray, passing_m: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of whom one walks towards the other and whose chords pass closely, with weights."""
+    move_x, move_y = (mean[:, -1] - last_m).T
+    length = np.hypot(move_x, move_y)
+    x, y = last_m.T
+    relative = (one - one[:, None] for one in (x, y, move_x, move_y))
+    along, distance_2 = _along_segments(*relative)
+    # At the start nobody can give way any more.
+    near = (distance_2 < (passing_m + _CHORD_M) ** 2) & (along > 0.0)
+    first, second = np.nonzero(np.triu(near, 1))
+    walks = _ramp(length, _STANDS_M, _WALKS_M)
+    one, other = walks[first], walks[second]
+    product = move_x[first] * move_x[second] + move_y[first] * move_y[second]
+    cosine = product / np.maximum(length[first] * length[second], _NO_LENGTH_M)
+    opposite = _ramp(-cosine, -_MEETING_COSINES[0], -_MEETING_COSINES[1])
+    weight = one * other * opposite + one * (1.0 - other) + other * (1.0 - one)
+    chosen = weight > 0.0
+    return first[chosen], second[chosen], weight[chosen]
+
+
+def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
+    """0 up to the low value, 1 from the high one."""
+    return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def _close_pairs(
+    samples: FloatArray, last_m: FloatArray, apart_m: float
+) -> tuple[IntArray, IntArray, IntArray]:
+    """(N,) samples and pairs that come closer than a distance, each once."""
+    n_samples, n_agents = samples.shape[:2]
+    # (2, T + 1, A, K): numpy is fast along long last axes, and in float32 about a near origin.
+    origin = last_m.mean(axis=0)
+    start = np.broadcast_to((last_m - origin).T[:, None, :, None], (2, 1, n_agents, n_samples))
+    later = (samples - origin).transpose(3, 2, 1, 0)
+    paths = np.concatenate([start, later], axis=1, dtype=np.float32)
+    low, high = paths.min(axis=3), paths.max(axis=3)
+    low = np.minimum(low[:, 1:], low[:, :-1])  # (2, T, A) boxes around all samples of a step
+    high = np.maximum(high[:, 1:], high[:, :-1]) + np.float32(apart_m)
+    all_low, all_high = low.min(axis=1), high.max(axis=1)
+    overlap = (all_low[:, :, None] < all_high[:, None]).all(axis=0)
+    first, second = np.nonzero(np.triu(overlap & overlap.T, 1))
+    near = low.take(first, axis=2) < high.take(second, axis=2)
+    near &= low.take(second, axis=2) < high.take(first, axis=2)
+    step, pair = np.nonzero(near[0] & near[1])
+    rows = paths.reshape(2, -1, n_samples)
+    one, other = step * n_agents + first[pair], step * n_agents + second[pair]
+    x, y = rows.take(other, axis=1) - rows.take(one, axis=1)
+    later_x, later_y = rows.take(other + n_agents, axis=1) - rows.take(one + n_agents, axis=1)
+    _, distance_2 = _along_segments(x, y, later_x - x, later_y - y)
+    found, sample = np.nonzero(distance_2 < apart_m**2)
+    key = np.unique(sample * len(first) + pair[found])
+    sample, pair = np.divmod(key, max(len(first), 1))
+    return sample, first[pair], second[pair]

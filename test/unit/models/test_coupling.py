@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.metrics.collision import collision_rate
+from social_implicit_ros.metrics.situations import passing_distances
+from social_implicit_ros.models.coupling import Coupling
+from social_implicit_ros.types import FloatArray
+
+COUPLING = Coupling(passing_m=0.45, apart_m=0.3)
+PAIR = np.array([[0, 1]])
+STEPS = np.arange(1.0, 13.0)[:, None]
+
+
+def straight(last_m: FloatArray, velocity: FloatArray) -> FloatArray:
+    """(A, 12, 2) positions at constant velocities in metres per step."""
+    return last_m[:, None] + velocity[:, None] * STEPS
+
+
+def meeting(lateral_m: float) -> tuple[FloatArray, FloatArray]:
+    """(2, 12, 2) mean paths of two people who walk towards each other, and (2, 2) positions."""
+    last_m = np.array([[0.0, 0.0], [4.0, lateral_m]])
+    return straight(last_m, np.array([[0.5, 0.0], [-0.5, 0.0]])), last_m
+
+
+def given_way(mean: FloatArray, last_m: FloatArray) -> FloatArray:
+    """(A, T, 2) offsets of mean paths, which those of a sample equal."""
+    moved, samples = COUPLING.made_way(mean, mean[None] + 0.1, last_m)
+    np.testing.assert_allclose(samples[0], moved + 0.1)
+    return moved - mean
+
+
+def coupled(mean: FloatArray, samples: FloatArray, last_m: FloatArray) -> tuple[FloatArray, ...]:
+    """Both passes."""
+    mean, samples = COUPLING.made_way(mean, samples, last_m)
+    return mean, COUPLING.kept_apart(samples, last_m)
+
+
+def crowd(n_agents: int, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean paths, (20, A, 12, 2) samples about them, and positions, in a dense crowd."""
+    rng = np.random.default_rng(seed)
+    last_m = rng.uniform(0.0, 6.0, (n_agents, 2))
+    mean = straight(last_m, rng.normal(0.0, 0.4, (n_agents, 2)))
+    return mean, mean + rng.normal(0.0, 0.05, (20, n_agents, 1, 2)) * STEPS, last_m
+
+
+@pytest.mark.parametrize("lateral_m", [0.0, 0.1, -0.2, 0.4])
+def test_people_who_meet_pass_at_the_distance_and_share_the_way(lateral_m: float) -> None:
+    mean, last_m = meeting(lateral_m)
+    given = given_way(mean, last_m)
+    assert passing_distances(mean + given, PAIR) == pytest.approx([0.45], abs=0.02)
+    np.testing.assert_allclose(given[0], -given[1], atol=1e-9)
+    assert np.abs(given[0, 0]).max() < 0.1  # nobody jumps aside
+    assert np.sign(given[1, -1, 1]) == (-1.0 if lateral_m < 0 else 1.0)
+
+
+def test_who_passes_far_away_or_walks_along_keeps_the_path() -> None:
+    assert not given_way(*meeting(1.2)).any()
+    last_m = np.array([[0.0, 0.0], [0.0, 0.3]])
+    along = straight(last_m, np.array([[0.5, 0.0], [0.5, 0.0]]))
+    assert not given_way(along, last_m).any()
+
+
+def test_somebody_who_stands_stays_and_is_walked_around() -> None:
+    mean, last_m = meeting(0.1)
+    mean[1] = last_m[1]
+    given = given_way(mean, last_m)
+    np.testing.assert_allclose(given[1], 0.0, atol=1e-9)
+    assert passing_distances(mean + given, PAIR) == pytest.approx([0.45], abs=0.02)
+
+
+def test_samples_of_a_dense_crowd_hardly_collide_and_hardly_change() -> None:
+    _, samples, last_m = crowd(15)
+    apart = COUPLING.kept_apart(samples, last_m)
+    assert collision_rate(samples) > 0.2
+    assert collision_rate(apart) < 0.2 * collision_rate(samples)
+    moved_m = np.linalg.norm(apart - samples, axis=-1)
+    assert np.median(moved_m) < 0.02
+    # Nobody gives way by more than all others ask for.
+    assert moved_m.max() < 0.15 * 14
+
+
+def test_who_is_alone_or_apart_is_unchanged() -> None:
+    mean, samples, last_m = crowd(15)
+    far_m = 100.0 * np.arange(15)[:, None] * np.ones(2)
+    unchanged = coupled(mean + far_m[:, None], samples + far_m[:, None], last_m + far_m)
+    np.testing.assert_array_equal(unchanged[0], mean + far_m[:, None])
+    np.testing.assert_array_equal(unchanged[1], samples + far_m[:, None])
+    alone = coupled(mean[:1], samples[:, :1], last_m[:1])
+    np.testing.assert_array_equal(alone[1], samples[:, :1])
+
+
+def test_the_coupling_is_equivariant_and_ignores_the_order() -> None:
+    mean, samples, last_m = crowd(12)
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    expected_mean, expected = coupled(mean, samples, last_m)
+    moved = coupled(mean @ turn + 7.0, samples @ turn + 7.0, last_m @ turn + 7.0)
+    np.testing.assert_allclose(moved[0], expected_mean @ turn + 7.0, atol=1e-6)
+    np.testing.assert_allclose(moved[1], expected @ turn + 7.0, atol=1e-6)
+    order = np.random.default_rng(1).permutation(12)
+    shuffled = coupled(mean[order], samples[:, order], last_m[order])
+    np.testing.assert_allclose(shuffled[0], expected_mean[order], atol=1e-6)
+    np.testing.assert_allclose(shuffled[1], expected[:, order], atol=1e-6)
+    assert np.abs(expected_mean - mean).max() > 0.05
+
+
+def test_paths_do_not_jump_when_somebody_turns_or_slows_down() -> None:
+    last_m = np.array([[0.0, 0.0], [4.0, 0.1]])
+
+    def given(angle_rad: float, speed_m: float) -> FloatArray:
+        other = -speed_m * np.array([np.cos(angle_rad), np.sin(angle_rad)])
+        return given_way(straight(last_m, np.array([[0.5, 0.0], other])), last_m)
+
+    sweeps = (
+        [given(angle_rad, 0.4) for angle_rad in np.linspace(0.0, -np.pi / 2, 900)],
+        [given(0.0, speed_m) for speed_m in np.linspace(0.0, 0.5, 900)],
+    )
+    for sweep in sweeps:
+        assert np.abs(np.diff(sweep, axis=0)).max() < 0.01
+        assert np.abs(sweep).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"passing_m": 0.4}, "fields"),
+        ({"passing_m": 0.4, "apart_m": 0.2, "x": 1}, "fields"),
+        ({"passing_m": "wide", "apart_m": 0.2}, "passing_m is"),
+        ({"passing_m": 0.4, "apart_m": -1.0}, "expected 0 to 2 m"),
+    ],
+)
+def test_wrong_fields_of_a_card_are_named(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Coupling.from_dict(values)
