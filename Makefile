@@ -71,6 +71,10 @@ audit: ## Check the pinned versions for known vulnerabilities
 	$(VENV) audit
 	$(BIN)/python scripts/audit.py
 
+gallery: ## Draw the default model in typical situations into gallery.png
+	$(VENV) test
+	$(BIN)/python scripts/gallery.py
+
 models: ## Train all shipped models again (hours; needs SOCIAL_IMPLICIT_DATA)
 	$(VENV) training
 	$(BIN)/train_benchmark --out social_implicit_ros/models/weights
@@ -82,4 +86,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz soak audit models lock clean
+.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz soak audit gallery models lock clean

@@ -73,7 +73,7 @@ class FitSettings:
     short_history_share: float = 0.3
     softness_m: float = 0.3
     softness_end_m: float = 0.02
-    trust: float = 0.5
+    trust: float = 0.65
 
 
 @dataclass(frozen=True)

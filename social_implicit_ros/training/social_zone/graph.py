@@ -101,11 +101,7 @@ class _Writer:
         )
         by_code = node("Unsqueeze", node("Transpose", code_mean, perm=[1, 0]), self._axes(2))
         offset = self._sum(node("Mul", by_code, reach), 0, keepdims=1)
-        # Shrinkage moves the mean and all modes alike, towards the extrapolation.
-        walk = np.zeros((col.N_FEATURES - col.FIRST_HEADING, 2 * N_PREDICTED))
-        walk[-2:] = (1.0 - self.model.trust) * np.kron(_TIME, np.eye(2))
-        shrunk = node("Mul", node("Add", centre, offset), self.build.constant(self.model.trust))
-        mean = node("Add", shrunk, self._product(headings, walk))
+        mean = self._shrunk(node("Add", centre, offset), headings)
         start, spread, reach_flat = (
             self._reshape(one, [size, -1])
             for one, size in zip(
@@ -124,6 +120,17 @@ class _Writer:
             probabilities=probabilities,
             n_representatives=sizes.representatives,
         )
+
+    def _shrunk(self, mean: str, headings: str) -> str:
+        """(1, A, 2 T) means, moved towards the extrapolation as `SocialZone.trust` says."""
+        node, left_out = self.build.node, 1.0 - self.model.trust
+        per_step = np.zeros((N_OBSERVED, 1))
+        per_step[: col.N_STEPS] = -left_out / col.N_STEPS
+        share = self._affine("mask", per_step, np.array([2.0 * left_out]))
+        walk = np.zeros((col.N_FEATURES - col.FIRST_HEADING, 2 * N_PREDICTED))
+        walk[-2:] = np.kron(_TIME, np.eye(2))
+        away = node("Sub", self._product(headings, walk), mean)
+        return node("Add", mean, node("Mul", share, away))
 
     @property
     def _row_sizes(self) -> list[int]:

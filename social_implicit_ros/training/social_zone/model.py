@@ -142,8 +142,9 @@ class SocialZone(nn.Module):
 
     Attributes:
         sizes: sizes of the network.
-        trust: shrinkage factor of the learnt correction to constant velocity: 1 in training; less
-            for other places, where the full correction is worse than a part of it.
+        trust: shrinkage factor of the learnt correction to constant velocity, for a full history;
+            what is left out almost doubles towards a history of two steps. 1 in training; less for
+            other places, where the full correction is worse than a part of it.
         basis: (T, rank) orthogonal polynomials of time without a constant: trajectories start at
             the agent's position. Each has a root mean square of 1 over the predicted steps.
     """
@@ -208,7 +209,8 @@ class SocialZone(nn.Module):
         fixed = around.detach()
         offset = (torch.softmax(logits, dim=1)[..., None, None] * fixed).sum(dim=1)
         mean = centre.detach() + offset
-        shift = (self.trust - 1.0) * (mean - straight)
+        share = (1.0 - self.trust) * (2.0 - frame.known.mean(dim=1))[:, None, None]
+        shift = share * (straight - mean)
         modes = (centre.detach() + shift.detach())[:, None] + around
         return Forecast(frame, centre, mean + shift, spread, modes, fixed - offset[:, None], logits)
 
