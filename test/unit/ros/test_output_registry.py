@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pytest
+from support.forecasts import random_forecast
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
 from social_implicit_ros.settings import PARAMETERS, config_from_values
@@ -63,3 +66,18 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: Any) -> None
         ValueError, match=r"'detections' needs vision_msgs.*ros-\$ROS_DISTRO-vision-msgs"
     ):
         load_output("detections", CONFIG)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_says_whether_it_reads_samples(name: str) -> None:
+    """Samples of the others are not coupled, to save time."""
+    try:
+        output = load_output(name, CONFIG)
+    except ValueError as error:
+        pytest.skip(str(error))
+    forecast = replace(random_forecast(("1", "2", "3")), robot_m=np.array([100.0, 100.0]))
+    other = replace(
+        forecast,
+        prediction=replace(forecast.prediction, samples=forecast.prediction.samples[::-1] - 9.0),
+    )
+    assert (output.render(forecast) != output.render(other)) == output.reads_samples
