@@ -22,8 +22,8 @@ _STANDS_M, _WALKS_M = 0.5, 1.5
 _MEETING_COSINES = (-0.25, -0.75)
 #: Chords of mean paths deviate from the paths by less than this, metres.
 _CHORD_M = 0.5
-#: Rounds of giving way: a second person may be near the new path.
-_ROUNDS = 2
+#: Rounds of giving way: the new path may lead towards somebody else.
+_ROUNDS = 4
 #: Paths never give way sooner than this, steps.
 _SOONEST = 0.5
 #: Below this length a vector has no direction, metres.
