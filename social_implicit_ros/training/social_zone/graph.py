@@ -22,13 +22,11 @@ The file's metadata contains the weights, from which `train_model` continues.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from social_implicit_ros.training.onnx_graph import GraphBuilder
 from social_implicit_ros.training.social_zone import graph_columns as col
@@ -92,7 +90,7 @@ class _Writer:
         features = node("Concat", in_frame, "mask", log_energy, headings, axis=1)
         hidden = self._hidden(features, log_energy)
         rows = self._rows(hidden, headings)
-        logits = self._affine(hidden, *_weights(self.model.shares))
+        logits = self._affine(hidden, *col.weights(self.model.shares))
         probabilities = node("Softmax", logits, axis=1)
         code_mean, code_covariance = self._code_moments(probabilities)
         paths = self._products(rows, self._over_time(np.eye(2)))  # (rows, A, 2 T)
@@ -142,7 +140,9 @@ class _Writer:
         node, length = self.build.node, self.sizes.reach
         products = self.codes[:, :, None] * self.codes[:, None]
         mean = self._product(probabilities, self.codes)
-        square = self._reshape(self._product(probabilities, _flat(products)), [-1, length, length])
+        square = self._reshape(
+            self._product(probabilities, col.flat(products)), [-1, length, length]
+        )
         column, row = (self._reshape(mean, shape) for shape in ([-1, length, 1], [-1, 1, length]))
         return mean, node("Sub", square, node("MatMul", column, row))
 
@@ -184,18 +184,21 @@ class _Writer:
         vectors = np.zeros((2 * N_OBSERVED, col.N_VECTORS, 2))
         jerks = np.zeros((2 * N_OBSERVED, col.N_JERKS, 2))
         for step in range(col.N_STEPS):
-            vectors[:, step] = _position(step + 1) - _position(step)
+            vectors[:, step] = col.position(step + 1) - col.position(step)
             known[step, col.vector(step)] = known[step, col.vector(step, turned=True)] = 1.0
-        vectors[:, col.POSITION] = _position(N_OBSERVED - 1)
+        vectors[:, col.POSITION] = col.position(N_OBSERVED - 1)
         vectors[:, col.LAST] = vectors[:, col.N_STEPS - 1]
-        take[:, : 2 * col.N_VECTORS], take[:, col.TURNED] = _flat(vectors), _flat(vectors @ _RIGHT)
+        take[:, : 2 * col.N_VECTORS], take[:, col.TURNED] = (
+            col.flat(vectors),
+            col.flat(vectors @ _RIGHT),
+        )
         for place in (col.POSITION, col.LAST):
             always[col.vector(place)] = always[col.vector(place, turned=True)] = 1.0
         for step in range(col.N_JERKS):
             for offset, factor in enumerate((-1.0, 3.0, -3.0, 1.0)):
-                jerks[:, step] += factor * _position(step + offset)
+                jerks[:, step] += factor * col.position(step + offset)
             known[step, col.JERKS.start + 2 * step : col.JERKS.start + 2 * step + 2] = 1.0
-        take[:, col.JERKS] = _flat(jerks)
+        take[:, col.JERKS] = col.flat(jerks)
         ones[col.TOTAL :] = 1.0
         known[: col.N_STEPS, col.TOTAL] = self._decay
         # Too short a history has no noise; the last step is always known.
@@ -248,7 +251,7 @@ class _Writer:
         plus a floor, m^2; (A, 1) share of noise in the history.
         """
         sizes = [2 * col.N_COPIES, 2 * col.N_COPIES, 2, 2, 1, 1]
-        copies, centre, velocity, last, energy, noise = _slices(sizes)
+        copies, centre, velocity, last, energy, noise = col.slices(sizes)
         above, below = np.zeros((2, col.N_INPUTS, sum(sizes)))
         squares_above, squares_below = np.zeros((2, col.N_INPUTS, sum(sizes)))
         tiled = np.tile(np.eye(2), col.N_COPIES)
@@ -281,7 +284,7 @@ class _Writer:
     def _hidden(self, features: str, log_energy: str) -> str:
         """(A, encoded) hidden state."""
         sizes, node = self.sizes, self.build.node
-        weight, bias = _weights(self.model.first)
+        weight, bias = col.weights(self.model.first)
         weight, social = np.split(weight, [len(weight) - sizes.social])
         relative, known, log_scale, ratio = np.split(weight, np.cumsum([2 * col.N_STEPS, 1, 1]))
         first = col.FeatureLayer(sizes.hidden)
@@ -297,7 +300,7 @@ class _Writer:
             features = node("Concat", features, others, own, axis=1)
             first.weight = np.concatenate([first.weight, social, -social])
         hidden_1 = node("Relu", self._affine(features, first.weight, first.bias))
-        return node("Relu", self._affine(hidden_1, *_weights(self.model.second)))
+        return node("Relu", self._affine(hidden_1, *col.weights(self.model.second)))
 
     def _social(self, features: str, log_energy: str) -> tuple[str, str]:
         """(A, F) sum over all agents of weight * relu(linear(relative state)), and its own term.
@@ -306,7 +309,7 @@ class _Writer:
         factors that depend on the agent only.
         """
         node, n_features = self.build.node, self.sizes.social
-        weight, bias = _weights(self.model.social)
+        weight, bias = col.weights(self.model.social)
         position, velocity, log_scale = weight[0:2], weight[2:4], weight[4]
         factors = col.FeatureLayer(n_features * 5)
         for axis in (0, 1):
@@ -322,8 +325,8 @@ class _Writer:
         own = self._affine(features, factors.weight, factors.bias)
         own = self._reshape(own, [-1, n_features, 5])
 
-        last = _position(N_OBSERVED - 1)
-        step = last - _position(N_OBSERVED - 2)
+        last = col.position(N_OBSERVED - 1)
+        step = last - col.position(N_OBSERVED - 2)
         state = np.concatenate([last, step, np.zeros((2 * N_OBSERVED, 1))], axis=1)
         states = self._transposed_affine(state, np.array([[0.0], [0], [0], [0], [1]]))  # (5, A)
         pairs = node("Relu", node("MatMul", own, states))  # (A, F, A)
@@ -335,7 +338,7 @@ class _Writer:
     def _pair_weight(self) -> str:
         """(A, 1, A) weights of pairs by their distance."""
         node = self.build.node
-        place = _position(N_OBSERVED - 1) / self.sizes.social_range_m
+        place = col.position(N_OBSERVED - 1) / self.sizes.social_range_m
         own = node("Unsqueeze", self._product(self.flat, place), self.build.indices([2]))
         between = node("Sub", own, self._transposed_affine(place, np.zeros((2, 1))))  # (A, 2, A)
         distance_2 = self._sum(node("Mul", between, between), 1, keepdims=1)
@@ -359,7 +362,7 @@ class _Writer:
             (self.model.spread, slice(1, first_floor)),
             (self.model.reach, slice(first_reach, None)),
         ):
-            head_weight, head_bias = _weights(head)
+            head_weight, head_bias = col.weights(head)
             learnt = slice(0, 2 * sizes.rank)
             weight[:, rows, learnt] = head_weight.reshape(sizes.encoded, -1, learnt.stop)
             bias[rows, learnt] = head_bias.reshape(-1, learnt.stop)
@@ -376,8 +379,8 @@ class _Writer:
         unit[-2:, :, 4 * rank :] = np.eye(2)[:, None]
         flat = node(
             "Mul",
-            self._affine(hidden, _flat(weight), bias.ravel()),
-            self._product(headings, _flat(unit)),
+            self._affine(hidden, col.flat(weight), bias.ravel()),
+            self._product(headings, col.flat(unit)),
         )
         by_row = self._reshape(flat, [-1, n_rows, 4 * rank + 2])
         return node("Transpose", by_row, perm=[1, 0, 2])
@@ -433,26 +436,3 @@ class _Writer:
 
     def _reshape(self, tensor: str, shape: list[int]) -> str:
         return self.build.node("Reshape", tensor, self.build.indices(shape))
-
-
-def _slices(sizes: Sequence[int]) -> list[slice]:
-    """Consecutive slices of given sizes."""
-    ends = np.cumsum(sizes).tolist()
-    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-
-
-def _position(step: int) -> NDArray:
-    """(16, 2) from flat positions to the position at a step."""
-    return np.eye(2 * N_OBSERVED)[:, 2 * step : 2 * step + 2]
-
-
-def _flat(weight: NDArray) -> NDArray:
-    return weight.reshape(len(weight), -1)
-
-
-def _weights(layer: nn.Linear) -> tuple[NDArray, NDArray]:
-    """(inputs, outputs) weights and (outputs,) bias."""
-    weight, bias = (
-        values.detach().numpy().astype(np.float64) for values in (layer.weight, layer.bias)
-    )
-    return weight.T, bias

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from social_implicit_ros.training.social_zone.model import N_OBSERVED, SCALE_CENTRE_M
 
@@ -78,3 +81,27 @@ def vector(place: int, *, turned: bool = False) -> slice:
     """Columns of a vector in `_Writer._inputs`."""
     start = 2 * place + (TURNED.start if turned else 0)
     return slice(start, start + 2)
+
+
+def slices(sizes: Sequence[int]) -> list[slice]:
+    """Consecutive slices of given sizes."""
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def position(step: int) -> NDArray:
+    """(16, 2) from flat positions to the position at a step."""
+    return np.eye(2 * N_OBSERVED)[:, 2 * step : 2 * step + 2]
+
+
+def flat(weight: NDArray) -> NDArray:
+    """Merges all axes but the first."""
+    return weight.reshape(len(weight), -1)
+
+
+def weights(layer: nn.Linear) -> tuple[NDArray, NDArray]:
+    """(inputs, outputs) weights and (outputs,) bias."""
+    weight, bias = (
+        values.detach().numpy().astype(np.float64) for values in (layer.weight, layer.bias)
+    )
+    return weight.T, bias
