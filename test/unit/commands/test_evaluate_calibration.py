@@ -209,4 +209,4 @@ def test_ellipses_reach_nominal_coverage_on_every_split(family: str, split: str,
     assert replay.coverage == pytest.approx(0.95, abs=0.01)
     assert r_avg >= 0.95
     # Without a calibration of its own, a model's first step reaches the bounds of the adaptation.
-    assert r_min >= (0.90 if family == "social_zone" else 0.89)
+    assert r_min >= (0.90 if family == "social_zone" else 0.88)
