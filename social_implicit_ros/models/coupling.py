@@ -88,9 +88,12 @@ class Coupling:
         for _ in range(min(_ROUNDS, len(first))):
             paths = np.concatenate([last_m[:, None], mean + given], axis=1)
             near = _closest(paths[second] - paths[first])
-            push = near.push(self.passing_m, mean.shape[1]) * weight[:, None, None]
-            np.add.at(given, first, -(1.0 - share) * push)
-            np.add.at(given, second, share * push)
+            hits = np.flatnonzero(near.distance < self.passing_m)
+            if len(hits) == 0:
+                break
+            push = near.of(hits).push(self.passing_m, mean.shape[1]) * weight[hits, None, None]
+            np.add.at(given, first[hits], -(1.0 - share[hits]) * push)
+            np.add.at(given, second[hits], share[hits] * push)
         return mean + given, samples + given
 
     def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
@@ -129,6 +132,10 @@ class _Closest:
     distance: FloatArray
     sideways: FloatArray
     steps: FloatArray
+
+    def of(self, rows: IntArray) -> _Closest:
+        """Some of the pairs."""
+        return _Closest(self.distance[rows], self.sideways[rows], self.steps[rows])
 
     def push(self, distance_m: float, n_steps: int) -> FloatArray:
         """(N, T, 2) offsets of the second person that bring the pair to a distance, if nearer."""
