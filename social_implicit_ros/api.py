@@ -180,7 +180,7 @@ def _first_samples(prediction: Prediction, metric: str) -> Prediction:
         raise ValueError(f"{metric} needs {n_best} samples, got {len(prediction.samples)}")
     if n_best in (0, len(prediction.samples)):
         return prediction
-    return replace(prediction, samples=prediction.samples[:n_best])
+    return replace(prediction, samples=prediction.samples[:n_best], probabilities=np.empty(0))
 
 
 def _metric(name: str) -> _Metric:

@@ -48,7 +48,8 @@ class DecodedMessage:
         n_entries: number of entries.
         ignored: number of entries that the mapping leaves out on purpose, by reason; `skipped`
             counts them, too.
-        examples: a value by reason of which entries were left out, except on purpose.
+        examples: a value by reason of which entries were left out; of those that were left out on
+            purpose only without others.
     """
 
     tracks: Tracks | None
@@ -262,8 +263,8 @@ def _passing_rows(
         lost = failing[~is_ignored[failing]]
         if len(lost) < len(failing):
             rest.ignored[reason] += len(failing) - len(lost)
-        if len(lost) and values is not None:
-            seen = Counter(_text(values[row]) for row in lost.tolist())
+        if values is not None:
+            seen = Counter(_text(values[row]) for row in (lost if len(lost) else failing).tolist())
             rest.examples[reason] = seen.most_common(1)[0][0]
     return rows, rest
 
