@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ament_index_python import packages
 from ament_index_python.packages import PackageNotFoundError
 
 pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distribution")
@@ -142,8 +143,13 @@ def test_every_parameter_of_the_node_is_an_argument() -> None:
 def test_an_argument_that_cannot_be_used_is_named(
     arguments: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    find = packages.get_package_prefix
+
     def missing(package: str) -> str:
-        raise PackageNotFoundError(package)
+        if package == "rviz2":
+            raise PackageNotFoundError(package)
+        prefix: str = find(package)
+        return prefix
 
     monkeypatch.setattr("ament_index_python.packages.get_package_prefix", missing)
     with pytest.raises(RuntimeError, match=message):
