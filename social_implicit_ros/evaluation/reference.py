@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from social_implicit_ros.evaluation.people import People
@@ -32,6 +31,7 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.pairing import pairs
 from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.transforms import (
     TransformUnavailableError,
@@ -178,12 +178,9 @@ def _owners_by_position(people: People) -> _Owners:
         distance_m = cdist(tick.present_m, positions_m)
         is_near = distance_m <= GATE_M
         is_near[[agent == ROBOT_ID for agent in tick.window.ids]] = False
-        # A pair outside the gate costs more than all pairs inside together.
-        outside_m = GATE_M * (min(distance_m.shape, default=0) + 1)
-        rows, columns = linear_sum_assignment(np.where(is_near, distance_m, outside_m))
-        matched = is_near[rows, columns]
         owned = np.full(len(tick.window.ids), NOBODY)
-        owned[rows[matched]] = present[columns[matched]]
+        for row, person in pairs(distance_m, is_near, GATE_M):
+            owned[row] = present[person]
         return owned, np.zeros(len(owned))
 
     return owners

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks import pairing
 from social_implicit_ros.tracks.coasting import Coasting
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.merging import TrackMerger
@@ -24,8 +25,7 @@ class Identities:
         #: with another tracker's, in total.
         self.n_stitched = self.n_untangled = self.n_merged = 0
         if config.stitching or config.merge_distance_m > 0.0:
-            # This import takes long: at configure, not when the first track is cut or merged.
-            import scipy.optimize  # noqa: F401
+            pairing.load()
         self.reset()
 
     @property

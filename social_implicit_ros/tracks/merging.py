@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.pairing import pairs
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
@@ -141,14 +142,8 @@ class TrackMerger:
             [source not in sources.get(self._person_of.get(i, ""), ()) for i in others], dtype=bool
         )
         may_be = (distances_m <= max_distance_m) & free[:, None] & open_to
-        if not may_be.any():
-            return set()
-        # Imported at configure, see `Identities`.
-        from scipy.optimize import linear_sum_assignment
-
-        beyond_m = max_distance_m * (min(may_be.shape) + 1)
-        pairs = zip(*linear_sum_assignment(np.where(may_be, distances_m, beyond_m)), strict=True)
-        return {(mine[row], others[column]) for row, column in pairs if may_be[row, column]}
+        found = pairs(distances_m, may_be, max_distance_m)
+        return {(mine[row], others[column]) for row, column in found}
 
     def _is_alone(self, agent_id: str, sources: Mapping[str, set[str]]) -> bool:
         return len(sources.get(self._person_of.get(agent_id, ""), ())) < 2

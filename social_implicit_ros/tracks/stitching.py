@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import Motions, TrackHistory
+from social_implicit_ros.tracks.pairing import pairs
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
@@ -50,19 +51,8 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
         Rows in `lost` and in `positions_m`, of the pairs inside the region: as many as possible,
         and of these the nearest.
     """
-    # Imported here: this takes longer than all other imports of this room.
-    from scipy.optimize import linear_sum_assignment
-
     costs = position_costs(lost, positions_m, stamp_ns)
-    is_inside = costs <= POSITION_GATE
-    # A pair outside costs more than all pairs inside together.
-    outside = POSITION_GATE * (min(costs.shape) + 1)
-    rows, columns = linear_sum_assignment(np.where(is_inside, costs, outside))
-    return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if is_inside[row, column]
-    ]
+    return pairs(costs, costs <= POSITION_GATE, POSITION_GATE)
 
 
 def motion_cost(
@@ -219,11 +209,11 @@ class TrackStitcher:
         if not is_lost.any() or not len(columns):
             return
         rows = np.flatnonzero(is_lost)
-        pairs = successors(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
-        for row, column in pairs:
+        found = successors(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
+        for row, column in found:
             first = tracks.of_agents(columns[column : column + 1])
             self._held[first.ids[0]] = _Held(missing[rows[row]], first)
-        self._drop({missing[rows[row]] for row, _ in pairs})
+        self._drop({missing[rows[row]] for row, _ in found})
 
     def _drop(self, old: set[str]) -> None:
         """Lets the tracks that continue some old ones stand for themselves again."""

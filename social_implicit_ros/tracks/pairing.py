@@ -1,0 +1,36 @@
+"""Pairs the members of two groups one to one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.types import BoolArray, FloatArray
+
+
+def load() -> None:
+    """Imports what `pairs` needs, which takes long: at configure, not within a tick."""
+    import scipy.sparse.csgraph  # noqa: F401
+
+
+def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[int, int]]:
+    """As many allowed pairs as possible, and of these the cheapest.
+
+    Args:
+        costs: (A, B) of each pair, at least 0.
+        is_allowed: (A, B) pairs that may be chosen.
+        limit: no allowed pair costs more.
+
+    Returns:
+        Rows and columns of the chosen pairs.
+    """
+    if not is_allowed.any():
+        return []
+    # Less than half of scipy.optimize's time and memory, which solves the same problem.
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    # A forbidden pair costs more than all allowed ones together. A cost of 0 would be no edge.
+    forbidden = limit * (min(costs.shape) + 1)
+    edges = csr_matrix(np.where(is_allowed, costs, forbidden) + limit)
+    chosen = zip(*min_weight_full_bipartite_matching(edges), strict=True)
+    return [(int(row), int(column)) for row, column in chosen if is_allowed[row, column]]

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from social_implicit_ros.tracks.pairing import pairs
+
+
+def test_more_pairs_are_better_than_cheaper_ones() -> None:
+    costs = np.array([[0.0, 0.9], [0.9, 1.5]])
+
+    assert sorted(pairs(costs, costs <= 1.0, 1.0)) == [(0, 1), (1, 0)]
+
+
+def test_nobody_is_paired_beyond_the_limit() -> None:
+    costs = np.array([[3.0, 0.0], [2.0, 4.0], [5.0, 6.0]])
+
+    assert pairs(costs, costs <= 1.0, 1.0) == [(0, 1)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_sum_of_costs_is_the_least(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    costs = generator.random(generator.integers(1, 9, 2))
+
+    chosen = tuple(zip(*pairs(costs, np.ones(costs.shape, dtype=bool), 1.0), strict=True))
+
+    least = costs[linear_sum_assignment(costs)].sum()
+    assert len(chosen[0]) == min(costs.shape)
+    assert costs[chosen].sum() == pytest.approx(least)
