@@ -255,13 +255,14 @@ class _Compiler:
         for row in chosen:
             path, kind = fields[row]
             self.columns[path] = _numbers(self._n_offsets, kind, run.offsets[row])
+        n_bytes, alignment = run.n_bytes, run.alignment
         if not chosen:
-            return lambda data, lengths, at, offsets: run.end(at)
+            return lambda data, lengths, at, offsets: at + n_bytes[at % alignment]
         self._n_offsets += 1
 
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
             offsets.append(at)
-            return run.end(at)
+            return at + n_bytes[at % alignment]
 
         return parse
 
@@ -278,10 +279,12 @@ class _Compiler:
             self.columns[path] = _strings(self._n_offsets)
             self._n_offsets += 2
 
+        # Most of the time for large messages is spent here, so `_length_at` is written out.
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
-            length, at = _length_at(lengths, at)
-            end = at + length
-            if length and data[end - 1]:
+            word = (at + _LENGTH_BYTES - 1) // _LENGTH_BYTES
+            at = (word + 1) * _LENGTH_BYTES
+            end = at + lengths[word]
+            if end > at and data[end - 1]:
                 raise ValueError(f"a string at byte {at} does not end with a zero")
             if is_chosen:
                 offsets += (at, end)
@@ -376,47 +379,54 @@ def _skipper(
 class _Run:
     """Consecutive numbers with the padding between them.
 
+    The padding depends on the alignment of the start: its remainder modulo the size W of the
+    largest number.
+
     Attributes:
-        offsets: (N, W) bytes from the start of the run to each of N fields. The padding depends on
-            the alignment of the start: its remainder modulo W, the size of the largest number.
+        alignment: W.
+        offsets: (N, W) bytes from the start of the run to each of N fields.
+        n_bytes: (W,) bytes of the run.
     """
 
     def __init__(self, kinds: Sequence[FieldType]) -> None:
         sizes = [np.dtype(NUMBER_CODES[kind.name]).itemsize for kind in kinds]
-        self._alignment = max(sizes)
-        self.offsets = np.empty((len(kinds), self._alignment), dtype=np.int64)
-        self._n_bytes = []
-        for start in range(self._alignment):
+        self.alignment = max(sizes)
+        self.offsets = np.empty((len(kinds), self.alignment), dtype=np.int64)
+        self.n_bytes = []
+        for start in range(self.alignment):
             at = start
             for row, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
                 at += -at % size
                 self.offsets[row, start] = at - start
                 at += size * (kind.length or 1)
-            self._n_bytes.append(at - start)
+            self.n_bytes.append(at - start)
 
-    def end(self, at: int, count: int = 1) -> int:
+    def end(self, at: int, count: int) -> int:
         """The end of a number of consecutive runs, the first of which starts at an offset."""
         if count == 0:
             return at
-        at += self._n_bytes[at % self._alignment]
+        at += self.n_bytes[at % self.alignment]
         # After the largest number the alignment is known, so all further runs have one size.
-        return at + (count - 1) * self._n_bytes[at % self._alignment]
+        return at + (count - 1) * self.n_bytes[at % self.alignment]
 
 
 def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
     """Numbers or fixed arrays in runs, the offsets of which are in a slot."""
-    code = NUMBER_CODES[kind.name]
+    dtypes = {order: np.dtype(order + NUMBER_CODES[kind.name]) for order in "<>"}
+    in_array = None if kind.length is None else np.arange(kind.length)
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        is_present = offsets[:, slot] != _ABSENT
-        starts = offsets[is_present, slot]
-        dtype = np.dtype(order + code)
+        starts, dtype = offsets[:, slot], dtypes[order]
+        is_present = starts != _ABSENT
+        is_complete = is_present.all()
+        if not is_complete:
+            starts = starts[is_present]
         at = (starts + offsets_in_run[starts % len(offsets_in_run)]) // dtype.itemsize
-        if kind.length is not None:
-            at = at[:, None] + np.arange(kind.length)
+        if in_array is not None:
+            at = at[:, None] + in_array
         found = np.frombuffer(data, dtype, len(data) // dtype.itemsize).take(at)
-        values = found.tolist() if kind.length is None else list(found)
-        if len(values) == len(offsets):
+        values = found.tolist() if in_array is None else list(found)
+        if is_complete:
             return values
         remaining = iter(values)
         return [next(remaining) if present else None for present in is_present.tolist()]
