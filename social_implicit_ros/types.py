@@ -52,13 +52,16 @@ def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[i
         array: the array to check.
         expected: one entry per axis: a length, or the axis's letter where any length will do.
     """
-    fits = array.ndim == len(expected)
+    shape = array.shape
     # A plain loop: this runs some fifty times a tick.
-    for have, want in zip(array.shape, expected, strict=False):
-        fits = fits and (have == want or isinstance(want, str))
-    if not fits:
-        wanted = "(" + ", ".join(str(axis) for axis in expected) + ")"
-        raise ValueError(f"{owner}.{name} has shape {array.shape}, expected {wanted}")
+    if len(shape) == len(expected):
+        for have, want in zip(shape, expected):  # noqa: B905 (of one length)
+            if have != want and not isinstance(want, str):
+                break
+        else:
+            return
+    wanted = "(" + ", ".join(str(axis) for axis in expected) + ")"
+    raise ValueError(f"{owner}.{name} has shape {shape}, expected {wanted}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,7 +218,8 @@ def _is_swapped(suspects: _Suspects, later: Tracks) -> bool:
 
 def _gain(costs: FloatArray) -> FloatArray:
     """(...) how much lower (..., 2, 2) costs are with swapped ids."""
-    gain: FloatArray = np.trace(costs, axis1=-2, axis2=-1) - costs[..., 0, 1] - costs[..., 1, 0]
+    own, swapped = costs[..., 0, 0] + costs[..., 1, 1], costs[..., 0, 1] + costs[..., 1, 0]
+    gain: FloatArray = own - swapped
     return gain
 
 
@@ -229,14 +230,17 @@ def _swapped_cost(costs: FloatArray) -> FloatArray:
 
 def _close_pairs(tracks: Tracks) -> list[_Pair]:
     """Ids of people who are close to each other, found by a sweep along x."""
-    order = np.argsort(tracks.positions_m[:, 0])
-    sorted_m = tracks.positions_m[order]
+    order = tracks.positions_m[:, 0].argsort()
+    x_m, y_m = tracks.positions_m.T.take(order, axis=1)
     pairs: list[_Pair] = []
     for n in range(1, len(order)):
-        apart_m = np.abs(sorted_m[n:] - sorted_m[:-n])
-        if apart_m[:, 0].min() >= _CLOSE_M:
+        apart_m = x_m[n:] - x_m[:-n]
+        if apart_m.min() >= _CLOSE_M:
             break
-        (near,) = np.nonzero(np.square(apart_m).sum(axis=1) < _CLOSE_M**2)
+        apart_m2 = np.square(apart_m) + np.square(y_m[n:] - y_m[:-n])
+        (near,) = np.nonzero(apart_m2 < _CLOSE_M**2)
+        if not len(near):
+            continue
         for row, other in zip(order[near].tolist(), order[near + n].tolist(), strict=True):
             one, two = tracks.ids[row], tracks.ids[other]
             if one != two:

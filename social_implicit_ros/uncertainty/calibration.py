@@ -221,8 +221,10 @@ def speed_weights(speed_m_s: FloatArray, speeds_m_s: ArrayLike) -> FloatArray:
 
 def _grid_weights(values: FloatArray, grid: FloatArray, offset: float) -> FloatArray:
     """As `speed_weights`, with `offset` added before the logarithm."""
-    index = np.interp(np.log(values + offset), np.log(grid + offset), np.arange(len(grid)))
-    return np.maximum(0.0, 1.0 - np.abs(index[:, None] - np.arange(len(grid))))
+    points = np.arange(len(grid))
+    index = np.interp(np.log(values + offset), np.log(grid + offset), points)
+    weights: FloatArray = np.maximum(0.0, 1.0 - np.abs(index[:, None] - points))
+    return weights
 
 
 def observed_motion(
