@@ -36,6 +36,7 @@ from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
 from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.health import FIXES
 from social_implicit_ros.prediction.predictor import PredictorConfig
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
@@ -48,13 +49,12 @@ from social_implicit_ros.types import SkipReason
 #: Predicted trajectories measured together: fewer are slower, more take memory.
 _ROWS_AT_ONCE = 1000
 
-#: Reason why entries are left out -> how to fix it.
-_HINTS = {
+#: Reason why entries are left out -> how to fix it, as the node says or as recordings need it.
+_FIXES = {
+    **FIXES,
     SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
     "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
-    SkipReason.NO_STAMP: "the tracker must set header.stamp",
     SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",
-    SkipReason.OUT_OF_ORDER: "header stamps are not ascending",
     SkipReason.OTHER_CLASS: "the tracker mapping accepts other classes: see its class_in",
     SkipReason.OTHER_STATE: "the tracker mapping accepts other states: see its state_in",
     SkipReason.LOW_SCORE: "scores are low: see score_above of the tracker mapping",
@@ -395,8 +395,8 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     if seen.entries == 0:
         reasons = Counter(seen.skipped).most_common()
         listing = ", ".join(f"{n} {reason.value}" for reason, n in reasons) or "no entries"
-        hint = next((f"; {_HINTS[reason]}" for reason, _ in reasons if reason in _HINTS), "")
-        return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){hint}"
+        fix = next((f"; {_FIXES[reason]}" for reason, _ in reasons if reason in _FIXES), "")
+        return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){fix}"
     if counts["predictions"] == 0:
         return (
             f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "

@@ -30,7 +30,7 @@ _MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 _MAX_TEXTS = 3
 
 #: Reason -> fix. Filters are named with their values, see `_filtered`.
-_FIXES = {
+FIXES = {
     SkipReason.EMPTY_ID: "the tracker must give each person an id of its own; see id and no_id in "
     "the tracker mapping",
     SkipReason.DUPLICATE_ID: "the tracker must give each person an id of its own; see id in the "
@@ -184,14 +184,14 @@ def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
 
 def _with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
     seen = tracker.examples.get(reason)
-    return f"{f'seen {seen}; ' if seen else ''}{_FIXES.get(reason, reason.value)}"
+    return f"{f'seen {seen}; ' if seen else ''}{FIXES.get(reason, reason.value)}"
 
 
 def _main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:
     if not reasons:
         return "entries arrive, but none is tracked; see the counters"
     reason = max(reasons, key=lambda each: reasons[each])
-    return f"{reason.value}: {_FIXES.get(reason, 'see the counters')}"
+    return f"{reason.value}: {FIXES.get(reason, 'see the counters')}"
 
 
 def _lost_entries(now: Snapshot) -> Iterable[Finding]:
@@ -228,7 +228,7 @@ def _over_capacity(now: Snapshot) -> Iterable[Finding]:
             "capacity",
             f"more people than max_agents, {now.state.config.pipeline.max_agents}; the nearest "
             f"are kept, {n_lost} entries are left out",
-            _FIXES[SkipReason.OVER_CAPACITY],
+            FIXES[SkipReason.OVER_CAPACITY],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,6 @@ from rclpy.lifecycle import (
     LifecycleState,
     TransitionCallbackReturn,
 )
-from rclpy.publisher import Publisher
 from rclpy.timer import Timer
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -31,6 +30,7 @@ from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.connections import surroundings_of
+from social_implicit_ros.ros.endpoints import Callbacks, create_endpoints, destroy_endpoints
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import Preparation
@@ -49,8 +49,6 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.decoder import robot_from_odometry
 from social_implicit_ros.tracks.transforms import TransformUnavailableError
 
-ODOMETRY_TOPIC = "~/odometry"
-MAP_TOPIC = "~/map"
 _DIAGNOSTICS_PERIOD_S = 1.0
 #: How often tracks that wait for a transform ask for it.
 _TRANSFORM_PERIOD_S = 0.01
@@ -232,54 +230,11 @@ class PredictorNode(ParameterNode):
                 keeper=keeper,
                 preparation=Preparation(partial(prepare_outputs, components, self._lookup)),
             )
-            undo.callback(self._destroy_endpoints, session)
-            self._create_endpoints(session, components.trackers)
+            undo.callback(destroy_endpoints, self, session)
+            callbacks = Callbacks(self._on_tracks, self._on_odometry, self._on_map)
+            create_endpoints(self, session, components.trackers, callbacks)
             undo.pop_all()
         return session
-
-    def _create_endpoints(self, session: Session, trackers: Sequence[Tracker]) -> None:
-        for name, output in session.outputs.items():
-            session.publishers[name] = self.create_lifecycle_publisher(
-                output.message_class,
-                output.topic,
-                output.qos(),
-                qos_overriding_options=qos.overridable(),
-            )
-        if session.config.bond:
-            publisher: Publisher = self.create_publisher(
-                bond.status_class(), bond.TOPIC, qos.diagnostics()
-            )
-            session.bond = bond.Bond(self.get_name(), publisher)
-        for tracker in trackers:
-            session.subscriptions.append(
-                self.create_subscription(
-                    tracker.message_class,
-                    tracker.topic,
-                    partial(self._on_tracks, tracker),
-                    qos.tracks(),
-                    raw=tracker.is_raw,
-                    qos_overriding_options=qos.overridable(),
-                )
-            )
-        if session.config.use_map:
-            session.subscriptions.append(
-                self.create_subscription(OccupancyGrid, MAP_TOPIC, self._on_map, qos.map_())
-            )
-        if session.config.robot == "odometry":
-            session.subscriptions.append(
-                self.create_subscription(
-                    Odometry, ODOMETRY_TOPIC, self._on_odometry, qos.odometry()
-                )
-            )
-
-    def _destroy_endpoints(self, session: Session) -> None:
-        for subscription in session.subscriptions:
-            self.destroy_subscription(subscription)
-        for publisher in session.publishers.values():
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_lifecycle_publisher(session.metrics)
-        if session.bond is not None:
-            self.destroy_publisher(session.bond.publisher)
 
     def _open_calibration(self, components: Components) -> CalibrationKeeper:
         keeper = open_calibration(
@@ -303,7 +258,7 @@ class PredictorNode(ParameterNode):
             return
         gc.unfreeze()
         self._stop(session)
-        self._destroy_endpoints(session)
+        destroy_endpoints(self, session)
 
     def _stop(self, session: Session) -> None:
         was_active, session.is_active = session.is_active, False
