@@ -256,7 +256,7 @@ class BagReplay:
             source: the recording.
             models: by their names in the results.
             settings: as the node's parameters.
-            reference: an independent ground truth, and the tracks to be judged by it; None for the
+            reference: an independent ground truth, and the tracks to be scored by it; None for the
                 recording's tracks, which are their own ground truth.
             floor_plan: walls that predictions keep out of.
 
@@ -355,7 +355,7 @@ class BagReplay:
                 self._next_tick_ns += max(missed, 1) * self._period_ns
 
     def _tick(self, stamp_ns: int) -> None:
-        if not self._is_judged(stamp_ns):
+        if not self._is_scored(stamp_ns):
             return
         for group in self._groups:
             group.update(stamp_ns)
@@ -377,7 +377,7 @@ class BagReplay:
                 self.counts.positions[name] += inside.size
                 self.counts.in_walls[name] += int(inside.sum())
 
-    def _is_judged(self, stamp_ns: int) -> bool:
+    def _is_scored(self, stamp_ns: int) -> bool:
         """Whether somebody is there by an independent ground truth; counts them.
 
         An annotation without anybody is no annotation: text does not tell the two apart.

@@ -74,7 +74,7 @@ class DiagnosticsLog:
         self.begin(None)
 
     def begin(self, now_ns: int | None) -> None:
-        """Starts anew, as the node is activated.
+        """Starts again, as the node is activated.
 
         Args:
             now_ns: the node's clock, integer nanoseconds; None if the next report shall not

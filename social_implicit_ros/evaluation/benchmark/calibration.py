@@ -278,7 +278,7 @@ def replay_calibration(
             steps.append(scored.steps)
     if not levels:
         raise BenchmarkError(
-            f"{source.path}: nobody was seen for long enough after a prediction to judge it"
+            f"{source.path}: nobody was seen for long enough after a prediction to score it"
         )
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
