@@ -13,7 +13,7 @@ from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.cdr import UnsupportedLayoutError
+from social_implicit_ros.tracks.cdr_layout import UnsupportedLayoutError
 from social_implicit_ros.tracks.decoder import (
     DecodedMessage,
     RawTrackerDecoder,

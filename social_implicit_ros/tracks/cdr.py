@@ -6,8 +6,7 @@ parsers: of runs of numbers, whose layout is fixed, and of strings and sequences
 fields must be read. One pass over a message finds the offsets of the chosen fields; numpy then
 gathers each field of all entries at once.
 
-Source: OMG Common Data Representation as ROS 2 writes it (XCDR1): every number is aligned to its
-size, counted from the end of an encapsulation header of four bytes.
+`cdr_layout` has the source of the format.
 """
 
 from __future__ import annotations
@@ -15,31 +14,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.tracks.cdr_layout import (
+    NUMBER_CODES,
+    Definitions,
+    FieldType,
+    Run,
+    UnsupportedLayoutError,
+    covers,
+    flattened,
+)
 from social_implicit_ros.types import IntArray
 
-#: Name of a number's type -> code of `struct` and numpy.
-NUMBER_CODES = {
-    "bool": "?",
-    "byte": "B",
-    "octet": "B",
-    "char": "B",
-    "int8": "b",
-    "uint8": "B",
-    "int16": "h",
-    "uint16": "H",
-    "int32": "i",
-    "uint32": "I",
-    "int64": "q",
-    "uint64": "Q",
-    "float32": "f",
-    "float64": "d",
-}
 #: First bytes of the encapsulation header -> byte order.
 _BYTE_ORDERS = {b"\x00\x00": ">", b"\x00\x01": "<"}
 _HEADER_BYTES = 4
@@ -47,44 +37,11 @@ _HEADER_BYTES = 4
 _LENGTH_BYTES = 4
 #: Offset of a field that an empty sequence does not have.
 _ABSENT = -1
-#: A recording may define arrays of arrays of messages; larger types are not compiled.
-_MAX_FIELDS = 10_000
-
 #: Skips a part of a message and appends the offsets of its chosen fields:
 #: (message, the same as uint32, offset of the part, offsets to extend) -> offset of its end.
 _Parser = Callable[[bytes, memoryview, int, list[int]], int]
 #: Reads a chosen field: (message, byte order `<` or `>`, (A, S) offsets of A rows) -> A values.
 _Column = Callable[[bytes, str, IntArray], list[Any]]
-
-
-class UnsupportedLayoutError(ValueError):
-    """A message type or an encoding that this module does not read; the text names it."""
-
-
-@dataclass(frozen=True)
-class FieldType:
-    """Type of a field of a message.
-
-    Attributes:
-        name: of a number such as `float64`, `string`, or a message type `package/msg/Type`.
-        length: of a fixed array; 0 for a sequence of any length, None for a single value.
-    """
-
-    name: str
-    length: int | None = None
-
-    def __str__(self) -> str:
-        """As in message files: `float64`, `float64[36]`, `float64[]`."""
-        return self.name if self.length is None else f"{self.name}[{self.length or ''}]"
-
-    @property
-    def has_fixed_size(self) -> bool:
-        """Whether it is a number or a fixed array of numbers."""
-        return self.name in NUMBER_CODES and self.length != 0
-
-
-#: Message type -> its fields in their order, by name.
-Definitions = Mapping[str, Sequence[tuple[str, FieldType]]]
 
 
 class CdrReader:
@@ -116,7 +73,7 @@ class CdrReader:
         Raises:
             UnsupportedLayoutError: an unknown type, or a path that does not exist.
         """
-        fields = _flattened(definitions, message_type)
+        fields = flattened(definitions, message_type)
         entry_type = dict(fields).get(list_path, FieldType("")).name
         if entry_type not in definitions:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
@@ -124,11 +81,11 @@ class CdrReader:
         self._message = _Compiler(definitions, chosen)
         self._in_list = _Compiler(definitions, chosen_in_list)
         self._before = self._message.parser(fields[:row])
-        self._entry = self._in_list.parser(_flattened(definitions, entry_type))
+        self._entry = self._in_list.parser(flattened(definitions, entry_type))
         self._after = self._message.parser(fields[row + 1 :])
         for compiler in (self._message, self._in_list):
             for path in compiler.chosen:
-                if not any(_covers(path, name) for name in compiler.columns):
+                if not any(covers(path, name) for name in compiler.columns):
                     raise UnsupportedLayoutError(f"{message_type} has no {path} that can be read")
 
     def read(self, data: bytes) -> tuple[Fields, Fields]:
@@ -190,33 +147,6 @@ class Fields:
         return self._columns[path](self._data, self._order, self._offsets)
 
 
-def _flattened(definitions: Definitions, message_type: str) -> list[tuple[str, FieldType]]:
-    """Paths and types of the numbers, strings and sequences of a type, in their order."""
-    fields: list[tuple[str, FieldType]] = []
-
-    def add(kind: FieldType, path: str) -> None:
-        if len(fields) == _MAX_FIELDS:
-            raise UnsupportedLayoutError(f"{message_type} has more than {_MAX_FIELDS} fields")
-        if kind.length == 0 or kind.has_fixed_size or kind == FieldType("string"):
-            fields.append((path, kind))
-        elif kind.length is not None:
-            for index in range(kind.length):
-                add(FieldType(kind.name), f"{path}[{index}]")
-        elif definitions.get(kind.name):
-            for name, inner in definitions[kind.name]:
-                add(inner, f"{path}.{name}" if path else name)
-        else:
-            raise UnsupportedLayoutError(f"no definition of {kind.name}")
-
-    add(FieldType(message_type), "")
-    return fields
-
-
-def _covers(path: str, name: str) -> bool:
-    """Whether a chosen path names a field or a message around it."""
-    return name == path or name.startswith((f"{path}.", f"{path}["))
-
-
 class _Compiler:
     """Creates the parsers of a message and the columns of its chosen fields."""
 
@@ -250,7 +180,7 @@ class _Compiler:
         return Fields(data, order, self.columns, table)
 
     def _run(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
-        run = _Run([kind for _, kind in fields])
+        run = Run([kind for _, kind in fields])
         chosen = [row for row, (path, _) in enumerate(fields) if self._is_chosen(path)]
         for row in chosen:
             path, kind = fields[row]
@@ -311,7 +241,7 @@ class _Compiler:
 
     def _sequence(self, path: str, item: str) -> _Parser:
         """A sequence of messages or strings; fields of one message may be chosen."""
-        fields = _flattened(self._definitions, item)
+        fields = flattened(self._definitions, item)
         skip = _skipper(fields, self._definitions)
         has_largest = self._choose_largest(path, fields)
         n_before = self._n_offsets
@@ -348,7 +278,7 @@ class _Compiler:
         return bool(matches)
 
     def _is_chosen(self, path: str) -> bool:
-        return any(_covers(chosen, path) for chosen in self.chosen)
+        return any(covers(chosen, path) for chosen in self.chosen)
 
 
 def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
@@ -363,7 +293,7 @@ def _skipper(
     """Skips a number of consecutive messages."""
     kinds = [kind for _, kind in fields]
     if all(kind.has_fixed_size for kind in kinds):
-        run = _Run(kinds)
+        run = Run(kinds)
         return lambda data, lengths, at, count: run.end(at, count)
     entry = _Compiler(definitions, ()).parser(fields)
 
@@ -374,40 +304,6 @@ def _skipper(
         return at
 
     return skip
-
-
-class _Run:
-    """Consecutive numbers with the padding between them.
-
-    The padding depends on the alignment of the start: its remainder modulo the size W of the
-    largest number.
-
-    Attributes:
-        alignment: W.
-        offsets: (N, W) bytes from the start of the run to each of N fields.
-        n_bytes: (W,) bytes of the run.
-    """
-
-    def __init__(self, kinds: Sequence[FieldType]) -> None:
-        sizes = [np.dtype(NUMBER_CODES[kind.name]).itemsize for kind in kinds]
-        self.alignment = max(sizes)
-        self.offsets = np.empty((len(kinds), self.alignment), dtype=np.int64)
-        self.n_bytes = []
-        for start in range(self.alignment):
-            at = start
-            for row, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
-                at += -at % size
-                self.offsets[row, start] = at - start
-                at += size * (kind.length or 1)
-            self.n_bytes.append(at - start)
-
-    def end(self, at: int, count: int) -> int:
-        """The end of a number of consecutive runs, the first of which starts at an offset."""
-        if count == 0:
-            return at
-        at += self.n_bytes[at % self.alignment]
-        # After the largest number the alignment is known, so all further runs have one size.
-        return at + (count - 1) * self.n_bytes[at % self.alignment]
 
 
 def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:

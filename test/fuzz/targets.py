@@ -25,7 +25,7 @@ from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.tracks.cdr import Definitions
+from social_implicit_ros.tracks.cdr_layout import Definitions
 from social_implicit_ros.tracks.decoder import RawTrackerDecoder, TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpec,

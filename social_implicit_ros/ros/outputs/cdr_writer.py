@@ -5,7 +5,7 @@ strings of a few lengths, differ between ticks and entries. So the entries of ea
 serialised once from template messages, a list is a concatenation of such bytes, and each tick
 writes its numbers into them, all values of a field at once.
 
-Source: OMG Common Data Representation, see `tracks.cdr`.
+Source: OMG Common Data Representation, see `tracks.cdr_layout`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from social_implicit_ros.ros.definitions import definitions_of
-from social_implicit_ros.tracks.cdr import (
+from social_implicit_ros.tracks.cdr_layout import (
     NUMBER_CODES,
     Definitions,
     FieldType,

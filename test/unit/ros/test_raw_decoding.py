@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.ros.definitions import field_type
 from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
-from social_implicit_ros.tracks.cdr import FieldType
+from social_implicit_ros.tracks.cdr_layout import FieldType
 from social_implicit_ros.tracks.decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     FieldPath,

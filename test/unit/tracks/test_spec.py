@@ -9,7 +9,7 @@ from types import SimpleNamespace as Message
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.cdr import Definitions, FieldType
+from social_implicit_ros.tracks.cdr_layout import Definitions, FieldType
 from social_implicit_ros.tracks.decoder import TrackerDecoder
 from social_implicit_ros.tracks.spec import (
     TrackerSpecError,
