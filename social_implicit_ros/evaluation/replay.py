@@ -272,7 +272,7 @@ class BagReplay:
             same_steps.setdefault((model.step_s, model.n_observed), {})[name] = model
         self._groups = [self._group(of_group, settings) for of_group in same_steps.values()]
         for group in self._groups:
-            group.predictor.floor_plan = floor_plan
+            group.predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
         steps = {name: of for group in self._groups for name, of in group.steps.items()}
         self.steps = {name: steps[name] for name in models}
         rate_hz = settings.tick_rate_hz

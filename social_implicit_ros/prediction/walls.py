@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from social_implicit_ros.tracks.transforms import RigidTransform, plain_frame
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction, require_shape
@@ -192,6 +191,10 @@ class _ClearanceField:
         if not padded.any():
             clearance = np.full(padded.shape, np.inf, np.float32)
             return cls(clearance, np.zeros((*padded.shape, 2), np.float32))
+        # Imported here: it takes time and memory, for which nobody has a use without a map. Maps
+        # are prepared before a replay, and by the node in a thread of its own.
+        from scipy.ndimage import distance_transform_edt
+
         distance, nearest = distance_transform_edt(~padded, return_indices=True)
         rows, columns = np.indices(padded.shape)
         away = np.stack([columns - nearest[1], rows - nearest[0]], axis=-1)
