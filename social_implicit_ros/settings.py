@@ -56,6 +56,13 @@ class HistoryLimits(Settings):
         minimum=0.1,
         maximum=100.0,
     )
+    position_noise_m: float = row(
+        0.03,
+        "Standard deviation of the tracker's positions in metres until it is learned from the "
+        "tracks. 0 takes positions for exact, as those of a simulator.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     max_agents: int = row(
         1000,
         "Maximum number of tracked agents: the nearest to the robot, or to the origin of "

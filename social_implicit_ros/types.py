@@ -128,6 +128,8 @@ class ObservationWindow:
         heights_m: (A,) latest z in metres.
         covariances_m2: (A, 2, 2) the tracker's covariance of the latest position in square
             metres, zero where it gave none.
+        state_covariances: (A, 4, 4) covariance of the estimated x and y in metres and their
+            velocities in metres per second, at the last step; None for exact positions.
     """
 
     stamp_ns: int
@@ -137,6 +139,7 @@ class ObservationWindow:
     n_observed: IntArray
     heights_m: FloatArray
     covariances_m2: FloatArray
+    state_covariances: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
@@ -145,6 +148,10 @@ class ObservationWindow:
         require_shape("ObservationWindow", "n_observed", self.n_observed, (n_agents,))
         require_shape("ObservationWindow", "heights_m", self.heights_m, (n_agents,))
         require_shape("ObservationWindow", "covariances_m2", self.covariances_m2, (n_agents, 2, 2))
+        if self.state_covariances is not None:
+            require_shape(
+                "ObservationWindow", "state_covariances", self.state_covariances, (n_agents, 4, 4)
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,3 +44,24 @@ def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) ->
     draws = draws.astype(np.float32)
     draws.flags.writeable = False
     return draws
+
+
+@lru_cache(maxsize=32)
+def standardised_normal(n_samples: int, dimension: int, seed: int) -> NDArray:
+    """Normal draws whose mean is exactly zero and, given enough of them, their covariance one.
+
+    Args:
+        n_samples: number of vectors (K).
+        dimension: length of a vector (D).
+        seed: seed of the generator.
+
+    Returns:
+        (K, D) float64, read-only.
+    """
+    draws = standard_normal(n_samples, dimension, seed, "independent").astype(np.float64)
+    draws = draws - draws.mean(axis=0)
+    if n_samples > dimension:
+        root = np.linalg.cholesky(draws.T @ draws / n_samples)
+        draws = np.linalg.solve(root, draws.T).T
+    draws.flags.writeable = False
+    return draws

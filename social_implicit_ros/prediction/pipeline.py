@@ -9,6 +9,7 @@ from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.prediction.state_uncertainty import with_state_uncertainty, within_speed
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import HistoryLimits, PipelineConfig
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
@@ -132,7 +133,12 @@ class PredictionPipeline:
     ) -> Tick:
         started = time.perf_counter()
         prediction, present_m = predict_from(
-            stamp_ns, window, self.model, n_samples=self.config.n_samples, seed=self.config.seed
+            stamp_ns,
+            window,
+            self.model,
+            n_samples=self.config.n_samples,
+            seed=self.config.seed,
+            max_speed_m_s=self.config.max_speed_m_s,
         )
         if self.floor_plan is not None:
             prediction = self.floor_plan.constrain(prediction, present_m)
@@ -156,7 +162,13 @@ def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
 
 
 def predict_from(
-    stamp_ns: int, window: ObservationWindow, model: TrajectoryModel, *, n_samples: int, seed: int
+    stamp_ns: int,
+    window: ObservationWindow,
+    model: TrajectoryModel,
+    *,
+    n_samples: int,
+    seed: int,
+    max_speed_m_s: float = float("inf"),
 ) -> tuple[Prediction, FloatArray]:
     """Predicts from a stamp, given a window that may end earlier.
 
@@ -166,12 +178,16 @@ def predict_from(
         model: predicts from the end of the window.
         n_samples: number of trajectories to draw.
         seed: of the random draws.
+        max_speed_m_s: maximum speed of the mean trajectories.
 
     Returns:
         The prediction, and (A, 2) mean positions at the stamp, metres.
     """
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]
+    prediction = within_speed(prediction, last_m, max_speed_m_s)
+    if window.state_covariances is not None:
+        prediction = with_state_uncertainty(prediction, window.state_covariances, seed)
     # If all tracks are stale, the window may have ended long ago.
     if stamp_ns <= window.stamp_ns or not window.ids:
         return prediction, last_m

@@ -13,8 +13,10 @@ import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import (
     BoolArray,
@@ -139,6 +141,7 @@ class TrackHistory:
         self._row_of_id: dict[str, int] = {}
         self._free_rows: list[int] = []
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
+        self._noise = TrackerNoise(self.config.position_noise_m)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
 
     def __len__(self) -> int:
@@ -271,10 +274,11 @@ class TrackHistory:
     def window(
         self, stamp_ns: int, *, now_ns: int | None = None
     ) -> tuple[ObservationWindow, dict[str, SkipReason]]:
-        """The past of every agent, resampled to the model's steps and ending at `stamp_ns`.
+        """The past of every agent, at the model's steps and ending at `stamp_ns`.
 
-        Positions between two observations are interpolated. From its last observation to
-        `stamp_ns` an agent is extrapolated at its latest velocity.
+        Positions are estimated from all observations, see `smoothing`. If they are exact they are
+        interpolated, and from its last observation to `stamp_ns` an agent is extrapolated at its
+        latest velocity.
 
         Args:
             stamp_ns: time of the last step, integer nanoseconds.
@@ -305,17 +309,18 @@ class TrackHistory:
             skipped.update((i, reason) for i, reason in self.hidden.items() if i in self._row_of_id)
         ids = tuple(compress(self._row_of_id, ready.tolist()))
         rows = rows[ready]
-        states_m, n_observed = self._resample(rows, stamp_ns)
+        positions_m, n_observed, state_covariances = self._estimate(rows, stamp_ns)
         covariances_m2 = self._covariances_m2[rows]
         covariances_m2[np.isnan(covariances_m2)] = 0.0
         window = ObservationWindow(
             stamp_ns=stamp_ns,
             step_s=self.config.step_s,
             ids=ids,
-            positions_m=states_m[..., :2],
+            positions_m=within_speed(positions_m, self.config.step_s, self.config.max_speed_m_s),
             n_observed=n_observed,
-            heights_m=states_m[:, -1, 2],
+            heights_m=self._table.newest(rows)[1][:, 2],
             covariances_m2=covariances_m2,
+            state_covariances=state_covariances,
         )
         return window, skipped
 
@@ -338,12 +343,14 @@ class TrackHistory:
     ) -> None:
         """Adds the agents in some columns of a message to their rows."""
         stamp_ns, table = tracks.stamp_ns, self._table
+        noise_m = self._noise.std_m(_source(tracks))
         newest_ns, newest_m = table.newest(rows)
         has_any = table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
             outlier = late.copy()
-            outlier[late] = self._is_outlier(rows[late], stamp_ns, states_m[columns[late], :2])
+            late_m = states_m[columns[late], :2]
+            outlier[late] = self._is_outlier(rows[late], stamp_ns, late_m, noise_m)
             rejected.update(
                 (tracks.ids[column], SkipReason.LATE_OUTLIER)
                 for column in columns[outlier].tolist()
@@ -361,7 +368,9 @@ class TrackHistory:
             newest_ns, newest_m = newest_ns[~late], newest_m[~late]
         elapsed_ns = stamp_ns - newest_ns
         states_m = states_m[columns]
-        near = is_in_reach(newest_m[:, :2], states_m[:, :2], elapsed_ns, self.config.max_speed_m_s)
+        near = is_in_reach(
+            newest_m[:, :2], states_m[:, :2], elapsed_ns, self.config.max_speed_m_s, noise_m
+        )
         restarts = has_any & (~near | (elapsed_ns > self._timeout_ns))
         self._announce_forgetting(rows[restarts])
         table.clear(rows[restarts])
@@ -372,10 +381,13 @@ class TrackHistory:
                 rows[begins], stamp_ns, states_m[begins], tracks.velocities_m_s[columns[begins]]
             )
         table.append(rows, stamp_ns, states_m)
+        self._noise.add(_source(tracks), stamp_ns, rows, table)
         if tracks.covariances_m2 is not None:
             self._covariances_m2[rows] = _known_covariances(tracks.covariances_m2[columns, :2, :2])
 
-    def _is_outlier(self, rows: IntArray, stamp_ns: int, late_m: FloatArray) -> BoolArray:
+    def _is_outlier(
+        self, rows: IntArray, stamp_ns: int, late_m: FloatArray, noise_m: float
+    ) -> BoolArray:
         """(A,) late positions that are out of reach of the observation before or after them."""
         times_ns, table = self._table.times_ns[rows], self._table
         column = (times_ns < stamp_ns).sum(axis=1)
@@ -386,7 +398,7 @@ class TrackHistory:
         for neighbour in (np.maximum(column - 1, 0), column):
             elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
             near_m = table.states_m[rows, neighbour, :2]
-            outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s)
+            outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s, noise_m)
         outlier &= inserts
         return outlier
 
@@ -465,6 +477,7 @@ class TrackHistory:
             self._table.grow(n_rows)
             self._covariances_m2 = with_rows(self._covariances_m2, n_rows)
             self._began_ns = with_rows(self._began_ns, n_rows)
+            self._noise.grow(n_rows)
             self._free_rows.extend(range(n_rows - 1, n_before - 1, -1))
         row = self._free_rows.pop()
         self._covariances_m2[row] = np.nan
@@ -485,14 +498,39 @@ class TrackHistory:
         self.forget(stale_ids)
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 
+    def _estimate(
+        self, rows: IntArray, stamp_ns: int
+    ) -> tuple[FloatArray, IntArray, FloatArray | None]:
+        """(A, H, 2) positions, (A,) known steps and (A, 4, 4) state covariances if inexact."""
+        step_ns, n_steps = self._step_ns, self.config.n_steps
+        if self.config.position_noise_m == 0.0 or len(rows) == 0:
+            return (*self._resample(rows, stamp_ns), None)
+        times_ns, states_m, is_known = self._table.since(
+            rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
+        )
+        smoothed = smooth(
+            stamp_ns - times_ns,
+            states_m[..., :2],
+            is_known,
+            self._noise.variances_m2(rows),
+            step_s=self.config.step_s,
+            n_steps=n_steps,
+        )
+        before_ns = stamp_ns - self._table.times_ns[rows, 0] + round(_STEP_TOLERANCE * step_ns)
+        # Two observations within one step are enough for a position and a velocity.
+        n_observed = np.minimum(np.maximum(before_ns // step_ns + 1, 2), n_steps)
+        unknown = np.arange(n_steps) < n_steps - n_observed[:, None]
+        smoothed.positions_m[unknown] = np.nan
+        return smoothed.positions_m, n_observed, smoothed.state_covariances
+
     def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:
-        """(A, H, 3) states at the window's steps, NaN if unknown, and (A,) number of known steps.
+        """(A, H, 2) positions at the steps, NaN if unknown, and (A,) number of known steps.
 
         Outside its observations an agent moves at its first or last velocity, taken over one step.
         """
         n_steps = self.config.n_steps
         if len(rows) == 0:
-            return np.empty((0, n_steps, 3)), np.empty(0, dtype=np.int64)
+            return np.empty((0, n_steps, 2)), np.empty(0, dtype=np.int64)
         steps_ns = stamp_ns - self._step_ns * np.arange(n_steps - 1, -1, -1)
         last_ns = self._table.newest(rows)[0][:, None]
         # Observations before the first step do not matter.
@@ -504,7 +542,7 @@ class TrackHistory:
         ends_ns[:, :1], ends_ns[:, 3:] = first_ns, last_ns
         ends_ns[:, 1:2] = np.minimum(first_ns + self._step_ns, last_ns)
         ends_ns[:, 2:3] = np.maximum(last_ns - self._step_ns, first_ns)
-        states_m, _, _ = self._table.interpolate(rows, targets_ns)
+        states_m = self._table.interpolate(rows, targets_ns)[0][..., :2]
         states_m, ends_m = states_m[:, :n_steps], states_m[:, n_steps:]
         # From the first of the ends to the second, and from the third to the fourth.
         elapsed_ns = (ends_ns[:, 1::2] - ends_ns[:, ::2])[..., None]
@@ -518,13 +556,16 @@ class TrackHistory:
             + first_velocity[:, None] * before_ns[..., None]
             + last_velocity[:, None] * after_ns[..., None]
         )
-        # A height is not extrapolated.
-        states_m[..., 2] = np.where(after_ns > 0, ends_m[:, 3:, 2], states_m[..., 2])
         known: BoolArray = before_ns >= -self._step_ns * _STEP_TOLERANCE
         # Two observations within one step are enough for a position and a velocity.
         known[:, -2:] = True
         states_m[~known] = np.nan
         return states_m, known.sum(axis=1)
+
+
+def _source(tracks: Tracks) -> str:
+    """The tracker; odometry is one of its own."""
+    return ROBOT_ID if ROBOT_ID in tracks.ids else tracks.source
 
 
 def _usable(

@@ -134,6 +134,29 @@ class ObservationTable:
         low_m = states_m.take(low, axis=0)
         return low_m + share * (states_m.take(high, axis=0) - low_m), low_ns, high_ns
 
+    def since(
+        self, rows: IntArray, since_ns: int, until_ns: int
+    ) -> tuple[IntArray, FloatArray, BoolArray]:
+        """Observations within a time span, or the last two before its end.
+
+        Args:
+            rows: (A,) rows that are not empty.
+            since_ns: begin of the span, integer nanoseconds.
+            until_ns: end of the span.
+
+        Returns:
+            (A, N) stamps, (A, N, 3) states, and (A, N) which columns are meant.
+        """
+        begin = rows[:, None] * self.times_ns.shape[1]
+        last = begin + self.counts[rows, None] - 1
+        recent = self._recent(begin, last, since_ns)
+        times_ns = self.times_ns.ravel().take(recent)
+        is_known = (recent <= last) & (times_ns <= until_ns)
+        n_known = np.count_nonzero(is_known, axis=1)
+        is_last = np.arange(recent.shape[1]) >= n_known[:, None] - 2
+        is_within: BoolArray = is_known & ((times_ns >= since_ns) | is_last)
+        return times_ns, self.states_m.reshape(-1, 3).take(recent, axis=0), is_within
+
     def _recent(self, begin: IntArray, last: IntArray, stamp_ns: int) -> IntArray:
         """(A, N) the newest observations of each row in the flat table, back to a stamp at least.
 

@@ -61,7 +61,13 @@ def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(start: Start)
 
 
 def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(start: Start) -> None:
-    node = start(outputs="[costmap]", robot="odometry", model="constant_velocity", tick_rate_hz=0.0)
+    node = start(
+        outputs="[costmap]",
+        robot="odometry",
+        model="constant_velocity",
+        tick_rate_hz=0.0,
+        position_noise_m=0.0,
+    )
     node.wait_for(lambda: node.state() == "active", "activation")
     grids: list[OccupancyGrid] = []
     node.peer.node.create_subscription(

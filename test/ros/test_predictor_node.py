@@ -20,7 +20,9 @@ from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 @pytest.fixture(scope="module")
 def module_conversation(start_once: Callable[..., NodeUnderTest]) -> Conversation:
-    return Conversation(start_once(tick_rate_hz=0.0, model="constant_velocity"))
+    return Conversation(
+        start_once(tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0)
+    )
 
 
 @pytest.fixture

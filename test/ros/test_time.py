@@ -68,7 +68,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def module_stage(start_once: Callable[..., NodeUnderTest]) -> Stage:
-    return Stage(start_once(use_sim_time=True, model="constant_velocity"))
+    return Stage(start_once(use_sim_time=True, model="constant_velocity", position_noise_m=0.0))
 
 
 @pytest.fixture

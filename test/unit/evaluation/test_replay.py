@@ -36,6 +36,8 @@ from social_implicit_ros.types import SkipReason, Tracks
 
 #: The node's tick rate.
 NODE = replace(load_settings(), tick_rate_hz=10.0)
+#: The same for positions without noise.
+EXACT = replace(NODE, pipeline=PipelineConfig(position_noise_m=0.0))
 MODELS = {
     "plain": ConstantVelocity(),
     "drawn": ConstantVelocity(heading_sigma_rad=0.4),
@@ -130,7 +132,8 @@ def test_another_person_with_the_same_id_is_not_the_ground_truth(tmp_path):
     for tracks in walkers(duration_s=8.0, n_agents=1)[41:]:
         after.append(Tracks(tracks.stamp_ns, tracks.ids, tracks.positions_m + 30.0))
 
-    _, ticks = replay(bag_of(tmp_path, before + after), {"plain": ConstantVelocity()})
+    bag = bag_of(tmp_path, before + after)
+    _, ticks = replay(bag, {"plain": ConstantVelocity()}, settings=EXACT)
 
     for scored in ticks:
         tick = scored["plain"]
@@ -157,7 +160,7 @@ def test_histories_start_again_when_time_jumps_back(tmp_path):
         message.recorded_ns = START_NS + round((100.0 + 7.1 + 0.1 * index) * S)
     bag = write_bag(tmp_path / "bag", [*people_messages(recording, clock_offset_s=100.0), *again])
 
-    played, ticks = replay(bag)
+    played, ticks = replay(bag, settings=EXACT)
 
     assert played.counts.resets == 1
     stamps_ns = [scored["plain"].forecast.stamp_ns for scored in ticks]

@@ -17,7 +17,9 @@ S = 1_000_000_000
 
 
 def two_walkers() -> Tick:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=3))
+    pipeline = PredictionPipeline(
+        ConstantVelocity(), PipelineConfig(n_samples=3, position_noise_m=0.0)
+    )
     for n in range(20):
         positions_m = np.array([[0.1 * n, 0.0], [5.0, 0.05 * n]])
         pipeline.update(Tracks(n * S // 10, ("7", "left"), positions_m, np.array([0.5, 1.5])))
@@ -74,7 +76,7 @@ def test_an_empty_tick_gives_an_empty_forecast() -> None:
 
 
 def test_the_robot_is_seen_by_people_and_never_published() -> None:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
         positions = np.array([[0.1 * n, 0.0], [5.0, 0.1 * n]])
         pipeline.update(Tracks(n * S // 10, ("walker", ROBOT_ID), positions))

@@ -16,7 +16,9 @@ S = 1_000_000_000
 
 
 def test_straight_walkers_keep_their_velocity_from_the_tick_on() -> None:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(n_samples=3))
+    pipeline = PredictionPipeline(
+        ConstantVelocity(), PipelineConfig(n_samples=3, position_noise_m=0.0)
+    )
     velocities = np.array([[1.0, 0.0], [0.0, -0.5]])
     for n in range(30):
         pipeline.update(Tracks(n * S // 10, ("a", "b"), velocities * 0.1 * n))
@@ -32,7 +34,7 @@ def test_straight_walkers_keep_their_velocity_from_the_tick_on() -> None:
 
 
 def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(20):
         ids = ("old",) if n < 5 else ("walks",)
         pipeline.update(Tracks(n * S // 10, ids, np.array([[0.1 * n, 0.0]])))
@@ -51,7 +53,7 @@ def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
 @pytest.mark.parametrize("sigma_rad", [0.0, 0.4])
 def test_empty_scene_gives_an_empty_prediction(sigma_rad: float) -> None:
     model = ConstantVelocity(heading_sigma_rad=sigma_rad)
-    tick = PredictionPipeline(model, PipelineConfig()).tick(S)
+    tick = PredictionPipeline(model, PipelineConfig(position_noise_m=0.0)).tick(S)
     assert tick.prediction.samples.shape == (20, 0, 12, 2)
     assert tick.prediction.mean.shape == (0, 12, 2)
 
@@ -76,7 +78,7 @@ def test_bad_config_names_the_field(field: str, value: int) -> None:
 
 def test_tracker_covariance_is_added_where_asked_for() -> None:
     for asked, expected in ((True, 0.04), (False, 0.0)):
-        config = PipelineConfig(add_tracker_covariance=asked)
+        config = PipelineConfig(add_tracker_covariance=asked, position_noise_m=0.0)
         pipeline = PredictionPipeline(ConstantVelocity(), config)
         for n in range(3):
             pipeline.update(
@@ -94,7 +96,7 @@ def test_tracker_covariance_is_added_where_asked_for() -> None:
 
 def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> None:
     pipeline = PredictionPipeline(
-        ConstantVelocity(heading_sigma_rad=0.3), PipelineConfig(n_samples=50)
+        ConstantVelocity(heading_sigma_rad=0.3), PipelineConfig(n_samples=50, position_noise_m=0.0)
     )
     for n in range(30):
         pipeline.update(Tracks(n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
@@ -117,7 +119,7 @@ def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> No
 
 
 def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> None:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(20):
         ids = ("a", "b") if n < 17 else ("a",)
         positions = np.array([[0.1 * n, 0.0], [0.1 * n, 5.0]])[: len(ids)]
@@ -144,7 +146,9 @@ class WithLevels(ConstantVelocity):
 def test_covariances_are_true_at_the_confidence_asked_for(
     confidence: float, variance: float
 ) -> None:
-    pipeline = PredictionPipeline(WithLevels(), PipelineConfig(confidence=confidence))
+    pipeline = PredictionPipeline(
+        WithLevels(), PipelineConfig(confidence=confidence, position_noise_m=0.0)
+    )
     for n in range(2):
         pipeline.update(Tracks(n * S, ("a",), np.array([[0.1 * n, 0.0]])))
 
@@ -154,7 +158,7 @@ def test_covariances_are_true_at_the_confidence_asked_for(
 
 
 def test_a_jump_of_years_costs_neither_time_nor_memory() -> None:
-    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig())
+    pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
         pipeline.update(Tracks(S + n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
 

@@ -49,7 +49,8 @@ def predictor_of(
     adaptive: AdaptiveCalibration | None = None,
     **options: object,
 ) -> Predictor:
-    values = {"tick_rate_hz": 0.0, **options}
+    exact = PipelineConfig(position_noise_m=0.0)
+    values = {"tick_rate_hz": 0.0, "pipeline": exact, **options}
     return Predictor(
         ConstantVelocity(),
         PredictorConfig(**values),  # type: ignore[arg-type]

@@ -28,7 +28,8 @@ def walker(seconds: float, ids: tuple[str, ...] = ("a",)) -> Tracks:
 
 
 def history(**config: float) -> TrackHistory:
-    return TrackHistory(HistoryConfig(**config))  # type: ignore[arg-type]
+    exact = {"position_noise_m": 0.0}
+    return TrackHistory(HistoryConfig(**{**exact, **config}))  # type: ignore[arg-type]
 
 
 @given(

@@ -18,7 +18,7 @@ class Crowd:
     """A history behind a stitcher."""
 
     def __init__(self) -> None:
-        self.history = TrackHistory(HistoryConfig())
+        self.history = TrackHistory(HistoryConfig(position_noise_m=0.0))
         self.stitcher = TrackStitcher()
         self.messages: list[Tracks] = []
 

@@ -1,0 +1,80 @@
+"""What an uncertain position and velocity add to a prediction."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from social_implicit_ros.models.noise import standardised_normal
+from social_implicit_ros.types import FloatArray, Prediction
+
+_ROUNDING = 1e-10 * np.eye(4)
+
+
+def with_state_uncertainty(
+    prediction: Prediction, state_covariances: FloatArray, seed: int
+) -> Prediction:
+    """Adds the errors of the present positions and velocities, carried on at constant velocity.
+
+    Args:
+        prediction: from these positions and velocities, as if they were exact.
+        state_covariances: (A, 4, 4) of x, y in metres and their velocities in metres per second.
+        seed: of the draws that spread the samples.
+    """
+    n_samples, n_agents, n_steps, _ = prediction.samples.shape
+    powers, onwards = _propagation(n_steps, prediction.step_s)
+    parts = np.empty((n_agents, 3, 2, 2))
+    parts[:, 0], parts[:, 2] = state_covariances[:, :2, :2], state_covariances[:, 2:, 2:]
+    parts[:, 1] = state_covariances[:, :2, 2:] + state_covariances[:, 2:, :2]
+    added = (powers @ parts.reshape(n_agents, 3, 4)).reshape(prediction.covariance.shape)
+    covariance = prediction.covariance + added
+    factors = prediction.level_factors
+    if factors is not None:
+        # The added errors are Gaussian: their ellipses need no factors.
+        before = prediction.covariance[..., 0, 0] + prediction.covariance[..., 1, 1]
+        after = covariance[..., 0, 0] + covariance[..., 1, 1]
+        share = (before / np.maximum(after, 1e-12))[..., None]
+        factors = np.sqrt(1.0 + share * (factors * factors - 1.0))
+    # Rounding may make an eigenvalue of an exact state negative.
+    roots = np.linalg.cholesky(state_covariances + _ROUNDING)
+    # From a draw to the offset at every step.
+    gains = np.swapaxes(roots, 1, 2) @ onwards  # (A, 4, 2 T)
+    draws = standardised_normal(n_samples, 4, seed)
+    offsets_m = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
+    samples = prediction.samples + offsets_m.reshape(prediction.samples.shape)
+    return Prediction(samples, prediction.mean, covariance, prediction.step_s, factors)
+
+
+@lru_cache(maxsize=8)
+def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
+    """(T, 3) powers of the times, and (4, 2 T) from a state to its displacements at each step."""
+    times_s = np.arange(1, n_steps + 1) * step_s
+    onwards = np.concatenate([np.tile(np.eye(2), n_steps), np.kron(times_s, np.eye(2))])
+    return times_s[:, None] ** np.arange(3), onwards
+
+
+def within_speed(prediction: Prediction, last_m: FloatArray, max_speed_m_s: float) -> Prediction:
+    """Shrinks mean trajectories that are faster than a speed, with their samples.
+
+    Args:
+        prediction: of A agents.
+        last_m: (A, 2) positions in metres a step before the first.
+        max_speed_m_s: maximum plausible speed.
+    """
+    limit_m = max_speed_m_s * prediction.step_s
+    steps_m = prediction.mean.copy()
+    steps_m[:, 1:] -= prediction.mean[:, :-1]
+    steps_m[:, 0] -= last_m
+    if np.abs(steps_m).max(initial=0.0) * 2**0.5 <= limit_m:
+        return prediction
+    fastest_m = np.sqrt(np.square(steps_m).sum(axis=2).max(axis=1))
+    factor = np.minimum(1.0, limit_m / np.maximum(fastest_m, 1e-9))[:, None, None]
+    start_m = last_m[:, None]
+    return Prediction(
+        start_m + factor * (prediction.samples - start_m),
+        start_m + factor * (prediction.mean - start_m),
+        prediction.covariance,
+        prediction.step_s,
+        prediction.level_factors,
+    )

@@ -1,0 +1,128 @@
+"""The noise of a tracker's positions, learned from all its tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.observations import ObservationTable, with_rows
+from social_implicit_ros.types import FloatArray, IntArray
+
+#: Number of triples as which the first guess counts.
+_FIRST_WEIGHT = 10.0
+#: Smallest standard deviation, metres: keeps matrices invertible.
+_MIN_STD_M = 1e-4
+#: Number of triples after which an old one counts half.
+_HALF_LIFE = 3000.0
+#: Larger second differences are jumps of a tracker and count as this one, metres.
+_MAX_DIFFERENCE_M = 0.6
+#: Tolerated difference of each interval between four observations, relative to their mean.
+_UNEVEN = 0.1
+#: Four observations, oldest first, in intervals before the newest.
+_FOUR = np.array([3, 2, 1, 0])
+#: Interval between two of them, and the longest: people do much in that time, nanoseconds.
+_LAG_NS, _MAX_GAP_NS = 100_000_000, 1_000_000_000
+
+
+class PositionNoise:
+    """White noise of positions, separated from motion.
+
+    With white noise of variance s^2 and white acceleration, the second differences of evenly spaced
+    positions have the variance 6 s^2 + 4 a and the covariance a - 4 s^2 with the next one. So
+    variance less four times that covariance is 22 s^2, whatever the acceleration.
+    """
+
+    def __init__(self, first_std_m: float) -> None:
+        """Starts with a guess.
+
+        Args:
+            first_std_m: standard deviation until something is learned, metres.
+        """
+        #: Stamp of the newest observations learned from, integer nanoseconds.
+        self.newest_ns = 0
+        self._sum_m2 = _FIRST_WEIGHT * first_std_m**2
+        self._weight = _FIRST_WEIGHT
+
+    @property
+    def variance_m2(self) -> float:
+        """Variance of each coordinate, square metres."""
+        return max(self._sum_m2 / self._weight, _MIN_STD_M**2)
+
+    def add(self, times_ns: IntArray, positions_m: FloatArray) -> None:
+        """Learns from four observations of each of some tracks.
+
+        Args:
+            times_ns: (A, 4) stamps, integer nanoseconds, ascending. Rows that are not evenly spaced
+                are ignored.
+            positions_m: (A, 4, 2) metres.
+        """
+        gaps_ns = times_ns[:, 1:] - times_ns[:, :-1]
+        mean_ns = (times_ns[:, 3:] - times_ns[:, :1]) / 3.0
+        is_even = (np.abs(gaps_ns - mean_ns) <= _UNEVEN * mean_ns).all(axis=1)
+        n_even = int(np.count_nonzero(is_even))
+        if n_even == 0:
+            return
+        steps_m = positions_m[:, 1:] - positions_m[:, :-1]
+        second_m = (steps_m[:, 1:] - steps_m[:, :-1])[is_even]
+        second_m = np.minimum(np.maximum(second_m, -_MAX_DIFFERENCE_M), _MAX_DIFFERENCE_M)
+        first, next_one = second_m[:, 0].ravel(), second_m[:, 1].ravel()
+        variance = 0.5 * (first @ first + next_one @ next_one)
+        sum_m2 = (variance - 4.0 * (first @ next_one)) / 22.0 / 2.0
+        kept = 0.5 ** (n_even / _HALF_LIFE)
+        # A sample may be negative, their sum not: the noise would never be found again.
+        self._sum_m2 = max(kept * self._sum_m2 + sum_m2, 0.0)
+        self._weight = kept * self._weight + n_even
+
+
+class TrackerNoise:
+    """The noise of each tracker, and the tracker of each row of an `ObservationTable`."""
+
+    def __init__(self, first_std_m: float) -> None:
+        """Knows no tracker.
+
+        Args:
+            first_std_m: standard deviation until something is learned, metres.
+        """
+        self.first_std_m = first_std_m
+        self._of_source: dict[str, PositionNoise] = {}
+        self._index_of_source: dict[str, int] = {}
+        self._index_of_row = np.empty(0, dtype=np.int64)
+
+    def grow(self, n_rows: int) -> None:
+        """Adds rows, up to `n_rows`."""
+        self._index_of_row = with_rows(self._index_of_row, n_rows)
+
+    def add(self, source: str, stamp_ns: int, rows: IntArray, table: ObservationTable) -> None:
+        """Learns from the newest observations of some rows, which are of one tracker."""
+        if source not in self._of_source:
+            # Odometry is smooth.
+            is_robot = source == ROBOT_ID
+            self._of_source[source] = PositionNoise(0.0 if is_robot else self.first_std_m)
+            self._index_of_source[source] = len(self._index_of_source)
+        noise = self._of_source[source]
+        self._index_of_row[rows] = self._index_of_source[source]
+        # A fast tracker says little more in between.
+        if abs(stamp_ns - noise.newest_ns) < 0.9 * _LAG_NS:
+            return
+        noise.newest_ns = stamp_ns
+        last = table.counts[rows] - 1
+        rows, last = rows[last >= 3], last[last >= 3]
+        if len(rows) == 0:
+            return
+        gaps_ns = table.times_ns[rows, last] - table.times_ns[rows, last - 1]
+        stride = np.maximum((2 * _LAG_NS // gaps_ns + 1) // 2, 1)
+        columns = last[:, None] - stride[:, None] * _FOUR
+        is_usable = (columns[:, 0] >= 0) & (gaps_ns <= _MAX_GAP_NS)
+        if is_usable.any():
+            each, columns = rows[is_usable, None], columns[is_usable]
+            noise.add(table.times_ns[each, columns], table.states_m[each, columns, :2])
+
+    def std_m(self, source: str) -> float:
+        """Standard deviation of each coordinate of a tracker's positions, metres."""
+        noise = self._of_source.get(source)
+        return self.first_std_m if noise is None else noise.variance_m2**0.5
+
+    def variances_m2(self, rows: IntArray) -> FloatArray:
+        """(A,) variances of each coordinate, square metres."""
+        variances_m2 = np.array([noise.variance_m2 for noise in self._of_source.values()])
+        return variances_m2[self._index_of_row[rows]]

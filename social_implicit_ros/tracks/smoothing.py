@@ -1,0 +1,197 @@
+"""Positions and velocities of noisy and short tracks.
+
+A track that was seen twice within 0.1 s says where somebody is, but hardly how fast they walk. The
+estimate here weighs all observations by the noise of the tracker, and hypotheses of how people move
+by what they say about the observations. Sure observations are followed exactly.
+
+The path is linear between the steps of the model's window. Its prior is Gaussian: an integrated
+random walk of the velocity for people who walk, a random walk of the position for people who stand.
+The posterior of each hypothesis is a linear least-squares fit; the estimate is their mixture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """How a person may move.
+
+    Attributes:
+        weight: prior probability.
+        velocity_std_m_s: standard deviation of each component of the velocity.
+        acceleration: spectral density of the acceleration, m^2/s^3; None for somebody who stands
+            and sways.
+        noise_factor: variance of the noise relative to the tracker's.
+    """
+
+    weight: float
+    velocity_std_m_s: float
+    acceleration: float | None
+    noise_factor: float = 1.0
+
+
+#: Somebody who stands, walks straight on, or changes velocity; and a track whose stamps or
+#: positions are far worse than those of the others.
+HYPOTHESES = (
+    Hypothesis(0.45, 0.03, None),
+    Hypothesis(0.30, 0.95, 0.03),
+    Hypothesis(0.24, 0.95, 0.4),
+    Hypothesis(0.01, 0.95, 0.1, noise_factor=100.0),
+)
+#: Spectral density of the acceleration by which people leave the line between two steps, m^2/s^3.
+_ACCELERATION = 0.1
+_NOISE_FACTORS = np.array([hypothesis.noise_factor for hypothesis in HYPOTHESES])
+_LOG_NOISE_FACTORS = np.log(_NOISE_FACTORS)
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """Estimates of A agents.
+
+    Attributes:
+        positions_m: (A, H, 2) at the steps of the window, metres.
+        state_covariances: (A, 4, 4) of x, y, their velocities in m/s, at the last step.
+    """
+
+    positions_m: FloatArray
+    state_covariances: FloatArray
+
+
+def smooth(
+    ages_ns: IntArray,
+    positions_m: FloatArray,
+    is_known: BoolArray,
+    noise_m2: FloatArray,
+    *,
+    step_s: float,
+    n_steps: int,
+) -> Smoothed:
+    """Estimates the paths of A agents from up to N observations each.
+
+    Args:
+        ages_ns: (A, N) times from each observation to the end of the window, integer nanoseconds.
+        positions_m: (A, N, 2) metres.
+        is_known: (A, N) False in columns without an observation. Each agent has at least one.
+        noise_m2: (A,) variance of the noise of each coordinate.
+        step_s: seconds between two steps.
+        n_steps: steps (H).
+    """
+    prior, log_priors = _priors(step_s, n_steps)
+    origin_m = positions_m[np.arange(len(ages_ns)), is_known.argmax(axis=1)][:, None]
+    positions_m = np.where(is_known[..., None], positions_m - origin_m, 0.0)
+    # Agents that were seen at the same times have the same weights, and these take most time.
+    one, of_agents = _unique_rows(np.where(is_known, ages_ns, -1), noise_m2)
+    weights, basis = _weights(ages_ns[one], is_known[one], noise_m2[one], step_s, n_steps)
+    weighted = np.swapaxes(basis * weights[..., None], 1, 2)  # (U, H, N)
+    information = (weighted @ basis)[:, None] / _NOISE_FACTORS[:, None, None]
+    covariances = np.linalg.inv(information + prior)  # (U, K, H, H)
+    log_evidence = np.linalg.slogdet(covariances)[1] + log_priors
+    log_evidence = log_evidence - np.count_nonzero(weights, axis=1)[:, None] * _LOG_NOISE_FACTORS
+    final = _final_state(step_s, n_steps)
+    state_covariances = final @ covariances @ final.T  # (U, K, 2, 2)
+
+    observed = (weighted[of_agents] @ positions_m)[:, None] / _NOISE_FACTORS[:, None, None]
+    paths_m = covariances[of_agents] @ observed  # (A, K, H, 2)
+    square = np.einsum("anc,anc,an->a", positions_m, positions_m, weights[of_agents])
+    explained = (paths_m * observed).sum(axis=(2, 3))
+    log_evidence = log_evidence[of_agents] - 0.5 * (square[:, None] / _NOISE_FACTORS - explained)
+    evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
+    evidence /= evidence.sum(axis=1, keepdims=True)
+
+    path_m = (evidence[..., None, None] * paths_m).sum(axis=1)
+    isotropic = (evidence[..., None, None] * state_covariances[of_agents]).sum(axis=1)
+    states = (final @ (paths_m - path_m[:, None])).reshape(*evidence.shape, 4)
+    covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
+    covariance[:, ::2, ::2] += isotropic
+    covariance[:, 1::2, 1::2] += isotropic
+    return Smoothed(path_m + origin_m, covariance)
+
+
+@lru_cache(maxsize=8)
+def _priors(step_s: float, n_steps: int) -> tuple[FloatArray, FloatArray]:
+    """(K, H, H) inverse prior covariances, and (K,) logarithms of their weights and determinants.
+
+    A position anywhere is as probable; the determinants leave that direction out.
+    """
+    velocity = np.diff(np.eye(n_steps), axis=0) / step_s
+    change = np.diff(velocity, axis=0)
+    matrices = []
+    for hypothesis in HYPOTHESES:
+        if hypothesis.acceleration is None:
+            matrix = velocity.T @ velocity / hypothesis.velocity_std_m_s**2
+        else:
+            matrix = change.T @ change / (hypothesis.acceleration * step_s)
+            matrix += np.outer(velocity[-1], velocity[-1]) / hypothesis.velocity_std_m_s**2
+        matrices.append(matrix)
+    prior = np.stack(matrices)
+    log_determinants = np.log(np.linalg.eigvalsh(prior)[:, 1:]).sum(axis=1)
+    return prior, log_determinants + np.log([hypothesis.weight for hypothesis in HYPOTHESES])
+
+
+@lru_cache(maxsize=8)
+def _final_state(step_s: float, n_steps: int) -> FloatArray:
+    """(2, H) from positions at the steps to the last position and velocity."""
+    final = np.zeros((2, n_steps))
+    final[0, -1] = 1.0
+    final[1, -2:] = -1.0 / step_s, 1.0 / step_s
+    return final
+
+
+def _weights(
+    ages_ns: IntArray, is_known: BoolArray, noise_m2: FloatArray, step_s: float, n_steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """(U, N) inverse variances of observations, and (U, N, H) their shares of the steps."""
+    at = (n_steps - 1) - ages_ns / (step_s * NS_PER_S)
+    share = at - np.clip(np.floor(at), 0.0, n_steps - 2.0)
+    # Variance of a path about the line between two steps, and before the first.
+    bend = np.where(share < 0.0, np.abs(share) ** 3, np.square(share * (1.0 - share)))
+    bend_m2 = _ACCELERATION * step_s**3 / 3.0 * bend
+    weights = np.where(is_known, 1.0 / (noise_m2[:, None] + bend_m2), 0.0)
+    basis = np.maximum(0.0, 1.0 - np.abs(at[..., None] - np.arange(n_steps)))
+    is_before = share < 0.0
+    if is_before.any():
+        basis[is_before, 0], basis[is_before, 1] = 1.0 - share[is_before], share[is_before]
+    return weights, basis
+
+
+def _unique_rows(ages_ns: IntArray, noise_m2: FloatArray) -> tuple[IntArray, IntArray | slice]:
+    """(U,) one row of each kind, and (A,) the kind of each row; a slice if there is but one."""
+    mixers = _mixers(ages_ns.shape[1])
+    keys = ages_ns @ mixers[:-1] + noise_m2.view(np.int64) * mixers[-1]
+    if (keys == keys[0]).all():
+        return np.zeros(1, dtype=np.int64), slice(None)
+    _, one, of_agents = np.unique(keys, return_index=True, return_inverse=True)
+    return one, of_agents
+
+
+@lru_cache(maxsize=16)
+def _mixers(n_columns: int) -> IntArray:
+    """(N + 1,) odd numbers: sums of products with them that overflow are hash values."""
+    return np.random.default_rng(0).integers(-(2**62), 2**62, n_columns + 1) * 2 + 1
+
+
+def within_speed(positions_m: FloatArray, step_s: float, max_speed_m_s: float) -> FloatArray:
+    """Paths of at most a speed: those that are faster shrink about their last position.
+
+    Args:
+        positions_m: (A, H, 2) metres, NaN where unknown.
+        step_s: seconds between two steps.
+        max_speed_m_s: maximum plausible speed.
+    """
+    steps_m = positions_m[:, 1:] - positions_m[:, :-1]
+    # NaN compares as false.
+    if not (np.abs(steps_m) * 2**0.5 > max_speed_m_s * step_s).any():
+        return positions_m
+    fastest_m = np.sqrt(np.nanmax(np.square(steps_m).sum(axis=2), axis=1))
+    is_fast = fastest_m > max_speed_m_s * step_s
+    factor = np.where(is_fast, max_speed_m_s * step_s / np.maximum(fastest_m, 1e-9), 1.0)
+    last_m = positions_m[:, -1:]
+    return last_m + factor[:, None, None] * (positions_m - last_m)
