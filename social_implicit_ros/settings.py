@@ -57,7 +57,7 @@ class HistoryLimits(Settings):
         maximum=100.0,
     )
     position_noise_m: float = row(
-        0.03,
+        0.05,
         "Standard deviation of the tracker's positions in metres until it is learned from the "
         "tracks. 0 takes positions for exact, as those of a simulator.",
         minimum=0.0,

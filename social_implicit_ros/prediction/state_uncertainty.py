@@ -49,9 +49,11 @@ def with_state_uncertainty(
 @lru_cache(maxsize=8)
 def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
     """(T, 3) powers of the times, and (4, 2 T) from a state to its displacements at each step."""
-    times_s = np.arange(1, n_steps + 1) * step_s
-    onwards = np.concatenate([np.tile(np.eye(2), n_steps), np.kron(times_s, np.eye(2))])
-    return times_s[:, None] ** np.arange(3), onwards
+    times_s = step_s * np.arange(1, n_steps + 1, dtype=np.float64)
+    moves = np.kron(np.stack([np.ones(n_steps), times_s]), np.eye(2))
+    onwards: FloatArray = np.asarray(moves, dtype=np.float64)
+    powers: FloatArray = np.stack([np.ones(n_steps), times_s, times_s * times_s], axis=1)
+    return powers, onwards
 
 
 def within_speed(prediction: Prediction, last_m: FloatArray, max_speed_m_s: float) -> Prediction:

@@ -9,7 +9,7 @@ from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Number of triples as which the first guess counts.
-_FIRST_WEIGHT = 10.0
+_FIRST_WEIGHT = 5.0
 #: Smallest standard deviation, metres: keeps matrices invertible.
 _MIN_STD_M = 1e-4
 #: Number of triples after which an old one counts half.
@@ -22,6 +22,8 @@ _UNEVEN = 0.1
 _FOUR = np.array([3, 2, 1, 0])
 #: Interval between two of them, and the longest: people do much in that time, nanoseconds.
 _LAG_NS, _MAX_GAP_NS = 100_000_000, 1_000_000_000
+#: Shortest time after which noise is learned again, nanoseconds.
+_PERIOD_NS = 180_000_000
 
 
 class PositionNoise:
@@ -101,8 +103,8 @@ class TrackerNoise:
             self._index_of_source[source] = len(self._index_of_source)
         noise = self._of_source[source]
         self._index_of_row[rows] = self._index_of_source[source]
-        # A fast tracker says little more in between.
-        if abs(stamp_ns - noise.newest_ns) < 0.9 * _LAG_NS:
+        # In between a tracker says little more.
+        if abs(stamp_ns - noise.newest_ns) < _PERIOD_NS:
             return
         noise.newest_ns = stamp_ns
         last = table.counts[rows] - 1

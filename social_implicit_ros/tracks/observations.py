@@ -36,7 +36,7 @@ class ObservationTable:
         n_columns = n_kept + n_kept // 2
         self.counts = np.zeros(0, dtype=np.int64)
         self.times_ns = np.empty((0, n_columns), dtype=np.int64)
-        self.states_m = np.empty((0, n_columns, 3))
+        self.states_m = np.zeros((0, n_columns, 3))  # finite in unused columns, too
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -78,7 +78,7 @@ def smooth(
 
     Args:
         ages_ns: (A, N) times from each observation to the end of the window, integer nanoseconds.
-        positions_m: (A, N, 2) metres.
+        positions_m: (A, N, 2) metres, finite.
         is_known: (A, N) False in columns without an observation. Each agent has at least one.
         noise_m2: (A,) variance of the noise of each coordinate.
         step_s: seconds between two steps.
@@ -86,9 +86,9 @@ def smooth(
     """
     prior, log_priors = _priors(step_s, n_steps)
     origin_m = positions_m[np.arange(len(ages_ns)), is_known.argmax(axis=1)][:, None]
-    positions_m = np.where(is_known[..., None], positions_m - origin_m, 0.0)
+    positions_m = positions_m - origin_m
     # Agents that were seen at the same times have the same weights, and these take most time.
-    one, of_agents = _unique_rows(np.where(is_known, ages_ns, -1), noise_m2)
+    one, of_agents = _unique_rows((ages_ns + 1) * is_known, noise_m2)
     weights, basis = _weights(ages_ns[one], is_known[one], noise_m2[one], step_s, n_steps)
     weighted = np.swapaxes(basis * weights[..., None], 1, 2)  # (U, H, N)
     information = (weighted @ basis)[:, None] / _NOISE_FACTORS[:, None, None]
@@ -150,15 +150,17 @@ def _weights(
 ) -> tuple[FloatArray, FloatArray]:
     """(U, N) inverse variances of observations, and (U, N, H) their shares of the steps."""
     at = (n_steps - 1) - ages_ns / (step_s * NS_PER_S)
-    share = at - np.clip(np.floor(at), 0.0, n_steps - 2.0)
-    # Variance of a path about the line between two steps, and before the first.
-    bend = np.where(share < 0.0, np.abs(share) ** 3, np.square(share * (1.0 - share)))
-    bend_m2 = _ACCELERATION * step_s**3 / 3.0 * bend
-    weights = np.where(is_known, 1.0 / (noise_m2[:, None] + bend_m2), 0.0)
+    share = at - np.floor(at)
+    # Variance of a path about the line between two steps.
+    bend = share * (1.0 - share)
+    bend *= bend
     basis = np.maximum(0.0, 1.0 - np.abs(at[..., None] - np.arange(n_steps)))
-    is_before = share < 0.0
-    if is_before.any():
-        basis[is_before, 0], basis[is_before, 1] = 1.0 - share[is_before], share[is_before]
+    is_before = is_known & (at < 0.0)
+    if is_before.any():  # only in tracks that were hardly seen of late
+        before = at[is_before]
+        bend[is_before] = np.abs(before) ** 3
+        basis[is_before, 0], basis[is_before, 1] = 1.0 - before, before
+    weights = is_known / (noise_m2[:, None] + _ACCELERATION * step_s**3 / 3.0 * bend)
     return weights, basis
 
 
