@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Measures error and coverage of predictions by the number of observations of a track.
+
+Simulated people, of whom half stand and half walk straight at 0.5 to 1.8 m/s, are seen by trackers
+of several rates and with white noise. Prints the table in docs/trackers.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import FloatArray, Tracks
+
+AGES = (2, 3, 4, 5, 8, 15, 30, 60)
+#: Squared Mahalanobis radius of the 95 % region.
+REGION_95 = 5.991
+#: Time after which people are replaced by others, seconds. From them the noise is learned.
+LIFE_S = 8.0
+N_LIVES = 3
+
+
+def measure(
+    rate_hz: float, noise_m: float, config: PipelineConfig, *, n_people: int = 150
+) -> list[tuple[float, float]]:
+    """Median end error in metres and coverage, for each of `AGES` that fits into a life."""
+    generator = np.random.default_rng(0)
+    model = load_model("default")
+    horizon_s = model.step_s * model.n_predicted
+    pipeline = PredictionPipeline(model, config)
+    places_m = 80.0 * np.stack(np.divmod(np.arange(n_people), 12), axis=1)
+    found: dict[int, list[FloatArray]] = {age: [] for age in AGES}
+    n_ticks = round(LIFE_S * rate_hz)
+    for life in range(N_LIVES):
+        speed = generator.uniform(0.5, 1.8, n_people) * (np.arange(n_people) % 2)
+        heading = generator.uniform(-np.pi, np.pi, n_people)
+        velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        ids = tuple(f"{life}.{n}" for n in range(n_people))
+        for n in range(n_ticks):
+            stamp_ns = round((100 + life * (LIFE_S + 5) + n / rate_hz) * NS_PER_S)
+            seen_m = places_m + velocity * n / rate_hz
+            seen_m = seen_m + generator.normal(0.0, noise_m, seen_m.shape)
+            pipeline.update(Tracks(stamp_ns, ids, seen_m))
+            tick = pipeline.tick(stamp_ns)
+            if n + 1 not in found or life == 0:
+                continue
+            end_m = places_m + velocity * (n / rate_hz + horizon_s)
+            rows = [tick.window.ids.index(agent_id) for agent_id in ids]
+            off_m = end_m - tick.prediction.mean[rows, -1]
+            inverse = np.linalg.inv(tick.prediction.covariance[rows, -1] + 1e-9 * np.eye(2))
+            is_inside = np.einsum("ai,aij,aj->a", off_m, inverse, off_m) <= REGION_95
+            found[n + 1].append(np.stack([np.hypot(*off_m.T), is_inside]))
+    parts = (np.concatenate(part, axis=1) for part in found.values() if part)
+    return [(float(np.median(part[0])), float(part[1].mean())) for part in parts]
+
+
+def main() -> None:
+    """Prints the table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    print("| tracker | " + " | ".join(f"{age}" for age in AGES) + " |")
+    print("|---" * (len(AGES) + 1) + "|")
+    estimated, exact = PipelineConfig(), PipelineConfig(position_noise_m=0.0)
+    cases = [
+        (rate, noise, estimated, "")
+        for rate, noise in (
+            (2.5, 0.05), (5.0, 0.05), (10.0, 0.0), (10.0, 0.02), (10.0, 0.05), (10.0, 0.1),
+            (30.0, 0.05),
+        )
+    ]  # fmt: skip
+    cases.append((10.0, 0.05, exact, ", exact"))
+    for rate, noise, config, text in cases:
+        cells = [
+            f"{error:.2f}, {100 * share:.0f} %" for error, share in measure(rate, noise, config)
+        ]
+        cells += ["-"] * (len(AGES) - len(cells))
+        print(f"| {rate:g} Hz, {100 * noise:g} cm{text} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
