@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from social_implicit_ros.models.noise import standard_normal
+from social_implicit_ros.models.noise import standard_normal, standardised_normal
 
 
 @pytest.mark.parametrize("sequence", ["independent", "sobol"])
@@ -55,3 +55,10 @@ def test_draws_are_read_only() -> None:
 def test_bad_arguments_are_named(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         standard_normal(*arguments)
+
+
+@pytest.mark.parametrize("n_samples", [20, 100])
+def test_standardised_draws_have_exactly_the_moments_of_the_distribution(n_samples: int) -> None:
+    draws = standardised_normal(n_samples, 4, 0)
+    np.testing.assert_allclose(draws.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(draws.T @ draws / n_samples, np.eye(4), atol=1e-12)
