@@ -512,7 +512,7 @@ class TrackHistory:
             stamp_ns - times_ns,
             states_m[..., :2],
             is_known,
-            self._noise.variances_m2(rows),
+            self._noise.variances_m2(rows, stamp_ns - self._table.times_ns[rows, 0]),
             step_s=self.config.step_s,
             n_steps=n_steps,
         )

@@ -12,10 +12,15 @@ from social_implicit_ros.types import FloatArray, IntArray
 _FIRST_WEIGHT = 5.0
 #: Smallest standard deviation, metres: keeps matrices invertible.
 _MIN_STD_M = 1e-4
+#: Time until a new track is as good as the others of its tracker; before, its noise is at least
+#: the first guess as far as it is new. Good tracks say nothing about a bad newcomer. Nanoseconds.
+_NEW_NS = 1_000_000_000
 #: Number of triples after which an old one counts half.
 _HALF_LIFE = 3000.0
 #: Larger second differences are jumps of a tracker and count as this one, metres.
 _MAX_DIFFERENCE_M = 0.6
+#: Steps up to this length are none, metres.
+_STILL_M = 1e-6
 #: Tolerated difference of each interval between four observations, relative to their mean.
 _UNEVEN = 0.1
 #: Four observations, oldest first, in intervals before the newest.
@@ -42,6 +47,7 @@ class PositionNoise:
         """
         #: Stamp of the newest observations learned from, integer nanoseconds.
         self.newest_ns = 0
+        self.first_std_m = first_std_m
         self._sum_m2 = _FIRST_WEIGHT * first_std_m**2
         self._weight = _FIRST_WEIGHT
 
@@ -55,16 +61,17 @@ class PositionNoise:
 
         Args:
             times_ns: (A, 4) stamps, integer nanoseconds, ascending. Rows that are not evenly spaced
-                are ignored.
+                are ignored, as are those that are exactly still: pillars say nothing about people.
             positions_m: (A, 4, 2) metres.
         """
         gaps_ns = times_ns[:, 1:] - times_ns[:, :-1]
         mean_ns = (times_ns[:, 3:] - times_ns[:, :1]) / 3.0
         is_even = (np.abs(gaps_ns - mean_ns) <= _UNEVEN * mean_ns).all(axis=1)
+        steps_m = positions_m[:, 1:] - positions_m[:, :-1]
+        is_even &= (np.abs(steps_m) > _STILL_M).any(axis=(1, 2))
         n_even = int(np.count_nonzero(is_even))
         if n_even == 0:
             return
-        steps_m = positions_m[:, 1:] - positions_m[:, :-1]
         second_m = (steps_m[:, 1:] - steps_m[:, :-1])[is_even]
         second_m = np.minimum(np.maximum(second_m, -_MAX_DIFFERENCE_M), _MAX_DIFFERENCE_M)
         first, next_one = second_m[:, 0].ravel(), second_m[:, 1].ravel()
@@ -124,7 +131,19 @@ class TrackerNoise:
         noise = self._of_source.get(source)
         return self.first_std_m if noise is None else noise.variance_m2**0.5
 
-    def variances_m2(self, rows: IntArray) -> FloatArray:
-        """(A,) variances of each coordinate, square metres."""
-        variances_m2 = np.array([noise.variance_m2 for noise in self._of_source.values()])
-        return variances_m2[self._index_of_row[rows]]
+    def variances_m2(self, rows: IntArray, ages_ns: IntArray) -> FloatArray:
+        """(A,) variances of each coordinate, square metres.
+
+        Args:
+            rows: (A,) of tracks.
+            ages_ns: (A,) times since their first observations, integer nanoseconds.
+        """
+        noises = self._of_source.values()
+        index = self._index_of_row[rows]
+        variances_m2 = np.array([noise.variance_m2 for noise in noises])[index]
+        is_new = ages_ns < _NEW_NS
+        if is_new.any():
+            first_m = np.array([noise.first_std_m for noise in noises])[index]
+            least_m = first_m * np.maximum(1.0 - ages_ns / _NEW_NS, 0.0)
+            variances_m2 = np.maximum(variances_m2, least_m * least_m)
+        return variances_m2

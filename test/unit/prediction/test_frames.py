@@ -15,6 +15,7 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
 from social_implicit_ros.tracks.transforms import RigidTransform, TransformUnavailableError
@@ -125,7 +126,9 @@ class Robot:
 
     def __init__(self, **frames: str) -> None:
         self.buffer = TransformBuffer()
-        config = PredictorConfig(tick_rate_hz=0.0, **frames)
+        config = PredictorConfig(
+            tick_rate_hz=0.0, pipeline=PipelineConfig(position_noise_m=0.0), **frames
+        )
         self.predictor = Predictor(ConstantVelocity(), config, self.buffer)
         self.yaw, self.shift_m = 0.0, (0.0, 0.0)
 

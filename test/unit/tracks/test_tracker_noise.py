@@ -41,3 +41,11 @@ def test_unevenly_spaced_observations_are_ignored() -> None:
     times_ns = np.array([[0, 100, 250, 300]]) * 1_000_000
     noise.add(times_ns, np.random.default_rng(0).normal(size=(1, 4, 2)))
     assert noise.variance_m2 == pytest.approx(0.03**2)
+
+
+def test_what_stands_exactly_still_says_nothing() -> None:
+    noise = PositionNoise(0.03)
+    times_ns = np.arange(4) * 100_000_000 + np.zeros((10, 1), dtype=np.int64)
+    for _ in range(100):
+        noise.add(times_ns, np.ones((10, 4, 2)))
+    assert noise.variance_m2 == pytest.approx(0.03**2)
