@@ -11,10 +11,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry
 from support.conversation import STEP_NS, Conversation
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at
+from support.tracks import WALKERS, S, positions_at, walker_tracks
+from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg, tracks_to_marker_array
 from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.types import Tracks
 
 Start = Callable[..., NodeUnderTest]
 
@@ -69,3 +71,37 @@ def test_a_late_outlier_neither_breaks_nor_bends_a_track(start: Start) -> None:
         (name,) = (name for name in WALKERS if agent_number(name) == number)
         expected_m = positions_at(after.stamp_ns / S + after.times_s, WALKERS[name])
         assert np.abs(mean_m - expected_m).max() < 0.1
+
+
+@pytest.mark.parametrize("apart_ns", [33_000_000, 1_000_000])
+def test_somebody_who_stands_and_was_seen_twice_stays_near(start: Start, apart_ns: int) -> None:
+    """Beside people whose tracks are exact."""
+    talk = Conversation(start(tick_rate_hz=0.0))
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 20)
+    stamp_ns = next(stamps_ns)
+    for after_ns, x_m in ((0, 50.05), (apart_ns, 49.95)):
+        talk.tell(walkers_and("people/9", stamp_ns + after_ns, x_m))
+        answer = talk.answer_at(stamp_ns + after_ns)
+    (mean_m,) = answer.mean[answer.agents == agent_number("people/9")]
+    assert np.abs(mean_m - np.array([50.0, 0.0])).max() < 3.0
+
+
+def test_a_burst_after_a_silence_makes_nobody_fast(start: Start) -> None:
+    """Ten noisy messages at once, as after a network that was away."""
+    talk = Conversation(start(tick_rate_hz=0.0))
+    stamp_ns = next(talk.new_stamps())
+    noise_m = np.random.default_rng(0).normal(0.0, 0.05, 40)
+    times_ns = [*(n * STEP_NS for n in range(20)), *(3 * S + n * 1_000_000 for n in range(10))]
+    for time_ns, x_m in zip(times_ns, 50.0 + noise_m, strict=False):
+        talk.tell(walkers_and("people/9", stamp_ns + time_ns, float(x_m)))
+        answer = talk.answer_at(stamp_ns + time_ns)
+        mean_m = answer.mean[answer.agents == agent_number("people/9")]
+        assert np.abs(mean_m - np.array([50.0, 0.0])).max(initial=0.0) < 3.0
+
+
+def walkers_and(name: str, stamp_ns: int, x_m: float) -> MarkerArray:
+    """The walkers, and somebody else."""
+    walkers = walker_tracks(stamp_ns)
+    positions_m = np.concatenate([walkers.positions_m, [[x_m, 0.0]]])
+    return tracks_to_marker_array(Tracks(stamp_ns, (*walkers.ids, name), positions_m), "odom")
