@@ -115,21 +115,30 @@ def advance_prediction(
         The prediction from the current time, and (A, 2) mean positions at that time, metres.
     """
     n_steps, step_s = prediction.mean.shape[1], prediction.step_s
-    n_late = int(np.ceil(age_s / step_s - 1e-9))
+    n_late = max(int(np.ceil(age_s / step_s - 1e-9)), 1)
+    share = age_s / step_s - (n_late - 1)
     extended = extend_prediction(prediction, last_m, n_steps + n_late)
-    at = np.arange(n_steps + 1, dtype=np.float64) + age_s / step_s
-    read = partial(_between_steps, at=at)
-    present_m = read(extended.mean, 1, last_m)[:, 0]
-    start = np.broadcast_to(last_m, (len(prediction.samples), *last_m.shape))
+
+    def between(path: FloatArray) -> FloatArray:
+        """At times that are all the same share of a step after a known one."""
+        low, high = path[n_late - 1 : -1], path[n_late:]
+        between_m: FloatArray = low + share * (high - low)
+        return between_m
+
+    def of_agents(values: FloatArray) -> FloatArray:
+        return between(values.swapaxes(0, 1)).swapaxes(0, 1)
+
+    factors = extended.level_factors
+    before_m = last_m if n_late == 1 else extended.mean[:, n_late - 2]
     advanced = Prediction(
-        samples=read(extended.samples, 2, start)[:, :, 1:],
-        mean=read(extended.mean, 1, last_m)[:, 1:],
-        covariance=read(extended.covariance, 1, np.zeros((len(last_m), 2, 2)))[:, 1:],
+        samples=between(extended.samples.transpose(2, 0, 1, 3)).transpose(1, 2, 0, 3),
+        mean=of_agents(extended.mean),
+        covariance=of_agents(extended.covariance),
         step_s=step_s,
-        level_factors=_factors_between_steps(extended.level_factors, at[1:]),
+        level_factors=None if factors is None else of_agents(factors),
         probabilities=prediction.probabilities,
     )
-    return advanced, present_m
+    return advanced, before_m + share * (extended.mean[:, n_late - 1] - before_m)
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
