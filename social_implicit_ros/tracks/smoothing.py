@@ -49,7 +49,7 @@ HYPOTHESES = (
 #: Spectral density of the acceleration by which people leave the line between two steps, m^2/s^3.
 _ACCELERATION = 0.1
 _NOISE_FACTORS = np.array([hypothesis.noise_factor for hypothesis in HYPOTHESES])
-_LOG_NOISE_FACTORS = np.log(_NOISE_FACTORS)
+_INVERSE_FACTORS, _LOG_NOISE_FACTORS = 1.0 / _NOISE_FACTORS, np.log(_NOISE_FACTORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,30 +85,35 @@ def smooth(
         n_steps: steps (H).
     """
     prior, log_priors = _priors(step_s, n_steps)
-    origin_m = positions_m[np.arange(len(ages_ns)), is_known.argmax(axis=1)][:, None]
-    positions_m = positions_m - origin_m
+    n_agents = len(ages_ns)
+    origin_m = positions_m[np.arange(n_agents), is_known.argmax(axis=1)][:, None]
+    offsets_m = positions_m - origin_m
     # Agents that were seen at the same times have the same weights, and these take most time.
     one, of_agents = _unique_rows((ages_ns + 1) * is_known, noise_m2)
     weights, basis = _weights(ages_ns[one], is_known[one], noise_m2[one], step_s, n_steps)
     weighted = np.swapaxes(basis * weights[..., None], 1, 2)  # (U, H, N)
-    information = (weighted @ basis)[:, None] / _NOISE_FACTORS[:, None, None]
+    information = (weighted @ basis)[:, None] * _INVERSE_FACTORS[:, None, None]
     covariances = np.linalg.inv(information + prior)  # (U, K, H, H)
     log_evidence = np.linalg.slogdet(covariances)[1] + log_priors
-    log_evidence = log_evidence - np.count_nonzero(weights, axis=1)[:, None] * _LOG_NOISE_FACTORS
+    log_evidence = log_evidence - (weights > 0.0).sum(axis=1)[:, None] * _LOG_NOISE_FACTORS
     final = _final_state(step_s, n_steps)
-    state_covariances = final @ covariances @ final.T  # (U, K, 2, 2)
+    state_covariances = (final @ covariances @ final.T).reshape(len(covariances), -1, 4)
 
-    observed = (weighted[of_agents] @ positions_m)[:, None] / _NOISE_FACTORS[:, None, None]
-    paths_m = covariances[of_agents] @ observed  # (A, K, H, 2)
-    square = np.einsum("anc,anc,an->a", positions_m, positions_m, weights[of_agents])
-    explained = (paths_m * observed).sum(axis=(2, 3))
-    log_evidence = log_evidence[of_agents] - 0.5 * (square[:, None] / _NOISE_FACTORS - explained)
+    observed = weighted[of_agents] @ offsets_m  # (A, H, 2)
+    # Of all hypotheses at once: (A, K * H, 2).
+    gains = covariances * _INVERSE_FACTORS[:, None, None]
+    paths_m = gains.reshape(len(gains), -1, n_steps)[of_agents] @ observed
+    paths_m = paths_m.reshape(n_agents, -1, 2 * n_steps)  # (A, K, 2 H)
+    explained = (paths_m @ observed.reshape(n_agents, -1, 1))[..., 0] * _INVERSE_FACTORS
+    square = (weights[of_agents][:, None] @ np.square(offsets_m)).sum(axis=2)
+    log_evidence = log_evidence[of_agents] + 0.5 * (explained - square * _INVERSE_FACTORS)
     evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
     evidence /= evidence.sum(axis=1, keepdims=True)
 
-    path_m = (evidence[..., None, None] * paths_m).sum(axis=1)
-    isotropic = (evidence[..., None, None] * state_covariances[of_agents]).sum(axis=1)
-    states = (final @ (paths_m - path_m[:, None])).reshape(*evidence.shape, 4)
+    path_m = (evidence[:, None] @ paths_m).reshape(n_agents, n_steps, 2)
+    isotropic = (evidence[:, None] @ state_covariances[of_agents]).reshape(-1, 2, 2)
+    paths_m = paths_m.reshape(n_agents, -1, n_steps, 2)
+    states = (final @ (paths_m - path_m[:, None])).reshape(n_agents, -1, 4)
     covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
     covariance[:, ::2, ::2] += isotropic
     covariance[:, 1::2, 1::2] += isotropic
