@@ -186,7 +186,8 @@ def predict_from(
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]
     prediction = within_speed(prediction, last_m, max_speed_m_s)
-    if window.state_covariances is not None:
+    # A model that states no uncertainty goes on to state none.
+    if window.state_covariances is not None and prediction.covariance.any():
         prediction = with_state_uncertainty(prediction, window.state_covariances, seed)
     # If all tracks are stale, the window may have ended long ago.
     if stamp_ns <= window.stamp_ns or not window.ids:
