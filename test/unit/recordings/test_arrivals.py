@@ -128,7 +128,7 @@ def test_later_messages_may_be_in_another_frame_than_the_first(tmp_path: Path) -
     assert sum(update.n_entered for _, update in updates) == 21
     forecast = predictor.tick(START_NS + 2 * S)
     assert forecast.frame_id == "odom"
-    np.testing.assert_allclose(forecast.present_m, others[-1].positions_m, atol=1e-9)
+    np.testing.assert_allclose(forecast.present_m, others[-1].positions_m, atol=0.005)
 
 
 def test_a_part_has_the_transforms_around_its_first_tracks(tmp_path: Path) -> None:
