@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measures error and coverage of predictions by the number of observations of a track.
 
-Simulated people, of whom half stand and half walk straight at 0.5 to 1.8 m/s, are seen by trackers
-of several rates and with white noise. Prints the table in docs/trackers.md.
+Simulated people, of whom half stand and half walk straight or in circles at 0.5 to 1.8 m/s, are
+seen by trackers of several rates and with white noise. Prints the table in docs/trackers.md.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import numpy as np
 
@@ -22,10 +23,17 @@ REGION_95 = 5.991
 #: Time after which people are replaced by others, seconds. From them the noise is learned.
 LIFE_S = 8.0
 N_LIVES = 3
+#: Of people who walk in circles, radians per second.
+TURN_RAD_S = 0.3
 
 
 def measure(
-    rate_hz: float, noise_m: float, config: PipelineConfig, *, n_people: int = 150
+    rate_hz: float,
+    noise_m: float,
+    config: PipelineConfig,
+    *,
+    turn_rad_s: float = 0.0,
+    n_people: int = 150,
 ) -> list[tuple[float, float]]:
     """Median end error in metres and coverage, for each of `AGES` that fits into a life."""
     generator = np.random.default_rng(0)
@@ -38,17 +46,16 @@ def measure(
     for life in range(N_LIVES):
         speed = generator.uniform(0.5, 1.8, n_people) * (np.arange(n_people) % 2)
         heading = generator.uniform(-np.pi, np.pi, n_people)
-        velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        walk = partial(position_m, places_m, speed, heading, turn_rad_s)
         ids = tuple(f"{life}.{n}" for n in range(n_people))
         for n in range(n_ticks):
             stamp_ns = round((100 + life * (LIFE_S + 5) + n / rate_hz) * NS_PER_S)
-            seen_m = places_m + velocity * n / rate_hz
-            seen_m = seen_m + generator.normal(0.0, noise_m, seen_m.shape)
+            seen_m = walk(n / rate_hz) + generator.normal(0.0, noise_m, places_m.shape)
             pipeline.update(Tracks(stamp_ns, ids, seen_m))
             tick = pipeline.tick(stamp_ns)
             if n + 1 not in found or life == 0:
                 continue
-            end_m = places_m + velocity * (n / rate_hz + horizon_s)
+            end_m = walk(n / rate_hz + horizon_s)
             rows = [tick.window.ids.index(agent_id) for agent_id in ids]
             off_m = end_m - tick.prediction.mean[rows, -1]
             inverse = np.linalg.inv(tick.prediction.covariance[rows, -1] + 1e-9 * np.eye(2))
@@ -58,6 +65,16 @@ def measure(
     return [(float(np.median(part[0])), float(part[1].mean())) for part in parts]
 
 
+def position_m(
+    places_m: FloatArray, speed: FloatArray, heading: FloatArray, turn_rad_s: float, time_s: float
+) -> FloatArray:
+    """(A, 2) positions after a time, on straight lines or on circles."""
+    half_turn = 0.5 * turn_rad_s * time_s
+    way_m = speed * time_s * np.sinc(half_turn / np.pi)
+    directions = np.stack([np.cos(heading + half_turn), np.sin(heading + half_turn)], axis=1)
+    return np.asarray(places_m + way_m[:, None] * directions)
+
+
 def main() -> None:
     """Prints the table."""
     argparse.ArgumentParser(description=__doc__).parse_args()
@@ -65,17 +82,18 @@ def main() -> None:
     print("|---" * (len(AGES) + 1) + "|")
     estimated, exact = PipelineConfig(), PipelineConfig(position_noise_m=0.0)
     cases = [
-        (rate, noise, estimated, "")
+        (rate, noise, estimated, 0.0, "")
         for rate, noise in (
             (2.5, 0.05), (5.0, 0.05), (10.0, 0.0), (10.0, 0.02), (10.0, 0.05), (10.0, 0.1),
             (30.0, 0.05),
         )
     ]  # fmt: skip
-    cases.append((10.0, 0.05, exact, ", exact"))
-    for rate, noise, config, text in cases:
-        cells = [
-            f"{error:.2f}, {100 * share:.0f} %" for error, share in measure(rate, noise, config)
-        ]
+    cases.append((10.0, 0.05, exact, 0.0, ", exact"))
+    cases.append((10.0, 0.05, estimated, TURN_RAD_S, ", turning"))
+    cases.append((10.0, 0.0, exact, TURN_RAD_S, ", turning, exact"))
+    for rate, noise, config, turn_rad_s, text in cases:
+        found = measure(rate, noise, config, turn_rad_s=turn_rad_s)
+        cells = [f"{error:.2f}, {100 * share:.0f} %" for error, share in found]
         cells += ["-"] * (len(AGES) - len(cells))
         print(f"| {rate:g} Hz, {100 * noise:g} cm{text} | " + " | ".join(cells) + " |", flush=True)
 
