@@ -189,7 +189,11 @@ def assert_straight_on(prediction: PublishedPrediction) -> None:
 @pytest.fixture(scope="module")
 def module_robot(start_once: Start) -> Robot:
     # As long as can be: what is late is late by the test's order of events, not by its speed.
-    return Robot(start_once(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0))
+    return Robot(
+        start_once(
+            tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=10.0
+        )
+    )
 
 
 @pytest.fixture
@@ -238,7 +242,9 @@ def test_tracks_of_the_fixed_frame_do_not_wait_for_those_of_another(robot: Robot
 
 
 def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(start: Start) -> None:
-    node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=0.1)
+    node = start(
+        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=0.1
+    )
     robot = Robot(node)
     times_s = robot.new_times()
     before = robot.skipped()
@@ -271,6 +277,7 @@ def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
     node = start(
         tick_rate_hz=0.0,
         model="constant_velocity",
+        position_noise_m=0.0,
         tracker="spencer@/spencer",
         add_tracker_covariance=True,
         adaptive_calibration=False,
@@ -309,6 +316,7 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
     node = start(
         tick_rate_hz=0.0,
         model="constant_velocity",
+        position_noise_m=0.0,
         robot="tf",
         outputs="[pointcloud, costmap]",
         costmap__recentre_m=0.0,
@@ -334,7 +342,9 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
 
 
 def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: Start) -> None:
-    node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=0.1)
+    node = start(
+        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=0.1
+    )
     robot = Robot(node)
     late_s = next(robot.new_times()) + 1.0
     robot.tracks.publish(seen_by_lidar(late_s))
@@ -346,7 +356,9 @@ def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: 
 
 def test_two_cameras_with_frames_of_their_own_share_a_topic(start: Start) -> None:
     """One of them with a leading slash, as in the transforms of the other."""
-    node = start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0)
+    node = start(
+        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=10.0
+    )
     robot = Robot(node)
     mount = (Rotation.from_euler("z", -1.0), np.array([0.0, 0.5, 1.0]))
     robot.broadcast_static(transform("/base_link", "rear", mount, 0.0))
@@ -411,6 +423,7 @@ def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
         start(
             tick_rate_hz=0.0,
             model="constant_velocity",
+            position_noise_m=0.0,
             outputs="[pointcloud, markers]",
             **frames,
         )
@@ -448,7 +461,9 @@ def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
 def test_transforms_of_the_real_tf2_are_understood(start: Start) -> None:
     tf2_ros = pytest.importorskip("tf2_ros", reason="needs tf2_ros: source a distribution")
     robot = Robot(
-        start(tick_rate_hz=0.0, model="constant_velocity", transform_wait_s=10.0),
+        start(
+            tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=10.0
+        ),
         moving=tf2_ros.TransformBroadcaster,
         static=tf2_ros.StaticTransformBroadcaster,
     )
