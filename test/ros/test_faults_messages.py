@@ -104,7 +104,13 @@ def module_talk(
         "qos_overrides./predictor/tracks.subscription.reliability": "reliable",
         "qos_overrides./predictor/tracks.subscription.depth": 100,
     }
-    node = start_once(tick_rate_hz=0.0, tracker=str(description), robot="odometry", **lossless)
+    node = start_once(
+        tick_rate_hz=0.0,
+        tracker=str(description),
+        robot="odometry",
+        position_noise_m=0.0,
+        **lossless,
+    )
     trial = Trial(node, crowd_at)
     yield trial
     trial.report()

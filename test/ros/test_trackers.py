@@ -38,7 +38,9 @@ def test_every_shipped_description_is_tested() -> None:
 
 @pytest.fixture(scope="module")
 def node(start_once: Start) -> NodeUnderTest:
-    return start_once(autostart=False, tick_rate_hz=0.0, model="constant_velocity")
+    return start_once(
+        autostart=False, tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0
+    )
 
 
 def unconfigure(node: NodeUnderTest) -> None:
