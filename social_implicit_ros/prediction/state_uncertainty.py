@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -43,7 +44,10 @@ def with_state_uncertainty(
     draws = standardised_normal(n_samples, 4, seed)
     offsets_m = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
     samples = prediction.samples + offsets_m.reshape(prediction.samples.shape)
-    return Prediction(samples, prediction.mean, covariance, prediction.step_s, factors)
+    # The draws are centred, but samples have probabilities.
+    centre = prediction.probabilities.T @ draws  # (A, 4)
+    samples -= (centre[:, None] @ gains).reshape(n_agents, n_steps, 2)
+    return replace(prediction, samples=samples, covariance=covariance, level_factors=factors)
 
 
 @lru_cache(maxsize=8)
@@ -73,10 +77,8 @@ def within_speed(prediction: Prediction, last_m: FloatArray, max_speed_m_s: floa
     fastest_m = np.sqrt(np.square(steps_m).sum(axis=2).max(axis=1))
     factor = np.minimum(1.0, limit_m / np.maximum(fastest_m, 1e-9))[:, None, None]
     start_m = last_m[:, None]
-    return Prediction(
-        start_m + factor * (prediction.samples - start_m),
-        start_m + factor * (prediction.mean - start_m),
-        prediction.covariance,
-        prediction.step_s,
-        prediction.level_factors,
+    return replace(
+        prediction,
+        samples=start_m + factor * (prediction.samples - start_m),
+        mean=start_m + factor * (prediction.mean - start_m),
     )
