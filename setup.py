@@ -16,6 +16,7 @@ COMMANDS = {
     "social_implicit_demo": "social_implicit_ros.commands.entry_points:social_implicit_demo",
     "tracks_to_bag": "social_implicit_ros.commands.entry_points:tracks_to_bag",
     "evaluate_bag": "social_implicit_ros.commands.entry_points:evaluate_bag",
+    "evaluate_navigation": "social_implicit_ros.commands.entry_points:evaluate_navigation",
     "evaluate_dataset": "social_implicit_ros.commands.entry_points:evaluate_dataset",
     "evaluate_calibration": "social_implicit_ros.commands.entry_points:evaluate_calibration",
     "metric_sensitivity": "social_implicit_ros.commands.entry_points:metric_sensitivity",

@@ -103,6 +103,7 @@ metric_demo = partial(_run, "metric_demo")
 make_card = partial(_run, "make_card")
 #: Unordered results of parallel jobs need joblib 1.4; Humble and Jazzy have older versions.
 evaluate_bag = partial(_run, "evaluate_bag", "joblib>=1.4", *_REPORT)
+evaluate_navigation = partial(_run, "evaluate_navigation", *_REPORT)
 predictor_node = partial(_run_node, "predictor_node")
 replay_tracks = partial(_run_node, "replay_tracks")
 social_implicit_demo = partial(_run_with_ros, "social_implicit_demo", *_REPORT)

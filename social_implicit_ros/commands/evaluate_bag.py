@@ -15,8 +15,10 @@ from rich.markup import escape
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
+    add_faults_option,
     add_text_options,
     add_tracks_options,
+    faults_of,
     non_negative_float,
     non_negative_int,
     positive_int,
@@ -35,9 +37,7 @@ from social_implicit_ros.evaluation.runner import (
     remove_unfinished,
     run_jobs,
 )
-from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
 from social_implicit_ros.models.registry import BASELINES, load_model
-from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import (
     TICK_RATE_HZ,
     load_choices,
@@ -159,13 +159,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="topic of the robot's odometry, if --params sets robot to odometry; may be left out "
         "if there is only one",
     )
-    parser.add_argument(
-        "--tracker-faults",
-        metavar="FAULTS",
-        help="take the recording as ground truth and predict from a simulated tracker that sees it "
-        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... of "
-        f"{', '.join(spec.name for spec in TrackerFaults.rows())}; see docs/broken_trackers.md",
-    )
+    add_faults_option(parser)
     parser.add_argument(
         "--ground-truth",
         type=Path,
@@ -262,7 +256,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         start_s=options.start,
         duration_s=options.duration,
         odometry=options.odometry,
-        faults=_faults(options.tracker_faults),
+        faults=faults_of(options.tracker_faults),
         map_file=options.map,
         uses_map=not options.no_map,
         ground_truth=options.ground_truth,
@@ -277,14 +271,6 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         )
     paths = find_bags(options.bags)
     return jobs_of(paths, request, options.out)
-
-
-def _faults(text: str | None) -> TrackerFaults | None:
-    """Raises ParameterError naming the option."""
-    try:
-        return None if text is None else parse_faults(text)
-    except ParameterError as error:
-        raise ParameterError(f"--tracker-faults {error}") from error
 
 
 if __name__ == "__main__":

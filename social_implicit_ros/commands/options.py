@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
+from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, TextFormat
 
@@ -76,6 +78,25 @@ def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
     kind: Any = next(entry.type for entry in parser._actions if new in entry.option_strings)
     hidden = argparse.SUPPRESS
     parser.add_argument(old, action=OldName, type=kind, help=hidden, default=hidden)
+
+
+def add_faults_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --tracker-faults; see `faults_of`."""
+    parser.add_argument(
+        "--tracker-faults",
+        metavar="FAULTS",
+        help="take the recording as ground truth and predict from a simulated tracker that sees it "
+        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... of "
+        f"{', '.join(spec.name for spec in TrackerFaults.rows())}; see docs/broken_trackers.md",
+    )
+
+
+def faults_of(text: str | None) -> TrackerFaults | None:
+    """The value of --tracker-faults; raises ParameterError naming the option."""
+    try:
+        return None if text is None else parse_faults(text)
+    except ParameterError as error:
+        raise ParameterError(f"--tracker-faults {error}") from error
 
 
 def add_data_option(

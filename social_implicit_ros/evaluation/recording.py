@@ -149,7 +149,7 @@ def evaluate_recording(
     for model in models.values():
         # Warm-up, as in the node: the first run of a model file is slow.
         model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
-    whole = _opened(path, request)
+    whole = opened_recording(path, request)
     source = whole.part(request.start_s, request.duration_s)
     opened(source.n_messages)
     reference = _reference(source, request)
@@ -180,7 +180,8 @@ def evaluate_recording(
     }
 
 
-def _opened(path: Path, request: Request) -> TrackSource:
+def opened_recording(path: Path, request: Request) -> TrackSource:
+    """Opens a recording as a request asks; raises as `open_source`."""
     return open_source(
         path,
         topic=request.topic,
@@ -203,7 +204,7 @@ def _reference(source: TrackSource, request: Request) -> Reference | None:
     }
     truth = request.ground_truth_of(source.path)
     if truth is not None:
-        return with_ground_truth(source, _opened(truth, request), **waits)
+        return with_ground_truth(source, opened_recording(truth, request), **waits)
     if request.faults is not None:
         return with_simulated_tracker(source, request.faults, **waits)
     return None

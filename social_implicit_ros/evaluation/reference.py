@@ -101,7 +101,7 @@ def with_simulated_tracker(
     Raises:
         RecordingError: the recording is damaged, or contains nobody.
     """
-    people, robot = _observed(source, track_timeout_s, transform_wait_s)
+    people, robot = observed_people(source, track_timeout_s, transform_wait_s)
     seen = people.at_rate(faults.rate) if faults.rate else people
     robot_m = None
     note = f"a simulated tracker reports the people of the recording: {faults}"
@@ -127,7 +127,7 @@ def with_ground_truth(
     Raises:
         RecordingError: a recording is damaged, or they have no common time.
     """
-    people, _ = _observed(truth, track_timeout_s, transform_wait_s)
+    people, _ = observed_people(truth, track_timeout_s, transform_wait_s)
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
         raise RecordingError(
             f"{truth.path} and {source.path} have no common time: the ground truth must have the "
@@ -196,7 +196,7 @@ def _tracks_arrivals(tracks: SimulatedTracks, frame_id: str) -> Iterator[Arrival
         yield TracksArrival(arrival_ns, reported, frame_id, Counter())
 
 
-def _observed(
+def observed_people(
     source: TrackSource, track_timeout_s: float, transform_wait_s: float
 ) -> tuple[People, People | None]:
     """The people of a recording in its fixed frame, and the robot if the recording locates it."""

@@ -71,7 +71,7 @@ def report_page(
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
     # `</script` ends the element, and `<!--<script` hides its end.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    contents = {DATA_MARK: text, PLOTLY_MARK: _plotly_js()}
+    contents = {DATA_MARK: text, PLOTLY_MARK: plotly_js()}
     # In one pass: names in the data may contain a mark.
     marks = "|".join(map(re.escape, contents))
     return re.sub(marks, lambda mark: contents[mark[0]], template)
@@ -162,7 +162,8 @@ def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, An
     return kept
 
 
-def _plotly_js() -> str:
+def plotly_js() -> str:
+    """The library, for a script element."""
     file = resources.files("plotly") / "package_data" / "plotly.min.js"
     return file.read_text(encoding="utf-8").replace("</script", "<\\/script")
 

@@ -1,0 +1,271 @@
+"""`evaluate_navigation`: drives a robot among recorded people, with each predictor and planner."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from social_implicit_ros.commands.options import (
+    BAG_HELP,
+    add_faults_option,
+    add_seed_option,
+    add_text_options,
+    add_tracks_options,
+    faults_of,
+    positive_int,
+    text_format,
+)
+from social_implicit_ros.evaluation.benchmark.tables import output_console
+from social_implicit_ros.evaluation.navigation.crowd import Crowd, crowd_of
+from social_implicit_ros.evaluation.navigation.page import write_page
+from social_implicit_ros.evaluation.navigation.planners import CHANCE, EXPECTED
+from social_implicit_ros.evaluation.navigation.robot import DT_S, Robot
+from social_implicit_ros.evaluation.navigation.study import (
+    CONFIDENCES,
+    HORIZONS_S,
+    Trial,
+    advice,
+    study_crowds,
+    study_results,
+)
+from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.recording import Request, opened_recording
+from social_implicit_ros.prediction.replay_settings import load_choices, load_settings, with_options
+from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.untrusted_files import printable_text
+
+#: What the numbers mean and what they do not; printed first.
+LIMITS = (
+    "Not shown: recorded people do not see this robot and never yield, so collisions are more "
+    "frequent than on a real robot, and a robot that only waits is hit. Nobody is disturbed by it "
+    "either, so intrusions cost nothing. Walls are unknown. Comparisons between predictors and "
+    "between settings hold on equal episodes; the rates themselves are those of a replay."
+)
+#: Metrics on the terminal; all of them, with intervals, are in results.json and in the report.
+_COLUMNS = {
+    "standing_hit": ("standing", "{:.1%}"),
+    "success": ("success", "{:.0%}"),
+    "intrusion": ("intrusion", "{:.0%}"),
+    "frozen": ("frozen", "{:.1%}"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Drives, prints and writes; returns the exit code, 2 if the request cannot be met."""
+    options = parse(arguments)
+    try:
+        return _evaluate(options, Console(stderr=True))
+    except (ValueError, OSError) as error:
+        print(f"evaluate_navigation: {printable_text(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("evaluate_navigation: interrupted", file=sys.stderr)
+        return 130
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> int:
+    request, trial = _request(options), _trial(options)
+    paths = find_bags(options.recordings)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with progress_bar(console) as progress:
+        crowds = [_crowd(path, request, options, progress) for path in paths]
+        task = progress.add_task("episodes", total=None)
+        study, episodes = study_crowds(
+            crowds,
+            trial,
+            opened=lambda total: progress.update(task, total=total),
+            advance=lambda n: progress.advance(task, n),
+        )
+    results: dict[str, Any] = {
+        "limits": LIMITS,
+        "recordings": [
+            {"path": str(path), "seconds": crowd.n_ticks * crowd.period_s, "note": crowd.note}
+            for path, crowd in zip(paths, crowds, strict=True)
+        ],
+        "trial": asdict(trial),
+        "faults": str(request.faults) if request.faults else None,
+        "planners": study_results(study, trial.planners),
+    }
+    if CHANCE in trial.planners:
+        results["advice"] = advice(results["planners"], request.models[0])
+    (options.out / "results.json").write_text(json.dumps(results, indent=1))
+    write_page(options.out / "report.html", results, crowds[0], episodes[0], trial, study)
+    _print(results, output_console(), trial)
+    return 0
+
+
+def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: Progress) -> Crowd:
+    task = progress.add_task(escape(printable_text(path.name)), total=None)
+    crowd = crowd_of(
+        opened_recording(path, request).part(options.start, options.duration),
+        request,
+        opened=lambda total: progress.update(task, total=total),
+        advance=lambda n: progress.advance(task, n),
+    )
+    progress.remove_task(task)
+    return crowd
+
+
+def _print(results: Mapping[str, Any], console: Console, trial: Trial) -> None:
+    console.print(LIMITS, highlight=False)
+    for planner, predictors in results["planners"].items():
+        table = Table(
+            title=f"{planner} planner: {trial.n_episodes} test episodes in each recording "
+            f"({len(results['recordings'])}), settings chosen on as many others"
+        )
+        table.add_column("predictor", overflow="fold", min_width=14)
+        table.add_column("setting", no_wrap=True)
+        for heading in ("collisions", "against cv", "time", *(h for h, _ in _COLUMNS.values())):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, row in predictors.items():
+            table.add_row(
+                name,
+                row["chosen"].partition(", ")[2],
+                _cell(row["test"]["collision"], "{:.1%}"),
+                _cell(row["collision_against_constant_velocity"], "{:+.1%}"),
+                _cell(row["test"]["time"], "{:.2f}"),
+                *(form.format(row["test"][key][0]) for key, (_, form) in _COLUMNS.items()),
+            )
+        console.print(table)
+    console.print(
+        "against cv: collisions minus those of constant velocity on the same episodes. time: over "
+        "that of the straight line. standing: collisions of a robot that stands. success: at the "
+        "goal without a collision. intrusion: share of the time with a person nearer than 0.45 m. "
+        "frozen: share of the time below 0.05 m/s. In brackets: 95 % interval. The report has "
+        "more metrics.",
+        highlight=False,
+    )
+    if "advice" in results:
+        console.print(results["advice"], highlight=False)
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    mean, low, high = (form.format(value) for value in values)
+    return f"{mean} [{low}, {high}]".replace("[", "\\[")
+
+
+def _request(options: argparse.Namespace) -> Request:
+    given: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
+    if options.fixed_frame:
+        given["fixed_frame"] = options.fixed_frame
+    settings = with_options(load_settings(options.params), given)
+    node = load_choices(options.params, options.tracker)
+    return Request(
+        models=tuple(dict.fromkeys(options.model or [node.model or "default"])),
+        topic=options.tracks or node.topic,
+        tracker=node.tracker,
+        settings=settings,
+        n_moments=0,
+        faults=faults_of(options.tracker_faults),
+        text=text_format(options),
+    )
+
+
+def _trial(options: argparse.Namespace) -> Trial:
+    robot = Robot(
+        radius_m=options.robot_radius,
+        speed_m_s=options.speed,
+        acceleration_m_s2=options.acceleration,
+        is_holonomic=options.holonomic,
+    )
+    planners = (CHANCE, EXPECTED) if options.planner == "both" else (options.planner,)
+    return Trial(
+        robot,
+        options.person_radius,
+        options.episodes,
+        options.seed,
+        planners,
+        tuple(sorted(options.confidence or CONFIDENCES)),
+        tuple(sorted(options.horizon or HORIZONS_S)),
+    )
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with code 2 and a message if it is invalid."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate_navigation",
+        description="Drives a simulated robot through recorded people with each predictor and "
+        "several settings of two planners, and writes report.html and results.json. Needs no ROS.",
+        epilog=LIMITS,
+    )
+    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=BAG_HELP)
+    add_tracks_options(parser, "that of --params, else by type")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="a shipped model or an .onnx file; may be "
+        "repeated (default: that of --params, else default)",
+    )
+    parser.add_argument(
+        "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
+    )
+    parser.add_argument("--fixed-frame", metavar="FRAME", help="frame to predict and drive in")
+    add_faults_option(parser)
+    add_text_options(parser)
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds from there (default: all)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--planner",
+        choices=(CHANCE, EXPECTED, "both"),
+        default="both",
+        help="chance constraints as mpc_planner, expected cost, or both (default: both)",
+    )
+    parser.add_argument(
+        "--episodes",
+        type=positive_int,
+        default=100,
+        metavar="N",
+        help="in each of the two parts of a recording (default: %(default)s)",
+    )
+    add_seed_option(parser, "of starts and goals")
+    for name, values, what in (
+        ("--confidence", CONFIDENCES, "of the regions"),
+        ("--horizon", HORIZONS_S, "within which people are considered, seconds"),
+    ):
+        parser.add_argument(
+            name,
+            type=float,
+            action="append",
+            metavar="X",
+            help=f"setting of the planners, {what}; may be repeated (default: "
+            f"{', '.join(map(str, values))})",
+        )
+    robot = Robot()
+    parser.add_argument(
+        "--holonomic", action="store_true", help="moves sideways, too (default: a unicycle)"
+    )
+    for name, default, what in (
+        ("--robot-radius", robot.radius_m, "of the robot, metres"),
+        ("--person-radius", NodeConfig.person_radius_m, "of a person, metres"),
+        ("--speed", robot.speed_m_s, "highest and preferred, m/s"),
+        ("--acceleration", robot.acceleration_m_s2, "highest, m/s^2"),
+        ("--rate", 2.5, "plans per second; 2.5 or 5"),
+    ):
+        parser.add_argument(
+            name, type=float, default=default, metavar="X", help=f"{what} (default: %(default)s)"
+        )
+    options = parser.parse_args(arguments)
+    if options.rate not in (2.5, 5.0):
+        parser.error("--rate must be 2.5 or 5: a plan has steps of 0.2 s")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""`report.html` of a navigation study: the frontier, and three episodes to watch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.evaluation.navigation.crowd import ORACLE, SUBSTEPS, VELOCITY, Crowd
+from social_implicit_ros.evaluation.navigation.drive import Drives, drive
+from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.study import Study, Trial
+from social_implicit_ros.evaluation.report.page import DATA_MARK, PLOTLY_MARK, plotly_js
+from social_implicit_ros.types import FloatArray
+
+N_EPISODES = 3
+#: Farther people are not drawn, metres.
+_VIEW_M = 12.0
+
+
+def write_page(
+    out: Path,
+    results: Mapping[str, Any],
+    crowd: Crowd,
+    episodes: Episodes,
+    trial: Trial,
+    study: Study,
+) -> None:
+    """Writes the page.
+
+    Args:
+        out: the file.
+        results: what `results.json` holds.
+        crowd: the first recording.
+        episodes: of its test part.
+        trial: the robot.
+        study: of all recordings.
+    """
+    data = {"results": results, "episodes": _watched(crowd, episodes, trial, study)}
+    template = (resources.files(__package__) / "page.html").read_text(encoding="utf-8")
+    # `</script` ends the element, and `<!--<script` hides its end.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    before, after = template.split(DATA_MARK)
+    head, middle = before.split(PLOTLY_MARK)
+    out.write_text(head + plotly_js() + middle + text + after, encoding="utf-8")
+
+
+def _watched(crowd: Crowd, episodes: Episodes, trial: Trial, study: Study) -> list[dict[str, Any]]:
+    """The episodes in which predictors differ most in the distance that they keep."""
+    planner = trial.planners[0]
+    regions = next(name for name in crowd.beliefs if name.endswith("regions"))
+    drives = {
+        name: drive(
+            crowd,
+            crowd.beliefs[name],
+            episodes,
+            trial.robot,
+            study.chosen(name, planner),
+            trial.person_radius_m,
+        )
+        for name in (VELOCITY, regions, ORACLE)
+    }
+    least_m = np.array([of.gap_m.min(axis=1) for of in drives.values()])
+    least_m = np.where(np.isfinite(least_m), least_m, 0.0)
+    shown = np.argsort(np.ptp(least_m, axis=0))[::-1][:N_EPISODES]
+    return [_episode(crowd, episodes, drives, int(row)) for row in shown]
+
+
+def _episode(
+    crowd: Crowd, episodes: Episodes, drives: Mapping[str, Drives], row: int
+) -> dict[str, Any]:
+    n_ticks = int(max(of.n_ticks[row] for of in drives.values()))
+    first = int(episodes.ticks[row]) * SUBSTEPS
+    people_m = crowd.present_m[first : first + n_ticks * SUBSTEPS + 1 : SUBSTEPS]
+    middle_m = 0.5 * (episodes.start_m[row] + episodes.goal_m[row])
+    near = [
+        frame[np.linalg.norm(frame - middle_m, axis=1) < _VIEW_M] - middle_m for frame in people_m
+    ]
+    return {
+        "period_s": crowd.period_s,
+        "people": [_rounded(frame) for frame in near],
+        "start": _rounded(episodes.start_m[row] - middle_m),
+        "goal": _rounded(episodes.goal_m[row] - middle_m),
+        "robots": {
+            name: {
+                "path": _rounded(of.states[row, : n_ticks + 1, :2] - middle_m),
+                "collides": bool((of.gap_m[row] < 0.0).any()),
+                "seconds": round(float(of.n_ticks[row]) * crowd.period_s, 1),
+            }
+            for name, of in drives.items()
+        },
+    }
+
+
+def _rounded(values_m: FloatArray) -> list[Any]:
+    rounded: list[Any] = np.round(values_m, 2).tolist()
+    return rounded

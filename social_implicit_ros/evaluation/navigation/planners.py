@@ -1,0 +1,209 @@
+"""Two planners: chance constraints on ellipses, and expected cost. Both choose among `Rollouts`.
+
+What either needs to know of a person at a step is a quadratic form of the robot's position, so a
+matrix product evaluates all candidates of all robots at once. E counts robots, M people near each,
+P modes of a person, T steps, K candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.evaluation.navigation.beliefs import Belief
+from social_implicit_ros.evaluation.navigation.robot import DT_S, Robot, Rollouts, braking
+from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes
+
+#: People near a robot that its planner considers, as max_obstacles of mpc_planner.
+MAX_PEOPLE = 10
+#: The expected cost decreases with the distance like a Gaussian of the radii and this, metres.
+_COMFORT_M = 0.2
+#: Robots whose candidates are evaluated together; bounds memory.
+_ROBOTS_AT_ONCE = 32
+CHANCE, EXPECTED = "chance", "expected"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A planner and its parameters.
+
+    Attributes:
+        planner: `chance` or `expected`.
+        horizon_s: people are considered up to here, seconds.
+        confidence: of the regions for `chance`, of the covariance for `expected`; modes less
+            likely than the rest are no constraint. None for predictions without uncertainty.
+        margin_m: added to the radii.
+        weight_m: cost of certain contact for `expected`, in metres of distance to the goal.
+    """
+
+    planner: str
+    horizon_s: float
+    confidence: float | None = None
+    margin_m: float = 0.0
+    weight_m: float = 0.0
+
+    def __str__(self) -> str:
+        """As tables show it, without what the planner does not read."""
+        knob = f"margin {self.margin_m:g} m"
+        if self.planner == EXPECTED:
+            knob = f"weight {self.weight_m:g}"
+        elif self.confidence is not None:
+            knob = f"{self.confidence:.0%}"
+        return f"{self.planner}, {knob}, {self.horizon_s:g} s"
+
+
+@dataclass(frozen=True, eq=False)
+class Obstacles:
+    """Quadratic forms of all predicted positions under one setting.
+
+    Attributes:
+        mean_m: (N, P, T, 2) centres, metres.
+        form: (N, P, T, 3) xx, xy, yy of the symmetric form, per square metre.
+        weight: (N, P, T) cost at the centre for `expected`; 1 for `chance`, 0 where ignored.
+    """
+
+    mean_m: FloatArray
+    form: FloatArray
+    weight: FloatArray
+
+
+def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacles:
+    """What a planner is told of a belief.
+
+    Args:
+        belief: N predictions.
+        setting: of the planner.
+        contact_m: sum of the radii of robot and person, metres.
+    """
+    n_steps = round(setting.horizon_s / DT_S)
+    mean_m = belief.mean_m[:, :, :n_steps]
+    covariance_m2 = belief.covariance_m2[:, :n_steps]
+    shape = mean_m.shape[:3]
+    if setting.planner == CHANCE:
+        radii = belief.radius_at(setting.confidence)[:, :n_steps]
+        form = region_form(covariance_m2, radii, contact_m + setting.margin_m)
+        least = np.minimum(1.0 - (setting.confidence or 0.0), belief.weights.max(axis=1))
+        weight = np.broadcast_to((belief.weights >= least[:, None])[..., None] * 1.0, shape)
+    else:
+        published_m2 = covariance_m2 * belief.scale_at(setting.confidence)[:, :n_steps, None, None]
+        form, peak = contact_form(published_m2, 0.5 * contact_m + _COMFORT_M)
+        weight = setting.weight_m * belief.weights[:, :, None] * peak[:, None]
+    return Obstacles(mean_m, np.broadcast_to(form[:, None], (*shape, 3)), weight)
+
+
+def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) -> FloatArray:
+    """The form whose value is 1 on the region's ellipse with axes longer by `contact_m`.
+
+    As the ellipsoid constraint of tud-amr/mpc_planner: semi-axes are those of the region at the
+    planner's confidence plus the radii of robot and person.
+
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        radii: (...,) Mahalanobis radii of the regions.
+        contact_m: sum of the radii and a margin.
+
+    Returns:
+        (..., 3) xx, xy, yy.
+    """
+    major_m, minor_m, yaw = ellipse_axes(covariance_m2)
+    along = 1.0 / (radii * major_m + contact_m) ** 2
+    across = 1.0 / (radii * minor_m + contact_m) ** 2
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    xx, yy = along * cos**2 + across * sin**2, along * sin**2 + across * cos**2
+    return np.stack([xx, (along - across) * cos * sin, yy], axis=-1)
+
+
+def contact_form(covariance_m2: FloatArray, scale_m: float) -> tuple[FloatArray, FloatArray]:
+    """The expectation of exp(-d^2 / 2 s^2) over a Gaussian is peak * exp(-form / 2).
+
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        scale_m: s.
+
+    Returns:
+        (..., 3) form as xx, xy, yy, and (...,) peak.
+    """
+    xx, xy = covariance_m2[..., 0, 0] + scale_m**2, covariance_m2[..., 0, 1]
+    yy = covariance_m2[..., 1, 1] + scale_m**2
+    determinant = xx * yy - xy * xy
+    form = np.stack([yy, -xy, xx], axis=-1) / determinant[..., None]
+    return form, scale_m**2 / np.sqrt(determinant)
+
+
+def plan(
+    robot: Robot,
+    setting: Setting,
+    state: FloatArray,
+    goal_m: FloatArray,
+    obstacles: Obstacles,
+    rows: IntArray,
+) -> FloatArray:
+    """The planned states of robots.
+
+    Args:
+        robot: all of them.
+        setting: of the planner.
+        state: (4, E) as `Robot.moved`.
+        goal_m: (E, 2) metres.
+        obstacles: as `obstacles_of` the same setting.
+        rows: (E, M) their rows for each robot; negative for none.
+
+    Returns:
+        (T, 4, E). Without a feasible candidate the robot brakes, as mpc_planner does.
+    """
+    rollouts = Rollouts.of(robot, state, goal_m)
+    cost = rollouts.cost_m.copy()
+    for first in range(0, len(cost), _ROBOTS_AT_ONCE):
+        part = slice(first, first + _ROBOTS_AT_ONCE)
+        origin_m = state[:2, part].T
+        cost[part] += _cost_of_people(setting, rollouts, origin_m, obstacles, rows[part], part)
+    best = cost.argmin(axis=1)
+    chosen = rollouts.states[:, :, np.arange(len(best)), best]
+    is_infeasible = ~np.isfinite(cost.min(axis=1))
+    if is_infeasible.any():
+        chosen[:, :, is_infeasible] = braking(robot, state[:, is_infeasible])
+    return chosen
+
+
+def _cost_of_people(
+    setting: Setting,
+    rollouts: Rollouts,
+    origin_m: FloatArray,
+    obstacles: Obstacles,
+    rows: IntArray,
+    part: slice,
+) -> FloatArray:
+    """(E, K) expected cost, or infinity where a constraint is violated."""
+    n_steps = obstacles.mean_m.shape[2]
+    # (T, E, K), (E, T, M P, ...): relative to each robot, so that single precision is enough.
+    x, y = (rollouts.states[:n_steps, axis, part] - origin_m[:, axis, None] for axis in (0, 1))
+    mean_m = obstacles.mean_m[rows] - origin_m[:, None, None, None]
+    mean_m, form = (_by_step(values) for values in (mean_m, obstacles.form[rows]))
+    weight = _by_step(obstacles.weight[rows] * (rows >= 0)[:, :, None, None])
+    features = np.empty((*x.swapaxes(0, 1).shape, 6), dtype=np.float32)
+    for column, values in enumerate((x * x, x * y, y * y, x, y, 1.0)):
+        features[..., column].swapaxes(0, 1)[...] = values
+    values = features @ _coefficients(mean_m, form).astype(np.float32)
+    is_driving = ~rollouts.is_arrived[:n_steps, part].swapaxes(0, 1)
+    if setting.planner == CHANCE:
+        values += np.where(weight > 0.0, 0.0, 4.0).astype(np.float32)[:, :, None]
+        is_violated = (values.min(axis=3, initial=4.0) < 1.0) & is_driving
+        return np.where(is_violated.any(axis=1), np.inf, 0.0)
+    expected = np.exp(-0.5 * values) @ weight.astype(np.float32)[..., None]
+    return np.asarray((expected[..., 0] * is_driving).sum(axis=1) * DT_S)
+
+
+def _by_step(values: FloatArray) -> FloatArray:
+    """(E, M, P, T, ...) -> (E, T, M P, ...)."""
+    moved = np.moveaxis(values, 3, 1)
+    return moved.reshape(*moved.shape[:2], -1, *moved.shape[4:])
+
+
+def _coefficients(mean_m: FloatArray, form: FloatArray) -> FloatArray:
+    """(E, T, 6, M): of xx, xy, yy, x, y, 1 in (p - mean)^T form (p - mean)."""
+    (x, y), (xx, xy, yy) = np.moveaxis(mean_m, -1, 0), np.moveaxis(form, -1, 0)
+    along, across = xx * x + xy * y, xy * x + yy * y
+    constant = along * x + across * y
+    return np.stack([xx, 2.0 * xy, yy, -2.0 * along, -2.0 * across, constant], axis=2)

@@ -1,0 +1,140 @@
+"""The robot: limits, dynamics, and the motions that a planner chooses from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.types import BoolArray, FloatArray
+
+#: Time between two steps of a plan, seconds.
+DT_S = 0.2
+#: Planned steps: 4.8 s.
+N_STEPS = 24
+#: The goal is reached within this distance, metres.
+GOAL_M = 0.5
+#: A candidate keeps one of these shares of the speed, directions relative to the goal's, and
+#: durations; then it drives to the goal.
+_SPEED_SHARES = (0.5, 1.0)
+_HEADINGS_RAD: FloatArray = np.radians(
+    [0, 15, -15, 30, -30, 50, -50, 75, -75, 110, -110, 150, -150]
+)
+_HOLD_S = (0.8, 1.6, 3.2)
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Size and limits.
+
+    Attributes:
+        radius_m: of its disc.
+        speed_m_s: preferred and highest.
+        acceleration_m_s2: highest, forwards and backwards.
+        turn_rad_s: highest rate of turning of a unicycle.
+        is_holonomic: it moves in any direction without turning.
+    """
+
+    radius_m: float = 0.3
+    speed_m_s: float = 1.2
+    acceleration_m_s2: float = 1.5
+    turn_rad_s: float = 1.5
+    is_holonomic: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field."""
+        for name in ("radius_m", "speed_m_s", "acceleration_m_s2", "turn_rad_s"):
+            if not 0.0 < getattr(self, name) <= 100.0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
+
+    def moved(
+        self, state: FloatArray, speed_m_s: FloatArray, heading_rad: FloatArray
+    ) -> FloatArray:
+        """The state a step later.
+
+        Args:
+            state: (4, ...) x, y in metres, heading in radians, speed in m/s.
+            speed_m_s: (...,) requested speed.
+            heading_rad: (...,) requested direction.
+        """
+        x, y, heading, speed = state
+        change_m_s = self.acceleration_m_s2 * DT_S
+        if self.is_holonomic:
+            vx, vy = speed * np.cos(heading), speed * np.sin(heading)
+            dx, dy = speed_m_s * np.cos(heading_rad) - vx, speed_m_s * np.sin(heading_rad) - vy
+            share = np.minimum(change_m_s / np.maximum(np.hypot(dx, dy), 1e-9), 1.0)
+            vx, vy = vx + share * dx, vy + share * dy
+            speed, heading = np.hypot(vx, vy), np.arctan2(vy, vx)
+        else:
+            turn = heading_rad - heading
+            turn -= 2.0 * np.pi * np.rint(turn / (2.0 * np.pi))
+            most = self.turn_rad_s * DT_S
+            heading = heading + np.minimum(np.maximum(turn, -most), most)
+            # It slows down to turn on the spot.
+            change = np.where(np.abs(turn) > np.pi / 3.0, 0.3 * speed_m_s, speed_m_s) - speed
+            speed = speed + np.minimum(np.maximum(change, -change_m_s), change_m_s)
+            vx, vy = speed * np.cos(heading), speed * np.sin(heading)
+        return np.array([x + vx * DT_S, y + vy * DT_S, heading, speed])
+
+
+@dataclass(frozen=True, eq=False)
+class Rollouts:
+    """Candidate motions of E robots.
+
+    Attributes:
+        states: (T, 4, E, K) as `Robot.moved`.
+        is_arrived: (T, E, K) the goal has been reached.
+        cost_m: (E, K) mean distance to the goal, and a little for changes of the motion.
+    """
+
+    states: FloatArray
+    is_arrived: BoolArray
+    cost_m: FloatArray
+
+    @classmethod
+    def of(cls, robot: Robot, state: FloatArray, goal_m: FloatArray) -> Rollouts:
+        """The candidates of robots.
+
+        Args:
+            robot: all of them.
+            state: (4, E) as `Robot.moved`.
+            goal_m: (E, 2) metres.
+        """
+        speeds, headings, hold_s = _candidates()
+        goal_x, goal_y = goal_m.T[:, :, None]
+        current = np.repeat(state[:, :, None], len(speeds), axis=2)
+        states = np.empty((N_STEPS, *current.shape))
+        is_arrived = np.zeros((N_STEPS, *current.shape[1:]), dtype=bool)
+        away = np.zeros(current.shape[1:])
+        x, y = goal_x - current[0], goal_y - current[1]
+        directions = np.arctan2(y, x) + headings
+        arrived = is_arrived[0]
+        for step in range(N_STEPS):
+            holds = step * DT_S < hold_s - 1e-9
+            direction = np.where(holds, directions, np.arctan2(y, x))
+            speed = robot.speed_m_s * np.where(holds, speeds, 1.0) * ~arrived
+            states[step] = current = robot.moved(current, speed, direction)
+            x, y = goal_x - current[0], goal_y - current[1]
+            distance = np.sqrt(x * x + y * y)
+            is_arrived[step] = arrived = arrived | (distance < GOAL_M)
+            away += distance * ~arrived
+        change = np.abs(speeds - state[3, :, None] / robot.speed_m_s) + 0.5 * np.abs(headings)
+        return cls(states, is_arrived, away / N_STEPS + 0.02 * change)
+
+
+def braking(robot: Robot, state: FloatArray) -> FloatArray:
+    """(T, 4, E) states of robots that brake; `state` is (4, E)."""
+    states = []
+    for _ in range(N_STEPS):
+        state = robot.moved(state, np.zeros_like(state[3]), state[2])
+        states.append(state)
+    return np.array(states)
+
+
+def _candidates() -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(K,) share of the speed, direction relative to the goal's, and duration in seconds."""
+    rows = [(0.0, 0.0, hold) for hold in _HOLD_S]
+    for speed in _SPEED_SHARES:
+        rows += [(speed, heading, hold) for heading in _HEADINGS_RAD for hold in _HOLD_S]
+    speeds, headings, holds = np.array(rows).T
+    return speeds, headings, holds

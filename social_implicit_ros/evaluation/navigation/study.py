@@ -1,0 +1,263 @@
+"""Drives the episodes of recordings with each predictor and planner setting, and compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.evaluation.navigation.beliefs import Belief
+from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Crowd
+from social_implicit_ros.evaluation.navigation.drive import drive, episode_metrics
+from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
+from social_implicit_ros.evaluation.navigation.planners import CHANCE, EXPECTED, Setting
+from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
+from social_implicit_ros.types import FloatArray, IntArray
+
+#: Parts of a recording, which share no moment: settings are chosen on one, judged on the other.
+PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
+CONFIDENCES = (0.5, 0.8, 0.95)
+#: Added to the radii: people move between two planned steps. Without regions it is tuned.
+MARGIN_M, MARGINS_M = 0.1, (0.1, 0.2, 0.4)
+HORIZONS_S = (1.2, 2.4, 4.8)
+WEIGHTS_M = (2.0, 5.0, 12.0)
+#: Of the settings with at most this many more collisions than the best, the fastest is chosen.
+TOLERANCE = 0.01
+#: Episodes that start within this time are one draw of the bootstrap, as they meet equal people.
+BLOCK_S = 20.0
+_N_BOOTSTRAPS = 2000
+
+#: Metric -> (E,) values.
+Metrics = dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A robot, the size of people, and how many episodes are driven.
+
+    Attributes:
+        robot: its size and limits.
+        person_radius_m: metres.
+        n_episodes: in each part of a recording.
+        seed: of the episodes.
+        planners: `chance`, `expected` or both.
+        confidences, horizons_s: of the settings.
+    """
+
+    robot: Robot
+    person_radius_m: float
+    n_episodes: int
+    seed: int
+    planners: tuple[str, ...]
+    confidences: tuple[float, ...] = CONFIDENCES
+    horizons_s: tuple[float, ...] = HORIZONS_S
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the option."""
+        for confidence in self.confidences:
+            if not 0.0 < confidence < 1.0:
+                raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
+        for horizon_s in self.horizons_s:
+            if not DT_S <= horizon_s <= DT_S * N_STEPS:
+                raise ValueError(f"horizon is {horizon_s} s, expected {DT_S} to {DT_S * N_STEPS:g}")
+
+
+def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
+    """The settings that are compared for a predictor, in the order of the frontier."""
+    is_certain = not belief.has_regions and belief.weights.shape[1] == 1
+    confidence = None if is_certain else trial.confidences[-1]
+    settings = []
+    for horizon_s in trial.horizons_s:
+        at = Setting(planner, horizon_s, confidence, MARGIN_M)
+        if planner == EXPECTED:
+            settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
+        elif is_certain:
+            settings += [replace(at, margin_m=margin_m) for margin_m in MARGINS_M]
+        else:
+            settings += [replace(at, confidence=c) for c in trial.confidences]
+    return settings
+
+
+@dataclass
+class Study:
+    """Metrics of all episodes, by part, predictor and setting; blocks of the bootstrap by part.
+
+    On the tuning part all settings are driven, on the test part the chosen ones.
+    """
+
+    metrics: dict[tuple[str, str, Setting], Metrics]
+    blocks: dict[str, IntArray]
+
+    def predictors(self) -> list[str]:
+        """In the order of tables."""
+        return list(dict.fromkeys(predictor for _, predictor, _ in self.metrics))
+
+    def settings(self, predictor: str, planner: str) -> list[Setting]:
+        """Of a predictor and planner."""
+        of_part = [key for key in self.metrics if key[:2] == ("tuning", predictor)]
+        return [setting for _, _, setting in of_part if setting.planner == planner]
+
+    def chosen(self, predictor: str, planner: str) -> Setting:
+        """The best setting on the tuning part; see `TOLERANCE`."""
+        settings = self.settings(predictor, planner)
+        means = {
+            setting: {
+                name: float(values.mean())
+                for name, values in self.metrics["tuning", predictor, setting].items()
+            }
+            for setting in settings
+        }
+        fewest = min(of_setting["collision"] for of_setting in means.values())
+        safe = [s for s in settings if means[s]["collision"] <= fewest + TOLERANCE + 1e-9]
+        return min(safe, key=lambda setting: means[setting]["time"])
+
+    def summary(self, part: str, predictor: str, setting: Setting) -> dict[str, list[float]]:
+        """Mean of each metric, and its 95 % interval: three numbers each."""
+        metrics = self.metrics[part, predictor, setting]
+        return {name: interval(values, self.blocks[part]) for name, values in metrics.items()}
+
+    def against(self, predictor: str, setting: Setting, other: Setting) -> list[float]:
+        """Collisions minus those with constant velocity on the same episodes of the test part."""
+        ours = self.metrics["test", predictor, setting]["collision"]
+        theirs = self.metrics["test", VELOCITY, other]["collision"]
+        return interval(ours - theirs, self.blocks["test"])
+
+
+def study_crowds(
+    crowds: Sequence[Crowd],
+    trial: Trial,
+    opened: Callable[[int], None] = lambda n_drives: None,
+    advance: Callable[[int], None] = lambda n_drives: None,
+) -> tuple[Study, list[Episodes]]:
+    """Drives all predictors through recordings; their episodes count together.
+
+    Args:
+        crowds: the recordings, with the same predictors.
+        trial: what is driven.
+        opened: called once with the number of drives.
+        advance: called with the number of drives whenever some are done.
+
+    Returns:
+        The study, and the test episodes of each recording.
+
+    Raises:
+        RecordingError: too short, or nobody walks there.
+    """
+    episodes = {
+        part: [
+            draw_episodes(
+                crowd,
+                trial.robot,
+                trial.person_radius_m,
+                trial.n_episodes,
+                trial.seed,
+                part=shares,
+            )
+            for crowd in crowds
+        ]
+        for part, shares in PARTS.items()
+    }
+    study = Study({}, {part: _blocks(crowds, of_part) for part, of_part in episodes.items()})
+
+    def driven(part: str, name: str, setting: Setting) -> None:
+        if (part, name, setting) not in study.metrics:
+            study.metrics[part, name, setting] = _joined(
+                _driven(crowd, name, drawn, trial, setting)
+                for crowd, drawn in zip(crowds, episodes[part], strict=True)
+            )
+        advance(1)
+
+    names = list(crowds[0].beliefs)
+    settings = {
+        (name, planner): settings_of(crowds[0].beliefs[name], planner, trial)
+        for planner in trial.planners
+        for name in names
+    }
+    opened(sum(len(of_predictor) + 1 for of_predictor in settings.values()))
+    for (name, planner), of_predictor in settings.items():
+        for setting in of_predictor:
+            driven("tuning", name, setting)
+        driven("test", name, study.chosen(name, planner))
+    return study, episodes["test"]
+
+
+def _driven(crowd: Crowd, name: str, episodes: Episodes, trial: Trial, setting: Setting) -> Metrics:
+    belief = crowd.beliefs[name]
+    drives = drive(crowd, belief, episodes, trial.robot, setting, trial.person_radius_m)
+    return episode_metrics(drives, episodes, trial.robot, crowd.period_s)
+
+
+def _joined(metrics: Iterable[Metrics]) -> Metrics:
+    parts = list(metrics)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
+    """(E,) from 0: episodes of a recording that start within `BLOCK_S` of each other share one."""
+    keys = [
+        (number, int(tick * crowd.period_s / BLOCK_S))
+        for number, (crowd, drawn) in enumerate(zip(crowds, episodes, strict=True))
+        for tick in drawn.ticks
+    ]
+    return np.unique(np.array(keys), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def interval(values: FloatArray, blocks: IntArray) -> list[float]:
+    """Mean and 95 % interval by a bootstrap of blocks.
+
+    Args:
+        values: (E,) of the episodes.
+        blocks: (E,) from 0; episodes of a block are drawn together.
+
+    Returns:
+        Mean, lower and upper end. Equal blocks give equal draws, so differences are paired.
+    """
+    n_blocks = int(blocks.max()) + 1
+    draws = np.random.default_rng(0).multinomial(
+        n_blocks, [1.0 / n_blocks] * n_blocks, _N_BOOTSTRAPS
+    )
+    sums = draws @ np.bincount(blocks, values, n_blocks)
+    means = sums / (draws @ np.bincount(blocks, minlength=n_blocks))
+    return [float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist()]
+
+
+def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
+    """JSON-serialisable: by planner and predictor the frontier on the tuning
+    part, the chosen setting and its test.
+    """
+    results: dict[str, Any] = {}
+    for planner in planners:
+        reference = study.chosen(VELOCITY, planner)
+        results[planner] = {}
+        for name in study.predictors():
+            chosen = study.chosen(name, planner)
+            results[planner][name] = {
+                "chosen": str(chosen),
+                "test": study.summary("test", name, chosen),
+                "collision_against_constant_velocity": study.against(name, chosen, reference),
+                "frontier": [
+                    {
+                        "setting": str(setting),
+                        **{key: getattr(setting, key) for key in ("confidence", "horizon_s")},
+                        "tuning": study.summary("tuning", name, setting),
+                    }
+                    for setting in study.settings(name, planner)
+                ],
+            }
+    return results
+
+
+def advice(results: Mapping[str, Any], model: str) -> str:
+    """The best setting of the chance constraint with the regions of a model, in a sentence."""
+    regions = results[CHANCE][f"{model}, regions"]
+    (best,) = (e for e in regions["frontier"] if e["setting"] == regions["chosen"])
+    test = regions["test"]
+    return (
+        f"Best at this site for a planner with chance constraints: confidence "
+        f"{best['confidence']:g} and a constrained horizon of {best['horizon_s']:g} s "
+        f"(mpc_planner.confidence, mpc_planner.horizon_s): on the test part "
+        f"{100 * test['collision'][0]:.1f} % collisions at {test['time'][0]:.2f} times the "
+        "straight-line time."
+    )

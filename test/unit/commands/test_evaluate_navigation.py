@@ -1,0 +1,56 @@
+"""The command that drives a robot among recorded people."""
+
+import json
+from importlib import resources
+
+import pytest
+
+from social_implicit_ros.commands.evaluate_navigation import main
+
+CROWD = str(resources.files("social_implicit_ros.recordings") / "crowd")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    out = tmp_path_factory.mktemp("navigation")
+    options = ["--out", str(out), "--episodes", "3", "--planner", "chance", "--confidence", "0.5"]
+    options += ["--confidence", "0.9", "--horizon", "2.4"]
+    assert main([CROWD, *options]) == 0
+    return out
+
+
+def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
+    results = json.loads((evaluated / "results.json").read_text())
+
+    assert results["limits"].startswith("Not shown:")
+    predictors = results["planners"]["chance"]
+    assert {"nobody moves", "constant velocity", "Kalman filter", "oracle"} < set(predictors)
+    regions = predictors["default, regions"]
+    assert regions["chosen"] in {entry["setting"] for entry in regions["frontier"]}
+    low_mean_high = sorted(regions["test"]["time"])
+    assert regions["test"]["time"] == [low_mean_high[1], low_mean_high[0], low_mean_high[2]]
+    assert "mpc_planner.confidence" in results["advice"]
+
+
+def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
+    page = (evaluated / "report.html").read_text()
+
+    data = json.loads(page.split("const data = ")[1].split(";\nconst")[0])
+    assert len(data["episodes"]) == 3
+    assert set(data["results"]["planners"]["chance"]) >= {"default, modes"}
+    assert len(page.encode()) < 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--duration", "10"], "too short for episodes"),
+        (["--tracker-faults", "nois=1"], "did you mean noise"),
+        (["--confidence", "95"], "confidence is 95.0, expected a value in (0, 1)"),
+        (["--speed", "0"], "speed_m_s is 0.0, expected above 0"),
+    ],
+)
+def test_a_request_that_cannot_be_met_names_the_reason(options, message, tmp_path, capsys):
+    assert main([CROWD, "--out", str(tmp_path), "--episodes", "2", *options]) == 2
+
+    assert message in capsys.readouterr().err

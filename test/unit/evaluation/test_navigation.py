@@ -1,0 +1,208 @@
+"""A robot in closed loop among people whose paths are known."""
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.evaluation.navigation.beliefs import Belief, oracle
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Crowd
+from social_implicit_ros.evaluation.navigation.drive import Drives, drive, episode_metrics
+from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
+from social_implicit_ros.evaluation.navigation.kalman import ConstantVelocityKalman
+from social_implicit_ros.evaluation.navigation.planners import (
+    CHANCE,
+    EXPECTED,
+    Setting,
+    contact_form,
+    region_form,
+)
+from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
+from social_implicit_ros.evaluation.navigation.study import interval
+from social_implicit_ros.evaluation.people import People
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
+
+PERIOD_S, RADIUS_M = 0.4, 0.3
+S = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def crossing():
+    """Thirty people walk to and fro on parallel lines, for two minutes."""
+    rng = np.random.default_rng(1)
+    times_s = np.arange(0.0, 120.0, 0.1)
+    phase, y_m = rng.uniform(0, 24, 30), rng.uniform(0, 12, 30)
+    way_m = np.abs((phase[:, None] + 1.2 * times_s) % 24 - 12)
+    positions = np.stack([way_m, np.broadcast_to(y_m[:, None], way_m.shape)], axis=-1)
+    stamps_ns = np.repeat((times_s * S).round().astype(np.int64), 30)
+    people = People(
+        stamps_ns,
+        np.tile(np.arange(30), len(times_s)),
+        positions.swapaxes(0, 1).reshape(-1, 2),
+        0.5,
+    )
+    ticks_ns = (np.arange(280) * PERIOD_S * S).round().astype(np.int64)
+    truth = oracle(people, ticks_ns.tolist())
+    fine = positions.swapaxes(0, 1)[: 280 * SUBSTEPS]
+    return Crowd(PERIOD_S, fine, {"oracle": truth, "nobody moves": truth.standing()}, "")
+
+
+@pytest.mark.parametrize("planner", [CHANCE, EXPECTED])
+@pytest.mark.parametrize("is_holonomic", [False, True])
+def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_holonomic):
+    robot = Robot(is_holonomic=is_holonomic)
+    episodes = draw_episodes(crossing, robot, RADIUS_M, 20, seed=0)
+    setting = Setting(planner, 4.8, None, 0.1, weight_m=5.0)
+
+    collisions = {}
+    for name, belief in crossing.beliefs.items():
+        drives = drive(crossing, belief, episodes, robot, setting, RADIUS_M)
+        metrics = episode_metrics(drives, episodes, robot, PERIOD_S)
+        collisions[name] = metrics["collision"].mean()
+
+    assert collisions["oracle"] < 0.5 * collisions["nobody moves"]
+
+
+def test_the_same_seed_gives_the_same_episodes(crossing):
+    first, same, other = (
+        draw_episodes(crossing, Robot(), RADIUS_M, 10, seed=seed) for seed in (3, 3, 4)
+    )
+
+    assert (first.start_m == same.start_m).all() and (first.ticks == same.ticks).all()
+    assert (first.start_m != other.start_m).any()
+
+
+def test_parts_share_no_moment(crossing):
+    tuning, test = (
+        draw_episodes(crossing, Robot(), RADIUS_M, 30, seed=0, part=part)
+        for part in ((0.0, 0.5), (0.5, 1.0))
+    )
+
+    assert (tuning.ticks + tuning.n_ticks).max() <= test.ticks.min()
+
+
+def test_a_start_is_free(crossing):
+    episodes = draw_episodes(crossing, Robot(), RADIUS_M, 30, seed=0)
+
+    people_m = crossing.present_m[episodes.ticks * SUBSTEPS]
+    away_m = np.linalg.norm(people_m - episodes.start_m[:, None], axis=2)
+    assert np.nanmin(away_m) > 2 * RADIUS_M
+
+
+def test_a_short_recording_is_refused_with_the_needed_length(crossing):
+    with pytest.raises(RecordingError, match="too short for episodes: a part of 6 s, expected"):
+        draw_episodes(crossing, Robot(), RADIUS_M, 10, seed=0, part=(0.0, 0.05))
+
+
+def test_a_frozen_robot_counts_as_such():
+    episodes = Episodes(np.array([0, 0]), np.zeros((2, 2)), np.array([[4.0, 0], [4.0, 0]]), 10)
+    states = np.zeros((2, 11, 4))
+    states[1, :, 0] = 0.4 * np.arange(11)  # the second one drives
+    drives = Drives(states, np.array([10, 10]), np.array([False, True]), np.full((2, 10), 2.0))
+
+    metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
+
+    assert metrics["frozen"].tolist() == [1.0, 0.0]
+    assert metrics["success"].tolist() == [0.0, 1.0]
+    assert metrics["jerk_m_s3"] == pytest.approx([0.0, 0.0])
+    assert metrics["collision"].tolist() == [0.0, 0.0]
+
+
+def test_a_robot_that_is_walked_into_collides_standing():
+    episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[4.0, 0]]), 4)
+    gap_m = np.array([[1.0, 0.2, -0.1, 0.2]])
+    drives = Drives(np.zeros((1, 5, 4)), np.array([4]), np.array([False]), gap_m)
+
+    metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
+
+    assert metrics["collision"] == metrics["standing_hit"] == [1.0]
+    assert metrics["intrusion"] == [0.75] and metrics["least_m"] == [-0.1]
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
+@pytest.mark.parametrize("sigma_m", [0.0, 0.3])
+def test_an_isotropic_region_is_a_circle_of_its_radius_and_the_radii(sigma_m, angle):
+    radius = confidence_to_sigmas(0.95)
+    xx, xy, yy = region_form(sigma_m**2 * np.eye(2), np.array(radius), 0.6)
+
+    x, y = (0.6 + radius * sigma_m) * np.array([np.cos(angle), np.sin(angle)])
+    assert xx * x * x + 2 * xy * x * y + yy * y * y == pytest.approx(1.0)
+
+
+def test_an_ellipse_is_longer_along_its_major_axis_by_the_radii():
+    turn = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
+    covariance = turn @ np.diag([0.5**2, 0.1**2]) @ turn.T
+    xx, xy, yy = region_form(covariance, np.array(2.0), 0.6)
+
+    form = np.array([[xx, xy], [xy, yy]])
+    for axis, reach_m in ((turn[:, 0], 2.0 * 0.5 + 0.6), (turn[:, 1], 2.0 * 0.1 + 0.6)):
+        assert axis @ form @ axis == pytest.approx(1.0 / reach_m**2)
+
+
+def test_the_expected_contact_is_that_of_samples():
+    covariance, scale_m, at = np.array([[0.2, 0.05], [0.05, 0.1]]), 0.5, np.array([0.3, -0.4])
+    (xx, xy, yy), peak = contact_form(covariance, scale_m)
+
+    samples = np.random.default_rng(0).multivariate_normal([0, 0], covariance, 200_000)
+    expected = np.exp(-0.5 * ((at - samples) ** 2).sum(axis=1) / scale_m**2).mean()
+    form = at @ np.array([[xx, xy], [xy, yy]]) @ at
+    assert peak * np.exp(-0.5 * form) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("robot", [Robot(), Robot(is_holonomic=True)])
+def test_a_robot_keeps_its_limits(robot):
+    state = np.array([[0.0], [0.0], [0.0], [1.2]])
+    states = Rollouts.of(robot, state, np.array([[-5.0, 3.0]])).states[:, :, 0]
+
+    path = np.concatenate([np.broadcast_to(state, (1, *states.shape[1:])), states])
+    velocity = np.diff(path[:, :2], axis=0) / DT_S
+    speed, acceleration = (
+        np.linalg.norm(v, axis=1) for v in (velocity, np.diff(velocity, axis=0) / DT_S)
+    )
+    assert speed.max() <= 1.2 + 1e-9
+    assert np.abs(np.diff(speed, axis=0)).max() <= 1.5 * DT_S + 1e-9
+    if robot.is_holonomic:
+        assert acceleration.max() <= 1.5 + 1e-6
+    else:
+        assert np.abs(np.diff(path[:, 2], axis=0)).max() <= 1.5 * DT_S + 1e-9
+
+
+def test_without_people_the_robot_drives_straight():
+    nobody = Belief(
+        np.full((60, 1), -1),
+        np.zeros((1, 2)),
+        np.zeros((1, 1, N_STEPS, 2)),
+        np.ones((1, 1)),
+        np.zeros((1, N_STEPS, 2, 2)),
+    )
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 4.0]]), 40)
+
+    drives = drive(crowd, nobody, episodes, Robot(), Setting(CHANCE, 4.8), RADIUS_M)
+
+    metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
+    assert metrics["success"] == [1.0] and metrics["path"][0] == pytest.approx(1.0, abs=0.06)
+
+
+def test_the_kalman_filter_extrapolates_a_straight_walk():
+    path_m = np.stack([0.5 * np.arange(20), -0.2 * np.arange(20)], axis=1)[None]
+    observed = path_m[:, :8].copy()
+    observed[:, :3] = np.nan
+
+    prediction = ConstantVelocityKalman().predict(observed)
+
+    assert prediction.mean == pytest.approx(path_m[:, 8:], abs=0.06)
+    variance = prediction.covariance[0, :, 0, 0]
+    assert (np.diff(variance) > 0).all() and variance[0] < 0.1
+
+
+def test_an_interval_of_equal_episodes_has_no_width():
+    assert interval(np.full(12, 0.5), np.arange(12) // 3) == [0.5, 0.5, 0.5]
+
+
+def test_an_interval_of_independent_episodes_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 400)
+
+    mean, low, high = interval(values, np.arange(400))
+
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+    assert low < mean < high
