@@ -6,6 +6,20 @@ from dataclasses import dataclass
 
 from social_implicit_ros.parameter_spec import ParameterError, Settings, row
 
+
+def _confidence() -> float:
+    """The row of an output's own confidence level."""
+    value: float = row(
+        0.0,
+        "Confidence level at which the published covariances have correct coverage. 0 takes that "
+        "of confidence.",
+        minimum=0.0,
+        minimum_above_zero=0.05,
+        maximum=0.99,
+    )
+    return value
+
+
 #: Grid cells per side of the costmap: enough for a robot, and a second of computation.
 _MAX_CELLS_PER_SIDE = 4000
 
@@ -70,6 +84,26 @@ class MpcPlannerOptions(Settings):
         minimum=1,
         maximum=1000,
     )
+    confidence: float = row(
+        0.5,
+        "Confidence level of the region that the planner keeps out of.",
+        minimum=0.05,
+        maximum=0.99,
+    )
+    risk: float = row(
+        0.05,
+        "The planner's risk (probabilistic). Semi-axes are scaled so that its ellipse at that risk "
+        "is the region of mpc_planner.confidence.",
+        minimum=0.0001,
+        maximum=0.95,
+    )
+    horizon_s: float = row(
+        2.4,
+        "Time in seconds up to which poses have regions. Those of later poses are as small as "
+        "possible: the planner keeps its radii from the mean trajectory.",
+        minimum=0.01,
+        maximum=60.0,
+    )
     sigma_convention: str = row(
         "axis_aligned",
         "Meaning of the two semi-axes.",
@@ -114,6 +148,8 @@ class CostmapOptions(Settings):
         2.0, "End of the time window, in seconds from now.", minimum=0.0, maximum=60.0
     )
 
+    confidence: float = _confidence()
+
     def check_together(self) -> None:
         """Raises ParameterError for parameters that contradict each other."""
         if self.end_s < self.start_s:
@@ -135,6 +171,7 @@ class DetectionsOptions(Settings):
     prefix = "detections."
 
     class_id: str = row("person", "Class id of every detection.")
+    confidence: float = _confidence()
 
 
 @dataclass(frozen=True)
@@ -150,3 +187,4 @@ class AutowareOptions(Settings):
         minimum=1,
         maximum=100,
     )
+    confidence: float = _confidence()

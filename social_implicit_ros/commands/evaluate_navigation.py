@@ -33,6 +33,7 @@ from social_implicit_ros.evaluation.navigation.robot import DT_S, Robot
 from social_implicit_ros.evaluation.navigation.study import (
     CONFIDENCES,
     HORIZONS_S,
+    PERSON_RADIUS_M,
     Trial,
     advice,
     study_crowds,
@@ -42,7 +43,6 @@ from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request, opened_recording
 from social_implicit_ros.prediction.replay_settings import load_choices, load_settings, with_options
 from social_implicit_ros.recordings.find import find_bags
-from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.untrusted_files import printable_text
 
 #: What the numbers mean and what they do not; printed first.
@@ -253,7 +253,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     for name, default, what in (
         ("--robot-radius", robot.radius_m, "of the robot, metres"),
-        ("--person-radius", NodeConfig.person_radius_m, "of a person, metres"),
+        ("--person-radius", PERSON_RADIUS_M, "of a person, metres"),
         ("--speed", robot.speed_m_s, "highest and preferred, m/s"),
         ("--acceleration", robot.acceleration_m_s2, "highest, m/s^2"),
         ("--rate", 2.5, "plans per second; 2.5 or 5"),

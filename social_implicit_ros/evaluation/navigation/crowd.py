@@ -22,6 +22,9 @@ from social_implicit_ros.types import FloatArray, IntArray
 
 #: Positions of people for the contacts, in each period of the control.
 SUBSTEPS = 4
+#: For so long after their first observation people cannot be hit, seconds: they appear at the edge
+#: of the recorded area, also beside a robot.
+NEW_S = 1.2
 #: Predictors that need no model file.
 STANDING, VELOCITY, KALMAN, ORACLE = "nobody moves", "constant velocity", "Kalman filter", "oracle"
 
@@ -115,9 +118,15 @@ def _by_predictor(kinds: Mapping[str, Mapping[str, Belief]]) -> dict[str, Belief
 
 
 def _positions(people: People, stamps_ns: IntArray, period_ns: int) -> FloatArray:
-    """(F * SUBSTEPS, A, 2) metres; NaN for none."""
+    """(F * SUBSTEPS, A, 2) metres; NaN for none. Who has just appeared is not there yet."""
     times_ns = stamps_ns[0] + np.arange(len(stamps_ns) * SUBSTEPS) * (period_ns // SUBSTEPS)
-    present = [people.present_at(stamp_ns)[1] for stamp_ns in times_ns.tolist()]
+    _, first = np.unique(people.people, return_index=True)
+    known_ns = people.stamps_ns[first] + round(NEW_S * NS_PER_S)
+    known_ns[people.stamps_ns[first] <= stamps_ns[0]] = 0
+    present = []
+    for stamp_ns in times_ns.tolist():
+        who, where_m = people.present_at(stamp_ns)
+        present.append(where_m[known_ns[who] <= stamp_ns])
     rows = rows_of(np.repeat(np.arange(len(present)), [len(p) for p in present]), len(present))
     known_m = np.concatenate([*present, np.full((1, 2), np.nan)])
     return np.asarray(known_m[rows])

@@ -15,8 +15,8 @@ from social_implicit_ros.types import FloatArray, IntArray
 PATIENCE = 4.0
 #: Longest straight line, metres; shorter where the people's area is small.
 DISTANCE_M = 8.0
-#: Nobody is nearer to the start than this beyond contact, metres.
-_FREE_M = 1.0
+#: Nobody is nearer to the start than this beyond contact, metres, during the first seconds.
+_FREE_M, _FREE_S = 1.0, 1.2
 _MAX_DRAWS = 200
 
 
@@ -68,7 +68,7 @@ def draw_episodes(
     """
     generator = np.random.default_rng(seed)
     known_m = crowd.present_m[np.isfinite(crowd.present_m[..., 0])]
-    low_m, high_m = np.quantile(known_m, [0.01, 0.99], axis=0)
+    low_m, high_m = np.quantile(known_m, [0.05, 0.95], axis=0)
     distance_m = min(DISTANCE_M, 0.6 * float(np.hypot(*(high_m - low_m))))
     straight = distance_m / robot.speed_m_s / crowd.period_s
     first, end = (round(share * crowd.n_ticks) for share in part)
@@ -86,7 +86,8 @@ def draw_episodes(
         line = _crossing_line(crowd, generator, tick, round(0.5 * straight), distance_m)
         if line is None or (line < low_m).any() or (line > high_m).any():
             continue
-        nearby_m = crowd.present_m[tick * SUBSTEPS : (tick + 1) * SUBSTEPS] - line[0]
+        until = tick + round(_FREE_S / crowd.period_s)
+        nearby_m = crowd.present_m[tick * SUBSTEPS : until * SUBSTEPS] - line[0]
         if not (np.hypot(*np.moveaxis(nearby_m, -1, 0)) < contact_m + _FREE_M).any():
             rows.append((tick, line))
         if len(rows) == n_episodes:

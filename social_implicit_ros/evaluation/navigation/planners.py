@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from social_implicit_ros.evaluation.navigation.beliefs import Belief
-from social_implicit_ros.evaluation.navigation.robot import DT_S, Robot, Rollouts, braking
+from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts, braking
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
@@ -31,7 +31,8 @@ class Setting:
 
     Attributes:
         planner: `chance` or `expected`.
-        horizon_s: people are considered up to here, seconds.
+        horizon_s: up to here, in seconds, `chance` keeps out of regions, later of the mean only;
+            `expected` considers nothing later.
         confidence: of the regions for `chance`, of the covariance for `expected`; modes less
             likely than the rest are no constraint. None for predictions without uncertainty.
         margin_m: added to the radii.
@@ -51,6 +52,8 @@ class Setting:
             knob = f"weight {self.weight_m:g}"
         elif self.confidence is not None:
             knob = f"{self.confidence:.0%}"
+        elif self.horizon_s == DT_S * N_STEPS:
+            return f"{self.planner}, {knob}"
         return f"{self.planner}, {knob}, {self.horizon_s:g} s"
 
 
@@ -77,12 +80,14 @@ def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacle
         setting: of the planner.
         contact_m: sum of the radii of robot and person, metres.
     """
-    n_steps = round(setting.horizon_s / DT_S)
+    n_regions = round(setting.horizon_s / DT_S)
+    n_steps = n_regions if setting.planner == EXPECTED else N_STEPS
     mean_m = belief.mean_m[:, :, :n_steps]
     covariance_m2 = belief.covariance_m2[:, :n_steps]
     shape = mean_m.shape[:3]
     if setting.planner == CHANCE:
         radii = belief.radius_at(setting.confidence)[:, :n_steps]
+        radii = np.where(np.arange(n_steps) < n_regions, radii, 0.0)
         form = region_form(covariance_m2, radii, contact_m + setting.margin_m)
         least = np.minimum(1.0 - (setting.confidence or 0.0), belief.weights.max(axis=1))
         weight = np.broadcast_to((belief.weights >= least[:, None])[..., None] * 1.0, shape)

@@ -18,6 +18,8 @@ from social_implicit_ros.types import FloatArray, IntArray
 
 #: Parts of a recording, which share no moment: settings are chosen on one, judged on the other.
 PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
+#: Radius of a person who is hit, metres.
+PERSON_RADIUS_M = 0.25
 CONFIDENCES = (0.5, 0.8, 0.95)
 #: Added to the radii: people move between two planned steps. Without regions it is tuned.
 MARGIN_M, MARGINS_M = 0.1, (0.1, 0.2, 0.4)
@@ -68,13 +70,14 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
     """The settings that are compared for a predictor, in the order of the frontier."""
     is_certain = not belief.has_regions and belief.weights.shape[1] == 1
     confidence = None if is_certain else trial.confidences[-1]
+    if planner == CHANCE and is_certain:
+        longest = Setting(planner, DT_S * N_STEPS)
+        return [replace(longest, margin_m=margin_m) for margin_m in MARGINS_M]
     settings = []
     for horizon_s in trial.horizons_s:
         at = Setting(planner, horizon_s, confidence, MARGIN_M)
         if planner == EXPECTED:
             settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
-        elif is_certain:
-            settings += [replace(at, margin_m=margin_m) for margin_m in MARGINS_M]
         else:
             settings += [replace(at, confidence=c) for c in trial.confidences]
     return settings

@@ -26,7 +26,7 @@ from social_implicit_ros.ros.messages import (
     stamp_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.base import Output, at_own_confidence
 from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -55,6 +55,7 @@ class Autoware(Output):
     def __init__(self, config: NodeConfig) -> None:
         """Takes the number of paths and the size of a person."""
         super().__init__(config)
+        self._confidence = config.autoware.confidence
         self._max_paths = config.autoware.max_paths
         self._classification = [
             ObjectClassification(label=ObjectClassification.PEDESTRIAN, probability=1.0)
@@ -77,7 +78,8 @@ class Autoware(Output):
 
     def render(self, forecast: Forecast) -> bytes:
         """A serialised PredictedObjects with the predictions at the stamp."""
-        prediction, present_m = forecast.prediction, forecast.present_m
+        prediction = at_own_confidence(forecast.prediction, self._confidence)
+        present_m = forecast.present_m
         paths_m, shares = representative_paths(prediction, self._max_paths)
         start_m = np.broadcast_to(present_m[:, None, None], (*paths_m.shape[:2], 1, 2))
         paths_m = np.concatenate([start_m, paths_m], axis=2)

@@ -12,6 +12,8 @@ from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.transforms import plain_frame
+from social_implicit_ros.types import Prediction
+from social_implicit_ros.uncertainty.ellipses import at_confidence
 
 
 class Output(ABC):
@@ -40,3 +42,8 @@ class Output(ABC):
     def clear(self, stamp_ns: int) -> Any:
         """A message without people, as consumers keep the last one; None where nothing is kept."""
         return self.message_class(header=header_to_msg(stamp_ns, self._frame_id))
+
+
+def at_own_confidence(prediction: Prediction, confidence: float) -> Prediction:
+    """The prediction with the covariance of an output's own confidence; 0 leaves it."""
+    return at_confidence(prediction, confidence) if confidence else prediction

@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg, stamp_to_msg
-from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.base import Output, at_own_confidence
 from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
@@ -44,7 +44,7 @@ class Costmap(Output):
         """The grid at the stamp of the forecast."""
         self._follow(forecast)
         path_m, covariance_m2 = window_path(
-            forecast.prediction,
+            at_own_confidence(forecast.prediction, self._options.confidence),
             forecast.present_m,
             start_s=self._options.start_s,
             end_s=self._options.end_s,

@@ -20,7 +20,7 @@ from social_implicit_ros.ros.messages import (
     pose_numbers,
     stamp_numbers,
 )
-from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.base import Output, at_own_confidence
 from social_implicit_ros.ros.outputs.cdr_writer import list_writer, text_bytes
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -40,6 +40,7 @@ class Detections(Output):
     def __init__(self, config: NodeConfig) -> None:
         """Takes the class and the size of a person."""
         super().__init__(config)
+        self._confidence = config.detections.confidence
         hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)
         self._results = [ObjectHypothesisWithPose(hypothesis=hypothesis)]
         self._size = person_size_to_msg(config.person_radius_m)
@@ -57,7 +58,7 @@ class Detections(Output):
 
     def render(self, forecast: Forecast) -> bytes:
         """A serialised Detection3DArray with the predictions at the stamp."""
-        prediction = forecast.prediction
+        prediction = at_own_confidence(forecast.prediction, self._confidence)
         n_agents, n_steps, _ = prediction.mean.shape
         path_m = np.concatenate([forecast.present_m[:, None], prediction.mean], axis=1)
         yaw_rad = headings_rad(path_m, prediction.step_s)[:, 1:]

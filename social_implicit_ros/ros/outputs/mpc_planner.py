@@ -19,7 +19,11 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
-from social_implicit_ros.uncertainty.ellipses import ellipse_axes
+from social_implicit_ros.uncertainty.ellipses import (
+    at_confidence,
+    confidence_to_sigmas,
+    ellipse_axes,
+)
 
 _LARGEST_INT32 = 2**31 - 1
 #: A last semi-axis of zero disables the planner's chance constraints.
@@ -31,7 +35,8 @@ class MpcPlanner(Output):
 
     The planner ignores frame and stamp: it plans in `fixed_frame`. Pose k is the mean position
     after k + 1 integrator steps. There are always `horizon_steps` poses, as the planner does not
-    check the length. Semi-axes are one sigma, in metres, and never zero. `id` is the tracker's own
+    check the length. Semi-axes are in metres and never zero: the planner's ellipse at its risk is
+    the region of `mpc_planner.confidence`, up to `mpc_planner.horizon_s`. `id` is the tracker's own
     if that is an int32, see `tracks.agent_ids`.
     """
 
@@ -39,12 +44,17 @@ class MpcPlanner(Output):
     message_class = ObstacleArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the planner's steps, its maximum number of people and its sigma convention."""
+        """Takes the planner's steps and risk, the regions and their convention."""
         super().__init__(config)
         options = config.mpc_planner
         self._steps = Steps(options.integrator_step_s, options.horizon_steps)
         self._max_obstacles = options.max_obstacles
         self._sigma_convention = options.sigma_convention
+        self._confidence = options.confidence
+        # The planner multiplies semi-axes by its own radius.
+        ratio = confidence_to_sigmas(options.confidence) / confidence_to_sigmas(1.0 - options.risk)
+        times_s = self._steps.step_s * np.arange(1, self._steps.n_steps + 1)
+        self._scale = np.where(times_s < options.horizon_s + 1e-6, ratio * ratio, 0.0)
         self._numbers = AgentNumbers(_LARGEST_INT32)
         self._writer = list_writer(
             ObstacleArray,
@@ -64,7 +74,9 @@ class MpcPlanner(Output):
         """The people closest to the robot; all if its position is unknown."""
         rows = forecast.nearest(self._max_obstacles)
         n_steps = self._steps.n_steps
-        mean_m, covariance_m2 = extend_moments(forecast.prediction, forecast.present_m, self._steps)
+        prediction = at_confidence(forecast.prediction, self._confidence)
+        mean_m, covariance_m2 = extend_moments(prediction, forecast.present_m, self._steps)
+        covariance_m2 = covariance_m2 * self._scale[:, None, None]
         path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
         headings = headings_rad(path_m, self._steps.step_s)
         first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,14 @@ from support.outputs import decoded
 from social_implicit_ros.ros.outputs.mpc_planner import MpcPlanner
 from social_implicit_ros.settings import PARAMETERS, config_from_values
 from social_implicit_ros.types import FloatArray
+from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, ellipse_axes, radius_at
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 N, MAX_OBSTACLES, INTEGRATOR_STEP_S = 30, 12, 0.2
+
+
+#: Regions up to the end at the level at which the planner looks: sigmas are those of the forecast.
+AS_PREDICTED = {"confidence": 0.95, "risk": 0.05, "horizon_s": 60.0}
 
 
 def rendered(forecast: Any, **options: Any) -> ObstacleArray:
@@ -127,7 +132,7 @@ def test_steps_and_their_number_are_the_planners(n_steps: int, step_s: float) ->
 
 def test_axis_aligned_semiaxes_are_what_the_gaussian_constraint_takes_them_for() -> None:
     forecast = walkers(3)
-    inputs = constraint_inputs(received(rendered(forecast), np.zeros(2)))[:3]
+    inputs = constraint_inputs(received(rendered(forecast, **AS_PREDICTED), np.zeros(2)))[:3]
     # Stages 2, 4, ... lie on the model's steps.
     at_steps = inputs[:, 1:24:2]
     covariance = forecast.prediction.covariance
@@ -138,7 +143,7 @@ def test_axis_aligned_semiaxes_are_what_the_gaussian_constraint_takes_them_for()
 
 def test_ellipsoid_semiaxes_turned_by_the_poses_give_the_covariance_back() -> None:
     forecast = random_forecast(("1", "2", "3"))
-    message = rendered(forecast, sigma_convention="ellipsoid")
+    message = rendered(forecast, **AS_PREDICTED, sigma_convention="ellipsoid")
     for row, obstacle in enumerate(message.obstacles):
         mode = obstacle.gaussians[0]
         for step in range(12):
@@ -153,7 +158,7 @@ def test_ellipsoid_semiaxes_turned_by_the_poses_give_the_covariance_back() -> No
 
 def test_clockwise_ellipsoids_are_the_covariance_in_the_planners_constraint() -> None:
     forecast = random_forecast(("1", "2", "3"))
-    message = rendered(forecast, sigma_convention="ellipsoid_clockwise")
+    message = rendered(forecast, **AS_PREDICTED, sigma_convention="ellipsoid_clockwise")
     obstacles = received(message, np.zeros(2))
     for row, obstacle in enumerate(obstacles[:3]):
         for step in range(12):
@@ -170,7 +175,7 @@ def test_clockwise_ellipsoids_are_the_covariance_in_the_planners_constraint() ->
 def test_semiaxes_grow_and_are_never_zero(convention: str) -> None:
     for sigmas_m in ((0.2, 0.1), (0.0, 0.0)):
         forecast = walkers(3, sigmas_m=sigmas_m)
-        message = rendered(forecast, sigma_convention=convention)
+        message = rendered(forecast, **AS_PREDICTED, sigma_convention=convention)
         inputs = constraint_inputs(received(message, np.zeros(2)))[:3]
         assert (inputs[..., 3:] > 0).all()
         assert (np.diff(inputs[..., 3:], axis=1) >= 0).all()
@@ -224,3 +229,30 @@ def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
         message = decoded(empty, ObstacleArray)
         assert message.header.frame_id == "odom"
         assert len(message.obstacles) == 0
+
+
+@pytest.mark.parametrize(("confidence", "risk"), [(0.5, 0.05), (0.8, 0.1), (0.95, 0.05)])
+def test_the_planners_ellipse_at_its_risk_is_the_region(confidence: float, risk: float) -> None:
+    forecast = walkers(3)
+    factors = np.tile(np.linspace(0.5, 1.5, len(CONFIDENCES)), (3, 12, 1))
+    prediction = replace(forecast.prediction, level_factors=factors)
+    message = rendered(
+        replace(forecast, prediction=prediction),
+        confidence=confidence,
+        risk=risk,
+        sigma_convention="ellipsoid",
+    )
+
+    chi = -2.0 * np.log(risk)  # the quantile that the planner multiplies with
+    axes_m, _, _ = ellipse_axes(prediction.covariance)
+    region_m = radius_at(prediction, confidence) * axes_m
+    for row, obstacle in enumerate(message.obstacles):
+        planned_m = np.sqrt(chi) * np.array(obstacle.gaussians[0].major_semiaxis)
+        np.testing.assert_allclose(planned_m[1:12:2], region_m[row, :6])
+
+
+def test_beyond_the_constrained_horizon_poses_have_the_smallest_semiaxes() -> None:
+    inputs = constraint_inputs(received(rendered(walkers(3), horizon_s=1.0), np.zeros(2)))[:3]
+    assert (inputs[:, :5, 3:] > 0.011).all()
+    np.testing.assert_allclose(inputs[:, 5:, 3:], 0.01)
+    assert (np.diff(inputs[..., :2], axis=1) != 0).any()  # the mean goes on

@@ -24,7 +24,12 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.settings import PARAMETERS, config_from_values
 
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
+DEFAULTS: dict[str, Any] = {
+    **{spec.name: spec.default for spec in PARAMETERS},
+    # Semi-axes are those of the forecast.
+    "mpc_planner.confidence": 0.95,
+    "mpc_planner.horizon_s": 60.0,
+}
 IDS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.integers(0, 1000).map(lambda length: "x" * length),
