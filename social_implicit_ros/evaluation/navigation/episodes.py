@@ -17,7 +17,7 @@ PATIENCE = 4.0
 DISTANCE_M = 8.0
 #: Nobody is nearer to the start than this beyond contact, metres, during the first seconds.
 _FREE_M, _FREE_S = 1.0, 1.2
-_MAX_DRAWS = 200
+_MAX_DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)

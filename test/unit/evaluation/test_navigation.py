@@ -27,16 +27,16 @@ S = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def crossing():
-    """Thirty people walk to and fro on parallel lines, for two minutes."""
+    """Sixteen people walk to and fro on parallel lines, for two minutes."""
     rng = np.random.default_rng(1)
     times_s = np.arange(0.0, 120.0, 0.1)
-    phase, y_m = rng.uniform(0, 24, 30), rng.uniform(0, 12, 30)
+    phase, y_m = rng.uniform(0, 24, 16), rng.uniform(0, 12, 16)
     way_m = np.abs((phase[:, None] + 1.2 * times_s) % 24 - 12)
     positions = np.stack([way_m, np.broadcast_to(y_m[:, None], way_m.shape)], axis=-1)
-    stamps_ns = np.repeat((times_s * S).round().astype(np.int64), 30)
+    stamps_ns = np.repeat((times_s * S).round().astype(np.int64), 16)
     people = People(
         stamps_ns,
-        np.tile(np.arange(30), len(times_s)),
+        np.tile(np.arange(16), len(times_s)),
         positions.swapaxes(0, 1).reshape(-1, 2),
         0.5,
     )
