@@ -28,7 +28,7 @@ from social_implicit_ros.commands.options import (
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.navigation.crowd import Crowd, crowd_of
 from social_implicit_ros.evaluation.navigation.page import write_page
-from social_implicit_ros.evaluation.navigation.planners import CHANCE, EXPECTED
+from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED
 from social_implicit_ros.evaluation.navigation.robot import DT_S, Robot
 from social_implicit_ros.evaluation.navigation.study import (
     CONFIDENCES,
@@ -97,8 +97,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         "faults": str(request.faults) if request.faults else None,
         "planners": study_results(study, trial.planners),
     }
-    if CHANCE in trial.planners:
-        results["advice"] = advice(results["planners"], request.models[0])
+    results["advice"] = advice(results["planners"], request.models[0])
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
     write_page(options.out / "report.html", results, crowds[0], episodes[0], trial, study)
     _print(results, output_console(), trial)
@@ -146,8 +145,7 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial) -> None:
         "more metrics.",
         highlight=False,
     )
-    if "advice" in results:
-        console.print(results["advice"], highlight=False)
+    console.print(results["advice"], highlight=False)
 
 
 def _cell(values: Sequence[float], form: str) -> str:
@@ -179,7 +177,7 @@ def _trial(options: argparse.Namespace) -> Trial:
         acceleration_m_s2=options.acceleration,
         is_holonomic=options.holonomic,
     )
-    planners = (CHANCE, EXPECTED) if options.planner == "both" else (options.planner,)
+    planners = tuple(dict.fromkeys(options.planner or (CHANCE, EXPECTED)))
     return Trial(
         robot,
         options.person_radius,
@@ -223,9 +221,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
         "--planner",
-        choices=(CHANCE, EXPECTED, "both"),
-        default="both",
-        help="chance constraints as mpc_planner, expected cost, or both (default: both)",
+        action="append",
+        choices=(CHANCE, EXPECTED, COSTMAP),
+        help="chance constraints as of mpc_planner, expected cost, or a costmap without time; may "
+        "be repeated (default: chance and expected)",
     )
     parser.add_argument(
         "--episodes",

@@ -1,4 +1,6 @@
-"""Two planners: chance constraints on ellipses, and expected cost. Both choose among `Rollouts`.
+"""Planners: chance constraints on ellipses, expected cost, and costs without time.
+
+All choose among `Rollouts`.
 
 What either needs to know of a person at a step is a quadratic form of the robot's position, so a
 matrix product evaluates all candidates of all robots at once. E counts robots, M people near each,
@@ -22,7 +24,9 @@ MAX_PEOPLE = 10
 _COMFORT_M = 0.2
 #: Robots whose candidates are evaluated together; bounds memory.
 _ROBOTS_AT_ONCE = 32
-CHANCE, EXPECTED = "chance", "expected"
+#: A planner on a costmap looks so many steps ahead: 2.4 s.
+_COSTMAP_STEPS = 12
+CHANCE, EXPECTED, COSTMAP = "chance", "expected", "costmap"
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,13 @@ class Setting:
     """A planner and its parameters.
 
     Attributes:
-        planner: `chance` or `expected`.
+        planner: `chance`, `expected` or `costmap`.
         horizon_s: up to here, in seconds, `chance` keeps out of regions, later of the mean only;
-            `expected` considers nothing later.
-        confidence: of the regions for `chance`, of the covariance for `expected`; modes less
+            `expected` considers nothing later; the end of the window of `costmap`.
+        confidence: of the regions for `chance`, of the covariance for the others; modes less
             likely than the rest are no constraint. None for predictions without uncertainty.
         margin_m: added to the radii.
-        weight_m: cost of certain contact for `expected`, in metres of distance to the goal.
+        weight_m: cost of certain contact for a second, in metres of distance to the goal.
     """
 
     planner: str
@@ -47,14 +51,11 @@ class Setting:
 
     def __str__(self) -> str:
         """As tables show it, without what the planner does not read."""
-        knob = f"margin {self.margin_m:g} m"
-        if self.planner == EXPECTED:
-            knob = f"weight {self.weight_m:g}"
-        elif self.confidence is not None:
-            knob = f"{self.confidence:.0%}"
-        elif self.horizon_s == DT_S * N_STEPS:
-            return f"{self.planner}, {knob}"
-        return f"{self.planner}, {knob}, {self.horizon_s:g} s"
+        if self.planner != CHANCE:
+            return f"{self.planner}, weight {self.weight_m:g}, {self.horizon_s:g} s"
+        if self.confidence is None:
+            return f"{self.planner}, margin {self.margin_m:g} m"
+        return f"{self.planner}, {self.confidence:.0%}, {self.horizon_s:g} s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,9 @@ class Obstacles:
     Attributes:
         mean_m: (N, P, T, 2) centres, metres.
         form: (N, P, T, 3) xx, xy, yy of the symmetric form, per square metre.
-        weight: (N, P, T) cost at the centre for `expected`; 1 for `chance`, 0 where ignored.
+        weight: (N, P, T) cost at the centre; for `chance` 1, or 0 where ignored.
+
+    The steps of `costmap` begin with the present.
     """
 
     mean_m: FloatArray
@@ -80,22 +83,31 @@ def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacle
         setting: of the planner.
         contact_m: sum of the radii of robot and person, metres.
     """
-    n_regions = round(setting.horizon_s / DT_S)
-    n_steps = n_regions if setting.planner == EXPECTED else N_STEPS
-    mean_m = belief.mean_m[:, :, :n_steps]
-    covariance_m2 = belief.covariance_m2[:, :n_steps]
-    shape = mean_m.shape[:3]
+    n_steps = round(setting.horizon_s / DT_S)
     if setting.planner == CHANCE:
-        radii = belief.radius_at(setting.confidence)[:, :n_steps]
-        radii = np.where(np.arange(n_steps) < n_regions, radii, 0.0)
-        form = region_form(covariance_m2, radii, contact_m + setting.margin_m)
+        radii = belief.radius_at(setting.confidence)
+        radii = np.where(np.arange(N_STEPS) < n_steps, radii, 0.0)
+        form = region_form(belief.covariance_m2, radii, contact_m + setting.margin_m)
         least = np.minimum(1.0 - (setting.confidence or 0.0), belief.weights.max(axis=1))
-        weight = np.broadcast_to((belief.weights >= least[:, None])[..., None] * 1.0, shape)
-    else:
-        published_m2 = covariance_m2 * belief.scale_at(setting.confidence)[:, :n_steps, None, None]
-        form, peak = contact_form(published_m2, 0.5 * contact_m + _COMFORT_M)
-        weight = setting.weight_m * belief.weights[:, :, None] * peak[:, None]
-    return Obstacles(mean_m, np.broadcast_to(form[:, None], (*shape, 3)), weight)
+        weight = np.broadcast_to(
+            (belief.weights >= least[:, None])[..., None], belief.mean_m.shape[:3]
+        )
+        return Obstacles(belief.mean_m, _of_modes(form, weight), weight.astype(np.float64))
+    mean_m = belief.mean_m[:, :, :n_steps]
+    scale = belief.scale_at(setting.confidence)[:, :n_steps, None, None]
+    covariance_m2 = belief.covariance_m2[:, :n_steps] * scale
+    if setting.planner == COSTMAP:
+        present_m = np.broadcast_to(belief.present_m[:, None, None], (*mean_m.shape[:2], 1, 2))
+        mean_m = np.concatenate([present_m, mean_m], axis=2)
+        covariance_m2 = np.concatenate([np.zeros((len(mean_m), 1, 2, 2)), covariance_m2], axis=1)
+    form, peak = contact_form(covariance_m2, 0.5 * contact_m + _COMFORT_M)
+    weight = setting.weight_m * belief.weights[:, :, None] * peak[:, None]
+    return Obstacles(mean_m, _of_modes(form, weight), weight)
+
+
+def _of_modes(form: FloatArray, weight: FloatArray) -> FloatArray:
+    """(N, T, 3) of people -> (N, P, T, 3) of their modes, which `weight` (N, P, T) counts."""
+    return np.broadcast_to(form[:, None], (*weight.shape, 3))
 
 
 def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) -> FloatArray:
@@ -181,23 +193,33 @@ def _cost_of_people(
     part: slice,
 ) -> FloatArray:
     """(E, K) expected cost, or infinity where a constraint is violated."""
-    n_steps = obstacles.mean_m.shape[2]
+    is_costmap = setting.planner == COSTMAP
+    n_steps = _COSTMAP_STEPS if is_costmap else obstacles.mean_m.shape[2]
     # (T, E, K), (E, T, M P, ...): relative to each robot, so that single precision is enough.
     x, y = (rollouts.states[:n_steps, axis, part] - origin_m[:, axis, None] for axis in (0, 1))
     mean_m = obstacles.mean_m[rows] - origin_m[:, None, None, None]
     mean_m, form = (_by_step(values) for values in (mean_m, obstacles.form[rows]))
-    weight = _by_step(obstacles.weight[rows] * (rows >= 0)[:, :, None, None])
+    weight = _by_step(obstacles.weight[rows] * (rows >= 0)[:, :, None, None]).astype(np.float32)
     features = np.empty((*x.swapaxes(0, 1).shape, 6), dtype=np.float32)
     for column, values in enumerate((x * x, x * y, y * y, x, y, 1.0)):
         features[..., column].swapaxes(0, 1)[...] = values
-    values = features @ _coefficients(mean_m, form).astype(np.float32)
-    is_driving = ~rollouts.is_arrived[:n_steps, part].swapaxes(0, 1)
-    if setting.planner == CHANCE:
-        values += np.where(weight > 0.0, 0.0, 4.0).astype(np.float32)[:, :, None]
-        is_violated = (values.min(axis=3, initial=4.0) < 1.0) & is_driving
-        return np.where(is_violated.any(axis=1), np.inf, 0.0)
-    expected = np.exp(-0.5 * values) @ weight.astype(np.float32)[..., None]
-    return np.asarray((expected[..., 0] * is_driving).sum(axis=1) * DT_S)
+    coefficients = _coefficients(mean_m, form).astype(np.float32)
+    is_driving = rollouts.is_driving[:n_steps, part].swapaxes(0, 1)
+    if is_costmap:
+        # All times at once, of which each person counts with the largest.
+        occupied = np.zeros((*is_driving.shape, weight.shape[2]), dtype=np.float32)
+        for step in range(weight.shape[1]):
+            values = np.exp(-0.5 * (features @ coefficients[:, step, None]))
+            occupied = np.maximum(occupied, values * weight[:, step, None, None])
+        expected = occupied.sum(axis=3)
+    else:
+        values = features @ coefficients
+        if setting.planner == CHANCE:
+            values += np.where(weight > 0.0, 0.0, 4.0).astype(np.float32)[:, :, None]
+            is_violated = (values.min(axis=3, initial=4.0) < 1.0) & is_driving
+            return np.where(is_violated.any(axis=1), np.inf, 0.0)
+        expected = (np.exp(-0.5 * values) @ weight[..., None])[..., 0]
+    return np.asarray((expected * is_driving).sum(axis=1) * DT_S)
 
 
 def _by_step(values: FloatArray) -> FloatArray:

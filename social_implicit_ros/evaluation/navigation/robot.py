@@ -14,6 +14,8 @@ DT_S = 0.2
 N_STEPS = 24
 #: The goal is reached within this distance, metres.
 GOAL_M = 0.5
+#: After so many steps at the goal an episode is over.
+_STOP_STEPS = 1
 #: A candidate keeps one of these shares of the speed, directions relative to the goal's, and
 #: durations; then it drives to the goal.
 _SPEED_SHARES = (0.5, 1.0)
@@ -83,12 +85,12 @@ class Rollouts:
 
     Attributes:
         states: (T, 4, E, K) as `Robot.moved`.
-        is_arrived: (T, E, K) the goal has been reached.
+        is_driving: (T, E, K) the goal was not reached before: until then people matter.
         cost_m: (E, K) mean distance to the goal, and a little for changes of the motion.
     """
 
     states: FloatArray
-    is_arrived: BoolArray
+    is_driving: BoolArray
     cost_m: FloatArray
 
     @classmethod
@@ -104,11 +106,11 @@ class Rollouts:
         goal_x, goal_y = goal_m.T[:, :, None]
         current = np.repeat(state[:, :, None], len(speeds), axis=2)
         states = np.empty((N_STEPS, *current.shape))
-        is_arrived = np.zeros((N_STEPS, *current.shape[1:]), dtype=bool)
+        is_driving = np.ones((N_STEPS, *current.shape[1:]), dtype=bool)
         away = np.zeros(current.shape[1:])
         x, y = goal_x - current[0], goal_y - current[1]
         directions = np.arctan2(y, x) + headings
-        arrived = is_arrived[0]
+        arrived = np.zeros(away.shape, dtype=bool)
         for step in range(N_STEPS):
             holds = step * DT_S < hold_s - 1e-9
             direction = np.where(holds, directions, np.arctan2(y, x))
@@ -116,10 +118,11 @@ class Rollouts:
             states[step] = current = robot.moved(current, speed, direction)
             x, y = goal_x - current[0], goal_y - current[1]
             distance = np.sqrt(x * x + y * y)
-            is_arrived[step] = arrived = arrived | (distance < GOAL_M)
+            arrived = arrived | (distance < GOAL_M)
+            is_driving[step + 1 + _STOP_STEPS :] &= ~arrived
             away += distance * ~arrived
         change = np.abs(speeds - state[3, :, None] / robot.speed_m_s) + 0.5 * np.abs(headings)
-        return cls(states, is_arrived, away / N_STEPS + 0.02 * change)
+        return cls(states, is_driving, away / N_STEPS + 0.02 * change)
 
 
 def braking(robot: Robot, state: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from social_implicit_ros.evaluation.navigation.beliefs import Belief
 from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Crowd
 from social_implicit_ros.evaluation.navigation.drive import drive, episode_metrics
 from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
-from social_implicit_ros.evaluation.navigation.planners import CHANCE, EXPECTED, Setting
+from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED, Setting
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
 from social_implicit_ros.types import FloatArray, IntArray
 
@@ -44,7 +44,7 @@ class Trial:
         person_radius_m: metres.
         n_episodes: in each part of a recording.
         seed: of the episodes.
-        planners: `chance`, `expected` or both.
+        planners: of `chance`, `expected` and `costmap`.
         confidences, horizons_s: of the settings.
     """
 
@@ -76,7 +76,7 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
     settings = []
     for horizon_s in trial.horizons_s:
         at = Setting(planner, horizon_s, confidence, MARGIN_M)
-        if planner == EXPECTED:
+        if planner != CHANCE:
             settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
         else:
             settings += [replace(at, confidence=c) for c in trial.confidences]
@@ -253,14 +253,21 @@ def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
 
 
 def advice(results: Mapping[str, Any], model: str) -> str:
-    """The best setting of the chance constraint with the regions of a model, in a sentence."""
-    regions = results[CHANCE][f"{model}, regions"]
-    (best,) = (e for e in regions["frontier"] if e["setting"] == regions["chosen"])
-    test = regions["test"]
-    return (
-        f"Best at this site for a planner with chance constraints: confidence "
-        f"{best['confidence']:g} and a constrained horizon of {best['horizon_s']:g} s "
-        f"(mpc_planner.confidence, mpc_planner.horizon_s): on the test part "
-        f"{100 * test['collision'][0]:.1f} % collisions at {test['time'][0]:.2f} times the "
-        "straight-line time."
-    )
+    """The best settings with the regions of a model, a sentence for each planner."""
+    sentences = []
+    for planner, predictors in results.items():
+        regions = predictors[f"{model}, regions"]
+        (best,) = (e for e in regions["frontier"] if e["setting"] == regions["chosen"])
+        confidence, horizon_s = best["confidence"], best["horizon_s"]
+        setting = {
+            CHANCE: f"mpc_planner.confidence: {confidence:g} and mpc_planner.horizon_s: "
+            f"{horizon_s:g}",
+            EXPECTED: f"people up to {horizon_s:g} s",
+            COSTMAP: f"costmap.end_s: {horizon_s:g}",
+        }[planner]
+        collisions, time = (regions["test"][name][0] for name in ("collision", "time"))
+        sentences.append(
+            f"Best at this site for the {planner} planner: {setting} ({100 * collisions:.1f} % "
+            f"collisions at {time:.2f} times the straight-line time in the test episodes)."
+        )
+    return " ".join(sentences)

@@ -10,6 +10,7 @@ from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_ep
 from social_implicit_ros.evaluation.navigation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.planners import (
     CHANCE,
+    COSTMAP,
     EXPECTED,
     Setting,
     contact_form,
@@ -206,3 +207,25 @@ def test_an_interval_of_independent_episodes_is_that_of_the_mean():
 
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
     assert low < mean < high
+
+
+def test_a_costmap_closes_the_way_that_time_would_open():
+    """Somebody has crossed the robot's way before it gets there."""
+    path_m = np.stack([np.full(N_STEPS, 3.0), 1.6 + 0.3 * np.arange(N_STEPS) - 3.0], axis=1)
+    crossing = Belief(
+        np.zeros((60, 1), dtype=np.int64),
+        np.array([[3.0, -1.7]]),
+        path_m[None, None],
+        np.ones((1, 1)),
+        np.zeros((1, N_STEPS, 2, 2)),
+    )
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 1)
+
+    speed = {}
+    for planner in (EXPECTED, COSTMAP):
+        setting = Setting(planner, 4.8, None, weight_m=30.0)
+        drives = drive(crowd, crossing, episodes, Robot(), setting, RADIUS_M)
+        speed[planner] = drives.states[0, 1, 3] * np.cos(drives.states[0, 1, 2])
+
+    assert speed[COSTMAP] < 0.9 * speed[EXPECTED]
