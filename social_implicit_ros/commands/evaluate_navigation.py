@@ -52,13 +52,16 @@ LIMITS = (
     "either, so intrusions cost nothing. Walls are unknown. Comparisons between predictors and "
     "between settings hold on equal episodes; the rates themselves are those of a replay."
 )
-#: Metrics on the terminal; all of them, with intervals, are in results.json and in the report.
+#: Metric -> heading, factor and form. On the terminal some; all are in the results.
 _COLUMNS = {
-    "standing_hit": ("standing", "{:.1%}"),
-    "success": ("success", "{:.0%}"),
-    "intrusion": ("intrusion", "{:.0%}"),
-    "frozen": ("frozen", "{:.1%}"),
+    "collision": ("collisions %", 100.0, "{:.1f}"),
+    "time": ("time", 1.0, "{:.2f}"),
+    "standing_hit": ("standing %", 100.0, "{:.1f}"),
+    "success": ("success %", 100.0, "{:.0f}"),
+    "frozen": ("frozen %", 100.0, "{:.1f}"),
 }
+#: Those with their interval.
+_WITH_INTERVAL = ("collision", "time")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +103,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
     results["advice"] = advice(results["planners"], request.models[0])
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
     write_page(options.out / "report.html", results, crowds[0], episodes[0], trial, study)
-    _print(results, output_console(), trial)
+    _print(results, output_console(), trial, request.models[0])
     return 0
 
 
@@ -116,31 +119,29 @@ def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: 
     return crowd
 
 
-def _print(results: Mapping[str, Any], console: Console, trial: Trial) -> None:
+def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: str) -> None:
     console.print(LIMITS, highlight=False)
     for planner, predictors in results["planners"].items():
-        table = Table(
-            title=f"{planner} planner: {trial.n_episodes} test episodes in each recording "
-            f"({len(results['recordings'])}), settings chosen on as many others"
+        table = _table(
+            f"{planner} planner: {trial.n_episodes} test episodes in each recording "
+            f"({len(results['recordings'])}), settings chosen on as many others",
+            "predictor",
+            "against cv %",
         )
-        table.add_column("predictor", overflow="fold", min_width=14)
-        table.add_column("setting", no_wrap=True)
-        for heading in ("collisions", "against cv", "time", *(h for h, _ in _COLUMNS.values())):
-            table.add_column(heading, justify="right", no_wrap=True)
         for name, row in predictors.items():
-            table.add_row(
-                name,
-                row["chosen"].partition(", ")[2],
-                _cell(row["test"]["collision"], "{:.1%}"),
-                _cell(row["collision_against_constant_velocity"], "{:+.1%}"),
-                _cell(row["test"]["time"], "{:.2f}"),
-                *(form.format(row["test"][key][0]) for key, (_, form) in _COLUMNS.items()),
-            )
+            setting = row["chosen"].partition(", ")[2]
+            against = _cell(row["collision_against_constant_velocity"], 100.0, "{:+.1f}")
+            table.add_row(name, setting, *_cells(row["test"]), against)
+        console.print(table)
+        regions = f"{model}, regions"
+        table = _table(f"{planner} planner: settings with {regions}, tuning episodes", "")
+        for entry in predictors[regions]["frontier"]:
+            table.add_row("", entry["setting"].partition(", ")[2], *_cells(entry["tuning"]))
         console.print(table)
     console.print(
         "against cv: collisions minus those of constant velocity on the same episodes. time: over "
         "that of the straight line. standing: collisions of a robot that stands. success: at the "
-        "goal without a collision. intrusion: share of the time with a person nearer than 0.45 m. "
+        "goal without a collision. "
         "frozen: share of the time below 0.05 m/s. In brackets: 95 % interval. The report has "
         "more metrics.",
         highlight=False,
@@ -148,9 +149,25 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial) -> None:
     console.print(results["advice"], highlight=False)
 
 
-def _cell(values: Sequence[float], form: str) -> str:
-    mean, low, high = (form.format(value) for value in values)
-    return f"{mean} [{low}, {high}]".replace("[", "\\[")
+def _table(title: str, first: str, *last: str) -> Table:
+    table = Table(title=title)
+    table.add_column(first, overflow="fold", min_width=15 if first else 0)
+    table.add_column("setting", no_wrap=True)
+    for heading in (*(heading for heading, _, _ in _COLUMNS.values()), *last):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(metrics: Mapping[str, Sequence[float]]) -> list[str]:
+    return [
+        _cell(metrics[key][: 3 if key in _WITH_INTERVAL else 1], factor, form)
+        for key, (_, factor, form) in _COLUMNS.items()
+    ]
+
+
+def _cell(values: Sequence[float], factor: float, form: str) -> str:
+    mean, *ends = (form.format(factor * value) for value in values)
+    return f"{mean} \\[{', '.join(ends)}]" if ends else mean
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -204,7 +221,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         metavar="NAME",
         help="a shipped model or an .onnx file; may be "
-        "repeated (default: that of --params, else default)",
+        "repeated; {split} stands for the split of the benchmark that holds the recording out "
+        "(default: that of --params, else default)",
     )
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
@@ -82,7 +84,7 @@ def crowd_of(
         people, _ = observed_people(source, *waits)
     models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
     models[KALMAN] = ConstantVelocityKalman()
-    models.update({name: load_model(name) for name in request.models})
+    models.update({name: load_model(of_split(name, source.path)) for name in request.models})
     builders = {name: BeliefBuilder(has_modes=name in request.models) for name in models}
     period_ns = round(NS_PER_S / settings.tick_rate_hz)
     first_ns, n_ticks = None, 0
@@ -101,6 +103,20 @@ def crowd_of(
     beliefs = _by_predictor({name: b.beliefs(n_ticks) for name, b in builders.items()})
     beliefs[ORACLE] = oracle(people, stamps_ns.tolist())
     return Crowd(period_ns / NS_PER_S, _positions(people, stamps_ns, period_ns), beliefs, note)
+
+
+def of_split(model: str, path: Path) -> str:
+    """The model of a recording: `{split}` stands for the split that holds it out.
+
+    Raises:
+        RecordingError: no split of the benchmark holds the recording out.
+    """
+    if "{split}" not in model:
+        return model
+    for split, names in LEAVE_ONE_OUT.items():
+        if path.stem in (*names, f"seq_{split}"):
+            return model.replace("{split}", split)
+    raise RecordingError(f"{path} is in no split of the benchmark: give --model without {{split}}")
 
 
 def _by_predictor(kinds: Mapping[str, Mapping[str, Belief]]) -> dict[str, Belief]:

@@ -30,6 +30,8 @@ TOLERANCE = 0.01
 #: Episodes that start within this time are one draw of the bootstrap, as they meet equal people.
 BLOCK_S = 20.0
 _N_BOOTSTRAPS = 2000
+#: With fewer blocks each episode is a draw of its own.
+_MIN_BLOCKS = 5
 
 #: Metric -> (E,) values.
 Metrics = dict[str, FloatArray]
@@ -212,12 +214,14 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
 
     Args:
         values: (E,) of the episodes.
-        blocks: (E,) from 0; episodes of a block are drawn together.
+        blocks: (E,) from 0; episodes of a block are drawn together if there are a few blocks.
 
     Returns:
         Mean, lower and upper end. Equal blocks give equal draws, so differences are paired.
     """
     n_blocks = int(blocks.max()) + 1
+    if n_blocks < _MIN_BLOCKS:  # a short recording
+        n_blocks, blocks = len(values), np.arange(len(values))
     draws = np.random.default_rng(0).multinomial(
         n_blocks, [1.0 / n_blocks] * n_blocks, _N_BOOTSTRAPS
     )
