@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
@@ -74,13 +76,15 @@ class MpcPlanner(Output):
         """The people closest to the robot; all if its position is unknown."""
         rows = forecast.nearest(self._max_obstacles)
         n_steps = self._steps.n_steps
-        prediction = at_confidence(forecast.prediction, self._confidence)
-        mean_m, covariance_m2 = extend_moments(prediction, forecast.present_m, self._steps)
+        present_m, heights_m = forecast.present_m[rows], forecast.heights_m[rows]
+        whole = forecast.prediction
+        prediction = replace(whole, samples=whole.samples[:0]).of_agents(rows)
+        prediction = at_confidence(prediction, self._confidence)
+        mean_m, covariance_m2 = extend_moments(prediction, present_m, self._steps)
         covariance_m2 = covariance_m2 * self._scale[:, None, None]
-        path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
+        path_m = np.concatenate([present_m[:, None], mean_m], axis=1)
         headings = headings_rad(path_m, self._steps.step_s)
         first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)
-        heights_m = forecast.heights_m[rows]
         step_ns = round(self._steps.step_s * NS_PER_S)
         stamps = stamp_numbers(forecast.stamp_ns + step_ns * np.arange(n_steps + 1))
         return self._writer.write(
@@ -88,12 +92,12 @@ class MpcPlanner(Output):
             [None] * len(rows),
             {
                 "id": self._numbers.assign(forecast.ids)[rows],
-                "pose": pose_numbers(path_m[rows, 0], heights_m, headings[rows, 0]),
+                "pose": pose_numbers(present_m, heights_m, headings[:, 0]),
                 "gaussians.mean.header.stamp": np.tile(stamps[0], len(rows)),
                 "gaussians.mean.poses.header.stamp": np.tile(stamps[1:], (len(rows), 1)),
-                "gaussians.mean.poses.pose": pose_numbers(mean_m[rows], heights_m, yaw_rad[rows]),
-                "gaussians.major_semiaxis": first_m[rows],
-                "gaussians.minor_semiaxis": second_m[rows],
+                "gaussians.mean.poses.pose": pose_numbers(mean_m, heights_m, yaw_rad),
+                "gaussians.major_semiaxis": first_m,
+                "gaussians.minor_semiaxis": second_m,
             },
         )
 
