@@ -133,6 +133,8 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             against = _cell(row["collision_against_constant_velocity"], 100.0, "{:+.1f}")
             table.add_row(name, setting, *_cells(row["test"]), against)
         console.print(table)
+        if len(results["recordings"]) > 1:
+            console.print(_by_recording(planner, predictors, results["recordings"]))
         regions = f"{model}, regions"
         table = _table(f"{planner} planner: settings with {regions}, tuning episodes", "")
         for entry in predictors[regions]["frontier"]:
@@ -147,6 +149,19 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
         highlight=False,
     )
     console.print(results["advice"], highlight=False)
+
+
+def _by_recording(
+    planner: str, predictors: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]
+) -> Table:
+    table = Table(title=f"{planner} planner: collisions % / time by recording, test episodes")
+    table.add_column("predictor", overflow="fold", min_width=15)
+    for recording in recordings:
+        table.add_column(escape(printable_text(Path(recording["path"]).stem)), justify="right")
+    for name, row in predictors.items():
+        means = (f"{100 * r['collision']:.1f} / {r['time']:.2f}" for r in row["recordings"])
+        table.add_row(name, *means)
+    return table
 
 
 def _table(title: str, first: str, *last: str) -> Table:

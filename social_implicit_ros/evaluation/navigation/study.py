@@ -89,11 +89,14 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
 class Study:
     """Metrics of all episodes, by part, predictor and setting; blocks of the bootstrap by part.
 
+    Each recording has `n_episodes` in each part, one recording after another.
+
     On the tuning part all settings are driven, on the test part the chosen ones.
     """
 
     metrics: dict[tuple[str, str, Setting], Metrics]
     blocks: dict[str, IntArray]
+    n_episodes: int
 
     def predictors(self) -> list[str]:
         """In the order of tables."""
@@ -122,6 +125,18 @@ class Study:
         """Mean of each metric, and its 95 % interval: three numbers each."""
         metrics = self.metrics[part, predictor, setting]
         return {name: interval(values, self.blocks[part]) for name, values in metrics.items()}
+
+    def by_recording(self, predictor: str, setting: Setting) -> list[dict[str, float]]:
+        """Collisions and time of the test episodes in each recording."""
+        metrics = self.metrics["test", predictor, setting]
+        means = {
+            name: metrics[name].reshape(-1, self.n_episodes).mean(axis=1)
+            for name in ("collision", "time")
+        }
+        return [
+            {name: float(values[row]) for name, values in means.items()}
+            for row in range(len(means["time"]))
+        ]
 
     def against(self, predictor: str, setting: Setting, other: Setting) -> list[float]:
         """Collisions minus those with constant velocity on the same episodes of the test part."""
@@ -164,7 +179,9 @@ def study_crowds(
         ]
         for part, shares in PARTS.items()
     }
-    study = Study({}, {part: _blocks(crowds, of_part) for part, of_part in episodes.items()})
+    study = Study(
+        {}, {part: _blocks(crowds, of_part) for part, of_part in episodes.items()}, trial.n_episodes
+    )
 
     def driven(part: str, name: str, setting: Setting) -> None:
         if (part, name, setting) not in study.metrics:
@@ -244,6 +261,7 @@ def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
                 "chosen": str(chosen),
                 "test": study.summary("test", name, chosen),
                 "collision_against_constant_velocity": study.against(name, chosen, reference),
+                "recordings": study.by_recording(name, chosen),
                 "frontier": [
                     {
                         "setting": str(setting),
