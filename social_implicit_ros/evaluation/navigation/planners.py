@@ -177,7 +177,8 @@ def plan(
         origin_m = state[:2, part].T
         cost[part] += _cost_of_people(setting, rollouts, origin_m, obstacles, rows[part], part)
     best = cost.argmin(axis=1)
-    chosen = rollouts.states[:, :, np.arange(len(best)), best]
+    chosen = rollouts.states[:, :, np.arange(len(best)), best].astype(np.float64)
+    chosen[:, :2] += state[:2]
     is_infeasible = ~np.isfinite(cost.min(axis=1))
     if is_infeasible.any():
         chosen[:, :, is_infeasible] = braking(robot, state[:, is_infeasible])
@@ -196,7 +197,7 @@ def _cost_of_people(
     is_costmap = setting.planner == COSTMAP
     n_steps = _COSTMAP_STEPS if is_costmap else obstacles.mean_m.shape[2]
     # (T, E, K), (E, T, M P, ...): relative to each robot, so that single precision is enough.
-    x, y = (rollouts.states[:n_steps, axis, part] - origin_m[:, axis, None] for axis in (0, 1))
+    x, y = (rollouts.states[:n_steps, axis, part] for axis in (0, 1))
     mean_m = obstacles.mean_m[rows] - origin_m[:, None, None, None]
     mean_m, form = (_by_step(values) for values in (mean_m, obstacles.form[rows]))
     weight = _by_step(obstacles.weight[rows] * (rows >= 0)[:, :, None, None]).astype(np.float32)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from social_implicit_ros.types import BoolArray, FloatArray
 
+#: Of single or double precision.
+Floats = NDArray[np.floating[Any]]
 #: Time between two steps of a plan, seconds.
 DT_S = 0.2
 #: Planned steps: 4.8 s.
@@ -49,9 +53,7 @@ class Robot:
             if not 0.0 < getattr(self, name) <= 100.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
 
-    def moved(
-        self, state: FloatArray, speed_m_s: FloatArray, heading_rad: FloatArray
-    ) -> FloatArray:
+    def moved(self, state: Floats, speed_m_s: Floats, heading_rad: Floats) -> Floats:
         """The state a step later.
 
         Args:
@@ -84,14 +86,15 @@ class Rollouts:
     """Candidate motions of E robots.
 
     Attributes:
-        states: (T, 4, E, K) as `Robot.moved`.
+        states: (T, 4, E, K) as `Robot.moved`, positions relative to the present one. Single
+            precision: half the time.
         is_driving: (T, E, K) the goal was not reached before: until then people matter.
         cost_m: (E, K) mean distance to the goal, and a little for changes of the motion.
     """
 
-    states: FloatArray
+    states: Floats
     is_driving: BoolArray
-    cost_m: FloatArray
+    cost_m: Floats
 
     @classmethod
     def of(cls, robot: Robot, state: FloatArray, goal_m: FloatArray) -> Rollouts:
@@ -103,18 +106,21 @@ class Rollouts:
             goal_m: (E, 2) metres.
         """
         speeds, headings, hold_s = _candidates()
-        goal_x, goal_y = goal_m.T[:, :, None]
-        current = np.repeat(state[:, :, None], len(speeds), axis=2)
-        states = np.empty((N_STEPS, *current.shape))
+        goal_x, goal_y = (goal_m.T - state[:2]).astype(np.float32)[:, :, None]
+        current = np.repeat(state[:, :, None], len(speeds), axis=2).astype(np.float32)
+        current[:2] = 0.0
+        states = np.empty((N_STEPS, *current.shape), dtype=np.float32)
         is_driving = np.ones((N_STEPS, *current.shape[1:]), dtype=bool)
-        away = np.zeros(current.shape[1:])
+        away = np.zeros(current.shape[1:], dtype=np.float32)
         x, y = goal_x - current[0], goal_y - current[1]
         directions = np.arctan2(y, x) + headings
         arrived = np.zeros(away.shape, dtype=bool)
         for step in range(N_STEPS):
             holds = step * DT_S < hold_s - 1e-9
             direction = np.where(holds, directions, np.arctan2(y, x))
-            speed = robot.speed_m_s * np.where(holds, speeds, 1.0) * ~arrived
+            speed = (
+                np.where(holds, speeds, np.float32(1.0)) * np.float32(robot.speed_m_s) * ~arrived
+            )
             states[step] = current = robot.moved(current, speed, direction)
             x, y = goal_x - current[0], goal_y - current[1]
             distance = np.sqrt(x * x + y * y)
@@ -125,7 +131,7 @@ class Rollouts:
         return cls(states, is_driving, away / N_STEPS + 0.02 * change)
 
 
-def braking(robot: Robot, state: FloatArray) -> FloatArray:
+def braking(robot: Robot, state: Floats) -> Floats:
     """(T, 4, E) states of robots that brake; `state` is (4, E)."""
     states = []
     for _ in range(N_STEPS):
@@ -134,10 +140,10 @@ def braking(robot: Robot, state: FloatArray) -> FloatArray:
     return np.array(states)
 
 
-def _candidates() -> tuple[FloatArray, FloatArray, FloatArray]:
+def _candidates() -> tuple[Floats, Floats, Floats]:
     """(K,) share of the speed, direction relative to the goal's, and duration in seconds."""
     rows = [(0.0, 0.0, hold) for hold in _HOLD_S]
     for speed in _SPEED_SHARES:
         rows += [(speed, heading, hold) for heading in _HEADINGS_RAD for hold in _HOLD_S]
-    speeds, headings, holds = np.array(rows).T
+    speeds, headings, holds = np.array(rows, dtype=np.float32).T
     return speeds, headings, holds

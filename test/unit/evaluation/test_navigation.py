@@ -159,12 +159,12 @@ def test_a_robot_keeps_its_limits(robot):
     speed, acceleration = (
         np.linalg.norm(v, axis=1) for v in (velocity, np.diff(velocity, axis=0) / DT_S)
     )
-    assert speed.max() <= 1.2 + 1e-9
-    assert np.abs(np.diff(speed, axis=0)).max() <= 1.5 * DT_S + 1e-9
+    assert speed.max() <= 1.2 + 1e-4
+    assert np.abs(np.diff(speed, axis=0)).max() <= 1.5 * DT_S + 1e-4
     if robot.is_holonomic:
-        assert acceleration.max() <= 1.5 + 1e-6
+        assert acceleration.max() <= 1.5 + 1e-4
     else:
-        assert np.abs(np.diff(path[:, 2], axis=0)).max() <= 1.5 * DT_S + 1e-9
+        assert np.abs(np.diff(path[:, 2], axis=0)).max() <= 1.5 * DT_S + 1e-4
 
 
 def test_without_people_the_robot_drives_straight():
