@@ -88,7 +88,8 @@ def crowd_of(
     builders = {name: BeliefBuilder(has_modes=name in request.models) for name in models}
     period_ns = round(NS_PER_S / settings.tick_rate_hz)
     first_ns, n_ticks = None, 0
-    for ticks in BagReplay(source, models, settings, reference).ticks(advance):
+    replay = BagReplay(source, models, settings, reference, request.floor_plan(source.path))
+    for ticks in replay.ticks(advance):
         stamp_ns = ticks[VELOCITY].forecast.stamp_ns
         first_ns = stamp_ns if first_ns is None else first_ns
         tick, off_ns = divmod(stamp_ns - first_ns, period_ns)
