@@ -54,11 +54,10 @@ LIMITS = (
 )
 #: Metric -> heading, factor and form. On the terminal some; all are in the results.
 _COLUMNS = {
-    "collision": ("collisions %", 100.0, "{:.1f}"),
+    "collision": ("collisions", 100.0, "{:.1f}"),
     "time": ("time", 1.0, "{:.2f}"),
-    "standing_hit": ("standing %", 100.0, "{:.1f}"),
-    "success": ("success %", 100.0, "{:.0f}"),
-    "frozen": ("frozen %", 100.0, "{:.1f}"),
+    "standing_hit": ("standing", 100.0, "{:.1f}"),
+    "frozen": ("frozen", 100.0, "{:.1f}"),
 }
 #: Those with their interval.
 _WITH_INTERVAL = ("collision", "time")
@@ -126,7 +125,7 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             f"{planner} planner: {trial.n_episodes} test episodes in each recording "
             f"({len(results['recordings'])}), settings chosen on as many others",
             "predictor",
-            "against cv %",
+            "against cv",
         )
         for name, row in predictors.items():
             setting = row["chosen"].partition(", ")[2]
@@ -141,10 +140,9 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             table.add_row("", entry["setting"].partition(", ")[2], *_cells(entry["tuning"]))
         console.print(table)
     console.print(
-        "against cv: collisions minus those of constant velocity on the same episodes. time: over "
-        "that of the straight line. standing: collisions of a robot that stands. success: at the "
-        "goal without a collision. "
-        "frozen: share of the time below 0.05 m/s. In brackets: 95 % interval. The report has "
+        "All but time in %. time: over that of the straight line. standing: collisions of a robot "
+        "that stands. frozen: share of the time below 0.05 m/s. against cv: collisions minus those "
+        "of constant velocity on the same episodes. In brackets: 95 % interval. The report has "
         "more metrics.",
         highlight=False,
     )
@@ -182,7 +180,7 @@ def _cells(metrics: Mapping[str, Sequence[float]]) -> list[str]:
 
 def _cell(values: Sequence[float], factor: float, form: str) -> str:
     mean, *ends = (form.format(factor * value) for value in values)
-    return f"{mean} \\[{', '.join(ends)}]" if ends else mean
+    return f"{mean} \\[{','.join(ends)}]" if ends else mean
 
 
 def _request(options: argparse.Namespace) -> Request:
