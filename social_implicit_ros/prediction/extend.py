@@ -9,6 +9,13 @@ from social_implicit_ros.prediction.resample import Steps, extend_prediction, re
 from social_implicit_ros.types import FloatArray, Prediction
 
 
+def without_samples(prediction: Prediction) -> Prediction:
+    """The same mean and covariance; samples take time and memory."""
+    return replace(
+        prediction, samples=prediction.samples[:0], probabilities=prediction.probabilities[:0]
+    )
+
+
 def extend_moments(
     prediction: Prediction, last_m: FloatArray, steps: Steps
 ) -> tuple[FloatArray, FloatArray]:
@@ -26,9 +33,6 @@ def extend_moments(
         (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
     n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
-    without_samples = replace(
-        prediction, samples=prediction.samples[:0], probabilities=prediction.probabilities[:0]
-    )
-    extended = extend_prediction(without_samples, last_m, n_needed)
+    extended = extend_prediction(without_samples(prediction), last_m, n_needed)
     at_steps = resample_prediction(extended, last_m, steps)
     return at_steps.mean, at_steps.covariance

@@ -9,6 +9,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS
 from social_implicit_ros.evaluation.people import People
+from social_implicit_ros.prediction.extend import without_samples
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.resample import extend_prediction
@@ -84,9 +85,7 @@ class BeliefBuilder:
         self._ticks += [tick] * len(forecast.ids)
         if self._has_modes:
             self._modes.append(representative_paths(prediction, N_MODES))
-        self._parts.append(
-            (forecast.present_m, replace(prediction, samples=prediction.samples[:0]))
-        )
+        self._parts.append((forecast.present_m, without_samples(prediction)))
 
     def beliefs(self, n_ticks: int) -> dict[str, Belief]:
         """By kind: `regions`, and `modes` if they are collected."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
 from nav_msgs.msg import Path
 from std_msgs.msg import Header
 
-from social_implicit_ros.prediction.extend import extend_moments
+from social_implicit_ros.prediction.extend import extend_moments, without_samples
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad
 from social_implicit_ros.prediction.resample import Steps
@@ -77,8 +75,7 @@ class MpcPlanner(Output):
         rows = forecast.nearest(self._max_obstacles)
         n_steps = self._steps.n_steps
         present_m, heights_m = forecast.present_m[rows], forecast.heights_m[rows]
-        whole = forecast.prediction
-        prediction = replace(whole, samples=whole.samples[:0]).of_agents(rows)
+        prediction = without_samples(forecast.prediction).of_agents(rows)
         prediction = at_confidence(prediction, self._confidence)
         mean_m, covariance_m2 = extend_moments(prediction, present_m, self._steps)
         covariance_m2 = covariance_m2 * self._scale[:, None, None]
