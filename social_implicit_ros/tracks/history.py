@@ -6,18 +6,25 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.entries import (
+    MAX_COORDINATE_M,
+    known_covariances,
+    usable_entries,
+)
+from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.steps import STEP_TOLERANCE, resample
 from social_implicit_ros.types import (
     BoolArray,
     FloatArray,
@@ -32,22 +39,8 @@ _PER_SPACING = 2
 #: A new agent replaces a remembered one only if it is nearer by more than this, metres. Otherwise
 #: two people at the same distance would replace each other at every message.
 _NEARER_M = 1.0
-#: A step counts as observed if the first observation is at most this fraction of a step later.
-_STEP_TOLERANCE = 0.25
-#: A larger variance of a position means that it is unknown; this keeps float32 from overflowing.
-_MAX_VARIANCE_M2 = 1e5
-#: Tolerated difference of the two covariances of x and y, as a fraction of the standard deviations.
-_ROUNDING = 1e-3
-#: Observations from which the interval between them is taken.
-_RECENT_OBSERVATIONS = 4
-#: Standard deviation of a tracker's positions where a velocity is taken from two of them, metres.
-_NOISE_STD_M = 0.1
-#: Standard deviation of each component of people's velocities, before one is seen, metres/second.
-_WALKING_STD_M_S = 0.9
 #: A track that is not reported for longer gives its place to one that is, seconds.
 _MISSED_S = 0.25
-#: No map of the Earth has larger coordinates (the largest northing of UTM).
-MAX_COORDINATE_M = 1e7
 
 
 @dataclass(frozen=True)
@@ -69,35 +62,6 @@ class HistoryConfig(HistoryLimits):
             raise ValueError(f"step_s is {self.step_s}, expected a value above 0")
         if self.n_steps < 2:
             raise ValueError(f"n_steps is {self.n_steps}, expected 2 or more")
-
-
-@dataclass(frozen=True, eq=False)
-class Motions:
-    """Newest state of some tracks.
-
-    Attributes:
-        stamps_ns: (A,) newest observations, integer nanoseconds.
-        positions_m: (A, 2) metres.
-        velocities_m_s: (A, 2) estimates in metres per second.
-        velocity_std_m_s: (A,) standard deviation of each component of the estimate.
-        intervals_ns: (A,) shortest time between two of the last observations, integer nanoseconds;
-            0 with one observation.
-    """
-
-    stamps_ns: IntArray
-    positions_m: FloatArray
-    velocities_m_s: FloatArray
-    velocity_std_m_s: FloatArray
-    intervals_ns: IntArray
-
-    def of_tracks(self, rows: IntArray) -> Motions:
-        """The motions of some tracks, by their rows."""
-        return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
-
-    def followed_by(self, others: Motions) -> Motions:
-        """These motions and then others."""
-        values = ((getattr(self, e.name), getattr(others, e.name)) for e in fields(self))
-        return Motions(*map(np.concatenate, values))
 
 
 class TrackHistory:
@@ -164,7 +128,7 @@ class TrackHistory:
         self.n_unknown_heights += len(has_height) - int(has_height.sum())
         states_m[:, :2] = tracks.positions_m
         states_m[:, 2] = np.where(has_height, tracks.heights_m, 0.0)
-        columns, rejected = _usable(tracks.ids, states_m)
+        columns, rejected = usable_entries(tracks.ids, states_m)
         newcomers = [agent_id for agent_id in columns if agent_id not in self._row_of_id]
         # The robot may make it one too many: `_make_room` counts it separately.
         if len(self) + len(newcomers) > self.config.max_agents:
@@ -206,28 +170,10 @@ class TrackHistory:
     def motions(self, ids: tuple[str, ...]) -> Motions:
         """Newest positions and velocities of remembered agents that have an observation.
 
-        The velocity is taken over the last second, and shrunk towards standing still as far as
-        noise explains it.
-
         Raises:
             KeyError: an agent that is not remembered.
         """
-        rows = self.rows_of(ids)
-        newest_ns, newest_m = self._table.newest(rows)
-        since_ns = np.maximum(newest_ns - NS_PER_S, self._table.times_ns[rows, 0])
-        before_m = self._table.interpolate(rows, since_ns[:, None])[0][:, 0]
-        elapsed_s = np.maximum((newest_ns - since_ns) / NS_PER_S, 1e-9)[:, None]
-        noise_m2_s2 = 2.0 * np.square(_NOISE_STD_M / elapsed_s)
-        weight = _WALKING_STD_M_S**2 / (_WALKING_STD_M_S**2 + noise_m2_s2)
-        velocities_m_s = weight * (newest_m - before_m)[:, :2] / elapsed_s
-        std_m_s = np.sqrt(1.0 - weight[:, 0]) * _WALKING_STD_M_S
-        last = self._table.counts[rows, None] - np.arange(1, _RECENT_OBSERVATIONS + 1)
-        recent_ns = self._table.times_ns[rows[:, None], np.maximum(last, 0)]
-        intervals_ns = recent_ns[:, :-1] - recent_ns[:, 1:]
-        intervals_ns[last[:, 1:] < 0] = np.iinfo(np.int64).max
-        intervals_ns = intervals_ns.min(axis=1)
-        intervals_ns[self._table.counts[rows] < 2] = 0
-        return Motions(newest_ns, newest_m[:, :2], velocities_m_s, std_m_s, intervals_ns)
+        return motions_of(self._table, self.rows_of(ids))
 
     def began_ns(self, ids: tuple[str, ...]) -> IntArray:
         """(A,) first observations since the tracks last restarted, integer nanoseconds.
@@ -383,7 +329,7 @@ class TrackHistory:
         table.append(rows, stamp_ns, states_m)
         self._noise.add(_source(tracks), stamp_ns, rows, table)
         if tracks.covariances_m2 is not None:
-            self._covariances_m2[rows] = _known_covariances(tracks.covariances_m2[columns, :2, :2])
+            self._covariances_m2[rows] = known_covariances(tracks.covariances_m2[columns, :2, :2])
 
     def _is_outlier(
         self, rows: IntArray, stamp_ns: int, late_m: FloatArray, noise_m: float
@@ -504,7 +450,7 @@ class TrackHistory:
         """(A, H, 2) positions, (A,) known steps and (A, 4, 4) state covariances if inexact."""
         step_ns, n_steps = self._step_ns, self.config.n_steps
         if self.config.position_noise_m == 0.0 or len(rows) == 0:
-            return (*self._resample(rows, stamp_ns), None)
+            return (*resample(self._table, rows, stamp_ns, step_ns=step_ns, n_steps=n_steps), None)
         times_ns, states_m, is_known = self._table.since(
             rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
         )
@@ -516,89 +462,14 @@ class TrackHistory:
             step_s=self.config.step_s,
             n_steps=n_steps,
         )
-        before_ns = stamp_ns - self._table.times_ns[rows, 0] + round(_STEP_TOLERANCE * step_ns)
+        before_ns = stamp_ns - self._table.times_ns[rows, 0] + round(STEP_TOLERANCE * step_ns)
         # Two observations within one step are enough for a position and a velocity.
         n_observed = np.minimum(np.maximum(before_ns // step_ns + 1, 2), n_steps)
         unknown = np.arange(n_steps) < n_steps - n_observed[:, None]
         smoothed.positions_m[unknown] = np.nan
         return smoothed.positions_m, n_observed, smoothed.state_covariances
 
-    def _resample(self, rows: IntArray, stamp_ns: int) -> tuple[FloatArray, IntArray]:
-        """(A, H, 2) positions at the steps, NaN if unknown, and (A,) number of known steps.
-
-        Outside its observations an agent moves at its first or last velocity, taken over one step.
-        """
-        n_steps = self.config.n_steps
-        if len(rows) == 0:
-            return np.empty((0, n_steps, 2)), np.empty(0, dtype=np.int64)
-        steps_ns = stamp_ns - self._step_ns * np.arange(n_steps - 1, -1, -1)
-        last_ns = self._table.newest(rows)[0][:, None]
-        # Observations before the first step do not matter.
-        first_ns = np.maximum(
-            self._table.times_ns[rows, :1], np.minimum(steps_ns[0], last_ns - self._step_ns)
-        )
-        targets_ns = np.empty((len(rows), n_steps + 4), dtype=np.int64)
-        targets_ns[:, :n_steps], ends_ns = steps_ns, targets_ns[:, n_steps:]
-        ends_ns[:, :1], ends_ns[:, 3:] = first_ns, last_ns
-        ends_ns[:, 1:2] = np.minimum(first_ns + self._step_ns, last_ns)
-        ends_ns[:, 2:3] = np.maximum(last_ns - self._step_ns, first_ns)
-        states_m = self._table.interpolate(rows, targets_ns)[0][..., :2]
-        states_m, ends_m = states_m[:, :n_steps], states_m[:, n_steps:]
-        # From the first of the ends to the second, and from the third to the fourth.
-        elapsed_ns = (ends_ns[:, 1::2] - ends_ns[:, ::2])[..., None]
-        first_velocity, last_velocity = np.moveaxis(
-            (ends_m[:, 1::2] - ends_m[:, ::2]) / elapsed_ns, 1, 0
-        )
-        before_ns = np.minimum(steps_ns - first_ns, 0)
-        after_ns = np.maximum(steps_ns - last_ns, 0)
-        states_m = (
-            states_m
-            + first_velocity[:, None] * before_ns[..., None]
-            + last_velocity[:, None] * after_ns[..., None]
-        )
-        known: BoolArray = before_ns >= -self._step_ns * _STEP_TOLERANCE
-        # Two observations within one step are enough for a position and a velocity.
-        known[:, -2:] = True
-        states_m[~known] = np.nan
-        return states_m, known.sum(axis=1)
-
 
 def _source(tracks: Tracks) -> str:
     """The tracker; odometry is one of its own."""
     return ROBOT_ID if ROBOT_ID in tracks.ids else tracks.source
-
-
-def _usable(
-    ids: tuple[str, ...], states_m: FloatArray
-) -> tuple[dict[str, int], dict[str, SkipReason]]:
-    """The columns of valid entries by their ids, and the reasons of the others."""
-    finite = np.all(np.isfinite(states_m[:, :2]), axis=1)
-    near = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1)
-    columns: dict[str, int] = {}
-    rejected: dict[str, SkipReason] = {}
-    for column, agent_id in enumerate(ids):
-        if not agent_id:
-            rejected[agent_id] = SkipReason.EMPTY_ID
-        elif agent_id in columns:
-            rejected[agent_id] = SkipReason.DUPLICATE_ID
-        elif not finite[column]:
-            rejected[agent_id] = SkipReason.NOT_FINITE
-        elif not near[column]:
-            rejected[agent_id] = SkipReason.OUT_OF_RANGE
-        else:
-            columns[agent_id] = column
-            if agent_id in rejected:
-                rejected[agent_id] = SkipReason.DUPLICATE_ID
-    return columns, rejected
-
-
-def _known_covariances(covariances_m2: FloatArray) -> FloatArray:
-    """(A, 2, 2) covariances with NaN in place of invalid ones and of those that say nothing."""
-    xx, xy, yx, yy = covariances_m2.reshape(-1, 4).T
-    # Comparisons with NaN are false.
-    known = (xx > 0) & (yy > 0) & (np.maximum(xx, yy) <= _MAX_VARIANCE_M2)
-    with np.errstate(invalid="ignore", over="ignore"):
-        largest_m2 = np.sqrt(xx * yy)
-        known &= np.abs(xy - yx) <= _ROUNDING * largest_m2
-    known &= np.maximum(np.abs(xy), np.abs(yx)) <= largest_m2
-    return np.where(known[:, None, None], covariances_m2, np.nan)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from social_implicit_ros.tracks.history import MAX_COORDINATE_M
+from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.types import FloatArray, Tracks, require_shape
 
 #: Share of z in x and y, below which two frames have the same vertical axis.

@@ -1,0 +1,50 @@
+"""Checks the entries of a message before they enter the history."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.types import FloatArray, SkipReason
+
+#: No map of the Earth has larger coordinates (the largest northing of UTM).
+MAX_COORDINATE_M = 1e7
+#: A larger variance of a position means that it is unknown; this keeps float32 from overflowing.
+_MAX_VARIANCE_M2 = 1e5
+#: Tolerated difference of the two covariances of x and y, as a fraction of the standard deviations.
+_ROUNDING = 1e-3
+
+
+def usable_entries(
+    ids: tuple[str, ...], states_m: FloatArray
+) -> tuple[dict[str, int], dict[str, SkipReason]]:
+    """The columns of valid entries by their ids, and the reasons of the others."""
+    finite = np.all(np.isfinite(states_m[:, :2]), axis=1)
+    near = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1)
+    columns: dict[str, int] = {}
+    rejected: dict[str, SkipReason] = {}
+    for column, agent_id in enumerate(ids):
+        if not agent_id:
+            rejected[agent_id] = SkipReason.EMPTY_ID
+        elif agent_id in columns:
+            rejected[agent_id] = SkipReason.DUPLICATE_ID
+        elif not finite[column]:
+            rejected[agent_id] = SkipReason.NOT_FINITE
+        elif not near[column]:
+            rejected[agent_id] = SkipReason.OUT_OF_RANGE
+        else:
+            columns[agent_id] = column
+            if agent_id in rejected:
+                rejected[agent_id] = SkipReason.DUPLICATE_ID
+    return columns, rejected
+
+
+def known_covariances(covariances_m2: FloatArray) -> FloatArray:
+    """(A, 2, 2) covariances with NaN in place of invalid ones and of those that say nothing."""
+    xx, xy, yx, yy = covariances_m2.reshape(-1, 4).T
+    # Comparisons with NaN are false.
+    known = (xx > 0) & (yy > 0) & (np.maximum(xx, yy) <= _MAX_VARIANCE_M2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest_m2 = np.sqrt(xx * yy)
+        known &= np.abs(xy - yx) <= _ROUNDING * largest_m2
+    known &= np.maximum(np.abs(xy), np.abs(yx)) <= largest_m2
+    return np.where(known[:, None, None], covariances_m2, np.nan)
