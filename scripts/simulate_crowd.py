@@ -124,10 +124,10 @@ class Crowd:
         north = exits(*((x_m, top_m) for x_m in (3.5, 6.5, 9.5, 12.5)))
         south = exits(*((x_m, -beyond_m) for x_m in (3.5, 6.5, 9.5, 12.5)))
         return [
-            Flow(0.20, (-1.6, 3.0, -0.6, 11.0), (eastward,), east),
-            Flow(0.18, (WIDTH_M + 0.6, 3.0, WIDTH_M + 1.6, 11.0), (westward,), west),
-            Flow(0.11, (3.0, -1.6, 13.0, -0.6), (), north),
-            Flow(0.11, (3.0, HEIGHT_M + 0.6, 13.0, HEIGHT_M + 1.6), (), south),
+            Flow(0.085, (-1.6, 3.0, -0.6, 11.0), (eastward,), east),
+            Flow(0.075, (WIDTH_M + 0.6, 3.0, WIDTH_M + 1.6, 11.0), (westward,), west),
+            Flow(0.045, (3.0, -1.6, 13.0, -0.6), (), north),
+            Flow(0.045, (3.0, HEIGHT_M + 0.6, 13.0, HEIGHT_M + 1.6), (), south),
         ]
 
     def _enter(self, flow: Flow, now_s: float) -> None:
@@ -247,8 +247,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to create")
-    parser.add_argument("--seed", type=int, default=6)
-    parser.add_argument("--duration", type=float, default=45.0, help="seconds")
+    parser.add_argument("--seed", type=int, default=56)
+    parser.add_argument("--duration", type=float, default=75.0, help="seconds")
     arguments = parser.parse_args()
     n_messages = write_tracks(
         arguments.out,

@@ -1,8 +1,9 @@
 """The demonstration (`make demo`): the node predicts a replayed crowd and is evaluated.
 
 Node and replay are separate processes that communicate over DDS on this machine. This process
-subscribes to the predictions, scores them against the ground truth, and draws them. At the end the
-same part of the recording is evaluated offline, for the report of `evaluate_bag`.
+subscribes to the predictions, scores them against the ground truth, and draws them. The node adapts
+its regions meanwhile. At the end the same part of the recording is evaluated offline, with adaptive
+regions too, for the report of `evaluate_bag`.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.commands.options import add_old_name
+from social_implicit_ros.evaluation.benchmark.calibration import (
+    compare_calibrations,
+    recording_cases,
+)
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     ScoredPrediction,
@@ -42,29 +42,30 @@ from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
+from social_implicit_ros.models.registry import DEFAULT_MODEL
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.demo_processes import NODE_NAME, Listener, listening, running
 from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
-from social_implicit_ros.ros.startup import start_ros
+from social_implicit_ros.types import FloatArray
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
-#: The hotel recording has few people: it is played faster than real time.
-HOTEL_RATE = 2.0
+#: Recorded seconds per second: adapting takes a minute with people, longer than anybody waits.
+RATE = 3.0
 
-NODE_NAME = "predictor"
-PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
 #: Timeout of the first prediction, seconds.
 TIMEOUT_S = 15.0
 #: Time after the played part that is read as ground truth of its last predictions, seconds.
 GROUND_TRUTH_S = 10.0
 
-ANIMATION_FRAMES, ANIMATION_PERIOD_S = 60, 0.2
+ANIMATION_FRAMES, ANIMATION_PERIOD_S = 50, 0.2
+#: Share of the predictions after which the regions are drawn: they have adapted by then.
+ADAPTED = 1 / 3
 #: Ticks at which the report evaluates distributions: few, as the user waits.
 REPORT_MOMENTS = 10
 
@@ -82,7 +83,6 @@ class Show:
         description: a few words about it.
         start_s: where in the recording it begins, seconds.
         duration_s: played part of the recording, seconds.
-        rate: recorded seconds per second.
         floor_plan: walls to draw.
     """
 
@@ -90,7 +90,6 @@ class Show:
     description: str
     start_s: float
     duration_s: float
-    rate: float
     floor_plan: FloorPlan | None
 
 
@@ -108,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         _isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        with _listening() as listener:
+        with listening(prediction_from_point_cloud) as listener:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
     except (DemoError, NoDomainError, RecordingError, OSError) as error:
@@ -130,13 +129,12 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
     Raises:
         RecordingError: the recording cannot be read.
     """
+    part_s = duration_s * RATE
     if data_folder:
         recording = open_source(Path(data_folder) / HOTEL)
-        part_s = duration_s * HOTEL_RATE
-        start_s = busiest_start_s(recording, part_s)
-        return Show(recording, "ETH hotel", start_s, part_s, HOTEL_RATE, None)
+        return Show(recording, "ETH hotel", busiest_start_s(recording, part_s), part_s, None)
     path = Path(str(resources.files("social_implicit_ros.recordings") / "crowd"))
-    return Show(open_source(path), "simulated crowd", 0.0, duration_s, 1.0, floor_plan_of(path))
+    return Show(open_source(path), "simulated crowd", 0.0, part_s, floor_plan_of(path))
 
 
 def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
@@ -149,109 +147,11 @@ def busiest_start_s(recording: TrackSource, duration_s: float) -> float:
     return float((stamps_ns[busiest] - recording.start_ns) * 1e-9)
 
 
-class Listener:
-    """Receives the output of the node while the demonstration runs."""
-
-    def __init__(self) -> None:
-        self.predictions: list[PublishedPrediction] = []
-        self.diagnostics: dict[str, str] = {}
-        self.problem = ""
-        self._node = rclpy.create_node("demo")
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._node.create_subscription(
-            PointCloud2, PREDICTIONS_TOPIC, self._on_prediction, qos.every_prediction()
-        )
-        self._node.create_subscription(
-            DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.diagnostics()
-        )
-
-    def listen(self, duration_s: float) -> None:
-        """Waits for a message, for at most this long."""
-        self._executor.spin_once(timeout_sec=duration_s)
-
-    def hears_node(self) -> bool:
-        """Whether diagnostics were received and the predictions are discovered."""
-        return bool(self.diagnostics) and self._node.count_publishers(PREDICTIONS_TOPIC) > 0
-
-    def close(self) -> None:
-        """Destroys the subscriptions."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-
-    def _on_prediction(self, message: PointCloud2) -> None:
-        prediction = prediction_from_point_cloud(message)
-        if len(prediction.agents):
-            self.predictions.append(prediction)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if NODE_NAME in status.name and status.name.endswith(": prediction"):
-                self.diagnostics = {entry.key: entry.value for entry in status.values}
-                self.problem = status.message if status.level == DiagnosticStatus.ERROR else ""
-
-
-@contextmanager
-def _listening() -> Iterator[Listener]:
-    # Python handles Ctrl-C, so that every `finally` below runs.
-    start_ros("social_implicit_demo", [])
-    listener = Listener()
-    try:
-        yield listener
-    finally:
-        listener.close()
-        rclpy.try_shutdown()
-
-
-@contextmanager
-def _running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
-    """A process of this package that ends with the block, also on errors."""
-    process = None
-    with log.open("w") as output:
-        try:
-            with _interrupts_deferred():
-                process = subprocess.Popen(
-                    [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    # Ctrl-C in a terminal reaches only this process, which ends the others.
-                    start_new_session=True,
-                )
-            yield process
-        finally:
-            if process is not None:
-                with _interrupts_deferred():
-                    _end(process)
-
-
-def _end(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(timeout=5.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Defers interruptions to the end of the block, so that it always completes."""
-    arrived: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: arrived.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if arrived:
-        raise KeyboardInterrupt
-
-
 def _perform(
-    show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
+    show: Show,
+    listener: Listener[PublishedPrediction],
+    arguments: argparse.Namespace,
+    console: Console,
 ) -> None:
     """Starts node and replay, and receives predictions until the replay ends."""
     frame_id = show.recording.frame_id or DEFAULT_FRAME
@@ -259,19 +159,20 @@ def _perform(
     started_s = time.monotonic()
     console.print(
         f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
-        f"at rate {show.rate:g}"
+        f"at rate {RATE:g}"
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    node_arguments = _node_arguments(frame_id, arguments.model)
+    has_map = show.floor_plan is not None
+    node_arguments = _node_arguments(frame_id, arguments.model, has_map=has_map)
     with (
-        _running("predictor_node", node_arguments, logs["node"]) as node,
+        running("predictor_node", node_arguments, logs["node"]) as node,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("starting", total=show.duration_s)
         # Messages published before discovery are lost.
         while not listener.hears_node():
             _listen(listener, node, logs["node"], started_s)
-        with _running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
+        with running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
             while replay.poll() is None:
                 _listen(listener, node, logs["node"], started_s)
                 seen_s, description = _state(listener)
@@ -282,17 +183,16 @@ def _perform(
         progress.update(task, completed=show.duration_s)
 
 
-def _node_arguments(frame_id: str, model: str | None) -> list[str]:
+def _node_arguments(frame_id: str, model: str | None, *, has_map: bool) -> list[str]:
     parameters = {
         "use_sim_time": "true",
         "tracker": "point_cloud",
         "fixed_frame": frame_id,
-        # Shows the model as shipped, reproducibly.
-        "adaptive_calibration": "false",
+        "use_map": str(has_map).lower(),
         **({"model": model} if model else {}),
     }
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    remaps = ["-r", f"__node:={NODE_NAME}", "-r", "~/tracks:=/tracks"]
+    remaps = ["-r", f"__node:={NODE_NAME}", "-r", "~/tracks:=/tracks", "-r", "~/map:=/map"]
     return ["--ros-args", *remaps, *settings]
 
 
@@ -301,7 +201,7 @@ def _replay_arguments(show: Show, frame_id: str) -> list[str]:
         "--topic": "/tracks",
         "--type": "point_cloud",
         "--frame": frame_id,
-        "--rate": str(show.rate),
+        "--rate": str(RATE),
         "--start": str(show.start_s),
         "--duration": str(show.duration_s),
     }
@@ -309,7 +209,9 @@ def _replay_arguments(show: Show, frame_id: str) -> list[str]:
     return [str(show.recording.path), "--wait", *settings]
 
 
-def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: float) -> None:
+def _listen(
+    listener: Listener[PublishedPrediction], node: subprocess.Popen, log: Path, started_s: float
+) -> None:
     """Receives messages for a moment; raises DemoError if the node fails."""
     listener.listen(0.1)
     if node.poll() is not None:
@@ -320,7 +222,7 @@ def _listen(listener: Listener, node: subprocess.Popen, log: Path, started_s: fl
         raise DemoError(f"no prediction within {TIMEOUT_S:g} s; the node says:\n{_tail(log)}")
 
 
-def _state(listener: Listener) -> tuple[float, str]:
+def _state(listener: Listener[PublishedPrediction]) -> tuple[float, str]:
     """Recorded seconds predicted so far, and the text of the progress bar."""
     if not listener.predictions:
         return 0.0, "waiting for the first prediction"
@@ -330,7 +232,10 @@ def _state(listener: Listener) -> tuple[float, str]:
 
 
 def _report(
-    show: Show, listener: Listener, arguments: argparse.Namespace, console: Console
+    show: Show,
+    listener: Listener[PublishedPrediction],
+    arguments: argparse.Namespace,
+    console: Console,
 ) -> None:
     """Prints the scores, draws picture and animation, and writes the report."""
     predictions = listener.predictions
@@ -341,7 +246,8 @@ def _report(
     recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
     scored = score_published(predictions, recording)
     summary = summarise(scored)
-    console.print(_table(show, summary, len(predictions), listener.diagnostics))
+    ways = _calibrations(show, arguments.model or DEFAULT_MODEL, console)
+    console.print(_table(summary, ways, len(predictions), listener.diagnostics))
     model = listener.diagnostics.get("model", "")
     view = view_of(
         scored,
@@ -349,13 +255,23 @@ def _report(
         subtitle="  ·  ".join(part for part in (show.description, model) if part),
         floor_plan=show.floor_plan,
     )
-    best = most_complete(scored)
+    # Late, when the regions have adapted.
+    adapted = scored[int(ADAPTED * len(scored)) :]
+    best = most_complete(adapted)
+    shown = excerpt(adapted, best)
     picture, animation = arguments.out / "prediction.png", arguments.out / "prediction.gif"
     with console.status("drawing"):
-        write_picture(picture, scored[best], view)
-        write_animation(animation, excerpt(scored, best), view)
+        write_picture(picture, adapted[best], view)
+        write_animation(animation, shown, replace(view, highlighted=longest_seen(shown)))
     console.print(f"Written: {picture} and {animation}")
     _write_report(show, arguments, console)
+
+
+def _calibrations(show: Show, model: str, console: Console) -> Mapping[str, Mapping[str, float]]:
+    """Metrics of the regions as shipped and adaptive, as `evaluate_calibration` prints them."""
+    source = show.recording.part(show.start_s, show.duration_s + GROUND_TRUTH_S)
+    cases = recording_cases([source], [model])
+    return compare_calibrations(cases, load_settings(), console)[model][str(source.path)]
 
 
 def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -> None:
@@ -369,6 +285,7 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
         n_moments=REPORT_MOMENTS,
         start_s=show.start_s,
         duration_s=show.duration_s + GROUND_TRUTH_S,
+        is_adaptive=True,
     )
     report_on(show.recording.path, request, arguments.out, console)
     console.print(f"Written: {arguments.out / 'report.html'}, to look at in a browser")
@@ -398,19 +315,47 @@ def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPredi
     return [scored[index] for index in kept[first : first + ANIMATION_FRAMES]]
 
 
-def _table(show: Show, summary: ScoreSummary, n_ticks: int, diagnostics: dict[str, str]) -> Table:
+def longest_seen(scored: Sequence[ScoredPrediction]) -> int:
+    """The agent that has a complete past and ground truth most often, and moves."""
+    seen: dict[int, list[FloatArray]] = {}
+    for entry in scored:
+        whole = np.isfinite(entry.ground_truth_m).all(axis=(1, 2))
+        whole &= np.isfinite(entry.past_m).all(axis=(1, 2))
+        for row in np.flatnonzero(whole).tolist():
+            agent = int(entry.prediction.agents[row])
+            seen.setdefault(agent, []).append(entry.present_m[row])
+    if not seen:
+        return int(scored[0].prediction.agents[0])
+    return max(seen, key=lambda agent: (len(seen[agent]), np.ptp(seen[agent], axis=0).max()))
+
+
+def _table(
+    summary: ScoreSummary,
+    ways: Mapping[str, Mapping[str, float]],
+    n_ticks: int,
+    diagnostics: dict[str, str],
+) -> Table:
+    """The scores of the published predictions, and of the regions with and without adapting."""
     rows = {
         "people predicted": f"{summary.n_agents}",
         "predictions": f"{summary.n_predictions} trajectories in {n_ticks} ticks",
         "of these scored": f"{summary.n_scored}, with ground truth up to {summary.horizon_s:.1f} s",
         "ADE / FDE of the mean trajectory": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
-        f"ground truth inside the {summary.confidence:.0%} ellipse": f"{summary.inside:.1%}",
+        f"ground truth inside the {summary.confidence:.0%} region": f"{summary.inside:.1%}",
         "tick time, median / p99": _tick_text(diagnostics),
+        **{f"regions {way.replace('_', ' ')}": _region_text(ways[way]) for way in ways},
     }
     table = Table(title="Predictions against ground truth", show_header=False)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)
     return table
+
+
+def _region_text(figures: Mapping[str, float]) -> str:
+    return (
+        f"R_avg / R_min {figures['r_avg']:.0%} / {figures['r_min']:.0%}, "
+        f"95% region {figures['area_m2']:.1f} m^2, covers {figures['coverage']:.1%}"
+    )
 
 
 def _tick_text(diagnostics: dict[str, str]) -> str:

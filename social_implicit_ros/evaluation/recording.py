@@ -79,6 +79,8 @@ class Request:
         text: how to read recordings that are no bags.
         map_file: of a map server; None takes the map in the recording, if there is one.
         uses_map: False predicts without walls.
+        is_adaptive: the regions of every model adapt during each recording, as in the node, from
+            nothing.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
@@ -95,6 +97,7 @@ class Request:
     text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
     map_file: Path | None = None
     uses_map: bool = True
+    is_adaptive: bool = False
 
     def floor_plan(self, path: Path) -> FloorPlan | None:
         """The walls that predictions of a recording keep out of; None without.
@@ -153,8 +156,11 @@ def evaluate_recording(
     source = whole.part(request.start_s, request.duration_s)
     opened(source.n_messages)
     reference = _reference(source, request)
-    replay = BagReplay(source, models, request.settings, reference, request.floor_plan(path))
-    evaluation = _Evaluation(replay, models, request, source)
+    walls = request.floor_plan(path)
+    replay = BagReplay(
+        source, models, request.settings, reference, walls, is_adaptive=request.is_adaptive
+    )
+    evaluation = _Evaluation(replay, models, request, source, walls)
     notes = () if reference is None else (reference.note,)
     problem = source.problem
     with closing(PerTickWriter(per_tick, str(path))) as writer:
@@ -219,8 +225,10 @@ class _Evaluation:
         models: Mapping[str, TrajectoryModel],
         request: Request,
         source: TrackSource,
+        walls: FloorPlan | None,
     ) -> None:
         self._models, self._steps, self._request = models, replay.steps, request
+        self._walls = walls
         self.primary = request.models[0]
         self.tallies = {
             name: Tally.empty([round((i + 1) * steps.step_s, 6) for i in range(steps.n_steps)])
@@ -291,7 +299,7 @@ class _Evaluation:
     def highlights(self) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""
         return {
-            "scene": encoded_scene(self._scene.frames()),
+            "scene": encoded_scene(self._scene.frames(), self._walls),
             "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
             "map": self._map.encoded(),
         }

@@ -32,6 +32,7 @@ from social_implicit_ros.tracks.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason
+from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 _NEVER_NS = 2**62
 #: Other people within this distance count as near, metres.
@@ -190,6 +191,8 @@ class _Group:
         tick = self.predictor.last_tick
         assert tick is not None
         walls = self.predictor.placed_walls
+        if self.predictor.adaptive is not None:
+            self.predictor.evaluate()
         first, *others = self._pipelines
         predictions = {first: (tick, forecast)}
         for name in others:
@@ -249,6 +252,8 @@ class BagReplay:
         settings: PredictorConfig,
         reference: Reference | None = None,
         floor_plan: FloorPlan | None = None,
+        *,
+        is_adaptive: bool = False,
     ) -> None:
         """Prepares the replay; reads nothing.
 
@@ -259,6 +264,7 @@ class BagReplay:
             reference: an independent ground truth, and the tracks to be scored by it; None for the
                 recording's tracks, which are their own ground truth.
             floor_plan: walls that predictions keep out of.
+            is_adaptive: every model has an adaptive calibration, which starts from nothing.
 
         Raises:
             ValueError: a horizon or time step that a model does not support.
@@ -267,9 +273,12 @@ class BagReplay:
         self.settings = settings
         self._source, self._reference = source, reference
         self._transforms = TransformBuffer()
-        same_steps: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
+        self._is_adaptive = is_adaptive
+        same_steps: dict[tuple[float, int, str], dict[str, TrajectoryModel]] = {}
         for name, model in models.items():
-            same_steps.setdefault((model.step_s, model.n_observed), {})[name] = model
+            # An adaptive calibration belongs to the predictor of one model.
+            key = (model.step_s, model.n_observed, name if is_adaptive else "")
+            same_steps.setdefault(key, {})[name] = model
         self._groups = [self._group(of_group, settings) for of_group in same_steps.values()]
         for group in self._groups:
             group.predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
@@ -320,7 +329,8 @@ class BagReplay:
         is_tracked = self._reference is not None
         config = predictor_config(self._source, settings, is_tracked=is_tracked)
         first = next(iter(models.values()))
-        predictor = Predictor(first, config, self._transforms)
+        adaptive = AdaptiveCalibration(first.n_predicted) if self._is_adaptive else None
+        predictor = Predictor(first, config, self._transforms, adaptive=adaptive)
         max_gap_s = self._source.longest_gap_s(settings.pipeline.track_timeout_s)
         return _Group(models, predictor, max_gap_s, self._reference)
 

@@ -120,6 +120,7 @@ def results_of(
             "distribution_positions": POSITIONS,
             "near_m": NEAR_M,
             "tracker_faults": None if request.faults is None else asdict(request.faults),
+            "adaptive_calibration": request.is_adaptive,
             "ground_truth": None if request.ground_truth is None else str(request.ground_truth),
         },
         "models": {

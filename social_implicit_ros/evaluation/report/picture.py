@@ -44,8 +44,12 @@ _COLOURS = (
     "#8c5a3c",
     "#6a4fc4",
 )
-_INK, _GREY, _GRID = "#1f2328", "#6b7280", "#e9ebef"
+_INK, _GREY, _GRID, _FADED = "#1f2328", "#6b7280", "#e9ebef", "#8a94a3"
 _DASHES = (0, (2.6, 1.5))
+#: How much more opaque the region of the highlighted agent is.
+_HIGHLIGHT = 2.0
+#: Colours of an animation: with one palette for all frames a file holds only what changes.
+_PALETTE = 96
 _DIRECTIONS = 72
 _WALL = (0.30, 0.33, 0.38)
 
@@ -61,6 +65,7 @@ class View:
         subtitle: below the title; the drawing adds the time and the number of people.
         start_ns: origin of that time, integer nanoseconds.
         floor_plan: walls to draw.
+        highlighted: the agent that is drawn in colour, with its ground truth; None for all.
     """
 
     x_m: tuple[float, float]
@@ -69,6 +74,7 @@ class View:
     subtitle: str
     start_ns: int
     floor_plan: FloorPlan | None = None
+    highlighted: int | None = None
 
     @property
     def is_upright(self) -> bool:
@@ -118,7 +124,7 @@ def write_picture(
 
 
 def write_animation(
-    path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 880
+    path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 840
 ) -> None:
     """Draws successive moments, oldest first, as a GIF that repeats, in real time.
 
@@ -128,7 +134,10 @@ def write_animation(
     if len(predictions) < 2:
         raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
     canvas = _Canvas(view, width_px)
-    frames = [canvas.draw(scored).quantize() for scored in predictions]
+    pictures = [canvas.draw(scored) for scored in predictions]
+    some = np.concatenate([np.asarray(each) for each in pictures[:: max(len(pictures) // 4, 1)]])
+    palette = Image.fromarray(some).quantize(_PALETTE)
+    frames = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
     stamps_ns = np.array([scored.prediction.stamp_ns for scored in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF stores hundredths of a second; viewers slow down frames shorter than two.
@@ -206,9 +215,14 @@ class _Canvas:
         prediction = scored.prediction
         self._canvas.restore_region(self._background)
         pasts, presents = _pasts(scored)
-        colours = [_COLOURS[agent % len(_COLOURS)] for agent in prediction.agents.tolist()]
+        agents = prediction.agents.tolist()
+        drawn = [self._view.highlighted in (None, agent) for agent in agents]
+        colours = [
+            _COLOURS[agent % len(_COLOURS)] if in_colour else _FADED
+            for agent, in_colour in zip(agents, drawn, strict=True)
+        ]
         expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
-        ground_truth = scored.ground_truth_m.reshape(-1, 2)
+        ground_truth = scored.ground_truth_m[drawn].reshape(-1, 2)
         widest = prediction.ellipses(max(CONFIDENCES))
         horizon = ellipse_outlines(prediction.mean[:, -1], widest[:, -1])
         for artist in (
@@ -244,7 +258,10 @@ class _Canvas:
             Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
             for parts in outlines
         ]
-        opacity = CONFIDENCES[confidence]
+        opacity: Any = CONFIDENCES[confidence]
+        if self._view.highlighted is not None:
+            agents = prediction.agents == self._view.highlighted
+            opacity = np.where(agents, _HIGHLIGHT * opacity, opacity)
         return PathCollection(paths, facecolors=colours, alpha=opacity, linewidths=0)
 
     def _lines(
@@ -297,15 +314,15 @@ class _Canvas:
         self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
         self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
         self._figure.legend(
-            handles=_legend(),
+            handles=_legend(has_walls=view.floor_plan is not None),
             loc="lower center",
             bbox_to_anchor=(0.5, 0.0),
-            ncol=6,
+            ncol=7,
             frameon=False,
             fontsize=9,
             labelcolor=_INK,
             handlelength=2.4,
-            columnspacing=1.8,
+            columnspacing=1.5,
         )
 
 
@@ -331,7 +348,7 @@ def _closed(outline: FloatArray) -> Outline:
     return Outline(np.concatenate([outline, outline[:1]]), closed=True)
 
 
-def _legend() -> list[Artist]:
+def _legend(*, has_walls: bool) -> list[Artist]:
     half, most = sorted(CONFIDENCES)
     # The inner shape is drawn over the outer one.
     inner = 1.0 - (1.0 - CONFIDENCES[half]) * (1.0 - CONFIDENCES[most])
@@ -339,7 +356,8 @@ def _legend() -> list[Artist]:
         Line2D([], [], color=_GREY, linewidth=2.6, label=f"past {PAST_S:g} s"),
         Line2D([], [], color=_GREY, marker="o", ms=7, mec="white", linewidth=0, label="now"),
         Line2D([], [], color=_GREY, linewidth=1.5, linestyle=_DASHES, label="mean trajectory"),
-        Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} confidence"),
-        Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} confidence"),
+        Patch(facecolor=_GREY, alpha=inner, label=f"{half:.0%} region"),
+        Patch(facecolor=_GREY, alpha=CONFIDENCES[most], label=f"{most:.0%} region"),
         Line2D([], [], color=_INK, marker="o", markersize=2.6, linewidth=0, label="ground truth"),
+        *([Patch(facecolor=_WALL, label="wall")] if has_walls else []),
     ]
