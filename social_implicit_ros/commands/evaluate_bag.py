@@ -205,6 +205,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
         f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused",
     )
+    parser.add_argument(
+        "--adaptive",
+        action="store_true",
+        help="adapt the regions of every model during each recording, as the node does, from "
+        "nothing (default: as shipped)",
+    )
     walls = parser.add_mutually_exclusive_group()
     walls.add_argument(
         "--map",
@@ -259,6 +265,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         faults=faults_of(options.tracker_faults),
         map_file=options.map,
         uses_map=not options.no_map,
+        is_adaptive=options.adaptive,
         ground_truth=options.ground_truth,
     )
     for name in request.models:

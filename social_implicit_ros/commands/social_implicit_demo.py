@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -32,13 +32,13 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 )
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
-    ScoredPrediction,
     ScoreSummary,
     prediction_from_point_cloud,
     score_published,
     summarise,
 )
 from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.report.moments import excerpt, longest_seen, most_complete
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
@@ -49,9 +49,15 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.ros.demo_processes import NODE_NAME, Listener, listening, running
-from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
-from social_implicit_ros.types import FloatArray
+from social_implicit_ros.ros.demo_processes import (
+    NODE_NAME,
+    Listener,
+    isolate,
+    listening,
+    running,
+    tail,
+)
+from social_implicit_ros.ros.domains import NoDomainError
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -63,7 +69,6 @@ TIMEOUT_S = 15.0
 #: Time after the played part that is read as ground truth of its last predictions, seconds.
 GROUND_TRUTH_S = 10.0
 
-ANIMATION_FRAMES, ANIMATION_PERIOD_S = 50, 0.2
 #: Share of the predictions after which the regions are drawn: they have adapted by then.
 ADAPTED = 1 / 3
 #: Ticks at which the report evaluates distributions: few, as the user waits.
@@ -104,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     # Terminating this process also ends the processes that it started.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _isolate()
+        isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
         arguments.out.mkdir(parents=True, exist_ok=True)
         with listening(prediction_from_point_cloud) as listener:
@@ -178,7 +183,7 @@ def _perform(
                 seen_s, description = _state(listener)
                 progress.update(task, completed=seen_s, description=description)
         if replay.returncode != 0:
-            raise DemoError(f"the replay ended with {replay.returncode}:\n{_tail(logs['replay'])}")
+            raise DemoError(f"the replay ended with {replay.returncode}:\n{tail(logs['replay'])}")
         listener.listen(0.5)
         progress.update(task, completed=show.duration_s)
 
@@ -215,11 +220,11 @@ def _listen(
     """Receives messages for a moment; raises DemoError if the node fails."""
     listener.listen(0.1)
     if node.poll() is not None:
-        raise DemoError(f"the node ended with {node.returncode}:\n{_tail(log)}")
+        raise DemoError(f"the node ended with {node.returncode}:\n{tail(log)}")
     if listener.problem:
         raise DemoError(f"the node reports: {listener.problem}")
     if not listener.predictions and time.monotonic() - started_s > TIMEOUT_S:
-        raise DemoError(f"no prediction within {TIMEOUT_S:g} s; the node says:\n{_tail(log)}")
+        raise DemoError(f"no prediction within {TIMEOUT_S:g} s; the node says:\n{tail(log)}")
 
 
 def _state(listener: Listener[PublishedPrediction]) -> tuple[float, str]:
@@ -241,7 +246,7 @@ def _report(
     predictions = listener.predictions
     if len(predictions) < 2:
         log = arguments.out / "node.log"
-        raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{_tail(log)}")
+        raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{tail(log)}")
     duration_s = show.duration_s + GROUND_TRUTH_S
     recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
     scored = score_published(predictions, recording)
@@ -291,44 +296,6 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
     console.print(f"Written: {arguments.out / 'report.html'}, to look at in a browser")
 
 
-def most_complete(scored: Sequence[ScoredPrediction]) -> int:
-    """Index of the prediction with the most people whose past and ground truth are complete."""
-    whole_past = max(int(entry.prediction.n_observed.max()) for entry in scored)
-
-    def n_complete(entry: ScoredPrediction) -> int:
-        whole_future = np.isfinite(entry.ground_truth_m).all(axis=(1, 2))
-        return int((whole_future & (entry.prediction.n_observed == whole_past)).sum())
-
-    return max(range(len(scored)), key=lambda index: n_complete(scored[index]))
-
-
-def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPrediction]:
-    """At most `ANIMATION_FRAMES` predictions, `ANIMATION_PERIOD_S` apart, around one of them."""
-    stamps_ns = [entry.prediction.stamp_ns for entry in scored]
-    kept: list[int] = []
-    for index, stamp_ns in enumerate(stamps_ns):
-        # Ticks have jitter.
-        if not kept or stamp_ns - stamps_ns[kept[-1]] >= 0.75 * ANIMATION_PERIOD_S * 1e9:
-            kept.append(index)
-    middle = int(np.searchsorted(kept, around))
-    first = max(min(middle - ANIMATION_FRAMES // 2, len(kept) - ANIMATION_FRAMES), 0)
-    return [scored[index] for index in kept[first : first + ANIMATION_FRAMES]]
-
-
-def longest_seen(scored: Sequence[ScoredPrediction]) -> int:
-    """The agent that has a complete past and ground truth most often, and moves."""
-    seen: dict[int, list[FloatArray]] = {}
-    for entry in scored:
-        whole = np.isfinite(entry.ground_truth_m).all(axis=(1, 2))
-        whole &= np.isfinite(entry.past_m).all(axis=(1, 2))
-        for row in np.flatnonzero(whole).tolist():
-            agent = int(entry.prediction.agents[row])
-            seen.setdefault(agent, []).append(entry.present_m[row])
-    if not seen:
-        return int(scored[0].prediction.agents[0])
-    return max(seen, key=lambda agent: (len(seen[agent]), np.ptp(seen[agent], axis=0).max()))
-
-
 def _table(
     summary: ScoreSummary,
     ways: Mapping[str, Mapping[str, float]],
@@ -363,18 +330,6 @@ def _tick_text(diagnostics: dict[str, str]) -> str:
     if not median_ms or not p99_ms:
         return "unknown: the node reported none on /diagnostics"
     return f"{median_ms} ms / {p99_ms} ms (the node's /diagnostics)"
-
-
-def _tail(log: Path, n_lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) or "(nothing)"
-
-
-def _isolate() -> None:
-    """Isolates the demonstration from other ROS nodes on this machine and the network."""
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

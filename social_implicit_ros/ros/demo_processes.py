@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.startup import start_ros
 
 NODE_NAME = "predictor"
@@ -137,3 +139,20 @@ def _interrupts_deferred() -> Iterator[None]:
             signal.signal(number, handler)
     if arrived:
         raise KeyboardInterrupt
+
+
+def tail(log: Path, n_lines: int = 15) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) or "(nothing)"
+
+
+def isolate() -> None:
+    """Isolates this process and its children from other ROS nodes on this machine and the network.
+
+    Raises:
+        NoDomainError: every domain is in use.
+    """
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
+    os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())

@@ -16,6 +16,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.replay import ScoredTick
+from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
@@ -36,8 +37,6 @@ N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 CONFIDENCES = (0.95, 0.5)
 #: Millimetres, tenths of a milliradian, and ten-thousandths.
 _ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
-#: Distance from the people up to which walls are drawn, metres, and the most rectangles.
-WALLS_NEAR_M, MAX_WALLS = 10.0, 5000
 #: Longest id on a page; a UUID has 36 characters.
 MAX_ID = 48
 
@@ -130,8 +129,8 @@ def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
 
 
 def _ellipses(prediction: Prediction) -> FloatArray:
-    """(A, T, 4): semi-axes of the 95 % ellipse in metres, its yaw in radians, and the scale of the
-    50 % ellipse relative to it.
+    """(A, T, 4): semi-axes of the 95 % region in metres, its yaw in radians, and the scale of the
+    50 % region relative to it.
     """
     major, minor, yaw = ellipse_axes(prediction.covariance)
     wide, narrow = (radius_at(prediction, confidence) for confidence in CONFIDENCES)
@@ -365,46 +364,8 @@ def encoded_scene(frames: Sequence[Snapshot], walls: FloorPlan | None = None) ->
     return {
         "origin_m": origin_m.tolist(),
         "frames": [frame.encoded(origin_m) for frame in frames],
-        "walls": _encoded_walls(walls, places, origin_m),
+        "walls": encoded_walls(walls, places, origin_m),
     }
-
-
-def _encoded_walls(
-    walls: FloorPlan | None, places_m: FloatArray, origin_m: FloatArray
-) -> list[list[float]]:
-    """Rectangles near the people: x, y, width and height in metres from the origin.
-
-    Successive rows of a map with the same run of occupied cells are one rectangle. A map that is
-    rotated, or has more of them than a page needs, is not drawn.
-    """
-    if walls is None or walls.yaw_rad != 0.0:
-        return []
-    cell_m = walls.resolution_m
-    low = np.floor((places_m.min(axis=0) - WALLS_NEAR_M - walls.origin_m) / cell_m).astype(int)
-    high = np.ceil((places_m.max(axis=0) + WALLS_NEAR_M - walls.origin_m) / cell_m).astype(int)
-    low, high = np.maximum(low, 0), np.maximum(high, 0)
-    near = walls.occupied[low[1] : high[1], low[0] : high[0]]
-    edges = np.diff(np.pad(near, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    runs: dict[tuple[int, int], list[list[int]]] = {}  # (first, end) column -> [first, end] rows
-    begins, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)[:, 1]
-    for (row, first), end in zip(begins.tolist(), ends.tolist(), strict=True):
-        of_columns = runs.setdefault((first, end), [])
-        if of_columns and of_columns[-1][1] == row:
-            of_columns[-1][1] = row + 1
-        else:
-            of_columns.append([row, row + 1])
-    corner_m = np.asarray(walls.origin_m) + cell_m * low - origin_m
-    rectangles = [
-        [
-            round(float(corner_m[0]) + first * cell_m, 2),
-            round(float(corner_m[1]) + bottom * cell_m, 2),
-            round((end - first) * cell_m, 2),
-            round((top - bottom) * cell_m, 2),
-        ]
-        for (first, end), rows in runs.items()
-        for bottom, top in rows
-    ]
-    return rectangles if len(rectangles) <= MAX_WALLS else []
 
 
 def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:

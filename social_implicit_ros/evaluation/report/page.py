@@ -21,6 +21,9 @@ SCENES, MAPS = 4, 12
 #: All scenes together, so that the page stays below 10 MB; the first one is shown in any case.
 SCENES_BYTES = 4_000_000
 
+#: Reliability from which on regions are called calibrated, see docs/metrics.md.
+CALIBRATED_R_AVG, CALIBRATED_R_MIN = 0.95, 0.90
+
 #: One line about each metric; docs/evaluation.md says more.
 MEANINGS = {
     "best_ade": "distance of the best of N samples from the ground truth, mean over the horizon",
@@ -33,7 +36,7 @@ MEANINGS = {
     "amv": "width of the predictions: among calibrated ones, lower is better",
     "kde": "negative log-likelihood of the ground truth, from the density of all samples",
     "energy": "mean sample error minus half the mean distance between samples",
-    "coverage_95": "share of true positions inside the 95 % ellipse",
+    "coverage_95": "share of true positions inside the 95 % region",
     "r_avg": "agreement of confidence and coverage, mean over confidences and steps; 95 is good",
     "r_min": "the same at the worst confidence and step; 90 is good",
     "latency_ms_median": "history and model of one tick, on the machine of this evaluation",
@@ -86,11 +89,25 @@ def summary(results: Mapping[str, Any], name: str) -> list[str]:
         sentences.append(
             f"The mean trajectory deviates by {figures['mean_ade']:.2f} m on average over the next "
             f"{horizon_s:g} s, and by {figures['mean_fde']:.2f} m at the end"
-            + _against_baseline(results, name)
+            + _against_baseline(results, name, "mean_fde")
             + "."
         )
+    if figures["best_fde"] is not None and figures["best_fde"] < figures["mean_fde"]:
+        sentences.append(
+            f"The closest of {results['settings']['n_samples']} samples ends "
+            f"{figures['best_fde']:.2f} m from the ground truth"
+            + _against_baseline(results, name, "best_fde")
+            + "."
+        )
+    if figures["energy"] is not None:
+        told = _against_baseline(results, name, "energy")
+        if told:
+            sentences.append(
+                f"The energy score, which rates the whole distribution, is {figures['energy']:.2f} "
+                f"m{told}."
+            )
     if figures["coverage_95"] is not None:
-        sentences.append(_about_ellipses(figures["coverage_95"]))
+        sentences += _about_regions(figures)
     if figures["latency_ms_median"] is not None:
         sentences.append(
             f"A tick took {figures['latency_ms_median']:.1f} ms on the machine of this evaluation."
@@ -98,28 +115,39 @@ def summary(results: Mapping[str, Any], name: str) -> list[str]:
     return sentences
 
 
-def _against_baseline(results: Mapping[str, Any], name: str) -> str:
+def _against_baseline(results: Mapping[str, Any], name: str, metric: str) -> str:
+    """How a metric, of which lower is better, compares with constant velocity."""
     baseline = results["models"].get("constant_velocity")
-    if name == "constant_velocity" or baseline is None or not baseline["figures"]["mean_fde"]:
+    if name == "constant_velocity" or baseline is None or not baseline["figures"][metric]:
         return ""
-    ratio = results["models"][name]["figures"]["mean_fde"] / baseline["figures"]["mean_fde"]
+    ratio = results["models"][name]["figures"][metric] / baseline["figures"][metric]
     if abs(ratio - 1.0) < 0.005:
-        return ", as constant velocity does"
+        return ", as constant velocity does" if metric.endswith("fde") else ""
     word = "less" if ratio < 1.0 else "more"
     return f": {100 * abs(ratio - 1.0):.0f} % {word} than constant velocity"
 
 
-def _about_ellipses(coverage: float) -> str:
-    share = f"The 95 % ellipses cover {100 * coverage:.1f} % of the true positions: "
+def _about_regions(figures: Mapping[str, float | None]) -> list[str]:
+    """Sentences about the coverage at 95 %, and at all confidence levels."""
+    coverage, r_avg, r_min = figures["coverage_95"], figures["r_avg"], figures["r_min"]
+    assert coverage is not None
+    share = f"The 95 % regions cover {100 * coverage:.1f} % of the true positions"
+    if coverage < 0.05:
+        return ["This model states no uncertainty."]
+    if coverage < 0.85:
+        return [f"{share}: they are too small to plan with here."]
+    if coverage < 0.925:
+        return [f"{share}: they are slightly too small here."]
     if coverage >= 0.975:
-        return share + "they are wider than necessary."
-    if coverage >= 0.925:
-        return share + "they are calibrated."
-    if coverage >= 0.85:
-        return share + "they are slightly too small here."
-    if coverage >= 0.05:
-        return share + "they are too small to plan with here."
-    return "This model states no uncertainty."
+        return [f"{share}: they are wider than necessary."]
+    if r_avg is None or r_min is None:
+        return [f"{share}."]
+    if r_avg >= CALIBRATED_R_AVG and r_min >= CALIBRATED_R_MIN:
+        return [f"{share}: they are calibrated, as are those of the other levels and of every step."]
+    return [
+        f"{share}, but over all confidence levels and steps coverage is off by "
+        f"{100 * (1 - r_avg):.0f} % on average and by up to {100 * (1 - r_min):.0f} %."
+    ]
 
 
 def _chosen(

@@ -22,7 +22,7 @@ class MetricStyle:
         label: for people.
         unit: decides the number of digits.
         ideal: the value of a perfect prediction.
-        best: `low`, `high`, the best value, or `narrow`: low among the models whose ellipses
+        best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
             cover the ground truth.
     """
 
@@ -44,7 +44,7 @@ STYLES: dict[str, MetricStyle] = {
     "amv": MetricStyle("AMV", "m²", "low", "narrow"),
     "kde": MetricStyle("KDE", "nats", "low", "low"),
     "energy": MetricStyle("energy score", "m", "low", "low"),
-    "coverage_95": MetricStyle("inside 95 % ellipse", "%", "95", 0.95),
+    "coverage_95": MetricStyle("inside 95 % region", "%", "95", 0.95),
     "r_avg": MetricStyle("R_avg", "%", "100", "high"),
     "r_min": MetricStyle("R_min", "%", "100", "high"),
     "latency_ms_median": MetricStyle("latency, median", "ms", "low", "low"),

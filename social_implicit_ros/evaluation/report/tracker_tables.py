@@ -19,8 +19,8 @@ _LABELS: dict[str, tuple[str, str]] = {
     "mean_ade": ("ADE, mean trajectory [m]", ".3f"),
     "mean_fde": ("FDE, mean trajectory [m]", ".3f"),
     "median_fde": ("median FDE [m]", ".3f"),
-    "coverage_50": ("inside 50 % ellipse [%]", "%"),
-    "coverage_95": ("inside 95 % ellipse [%]", "%"),
+    "coverage_50": ("inside 50 % region [%]", "%"),
+    "coverage_95": ("inside 95 % region [%]", "%"),
     "end_change_m": ("end point, change a tick [m]", ".3f"),
     "radius_change": ("95 % radius, change a tick [%]", "%"),
 }
