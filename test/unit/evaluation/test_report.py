@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
 from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, summary
+from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
 from social_implicit_ros.evaluation.tally import Tally, figures_of
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import Prediction, Tracks
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, radius_at
 
@@ -167,25 +170,45 @@ class TestContent:
         assert set(MEANINGS) == set(figures_of(Tally.empty([0.4])))
 
     @pytest.mark.parametrize(
-        ("coverage", "says"),
+        ("coverage", "r_avg", "r_min", "says"),
         [
-            (0.99, "wider than necessary"),
-            (0.95, "are calibrated"),
-            (0.88, "slightly too small"),
-            (0.5, "too small to plan with"),
-            (0.0, "states no uncertainty"),
+            (0.99, 0.9, 0.8, "wider than necessary"),
+            (0.95, 0.97, 0.92, "they are calibrated, as are"),
+            (0.95, 0.88, 0.81, "off by 12 % on average and by up to 19 %"),
+            (0.95, 0.97, 0.81, "only the 95 % regions are calibrated"),
+            (0.88, 0.9, 0.8, "slightly too small"),
+            (0.5, 0.6, 0.5, "too small to plan with"),
+            (0.0, 0.5, 0.0, "states no uncertainty"),
         ],
     )
-    def test_the_summary_follows_the_metrics(self, report, coverage, says):
+    def test_the_summary_follows_the_metrics(self, report, coverage, r_avg, r_min, says):
         results = json.loads((report.parent / "results.json").read_text())
-        results["models"][MODELS[0]]["figures"]["coverage_95"] = coverage
+        reliability = {"coverage_95": coverage, "r_avg": r_avg, "r_min": r_min}
+        results["models"][MODELS[0]]["figures"].update(reliability)
         results["models"][MODELS[0]]["figures"]["mean_fde"] = 1.5
         results["models"]["constant_velocity"]["figures"]["mean_fde"] = 1.0
+        for name, score in ((MODELS[0], 0.3), ("constant_velocity", 0.4)):
+            results["models"][name]["figures"]["energy"] = score
 
         words = " ".join(summary(results, MODELS[0]))
 
         assert says in words
         assert "50 % more than constant velocity" in words
+        assert "is 0.30 m: 25 % less than constant velocity" in words
+
+    def test_walls_near_the_people_are_rectangles(self):
+        occupied = np.zeros((20, 30), dtype=bool)
+        occupied[2:8, 4:6] = occupied[10, 1:9] = True
+        occupied[19, 29] = True  # far from everybody
+        walls = FloorPlan(occupied, 1.0, (-2.0, -3.0))
+        places_m = np.array([[1.0, 1.0], [3.0, 2.0]])
+
+        encoded = encoded_walls(walls, places_m, np.array([1.0, 1.0]))
+
+        assert sorted(encoded) == [[-2.0, 6.0, 8.0, 1.0], [1.0, -2.0, 2.0, 6.0]]
+        assert encoded_walls(None, places_m, np.zeros(2)) == []
+        assert encoded_walls(walls, places_m + 500.0, np.zeros(2)) == []
+        assert encoded_walls(replace(walls, yaw_rad=0.1), places_m, np.zeros(2)) == []
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +223,19 @@ def page(browser: Any, report: Path) -> Any:
     browser.get(report.as_uri())
     settle(browser)
     return browser
+
+
+@pytest.fixture
+def phone(page: Any) -> Iterator[Any]:
+    """The page on a narrow touch screen."""
+    screen = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    page.refresh()
+    settle(page)
+    yield page
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def scene_picture(page: Any) -> str:
@@ -225,6 +261,19 @@ class TestInTheBrowser:
         assert len(page.find_elements("css selector", "#figures tbody tr")) == len(MEANINGS)
         assert len(page.find_elements("css selector", "#moments canvas")) >= 2
 
+    def test_it_opens_where_most_pasts_and_futures_are_whole(self, page, report):
+        frames = data_of(report)["scenes"][0]["frames"]
+        n_whole = [
+            (
+                (numbers(frame["past"]).reshape(len(frame["ids"]), -1) != -32768).all(axis=1)
+                & (numbers(frame["truth"]).reshape(len(frame["ids"]), -1) != -32768).all(axis=1)
+            ).sum()
+            for frame in frames
+        ]
+        shown = page.execute_script("return state.frame")
+        assert n_whole[0] == 0 < n_whole[shown] == max(n_whole)
+        assert float(page.find_element("id", "slider").get_attribute("value")) == shown
+
     def test_the_slider_moves_time(self, page):
         before, first = scene_picture(page), page.find_element("id", "time").text
 
@@ -245,12 +294,12 @@ class TestInTheBrowser:
 
     def test_the_slider_works_by_keyboard(self, page):
         keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-        before = scene_picture(page)
+        before, first = scene_picture(page), page.execute_script("return state.frame")
 
         page.find_element("id", "slider").send_keys(keys.ARROW_RIGHT, keys.ARROW_RIGHT)
         settle(page)
 
-        assert page.execute_script("return state.frame") == 2
+        assert page.execute_script("return state.frame") == first + 2
         assert scene_picture(page) != before
 
     def test_playing_goes_on_by_itself_and_can_be_paused(self, page):
@@ -258,7 +307,9 @@ class TestInTheBrowser:
         button.click()
         page.execute_async_script(
             "const done = arguments[0];"
-            "const wait = () => state.frame > 2 ? done() : requestAnimationFrame(wait); wait()"
+            "const begin = state.frame;"
+            "const wait = () => state.frame > begin + 2 ? done() : requestAnimationFrame(wait);"
+            "wait()"
         )
         button.click()
         settle(page)
@@ -363,18 +414,60 @@ class TestInTheBrowser:
         assert notice.is_displayed()
         assert "broken.mcap" in notice.text
 
-    def test_on_a_phone_nothing_is_wider_than_the_screen(self, page):
-        page.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
+    def test_walls_are_drawn_and_named_where_there_are_some(self, page):
+        assert "walls" not in page.find_element("id", "legend").text
+        before = scene_picture(page)
+        page.execute_script("data.scenes[0].walls = [[-1, -1, 2, 0.5]]; writeLegend(); drawScene()")
+        assert "walls" in page.find_element("id", "legend").text
+        assert scene_picture(page) != before
+
+    def test_on_a_phone_nothing_is_wider_than_the_screen(self, phone):
+        assert phone.execute_script("return document.documentElement.scrollWidth") == 390
+        assert phone.get_log("browser") == []
+
+    def test_on_a_phone_a_person_stays_highlighted_after_the_tap(self, phone):
+        where = (
+            "const scene = data.scenes[0], canvas = document.getElementById('scene');"
+            "canvas.scrollIntoView({block: 'center'});"
+            "const box = canvas.getBoundingClientRect(), frame = scene.frames[state.frame];"
+            "const people = unpacked(frame).past.map(past => scene.view.place(past.at(-1)));"
+            "const corners = [[9, 9], [box.width - 9, 9], [9, box.height - 9]];"
+            "const gap = ([x, y]) => Math.min(...people.map(([u, v]) => Math.hypot(x - u, y - v)));"
+            "const empty = corners.sort((a, b) => gap(b) - gap(a))[0];"
+            "const [x, y] = arguments[0] ? people[1] : empty;"
+            "return [box.left + x, box.top + y]"
         )
-        page.refresh()
-        settle(page)
-        try:
-            assert page.execute_script("return document.documentElement.scrollWidth") == 390
-            assert page.get_log("browser") == []
-        finally:
-            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+        def tap(*, on_person: bool) -> None:
+            x, y = phone.execute_script(where, on_person)
+            for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+                touch = {"type": kind, "touchPoints": points}
+                phone.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+            settle(phone)
+
+        everybody = scene_picture(phone)
+        tap(on_person=True)
+        assert phone.execute_script("return state.looked") is not None
+        assert scene_picture(phone) != everybody
+        tap(on_person=False)
+        assert phone.execute_script("return state.looked") is None
+        assert scene_picture(phone) == everybody
+
+    def test_on_a_phone_what_is_cut_off_shows_it_and_the_chosen_model_is_in_view(self, phone):
+        bar, table = phone.find_elements("css selector", ".bar, .scroll:has(#bags)")
+        assert "cut" in bar.get_attribute("class")
+        assert "cut" in table.get_attribute("class")
+        assert phone.find_element("css selector", ".scroll:has(#bags) + .more").is_displayed()
+
+        phone.execute_script(f"document.querySelector('input[value={MODELS[1]}]').click()")
+        settle(phone)
+
+        right = "return arguments[0].getBoundingClientRect().right"
+        for chosen in ("#models input:checked + span", "#figures thead .chosen"):
+            assert phone.execute_script(right, phone.find_element("css selector", chosen)) <= 390
+        phone.execute_script("arguments[0].scrollLeft = 1e4", table)
+        settle(phone)
+        assert "cut" not in table.get_attribute("class")
 
 
 def test_of_many_large_scenes_as_many_are_shown_as_the_page_has_room_for(report, monkeypatch):
