@@ -61,6 +61,12 @@ fuzz: ## Fuzz the parsers with over 100,000 inputs (minutes)
 	$(VENV) test fuzz
 	$(BIN)/python scripts/run_fuzzers.py
 
+newcomer: ## Go the ways of three newcomers, as documented (a student in a fresh environment)
+	$(VENV) training
+	test/newcomer/student.sh $(PYTHON)
+	test/newcomer/researcher.sh $(BIN)
+	test/newcomer/roboticist.sh $(BIN)
+
 MINUTES ?= 15
 soak: ## Run the node under load for MINUTES=15; report missed ticks, memory, handles
 	$(VENV) test
@@ -86,4 +92,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz soak audit gallery models lock clean
+.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz newcomer soak audit gallery models lock clean

@@ -23,7 +23,7 @@ from social_implicit_ros.tracks.decoder import DecodedMessage
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
 
-#: Ticks over which the percentiles of the tick time are computed; the maximum is per report.
+#: Ticks over which the percentiles and the maximum of the tick time are computed.
 _RECENT_TICKS = 1000
 
 
@@ -204,7 +204,7 @@ class DiagnosticsLog:
             "tick_rate_hz": "" if rate_hz is None else f"{rate_hz:.2f}",
             "tick_ms_median": _ms_text(self._recent_ticks_s, 50.0),
             "tick_ms_p99": _ms_text(self._recent_ticks_s, 99.0),
-            "tick_ms_max": f"{max(self._ticks_s) * 1e3:.2f}" if self._ticks_s else "",
+            "tick_ms_max": _ms_text(self._recent_ticks_s, 100.0),
             "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),

@@ -9,7 +9,12 @@ folder=$(mktemp -d)
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID="${ROS_DOMAIN_ID:-87}"
 cd "$folder"
 node="" replay=""
-trap 'kill -INT $node $replay 2> /dev/null || true; wait; rm -rf "$folder"' EXIT
+end() {
+    for process in $node $replay; do kill -INT "$process" 2> /dev/null || true; done
+    wait || true
+    rm -rf "$folder"
+}
+trap end EXIT
 
 echo "== a mapping with a mistake, which is named"
 cat > mine.yaml <<'YAML'
@@ -18,7 +23,7 @@ agents: points
 YAML
 "$bin/predictor_node" --ros-args -p tracker:=mine.yaml > node.log 2>&1 &
 node=$!
-until grep -q "cannot configure" node.log; do kill -0 $node; sleep 0.2; done
+until grep -qs "cannot configure" node.log; do kill -0 $node; sleep 0.2; done
 grep "cannot configure" node.log | head -1
 kill -INT $node && wait $node
 node=""
@@ -28,9 +33,9 @@ echo "== a shipped mapping, tracks and predictions"
     -r '~/tracks:=/tracks' > node.log 2>&1 &
 node=$!
 crowd=$("$bin/python" -c "import social_implicit_ros.recordings as r; print(r.__path__[0])")/crowd
-"$bin/replay_tracks" "$crowd" --wait --loop > replay.log 2>&1 &
+"$bin/replay_tracks" "$crowd" --type marker_array --wait --loop > replay.log 2>&1 &
 replay=$!
-timeout 60 "$bin/python" - <<'PYTHON'
+timeout -s INT 120 "$bin/python" - <<'PYTHON'
 import rclpy
 from sensor_msgs.msg import PointCloud2
 

@@ -175,7 +175,6 @@ class TestContent:
             (0.99, 0.9, 0.8, "wider than necessary"),
             (0.95, 0.97, 0.92, "they are calibrated, as are"),
             (0.95, 0.88, 0.81, "off by 12 % on average and by up to 19 %"),
-            (0.95, 0.97, 0.81, "only the 95 % regions are calibrated"),
             (0.88, 0.9, 0.8, "slightly too small"),
             (0.5, 0.6, 0.5, "too small to plan with"),
             (0.0, 0.5, 0.0, "states no uncertainty"),

@@ -68,6 +68,15 @@ def test_all_well(log: DiagnosticsLog) -> None:
     assert told["messages"] == "10"
 
 
+def test_median_and_maximum_are_of_the_same_ticks(log: DiagnosticsLog) -> None:
+    for duration_s in (0.001, 0.009, 0.001):
+        log.add_tick(duration_s, 1, [], 1)
+    report(log, 1.0)
+    log.add_tick(0.001, 1, [], 1)
+    told = values(report(log, 2.0))
+    assert (told["tick_ms_median"], told["tick_ms_max"]) == ("1.00", "9.00")
+
+
 def test_skips_are_counted_by_reason_and_for_good(log: DiagnosticsLog) -> None:
     log.add_tick(0.1, 0, [SkipReason.STALE, SkipReason.NOT_FINITE, SkipReason.STALE], 0)
     report(log, 1.0)
