@@ -10,6 +10,8 @@ from enum import IntEnum
 _ENDED_S = 5.0
 #: A finding that comes and goes is logged again after this time at the earliest, seconds.
 _AGAIN_S = 30.0
+#: Period of reminders, seconds.
+REMIND_S = 10.0
 
 
 class Level(IntEnum):
@@ -31,6 +33,7 @@ class Finding:
         level: of the status.
         log_after_s: time that it must last before it is logged, seconds.
         is_logged: it was logged when it happened.
+        reminder: what is logged every `REMIND_S` while it lasts; empty for nothing.
     """
 
     kind: str
@@ -39,6 +42,7 @@ class Finding:
     level: Level = Level.WARN
     log_after_s: float = 0.0
     is_logged: bool = False
+    reminder: str = ""
 
     @property
     def text(self) -> str:
@@ -55,7 +59,7 @@ class _Announced:
 
 
 class Announcer:
-    """Decides what of the findings is logged: each once when it begins and once when it ends."""
+    """Decides what of the findings is logged: each when it begins and ends, some in between."""
 
     def __init__(self) -> None:
         self._active: dict[str, _Announced] = {}
@@ -78,6 +82,9 @@ class Announcer:
                 entry.is_told, self._told_s[finding.kind] = True, now_s
                 if not finding.is_logged:
                     lines.append((finding.level, finding.text))
+            elif entry.is_told and finding.reminder and quiet_s >= REMIND_S:
+                self._told_s[finding.kind] = now_s
+                lines.append((finding.level, finding.reminder))
         for kind, entry in list(self._active.items()):
             if now_s - entry.last_s >= _ENDED_S or (not entry.is_told and now_s > entry.last_s):
                 del self._active[kind]

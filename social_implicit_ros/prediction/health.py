@@ -80,7 +80,12 @@ def status_of_findings(snapshot: Snapshot, findings: list[Finding]) -> tuple[Lev
 
 def _lifecycle(now: Snapshot) -> Iterable[Finding]:
     if now.state.problem:
-        yield Finding("configure", now.state.problem, level=Level.ERROR, is_logged=True)
+        problem = now.state.problem
+        reminder = (
+            "still not configured, nobody is predicted; correct the problem, then start again or "
+            f"run ros2 lifecycle set NODE configure: {problem}"
+        )
+        yield Finding("configure", problem, level=Level.ERROR, is_logged=True, reminder=reminder)
     elif not now.surroundings.waits_for_manager:
         yield Finding("lifecycle", _waiting(now), log_after_s=PATIENCE_S)
 

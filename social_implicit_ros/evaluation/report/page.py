@@ -143,7 +143,9 @@ def _about_regions(figures: Mapping[str, float | None]) -> list[str]:
     if r_avg is None or r_min is None:
         return [f"{share}."]
     if r_avg >= CALIBRATED_R_AVG and r_min >= CALIBRATED_R_MIN:
-        return [f"{share}: they are calibrated, as are those of the other levels and of every step."]
+        return [
+            f"{share}: they are calibrated, as are those of the other levels and of every step."
+        ]
     return [
         f"{share}, but over all confidence levels and steps coverage is off by "
         f"{100 * (1 - r_avg):.0f} % on average and by up to {100 * (1 - r_min):.0f} %."

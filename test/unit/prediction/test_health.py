@@ -179,3 +179,13 @@ def test_what_was_logged_when_it_happened_is_not_logged_again() -> None:
     announcer, finding = Announcer(), Finding("a", "reason", is_logged=True)
     assert announcer.update([finding], 1.0) == []
     assert announcer.update([], 6.0) == [(Level.OK, "no longer: reason")]
+
+
+def test_a_node_that_could_not_be_configured_says_every_ten_seconds_that_it_waits_and_why() -> None:
+    state = NodeState("unconfigured", problem="tracker.yaml: no such file")
+    announcer, findings = Announcer(), findings_of(replace(WELL, state=state))
+    lines = {second: announcer.update(findings, float(second)) for second in range(25)}
+    assert [second for second, told in lines.items() if told] == [10, 20]
+    ((level, text),) = lines[10]
+    assert level is Level.ERROR
+    assert "still not configured" in text and text.endswith(": tracker.yaml: no such file")
