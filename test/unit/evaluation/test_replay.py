@@ -325,3 +325,25 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
     # The last ticks before it are included, scored with the ground truth known so far.
     assert len(ticks) > played.counts.messages - 5
     assert np.isnan(ticks[-1].context.ground_truth).any()
+
+
+def test_regions_adapt_from_nothing_and_each_models_by_itself(tmp_path):
+    source = open_source(bag_of(tmp_path, wanderers(duration_s=20.0)))
+
+    def covariances(models: dict, *, is_adaptive: bool) -> list[np.ndarray]:
+        played = BagReplay(source, models, NODE, is_adaptive=is_adaptive)
+        return [tick["drawn"].forecast.prediction.covariance for tick in played.ticks()]
+
+    drawn = {"drawn": MODELS["drawn"]}
+    shipped, alone, among_others = (
+        covariances(models, is_adaptive=is_adaptive)
+        for models, is_adaptive in ((drawn, False), (drawn, True), (MODELS, True))
+    )
+
+    first, last = (
+        alone[index][:, -1, 0, 0] / shipped[index][:, -1, 0, 0] for index in (0, len(shipped) - 1)
+    )
+    np.testing.assert_allclose(first, 1.0, rtol=0.05)
+    assert (np.abs(last - 1.0) > 0.2).all()
+    for one, other in zip(alone, among_others, strict=True):
+        np.testing.assert_array_equal(one, other)
