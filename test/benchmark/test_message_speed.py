@@ -65,7 +65,9 @@ def with_samples(forecast: Forecast) -> Forecast:
     prediction = forecast.prediction
     draws = np.random.default_rng(0).normal(size=(N_SAMPLES, *prediction.mean.shape, 1))
     spread_m = (np.linalg.cholesky(prediction.covariance) @ draws)[..., 0]
-    return replace(forecast, prediction=replace(prediction, samples=prediction.mean + spread_m))
+    samples = prediction.mean + spread_m
+    drawn = replace(prediction, samples=samples, probabilities=np.empty(0))
+    return replace(forecast, prediction=drawn)
 
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))

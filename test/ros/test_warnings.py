@@ -203,7 +203,10 @@ def test_a_wrong_topic_a_wrong_type_and_no_clock(start: Start) -> None:
     status = wait_for_warnings(node, lambda: None, kinds)
     assert "use_sim_time is true and nobody publishes /clock" in status.message
     found = "visualization_msgs/msg/MarkerArray is published on /acme/people"
-    assert_logged(node, "no tracks yet on /predictor/tracks", found)
+    reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
+    # Known once the other publisher is discovered, which may be after the log's line.
+    node.wait_for(lambda: any(found in s.message for s in predictions_of(reports)), found)
+    assert_logged(node, "no tracks yet on /predictor/tracks")
     assert_logged(node, "its type is sensor_msgs/msg/PointCloud2")
     assert_logged(node, "nobody publishes /clock", "ros2 bag play --clock")
     other.close()

@@ -42,7 +42,9 @@ def other_value(spec: ParameterSpec, value: Any) -> Any:
         return [0.3, 0.6]
     if isinstance(spec.default, str):
         return f"{value}s"
-    return value + 1 if isinstance(spec.default, int) else value + 0.005
+    if isinstance(spec.default, int):
+        return value + 1
+    return max(value + 0.005, spec.minimum_above_zero or 0.0)
 
 
 def main() -> None:
