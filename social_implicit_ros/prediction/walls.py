@@ -17,8 +17,8 @@ Float32Array = NDArray[np.float32]
 
 #: Cells at least this likely to be occupied, in percent, are walls (map_server's default).
 OCCUPIED_PERCENT = 65
-#: Shortest advance on the way to a wall, in cells.
-_LEAST_ADVANCE_CELLS = 0.9
+#: Distance between two looks for a wall on the way, in cells.
+_PROBE_CELLS = 0.9
 #: Share of a displacement along a wall from which on it says to which side somebody turns.
 _LEAST_SIDE = 0.1
 #: Shorter displacements are always free, in cells.
@@ -257,24 +257,20 @@ class _ClearanceField:
 
     def _free_share(self, start: FloatArray, delta: FloatArray) -> FloatArray:
         """(N,) how much of (N, 2) displacements from (N, 2) free positions is free, 0 to 1."""
-        length = np.hypot(delta[:, 0], delta[:, 1]).astype(np.float32)
-        free = np.zeros(len(start), dtype=np.float32)
-        rays = np.flatnonzero(length > _SHORTEST_CELLS)
-        # Compact arrays of single numbers, as this loop is most of the time that walls take.
-        x, y = start[rays].T.astype(np.float32)
-        unit_x, unit_y = (delta[rays] / length[rays, None]).T.astype(np.float32)
-        goal, walked = length[rays], np.zeros(len(rays), dtype=np.float32)
-        while len(rays):
-            # Nothing is in the way within the clearance (sphere tracing).
-            clearance = self.clearance.ravel()[self._at(x + unit_x * walked, y + unit_y * walked)]
-            is_free = clearance > 0.0
-            free[rays[is_free]] = walked[is_free]
-            active = np.flatnonzero(is_free & (walked < goal))
-            rays, goal = rays[active], goal[active]
-            x, y, unit_x, unit_y = (each[active] for each in (x, y, unit_x, unit_y))
-            walked = walked[active] + np.maximum(clearance[active], _LEAST_ADVANCE_CELLS)
-            walked = np.minimum(walked, goal)
-        return np.where(length > _SHORTEST_CELLS, free / np.maximum(length, 1e-9), 1.0)
+        length = np.hypot(delta[:, 0], delta[:, 1]).astype(np.float32)[:, None]
+        unit_x, unit_y = (delta / np.maximum(length, _SHORTEST_CELLS)).T.astype(np.float32)
+        start_x, start_y = start.T.astype(np.float32)
+        # Displacements of one step are short: all probes together are one look-up.
+        n_probes = max(1, math.ceil(length.max(initial=0.0) / _PROBE_CELLS))
+        probes = np.arange(1, n_probes + 1, dtype=np.float32) * np.float32(_PROBE_CELLS)
+        walked = np.minimum(probes, length)
+        x = start_x[:, None] + unit_x[:, None] * walked
+        y = start_y[:, None] + unit_y[:, None] * walked
+        is_wall = self.clearance.ravel()[self._at(x, y)] <= 0.0
+        first = is_wall.argmax(axis=1)
+        before = walked[np.arange(len(walked)), np.maximum(first - 1, 0)] * (first > 0)
+        share = before / np.maximum(length[:, 0], _SHORTEST_CELLS)
+        return np.where(is_wall.any(axis=1), share, 1.0)
 
     def _index(self, cells: FloatArray) -> IntArray:
         """Indices of (..., 2) cells in the flat grid."""
