@@ -30,18 +30,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if card_path.exists() and not arguments.overwrite:
             raise ModelFileError(f"{card_path} exists: give --overwrite to replace it")
-        card = _card_of(arguments)
-        before = card_path.read_bytes() if card_path.exists() else None
-        card.save(card_path)
-        try:
-            duration_ms = _try(OnnxModel.load(arguments.file))
-        except Exception:
-            # A card that does not fit must not stay.
-            card_path.unlink() if before is None else card_path.write_bytes(before)
-            raise
+        model = _model_of(arguments)
+        duration_ms = _try(model)
+        model.card.save(card_path)
     except (OSError, ValueError) as error:
         print(f"make_card: {error}", file=sys.stderr)
         return 1
+    card = model.card
     print(
         f"{card_path}: {card.n_observed} observed and {card.n_predicted} predicted steps of "
         f"{card.step_s:g} s; {_N_WALKERS} people take {duration_ms:.1f} ms\n"
@@ -50,14 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _card_of(arguments: argparse.Namespace) -> ModelCard:
-    """The card: what the file says, and what the user adds."""
+def _model_of(arguments: argparse.Namespace) -> OnnxModel:
+    """The model with its card: what the file says, and what the user adds."""
     data = read_file(arguments.file, MAX_FILE_BYTES)
     session = open_session(data, arguments.file)
     shapes = {
         entry.name: list(entry.shape) for entry in (*session.get_inputs(), *session.get_outputs())
     }
-    return ModelCard(
+    card = ModelCard(
         name=arguments.name or arguments.file.stem,
         architecture=arguments.architecture,
         description=arguments.description,
@@ -67,6 +62,7 @@ def _card_of(arguments: argparse.Namespace) -> ModelCard:
         n_observed=_length(shapes, "observed", 1, "(A, H, 2)"),
         n_predicted=_length(shapes, "samples", 2, "(K, A, T, 2)"),
     )
+    return OnnxModel(session, card)
 
 
 def _length(shapes: dict[str, list[object]], name: str, axis: int, expected: str) -> int:

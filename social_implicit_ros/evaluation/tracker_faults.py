@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields, replace
 
 from social_implicit_ros.parameter_spec import ParameterError, Settings, row
+from social_implicit_ros.untrusted_files import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ def parse_faults(text: str) -> TrackerFaults:
                 raise ParameterError(f"{text!r}: the preset {name} must stand first")
             faults = PRESETS[name]
         elif name not in names:
-            near = difflib.get_close_matches(name, (*names, *PRESETS), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(name, (*names, *PRESETS))
             raise ParameterError(
                 f"{text!r}: no tracker fault {name!r}{hint}; write NAME=VALUE,... with names of "
                 f"{', '.join(names)}, or first one of {', '.join(PRESETS)}"
