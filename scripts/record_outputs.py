@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
 
 from support.ros import LOSSLESS, NodeProcess, Peer, ros_arguments
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 #: All values of the parameter `outputs`; each one publishes on one topic below the node's name.
 OUTPUTS = (

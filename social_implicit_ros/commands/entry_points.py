@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from social_implicit_ros.ros.signals import catch_stop_signals
+from social_implicit_ros.ros.processes.signals import catch_stop_signals
 
 #: pyarrow 26 needs numpy 2, which its metadata does not state.
 _PYARROW = "pyarrow" if version("numpy") >= "2" else "pyarrow<26"

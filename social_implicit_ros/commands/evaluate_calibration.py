@@ -41,7 +41,7 @@ from social_implicit_ros.models.onnx_model import ModelFileError
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.find import open_bags
-from social_implicit_ros.tracks.spec import TrackerSpecError
+from social_implicit_ros.tracks.messages.spec import TrackerSpecError
 from social_implicit_ros.types import FloatArray
 
 #: From this many recordings on, the median and the worst are printed too.

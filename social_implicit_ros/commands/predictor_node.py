@@ -12,8 +12,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.utilities import remove_ros_args
 
 from social_implicit_ros.ros.node import PredictorNode
-from social_implicit_ros.ros.signals import catch_stop_signals
-from social_implicit_ros.ros.startup import send_in_background, start_ros
+from social_implicit_ros.ros.processes.signals import catch_stop_signals
+from social_implicit_ros.ros.processes.startup import send_in_background, start_ros
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\

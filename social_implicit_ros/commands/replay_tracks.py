@@ -34,8 +34,8 @@ from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import ENCODERS, grid_of_floor_plan, stamp_to_msg
-from social_implicit_ros.ros.signals import catch_stop_signals
-from social_implicit_ros.ros.startup import start_ros
+from social_implicit_ros.ros.processes.signals import catch_stop_signals
+from social_implicit_ros.ros.processes.startup import start_ros
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01

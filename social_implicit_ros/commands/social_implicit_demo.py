@@ -49,7 +49,7 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.ros.demo_processes import (
+from social_implicit_ros.ros.processes.demo_processes import (
     NODE_NAME,
     Listener,
     isolate,
@@ -57,7 +57,7 @@ from social_implicit_ros.ros.demo_processes import (
     running,
     tail,
 )
-from social_implicit_ros.ros.domains import NoDomainError
+from social_implicit_ros.ros.processes.domains import NoDomainError
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")

@@ -12,9 +12,9 @@ from social_implicit_ros.metrics.displacement import mean_path
 from social_implicit_ros.metrics.reliability import confidence_levels, coverage
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
 from social_implicit_ros.prediction.online_evaluation import PendingPrediction, PendingPredictions
-from social_implicit_ros.tracks.agent_ids import agent_number
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
-from social_implicit_ros.tracks.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas

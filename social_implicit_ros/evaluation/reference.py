@@ -29,14 +29,14 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.pairing import pairs
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transforms import (
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import (
     TransformUnavailableError,
     plain_frame,
 )
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.pairing import pairs
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 #: A prediction of a tracker's recording belongs to a person within this distance, metres.

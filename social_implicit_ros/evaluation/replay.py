@@ -28,9 +28,9 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
-from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 

@@ -35,7 +35,7 @@ from social_implicit_ros.models.registry import (
     shipped_models,
 )
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.untrusted_files import printable_text
 
 #: Version of the parts' layout: parts of another version are evaluated again.

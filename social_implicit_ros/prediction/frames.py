@@ -11,15 +11,15 @@ import numpy as np
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.shared_jumps import SharedJumps
-from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transforms import (
+from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
     TransformLookup,
     TransformUnavailableError,
     plain_frame,
     transform_tracks,
 )
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
 #: Most messages that wait for a transform at once; at 60 Hz about one second.

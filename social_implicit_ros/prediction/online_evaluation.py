@@ -24,8 +24,8 @@ from social_implicit_ros.prediction.motionless import MotionlessTracks, weights_
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.recent_scores import RecentScores, ScoreWindow
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions

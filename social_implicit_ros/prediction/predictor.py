@@ -18,17 +18,17 @@ from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities import Identities
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
-from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import TrackerTiming
-from social_implicit_ros.tracks.transforms import (
+from social_implicit_ros.tracks.frames.transforms import (
     TransformLookup,
     TransformUnavailableError,
     plain_frame,
 )
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.identities import Identities
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.tracker_timing import TrackerTiming
 from social_implicit_ros.types import SkipReason, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 

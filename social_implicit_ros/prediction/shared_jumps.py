@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.types import BoolArray, FloatArray, Tracks
 
 #: Fewest people who must jump alike, and the share of all whose motion is known.

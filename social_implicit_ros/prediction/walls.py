@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.tracks.transforms import RigidTransform, plain_frame
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, plain_frame
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction, require_shape
 
 Float32Array = NDArray[np.float32]

@@ -21,9 +21,9 @@ from social_implicit_ros.recordings.track_source import (
     TrackSource,
     decoder_of,
 )
-from social_implicit_ros.tracks.decoder import robot_from_odometry
-from social_implicit_ros.tracks.spec import TrackerSpec
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
+from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.

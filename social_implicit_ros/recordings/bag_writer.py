@@ -24,14 +24,14 @@ from rosbags.typesys.store import Typestore
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID
-from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.markers import (
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.markers import (
     MARKER_ADD,
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,
     marker_id,
 )
-from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_data, point_field_layout
 from social_implicit_ros.types import Tracks
 
 #: Version of the rosbag2 metadata; every distribution since Humble reads it.

@@ -15,7 +15,7 @@ from rosbags.typesys.idl import IDLParser
 from rosbags.typesys.store import Typestore
 
 from social_implicit_ros.recordings.bag import BagReader, RecordingError
-from social_implicit_ros.tracks.cdr_layout import Definitions, FieldType
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
 
 
 def ensure_definition(reader: BagReader, message_type: str) -> None:

@@ -24,8 +24,8 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S, Scene
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.types import IntArray
 
 _STEP_NS = round(STEP_S * NS_PER_S)

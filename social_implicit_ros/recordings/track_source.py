@@ -17,10 +17,14 @@ from social_implicit_ros.recordings.storage import Topic, has_bag_magic
 from social_implicit_ros.recordings.text import TextFormat, frame_stamp_ns, load_recording
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.cdr_layout import UnsupportedLayoutError
-from social_implicit_ros.tracks.decoder import DecodedMessage, RawTrackerDecoder, TrackerDecoder
-from social_implicit_ros.tracks.point_cloud import point_cloud_array
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
+from social_implicit_ros.tracks.messages.decoder import (
+    DecodedMessage,
+    RawTrackerDecoder,
+    TrackerDecoder,
+)
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
     TrackerSpec,
     find_tracker_spec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 
-from social_implicit_ros.tracks.cdr_layout import Definitions, FieldType
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
 
 #: Arrays and sequences as message classes describe them: `double[36]`, `sequence<double, 4>`.
 _ARRAY = re.compile(

@@ -18,9 +18,9 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.prediction.walls import FloorPlan
-from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
-from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.markers import PERSON_HEIGHT_M, PERSON_WIDTH_M, marker_id
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_data, point_field_layout
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 

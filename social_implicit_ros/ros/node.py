@@ -23,18 +23,18 @@ from rclpy.timer import Timer
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
+from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.predictor import Predictor, Update
-from social_implicit_ros.prediction.snapshot import NodeState, Surroundings
-from social_implicit_ros.prediction.tracker_log import TrackerLog
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
-from social_implicit_ros.ros.connections import surroundings_of
 from social_implicit_ros.ros.endpoints import Callbacks, create_endpoints, destroy_endpoints
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import Preparation
-from social_implicit_ros.ros.reporter import Reporter
+from social_implicit_ros.ros.reporting.connections import surroundings_of
+from social_implicit_ros.ros.reporting.reporter import Reporter
 from social_implicit_ros.ros.session import (
     Components,
     Session,
@@ -46,8 +46,8 @@ from social_implicit_ros.ros.session import (
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.decoder import robot_from_odometry
-from social_implicit_ros.tracks.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 #: How often tracks that wait for a transform ask for it.

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
 from social_implicit_ros.prediction.recent_scores import RecentScores
-from social_implicit_ros.ros.diagnostics import status_of
+from social_implicit_ros.ros.reporting.diagnostics import status_of
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.adaptive import CLASS_NAMES, AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import GAUSSIAN_RADII, confidence_to_sigmas

@@ -26,7 +26,7 @@ from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
 from social_implicit_ros.settings import NodeConfig, PipelineConfig
-from social_implicit_ros.tracks.transforms import TransformLookup
+from social_implicit_ros.tracks.frames.transforms import TransformLookup
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.storage import AdaptedModel
 

@@ -11,8 +11,8 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from social_implicit_ros.ros import qos
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 
 #: Period of reading transforms that nothing looks up, seconds; the queue must hold them.
 _PERIOD_S = 0.1

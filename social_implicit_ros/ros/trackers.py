@@ -13,13 +13,13 @@ from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.cdr_layout import UnsupportedLayoutError
-from social_implicit_ros.tracks.decoder import (
+from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
+from social_implicit_ros.tracks.messages.decoder import (
     DecodedMessage,
     RawTrackerDecoder,
     TrackerDecoder,
 )
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.messages.spec import (
     TrackerSpecError,
     check_tracker_spec,
     find_tracker_spec,

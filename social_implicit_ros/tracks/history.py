@@ -12,12 +12,12 @@ from itertools import compress
 import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.entries import (
     MAX_COORDINATE_M,
     known_covariances,
     usable_entries,
 )
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows

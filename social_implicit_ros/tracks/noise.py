@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.types import FloatArray, IntArray
 

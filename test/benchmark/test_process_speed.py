@@ -24,7 +24,7 @@ from support.speed import on_core
 from support.ticking import Messages, stamps_from
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 IDLE_S = 10.0
 N_STARTS = 5

@@ -24,10 +24,11 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.tracks.cdr_layout import Definitions
-from social_implicit_ros.tracks.decoder import RawTrackerDecoder, TrackerDecoder
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions
+from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.spec import (
     TrackerSpec,
     TrackerSpecError,
     check_tracker_spec,
@@ -35,7 +36,6 @@ from social_implicit_ros.tracks.spec import (
     shipped_trackers,
 )
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
-from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.types import Tracks
 
 _STEPS = Steps(0.4, 12)

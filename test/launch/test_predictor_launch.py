@@ -37,8 +37,8 @@ from rosgraph_msgs.msg import Clock
 from support.ros import Peer
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 PREDICTOR = Path(__file__).parents[2] / "launch" / "predictor.launch.py"
 DOMAIN = reserve_domain()

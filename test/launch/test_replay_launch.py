@@ -20,7 +20,7 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import Peer
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 DOMAIN = reserve_domain()

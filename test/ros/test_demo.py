@@ -30,8 +30,8 @@ from social_implicit_ros.evaluation.report.moments import (
     most_complete,
 )
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.demo_processes import NODE_NAME, PREDICTIONS_TOPIC, Listener
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.demo_processes import NODE_NAME, PREDICTIONS_TOPIC, Listener
+from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.types import Tracks
 
 MODEL = "sampled_constant_velocity"

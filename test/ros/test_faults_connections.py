@@ -16,7 +16,7 @@ from support.ros import NodeUnderTest, Peer, ros_arguments, running
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

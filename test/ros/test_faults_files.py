@@ -21,7 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import model_path
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.ros.qos import check_override
 
 

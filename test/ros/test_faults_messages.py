@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.types import SkipReason
 
 #: The id is the text of a marker, which may be anything.

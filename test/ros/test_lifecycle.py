@@ -25,10 +25,10 @@ from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.ros.domains import reserve_domain
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
-from social_implicit_ros.tracks.point_cloud import point_cloud_array
+from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 Start = Callable[..., NodeUnderTest]

@@ -15,7 +15,7 @@ from support.tracks import WALKERS, S, positions_at, walker_tracks
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.ros.messages import stamp_to_msg, tracks_to_marker_array
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.types import Tracks
 
 Start = Callable[..., NodeUnderTest]

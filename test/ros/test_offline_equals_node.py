@@ -20,9 +20,9 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 

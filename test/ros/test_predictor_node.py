@@ -14,7 +14,7 @@ from support.ros import NodeUnderTest
 from support.tracks import WALKERS, S, positions_at, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 

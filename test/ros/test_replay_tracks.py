@@ -24,9 +24,9 @@ from social_implicit_ros.commands.replay_tracks import main
 from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
-from social_implicit_ros.ros.domains import reserve_domain
-from social_implicit_ros.tracks.decoder import TrackerDecoder
-from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 Replay = Callable[..., AbstractContextManager[NodeProcess]]

@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation
 from support.ros import NodeUnderTest
 
-from social_implicit_ros.ros.startup import send_in_background
+from social_implicit_ros.ros.processes.startup import send_in_background
 
 Start = Callable[..., NodeUnderTest]
 MODE = "RMW_FASTRTPS_PUBLICATION_MODE"

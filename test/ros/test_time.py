@@ -20,7 +20,7 @@ from social_implicit_ros.evaluation.published import (
     prediction_from_point_cloud,
 )
 from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 #: The clock of a replay runs in such steps; ticks come at 10 Hz of it.

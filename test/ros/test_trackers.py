@@ -15,8 +15,12 @@ from support.tracker_messages import MESSAGES
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.trackers import import_message
-from social_implicit_ros.tracks.agent_ids import agent_number
-from social_implicit_ros.tracks.spec import TrackerSpecError, load_tracker_spec, shipped_trackers
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.spec import (
+    TrackerSpecError,
+    load_tracker_spec,
+    shipped_trackers,
+)
 
 S = 1_000_000_000
 SPEED_M_S = 1.2

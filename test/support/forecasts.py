@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 

@@ -48,7 +48,7 @@ from social_implicit_ros.ros.messages import duration_to_msg, header_to_msg, per
 from social_implicit_ros.ros.outputs.autoware import uuid_of
 from social_implicit_ros.ros.outputs.mpc_planner import semiaxes
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.types import FloatArray
 
 

@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 #: Time limit for an event; generous, as other tests may keep the machine busy.
 PATIENCE_S = 60.0

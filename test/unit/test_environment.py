@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from social_implicit_ros.ros.domains import reserve_domain
+from social_implicit_ros.ros.processes.domains import reserve_domain
 
 NAME = "social_implicit_ros"
 PREFIX = Path(sys.prefix)

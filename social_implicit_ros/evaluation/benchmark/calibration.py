@@ -36,8 +36,8 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at

@@ -11,7 +11,7 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.transforms import plain_frame
+from social_implicit_ros.tracks.frames.transforms import plain_frame
 from social_implicit_ros.types import Prediction
 from social_implicit_ros.uncertainty.ellipses import at_confidence
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from social_implicit_ros.ros.definitions import definitions_of
-from social_implicit_ros.tracks.cdr_layout import (
+from social_implicit_ros.tracks.messages.cdr_layout import (
     NUMBER_CODES,
     Definitions,
     FieldType,

@@ -16,7 +16,7 @@ from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import (

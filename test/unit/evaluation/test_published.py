@@ -11,7 +11,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.evaluation.published import FIELDS, prediction_from_point_cloud
 from social_implicit_ros.recordings.bag_writer import zero_message
-from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_data, point_field_layout
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 

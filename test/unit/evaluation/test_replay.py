@@ -31,7 +31,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: The node's tick rate.

@@ -37,7 +37,7 @@ from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPi
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.track_source import open_source
-from social_implicit_ros.tracks.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.types import Prediction, Tracks
 
 MODEL = ConstantVelocity(heading_sigma_rad=0.5)

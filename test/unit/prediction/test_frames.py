@@ -16,9 +16,9 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.settings import PipelineConfig
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transform_messages import TF_MESSAGE
-from social_implicit_ros.tracks.transforms import RigidTransform, TransformUnavailableError
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000

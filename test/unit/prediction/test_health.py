@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from social_implicit_ros.prediction.findings import Announcer, Finding, Level
-from social_implicit_ros.prediction.health import findings_of, status_of_findings
-from social_implicit_ros.prediction.snapshot import (
+from social_implicit_ros.prediction.health.findings import Announcer, Finding, Level
+from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
+from social_implicit_ros.prediction.health.snapshot import (
     Ellipses,
     Endpoint,
     NodeState,
@@ -19,7 +19,7 @@ from social_implicit_ros.prediction.snapshot import (
     TrackerCounts,
 )
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason
 
 ACTIVE = NodeState("active", tracks_topic="/tracks", tick_rate_hz=10.0)

@@ -12,7 +12,7 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.motionless import MOTIONLESS_M, MotionlessTracks, weights_of
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
 from social_implicit_ros.settings import PipelineConfig
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, Prediction, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES

@@ -14,8 +14,8 @@ from social_implicit_ros.prediction.online_evaluation import (
     SelfEvaluation,
 )
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 

@@ -9,7 +9,7 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from social_implicit_ros.prediction.tracker_log import IdLifetimes
+from social_implicit_ros.prediction.health.tracker_log import IdLifetimes
 
 S = 1_000_000_000
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
-from social_implicit_ros.tracks.transforms import RigidTransform
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.types import FloatArray, Prediction
 
 T = 12

@@ -29,7 +29,7 @@ from social_implicit_ros.recordings.arrivals import (
     predictor_config,
 )
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import SkipReason
 
 RECORDING = walkers(duration_s=4.0)

@@ -14,7 +14,7 @@ from support.typestore import STORE
 
 from social_implicit_ros.recordings.definitions import definitions_of
 from social_implicit_ros.ros.outputs.cdr_writer import CdrListWriter, text_bytes
-from social_implicit_ros.tracks.cdr_layout import FieldType, UnsupportedLayoutError
+from social_implicit_ros.tracks.messages.cdr_layout import FieldType, UnsupportedLayoutError
 
 #: Type -> its list.
 LISTS = {

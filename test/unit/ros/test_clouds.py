@@ -12,7 +12,7 @@ from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.outputs.prediction_cloud import PredictionCloud
 from social_implicit_ros.ros.outputs.samples_cloud import SamplesCloud
 from social_implicit_ros.settings import PARAMETERS, config_from_values
-from social_implicit_ros.tracks.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.uncertainty.ellipses import radius_at
 

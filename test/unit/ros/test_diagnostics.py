@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from social_implicit_ros.prediction.snapshot import NodeState, Surroundings
-from social_implicit_ros.prediction.tracker_log import TrackerLog
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog
+from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
+from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.decoder import DecodedMessage
-from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason, Tracks
 
 S = 1_000_000_000

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from social_implicit_ros.ros import domains
-from social_implicit_ros.ros.domains import NoDomainError, reserve_domain
+from social_implicit_ros.ros.processes import domains
+from social_implicit_ros.ros.processes.domains import NoDomainError, reserve_domain
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_another_process_does_not_choose_it(two_domains: range) -> None:
         [
             sys.executable,
             "-c",
-            "from social_implicit_ros.ros import domains\n"
+            "from social_implicit_ros.ros.processes import domains\n"
             f"domains.DOMAIN_IDS = {two_domains}\n"
             "print(domains.reserve_domain())",
         ],

@@ -10,8 +10,8 @@ from typing import Any
 
 from support.outputs import installed_outputs
 
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog, NodeState
 from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog, NodeState
 from social_implicit_ros.settings import PARAMETERS, config_from_values
 
 LAYOUT = Path(__file__).parents[3] / "config" / "foxglove_layout.json"

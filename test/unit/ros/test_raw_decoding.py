@@ -15,9 +15,9 @@ from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.ros.definitions import field_type
 from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
-from social_implicit_ros.tracks.cdr_layout import FieldType
-from social_implicit_ros.tracks.decoder import DecodedMessage, TrackerDecoder
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.messages.cdr_layout import FieldType
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
+from social_implicit_ros.tracks.messages.spec import (
     FieldPath,
     TrackerSpec,
     shipped_trackers,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from social_implicit_ros.tracks.agent_ids import AgentNumbers, agent_number
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers, agent_number
 
 #: Two strings with the same CRC-32.
 COLLIDING = ("plumless", "buckeroo")

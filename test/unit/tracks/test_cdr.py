@@ -15,10 +15,14 @@ from support.typestore import STORE
 
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.definitions import definitions_of
-from social_implicit_ros.tracks.cdr import CdrReader
-from social_implicit_ros.tracks.cdr_layout import Definitions, FieldType, UnsupportedLayoutError
-from social_implicit_ros.tracks.decoder import RawTrackerDecoder, TrackerDecoder
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.messages.cdr import CdrReader
+from social_implicit_ros.tracks.messages.cdr_layout import (
+    Definitions,
+    FieldType,
+    UnsupportedLayoutError,
+)
+from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
     FieldPath,
     TrackerFilters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from social_implicit_ros.tracks.coasting import Coasting
+from social_implicit_ros.tracks.identities.coasting import Coasting
 
 S = 1_000_000_000
 

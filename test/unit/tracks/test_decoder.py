@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.recordings.bag_writer import zero_message
-from social_implicit_ros.tracks.decoder import TrackerDecoder
-from social_implicit_ros.tracks.point_cloud import POINT_FIELD_TYPES, point_cloud_array
-from social_implicit_ros.tracks.spec import find_tracker_spec
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
+from social_implicit_ros.tracks.messages.point_cloud import POINT_FIELD_TYPES, point_cloud_array
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import Tracks
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)

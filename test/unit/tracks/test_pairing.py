@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from social_implicit_ros.tracks.pairing import pairs
+from social_implicit_ros.tracks.identities.pairing import pairs
 
 
 def test_more_pairs_are_better_than_cheaper_ones() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.point_cloud import point_cloud_data, point_field_layout
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_data, point_field_layout
 
 
 def test_columns_are_packed_side_by_side_in_little_endian() -> None:

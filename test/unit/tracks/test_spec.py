@@ -9,9 +9,9 @@ from types import SimpleNamespace as Message
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.cdr_layout import Definitions, FieldType
-from social_implicit_ros.tracks.decoder import TrackerDecoder
-from social_implicit_ros.tracks.spec import (
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
+from social_implicit_ros.tracks.messages.spec import (
     TrackerSpecError,
     check_tracker_spec,
     load_tracker_spec,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
-from social_implicit_ros.tracks.stitching import TrackStitcher
+from social_implicit_ros.tracks.identities.stitching import TrackStitcher
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from social_implicit_ros.tracks.markers import marker_id
+from social_implicit_ros.tracks.messages.markers import marker_id
 
 
 @given(namespace=st.text(min_size=1), number=st.integers(0, 2**31 - 1))

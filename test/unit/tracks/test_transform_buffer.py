@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation, Slerp
 from support.bags import S, transform_message
 from support.typestore import STORE
 
-from social_implicit_ros.tracks.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.transform_messages import TF_MESSAGE, transforms_of
-from social_implicit_ros.tracks.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE, transforms_of
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 
 
 def serialised(message, order: str = "<") -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from social_implicit_ros.tracks.transforms import RigidTransform, transform_tracks
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.types import Tracks
 
 

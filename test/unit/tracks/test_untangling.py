@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
-from social_implicit_ros.tracks.untangling import SwapUntangler
+from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import FloatArray, Tracks
 
 S = 1_000_000_000

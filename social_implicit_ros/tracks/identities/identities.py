@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from social_implicit_ros.settings import PipelineConfig
-from social_implicit_ros.tracks import pairing
-from social_implicit_ros.tracks.coasting import Coasting
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.merging import TrackMerger
-from social_implicit_ros.tracks.stitching import TrackStitcher
-from social_implicit_ros.tracks.untangling import SwapUntangler
+from social_implicit_ros.tracks.identities import pairing
+from social_implicit_ros.tracks.identities.coasting import Coasting
+from social_implicit_ros.tracks.identities.merging import TrackMerger
+from social_implicit_ros.tracks.identities.stitching import TrackStitcher
+from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import SkipReason, Tracks
 
 

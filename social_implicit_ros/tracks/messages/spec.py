@@ -32,8 +32,8 @@ from typing import Any
 
 from social_implicit_ros.resources import shared_folder
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.cdr import index_of_largest
-from social_implicit_ros.tracks.cdr_layout import NUMBER_CODES, Definitions, FieldType
+from social_implicit_ros.tracks.messages.cdr import index_of_largest
+from social_implicit_ros.tracks.messages.cdr_layout import NUMBER_CODES, Definitions, FieldType
 from social_implicit_ros.untrusted_files import (
     UnusableFileError,
     did_you_mean,

@@ -9,7 +9,7 @@ import numpy as np
 
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.spec import TrackerSpec
+from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
 
 #: Share of lost entries above which the status is WARN.

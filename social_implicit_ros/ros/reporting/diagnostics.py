@@ -8,18 +8,18 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from social_implicit_ros.prediction.findings import Finding
-from social_implicit_ros.prediction.health import findings_of, status_of_findings
-from social_implicit_ros.prediction.predictor import Predictor, Update
-from social_implicit_ros.prediction.snapshot import (
+from social_implicit_ros.prediction.health.findings import Finding
+from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
+from social_implicit_ros.prediction.health.snapshot import (
     Ellipses,
     NodeState,
     Snapshot,
     Surroundings,
     ellipses_of,
 )
-from social_implicit_ros.prediction.tracker_log import TrackerLog
-from social_implicit_ros.tracks.decoder import DecodedMessage
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
+from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
 

@@ -13,19 +13,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from social_implicit_ros.tracks.poses import IDENTITY, Pose, between, compose, differ, inverse
-from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transform_messages import (
+from social_implicit_ros.tracks.frames.poses import (
+    IDENTITY,
+    Pose,
+    between,
+    compose,
+    differ,
+    inverse,
+)
+from social_implicit_ros.tracks.frames.transform_messages import (
     StampedPose,
     name_bytes,
     names_frame,
     transforms_of,
 )
-from social_implicit_ros.tracks.transforms import (
+from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
     TransformUnavailableError,
     plain_frame,
 )
+from social_implicit_ros.tracks.stamps import NS_PER_S
 
 #: Length of the buffer, seconds; the default of tf2.
 BUFFER_S = 10.0

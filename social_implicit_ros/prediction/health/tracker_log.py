@@ -6,11 +6,11 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from statistics import median
 
+from social_implicit_ros.prediction.health.snapshot import MAX_LOST, TrackerCounts
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.snapshot import MAX_LOST, TrackerCounts
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.decoder import DecodedMessage
-from social_implicit_ros.tracks.spec import TrackerSpec
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage
+from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.motions import Motions
-from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.stitching import (
+from social_implicit_ros.tracks.identities.stitching import (
     MOTION_GATE,
     POSITION_GATE,
     motion_cost,
     position_costs,
     velocity_std_m_s,
 )
+from social_implicit_ros.tracks.motions import Motions
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 #: Ids are swapped between people who are closer than this, metres.

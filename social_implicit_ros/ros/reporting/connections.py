@@ -13,7 +13,7 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from social_implicit_ros.prediction.snapshot import Endpoint, Surroundings
+from social_implicit_ros.prediction.health.snapshot import Endpoint, Surroundings
 
 #: Topics that a warning names at most.
 _MAX_TOPICS = 3

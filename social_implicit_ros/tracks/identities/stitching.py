@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.pairing import pairs
 from social_implicit_ros.tracks.motions import Motions
-from social_implicit_ros.tracks.pairing import pairs
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from social_implicit_ros.prediction.findings import Finding, Level
-from social_implicit_ros.prediction.snapshot import MAX_LOST, Endpoint, Snapshot, TrackerCounts
+from social_implicit_ros.prediction.health.findings import Finding, Level
+from social_implicit_ros.prediction.health.snapshot import (
+    MAX_LOST,
+    Endpoint,
+    Snapshot,
+    TrackerCounts,
+)
 from social_implicit_ros.types import SkipReason
 
 #: Time for which nobody, or less than half, may be predicted, seconds.
@@ -26,8 +31,8 @@ _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
 #: Findings in the message of a status; its value `warnings` lists all of them.
-_MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 _MAX_TEXTS = 3
+_MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 
 #: Reason -> fix. Filters are named with their values, see `_filtered`.
 FIXES = {

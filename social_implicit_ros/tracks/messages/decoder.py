@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from social_implicit_ros.tracks.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.cdr import CdrReader
-from social_implicit_ros.tracks.cdr_layout import Definitions, UnsupportedLayoutError
-from social_implicit_ros.tracks.point_cloud import point_cloud_array
-from social_implicit_ros.tracks.spec import FieldPath, TrackerSpec
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.messages.cdr import CdrReader
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, UnsupportedLayoutError
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.messages.spec import FieldPath, TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 

@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from social_implicit_ros.tracks.poses import Pose
+from social_implicit_ros.tracks.frames.poses import Pose
+from social_implicit_ros.tracks.frames.transforms import plain_frame
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.transforms import plain_frame
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 #: Second byte of the encapsulation header -> byte order.

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.tracks.cdr_layout import (
+from social_implicit_ros.tracks.messages.cdr_layout import (
     NUMBER_CODES,
     Definitions,
     FieldType,

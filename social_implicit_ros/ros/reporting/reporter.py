@@ -12,13 +12,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
 
-from social_implicit_ros.prediction.findings import Announcer, Finding, Level
+from social_implicit_ros.prediction.health.findings import Announcer, Finding, Level
+from social_implicit_ros.prediction.health.snapshot import NodeState
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.snapshot import NodeState
-from social_implicit_ros.ros import faults
-from social_implicit_ros.ros.diagnostics import DiagnosticsLog
 from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.tracks.transforms import plain_frame
+from social_implicit_ros.ros.reporting import faults
+from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
+from social_implicit_ros.tracks.frames.transforms import plain_frame
 
 #: A warning that did not recur for this time is logged when it comes again, seconds.
 _ENDED_S = 5.0

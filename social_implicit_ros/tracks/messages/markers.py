@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from social_implicit_ros.tracks.agent_ids import agent_number
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 
 #: `visualization_msgs/Marker.ADD`, also MODIFY; other actions delete markers.
 MARKER_ADD = 0

@@ -17,8 +17,8 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.domains import reserve_domain
-from social_implicit_ros.ros.startup import start_ros
+from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.ros.processes.startup import start_ros
 
 NODE_NAME = "predictor"
 PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"

@@ -1,0 +1,1 @@
+"""What is wrong with tracks and predictions, as rules over a snapshot."""

@@ -1,0 +1,1 @@
+"""Who is who: cut, swapped, merged and lost ids."""
