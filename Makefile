@@ -16,6 +16,8 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 WORKERS ?= 2
 # Fast DDS without shared memory: what a killed process leaves there can hang later ones.
 PYTEST := FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
+# DDS loses a discovery once in thousands: a test that timed out waiting for another process runs once more.
+PYTEST += --reruns 1 --only-rerun "did not happen"
 
 define STATIC
 $(BIN)/ruff format --check .
