@@ -25,7 +25,7 @@ from social_implicit_ros.commands.options import (
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
-from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.eth_ucy import Scene
 from social_implicit_ros.recordings.find import open_bags

@@ -37,7 +37,7 @@ from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.health.rules import FIXES
-from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError

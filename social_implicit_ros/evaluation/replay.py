@@ -16,8 +16,10 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Update
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
     Arrival,

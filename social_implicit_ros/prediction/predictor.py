@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.frames import HistoryFrame, TransformQueue
 from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
-from social_implicit_ros.settings import NodeConfig, PipelineConfig
 from social_implicit_ros.tracks.frames.transforms import (
     TransformLookup,
     TransformUnavailableError,
@@ -48,96 +49,6 @@ _REFUSED_STAMPS = {
         "older than the newest by more than track_timeout_s",
     ),
 }
-
-
-@dataclass(frozen=True)
-class PredictorConfig:
-    """Options of the predictor, see the node's parameters of the same names.
-
-    Attributes:
-        pipeline: samples, seed and limits of the history; may change while the predictor runs.
-        tick_rate_hz: forecasts per second; 0 for one at every message. May change.
-        self_evaluation_window_s: length of the window of recent scores, seconds. May change.
-        time_step_s: seconds between two published steps; 0 for the model's.
-        horizon_s: seconds to the last published step; 0 for the model's.
-        fixed_frame: frame of the histories, see `HistoryFrame`.
-        publish_frame: frame of published forecasts; empty for the fixed frame.
-        transform_wait_s: maximum time that tracks wait for the transform into that frame, seconds.
-        robot: source of the robot's position: `none`, `odometry` or `tf`.
-        robot_frame: its frame, if that is tf.
-        stamp_source: `header`, or `arrival` for trackers that do not stamp.
-        stamp_spread_s: largest difference between the stamps of one message, seconds.
-
-    Frames lose a leading slash. An empty fixed frame is chosen by each recording.
-    """
-
-    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
-    tick_rate_hz: float = NodeConfig.tick_rate_hz
-    self_evaluation_window_s: float = NodeConfig.self_evaluation_window_s
-    time_step_s: float = NodeConfig.time_step_s
-    horizon_s: float = NodeConfig.horizon_s
-    fixed_frame: str = NodeConfig.fixed_frame
-    publish_frame: str = NodeConfig.publish_frame
-    transform_wait_s: float = NodeConfig.transform_wait_s
-    robot: str = NodeConfig.robot
-    robot_frame: str = NodeConfig.robot_frame
-    stamp_source: str = NodeConfig.stamp_source
-    stamp_spread_s: float = NodeConfig.stamp_spread_s
-
-    def __post_init__(self) -> None:
-        """Takes the slashes off."""
-        for name in ("fixed_frame", "publish_frame", "robot_frame"):
-            object.__setattr__(self, name, plain_frame(getattr(self, name)))
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Reason why a message, or the robot's position, is left out.
-
-    Attributes:
-        kind: equal for equal causes, to throttle warnings.
-        text: for the user, with the remedy.
-    """
-
-    kind: str
-    text: str
-
-
-@dataclass
-class Update:
-    """The result of adding messages.
-
-    Attributes:
-        is_accepted: the stamp of the new message is valid.
-        n_entered: entries added to the history.
-        lost: entries that are left out, by tracker and reason.
-        examples: an id of such an entry, by reason.
-        robot_skipped: positions of the robot that are left out, by reason.
-        refusals: messages that are left out.
-        corrections: texts on corrections of a localisation that were taken out.
-        jumped_back: time jumped back: all histories were reset first.
-        tick_ns: stamp at which a forecast is due, if one is due at every message.
-    """
-
-    is_accepted: bool = False
-    n_entered: int = 0
-    lost: dict[str, Counter[SkipReason]] = field(default_factory=dict)
-    examples: dict[SkipReason, str] = field(default_factory=dict)
-    robot_skipped: Counter[SkipReason] = field(default_factory=Counter)
-    refusals: list[Refusal] = field(default_factory=list)
-    corrections: list[str] = field(default_factory=list)
-    jumped_back: bool = False
-    tick_ns: int | None = None
-
-    def skip(self, source: str, reason: SkipReason, n_entries: int) -> None:
-        """Entries of a tracker are left out."""
-        if n_entries:
-            self.lost.setdefault(source, Counter())[reason] += n_entries
-
-    @property
-    def skipped(self) -> Counter[SkipReason]:
-        """Entries of all trackers that are left out, by reason."""
-        return sum(self.lost.values(), Counter())
 
 
 class Predictor:

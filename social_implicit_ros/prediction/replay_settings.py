@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 

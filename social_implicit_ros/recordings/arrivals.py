@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig, Refusal, Update
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.fixed_frame import transform_connections

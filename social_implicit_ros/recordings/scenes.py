@@ -14,7 +14,8 @@ import numpy as np
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
     TracksArrival,

@@ -25,7 +25,8 @@ from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
-from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper

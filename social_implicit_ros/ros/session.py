@@ -13,7 +13,8 @@ from rclpy.timer import Timer
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.ros.bond import Bond
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, calibration_path
 from social_implicit_ros.ros.online_evaluation_messages import (

@@ -27,7 +27,8 @@ from social_implicit_ros.metrics.reliability import (
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.online_evaluation import EARLY
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
     arrivals_of,

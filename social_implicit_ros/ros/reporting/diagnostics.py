@@ -18,7 +18,8 @@ from social_implicit_ros.prediction.health.snapshot import (
     ellipses_of,
 )
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
-from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks

@@ -25,7 +25,7 @@ from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.prediction.predictor import PredictorConfig
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError

@@ -14,7 +14,8 @@ from support.typestore import STORE
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.frames import TransformQueue
-from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE

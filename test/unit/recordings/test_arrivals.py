@@ -19,8 +19,9 @@ from support.bags import (
 )
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.predictor import Predictor, Update
+from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
     TransformsArrival,
