@@ -29,7 +29,6 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
-from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.endpoints import Callbacks, create_endpoints, destroy_endpoints
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.parameter_node import ParameterNode
@@ -124,7 +123,7 @@ class PredictorNode(ParameterNode):
             before, config = session.config, prepared.config
             session.config = config
             session.predictor.reconfigure(predictor_config(config))
-            self.reporter.state = _state_with(self.reporter.state, config)
+            self.reporter.state = self.reporter.state.with_config(config)
             if config.tick_rate_hz != before.tick_rate_hz:
                 self._destroy_timer(session)
                 session.timer = self._make_timer(config)
@@ -158,10 +157,9 @@ class PredictorNode(ParameterNode):
             }
             self.reporter.log.reset(logs)
             topics = [log.topic for log in logs.values()]
-            state = NodeState(
+            self.reporter.state = NodeState(
                 "inactive", model=components.model.name, tracks_topic=", ".join(topics)
-            )
-            self.reporter.state = _state_with(state, components.config)
+            ).with_config(config)
             # Else Python looks through all that was imported now and then, for longer than a tick.
             gc.freeze()
             return super().on_configure(previous)
@@ -211,7 +209,16 @@ class PredictorNode(ParameterNode):
     def _open_session(self, components: Components) -> Session:
         config = components.config
         # First, as it is what fails most.
-        keeper = self._open_calibration(components) if config.adaptive_calibration else None
+        keeper = (
+            open_calibration(
+                components,
+                self.get_fully_qualified_name(),
+                self.get_logger(),
+                uses_sim_time=self.get_parameter("use_sim_time").value,
+            )
+            if config.adaptive_calibration
+            else None
+        )
         predictor = Predictor(
             components.model,
             predictor_config(config),
@@ -236,21 +243,6 @@ class PredictorNode(ParameterNode):
             create_endpoints(self, session, components.trackers, callbacks)
             undo.pop_all()
         return session
-
-    def _open_calibration(self, components: Components) -> CalibrationKeeper:
-        keeper = open_calibration(
-            components,
-            self.get_fully_qualified_name(),
-            uses_sim_time=self.get_parameter("use_sim_time").value,
-        )
-        problem = keeper.load()
-        if not keeper.is_kept:
-            self.get_logger().info(f"the learned calibration is {keeper.state}")
-        elif problem:
-            self.get_logger().warning(problem)
-        elif keeper.adaptive.learnt.seconds.any():
-            self.get_logger().info(f"ellipses begin with what was learnt before: {keeper.state}")
-        return keeper
 
     def _close_session(self) -> None:
         session, self._session, self.is_configured = self._session, None, False
@@ -498,12 +490,3 @@ class PredictorNode(ParameterNode):
         if session.timer is not None:
             self.destroy_timer(session.timer)
             session.timer = None
-
-
-def _state_with(state: NodeState, config: NodeConfig) -> NodeState:
-    return replace(
-        state,
-        tick_rate_hz=config.tick_rate_hz,
-        track_timeout_s=config.pipeline.track_timeout_s,
-        config=config,
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
@@ -131,13 +132,14 @@ def predictor_config(config: NodeConfig) -> PredictorConfig:
 
 
 def open_calibration(
-    components: Components, node: str, *, uses_sim_time: bool
+    components: Components, node: str, logger: RcutilsLogger, *, uses_sim_time: bool
 ) -> CalibrationKeeper:
-    """Adapts the ellipses and keeps a file, which is not read yet.
+    """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
 
     Args:
         components: of the node.
         node: its fully qualified name.
+        logger: of the node.
         uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
             parameters name a file.
     """
@@ -145,15 +147,20 @@ def open_calibration(
     from social_implicit_ros.models.registry import fingerprint_of
 
     config, model = components.config, components.model
+    path, reason = None, "not kept, as use_sim_time is true: set calibration_file to keep it"
+    if config.calibration_file or not uses_sim_time:
+        path = calibration_path(config.calibration_file, node, model.name, os.environ)
+        reason = "" if path else "not kept, as there is no home folder: set calibration_file"
     adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
-    if uses_sim_time and not config.calibration_file:
-        return CalibrationKeeper(
-            None, adapted, "not kept, as use_sim_time is true: set calibration_file to keep it"
-        )
-    path = calibration_path(config.calibration_file, node, model.name, os.environ)
-    return CalibrationKeeper(
-        path, adapted, "" if path else "not kept, as there is no home folder: set calibration_file"
-    )
+    keeper = CalibrationKeeper(path, adapted, reason)
+    problem = keeper.load()
+    if not keeper.is_kept:
+        logger.info(f"the learned calibration is {keeper.state}")
+    elif problem:
+        logger.warning(problem)
+    elif keeper.adaptive.learnt.seconds.any():
+        logger.info(f"ellipses begin with what was learnt before: {keeper.state}")
+    return keeper
 
 
 def _load_model(name: str) -> TrajectoryModel:

@@ -132,11 +132,12 @@ def test_a_signal_in_the_middle_of_the_work_ends_it_cleanly(
     for message in messages[:30]:
         tracks.publish(message)
     node.wait_for(lambda: clouds, "a first prediction")
-    before = node.process.output  # a warning that no tracks arrive, on a slow machine
     for message in messages[30:]:
         tracks.publish(message)
     assert node.process.stop(number) == 0
-    assert node.process.output.removeprefix(before) == ""
+    # A slow machine is behind, which the node warns of.
+    lines = node.process.output.splitlines()
+    assert [line for line in lines if not line.startswith("[WARN]")] == []
 
 
 def test_a_failed_node_ends_cleanly_too(start: Start) -> None:

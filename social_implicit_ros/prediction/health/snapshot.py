@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -37,6 +37,15 @@ class NodeState:
     tick_rate_hz: float = 0.0
     track_timeout_s: float = 1.0
     config: NodeConfig = field(default_factory=NodeConfig)
+
+    def with_config(self, config: NodeConfig) -> NodeState:
+        """The state with other parameters."""
+        return replace(
+            self,
+            tick_rate_hz=config.tick_rate_hz,
+            track_timeout_s=config.pipeline.track_timeout_s,
+            config=config,
+        )
 
 
 @dataclass(frozen=True)
