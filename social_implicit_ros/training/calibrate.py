@@ -13,11 +13,28 @@ from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMotion, motion_weights
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_RADII
 
-#: Grid points, m/s, from standing to walking fast. Slow people differ most.
-SPEEDS_M_S = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5])
-#: Grid points of the jerk RMS, metres: exact lines, smooth and rough annotation, and tracker noise
-#: of 1.5 cm and of 5 cm.
-JERK_RMS_M = np.array([0.004, 0.015, 0.04, 0.1, 0.3])
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The motion at which factors are fitted.
+
+    Attributes:
+        speeds_m_s: (Z,) from standing to walking fast. Slow people differ most.
+        jerk_rms_m: (R,) jerk RMS of the histories, metres.
+    """
+
+    speeds_m_s: FloatArray
+    jerk_rms_m: FloatArray
+
+
+#: For annotated recordings: exact lines, smooth and rough annotation, and tracker noise of 1.5 cm
+#: and of 5 cm.
+ANNOTATED = Grid(
+    np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5]), np.array([0.004, 0.015, 0.04, 0.1, 0.3])
+)
+#: For robots: trackers report no exact lines, which say who stands for long in a recording. Who
+#: shifts from foot to foot walks off sooner than who does not move.
+TRACKED = Grid(np.array([0.0, 0.03, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5]), np.array([0.01, 0.06, 0.3]))
 #: The confidence at which the Gaussian of the covariance alone has nominal coverage.
 CONFIDENCE = 0.95
 #: Minimum radius scale: where half of the agents do not move at all, the 50 % region has no size.
@@ -63,12 +80,12 @@ class Residuals:
         )
 
 
-def calibrate(residuals: Residuals) -> Calibration:
+def calibrate(residuals: Residuals, grid: Grid = ANNOTATED) -> Calibration:
     """The factors that give a model's ellipses and samples nominal coverage."""
     zero = np.zeros_like(residuals.error)
     distance_2, _ = squared_mahalanobis(zero, residuals.covariance, residuals.error)
     distance = np.sqrt(distance_2)
-    shares = motion_weights(residuals.motion, SPEEDS_M_S, JERK_RMS_M)
+    shares = motion_weights(residuals.motion, grid.speeds_m_s, grid.jerk_rms_m)
     n_speeds, n_jerks = shares.shape[1:]
     shares = shares.reshape(len(shares), -1)
     n_agents = shares.sum(axis=0)
@@ -92,7 +109,8 @@ def calibrate(residuals: Residuals) -> Calibration:
         for part in (0, 1)
     )
     ellipse = radii[..., CONFIDENCES.index(CONFIDENCE)]
-    return Calibration(SPEEDS_M_S, JERK_RMS_M, ellipse, samples, radii / ellipse[..., None])
+    levels = radii / ellipse[..., None]
+    return Calibration(grid.speeds_m_s, grid.jerk_rms_m, ellipse, samples, levels)
 
 
 def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
@@ -106,32 +124,31 @@ def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -
         residuals: residuals of A agents.
         people: (A,) number of the person, equal for windows of the same person.
     """
-    found = calibrate(residuals)
-    nearest = nearest_grid_points(residuals.motion)
+    grid = Grid(prior.speeds_m_s, prior.roughnesses_m)
+    found = calibrate(residuals, grid)
+    nearest = nearest_grid_points(residuals.motion, grid)
     shape = found.ellipse.shape[:2]
     n_people = np.array(
         [len(np.unique(people[nearest == point])) for point in range(math.prod(shape))]
     )
     share = (n_people / (n_people + PRIOR_PEOPLE)).reshape(shape)
-    speeds_m_s, jerks_m = np.meshgrid(found.speeds_m_s, found.roughnesses_m, indexing="ij")
-    grid = ObservedMotion(speeds_m_s.ravel(), jerks_m.ravel())
 
     def between(before: FloatArray, now: FloatArray) -> FloatArray:
         """before^(1 - share) * now^share."""
         weights = share.reshape(*shape, *(1,) * (now.ndim - 2))
-        return np.asarray(before.reshape(now.shape) ** (1.0 - weights) * now**weights)
+        return np.asarray(before ** (1.0 - weights) * now**weights)
 
     return replace(
         found,
-        ellipse=between(prior.ellipse_factors(grid), found.ellipse),
-        samples=between(prior.sample_factors(grid), found.samples),
-        levels=between(prior.level_factors(grid), found.levels),
+        ellipse=between(prior.ellipse, found.ellipse),
+        samples=between(prior.samples, found.samples),
+        levels=between(prior.levels, found.levels),
     )
 
 
-def nearest_grid_points(motion: ObservedMotion) -> IntArray:
+def nearest_grid_points(motion: ObservedMotion, grid: Grid) -> IntArray:
     """(A,) flat index of the grid point with the largest weight for each agent."""
-    weights = motion_weights(motion, SPEEDS_M_S, JERK_RMS_M)
+    weights = motion_weights(motion, grid.speeds_m_s, grid.jerk_rms_m)
     return np.asarray(weights.reshape(len(weights), -1).argmax(axis=1))
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.training.calibrate import (
-    JERK_RMS_M,
-    SPEEDS_M_S,
+    ANNOTATED,
+    TRACKED,
+    Grid,
     Residuals,
     calibrate,
     calibrate_from,
@@ -17,15 +18,14 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 
 N_STEPS = 12
 #: The knot of those who walk straight.
-WALKING = (int(np.flatnonzero(SPEEDS_M_S == 1.0)[0]), 0)
+WALKING = (int(np.flatnonzero(ANNOTATED.speeds_m_s == 1.0)[0]), 0)
 
 
-def prior(factor: float = 1.0) -> Calibration:
-    shape = (len(SPEEDS_M_S), len(JERK_RMS_M), N_STEPS)
+def prior(factor: float = 1.0, grid: Grid = ANNOTATED) -> Calibration:
+    shape = (len(grid.speeds_m_s), len(grid.jerk_rms_m), N_STEPS)
     factors = np.full(shape, factor)
-    return Calibration(
-        SPEEDS_M_S, JERK_RMS_M, factors, factors, np.ones((*shape, len(CONFIDENCES)))
-    )
+    levels = np.ones((*shape, len(CONFIDENCES)))
+    return Calibration(grid.speeds_m_s, grid.jerk_rms_m, factors, factors, levels)
 
 
 def residuals(n_agents: int, *, speed_m_s: float = 1.0, sigmas: float = 3.0) -> Residuals:
@@ -66,3 +66,11 @@ def test_a_correct_prior_is_not_changed(n_people: int) -> None:
 def test_speeds_without_data_keep_the_prior() -> None:
     result = calibrate_from(prior(), residuals(4000), np.arange(4000))
     np.testing.assert_array_equal(result.ellipse[0], 1.0)
+
+
+@pytest.mark.parametrize("grid", [ANNOTATED, TRACKED], ids=["annotated", "tracked"])
+def test_a_calibration_of_few_people_keeps_the_grid_of_the_prior(grid: Grid) -> None:
+    result = calibrate_from(prior(2.0, grid), residuals(40), np.zeros(40, dtype=np.int64))
+    np.testing.assert_array_equal(result.speeds_m_s, grid.speeds_m_s)
+    np.testing.assert_array_equal(result.roughnesses_m, grid.jerk_rms_m)
+    np.testing.assert_array_equal(result.ellipse[0], 2.0)

@@ -206,6 +206,22 @@ def test_training_lowers_the_error_and_repeats() -> None:
     assert first == second
 
 
+def test_sharper_probabilities_have_the_same_modes_in_the_same_order() -> None:
+    agents = agents_of_scenes([walkers(40, 0)])
+    mask = torch.ones(len(agents), 8)
+    plain, sharp = (
+        fit(
+            agents,
+            seed=0,
+            settings=FitSettings(iterations=30, batch=64, trust=1.0, sharpness=sharpness),
+        )(agents.observed, mask, agents.neighbours)
+        for sharpness in (1.0, 2.0)
+    )
+
+    torch.testing.assert_close(sharp.logits, 2.0 * plain.logits)
+    torch.testing.assert_close(sharp.representatives, plain.representatives)
+
+
 def test_augmentation_keeps_two_observations_and_the_last_position() -> None:
     torch.manual_seed(0)
     agents = agents_of_scenes([walkers(400)])
