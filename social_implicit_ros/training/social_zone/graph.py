@@ -1,7 +1,7 @@
 """Social-Zone as an ONNX graph: the same function with few and large operations.
 
 For the small crowds around a robot the call of an operation costs more than its computation.
-torch.onnx.export writes five times as many operations, which take 2.6 to 6.4 times as long
+torch.onnx.export writes almost four times as many operations, which take 2.3 times as long or more
 (`scripts/compare_onnx_export.py`). Therefore linear operations are multiplied out at export:
 
 * vectors are flat, x and y alternating, and stored a second time rotated by 90 degrees: a rotation
