@@ -30,7 +30,6 @@ def _run(command: str, *requirements: str) -> int:
     """Runs the `main` of a command.
 
     Args:
-        command: its name, which is the name of its module.
         requirements: as pip writes them, such as `joblib>=1.4`.
 
     Returns:

@@ -105,9 +105,7 @@ def add_data_option(
     """Adds --data; an environment variable is its default.
 
     Args:
-        parser: of the command.
         content: folders that it must hold, for the help.
-        required: the command needs it.
     """
     default = os.environ.get(DATA_VARIABLE)
     parser.add_argument(

@@ -58,10 +58,7 @@ class ReplayNode(Node):
         """Starts to play when the node spins.
 
         Args:
-            playback: tracks to publish, with their times.
-            topic: of the tracks.
             tracker: mapping of the published messages, a key of `ENCODERS`.
-            frame_id: of the tracks.
             use_clock: publish /clock and keep the recorded stamps; otherwise stamp with the node's
                 clock, as a live tracker does.
             wait: start when the tracks have a subscriber.

@@ -84,11 +84,8 @@ class Show:
     """The played recording.
 
     Attributes:
-        recording: the tracks.
-        description: a few words about it.
         start_s: where in the recording it begins, seconds.
         duration_s: played part of the recording, seconds.
-        floor_plan: walls to draw.
     """
 
     recording: TrackSource
@@ -129,7 +126,6 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
 
     Args:
         data_folder: of the ETH/UCY recordings; None or empty takes the shipped crowd.
-        duration_s: of the demonstration.
 
     Raises:
         RecordingError: the recording cannot be read.

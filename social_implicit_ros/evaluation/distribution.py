@@ -62,8 +62,6 @@ def measure_distribution(
     Args:
         ticks: what the model predicted as the node does; a few, as they are measured together.
         model: draws `SAMPLES` futures of the same windows.
-        steps: at which to measure.
-        seed: of the draws.
 
     Returns:
         `moments` and `positions`, their numbers; `amd`, `kde` and `energy`, sums over the

@@ -115,7 +115,6 @@ class ScoredPrediction:
     """A published prediction, and where its agents were.
 
     Attributes:
-        prediction: as published.
         past_m: (A, P, 2) positions in the `PAST_S` up to the prediction, metres, oldest first; the
             last is the present one. NaN where unknown.
         ground_truth_m: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.

@@ -70,13 +70,11 @@ class Request:
         models: names or files, in the order of the report; the first is the primary model.
         topic: of the tracks; None selects it automatically.
         tracker: name or file of the tracker mapping; None selects it by message type.
-        settings: as the node's parameters.
         faults: of a simulated tracker between the recording and the predictor; None without.
         ground_truth: recording of the ground truth, or a folder with one of the same name for each;
             None for the recording's own.
         odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
-        text: how to read recordings that are no bags.
         map_file: of a map server; None takes the map in the recording, if there is one.
         uses_map: False predicts without walls.
         is_adaptive: the regions of every model adapt during each recording, as in the node, from
@@ -134,9 +132,6 @@ def evaluate_recording(
     """Evaluates all models on one recording.
 
     Args:
-        path: of the recording.
-        request: options.
-        per_tick: the parquet file to write.
         opened: called once with the number of messages to read.
         advance: called with the number of messages whenever some were read.
 

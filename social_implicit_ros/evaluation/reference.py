@@ -60,9 +60,7 @@ class Reference:
     """What the predictor receives, and the ground truth of it.
 
     Attributes:
-        people: the ground truth.
         arrivals: what the predictor receives; to be read once.
-        note: what was done, for the report.
         owners: which person each predicted agent is.
     """
 

@@ -71,9 +71,6 @@ class ScoredTick:
     """Prediction of one model at one tick, with its ground truth.
 
     Attributes:
-        window: input of the model.
-        forecast: as the node publishes it.
-        context: of the forecast's agents.
         window_s: duration of the history, seconds.
         model_s: duration of the model, seconds.
     """
@@ -94,16 +91,11 @@ class ReplayCounts:
     """Counts of a replay.
 
     Attributes:
-        messages: on the tracks' topic.
         entries: tracked people that entered the histories.
-        skipped: entries left out, by reason.
-        resets: number of jumps back in time.
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
         person_ticks: people in the independent ground truth, of all ticks together.
-        people: those people.
         positions: sampled positions where walls are known, by model.
         in_walls: those inside walls.
-        unusable: messages that cannot be used, by reason.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
 
@@ -260,12 +252,8 @@ class BagReplay:
         """Prepares the replay; reads nothing.
 
         Args:
-            source: the recording.
-            models: by their names in the results.
-            settings: as the node's parameters.
             reference: an independent ground truth, and the tracks to be scored by it; None for the
                 recording's tracks, which are their own ground truth.
-            floor_plan: walls that predictions keep out of.
             is_adaptive: every model has an adaptive calibration, which starts from nothing.
 
         Raises:
@@ -297,9 +285,6 @@ class BagReplay:
         self, advance: Callable[[int], None] = lambda n_messages: None
     ) -> Iterator[dict[str, ScoredTick]]:
         """Reads the recording once.
-
-        Args:
-            advance: called with the number of messages read.
 
         Yields:
             Every tick with at least one predicted agent, by model name.
@@ -425,7 +410,6 @@ def _scored(
     """Predictions with their ground truth.
 
     Args:
-        predictions: of models with the same window and steps.
         ground_truth: (A, T, 2) of the window's agents, metres.
         known: further fields of `Context`, (A,) of the window's agents.
     """

@@ -45,12 +45,6 @@ VERSION = 1
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
     """Evaluates one recording and writes the results.
 
-    Args:
-        path: of the recording.
-        request: what to evaluate.
-        out: the folder to write into.
-        console: where progress is shown.
-
     Returns:
         The content of `results.json`.
 
@@ -70,7 +64,6 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     Args:
         jobs: with complete parts; at least one.
         failed: `path` and `reason` of each recording that could not be evaluated.
-        out: the folder to write into.
 
     Returns:
         The content of `results.json`.
@@ -106,8 +99,6 @@ def results_of(
     Args:
         parts: as `evaluate_recording` returns them, in the order of the recordings.
         failed: `path` and `reason` of each recording that could not be evaluated.
-        request: what was evaluated.
-        models: by name.
     """
     return {
         "format": FORMAT,

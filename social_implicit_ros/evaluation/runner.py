@@ -58,11 +58,9 @@ class Job:
     """One recording to evaluate.
 
     Attributes:
-        path: of the recording.
         part: of the file to write, without suffix.
         fingerprint: of the recording, the request and the models; identifies the part.
         n_bytes: size of the recording.
-        request: what to evaluate.
     """
 
     path: Path
@@ -105,7 +103,6 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        job: the job.
         reason: why it failed; None if its part was written.
     """
 
@@ -123,8 +120,6 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
     """One job for each recording.
 
     Args:
-        paths: of the recordings.
-        request: what to evaluate of each.
         out: the folder to write into; created with its subfolder `parts` if missing.
     """
     parts = parts_folder(out)
@@ -202,10 +197,8 @@ def run_jobs(
     """Evaluates recordings side by side and shows the progress.
 
     Args:
-        jobs: to run.
         n_processes: on this machine; a cluster uses all its workers.
         scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
-        console: where progress is shown.
 
     Returns:
         How each job ended, in the order in which they ended.
@@ -291,9 +284,6 @@ def locked(out: Path) -> Iterator[None]:
 @contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
     """Replaces a file as a whole, or leaves it unchanged if anything fails.
-
-    Args:
-        file: to write.
 
     Yields:
         The path to write to, in the same folder.

@@ -232,7 +232,6 @@ def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
     """Errors by speed, crowd and length of history; empty groups are omitted.
 
     Args:
-        tally: of one model.
         step_s: seconds between two observed steps.
     """
     # Two observed steps span one step period.
@@ -268,7 +267,6 @@ def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArra
     Args:
         rows: (N, C) quantities.
         group: (N,) the group of each row, from 0.
-        n_groups: number of groups.
 
     Returns:
         (n_groups, C) sums; 0 for an empty group.

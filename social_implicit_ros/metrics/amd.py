@@ -89,7 +89,6 @@ def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> M
     component is taken without the determinant of its covariance.
 
     Args:
-        mixtures: P mixtures.
         ground_truth: (P, 2) positions in metres.
 
     Returns:

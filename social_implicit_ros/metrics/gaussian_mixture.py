@@ -72,7 +72,6 @@ def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) ->
 
     Args:
         points: (P, N, 2) positions in metres, P clouds of N points.
-        max_components: the most components to try.
 
     Returns:
         The mixtures. Points that all coincide give one component with the regularisation as

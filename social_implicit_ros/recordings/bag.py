@@ -36,8 +36,6 @@ class BagReader:
     """An open recording: the files of a folder one after the other.
 
     Attributes:
-        path: of the recording.
-        topics: of all files.
         typestore: the definitions loaded so far, see `definitions.ensure_definition`.
         end_ns: record time of the last message, integer nanoseconds; 0 without messages.
     """
@@ -48,7 +46,6 @@ class BagReader:
         """Joins the topics of files.
 
         Args:
-            path: of the recording.
             files: in the order in which they were recorded.
             stated: number of messages by topic, as of metadata.yaml; files may have lost some.
         """

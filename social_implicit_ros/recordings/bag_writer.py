@@ -70,11 +70,9 @@ def write_tracks(
     """Writes a new rosbag2 folder with one MCAP file, compressed.
 
     Args:
-        path: of the folder to create.
         recording: the tracks of each message, in the order of their stamps.
         topic: name, such as `/tracks`.
         message_type: `marker_array` or `point_cloud`.
-        frame_id: the coordinate frame of the positions.
         floor_plan: walls, written to `/map` at the time of the first tracks.
 
     Returns:

@@ -61,7 +61,6 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
     """Reads a file by its content.
 
     Args:
-        path: of the file.
         wanted: columns of frame or time, id, x and y: names of the header, or numbers from 1 on.
 
     Raises:

@@ -96,7 +96,6 @@ def decompress_file(file: Path, into: Path) -> None:
 
     Args:
         file: a `.zstd` file.
-        into: the file to write.
 
     Raises:
         UnpackedTooLargeError: it unpacks to more than is allowed.

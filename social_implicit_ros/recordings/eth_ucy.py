@@ -42,7 +42,6 @@ class Scene:
     """The agents that are present in every step of one benchmark window.
 
     Attributes:
-        recording: the recording's name.
         frame: the first frame of the window.
         ids: (A,) pedestrians.
         positions_m: (A, 20, 2) positions in metres, oldest first.

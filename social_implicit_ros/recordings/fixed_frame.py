@@ -33,9 +33,6 @@ def choose_fixed_frame(
     """The frame to predict in, and notes about it.
 
     Args:
-        path: of the recording, for the error message.
-        reader: of the recording.
-        frame_id: of the tracks.
         fixed_frame: the user's choice; None chooses a frame that does not move.
 
     Raises:

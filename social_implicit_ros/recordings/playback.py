@@ -19,7 +19,6 @@ class PlaybackOptions:
         rate: recorded seconds per second.
         start_s: seconds to skip at the beginning.
         duration_s: recorded seconds to play; None plays to the end.
-        loop: restart at the end, until stopped.
     """
 
     rate: float = 1.0

@@ -43,8 +43,6 @@ def bag_scenes(
     """Slides a window over a recording, a step of 0.4 s at a time.
 
     Args:
-        source: the recording.
-        settings: as the node's parameters, such as the track timeout and the largest speed.
         advance: called with the number of messages whenever some were read.
 
     Returns:

@@ -46,9 +46,6 @@ class Topic:
     """A topic of a recording.
 
     Attributes:
-        topic: its name.
-        msgtype: ROS type of its messages.
-        msgcount: number of messages.
         encoding: of the definition, such as `ros2msg`.
         definition: text of the type's definition; empty if there is none.
     """

@@ -56,7 +56,6 @@ class Recording:
     """A recording that is no bag, sorted by frame, then by id.
 
     Attributes:
-        name: the file's stem.
         frames: (N,) frame of each observation; nanoseconds if the file has times.
         ids: (N,) pedestrian of each observation.
         positions_m: (N, 2) in metres, world frame.

@@ -70,16 +70,13 @@ class TrackSource:
         topic: of the tracks; empty for text.
         tracker: mapping of its messages; None for text.
         frame_id: frame of the recorded tracks; empty for text.
-        fixed_frame: frame into which they are transformed.
         start_ns, end_ns: record times of the first and last message, integer nanoseconds.
         n_messages: on the topic; an estimate for a part.
         uses_stamps_as_clock: header stamps are the receive times, as the record times are of
             another clock.
-        notes: remarks for the report.
         problem: what is missing because a file is truncated.
         robot: source of the robot's position; None without it.
         is_part: only messages between start and end are read.
-        text: how a recording that is no bag is read.
     """
 
     path: Path
@@ -167,11 +164,8 @@ def open_source(
             the topic has a shipped mapping.
         fixed_frame: into which tracks are transformed; None or empty chooses one that does not
             move.
-        text: how to read a file that is no bag.
-        robot: source of the robot's position, as the node's parameter.
         robot_frame: the robot's frame, if `robot` is tf.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
-        stamp_spread_s: as the node's parameter.
 
     Raises:
         RecordingError: not a recording, damaged, or without such tracks.

@@ -50,9 +50,6 @@ def truncation_note(path: Path) -> str | None:
 def readable(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Uncompressed files with all of their messages.
 
-    Args:
-        files: of a recording.
-
     Yields:
         Each file itself, or a copy in a temporary folder: of a compressed file, and of a database
         with its log (`-wal`, of rosbag2's resilient preset), whatever may be written beside it.

@@ -55,7 +55,6 @@ class Residuals:
     Attributes:
         error: (A, T, 2) ground truth minus mean, metres.
         covariance: (A, T, 2, 2) predicted covariance, square metres.
-        motion: observed motion of the same agents.
         weights: (A,) of the agents. With equal sums per recording, the one with the densest crowd
             does not decide alone.
     """
@@ -120,8 +119,6 @@ def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -
     grid point, since windows of one person are correlated.
 
     Args:
-        prior: the prior calibration.
-        residuals: residuals of A agents.
         people: (A,) number of the person, equal for windows of the same person.
     """
     grid = Grid(prior.speeds_m_s, prior.roughnesses_m)

@@ -66,9 +66,6 @@ class GraphBuilder:
 
         Args:
             samples: name of the tensor of shape (K, A, n_predicted, 2).
-            n_observed: number of observed steps.
-            n_predicted: number of predicted steps.
-            noise_dimension: length of a noise vector.
             mean: name of a tensor of shape (A, n_predicted, 2), optional.
             covariance: name of a tensor of shape (A, n_predicted, 2, 2), optional.
             representatives: name of a tensor of shape (R, A, n_predicted, 2), optional.

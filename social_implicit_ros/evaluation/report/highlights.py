@@ -46,7 +46,6 @@ class Snapshot:
     """People at one tick, the predictions of each model, and the ground truth.
 
     Attributes:
-        stamp_ns: of the tick.
         ids: (A,) of the people.
         past_m: (A, H, 2) positions in metres, NaN before the first observation.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
@@ -354,7 +353,6 @@ def encoded_scene(frames: Sequence[Snapshot], walls: FloorPlan | None = None) ->
     """A scene in the form that the page reads.
 
     Args:
-        frames: oldest first.
         walls: in the frame of the positions.
     """
     if not frames:

@@ -30,9 +30,6 @@ _OFFSET = 2.0
 def demo_page(seed: int = 0) -> str:
     """The page as text.
 
-    Args:
-        seed: of the standard normal draws that every sample on the page is made from.
-
     Raises:
         ValueError: a negative seed.
     """

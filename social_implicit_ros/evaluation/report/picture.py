@@ -61,10 +61,8 @@ class View:
     Attributes:
         x_m: left and right edge in metres.
         y_m: lower and upper edge in metres.
-        title: in bold, above.
         subtitle: below the title; the drawing adds the time and the number of people.
         start_ns: origin of that time, integer nanoseconds.
-        floor_plan: walls to draw.
         highlighted: the agent that is drawn in colour, with its ground truth; None for all.
     """
 

@@ -19,8 +19,6 @@ class MetricStyle:
     """How a metric is written.
 
     Attributes:
-        label: for people.
-        unit: decides the number of digits.
         ideal: the value of a perfect prediction.
         best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
             cover the ground truth.

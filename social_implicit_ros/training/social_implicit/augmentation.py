@@ -26,7 +26,6 @@ def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> lis
 
     Args:
         scenes: (A, 20, 2) positions in metres, one entry per scene.
-        generator: source of all random values.
 
     Returns:
         The same number of scenes.

@@ -177,7 +177,6 @@ def batches(
     Args:
         positions: per scene (A, 20, 2) positions in metres.
         scenes_per_batch: scenes in a batch; the last may have fewer.
-        generator: source of the order, the augmentation and short histories.
         augmentation: changes the scenes of a batch.
         short_history_share: share of the agents with only 2 to 7 known steps, like people who have
             just come into view.

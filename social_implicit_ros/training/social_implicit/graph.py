@@ -136,12 +136,10 @@ def _cells(
     """(K, A, 12, 2) positions.
 
     Args:
-        builder: builder of the graph.
         rows: (A, zones * 15) displacements and a one in the columns of the agent's zone, zero in
             the others: the product with the stacked matrices of all zones equals that with its own.
         belongs: (A, zones) 1 in the agent's zone.
         adjacent: (A, 3) previous agent, itself, and next agent; A if none.
-        cells: cell of each zone.
     """
     # The last row, of zeros, stands for a missing neighbour.
     rows = builder.node("Pad", rows, builder.indices([0, 0, 1, 0]))
@@ -251,11 +249,6 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
 
 def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> torch.Tensor:
     """Matrix of the spatial convolutions of both streams, with their biases.
-
-    Args:
-        wide: convolution of the global stream.
-        narrow: convolution of the local stream.
-        carried: bias of the additional hidden value.
 
     Returns:
         (3, 17, 33) from 16 displacements and a constant one of each neighbour to hidden values.

@@ -16,13 +16,7 @@ _ANGLE_GUARD_M2 = 1e-6
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms of the Social-Loss; the weight of the IMLE term is 1.
-
-    Attributes:
-        triplet: weight of the triplet term.
-        distance: weight of the distances between agents.
-        angle: weight of the angles between agents' displacements, per radian.
-    """
+    """Weights of the terms of the Social-Loss; the weight of the IMLE term is 1."""
 
     triplet: float = 1e-4
     distance: float = 1e-5

@@ -51,7 +51,6 @@ def read_released_checkpoint(
 
     Args:
         path: path of a state dict saved by `torch.save`.
-        noise_weights: scale of the noise in each zone, which is not in the file.
 
     Returns:
         The model, with zones chosen as in the released code.
@@ -70,9 +69,7 @@ def assign_released(
     """Copies the values of a released state dict into a model.
 
     Args:
-        model: changed in place.
         state: released name -> tensor.
-        source: origin of the tensors, for messages.
 
     Raises:
         CheckpointError: tensors of another model.

@@ -37,11 +37,8 @@ class Settings:
     """Hyperparameters of the training.
 
     Attributes:
-        seed: seed of initial values, order, augmentation and noise.
-        epochs: passes over the training scenes.
         learning_rate: maximum learning rate of Adam; it rises over the first tenth of the steps,
             then falls along a cosine (one cycle).
-        scenes_per_batch: scenes packed into one batch.
         n_samples: samples of which the nearest is trained (K).
         short_history_share: share of agents with fewer than 8 known steps.
     """
@@ -103,13 +100,8 @@ def train(
     Equal seed, scenes and number of threads give equal weights.
 
     Args:
-        model: changed in place.
         training: (A, 20, 2) positions in metres, one entry per scene.
         validation: likewise; selects the epoch.
-        loss: loss function.
-        settings: hyperparameters.
-        augmentation: changes the training scenes.
-        on_epoch: called after every epoch.
 
     Returns:
         The epoch with the lowest ADE plus FDE on the validation scenes.
@@ -180,10 +172,8 @@ def accuracy(
     """Computes best-of-20 errors of a model.
 
     Args:
-        model: model to evaluate.
         scenes: (A, 20, 2) positions in metres, one entry per scene.
         noise_sequence: see `models.noise`; every scene has its own draws.
-        seed: seed of the noise.
         n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()

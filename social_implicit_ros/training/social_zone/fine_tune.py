@@ -40,7 +40,6 @@ class TuneSettings:
     """Hyperparameters of fine-tuning, chosen on the validation parts of five recordings.
 
     Attributes:
-        iterations: maximum number of optimiser steps.
         learning_rate: initial learning rate; it falls along a half cosine.
         anchor_agents: weight of the regularisation, in training agents.
         look_every: iterations between two evaluations on the validation part.
@@ -72,9 +71,7 @@ class Tuned:
     """A fine-tuned model and its training curve.
 
     Attributes:
-        model: model with the weights of the best evaluation.
         curve: all evaluations in order; the first is that of the base model.
-        best: evaluation with the lowest validation loss.
     """
 
     model: SocialZone
@@ -95,10 +92,7 @@ def fine_tune(
 
     Args:
         base: base model; not changed.
-        training: training data.
         validation: selects the iteration and the shrinkage factor.
-        seed: seed of all draws.
-        settings: hyperparameters.
         on_evaluation: called after each evaluation on the validation part; the first is before
             training.
     """
@@ -189,12 +183,8 @@ def save_tuned(
     """Calibrates a model on the validation part and writes its file and card.
 
     Args:
-        tuned: the fine-tuned model.
         path: output path, ending in `.onnx`.
-        validation: data for the calibration.
         people: (A,) number of the person of each validation agent.
-        settings: hyperparameters.
-        base: card of the base model.
         provenance: further entries of the card's `training`: command, recordings, counts, seed.
     """
     model = tuned.model
