@@ -25,7 +25,11 @@ from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
-from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    ground_truth_levels,
+    reliability_scores,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, scenes
@@ -74,9 +78,9 @@ METRICS = {
     "KDE_NLL": _Metric(lambda p, truth: _mean(kde_nll(p.samples, truth)[0])),
     "ES": _Metric(lambda p, truth: energy_score(p.samples, truth).mean(axis=1)),
     "NLL": _Metric(lambda p, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
-    "coverage_95": _Metric(levels_of_truth, lambda levels: coverage(levels, 0.95)),
-    "R_avg": _Metric(levels_of_truth, lambda levels: reliability_scores(levels)[0]),
-    "R_min": _Metric(levels_of_truth, lambda levels: reliability_scores(levels)[1]),
+    "coverage_95": _Metric(ground_truth_levels, lambda levels: coverage(levels, 0.95)),
+    "R_avg": _Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[0]),
+    "R_min": _Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[1]),
 }
 #: Metrics of the best of K samples, whose names may end in K, such as minADE_20.
 _BEST_OF = ("minADE", "minFDE", "MR", "JADE", "JFDE", "CR")

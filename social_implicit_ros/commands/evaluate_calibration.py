@@ -23,7 +23,8 @@ from social_implicit_ros.commands.options import (
     add_model_options,
     add_text_options,
     add_tracks_options,
-    text_format,
+    open_sources,
+    reports_errors,
 )
 from social_implicit_ros.evaluation.benchmark.calibration import (
     BAND,
@@ -35,13 +36,9 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
 )
-from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, write_json
+from social_implicit_ros.evaluation.benchmark.figures import write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
-from social_implicit_ros.models.onnx_model import ModelFileError
 from social_implicit_ros.prediction.replay_settings import load_settings
-from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.find import open_bags
-from social_implicit_ros.tracks.messages.spec import TrackerSpecError
 from social_implicit_ros.types import FloatArray
 
 #: From this many recordings on, the median and the worst are printed too.
@@ -68,29 +65,19 @@ _COLUMNS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables; returns the exit code, 2 if the request cannot be met."""
+@reports_errors("evaluate_calibration")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the tables."""
     options = parse(arguments)
     settings = load_settings()
-    try:
-        if options.recordings:
-            sources = open_bags(
-                options.recordings,
-                topic=options.tracks,
-                tracker=options.tracker,
-                fixed_frame=settings.fixed_frame,
-                text=text_format(options),
-            )
-            cases = recording_cases(sources, options.model or ())
-        else:
-            cases = benchmark_cases(options.data, options.split or (), options.model or ())
-        results = compare_calibrations(cases, settings, Console(stderr=True))
-        _print(results, output_console())
-        write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)
-    except (BenchmarkError, RecordingError, TrackerSpecError, ModelFileError) as error:
-        print(f"evaluate_calibration: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.recordings:
+        sources = open_sources(options.recordings, options, settings.fixed_frame)
+        cases = recording_cases(sources, options.model or ())
+    else:
+        cases = benchmark_cases(options.data, options.split or (), options.model or ())
+    results = compare_calibrations(cases, settings, Console(stderr=True))
+    _print(results, output_console())
+    write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,13 +87,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "recordings",
-        nargs="*",
-        metavar="BAG",
-        help=f"{BAG_HELP}: your own, evaluated with the default model or those of --model "
-        "(default: the benchmark's, from --data)",
-    )
+    text = "your own, evaluated with the default model or those of --model"
+    text = f"{BAG_HELP}: {text} (default: the benchmark's, from --data)"
+    parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
     add_tracks_options(parser)
     add_text_options(parser)
     add_data_option(parser, "eth_ucy/all_data", required=False)
@@ -143,8 +126,8 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
 
 
 def _add_rows(table: Table, name: str, row: Mapping[str, Mapping[str, float]]) -> None:
-    for way, figures in row.items():
-        cells = (_cell(figures[key], column.form) for key, column in _COLUMNS.items())
+    for way, metrics in row.items():
+        cells = (_cell(metrics[key], column.form) for key, column in _COLUMNS.items())
         table.add_row(name, way.replace("_", " "), *cells)
         name = ""
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.commands.options import add_benchmark_options, non_negative_float
-from social_implicit_ros.evaluation.benchmark.figures import (
-    DISTRIBUTION_SAMPLES,
-    BenchmarkError,
-    write_json,
+from social_implicit_ros.commands.options import (
+    add_benchmark_options,
+    non_negative_float,
+    reports_errors,
 )
+from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, write_json
 from social_implicit_ros.evaluation.benchmark.leave_one_out import leave_one_out
 from social_implicit_ros.evaluation.benchmark.tables import (
     output_console,
@@ -22,50 +22,36 @@ from social_implicit_ros.evaluation.benchmark.tables import (
     print_displacement,
     print_legend,
 )
-from social_implicit_ros.models.onnx_model import ModelFileError
-from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit code, 2 if the request cannot be met."""
+@reports_errors("evaluate_dataset")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table."""
     options = parse(arguments)
-    try:
-        results = leave_one_out(
-            options.data,
-            options.split or list(LEAVE_ONE_OUT),
-            options.model or (),
-            n_samples=options.k,
-            seed=options.seed,
-            all_metrics=options.all_metrics,
-            tracker_noise_m=options.tracker_noise,
-            console=Console(stderr=True),
-        )
-        print_results(results, output_console(), options.all_metrics)
-        write_json(results, options.json)
-    except (BenchmarkError, RecordingError, ModelFileError) as error:
-        print(f"evaluate_dataset: {error}", file=sys.stderr)
-        return 2
-    return 0
+    results = leave_one_out(
+        options.data,
+        options.split or list(LEAVE_ONE_OUT),
+        options.model or (),
+        n_samples=options.k,
+        seed=options.seed,
+        all_metrics=options.all_metrics,
+        tracker_noise_m=options.tracker_noise,
+        console=Console(stderr=True),
+    )
+    print_results(results, output_console(), options.all_metrics)
+    write_json(results, options.json)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message if it is invalid."""
     parser = argparse.ArgumentParser(prog="evaluate_dataset", description=__doc__)
     add_benchmark_options(parser)
-    parser.add_argument(
-        "--all-metrics",
-        action="store_true",
-        help=f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)",
-    )
-    parser.add_argument(
-        "--tracker-noise",
-        type=non_negative_float,
-        default=0.0,
-        metavar="M",
-        help="standard deviation of noise on every observed position, metres; the ground truth has "
-        "none (default: 0)",
-    )
+    add = parser.add_argument
+    text = f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)"
+    add("--all-metrics", action="store_true", help=text)
+    text = "standard deviation of noise on every observed position, metres (default: 0)"
+    add("--tracker-noise", type=non_negative_float, default=0.0, metavar="M", help=text)
     return parser.parse_args(arguments)
 
 

@@ -6,10 +6,12 @@ import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.commands.options import reports_errors
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import (
     MAX_FILE_BYTES,
@@ -23,42 +25,37 @@ from social_implicit_ros.untrusted_files import read_file
 _N_WALKERS = 20
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns 0, or 1 if the model cannot be used."""
-    arguments = _parser().parse_args(argv)
-    card_path = arguments.file.with_suffix(".json")
-    try:
-        if card_path.exists() and not arguments.overwrite:
-            raise ModelFileError(f"{card_path} exists: give --overwrite to replace it")
-        model = _model_of(arguments)
-        duration_ms = _try(model)
-        model.card.save(card_path)
-    except (OSError, ValueError) as error:
-        print(f"make_card: {error}", file=sys.stderr)
-        return 1
+@reports_errors("make_card", failure=1)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the card, if the model can be used."""
+    options = _parser().parse_args(arguments)
+    card_path = options.file.with_suffix(".json")
+    if card_path.exists() and not options.overwrite:
+        raise ModelFileError(f"{card_path} exists: give --overwrite to replace it")
+    model = _model_of(options)
+    duration_ms = _try(model)
     card = model.card
+    card.save(card_path)
     print(
         f"{card_path}: {card.n_observed} observed and {card.n_predicted} predicted steps of "
         f"{card.step_s:g} s; {_N_WALKERS} people take {duration_ms:.1f} ms\n"
-        f"Start the node with model:={arguments.file.resolve()}"
+        f"Start the node with model:={options.file.resolve()}"
     )
-    return 0
 
 
-def _model_of(arguments: argparse.Namespace) -> OnnxModel:
+def _model_of(options: argparse.Namespace) -> OnnxModel:
     """The model with its card: what the file says, and what the user adds."""
-    data = read_file(arguments.file, MAX_FILE_BYTES)
-    session = open_session(data, arguments.file)
-    shapes = {
-        entry.name: list(entry.shape) for entry in (*session.get_inputs(), *session.get_outputs())
-    }
+    data = read_file(options.file, MAX_FILE_BYTES)
+    session = open_session(data, options.file)
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    shapes = {entry.name: list(entry.shape) for entry in tensors}
     card = ModelCard(
-        name=arguments.name or arguments.file.stem,
-        architecture=arguments.architecture,
-        description=arguments.description,
+        name=options.name or options.file.stem,
+        architecture=options.architecture,
+        description=options.description,
         sha256=hashlib.sha256(data).hexdigest(),
-        parameters=arguments.parameters,
-        step_s=arguments.step_s or _asked_step_s(),
+        parameters=options.parameters,
+        step_s=options.step_s or _asked_step_s(),
         n_observed=_length(shapes, "observed", 1, "(A, H, 2)"),
         n_predicted=_length(shapes, "samples", 2, "(K, A, T, 2)"),
     )
@@ -89,11 +86,7 @@ def _asked_step_s() -> float:
 
 
 def _try(model: OnnxModel) -> float:
-    """Predicts walkers; returns the milliseconds of the second prediction.
-
-    Raises:
-        ModelFileError: the model fails, or its outputs are not finite.
-    """
+    """Predicts walkers; returns the milliseconds of the second prediction."""
     steps_m = np.arange(model.n_observed)[:, None] * np.array([model.step_s, 0.0])
     places_m = np.random.default_rng(0).uniform(-10.0, 10.0, (_N_WALKERS, 1, 2))
     observed = places_m + steps_m
@@ -115,15 +108,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Writes the model card beside an ONNX model, so that the node can use it, and "
         "tries the model. docs/own_model.md leads from PyTorch to RViz.",
     )
-    parser.add_argument("file", type=Path, metavar="MODEL.onnx", help="the model")
-    parser.add_argument(
-        "--step-s", type=float, help="seconds between two steps; asked for where left out"
-    )
-    parser.add_argument("--name", default="", help="default: the name of the file")
-    parser.add_argument("--architecture", default="custom", help="default: %(default)s")
-    parser.add_argument("--description", default="", help="one sentence for users")
-    parser.add_argument("--parameters", type=int, default=0, help="number of trained parameters")
-    parser.add_argument("--overwrite", action="store_true", help="replace the card if it exists")
+    add = parser.add_argument
+    add("file", type=Path, metavar="MODEL.onnx", help="the model")
+    add("--step-s", type=float, help="seconds between two steps; asked for where left out")
+    add("--name", default="", help="default: the name of the file")
+    add("--architecture", default="custom", help="default: %(default)s")
+    add("--description", default="", help="one sentence for users")
+    add("--parameters", type=int, default=0, help="number of trained parameters")
+    add("--overwrite", action="store_true", help="replace the card if it exists")
     return parser
 
 

@@ -10,39 +10,33 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_benchmark_options
-from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, Figures, write_json
+from social_implicit_ros.commands.options import add_benchmark_options, reports_errors
+from social_implicit_ros.evaluation.benchmark.figures import Figures, write_json
 from social_implicit_ros.evaluation.benchmark.sensitivity import FIGURE_NAMES, metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.tables import output_console
-from social_implicit_ros.models.onnx_model import ModelFileError
-from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit code, 2 if the request cannot be met."""
+@reports_errors("metric_sensitivity")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser(
         prog="metric_sensitivity",
         description="Shifts every prediction and prints how much each metric responds.",
     )
     add_benchmark_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        results = metric_sensitivity(
-            options.data,
-            options.split or list(LEAVE_ONE_OUT),
-            options.model or (),
-            n_samples=options.k,
-            seed=options.seed,
-            console=Console(stderr=True),
-        )
-        for name, splits in results["models"].items():
-            print_sensitivity(name, splits, output_console())
-        write_json(results, options.json)
-    except (BenchmarkError, RecordingError, ModelFileError) as error:
-        print(f"metric_sensitivity: {error}", file=sys.stderr)
-        return 2
-    return 0
+    results = metric_sensitivity(
+        options.data,
+        options.split or list(LEAVE_ONE_OUT),
+        options.model or (),
+        n_samples=options.k,
+        seed=options.seed,
+        console=Console(stderr=True),
+    )
+    for name, splits in results["models"].items():
+        print_sensitivity(name, splits, output_console())
+    write_json(results, options.json)
 
 
 def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console: Console) -> None:

@@ -6,14 +6,18 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, TextFormat
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.untrusted_files import printable_text
 
 #: Environment variable with the folder of the recordings, where --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
@@ -24,20 +28,41 @@ BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
     "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
+#: Exit codes: an invalid request, and Ctrl-C.
+INVALID, INTERRUPTED = 2, 130
+
+_Number = TypeVar("_Number", int, float)
+_Main = Callable[[Sequence[str] | None], int | None]
+
+
+def reports_errors(
+    command: str, *, failure: int = INVALID, interrupted: str = "interrupted"
+) -> Callable[[_Main], Callable[..., int]]:
+    """Makes a `main` print an error in one line, and return an exit code in any case."""
+
+    def decorate(main: _Main) -> Callable[..., int]:
+        @wraps(main)
+        def run(arguments: Sequence[str] | None = None) -> int:
+            try:
+                return main(arguments) or 0
+            except (ValueError, FloatingPointError, OSError) as error:
+                print(f"{command}: {printable_text(str(error))}", file=sys.stderr)
+                return failure
+            except KeyboardInterrupt:
+                print(f"{command}: {interrupted}", file=sys.stderr)
+                return INTERRUPTED
+
+        return run
+
+    return decorate
 
 
 def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type") -> None:
     """Adds --tracks, the topic, and --tracker, the mapping of its messages, with its default."""
-    parser.add_argument(
-        "--tracks",
-        metavar="TOPIC",
-        help="topic of the tracks; may be left out if only one topic qualifies",
-    )
-    parser.add_argument(
-        "--tracker",
-        metavar="NAME|FILE",
-        help=f"tracker mapping, as the node's parameter tracker (default: {default})",
-    )
+    text = "topic of the tracks; may be left out if only one topic qualifies"
+    parser.add_argument("--tracks", metavar="TOPIC", help=text)
+    text = f"tracker mapping, as the node's parameter tracker (default: {default})"
+    parser.add_argument("--tracker", metavar="NAME|FILE", help=text)
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +90,30 @@ def text_format(options: argparse.Namespace) -> TextFormat:
     """The choice of `add_text_options`; raises RecordingError for an invalid one."""
     columns = tuple(options.columns.split(",")) if options.columns else ()
     return TextFormat(options.frames_per_second, options.seconds, columns)
+
+
+def open_sources(
+    recordings: Sequence[str], options: argparse.Namespace, fixed_frame: str | None
+) -> list[TrackSource]:
+    """Opens recordings as `add_tracks_options` and `add_text_options` say, see `open_source`."""
+    tracks, text = {"topic": options.tracks, "tracker": options.tracker}, text_format(options)
+    return [
+        open_source(path, **tracks, fixed_frame=fixed_frame, text=text)
+        for path in find_bags(recordings)
+    ]
+
+
+def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder") -> None:
+    """Adds --out, which is required."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
+
+
+def add_part_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --params, the node's parameters, and --start and --duration of each recording."""
+    add = parser.add_argument
+    add("--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)")
+    add("--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording")
+    add("--duration", type=float, metavar="S", help="seconds from there (default: all)")
 
 
 def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
@@ -102,11 +151,7 @@ def faults_of(text: str | None) -> TrackerFaults | None:
 def add_data_option(
     parser: argparse.ArgumentParser, content: str, *, required: bool = True
 ) -> None:
-    """Adds --data; an environment variable is its default.
-
-    Args:
-        content: folders that it must hold, for the help.
-    """
+    """Adds --data, a folder with some content; an environment variable is its default."""
     default = os.environ.get(DATA_VARIABLE)
     parser.add_argument(
         "--data",
@@ -163,12 +208,12 @@ def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str])
 
 def positive_int(text: str) -> int:
     """An integer from 1 on, for argparse."""
-    return int(_at_least(1, int(text)))
+    return _at_least(1, int(text))
 
 
 def non_negative_int(text: str) -> int:
     """An integer from 0 on, for argparse."""
-    return int(_at_least(0, int(text)))
+    return _at_least(0, int(text))
 
 
 def non_negative_float(text: str) -> float:
@@ -176,7 +221,7 @@ def non_negative_float(text: str) -> float:
     return _at_least(0, float(text))
 
 
-def _at_least(minimum: int, value: float) -> float:
+def _at_least(minimum: int, value: _Number) -> _Number:
     if not minimum <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{value} is not a number from {minimum} on")
     return value

@@ -125,12 +125,8 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
             f"--no-clock plays at rate 1, not {arguments.rate:g}: tracks are stamped when they are "
             "published, which would change the speed of the people"
         )
-    recording = open_source(
-        arguments.file,
-        topic=arguments.tracks,
-        tracker=arguments.tracker,
-        text=text_format(arguments),
-    )
+    tracks = {"topic": arguments.tracks, "tracker": arguments.tracker}
+    recording = open_source(arguments.file, **tracks, text=text_format(arguments))
     options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
     return recording, Playback(recording, options)
 
@@ -187,38 +183,27 @@ def _parser() -> argparse.ArgumentParser:
         prog="replay_tracks",
         description="Publishes recorded pedestrians as a tracker does, with /clock.",
     )
-    parser.add_argument(
-        "file",
-        type=Path,
-        metavar="FILE",
-        help="a rosbag2 folder, an .mcap or .db3 file, or trajectories as text, CSV, TrajNet++ "
-        "ndjson, .npy or .npz",
+    add = parser.add_argument
+    text = (
+        "a rosbag2 folder, an .mcap or .db3 file, or trajectories as text, CSV, TrajNet++ ndjson, "
+        ".npy or .npz"
     )
-    parser.add_argument("--rate", type=float, default=1.0, help="speed, default: %(default)s")
-    parser.add_argument(
-        "--topic", default="tracks", help="topic to publish on, default: %(default)s"
+    add("file", type=Path, metavar="FILE", help=text)
+    add("--rate", type=float, default=1.0, help="speed, default: %(default)s")
+    add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
+    text = "type to publish, default: as recorded; marker_array for text"
+    add("--type", choices=sorted(ENCODERS), help=text)
+    text = f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
+    add("--fixed-frame", help=text)
+    add("--loop", action="store_true", help="restart at the end")
+    text = (
+        "publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "
+        "--no-clock the tracks have the current time, as those of a live tracker"
     )
-    parser.add_argument(
-        "--type",
-        choices=sorted(ENCODERS),
-        help="type to publish, default: as recorded; marker_array for text",
-    )
-    parser.add_argument(
-        "--fixed-frame", help=f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
-    )
-    parser.add_argument("--loop", action="store_true", help="restart at the end")
-    parser.add_argument(
-        "--clock",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "
-        "--no-clock the tracks have the current time, as those of a live tracker",
-    )
-    parser.add_argument(
-        "--wait", action="store_true", help="start when the tracks have a subscriber"
-    )
-    parser.add_argument("--start", type=float, default=0.0, help="seconds to skip")
-    parser.add_argument("--duration", type=float, help="seconds to play, default: to the end")
+    add("--clock", action=argparse.BooleanOptionalAction, default=True, help=text)
+    add("--wait", action="store_true", help="start when the tracks have a subscriber")
+    add("--start", type=float, default=0.0, help="seconds to skip")
+    add("--duration", type=float, help="seconds to play, default: to the end")
     add_tracks_options(parser)
     add_old_name(parser, "--frame", "--fixed-frame")
     add_old_name(parser, "--recorded-topic", "--tracks")

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from social_implicit_ros.commands.options import add_old_name, add_text_options, text_format
+from social_implicit_ros.commands.options import (
+    add_old_name,
+    add_text_options,
+    reports_errors,
+    text_format,
+)
 from social_implicit_ros.recordings.arrivals import recorded_tracks
-from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns 0, or 1 if the recording could not be read or written."""
+@reports_errors("tracks_to_bag", failure=1)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Converts a recording."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.out is None:
-        if arguments.old_out is None:
+    options = parser.parse_args(arguments)
+    if options.out is None:
+        if options.old_out is None:
             parser.error("the following arguments are required: --out")
-        arguments.out = arguments.old_out
+        options.out = options.old_out
         print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
-    try:
-        recording = open_source(arguments.file, text=text_format(arguments))
-        n_messages = write_tracks(
-            arguments.out,
-            recorded_tracks(recording),
-            topic=arguments.topic,
-            message_type=arguments.type,
-            frame_id=arguments.fixed_frame,
-        )
-    except (RecordingError, OSError) as error:
-        print(f"tracks_to_bag: {error}", file=sys.stderr)
-        return 1
-    print(f"{arguments.out}: {n_messages} messages on {arguments.topic}")
-    return 0
+    n_messages = write_tracks(
+        options.out,
+        recorded_tracks(open_source(options.file, text=text_format(options))),
+        topic=options.topic,
+        message_type=options.type,
+        frame_id=options.fixed_frame,
+    )
+    print(f"{options.out}: {n_messages} messages on {options.topic}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,16 +45,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Writes trajectories of pedestrians (lines of: frame id x_m y_m, or another "
         "format that evaluate_bag reads) as rosbag2 MCAP, for `ros2 bag play` or `replay_tracks`.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the trajectories")
-    parser.add_argument("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
-    parser.add_argument("--topic", default="/tracks", help="default: %(default)s")
-    parser.add_argument(
-        "--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--fixed-frame", default=DEFAULT_FRAME, help="coordinate frame, default: %(default)s"
-    )
+    add, default = parser.add_argument, "default: %(default)s"
+    add("file", type=Path, metavar="FILE", help="the trajectories")
+    add("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
+    add("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
+    add("--topic", default="/tracks", help=default)
+    add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
+    add("--fixed-frame", default=DEFAULT_FRAME, help=f"coordinate frame, {default}")
     add_old_name(parser, "--frame", "--fixed-frame")
     add_text_options(parser)
     return parser

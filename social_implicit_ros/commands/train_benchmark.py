@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,11 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from social_implicit_ros.commands.options import add_training_options
+from social_implicit_ros.commands.options import (
+    add_out_option,
+    add_training_options,
+    reports_errors,
+)
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.augmentation import augment
 from social_implicit_ros.training.social_implicit.data import (
@@ -46,32 +49,24 @@ ROBOT_SHORT_HISTORY_SHARE = 0.2
 NOISE_SEQUENCE = "sobol"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains the models; returns the exit code, 2 on an error."""
+@reports_errors("train_benchmark")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains the models."""
     options = parse(arguments)
     # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
-    try:
-        for split in options.split or SPLITS:
-            path = train_split(split, options, console)
-            console.print(f"wrote {path}")
-    except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_benchmark: {error}", file=sys.stderr)
-        return 2
-    return 0
+    for split in options.split or SPLITS:
+        console.print(f"wrote {train_split(split, options, console)}")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
     add_training_options(parser, SPLITS)
-    parser.add_argument(
-        "--epochs", type=int, help=f"passes over the data (default: {SETTINGS.epochs})"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="output folder of the model files"
-    )
+    text = f"passes over the data (default: {SETTINGS.epochs})"
+    parser.add_argument("--epochs", type=int, help=text)
+    add_out_option(parser, "output folder of the model files")
     return parser.parse_args(arguments)
 
 
@@ -155,28 +150,21 @@ def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
 def _metrics(
     model: SocialImplicit, data: Path, split: str, validation: Sequence[FloatArray]
 ) -> dict[str, Any]:
-    """Best-of-20 errors with the file's noise sequence, and with independent noise."""
+    """Best-of-20 errors, rounded to 0.1 mm, with the noise sequence of the file and others."""
+
+    def errors(scenes: Sequence[FloatArray], sequence: str, n_known: int | None = None) -> Any:
+        found = accuracy(model, scenes, noise_sequence=sequence, n_known=n_known)
+        return {name: round(value, 4) for name, value in dataclasses.asdict(found).items()}
+
     scenes = {"validation": validation}
     if split != ROBOT_SPLIT:
         scenes["test"] = load_test(data, split)
     metrics: dict[str, Any] = {
-        part: {
-            sequence: _rounded(accuracy(model, found, noise_sequence=sequence))
-            for sequence in (NOISE_SEQUENCE, "independent")
-        }
+        part: {sequence: errors(found, sequence) for sequence in (NOISE_SEQUENCE, "independent")}
         for part, found in scenes.items()
     }
-    metrics["validation_2_observed"] = {
-        NOISE_SEQUENCE: _rounded(
-            accuracy(model, validation, noise_sequence=NOISE_SEQUENCE, n_known=2)
-        )
-    }
+    metrics["validation_2_observed"] = {NOISE_SEQUENCE: errors(validation, NOISE_SEQUENCE, 2)}
     return metrics
-
-
-def _rounded(errors: Accuracy) -> dict[str, float]:
-    """Rounded to 0.1 mm."""
-    return {name: round(value, 4) for name, value in dataclasses.asdict(errors).items()}
 
 
 def _plain(errors: Accuracy) -> str:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,11 +15,13 @@ from rich.table import Table
 
 from social_implicit_ros.commands.options import (
     BAG_HELP,
+    add_out_option,
     add_seed_option,
     add_text_options,
     add_tracks_options,
     non_negative_int,
-    text_format,
+    open_sources,
+    reports_errors,
 )
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -28,7 +29,6 @@ from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.eth_ucy import Scene
-from social_implicit_ros.recordings.find import open_bags
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.training.comparison import comparison_table, evaluate_model, worse_metrics
@@ -43,8 +43,6 @@ from social_implicit_ros.training.social_zone.fine_tune import (
 from social_implicit_ros.training.social_zone.fit import agents_of_scenes
 from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
 
-#: Exit codes: error; interrupted (128 + SIGINT).
-WRONG, INTERRUPTED = 2, 130
 #: Maximum number of printed rows of the validation curve; the card has all.
 _ROWS = 10
 
@@ -75,18 +73,10 @@ class Recorded:
         }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, calibrates, exports and compares; returns the exit code."""
-    options = parse(arguments)
-    try:
-        _run(options, Console(), Console(stderr=True))
-    except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_model: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("train_model: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+@reports_errors("train_model")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains, calibrates, exports and compares."""
+    _run(parse(arguments), Console(), Console(stderr=True))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,29 +90,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=BAG_HELP)
     add_tracks_options(parser)
-    parser.add_argument(
-        "--fixed-frame",
-        metavar="FRAME",
-        help="fixed frame (default: odom, or the root of the recording's /tf)",
-    )
-    parser.add_argument(
-        "--model",
-        default="default",
-        metavar="NAME|FILE",
-        help="base model: default, a shipped model's name, or the path of an .onnx file, such as "
-        "one that this command wrote",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    parser.add_argument(
-        "--name", metavar="NAME", help="name of the model (default: that of --model with _tuned)"
-    )
-    parser.add_argument(
-        "--iterations",
-        type=non_negative_int,
-        default=TuneSettings.iterations,
-        metavar="N",
-        help="maximum number of training iterations; 0 only calibrates (default: %(default)s)",
-    )
+    text = "fixed frame (default: odom, or the root of the recording's /tf)"
+    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+    text = "base model: a shipped model's name, or an .onnx file, such as one of this command"
+    parser.add_argument("--model", default="default", metavar="NAME|FILE", help=text)
+    add_out_option(parser)
+    text = "name of the model (default: that of --model with _tuned)"
+    parser.add_argument("--name", metavar="NAME", help=text)
+    text = "maximum number of training iterations; 0 only calibrates (default: %(default)s)"
+    n = TuneSettings.iterations
+    parser.add_argument("--iterations", type=non_negative_int, default=n, metavar="N", help=text)
     add_text_options(parser)
     add_seed_option(parser, "of everything drawn")
     return parser.parse_args(arguments)
@@ -136,13 +113,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     path = model_path(options.model)
     before = OnnxModel.load(path)
     base = read_social_zone(path, before.card)
-    sources = open_bags(
-        options.bags,
-        topic=options.tracks,
-        tracker=options.tracker,
-        fixed_frame=settings.fixed_frame,
-        text=text_format(options),
-    )
+    sources = open_sources(options.bags, options, settings.fixed_frame)
     recorded = _read(sources, settings, progress_console)
     parts = joined(entry.parts for entry in recorded)
     _print_parts(parts, console)
@@ -157,20 +128,10 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         task = progress.add_task("training", total=tune_settings.iterations)
 
         def show(evaluation: Evaluation) -> None:
-            progress.update(
-                task,
-                completed=evaluation.iteration,
-                description=f"training, validation loss {evaluation.loss:.4f}",
-            )
+            text = f"training, validation loss {evaluation.loss:.4f}"
+            progress.update(task, completed=evaluation.iteration, description=text)
 
-        tuned = fine_tune(
-            base,
-            training,
-            validation,
-            seed=options.seed,
-            settings=tune_settings,
-            on_evaluation=show,
-        )
+        tuned = fine_tune(base, training, validation, options.seed, tune_settings, show)
     _print_curve(tuned, console)
     if tuned.best.iteration == 0:
         console.print(

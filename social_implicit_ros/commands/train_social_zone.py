@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_training_options
+from social_implicit_ros.commands.options import add_training_options, reports_errors
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
@@ -61,25 +61,21 @@ ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains models or prints a table; returns the exit code, 2 on an error."""
+@reports_errors("train_social_zone")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains models or prints a table."""
     options = parse(arguments)
     # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
-    try:
-        if options.ablation:
-            print_ablation(options.data, options.seed, console)
-        elif options.seeds:
-            print_seeds(options.data, options.seeds, console)
-        else:
-            for split in options.split or SPLITS:
-                card = train_split(options.data, split, options.seed, options.out)
-                console.print(f"wrote {options.out / card.name}.onnx: {card.metrics}")
-    except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_social_zone: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.ablation:
+        print_ablation(options.data, options.seed, console)
+    elif options.seeds:
+        print_seeds(options.data, options.seeds, console)
+    else:
+        for split in options.split or SPLITS:
+            card = train_split(options.data, split, options.seed, options.out)
+            console.print(f"wrote {options.out / card.name}.onnx: {card.metrics}")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -88,15 +84,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_training_options(parser, SPLITS)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="output folder of the model files")
-    task.add_argument(
-        "--ablation", action="store_true", help="print an ablation study on the validation scenes"
-    )
-    task.add_argument(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help="print mean and standard deviation over N seeds on validation and test scenes",
-    )
+    text = "print an ablation study on the validation scenes"
+    task.add_argument("--ablation", action="store_true", help=text)
+    text = "print mean and standard deviation over N seeds on validation and test scenes"
+    task.add_argument("--seeds", type=int, metavar="N", help=text)
     return parser.parse_args(arguments)
 
 

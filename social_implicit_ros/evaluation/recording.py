@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ from social_implicit_ros.types import SkipReason
 #: Predicted trajectories measured together: fewer are slower, more take memory.
 _ROWS_AT_ONCE = 1000
 
+_RESETS = "time jumped back {} times: histories started again"
 #: Reason why entries are left out -> how to fix it, as the node says or as recordings need it.
 _FIXES = {
     **FIXES,
@@ -76,9 +77,7 @@ class Request:
         odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
         map_file: of a map server; None takes the map in the recording, if there is one.
-        uses_map: False predicts without walls.
-        is_adaptive: the regions of every model adapt during each recording, as in the node, from
-            nothing.
+        is_adaptive: the regions of every model adapt during each recording, from nothing.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
@@ -98,14 +97,15 @@ class Request:
     is_adaptive: bool = False
 
     def floor_plan(self, path: Path) -> FloorPlan | None:
-        """The walls that predictions of a recording keep out of; None without.
+        """The walls that predictions keep out of; raises RecordingError for an unreadable map."""
+        if self.uses_map and self.map_file is not None:
+            return load_map(self.map_file)
+        return floor_plan_of(path) if self.uses_map else None
 
-        Raises:
-            RecordingError: a map that cannot be read.
-        """
-        if not self.uses_map:
-            return None
-        return floor_plan_of(path) if self.map_file is None else load_map(self.map_file)
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether the ground truth is another than the evaluated tracks."""
+        return self.faults is not None or self.ground_truth is not None
 
     def ground_truth_of(self, path: Path) -> Path | None:
         """The recording that holds the ground truth of a recording.
@@ -132,12 +132,13 @@ def evaluate_recording(
     """Evaluates all models on one recording.
 
     Args:
+        per_tick: the parquet file to write.
         opened: called once with the number of messages to read.
         advance: called with the number of messages whenever some were read.
 
     Returns:
-        JSON-serialisable values: `bag` (description of the recording), `tallies` by model, and
-        `highlights` (scenes and maps of the report).
+        JSON-serialisable values: `bag` (description of the recording), `tallies` by model,
+        `tracker` (sums against an independent ground truth), and `highlights` (of the report).
 
     Raises:
         RecordingError: nothing could be evaluated; the message says why.
@@ -155,8 +156,7 @@ def evaluate_recording(
     replay = BagReplay(
         source, models, request.settings, reference, walls, is_adaptive=request.is_adaptive
     )
-    evaluation = _Evaluation(replay, models, request, source, walls)
-    notes = () if reference is None else (reference.note,)
+    evaluation = _Evaluation(replay, models, request, source.duration_s)
     problem = source.problem
     with closing(PerTickWriter(per_tick, str(path))) as writer:
         try:
@@ -165,7 +165,7 @@ def evaluate_recording(
         except RecordingError as error:
             problem = str(error)  # includes a truncation
         evaluation.finish(writer)
-    primary = evaluation.tallies[evaluation.primary]
+    primary = evaluation.tallies[request.models[0]]
     # By an independent ground truth nobody predicted is a result.
     if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
         if replay.counts.messages == 0:
@@ -174,24 +174,25 @@ def evaluate_recording(
             why = _why_nothing(source, replay, counts_of(primary))
         raise RecordingError(f"{why} ({problem})" if problem else why)
     return {
-        "bag": _description(source, replay, evaluation, problem, notes),
+        "bag": _description(source, replay, primary, problem, reference),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
-        "tracker": evaluation.tracker_sums(replay),
-        "highlights": evaluation.highlights(),
+        "tracker": evaluation.tracker_sums(),
+        "highlights": evaluation.highlights(walls),
     }
 
 
 def opened_recording(path: Path, request: Request) -> TrackSource:
     """Opens a recording as a request asks; raises as `open_source`."""
+    settings = request.settings
     return open_source(
         path,
         topic=request.topic,
         tracker=request.tracker,
-        fixed_frame=request.settings.fixed_frame,
+        fixed_frame=settings.fixed_frame,
         text=request.text,
-        stamp_spread_s=request.settings.stamp_spread_s,
-        robot=request.settings.robot,
-        robot_frame=request.settings.robot_frame,
+        stamp_spread_s=settings.stamp_spread_s,
+        robot=settings.robot,
+        robot_frame=settings.robot_frame,
         odometry=request.odometry,
     )
 
@@ -199,15 +200,12 @@ def opened_recording(path: Path, request: Request) -> TrackSource:
 def _reference(source: TrackSource, request: Request) -> Reference | None:
     """The ground truth that is not the evaluated tracks' own, if one is requested."""
     settings = request.settings
-    waits = {
-        "track_timeout_s": settings.pipeline.track_timeout_s,
-        "transform_wait_s": settings.transform_wait_s,
-    }
+    waits_s = settings.pipeline.track_timeout_s, settings.transform_wait_s
     truth = request.ground_truth_of(source.path)
     if truth is not None:
-        return with_ground_truth(source, opened_recording(truth, request), **waits)
+        return with_ground_truth(source, opened_recording(truth, request), *waits_s)
     if request.faults is not None:
-        return with_simulated_tracker(source, request.faults, **waits)
+        return with_simulated_tracker(source, request.faults, *waits_s)
     return None
 
 
@@ -219,19 +217,17 @@ class _Evaluation:
         replay: BagReplay,
         models: Mapping[str, TrajectoryModel],
         request: Request,
-        source: TrackSource,
-        walls: FloorPlan | None,
+        duration_s: float,
     ) -> None:
-        self._models, self._steps, self._request = models, replay.steps, request
-        self._walls = walls
-        self.primary = request.models[0]
+        self._models, self._replay = models, replay
+        self._seed = request.settings.pipeline.seed
         self.tallies = {
             name: Tally.empty([round((i + 1) * steps.step_s, 6) for i in range(steps.n_steps)])
             for name, steps in replay.steps.items()
         }
-        is_judged = request.faults is not None or request.ground_truth is not None
-        self._trackers = {name: TrackerScorer() for name in (models if is_judged else ())}
-        self._chooser = MomentChooser(source.duration_s, request.n_moments)
+        with_tracker = models if request.has_ground_truth else ()
+        self._trackers = {name: TrackerScorer() for name in with_tracker}
+        self._chooser = MomentChooser(duration_s, request.n_moments)
         self._scene = SceneChooser()
         self._worst = {name: WorstMoments() for name in models}
         self._map = TrackMap(models)
@@ -241,7 +237,7 @@ class _Evaluation:
 
     def add(self, ticks: dict[str, ScoredTick], writer: PerTickWriter) -> None:
         """Adds one tick of all models."""
-        primary = ticks[self.primary]
+        primary = next(iter(ticks.values()))
         self._scene.add(ticks)
         if self._chooser.chooses(primary):
             self._moments.append(ticks)
@@ -254,47 +250,43 @@ class _Evaluation:
 
     def finish(self, writer: PerTickWriter) -> None:
         """Measures the remaining ticks."""
-        self._measure_moments()
-        self._measure_ticks(writer)
+        if self._moments:
+            self._measure_moments()
+        if self._unmeasured:
+            self._measure_ticks(writer)
 
     def _measure_moments(self) -> None:
-        if not self._moments:
-            return
-        seed = self._request.settings.pipeline.seed
         for name, tally in self.tallies.items():
-            of_model = [ticks[name] for ticks in self._moments]
-            tally.add_distribution(
-                measure_distribution(of_model, self._models[name], self._steps[name], seed=seed)
-            )
+            ticks, steps = [ticks[name] for ticks in self._moments], self._replay.steps[name]
+            measured = measure_distribution(ticks, self._models[name], steps, seed=self._seed)
+            tally.add_distribution(measured)
         self._moments = []
 
     def _measure_ticks(self, writer: PerTickWriter) -> None:
-        if not self._unmeasured:
-            return
         measures = {
             name: measure([ticks[name] for ticks in self._unmeasured]) for name in self.tallies
         }
-        for name, tally in self.tallies.items():
-            tally.add_measures(measures[name])
-            writer.add(name, measures[name])
-            self._worst[name].add(measures[name], self._unmeasured)
-        for name, tracker in self._trackers.items():
-            tracker.add(measures[name])
+        for name, measured in measures.items():
+            self.tallies[name].add_measures(measured)
+            writer.add(name, measured)
+            self._worst[name].add(measured, self._unmeasured)
+            if self._trackers:
+                self._trackers[name].add(measured)
         self._map.add(measures)
         self._unmeasured, self._n_rows = [], 0
 
-    def tracker_sums(self, replay: BagReplay) -> dict[str, Any] | None:
+    def tracker_sums(self) -> dict[str, Any] | None:
         """Sums by model against an independent ground truth; None without one."""
-        counts = replay.counts
+        counts = self._replay.counts
         for scorer in self._trackers.values():
             scorer.tally.sums["person_ticks"] += counts.person_ticks
             scorer.tally.sums["people"] += len(counts.people)
         return {name: scorer.tally.to_dict() for name, scorer in self._trackers.items()} or None
 
-    def highlights(self) -> dict[str, Any]:
+    def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""
         return {
-            "scene": encoded_scene(self._scene.frames(), self._walls),
+            "scene": encoded_scene(self._scene.frames(), walls),
             "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
             "map": self._map.encoded(),
         }
@@ -303,31 +295,21 @@ class _Evaluation:
 def _description(
     source: TrackSource,
     replay: BagReplay,
-    evaluation: _Evaluation,
+    primary: Tally,
     problem: str | None,
-    notes_before: Sequence[str],
+    reference: Reference | None,
 ) -> dict[str, Any]:
-    counts = replay.counts
+    counts, tracker = replay.counts, source.tracker
     duration_s = source.duration_s
     if problem is not None:
         duration_s = counts.duration_s
         problem = f"{problem}; its first {duration_s:.1f} s were evaluated"
-    notes = [
-        *source.notes,
-        *notes_before,
-        *_unusable_notes(counts),
-        *_clock_notes(replay),
-        *_wall_notes(counts),
-        *_partial_notes(evaluation.tallies[evaluation.primary]),
-    ]
-    if counts.resets:
-        notes.append(f"time jumped back {counts.resets} times: histories started again")
     return {
         "path": str(source.path),
-        "bytes": _size_of(source.path),
+        "bytes": sum(file.stat().st_size for file in files_of(source.path)),
         "topic": source.topic,
-        "tracker": source.tracker.name if source.tracker else "text",
-        "message_type": source.tracker.message_type if source.tracker else "",
+        "tracker": tracker.name if tracker else "text",
+        "message_type": source.message_type,
         "frame_id": source.frame_id,
         "fixed_frame": source.fixed_frame,
         "start_ns": source.start_ns,
@@ -335,7 +317,15 @@ def _description(
         "messages": counts.messages,
         "entries": counts.entries,
         "skipped": {reason.value: n for reason, n in sorted(counts.skipped.items())},
-        "notes": notes,
+        "notes": [
+            *source.notes,
+            *([reference.note] if reference else []),
+            *_unusable_notes(counts),
+            *_clock_notes(replay),
+            *_wall_notes(counts),
+            *_partial_notes(primary),
+            *([_RESETS.format(counts.resets)] if counts.resets else []),
+        ],
         "problem": problem,
     }
 
@@ -348,12 +338,10 @@ def _wall_notes(counts: ReplayCounts) -> list[str]:
 
 
 def _unusable_notes(counts: ReplayCounts) -> list[str]:
-    if not counts.unusable:
-        return []
-    ((reason, _),) = counts.unusable.most_common(1)
+    n_left_out = f"{counts.unusable.total()} of {counts.messages}"
     return [
-        f"{counts.unusable.total()} of {counts.messages} messages cannot be used and are left out: "
-        f"{reason}"
+        f"{n_left_out} messages cannot be used and are left out: {reason}"
+        for reason, _ in counts.unusable.most_common(1)
     ]
 
 
@@ -412,6 +400,6 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     )
 
 
-def _size_of(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+def files_of(path: Path) -> list[Path]:
+    """The files of a recording."""
+    return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())

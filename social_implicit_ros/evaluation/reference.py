@@ -50,6 +50,8 @@ _TIE_M = 1e-6
 #: Speed of the robot where the recording has none, metres per second.
 _PATROL_M_S = 0.5
 
+#: Stamp in nanoseconds, person, and x and y in metres.
+_Row = tuple[int, int, float, float]
 #: Tick and history -> (A,) the person of each agent of the window, before duplicates are sorted
 #: out, and (A,) what decides between several agents of one person: the lowest belongs to it.
 _Owners = Callable[[Tick, TrackHistory], tuple[IntArray, FloatArray]]
@@ -92,7 +94,7 @@ class Reference:
 
 
 def with_simulated_tracker(
-    source: TrackSource, faults: TrackerFaults, *, track_timeout_s: float, transform_wait_s: float
+    source: TrackSource, faults: TrackerFaults, track_timeout_s: float, transform_wait_s: float
 ) -> Reference:
     """A simulated tracker sees the people of a recording.
 
@@ -118,7 +120,7 @@ def with_simulated_tracker(
 
 
 def with_ground_truth(
-    source: TrackSource, truth: TrackSource, *, track_timeout_s: float, transform_wait_s: float
+    source: TrackSource, truth: TrackSource, track_timeout_s: float, transform_wait_s: float
 ) -> Reference:
     """A recording of a tracker, and another recording as ground truth, of the same time and frame.
 
@@ -146,18 +148,16 @@ def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
 
 def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
     """By the newest observation of an agent, whatever the predictor calls it."""
-    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1))
     ids = tracks.ids.astype(str)
-    row_of_stamp = {stamp: row for row, stamp in enumerate(tracks.stamps_ns.tolist())}
+    rows_of = dict(zip(tracks.stamps_ns.tolist(), _rows_of_messages(tracks), strict=True))
 
     def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
         newest = history.motions(tick.window.ids)
         people = np.full(len(tick.window.ids), NOBODY)
         for agent, stamp_ns in enumerate(newest.stamps_ns.tolist()):
-            message = row_of_stamp.get(stamp_ns)
-            if message is None or tick.window.ids[agent] == ROBOT_ID:
+            rows = rows_of.get(stamp_ns)
+            if rows is None or tick.window.ids[agent] == ROBOT_ID:
                 continue
-            rows = slice(ends[message], ends[message + 1])
             distance_m = np.abs(tracks.positions_m[rows] - newest.positions_m[agent]).sum(axis=1)
             # Two people in one place have ids of their own.
             distance_m += _TIE_M * (ids[rows] != tick.window.ids[agent])
@@ -185,13 +185,17 @@ def _owners_by_position(people: People) -> _Owners:
 
 
 def _tracks_arrivals(tracks: SimulatedTracks, frame_id: str) -> Iterator[Arrival]:
-    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1)).tolist()
     times_ns = zip(tracks.stamps_ns.tolist(), tracks.arrivals_ns.tolist(), strict=True)
-    for message, (stamp_ns, arrival_ns) in enumerate(times_ns):
-        rows = slice(ends[message], ends[message + 1])
+    for rows, (stamp_ns, arrival_ns) in zip(_rows_of_messages(tracks), times_ns, strict=True):
         ids = tuple(map(str, tracks.ids[rows].tolist()))
         reported = Tracks(stamp_ns, ids, tracks.positions_m[rows]) if ids else None
         yield TracksArrival(arrival_ns, reported, frame_id, Counter())
+
+
+def _rows_of_messages(tracks: SimulatedTracks) -> list[slice]:
+    """The entries of each message."""
+    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1)).tolist()
+    return list(map(slice, ends[:-1], ends[1:]))
 
 
 def observed_people(
@@ -199,8 +203,8 @@ def observed_people(
 ) -> tuple[People, People | None]:
     """The people of a recording in its fixed frame, and the robot if the recording locates it."""
     people: dict[str, int] = {}
-    rows: list[tuple[int, int, float, float]] = []
-    robot: list[tuple[int, int, float, float]] = []
+    rows: list[_Row] = []
+    robot: list[_Row] = []
     for tracks in _moved(source, transform_wait_s):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
@@ -244,13 +248,12 @@ def _robot_by_transforms(
     yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
 
 
-def _people(rows: list[tuple[int, int, float, float]], max_gap_s: float) -> People:
+def _people(rows: list[_Row], max_gap_s: float) -> People:
     """In order of time, each person once at a stamp."""
-    stamps_ns, people, x, y = (np.array(column) for column in zip(*rows, strict=True))
+    stamps_ns, people, x, y = map(np.array, zip(*rows, strict=True))
     order = np.lexsort((people, stamps_ns))
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = np.diff(stamps_ns[order]).astype(bool) | np.diff(people[order]).astype(bool)
-    order = order[is_first]
+    is_new = np.diff(stamps_ns[order]) | np.diff(people[order])
+    order = order[np.append(True, is_new.astype(bool))]
     return People(
         stamps_ns[order], people[order], np.stack([x[order], y[order]], axis=1), max_gap_s
     )

@@ -88,12 +88,14 @@ _Scored = dict[str, ScoredTick]
 
 @dataclass
 class ReplayCounts:
-    """Counts of a replay.
+    """Counts of a replay; skipped entries and unusable messages by reason.
 
     Attributes:
         entries: tracked people that entered the histories.
+        resets: jumps back in time.
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
         person_ticks: people in the independent ground truth, of all ticks together.
+        people: those people.
         positions: sampled positions where walls are known, by model.
         in_walls: those inside walls.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
@@ -141,8 +143,18 @@ class ReplayCounts:
 _Predictions = dict[str, tuple[Tick, Forecast]]
 
 
+def steps_of(model: TrajectoryModel, settings: PredictorConfig) -> Steps:
+    """The predicted steps of a model; raises ValueError for others than the model supports."""
+    return Steps.within(
+        model.step_s,
+        model.n_predicted,
+        step_s=settings.time_step_s,
+        horizon_s=settings.horizon_s,
+    )
+
+
 class _Group:
-    """Models with the same observed steps; they share one predictor."""
+    """Models with the same observed steps; they share one predictor, that of the first model."""
 
     def __init__(
         self,
@@ -151,23 +163,14 @@ class _Group:
         max_gap_s: float,
         reference: Reference | None,
     ) -> None:
-        self.predictor = predictor
-        self._reference = reference
-        first = predictor.model
-        config = predictor.config
-        self._pipelines = {
-            name: PredictionPipeline(model, config.pipeline) for name, model in models.items()
+        first, config = predictor.model, predictor.config
+        self.predictor, self._reference = predictor, reference
+        self.steps = {name: steps_of(model, config) for name, model in models.items()}
+        self._others = {
+            name: (PredictionPipeline(model, config.pipeline), AgentNumbers())
+            for name, model in list(models.items())[1:]
         }
-        self._numbers = {name: AgentNumbers() for name in models}
-        self.steps = {
-            name: Steps.within(
-                model.step_s,
-                model.n_predicted,
-                step_s=config.time_step_s,
-                horizon_s=config.horizon_s,
-            )
-            for name, model in models.items()
-        }
+        self._first = next(iter(models))
         self._pending: dict[Steps, PendingPredictions[tuple[_Predictions, _Scored]]] = {
             steps: PendingPredictions(
                 predictor.history,
@@ -180,60 +183,48 @@ class _Group:
         }
 
     def predict(self, stamp_ns: int) -> _Predictions:
-        """Predictions of all models; the first model is the predictor's."""
-        forecast = self.predictor.tick(stamp_ns)
-        tick = self.predictor.last_tick
+        """Predictions of all models."""
+        forecast, tick = self.predictor.tick(stamp_ns), self.predictor.last_tick
         assert tick is not None
         walls = self.predictor.placed_walls
         if self.predictor.adaptive is not None:
             self.predictor.evaluate()
-        first, *others = self._pipelines
-        predictions = {first: (tick, forecast)}
-        for name in others:
-            self._pipelines[name].floor_plan = walls
-            other = self._pipelines[name].repeat(tick)
+        predictions = {self._first: (tick, forecast)}
+        for name, (pipeline, numbers) in self._others.items():
+            pipeline.floor_plan = walls
+            other = pipeline.repeat(tick)
             predictions[name] = (
                 other,
-                forecast_from_tick(other, self._numbers[name], self.steps[name], forecast.frame_id),
+                forecast_from_tick(other, numbers, self.steps[name], forecast.frame_id),
             )
         return predictions
 
     def add(self, predictions: _Predictions, scored: _Scored) -> None:
-        """Adds pending predictions; `scored` receives them with their ground truth."""
-        if self._reference is not None:
-            self._add_known(self._reference, predictions, scored)
-            return
-        for steps, pending in self._pending.items():
-            same_steps = {name: p for name, p in predictions.items() if self.steps[name] == steps}
-            (tick, _), *_ = same_steps.values()
-            window = tick.window
-            pending.add(tick.stamp_ns, window.stamp_ns, window.ids, (same_steps, scored))
-
-    def _add_known(self, reference: Reference, predictions: _Predictions, scored: _Scored) -> None:
-        """Scores predictions with a ground truth that is known already."""
+        """Adds predictions; `scored` receives them with their ground truth, now or later."""
         (tick, _), *_ = predictions.values()
-        history, ids = self.predictor.history, tick.window.ids
-        people = reference.people_of(tick, history)
-        age_s = (tick.stamp_ns - history.began_ns(ids)) / NS_PER_S
-        for steps in set(self.steps.values()):
+        window = tick.window
+        known: dict[str, NDArray[Any]] = {}
+        if self._reference is not None:
+            known["people"] = self._reference.people_of(tick, self.predictor.history)
+            began_ns = self.predictor.history.began_ns(window.ids)
+            known["age_s"] = (tick.stamp_ns - began_ns) / NS_PER_S
+        for steps in dict.fromkeys(self.steps.values()):
             same_steps = {name: p for name, p in predictions.items() if self.steps[name] == steps}
+            if self._reference is None:
+                content = same_steps, scored
+                self._pending[steps].add(tick.stamp_ns, window.stamp_ns, window.ids, content)
+                continue
             times_ns = tick.stamp_ns + np.round(steps.times_s * NS_PER_S).astype(np.int64)
-            ground_truth = reference.people.positions_at(people, times_ns)
-            scored.update(_scored(same_steps, ground_truth, people=people, age_s=age_s))
+            ground_truth = self._reference.people.positions_at(known["people"], times_ns)
+            scored.update(_scored(same_steps, ground_truth, **known))
 
-    def update(self, now_ns: int) -> None:
-        """Scores the predictions whose ground truth is final."""
+    def update(self, now_ns: int, *, is_last: bool = False) -> None:
+        """Scores the predictions whose ground truth is final, or all as far as it is known."""
         for pending in self._pending.values():
-            pending.update(now_ns)
+            pending.finish() if is_last else pending.update(now_ns)
             for entry in pending.pop_complete():
                 predictions, scored = entry.content
                 scored.update(_scored(predictions, entry.ground_truth_m))
-
-    def finish(self) -> None:
-        """Scores all pending predictions with the ground truth known so far."""
-        for pending in self._pending.values():
-            pending.finish()
-        self.update(0)
 
 
 class BagReplay:
@@ -259,32 +250,35 @@ class BagReplay:
         Raises:
             ValueError: a horizon or time step that a model does not support.
         """
-        self.counts = ReplayCounts()
-        self.settings = settings
+        self.counts, self.settings = ReplayCounts(), settings
         self._source, self._reference = source, reference
         self._transforms = TransformBuffer()
-        self._is_adaptive = is_adaptive
-        same_steps: dict[tuple[float, int, str], dict[str, TrajectoryModel]] = {}
+        groups: dict[tuple[float, int, str], dict[str, TrajectoryModel]] = {}
         for name, model in models.items():
             # An adaptive calibration belongs to the predictor of one model.
             key = (model.step_s, model.n_observed, name if is_adaptive else "")
-            same_steps.setdefault(key, {})[name] = model
-        self._groups = [self._group(of_group, settings) for of_group in same_steps.values()]
-        for group in self._groups:
-            group.predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
-        steps = {name: of for group in self._groups for name, of in group.steps.items()}
-        self.steps = {name: steps[name] for name in models}
+            groups.setdefault(key, {})[name] = model
+        config = predictor_config(source, settings, is_tracked=reference is not None)
+        max_gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
+        self._groups = []
+        for of_group in groups.values():
+            first = next(iter(of_group.values()))
+            adaptive = AdaptiveCalibration(first.n_predicted) if is_adaptive else None
+            predictor = Predictor(first, config, self._transforms, adaptive=adaptive)
+            predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
+            self._groups.append(_Group(of_group, predictor, max_gap_s, reference))
+        self.steps = {name: steps_of(model, settings) for name, model in models.items()}
         rate_hz = settings.tick_rate_hz
-        self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else None
+        self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else 0
         self._next_tick_ns: int | None = None
-        if reference is not None and self._period_ns is not None:
+        if reference is not None and self._period_ns:
             self._next_tick_ns = reference.span_ns[0]
         self._ticks: deque[_Scored] = deque()
 
     def ticks(
         self, advance: Callable[[int], None] = lambda n_messages: None
     ) -> Iterator[dict[str, ScoredTick]]:
-        """Reads the recording once.
+        """Reads the recording once; calls `advance` with the number of messages read.
 
         Yields:
             Every tick with at least one predicted agent, by model name.
@@ -292,34 +286,23 @@ class BagReplay:
         Raises:
             RecordingError: the recording is damaged; the ticks before the damage are yielded.
         """
+        source, reference = self._source, self._reference
+        damage: RecordingError | None = None
         try:
-            for arrival in self._arrivals():
+            for arrival in arrivals_of(source) if reference is None else reference.arrivals:
                 self._tick_before(arrival.received_ns)
                 self._take(arrival)
                 if isinstance(arrival, TracksArrival):
                     advance(1)
                 yield from self._complete()
-        except RecordingError:
-            self._finish()
-            yield from self._complete()
-            raise
-        self.counts.add_update(
-            self._groups[0].predictor.poll(_NEVER_NS)
-        )  # messages that still wait for a transform
+            # Messages that still wait for a transform.
+            self.counts.add_update(self._groups[0].predictor.poll(_NEVER_NS))
+        except RecordingError as error:
+            damage = error
         self._finish()
         yield from self._complete()
-
-    def _arrivals(self) -> Iterator[Arrival]:
-        return arrivals_of(self._source) if self._reference is None else self._reference.arrivals
-
-    def _group(self, models: Mapping[str, TrajectoryModel], settings: PredictorConfig) -> _Group:
-        is_tracked = self._reference is not None
-        config = predictor_config(self._source, settings, is_tracked=is_tracked)
-        first = next(iter(models.values()))
-        adaptive = AdaptiveCalibration(first.n_predicted) if self._is_adaptive else None
-        predictor = Predictor(first, config, self._transforms, adaptive=adaptive)
-        max_gap_s = self._source.longest_gap_s(settings.pipeline.track_timeout_s)
-        return _Group(models, predictor, max_gap_s, self._reference)
+        if damage is not None:
+            raise damage
 
     def _take(self, arrival: Arrival) -> None:
         """Delivers a message; ticks if the node ticks on messages."""
@@ -332,24 +315,21 @@ class BagReplay:
             self.counts.add_message(arrival)
         if update.tick_ns is not None:
             self._tick(update.tick_ns)
-        if self._next_tick_ns is None and self._groups[0].predictor.newest_ns is not None:
-            self._next_tick_ns = arrival.received_ns if self._period_ns is not None else None
+        has_tracks = self._groups[0].predictor.newest_ns is not None
+        if self._next_tick_ns is None and has_tracks and self._period_ns:
+            self._next_tick_ns = arrival.received_ns
         for group in self._groups:
             group.update(arrival.received_ns)
 
     def _tick_before(self, stamp_ns: int) -> None:
         """Runs the timer's ticks that are due before a stamp."""
         while self._next_tick_ns is not None and self._next_tick_ns < stamp_ns:
-            assert self._period_ns is not None
-            tick_ns = self._next_tick_ns
-            has_agents = any(len(group.predictor.history) for group in self._groups)
-            if has_agents or self._reference is not None:
-                self._tick(tick_ns)
-                self._next_tick_ns += self._period_ns
-            else:
-                # No agent is tracked before the next message.
-                missed = (stamp_ns - tick_ns) // self._period_ns
-                self._next_tick_ns += max(missed, 1) * self._period_ns
+            n_periods = 1
+            if self._reference or any(len(group.predictor.history) for group in self._groups):
+                self._tick(self._next_tick_ns)
+            else:  # no agent is tracked before the next message
+                n_periods = max((stamp_ns - self._next_tick_ns) // self._period_ns, 1)
+            self._next_tick_ns += n_periods * self._period_ns
 
     def _tick(self, stamp_ns: int) -> None:
         if not self._is_scored(stamp_ns):
@@ -357,30 +337,26 @@ class BagReplay:
         for group in self._groups:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
-        self._count_walls(predictions)
-        if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):
-            scored: _Scored = {}
-            self._ticks.append(scored)
-            for group, of_group in zip(self._groups, predictions, strict=True):
-                group.add(of_group, scored)
-
-    def _count_walls(self, predictions: list[_Predictions]) -> None:
-        """Counts sampled positions, and those of them inside walls."""
         for group, of_group in zip(self._groups, predictions, strict=True):
-            walls = group.predictor.placed_walls
-            for name, (tick, _) in of_group.items() if walls is not None else ():
-                assert walls is not None
+            self._count_walls(group.predictor.placed_walls, of_group)
+        if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):
+            self._ticks.append({})
+            for group, of_group in zip(self._groups, predictions, strict=True):
+                group.add(of_group, self._ticks[-1])
+
+    def _count_walls(self, walls: FloorPlan | None, predictions: _Predictions) -> None:
+        """Counts sampled positions, and those of them inside walls."""
+        if walls is not None:
+            for name, (tick, _) in predictions.items():
                 inside = walls.is_occupied(tick.prediction.samples)
                 self.counts.positions[name] += inside.size
                 self.counts.in_walls[name] += int(inside.sum())
 
     def _is_scored(self, stamp_ns: int) -> bool:
-        """Whether somebody is there by an independent ground truth; counts them.
-
-        An annotation without anybody is no annotation: text does not tell the two apart.
-        """
+        """Whether somebody is there by an independent ground truth; counts them."""
         if self._reference is None:
             return True
+        # An annotation without anybody is no annotation: text does not tell the two apart.
         people, _ = self._reference.people.present_at(stamp_ns)
         self.counts.person_ticks += len(people)
         self.counts.people.update(people.tolist())
@@ -393,7 +369,7 @@ class BagReplay:
             self._tick_before(due_ns + 1)
         self._next_tick_ns = None
         for group in self._groups:
-            group.finish()
+            group.update(0, is_last=True)
 
     def _complete(self) -> Iterator[dict[str, ScoredTick]]:
         """The oldest ticks, in order, while they are scored for every model."""
@@ -402,21 +378,12 @@ class BagReplay:
             yield {name: scored[name] for name in self.steps}
 
 
-def _scored(
-    predictions: _Predictions,
-    ground_truth: FloatArray,
-    **known: NDArray[Any],
-) -> _Scored:
-    """Predictions with their ground truth.
-
-    Args:
-        ground_truth: (A, T, 2) of the window's agents, metres.
-        known: further fields of `Context`, (A,) of the window's agents.
-    """
+def _scored(predictions: _Predictions, ground_truth: FloatArray, **known: NDArray[Any]) -> _Scored:
+    """Predictions of models with the same window and steps, with (A, T, 2) ground truth, metres."""
     scored: _Scored = {}
     contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
     for name, (tick, forecast) in predictions.items():
-        window = tick.window
+        window, timings_s = tick.window, tick.timings_s
         if forecast.ids not in contexts:
             row_of = {agent: row for row, agent in enumerate(window.ids)}
             rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
@@ -427,9 +394,9 @@ def _scored(
                 n_near=_n_near(forecast.present_m),
                 **{name: values[rows] for name, values in known.items()},
             )
-        timings_s = tick.timings_s
+        context = contexts[forecast.ids]
         scored[name] = ScoredTick(
-            window, forecast, contexts[forecast.ids], timings_s["window"], timings_s["model"]
+            window, forecast, context, timings_s["window"], timings_s["model"]
         )
     return scored
 

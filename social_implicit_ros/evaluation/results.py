@@ -25,9 +25,9 @@ from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs, writte
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
-    figures_of,
     groups_of,
     horizon_of,
+    metrics_of,
     reliability_of,
 )
 from social_implicit_ros.evaluation.tracker_tally import TrackerTally, tracker_figures
@@ -43,16 +43,13 @@ VERSION = 1
 
 
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
-    """Evaluates one recording and writes the results.
-
-    Returns:
-        The content of `results.json`.
+    """Evaluates one recording, writes the results into `out`, and returns `results.json`.
 
     Raises:
         RecordingError: nothing could be evaluated.
     """
     jobs = jobs_of([path], request, out)
-    (outcome,) = run_jobs(jobs, n_processes=1, console=console)
+    (outcome,) = run_jobs(jobs, 1, console=console)
     if outcome.reason is not None:
         raise RecordingError(outcome.reason)
     return write_results(jobs, [], out)
@@ -71,20 +68,19 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     Raises:
         OSError: a file cannot be written; files of an earlier run do not change.
     """
-    parts = [json.loads(job.summary.read_text()) for job in jobs]
+    per_ticks, highlights, summaries = zip(*(job.files for job in jobs), strict=True)
+    parts = [json.loads(file.read_text()) for file in summaries]
     request = jobs[0].request
     models = {name: load_model(name) for name in request.models}
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
     with written_beside(out / "results.json") as file:
         file.write_text(json.dumps(results, indent=1) + "\n")
     with written_beside(out / "per_tick.parquet") as file:
-        join_files([job.per_tick for job in jobs], file)
-    highlights = (
-        (part["bag"]["path"], json.loads(job.highlights.read_text()))
-        for job, part in zip(jobs, parts, strict=True)
-    )
+        join_files(per_ticks, file)
+    shown = (json.loads(file.read_text()) for file in highlights)
+    of_path = zip((part["bag"]["path"] for part in parts), shown, strict=True)
     with written_beside(out / "report.html") as file:
-        write_report(file, results, highlights)
+        write_report(file, results, of_path)
     return results
 
 
@@ -94,18 +90,15 @@ def results_of(
     request: Request,
     models: Mapping[str, TrajectoryModel],
 ) -> dict[str, Any]:
-    """Adds up the results of each recording.
-
-    Args:
-        parts: as `evaluate_recording` returns them, in the order of the recordings.
-        failed: `path` and `reason` of each recording that could not be evaluated.
-    """
+    """Adds up the results of each recording, as `evaluate_recording` returns them."""
+    settings = asdict(request.settings)
+    settings |= settings.pop("pipeline")
+    tallies = {name: [Tally.from_dict(p["tallies"][name]) for p in parts] for name in models}
     return {
         "format": FORMAT,
         "version": VERSION,
         "settings": {
-            **{k: v for k, v in asdict(request.settings).items() if k != "pipeline"},
-            **asdict(request.settings.pipeline),
+            **settings,
             "distribution_samples": SAMPLES,
             "distribution_moments": request.n_moments,
             "distribution_positions": POSITIONS,
@@ -117,7 +110,7 @@ def results_of(
         "models": {
             name: {
                 **_identity(model),
-                **_result([Tally.from_dict(part["tallies"][name]) for part in parts], model.step_s),
+                **_result(tallies[name], model.step_s),
                 **_tracker(name, parts),
             }
             for name, model in models.items()
@@ -125,14 +118,10 @@ def results_of(
         "bags": [
             {
                 **part["bag"],
-                "figures": {
-                    name: figures_of(Tally.from_dict(part["tallies"][name])) for name in models
-                },
-                "counts": {
-                    name: counts_of(Tally.from_dict(part["tallies"][name])) for name in models
-                },
+                "figures": {name: metrics_of(tallies[name][index]) for name in models},
+                "counts": {name: counts_of(tallies[name][index]) for name in models},
             }
-            for part in parts
+            for index, part in enumerate(parts)
         ],
         "failed": list(failed),
     }
@@ -175,7 +164,7 @@ def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:
         total.add(tally)
     return {
         "counts": counts_of(total),
-        "figures": figures_of(total),
+        "figures": metrics_of(total),
         "horizon": horizon_of(total),
         "reliability": {
             "confidence": list(CONFIDENCE_GRID),

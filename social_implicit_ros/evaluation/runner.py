@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from social_implicit_ros.evaluation.progress_bar import progress_bar
-from social_implicit_ros.evaluation.recording import Request, evaluate_recording
+from social_implicit_ros.evaluation.recording import Request, evaluate_recording, files_of
 from social_implicit_ros.models.registry import (
     BASELINES,
     DEFAULT_MODEL,
@@ -42,6 +43,8 @@ from social_implicit_ros.untrusted_files import printable_text
 PART_VERSION = 4
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
+#: Messages between two updates of the progress display.
+_PROGRESS_EVERY = 32
 _UNFINISHED = ".unfinished"
 _KILLED = (
     "its process was killed, as by a lack of memory: close other programs, use fewer --jobs, or "
@@ -49,8 +52,6 @@ _KILLED = (
 )
 #: The paper's model, trained as the paper describes.
 PAPER_MODEL = "social_implicit"
-#: Messages between two updates of the progress display.
-_PROGRESS_EVERY = 32
 
 
 @dataclass(frozen=True)
@@ -70,32 +71,22 @@ class Job:
     request: Request
 
     @property
-    def summary(self) -> Path:
-        """The file of the recording's properties and sums."""
-        return self.part.with_name(self.part.name + ".json")
-
-    @property
-    def highlights(self) -> Path:
-        """The file of the recording's part of the report page."""
-        return self.part.with_name(self.part.name + ".highlights.json")
-
-    @property
-    def per_tick(self) -> Path:
-        """The file of a row for each tick."""
-        return self.part.with_name(self.part.name + ".parquet")
+    def files(self) -> tuple[Path, Path, Path]:
+        """A row for each tick; the part of the page; the sums, which mark the others complete."""
+        folder, name = self.part.parent, self.part.name
+        suffixes = (".parquet", ".highlights.json", ".json")
+        per_tick, highlights, summary = (folder / f"{name}{suffix}" for suffix in suffixes)
+        return per_tick, highlights, summary
 
     def is_done(self) -> bool:
         """Whether an earlier run wrote this part."""
+        *contents, summary = self.files
         try:
-            summary = json.loads(self.summary.read_text())
-            digests = _digests(self.per_tick, self.highlights)
-        except (OSError, ValueError):
+            written = json.loads(summary.read_text())
+            known = written["fingerprint"], written["digests"]
+            return known == (self.fingerprint, _digests(*contents))
+        except (OSError, ValueError, LookupError, TypeError):
             return False
-        return (
-            isinstance(summary, dict)
-            and summary.get("fingerprint") == self.fingerprint
-            and summary.get("digests") == digests
-        )
 
 
 @dataclass(frozen=True)
@@ -117,46 +108,22 @@ def default_models() -> tuple[str, ...]:
 
 
 def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
-    """One job for each recording.
-
-    Args:
-        out: the folder to write into; created with its subfolder `parts` if missing.
-    """
+    """One job for each recording, in the folder `out`; creates its subfolder `parts`."""
     parts = parts_folder(out)
     parts.mkdir(parents=True, exist_ok=True)
-    asked = _digest(
-        {
-            "version": PART_VERSION,
-            "request": asdict(request),
-            "models": [fingerprint_of(load_model(name)) for name in request.models],
-            "tracker": repr(find_tracker_spec(request.tracker)) if request.tracker else None,
-        }
-    )
+    tracker = repr(find_tracker_spec(request.tracker)) if request.tracker else None
+    models = [fingerprint_of(load_model(name)) for name in request.models]
+    asked = _digest([PART_VERSION, asdict(request), models, tracker])
     jobs = []
     for path in paths:
         read = [path, *filter(None, [request.ground_truth_of(path)])]
-        files = [file for entry in read for file in _files_of(entry)]
-        stats = [file.stat() for file in files]
-        content = [
-            (str(file), stat.st_size, stat.st_mtime_ns)
-            for file, stat in zip(files, stats, strict=True)
-        ]
+        stats = [(file, file.stat()) for entry in read for file in files_of(entry)]
+        content = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
         stem = re.sub(r"[^\w.-]", "_", path.stem)[:80]
-        name = f"{stem}-{_digest(str(path.resolve()))[:8]}"
-        jobs.append(
-            Job(
-                path=path.resolve(),
-                part=parts / name,
-                fingerprint=_digest([asked, content]),
-                n_bytes=sum(file.stat().st_size for file in _files_of(path)),
-                request=request,
-            )
-        )
+        part = parts / f"{stem}-{_digest(str(path.resolve()))[:8]}"
+        n_bytes = sum(file.stat().st_size for file in files_of(path))
+        jobs.append(Job(path.resolve(), part, _digest([asked, content]), n_bytes, request))
     return jobs
-
-
-def _files_of(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
 
 
 def run_job(
@@ -167,17 +134,15 @@ def run_job(
     """Evaluates one recording and writes its part."""
     # Another process may evaluate the same recording, if a cluster lost contact with this one.
     token = uuid.uuid4().hex
-    temporary = {file: file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in _files(job)}
+    temporary = [file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in job.files]
+    per_tick, highlights, summary = temporary
     try:
-        part = evaluate_recording(
-            job.path, job.request, temporary[job.per_tick], opened=opened, advance=advance
-        )
-        temporary[job.highlights].write_text(json.dumps(part.pop("highlights")))
-        part["fingerprint"] = job.fingerprint
-        part["digests"] = _digests(temporary[job.per_tick], temporary[job.highlights])
-        temporary[job.summary].write_text(json.dumps(part))
-        for file in _files(job):
-            temporary[file].replace(file)
+        part = evaluate_recording(job.path, job.request, per_tick, opened=opened, advance=advance)
+        highlights.write_text(json.dumps(part.pop("highlights")))
+        part["fingerprint"], part["digests"] = job.fingerprint, _digests(per_tick, highlights)
+        summary.write_text(json.dumps(part))
+        for written, file in zip(temporary, job.files, strict=True):
+            written.replace(file)
     except (RecordingError, ValueError, OSError) as error:
         reason = str(error) or type(error).__name__
         # A full disk names no file.
@@ -186,13 +151,13 @@ def run_job(
     except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
         return Outcome(job, f"{job.path}: {type(error).__name__}: {error}")
     finally:
-        for file in temporary.values():
+        for file in temporary:
             file.unlink(missing_ok=True)
     return Outcome(job, None)
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, n_processes: int, scheduler: str | None = None, console: Console
+    jobs: Sequence[Job], n_processes: int, scheduler: str | None = None, *, console: Console
 ) -> list[Outcome]:
     """Evaluates recordings side by side and shows the progress.
 
@@ -206,65 +171,51 @@ def run_jobs(
     Raises:
         RecordingError: the cluster cannot be reached.
     """
-    if not jobs:
-        return []
     with progress_bar(console) as progress:
-        if scheduler is None and (n_processes == 1 or len(jobs) == 1):
+        if scheduler is None and (n_processes == 1 or len(jobs) <= 1):
             return [_run_here(job, progress) for job in jobs]
         task = progress.add_task(f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs))
+        remaining = {job.part: job for job in jobs}
         outcomes: list[Outcome] = []
 
-        def finished(outcome: Outcome) -> None:
+        def run(some: Sequence[Job], n_workers: int) -> bool:
+            """Runs jobs in workers; returns whether no worker was killed."""
+            try:
+                for outcome in _outcomes(some, n_workers):
+                    finish(outcome)
+            except TerminatedWorkerError:
+                return False
+            return True
+
+        def finish(outcome: Outcome) -> None:
             outcomes.append(outcome)
+            del remaining[outcome.job.part]
             progress.advance(task, outcome.job.n_bytes)
 
         n_workers = -1 if scheduler else min(n_processes, len(jobs))
         with _workers(scheduler):
-            remaining = list(jobs)
-            while remaining and not _run_workers(remaining, n_workers, finished):
-                remaining = _without(remaining, outcomes)
+            while remaining and not run([*remaining.values()], n_workers):
                 # A worker was killed, with one of the recordings that were begun: each runs alone.
-                for job in remaining[:n_processes]:
-                    if not _run_workers([job], 2, finished):
-                        finished(Outcome(job, f"{job.path}: {_KILLED}"))
-                remaining = _without(remaining, outcomes)
+                for job in [*remaining.values()][:n_processes]:
+                    if not run([job], 2):
+                        finish(Outcome(job, f"{job.path}: {_KILLED}"))
         return outcomes
 
 
-def _run_workers(jobs: Sequence[Job], n_workers: int, finished: Callable[[Outcome], None]) -> bool:
-    """Runs jobs in workers; returns whether no worker was killed."""
-    parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
-    try:
-        with _interrupts_only_here():
-            outcomes = parallel(joblib.delayed(run_job)(job) for job in jobs)
-        for outcome in outcomes:
-            finished(outcome)
-    except TerminatedWorkerError:
-        return False
-    return True
-
-
-def _without(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[Job]:
-    done = {outcome.job.part for outcome in outcomes}
-    return [job for job in jobs if job.part not in done]
-
-
-@contextmanager
-def _interrupts_only_here() -> Iterator[None]:
-    """Processes that start within inherit that SIGINT (Ctrl-C) is blocked; this one ends them."""
+def _outcomes(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
+    # Processes inherit that SIGINT (Ctrl-C) is blocked; this one ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        yield
+        parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
+        outcomes: Iterator[Outcome] = parallel(joblib.delayed(run_job)(job) for job in jobs)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return outcomes
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds an output folder for this process: two runs would remove each other's files.
-
-    Args:
-        out: the folder, made by `jobs_of`.
+    """Holds an output folder of `jobs_of`, in which two runs would remove each other's files.
 
     Raises:
         RecordingError: another process holds it.
@@ -283,11 +234,7 @@ def locked(out: Path) -> Iterator[None]:
 
 @contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
-    """Replaces a file as a whole, or leaves it unchanged if anything fails.
-
-    Yields:
-        The path to write to, in the same folder.
-    """
+    """Yields a path in the same folder, which replaces the file unless anything fails."""
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}{_UNFINISHED}")
     try:
         yield temporary
@@ -299,21 +246,15 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(escape(printable_text(job.path.name)), start=False)
-    n_messages = 0
+    task = progress.add_task(escape(printable_text(job.path.name)), total=None)
+    numbers = count(1)
 
-    def opened(n_total: int) -> None:
-        progress.update(task, total=n_total)
-        progress.start_task(task)
-
-    def advance(n_more: int) -> None:
-        nonlocal n_messages
-        n_messages += n_more
+    def advance(_: int) -> None:
         # An update at every message takes longer than reading it.
-        if n_messages % _PROGRESS_EVERY == 0:
+        if (n_messages := next(numbers)) % _PROGRESS_EVERY == 0:
             progress.update(task, completed=n_messages)
 
-    outcome = run_job(job, opened, advance)
+    outcome = run_job(job, lambda n_messages: progress.update(task, total=n_messages), advance)
     progress.remove_task(task)
     return outcome
 
@@ -332,11 +273,6 @@ def remove_unfinished(out: Path) -> None:
 
 def _digests(*files: Path) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-
-
-def _files(job: Job) -> tuple[Path, ...]:
-    # The summary is last: it marks the part as complete.
-    return job.per_tick, job.highlights, job.summary
 
 
 @contextmanager

@@ -154,7 +154,7 @@ class Tally:
             self.sums[name] += measures[name]
 
 
-def figures_of(tally: Tally) -> dict[str, float]:
+def metrics_of(tally: Tally) -> dict[str, float]:
     """The metrics of one model by name: metres, square metres for amv, nats for kde, else shares.
 
     Metrics without data are NaN.

@@ -42,7 +42,7 @@ def confidence_levels(
     return -np.expm1(-0.5 * distance_2)
 
 
-def levels_of_truth(prediction: Prediction, ground_truth: FloatArray) -> FloatArray:
+def ground_truth_levels(prediction: Prediction, ground_truth: FloatArray) -> FloatArray:
     """(A, T) `confidence_levels` of (A, T, 2) positions, metres, in the ellipses predicted."""
     return confidence_levels(
         prediction.mean, prediction.covariance, ground_truth, prediction.level_factors

@@ -5,11 +5,9 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.compressed import SUFFIX
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.recordings.truncated import METADATA, is_bag_file
 
 
@@ -42,16 +40,6 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)
     return list(found.values())
-
-
-def open_bags(arguments: Iterable[str], **options: Any) -> list[TrackSource]:
-    """Opens the recordings of `find_bags`; the other arguments are those of `open_source`.
-
-    Raises:
-        RecordingError: no recording, a damaged one, or none with such tracks.
-        TrackerSpecError: no such tracker description, or a bad one.
-    """
-    return [open_source(path, **options) for path in find_bags(arguments)]
 
 
 def _recordings_below(path: Path, seen: set[Path]) -> list[Path]:

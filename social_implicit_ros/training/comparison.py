@@ -9,7 +9,11 @@ from rich.table import Table
 
 from social_implicit_ros.metrics.displacement import best_of_n, mean_path
 from social_implicit_ros.metrics.proper_scores import gaussian_nll
-from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    ground_truth_levels,
+    reliability_scores,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.eth_ucy import Scene
 
@@ -44,7 +48,7 @@ def evaluate_model(
             "mean_ade": mean_ade,
             "mean_fde": mean_fde,
             "nll": gaussian_nll(prediction.mean, prediction.covariance, ground_truth).mean(axis=1),
-            "levels": levels_of_truth(prediction, ground_truth),
+            "levels": ground_truth_levels(prediction, ground_truth),
         }
         found.append(measured)
     values_of = {name: np.concatenate([one[name] for one in found]) for name in found[0]}

@@ -34,7 +34,7 @@ from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
 from social_implicit_ros.metrics.reliability import (
     coverage,
-    levels_of_truth,
+    ground_truth_levels,
     pooled_reliability_scores,
     reliability_scores,
 )
@@ -240,7 +240,7 @@ def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _
         **_concatenated(
             [
                 {
-                    "levels": levels_of_truth(prediction, scene.future),
+                    "levels": ground_truth_levels(prediction, scene.future),
                     **situation_measures(prediction, scene),
                 }
                 for prediction, (_, scene) in zip(predictions, batch, strict=True)

@@ -15,7 +15,11 @@ from social_implicit_ros.evaluation.benchmark.situations import (
 )
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import best_of_n, mean_path
-from social_implicit_ros.metrics.reliability import coverage, levels_of_truth, reliability_scores
+from social_implicit_ros.metrics.reliability import (
+    coverage,
+    ground_truth_levels,
+    reliability_scores,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.eth_ucy import STEP_S, Scene
 from social_implicit_ros.recordings.robot_recordings import RATE_HZ, robot_windows
@@ -68,7 +72,7 @@ def robot_figures(
                 "mean_ade": mean_ade,
                 "mean_fde": mean_fde,
                 "collision_rate": np.array([collision_rate(prediction.samples)]),
-                "levels": levels_of_truth(prediction, scene.future),
+                "levels": ground_truth_levels(prediction, scene.future),
                 "soon": np.linalg.norm((prediction.mean - scene.future)[:, _soon()], axis=-1),
                 **situation_measures(prediction, scene),
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
-from social_implicit_ros.metrics.reliability import levels_of_truth
+from social_implicit_ros.metrics.reliability import ground_truth_levels
 from social_implicit_ros.metrics.situations import (
     STANDING_M_S,
     WALKING_M_S,
@@ -53,7 +53,7 @@ def situation_measures(prediction: Prediction, scene: Scene) -> dict[str, FloatA
     )
     radius = radius_at(last, AREA_CONFIDENCE)[:, 0]
     area_m2 = np.pi * radius**2 * np.exp(0.5 * log_determinant)
-    levels = levels_of_truth(prediction, future)[speed_m_s < STANDING_M_S]
+    levels = ground_truth_levels(prediction, future)[speed_m_s < STANDING_M_S]
     pairs = head_on_pairs(observed, future.shape[1], step_s)
     straight = observed[:, -1] + future.shape[1] * (observed[:, -1] - observed[:, -2])
     error_m = np.linalg.norm(prediction.mean[:, -1] - future[:, -1], axis=1)

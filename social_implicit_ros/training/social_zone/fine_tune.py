@@ -83,7 +83,6 @@ def fine_tune(
     base: SocialZone,
     training: Agents,
     validation: Agents,
-    *,
     seed: int,
     settings: TuneSettings | None = None,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,

@@ -20,7 +20,7 @@ from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
 from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, summary
 from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
-from social_implicit_ros.evaluation.tally import Tally, figures_of
+from social_implicit_ros.evaluation.tally import Tally, metrics_of
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import Prediction, Tracks
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, radius_at
@@ -167,7 +167,7 @@ class TestContent:
             assert errors / sum(entry["futures"]) == pytest.approx(mean, abs=2e-3)
 
     def test_every_figure_is_explained(self):
-        assert set(MEANINGS) == set(figures_of(Tally.empty([0.4])))
+        assert set(MEANINGS) == set(metrics_of(Tally.empty([0.4])))
 
     @pytest.mark.parametrize(
         ("coverage", "r_avg", "r_min", "says"),

@@ -18,9 +18,9 @@ from social_implicit_ros.evaluation.replay import BagReplay, Context, ScoredTick
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
-    figures_of,
     groups_of,
     horizon_of,
+    metrics_of,
     reliability_of,
     sums_by_group,
 )
@@ -100,7 +100,7 @@ def test_figures_are_those_of_all_futures_at_once(ticks, futures):
     mean_ade, mean_fde = mean_path(mean, ground_truth)
     r_avg, r_min = reliability_scores(levels)
 
-    figures = figures_of(tally_of(ticks))
+    figures = metrics_of(tally_of(ticks))
 
     assert len(ground_truth) > 100
     expected = {
@@ -138,7 +138,7 @@ def test_groups_hold_every_future_once(ticks):
     for rows in groups.values():
         assert sum(row["futures"] for row in rows) == n_futures
         total = sum(row["futures"] * row["mean_fde"] for row in rows)
-        assert total / n_futures == pytest.approx(figures_of(tally)["mean_fde"])
+        assert total / n_futures == pytest.approx(metrics_of(tally)["mean_fde"])
     assert [row["name"] for row in groups["speed"]] == [
         "standing",
         "strolling",
@@ -187,7 +187,7 @@ def test_the_sum_of_two_tallies_is_the_tally_of_both(ticks):
 
     first.add(second)
 
-    assert figures_of(first)["mean_ade"] == pytest.approx(figures_of(tally_of(ticks))["mean_ade"])
+    assert metrics_of(first)["mean_ade"] == pytest.approx(metrics_of(tally_of(ticks))["mean_ade"])
 
 
 def test_a_tally_survives_json_without_loss(ticks):
@@ -206,7 +206,7 @@ def test_tallies_of_other_steps_are_not_added():
 
 
 def test_figures_of_nothing_are_nan():
-    figures = figures_of(Tally.empty([0.4, 0.8]))
+    figures = metrics_of(Tally.empty([0.4, 0.8]))
 
     assert all(np.isnan(value) for value in figures.values())
 

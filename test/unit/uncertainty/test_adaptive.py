@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from social_implicit_ros.metrics.reliability import confidence_levels, levels_of_truth
+from social_implicit_ros.metrics.reliability import confidence_levels, ground_truth_levels
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.adaptive import (
     EDGES,
@@ -58,7 +58,7 @@ def scored(
         speed_m_s=np.repeat(speed_m_s, N_STEPS),
         error_m=np.linalg.norm(ground_truth, axis=-1).ravel(),
         distance=gaussian_distance(distance, base.level_factors).ravel(),
-        levels=levels_of_truth(published, ground_truth).ravel(),
+        levels=ground_truth_levels(published, ground_truth).ravel(),
         weight=np.ones(ground_truth.shape[:2]).ravel(),
     )
 
@@ -245,7 +245,9 @@ def test_levels_agree_with_the_published_ellipse() -> None:
     published = at_confidence(adaptive.adapt(base, np.full(200, WALKING)), 0.95)
     ground_truth = heavy_tailed(np.random.default_rng(9), 200, 1.5)
     plain = confidence_levels(published.mean, published.covariance, ground_truth)
-    np.testing.assert_array_equal(plain <= 0.95, levels_of_truth(published, ground_truth) <= 0.95)
+    np.testing.assert_array_equal(
+        plain <= 0.95, ground_truth_levels(published, ground_truth) <= 0.95
+    )
 
 
 @pytest.mark.parametrize(

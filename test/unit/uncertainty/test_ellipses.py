@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from social_implicit_ros.metrics.reliability import (
     confidence_levels,
     coverage,
-    levels_of_truth,
+    ground_truth_levels,
     pooled_reliability_scores,
 )
 from social_implicit_ros.types import FloatArray, Prediction
@@ -53,7 +53,7 @@ def test_level_factors_give_every_ellipse_nominal_coverage_of_a_mixture() -> Non
     prediction = conformal_prediction(len(truth))
 
     plain = confidence_levels(prediction.mean, prediction.covariance, truth)
-    levels = levels_of_truth(prediction, truth)
+    levels = ground_truth_levels(prediction, truth)
 
     assert min(pooled_reliability_scores(plain)) < 0.9
     assert min(pooled_reliability_scores(levels)) > 0.98
@@ -64,7 +64,7 @@ def test_a_position_at_the_radius_of_a_confidence_has_that_level(confidence: flo
     prediction = conformal_prediction(1)
     radius = radius_at(prediction, confidence)
 
-    on_the_edge = levels_of_truth(prediction, np.stack([radius, 0.0 * radius], axis=-1))
+    on_the_edge = ground_truth_levels(prediction, np.stack([radius, 0.0 * radius], axis=-1))
 
     np.testing.assert_allclose(on_the_edge, confidence, atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_at_its_confidence_a_covariance_has_the_coverage_of_a_gaussian(confidenc
 
     assert coverage(plain, confidence) == pytest.approx(confidence, abs=0.015)
     np.testing.assert_allclose(
-        levels_of_truth(scaled, truth), levels_of_truth(prediction, truth), atol=1e-6
+        ground_truth_levels(scaled, truth), ground_truth_levels(prediction, truth), atol=1e-6
     )
 
 
