@@ -1,9 +1,7 @@
 """Metrics of the whole predicted distribution, at selected ticks only as they take long.
 
-A mixture fitted to a few hundred samples costs more than a hundred ticks of prediction, and
-predictions a tenth of a second apart say the same; so a recording is measured at a fixed number of
-moments that are spread over it evenly, and at each of them in some of the predicted positions,
-drawn at random.
+A recording is measured at a fixed number of moments that are spread over it evenly, and at each of
+them in some of the predicted positions, drawn at random.
 """
 
 from __future__ import annotations
@@ -60,7 +58,7 @@ def measure_distribution(
     """Measures at some moments the agents whose whole future is known; at least one in each.
 
     Args:
-        ticks: what the model predicted as the node does; a few, as they are measured together.
+        ticks: of the model; a few, as they are measured together.
         model: draws `SAMPLES` futures of the same windows.
 
     Returns:
@@ -95,12 +93,7 @@ def measure_distribution(
 def _draw(
     tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Positions drawn at one moment.
-
-    Returns:
-        (K, P, 2) samples and (P, 2) ground truth, metres, and AMV of all agents whose future is
-        known, square metres.
-    """
+    """(K, P, 2) samples and (P, 2) ground truth at one moment, metres, and AMV of all, m^2."""
     window, truth = tick.window, tick.context.ground_truth
     prediction, present_m = predict_from(
         tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed

@@ -35,13 +35,12 @@ class PublishedPrediction:
 
     Attributes:
         stamp_ns: of the tick, integer nanoseconds.
-        agents: (A,) numbers of the agents, see `tracks.agent_ids`.
+        agents: (A,) numbers of the agents, see `tracks.messages.agent_ids`.
         times_s: (T,) seconds from the stamp.
         mean: (A, T, 2) mean positions in metres.
         covariance: (A, T, 2, 2) in square metres.
         n_observed: (A,) observed steps behind each prediction.
-        radii: confidence -> (A, T) radius of its ellipse in standard deviations, for the node's
-            `confidence_levels`.
+        radii: confidence -> (A, T) radius of its ellipse in standard deviations.
     """
 
     stamp_ns: int
@@ -55,17 +54,14 @@ class PublishedPrediction:
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
         shape = (*self.agents.shape, *self.times_s.shape)
-        require_shape("PublishedPrediction", "mean", self.mean, (*shape, 2))
-        require_shape("PublishedPrediction", "covariance", self.covariance, (*shape, 2, 2))
-        require_shape("PublishedPrediction", "n_observed", self.n_observed, self.agents.shape)
+        expected = {"mean": (*shape, 2), "covariance": (*shape, 2, 2), "n_observed": shape[:1]}
+        for name, of_name in expected.items():
+            require_shape("PublishedPrediction", name, getattr(self, name), of_name)
         for confidence, radius in self.radii.items():
             require_shape("PublishedPrediction", f"radii[{confidence:g}]", radius, shape)
 
     def ellipses(self, confidence: float) -> FloatArray:
-        """(A, T, 2, 2) matrices in square metres whose unit ellipses have this confidence.
-
-        Without a published radius the radius of a Gaussian is used.
-        """
+        """(A, T, 2, 2) covariances, m^2, of which one sigma has this confidence; else Gaussian."""
         radius = self.radii.get(confidence, np.float64(confidence_to_sigmas(confidence)))
         return np.asarray(self.covariance * np.square(radius)[..., None, None])
 
@@ -82,7 +78,8 @@ def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
         ValueError: a field is missing, or the agents do not all have the same steps.
     """
     points = point_cloud_array(message)
-    missing = [name for name in FIELDS if name not in (points.dtype.names or ())]
+    names = points.dtype.names or ()
+    missing = [name for name in FIELDS if name not in names]
     if missing:
         raise ValueError(
             f"PointCloud2 has no field {', '.join(missing)}: it is no ~/predictions message"
@@ -93,20 +90,17 @@ def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
     rows = points.reshape(len(agents), n_steps) if (counts == n_steps).all() else None
     if rows is None or not (rows["t"] == rows["t"][:1]).all():
         raise ValueError("~/predictions message whose agents have different steps")
-    xx, xy, yy = (rows[name] for name in ("sigma_xx", "sigma_xy", "sigma_yy"))
-    covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(*rows.shape, 2, 2)
+    column = {name: rows[name].astype(np.float64) for name in names}
+    entries = [column[f"sigma_{axes}"] for axes in ("xx", "xy", "xy", "yy")]
+    radii = {confidence_of(name): values for name, values in column.items()}
     return PublishedPrediction(
         stamp_ns=stamp_ns_of(message.header.stamp),
         agents=agents,
-        times_s=rows["t"][0].astype(np.float64) if len(rows) else np.empty(0),
-        mean=np.stack([rows["x"], rows["y"]], axis=-1).astype(np.float64),
-        covariance=covariance.astype(np.float64),
+        times_s=column["t"][0] if len(rows) else np.empty(0),
+        mean=np.stack([column["x"], column["y"]], axis=-1),
+        covariance=np.stack(entries, axis=-1).reshape(*rows.shape, 2, 2),
         n_observed=rows["n_observed"][:, 0].astype(np.int64) if n_steps else np.empty(0, np.int64),
-        radii={
-            confidence: rows[name].astype(np.float64)
-            for name in points.dtype.names or ()
-            if (confidence := confidence_of(name)) is not None
-        },
+        radii={known: values for known, values in radii.items() if known is not None},
     )
 
 
@@ -180,32 +174,31 @@ def score_published(
     ids: dict[int, str] = {}  # of the agents seen so far, by number
     waiting = list(reversed(predictions))
     scored: list[ScoredPrediction] = []
+
+    def add(prediction: PublishedPrediction) -> None:
+        rows = [row for row, number in enumerate(prediction.agents.tolist()) if number in ids]
+        known = [ids[number] for number in prediction.agents[rows].tolist()]
+        pending.add(prediction.stamp_ns, prediction.stamp_ns, known, (prediction, rows))
+
     for tracks in recording:
         history.insert(tracks)
         ids.update((agent_number(agent), agent) for agent in history.ids)
         while waiting and waiting[-1].stamp_ns <= tracks.stamp_ns:
-            prediction = waiting.pop()
-            rows = [row for row, number in enumerate(prediction.agents.tolist()) if number in ids]
-            known = [ids[number] for number in prediction.agents[rows].tolist()]
-            stamp_ns = prediction.stamp_ns
-            pending.add(stamp_ns, stamp_ns, known, (prediction, rows))
+            add(waiting.pop())
         pending.update(tracks.stamp_ns)
         scored += map(_scored, pending.pop_complete())
-    for prediction in reversed(waiting):  # after the end of the recording
-        pending.add(prediction.stamp_ns, prediction.stamp_ns, [], (prediction, []))
+    ids.clear()  # after the end of the recording nobody is known
+    for prediction in reversed(waiting):
+        add(prediction)
     pending.finish()
     return [*scored, *map(_scored, pending.pop_complete())]
 
 
 def summarise(scored: Sequence[ScoredPrediction], *, confidence: float = 0.95) -> ScoreSummary:
-    """Compares predictions with their ground truth.
-
-    Args:
-        scored: all with the same steps, in any order.
-        confidence: of the ellipse whose coverage is measured, in (0, 1).
-    """
+    """Compares predictions, all with the same steps, with their ground truth."""
     filled = [entry for entry in scored if len(entry.prediction.agents)]
-    agents: set[int] = set().union(*(entry.prediction.agents.tolist() for entry in filled))
+    predictions = [entry.prediction for entry in filled]
+    agents: set[int] = set().union(*(prediction.agents.tolist() for prediction in predictions))
     ade_m = fde_m = inside = float("nan")
     n_scored = 0
     if filled:
@@ -213,21 +206,17 @@ def summarise(scored: Sequence[ScoredPrediction], *, confidence: float = 0.95) -
         complete = np.isfinite(ground_truth).all(axis=(1, 2))
         n_scored = int(complete.sum())
     if n_scored:
-        mean = np.concatenate([entry.prediction.mean for entry in filled])[complete]
-        covariance = np.concatenate([entry.prediction.covariance for entry in filled])[complete]
         ground_truth = ground_truth[complete]
-        ade, fde = mean_path(mean, ground_truth)
-        ade_m, fde_m = float(ade.mean()), float(fde.mean())
+        mean, covariance = (
+            np.concatenate([getattr(prediction, name) for prediction in predictions])[complete]
+            for name in ("mean", "covariance")
+        )
+        ade_m, fde_m = (float(error.mean()) for error in mean_path(mean, ground_truth))
         inside = coverage(confidence_levels(mean, covariance, ground_truth), confidence)
+    n_predictions = sum(len(prediction.agents) for prediction in predictions)
+    horizon_s = float(predictions[0].times_s[-1]) if predictions else 0.0
     return ScoreSummary(
-        n_agents=len(agents),
-        n_predictions=sum(len(entry.prediction.agents) for entry in filled),
-        n_scored=n_scored,
-        horizon_s=float(filled[0].prediction.times_s[-1]) if filled else 0.0,
-        ade_m=ade_m,
-        fde_m=fde_m,
-        confidence=confidence,
-        inside=inside,
+        len(agents), n_predictions, n_scored, horizon_s, ade_m, fde_m, confidence, inside
     )
 
 

@@ -32,17 +32,8 @@ LONGEST_HISTORY = 8
 _GROUP_COLUMNS = ("futures", "ade", "fde", "best_ade", "best_fde", "steps", "inside_95")
 _SCALARS = ("ticks", "predicted", "futures", "ade", "fde", "best_ade", "best_fde", "missed")
 _HORIZON = ("known", "error", "best", "inside_50", "inside_95", "radius")
-_MOMENTS = (
-    "moments",
-    "positions",
-    "amd",
-    "amd_undefined",
-    "kde",
-    "kde_degenerate",
-    "energy",
-    "amv",
-    "collision_rate",
-)
+_POSITIONS = ("amd", "amd_undefined", "kde", "kde_degenerate", "energy")
+_MOMENTS = ("moments", "positions", *_POSITIONS, "amv", "collision_rate")
 #: Latency histogram: logarithmic bins from 1e-5 s to 10 s.
 _LATENCY_EDGES_S = np.logspace(-5, 1, 241)
 _GRID = np.array(CONFIDENCE_GRID)
@@ -229,11 +220,7 @@ def _frequencies(histogram: FloatArray) -> FloatArray:
 
 
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
-    """Errors by speed, crowd and length of history; empty groups are omitted.
-
-    Args:
-        step_s: seconds between two observed steps.
-    """
+    """Errors by speed, crowd and length of history in steps of `step_s`; no empty groups."""
     # Two observed steps span one step period.
     history = [f"{max(n - 1, 0) * step_s:.1f} s" for n in range(LONGEST_HISTORY + 1)]
     names = {"speed": SPEED_NAMES, "crowd": CROWD_NAMES, "history": history}
@@ -250,27 +237,17 @@ def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
 def _group_row(name: str, row: FloatArray) -> dict[str, Any]:
     values = dict(zip(_GROUP_COLUMNS, row.tolist(), strict=True))
     futures = values["futures"]
+    errors = {"mean_ade": "ade", "mean_fde": "fde", "best_ade": "best_ade", "best_fde": "best_fde"}
     return {
         "name": name,
         "futures": int(futures),
-        "mean_ade": values["ade"] / futures,
-        "mean_fde": values["fde"] / futures,
-        "best_ade": values["best_ade"] / futures,
-        "best_fde": values["best_fde"] / futures,
+        **{metric: values[column] / futures for metric, column in errors.items()},
         "coverage_95": values["inside_95"] / values["steps"],
     }
 
 
 def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArray:
-    """Sums the rows of each group; several times faster than `np.add.at`.
-
-    Args:
-        rows: (N, C) quantities.
-        group: (N,) the group of each row, from 0.
-
-    Returns:
-        (n_groups, C) sums; 0 for an empty group.
-    """
+    """(n_groups, C) sums of (N, C) rows by their (N,) group; much faster than `np.add.at`."""
     columns = [np.bincount(group, column, n_groups) for column in rows.T]
     return np.stack(columns, axis=1)
 

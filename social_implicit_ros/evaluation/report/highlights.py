@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import heapq
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from social_implicit_ros.evaluation.replay import ScoredTick
 from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
+from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
 #: A scene: its duration, the time between frames, and the most people in a frame.
@@ -46,7 +47,6 @@ class Snapshot:
     """People at one tick, the predictions of each model, and the ground truth.
 
     Attributes:
-        ids: (A,) of the people.
         past_m: (A, H, 2) positions in metres, NaN before the first observation.
         truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
         predictions: of each model, NaN for agents without one; the mean is the only sample.
@@ -62,19 +62,23 @@ class Snapshot:
 
     def encoded(self, origin_m: FloatArray) -> dict[str, Any]:
         """The form that the page reads; lengths in centimetres from the origin."""
-        models = {}
-        for name, prediction in self.predictions.items():
-            models[name] = {
-                "mean": _packed((prediction.mean - origin_m) * 100.0),
-                "ellipse": _packed(_ellipses(prediction) * _ELLIPSE_UNITS),
-            }
+
+        def packed_cm(places_m: FloatArray) -> str:
+            return _packed((places_m - origin_m) * 100.0)
+
         return {
             "stamp_ns": str(self.stamp_ns),
             "ids": [shown_id(agent) for agent in self.ids],
             "people": self.n_people,
-            "past": _packed((self.past_m - origin_m) * 100.0),
-            "truth": _packed((self.truth_m - origin_m) * 100.0),
-            "models": models,
+            "past": packed_cm(self.past_m),
+            "truth": packed_cm(self.truth_m),
+            "models": {
+                name: {
+                    "mean": packed_cm(prediction.mean),
+                    "ellipse": _packed(_ellipses(prediction) * _ELLIPSE_UNITS),
+                }
+                for name, prediction in self.predictions.items()
+            },
         }
 
 
@@ -82,13 +86,8 @@ def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
     """People of the first model's forecast, with the other models' predictions of them."""
     lead = next(iter(ticks.values()))
     ids = tuple(lead.forecast.ids[row] for row in rows.tolist())
-    # Unless the crowd is large, all people are taken: no copy is needed.
-    taken = None if ids == lead.forecast.ids else rows
     predictions = {}
     for name, tick in ticks.items():
-        if tick.forecast.ids == lead.forecast.ids:
-            predictions[name] = _rows_of(tick.forecast.prediction, taken)
-            continue
         row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
         of_ids = np.array([row_of.get(agent, -1) for agent in ids], dtype=np.int64)
         predictions[name] = _rows_of(tick.forecast.prediction, of_ids)
@@ -102,29 +101,17 @@ def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
     )
 
 
-def _rows_of(prediction: Prediction, rows: IntArray | None) -> Prediction:
-    """Some agents of a prediction, all if `rows` is None, NaN for a row of -1.
-
-    The mean replaces the samples.
-    """
+def _rows_of(prediction: Prediction, rows: IntArray) -> Prediction:
+    """Some agents of a prediction, NaN for a row of -1; the mean replaces the samples."""
 
     def taken(values: FloatArray) -> FloatArray:
-        if rows is None:
-            return values
-        if (rows >= 0).all():
-            return values[rows]
         # Index -1 takes the appended row.
-        unknown = np.full((1, *values.shape[1:]), np.nan)
-        return np.concatenate([values, unknown])[rows]
+        return np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])[rows]
 
     mean, factors = taken(prediction.mean), prediction.level_factors
-    return Prediction(
-        mean[None],
-        mean,
-        taken(prediction.covariance),
-        prediction.step_s,
-        None if factors is None else taken(factors),
-    )
+    factors = None if factors is None else taken(factors)
+    covariance = taken(prediction.covariance)
+    return Prediction(mean[None], mean, covariance, prediction.step_s, factors)
 
 
 def _ellipses(prediction: Prediction) -> FloatArray:
@@ -234,10 +221,8 @@ class TrackMap:
         """Starts with an empty map."""
         self._models = tuple(models)
         self._cell_m = CELL_M
-        # Column and row of the lowest cell.
-        self._low = np.zeros(2, dtype=np.int64)
-        #: (columns, rows, models, 2) number of predictions, and the sum of their FDE.
-        self._sums = np.zeros((0, 0, len(self._models), 2))
+        #: Column and row -> (models, 2) number of predictions, and the sum of their FDE.
+        self._sums: dict[tuple[int, int], FloatArray] = {}
         self._tracks: dict[str, list[tuple[float, float]]] = {}
         self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
         self._drawn_ns = 0
@@ -254,13 +239,12 @@ class TrackMap:
 
     def encoded(self) -> dict[str, Any]:
         """The form that the page reads, metres."""
-        cells = np.argwhere(self._is_used())
-        sums = self._sums[cells[:, 0], cells[:, 1]]
-        counts = sums[..., 0]
+        cells = sorted(self._sums)
+        sums = np.array([self._sums[cell] for cell in cells]).reshape(-1, len(self._models), 2)
         return {
             "cell_m": self._cell_m,
-            "cells": (cells + self._low).tolist(),
-            "futures": counts.max(axis=1, initial=0.0).astype(int).tolist(),
+            "cells": [list(cell) for cell in cells],
+            "futures": sums[..., 0].max(axis=1, initial=0.0).astype(int).tolist(),
             "mean_fde": {
                 name: [
                     round(total / count, 3) if count else None
@@ -273,68 +257,35 @@ class TrackMap:
 
     def _add_errors(self, model: int, measures: Measures) -> None:
         rows = np.flatnonzero(measures.complete)
-        if not len(rows):
-            return
-        places_m, fde_m = measures.position_m[rows], measures.fde_m[rows]
-        self._make_room(places_m)
-        columns, rows_up = (self._cells_of(places_m) - self._low).T
-        n_columns, n_rows = self._sums.shape[:2]
-        cell, n_cells = columns * n_rows + rows_up, n_columns * n_rows
-        for quantity, weights in enumerate((None, fde_m)):
-            sums = np.bincount(cell, weights, n_cells)
-            self._sums[:, :, model, quantity] += sums.reshape(n_columns, n_rows)
-        while np.count_nonzero(self._is_used()) > MAX_CELLS:
-            self._coarsen()
+        places = np.floor(measures.position_m[rows] / self._cell_m).astype(np.int64)
+        cells, of_row = np.unique(places, axis=0, return_inverse=True)
+        counts, totals = (
+            np.bincount(of_row.ravel(), weights, len(cells))
+            for weights in (None, measures.fde_m[rows])
+        )
+        for (column, row), *sums in zip(cells.tolist(), counts, totals, strict=True):
+            cell = self._sums.setdefault((column, row), np.zeros((len(self._models), 2)))
+            cell[model] += sums
+        while len(self._sums) > MAX_CELLS or self._n_abreast() > MAX_CELLS_ABREAST:
+            self._cell_m *= 2
+            smaller, self._sums = self._sums, {}
+            for (column, row), of_cell in smaller.items():
+                place = column // 2, row // 2
+                self._sums[place] = self._sums.get(place, 0.0) + of_cell
 
-    def _cells_of(self, places_m: FloatArray) -> IntArray:
-        return np.floor(places_m / self._cell_m).astype(np.int64)
-
-    def _is_used(self) -> BoolArray:
-        """(columns, rows) cells with predictions."""
-        return np.asarray(self._sums[..., 0].any(axis=-1))
-
-    def _make_room(self, places_m: FloatArray) -> None:
-        """Extends the map to some places, with larger cells if it would have too many abreast."""
-        while True:
-            cells = self._cells_of(places_m)
-            low, high = cells.min(axis=0), cells.max(axis=0)
-            if self._sums.size:
-                low = np.minimum(low, self._low)
-                high = np.maximum(high, self._low + self._sums.shape[:2] - 1)
-            if (high - low).max() < MAX_CELLS_ABREAST:
-                break
-            self._coarsen()
-        if self._sums.size:
-            self._pad(self._low - low, high - self._low - self._sums.shape[:2] + 1)
-        else:
-            self._sums = np.zeros((*(high - low + 1), *self._sums.shape[2:]))
-        self._low = low
-
-    def _coarsen(self) -> None:
-        """Doubles the cells."""
-        self._cell_m *= 2
-        before = self._low % 2
-        self._pad(before, (before + self._sums.shape[:2]) % 2)
-        n_columns, n_rows, *rest = self._sums.shape
-        fours = self._sums.reshape(n_columns // 2, 2, n_rows // 2, 2, *rest)
-        self._sums = fours.sum(axis=(1, 3))
-        self._low = self._low // 2
-
-    def _pad(self, before: IntArray, after: IntArray) -> None:
-        """Adds empty columns and rows on either side."""
-        if before.any() or after.any():
-            widths = [*zip(before.tolist(), after.tolist(), strict=True), (0, 0), (0, 0)]
-            self._sums = np.pad(self._sums, widths)
+    def _n_abreast(self) -> int:
+        """Columns or rows of the map, whichever are more."""
+        return int(np.ptp(list(self._sums), axis=0).max()) + 1 if self._sums else 0
 
     def _add_tracks(self, tick: ScoredTick) -> None:
-        for agent, place in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
+        for agent, (x, y) in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
             points = self._tracks.get(agent)
             if points is None:
                 points = self._begin(agent)
             if points is None or len(points) >= TRACK_POINTS:
                 continue
-            if not points or _distance(points[-1], place) >= TRACK_SPACING_M:
-                points.append((place[0], place[1]))
+            if not points or math.dist(points[-1], (x, y)) >= TRACK_SPACING_M:
+                points.append((x, y))
 
     def _begin(self, agent: str) -> list[tuple[float, float]] | None:
         """A new track if the agent is drawn: those with the lowest checksums are."""
@@ -350,11 +301,7 @@ class TrackMap:
 
 
 def encoded_scene(frames: Sequence[Snapshot], walls: FloorPlan | None = None) -> dict[str, Any]:
-    """A scene in the form that the page reads.
-
-    Args:
-        walls: in the frame of the positions.
-    """
+    """A scene, oldest frame first, and walls in its frame, in the form that the page reads."""
     if not frames:
         return {"origin_m": [0.0, 0.0], "frames": [], "walls": []}
     places = np.concatenate([frame.past_m[:, -1] for frame in frames])
@@ -371,14 +318,9 @@ def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
     encoded = []
     for failure in worst.failures():
         origin_m = np.round(failure.snapshot.past_m[0, -1])
-        encoded.append(
-            {
-                "agent": shown_id(failure.agent),
-                "fde_m": round(failure.fde_m, 3),
-                "origin_m": origin_m.tolist(),
-                **failure.snapshot.encoded(origin_m),
-            }
-        )
+        shown = failure.snapshot.encoded(origin_m)
+        shown |= {"agent": shown_id(failure.agent), "fde_m": round(failure.fde_m, 3)}
+        encoded.append({**shown, "origin_m": origin_m.tolist()})
     return encoded
 
 
@@ -396,10 +338,6 @@ def _nearest_to_all(places_m: FloatArray) -> IntArray:
     middle = np.median(places_m, axis=0)
     nearest = np.argsort(np.hypot(*(places_m - middle).T), kind="stable")[:SCENE_PEOPLE]
     return np.sort(nearest)
-
-
-def _distance(first: tuple[float, float], second: Sequence[float]) -> float:
-    return float(np.hypot(first[0] - second[0], first[1] - second[1]))
 
 
 def _packed(values: FloatArray) -> str:

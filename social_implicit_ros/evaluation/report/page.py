@@ -6,6 +6,8 @@ import heapq
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,14 +60,7 @@ def report_page(
         "results": results,
         "summaries": {name: summary(results, name) for name in models},
         "figures": [
-            {
-                "name": name,
-                "label": style.label,
-                "unit": style.unit,
-                "ideal": style.ideal,
-                "best": style.best,
-                "meaning": MEANINGS[name],
-            }
+            {"name": name, "meaning": MEANINGS[name], **asdict(style)}
             for name, style in STYLES.items()
         ],
         "tracker": tracker_rows(results),
@@ -83,34 +78,29 @@ def report_page(
 def summary(results: Mapping[str, Any], name: str) -> list[str]:
     """The metrics of a model in sentences."""
     model = results["models"][name]
-    figures, horizon_s = model["figures"], model["horizon"]["times_s"][-1]
+    metrics, horizon_s = model["figures"], model["horizon"]["times_s"][-1]
+    against = partial(_against_baseline, results, name)
     sentences = []
-    if figures["mean_ade"] is not None:
+    if metrics["mean_ade"] is not None:
         sentences.append(
-            f"The mean trajectory deviates by {figures['mean_ade']:.2f} m on average over the next "
-            f"{horizon_s:g} s, and by {figures['mean_fde']:.2f} m at the end"
-            + _against_baseline(results, name, "mean_fde")
-            + "."
+            f"The mean trajectory deviates by {metrics['mean_ade']:.2f} m on average over the next "
+            f"{horizon_s:g} s, and by {metrics['mean_fde']:.2f} m at the end{against('mean_fde')}."
         )
-    if figures["best_fde"] is not None and figures["best_fde"] < figures["mean_fde"]:
+    if metrics["best_fde"] is not None and metrics["best_fde"] < metrics["mean_fde"]:
         sentences.append(
             f"The closest of {results['settings']['n_samples']} samples ends "
-            f"{figures['best_fde']:.2f} m from the ground truth"
-            + _against_baseline(results, name, "best_fde")
-            + "."
+            f"{metrics['best_fde']:.2f} m from the ground truth{against('best_fde')}."
         )
-    if figures["energy"] is not None:
-        told = _against_baseline(results, name, "energy")
-        if told:
-            sentences.append(
-                f"The energy score, which rates the whole distribution, is {figures['energy']:.2f} "
-                f"m{told}."
-            )
-    if figures["coverage_95"] is not None:
-        sentences += _about_regions(figures)
-    if figures["latency_ms_median"] is not None:
+    if metrics["energy"] is not None and against("energy"):
         sentences.append(
-            f"A tick took {figures['latency_ms_median']:.1f} ms on the machine of this evaluation."
+            f"The energy score, which rates the whole distribution, is {metrics['energy']:.2f} "
+            f"m{against('energy')}."
+        )
+    if metrics["coverage_95"] is not None:
+        sentences.append(_about_regions(metrics))
+    if metrics["latency_ms_median"] is not None:
+        sentences.append(
+            f"A tick took {metrics['latency_ms_median']:.1f} ms on the machine of this evaluation."
         )
     return sentences
 
@@ -127,29 +117,27 @@ def _against_baseline(results: Mapping[str, Any], name: str, metric: str) -> str
     return f": {100 * abs(ratio - 1.0):.0f} % {word} than constant velocity"
 
 
-def _about_regions(figures: Mapping[str, float | None]) -> list[str]:
-    """Sentences about the coverage at 95 %, and at all confidence levels."""
-    coverage, r_avg, r_min = figures["coverage_95"], figures["r_avg"], figures["r_min"]
+def _about_regions(metrics: Mapping[str, float | None]) -> str:
+    """A sentence about the coverage at 95 %, and at all confidence levels."""
+    coverage, r_avg, r_min = metrics["coverage_95"], metrics["r_avg"], metrics["r_min"]
     assert coverage is not None
     share = f"The 95 % regions cover {100 * coverage:.1f} % of the true positions"
     if coverage < 0.05:
-        return ["This model states no uncertainty."]
+        return "This model states no uncertainty."
     if coverage < 0.85:
-        return [f"{share}: they are too small to plan with here."]
+        return f"{share}: they are too small to plan with here."
     if coverage < 0.925:
-        return [f"{share}: they are slightly too small here."]
+        return f"{share}: they are slightly too small here."
     if coverage >= 0.975:
-        return [f"{share}: they are wider than necessary."]
+        return f"{share}: they are wider than necessary."
     if r_avg is None or r_min is None:
-        return [f"{share}."]
+        return f"{share}."
     if r_avg >= CALIBRATED_R_AVG and r_min >= CALIBRATED_R_MIN:
-        return [
-            f"{share}: they are calibrated, as are those of the other levels and of every step."
-        ]
-    return [
+        return f"{share}: they are calibrated, as are those of the other levels and of every step."
+    return (
         f"{share}, but over all confidence levels and steps coverage is off by "
         f"{100 * (1 - r_avg):.0f} % on average and by up to {100 * (1 - r_min):.0f} %."
-    ]
+    )
 
 
 def _chosen(
@@ -159,24 +147,22 @@ def _chosen(
     models = list(results["models"])
     futures = {bag["path"]: bag["counts"][models[0]]["futures"] for bag in results["bags"]}
     largest = heapq.nlargest(MAPS, futures, key=lambda path: futures[path])
-    scenes: dict[str, Any] = {}
-    maps: dict[str, Any] = {}
+    shown: dict[str, Mapping[str, Any]] = {}
     worst: dict[str, list[Any]] = {name: [] for name in models}
-    for path, shown in highlights:
+    for path, of_bag in highlights:
         if path in largest:
-            maps[path] = shown["map"]
-        if path in largest[:SCENES] and shown["scene"]["frames"]:
-            scenes[path] = shown["scene"]
+            shown[path] = {"map": of_bag["map"]}
+        if path in largest[:SCENES]:
+            shown[path] = {"map": of_bag["map"], "scene": of_bag["scene"]}
         for name in models:
-            of_bag = [{"bag": path, **failure} for failure in shown["worst"][name]]
-            worst[name] = heapq.nlargest(
-                N_WORST, worst[name] + of_bag, key=lambda failure: failure["fde_m"]
-            )
+            failures = [{"bag": path, **failure} for failure in of_bag["worst"][name]]
+            both = worst[name] + failures
+            worst[name] = heapq.nlargest(N_WORST, both, key=lambda failure: failure["fde_m"])
+    of_path = [(path, shown[path]) for path in largest if path in shown]
+    scenes = [{"bag": path, **one["scene"]} for path, one in of_path if "scene" in one]
     return {
-        "scenes": _within(
-            SCENES_BYTES, [{"bag": path, **scenes[path]} for path in largest if path in scenes]
-        ),
-        "maps": [{"bag": path, **maps[path]} for path in largest if path in maps],
+        "scenes": _within(SCENES_BYTES, [scene for scene in scenes if scene["frames"]]),
+        "maps": [{"bag": path, **one["map"]} for path, one in of_path],
         "worst": worst,
     }
 
