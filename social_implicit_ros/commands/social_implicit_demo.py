@@ -86,6 +86,7 @@ class Show:
     Attributes:
         start_s: where in the recording it begins, seconds.
         duration_s: played part of the recording, seconds.
+        floor_plan: walls to draw.
     """
 
     recording: TrackSource
@@ -122,10 +123,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def choose_show(data_folder: str | None, duration_s: float) -> Show:
-    """The hotel recording if the data is available, else the shipped crowd.
-
-    Args:
-        data_folder: of the ETH/UCY recordings; None or empty takes the shipped crowd.
+    """The hotel recording in the folder of the ETH/UCY recordings, else the shipped crowd.
 
     Raises:
         RecordingError: the recording cannot be read.
@@ -156,7 +154,7 @@ def _perform(
 ) -> None:
     """Starts node and replay, and receives predictions until the replay ends."""
     frame_id = show.recording.frame_id or DEFAULT_FRAME
-    logs = {name: arguments.out / f"{name}.log" for name in ("node", "replay")}
+    node_log, replay_log = (arguments.out / f"{name}.log" for name in ("node", "replay"))
     started_s = time.monotonic()
     console.print(
         f"Playing [bold]{show.description}[/]: {show.duration_s:g} s from {show.start_s:.1f} s on, "
@@ -166,48 +164,39 @@ def _perform(
     has_map = show.floor_plan is not None
     node_arguments = _node_arguments(frame_id, arguments.model, has_map=has_map)
     with (
-        running("predictor_node", node_arguments, logs["node"]) as node,
+        running("predictor_node", node_arguments, node_log) as node,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("starting", total=show.duration_s)
         # Messages published before discovery are lost.
         while not listener.hears_node():
-            _listen(listener, node, logs["node"], started_s)
-        with running("replay_tracks", _replay_arguments(show, frame_id), logs["replay"]) as replay:
+            _listen(listener, node, node_log, started_s)
+        with running("replay_tracks", _replay_arguments(show, frame_id), replay_log) as replay:
             while replay.poll() is None:
-                _listen(listener, node, logs["node"], started_s)
+                _listen(listener, node, node_log, started_s)
                 seen_s, description = _state(listener)
                 progress.update(task, completed=seen_s, description=description)
         if replay.returncode != 0:
-            raise DemoError(f"the replay ended with {replay.returncode}:\n{tail(logs['replay'])}")
+            raise DemoError(f"the replay ended with {replay.returncode}:\n{tail(replay_log)}")
         listener.listen(0.5)
         progress.update(task, completed=show.duration_s)
 
 
 def _node_arguments(frame_id: str, model: str | None, *, has_map: bool) -> list[str]:
-    parameters = {
-        "use_sim_time": "true",
-        "tracker": "point_cloud",
-        "fixed_frame": frame_id,
-        "use_map": str(has_map).lower(),
-        **({"model": model} if model else {}),
-    }
+    use_map = str(has_map).lower()
+    parameters = {"use_sim_time": "true", "tracker": "point_cloud", "fixed_frame": frame_id}
+    parameters |= {"use_map": use_map, **({"model": model} if model else {})}
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     remaps = ["-r", f"__node:={NODE_NAME}", "-r", "~/tracks:=/tracks", "-r", "~/map:=/map"]
     return ["--ros-args", *remaps, *settings]
 
 
 def _replay_arguments(show: Show, frame_id: str) -> list[str]:
-    options = {
-        "--topic": "/tracks",
-        "--type": "point_cloud",
-        "--frame": frame_id,
-        "--rate": str(RATE),
-        "--start": str(show.start_s),
-        "--duration": str(show.duration_s),
-    }
-    settings = [part for option in options.items() for part in option]
-    return [str(show.recording.path), "--wait", *settings]
+    return [
+        *(str(show.recording.path), "--wait", "--topic", "/tracks", "--type", "point_cloud"),
+        *("--fixed-frame", frame_id, "--rate", str(RATE)),
+        *("--start", str(show.start_s), "--duration", str(show.duration_s)),
+    ]
 
 
 def _listen(
@@ -239,44 +228,34 @@ def _report(
     console: Console,
 ) -> None:
     """Prints the scores, draws picture and animation, and writes the report."""
-    predictions = listener.predictions
+    predictions, out = listener.predictions, arguments.out
     if len(predictions) < 2:
-        log = arguments.out / "node.log"
-        raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{tail(log)}")
-    duration_s = show.duration_s + GROUND_TRUTH_S
-    recording = recorded_tracks(show.recording, start_s=show.start_s, duration_s=duration_s)
-    scored = score_published(predictions, recording)
+        log = tail(out / "node.log")
+        raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{log}")
+    source = show.recording.part(show.start_s, show.duration_s + GROUND_TRUTH_S)
+    scored = score_published(predictions, recorded_tracks(source))
     summary = summarise(scored)
-    ways = _calibrations(show, arguments.model or DEFAULT_MODEL, console)
+    # The regions as shipped and adaptive, as `evaluate_calibration` prints them.
+    model = arguments.model or DEFAULT_MODEL
+    compared = compare_calibrations(recording_cases([source], [model]), load_settings(), console)
+    ways = compared[model][str(source.path)]
     console.print(_table(summary, ways, len(predictions), listener.diagnostics))
-    model = listener.diagnostics.get("model", "")
+    names = filter(None, (show.description, listener.diagnostics.get("model")))
     view = view_of(
         scored,
         title=f"Where people will be in the next {summary.horizon_s:.1f} s",
-        subtitle="  ·  ".join(part for part in (show.description, model) if part),
+        subtitle="  ·  ".join(names),
         floor_plan=show.floor_plan,
     )
     # Late, when the regions have adapted.
     adapted = scored[int(ADAPTED * len(scored)) :]
     best = most_complete(adapted)
     shown = excerpt(adapted, best)
-    picture, animation = arguments.out / "prediction.png", arguments.out / "prediction.gif"
+    picture, animation = out / "prediction.png", out / "prediction.gif"
     with console.status("drawing"):
         write_picture(picture, adapted[best], view)
         write_animation(animation, shown, replace(view, highlighted=longest_seen(shown)))
     console.print(f"Written: {picture} and {animation}")
-    _write_report(show, arguments, console)
-
-
-def _calibrations(show: Show, model: str, console: Console) -> Mapping[str, Mapping[str, float]]:
-    """Metrics of the regions as shipped and adaptive, as `evaluate_calibration` prints them."""
-    source = show.recording.part(show.start_s, show.duration_s + GROUND_TRUTH_S)
-    cases = recording_cases([source], [model])
-    return compare_calibrations(cases, load_settings(), console)[model][str(source.path)]
-
-
-def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -> None:
-    """Evaluates the replayed part with the node's model and the models it is compared with."""
     others = default_models()
     request = Request(
         models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
@@ -288,8 +267,8 @@ def _write_report(show: Show, arguments: argparse.Namespace, console: Console) -
         duration_s=show.duration_s + GROUND_TRUTH_S,
         is_adaptive=True,
     )
-    report_on(show.recording.path, request, arguments.out, console)
-    console.print(f"Written: {arguments.out / 'report.html'}, to look at in a browser")
+    report_on(show.recording.path, request, out, console)
+    console.print(f"Written: {out / 'report.html'}, to look at in a browser")
 
 
 def _table(
@@ -341,9 +320,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
     add_old_name(parser, "--output", "--out")
-    parser.add_argument(
-        "--duration", type=float, default=20.0, help="seconds, default: %(default)s"
-    )
+    text = "seconds, default: %(default)s"
+    parser.add_argument("--duration", type=float, default=20.0, help=text)
     parser.add_argument("--model", help="as the node's parameter, default: the node's")
     return parser
 

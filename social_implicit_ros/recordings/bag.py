@@ -83,10 +83,7 @@ class BagReader:
 
 @contextmanager
 def opened_bag(path: Path) -> Iterator[BagReader]:
-    """Opens a rosbag2 recording for reading; a truncated MCAP file is read up to its end.
-
-    Args:
-        path: a rosbag2 folder, or a single `.mcap` or `.db3` file, compressed or not.
+    """Opens a rosbag2 folder or file; a truncated MCAP file is read up to its end.
 
     Raises:
         RecordingError: whenever something fails while it is open, as damage in a file shows

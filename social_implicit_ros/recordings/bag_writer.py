@@ -67,16 +67,12 @@ def write_tracks(
     frame_id: str,
     floor_plan: FloorPlan | None = None,
 ) -> int:
-    """Writes a new rosbag2 folder with one MCAP file, compressed.
+    """Writes a new rosbag2 folder with one MCAP file, compressed; returns the number of messages.
 
     Args:
         recording: the tracks of each message, in the order of their stamps.
-        topic: name, such as `/tracks`.
         message_type: `marker_array` or `point_cloud`.
         floor_plan: walls, written to `/map` at the time of the first tracks.
-
-    Returns:
-        Number of messages written.
 
     Raises:
         RecordingError: `path` exists, or an unknown message type.
@@ -108,24 +104,20 @@ def write_tracks(
 
 def _marker_array(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
     """One cylinder per pedestrian; id `7` becomes ns `pedestrian`, id 7; `people/7` stays."""
-    marker_type = "visualization_msgs/msg/Marker"
-    template = zero_message(store, marker_type)
+    zero = zero_message(store, "visualization_msgs/msg/Marker")
     person = replace(
-        template,
+        zero,
         header=_header(store, tracks.stamp_ns, frame_id),
-        type=template.CYLINDER,
+        type=zero.CYLINDER,
         action=MARKER_ADD,
-        scale=replace(template.scale, x=PERSON_WIDTH_M, y=PERSON_WIDTH_M, z=PERSON_HEIGHT_M),
-        color=replace(template.color, r=0.2, g=0.5, b=0.9, a=0.8),
+        scale=replace(zero.scale, x=PERSON_WIDTH_M, y=PERSON_WIDTH_M, z=PERSON_HEIGHT_M),
+        color=replace(zero.color, r=0.2, g=0.5, b=0.9, a=0.8),
     )
-    orientation = replace(template.pose.orientation, w=1.0)
+    xyz_m = np.column_stack([tracks.positions_m, tracks.heights_m]).tolist()
     markers = []
-    for agent_id, (x_m, y_m), z_m in zip(
-        tracks.ids, tracks.positions_m.tolist(), tracks.heights_m.tolist(), strict=True
-    ):
+    for agent_id, (x, y, z) in zip(tracks.ids, xyz_m, strict=True):
         namespace, number = marker_id(agent_id)
-        position = replace(template.pose.position, x=x_m, y=y_m, z=z_m)
-        pose = replace(template.pose, position=position, orientation=orientation)
+        pose = _pose(zero.pose, x, y, z)
         markers.append(replace(person, ns=namespace, id=number, pose=pose))
     return replace(zero_message(store, MESSAGE_TYPES["marker_array"]), markers=markers)
 
@@ -184,21 +176,21 @@ def _write_floor_plan(
     )
     zero = zero_message(store, OCCUPANCY_GRID)
     rows, columns = floor_plan.occupied.shape
-    x_m, y_m = floor_plan.origin_m
-    origin = replace(
-        zero.info.origin,
-        position=replace(zero.info.origin.position, x=x_m, y=y_m),
-        orientation=replace(zero.info.origin.orientation, w=1.0),
+    info = replace(
+        zero.info,
+        resolution=floor_plan.resolution_m,
+        height=rows,
+        width=columns,
+        origin=_pose(zero.info.origin, *floor_plan.origin_m),
     )
-    grid = replace(
-        zero,
-        header=_header(store, stamp_ns, frame_id),
-        info=replace(
-            zero.info, resolution=floor_plan.resolution_m, height=rows, width=columns, origin=origin
-        ),
-        data=np.where(floor_plan.occupied, 100, 0).astype(np.int8).reshape(-1),
-    )
+    data = np.where(floor_plan.occupied, 100, 0).astype(np.int8).reshape(-1)
+    grid = replace(zero, header=_header(store, stamp_ns, frame_id), info=info, data=data)
     writer.write(connection, stamp_ns, store.serialize_cdr(grid, OCCUPANCY_GRID))
+
+
+def _pose(zero: Any, x_m: float, y_m: float, z_m: float = 0.0) -> Any:
+    position = replace(zero.position, x=x_m, y=y_m, z=z_m)
+    return replace(zero, position=position, orientation=replace(zero.orientation, w=1.0))
 
 
 def _header(store: Typestore, stamp_ns: int, frame_id: str) -> Any:

@@ -31,6 +31,8 @@ _NAMES = ((*_FRAME, *_TIME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", 
 _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
 #: Frames per second of an array: one per step of the benchmark.
 _ARRAY_HZ = 2.5
+#: Raised by lines of JSON that are something else.
+_JSON_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
 
 
@@ -193,14 +195,7 @@ def _from_json(text: str) -> Columns:
                 rates.append(float(scene["fps"]))
             if track is not None and track.get("prediction_number") is None:
                 rows.append([float(track[key]) for key in ("f", "p", "x", "y")])
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except _JSON_ERRORS as error:
             raise ColumnsError(
                 f"line {number} is no TrajNet++: {short_text(str(error))}; expected "
                 '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'

@@ -70,12 +70,7 @@ def require_allowed(n_packed: int, n_unpacked: int) -> None:
 
 
 def decompress_message(data: bytes) -> bytes:
-    """The message itself, whether it was compressed or not.
-
-    Raises:
-        UnpackedTooLargeError: it unpacks to more than is allowed.
-        zstd.ZstdError: it is damaged.
-    """
+    """The message itself, whether it was compressed or not; raises ZstdError if it is damaged."""
     if not data.startswith(_FRAME_MAGIC):
         return data
     blocks: list[bytes] = []
@@ -92,23 +87,13 @@ def decompress_message(data: bytes) -> bytes:
 
 
 def decompress_file(file: Path, into: Path) -> None:
-    """Writes an uncompressed copy, up to the first damage or the end.
-
-    Args:
-        file: a `.zstd` file.
-
-    Raises:
-        UnpackedTooLargeError: it unpacks to more than is allowed.
-    """
+    """Writes an uncompressed copy of a `.zstd` file, up to the first damage or the end."""
     with file.open("rb") as content, into.open("wb") as plain:
         plain.writelines(decompressed_blocks(content))
 
 
 def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
     """Decompresses block by block, up to the first damage or the end.
-
-    Args:
-        content: open at the beginning of a frame; may be truncated or damaged.
 
     Raises:
         UnpackedTooLargeError: it unpacks to more than is allowed.

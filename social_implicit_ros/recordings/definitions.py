@@ -28,6 +28,7 @@ def ensure_definition(reader: BagReader, message_type: str) -> None:
         return
     found = _recorded(reader, message_type)
     pending = [message_type, *found]
+    standard = get_typestore(Stores.ROS2_HUMBLE).fielddefs
     while pending:
         kind = pending.pop()
         if kind in reader.typestore.fielddefs:
@@ -35,8 +36,11 @@ def ensure_definition(reader: BagReader, message_type: str) -> None:
         if kind not in found:
             package, _, name = kind.partition("/msg/")
             text = _definition_text(package, name)
-            types = get_types_from_msg(text, kind) if text is not None else _standard(kind)
-            if not types:
+            if text is not None:
+                types = get_types_from_msg(text, kind)
+            elif kind in standard:
+                types = {kind: standard[kind]}
+            else:
                 raise RecordingError(
                     f"{reader.path} has no definition of {kind} (sqlite3 recordings before ROS "
                     f"Iron have none): source a workspace that has {package}, or convert it there "
@@ -54,16 +58,12 @@ def _recorded(reader: BagReader, message_type: str) -> dict[str, Any]:
     if topic is None or topic.encoding not in _PARSERS:
         return {}
     try:
-        return _PARSERS[topic.encoding](topic.definition, message_type)
+        return dict(_PARSERS[topic.encoding](topic.definition, message_type))
     except Exception as error:  # a parser may raise anything
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RecordingError(
             f"{reader.path}: the definition of {message_type} cannot be read ({reason})"
         ) from error
-
-
-def _from_msg(text: str, message_type: str) -> dict[str, Any]:
-    return dict(get_types_from_msg(text, message_type))
 
 
 def _from_idl(text: str, message_type: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _from_idl(text: str, message_type: str) -> dict[str, Any]:
 
 
 #: Encoding of a definition -> its parser.
-_PARSERS = {"ros2msg": _from_msg, "ros2idl": _from_idl, "omgidl": _from_idl}
+_PARSERS = {"ros2msg": get_types_from_msg, "ros2idl": _from_idl, "omgidl": _from_idl}
 
 
 class _IdlParser(IDLParser):
@@ -90,12 +90,6 @@ class _IdlParser(IDLParser):
 
 
 _EXPRESSIONS = tuple(name for name in vars(IDLParser) if name.endswith("_expr"))
-
-
-def _standard(kind: str) -> dict[str, Any]:
-    """The definition in ROS's own packages, as of Humble."""
-    fields = get_typestore(Stores.ROS2_HUMBLE).fielddefs
-    return {kind: fields[kind]} if kind in fields else {}
 
 
 def _definition_text(package: str, name: str) -> str | None:

@@ -26,14 +26,8 @@ LEAVE_ONE_OUT: dict[str, tuple[str, ...]] = {
     "zara2": ("crowds_zara02",),
 }
 RECORDINGS = (
-    "biwi_eth",
-    "biwi_hotel",
-    "crowds_zara01",
-    "crowds_zara02",
-    "crowds_zara03",
-    "students001",
-    "students003",
-    "uni_examples",
+    *("biwi_eth", "biwi_hotel", "crowds_zara01", "crowds_zara02", "crowds_zara03"),
+    *("students001", "students003", "uni_examples"),
 )
 
 
@@ -68,8 +62,7 @@ def scenes(
 ) -> Iterator[Scene]:
     """Slides a window over a recording, by the protocol of the benchmark.
 
-    A window holds `n_steps` successive annotated frames; an agent counts when it is present in
-    every one of them, a window when it holds at least `min_agents` such agents.
+    A window holds `n_steps` successive annotated frames, and the agents that are present in all.
     """
     frames = np.unique(recording.frames)
     ids, agent_of_row = np.unique(recording.ids, return_inverse=True)
@@ -84,9 +77,7 @@ def scenes(
 
 
 def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
-    """Every test window of one split with as many agents.
-
-    `data` is the folder that holds `eth_ucy/all_data`.
+    """Every test window of a split with as many agents; `data` holds `eth_ucy/all_data`.
 
     Raises:
         RecordingError: unknown split, no such folder, or a recording missing or damaged.

@@ -12,11 +12,7 @@ from social_implicit_ros.recordings.truncated import METADATA, is_bag_file
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
-    """The recordings of files, folders and patterns, each once, in a fixed order.
-
-    Args:
-        arguments: a rosbag2 folder, a file, a folder that is searched at any depth, or a pattern
-            with `*`, `?` or `**`.
+    """The recordings of files, folders (searched at any depth) and patterns, each once, in order.
 
     Raises:
         RecordingError: an argument that names none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def choose_fixed_frame(
     """The frame to predict in, and notes about it.
 
     Args:
+        frame_id: of the tracks.
         fixed_frame: the user's choice; None chooses a frame that does not move.
 
     Raises:
@@ -64,10 +66,8 @@ def choose_fixed_frame(
 
 def _add_all(transforms: TransformBuffer, messages: Iterable[bytes], is_static: bool) -> None:
     for data in messages:
-        try:
+        with suppress(ValueError):  # counted when the recording is replayed
             transforms.add(data, is_static=is_static)
-        except ValueError:
-            continue  # counted when the recording is replayed
 
 
 def _moves_in(transforms: TransformBuffer, chain: list[str]) -> bool:

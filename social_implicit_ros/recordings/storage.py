@@ -92,13 +92,11 @@ class McapFile:
         #: First and last record time, offset, and channels (empty if unknown) of each chunk.
         self._chunks: list[tuple[int, int, int, tuple[int, ...]]] = []
         self._counts: Counter[int] = Counter()
-        self.start_ns, self.end_ns = _FOREVER_NS, 0
+        self.end_ns = 0
         if not self._read_summary():
-            self._chunks, self._counts = [], Counter()
-            self.start_ns, self.end_ns = _FOREVER_NS, 0
+            self._chunks, self._counts, self.end_ns = [], Counter(), 0
             for channel, recorded_ns, _ in self._all():
                 self._counts[channel] += 1
-                self.start_ns = min(self.start_ns, recorded_ns)
                 self.end_ns = max(self.end_ns, recorded_ns)
         self._topics = {channel: self._topic(channel) for channel in self._channels}
         self.topics = list(self._topics.values())
@@ -114,10 +112,15 @@ class McapFile:
         wanted = {channel for channel, topic in self._topics.items() if topic in topics}
         first_ns, stop_ns = start_ns or 0, _FOREVER_NS if stop_ns is None else stop_ns
         heap: list[tuple[int, int, int, bytes]] = []
+
+        def due(until_ns: int, n_most: int = _FOREVER_NS) -> Iterator[Entry]:
+            while heap and (heap[0][0] <= until_ns or len(heap) > n_most):
+                recorded_ns, _, channel, data = heappop(heap)
+                yield self._topics[channel], recorded_ns, data
+
         newest_ns, n_read = 0, 0
         for block_ns, messages in self._blocks(wanted, first_ns, stop_ns):
-            while heap and (heap[0][0] <= block_ns):
-                yield self._entry(heappop(heap))
+            yield from due(block_ns)
             for channel, recorded_ns, data in messages:
                 if channel not in wanted or not first_ns <= recorded_ns < stop_ns:
                     continue
@@ -125,14 +128,8 @@ class McapFile:
                 heappush(heap, (recorded_ns, n_read, channel, data))
                 if not self._chunks:
                     newest_ns = max(newest_ns, recorded_ns)
-                    while heap[0][0] <= newest_ns - _WINDOW_NS or len(heap) > _WINDOW:
-                        yield self._entry(heappop(heap))
-        while heap:
-            yield self._entry(heappop(heap))
-
-    def _entry(self, message: tuple[int, int, int, bytes]) -> Entry:
-        recorded_ns, _, channel, data = message
-        return self._topics[channel], recorded_ns, data
+                    yield from due(newest_ns - _WINDOW_NS, _WINDOW)
+        yield from due(_FOREVER_NS)
 
     def _blocks(
         self, wanted: set[int], first_ns: int, stop_ns: int
@@ -222,7 +219,7 @@ class McapFile:
                 self._chunks.append((start_ns, end_ns, offset, tuple(c for c, _ in offsets)))
             elif opcode == _STATISTICS:
                 has_statistics = True
-                self.start_ns, self.end_ns, n_bytes = struct.unpack_from("<QQI", data, 26)
+                self.end_ns, n_bytes = struct.unpack_from("<QI", data, 34)
                 self._counts.update(dict(struct.iter_unpack("<HQ", data[46 : 46 + n_bytes])))
         self._chunks.sort()
         return (
@@ -256,8 +253,7 @@ class SqliteFile:
             )
         }
         self.topics = list(self._topics.values())
-        ((start_ns, end_ns),) = self._rows("SELECT min(timestamp), max(timestamp) FROM messages")
-        self.start_ns = _FOREVER_NS if start_ns is None else start_ns
+        ((end_ns,),) = self._rows("SELECT max(timestamp) FROM messages")
         self.end_ns = 0 if end_ns is None else end_ns
 
     def close(self) -> None:
@@ -270,14 +266,12 @@ class SqliteFile:
         """Messages with `start_ns <= record time < stop_ns`, in the order of those times."""
         wanted = [number for number, topic in self._topics.items() if topic in topics]
         marks = ",".join("?" * len(wanted))
+        first_ns = -_FOREVER_NS if start_ns is None else start_ns
+        stop_ns = _FOREVER_NS if stop_ns is None else stop_ns
         rows = self._database.execute(
             f"SELECT timestamp, topic_id, data FROM messages WHERE topic_id IN ({marks}) "  # noqa: S608
             "AND timestamp >= ? AND timestamp < ? ORDER BY timestamp",
-            (
-                *wanted,
-                -_FOREVER_NS if start_ns is None else start_ns,
-                _FOREVER_NS if stop_ns is None else stop_ns,
-            ),
+            (*wanted, first_ns, stop_ns),
         )
         for recorded_ns, number, data in rows:
             yield self._topics[number], recorded_ns, bytes(data)

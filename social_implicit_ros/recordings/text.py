@@ -81,8 +81,7 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
 
     Raises:
         FileNotFoundError: no such file.
-        RecordingError: no observation, one that is not finite, a frame below 0, or a frame or id
-            that is no whole number.
+        RecordingError: no observation, or one with an invalid time, id or position.
     """
     path = Path(path)
     path.stat()
@@ -110,21 +109,12 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
         _require_valid(path, times / unit_hz >= _LONGEST_S, _TOO_LATE)
         frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
     else:
-        _require_valid(
-            path,
-            times != np.floor(times),
-            "has a frame that is no whole number: if the file has seconds, give --seconds",
-        )
+        why = "has a frame that is no whole number: if the file has seconds, give --seconds"
+        _require_valid(path, times != np.floor(times), why)
         frames = times
     rows = np.lexsort((ids, frames))
-    return Recording(
-        path.stem,
-        frames[rows].astype(np.int64),
-        ids[rows].astype(np.int64),
-        positions_m[rows],
-        rate_hz,
-        labels,
-    )
+    frames, ids = frames[rows].astype(np.int64), ids[rows].astype(np.int64)
+    return Recording(path.stem, frames, ids, positions_m[rows], rate_hz, labels)
 
 
 def _require_valid(path: Path, is_invalid: ArrayLike, reason: str) -> None:
@@ -134,11 +124,7 @@ def _require_valid(path: Path, is_invalid: ArrayLike, reason: str) -> None:
 
 
 def text_tracks(recording: Recording) -> Iterator[Tracks]:
-    """A recording, frame by frame.
-
-    Yields:
-        The tracks of one frame, stamped by `frame_stamp_ns`.
-    """
+    """The tracks of a recording, frame by frame, stamped by `frame_stamp_ns`."""
     frames, first_rows = np.unique(recording.frames, return_index=True)
     ends = [*first_rows[1:].tolist(), len(recording.frames)]
     labels = recording.labels

@@ -157,13 +157,14 @@ def open_source(
     """Opens a recording and determines how to read it.
 
     Args:
-        path: a rosbag2 folder, an `.mcap` or `.db3` file, or any that
-            `recordings.columns` reads.
+        path: a rosbag2 folder, an `.mcap` or `.db3` file, or any that `recordings.columns` reads.
         topic: of the tracks; may be omitted if only one topic qualifies.
         tracker: name of a shipped tracker mapping, or a YAML file; may be omitted if the type of
             the topic has a shipped mapping.
         fixed_frame: into which tracks are transformed; None or empty chooses one that does not
             move.
+        text: how to read a file that is no bag.
+        robot: source of the robot's position, as the node's parameter.
         robot_frame: the robot's frame, if `robot` is tf.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
 
@@ -180,9 +181,8 @@ def open_source(
         connections, spec = _choose_topic(path, reader, topic, wanted)
         spec = replace(spec, stamp_spread_s=stamp_spread_s)
         ensure_definition(reader, spec.message_type)
-        begin_ns, received_ns, first = _first_decoded(
-            reader, connections, decoder_of(spec, reader), path
-        )
+        decode = decoder_of(spec, reader)
+        begin_ns, received_ns, first = _first_decoded(reader, connections, decode, path)
         topic = connections[0].topic
         if first.tracks is None:
             raise RecordingError(
@@ -218,17 +218,10 @@ def open_source(
 def _open_text(path: Path, text: TextFormat) -> TrackSource:
     recording = load_recording(path, text)
     frames = np.unique(recording.frames)
-    return TrackSource(
-        path=path,
-        topic="",
-        tracker=None,
-        frame_id="",
-        fixed_frame="",
-        start_ns=frame_stamp_ns(int(frames[0]), recording.frames_per_second),
-        end_ns=frame_stamp_ns(int(frames[-1]), recording.frames_per_second),
-        n_messages=len(frames),
-        text=text,
+    start_ns, end_ns = (
+        frame_stamp_ns(int(frames[at]), recording.frames_per_second) for at in (0, -1)
     )
+    return TrackSource(path, "", None, "", "", start_ns, end_ns, len(frames), text=text)
 
 
 def _choose_topic(
@@ -257,23 +250,24 @@ def _choose_topic(
             )
         return chosen, spec
     types = {wanted.message_type: wanted} if wanted is not None else known
-    candidates = {c.topic: c.msgtype for c in connections if c.msgtype in types and c.msgcount}
-    specific = {t: kind for t, kind in candidates.items() if kind not in GENERIC_TYPES}
+    fitting = [c for c in connections if c.msgtype in types]
+    candidates = {c.topic: types[c.msgtype] for c in fitting if c.msgcount}
+    specific = {t: s for t, s in candidates.items() if s.message_type not in GENERIC_TYPES}
     candidates = specific or {
-        t: kind for t, kind in candidates.items() if _may_be_tracks(reader, t, types[kind])
+        t: spec for t, spec in candidates.items() if _may_be_tracks(reader, t, spec)
     }
-    empty = [c.topic for c in connections if c.msgtype in types and not c.msgcount]
+    if len(candidates) == 1:
+        ((topic, spec),) = candidates.items()
+        return [c for c in connections if c.topic == topic], spec
+    empty = [c.topic for c in fitting if not c.msgcount]
     if not candidates and empty:
         raise RecordingError(f"{path} has no message on topic {empty[0]}: record it again")
-    if len(candidates) != 1:
-        found = "no topic" if not candidates else f"{len(candidates)} topics"
-        sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
-        raise RecordingError(
-            f"{path} has {found} that {sought}; its topics: {listing}; name the tracks' topic "
-            "with --tracks, and its mapping with --tracker if it has a custom type"
-        )
-    ((only, kind),) = candidates.items()
-    return [c for c in connections if c.topic == only], types[kind]
+    found = f"{len(candidates)} topics" if candidates else "no topic"
+    sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
+    raise RecordingError(
+        f"{path} has {found} that {sought}; its topics: {listing}; name the tracks' topic "
+        "with --tracks, and its mapping with --tracker if it has a custom type"
+    )
 
 
 def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:

@@ -29,30 +29,24 @@ def is_bag_file(path: Path) -> bool:
     return plain.suffix in BAG_SUFFIXES
 
 
-def truncated_files(path: Path) -> list[Path]:
-    """The files of a rosbag2 folder, or a single file, that lack their end, compressed or not."""
-    return [file for file in _files(path) if _is_truncated(file)]
-
-
 def truncation_note(path: Path) -> str | None:
     """What is missing in a recording because files are truncated; None where none is."""
-    files = truncated_files(path)
-    if not files:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    names = [file.name for file in files if file.is_file() and _is_truncated(file)]
+    if not names:
         return None
-    names = ", ".join(file.name for file in files)
     return (
-        f"{names} {'is' if len(files) == 1 else 'are'} truncated, as by a recorder that was killed "
-        "or a full disk: only the messages before the cut are read"
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} truncated, as by a recorder that "
+        "was killed or a full disk: only the messages before the cut are read"
     )
 
 
 @contextmanager
 def readable(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Uncompressed files with all of their messages.
+    """Yields uncompressed files with all of their messages.
 
-    Yields:
-        Each file itself, or a copy in a temporary folder: of a compressed file, and of a database
-        with its log (`-wal`, of rosbag2's resilient preset), whatever may be written beside it.
+    A copy in a temporary folder stands for a compressed file, and for a database with its log
+    (`-wal`, of rosbag2's resilient preset).
 
     Raises:
         ValueError: a file that is no regular one, or a truncated sqlite3 file.
@@ -70,10 +64,6 @@ def remove_abandoned_copies() -> None:
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", pid).exists():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _files(path: Path) -> Sequence[Path]:
-    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
 
 
 def _is_truncated(file: Path) -> bool:

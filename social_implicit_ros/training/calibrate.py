@@ -116,10 +116,7 @@ def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -
     """The factors of few people, shrunk towards those of a prior calibration.
 
     The logarithms of the factors are averaged, weighted by the number of different people at a
-    grid point, since windows of one person are correlated.
-
-    Args:
-        people: (A,) number of the person, equal for windows of the same person.
+    grid point, since windows of one person are correlated; `people` is (A,) their number.
     """
     grid = Grid(prior.speeds_m_s, prior.roughnesses_m)
     found = calibrate(residuals, grid)

@@ -40,20 +40,17 @@ def evaluate_model(
     for scene in scenes:
         prediction = model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed)
         ground_truth = scene.future
-        ade, fde = best_of_n(prediction.samples, ground_truth)
-        mean_ade, mean_fde = mean_path(prediction.mean, ground_truth)
-        measured = {
-            "ade": ade,
-            "fde": fde,
-            "mean_ade": mean_ade,
-            "mean_fde": mean_fde,
-            "nll": gaussian_nll(prediction.mean, prediction.covariance, ground_truth).mean(axis=1),
-            "levels": ground_truth_levels(prediction, ground_truth),
-        }
-        found.append(measured)
-    values_of = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    levels = values_of.pop("levels")
-    metrics = {name: float(values.mean()) for name, values in values_of.items()}
+        nll = gaussian_nll(prediction.mean, prediction.covariance, ground_truth)
+        found.append(
+            (
+                *best_of_n(prediction.samples, ground_truth),
+                *mean_path(prediction.mean, ground_truth),
+                nll.mean(axis=1),
+                ground_truth_levels(prediction, ground_truth),
+            )
+        )
+    *errors, levels = map(np.concatenate, zip(*found, strict=True))
+    metrics = {name: float(one.mean()) for name, one in zip(LABELS, errors, strict=False)}
     r_avg, r_min = reliability_scores(levels)
     return {**metrics, "coverage_95": coverage(levels, 0.95), "r_avg": r_avg, "r_min": r_min}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 
 import numpy as np
 
@@ -34,12 +35,12 @@ class Parts:
     def counts(self) -> dict[str, dict[str, int]]:
         """Numbers of windows, agents and people of each part."""
         return {
-            entry.name: {
-                "windows": len(getattr(self, entry.name)),
-                "agents": sum(len(scene.ids) for scene in getattr(self, entry.name)),
-                "people": len(set(people_of(getattr(self, entry.name)).tolist())),
+            name: {
+                "windows": len(scenes),
+                "agents": sum(len(scene.ids) for scene in scenes),
+                "people": len(set(people_of(scenes).tolist())),
             }
-            for entry in fields(self)
+            for name, scenes in vars(self).items()
         }
 
     def require_enough(self) -> None:
@@ -100,9 +101,5 @@ def people_of(scenes: Sequence[Scene]) -> IntArray:
 def joined(parts: Iterable[Parts]) -> Parts:
     """Concatenates the parts of several recordings."""
     found = list(parts)
-    return Parts(
-        *(
-            tuple(scene for one in found for scene in getattr(one, entry.name))
-            for entry in fields(Parts)
-        )
-    )
+    chains = ([getattr(one, entry.name) for one in found] for entry in fields(Parts))
+    return Parts(*(tuple(chain.from_iterable(scenes)) for scenes in chains))

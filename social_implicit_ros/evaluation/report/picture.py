@@ -33,16 +33,8 @@ from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 CONFIDENCES = {0.95: 0.08, 0.5: 0.24}
 
 _COLOURS = (
-    "#2f6fde",
-    "#f28e2b",
-    "#e15759",
-    "#1ba39c",
-    "#59a14f",
-    "#b07aa1",
-    "#d4a800",
-    "#e377c2",
-    "#8c5a3c",
-    "#6a4fc4",
+    *("#2f6fde", "#f28e2b", "#e15759", "#1ba39c", "#59a14f"),
+    *("#b07aa1", "#d4a800", "#e377c2", "#8c5a3c", "#6a4fc4"),
 )
 _INK, _GREY, _GRID, _FADED = "#1f2328", "#6b7280", "#e9ebef", "#8a94a3"
 _DASHES = (0, (2.6, 1.5))
@@ -59,8 +51,7 @@ class View:
     """The part of the plane that is drawn, and the text beside it.
 
     Attributes:
-        x_m: left and right edge in metres.
-        y_m: lower and upper edge in metres.
+        x_m, y_m: left and right, and lower and upper edge in metres.
         subtitle: below the title; the drawing adds the time and the number of people.
         start_ns: origin of that time, integer nanoseconds.
         highlighted: the agent that is drawn in colour, with its ground truth; None for all.
@@ -94,24 +85,15 @@ def view_of(
     floor_plan: FloorPlan | None = None,
     margin_m: float = 1.0,
 ) -> View:
-    """A view of everybody who is predicted, with a margin on every side.
-
-    Raises:
-        ValueError: nothing was predicted.
-    """
+    """A view of everybody who is predicted; raises ValueError if nobody is."""
     presents = [_pasts(scored)[1] for scored in predictions]
     places = np.concatenate(presents) if presents else np.empty((0, 2))
     if not len(places):
         raise ValueError("no prediction to draw")
     low, high = places.min(axis=0) - margin_m, places.max(axis=0) + margin_m
-    return View(
-        x_m=(float(low[0]), float(high[0])),
-        y_m=(float(low[1]), float(high[1])),
-        title=title,
-        subtitle=subtitle,
-        start_ns=min(scored.prediction.stamp_ns for scored in predictions),
-        floor_plan=floor_plan,
-    )
+    x_m, y_m = np.stack([low, high], axis=1).tolist()
+    start_ns = min(scored.prediction.stamp_ns for scored in predictions)
+    return View(tuple(x_m), tuple(y_m), title, subtitle, start_ns, floor_plan)
 
 
 def write_picture(
@@ -169,11 +151,7 @@ def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -
 
 
 def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
-    """Outlines of the one-sigma ellipses of (A, 2, 2) covariances, square metres, about (A, 2) m.
-
-    Returns:
-        (A, D, 2) vertices in metres, the last one equal to the first.
-    """
+    """(A, D, 2) outlines, metres, of the one-sigma ellipses of (A, 2, 2) m^2 about (A, 2) m."""
     major_m, minor_m, yaw = ellipse_axes(ellipses)
     angles = np.linspace(0.0, 2.0 * np.pi, 64)
     along = major_m[:, None] * np.cos(angles)
@@ -190,19 +168,14 @@ class _Canvas:
         self._view = view
         width_in, dpi = 10.0, width_px / 10.0
         width_m, height_m = view.size_m
-        self._left_in, self._bottom_in, self._top_in = 0.55, 0.95, 0.75
+        self._left_in, bottom_in, top_in = 0.55, 0.95, 0.75
         axes_in = width_in - self._left_in - 0.15
-        height_in = axes_in * height_m / width_m + self._bottom_in + self._top_in
+        height_in = axes_in * height_m / width_m + bottom_in + top_in
         self._figure = Figure(figsize=(width_in, height_in), dpi=dpi, facecolor="white")
         self._canvas = FigureCanvasAgg(self._figure)
-        self._axes: Axes = self._figure.add_axes(
-            (
-                self._left_in / width_in,
-                self._bottom_in / height_in,
-                axes_in / width_in,
-                1.0 - (self._bottom_in + self._top_in) / height_in,
-            )
-        )
+        corner = self._left_in / width_in, bottom_in / height_in
+        size = axes_in / width_in, 1.0 - (bottom_in + top_in) / height_in
+        self._axes: Axes = self._figure.add_axes((*corner, *size))
         self._write_frame()
         # The background does not change: it is drawn once.
         self._canvas.draw()
@@ -279,10 +252,9 @@ class _Canvas:
         left, right, low, high = floor_plan.extent_m
         walls = np.zeros((*floor_plan.occupied.shape, 4))
         walls[floor_plan.occupied] = (*_WALL, 1.0)
+        extent = (left, right, low, high)
         if self._view.is_upright:
             walls, extent = walls.swapaxes(0, 1), (low, high, left, right)
-        else:
-            extent = (left, right, low, high)
         # imshow resets the limits.
         limits = self._axes.axis()
         self._axes.imshow(walls, extent=extent, origin="lower", zorder=1.5)
@@ -298,30 +270,26 @@ class _Canvas:
         if view.floor_plan is not None:
             self._write_walls(view.floor_plan)
         axes.set_aspect("equal")
-        axes.xaxis.set_major_locator(MultipleLocator(_tick_m(view)))
-        axes.yaxis.set_major_locator(MultipleLocator(_tick_m(view)))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MultipleLocator(_tick_m(view)))
+            axis.label.set(color=_GREY, size=9)
         axes.grid(color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(colors=_GREY, labelsize=8, length=0)
-        axes.xaxis.label.set(color=_GREY, size=9)
-        axes.yaxis.label.set(color=_GREY, size=9)
         for spine in axes.spines.values():
             spine.set_color(_GRID)
         height_in = self._figure.get_size_inches()[1]
         left, top = self._left_in / 10.0, 1.0 - 0.34 / height_in
         self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
         self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
-        self._figure.legend(
-            handles=_legend(has_walls=view.floor_plan is not None),
-            loc="lower center",
-            bbox_to_anchor=(0.5, 0.0),
-            ncol=7,
-            frameon=False,
-            fontsize=9,
-            labelcolor=_INK,
-            handlelength=2.4,
-            columnspacing=1.5,
-        )
+        style: dict[str, Any] = {
+            "loc": "lower center",
+            "bbox_to_anchor": (0.5, 0.0),
+            "ncol": 7,
+            "frameon": False,
+        }
+        style |= {"fontsize": 9, "labelcolor": _INK, "handlelength": 2.4, "columnspacing": 1.5}
+        self._figure.legend(handles=_legend(has_walls=view.floor_plan is not None), **style)
 
 
 def _pasts(scored: ScoredPrediction) -> tuple[list[FloatArray], FloatArray]:

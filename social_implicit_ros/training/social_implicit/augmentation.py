@@ -22,19 +22,11 @@ MAX_MERGED = 3
 
 
 def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> list[FloatArray]:
-    """Applies one of seven equally likely augmentations to each scene, the first being none.
-
-    Args:
-        scenes: (A, 20, 2) positions in metres, one entry per scene.
-
-    Returns:
-        The same number of scenes.
-    """
+    """Applies one of seven equally likely augmentations to each scene, the first being none."""
     augmented = []
     for scene, kind in zip(scenes, generator.integers(7, size=len(scenes)), strict=True):
-        if kind == 0:
-            changed = scene
-        elif kind == 1:
+        changed = scene
+        if kind == 1:
             changed = jitter(scene, generator)
         elif kind == 2:
             changed = mirror(scene)
@@ -44,7 +36,7 @@ def augment(scenes: Sequence[FloatArray], generator: np.random.Generator) -> lis
             changed = rotate(scene, generator.uniform(0.0, 2.0 * np.pi))
         elif kind == 5:
             changed = change_speed(scene, SPEED_FACTOR ** generator.uniform(-1.0, 1.0))
-        else:
+        elif kind == 6:
             chosen = generator.integers(len(scenes), size=generator.integers(1, MAX_MERGED + 1))
             changed = merge([scene, *(scenes[index] for index in chosen)])
         augmented.append(changed)
@@ -80,9 +72,6 @@ def change_speed(scene: FloatArray, factor: float) -> FloatArray:
 
 
 def merge(scenes: Sequence[FloatArray]) -> FloatArray:
-    """Merges several scenes into one, the first scene's agents first.
-
-    The others are translated to the centre of the first.
-    """
+    """Merges scenes into one, the first scene's agents first, all about its centre."""
     centre = scenes[0].mean(axis=(0, 1))
     return np.concatenate([scene - scene.mean(axis=(0, 1)) + centre for scene in scenes])

@@ -65,9 +65,7 @@ class SceneBatch:
 def split_recordings(split: str) -> tuple[str, ...]:
     """Names of the recordings for training and validation of a split.
 
-    Args:
-        split: a leave-one-out split, whose test recordings are left out, or `robot`, which has all
-            recordings, ETH at its true rate.
+    A leave-one-out split lacks its test recordings; `robot` has all, ETH at its true rate.
 
     Raises:
         ValueError: unknown split.
@@ -80,14 +78,11 @@ def split_recordings(split: str) -> tuple[str, ...]:
 
 
 def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Scenes for training and validation.
+    """Scenes for training and validation: two lists of (A, 20, 2) positions in metres.
 
     Args:
         data: folder with `eth_ucy/` and `eth_true_rate/`.
         split: see `split_recordings`.
-
-    Returns:
-        Two lists of (A, 20, 2) positions in metres, one entry per scene.
 
     Raises:
         ValueError: unknown split.
@@ -103,12 +98,10 @@ def load_recordings(data: Path, split: str) -> dict[str, tuple[list[FloatArray],
     parts = {}
     for name in sorted(split_recordings(split), key=TRUE_RATE_ETH.__eq__):
         if name == TRUE_RATE_ETH:
-            whole = load_recording(_existing(data / "eth_true_rate" / f"{name}.txt"))
-            training, validation = _cut(whole, ROBOT_TRAIN_SHARE)
+            training, validation = _cut(_load(data, f"eth_true_rate/{name}"))
         else:
             training, validation = (
-                load_recording(_existing(data / "eth_ucy" / part / f"{name}_{part}.txt"))
-                for part in ("train", "val")
+                _load(data, f"eth_ucy/{part}/{name}_{part}") for part in ("train", "val")
             )
         parts[name] = _positions([training]), _positions([validation])
     return parts
@@ -123,19 +116,16 @@ def load_robot_recordings(data: Path) -> tuple[list[FloatArray], list[FloatArray
     recordings = robot_recordings(data).get(ROBOT_FOLDER, [])
     if not recordings:
         raise FileNotFoundError(f"no recordings in {data / 'robot' / ROBOT_FOLDER}")
-    cuts = [_cut(recording, ROBOT_TRAIN_SHARE) for recording in recordings]
     training, validation = (
-        [scene.positions_m for cut in cuts for scene, _ in robot_windows(cut[i])] for i in (0, 1)
+        [scene.positions_m for cut in cuts for scene, _ in robot_windows(cut)]
+        for cuts in zip(*map(_cut, recordings), strict=True)
     )
     return training, validation
 
 
 def load_test(data: Path, split: str) -> list[FloatArray]:
     """Scenes of the test recordings of a leave-one-out split: (A, 20, 2) metres each."""
-    folder = data / "eth_ucy" / "all_data"
-    return _positions(
-        [load_recording(_existing(folder / f"{name}.txt")) for name in LEAVE_ONE_OUT[split]]
-    )
+    return _positions([_load(data, f"eth_ucy/all_data/{name}") for name in LEAVE_ONE_OUT[split]])
 
 
 def pack(positions: Sequence[FloatArray], n_known: IntArray | None = None) -> SceneBatch:
@@ -168,7 +158,6 @@ def batches(
     positions: Sequence[FloatArray],
     scenes_per_batch: int,
     generator: np.random.Generator,
-    *,
     augmentation: Augmentation | None = None,
     short_history_share: float = 0.0,
 ) -> Iterator[SceneBatch]:
@@ -177,7 +166,6 @@ def batches(
     Args:
         positions: per scene (A, 20, 2) positions in metres.
         scenes_per_batch: scenes in a batch; the last may have fewer.
-        augmentation: changes the scenes of a batch.
         short_history_share: share of the agents with only 2 to 7 known steps, like people who have
             just come into view.
     """
@@ -194,23 +182,22 @@ def batches(
         yield pack(chosen, n_known)
 
 
-def _existing(path: Path) -> Path:
+def _load(data: Path, name: str) -> Recording:
+    path = data / f"{name}.txt"
     if not path.is_file():
         raise FileNotFoundError(
             f"no recording {path}; pass the folder that contains eth_ucy/ and eth_true_rate/"
         )
-    return path
+    return load_recording(path)
 
 
-def _cut(recording: Recording, share: float) -> tuple[Recording, Recording]:
-    """Splits a recording in time."""
+def _cut(recording: Recording) -> tuple[Recording, Recording]:
+    """Splits a recording in time, by `ROBOT_TRAIN_SHARE`."""
     frames = np.unique(recording.frames)
-    early = recording.frames < frames[int(share * len(frames))]
+    early = recording.frames < frames[int(ROBOT_TRAIN_SHARE * len(frames))]
+    columns = recording.frames, recording.ids, recording.positions_m
     first, second = (
-        Recording(
-            recording.name, recording.frames[rows], recording.ids[rows], recording.positions_m[rows]
-        )
-        for rows in (early, ~early)
+        Recording(recording.name, *(column[rows] for column in columns)) for rows in (early, ~early)
     )
     return first, second
 

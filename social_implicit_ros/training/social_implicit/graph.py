@@ -100,10 +100,8 @@ def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
 
 
 def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
-    """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none.
-
-    The agents of each zone occupy consecutive slots, with an empty slot before and after.
-    """
+    """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none."""
+    # The agents of each zone occupy consecutive slots, with an empty slot before and after.
     place = builder.node("CumSum", belongs, builder.indices(0))
     n_in_zone = builder.node("ReduceSum", belongs, builder.indices([0]), keepdims=1)
     # A zone's slots follow those of the previous zones, each with its empty slot.

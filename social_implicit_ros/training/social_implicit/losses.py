@@ -6,6 +6,7 @@ displacements per step and are averaged within a scene, then over the scenes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,18 +72,16 @@ def social_implicit_losses(
         return scene_mean(values.mean(dim=(1, 2))[:, None], scene).mean()
 
     first, other = agent_pairs(scene)
-    pair_scene = scene[first]
+
+    def pairs(measure: Callable[..., torch.Tensor]) -> torch.Tensor:
+        expected = measure(ground_truth, first, other)
+        return _pair_mean(measure(nearest, first, other), expected, scene[first])
+
     return Losses(
         imle=mean((nearest - ground_truth).abs()),
         triplet=mean((nearest - second).abs()) - mean((nearest - farthest).abs()),
-        distance=_pair_mean(
-            pair_distance(nearest, first, other),
-            pair_distance(ground_truth, first, other),
-            pair_scene,
-        ),
-        angle=_pair_mean(
-            pair_angle(nearest, first, other), pair_angle(ground_truth, first, other), pair_scene
-        ),
+        distance=pairs(pair_distance),
+        angle=pairs(pair_angle),
     )
 
 
@@ -90,10 +89,7 @@ def social_implicit_losses(
 def rank_samples(
     predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
 ) -> torch.Tensor:
-    """(scenes, K) indices of the samples by mean absolute error, the nearest first.
-
-    Arguments as of `social_implicit_losses`.
-    """
+    """(scenes, K) indices of the samples by mean absolute error, the nearest first."""
     error = (displacements(predicted) - displacements(future)).abs().mean(dim=(2, 3))
     return scene_mean(error.T, scene).argsort(dim=1)
 

@@ -63,21 +63,18 @@ class Stream(nn.Module):
         hidden = hidden + self._spatial(self.spatial_residual, displacements)
         # A separator must equal the padding at the ends, in the next convolution too.
         hidden = hidden * occupied
-        return self._temporal(self.temporal, hidden) + self._temporal(
-            self.temporal_residual, hidden
-        )
+        residual = self._temporal(self.temporal_residual, hidden)
+        return self._temporal(self.temporal, hidden) + residual
 
     @staticmethod
     def _spatial(convolution: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
-        return _beside(values, convolution) @ spatial_matrix(convolution.weight) + spatial_bias(
-            convolution
-        )
+        matrix = spatial_matrix(convolution.weight)
+        return _beside(values, convolution) @ matrix + spatial_bias(convolution)
 
     @staticmethod
     def _temporal(convolution: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
-        return _beside(values, convolution) @ temporal_matrix(convolution.weight) + temporal_bias(
-            convolution
-        )
+        matrix = temporal_matrix(convolution.weight)
+        return _beside(values, convolution) @ matrix + temporal_bias(convolution)
 
 
 class SocialCell(nn.Module):
@@ -106,9 +103,8 @@ class SocialCell(nn.Module):
         """
         noisy = displacements + self.noise_weight * noise
         noisy = noisy.reshape(-1, noise.shape[1], N_OBSERVED * N_AXES) * occupied
-        return self.global_weight * self.global_stream(
-            noisy, occupied
-        ) + self.local_weight * self.local_stream(noisy, occupied)
+        local = self.local_weight * self.local_stream(noisy, occupied)
+        return self.global_weight * self.global_stream(noisy, occupied) + local
 
 
 class SocialImplicit(nn.Module):
@@ -183,10 +179,7 @@ class SocialImplicit(nn.Module):
 
 
 def used_parameters(model: SocialImplicit) -> int:
-    """Number of parameters that affect the output.
-
-    If zones do not depend on the speed, only the first cell is used.
-    """
+    """Number of parameters that affect the output; without zones by speed, one cell's."""
     used = model if model.zones_by_speed else model.cells[0]
     return sum(parameter.numel() for parameter in used.parameters())
 
@@ -227,21 +220,13 @@ def separated_slots(scene: torch.Tensor) -> torch.Tensor:
 
 
 def spatial_matrix(kernel: torch.Tensor) -> torch.Tensor:
-    """A (2, 2, taps over time, neighbours) kernel with its time axis unrolled.
-
-    Returns:
-        (neighbours * 16, 16), right factor of step-major displacements.
-    """
+    """(neighbours * 16, 16) of a (2, 2, taps over time, neighbours) kernel, time unrolled."""
     unrolled = torch.einsum("oidn,dts->ntiso", kernel, _taps(kernel, N_OBSERVED))
     return unrolled.reshape(-1, N_OBSERVED * N_AXES)
 
 
 def temporal_matrix(kernel: torch.Tensor) -> torch.Tensor:
-    """A (12, 8, taps over x and y, neighbours) kernel with its axis over x and y unrolled.
-
-    Returns:
-        (neighbours * 16, 24), right factor of step-major displacements.
-    """
+    """(neighbours * 16, 24) of a (12, 8, taps over x and y, neighbours) kernel, unrolled."""
     unrolled = torch.einsum("oidn,dts->nitos", kernel, _taps(kernel, N_AXES))
     return unrolled.reshape(-1, N_PREDICTED * N_AXES)
 

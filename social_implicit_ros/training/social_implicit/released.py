@@ -28,15 +28,8 @@ _CONVOLUTIONS = {
 }
 #: What `torch.load` raises on damaged files; found by fuzzing.
 _LOAD_ERRORS = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
+    *(pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, LookupError),
+    *(TypeError, AttributeError, AssertionError),
 )
 
 
@@ -47,13 +40,9 @@ class CheckpointError(ValueError):
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
-    """Reads a released `.pth` file without executing code in it.
+    """Reads a state dict saved by `torch.save`, without executing code in it.
 
-    Args:
-        path: path of a state dict saved by `torch.save`.
-
-    Returns:
-        The model, with zones chosen as in the released code.
+    The file lacks the scale of the noise in each zone. Zones are chosen as in the released code.
 
     Raises:
         CheckpointError: no such file, not a state dict, or tensors of another model.
@@ -68,11 +57,8 @@ def assign_released(
 ) -> None:
     """Copies the values of a released state dict into a model.
 
-    Args:
-        state: released name -> tensor.
-
     Raises:
-        CheckpointError: tensors of another model.
+        CheckpointError: tensors of another model; it names their `source`.
     """
     names = _names()
     missing, unknown = sorted(set(names) - set(state)), sorted(set(state) - set(names))
@@ -125,16 +111,17 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _names() -> dict[str, str]:
     """Released parameter name -> name here."""
-    names = {}
-    for zone in range(len(ZONE_BOUNDS_M)):
-        theirs, ours = f"implicit_cells.{zone}.", f"cells.{zone}."
-        for released, name in _SCALARS.items():
-            names[theirs + released] = ours + name
-        for prefix, stream in _STREAMS.items():
-            for released, name in _CONVOLUTIONS.items():
-                for part in ("weight", "bias"):
-                    names[f"{theirs}{prefix}{released}.{part}"] = f"{ours}{stream}.{name}.{part}"
-    return names
+    of_cell = {
+        f"{prefix}{released}.{part}": f"{stream}.{name}.{part}"
+        for prefix, stream in _STREAMS.items()
+        for released, name in _CONVOLUTIONS.items()
+        for part in ("weight", "bias")
+    }
+    return {
+        f"implicit_cells.{zone}.{released}": f"cells.{zone}.{name}"
+        for zone in range(len(ZONE_BOUNDS_M))
+        for released, name in {**_SCALARS, **of_cell}.items()
+    }
 
 
 def _released_shape(parameter: nn.Parameter, name: str) -> torch.Size:

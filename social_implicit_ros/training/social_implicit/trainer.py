@@ -57,10 +57,9 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}, expected a value above 0")
-        if not 0 <= self.short_history_share <= 1:
-            raise ValueError(
-                f"short_history_share is {self.short_history_share}, expected a value in 0..1"
-            )
+        share = self.short_history_share
+        if not 0 <= share <= 1:
+            raise ValueError(f"short_history_share is {share}, expected a value in 0..1")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def train(
     augmentation: Augmentation | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Epoch:
-    """Trains a model; it ends with the weights of its best epoch.
+    """Trains a model in place; it ends with the weights of its best epoch.
 
     Equal seed, scenes and number of threads give equal weights.
 
@@ -121,16 +120,10 @@ def train(
     for number in range(1, settings.epochs + 1):
         model.train()
         losses = []
-        for batch in batches(
-            training,
-            settings.scenes_per_batch,
-            generator,
-            augmentation=augmentation,
-            short_history_share=settings.short_history_share,
-        ):
-            noise = torch.randn(
-                settings.n_samples, batch.n_scenes, model.noise_dimension, generator=noise_generator
-            )
+        share, n_scenes = settings.short_history_share, settings.scenes_per_batch
+        for batch in batches(training, n_scenes, generator, augmentation, share):
+            shape = settings.n_samples, batch.n_scenes, model.noise_dimension
+            noise = torch.randn(*shape, generator=noise_generator)
             predicted = _predict(model, batch, decisive_noise(model, batch, noise))
             value = loss(predicted, batch)
             if not torch.isfinite(value):

@@ -38,17 +38,8 @@ def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
     futures = model.paths(forecast.representatives, forecast.frame)  # (A, R, T, 2)
     errors = (futures - agents.future[:, None]).norm(dim=-1)
     mean = (model.paths(forecast.mean, forecast.frame) - agents.future).norm(dim=-1)
-    return Accuracy(
-        *(
-            round(float(value.mean()), 4)
-            for value in (
-                errors.mean(dim=2).amin(dim=1),
-                errors[..., -1].amin(dim=1),
-                mean,
-                mean[:, -1],
-            )
-        )
-    )
+    nearest = errors.mean(dim=2).amin(dim=1), errors[..., -1].amin(dim=1)
+    return Accuracy(*(round(float(value.mean()), 4) for value in (*nearest, mean, mean[:, -1])))
 
 
 def with_tracker_noise(agents: Agents, seed: int) -> Agents:

@@ -32,9 +32,6 @@ class ModelReadError(ValueError):
 def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
     """Reads the model that a file was written from.
 
-    Returns:
-        The model.
-
     Raises:
         ModelReadError: another architecture, a card without the model's sizes, or a file of another
             version of this package.
@@ -70,10 +67,7 @@ def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float]:
     """Sizes and trust from the card."""
     made: Mapping[str, Any] = card.training
     try:
-        return (
-            SocialZoneSizes(**made["sizes"]),
-            float(made["settings"]["trust"]),
-        )
+        return SocialZoneSizes(**made["sizes"]), float(made["settings"]["trust"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelReadError(
             f"the card of model {card.name!r} lacks training parameters ({error!r}): expected "

@@ -87,13 +87,9 @@ def fine_tune(
     settings: TuneSettings | None = None,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Tuned:
-    """Fine-tunes a copy of a model.
+    """Fine-tunes a copy of a model; `on_evaluation` is called first before training.
 
-    Args:
-        base: base model; not changed.
-        validation: selects the iteration and the shrinkage factor.
-        on_evaluation: called after each evaluation on the validation part; the first is before
-            training.
+    The validation part selects the iteration and the shrinkage factor.
     """
     settings = settings or TuneSettings()
     torch.manual_seed(seed)
