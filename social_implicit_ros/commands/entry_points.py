@@ -27,14 +27,7 @@ _TRAINING = ("torch", "onnx")
 
 
 def _run(command: str, *requirements: str) -> int:
-    """Runs the `main` of a command.
-
-    Args:
-        requirements: as pip writes them, such as `joblib>=1.4`.
-
-    Returns:
-        The exit code; 2 if a library is missing or too old.
-    """
+    """Runs the `main` of a command if pip's requirements are met; returns the exit code."""
     # Not before signals are caught, see _run_node.
     from packaging.requirements import Requirement
 
@@ -69,11 +62,7 @@ def _run_node(command: str) -> int:
 
 
 def _run_with_ros(command: str, *requirements: str) -> int:
-    """As `_run`, for a command that needs ROS 2.
-
-    Returns:
-        The exit code; 2 without ROS 2.
-    """
+    """As `_run`, for a command that needs ROS 2."""
     try:
         import rclpy  # noqa: F401
     except ModuleNotFoundError as error:

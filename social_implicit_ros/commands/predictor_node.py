@@ -30,11 +30,7 @@ _POLL_S = 0.1
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs the node until the first SIGINT or SIGTERM; finishes a tick that has begun.
-
-    Args:
-        args: `--help`, `--version` or ROS arguments; those of the process where left out.
-    """
+    """Runs the node until the first SIGINT or SIGTERM; finishes a tick that has begun."""
     args = sys.argv[1:] if args is None else args
     check_command_line(args)
     is_stopping = catch_stop_signals()
@@ -58,12 +54,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Handles `--help` and `--version`; rejects other arguments that are not ROS arguments.
-
-    Raises:
-        SystemExit: status 0 after `--help` or `--version`, 2 for an unknown argument, 1 for a
-            parameter file that cannot be read.
-    """
+    """Handles `--help` and `--version`; exits at arguments that are not ROS arguments."""
     parser = argparse.ArgumentParser(
         prog="predictor_node",
         usage="%(prog)s [-h] [--version] [--ros-args ...]",

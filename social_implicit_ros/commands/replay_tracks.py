@@ -104,11 +104,7 @@ class ReplayNode(Node):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; arguments may include ROS arguments.
-
-    Returns:
-        The exit status: 0 at the end or when interrupted, 1 if the recording cannot be played.
-    """
+    """Runs the command with its and ROS arguments; returns 1 if nothing can be played."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(remove_ros_args(argv))
     try:

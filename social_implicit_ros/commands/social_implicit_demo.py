@@ -97,11 +97,7 @@ class Show:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the demonstration.
-
-    Returns:
-        The exit status: 0 if predictions arrived and were drawn, 1 if not, 130 if interrupted.
-    """
+    """Runs the demonstration; returns 0 if predictions were drawn, 1 if not, 130 if interrupted."""
     arguments = _parser().parse_args(argv)
     console = Console()
     # Terminating this process also ends the processes that it started.
@@ -123,11 +119,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def choose_show(data_folder: str | None, duration_s: float) -> Show:
-    """The hotel recording in the folder of the ETH/UCY recordings, else the shipped crowd.
-
-    Raises:
-        RecordingError: the recording cannot be read.
-    """
+    """The hotel recording in a folder of the ETH/UCY recordings, else the shipped crowd."""
     part_s = duration_s * RATE
     if data_folder:
         recording = open_source(Path(data_folder) / HOTEL)

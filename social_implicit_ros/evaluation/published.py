@@ -72,11 +72,7 @@ class PublishedPrediction:
 
 
 def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
-    """Decodes a `~/predictions` message, a `PointCloud2` of rclpy or of `rosbags`.
-
-    Raises:
-        ValueError: a field is missing, or the agents do not all have the same steps.
-    """
+    """Decodes a `~/predictions` PointCloud2; raises ValueError for any other."""
     points = point_cloud_array(message)
     names = points.dtype.names or ()
     missing = [name for name in FIELDS if name not in names]

@@ -108,11 +108,7 @@ class Request:
         return self.faults is not None or self.ground_truth is not None
 
     def ground_truth_of(self, path: Path) -> Path | None:
-        """The recording that holds the ground truth of a recording.
-
-        Raises:
-            RecordingError: a folder of ground truth has none of that name.
-        """
+        """The recording of the ground truth; raises RecordingError if a folder has none."""
         truth = self.ground_truth
         if truth is None or not truth.is_dir() or (truth / "metadata.yaml").is_file():
             return truth

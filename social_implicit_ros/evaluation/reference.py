@@ -77,10 +77,7 @@ class Reference:
         return int(self.people.stamps_ns[0]), int(self.people.stamps_ns[-1])
 
     def people_of(self, tick: Tick, history: TrackHistory) -> IntArray:
-        """(A,) the person of each agent of the window, each person once; else `NOBODY`.
-
-        Somebody whom the ground truth does not show at the tick is nobody.
-        """
+        """(A,) the person of each agent of the window, at the tick and once; else `NOBODY`."""
         people, cost = self.owners(tick, history)
         present, _ = self.people.present_at(tick.stamp_ns)
         owned = np.full(len(people), NOBODY)
@@ -96,11 +93,7 @@ class Reference:
 def with_simulated_tracker(
     source: TrackSource, faults: TrackerFaults, track_timeout_s: float, transform_wait_s: float
 ) -> Reference:
-    """A simulated tracker sees the people of a recording.
-
-    Raises:
-        RecordingError: the recording is damaged, or contains nobody.
-    """
+    """A simulated tracker sees the people of a recording; raises RecordingError without any."""
     people, robot = observed_people(source, track_timeout_s, transform_wait_s)
     seen = people.at_rate(faults.rate) if faults.rate else people
     robot_m = None
@@ -122,7 +115,7 @@ def with_simulated_tracker(
 def with_ground_truth(
     source: TrackSource, truth: TrackSource, track_timeout_s: float, transform_wait_s: float
 ) -> Reference:
-    """A recording of a tracker, and another recording as ground truth, of the same time and frame.
+    """A tracker's recording, and another one of the ground truth, of the same clock and frame.
 
     Raises:
         RecordingError: a recording is damaged, or they have no common time.

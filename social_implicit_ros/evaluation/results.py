@@ -43,11 +43,7 @@ VERSION = 1
 
 
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
-    """Evaluates one recording, writes the results into `out`, and returns `results.json`.
-
-    Raises:
-        RecordingError: nothing could be evaluated.
-    """
+    """Evaluates one recording, as `write_results`; raises RecordingError if nothing can be."""
     jobs = jobs_of([path], request, out)
     (outcome,) = run_jobs(jobs, 1, console=console)
     if outcome.reason is not None:

@@ -215,11 +215,7 @@ def _outcomes(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds an output folder of `jobs_of`, in which two runs would remove each other's files.
-
-    Raises:
-        RecordingError: another process holds it.
-    """
+    """Holds an output folder of `jobs_of`; raises RecordingError if another process does."""
     folder = os.open(parts_folder(out), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

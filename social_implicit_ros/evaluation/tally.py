@@ -82,11 +82,7 @@ class Tally:
         }
 
     def add(self, other: Tally) -> None:
-        """Adds the sums of another tally.
-
-        Raises:
-            ValueError: the tallies have different steps.
-        """
+        """Adds the sums of another tally; raises ValueError for different steps."""
         if other.times_s != self.times_s:
             raise ValueError(f"a tally of steps {other.times_s} s, expected {self.times_s}")
         for name, values in other.sums.items():
@@ -146,10 +142,7 @@ class Tally:
 
 
 def metrics_of(tally: Tally) -> dict[str, float]:
-    """The metrics of one model by name: metres, square metres for amv, nats for kde, else shares.
-
-    Metrics without data are NaN.
-    """
+    """The metrics by name: metres, square metres for amv, nats for kde, else shares, or NaN."""
     sums = {name: float(tally.sums[name]) for name in (*_SCALARS, *_MOMENTS)}
 
     def mean(name: str, over: str) -> float:

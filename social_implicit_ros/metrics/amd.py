@@ -71,11 +71,7 @@ def mahalanobis_distances(
 def fit_sample_mixtures(
     samples: FloatArray, *, max_components: int = MAX_COMPONENTS
 ) -> GaussianMixtures:
-    """Fits a mixture to the samples of each agent at each step, as `mahalanobis_distances` does.
-
-    Returns:
-        A * T mixtures, agent by agent, step by step.
-    """
+    """A * T mixtures fitted to (K, A, T, 2) samples in metres, agent by agent, step by step."""
     require_shape("metric", "samples", samples, ("K", "A", "T", 2))
     clouds = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, 2, len(samples))
     return fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)

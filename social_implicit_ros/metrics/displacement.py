@@ -69,21 +69,13 @@ def mean_path(mean: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, F
 def missed(
     samples: FloatArray, ground_truth: FloatArray, *, threshold_m: float = MISS_THRESHOLD_M
 ) -> BoolArray:
-    """(A,) True where no sample ends within `threshold_m` of the ground truth.
-
-    Its mean is the miss rate. An end point that is not finite is a miss.
-    """
+    """(A,) True where no sample ends within `threshold_m`, as where none is finite."""
     _, fde = best_of_n(samples, ground_truth)
     return ~(fde <= threshold_m)
 
 
 def require_samples(samples: FloatArray, ground_truth: FloatArray) -> None:
-    """Checks that the shapes of samples and ground truth agree.
-
-    Raises:
-        ValueError: `ground_truth` is not (A, T, 2) with T at least 1, or `samples` is not
-            (K, A, T, 2) with K at least 1.
-    """
+    """Raises ValueError unless (K, A, T, 2) samples match (A, T, 2) ground truth, K, T > 0."""
     require_shape("metric", "ground_truth", ground_truth, ("A", "T", 2))
     require_shape("metric", "samples", samples, ("K", *ground_truth.shape))
     if len(samples) == 0 or ground_truth.shape[1] == 0:

@@ -217,15 +217,10 @@ def _nearest(features: FloatArray, centres: FloatArray) -> FloatArray:
 def _expectation_maximisation(
     features: FloatArray, total: FloatArray, moments: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Iterates every cloud until its own likelihood converges.
+    """Iterates every cloud until its own likelihood converges, from (P, K, 6) moments.
 
     Component 0 is the one the others are compared with: only its log-density's mean is needed,
     which follows from the moments, and its share is what the others leave.
-
-    Args:
-        features: (P, 6, N).
-        total: (P, 6) mean of the features.
-        moments: (P, K, 6) to start from.
 
     Returns:
         (P, K, 6) moments and (P,) the mean log-likelihood per point of the mixture they make.

@@ -13,9 +13,8 @@ def squared_mahalanobis(
     """Squared Mahalanobis distance of the ground truth, and ln det of the covariance.
 
     Args:
-        mean: (..., 2) mean positions in metres.
+        mean: (..., 2) mean positions in metres, as the ground truth.
         covariance: (..., 2, 2) in square metres, symmetric.
-        ground_truth: (..., 2) positions in metres.
 
     Returns:
         (...,) squared distance, without unit, and (...,) ln det(covariance). Where the covariance

@@ -15,16 +15,10 @@ ENERGY_PAIRINGS = 4
 
 
 def gaussian_nll(mean: FloatArray, covariance: FloatArray, ground_truth: FloatArray) -> FloatArray:
-    """Negative log-likelihood of the ground truth under a Gaussian.
+    """(...,) negative log-likelihood, nats, of (..., 2) ground truth under a Gaussian, metres.
 
-    Args:
-        mean: (..., 2) mean positions in metres.
-        covariance: (..., 2, 2) in square metres.
-        ground_truth: (..., 2) positions in metres.
-
-    Returns:
-        (...,) in nats, of a density per square metre. Infinite where the covariance is singular
-        (such a density does not exist), NaN where an input is not finite.
+    Infinite where the covariance is singular (such a density does not exist), NaN where an input
+    is not finite.
     """
     distance_2, log_determinant = squared_mahalanobis(mean, covariance, ground_truth)
     singular = np.isneginf(log_determinant)

@@ -50,15 +50,7 @@ def ground_truth_levels(prediction: Prediction, ground_truth: FloatArray) -> Flo
 
 
 def coverage(levels: FloatArray, confidence: float) -> float:
-    """Fraction of ground-truth positions inside the ellipse of one confidence.
-
-    Args:
-        levels: any shape, from `confidence_levels`; NaN counts as outside.
-        confidence: in (0, 1).
-
-    Raises:
-        ValueError: confidence outside (0, 1).
-    """
+    """Fraction of levels, NaN outside, in the ellipse of a confidence; ValueError beyond (0, 1)."""
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
     return float(np.mean(levels <= confidence)) if levels.size else float("nan")

@@ -30,18 +30,13 @@ def net_speed_m_s(observed: FloatArray, step_s: float) -> FloatArray:
 
 
 def has_stopped(observed: FloatArray, step_s: float) -> BoolArray:
-    """(A,) whether an agent walked at the beginning of its history and stands at its end.
-
-    Args:
-        observed: (A, H, 2) positions in metres, H at least 6.
-        step_s: seconds between two of them.
-    """
+    """(A,) whether agents, (A, H, 2) metres, H at least 6, walked at first and stand at last."""
     early, late = _early_and_late_m_s(observed, step_s)
     return (early >= WALKING_M_S) & (late < STANDING_M_S)
 
 
 def has_started(observed: FloatArray, step_s: float) -> BoolArray:
-    """As `has_stopped`, for agents that stood and walk."""
+    """(A,) the same, for agents that stood and walk."""
     early, late = _early_and_late_m_s(observed, step_s)
     return (early < STANDING_M_S) & (late >= WALKING_M_S)
 
@@ -78,7 +73,7 @@ def passing_distances(paths: FloatArray, pairs: IntArray) -> FloatArray:
 def area_at_coverage(
     distance: FloatArray, radius: FloatArray, area_m2: FloatArray, confidence: float
 ) -> float:
-    """Mean area of regions after one common factor gives them a coverage.
+    """Mean area of regions after one common factor gives them a coverage in (0, 1).
 
     Makes the widths of differently calibrated models comparable.
 
@@ -86,7 +81,6 @@ def area_at_coverage(
         distance: (N,) Mahalanobis distance of each ground truth.
         radius: (N,) Mahalanobis radius of each region.
         area_m2: (N,) area of each region, square metres.
-        confidence: the coverage, in (0, 1).
 
     Returns:
         Square metres; NaN without regions, or where no factor gives that coverage.

@@ -43,12 +43,7 @@ class BagReader:
     def __init__(
         self, path: Path, files: Sequence[McapFile | SqliteFile], stated: dict[str, int]
     ) -> None:
-        """Joins the topics of files.
-
-        Args:
-            files: in the order in which they were recorded.
-            stated: number of messages by topic, as of metadata.yaml; files may have lost some.
-        """
+        """Joins the topics of files in order; `stated` counts messages by topic, lost ones too."""
         self.path = path
         self.typestore = get_typestore(Stores.EMPTY)
         self.end_ns = max((file.end_ns for file in files), default=0)
@@ -83,12 +78,7 @@ class BagReader:
 
 @contextmanager
 def opened_bag(path: Path) -> Iterator[BagReader]:
-    """Opens a rosbag2 folder or file; a truncated MCAP file is read up to its end.
-
-    Raises:
-        RecordingError: whenever something fails while it is open, as damage in a file shows
-            only where it is read.
-    """
+    """Opens a rosbag2 folder or file, even truncated; any error within is a RecordingError."""
     if not path.is_file() and not path.is_dir():
         raise RecordingError(
             f"{path} is {'a pipe or a device' if path.exists() else 'missing'}: give a regular "

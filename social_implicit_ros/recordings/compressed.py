@@ -93,11 +93,7 @@ def decompress_file(file: Path, into: Path) -> None:
 
 
 def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
-    """Decompresses block by block, up to the first damage or the end.
-
-    Raises:
-        UnpackedTooLargeError: it unpacks to more than is allowed.
-    """
+    """Decompresses block by block, up to the first damage, the end, or the size allowed."""
     frame = zstd.ZstdDecompressor()
     n_packed = n_unpacked = 0
     while data := content.read(_BLOCK_BYTES):

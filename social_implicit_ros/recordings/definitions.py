@@ -19,11 +19,7 @@ from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldTyp
 
 
 def ensure_definition(reader: BagReader, message_type: str) -> None:
-    """Loads a definition: of the recording, else (sqlite3 before Iron) of a sourced workspace.
-
-    Raises:
-        RecordingError: there is none, or the recording's cannot be read.
-    """
+    """Loads a definition, of the recording or of a sourced workspace, or raises RecordingError."""
     if message_type in reader.typestore.fielddefs:
         return
     found = _recorded(reader, message_type)

@@ -60,10 +60,7 @@ class Scene:
 def scenes(
     recording: Recording, *, n_steps: int = N_OBSERVED + N_PREDICTED, min_agents: int = 2
 ) -> Iterator[Scene]:
-    """Slides a window over a recording, by the protocol of the benchmark.
-
-    A window holds `n_steps` successive annotated frames, and the agents that are present in all.
-    """
+    """Windows of `n_steps` successive annotated frames, of the agents present in all of them."""
     frames = np.unique(recording.frames)
     ids, agent_of_row = np.unique(recording.ids, return_inverse=True)
     frame_of_row = np.searchsorted(frames, recording.frames)
@@ -77,11 +74,7 @@ def scenes(
 
 
 def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
-    """Every test window of a split with as many agents; `data` holds `eth_ucy/all_data`.
-
-    Raises:
-        RecordingError: unknown split, no such folder, or a recording missing or damaged.
-    """
+    """Every test window of a split; raises RecordingError for an unknown split or data."""
     if split not in LEAVE_ONE_OUT:
         raise RecordingError(f"unknown split {split!r}: expected one of {', '.join(LEAVE_ONE_OUT)}")
     folder = data / "eth_ucy" / "all_data"

@@ -12,11 +12,7 @@ from social_implicit_ros.recordings.truncated import METADATA, is_bag_file
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
-    """The recordings of files, folders (searched at any depth) and patterns, each once, in order.
-
-    Raises:
-        RecordingError: an argument that names none.
-    """
+    """The recordings of files, folders (at any depth) and patterns, each once, in order."""
     found: dict[Path, Path] = {}
     for argument in arguments:
         paths = [Path(argument)]

@@ -23,10 +23,6 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
     """The map in a rosbag2 folder; None if it has none, and for any other file.
 
     The map is the first message of a topic that is named `map`: costmaps have the same type.
-
-    Raises:
-        RecordingError: a damaged recording.
-        ValueError: a grid whose data does not fit its size.
     """
     if not path.is_dir():
         return None
@@ -44,12 +40,9 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
 
 
 def load_map(path: Path) -> FloorPlan:
-    """Reads the YAML file of a map server, and its image.
+    """Reads the YAML file of a map server, and its image; raises RecordingError for others.
 
     Source: the format of `nav2_map_server`, in the modes `trinary` and `scale`.
-
-    Raises:
-        RecordingError: a file that cannot be read, or a value that is missing or wrong.
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)

@@ -40,11 +40,7 @@ class Playback:
     """Plays a recording by a time that the caller measures."""
 
     def __init__(self, recording: TrackSource, options: PlaybackOptions) -> None:
-        """Reads the first entry.
-
-        Raises:
-            RecordingError: the part to play is empty.
-        """
+        """Reads the first entry; raises RecordingError if the part to play is empty."""
         self._recording = recording
         self._options = options
         self._entries: Iterator[Tracks] = iter(())
@@ -58,10 +54,7 @@ class Playback:
         return self._next is None and not self._options.loop
 
     def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
-        """Continues the playback.
-
-        Args:
-            elapsed_s: seconds since the playback started; must not decrease.
+        """Continues the playback; `elapsed_s` since its start must not decrease.
 
         Returns:
             The recording's time, integer nanoseconds, which jumps back when a loop restarts, and

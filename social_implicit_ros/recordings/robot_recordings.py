@@ -30,7 +30,7 @@ def robot_windows(recording: Recording) -> Iterator[tuple[Scene, FloatArray]]:
     """Windows of a recording in milliseconds, a step of 0.4 s at a time.
 
     Yields:
-        A scene of the agents that are present at every step of a window, at least one; and the
+        A scene of at least one agent that is present at every step of a window; and the
         (A, 29, 2) positions during the observed steps at `RATE_HZ`, NaN where unknown.
     """
     tick_ms = 1000 // RATE_HZ

@@ -42,9 +42,6 @@ def bag_scenes(
 ) -> list[Scene]:
     """Slides a window over a recording, a step of 0.4 s at a time.
 
-    Args:
-        advance: called with the number of messages whenever some were read.
-
     Returns:
         A scene for each window with at least one complete track, in order of time. `frame` is the
         stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a

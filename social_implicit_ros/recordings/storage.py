@@ -66,11 +66,7 @@ def has_bag_magic(path: Path) -> bool:
 
 
 def open_file(path: Path) -> McapFile | SqliteFile:
-    """Opens an uncompressed file by its content.
-
-    Raises:
-        ValueError: it is neither MCAP nor sqlite3. Damage raises other exceptions, too.
-    """
+    """Opens an uncompressed file by its content; raises ValueError if it is no bag's."""
     with path.open("rb") as file:
         magic = file.read(len(_SQLITE_MAGIC))
     if magic.startswith(MCAP_MAGIC):
@@ -289,10 +285,7 @@ def is_truncated_mcap(file: Path) -> bool:
 
 
 def is_truncated_sqlite(file: Path) -> bool:
-    """Whether a database has fewer bytes than its header states.
-
-    sqlite3 itself reads missing bytes of the last page as zeros, within a message too.
-    """
+    """Whether a database lacks bytes, which sqlite3 reads as zeros, within a message too."""
     uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
     query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     with closing(sqlite3.connect(uri, uri=True)) as database:

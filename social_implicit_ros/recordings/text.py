@@ -77,12 +77,7 @@ class Recording:
 
 
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
-    """Reads a recording that is no bag.
-
-    Raises:
-        FileNotFoundError: no such file.
-        RecordingError: no observation, or one with an invalid time, id or position.
-    """
+    """Reads a recording that is no bag; raises RecordingError if it holds something else."""
     path = Path(path)
     path.stat()
     try:

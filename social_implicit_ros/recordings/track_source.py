@@ -110,15 +110,7 @@ class TrackSource:
         return self.duration_s / max(self.n_messages - 1, 1)
 
     def part(self, start_s: float, duration_s: float | None) -> TrackSource:
-        """A section of the recording.
-
-        Args:
-            start_s: seconds to skip at the beginning.
-            duration_s: seconds to read from there; None for all.
-
-        Raises:
-            RecordingError: the recording ends before.
-        """
+        """A section of the recording; raises RecordingError if the recording ends before."""
         if start_s == 0 and duration_s is None:
             return self
         if start_s >= self.duration_s > 0:
@@ -135,10 +127,7 @@ class TrackSource:
         return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
     def longest_gap_s(self, track_timeout_s: float) -> float:
-        """The longest time between two observations to interpolate over, seconds.
-
-        Two periods of a slow tracker, at least `MIN_GAP_S` and at most the track timeout.
-        """
+        """Longest time to interpolate over: two periods, within `MIN_GAP_S` and the timeout."""
         return min(max(MIN_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MIN_GAP_S))
 
 

@@ -115,8 +115,8 @@ def calibrate(residuals: Residuals, grid: Grid = ANNOTATED) -> Calibration:
 def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
     """The factors of few people, shrunk towards those of a prior calibration.
 
-    The logarithms of the factors are averaged, weighted by the number of different people at a
-    grid point, since windows of one person are correlated; `people` is (A,) their number.
+    Logarithms are averaged, weighted by the number of different people at a grid point, as windows
+    of one person are correlated; `people` is (A,) the person of each residual.
     """
     grid = Grid(prior.speeds_m_s, prior.roughnesses_m)
     found = calibrate(residuals, grid)

@@ -28,11 +28,7 @@ _OFFSET = 2.0
 
 
 def demo_page(seed: int = 0) -> str:
-    """The page as text.
-
-    Raises:
-        ValueError: a negative seed.
-    """
+    """The page as text; raises ValueError for a negative seed."""
     if seed < 0:
         raise ValueError(f"seed is {seed}, expected a number from 0 on")
     # Two numbers place a sample, the sign of the third says to which half it belongs.
@@ -59,9 +55,6 @@ def amd_table(normals: FloatArray) -> dict[str, Any]:
 
     Args:
         normals: (K, 3) draws that the samples are made from.
-
-    Returns:
-        The grid points `stretch` and `split`, and both factors as rows of one value per `split`.
     """
     half = np.where(normals[:, 2] < 0, -0.5, 0.5)
     x = np.broadcast_to(

@@ -49,12 +49,7 @@ MEANINGS = {
 def report_page(
     results: Mapping[str, Any], highlights: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> str:
-    """Writes the page.
-
-    Args:
-        results: what `results.json` holds.
-        highlights: path and highlights of every recording; read one by one.
-    """
+    """The page, of the content of `results.json`, and path and highlights of every recording."""
     models = list(results["models"])
     data = {
         "results": results,

@@ -106,11 +106,7 @@ def write_picture(
 def write_animation(
     path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 840
 ) -> None:
-    """Draws successive moments, oldest first, as a GIF that repeats, in real time.
-
-    Raises:
-        ValueError: fewer than two predictions.
-    """
+    """Draws two or more successive moments as a GIF that repeats, in real time."""
     if len(predictions) < 2:
         raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
     canvas = _Canvas(view, width_px)
@@ -282,13 +278,14 @@ class _Canvas:
         left, top = self._left_in / 10.0, 1.0 - 0.34 / height_in
         self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
         self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
-        style: dict[str, Any] = {
-            "loc": "lower center",
-            "bbox_to_anchor": (0.5, 0.0),
-            "ncol": 7,
+        style: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "ncol": 7}
+        style |= {
             "frameon": False,
+            "fontsize": 9,
+            "labelcolor": _INK,
+            "handlelength": 2.4,
+            "columnspacing": 1.5,
         }
-        style |= {"fontsize": 9, "labelcolor": _INK, "handlelength": 2.4, "columnspacing": 1.5}
         self._figure.legend(handles=_legend(has_walls=view.floor_plan is not None), **style)
 
 

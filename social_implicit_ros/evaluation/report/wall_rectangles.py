@@ -14,12 +14,7 @@ NEAR_M, MAX_RECTANGLES = 10.0, 5000
 def encoded_walls(
     walls: FloorPlan | None, places_m: FloatArray, origin_m: FloatArray
 ) -> list[list[float]]:
-    """Rectangles near the people: x, y, width and height in metres from the origin.
-
-    Args:
-        walls: in the frame of the positions.
-        places_m: (N, 2) positions of the people, metres.
-        origin_m: (2,) origin of the scene, metres.
+    """Rectangles near (N, 2) people: x, y, width and height in metres from the (2,) origin.
 
     Successive rows of a map with the same run of occupied cells are one rectangle. A map that is
     rotated, or has more of them than a page needs, is not drawn.

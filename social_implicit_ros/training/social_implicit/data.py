@@ -63,13 +63,7 @@ class SceneBatch:
 
 
 def split_recordings(split: str) -> tuple[str, ...]:
-    """Names of the recordings for training and validation of a split.
-
-    A leave-one-out split lacks its test recordings; `robot` has all, ETH at its true rate.
-
-    Raises:
-        ValueError: unknown split.
-    """
+    """Names of a split's recordings for training and validation; raises ValueError for others."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     if split == ROBOT_SPLIT:
@@ -108,11 +102,7 @@ def load_recordings(data: Path, split: str) -> dict[str, tuple[list[FloatArray],
 
 
 def load_robot_recordings(data: Path) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Scenes of `ROBOT_FOLDER` for training and validation, single agents included.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
+    """Scenes of `ROBOT_FOLDER` for training and validation, single agents included."""
     recordings = robot_recordings(data).get(ROBOT_FOLDER, [])
     if not recordings:
         raise FileNotFoundError(f"no recordings in {data / 'robot' / ROBOT_FOLDER}")

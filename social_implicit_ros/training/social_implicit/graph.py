@@ -246,11 +246,7 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
 
 
 def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> torch.Tensor:
-    """Matrix of the spatial convolutions of both streams, with their biases.
-
-    Returns:
-        (3, 17, 33) from 16 displacements and a constant one of each neighbour to hidden values.
-    """
+    """(3, 17, 33) spatial convolutions of both streams, with their biases."""
     folded = torch.zeros(_N_ADJACENT, _N_FEATURES + 1, 2 * _N_FEATURES + 1, dtype=torch.float64)
     for number, convolution in enumerate((wide, narrow)):
         matrix = spatial_matrix(convolution.weight).unflatten(0, (-1, _N_FEATURES))

@@ -55,11 +55,7 @@ def read_released_checkpoint(
 def assign_released(
     model: SocialImplicit, state: Mapping[str, torch.Tensor], *, source: str
 ) -> None:
-    """Copies the values of a released state dict into a model.
-
-    Raises:
-        CheckpointError: tensors of another model; it names their `source`.
-    """
+    """Copies a released state dict into a model; raises CheckpointError for another model's."""
     names = _names()
     missing, unknown = sorted(set(names) - set(state)), sorted(set(state) - set(names))
     if missing or unknown:

@@ -30,12 +30,7 @@ class ModelReadError(ValueError):
 
 
 def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
-    """Reads the model that a file was written from.
-
-    Raises:
-        ModelReadError: another architecture, a card without the model's sizes, or a file of another
-            version of this package.
-    """
+    """The model that a file was written from; raises ModelReadError for another's file."""
     if card.architecture != ARCHITECTURE:
         raise ModelReadError(
             f"model {card.name!r} is a {card.architecture}; only models of the architecture "
