@@ -13,20 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from social_implicit_ros.commands.options import (
-    BAG_HELP,
-    add_faults_option,
-    add_out_option,
-    add_part_options,
-    add_text_options,
-    add_tracks_options,
-    faults_of,
-    non_negative_float,
-    non_negative_int,
-    positive_int,
-    reports_errors,
-    text_format,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import steps_of
@@ -61,7 +48,7 @@ from social_implicit_ros.untrusted_files import printable_text
 NOTHING, SOME_FAILED = 1, 3
 
 
-@reports_errors(
+@opt.reports_errors(
     "evaluate_bag", interrupted="interrupted; --resume evaluates the missing recordings"
 )
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,30 +106,30 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "results that cannot be written, 3 some recordings failed, 130 interrupted.",
     )
     add = parser.add_argument
-    add("bags", nargs="+", metavar="BAG", help=BAG_HELP)
-    add_tracks_options(parser, "that of --params, else by type")
+    add("bags", nargs="+", metavar="BAG", help=opt.BAG_HELP)
+    opt.add_tracks_options(parser, "that of --params, else by type")
     text = (
         "a shipped model, a baseline or an .onnx file; may be repeated; the first one is the "
         f"report's primary model (default: that of --params, {', '.join(default_models())})"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    add_part_options(parser)
+    opt.add_part_options(parser)
     text = f"predictions per second; 0: at every message (default: --params, else {TICK_RATE_HZ:g})"
     add("--tick-rate", type=float, metavar="HZ", help=text)
     text = "frame to predict in (default: that of --params, else odom or the root of /tf)"
     add("--fixed-frame", metavar="FRAME", help=text)
     text = "the robot's odometry, if --params sets robot to odometry; may be left out if unique"
     add("--odometry", metavar="TOPIC", help=text)
-    add_faults_option(parser)
+    opt.add_faults_option(parser)
     text = (
         "recording of the ground truth, or a folder with one of the same name for each BAG "
         "(default: each recording by itself)"
     )
     add("--ground-truth", type=Path, metavar="PATH", help=text)
-    add_out_option(parser)
+    opt.add_out_option(parser)
     add("--resume", action="store_true", help="keep the results of an earlier run in DIR")
     text = "processes, one recording each (default: one per core)"
-    add("--jobs", type=positive_int, default=os.cpu_count() or 1, help=text)
+    add("--jobs", type=opt.positive_int, default=os.cpu_count() or 1, help=text)
     text = "dask distributes recordings over a cluster whose workers see the same files"
     add("--backend", choices=("local", "dask"), default="local", help=text)
     add("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://host:8786")
@@ -150,12 +137,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "moments of each recording at which AMD, KDE, energy and collisions are computed, which "
         "is slow (default: %(default)s)"
     )
-    add("--moments", type=non_negative_int, default=MOMENTS, metavar="N", help=text)
+    add("--moments", type=opt.non_negative_int, default=MOMENTS, metavar="N", help=text)
     text = (
         f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
         f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused"
     )
-    add("--max-unpacked-gb", type=non_negative_float, metavar="GB", help=text)
+    add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
     text = "adapt the regions of every model during each recording, from nothing, as the node does"
     add("--adaptive", action="store_true", help=f"{text} (default: as shipped)")
     walls = parser.add_mutually_exclusive_group()
@@ -166,7 +153,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     walls.add_argument("--map", type=Path, metavar="FILE", help=text)
     text = "predict without walls, even if there is a map"
     walls.add_argument("--no-map", action="store_true", help=text)
-    add_text_options(parser)
+    opt.add_text_options(parser)
     options = parser.parse_args(arguments)
     duration_s = math.inf if options.duration is None else options.duration
     if not 0 <= options.start < math.inf or not duration_s > 0 or options.duration == math.inf:
@@ -201,11 +188,11 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         tracker=node.tracker,
         settings=settings,
         n_moments=options.moments,
-        text=text_format(options),
+        text=opt.text_format(options),
         start_s=options.start,
         duration_s=options.duration,
         odometry=options.odometry,
-        faults=faults_of(options.tracker_faults),
+        faults=opt.faults_of(options.tracker_faults),
         map_file=options.map,
         uses_map=not options.no_map,
         is_adaptive=options.adaptive,

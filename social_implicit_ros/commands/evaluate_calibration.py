@@ -17,15 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import (
-    BAG_HELP,
-    add_data_option,
-    add_model_options,
-    add_text_options,
-    add_tracks_options,
-    open_sources,
-    reports_errors,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.calibration import (
     BAND,
     CONFIDENCE,
@@ -65,13 +57,13 @@ _COLUMNS = {
 }
 
 
-@reports_errors("evaluate_calibration")
+@opt.reports_errors("evaluate_calibration")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     options = parse(arguments)
     settings = load_settings()
     if options.recordings:
-        sources = open_sources(options.recordings, options, settings.fixed_frame)
+        sources = opt.open_sources(options.recordings, options, settings.fixed_frame)
         cases = recording_cases(sources, options.model or ())
     else:
         cases = benchmark_cases(options.data, options.split or (), options.model or ())
@@ -88,12 +80,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     text = "your own, evaluated with the default model or those of --model"
-    text = f"{BAG_HELP}: {text} (default: the benchmark's, from --data)"
+    text = f"{opt.BAG_HELP}: {text} (default: the benchmark's, from --data)"
     parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
-    add_tracks_options(parser)
-    add_text_options(parser)
-    add_data_option(parser, "eth_ucy/all_data", required=False)
-    add_model_options(parser)
+    opt.add_tracks_options(parser)
+    opt.add_text_options(parser)
+    opt.add_data_option(parser, "eth_ucy/all_data", required=False)
+    opt.add_model_options(parser)
     options = parser.parse_args(arguments)
     if options.recordings and options.split:
         parser.error("--split applies to the benchmark: leave out --split or BAG")

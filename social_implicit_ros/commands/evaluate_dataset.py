@@ -9,11 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.commands.options import (
-    add_benchmark_options,
-    non_negative_float,
-    reports_errors,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, write_json
 from social_implicit_ros.evaluation.benchmark.leave_one_out import leave_one_out
 from social_implicit_ros.evaluation.benchmark.tables import (
@@ -25,7 +21,7 @@ from social_implicit_ros.evaluation.benchmark.tables import (
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 
 
-@reports_errors("evaluate_dataset")
+@opt.reports_errors("evaluate_dataset")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     options = parse(arguments)
@@ -46,12 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message if it is invalid."""
     parser = argparse.ArgumentParser(prog="evaluate_dataset", description=__doc__)
-    add_benchmark_options(parser)
+    opt.add_benchmark_options(parser)
     add = parser.add_argument
     text = f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)"
     add("--all-metrics", action="store_true", help=text)
     text = "standard deviation of noise on every observed position, metres (default: 0)"
-    add("--tracker-noise", type=non_negative_float, default=0.0, metavar="M", help=text)
+    add("--tracker-noise", type=opt.non_negative_float, default=0.0, metavar="M", help=text)
     return parser.parse_args(arguments)
 
 

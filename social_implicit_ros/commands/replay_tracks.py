@@ -21,12 +21,7 @@ from rclpy.publisher import Publisher
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from social_implicit_ros.commands.options import (
-    add_old_name,
-    add_text_options,
-    add_tracks_options,
-    text_format,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
@@ -122,7 +117,7 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
             "published, which would change the speed of the people"
         )
     tracks = {"topic": arguments.tracks, "tracker": arguments.tracker}
-    recording = open_source(arguments.file, **tracks, text=text_format(arguments))
+    recording = open_source(arguments.file, **tracks, text=opt.text_format(arguments))
     options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
     return recording, Playback(recording, options)
 
@@ -200,10 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--wait", action="store_true", help="start when the tracks have a subscriber")
     add("--start", type=float, default=0.0, help="seconds to skip")
     add("--duration", type=float, help="seconds to play, default: to the end")
-    add_tracks_options(parser)
-    add_old_name(parser, "--frame", "--fixed-frame")
-    add_old_name(parser, "--recorded-topic", "--tracks")
-    add_text_options(parser)
+    opt.add_tracks_options(parser)
+    opt.add_old_name(parser, "--frame", "--fixed-frame")
+    opt.add_old_name(parser, "--recorded-topic", "--tracks")
+    opt.add_text_options(parser)
     return parser
 
 

@@ -7,19 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from social_implicit_ros.commands.options import (
-    add_old_name,
-    add_text_options,
-    reports_errors,
-    text_format,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
 
 
-@reports_errors("tracks_to_bag", failure=1)
+@opt.reports_errors("tracks_to_bag", failure=1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Converts a recording."""
     parser = _parser()
@@ -31,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
     n_messages = write_tracks(
         options.out,
-        recorded_tracks(open_source(options.file, text=text_format(options))),
+        recorded_tracks(open_source(options.file, text=opt.text_format(options))),
         topic=options.topic,
         message_type=options.type,
         frame_id=options.fixed_frame,
@@ -52,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
     add("--fixed-frame", default=DEFAULT_FRAME, help=f"coordinate frame, {default}")
-    add_old_name(parser, "--frame", "--fixed-frame")
-    add_text_options(parser)
+    opt.add_old_name(parser, "--frame", "--fixed-frame")
+    opt.add_text_options(parser)
     return parser
 
 

@@ -12,12 +12,9 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from social_implicit_ros.commands.options import (
-    add_out_option,
-    add_training_options,
-    reports_errors,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.training.export import save_model
+from social_implicit_ros.training.social_implicit import trainer
 from social_implicit_ros.training.social_implicit.augmentation import augment
 from social_implicit_ros.training.social_implicit.data import (
     ROBOT_SPLIT,
@@ -30,18 +27,11 @@ from social_implicit_ros.training.social_implicit.data import (
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
 from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses
 from social_implicit_ros.training.social_implicit.model import SocialImplicit, used_parameters
-from social_implicit_ros.training.social_implicit.trainer import (
-    Accuracy,
-    Epoch,
-    Settings,
-    accuracy,
-    train,
-)
 from social_implicit_ros.types import FloatArray
 
 ARCHITECTURE = "social_implicit"
 #: Hyperparameters, chosen on the validation scenes, see docs/training.md.
-SETTINGS = Settings()
+SETTINGS = trainer.Settings()
 LOSS_WEIGHTS = LossWeights()
 #: For the robot model: people around a robot have often just come into view.
 ROBOT_SHORT_HISTORY_SHARE = 0.2
@@ -49,7 +39,7 @@ ROBOT_SHORT_HISTORY_SHARE = 0.2
 NOISE_SEQUENCE = "sobol"
 
 
-@reports_errors("train_benchmark")
+@opt.reports_errors("train_benchmark")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains the models."""
     options = parse(arguments)
@@ -63,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
-    add_training_options(parser, SPLITS)
+    opt.add_training_options(parser, SPLITS)
     text = f"passes over the data (default: {SETTINGS.epochs})"
     parser.add_argument("--epochs", type=int, help=text)
-    add_out_option(parser, "output folder of the model files")
+    opt.add_out_option(parser, "output folder of the model files")
     return parser.parse_args(arguments)
 
 
@@ -125,18 +115,18 @@ def _train_with_progress(
     model: SocialImplicit,
     training: Sequence[FloatArray],
     validation: Sequence[FloatArray],
-    settings: Settings,
+    settings: trainer.Settings,
     split: str,
     console: Console,
-) -> Epoch:
+) -> trainer.Epoch:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(split, total=settings.epochs)
 
-        def show(epoch: Epoch) -> None:
+        def show(epoch: trainer.Epoch) -> None:
             text = f"{split}: validation {_plain(epoch.validation)}"
             progress.update(task, advance=1, description=text)
 
-        best = train(
+        best = trainer.train(
             model, training, validation, _loss, settings, augmentation=augment, on_epoch=show
         )
     console.print(f"{split}: validation {_plain(best.validation)} after epoch {best.number}")
@@ -153,7 +143,7 @@ def _metrics(
     """Best-of-20 errors, rounded to 0.1 mm, with the noise sequence of the file and others."""
 
     def errors(scenes: Sequence[FloatArray], sequence: str, n_known: int | None = None) -> Any:
-        found = accuracy(model, scenes, noise_sequence=sequence, n_known=n_known)
+        found = trainer.accuracy(model, scenes, noise_sequence=sequence, n_known=n_known)
         return {name: round(value, 4) for name, value in dataclasses.asdict(found).items()}
 
     scenes = {"validation": validation}
@@ -167,5 +157,5 @@ def _metrics(
     return metrics
 
 
-def _plain(errors: Accuracy) -> str:
+def _plain(errors: trainer.Accuracy) -> str:
     return f"{errors.ade_m:.3f} / {errors.fde_m:.3f} m"

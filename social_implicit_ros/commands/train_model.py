@@ -13,16 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from social_implicit_ros.commands.options import (
-    BAG_HELP,
-    add_out_option,
-    add_seed_option,
-    add_text_options,
-    add_tracks_options,
-    non_negative_int,
-    open_sources,
-    reports_errors,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
@@ -73,7 +64,7 @@ class Recorded:
         }
 
 
-@reports_errors("train_model")
+@opt.reports_errors("train_model")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, calibrates, exports and compares."""
     _run(parse(arguments), Console(), Console(stderr=True))
@@ -88,20 +79,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "calibration of the ellipses), the last 20 % test data. Writes DIR/NAME.onnx and its model "
         "card, for the node's parameter model.",
     )
-    parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=BAG_HELP)
-    add_tracks_options(parser)
+    parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=opt.BAG_HELP)
+    opt.add_tracks_options(parser)
     text = "fixed frame (default: odom, or the root of the recording's /tf)"
     parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
     text = "base model: a shipped model's name, or an .onnx file, such as one of this command"
     parser.add_argument("--model", default="default", metavar="NAME|FILE", help=text)
-    add_out_option(parser)
+    opt.add_out_option(parser)
     text = "name of the model (default: that of --model with _tuned)"
     parser.add_argument("--name", metavar="NAME", help=text)
     text = "maximum number of training iterations; 0 only calibrates (default: %(default)s)"
-    n = TuneSettings.iterations
-    parser.add_argument("--iterations", type=non_negative_int, default=n, metavar="N", help=text)
-    add_text_options(parser)
-    add_seed_option(parser, "of everything drawn")
+    add, n = parser.add_argument, TuneSettings.iterations
+    add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
+    opt.add_text_options(parser)
+    opt.add_seed_option(parser, "of everything drawn")
     return parser.parse_args(arguments)
 
 
@@ -113,7 +104,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     path = model_path(options.model)
     before = OnnxModel.load(path)
     base = read_social_zone(path, before.card)
-    sources = open_sources(options.bags, options, settings.fixed_frame)
+    sources = opt.open_sources(options.bags, options, settings.fixed_frame)
     recorded = _read(sources, settings, progress_console)
     parts = joined(entry.parts for entry in recorded)
     _print_parts(parts, console)

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rosbags.interfaces import (
-    Nodetype,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
+from rosbags import interfaces
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
@@ -43,16 +35,16 @@ MESSAGE_TYPES = {
     "point_cloud": "sensor_msgs/msg/PointCloud2",
 }
 
-_NO_LIMIT = QosTime(0, 0)
+_NO_LIMIT = interfaces.QosTime(0, 0)
 #: As map servers publish: late subscribers get the last message.
-_LATCHED = Qos(
-    history=QosHistory.KEEP_LAST,
+_LATCHED = interfaces.Qos(
+    history=interfaces.QosHistory.KEEP_LAST,
     depth=1,
-    reliability=QosReliability.RELIABLE,
-    durability=QosDurability.TRANSIENT_LOCAL,
+    reliability=interfaces.QosReliability.RELIABLE,
+    durability=interfaces.QosDurability.TRANSIENT_LOCAL,
     deadline=_NO_LIMIT,
     lifespan=_NO_LIMIT,
-    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness=interfaces.QosLiveliness.AUTOMATIC,
     liveliness_lease_duration=_NO_LIMIT,
     avoid_ros_namespace_conventions=False,
 )
@@ -158,12 +150,12 @@ def zero_message(store: Typestore, ros_type: str) -> Any:
 
 def _zero(store: Typestore, field: Any) -> Any:
     node, detail = field
-    if node == Nodetype.NAME:
+    if node == interfaces.Nodetype.NAME:
         return zero_message(store, detail)
-    if node == Nodetype.BASE:
+    if node == interfaces.Nodetype.BASE:
         return "" if detail[0] == "string" else np.dtype(detail[0]).type(0).item()
     (item_node, item), length = detail
-    if item_node == Nodetype.BASE and item[0] != "string":
+    if item_node == interfaces.Nodetype.BASE and item[0] != "string":
         return np.zeros(length, dtype=item[0])
     return [_zero(store, (item_node, item)) for _ in range(length)]
 

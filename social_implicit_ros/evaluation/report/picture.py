@@ -278,15 +278,10 @@ class _Canvas:
         left, top = self._left_in / 10.0, 1.0 - 0.34 / height_in
         self._figure.text(left, top, view.title, color=_INK, size=15, weight="bold")
         self._caption = self._figure.text(left, top - 0.26 / height_in, "", color=_GREY, size=9.5)
-        style: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "ncol": 7}
-        style |= {
-            "frameon": False,
-            "fontsize": 9,
-            "labelcolor": _INK,
-            "handlelength": 2.4,
-            "columnspacing": 1.5,
-        }
-        self._figure.legend(handles=_legend(has_walls=view.floor_plan is not None), **style)
+        style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": _INK}
+        style |= {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "ncol": 7}
+        handles = _legend(has_walls=view.floor_plan is not None)
+        self._figure.legend(handles=handles, handlelength=2.4, columnspacing=1.5, **style)
 
 
 def _pasts(scored: ScoredPrediction) -> tuple[list[FloatArray], FloatArray]:
