@@ -9,7 +9,6 @@ was not trained on it.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +30,6 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 from social_implicit_ros.evaluation.benchmark.figures import write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.prediction.replay_settings import load_settings
-from social_implicit_ros.types import FloatArray
 
 #: From this many recordings on, the median and the worst are printed too.
 _MANY = 3
@@ -105,8 +103,8 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
             _add_rows(table, name, row)
         if len(recordings) >= _MANY:
             table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
-            _add_rows(table, f"median of {len(recordings)}", _over(recordings, _median))
-            _add_rows(table, f"worst of {len(recordings)}", _over(recordings, _worst))
+            _add_rows(table, f"median of {len(recordings)}", _over(recordings))
+            _add_rows(table, f"worst of {len(recordings)}", _over(recordings, worst=True))
         console.print(table)
     console.print(
         f"coverage: share of all evaluated positions inside the ellipse; at {EARLY_S:g} s: the "
@@ -125,30 +123,19 @@ def _add_rows(table: Table, name: str, row: Mapping[str, Mapping[str, float]]) -
 
 
 def _over(
-    recordings: Mapping[str, Mapping[str, Mapping[str, float]]],
-    summary: Callable[[FloatArray, _Column], float],
+    recordings: Mapping[str, Mapping[str, Mapping[str, float]]], *, worst: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Summary of each metric over the recordings in which it is known, by way and name."""
+    """Median or worst of each metric over the recordings in which it is known."""
     rows = list(recordings.values())
 
     def summarised(way: str, key: str) -> float:
-        values = np.array([row[way][key] for row in rows])
-        return summary(values[~np.isnan(values)], _COLUMNS[key])
+        known = [row[way][key] for row in rows if not np.isnan(row[way][key])]
+        if worst and known:
+            return max(known, key=_COLUMNS[key].badness)
+        return float(np.median(known)) if known else float("nan")
 
     return {way: {key: summarised(way, key) for key in _COLUMNS} for way in rows[0]}
 
 
-def _median(values: FloatArray, _: _Column) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
-
-
-def _worst(values: FloatArray, column: _Column) -> float:
-    return max(values.tolist(), key=column.badness, default=float("nan"))
-
-
 def _cell(value: float, form: str) -> str:
     return form.format(value) if np.isfinite(value) else "never" if np.isinf(value) else "-"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

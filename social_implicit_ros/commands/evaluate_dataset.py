@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +60,3 @@ def print_results(results: dict[str, Any], console: Console, all_metrics: bool) 
         print_all_figures(models, splits, results["samples"], console)
     print_displacement(models, splits, results["samples"], console)
     print_legend(models, splits, "" if is_noisy else results["reference"]["source"], console)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.write_text(demo_page(options.seed), encoding="utf-8")
     print(f"wrote {options.out}: open it in a browser, no network needed")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -58,7 +57,3 @@ def _cell(value: float, still: float) -> str:
     if value == still:
         return f"{value:.3f}     "
     return f"{value:.3f} {100.0 * (value - still) / abs(still):+3.0f}%"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

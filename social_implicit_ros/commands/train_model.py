@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -227,7 +226,3 @@ def _command(options: argparse.Namespace) -> str:
     }
     words = [f"--{name} {value}" for name, value in given.items() if value is not None]
     return " ".join(["train_model", "--bags BAG...", *words, "--out DIR"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

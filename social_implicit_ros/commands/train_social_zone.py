@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -193,7 +192,3 @@ def _plain(errors: Accuracy) -> tuple[str, str]:
         f"{errors.ade_m:.3f} / {errors.fde_m:.3f}",
         f"{errors.mean_ade_m:.3f} / {errors.mean_fde_m:.3f}",
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

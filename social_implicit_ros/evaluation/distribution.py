@@ -1,8 +1,4 @@
-"""Metrics of the whole predicted distribution, at selected ticks only as they take long.
-
-A recording is measured at a fixed number of moments that are spread over it evenly, and at each of
-them in some of the predicted positions, drawn at random.
-"""
+"""Metrics of the whole predicted distribution, which are slow: at a few positions and ticks."""
 
 from __future__ import annotations
 

@@ -35,15 +35,7 @@ class People:
             raise ValueError("People.stamps_ns descends, expected ascending stamps")
 
     def positions_at(self, people: IntArray, stamps_ns: IntArray) -> FloatArray:
-        """Positions by interpolation, without extrapolation.
-
-        Args:
-            people: (A,) persons; a negative one is nobody.
-            stamps_ns: (T,) times, integer nanoseconds.
-
-        Returns:
-            (A, T, 2) metres; NaN where unknown.
-        """
+        """(A, T, 2) positions of (A,) people, negative for nobody, at (T,) ns; NaN if unknown."""
         frames_ns, order, keys = self._index
         targets = people[:, None] * (len(frames_ns) + 1) + np.searchsorted(frames_ns, stamps_ns)
         after = np.searchsorted(keys, targets)

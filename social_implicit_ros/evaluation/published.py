@@ -124,17 +124,12 @@ class ScoredPrediction:
 class ScoreSummary:
     """How good published predictions were; distances in metres, NaN where nothing was scored.
 
-    A predicted trajectory counts when its ground truth is known at every step.
-
     Attributes:
         n_agents: agents that were predicted at least once.
         n_predictions: predicted trajectories, one per agent and tick.
-        n_scored: predicted trajectories that count.
-        horizon_s: how far they look ahead.
-        ade_m: mean distance of the mean trajectory from the ground truth.
-        fde_m: mean distance at the last step.
-        confidence: of the ellipse below.
-        inside: share of ground truth inside the ellipse of that confidence.
+        n_scored: those whose ground truth is known at every step.
+        ade_m, fde_m: mean distances of the mean trajectory, of all and of the last steps.
+        inside: share of ground truth inside the ellipse of `confidence`.
     """
 
     n_agents: int
@@ -154,13 +149,7 @@ _Content = tuple[PublishedPrediction, list[int]]
 def score_published(
     predictions: Sequence[PublishedPrediction], recording: Iterable[Tracks]
 ) -> list[ScoredPrediction]:
-    """Finds the ground truth of published predictions.
-
-    Args:
-        predictions: all with the same steps, oldest first.
-        recording: the recorded tracks in the order of their stamps. Agents are identified by
-            `agent_number`, as they are published.
-    """
+    """Finds ground truth by `agent_number`; both inputs are in order, all steps are the same."""
     times_s = next((p.times_s for p in predictions if len(p.agents)), np.empty(0))
     past_s = np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S
     history = TrackHistory(HistoryConfig(max_agents=_MAX_AGENTS))

@@ -69,12 +69,11 @@ class Request:
 
     Attributes:
         models: names or files, in the order of the report; the first is the primary model.
-        topic: of the tracks; None selects it automatically.
-        tracker: name or file of the tracker mapping; None selects it by message type.
+        topic: of the tracks; None selects it automatically, as `tracker` and `odometry`.
+        tracker: name or file of the tracker mapping.
         faults: of a simulated tracker between the recording and the predictor; None without.
-        ground_truth: recording of the ground truth, or a folder with one of the same name for each;
-            None for the recording's own.
-        odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it.
+        ground_truth: a recording, or a folder with one of the same name for each; None for its own.
+        odometry: topic of the robot's odometry, if `settings.robot` needs it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
         map_file: of a map server; None takes the map in the recording, if there is one.
         is_adaptive: the regions of every model adapt during each recording, from nothing.
@@ -125,10 +124,9 @@ def evaluate_recording(
     opened: Callable[[int], None] = lambda n_messages: None,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> dict[str, Any]:
-    """Evaluates all models on one recording.
+    """Evaluates all models on one recording and writes the parquet file `per_tick`.
 
     Args:
-        per_tick: the parquet file to write.
         opened: called once with the number of messages to read.
         advance: called with the number of messages whenever some were read.
 

@@ -1,8 +1,4 @@
-"""Ground truth that does not come from the evaluated tracks, and whose track is whose.
-
-Either a simulated tracker stands between the recording and the predictor, and the recording is the
-ground truth; or another recording is.
-"""
+"""Ground truth that is not the evaluated tracks' own, and whose track is whose."""
 
 from __future__ import annotations
 
@@ -59,12 +55,7 @@ _Owners = Callable[[Tick, TrackHistory], tuple[IntArray, FloatArray]]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the predictor receives, and the ground truth of it.
-
-    Attributes:
-        arrivals: what the predictor receives; to be read once.
-        owners: which person each predicted agent is.
-    """
+    """The ground truth, what the predictor receives (to be read once), and whose track is whose."""
 
     people: People
     arrivals: Iterator[Arrival]

@@ -68,12 +68,7 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class ScoredTick:
-    """Prediction of one model at one tick, with its ground truth.
-
-    Attributes:
-        window_s: duration of the history, seconds.
-        model_s: duration of the model, seconds.
-    """
+    """Prediction of one model at one tick, its ground truth, and the time it took, seconds."""
 
     window: ObservationWindow
     forecast: Forecast
@@ -240,15 +235,12 @@ class BagReplay:
         *,
         is_adaptive: bool = False,
     ) -> None:
-        """Prepares the replay; reads nothing.
+        """Reads nothing yet; raises ValueError for steps that a model does not have.
 
         Args:
             reference: an independent ground truth, and the tracks to be scored by it; None for the
                 recording's tracks, which are their own ground truth.
             is_adaptive: every model has an adaptive calibration, which starts from nothing.
-
-        Raises:
-            ValueError: a horizon or time step that a model does not support.
         """
         self.counts, self.settings = ReplayCounts(), settings
         self._source, self._reference = source, reference

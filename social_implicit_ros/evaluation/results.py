@@ -54,15 +54,8 @@ def report_on(path: Path, request: Request, out: Path, console: Console) -> dict
 def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
     """Adds up the parts of recordings and writes `results.json`, `per_tick.parquet` and the page.
 
-    Args:
-        jobs: with complete parts; at least one.
-        failed: `path` and `reason` of each recording that could not be evaluated.
-
-    Returns:
-        The content of `results.json`.
-
-    Raises:
-        OSError: a file cannot be written; files of an earlier run do not change.
+    Takes at least one complete job, and `path` and `reason` of each failure; returns the content
+    of `results.json`. If a file cannot be written (OSError), those of an earlier run do not change.
     """
     per_ticks, highlights, summaries = zip(*(job.files for job in jobs), strict=True)
     parts = [json.loads(file.read_text()) for file in summaries]

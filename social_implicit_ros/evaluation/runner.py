@@ -159,14 +159,11 @@ def run_job(
 def run_jobs(
     jobs: Sequence[Job], n_processes: int, scheduler: str | None = None, *, console: Console
 ) -> list[Outcome]:
-    """Evaluates recordings side by side and shows the progress.
+    """Evaluates recordings side by side and shows the progress; returns how each job ended.
 
     Args:
         n_processes: on this machine; a cluster uses all its workers.
         scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
-
-    Returns:
-        How each job ended, in the order in which they ended.
 
     Raises:
         RecordingError: the cluster cannot be reached.

@@ -1,8 +1,4 @@
-"""Sums from which all metrics of an evaluation are computed.
-
-A tally holds counts and sums only. Its memory does not grow with the recording, and the tally of
-two recordings is the sum of their tallies.
-"""
+"""Sums from which all metrics are computed; those of two recordings are the sum of theirs."""
 
 from __future__ import annotations
 
@@ -41,12 +37,7 @@ _GRID = np.array(CONFIDENCE_GRID)
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Sums over the predicted trajectories of one model.
-
-    Attributes:
-        times_s: (T,) seconds from a tick to each step.
-        sums: by name; the names are listed at the top of this module.
-    """
+    """Sums over the predicted trajectories of one model, with (T,) steps at `times_s`."""
 
     times_s: tuple[float, ...]
     sums: dict[str, FloatArray]

@@ -78,17 +78,11 @@ def fit_sample_mixtures(
 
 
 def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> MahalanobisDistances:
-    """Tipping's distance between a point and the mean of a mixture, in closed form.
+    """(P,) Tipping's distances between (P, 2) points, metres, and the means of P mixtures.
 
     The metric along the straight path between the two is the sum of the precisions of the
     components, each weighted by its density along the path. As in the reference, the density of a
     component is taken without the determinant of its covariance.
-
-    Args:
-        ground_truth: (P, 2) positions in metres.
-
-    Returns:
-        (P,) distances.
     """
     require_shape("mixture_distances", "ground_truth", ground_truth, (len(mixtures.weights), 2))
     mean = (mixtures.weights[..., None] * mixtures.means).sum(axis=1)
@@ -126,17 +120,11 @@ def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> M
 
 
 def mean_covariance_eigenvalue(samples: FloatArray) -> float:
-    """AMV of a scene: the largest eigenvalue of the mean mixture covariance, square metres.
+    """AMV of a scene: the largest eigenvalue of the mean mixture covariance, square metres, or NaN.
 
     Expectation-maximisation preserves the first two moments, so the covariance of a mixture is that
-    of the samples plus the regularisation, whatever its components: none is fitted here.
-
-    Args:
-        samples: (K, A, T, 2) positions of one scene in metres, A at least 1.
-
-    Returns:
-        AMV of the scene; that of a benchmark is the mean over its scenes. NaN where a sample is
-        not finite.
+    of the (K, A, T, 2) samples plus the regularisation, whatever its components: none is fitted.
+    The value of a benchmark is the mean over its scenes.
     """
     require_shape("metric", "samples", samples, ("K", "A", "T", 2))
     _, covariance = sample_moments(samples)

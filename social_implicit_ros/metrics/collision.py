@@ -56,14 +56,7 @@ def collision_rate(samples: FloatArray, *, distance_m: float = COLLISION_DISTANC
 
 
 def closest_approach(relative: FloatArray) -> FloatArray:
-    """Minimum distance from the origin along each segment of a path.
-
-    Args:
-        relative: (..., T, 2) positions of one agent relative to another, metres.
-
-    Returns:
-        (..., T) in metres; segment t ends in step t, the first is the first point.
-    """
+    """(..., T) minimum distance from 0 along the segments to each step of a (..., T, 2) path."""
     # By coordinate, as numpy is slow along a last axis of two elements.
     x, y = np.ascontiguousarray(np.moveaxis(relative, -1, 0))
     start_x, start_y = (np.concatenate([v[..., :1], v[..., :-1]], axis=-1) for v in (x, y))

@@ -68,14 +68,10 @@ class GaussianMixtures:
 
 
 def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) -> GaussianMixtures:
-    """Fits a mixture to every cloud; the number of components increases while BIC decreases.
+    """Fits a mixture to (P, N, 2) points in metres; it has more components while BIC decreases.
 
-    Args:
-        points: (P, N, 2) positions in metres, P clouds of N points.
-
-    Returns:
-        The mixtures. Points that all coincide give one component with the regularisation as
-        covariance. A cloud with a value that is not finite gives one component of NaN.
+    Points that all coincide give one component with the regularisation as covariance. A cloud with
+    a value that is not finite gives one component of NaN.
 
     Raises:
         ValueError: a wrong shape, no point, or `max_components` below 1.

@@ -72,16 +72,10 @@ def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
 def reliability_scores(levels: FloatArray) -> tuple[float, float]:
     """R_avg = 1 - mean |c - f(c)| and R_min = 1 - max |c - f(c)| over confidences and steps.
 
-    Both are 1 when calibrated. Unlike `pooled_reliability_scores`, steps with too wide regions do
-    not compensate for others with too narrow ones.
+    Both are 1 when calibrated; NaN without (A, T) levels, of which NaN is outside. Unlike in
+    `pooled_reliability_scores`, too wide regions do not compensate for too narrow ones.
 
     Source: Hetzel et al., arXiv 2410.06905; they ask R_avg >= 0.95 and R_min >= 0.90.
-
-    Args:
-        levels: (A, T) from `confidence_levels`; NaN counts as outside.
-
-    Returns:
-        R_avg and R_min in 0..1; NaN without any level.
     """
     require_shape("metric", "levels", levels, ("A", "T"))
     return scores_of_curves(np.array([reliability_curve(step)[1] for step in levels.T]))

@@ -61,13 +61,8 @@ def write_tracks(
 ) -> int:
     """Writes a new rosbag2 folder with one MCAP file, compressed; returns the number of messages.
 
-    Args:
-        recording: the tracks of each message, in the order of their stamps.
-        message_type: `marker_array` or `point_cloud`.
-        floor_plan: walls, written to `/map` at the time of the first tracks.
-
-    Raises:
-        RecordingError: `path` exists, or an unknown message type.
+    Takes the tracks of each message in the order of their stamps. Walls are written to `/map` at
+    the time of the first tracks. Raises RecordingError if `path` exists, or for another type.
     """
     if message_type not in MESSAGE_TYPES:
         raise RecordingError(

@@ -50,12 +50,7 @@ _Decode = Callable[[bytes], DecodedMessage]
 
 @dataclass(frozen=True)
 class RobotSource:
-    """Source of the robot's position in a recording.
-
-    Attributes:
-        topic: of nav_msgs/Odometry; empty if transforms are used.
-        frame_id: the robot's frame, if transforms are used.
-    """
+    """The robot's position: a topic of nav_msgs/Odometry, or a frame of the transforms."""
 
     topic: str = ""
     frame_id: str = ""
@@ -63,13 +58,10 @@ class RobotSource:
 
 @dataclass(frozen=True)
 class TrackSource:
-    """A recording, and how to read its tracks.
+    """A recording, and how to read its tracks; text has no topic, tracker and frames.
 
     Attributes:
-        path: of the file or rosbag2 folder.
-        topic: of the tracks; empty for text.
-        tracker: mapping of its messages; None for text.
-        frame_id: frame of the recorded tracks; empty for text.
+        frame_id, fixed_frame: of the recorded tracks, and into which they are transformed.
         start_ns, end_ns: record times of the first and last message, integer nanoseconds.
         n_messages: on the topic; an estimate for a part.
         uses_stamps_as_clock: header stamps are the receive times, as the record times are of
@@ -148,13 +140,9 @@ def open_source(
     Args:
         path: a rosbag2 folder, an `.mcap` or `.db3` file, or any that `recordings.columns` reads.
         topic: of the tracks; may be omitted if only one topic qualifies.
-        tracker: name of a shipped tracker mapping, or a YAML file; may be omitted if the type of
-            the topic has a shipped mapping.
-        fixed_frame: into which tracks are transformed; None or empty chooses one that does not
-            move.
-        text: how to read a file that is no bag.
-        robot: source of the robot's position, as the node's parameter.
-        robot_frame: the robot's frame, if `robot` is tf.
+        tracker: name or file of a mapping; may be omitted if the topic's type has a shipped one.
+        fixed_frame: into which tracks are transformed; else one that does not move is chosen.
+        robot, robot_frame: as the node's parameters.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
 
     Raises:

@@ -62,18 +62,10 @@ class GraphBuilder:
         probabilities: str = "",
         n_representatives: int = 0,
     ) -> onnx.ModelProto:
-        """The finished model.
+        """The finished model, from names of tensors; raises ValidationError if it is invalid.
 
-        Args:
-            samples: name of the tensor of shape (K, A, n_predicted, 2).
-            mean: name of a tensor of shape (A, n_predicted, 2), optional.
-            covariance: name of a tensor of shape (A, n_predicted, 2, 2), optional.
-            representatives: name of a tensor of shape (R, A, n_predicted, 2), optional.
-            probabilities: name of a tensor of shape (A, R), with `representatives` only.
-            n_representatives: number of modes (R).
-
-        Raises:
-            onnx.checker.ValidationError: the nodes are not a valid graph.
+        Their shapes: `samples` (K, A, T, 2), and optionally `mean` (A, T, 2), `covariance`
+        (A, T, 2, 2), `representatives` (R, A, T, 2) and with these `probabilities` (A, R).
         """
         outputs: dict[str, tuple[str, list[str | int]]] = {
             "samples": (samples, ["K", "A", n_predicted, 2]),

@@ -60,15 +60,10 @@ class Parts:
 
 
 def split_in_time(scenes: Sequence[Scene], window_ns: int) -> Parts:
-    """Splits one recording into a training, a validation and a test part.
+    """Splits one recording, in chronological order, into a training, a validation and a test part.
 
-    The parts follow each other in time with a gap of at least one window's length, so that they
-    share no observation and are not correlated across the gap.
-
-    Args:
-        scenes: scenes of the recording in chronological order; `frame` is the stamp of the first
-            position, integer nanoseconds.
-        window_ns: duration from the first to the last position of a window.
+    Between the parts is a gap of at least one window's length, so that they share no observation
+    and are not correlated across the gap. `window_ns` is the duration of a window.
     """
     if not scenes:
         return Parts((), (), ())

@@ -122,18 +122,15 @@ def write_animation(
 
 
 def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
-    """Outlines of the convex hulls of each two successive ellipses, from the present on.
+    """(A, T, D, 2) outlines of the convex hulls of each two successive ellipses, counter-clockwise.
 
     A hull is found through its support function: in each direction, the point of the ellipse
     that extends further.
 
     Args:
-        start_m: (A, 2) present positions in metres.
+        start_m: (A, 2) present positions in metres, as the outlines and the mean.
         mean: (A, T, 2) in metres.
         ellipses: (A, T, 2, 2) in square metres, as covariances of which one sigma is drawn.
-
-    Returns:
-        (A, T, D, 2) vertices in metres, counter-clockwise.
     """
     angles = np.linspace(0.0, 2.0 * np.pi, _DIRECTIONS, endpoint=False)
     direction = np.stack([np.cos(angles), np.sin(angles)], axis=-1)

@@ -175,13 +175,7 @@ def save_tuned(
     base: ModelCard,
     provenance: dict[str, Any],
 ) -> ModelCard:
-    """Calibrates a model on the validation part and writes its file and card.
-
-    Args:
-        path: output path, ending in `.onnx`.
-        people: (A,) number of the person of each validation agent.
-        provenance: further entries of the card's `training`: command, recordings, counts, seed.
-    """
+    """Calibrates a model for (A,) people of the validation part and writes its file and card."""
     model = tuned.model
     found = residuals(model, validation)
     calibration = (
