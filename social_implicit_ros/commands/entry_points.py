@@ -8,7 +8,6 @@ print `?` in its place.
 from __future__ import annotations
 
 import io
-import re
 import shlex
 import sys
 from functools import partial
@@ -34,20 +33,17 @@ def _run(command: str, *requirements: str) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    found = {requirement: _version(requirement) for requirement in requirements}
-    missing = [
-        requirement
-        for requirement, have in found.items()
-        if have is None or not Requirement(requirement).specifier.contains(have, prereleases=True)
-    ]
+    missing = {}
+    for requirement in map(Requirement, requirements):
+        have = _version(requirement.name)
+        if have is None or not requirement.specifier.contains(have, prereleases=True):
+            missing[str(requirement)] = f"installed: {have}" if have else "missing"
     if not missing:
         code: int | None = import_module(f"{__package__}.{command}").main()
         return code or 0
-    listing = ", ".join(
-        f"{name} ({f'installed: {found[name]}' if found[name] else 'missing'})" for name in missing
-    )
     print(
-        f"{Path(sys.argv[0]).name} needs {listing}: "
+        f"{Path(sys.argv[0]).name} needs "
+        f"{', '.join(f'{name} ({state})' for name, state in missing.items())}: "
         f"{sys.executable} -m pip install {shlex.join(missing)}",
         file=sys.stderr,
     )
@@ -76,9 +72,9 @@ def _run_with_ros(command: str, *requirements: str) -> int:
     return _run(command, *requirements)
 
 
-def _version(requirement: str) -> str | None:
+def _version(name: str) -> str | None:
     try:
-        return version(re.split(r"[<>=]", requirement)[0])
+        return version(name)
     except PackageNotFoundError:
         return None
 

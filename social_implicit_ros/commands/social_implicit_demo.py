@@ -270,33 +270,26 @@ def _table(
     diagnostics: dict[str, str],
 ) -> Table:
     """The scores of the published predictions, and of the regions with and without adapting."""
+    tick_ms = [diagnostics.get(f"tick_ms_{name}") for name in ("median", "p99")]
     rows = {
         "people predicted": f"{summary.n_agents}",
         "predictions": f"{summary.n_predictions} trajectories in {n_ticks} ticks",
         "of these scored": f"{summary.n_scored}, with ground truth up to {summary.horizon_s:.1f} s",
         "ADE / FDE of the mean trajectory": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
         f"ground truth inside the {summary.confidence:.0%} region": f"{summary.inside:.1%}",
-        "tick time, median / p99": _tick_text(diagnostics),
-        **{f"regions {way.replace('_', ' ')}": _region_text(ways[way]) for way in ways},
+        "tick time, median / p99": "{} ms / {} ms (the node's /diagnostics)".format(*tick_ms)
+        if all(tick_ms)
+        else "unknown: the node reported none on /diagnostics",
     }
+    for way, metrics in ways.items():
+        rows[f"regions {way.replace('_', ' ')}"] = (
+            f"R_avg / R_min {metrics['r_avg']:.0%} / {metrics['r_min']:.0%}, "
+            f"95% region {metrics['area_m2']:.1f} m^2, covers {metrics['coverage']:.1%}"
+        )
     table = Table(title="Predictions against ground truth", show_header=False)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)
     return table
-
-
-def _region_text(figures: Mapping[str, float]) -> str:
-    return (
-        f"R_avg / R_min {figures['r_avg']:.0%} / {figures['r_min']:.0%}, "
-        f"95% region {figures['area_m2']:.1f} m^2, covers {figures['coverage']:.1%}"
-    )
-
-
-def _tick_text(diagnostics: dict[str, str]) -> str:
-    median_ms, p99_ms = (diagnostics.get(f"tick_ms_{name}") for name in ("median", "p99"))
-    if not median_ms or not p99_ms:
-        return "unknown: the node reported none on /diagnostics"
-    return f"{median_ms} ms / {p99_ms} ms (the node's /diagnostics)"
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -77,28 +77,23 @@ def train_split(split: str, options: argparse.Namespace, console: Console) -> Pa
     if split == ROBOT_SPLIT:
         name, purpose = ARCHITECTURE, "For robots: trained on all recordings, ETH at its true rate."
     path = Path(options.out) / f"{name}.onnx"
-    command = f"train_benchmark --split {split} --seed {settings.seed}"
-    if options.epochs is not None:
-        command += f" --epochs {options.epochs}"
+    epochs = "" if options.epochs is None else f" --epochs {options.epochs}"
+    parts = {"training": training, "validation": validation}
     save_model(
         social_implicit_graph(model),
         path,
         architecture=ARCHITECTURE,
-        description=(
-            "Social-Implicit as in Mohamed et al., ECCV 2022, zones by maximum observed speed. "
-            + purpose
-        ),
+        description="Social-Implicit as in Mohamed et al., ECCV 2022, zones by maximum observed "
+        f"speed. {purpose}",
         parameters=used_parameters(model),
         noise_sequence=NOISE_SEQUENCE,
         training={
-            "command": f"{command} --data DIR --out DIR",
+            "command": f"train_benchmark --split {split} --seed {settings.seed}{epochs} "
+            "--data DIR --out DIR",
             "split": split,
             "recordings": list(split_recordings(split)),
-            "scenes": {"training": len(training), "validation": len(validation)},
-            "agents": {
-                "training": sum(len(scene) for scene in training),
-                "validation": sum(len(scene) for scene in validation),
-            },
+            "scenes": {part: len(scenes) for part, scenes in parts.items()},
+            "agents": {part: sum(map(len, scenes)) for part, scenes in parts.items()},
             "settings": dataclasses.asdict(settings),
             "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
             "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),

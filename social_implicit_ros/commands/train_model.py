@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,32 +35,6 @@ from social_implicit_ros.training.time_split import Parts, joined, people_of, sp
 
 #: Maximum number of printed rows of the validation curve; the card has all.
 _ROWS = 10
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recording and its parts."""
-
-    source: TrackSource
-    parts: Parts
-
-    def provenance(self) -> dict[str, Any]:
-        """Entry in the model card; times of parts are seconds since the start of the recording."""
-        begin_ns = self.source.start_ns
-        if self.source.uses_stamps_as_clock and self.parts.training:
-            begin_ns = self.parts.training[0].frame  # the recording has another clock
-        return {
-            "name": self.source.path.name,
-            "tracks": self.source.topic,
-            "tracker": self.source.tracker.name if self.source.tracker else "text",
-            "fixed_frame": self.source.fixed_frame,
-            "seconds": round(self.source.duration_s, 1),
-            "messages": self.source.n_messages,
-            "parts": {
-                name: {**counts, **_span(getattr(self.parts, name), begin_ns)}
-                for name, counts in self.parts.counts().items()
-            },
-        }
 
 
 @opt.reports_errors("train_model")
@@ -105,7 +79,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     base = read_social_zone(path, before.card)
     sources = opt.open_sources(options.bags, options, settings.fixed_frame)
     recorded = _read(sources, settings, progress_console)
-    parts = joined(entry.parts for entry in recorded)
+    parts = joined(recorded)
     _print_parts(parts, console)
     parts.require_enough()
 
@@ -137,9 +111,11 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         base=before.card,
         provenance={
             "command": _command(options),
-            "recordings": [entry.provenance() for entry in recorded],
-            "agents": {name: counts["agents"] for name, counts in parts.counts().items()},
-            "people": {name: counts["people"] for name, counts in parts.counts().items()},
+            "recordings": list(map(_provenance, sources, recorded)),
+            **{
+                key: {name: counts[key] for name, counts in parts.counts().items()}
+                for key in ("agents", "people")
+            },
             "seed": options.seed,
         },
     )
@@ -166,14 +142,33 @@ def _compare(
 
 def _read(
     sources: Sequence[TrackSource], settings: PredictorConfig, console: Console
-) -> list[Recorded]:
-    recorded = []
+) -> list[Parts]:
+    found = []
     with _bar(console, "{task.completed} of {task.total} messages") as progress:
         for source in sources:
             task = progress.add_task(source.path.name, total=source.n_messages)
             scenes = bag_scenes(source, settings, partial(progress.advance, task))
-            recorded.append(Recorded(source, split_in_time(scenes, WINDOW_NS)))
-    return recorded
+            found.append(split_in_time(scenes, WINDOW_NS))
+    return found
+
+
+def _provenance(source: TrackSource, parts: Parts) -> dict[str, Any]:
+    """Entry in the model card; times of parts are seconds since the start of the recording."""
+    begin_ns = source.start_ns
+    if source.uses_stamps_as_clock and parts.training:
+        begin_ns = parts.training[0].frame  # the recording has another clock
+    return {
+        "name": source.path.name,
+        "tracks": source.topic,
+        "tracker": source.tracker.name if source.tracker else "text",
+        "fixed_frame": source.fixed_frame,
+        "seconds": round(source.duration_s, 1),
+        "messages": source.n_messages,
+        "parts": {
+            name: {**counts, **_span(getattr(parts, name), begin_ns)}
+            for name, counts in parts.counts().items()
+        },
+    }
 
 
 def _bar(console: Console, text: str) -> Progress:
@@ -209,20 +204,15 @@ def _span(scenes: Sequence[Scene], begin_ns: int) -> dict[str, float]:
     """Start and end of a part, seconds since the start of the recording."""
     if not scenes:
         return {}
-    from_s, to_s = (
-        (stamp_ns - begin_ns) * 1e-9 for stamp_ns in (scenes[0].frame, scenes[-1].frame + WINDOW_NS)
-    )
-    return {"from_s": round(from_s, 2), "to_s": round(to_s, 2)}
+    from_ns, to_ns = scenes[0].frame, scenes[-1].frame + WINDOW_NS
+    ends = {"from_s": from_ns, "to_s": to_ns}
+    return {name: round((stamp_ns - begin_ns) * 1e-9, 2) for name, stamp_ns in ends.items()}
 
 
 def _command(options: argparse.Namespace) -> str:
-    given = {
-        "tracks": options.tracks,
-        "tracker": options.tracker,
-        "fixed-frame": options.fixed_frame,
-        "model": options.model if options.model != "default" else DEFAULT_MODEL,
-        "iterations": options.iterations,
-        "seed": options.seed,
-    }
+    given = {"tracks": options.tracks, "tracker": options.tracker}
+    given |= {"fixed-frame": options.fixed_frame}
+    given["model"] = options.model if options.model != "default" else DEFAULT_MODEL
+    given |= {"iterations": options.iterations, "seed": options.seed}
     words = [f"--{name} {value}" for name, value in given.items() if value is not None]
     return " ".join(["train_model", "--bags BAG...", *words, "--out DIR"])

@@ -7,8 +7,10 @@ of predictions.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
@@ -80,8 +82,8 @@ class _Slider:
             reads_forgotten=True,
         )
         self._timeout_ns = round(settings.pipeline.track_timeout_s * NS_PER_S)
-        self._n_tracks = 0
-        self._numbers: dict[tuple[str, int], int] = {}  # by id and first observation
+        #: By id and first observation; `count` numbers those of later rounds on.
+        self._numbers: defaultdict[tuple[str, int], int] = defaultdict(count().__next__)
         self._next_ns: int | None = None
 
     def take(self, arrival: Arrival) -> Iterator[Scene]:
@@ -112,16 +114,10 @@ class _Slider:
         while self._next_ns <= newest_ns:
             ids = self._predictor.history.ids
             began_ns = self._predictor.history.began_ns(ids).tolist()
-            numbers = [self._number(track) for track in zip(ids, began_ns, strict=True)]
+            numbers = [self._numbers[track] for track in zip(ids, began_ns, strict=True)]
             self._windows.add(self._next_ns, self._next_ns, ids, np.array(numbers, dtype=np.int64))
             self._predictor.tick(newest_ns)  # drops agents that left
             self._next_ns += _STEP_NS
-
-    def _number(self, track: tuple[str, int]) -> int:
-        if track not in self._numbers:
-            self._numbers[track] = self._n_tracks
-            self._n_tracks += 1
-        return self._numbers[track]
 
     def _complete(self) -> Iterator[Scene]:
         for window in self._windows.pop_complete():

@@ -169,49 +169,41 @@ class WorstMoments:
     """Keeps the predictions with the largest final errors, for one model."""
 
     def __init__(self) -> None:
-        self._worst: list[_Failure] = []  # a heap, the least bad first
+        self.failures: list[_Failure] = []  # the worst first
 
     def add(self, measures: Measures, ticks: Sequence[Mapping[str, ScoredTick]]) -> None:
         """Adds some ticks of all models; the measures are of this model, in the same order."""
         fde_m = np.where(measures.complete, measures.fde_m, -1.0)
-        if not len(fde_m):
-            return
-        ends = [*measures.first_rows[1:].tolist(), len(fde_m)]
-        for index, (first, end) in enumerate(zip(measures.first_rows.tolist(), ends, strict=True)):
-            if end > first:
-                row = int(fde_m[first:end].argmax())
-                self._consider(float(fde_m[first + row]), row, measures.ticks[index], ticks[index])
-
-    def failures(self) -> list[_Failure]:
-        """The worst first."""
-        return sorted(self._worst, reverse=True)
+        of_ticks = np.split(fde_m, measures.first_rows[1:])
+        for of_tick, tick, all_models in zip(of_ticks, measures.ticks, ticks, strict=True):
+            if len(of_tick):
+                row = int(of_tick.argmax())
+                self._consider(float(of_tick[row]), row, tick, all_models)
 
     def _consider(
         self, fde_m: float, row: int, tick: ScoredTick, ticks: Mapping[str, ScoredTick]
     ) -> None:
-        if fde_m < 0 or (len(self._worst) == N_WORST and fde_m <= self._worst[0].fde_m):
+        is_full = len(self.failures) == N_WORST
+        if fde_m < 0 or (is_full and fde_m <= self.failures[-1].fde_m):
             return
         agent, stamp_ns = tick.forecast.ids[row], tick.forecast.stamp_ns
-        for known in self._worst:
-            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * NS_PER_S:
-                if known.fde_m >= fde_m:
-                    return
-                self._worst.remove(known)
-                break
-        lead = next(iter(ticks.values()))
-        if agent not in lead.forecast.ids:
+        same = [
+            known
+            for known in self.failures
+            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * NS_PER_S
+        ]
+        lead = next(iter(ticks.values())).forecast
+        if agent not in lead.ids or any(known.fde_m >= fde_m for known in same):
             return
-        places_m = lead.forecast.present_m
-        distance_m = np.hypot(*(places_m - tick.forecast.present_m[row]).T)
+        distance_m = np.hypot(*(lead.present_m - tick.forecast.present_m[row]).T)
         near = np.argsort(distance_m, kind="stable")[:WORST_PEOPLE]
         near = near[distance_m[near] < WORST_RADIUS_M]
         # The agent concerned comes first.
-        here = lead.forecast.ids.index(agent)
+        here = lead.ids.index(agent)
         near = np.concatenate([[here], near[near != here]])
-        self._worst.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
-        heapq.heapify(self._worst)
-        if len(self._worst) > N_WORST:
-            heapq.heappop(self._worst)
+        kept = [known for known in self.failures if known not in same]
+        kept.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
+        self.failures = sorted(kept, reverse=True)[:N_WORST]
 
 
 class TrackMap:
@@ -316,7 +308,7 @@ def encoded_scene(frames: Sequence[Snapshot], walls: FloorPlan | None = None) ->
 def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
     """Worst moments in the form that the page reads."""
     encoded = []
-    for failure in worst.failures():
+    for failure in worst.failures:
         origin_m = np.round(failure.snapshot.past_m[0, -1])
         shown = failure.snapshot.encoded(origin_m)
         shown |= {"agent": shown_id(failure.agent), "fde_m": round(failure.fde_m, 3)}

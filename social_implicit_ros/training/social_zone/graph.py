@@ -173,10 +173,7 @@ class _Writer:
         return node("Add", within, self._reshape(node("Transpose", about, perm=[1, 0, 2]), [0, -1]))
 
     def _inputs(self) -> str:
-        """(A, 49) linear functions of an agent's positions, zero where unknown.
-
-        See `graph_columns` for the columns.
-        """
+        """(A, 49) linear functions of an agent's positions, zero where unknown; `graph_columns`."""
         take = np.zeros((2 * N_OBSERVED, col.N_INPUTS))
         ones = np.zeros(col.N_INPUTS)
         known = np.zeros((N_OBSERVED, col.N_INPUTS))
@@ -218,12 +215,9 @@ class _Writer:
     def _motion(self, inputs: str) -> tuple[str, str]:
         """(A, 11) products of the heading, and (A, 1) the logarithm of the energy.
 
-        The energy is the squared scale: the mean square of the steps plus a floor.
-
-        The first eight columns are half the cosine and sine of the heading, multiplied or
-        divided as `col.PER_SCALE` and the following constants say. Then follow twice the speed
-        divided by the scale, and the displacement per step of the extrapolation, metres, world
-        axes; see `SocialZone.frame`.
+        The energy is the squared scale: the mean square of the steps plus a floor. The columns are
+        half the cosine and sine of the heading, multiplied or divided as `col.PER_SCALE` and the
+        following say, twice the speed per scale, and the extrapolation in metres per step, world axes.
         """
         node, number = self.build.node, self.build.constant
         copies, centre, velocity, last, energy, noise = self._shares(inputs)
