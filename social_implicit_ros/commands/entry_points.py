@@ -1,9 +1,4 @@
-"""Entry points of all commands.
-
-ROS 2, reports and training need libraries that a machine may lack or have in an older version. The
-command then ends with what installs them, before it does anything. Terminals that lack a character
-print `?` in its place.
-"""
+"""Entry points of all commands, which end with what installs libraries that they need and lack."""
 
 from __future__ import annotations
 

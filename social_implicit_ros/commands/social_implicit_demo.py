@@ -1,9 +1,7 @@
 """The demonstration (`make demo`): the node predicts a replayed crowd and is evaluated.
 
-Node and replay are separate processes that communicate over DDS on this machine. This process
-subscribes to the predictions, scores them against the ground truth, and draws them. The node adapts
-its regions meanwhile. At the end the same part of the recording is evaluated offline, with adaptive
-regions too, for the report of `evaluate_bag`.
+Node and replay are processes that communicate over DDS on this machine. This one scores and draws
+the predictions. At the end `evaluate_bag` evaluates the same part, with adaptive regions too.
 """
 
 from __future__ import annotations

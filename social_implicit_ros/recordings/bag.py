@@ -33,12 +33,7 @@ class RecordingError(ValueError):
 
 
 class BagReader:
-    """An open recording: the files of a folder one after the other.
-
-    Attributes:
-        typestore: the definitions loaded so far, see `definitions.ensure_definition`.
-        end_ns: record time of the last message, integer nanoseconds; 0 without messages.
-    """
+    """The topics, loaded definitions and messages of a recording's files, one after the other."""
 
     def __init__(
         self, path: Path, files: Sequence[McapFile | SqliteFile], stated: dict[str, int]

@@ -42,12 +42,9 @@ class ColumnsError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Observations in the order of the file.
+    """Observations in the order of the file: (N,) frames or times, numbers or texts, (N, 2) metres.
 
     Attributes:
-        times: (N,) frames or times.
-        ids: (N,) numbers, or texts.
-        positions_m: (N, 2) metres.
         per_second: frames, or units of time, in a second; None if the file does not say it.
         is_time: times need not be whole.
     """
@@ -60,10 +57,7 @@ class Columns:
 
 
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
-    """Reads a file by its content.
-
-    Args:
-        wanted: columns of frame or time, id, x and y: names of the header, or numbers from 1 on.
+    """Reads a file by its content, with the `wanted` columns: names, or numbers from 1 on.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,8 +1,4 @@
-"""Recordings that were compressed as files (`.mcap.zstd`, `.db3.zstd`), complete or truncated.
-
-`rosbags` decompresses complete files of a folder only: it refuses a truncated or damaged file
-as a whole, and a single `.zstd` file.
-"""
+"""Recordings compressed as files, complete or truncated, which `rosbags` refuses as a whole."""
 
 from __future__ import annotations
 

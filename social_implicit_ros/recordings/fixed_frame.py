@@ -31,11 +31,7 @@ def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
 def choose_fixed_frame(
     path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None
 ) -> tuple[str, list[str]]:
-    """The frame to predict in, and notes about it.
-
-    Args:
-        frame_id: of the tracks.
-        fixed_frame: the user's choice; None chooses a frame that does not move.
+    """The frame to predict in, and notes about it; the user's choice if there is one.
 
     Raises:
         RecordingError: other frames move, and no transform tells whether that of the tracks does.

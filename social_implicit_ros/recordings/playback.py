@@ -54,14 +54,11 @@ class Playback:
         return self._next is None and not self._options.loop
 
     def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
-        """Continues the playback; `elapsed_s` since its start must not decrease.
+        """Continues the playback until `elapsed_s` since its start, which must not decrease.
 
         Returns:
             The recording's time, integer nanoseconds, which jumps back when a loop restarts, and
             the entries that became due since the last call, oldest first.
-
-        Raises:
-            RecordingError: the recording turns out to be damaged.
         """
         if self._next is None and not self.is_done:
             self._begin(elapsed_s)

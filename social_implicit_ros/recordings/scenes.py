@@ -1,9 +1,4 @@
-"""Training and evaluation windows from the recording of any tracker.
-
-The windows of text recordings are defined by their video frames (`recordings.eth_ucy`). Messages of
-a tracker arrive at any time: positions are interpolated at the model's steps, like the ground truth
-of predictions.
-"""
+"""Training and evaluation windows of any tracker: positions interpolated at the model's steps."""
 
 from __future__ import annotations
 

@@ -43,12 +43,7 @@ Entry = tuple["Topic", int, bytes]
 
 @dataclass(frozen=True, eq=False)
 class Topic:
-    """A topic of a recording.
-
-    Attributes:
-        encoding: of the definition, such as `ros2msg`.
-        definition: text of the type's definition; empty if there is none.
-    """
+    """A topic; `definition` is the text of its type's definition, in an encoding like `ros2msg`."""
 
     topic: str
     msgtype: str

@@ -43,13 +43,10 @@ def truncation_note(path: Path) -> str | None:
 
 @contextmanager
 def readable(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yields uncompressed files with all of their messages.
+    """Yields uncompressed files with all of their messages; raises ValueError for unreadable ones.
 
     A copy in a temporary folder stands for a compressed file, and for a database with its log
     (`-wal`, of rosbag2's resilient preset).
-
-    Raises:
-        ValueError: a file that is no regular one, or a truncated sqlite3 file.
     """
     for file in files:
         if not file.is_file():

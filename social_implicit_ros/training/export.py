@@ -14,16 +14,10 @@ from social_implicit_ros.recordings.eth_ucy import STEP_S
 def save_model(
     graph: onnx.ModelProto, path: Path, *, step_s: float = STEP_S, **fields: Any
 ) -> ModelCard:
-    """Writes the model file, and its card as `.json` beside it.
-
-    Args:
-        graph: graph that follows the contract in `models.onnx_model`.
-        path: output path, ending in `.onnx`; the stem is the model's name.
-        step_s: seconds between two steps.
-        fields: the other fields of `ModelCard`.
+    """Writes a model file ending in `.onnx`, and its card as `.json` beside it.
 
     Raises:
-        ValueError: the path does not end in `.onnx`, or the card rejects a value.
+        ValueError: another ending, or the card rejects a value.
     """
     if path.suffix != ".onnx":
         raise ValueError(f"model path is {str(path)!r}, expected one that ends in .onnx")

@@ -74,13 +74,9 @@ def split_recordings(split: str) -> tuple[str, ...]:
 def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
     """Scenes for training and validation: two lists of (A, 20, 2) positions in metres.
 
-    Args:
-        data: folder with `eth_ucy/` and `eth_true_rate/`.
-        split: see `split_recordings`.
-
     Raises:
-        ValueError: unknown split.
-        FileNotFoundError: a recording is missing.
+        ValueError: unknown split, see `split_recordings`.
+        FileNotFoundError: a recording is missing in `eth_ucy/` or `eth_true_rate/`.
     """
     parts = load_recordings(data, split).values()
     training, validation = ([scene for part in parts for scene in part[i]] for i in (0, 1))
@@ -119,13 +115,7 @@ def load_test(data: Path, split: str) -> list[FloatArray]:
 
 
 def pack(positions: Sequence[FloatArray], n_known: IntArray | None = None) -> SceneBatch:
-    """Packs scenes into one batch.
-
-    Args:
-        positions: per scene (A, 20, 2) positions in metres.
-        n_known: (A,) number of known observed steps of each agent of all scenes, 2 to 8; all are
-            known if left out.
-    """
+    """Packs scenes, (A, 20, 2) metres, with the last (A,) `n_known` observed steps known."""
     scene = np.repeat(np.arange(len(positions)), [len(agents) for agents in positions])
     packed = np.concatenate(positions)
     last = packed[:, N_OBSERVED - 1]
@@ -151,13 +141,9 @@ def batches(
     augmentation: Augmentation | None = None,
     short_history_share: float = 0.0,
 ) -> Iterator[SceneBatch]:
-    """Yields the batches of one epoch, in random order.
+    """Yields the batches of one epoch, in random order, from scenes of (A, 20, 2) metres.
 
-    Args:
-        positions: per scene (A, 20, 2) positions in metres.
-        scenes_per_batch: scenes in a batch; the last may have fewer.
-        short_history_share: share of the agents with only 2 to 7 known steps, like people who have
-            just come into view.
+    A share of the agents has only 2 to 7 known steps, like people who have just come into view.
     """
     order = generator.permutation(len(positions))
     for start in range(0, len(order), scenes_per_batch):

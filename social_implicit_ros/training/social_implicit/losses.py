@@ -56,8 +56,7 @@ def social_implicit_losses(
     """Computes all terms for a batch of scenes.
 
     Args:
-        predicted: (K, A, T, 2) predicted positions relative to each agent's last one, metres,
-            K at least 2.
+        predicted: (K, A, T, 2) metres relative to each agent's last position, K at least 2.
         future: (A, T, 2) ground truth, likewise.
         scene: (A,) scene of each agent, ascending from 0.
     """

@@ -50,14 +50,11 @@ class Stream(nn.Module):
         self.temporal_residual = nn.Conv2d(N_OBSERVED, N_PREDICTED, 1)
 
     def forward(self, displacements: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
-        """Predicts displacements.
+        """(S, K, 24) predicted displacements, step-major.
 
         Args:
             displacements: (S, K, 16) observed displacements, step-major, zero where not occupied.
             occupied: (S, 1, 1) 1 for an agent, 0 for a separator between scenes.
-
-        Returns:
-            (S, K, 24) predicted displacements, step-major.
         """
         hidden = torch.relu(self._spatial(self.spatial, displacements))
         hidden = hidden + self._spatial(self.spatial_residual, displacements)
@@ -91,15 +88,12 @@ class SocialCell(nn.Module):
     def forward(
         self, displacements: torch.Tensor, noise: torch.Tensor, occupied: torch.Tensor
     ) -> torch.Tensor:
-        """Predicts displacements.
+        """(S, K, 24) predicted displacements, step-major.
 
         Args:
             displacements: (S, 1, 8, 2) observed displacements, zero where not occupied.
             noise: (S, K, 1, 2) noise, scaled for the zone.
             occupied: (S, 1, 1) 1 for an agent, 0 for a separator.
-
-        Returns:
-            (S, K, 24) predicted displacements, step-major.
         """
         noisy = displacements + self.noise_weight * noise
         noisy = noisy.reshape(-1, noise.shape[1], N_OBSERVED * N_AXES) * occupied
@@ -138,7 +132,7 @@ class SocialImplicit(nn.Module):
         noise: torch.Tensor,
         scene: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Predicts positions.
+        """(K, A, T, 2) predicted positions in metres relative to each agent's last position.
 
         Args:
             observed: (A, H, 2) positions in metres relative to each scene's centre, unknown
@@ -147,9 +141,6 @@ class SocialImplicit(nn.Module):
             noise: (K, D) standard normal noise of one scene, or (K, A, D), equal within a scene.
             scene: (A,) scene of each agent, ascending from 0; one scene if left out. Scenes do not
                 affect each other.
-
-        Returns:
-            (K, A, T, 2) positions in metres relative to each agent's last position.
         """
         del mask
         n_agents = len(observed)
@@ -192,15 +183,12 @@ def observed_displacements(observed: torch.Tensor) -> torch.Tensor:
 def _predict_zone(
     cell: nn.Module, displacements: torch.Tensor, noise: torch.Tensor, scene: torch.Tensor
 ) -> torch.Tensor:
-    """Predicts the agents of a zone, which are arranged on one axis scene after scene.
+    """(A, K, 24) displacements, step-major, of the agents of a zone, scene after scene on one axis.
 
     Args:
         displacements: (A, 8, 2) observed displacements of the zone's agents.
         noise: (A, K, 2) noise, scaled for the zone.
         scene: (A,) scene of each agent, ascending.
-
-    Returns:
-        (A, K, 24) predicted displacements, step-major.
     """
     slots = separated_slots(scene)
     n_slots = int(slots[-1]) + 1

@@ -40,12 +40,9 @@ class CheckpointError(ValueError):
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
-    """Reads a state dict saved by `torch.save`, without executing code in it.
+    """A released model, without executing code in its file; raises CheckpointError for others.
 
     The file lacks the scale of the noise in each zone. Zones are chosen as in the released code.
-
-    Raises:
-        CheckpointError: no such file, not a state dict, or tensors of another model.
     """
     model = SocialImplicit(noise_weights=noise_weights, zones_by_speed=False)
     assign_released(model, _load_tensors(path), source=str(path))

@@ -94,16 +94,10 @@ def train(
     augmentation: Augmentation | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Epoch:
-    """Trains a model in place; it ends with the weights of its best epoch.
+    """Trains a model in place; it ends with the weights of the epoch it returns.
 
-    Equal seed, scenes and number of threads give equal weights.
-
-    Args:
-        training: (A, 20, 2) positions in metres, one entry per scene.
-        validation: likewise; selects the epoch.
-
-    Returns:
-        The epoch with the lowest ADE plus FDE on the validation scenes.
+    Equal seed, scenes and number of threads give equal weights. The epoch has the lowest ADE plus
+    FDE in validation. Scenes are (A, 20, 2) positions in metres.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -162,11 +156,10 @@ def accuracy(
     seed: int = 0,
     n_known: int | None = None,
 ) -> Accuracy:
-    """Computes best-of-20 errors of a model.
+    """Best-of-20 errors of a model on scenes of (A, 20, 2) metres, each with its own draws.
 
     Args:
-        scenes: (A, 20, 2) positions in metres, one entry per scene.
-        noise_sequence: see `models.noise`; every scene has its own draws.
+        noise_sequence: see `models.noise`.
         n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()

@@ -68,11 +68,7 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A fine-tuned model and its training curve.
-
-    Attributes:
-        curve: all evaluations in order; the first is that of the base model.
-    """
+    """A fine-tuned model, its evaluations in order, the base model's first, and the best one."""
 
     model: SocialZone
     curve: tuple[Evaluation, ...]
@@ -87,10 +83,7 @@ def fine_tune(
     settings: TuneSettings | None = None,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Tuned:
-    """Fine-tunes a copy of a model; `on_evaluation` is called first before training.
-
-    The validation part selects the iteration and the shrinkage factor.
-    """
+    """Fine-tunes a copy; validation selects iteration and trust, and is reported from 0 on."""
     settings = settings or TuneSettings()
     torch.manual_seed(seed)
     model = copy.deepcopy(base).train()

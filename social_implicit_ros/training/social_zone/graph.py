@@ -217,7 +217,7 @@ class _Writer:
 
         The energy is the squared scale: the mean square of the steps plus a floor. The columns are
         half the cosine and sine of the heading, multiplied or divided as `col.PER_SCALE` and the
-        following say, twice the speed per scale, and the extrapolation in metres per step, world axes.
+        following say, twice the speed per scale, and the extrapolation in metres per step.
         """
         node, number = self.build.node, self.build.constant
         copies, centre, velocity, last, energy, noise = self._shares(inputs)
