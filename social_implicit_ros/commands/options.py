@@ -67,23 +67,19 @@ def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type"
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Adds --frames-per-second, --seconds and --columns, of recordings that are no bags."""
-    parser.add_argument(
-        "--frames-per-second",
-        type=float,
-        metavar="HZ",
-        help="rate of frame numbers in text, CSV and arrays (default: what the file says, else "
+    text = (
+        "rate of frame numbers in text, CSV and arrays (default: what the file says, else "
         f"{FRAMES_PER_SECOND:g}, as in ETH/UCY files, where 10 frames are 0.4 s; seq_eth has 15; "
-        "2.5 for the steps of an array)",
+        "2.5 for the steps of an array)"
     )
-    parser.add_argument(
-        "--seconds", action="store_true", help="text has seconds in place of frame numbers"
+    parser.add_argument("--frames-per-second", type=float, metavar="HZ", help=text)
+    text = "text has seconds in place of frame numbers"
+    parser.add_argument("--seconds", action="store_true", help=text)
+    text = (
+        "columns of text or CSV with frame or time, id, x and y: names in the header, or numbers "
+        "from 1 on, such as 1,2,3,5"
     )
-    parser.add_argument(
-        "--columns",
-        metavar="T,ID,X,Y",
-        help="columns of text or CSV with frame or time, id, x and y: names in the header, or "
-        "numbers from 1 on, such as 1,2,3,5",
-    )
+    parser.add_argument("--columns", metavar="T,ID,X,Y", help=text)
 
 
 def text_format(options: argparse.Namespace) -> TextFormat:
@@ -131,13 +127,13 @@ def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
 
 def add_faults_option(parser: argparse.ArgumentParser) -> None:
     """Adds --tracker-faults; see `faults_of`."""
-    parser.add_argument(
-        "--tracker-faults",
-        metavar="FAULTS",
-        help="take the recording as ground truth and predict from a simulated tracker that sees it "
+    names = [spec.name for spec in TrackerFaults.rows()]
+    text = (
+        "take the recording as ground truth and predict from a simulated tracker that sees it "
         f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... of "
-        f"{', '.join(spec.name for spec in TrackerFaults.rows())}; see docs/broken_trackers.md",
+        f"{', '.join(names)}; see docs/broken_trackers.md"
     )
+    parser.add_argument("--tracker-faults", metavar="FAULTS", help=text)
 
 
 def faults_of(text: str | None) -> TrackerFaults | None:
@@ -152,22 +148,17 @@ def add_data_option(
     parser: argparse.ArgumentParser, content: str, *, required: bool = True
 ) -> None:
     """Adds --data, a folder with some content; an environment variable is its default."""
-    default = os.environ.get(DATA_VARIABLE)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=default,
-        required=required and default is None,
-        metavar="DIR",
-        help=f"folder that holds {content} (default: ${DATA_VARIABLE})",
-    )
+    known = os.environ.get(DATA_VARIABLE)
+    needed = required and known is None
+    text = f"folder that holds {content} (default: ${DATA_VARIABLE})"
+    add = parser.add_argument
+    add("--data", type=Path, default=known, required=needed, metavar="DIR", help=text)
 
 
 def add_seed_option(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Adds --seed; `purpose` says in the help what is drawn with it."""
-    parser.add_argument(
-        "--seed", type=non_negative_int, default=0, help=f"{purpose} (default: %(default)s)"
-    )
+    text = f"{purpose} (default: %(default)s)"
+    parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
 
 
 def add_split_option(parser: argparse.ArgumentParser, splits: Sequence[str], help: str) -> None:
@@ -179,13 +170,11 @@ def add_split_option(parser: argparse.ArgumentParser, splits: Sequence[str], hel
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds --split, --model and --json, of the benchmark."""
     add_split_option(parser, tuple(LEAVE_ONE_OUT), "evaluate on this split only")
-    parser.add_argument(
-        "--model",
-        action="append",
-        metavar="NAME",
-        help="a shipped family or model, or an .onnx path in which {split} stands for the split; "
-        "may be repeated (default: every shipped family)",
+    text = (
+        "a shipped family or model, or an .onnx path in which {split} stands for the split; may be "
+        "repeated (default: every shipped family)"
     )
+    parser.add_argument("--model", action="append", metavar="NAME", help=text)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics here")
 
 
@@ -193,9 +182,8 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     """Adds --data, --split, --model, --k, --seed and --json."""
     add_data_option(parser, "eth_ucy/all_data")
     add_model_options(parser)
-    parser.add_argument(
-        "--k", type=positive_int, default=20, help="samples for ADE and FDE (default: 20)"
-    )
+    text = "samples for ADE and FDE (default: 20)"
+    parser.add_argument("--k", type=positive_int, default=20, help=text)
     add_seed_option(parser, "of the samples")
 
 

@@ -54,8 +54,7 @@ class ReplayNode(Node):
 
         Args:
             tracker: mapping of the published messages, a key of `ENCODERS`.
-            use_clock: publish /clock and keep the recorded stamps; otherwise stamp with the node's
-                clock, as a live tracker does.
+            use_clock: publish /clock and keep recorded stamps; else stamp with the node's clock.
             wait: start when the tracks have a subscriber.
             floor_plan: recorded map, to publish on `map`.
         """
@@ -66,9 +65,8 @@ class ReplayNode(Node):
         self._frame_id = frame_id
         self._wait, self._began_s = wait, 0.0
         self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
-        self._clock_topic = (
-            self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
-        )
+        clock = self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
+        self._clock_topic = clock
         if floor_plan is not None:
             self._map = self.create_publisher(OccupancyGrid, "map", qos.map_())
             self._map.publish(grid_of_floor_plan(floor_plan, frame_id))
@@ -163,10 +161,8 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
 def _tracker_of(recording: TrackSource) -> str:
     """The recorded type if possible, so that the node needs no other mapping for the replay."""
     recorded = recording.message_type.split("/")[-1]
-    names = [
-        name for name, (message_class, _) in ENCODERS.items() if message_class.__name__ == recorded
-    ]
-    return names[0] if names else "marker_array"
+    names = (name for name, (kind, _) in ENCODERS.items() if kind.__name__ == recorded)
+    return next(names, "marker_array")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -85,13 +85,10 @@ def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
         )
     found: list[Scene] = []
     for name in LEAVE_ONE_OUT[split]:
-        try:
-            recording = load_recording(folder / f"{name}.txt")
-            found.extend(scenes(recording, min_agents=min_agents))
-        except FileNotFoundError as error:
-            raise RecordingError(
-                f"{folder} lacks {name}.txt, which split {split!r} is tested on"
-            ) from error
+        file = folder / f"{name}.txt"
+        if not file.is_file():
+            raise RecordingError(f"{folder} lacks {name}.txt, which split {split!r} is tested on")
+        found.extend(scenes(load_recording(file), min_agents=min_agents))
     if not found:
         raise RecordingError(f"split {split!r} of {data} holds no window with {min_agents} agents")
     return found

@@ -34,8 +34,7 @@ class TextFormat:
     """How to read a recording that is no bag.
 
     Attributes:
-        frames_per_second: of its frame numbers; None for what the file says, else
-            `FRAMES_PER_SECOND`.
+        frames_per_second: None for what the file says, else `FRAMES_PER_SECOND`.
         is_in_seconds: it has seconds in place of frames.
         columns: of frame or time, id, x and y, by name or number; empty for the usual ones.
     """

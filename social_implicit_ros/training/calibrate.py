@@ -67,14 +67,11 @@ class Residuals:
     @classmethod
     def joined(cls, recordings: Sequence[Residuals]) -> Residuals:
         """The residuals of several recordings, of which each has the same weight."""
-        speed_m_s, jerk_m = (
-            np.concatenate([getattr(one.motion, name) for one in recordings])
-            for name in ("speed_m_s", "jerk_rms_m")
-        )
+        motions = [(one.motion.speed_m_s, one.motion.jerk_rms_m) for one in recordings]
         return cls(
             np.concatenate([one.error for one in recordings]),
             np.concatenate([one.covariance for one in recordings]),
-            ObservedMotion(speed_m_s, jerk_m),
+            ObservedMotion(*map(np.concatenate, zip(*motions, strict=True))),
             np.concatenate([one.weights / one.weights.sum() for one in recordings]),
         )
 

@@ -46,38 +46,27 @@ def demo_page(seed: int = 0) -> str:
 
 
 def amd_table(normals: FloatArray) -> dict[str, Any]:
-    """AMD of the page's predictions, for the page to interpolate.
+    """AMD of the page's predictions, from (K, 3) draws, for the page to interpolate.
 
     The page has one or two groups of samples, so that AMD is sqrt(sideways * u^2 + ahead * v^2)
     to within 3 %, u and v being the offsets of the ground truth in standard deviations. Both
     factors depend only on the shape of the prediction. They jump where BIC begins to prefer two
     components to one; within a grid cell of that shape the interpolation is coarse.
-
-    Args:
-        normals: (K, 3) draws that the samples are made from.
     """
     half = np.where(normals[:, 2] < 0, -0.5, 0.5)
-    x = np.broadcast_to(
-        normals[:, 0] + SPLITS[:, None] * half, (len(STRETCHES), len(SPLITS), len(half))
-    )
-    y = np.broadcast_to((STRETCHES[:, None] * normals[:, 1])[:, None], x.shape)
+    shape = (len(STRETCHES), len(SPLITS), len(half))
+    x = np.broadcast_to(normals[:, 0] + SPLITS[:, None] * half, shape)
+    y = np.broadcast_to((STRETCHES[:, None] * normals[:, 1])[:, None], shape)
     # (K, A, T, 2): a stretch takes the place of an agent, a split that of a step.
     mixtures = fit_sample_mixtures(np.moveaxis(np.stack([x, y], axis=-1), 2, 0))
     stretch = np.repeat(STRETCHES, len(SPLITS))
     nothing = np.zeros_like(stretch)
-    truths = {
-        "sideways": np.stack([nothing + _OFFSET, nothing], axis=-1),
-        "ahead": np.stack([nothing, _OFFSET * stretch], axis=-1),
-    }
-    factors = {
-        name: (mixture_distances(mixtures, truth).values / _OFFSET) ** 2
-        for name, truth in truths.items()
-    }
-    return {
-        "stretch": STRETCHES.round(6).tolist(),
-        "split": SPLITS.tolist(),
-        **{
-            name: values.reshape(len(STRETCHES), -1).round(4).tolist()
-            for name, values in factors.items()
-        },
-    }
+    table: dict[str, Any] = {"stretch": STRETCHES.round(6).tolist(), "split": SPLITS.tolist()}
+    for name, truth in (
+        ("sideways", [nothing + _OFFSET, nothing]),
+        ("ahead", [nothing, _OFFSET * stretch]),
+    ):
+        distances = mixture_distances(mixtures, np.stack(truth, axis=-1)).values
+        factors = (distances / _OFFSET) ** 2
+        table[name] = factors.reshape(len(STRETCHES), -1).round(4).tolist()
+    return table

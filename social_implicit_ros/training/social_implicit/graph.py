@@ -73,59 +73,55 @@ def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
 
 def _steps(builder: GraphBuilder, n_zones: int) -> str:
     """(A, zones * 15) the 14 displacements and a one, repeated for each zone."""
-    flat = builder.node("Reshape", "observed", builder.indices([-1, _N_FEATURES]))
+    node, indices, constant = builder.node, builder.indices, builder.constant
+    flat = node("Reshape", "observed", indices([-1, _N_FEATURES]))
     # A sum of one position, minus one position, and zeros: exact like a subtraction.
     later, earlier = np.eye(_N_FEATURES, _N_STEPS, k=-N_AXES), np.eye(_N_FEATURES, _N_STEPS)
     difference = np.pad(later - earlier, ((0, 0), (0, 1)))
     one = np.eye(1, _N_COLUMNS, k=_N_STEPS)
-    return builder.node(
-        "Gemm",
-        flat,
-        builder.constant(np.tile(difference, n_zones)),
-        builder.constant(np.tile(one, n_zones)),
+    return node(
+        "Gemm", flat, constant(np.tile(difference, n_zones)), constant(np.tile(one, n_zones))
     )
 
 
 def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
     """(A, zones) 1 where an agent's maximum speed is at least the zone's lower bound."""
-    squares = builder.node("Mul", steps, steps)
+    node, constant = builder.node, builder.constant
+    squares = node("Mul", steps, steps)
     # Sum of the squares of x and y of each step, in the columns of the first zone.
     pairs = np.zeros((n_zones * _N_COLUMNS, _N_STEPS // N_AXES))
     pairs[:_N_STEPS] = np.repeat(np.eye(_N_STEPS // N_AXES), N_AXES, axis=0)
-    squared_speeds = builder.node("MatMul", squares, builder.constant(pairs))
-    fastest = builder.node("ReduceMax", squared_speeds, axes=[1], keepdims=1)
+    squared_speeds = node("MatMul", squares, constant(pairs))
+    fastest = node("ReduceMax", squared_speeds, axes=[1], keepdims=1)
     bounds = np.array(ZONE_BOUNDS_M[:n_zones], dtype=np.float32) ** 2
-    above = builder.node("GreaterOrEqual", fastest, builder.constant([bounds]))
-    return builder.node("Cast", above, to=TensorProto.FLOAT)
+    above = node("GreaterOrEqual", fastest, constant([bounds]))
+    return node("Cast", above, to=TensorProto.FLOAT)
 
 
 def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
     """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none."""
+    node, indices, constant = builder.node, builder.indices, builder.constant
     # The agents of each zone occupy consecutive slots, with an empty slot before and after.
-    place = builder.node("CumSum", belongs, builder.indices(0))
-    n_in_zone = builder.node("ReduceSum", belongs, builder.indices([0]), keepdims=1)
+    place = node("CumSum", belongs, indices(0))
+    n_in_zone = node("ReduceSum", belongs, indices([0]), keepdims=1)
     # A zone's slots follow those of the previous zones, each with its empty slot.
-    before = builder.node(
+    before = node(
         "Gemm",
         n_in_zone,
-        builder.constant(np.triu(np.ones((n_zones, n_zones)), k=1)),
-        builder.constant([np.arange(n_zones)]),
+        constant(np.triu(np.ones((n_zones, n_zones)), k=1)),
+        constant([np.arange(n_zones)]),
     )
-    slots_in_zones = builder.node("Mul", belongs, builder.node("Add", place, before))
-    slot = builder.node("ReduceSum", slots_in_zones, builder.indices([1]), keepdims=0)
-    slot = builder.node("Cast", slot, to=TensorProto.INT64)
+    slots_in_zones = node("Mul", belongs, node("Add", place, before))
+    slot = node("ReduceSum", slots_in_zones, indices([1]), keepdims=0)
+    slot = node("Cast", slot, to=TensorProto.INT64)
 
-    count = builder.node("Shape", belongs, start=0, end=1)
-    n_slots = builder.node("Add", count, builder.indices([n_zones + 1]))
-    empty = builder.node("Expand", count, n_slots)
-    agents = builder.node(
-        "Range", builder.indices(0), builder.node("Squeeze", count), builder.indices(1)
-    )
-    agent_in_slot = builder.node("ScatterElements", empty, slot, agents)
-    around = builder.node(
-        "Add", builder.node("Unsqueeze", slot, builder.indices([1])), builder.indices([[-1, 0, 1]])
-    )
-    return builder.node("Gather", agent_in_slot, around)
+    count = node("Shape", belongs, start=0, end=1)
+    n_slots = node("Add", count, indices([n_zones + 1]))
+    empty = node("Expand", count, n_slots)
+    agents = node("Range", indices(0), node("Squeeze", count), indices(1))
+    agent_in_slot = node("ScatterElements", empty, slot, agents)
+    around = node("Add", node("Unsqueeze", slot, indices([1])), indices([[-1, 0, 1]]))
+    return node("Gather", agent_in_slot, around)
 
 
 def _cells(
@@ -139,52 +135,48 @@ def _cells(
         belongs: (A, zones) 1 in the agent's zone.
         adjacent: (A, 3) previous agent, itself, and next agent; A if none.
     """
+    node, indices, constant = builder.node, builder.indices, builder.constant
     # The last row, of zeros, stands for a missing neighbour.
-    rows = builder.node("Pad", rows, builder.indices([0, 0, 1, 0]))
+    rows = node("Pad", rows, indices([0, 0, 1, 0]))
     n_columns = _N_ADJACENT * len(cells) * _N_COLUMNS
-    around = builder.node("Gather", rows, adjacent)
-    around = builder.node("Reshape", around, builder.indices([-1, n_columns]))
+    around = node("Gather", rows, adjacent)
+    around = node("Reshape", around, indices([-1, n_columns]))
 
     # Hidden values as functions of the noise: constant, factor of x, factor of y.
     first, noise = (
         np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
     )
-    still = builder.constant(first.reshape(n_columns, -1))
-    moving = builder.constant(noise.reshape(_N_ADJACENT * len(cells), -1))
-    ones = builder.indices(np.arange(_N_STEPS, n_columns, _N_COLUMNS))
-    mixed = builder.node(
+    still = constant(first.reshape(n_columns, -1))
+    moving = constant(noise.reshape(_N_ADJACENT * len(cells), -1))
+    ones = indices(np.arange(_N_STEPS, n_columns, _N_COLUMNS))
+    mixed = node(
         "Concat",
-        builder.node("MatMul", around, still),
-        builder.node("MatMul", builder.node("Gather", around, ones, axis=1), moving),
+        node("MatMul", around, still),
+        node("MatMul", node("Gather", around, ones, axis=1), moving),
         axis=1,
     )
-    mixed = builder.node("Reshape", mixed, builder.indices([-1, 1 + N_AXES, first.shape[-1]]))
-    draws = builder.node("Pad", "noise", builder.indices([0, 1, 0, 0]), builder.constant(1.0))
-    hidden = builder.node("MatMul", draws, mixed)
+    mixed = node("Reshape", mixed, indices([-1, 1 + N_AXES, first.shape[-1]]))
+    draws = node("Pad", "noise", indices([0, 1, 0, 0]), constant(1.0))
+    hidden = node("MatMul", draws, mixed)
 
-    last = builder.indices([2])
-    half, full = builder.indices([first.shape[-1] // 2]), builder.indices([first.shape[-1]])
-    main = builder.node("Slice", hidden, builder.indices([0]), half, last)
-    residual = builder.node("Slice", hidden, half, full, last)
-    streams = builder.node("Add", builder.node("Relu", main), residual)
+    last = indices([2])
+    half, full = indices([first.shape[-1] // 2]), indices([first.shape[-1]])
+    main = node("Slice", hidden, indices([0]), half, last)
+    residual = node("Slice", hidden, half, full, last)
+    streams = node("Add", node("Relu", main), residual)
 
     # Positions, from these and the global stream of both neighbours.
-    shared = builder.node(
-        "Slice", streams, builder.indices([0]), builder.indices([_N_FEATURES]), last
-    )
-    shared = builder.node("Pad", shared, builder.indices([0, 0, 0, 1, 0, 0]))
+    shared = node("Slice", streams, indices([0]), indices([_N_FEATURES]), last)
+    shared = node("Pad", shared, indices([0, 0, 0, 1, 0, 0]))
     before, after = (
-        builder.node(
-            "Gather", shared, builder.node("Gather", adjacent, builder.indices(place), axis=1)
-        )
-        for place in (0, 2)
+        node("Gather", shared, node("Gather", adjacent, indices(place), axis=1)) for place in (0, 2)
     )
-    together = builder.node("Concat", before, streams, after, axis=2)
-    zone = builder.node("ArgMax", belongs, axis=1, keepdims=0)
-    second = builder.constant(np.stack([cell.second for cell in cells]))
-    positions = builder.node("MatMul", together, builder.node("Gather", second, zone))
-    positions = builder.node("Transpose", positions, perm=[1, 0, 2])
-    return builder.node("Reshape", positions, builder.indices([0, 0, N_PREDICTED, N_AXES]))
+    together = node("Concat", before, streams, after, axis=2)
+    zone = node("ArgMax", belongs, axis=1, keepdims=0)
+    second = constant(np.stack([cell.second for cell in cells]))
+    positions = node("MatMul", together, node("Gather", second, zone))
+    positions = node("Transpose", positions, perm=[1, 0, 2])
+    return node("Reshape", positions, indices([0, 0, N_PREDICTED, N_AXES]))
 
 
 @dataclass(frozen=True, eq=False)
