@@ -74,7 +74,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-# Only what other programs start as a module has `if __name__ == "__main__"`.
 tracks_to_bag = partial(_run, "tracks_to_bag")
 evaluate_dataset = partial(_run, "evaluate_dataset")
 evaluate_calibration = partial(_run, "evaluate_calibration")

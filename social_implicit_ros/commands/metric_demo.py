@@ -24,3 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.write_text(demo_page(options.seed), encoding="utf-8")
     print(f"wrote {options.out}: open it in a browser, no network needed")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -44,10 +44,10 @@ def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("split", "shift m", *FIGURE_NAMES):
         table.add_column(heading, justify="left" if heading == "split" else "right", no_wrap=True)
-    for split, figures_of_shift in splits.items():
-        still = figures_of_shift["0"]
-        for shift, figures in figures_of_shift.items():
-            cells = (_cell(figures[figure], still[figure]) for figure in FIGURE_NAMES)
+    for split, metrics_of_shift in splits.items():
+        still = metrics_of_shift["0"]
+        for shift, metrics in metrics_of_shift.items():
+            cells = (_cell(metrics[name], still[name]) for name in FIGURE_NAMES)
             table.add_row(split if shift == "0" else "", shift, *cells)
         table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     console.print(table)
@@ -57,3 +57,7 @@ def _cell(value: float, still: float) -> str:
     if value == still:
         return f"{value:.3f}     "
     return f"{value:.3f} {100.0 * (value - still) / abs(still):+3.0f}%"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -162,7 +162,7 @@ def metrics_of(tally: Tally) -> dict[str, float]:
 
 
 def counts_of(tally: Tally) -> dict[str, int]:
-    """How much the figures stand on."""
+    """Numbers of ticks, predictions and positions behind the metrics."""
     names = ("futures", "moments", "positions", "amd_undefined", "kde_degenerate")
     return {
         "ticks": int(tally.sums["ticks"]),
