@@ -239,15 +239,19 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(escape(printable_text(job.path.name)), total=None)
+    task = progress.add_task(escape(printable_text(job.path.name)), start=False)
     numbers = count(1)
+
+    def opened(n_messages: int) -> None:
+        progress.update(task, total=n_messages)
+        progress.start_task(task)
 
     def advance(_: int) -> None:
         # An update at every message takes longer than reading it.
         if (n_messages := next(numbers)) % _PROGRESS_EVERY == 0:
             progress.update(task, completed=n_messages)
 
-    outcome = run_job(job, lambda n_messages: progress.update(task, total=n_messages), advance)
+    outcome = run_job(job, opened, advance)
     progress.remove_task(task)
     return outcome
 

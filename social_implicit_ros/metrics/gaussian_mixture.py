@@ -58,13 +58,14 @@ class GaussianMixtures:
     def __post_init__(self) -> None:
         """Checks the shapes; raises ValueError naming the field."""
         require_shape("GaussianMixtures", "weights", self.weights, ("P", "C"))
-        cloud_and_component = self.weights.shape
-        require_shape("GaussianMixtures", "means", self.means, (*cloud_and_component, 2))
-        require_shape(
-            "GaussianMixtures", "covariances", self.covariances, (*cloud_and_component, 2, 2)
-        )
-        require_shape("GaussianMixtures", "n_components", self.n_components, self.weights.shape[:1])
-        require_shape("GaussianMixtures", "bic", self.bic, self.weights.shape[:1])
+        n_clouds, n_components = self.weights.shape
+        for name, shape in (
+            ("means", (n_clouds, n_components, 2)),
+            ("covariances", (n_clouds, n_components, 2, 2)),
+            ("n_components", (n_clouds,)),
+            ("bic", (n_clouds,)),
+        ):
+            require_shape("GaussianMixtures", name, getattr(self, name), shape)
 
 
 def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) -> GaussianMixtures:

@@ -162,10 +162,11 @@ def open_source(
         begin_ns, received_ns, first = _first_decoded(reader, connections, decode, path)
         topic = connections[0].topic
         if first.tracks is None:
-            raise RecordingError(
-                f"{path}, topic {topic}: no message contains a person"
-                + _skipped_text(first.skipped)
+            reasons = ", ".join(
+                f"{count} {reason.value}" for reason, count in first.skipped.items()
             )
+            reasons = reasons and f"; left out: {reasons} (see the filters of the tracker mapping)"
+            raise RecordingError(f"{path}, topic {topic}: no message contains a person{reasons}")
         frames, notes = choose_fixed_frame(path, reader, first.frame_id, fixed_frame)
         other_clock_s = (received_ns - first.tracks.stamp_ns) * 1e-9
         uses_stamps = abs(other_clock_s) > _OTHER_CLOCK_S and first.tracks.stamp_ns > 0
@@ -300,13 +301,6 @@ def _first_decoded(
     if damage is not None:
         raise RecordingError(f"{path}, topic {topic}: no message can be used: {damage}") from damage
     return begin_ns, begin_ns, DecodedMessage(None, "", skipped)
-
-
-def _skipped_text(skipped: Counter[SkipReason]) -> str:
-    if not skipped:
-        return ""
-    reasons = ", ".join(f"{count} {reason.value}" for reason, count in skipped.items())
-    return f"; left out: {reasons} (see the filters of the tracker mapping)"
 
 
 def _robot(
