@@ -35,13 +35,10 @@ class ParameterSpec:
     """One row of the table.
 
     Attributes:
-        name: as users write it.
         default: its type is the parameter's type. The first element of a tuple gives the type of
             all elements.
-        description: meaning and unit.
         minimum, maximum: inclusive range of a number, or of each element of a list.
         choices: allowed texts, each with its meaning; empty allows all.
-        effect: when a change takes effect.
         minimum_above_zero: minimum of all values but 0, where 0 has a meaning of its own.
     """
 

@@ -47,10 +47,6 @@ class UnusableFileError(ValueError):
 def read_file(path: Path, max_bytes: int) -> bytes:
     """Reads a regular file of limited size; never waits for a pipe or a device.
 
-    Args:
-        path: of the file.
-        max_bytes: larger files are refused.
-
     Raises:
         OSError: the file cannot be opened or read.
         UnusableFileError: it is not a regular file, or has more than `max_bytes`.
@@ -78,10 +74,6 @@ def _require_regular(path: Path, mode: int) -> None:
 def load_yaml(path: Path, max_bytes: int) -> Any:
     """Reads a YAML file of plain values, without aliases (as in ROS parameter files).
 
-    Args:
-        path: of the file.
-        max_bytes: larger files are refused.
-
     Raises:
         OSError: the file cannot be opened or read.
         UnusableFileError: as `read_file`, or the content is not YAML of plain values.
@@ -96,10 +88,6 @@ def load_yaml(path: Path, max_bytes: int) -> Any:
 
 def load_json(path: Path, max_bytes: int) -> Any:
     """Reads a JSON file whose integers have at most 64 bits.
-
-    Args:
-        path: of the file.
-        max_bytes: larger files are refused.
 
     Raises:
         OSError: the file cannot be opened or read.

@@ -25,7 +25,6 @@ def extend_moments(
     and grows continuously with time to the power of 2.5.
 
     Args:
-        prediction: at its own steps.
         last_m: (A, 2) positions at the stamp, metres.
         steps: requested steps (S).
 

@@ -30,14 +30,12 @@ class Forecast:
     Attributes:
         stamp_ns: current time, integer nanoseconds; step i of the prediction is (i + 1) * step_s
             later.
-        frame_id: the frame of all positions.
         ids: (A,) the tracker's ids, as text.
         numbers: (A,) uint32 published ids.
         heights_m: (A,) z in metres.
         past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was
             seen; the last is at the stamp.
         n_observed: (A,) number of trailing steps of the past that are known.
-        prediction: at the published steps.
         skipped: agents that are left out, with the reason.
         robot_m: (2,) the robot's position in metres, if known.
     """
@@ -68,7 +66,6 @@ class Forecast:
 
         Args:
             pose: of this forecast's frame in the other.
-            frame_id: of the other.
         """
         points = np.column_stack([self.present_m, self.heights_m])
         heights_m = points @ pose.rotation[2] + pose.translation_m[2]
@@ -113,10 +110,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     receive them. The robot is left out as it is no pedestrian; its position is preserved.
 
     Args:
-        tick: of the pipeline.
         numbers: assigns published ids that are stable between ticks.
-        steps: published steps.
-        frame_id: of the positions.
     """
     window = tick.window
     prediction = resample_prediction(tick.prediction, tick.present_m, steps)

@@ -40,8 +40,6 @@ class HistoryFrame:
     Where tracks arrive in the corrected frame itself, a jump that all people share is taken out.
 
     Attributes:
-        frame_id: of the histories.
-        published_id: of the published forecasts.
         n_corrections: corrections that were not taken for motion, in total.
     """
 
@@ -49,7 +47,6 @@ class HistoryFrame:
         """Starts with the fixed frame.
 
         Args:
-            lookup: of the transforms.
             fixed_frame: of the histories, unless an odometry frame is on the way to it.
             publish_frame: of the published forecasts; empty for the fixed frame. If it is given,
                 histories are kept in the fixed frame.
@@ -105,7 +102,6 @@ class HistoryFrame:
         """A forecast in the published frame, and texts on corrections of that frame.
 
         Args:
-            forecast: in the histories' coordinates.
             max_age_s: the newest pose of the frame is used if it is not older.
 
         Raises:
@@ -211,7 +207,6 @@ class TransformQueue:
         """Removes the tracks that can be transformed, and those that have timed out.
 
         Args:
-            target: frame to transform them into.
             now_ns: current time, integer nanoseconds.
 
         Returns:

@@ -53,9 +53,7 @@ class NodeChoices:
     """Model and tracker in a parameter file; None where it does not set them.
 
     Attributes:
-        model: name or file.
         tracker: name or file of its mapping.
-        topic: of its messages.
     """
 
     model: str | None = None
