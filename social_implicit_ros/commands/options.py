@@ -25,7 +25,6 @@ DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 #: Help of the argument BAG.
 BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
-    "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
     "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
 #: Exit codes: an invalid request, and Ctrl-C.
