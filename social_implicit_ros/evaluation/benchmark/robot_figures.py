@@ -8,11 +8,11 @@ from itertools import chain
 import numpy as np
 
 from social_implicit_ros.evaluation.benchmark.figures import STYLES, Figures
-from social_implicit_ros.evaluation.benchmark.kalman import tuned_kalman_error_m
 from social_implicit_ros.evaluation.benchmark.situations import (
     situation_figures,
     situation_measures,
 )
+from social_implicit_ros.evaluation.kalman import tuned_error_m
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import best_of_n, mean_path
 from social_implicit_ros.metrics.reliability import (
@@ -89,8 +89,8 @@ def robot_figures(
     }
     if over_kalman:
         ground_truth = np.concatenate([scene.future[:, _soon()] for scene, _ in windows])
-        kalman_m = tuned_kalman_error_m(
-            [fast for _, fast in windows], ground_truth, REPLANNING_S * RATE_HZ
+        kalman_m = tuned_error_m(
+            [fast for _, fast in windows], ground_truth, 1.0 / RATE_HZ, REPLANNING_S
         )
         figures[OVER_KALMAN] = float(soon_m.mean()) / kalman_m
     return {name: figures[name] for name in ROBOT_STYLES if name in figures}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.evaluation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.beliefs import Belief, BeliefBuilder, oracle, rows_of
-from social_implicit_ros.evaluation.navigation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.reference import observed_people, with_simulated_tracker

@@ -7,7 +7,6 @@ from social_implicit_ros.evaluation.navigation.beliefs import Belief, oracle
 from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Crowd
 from social_implicit_ros.evaluation.navigation.drive import Drives, drive, episode_metrics
 from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
-from social_implicit_ros.evaluation.navigation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.planners import (
     CHANCE,
     COSTMAP,
@@ -182,18 +181,6 @@ def test_without_people_the_robot_drives_straight():
 
     metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
     assert metrics["success"] == [1.0] and metrics["path"][0] == pytest.approx(1.0, abs=0.06)
-
-
-def test_the_kalman_filter_extrapolates_a_straight_walk():
-    path_m = np.stack([0.5 * np.arange(20), -0.2 * np.arange(20)], axis=1)[None]
-    observed = path_m[:, :8].copy()
-    observed[:, :3] = np.nan
-
-    prediction = ConstantVelocityKalman().predict(observed)
-
-    assert prediction.mean == pytest.approx(path_m[:, 8:], abs=0.06)
-    variance = prediction.covariance[0, :, 0, 0]
-    assert (np.diff(variance) > 0).all() and variance[0] < 0.1
 
 
 def test_an_interval_of_equal_episodes_has_no_width():

@@ -5,11 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.benchmark.kalman import (
-    NOISE_RATIOS,
-    kalman_extrapolation,
-    tuned_kalman_error_m,
-)
 from social_implicit_ros.evaluation.benchmark.robot_figures import (
     OVER_KALMAN,
     ROBOT_STYLES,
@@ -66,25 +61,3 @@ def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
         ConstantVelocity(), windows["slow"], n_samples=1, seed=0, over_kalman=False
     )
     assert OVER_KALMAN not in slow
-
-
-@pytest.mark.parametrize("ratio", NOISE_RATIOS[::8])
-def test_the_filter_extrapolates_a_constant_velocity(ratio: float) -> None:
-    positions = np.arange(29.0)[:, None] * np.array([0.1, -0.05])
-    unknown = positions.copy()
-    unknown[5:9] = np.nan
-    found = kalman_extrapolation(np.stack([positions, unknown + 3.0]), ratio, 12.0)
-    expected = positions[-1] + 12.0 * np.array([0.1, -0.05])
-    np.testing.assert_allclose(found, [expected, expected + 3.0], atol=0.02)
-
-
-def test_tuning_filters_noise_and_follows_turns() -> None:
-    rng = np.random.default_rng(0)
-    straight = np.arange(41.0)[:, None] * np.array([0.12, 0.0]) + np.zeros((300, 1, 1))
-    noisy = straight[:, :29] + rng.normal(0.0, 0.05, (300, 29, 2))
-    tuned_m = tuned_kalman_error_m([noisy[:100], noisy[100:]], straight[:, 40], 12.0)
-    last = noisy[:, -1] + 12.0 * (noisy[:, -1] - noisy[:, -2])
-    last_m = np.linalg.norm(last - straight[:, 40], axis=1).mean()
-    assert tuned_m < 0.1 * last_m
-    following = kalman_extrapolation(noisy, NOISE_RATIOS[-1], 12.0)
-    assert tuned_m < np.linalg.norm(following - straight[:, 40], axis=1).mean()

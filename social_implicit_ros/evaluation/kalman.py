@@ -1,0 +1,99 @@
+"""Constant velocity by a Kalman filter: what a planner extrapolates from most trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from social_implicit_ros.models.base import require_observed, require_samples_asked
+from social_implicit_ros.types import FloatArray, Prediction
+
+#: Candidates of the tuning: spectral density of the acceleration's white noise, m^2/s^3.
+DENSITIES: FloatArray = np.logspace(-6.0, 2.0, 25)
+#: Standard deviation of an observed position, metres.
+_MEASUREMENT_M = 0.05
+#: Initial variances of position and velocity, in metres and seconds.
+_INITIAL = (1e4, 4.0)
+
+
+class ConstantVelocityKalman:
+    """A filter of each axis, with white noise in the acceleration; a `TrajectoryModel`."""
+
+    name = "kalman"
+    step_s = 0.4
+    n_observed = 8
+    n_predicted = 12
+
+    def __init__(self, density: float = 0.1) -> None:
+        """Takes the density of the acceleration's noise, m^2/s^3."""
+        self._density = density
+
+    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+        """Predicts as `TrajectoryModel.predict`; all samples are the mean."""
+        require_samples_asked(n_samples)
+        observed = require_observed(observed, self.n_observed)
+        step, noise = _motion(self.step_s, self._density)
+        state, covariance = filtered(observed, self.step_s, self._density)
+        means, covariances = [], []
+        for _ in range(self.n_predicted):
+            state, covariance = step @ state, step @ covariance @ step.T + noise
+            means.append(state[:, 0])
+            covariances.append(covariance[:, 0, 0, None, None] * np.eye(2))
+        mean = np.stack(means, axis=1)
+        samples = np.broadcast_to(mean, (n_samples, *mean.shape))
+        return Prediction(samples, mean, np.stack(covariances, axis=1), self.step_s)
+
+
+def filtered(
+    positions_m: FloatArray, step_s: float, density: float
+) -> tuple[FloatArray, FloatArray]:
+    """The state at the last observation. The axes are independent and have the same gains.
+
+    Args:
+        positions_m: (A, N, 2) at a constant rate, NaN where unknown.
+        step_s: seconds between two positions.
+        density: of the acceleration's noise, m^2/s^3.
+
+    Returns:
+        (A, 2, 2) position and velocity by axis, and (A, 2, 2) their covariance, of one axis.
+    """
+    step, noise = _motion(step_s, density)
+    state = np.zeros((len(positions_m), 2, 2))
+    covariance = np.tile(np.diag(_INITIAL), (len(positions_m), 1, 1))
+    for number, seen in enumerate(positions_m.swapaxes(0, 1)):
+        if number:
+            state, covariance = step @ state, step @ covariance @ step.T + noise
+        known = np.isfinite(seen[:, 0])
+        variance = covariance[:, 0, 0] + _MEASUREMENT_M**2
+        gain = covariance[:, :, 0] / variance[:, None] * known[:, None]
+        innovation = np.where(known[:, None], seen, state[:, 0]) - state[:, 0]
+        state = state + gain[:, :, None] * innovation[:, None]
+        covariance = covariance - gain[:, :, None] * covariance[:, :1]
+    return state, covariance
+
+
+def tuned_error_m(
+    histories: Sequence[FloatArray], ground_truth: FloatArray, step_s: float, ahead_s: float
+) -> float:
+    """Mean error of the filter whose noise is the best for these very recordings.
+
+    Args:
+        histories: (A, N, 2) each, as of `filtered`.
+        ground_truth: (sum of A, 2) positions `ahead_s` after the last ones, metres.
+        step_s: seconds between two positions.
+        ahead_s: seconds.
+    """
+    positions_m = np.concatenate(histories)
+    errors_m = []
+    for density in DENSITIES:
+        state, _ = filtered(positions_m, step_s, density)
+        off_m = state[:, 0] + ahead_s * state[:, 1] - ground_truth
+        errors_m.append(np.linalg.norm(off_m, axis=1).mean())
+    return float(min(errors_m))
+
+
+def _motion(step_s: float, density: float) -> tuple[FloatArray, FloatArray]:
+    """Transition of position and velocity over a step, and covariance of its noise."""
+    noise = [[step_s**3 / 3.0, step_s**2 / 2.0], [step_s**2 / 2.0, step_s]]
+    return np.array([[1.0, step_s], [0.0, 1.0]]), density * np.array(noise)
