@@ -34,6 +34,8 @@ from social_implicit_ros.evaluation.navigation.study import (
     CONFIDENCES,
     HORIZONS_S,
     PERSON_RADIUS_M,
+    REACTIVE,
+    TIMES,
     Trial,
     advice,
     study_crowds,
@@ -52,12 +54,21 @@ LIMITS = (
     "either, so intrusions cost nothing. Walls are unknown. Comparisons between predictors and "
     "between settings hold on equal episodes; the rates themselves are those of a replay."
 )
+#: Likewise for the crowd that reacts.
+REACTIVE_LIMITS = (
+    "In the crowd that reacts, people follow their recorded paths and avoid each other and the "
+    "robot by one law, as soon as a collision is foreseen; the rest of them see no robot. Shown: "
+    "whether a robot stands where people would let it pass, and how near to them it drives. Not "
+    "shown: the manners of real people, who hesitate, stop, look or play. Collisions are fewer "
+    "than in the replay because people prevent them."
+)
 #: Metric -> heading, factor and form. On the terminal some; all are in the results.
 _COLUMNS = {
     "collision": ("collisions", 100.0, "{:.1f}"),
     "time": ("time", 1.0, "{:.2f}"),
     "standing_hit": ("standing", 100.0, "{:.1f}"),
     "frozen": ("frozen", 100.0, "{:.1f}"),
+    "intrusion": ("near", 100.0, "{:.1f}"),
 }
 #: Those with their interval.
 _WITH_INTERVAL = ("collision", "time")
@@ -90,7 +101,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             advance=lambda n: progress.advance(task, n),
         )
     results: dict[str, Any] = {
-        "limits": LIMITS,
+        "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
         "recordings": [
             {"path": str(path), "seconds": crowd.n_ticks * crowd.period_s, "note": crowd.note}
             for path, crowd in zip(paths, crowds, strict=True)
@@ -132,6 +143,9 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             against = _cell(row["collision_against_constant_velocity"], 100.0, "{:+.1f}")
             table.add_row(name, setting, *_cells(row["test"]), against)
         console.print(table)
+        console.print(_frontier(planner, predictors))
+        if trial.attentive is not None:
+            console.print(_reactive(planner, predictors, trial.attentive))
         if len(results["recordings"]) > 1:
             console.print(_by_recording(planner, predictors, results["recordings"]))
         regions = f"{model}, regions"
@@ -141,12 +155,48 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
         console.print(table)
     console.print(
         "All but time in %. time: over that of the straight line. standing: collisions of a robot "
-        "that stands. frozen: share of the time below 0.05 m/s. against cv: collisions minus those "
-        "of constant velocity on the same episodes. In brackets: 95 % interval. The report has "
-        "more metrics.",
+        "that stands. frozen: share of the time below 0.05 m/s. near: share of the time within "
+        "0.45 m. against cv: collisions minus those of constant velocity on the same episodes. In "
+        "brackets: 95 % interval. The report has more metrics.",
         highlight=False,
     )
+    if trial.attentive is not None:
+        console.print(REACTIVE_LIMITS, highlight=False)
     console.print(results["advice"], highlight=False)
+
+
+def _reactive(planner: str, predictors: Mapping[str, Any], attentive: float) -> Table:
+    table = _table(
+        f"{planner} planner: the same episodes and settings in a crowd that reacts, "
+        f"{attentive:.0%} of it to the robot",
+        "predictor",
+        "against cv",
+    )
+    for name, row in predictors.items():
+        metrics = row[REACTIVE]
+        if metrics is not None:
+            against = _cell(metrics["collision_against_constant_velocity"], 100.0, "{:+.1f}")
+            table.add_row(name, row["chosen"].partition(", ")[2], *_cells(metrics), against)
+    return table
+
+
+def _frontier(planner: str, predictors: Mapping[str, Any]) -> Table:
+    table = Table(
+        title=f"{planner} planner: collisions % / time of the test episodes at the setting with "
+        "the fewest collisions of those that took at most this time in the tuning episodes"
+    )
+    table.add_column("predictor", overflow="fold", min_width=15)
+    for most in TIMES:
+        table.add_column(f"{most:g}", justify="right", no_wrap=True)
+    for name, row in predictors.items():
+        found = (row["within"].get(f"{most:g}") for most in TIMES)
+        table.add_row(name, *("" if cell is None else _point(cell) for cell in found))
+    return table
+
+
+def _point(metrics: Mapping[str, Any]) -> str:
+    collisions = _cell(metrics["collision"], 100.0, "{:.1f}")
+    return f"{collisions} / {metrics['time'][0]:.2f}"
 
 
 def _by_recording(
@@ -216,6 +266,8 @@ def _trial(options: argparse.Namespace) -> Trial:
         planners,
         tuple(sorted(options.confidence or CONFIDENCES)),
         tuple(sorted(options.horizon or HORIZONS_S)),
+        options.brake,
+        options.reactive,
     )
 
 
@@ -281,6 +333,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--holonomic", action="store_true", help="moves sideways, too (default: a unicycle)"
     )
+    parser.add_argument(
+        "--reactive",
+        type=float,
+        nargs="?",
+        const=0.5,
+        metavar="SHARE",
+        help="drive the chosen settings in a simulated crowd, too, in which this share of the "
+        "people makes way for the robot (default without a value: 0.5)",
+    )
+    parser.add_argument(
+        "--brake",
+        action="store_true",
+        help="without a feasible motion the chance planner brakes, as planners without slack do "
+        "(default: it takes the motion that violates the constraints least)",
+    )
     for name, default, what in (
         ("--robot-radius", robot.radius_m, "of the robot, metres"),
         ("--person-radius", PERSON_RADIUS_M, "of a person, metres"),
@@ -294,6 +361,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rate not in (2.5, 5.0):
         parser.error("--rate must be 2.5 or 5: a plan has steps of 0.2 s")
+    if options.reactive is not None and options.tracker_faults:
+        parser.error("--reactive has a perfect tracker: give it without --tracker-faults")
     return options
 
 

@@ -16,9 +16,12 @@ from social_implicit_ros.evaluation.reference import observed_people, with_simul
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.recordings.arrivals import predictor_config
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
 
@@ -32,6 +35,27 @@ STANDING, VELOCITY, KALMAN, ORACLE = "nobody moves", "constant velocity", "Kalma
 
 
 @dataclass(frozen=True, eq=False)
+class Scene:
+    """What people who react to a robot are made from.
+
+    Attributes:
+        people: the recorded ones.
+        known_ns: (P,) from when on each can be hit, integer nanoseconds; see `NEW_S`.
+        first_ns: stamp of the first tick.
+        period_ns: from tick to tick.
+        frame_id: of the positions.
+        new_predictor: a predictor with an empty history, by the name of its model.
+    """
+
+    people: People
+    known_ns: IntArray
+    first_ns: int
+    period_ns: int
+    frame_id: str
+    new_predictor: Callable[[str], Predictor]
+
+
+@dataclass(frozen=True, eq=False)
 class Crowd:
     """People and beliefs on the ticks of a robot's control.
 
@@ -40,12 +64,14 @@ class Crowd:
         present_m: (F * SUBSTEPS, A, 2) where people are, metres; NaN for none.
         beliefs: by predictor, in the order of tables.
         note: remarks for the output.
+        scene: for people who react; None for recorded people only.
     """
 
     period_s: float
     present_m: FloatArray
     beliefs: Mapping[str, Belief]
     note: str
+    scene: Scene | None = None
 
     @property
     def n_ticks(self) -> int:
@@ -88,7 +114,8 @@ def crowd_of(
     builders = {name: BeliefBuilder(has_modes=name in request.models) for name in models}
     period_ns = round(NS_PER_S / settings.tick_rate_hz)
     first_ns, n_ticks = None, 0
-    replay = BagReplay(source, models, settings, reference, request.floor_plan(source.path))
+    floor_plan = request.floor_plan(source.path)
+    replay = BagReplay(source, models, settings, reference, floor_plan)
     for ticks in replay.ticks(advance):
         stamp_ns = ticks[VELOCITY].forecast.stamp_ns
         first_ns = stamp_ns if first_ns is None else first_ns
@@ -101,9 +128,19 @@ def crowd_of(
     if first_ns is None:
         raise RecordingError(f"{source.path}: nobody could be predicted")
     stamps_ns = first_ns + period_ns * np.arange(n_ticks)
-    beliefs = _by_predictor({name: b.beliefs(n_ticks) for name, b in builders.items()})
+    beliefs = beliefs_of({name: b.beliefs(n_ticks) for name, b in builders.items()})
     beliefs[ORACLE] = oracle(people, stamps_ns.tolist())
-    return Crowd(period_ns / NS_PER_S, _positions(people, stamps_ns, period_ns), beliefs, note)
+
+    def new_predictor(model: str) -> Predictor:
+        config = predictor_config(source, settings)
+        predictor = Predictor(models[model], config, TransformBuffer())
+        predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
+        return predictor
+
+    known_ns = _known_ns(people, first_ns)
+    scene = Scene(people, known_ns, first_ns, period_ns, source.fixed_frame, new_predictor)
+    present_m = _positions(people, known_ns, stamps_ns, period_ns)
+    return Crowd(period_ns / NS_PER_S, present_m, beliefs, note, scene)
 
 
 def of_split(model: str, path: Path) -> str:
@@ -120,26 +157,41 @@ def of_split(model: str, path: Path) -> str:
     raise RecordingError(f"{path} is in no split of the benchmark: give --model without {{split}}")
 
 
-def _by_predictor(kinds: Mapping[str, Mapping[str, Belief]]) -> dict[str, Belief]:
-    beliefs = {
-        STANDING: kinds[VELOCITY]["regions"].standing(),
-        VELOCITY: kinds[VELOCITY]["regions"].without_regions(),
-        KALMAN: kinds[KALMAN]["regions"],
-    }
+def model_of(predictor: str) -> str:
+    """The model that a predictor needs, except for the oracle."""
+    return VELOCITY if predictor == STANDING else predictor.rpartition(", ")[0] or predictor
+
+
+def beliefs_of(kinds: Mapping[str, Mapping[str, Belief]]) -> dict[str, Belief]:
+    """By predictor, in the order of tables, from the beliefs of each model by kind."""
+    beliefs: dict[str, Belief] = {}
     for name, of_model in kinds.items():
+        regions = of_model["regions"]
+        if name == VELOCITY:
+            beliefs[STANDING], beliefs[VELOCITY] = regions.standing(), regions.without_regions()
+        elif name == KALMAN:
+            beliefs[KALMAN] = regions
+        else:
+            beliefs[f"{name}, mean"] = regions.without_regions()
+            beliefs[f"{name}, regions"] = regions
         if "modes" in of_model:
-            beliefs[f"{name}, mean"] = of_model["regions"].without_regions()
-            beliefs[f"{name}, regions"] = of_model["regions"]
             beliefs[f"{name}, modes"] = of_model["modes"]
     return beliefs
 
 
-def _positions(people: People, stamps_ns: IntArray, period_ns: int) -> FloatArray:
-    """(F * SUBSTEPS, A, 2) metres; NaN for none. Who has just appeared is not there yet."""
-    times_ns = stamps_ns[0] + np.arange(len(stamps_ns) * SUBSTEPS) * (period_ns // SUBSTEPS)
+def _known_ns(people: People, start_ns: int) -> IntArray:
+    """(P,) from when on each can be hit; from the start on if already there."""
     _, first = np.unique(people.people, return_index=True)
     known_ns = people.stamps_ns[first] + round(NEW_S * NS_PER_S)
-    known_ns[people.stamps_ns[first] <= stamps_ns[0]] = 0
+    known_ns[people.stamps_ns[first] <= start_ns] = 0
+    return known_ns
+
+
+def _positions(
+    people: People, known_ns: IntArray, stamps_ns: IntArray, period_ns: int
+) -> FloatArray:
+    """(F * SUBSTEPS, A, 2) metres; NaN for none. Who has just appeared is not there yet."""
+    times_ns = stamps_ns[0] + np.arange(len(stamps_ns) * SUBSTEPS) * (period_ns // SUBSTEPS)
     present = []
     for stamp_ns in times_ns.tolist():
         who, where_m = people.present_at(stamp_ns)

@@ -1,8 +1,9 @@
-"""The closed loop: all episodes of a recording at once."""
+"""The closed loop: all episodes of a recording at once, among recorded or reacting people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Crowd
 from social_implicit_ros.evaluation.navigation.episodes import Episodes
 from social_implicit_ros.evaluation.navigation.planners import (
     MAX_PEOPLE,
+    Obstacles,
     Setting,
     obstacles_of,
     plan,
@@ -42,6 +44,21 @@ class Drives:
     gap_m: FloatArray
 
 
+class World(Protocol):
+    """The people of E episodes."""
+
+    def perceive(
+        self, active: IntArray, step: int, robots_m: FloatArray
+    ) -> tuple[Obstacles, IntArray]:
+        """What planners are told at a tick, and (A, M) its rows for each of (A,) active episodes.
+
+        `robots_m` is (A, 2).
+        """
+
+    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
+        """(A,) least distance of centres while active robots drive `path_m` (A, 1 + stride, 2)."""
+
+
 def drive(
     crowd: Crowd,
     belief: Belief,
@@ -50,13 +67,25 @@ def drive(
     setting: Setting,
     person_radius_m: float,
 ) -> Drives:
-    """Drives the episodes; people do as they did in the recording.
+    """Drives the episodes; people do as they did in the recording."""
+    contact_m = robot.radius_m + person_radius_m
+    world = _Replay(crowd, belief, episodes, obstacles_of(belief, setting, contact_m))
+    return driven(world, episodes, robot, setting, contact_m, crowd.period_s)
+
+
+def driven(
+    world: World,
+    episodes: Episodes,
+    robot: Robot,
+    setting: Setting,
+    contact_m: float,
+    period_s: float,
+) -> Drives:
+    """Drives the episodes among the people of a world.
 
     A collision is counted and does not end an episode, so that times can be compared.
     """
-    contact_m = robot.radius_m + person_radius_m
-    obstacles = obstacles_of(belief, setting, contact_m)
-    stride = round(crowd.period_s / DT_S)
+    stride = round(period_s / DT_S)
     n_episodes = len(episodes.ticks)
     offset_m = episodes.goal_m - episodes.start_m
     state = np.zeros((n_episodes, 4))
@@ -69,12 +98,11 @@ def drive(
         active = np.flatnonzero(~is_arrived)
         if not len(active):
             break
-        ticks = episodes.ticks[active] + step
-        rows = nearest_rows(belief, ticks, states[active, step, :2])
         now, goal_m = states[active, step], episodes.goal_m[active]
+        obstacles, rows = world.perceive(active, step, now[:, :2])
         planned = plan(robot, setting, now.T, goal_m, obstacles, rows)[:stride]
         path = np.concatenate([now[:, None], np.moveaxis(planned, 2, 0)], axis=1)
-        gaps_m[active, step] = _gap_m(crowd, ticks, path[..., :2]) - contact_m
+        gaps_m[active, step] = world.advance(active, step, path[..., :2]) - contact_m
         states[active, step + 1 :] = path[:, -1, None]
         away_m = np.linalg.norm(path[:, -1, :2] - goal_m, axis=1)
         is_arrived[active] = away_m < GOAL_M
@@ -93,15 +121,40 @@ def nearest_rows(belief: Belief, ticks: IntArray, robots_m: FloatArray) -> IntAr
     return rows
 
 
-def _gap_m(crowd: Crowd, ticks: IntArray, path_m: FloatArray) -> FloatArray:
-    """(E,) least distance of centres during a tick; `path_m` is (E, 1 + stride, 2)."""
+@dataclass(frozen=True, eq=False)
+class _Replay:
+    """A `World` whose people do as they did in the recording."""
+
+    crowd: Crowd
+    belief: Belief
+    episodes: Episodes
+    obstacles: Obstacles
+
+    def perceive(
+        self, active: IntArray, step: int, robots_m: FloatArray
+    ) -> tuple[Obstacles, IntArray]:
+        return self.obstacles, nearest_rows(
+            self.belief, self.episodes.ticks[active] + step, robots_m
+        )
+
+    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
+        ticks = self.episodes.ticks[active] + step
+        when = ticks[:, None] * SUBSTEPS + np.arange(1, SUBSTEPS + 1)
+        people_m = self.crowd.present_m[np.minimum(when, len(self.crowd.present_m) - 1)]
+        return least_m(people_m, robot_path(path_m)).min(axis=1)
+
+
+def robot_path(path_m: FloatArray) -> FloatArray:
+    """(E, SUBSTEPS, 2) positions of robots that drive (E, 1 + stride, 2) `path_m`, metres."""
     at = np.linspace(0.0, path_m.shape[1] - 1.0, SUBSTEPS + 1)[1:]
     low = np.minimum(at.astype(int), path_m.shape[1] - 2)
-    robot_m = path_m[:, low] + (at - low)[:, None] * (path_m[:, low + 1] - path_m[:, low])
-    when = ticks[:, None] * SUBSTEPS + np.arange(1, SUBSTEPS + 1)
-    people_m = crowd.present_m[np.minimum(when, len(crowd.present_m) - 1)]
-    distance_m = np.linalg.norm(people_m - robot_m[:, :, None], axis=3)
-    return np.asarray(np.where(np.isnan(distance_m), np.inf, distance_m).min(axis=(1, 2)))
+    return path_m[:, low] + (at - low)[:, None] * (path_m[:, low + 1] - path_m[:, low])
+
+
+def least_m(people_m: FloatArray, robot_m: FloatArray) -> FloatArray:
+    """(...,) distance from robots (..., 2) to the nearest of (..., A, 2) people, NaN for none."""
+    distance_m = np.linalg.norm(people_m - robot_m[..., None, :], axis=-1)
+    return np.asarray(np.where(np.isnan(distance_m), np.inf, distance_m).min(axis=-1))
 
 
 def episode_metrics(

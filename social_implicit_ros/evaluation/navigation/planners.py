@@ -26,6 +26,10 @@ _COMFORT_M = 0.2
 _ROBOTS_AT_ONCE = 32
 #: A planner on a costmap looks so many steps ahead: 2.4 s.
 _COSTMAP_STEPS = 12
+#: Cost of a violated constraint, in metres; a robot that has no other choice violates the least.
+_VIOLATION_M = 1e3
+#: Violations count less by e after this time, seconds: later ones may be averted by then.
+_URGENT_S = 1.0
 CHANCE, EXPECTED, COSTMAP = "chance", "expected", "costmap"
 
 
@@ -41,6 +45,8 @@ class Setting:
             likely than the rest are no constraint. None for predictions without uncertainty.
         margin_m: added to the radii.
         weight_m: cost of certain contact for a second, in metres of distance to the goal.
+        brakes: a robot without a feasible motion brakes; otherwise it takes the motion that
+            violates the constraints least.
     """
 
     planner: str
@@ -48,6 +54,7 @@ class Setting:
     confidence: float | None = None
     margin_m: float = 0.0
     weight_m: float = 0.0
+    brakes: bool = False
 
     def __str__(self) -> str:
         """As tables show it, without what the planner does not read."""
@@ -168,7 +175,7 @@ def plan(
         rows: (E, M) their rows for each robot; negative for none.
 
     Returns:
-        (T, 4, E). Without a feasible candidate the robot brakes, as mpc_planner does.
+        (T, 4, E).
     """
     rollouts = Rollouts.of(robot, state, goal_m)
     cost = rollouts.cost_m.copy()
@@ -179,9 +186,9 @@ def plan(
     best = cost.argmin(axis=1)
     chosen = rollouts.states[:, :, np.arange(len(best)), best].astype(np.float64)
     chosen[:, :2] += state[:2]
-    is_infeasible = ~np.isfinite(cost.min(axis=1))
-    if is_infeasible.any():
-        chosen[:, :, is_infeasible] = braking(robot, state[:, is_infeasible])
+    stops = setting.brakes & (cost.min(axis=1) >= _VIOLATION_M)
+    if stops.any():
+        chosen[:, :, stops] = braking(robot, state[:, stops])
     return chosen
 
 
@@ -193,7 +200,7 @@ def _cost_of_people(
     rows: IntArray,
     part: slice,
 ) -> FloatArray:
-    """(E, K) expected cost, or infinity where a constraint is violated."""
+    """(E, K) expected cost, or that of violated constraints."""
     is_costmap = setting.planner == COSTMAP
     n_steps = _COSTMAP_STEPS if is_costmap else obstacles.mean_m.shape[2]
     # (T, E, K), (E, T, M P, ...): relative to each robot, so that single precision is enough.
@@ -217,8 +224,10 @@ def _cost_of_people(
         values = features @ coefficients
         if setting.planner == CHANCE:
             values += np.where(weight > 0.0, 0.0, 4.0).astype(np.float32)[:, :, None]
-            is_violated = (values.min(axis=3, initial=4.0) < 1.0) & is_driving
-            return np.where(is_violated.any(axis=1), np.inf, 0.0)
+            depth = 1.0 - np.sqrt(np.clip(values.min(axis=3, initial=4.0), 0.0, 1.0))
+            depth *= is_driving * np.exp(-DT_S / _URGENT_S * np.arange(n_steps))[:, None]
+            is_violated = (depth > 0.0).any(axis=1)
+            return np.asarray(_VIOLATION_M * (is_violated + depth.sum(axis=1)))
         expected = (np.exp(-0.5 * values) @ weight[..., None])[..., 0]
     return np.asarray((expected * is_driving).sum(axis=1) * DT_S)
 

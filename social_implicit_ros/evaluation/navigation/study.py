@@ -9,22 +9,28 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.navigation.beliefs import Belief
-from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Crowd
-from social_implicit_ros.evaluation.navigation.drive import drive, episode_metrics
+from social_implicit_ros.evaluation.navigation.crowd import ORACLE, VELOCITY, Crowd
+from social_implicit_ros.evaluation.navigation.drive import drive, driven, episode_metrics
 from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED, Setting
+from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Parts of a recording, which share no moment: settings are chosen on one, judged on the other.
 PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
+#: The episodes of the test part among people who react to the robot.
+REACTIVE = "reactive"
 #: Radius of a person who is hit, metres.
 PERSON_RADIUS_M = 0.25
 CONFIDENCES = (0.5, 0.8, 0.95)
 #: Added to the radii: people move between two planned steps. Without regions it is tuned.
-MARGIN_M, MARGINS_M = 0.1, (0.1, 0.2, 0.4)
+MARGIN_M, MARGINS_M = 0.1, (0.1, 0.2, 0.3, 0.4, 0.6)
 HORIZONS_S = (1.2, 2.4, 4.8)
 WEIGHTS_M = (2.0, 5.0, 12.0)
+#: Frontier: the fewest collisions of the settings that take at most so many times the straight
+#: line's time.
+TIMES = (1.15, 1.25, 1.4, 1.6)
 #: Of the settings with at most this many more collisions than the best, the fastest is chosen.
 TOLERANCE = 0.01
 #: Episodes that start within this time are one draw of the bootstrap, as they meet equal people.
@@ -48,6 +54,9 @@ class Trial:
         seed: of the episodes.
         planners: of `chance`, `expected` and `costmap`.
         confidences, horizons_s: of the settings.
+        brakes: see `Setting`.
+        attentive: share of the people who make way for the robot in a crowd that reacts; None for
+            recorded people only.
     """
 
     robot: Robot
@@ -57,6 +66,8 @@ class Trial:
     planners: tuple[str, ...]
     confidences: tuple[float, ...] = CONFIDENCES
     horizons_s: tuple[float, ...] = HORIZONS_S
+    brakes: bool = False
+    attentive: float | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the option."""
@@ -66,6 +77,8 @@ class Trial:
         for horizon_s in self.horizons_s:
             if not DT_S <= horizon_s <= DT_S * N_STEPS:
                 raise ValueError(f"horizon is {horizon_s} s, expected {DT_S} to {DT_S * N_STEPS:g}")
+        if self.attentive is not None and not 0.0 <= self.attentive <= 1.0:
+            raise ValueError(f"reactive is {self.attentive}, expected a share from 0 to 1")
 
 
 def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
@@ -73,11 +86,11 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
     is_certain = not belief.has_regions and belief.weights.shape[1] == 1
     confidence = None if is_certain else trial.confidences[-1]
     if planner == CHANCE and is_certain:
-        longest = Setting(planner, DT_S * N_STEPS)
+        longest = Setting(planner, DT_S * N_STEPS, brakes=trial.brakes)
         return [replace(longest, margin_m=margin_m) for margin_m in MARGINS_M]
     settings = []
     for horizon_s in trial.horizons_s:
-        at = Setting(planner, horizon_s, confidence, MARGIN_M)
+        at = Setting(planner, horizon_s, confidence, MARGIN_M, brakes=trial.brakes)
         if planner != CHANCE:
             settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
         else:
@@ -91,7 +104,7 @@ class Study:
 
     Each recording has `n_episodes` in each part, one recording after another.
 
-    On the tuning part all settings are driven, on the test part the chosen ones.
+    On the tuning part all settings are driven, on the test part those of `chosen` and `frontier`.
     """
 
     metrics: dict[tuple[str, str, Setting], Metrics]
@@ -109,17 +122,29 @@ class Study:
 
     def chosen(self, predictor: str, planner: str) -> Setting:
         """The best setting on the tuning part; see `TOLERANCE`."""
-        settings = self.settings(predictor, planner)
-        means = {
-            setting: {
-                name: float(values.mean())
-                for name, values in self.metrics["tuning", predictor, setting].items()
-            }
-            for setting in settings
-        }
-        fewest = min(of_setting["collision"] for of_setting in means.values())
-        safe = [s for s in settings if means[s]["collision"] <= fewest + TOLERANCE + 1e-9]
-        return min(safe, key=lambda setting: means[setting]["time"])
+        rows = self._tuned(predictor, planner)
+        fewest = min(collision for collision, _, _ in rows)
+        safe = [row for row in rows if row[0] <= fewest + TOLERANCE + 1e-9]
+        return min(safe, key=lambda row: row[1])[2]
+
+    def frontier(self, predictor: str, planner: str) -> dict[float, Setting]:
+        """That with the fewest collisions on the tuning part within each of `TIMES`, if any is."""
+        found = {}
+        for most in TIMES:
+            rows = [row for row in self._tuned(predictor, planner) if row[1] <= most]
+            if rows:
+                found[most] = min(rows, key=lambda row: row[:2])[2]
+        return found
+
+    def _tuned(self, predictor: str, planner: str) -> list[tuple[float, float, Setting]]:
+        """Collisions and time of each setting on the tuning part."""
+        rows = []
+        for setting in self.settings(predictor, planner):
+            metrics = self.metrics["tuning", predictor, setting]
+            rows.append(
+                (float(metrics["collision"].mean()), float(metrics["time"].mean()), setting)
+            )
+        return rows
 
     def summary(self, part: str, predictor: str, setting: Setting) -> dict[str, list[float]]:
         """Mean of each metric, and its 95 % interval: three numbers each."""
@@ -138,11 +163,11 @@ class Study:
             for row in range(len(means["time"]))
         ]
 
-    def against(self, predictor: str, setting: Setting, other: Setting) -> list[float]:
-        """Collisions minus those with constant velocity on the same episodes of the test part."""
-        ours = self.metrics["test", predictor, setting]["collision"]
-        theirs = self.metrics["test", VELOCITY, other]["collision"]
-        return interval(ours - theirs, self.blocks["test"])
+    def against(self, part: str, predictor: str, setting: Setting, other: Setting) -> list[float]:
+        """Collisions minus those with constant velocity on the same episodes of a part."""
+        ours = self.metrics[part, predictor, setting]["collision"]
+        theirs = self.metrics[part, VELOCITY, other]["collision"]
+        return interval(ours - theirs, self.blocks[part])
 
 
 def study_crowds(
@@ -179,14 +204,15 @@ def study_crowds(
         ]
         for part, shares in PARTS.items()
     }
+    episodes[REACTIVE] = episodes["test"]
     study = Study(
         {}, {part: _blocks(crowds, of_part) for part, of_part in episodes.items()}, trial.n_episodes
     )
 
-    def driven(part: str, name: str, setting: Setting) -> None:
+    def run(part: str, name: str, setting: Setting) -> None:
         if (part, name, setting) not in study.metrics:
             study.metrics[part, name, setting] = _joined(
-                _driven(crowd, name, drawn, trial, setting)
+                _driven(part, crowd, name, drawn, trial, setting)
                 for crowd, drawn in zip(crowds, episodes[part], strict=True)
             )
         advance(1)
@@ -197,17 +223,37 @@ def study_crowds(
         for planner in trial.planners
         for name in names
     }
-    opened(sum(len(of_predictor) + 1 for of_predictor in settings.values()))
+    opened(sum(len(of_predictor) + 2 + len(TIMES) for of_predictor in settings.values()))
     for (name, planner), of_predictor in settings.items():
         for setting in of_predictor:
-            driven("tuning", name, setting)
-        driven("test", name, study.chosen(name, planner))
+            run("tuning", name, setting)
+        chosen = study.chosen(name, planner)
+        for setting in (chosen, *study.frontier(name, planner).values()):
+            run("test", name, setting)
+        if trial.attentive is not None and name != ORACLE:
+            run(REACTIVE, name, chosen)
     return study, episodes["test"]
 
 
-def _driven(crowd: Crowd, name: str, episodes: Episodes, trial: Trial, setting: Setting) -> Metrics:
-    belief = crowd.beliefs[name]
-    drives = drive(crowd, belief, episodes, trial.robot, setting, trial.person_radius_m)
+def _driven(
+    part: str, crowd: Crowd, name: str, episodes: Episodes, trial: Trial, setting: Setting
+) -> Metrics:
+    robot, person_m = trial.robot, trial.person_radius_m
+    if part != REACTIVE:
+        drives = drive(crowd, crowd.beliefs[name], episodes, robot, setting, person_m)
+    else:
+        assert crowd.scene is not None and trial.attentive is not None
+        world = ReactiveCrowd(
+            crowd.scene,
+            name,
+            episodes,
+            setting,
+            (robot.radius_m, person_m),
+            attentive=trial.attentive,
+            seed=trial.seed,
+        )
+        contact_m = robot.radius_m + person_m
+        drives = driven(world, episodes, robot, setting, contact_m, crowd.period_s)
     return episode_metrics(drives, episodes, trial.robot, crowd.period_s)
 
 
@@ -260,8 +306,15 @@ def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
             results[planner][name] = {
                 "chosen": str(chosen),
                 "test": study.summary("test", name, chosen),
-                "collision_against_constant_velocity": study.against(name, chosen, reference),
+                "collision_against_constant_velocity": study.against(
+                    "test", name, chosen, reference
+                ),
+                REACTIVE: _reacting(study, name, chosen, reference),
                 "recordings": study.by_recording(name, chosen),
+                "within": {
+                    f"{most:g}": {"setting": str(setting), **study.summary("test", name, setting)}
+                    for most, setting in study.frontier(name, planner).items()
+                },
                 "frontier": [
                     {
                         "setting": str(setting),
@@ -272,6 +325,18 @@ def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
                 ],
             }
     return results
+
+
+def _reacting(
+    study: Study, name: str, setting: Setting, reference: Setting
+) -> dict[str, Any] | None:
+    if (REACTIVE, name, setting) not in study.metrics:
+        return None
+    against = study.against(REACTIVE, name, setting, reference)
+    return {
+        **study.summary(REACTIVE, name, setting),
+        "collision_against_constant_velocity": against,
+    }
 
 
 def advice(results: Mapping[str, Any], model: str) -> str:

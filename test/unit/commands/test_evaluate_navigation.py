@@ -14,7 +14,7 @@ CROWD = str(resources.files("social_implicit_ros.recordings") / "crowd")
 def evaluated(tmp_path_factory):
     out = tmp_path_factory.mktemp("navigation")
     options = ["--out", str(out), "--episodes", "3", "--planner", "chance", "--confidence", "0.5"]
-    options += ["--confidence", "0.9", "--horizon", "2.4"]
+    options += ["--confidence", "0.9", "--horizon", "2.4", "--reactive"]
     assert main([CROWD, *options]) == 0
     return out
 
@@ -32,6 +32,24 @@ def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
     assert "mpc_planner.confidence" in results["advice"]
 
 
+def test_the_crowd_that_reacts_is_driven_beside_the_replay(evaluated):
+    results = json.loads((evaluated / "results.json").read_text())
+
+    assert "In the crowd that reacts" in results["limits"]
+    predictors = results["planners"]["chance"]
+    assert predictors["oracle"]["reactive"] is None
+    reacting = predictors["default, regions"]["reactive"]
+    assert reacting["time"][0] >= 0.8 and len(reacting["frozen"]) == 3
+
+
+def test_faults_and_a_crowd_that_reacts_exclude_each_other(tmp_path, capsys):
+    options = ["--out", str(tmp_path), "--reactive", "--tracker-faults", "noise=0.05"]
+    with pytest.raises(SystemExit):
+        main([CROWD, *options])
+
+    assert "--reactive has a perfect tracker" in capsys.readouterr().err
+
+
 def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
     page = (evaluated / "report.html").read_text()
 
@@ -47,6 +65,7 @@ def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
         (["--duration", "10"], "too short for episodes"),
         (["--tracker-faults", "nois=1"], "did you mean noise"),
         (["--confidence", "95"], "confidence is 95.0, expected a value in (0, 1)"),
+        (["--reactive", "50"], "reactive is 50.0, expected a share from 0 to 1"),
         (["--speed", "0"], "speed_m_s is 0.0, expected above 0"),
     ],
 )

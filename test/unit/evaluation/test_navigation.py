@@ -16,7 +16,7 @@ from social_implicit_ros.evaluation.navigation.planners import (
     region_form,
 )
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
-from social_implicit_ros.evaluation.navigation.study import interval
+from social_implicit_ros.evaluation.navigation.study import Study, interval
 from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
@@ -60,6 +60,28 @@ def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_
         collisions[name] = metrics["collision"].mean()
 
     assert collisions["oracle"] < 0.5 * collisions["nobody moves"]
+
+
+def test_a_robot_without_a_feasible_motion_evades_or_brakes():
+    """Somebody walks towards it from the front, too near to keep the distance."""
+    path_m = np.stack([1.0 - 0.24 * np.arange(1, N_STEPS + 1), np.zeros(N_STEPS)], axis=1)
+    person = Belief(
+        np.zeros((60, 1), dtype=np.int64),
+        np.array([[1.0, 0.0]]),
+        path_m[None, None],
+        np.ones((1, 1)),
+        np.zeros((1, N_STEPS, 2, 2)),
+    )
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 3)
+
+    moved_m = {}
+    for brakes in (False, True):
+        setting = Setting(CHANCE, 4.8, None, 0.4, brakes=brakes)
+        drives = drive(crowd, person, episodes, Robot(is_holonomic=True), setting, RADIUS_M)
+        moved_m[brakes] = np.abs(drives.states[0, 1:, 1]).max()
+
+    assert moved_m[True] == 0.0 and moved_m[False] > 0.2
 
 
 def test_the_same_seed_gives_the_same_episodes(crossing):
@@ -216,3 +238,21 @@ def test_a_costmap_closes_the_way_that_time_would_open():
         speed[planner] = drives.states[0, 1, 3] * np.cos(drives.states[0, 1, 2])
 
     assert speed[COSTMAP] < 0.9 * speed[EXPECTED]
+
+
+def test_the_frontier_takes_the_fewest_collisions_within_each_time():
+    settings = [Setting(CHANCE, horizon_s) for horizon_s in (1.2, 2.4, 4.8)]
+    rows = zip(settings, (0.3, 0.1, 0.0), (1.1, 1.24, 1.5), strict=True)
+    metrics = {
+        ("tuning", "default, regions", setting): {
+            "collision": np.full(4, collision),
+            "time": np.full(4, time),
+        }
+        for setting, collision, time in rows
+    }
+    study = Study(metrics, {}, 4)
+
+    found = study.frontier("default, regions", CHANCE)
+
+    assert found == {1.15: settings[0], 1.25: settings[1], 1.4: settings[1], 1.6: settings[2]}
+    assert study.chosen("default, regions", CHANCE) == settings[2]

@@ -1,0 +1,228 @@
+"""A crowd that reacts to the robot: people of a recording who avoid what they would run into.
+
+They follow their recorded paths, and avoid each other and the robot by the power law of the time to
+collision: Karamouzas, Skinner and Guy, "Universal power law governing pedestrian interactions",
+Physical Review Letters 2014. No simulator in a package: agents of JuPedSim cannot be moved from
+outside, as a robot must be, it refuses agents in contact, and it needs numpy 2, Qt and VTK.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.evaluation.navigation.beliefs import BeliefBuilder
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Scene, beliefs_of, model_of
+from social_implicit_ros.evaluation.navigation.drive import least_m, nearest_rows, robot_path
+from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.planners import Obstacles, Setting, obstacles_of
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
+
+#: The law: strength in m^2/s^2, time beyond which people hardly react, and least reaction time to
+#: a wished velocity, seconds; highest acceleration, m/s^2. Values of the source's code.
+_STRENGTH, _FORESIGHT_S, _RELAXATION_S, _MOST_M_S2 = 1.5, 3.0, 0.54, 5.0
+#: People plan to pass at this distance beyond contact, metres.
+_PASSING_M = 0.1
+#: Whoever was pushed off the recorded path returns within about this time, seconds, and is faster
+#: than recorded by no more than this, m/s.
+_RETURN_S, _HURRY_M_S = 2.0, 0.5
+#: Observed before the start, seconds: what a model wants to see.
+_OBSERVED_S = 3.2
+
+
+class ReactiveCrowd:
+    """The world of E episodes, see `drive.World`."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        predictor: str,
+        episodes: Episodes,
+        setting: Setting,
+        radii_m: tuple[float, float],
+        *,
+        attentive: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Places the people as they were recorded at the starts.
+
+        Args:
+            scene: the recording.
+            predictor: of `Crowd.beliefs`, except for the oracle.
+            episodes: E of them.
+            setting: of the planner.
+            radii_m: of the robot and of a person.
+            attentive: share of the people who make way for the robot; all do for each other.
+            seed: of who is attentive.
+        """
+        self._scene, self._predictor, self._setting = scene, predictor, setting
+        self._radii_m, self._period_ns = radii_m, scene.period_ns
+        model = model_of(predictor)
+        self._trackers = [scene.new_predictor(model) for _ in episodes.ticks]
+        self._starts_ns = scene.first_ns + episodes.ticks * scene.period_ns
+        n_before = round(_OBSERVED_S * NS_PER_S / scene.period_ns)
+        draws = np.random.default_rng(seed).random(len(scene.known_ns))
+        self._recorded_m, self._is_new, self._sees_robot = self._paths(
+            n_before, episodes.n_ticks, draws < attentive
+        )
+        self._now = n_before * SUBSTEPS  # index of the recorded positions
+        starts_m = episodes.start_m
+        for step in range(-n_before, 0):
+            at_m = self._recorded_m[:, :, (step + n_before) * SUBSTEPS]
+            for row in range(len(starts_m)):
+                self._observe(row, step, at_m[row], starts_m[row])
+        self.positions_m = self._recorded_m[:, :, self._now].copy()
+        self.velocities_m_s = np.full_like(self.positions_m, np.nan)
+
+    def perceive(
+        self, active: IntArray, step: int, robots_m: FloatArray
+    ) -> tuple[Obstacles, IntArray]:
+        """What the planner is told, and (E, M) the rows of each active episode's people."""
+        builder = BeliefBuilder(has_modes=self._predictor.endswith(", modes"))
+        for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
+            self._observe(row, step, self.positions_m[row], robot_m)
+            builder.add(number, self._trackers[row].tick(self._stamp_ns(row, step)))
+        kinds = {model_of(self._predictor): builder.beliefs(len(active))}
+        belief = beliefs_of(kinds)[self._predictor]
+        rows = nearest_rows(belief, np.arange(len(active)), robots_m)
+        return obstacles_of(belief, self._setting, sum(self._radii_m)), rows
+
+    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
+        """(E,) least distance of centres while the active robots drive (E, S, 2) `path_m`."""
+        robots_m = robot_path(path_m)
+        now = self._now + step * SUBSTEPS
+        seconds = self._period_ns / NS_PER_S / SUBSTEPS
+        before_m = path_m[:, 0]
+        # Whoever is there at no time of this step is left out of the pairs.
+        recorded = self._recorded_m[active, :, now : now + SUBSTEPS + 1]
+        is_there = np.isfinite(recorded[..., 0]).any(axis=2)
+        kept = np.argsort(~is_there, axis=1)[:, : max(int(is_there.sum(axis=1).max(initial=0)), 1)]
+        recorded = np.take_along_axis(recorded, kept[:, :, None, None], axis=1)
+        rows = active[:, None], kept
+        at_m, velocity = self.positions_m[rows], self.velocities_m_s[rows]
+        distances_m = []
+        for substep in range(1, SUBSTEPS + 1):
+            robot_m = robots_m[:, substep - 1]
+            wish = (recorded[:, :, substep] - recorded[:, :, substep - 1]) / seconds
+            at_m, velocity = self._stepped(
+                at_m,
+                np.where(np.isnan(velocity), wish, velocity),
+                wish,
+                recorded[:, :, substep - 1],
+                (before_m, (robot_m - before_m) / seconds),
+                self._sees_robot[rows],
+                seconds,
+            )
+            is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded[:, :, substep, :1])
+            at_m = np.where(is_entering, recorded[:, :, substep], at_m)
+            is_new = self._is_new[active, :, now + substep][np.arange(len(active))[:, None], kept]
+            distances_m.append(least_m(np.where(is_new[..., None], np.nan, at_m), robot_m))
+            before_m = robot_m
+        self.positions_m[active], self.velocities_m_s[active] = np.nan, np.nan
+        self.positions_m[rows], self.velocities_m_s[rows] = at_m, velocity
+        return np.asarray(np.min(distances_m, axis=0))
+
+    def _stepped(
+        self,
+        at_m: FloatArray,
+        velocity: FloatArray,
+        wish: FloatArray,
+        recorded_m: FloatArray,
+        robot: tuple[FloatArray, FloatArray],
+        sees_robot: BoolArray,
+        seconds: float,
+    ) -> tuple[FloatArray, FloatArray]:
+        """(E, P, 2) positions and velocities a moment later; NaN for who is not there."""
+        speed = np.linalg.norm(wish, axis=2, keepdims=True)
+        wish = _limited(wish + (recorded_m - at_m) / _RETURN_S, speed + _HURRY_M_S)
+        others = [
+            np.concatenate([of_people, of_robot[:, None]], axis=1)
+            for of_people, of_robot in zip((at_m, velocity), robot, strict=True)
+        ]
+        robot_m, person_m = self._radii_m
+        reach_m = np.full((*at_m.shape[:2], at_m.shape[1] + 1), 2.0 * person_m + _PASSING_M)
+        reach_m[..., -1] = np.where(sees_robot, person_m + robot_m + _PASSING_M, 0.0)
+        push = avoidance(at_m, velocity, others[0], others[1], reach_m)
+        velocity = velocity + seconds * ((wish - velocity) / _RELAXATION_S + push)
+        return at_m + seconds * velocity, velocity
+
+    def _observe(self, row: int, step: int, people_m: FloatArray, robot_m: FloatArray) -> None:
+        """A tracker's message to the predictor of an episode."""
+        stamp_ns = self._stamp_ns(row, step)
+        known = np.flatnonzero(np.isfinite(people_m[:, 0]))
+        tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
+        predictor, frame_id = self._trackers[row], self._scene.frame_id
+        predictor.add_tracks(tracks, frame_id, stamp_ns)
+        if predictor.config.robot != "none":
+            predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
+
+    def _stamp_ns(self, row: int, step: int) -> int:
+        return int(self._starts_ns[row] + step * self._period_ns)
+
+    def _paths(
+        self, n_before: int, n_ticks: int, is_attentive: BoolArray
+    ) -> tuple[FloatArray, BoolArray, BoolArray]:
+        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P, S) who is new there;
+        (E, P) who sees the robot.
+        """
+        steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
+        people = self._scene.people
+        paths, new, sees = [], [], []
+        for start_ns in self._starts_ns:
+            stamps_ns = start_ns + steps * (self._period_ns // SUBSTEPS)
+            first, last = np.searchsorted(people.stamps_ns, stamps_ns[[0, -1]])
+            who = np.unique(people.people[max(first - 1, 0) : last + 1])
+            paths.append(people.positions_at(who, stamps_ns))
+            new.append(stamps_ns < self._scene.known_ns[who, None])
+            sees.append(is_attentive[who])
+        return _padded(paths, np.nan), _padded(new, False), _padded(sees, False)
+
+
+def _padded(values: list[Any], fill: object) -> Any:
+    """(P, ...) arrays of equal shapes but for P as one array."""
+    most = max(map(len, values))
+    padded = np.full((len(values), most, *values[0].shape[1:]), fill)
+    for row, of_episode in enumerate(values):
+        padded[row, : len(of_episode)] = of_episode
+    return padded
+
+
+def avoidance(
+    at_m: FloatArray,
+    velocity: FloatArray,
+    others_m: FloatArray,
+    their_velocity: FloatArray,
+    reach_m: FloatArray,
+) -> FloatArray:
+    """(E, P, 2) accelerations that avoid collisions, m/s^2; zero for who is not there.
+
+    Args:
+        at_m: (E, P, 2) positions, metres; NaN for who is not there.
+        velocity: (E, P, 2) m/s.
+        others_m: (E, Q, 2) of those whom they avoid, themselves among them.
+        their_velocity: (E, Q, 2) m/s.
+        reach_m: (E, P, Q) distance of centres that counts as a collision; 0 for one who is ignored.
+    """
+    away = others_m[:, None] - at_m[:, :, None]
+    speed = velocity[:, :, None] - their_velocity[:, None]
+    square = (away**2).sum(axis=3)
+    a, b = (speed**2).sum(axis=3), (away * speed).sum(axis=3)
+    c = square - np.minimum(reach_m**2, 0.98 * square)  # in contact: as if just before it
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        root = np.sqrt(b * b - a * c)
+        time_s = (b - root) / a
+        is_colliding = (time_s > 0.0) & (a > 1e-3) & (root > 1e-9)
+        size = np.exp(-time_s / _FORESIGHT_S) * (2.0 / time_s + 1.0 / _FORESIGHT_S)
+        size *= _STRENGTH / (a * time_s**2)
+        sideways = speed - (b[..., None] * speed - a[..., None] * away) / root[..., None]
+        push = np.where(is_colliding[..., None], -size[..., None] * sideways, 0.0)
+    return _limited(push.sum(axis=2), _MOST_M_S2)
+
+
+def _limited(vectors: FloatArray, most: FloatArray | float) -> FloatArray:
+    """(..., 2) vectors, none longer than `most`."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors * np.minimum(1.0, most / np.maximum(length, 1e-9))

@@ -1,0 +1,116 @@
+"""A crowd whose people see the robot."""
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene
+from social_implicit_ros.evaluation.navigation.drive import driven
+from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.planners import CHANCE, Setting
+from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, avoidance
+from social_implicit_ros.evaluation.navigation.robot import Robot
+from social_implicit_ros.evaluation.people import People
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.predictor import Predictor, PredictorConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+
+S = 1_000_000_000
+PERIOD_NS = 400_000_000
+RADII_M = (0.3, 0.25)
+CONFIG = PredictorConfig(fixed_frame="map", tick_rate_hz=2.5, time_step_s=0.2)
+
+
+@pytest.fixture
+def scene():
+    """One person walks along x at 1 m/s, another waits far away."""
+    stamps_ns = np.arange(0, 30 * S, PERIOD_NS)
+    walking = np.stack([stamps_ns / S - 10.0, np.zeros(len(stamps_ns))], axis=1)
+    waiting = np.broadcast_to([0.0, 20.0], walking.shape)
+    people = People(
+        np.repeat(stamps_ns, 2),
+        np.tile([0, 1], len(stamps_ns)),
+        np.stack([walking, waiting], axis=1).reshape(-1, 2),
+        0.5,
+    )
+
+    def new_predictor(model):
+        return Predictor(load_model("constant_velocity"), CONFIG, TransformBuffer())
+
+    return Scene(people, np.zeros(2, dtype=np.int64), 0, PERIOD_NS, "map", new_predictor)
+
+
+def standing_robot(scene, at_m, **options):
+    """Least distance of centres, and the walker's path, while a robot stands there."""
+    episodes = Episodes(np.array([10]), np.array([at_m]), np.array([at_m]), 40)
+    world = ReactiveCrowd(scene, VELOCITY, episodes, Setting(CHANCE, 4.8), RADII_M, **options)
+    path_m = np.broadcast_to(at_m, (1, 3, 2))
+    least_m, walked_m = [], []
+    for step in range(episodes.n_ticks):
+        least_m.append(world.advance(np.array([0]), step, path_m)[0])
+        walked_m.append(world.positions_m[0, 0].copy())
+    return min(least_m), np.array(walked_m)
+
+
+def test_people_walk_round_a_robot_and_return_to_their_path(scene):
+    least_m, walked_m = standing_robot(scene, [0.0, 0.05])
+
+    assert least_m > sum(RADII_M)
+    assert np.abs(walked_m[:, 1]).max() > 0.3 and np.abs(walked_m[-1, 1]) < 0.15
+
+
+def test_people_who_do_not_see_the_robot_walk_into_it(scene):
+    least_m, _ = standing_robot(scene, [0.0, 0.05], attentive=0.0)
+
+    assert least_m < 0.1
+
+
+def test_a_robot_out_of_the_way_changes_nothing(scene):
+    _, walked_m = standing_robot(scene, [0.0, 5.0])
+
+    recorded_m = np.stack([0.4 * np.arange(11, 51) - 10.0, np.zeros(40)], axis=1)
+    assert walked_m == pytest.approx(recorded_m, abs=1e-6)
+
+
+def test_a_prediction_follows_the_crowd_as_it_is_now(scene):
+    """The robot of the planner passes, and equal episodes give equal drives."""
+    episodes = Episodes(np.array([18]), np.array([[2.0, 0.1]]), np.array([[-6.0, 0.1]]), 40)
+    setting = Setting(CHANCE, 4.8, None, 0.1)
+    drives = []
+    for _ in range(2):
+        world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
+        drives.append(driven(world, episodes, Robot(), setting, sum(RADII_M), 0.4))
+
+    assert drives[0].is_arrived.all() and drives[0].gap_m.min() > 0.0
+    assert (drives[0].states == drives[1].states).all()
+
+
+def test_the_seed_decides_who_is_attentive(scene):
+    least_m = [standing_robot(scene, [0.0, 0.05], attentive=0.5, seed=s)[0] for s in range(8)]
+
+    assert min(least_m) < 0.1 and max(least_m) > sum(RADII_M)
+
+
+def pair(first_m, second_m, first_m_s, second_m_s, reach_m=0.6):
+    at_m, velocity = np.array([[first_m, second_m]]), np.array([[first_m_s, second_m_s]])
+    return avoidance(at_m, velocity, at_m, velocity, np.array([[[reach_m]]]))[0]
+
+
+def test_avoidance_of_two_is_opposite_and_pushes_apart():
+    first, second = pair([0.0, 0.0], [3.0, 0.2], [1.0, 0.0], [-1.0, 0.0])
+
+    assert first == pytest.approx(-second)
+    assert first[0] < 0.0 and first[1] < 0.0  # slower, and away from the other's side
+
+
+@pytest.mark.parametrize(
+    ("second_m", "second_m_s", "reach_m"),
+    [
+        ([3.0, 2.0], [-1.0, 0.0], 0.6),  # passes at a distance
+        ([-3.0, 0.2], [-1.0, 0.0], 0.6),  # has passed
+        ([3.0, 0.2], [1.0, 0.0], 0.6),  # walks ahead
+        ([3.0, 0.2], [-1.0, 0.0], 0.0),  # is ignored
+        ([np.nan, np.nan], [np.nan, np.nan], 0.6),  # is not there
+    ],
+)
+def test_nobody_avoids_who_is_not_in_the_way(second_m, second_m_s, reach_m):
+    assert pair([0.0, 0.0], second_m, [1.0, 0.0], second_m_s, reach_m)[0].tolist() == [0.0, 0.0]
