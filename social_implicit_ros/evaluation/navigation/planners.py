@@ -62,7 +62,7 @@ class Setting:
             return f"{self.planner}, weight {self.weight_m:g}, {self.horizon_s:g} s"
         if self.confidence is None:
             return f"{self.planner}, margin {self.margin_m:g} m"
-        return f"{self.planner}, {self.confidence:.0%}, {self.horizon_s:g} s"
+        return f"{self.planner}, {self.confidence:.0%}, {self.horizon_s:g} s, {self.margin_m:g} m"
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,7 +155,8 @@ class ReactiveCrowd:
         known = np.flatnonzero(np.isfinite(people_m[:, 0]))
         tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
         predictor, frame_id = self._trackers[row], self._scene.frame_id
-        predictor.add_tracks(tracks, frame_id, stamp_ns)
+        if tracks.ids:
+            predictor.add_tracks(tracks, frame_id, stamp_ns)
         if predictor.config.robot != "none":
             predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
 

@@ -24,8 +24,8 @@ REACTIVE = "reactive"
 #: Radius of a person who is hit, metres.
 PERSON_RADIUS_M = 0.25
 CONFIDENCES = (0.5, 0.8, 0.95)
-#: Added to the radii: people move between two planned steps. Without regions it is tuned.
-MARGIN_M, MARGINS_M = 0.1, (0.1, 0.2, 0.3, 0.4, 0.6)
+#: Added to the radii: people move between two planned steps. With regions and without.
+REGION_MARGINS_M, MARGINS_M = (0.1, 0.3), (0.1, 0.2, 0.3, 0.4, 0.6)
 HORIZONS_S = (1.2, 2.4, 4.8)
 WEIGHTS_M = (2.0, 5.0, 12.0)
 #: Frontier: the fewest collisions of the settings that take at most so many times the straight
@@ -90,11 +90,15 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
         return [replace(longest, margin_m=margin_m) for margin_m in MARGINS_M]
     settings = []
     for horizon_s in trial.horizons_s:
-        at = Setting(planner, horizon_s, confidence, MARGIN_M, brakes=trial.brakes)
+        at = Setting(planner, horizon_s, confidence, REGION_MARGINS_M[0], brakes=trial.brakes)
         if planner != CHANCE:
             settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
         else:
-            settings += [replace(at, confidence=c) for c in trial.confidences]
+            settings += [
+                replace(at, confidence=c, margin_m=margin_m)
+                for c in trial.confidences
+                for margin_m in REGION_MARGINS_M
+            ]
     return settings
 
 
@@ -318,7 +322,10 @@ def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
                 "frontier": [
                     {
                         "setting": str(setting),
-                        **{key: getattr(setting, key) for key in ("confidence", "horizon_s")},
+                        **{
+                            key: getattr(setting, key)
+                            for key in ("confidence", "horizon_s", "margin_m")
+                        },
                         "tuning": study.summary("tuning", name, setting),
                     }
                     for setting in study.settings(name, planner)
@@ -348,7 +355,7 @@ def advice(results: Mapping[str, Any], model: str) -> str:
         confidence, horizon_s = best["confidence"], best["horizon_s"]
         setting = {
             CHANCE: f"mpc_planner.confidence: {confidence:g} and mpc_planner.horizon_s: "
-            f"{horizon_s:g}",
+            f"{horizon_s:g} and {best['margin_m']:g} m added to the radii",
             EXPECTED: f"people up to {horizon_s:g} s",
             COSTMAP: f"costmap.end_s: {horizon_s:g}",
         }[planner]
