@@ -179,7 +179,7 @@ def plan(
     """
     rollouts = Rollouts.of(robot, state, goal_m)
     cost = rollouts.cost_m.copy()
-    for first in range(0, len(cost), _ROBOTS_AT_ONCE):
+    for first in range(0, len(cost) if (rows >= 0).any() else 0, _ROBOTS_AT_ONCE):
         part = slice(first, first + _ROBOTS_AT_ONCE)
         origin_m = state[:2, part].T
         cost[part] += _cost_of_people(setting, rollouts, origin_m, obstacles, rows[part], part)

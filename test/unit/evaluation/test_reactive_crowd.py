@@ -84,6 +84,16 @@ def test_a_prediction_follows_the_crowd_as_it_is_now(scene):
     assert (drives[0].states == drives[1].states).all()
 
 
+def test_a_robot_drives_where_nobody_is_predicted(scene):
+    episodes = Episodes(np.array([-50]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 20)
+    setting = Setting(CHANCE, 4.8)
+    world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
+
+    drives = driven(world, episodes, Robot(), setting, sum(RADII_M), 0.4)
+
+    assert drives.is_arrived.all() and np.isinf(drives.gap_m).all()
+
+
 def test_the_seed_decides_who_is_attentive(scene):
     least_m = [standing_robot(scene, [0.0, 0.05], attentive=0.5, seed=s)[0] for s in range(8)]
 
