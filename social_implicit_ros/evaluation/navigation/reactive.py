@@ -8,8 +8,6 @@ outside, as a robot must be, it refuses agents in contact, and it needs numpy 2,
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from social_implicit_ros.evaluation.navigation.beliefs import BeliefBuilder
@@ -65,9 +63,8 @@ class ReactiveCrowd:
         self._starts_ns = scene.first_ns + episodes.ticks * scene.period_ns
         n_before = round(_OBSERVED_S * NS_PER_S / scene.period_ns)
         draws = np.random.default_rng(seed).random(len(scene.known_ns))
-        self._recorded_m, self._is_new, self._sees_robot = self._paths(
-            n_before, episodes.n_ticks, draws < attentive
-        )
+        self._recorded_m, who = self._paths(n_before, episodes.n_ticks)
+        self._known_ns, self._sees_robot = scene.known_ns[who], (draws < attentive)[who]
         self._now = n_before * SUBSTEPS  # index of the recorded positions
         starts_m = episodes.start_m
         for step in range(-n_before, 0):
@@ -118,7 +115,10 @@ class ReactiveCrowd:
             )
             is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded[:, :, substep, :1])
             at_m = np.where(is_entering, recorded[:, :, substep], at_m)
-            is_new = self._is_new[active, :, now + substep][np.arange(len(active))[:, None], kept]
+            stamps_ns = self._starts_ns[active] + round(
+                (step + substep / SUBSTEPS) * self._period_ns
+            )
+            is_new = self._known_ns[rows] > stamps_ns[:, None]
             distances_m.append(least_m(np.where(is_new[..., None], np.nan, at_m), robot_m))
             before_m = robot_m
         self.positions_m[active], self.velocities_m_s[active] = np.nan, np.nan
@@ -163,32 +163,20 @@ class ReactiveCrowd:
     def _stamp_ns(self, row: int, step: int) -> int:
         return int(self._starts_ns[row] + step * self._period_ns)
 
-    def _paths(
-        self, n_before: int, n_ticks: int, is_attentive: BoolArray
-    ) -> tuple[FloatArray, BoolArray, BoolArray]:
-        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P, S) who is new there;
-        (E, P) who sees the robot.
-        """
+    def _paths(self, n_before: int, n_ticks: int) -> tuple[FloatArray, IntArray]:
+        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) who it is."""
         steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
         people = self._scene.people
-        paths, new, sees = [], [], []
-        for start_ns in self._starts_ns:
-            stamps_ns = start_ns + steps * (self._period_ns // SUBSTEPS)
-            first, last = np.searchsorted(people.stamps_ns, stamps_ns[[0, -1]])
-            who = np.unique(people.people[max(first - 1, 0) : last + 1])
-            paths.append(people.positions_at(who, stamps_ns))
-            new.append(stamps_ns < self._scene.known_ns[who, None])
-            sees.append(is_attentive[who])
-        return _padded(paths, np.nan), _padded(new, False), _padded(sees, False)
-
-
-def _padded(values: list[Any], fill: object) -> Any:
-    """(P, ...) arrays of equal shapes but for P as one array."""
-    most = max(map(len, values))
-    padded = np.full((len(values), most, *values[0].shape[1:]), fill)
-    for row, of_episode in enumerate(values):
-        padded[row, : len(of_episode)] = of_episode
-    return padded
+        times_ns = self._starts_ns[:, None] + steps * (self._period_ns // SUBSTEPS)
+        present = []
+        for first_ns, last_ns in times_ns[:, [0, -1]]:
+            first, last = np.searchsorted(people.stamps_ns, [first_ns, last_ns])
+            present.append(np.unique(people.people[max(first - 1, 0) : last + 1]))
+        who = np.full((len(present), max(map(len, present))), -1)
+        for row, of_episode in enumerate(present):
+            who[row, : len(of_episode)] = of_episode
+        paths = map(people.positions_at, who, times_ns)
+        return np.array(list(paths)), who
 
 
 def avoidance(
