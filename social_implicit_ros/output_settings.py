@@ -145,7 +145,11 @@ class CostmapOptions(Settings):
         maximum=60.0,
     )
     end_s: float = row(
-        2.0, "End of the time window, in seconds from now.", minimum=0.0, maximum=60.0
+        2.0,
+        "End of the time window, in seconds from now. In closed loop no other measured "
+        "window has fewer collisions at equal time.",
+        minimum=0.0,
+        maximum=60.0,
     )
 
     confidence: float = _confidence()
