@@ -27,6 +27,7 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
+    RigidTransform,
     TransformUnavailableError,
     plain_frame,
 )
@@ -48,9 +49,10 @@ _PATROL_M_S = 0.5
 
 #: Stamp in nanoseconds, person, and x and y in metres.
 _Row = tuple[int, int, float, float]
-#: Tick and history -> (A,) the person of each agent of the window, before duplicates are sorted
-#: out, and (A,) what decides between several agents of one person: the lowest belongs to it.
-_Owners = Callable[[Tick, TrackHistory], tuple[IntArray, FloatArray]]
+#: Tick, history and pose of the ground truth's frame in the history's coordinates -> (A,) the
+#: person of each agent of the window, before duplicates are sorted out, and (A,) what decides
+#: between several agents of one person: the lowest belongs to it.
+_Owners = Callable[[Tick, TrackHistory, RigidTransform], tuple[IntArray, FloatArray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +69,13 @@ class Reference:
         """First and last time of the ground truth, integer nanoseconds."""
         return int(self.people.stamps_ns[0]), int(self.people.stamps_ns[-1])
 
-    def people_of(self, tick: Tick, history: TrackHistory) -> IntArray:
-        """(A,) the person of each agent of the window, at the tick and once; else `NOBODY`."""
-        people, cost = self.owners(tick, history)
+    def people_of(self, tick: Tick, history: TrackHistory, pose: RigidTransform) -> IntArray:
+        """(A,) the person of each agent of the window, at the tick and once; else `NOBODY`.
+
+        The pose is that of the ground truth's frame in the history's coordinates, which corrections
+        of the localisation do not move.
+        """
+        people, cost = self.owners(tick, history, pose)
         present, _ = self.people.present_at(tick.stamp_ns)
         owned = np.full(len(people), NOBODY)
         taken: set[int] = set()
@@ -135,14 +141,17 @@ def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
     ids = tracks.ids.astype(str)
     rows_of = dict(zip(tracks.stamps_ns.tolist(), _rows_of_messages(tracks), strict=True))
 
-    def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
+    def owners(
+        tick: Tick, history: TrackHistory, pose: RigidTransform
+    ) -> tuple[IntArray, FloatArray]:
         newest = history.motions(tick.window.ids)
         people = np.full(len(tick.window.ids), NOBODY)
         for agent, stamp_ns in enumerate(newest.stamps_ns.tolist()):
             rows = rows_of.get(stamp_ns)
             if rows is None or tick.window.ids[agent] == ROBOT_ID:
                 continue
-            distance_m = np.abs(tracks.positions_m[rows] - newest.positions_m[agent]).sum(axis=1)
+            seen_m = pose.of_ground(tracks.positions_m[rows])
+            distance_m = np.abs(seen_m - newest.positions_m[agent]).sum(axis=1)
             # Two people in one place have ids of their own.
             distance_m += _TIE_M * (ids[rows] != tick.window.ids[agent])
             if len(distance_m):
@@ -155,9 +164,11 @@ def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
 def _owners_by_position(people: People) -> _Owners:
     """By assigning agents to people, one to one, where they are at the tick."""
 
-    def owners(tick: Tick, history: TrackHistory) -> tuple[IntArray, FloatArray]:
+    def owners(
+        tick: Tick, history: TrackHistory, pose: RigidTransform
+    ) -> tuple[IntArray, FloatArray]:
         present, positions_m = people.present_at(tick.stamp_ns)
-        distance_m = cdist(tick.present_m, positions_m)
+        distance_m = cdist(tick.present_m, pose.of_ground(positions_m))
         is_near = distance_m <= GATE_M
         is_near[[agent == ROBOT_ID for agent in tick.window.ids]] = False
         owned = np.full(len(tick.window.ids), NOBODY)

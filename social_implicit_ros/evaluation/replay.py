@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from social_implicit_ros.evaluation.reference import Reference
+from social_implicit_ros.evaluation.simulated_tracker import NOBODY
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.online_evaluation import PendingPredictions
@@ -31,12 +32,17 @@ from social_implicit_ros.recordings.arrivals import (
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import (
+    RigidTransform,
+    TransformUnavailableError,
+)
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 _NEVER_NS = 2**62
+_SAME = RigidTransform(np.eye(3), np.zeros(3))
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
 #: Period of reading ground truth, as a share of the observed time of a model.
@@ -199,8 +205,14 @@ class _Group:
         (tick, _), *_ = predictions.values()
         window = tick.window
         known: dict[str, NDArray[Any]] = {}
+        pose = _SAME
         if self._reference is not None:
-            known["people"] = self._reference.people_of(tick, self.predictor.history)
+            try:
+                pose = self.predictor.fixed_frame_pose(tick.stamp_ns) or _SAME
+                people = self._reference.people_of(tick, self.predictor.history, pose)
+            except TransformUnavailableError:  # the node publishes nothing
+                people = np.full(len(window.ids), NOBODY)
+            known["people"] = people
             began_ns = self.predictor.history.began_ns(window.ids)
             known["age_s"] = (tick.stamp_ns - began_ns) / NS_PER_S
         for steps in dict.fromkeys(self.steps.values()):
@@ -210,7 +222,8 @@ class _Group:
                 self._pending[steps].add(tick.stamp_ns, window.stamp_ns, window.ids, content)
                 continue
             times_ns = tick.stamp_ns + np.round(steps.times_s * NS_PER_S).astype(np.int64)
-            ground_truth = self._reference.people.positions_at(known["people"], times_ns)
+            ground_truth_m = self._reference.people.positions_at(known["people"], times_ns)
+            ground_truth = pose.of_ground(ground_truth_m)
             scored.update(_scored(same_steps, ground_truth, **known))
 
     def update(self, now_ns: int, *, is_last: bool = False) -> None:

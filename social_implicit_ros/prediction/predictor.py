@@ -20,6 +20,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.frames.transforms import (
+    RigidTransform,
     TransformLookup,
     TransformUnavailableError,
     plain_frame,
@@ -173,6 +174,14 @@ class Predictor:
             TransformUnavailableError: the pose of that frame is not known.
         """
         return self._frame.published(forecast, self._max_pose_age_s)
+
+    def fixed_frame_pose(self, now_ns: int) -> RigidTransform | None:
+        """The pose of the fixed frame in the histories' coordinates; None if they are the same.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
+        """
+        return self._frame.pose_of(self.config.fixed_frame, now_ns, self._max_pose_age_s)
 
     @property
     def placed_walls(self) -> FloorPlan | None:

@@ -67,6 +67,10 @@ class RigidTransform:
         """The transform in the other direction."""
         return RigidTransform(self.rotation.T, -self.rotation.T @ self.translation_m)
 
+    def of_ground(self, positions_m: FloatArray) -> FloatArray:
+        """(..., 2) positions in the target frame of (..., 2) positions at z = 0, metres."""
+        return np.asarray(positions_m @ self.rotation[:2, :2].T + self.translation_m[:2])
+
 
 def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
     """Transforms positions, velocities and covariances into the target frame.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,38 @@ def test_the_people_are_in_the_fixed_frame(tmp_path):
     assert everybody["mean_fde"] < 0.3
     assert everybody["predicted"] > 0.95
     assert 0.05 < near["predicted"] < 0.9
+
+
+@pytest.mark.parametrize("judge", ["--tracker-faults", "--ground-truth"])
+@pytest.mark.parametrize("frame", ["map", "base"])
+def test_people_are_where_a_corrected_localisation_says(tmp_path, frame, judge):
+    """`odom` jumps by 1.5 m in `map`; tracks arrive in `map` or through `odom`."""
+    correction = np.array([1.5, 0.0])
+    odom = walkers(duration_s=12.0, n_agents=4)
+    jump_ns = odom[60].stamp_ns
+    in_map = [
+        replace(t, positions_m=t.positions_m + correction * (t.stamp_ns >= jump_ns)) for t in odom
+    ]
+    transforms = [
+        Recorded("/tf", TF_MESSAGE, transform_message(target, source, stamp_ns, xyz=xyz), stamp_ns)
+        for stamp_ns in (tracks.stamp_ns for tracks in odom)
+        for target, source, xyz in (
+            ("map", "odom", (1.5 * (stamp_ns >= jump_ns), 0.0, 0.0)),
+            ("odom", "base", (0.0, 0.0, 0.0)),
+        )
+    ]
+    seen = in_map if frame == "map" else odom
+    params = tmp_path / "params.yaml"
+    params.write_text("predictor: {ros__parameters: {fixed_frame: map}}")
+    bag = write_bag(tmp_path / "bag", [*transforms, *people_messages(seen, frame_id=frame)])
+    truth = write_bag(tmp_path / "truth", people_messages(in_map, frame_id="map"))
+    by = "none" if judge == "--tracker-faults" else truth
+
+    metrics = judged(tmp_path, bag, judge, by, "--params", params)
+
+    assert metrics["predicted"] > 0.97
+    assert metrics["surplus"] < 0.03
+    assert metrics["by_age"][-1]["median_fde"] < 0.05  # most of them begin after the correction
 
 
 def test_a_recording_is_judged_by_another_one(tmp_path):
