@@ -33,6 +33,7 @@ def measure(
     config: PipelineConfig,
     *,
     turn_rad_s: float = 0.0,
+    velocity_noise_m_s: float | None = None,
     n_people: int = 150,
 ) -> list[tuple[float, float]]:
     """Median end error in metres and coverage, for each of `AGES` that fits into a life."""
@@ -51,7 +52,12 @@ def measure(
         for n in range(n_ticks):
             stamp_ns = round((100 + life * (LIFE_S + 5) + n / rate_hz) * NS_PER_S)
             seen_m = walk(n / rate_hz) + generator.normal(0.0, noise_m, places_m.shape)
-            pipeline.update(Tracks(stamp_ns, ids, seen_m))
+            velocities_m_s = None
+            if velocity_noise_m_s is not None:
+                velocities_m_s = np.zeros((n_people, 3))
+                velocities_m_s[:, :2] = (walk(n / rate_hz + 0.01) - walk(n / rate_hz)) / 0.01
+                velocities_m_s[:, :2] += generator.normal(0.0, velocity_noise_m_s, places_m.shape)
+            pipeline.update(Tracks(stamp_ns, ids, seen_m, velocities_m_s=velocities_m_s))
             tick = pipeline.tick(stamp_ns)
             if n + 1 not in found or life == 0:
                 continue
@@ -91,8 +97,13 @@ def main() -> None:
     cases.append((10.0, 0.05, exact, 0.0, ", exact"))
     cases.append((10.0, 0.05, estimated, TURN_RAD_S, ", turning"))
     cases.append((10.0, 0.0, exact, TURN_RAD_S, ", turning, exact"))
-    for rate, noise, config, turn_rad_s, text in cases:
-        found = measure(rate, noise, config, turn_rad_s=turn_rad_s)
+    velocity_noises = dict.fromkeys(cases) | {
+        (10.0, 0.05, estimated, 0.0, f", velocities {100 * std:g} cm/s"): std for std in (0.1, 0.2)
+    }
+    for (rate, noise, config, turn_rad_s, text), velocity_noise_m_s in velocity_noises.items():
+        found = measure(
+            rate, noise, config, turn_rad_s=turn_rad_s, velocity_noise_m_s=velocity_noise_m_s
+        )
         cells = [f"{error:.2f}, {100 * share:.0f} %" for error, share in found]
         cells += ["-"] * (len(AGES) - len(cells))
         print(f"| {rate:g} Hz, {100 * noise:g} cm{text} | " + " | ".join(cells) + " |", flush=True)

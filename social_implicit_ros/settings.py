@@ -110,7 +110,8 @@ class PipelineConfig(HistoryLimits):
     )
     add_tracker_covariance: bool = row(
         False,
-        "Add the tracker's covariance of the latest position to every predicted covariance.",
+        "Add the tracker's covariance of the latest position to every predicted covariance, as far "
+        "as it is larger than that of the estimate, which is always contained.",
     )
     confidence: float = row(
         0.95,

@@ -9,7 +9,11 @@ from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
-from social_implicit_ros.prediction.state_uncertainty import with_state_uncertainty, within_speed
+from social_implicit_ros.prediction.state_uncertainty import (
+    unestimated,
+    with_state_uncertainty,
+    within_speed,
+)
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import HistoryLimits, PipelineConfig
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
@@ -143,9 +147,8 @@ class PredictionPipeline:
         if self.floor_plan is not None:
             prediction = self.floor_plan.constrain(prediction, present_m)
         if self.config.add_tracker_covariance:
-            prediction = replace(
-                prediction, covariance=prediction.covariance + window.covariances_m2[:, None]
-            )
+            added = unestimated(window.covariances_m2, window.state_covariances)
+            prediction = replace(prediction, covariance=prediction.covariance + added[:, None])
         base = prediction
         if window.ids:
             if self.adaptive is not None:

@@ -50,6 +50,22 @@ def with_state_uncertainty(
     return replace(prediction, samples=samples, covariance=covariance, level_factors=factors)
 
 
+def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None) -> FloatArray:
+    """(A, 2, 2) what a tracker's covariances exceed those of the estimate by, square metres.
+
+    Args:
+        covariances_m2: (A, 2, 2) the tracker's, of positions.
+        state_covariances: (A, 4, 4) of the estimate, which a prediction contains already; None if
+            it contains none.
+    """
+    if state_covariances is None:
+        return covariances_m2
+    stated = np.trace(covariances_m2, axis1=1, axis2=2)
+    known = np.trace(state_covariances[:, :2, :2], axis1=1, axis2=2)
+    share = np.maximum(stated - known, 0.0) / np.maximum(stated, 1e-12)
+    return np.asarray(share[:, None, None] * covariances_m2)
+
+
 @lru_cache(maxsize=8)
 def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
     """(T, 3) powers of the times, and (4, 2 T) from a state to its displacements at each step."""

@@ -25,6 +25,7 @@ from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.steps import STEP_TOLERANCE, resample
+from social_implicit_ros.tracks.velocity_noise import VelocityNoise
 from social_implicit_ros.types import (
     BoolArray,
     FloatArray,
@@ -106,6 +107,7 @@ class TrackHistory:
         self._free_rows: list[int] = []
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
         self._noise = TrackerNoise(self.config.position_noise_m)
+        self._velocities = VelocityNoise()
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
 
     def __len__(self) -> int:
@@ -322,14 +324,28 @@ class TrackHistory:
         table.clear(rows[restarts])
         begins = restarts | ~has_any
         self._began_ns[rows[begins]] = stamp_ns
-        if tracks.velocities_m_s is not None:
+        velocities_m_s = self._plausible(tracks.velocities_m_s, columns)
+        if velocities_m_s is not None:
             self._begin_with_velocity(
-                rows[begins], stamp_ns, states_m[begins], tracks.velocities_m_s[columns[begins]]
+                rows[begins], stamp_ns, states_m[begins], velocities_m_s[begins]
             )
         table.append(rows, stamp_ns, states_m)
-        self._noise.add(_source(tracks), stamp_ns, rows, table)
+        covariances_m2 = None
         if tracks.covariances_m2 is not None:
-            self._covariances_m2[rows] = known_covariances(tracks.covariances_m2[columns, :2, :2])
+            covariances_m2 = known_covariances(tracks.covariances_m2[columns, :2, :2])
+            self._covariances_m2[rows] = covariances_m2
+        self._noise.add(_source(tracks), stamp_ns, rows, table, covariances_m2)
+        if velocities_m_s is not None:
+            self._velocities.forget(rows[begins])
+            self._velocities.add(
+                _source(tracks),
+                rows,
+                stamp_ns,
+                states_m[:, :2],
+                velocities_m_s,
+                stamp_ns - self._began_ns[rows],
+                noise_m,
+            )
 
     def _is_outlier(
         self, rows: IntArray, stamp_ns: int, late_m: FloatArray, noise_m: float
@@ -348,16 +364,28 @@ class TrackHistory:
         outlier &= inserts
         return outlier
 
+    def _plausible(self, velocities_m_s: FloatArray | None, columns: IntArray) -> FloatArray | None:
+        """(A, 2) velocities of some entries, NaN where implausible; None without any."""
+        if velocities_m_s is None:
+            return None
+        planar_m_s = velocities_m_s[columns, :2]
+        # False for NaN, too.
+        is_plausible = np.all(
+            np.abs(velocities_m_s[columns]) <= self.config.max_speed_m_s, axis=1, keepdims=True
+        )
+        return np.where(is_plausible, planar_m_s, np.nan)
+
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states_m: FloatArray, velocities_m_s: FloatArray
     ) -> None:
         """Adds an observation one step before the first, so that one is enough for a prediction.
 
-        An implausible velocity counts as unknown.
+        Exact positions are extrapolated from it. The estimate leaves it out: it begins with the
+        track.
         """
-        # False for NaN, too.
-        known = np.all(np.abs(velocities_m_s) <= self.config.max_speed_m_s, axis=1)
-        before_m = states_m[known] - velocities_m_s[known] * self.config.step_s
+        known = ~np.isnan(velocities_m_s[:, 0])
+        before_m = states_m[known]
+        before_m[:, :2] -= velocities_m_s[known] * self.config.step_s
         self._table.append(rows[known], stamp_ns - self._step_ns, before_m)
 
     def _make_room(
@@ -424,9 +452,11 @@ class TrackHistory:
             self._covariances_m2 = with_rows(self._covariances_m2, n_rows)
             self._began_ns = with_rows(self._began_ns, n_rows)
             self._noise.grow(n_rows)
+            self._velocities.grow(n_rows)
             self._free_rows.extend(range(n_rows - 1, n_before - 1, -1))
         row = self._free_rows.pop()
         self._covariances_m2[row] = np.nan
+        self._velocities.forget(row)
         return row
 
     def _announce_forgetting(self, rows: IntArray) -> None:
@@ -454,11 +484,15 @@ class TrackHistory:
         times_ns, states_m, is_known = self._table.since(
             rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
         )
+        began_ns = self._began_ns[rows]
+        has_begun = times_ns >= began_ns[:, None]
+        is_known &= has_begun | ~(is_known & has_begun).any(axis=1, keepdims=True)
         smoothed = smooth(
             stamp_ns - times_ns,
             states_m[..., :2],
             is_known,
-            self._noise.variances_m2(rows, stamp_ns - self._table.times_ns[rows, 0]),
+            self._noise.variances_m2(rows, stamp_ns - began_ns),
+            self._velocities.newest(rows),
             step_s=self.config.step_s,
             n_steps=n_steps,
         )

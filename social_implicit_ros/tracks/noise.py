@@ -29,6 +29,10 @@ _FOUR = np.array([3, 2, 1, 0])
 _LAG_NS, _MAX_GAP_NS = 100_000_000, 1_000_000_000
 #: Shortest time after which noise is learned again, nanoseconds.
 _PERIOD_NS = 180_000_000
+#: Levels of the standard deviations that trackers state, from 8 mm to 2 m by factors of two.
+_MIN_LEVEL, _MAX_LEVEL, _NO_LEVEL = -7, 1, -8
+#: Until something is learned, a tracker is believed within this factor of the first guess.
+_TRUSTED = 3.0
 
 
 class PositionNoise:
@@ -84,7 +88,11 @@ class PositionNoise:
 
 
 class TrackerNoise:
-    """The noise of each tracker, and the tracker of each row of an `ObservationTable`."""
+    """The noise of each tracker, and the tracker of each row of an `ObservationTable`.
+
+    A tracker's covariances say which of its tracks are worse than others, and no more: tracks of
+    about the same variance have a noise of their own, which is learned.
+    """
 
     def __init__(self, first_std_m: float) -> None:
         """Knows no tracker.
@@ -93,23 +101,52 @@ class TrackerNoise:
             first_std_m: standard deviation until something is learned, metres.
         """
         self.first_std_m = first_std_m
-        self._of_source: dict[str, PositionNoise] = {}
-        self._index_of_source: dict[str, int] = {}
+        self._noises: list[PositionNoise] = []
+        self._index_of: dict[tuple[str, int], int] = {}
         self._index_of_row = np.empty(0, dtype=np.int64)
 
     def grow(self, n_rows: int) -> None:
         """Adds rows, up to `n_rows`."""
         self._index_of_row = with_rows(self._index_of_row, n_rows)
 
-    def add(self, source: str, stamp_ns: int, rows: IntArray, table: ObservationTable) -> None:
-        """Learns from the newest observations of some rows, which are of one tracker."""
-        if source not in self._of_source:
+    def add(
+        self,
+        source: str,
+        stamp_ns: int,
+        rows: IntArray,
+        table: ObservationTable,
+        covariances_m2: FloatArray | None = None,
+    ) -> None:
+        """Learns from the newest observations of some rows, which are of one tracker.
+
+        Args:
+            source: the tracker.
+            stamp_ns: of these observations, integer nanoseconds.
+            rows: (A,) rows.
+            table: of the observations.
+            covariances_m2: (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
+        """
+        if covariances_m2 is None:
+            self._add(self._noise_of(source, _NO_LEVEL), stamp_ns, rows, table)
+            return
+        levels = _levels(covariances_m2)
+        for level in set(levels.tolist()):
+            self._add(self._noise_of(source, level), stamp_ns, rows[levels == level], table)
+
+    def _noise_of(self, source: str, level: int) -> int:
+        index = self._index_of.setdefault((source, level), len(self._noises))
+        if index == len(self._noises):
             # Odometry is smooth.
-            is_robot = source == ROBOT_ID
-            self._of_source[source] = PositionNoise(0.0 if is_robot else self.first_std_m)
-            self._index_of_source[source] = len(self._index_of_source)
-        noise = self._of_source[source]
-        self._index_of_row[rows] = self._index_of_source[source]
+            first_m = guess_m = 0.0 if source == ROBOT_ID else self.first_std_m
+            if level != _NO_LEVEL:
+                guess_m = min(max(2.0**level, first_m / _TRUSTED), first_m * _TRUSTED)
+            self._noises.append(PositionNoise(guess_m))
+            self._noises[-1].first_std_m = first_m
+        return index
+
+    def _add(self, index: int, stamp_ns: int, rows: IntArray, table: ObservationTable) -> None:
+        noise = self._noises[index]
+        self._index_of_row[rows] = index
         # In between a tracker says little more.
         if abs(stamp_ns - noise.newest_ns) < _PERIOD_NS:
             return
@@ -128,8 +165,8 @@ class TrackerNoise:
 
     def std_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""
-        noise = self._of_source.get(source)
-        return self.first_std_m if noise is None else noise.variance_m2**0.5
+        known = [self._noises[i] for (name, _), i in self._index_of.items() if name == source]
+        return float(np.mean([noise.variance_m2 for noise in known] or self.first_std_m**2)) ** 0.5
 
     def variances_m2(self, rows: IntArray, ages_ns: IntArray) -> FloatArray:
         """(A,) variances of each coordinate, square metres.
@@ -138,12 +175,18 @@ class TrackerNoise:
             rows: (A,) of tracks.
             ages_ns: (A,) times since their first observations, integer nanoseconds.
         """
-        noises = self._of_source.values()
         index = self._index_of_row[rows]
-        variances_m2 = np.array([noise.variance_m2 for noise in noises])[index]
+        variances_m2 = np.array([noise.variance_m2 for noise in self._noises])[index]
         is_new = ages_ns < _NEW_NS
         if is_new.any():
-            first_m = np.array([noise.first_std_m for noise in noises])[index]
+            first_m = np.array([noise.first_std_m for noise in self._noises])[index]
             least_m = first_m * np.maximum(1.0 - ages_ns / _NEW_NS, 0.0)
             variances_m2 = np.maximum(variances_m2, least_m * least_m)
         return variances_m2
+
+
+def _levels(covariances_m2: FloatArray) -> IntArray:
+    """(A,) logarithms of standard deviations in metres, to the base 2."""
+    variances_m2 = 0.5 * (covariances_m2[:, 0, 0] + covariances_m2[:, 1, 1])
+    levels = np.clip(np.rint(0.5 * np.log2(variances_m2)), _MIN_LEVEL, _MAX_LEVEL)
+    return np.where(np.isnan(levels), _NO_LEVEL, levels).astype(np.int64)

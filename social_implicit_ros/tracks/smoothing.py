@@ -2,7 +2,8 @@
 
 A track that was seen twice within 0.1 s says where somebody is, but hardly how fast they walk. The
 estimate here weighs all observations by the noise of the tracker, and hypotheses of how people move
-by what they say about the observations. Sure observations are followed exactly.
+by what they say about the observations. Sure observations are followed exactly. A velocity that the
+tracker reports is one more observation.
 
 The path is linear between the steps of the model's window. Its prior is Gaussian: an integrated
 random walk of the velocity for people who walk, a random walk of the position for people who stand.
@@ -16,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from social_implicit_ros.tracks.observations import NEVER
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
@@ -65,11 +67,25 @@ class Smoothed:
     state_covariances: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class Velocities:
+    """Velocities of A agents.
+
+    Attributes:
+        velocities_m_s: (A, 2) finite, metres per second.
+        noise_m2_s2: (A,) variance of each component; infinite where it is unknown.
+    """
+
+    velocities_m_s: FloatArray
+    noise_m2_s2: FloatArray
+
+
 def smooth(
     ages_ns: IntArray,
     positions_m: FloatArray,
     is_known: BoolArray,
     noise_m2: FloatArray,
+    velocities: Velocities | None = None,
     *,
     step_s: float,
     n_steps: int,
@@ -81,6 +97,7 @@ def smooth(
         positions_m: (A, N, 2) metres, finite.
         is_known: (A, N) False in columns without an observation. Each agent has at least one.
         noise_m2: (A,) variance of the noise of each coordinate.
+        velocities: that the tracker reports with the newest observations.
         step_s: seconds between two steps.
         n_steps: steps (H).
     """
@@ -89,8 +106,18 @@ def smooth(
     origin_m = positions_m[np.arange(n_agents), is_known.argmax(axis=1)][:, None]
     offsets_m = positions_m - origin_m
     # Agents that were seen at the same times have the same weights, and these take most time.
-    one, of_agents = _unique_rows((ages_ns + 1) * is_known, noise_m2)
+    keys = _hash_rows((ages_ns + 1) * is_known, noise_m2)
+    if velocities is not None:
+        keys = keys ^ velocities.noise_m2_s2.view(np.int64)
+    one, of_agents = _unique_rows(keys)
     weights, basis = _weights(ages_ns[one], is_known[one], noise_m2[one], step_s, n_steps)
+    if velocities is not None:
+        newest_ns = np.where(is_known[one], ages_ns[one], NEVER).min(axis=1)
+        weight, slope = _velocity_weights(newest_ns, velocities.noise_m2_s2[one], step_s, n_steps)
+        weights = np.concatenate([weights, weight], axis=1)
+        basis = np.concatenate([basis, slope], axis=1)
+        moves_m = (velocities.velocities_m_s * step_s)[:, None]
+        offsets_m = np.concatenate([offsets_m, moves_m], axis=1)
     weighted = np.swapaxes(basis * weights[..., None], 1, 2)  # (U, H, N)
     information = (weighted @ basis)[:, None] * _INVERSE_FACTORS[:, None, None]
     covariances = np.linalg.inv(information + prior)  # (U, K, H, H)
@@ -169,10 +196,24 @@ def _weights(
     return weights, basis
 
 
-def _unique_rows(ages_ns: IntArray, noise_m2: FloatArray) -> tuple[IntArray, IntArray | slice]:
-    """(U,) one row of each kind, and (A,) the kind of each row; a slice if there is but one."""
+def _velocity_weights(
+    ages_ns: IntArray, noise_m2_s2: FloatArray, step_s: float, n_steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """(U, 1) inverse variances of the ways in a step, and (U, 1, H) their shares of the steps."""
+    segment = n_steps - 2 - np.minimum(ages_ns // round(step_s * NS_PER_S), n_steps - 2)
+    after = np.arange(n_steps) - segment[:, None, None]
+    slope = (after == 1).astype(np.float64) - (after == 0)
+    return 1.0 / (noise_m2_s2[:, None] * step_s**2), slope
+
+
+def _hash_rows(ages_ns: IntArray, noise_m2: FloatArray) -> IntArray:
     mixers = _mixers(ages_ns.shape[1])
-    keys = ages_ns @ mixers[:-1] + noise_m2.view(np.int64) * mixers[-1]
+    keys: IntArray = ages_ns @ mixers[:-1] + noise_m2.view(np.int64) * mixers[-1]
+    return keys
+
+
+def _unique_rows(keys: IntArray) -> tuple[IntArray, IntArray | slice]:
+    """(U,) one row of each kind, and (A,) the kind of each row; a slice if there is but one."""
     if (keys == keys[0]).all():
         return np.zeros(1, dtype=np.int64), slice(None)
     _, one, of_agents = np.unique(keys, return_index=True, return_inverse=True)

@@ -1,0 +1,164 @@
+"""The noise of the velocities that a tracker reports, learned from where people are later."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.tracks.observations import with_rows
+from social_implicit_ros.tracks.smoothing import Velocities
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import FloatArray, IntArray
+
+#: First guess of the standard deviation of each component, metres per second, and the number of
+#: residuals as which it counts.
+_FIRST_STD_M_S, _FIRST_WEIGHT = 0.3, 5.0
+#: Velocities that leave more than this share of the squared ways of people unexplained say nothing.
+#: Who stands does not count: below this speed there is nothing to explain, metres per second.
+_MAX_UNEXPLAINED, _MOVING_M_S = 0.5, 0.5
+#: Smallest standard deviation: people do not walk at constant velocity, metres per second.
+_MIN_STD_M_S = 0.05
+#: Number of residuals after which an old one counts half.
+_HALF_LIFE = 1000.0
+#: Larger residuals count as this one, metres per second.
+_MAX_RESIDUAL_M_S = 3.0
+#: Time after which a velocity is compared with the way since, and the longest, nanoseconds.
+_AFTER_NS, _MAX_AFTER_NS = 400_000_000, 1_000_000_000
+#: The filter of a tracker settles: its first velocity, those of young tracks, and all others have
+#: a noise of their own. Ages at which these begin, nanoseconds.
+_AGES_NS = np.array([1, 300_000_000])
+#: Share of tracks whose first velocity is compared.
+_FIRST_SHARE = 0.6
+_FIRST = np.tile(
+    _FIRST_WEIGHT * np.array([1.0, _FIRST_STD_M_S**2, _FIRST_STD_M_S**2, 1.0]),
+    (1, len(_AGES_NS) + 1, 1),
+)
+
+
+class VelocityNoise:
+    """Newest velocities of the rows of a table, and the noise of each tracker's velocities.
+
+    A velocity, and the mean velocity to a position later, differ by the noise of the velocity, that
+    of both positions, and what the person did since. Only that of the positions is known. A field
+    that is not filled in, or in the axes of another frame, is found out by the same comparison.
+    """
+
+    def __init__(self) -> None:
+        """Knows no velocity."""
+        self._velocities_m_s = np.empty((0, 2))  # newest, NaN if unknown
+        self._draws = np.random.default_rng(0)
+        self._index_of: dict[str, int] = {}
+        self._tracker = np.empty(0, dtype=np.int64)
+        self._group = np.empty(0, dtype=np.int64)
+        # Of each tracker and group: number of residuals, their squares less the noise of positions;
+        # of moving people their squares, and squared mean velocities to the positions later.
+        self._sums = np.empty((0, *_FIRST.shape[1:]))
+        # One velocity of each row at a time waits for a position later; stamp 0 for none.
+        self._waiting_ns = np.empty(0, dtype=np.int64)
+        self._waiting_m = np.empty((0, 2))
+        self._waiting_m_s = np.empty((0, 2))
+        self._waiting_group = np.empty(0, dtype=np.int64)
+
+    def grow(self, n_rows: int) -> None:
+        """Adds rows, up to `n_rows`."""
+        for name in (
+            "_velocities_m_s",
+            "_tracker",
+            "_group",
+            "_waiting_ns",
+            "_waiting_m",
+            "_waiting_m_s",
+            "_waiting_group",
+        ):
+            setattr(self, name, with_rows(getattr(self, name), n_rows))
+
+    def forget(self, rows: IntArray | int) -> None:
+        """Rows begin with another track."""
+        self._velocities_m_s[rows] = np.nan
+        self._waiting_ns[rows] = 0
+
+    def add(
+        self,
+        source: str,
+        rows: IntArray,
+        stamp_ns: int,
+        positions_m: FloatArray,
+        velocities_m_s: FloatArray,
+        ages_ns: IntArray,
+        noise_m: float,
+    ) -> None:
+        """Takes velocities of one tracker, and learns from those before.
+
+        Args:
+            source: the tracker.
+            rows: (A,) rows.
+            stamp_ns: of the message, integer nanoseconds.
+            positions_m: (A, 2) metres.
+            velocities_m_s: (A, 2) metres per second, NaN if unknown.
+            ages_ns: (A,) since the tracks began, integer nanoseconds.
+            noise_m: standard deviation of each coordinate of the positions, metres.
+        """
+        tracker = self._index_of.setdefault(source, len(self._index_of))
+        if tracker == len(self._sums):
+            self._sums = np.concatenate([self._sums, _FIRST])
+        self._velocities_m_s[rows], self._tracker[rows] = velocities_m_s, tracker
+        self._group[rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
+        elapsed_ns = stamp_ns - self._waiting_ns[rows]
+        is_due = elapsed_ns >= _AFTER_NS
+        if not is_due.any():
+            return
+        is_learnt = is_due & (elapsed_ns <= _MAX_AFTER_NS)
+        if is_learnt.any():
+            elapsed_s = elapsed_ns[is_learnt] / NS_PER_S
+            self._learn(tracker, rows[is_learnt], elapsed_s, positions_m[is_learnt], noise_m)
+        is_due &= ~np.isnan(velocities_m_s[:, 0])
+        # Of most tracks the first velocity, of the others the second.
+        is_first = ages_ns == 0
+        if is_first.any():
+            is_due &= ~is_first | (self._draws.random(len(rows)) < _FIRST_SHARE)
+        due = rows[is_due]
+        self._waiting_ns[due], self._waiting_group[due] = stamp_ns, self._group[due]
+        self._waiting_m[due], self._waiting_m_s[due] = positions_m[is_due], velocities_m_s[is_due]
+
+    def newest(self, rows: IntArray) -> Velocities | None:
+        """The newest velocities of (A,) rows; None if all are unknown."""
+        velocities_m_s = self._velocities_m_s[rows]
+        is_known = ~np.isnan(velocities_m_s[:, 0])
+        if not is_known.any():
+            return None
+        sums = self._sums[self._tracker[rows[is_known]], self._group[rows[is_known]]]
+        n_residuals, noise, unexplained, later = sums.T
+        variances = np.full(len(rows), np.inf)
+        variances[is_known] = np.where(
+            unexplained > _MAX_UNEXPLAINED * later,
+            np.inf,
+            np.maximum(noise / n_residuals, _MIN_STD_M_S**2),
+        )
+        velocities_m_s[~is_known] = 0.0
+        return Velocities(velocities_m_s, variances)
+
+    def _learn(
+        self,
+        tracker: int,
+        rows: IntArray,
+        elapsed_s: FloatArray,
+        positions_m: FloatArray,
+        noise_m: float,
+    ) -> None:
+        later_m_s = (positions_m - self._waiting_m[rows]) / elapsed_s[:, None]
+        residuals = np.abs(later_m_s - self._waiting_m_s[rows])
+        squares = np.square(np.minimum(residuals, _MAX_RESIDUAL_M_S)).mean(axis=1)
+        noise = squares - 2.0 * np.square(noise_m / elapsed_s)
+        later = np.square(later_m_s).mean(axis=1)
+        fastest = np.maximum(later, np.square(self._waiting_m_s[rows]).mean(axis=1))
+        is_moving = 2.0 * fastest > _MOVING_M_S**2
+        found = np.stack(
+            [np.ones(len(rows)), noise, squares * is_moving, later * is_moving], axis=1
+        )
+        groups = self._waiting_group[rows]
+        for group in set(groups.tolist()):
+            of_group = found[groups == group]
+            sums = self._sums[tracker, group]
+            sums *= 0.5 ** (len(of_group) / _HALF_LIFE)
+            sums += of_group.sum(axis=0)
+            # A sample may be negative, their sum not: the noise would never be found again.
+            sums[1] = max(sums[1], 0.0)
