@@ -44,6 +44,8 @@ from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.truncated import remove_abandoned_copies
 from social_implicit_ros.untrusted_files import printable_text
 
+#: Stamps are integer nanoseconds of 64 bits.
+_MAX_SHIFT_S = 1e9
 #: Exit codes: nothing could be evaluated; some recordings failed.
 NOTHING, SOME_FAILED = 1, 3
 
@@ -126,6 +128,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "(default: each recording by itself)"
     )
     add("--ground-truth", type=Path, metavar="PATH", help=text)
+    text = "seconds added to the stamps of --ground-truth, if its clock differs"
+    add("--ground-truth-shift", type=float, default=0.0, metavar="S", help=text)
     opt.add_out_option(parser)
     add("--resume", action="store_true", help="keep the results of an earlier run in DIR")
     text = "processes, one recording each (default: one per core)"
@@ -178,6 +182,11 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         )
     if options.ground_truth is not None and not options.ground_truth.exists():
         raise ValueError(f"--ground-truth {options.ground_truth}: no such file or folder")
+    shift_s = options.ground_truth_shift
+    if shift_s and options.ground_truth is None:
+        raise ValueError("--ground-truth-shift needs --ground-truth")
+    if not abs(shift_s) <= _MAX_SHIFT_S:
+        raise ValueError(f"--ground-truth-shift is {shift_s}, expected at most {_MAX_SHIFT_S:g}")
     node = load_choices(options.params, options.tracker)
     is_judged = options.tracker_faults is not None or options.ground_truth is not None
     compared = [name for name in default_models() if not (is_judged and name == BASELINES[1])]
@@ -197,6 +206,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         uses_map=not options.no_map,
         is_adaptive=options.adaptive,
         ground_truth=options.ground_truth,
+        ground_truth_shift_s=shift_s,
     )
     for name in request.models:
         steps_of(load_model(name), settings)

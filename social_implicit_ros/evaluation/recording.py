@@ -73,6 +73,7 @@ class Request:
         tracker: name or file of the tracker mapping.
         faults: of a simulated tracker between the recording and the predictor; None without.
         ground_truth: a recording, or a folder with one of the same name for each; None for its own.
+        ground_truth_shift_s: is added to its stamps, seconds.
         odometry: topic of the robot's odometry, if `settings.robot` needs it.
         n_moments: ticks at which distributions are evaluated, see `distribution`.
         map_file: of a map server; None takes the map in the recording, if there is one.
@@ -90,6 +91,7 @@ class Request:
     odometry: str | None = None
     faults: TrackerFaults | None = None
     ground_truth: Path | None = None
+    ground_truth_shift_s: float = 0.0
     text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
     map_file: Path | None = None
     uses_map: bool = True
@@ -197,7 +199,8 @@ def _reference(source: TrackSource, request: Request) -> Reference | None:
     waits_s = settings.pipeline.track_timeout_s, settings.transform_wait_s
     truth = request.ground_truth_of(source.path)
     if truth is not None:
-        return with_ground_truth(source, opened_recording(truth, request), *waits_s)
+        opened = opened_recording(truth, request)
+        return with_ground_truth(source, opened, *waits_s, request.ground_truth_shift_s)
     if request.faults is not None:
         return with_simulated_tracker(source, request.faults, *waits_s)
     return None

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -34,6 +34,7 @@ from social_implicit_ros.tracks.frames.transforms import (
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import pairs
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 #: A prediction of a tracker's recording belongs to a person within this distance, metres.
@@ -110,20 +111,29 @@ def with_simulated_tracker(
 
 
 def with_ground_truth(
-    source: TrackSource, truth: TrackSource, track_timeout_s: float, transform_wait_s: float
+    source: TrackSource,
+    truth: TrackSource,
+    track_timeout_s: float,
+    transform_wait_s: float,
+    shift_s: float = 0.0,
 ) -> Reference:
     """A tracker's recording, and another one of the ground truth, of the same clock and frame.
+
+    `shift_s` is added to the stamps of the ground truth, seconds.
 
     Raises:
         RecordingError: a recording is damaged, or they have no common time.
     """
     people, _ = observed_people(truth, track_timeout_s, transform_wait_s)
+    people = replace(people, stamps_ns=people.stamps_ns + round(shift_s * NS_PER_S))
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
         raise RecordingError(
             f"{truth.path} and {source.path} have no common time: the ground truth must have the "
             "stamps of the same clock"
         )
     note = f"the ground truth is that of {truth.path}"
+    if shift_s:
+        note += f", its stamps shifted by {shift_s:g} s"
     return Reference(people, arrivals_of(source), note, _owners_by_position(people))
 
 

@@ -95,6 +95,7 @@ def results_of(
             "tracker_faults": None if request.faults is None else asdict(request.faults),
             "adaptive_calibration": request.is_adaptive,
             "ground_truth": None if request.ground_truth is None else str(request.ground_truth),
+            "ground_truth_shift_s": request.ground_truth_shift_s,
         },
         "models": {
             name: {

@@ -203,6 +203,21 @@ def test_a_recording_is_judged_by_another_one(tmp_path):
     assert metrics["surplus"] == 0.0
 
 
+def test_a_ground_truth_of_another_clock_is_shifted(tmp_path):
+    people = abreast(apart_m=2.0)
+    late = [replace(tracks, stamp_ns=tracks.stamp_ns + 3 * S // 10) for tracks in people]
+    truth = text_of(tmp_path / "truth.txt", late)
+    recording = text_of(tmp_path / "seen.txt", people)
+    judge = ("--frames-per-second", 1000, "--ground-truth", truth)
+
+    as_recorded = judged(tmp_path, recording, *judge)
+    shifted = judged(tmp_path, recording, *judge, "--ground-truth-shift", -0.3)
+
+    assert as_recorded["mean_ade"] == pytest.approx(0.3, abs=0.03)
+    assert shifted["by_age"][-1]["mean_ade"] < 0.02
+    assert shifted["predicted"] == pytest.approx(120 / 121)
+
+
 def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
     people = abreast(apart_m=2.0)
     truth = text_of(tmp_path / "truth.txt", people)
@@ -221,6 +236,8 @@ def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
         (("--tracker-faults", "nose=1"), "--tracker-faults 'nose=1'"),
         (("--ground-truth", "nowhere"), "--ground-truth nowhere: no such file or folder"),
         (("--tracker-faults", "none", "--ground-truth", "."), "leave it or --ground-truth out"),
+        (("--ground-truth-shift", "0.2"), "--ground-truth-shift needs --ground-truth"),
+        (("--ground-truth", ".", "--ground-truth-shift", "nan"), "--ground-truth-shift is nan"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_read(
