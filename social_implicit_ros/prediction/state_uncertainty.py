@@ -55,8 +55,7 @@ def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None
 
     Args:
         covariances_m2: (A, 2, 2) the tracker's, of positions.
-        state_covariances: (A, 4, 4) of the estimate, which a prediction contains already; None if
-            it contains none.
+        state_covariances: (A, 4, 4) of the estimate, which predictions contain; None without one.
     """
     if state_covariances is None:
         return covariances_m2

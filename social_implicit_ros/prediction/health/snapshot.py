@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from social_implicit_ros.prediction.pipeline import Tick
+from social_implicit_ros.prediction.state_uncertainty import unestimated
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
@@ -179,6 +180,7 @@ def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:
     if not is_added:
         return Ellipses(variance_m2)
     with_m2 = tick.base.covariance[:, -1].astype(np.float64)
-    areas, areas_without = (np.linalg.det(m2) for m2 in (with_m2, with_m2 - tracker_m2))
+    added_m2 = unestimated(tracker_m2, tick.window.state_covariances)
+    areas, areas_without = (np.linalg.det(m2) for m2 in (with_m2, with_m2 - added_m2))
     growth = np.sqrt(np.maximum(areas, 1e-12) / np.maximum(areas_without, 1e-12))
     return Ellipses(variance_m2, float(np.median(growth)))
