@@ -48,3 +48,10 @@ def known_covariances(covariances_m2: FloatArray) -> FloatArray:
         known &= np.abs(xy - yx) <= _ROUNDING * largest_m2
     known &= np.maximum(np.abs(xy), np.abs(yx)) <= largest_m2
     return np.where(known[:, None, None], covariances_m2, np.nan)
+
+
+def known_velocities(velocities_m_s: FloatArray, max_speed_m_s: float) -> FloatArray:
+    """(A, 2) of (A, 3) velocities, NaN in place of implausible ones."""
+    # False for NaN, too.
+    known = np.all(np.abs(velocities_m_s) <= max_speed_m_s, axis=1)
+    return np.where(known[:, None], velocities_m_s[:, :2], np.nan)

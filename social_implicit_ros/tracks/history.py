@@ -15,6 +15,7 @@ from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.entries import (
     MAX_COORDINATE_M,
     known_covariances,
+    known_velocities,
     usable_entries,
 )
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
@@ -324,8 +325,11 @@ class TrackHistory:
         table.clear(rows[restarts])
         begins = restarts | ~has_any
         self._began_ns[rows[begins]] = stamp_ns
-        velocities_m_s = self._plausible(tracks.velocities_m_s, columns)
-        if velocities_m_s is not None:
+        velocities_m_s = None
+        if tracks.velocities_m_s is not None:
+            velocities_m_s = known_velocities(
+                tracks.velocities_m_s[columns], self.config.max_speed_m_s
+            )
             self._begin_with_velocity(
                 rows[begins], stamp_ns, states_m[begins], velocities_m_s[begins]
             )
@@ -363,17 +367,6 @@ class TrackHistory:
             outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s, noise_m)
         outlier &= inserts
         return outlier
-
-    def _plausible(self, velocities_m_s: FloatArray | None, columns: IntArray) -> FloatArray | None:
-        """(A, 2) velocities of some entries, NaN where implausible; None without any."""
-        if velocities_m_s is None:
-            return None
-        planar_m_s = velocities_m_s[columns, :2]
-        # False for NaN, too.
-        is_plausible = np.all(
-            np.abs(velocities_m_s[columns]) <= self.config.max_speed_m_s, axis=1, keepdims=True
-        )
-        return np.where(is_plausible, planar_m_s, np.nan)
 
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states_m: FloatArray, velocities_m_s: FloatArray
