@@ -212,12 +212,12 @@ class TrackHistory:
         if len(rows) == 0 or len(stamps_ns) == 0:
             return positions_m
         targets_ns = np.broadcast_to(stamps_ns, (len(rows), len(stamps_ns)))
-        states_m, low_ns, high_ns = self._table.interpolate(rows, targets_ns)
+        found_m, low_ns, high_ns = self._table.interpolate(rows, targets_ns)
         known = (low_ns < targets_ns) & (targets_ns <= high_ns)
         known &= high_ns - low_ns <= round(max_gap_s * NS_PER_S)
         known |= low_ns == targets_ns
         known &= self._began_ns[rows][:, None] <= since_ns
-        positions_m[rows] = np.where(known[..., None], states_m[..., :2], np.nan)
+        positions_m[rows] = np.where(known[..., None], found_m, np.nan)
         return positions_m
 
     def window(
@@ -363,7 +363,7 @@ class TrackHistory:
         outlier = np.zeros(len(rows), dtype=bool)
         for neighbour in (np.maximum(column - 1, 0), column):
             elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
-            near_m = table.states_m[rows, neighbour, :2]
+            near_m = table.states_m[rows, :2, neighbour]
             outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s, noise_m)
         outlier &= inserts
         return outlier
@@ -474,7 +474,7 @@ class TrackHistory:
         step_ns, n_steps = self._step_ns, self.config.n_steps
         if self.config.position_noise_m == 0.0 or len(rows) == 0:
             return (*resample(self._table, rows, stamp_ns, step_ns=step_ns, n_steps=n_steps), None)
-        times_ns, states_m, is_known = self._table.since(
+        times_ns, xy_m, is_known = self._table.since(
             rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
         )
         began_ns = self._began_ns[rows]
@@ -482,7 +482,7 @@ class TrackHistory:
         is_known &= has_begun | ~(is_known & has_begun).any(axis=1, keepdims=True)
         smoothed = smooth(
             stamp_ns - times_ns,
-            states_m[..., :2],
+            xy_m,
             is_known,
             self._noise.variances_m2(rows, stamp_ns - began_ns),
             self._velocities.newest(rows),

@@ -54,12 +54,13 @@ def motions_of(table: ObservationTable, rows: IntArray) -> Motions:
     explains it.
     """
     newest_ns, newest_m = table.newest(rows)
+    newest_m = newest_m[:, :2]
     since_ns = np.maximum(newest_ns - NS_PER_S, table.times_ns[rows, 0])
     before_m = table.interpolate(rows, since_ns[:, None])[0][:, 0]
     elapsed_s = np.maximum((newest_ns - since_ns) / NS_PER_S, 1e-9)[:, None]
     noise_m2_s2 = 2.0 * np.square(_NOISE_STD_M / elapsed_s)
     weight = _WALKING_STD_M_S**2 / (_WALKING_STD_M_S**2 + noise_m2_s2)
-    velocities_m_s = weight * (newest_m - before_m)[:, :2] / elapsed_s
+    velocities_m_s = weight * (newest_m - before_m) / elapsed_s
     std_m_s = np.sqrt(1.0 - weight[:, 0]) * _WALKING_STD_M_S
     last = table.counts[rows, None] - np.arange(1, _RECENT_OBSERVATIONS + 1)
     recent_ns = table.times_ns[rows[:, None], np.maximum(last, 0)]
@@ -67,4 +68,4 @@ def motions_of(table: ObservationTable, rows: IntArray) -> Motions:
     intervals_ns[last[:, 1:] < 0] = np.iinfo(np.int64).max
     intervals_ns = intervals_ns.min(axis=1)
     intervals_ns[table.counts[rows] < 2] = 0
-    return Motions(newest_ns, newest_m[:, :2], velocities_m_s, std_m_s, intervals_ns)
+    return Motions(newest_ns, newest_m, velocities_m_s, std_m_s, intervals_ns)

@@ -161,7 +161,7 @@ class TrackerNoise:
         is_usable = (columns[:, 0] >= 0) & (gaps_ns <= _MAX_GAP_NS)
         if is_usable.any():
             each, columns = rows[is_usable, None], columns[is_usable]
-            noise.add(table.times_ns[each, columns], table.states_m[each, columns, :2])
+            noise.add(table.times_ns[each, columns], table.states_m[each, :2, columns])
 
     def std_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""

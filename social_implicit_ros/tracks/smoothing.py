@@ -94,7 +94,7 @@ def smooth(
 
     Args:
         ages_ns: (A, N) times from each observation to the end of the window, integer nanoseconds.
-        positions_m: (A, N, 2) metres, finite.
+        positions_m: (A, 2, N) x and y in metres, finite.
         is_known: (A, N) False in columns without an observation. Each agent has at least one.
         noise_m2: (A,) variance of the noise of each coordinate.
         velocities: that the tracker reports with the newest observations.
@@ -103,8 +103,8 @@ def smooth(
     """
     prior, log_priors = _priors(step_s, n_steps)
     n_agents = len(ages_ns)
-    origin_m = positions_m[np.arange(n_agents), is_known.argmax(axis=1)][:, None]
-    offsets_m = positions_m - origin_m
+    origin_m = positions_m[np.arange(n_agents), :, is_known.argmax(axis=1)]
+    offsets_m = positions_m - origin_m[..., None]
     # Agents that were seen at the same times have the same weights, and these take most time.
     keys = _hash_rows((ages_ns + 1) * is_known, noise_m2)
     if velocities is not None:
@@ -116,35 +116,37 @@ def smooth(
         weight, slope = _velocity_weights(newest_ns, velocities.noise_m2_s2[one], step_s, n_steps)
         weights = np.concatenate([weights, weight], axis=1)
         basis = np.concatenate([basis, slope], axis=1)
-        moves_m = (velocities.velocities_m_s * step_s)[:, None]
-        offsets_m = np.concatenate([offsets_m, moves_m], axis=1)
-    weighted = np.swapaxes(basis * weights[..., None], 1, 2)  # (U, H, N)
-    information = (weighted @ basis)[:, None] * _INVERSE_FACTORS[:, None, None]
+        moves_m = (velocities.velocities_m_s * step_s)[..., None]
+        offsets_m = np.concatenate([offsets_m, moves_m], axis=2)
+    weighted = basis * weights[..., None]  # (U, N, H)
+    information = (np.swapaxes(basis, 1, 2) @ weighted)[:, None] * _INVERSE_FACTORS[:, None, None]
     covariances = np.linalg.inv(information + prior)  # (U, K, H, H)
     log_evidence = np.linalg.slogdet(covariances)[1] + log_priors
     log_evidence = log_evidence - (weights > 0.0).sum(axis=1)[:, None] * _LOG_NOISE_FACTORS
-    final = _final_state(step_s, n_steps)
-    state_covariances = (final @ covariances @ final.T).reshape(len(covariances), -1, 4)
+    final = np.array([[0.0, 1.0], [-1.0 / step_s, 1.0 / step_s]])  # position and velocity
+    state_covariances = final @ covariances[..., -2:, -2:] @ final.T
+    state_covariances = state_covariances.reshape(len(covariances), -1, 4)
 
-    observed = weighted[of_agents] @ offsets_m  # (A, H, 2)
+    observed = np.swapaxes(offsets_m @ weighted[of_agents], 1, 2)  # (A, H, 2)
     # Of all hypotheses at once: (A, K * H, 2).
     gains = covariances * _INVERSE_FACTORS[:, None, None]
     paths_m = gains.reshape(len(gains), -1, n_steps)[of_agents] @ observed
     paths_m = paths_m.reshape(n_agents, -1, 2 * n_steps)  # (A, K, 2 H)
     explained = (paths_m @ observed.reshape(n_agents, -1, 1))[..., 0] * _INVERSE_FACTORS
-    square = (weights[of_agents][:, None] @ np.square(offsets_m)).sum(axis=2)
+    squared_m2 = offsets_m * offsets_m
+    square = (weights[of_agents] * (squared_m2[:, 0] + squared_m2[:, 1])).sum(axis=1)[:, None]
     log_evidence = log_evidence[of_agents] + 0.5 * (explained - square * _INVERSE_FACTORS)
     evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
     evidence /= evidence.sum(axis=1, keepdims=True)
 
-    path_m = (evidence[:, None] @ paths_m).reshape(n_agents, n_steps, 2)
+    path_m = evidence[:, None] @ paths_m  # (A, 1, 2 H)
+    ends_m = paths_m[..., -4:] - path_m[..., -4:]  # of the last two steps
+    states = np.concatenate([ends_m[..., 2:], (ends_m[..., 2:] - ends_m[..., :2]) / step_s], axis=2)
     isotropic = (evidence[:, None] @ state_covariances[of_agents]).reshape(-1, 2, 2)
-    paths_m = paths_m.reshape(n_agents, -1, n_steps, 2)
-    states = (final @ (paths_m - path_m[:, None])).reshape(n_agents, -1, 4)
     covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
     covariance[:, ::2, ::2] += isotropic
     covariance[:, 1::2, 1::2] += isotropic
-    return Smoothed(path_m + origin_m, covariance)
+    return Smoothed(path_m.reshape(n_agents, n_steps, 2) + origin_m[:, None], covariance)
 
 
 @lru_cache(maxsize=8)
@@ -166,15 +168,6 @@ def _priors(step_s: float, n_steps: int) -> tuple[FloatArray, FloatArray]:
     prior = np.stack(matrices)
     log_determinants = np.log(np.linalg.eigvalsh(prior)[:, 1:]).sum(axis=1)
     return prior, log_determinants + np.log([hypothesis.weight for hypothesis in HYPOTHESES])
-
-
-@lru_cache(maxsize=8)
-def _final_state(step_s: float, n_steps: int) -> FloatArray:
-    """(2, H) from positions at the steps to the last position and velocity."""
-    final = np.zeros((2, n_steps))
-    final[0, -1] = 1.0
-    final[1, -2:] = -1.0 / step_s, 1.0 / step_s
-    return final
 
 
 def _weights(

@@ -29,8 +29,8 @@ def resample(
     ends_ns[:, :1], ends_ns[:, 3:] = first_ns, last_ns
     ends_ns[:, 1:2] = np.minimum(first_ns + step_ns, last_ns)
     ends_ns[:, 2:3] = np.maximum(last_ns - step_ns, first_ns)
-    states_m = table.interpolate(rows, targets_ns)[0][..., :2]
-    states_m, ends_m = states_m[:, :n_steps], states_m[:, n_steps:]
+    found_m, _, _ = table.interpolate(rows, targets_ns)
+    positions_m, ends_m = found_m[:, :n_steps], found_m[:, n_steps:]
     # From the first of the ends to the second, and from the third to the fourth.
     elapsed_ns = (ends_ns[:, 1::2] - ends_ns[:, ::2])[..., None]
     first_velocity, last_velocity = np.moveaxis(
@@ -38,13 +38,13 @@ def resample(
     )
     before_ns = np.minimum(steps_ns - first_ns, 0)
     after_ns = np.maximum(steps_ns - last_ns, 0)
-    states_m = (
-        states_m
+    positions_m = (
+        positions_m
         + first_velocity[:, None] * before_ns[..., None]
         + last_velocity[:, None] * after_ns[..., None]
     )
     known: BoolArray = before_ns >= -step_ns * STEP_TOLERANCE
     # Two observations within one step are enough for a position and a velocity.
     known[:, -2:] = True
-    states_m[~known] = np.nan
-    return states_m, known.sum(axis=1)
+    positions_m[~known] = np.nan
+    return positions_m, known.sum(axis=1)

@@ -29,9 +29,9 @@ def test_states_are_linear_between_observations_and_constant_outside() -> None:
         observed.append(rows(1), stamp_ns, states(x_m))
 
     targets_ns = np.array([[50, 100, 150, 300, 400, 500]])
-    states_m, low_ns, high_ns = observed.interpolate(rows(1), targets_ns)
+    positions_m, low_ns, high_ns = observed.interpolate(rows(1), targets_ns)
 
-    assert states_m[0, :, 0].tolist() == [1.0, 1.0, 2.0, 3.0, 3.0, 3.0]
+    assert positions_m[0, :, 0].tolist() == [1.0, 1.0, 2.0, 3.0, 3.0, 3.0]
     assert low_ns.tolist() == [[100, 100, 100, 200, 400, 400]]
     assert high_ns.tolist() == [[100, 200, 200, 400, 400, 400]]
 
@@ -47,7 +47,7 @@ def test_a_late_observation_is_inserted_at_its_time() -> None:
     assert not is_first.any()
     assert observed.counts.tolist() == [2, 3]
     assert observed.times_ns[1, :4].tolist() == [100, 200, 300, NEVER]
-    assert observed.states_m[1, :3, 0].tolist() == [2.0, 7.0, 2.0]
+    assert observed.states_m[1, 0, :3].tolist() == [2.0, 7.0, 2.0]
 
 
 def test_an_observation_with_a_known_stamp_or_before_all_others_is_not_inserted() -> None:
@@ -93,4 +93,4 @@ def test_a_full_row_keeps_its_newest_observations(step_ns: int) -> None:
     assert 8 <= count < 12
     newest_ns = 1490 if step_ns > 0 else 1000
     assert observed.times_ns[0, count - 1] == newest_ns
-    assert observed.states_m[0, :count, 0].tolist() == observed.times_ns[0, :count].tolist()
+    assert observed.states_m[0, 0, :count].tolist() == observed.times_ns[0, :count].tolist()
