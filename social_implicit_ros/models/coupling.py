@@ -79,21 +79,23 @@ class Coupling:
         Returns:
             Both; the same arrays if nobody meets.
         """
-        first, second, weight = _meeting_pairs(mean, last_m, self.passing_m)
+        first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m)
         if len(first) == 0:
             return mean, samples
         given = np.zeros_like(mean)
-        length = np.linalg.norm(mean[:, -1] - last_m, axis=1)
-        share = (length[second] / (length[first] + length[second]))[:, None, None]
+        # Steps last: numpy is fast along long last axes.
+        paths = np.empty((2, len(mean), mean.shape[1] + 1))
+        paths[..., 0] = last_m.T
         for _ in range(min(_ROUNDS, len(first))):
-            paths = np.concatenate([last_m[:, None], mean + given], axis=1)
-            near = _closest(paths[second] - paths[first])
+            paths[..., 1:] = np.moveaxis(mean + given, -1, 0)
+            near = _closest(paths.take(second, axis=1) - paths.take(first, axis=1))
             hits = np.flatnonzero(near.distance < self.passing_m)
             if len(hits) == 0:
                 break
             push = near.of(hits).push(self.passing_m, mean.shape[1]) * weight[hits, None, None]
-            np.add.at(given, first[hits], -(1.0 - share[hits]) * push)
-            np.add.at(given, second[hits], share[hits] * push)
+            shares = share[hits, None, None]
+            np.add.at(given, first[hits], (shares - 1.0) * push)
+            np.add.at(given, second[hits], shares * push)
         return mean + given, samples + given
 
     def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
@@ -109,9 +111,11 @@ class Coupling:
         sample, first, second = _close_pairs(samples, last_m, self.apart_m)
         if len(sample) == 0:
             return samples
-        now = (last_m[second] - last_m[first])[:, None]
+        relative = np.empty((2, len(sample), samples.shape[2] + 1))
+        relative[..., 0] = (last_m[second] - last_m[first]).T
         later = samples[sample, second] - samples[sample, first]
-        near = _closest(np.concatenate([now, later], axis=1))
+        relative[..., 1:] = np.moveaxis(later, -1, 0)
+        near = _closest(relative)
         push = 0.5 * near.push(self.apart_m, samples.shape[2])
         apart = samples.copy()
         np.add.at(apart, (sample, first), -push)
@@ -149,22 +153,25 @@ def _closest(relative: FloatArray) -> _Closest:
     """Closest approach of each pair, straight between the steps.
 
     Args:
-        relative: (N, T + 1, 2) positions of the second person from the first, metres.
+        relative: (2, N, T + 1) x and y of the second person from the first, metres.
     """
-    start, move = relative[:, :-1], np.diff(relative, axis=1)
-    along, distance_2 = _along_segments(start[..., 0], start[..., 1], move[..., 0], move[..., 1])
-    rows, step = np.arange(len(relative)), distance_2.argmin(axis=1)
-    move, along = move[rows, step], along[rows, step]
-    between = start[rows, step] + along[:, None] * move
+    start = relative[..., :-1]
+    move = relative[..., 1:] - start
+    along, distance_2 = _along_segments(*start, *move)
+    rows, step = np.arange(relative.shape[1]), distance_2.argmin(axis=1)
+    (move_x, move_y), along = move[:, rows, step], along[rows, step]
+    x, y = start[:, rows, step] + along * move[:, rows, step]
     distance = np.sqrt(distance_2[rows, step])
-    across = np.stack([-move[:, 1], move[:, 0]], axis=-1)
     # Pairs on one line pass on each other's left, as if both kept right.
-    side = np.where((across * between).sum(axis=1) <= 0.0, -1.0, 1.0)
-    across *= (side / np.maximum(np.linalg.norm(across, axis=1), _NO_LENGTH_M))[:, None]
-    apart = between / np.maximum(distance, _NO_LENGTH_M)[:, None]
+    side = np.where(move_x * y <= move_y * x, -1.0, 1.0)
+    across = side / np.maximum(np.sqrt(move_x * move_x + move_y * move_y), _NO_LENGTH_M)
+    apart = 1.0 / np.maximum(distance, _NO_LENGTH_M)
     # The closest point of a segment's inside is across it; at an end it is where it is.
     inside = ((along > 0.0) & (along < 1.0)) | (distance < _NO_LENGTH_M)
-    return _Closest(distance, np.where(inside[:, None], across, apart), step + along)
+    sideways = np.empty((len(rows), 2))
+    sideways[:, 0] = np.where(inside, -move_y * across, x * apart)
+    sideways[:, 1] = np.where(inside, move_x * across, y * apart)
+    return _Closest(distance, sideways, step + along)
 
 
 def _along_segments(
@@ -185,29 +192,47 @@ def _along_segments(
 
 def _meeting_pairs(
     mean: FloatArray, last_m: FloatArray, passing_m: float
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Pairs of whom one walks towards the other and whose chords pass closely, with weights."""
-    move_x, move_y = (mean[:, -1] - last_m).T
-    length = np.hypot(move_x, move_y)
-    x, y = last_m.T
-    relative = (one - one[:, None] for one in (x, y, move_x, move_y))
-    along, distance_2 = _along_segments(*relative)
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """Pairs of whom one walks towards the other and whose chords pass closely.
+
+    Returns:
+        (N,) first and second people, weights, and the first ones' shares of the offset.
+    """
+    start, end = last_m.T, mean[:, -1].T
+    move = end - start
+    length = np.hypot(*move)
+    limit_m = passing_m + _CHORD_M
+    first, second = _overlapping(np.minimum(start, end), np.maximum(start, end) + limit_m)
+    relative = (one.take(second, axis=1) - one.take(first, axis=1) for one in (start, move))
+    along, distance_2 = _along_segments(*(axis for one in relative for axis in one))
     # At the start nobody can give way any more.
-    near = (distance_2 < (passing_m + _CHORD_M) ** 2) & (along > 0.0)
-    first, second = np.nonzero(np.triu(near, 1))
+    near = (distance_2 < limit_m**2) & (along > 0.0)
+    first, second = first[near], second[near]
     walks = _ramp(length, _STANDS_M, _WALKS_M)
     one, other = walks[first], walks[second]
-    product = move_x[first] * move_x[second] + move_y[first] * move_y[second]
-    cosine = product / np.maximum(length[first] * length[second], _NO_LENGTH_M)
+    move_x, move_y = move[:, first] * move[:, second]
+    lengths = length[first] * length[second]
+    cosine = (move_x + move_y) / np.maximum(lengths, _NO_LENGTH_M)
     opposite = _ramp(-cosine, -_MEETING_COSINES[0], -_MEETING_COSINES[1])
     weight = one * other * opposite + one * (1.0 - other) + other * (1.0 - one)
     chosen = weight > 0.0
-    return first[chosen], second[chosen], weight[chosen]
+    first, second, weight = first[chosen], second[chosen], weight[chosen]
+    return first, second, weight, length[second] / (length[first] + length[second])
+
+
+def _overlapping(low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
+    """First and second of the pairs of (2, A) boxes that overlap, each once."""
+    before = low[:, :, None] < high[:, None]
+    before = before[0] & before[1]
+    # Several times faster than np.nonzero of two axes.
+    first, second = np.divmod(np.flatnonzero(before & before.T), len(before))
+    is_once = first < second
+    return first[is_once], second[is_once]
 
 
 def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
     """0 up to the low value, 1 from the high one."""
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.minimum(np.maximum((values - low) / (high - low), 0.0), 1.0)
 
 
 def _close_pairs(
@@ -223,9 +248,7 @@ def _close_pairs(
     low, high = paths.min(axis=3), paths.max(axis=3)
     low = np.minimum(low[:, 1:], low[:, :-1])  # (2, T, A) boxes around all samples of a step
     high = np.maximum(high[:, 1:], high[:, :-1]) + np.float32(apart_m)
-    all_low, all_high = low.min(axis=1), high.max(axis=1)
-    overlap = (all_low[:, :, None] < all_high[:, None]).all(axis=0)
-    first, second = np.nonzero(np.triu(overlap & overlap.T, 1))
+    first, second = _overlapping(low.min(axis=1), high.max(axis=1))
     near = low.take(first, axis=2) < high.take(second, axis=2)
     near &= low.take(second, axis=2) < high.take(first, axis=2)
     step, pair = np.nonzero(near[0] & near[1])
