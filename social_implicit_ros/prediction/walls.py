@@ -81,7 +81,7 @@ class FloorPlan:
 
     def is_occupied(self, positions_m: FloatArray) -> BoolArray:
         """(...) whether (..., 2) positions are in occupied cells; outside the grid none is."""
-        return self._field.clearance_at(self._cells(positions_m)) <= 0.0
+        return self._field.clearance_at(*self._cells(np.moveaxis(positions_m, -1, 0))) <= 0.0
 
     def constrain(self, prediction: Prediction, present_m: FloatArray) -> Prediction:
         """Keeps a prediction in free space, with no wall between a person and a position.
@@ -96,21 +96,21 @@ class FloorPlan:
         """
         paths_m = np.concatenate([prediction.samples, prediction.mean[None]])
         n_paths, n_agents, n_steps, _ = paths_m.shape
-        start = np.broadcast_to(present_m, (n_paths, n_agents, 2))[:, :, None]
-        positions = self._cells(np.concatenate([start, paths_m], axis=2))
-        positions = positions.reshape(-1, n_steps + 1, 2)
+        # Steps last, x and y apart: numpy is fast along long last axes.
+        walks_m = np.empty((2, n_paths, n_agents, n_steps + 1))
+        walks_m[..., 0] = present_m.T[:, None]
+        walks_m[..., 1:] = np.moveaxis(paths_m, -1, 0)
+        positions = self._cells(walks_m).reshape(2, -1, n_steps + 1)
         first = self._field.first_blocked(positions)
-        first[self._field.clearance_at(positions[:, 0]) <= 0.0] = n_steps + 1
         blocked = np.flatnonzero(first <= n_steps)
         if len(blocked) == 0:
             return prediction
-        walked = self._field.walked(positions[blocked], first[blocked])
+        walked = self._field.walked(positions[:, blocked], first[blocked])
         path, step = np.nonzero(np.arange(1, n_steps + 1) >= first[blocked, None])
         flat_m = paths_m.reshape(-1, n_steps, 2)
-        flat_m[blocked[path], step] = self._metres(walked[path, step + 1])
-        agent = blocked % n_agents
+        flat_m[blocked[path], step] = self._metres(walked[:, path, step + 1]).T
         samples = paths_m[:-1]
-        rows = np.unique(agent)
+        rows = np.unique(blocked % n_agents)
         covariance = prediction.covariance.copy()
         covariance[rows] = _reshaped(
             covariance[rows], prediction.samples[:, rows], samples[:, rows]
@@ -135,13 +135,20 @@ class FloorPlan:
         return self._n_merged * self.resolution_m
 
     def _cells(self, positions_m: FloatArray) -> FloatArray:
-        """(..., 2) column and row, as fractions; cell (0, 0) is from 0 to 1."""
-        offset_m = positions_m - np.asarray(self.origin_m)
-        return np.asarray(offset_m @ _rotation(self.yaw_rad) / self._cell_m)
+        """(2, ...) column and row, as fractions, of x and y; cell (0, 0) is from 0 to 1."""
+        offset_m = positions_m.reshape(2, -1) - np.array(self.origin_m)[:, None]
+        cells: FloatArray = self._turn.T @ offset_m / self._cell_m
+        return cells.reshape(positions_m.shape)
 
     def _metres(self, cells: FloatArray) -> FloatArray:
-        offset_m = cells * self._cell_m @ _rotation(self.yaw_rad).T
-        return np.asarray(offset_m + np.asarray(self.origin_m))
+        """(2, N) x and y of (2, N) cells."""
+        offset_m = self._turn @ cells * self._cell_m
+        return np.asarray(offset_m + np.array(self.origin_m)[:, None])
+
+    @property
+    def _turn(self) -> FloatArray:
+        cos, sin = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
+        return np.array([[cos, -sin], [sin, cos]])
 
 
 def floor_plan_from_grid(message: Any) -> FloorPlan:
@@ -203,24 +210,36 @@ class _ClearanceField:
         clearance = np.where(padded, 0.0, np.maximum(distance - math.sqrt(2.0), 1e-3))
         return cls(clearance.astype(np.float32), away.astype(np.float32))
 
-    def clearance_at(self, cells: FloatArray) -> Float32Array:
-        """(...) clearance at (..., 2) positions in cells."""
-        return self.clearance.ravel()[self._index(cells)]
+    def clearance_at(
+        self, x: FloatArray | Float32Array, y: FloatArray | Float32Array
+    ) -> Float32Array:
+        """(...) clearance at positions in cells."""
+        return self.clearance.ravel().take(self._at(x, y))
 
     def first_blocked(self, positions: FloatArray) -> IntArray:
-        """(N,) the first step of (N, T + 1, 2) paths behind a wall; T + 1 where none is."""
-        clearance = self.clearance_at(positions)
-        delta = np.diff(positions, axis=1)
+        """(N,) the first step of (2, N, T + 1) paths behind a wall; T + 1 where none is.
+
+        Paths that begin in an occupied cell pass through walls.
+        """
+        clearance = self.clearance_at(*positions)
+        x, y = start = positions[..., :-1]
+        move_x, move_y = move = positions[..., 1:] - start
         # Two free discs cover most steps.
-        doubtful = clearance[:, :-1] + clearance[:, 1:] < np.hypot(delta[..., 0], delta[..., 1])
-        path, step = np.nonzero(doubtful)
-        blocked: BoolArray = np.zeros(doubtful.shape, dtype=np.bool_)
-        blocked[path, step] = self._free_share(positions[path, step], delta[path, step]) < 1.0
-        n_steps = positions.shape[1] - 1
-        return np.where(blocked.any(axis=1), blocked.argmax(axis=1) + 1, n_steps + 1)
+        covered = clearance[:, :-1] + clearance[:, 1:]
+        doubtful = np.flatnonzero(covered * covered < move_x * move_x + move_y * move_y)
+        path, step = np.divmod(doubtful, move.shape[-1])
+        share = self._free_share(
+            x[path, step], y[path, step], move_x.ravel()[doubtful], move_y.ravel()[doubtful]
+        )
+        # The first of several steps of a path is written last.
+        hits = np.flatnonzero(share < 1.0)[::-1]
+        first = np.full(len(clearance), positions.shape[-1])
+        first[path[hits]] = step[hits] + 1
+        first[clearance[:, 0] <= 0.0] = positions.shape[-1]
+        return first
 
     def walked(self, positions: FloatArray, first: IntArray) -> FloatArray:
-        """(N, T + 1, 2) paths that follow (N, T + 1, 2) paths as far as walls let them.
+        """(2, N, T + 1) paths that follow (2, N, T + 1) paths as far as walls let them.
 
         A path goes on at its own speed along the wall that it meets, so that it passes through the
         door beside which it was predicted into the wall.
@@ -230,51 +249,47 @@ class _ClearanceField:
             first: (N,) the first step of each that is behind a wall.
         """
         walked = positions.copy()
-        for step in range(first.min(), positions.shape[1]):
+        moves = positions[..., 1:] - positions[..., :-1]
+        for step in range(first.min(), positions.shape[-1]):
             rows = np.flatnonzero(first <= step)
-            here = walked[rows, step - 1]
-            walked[rows, step] = self._advanced(
-                here, np.diff(positions[rows, step - 1 : step + 1], axis=1)[:, 0]
-            )
+            here = walked[..., step - 1].take(rows, axis=1)
+            walked[:, rows, step] = self._advanced(here, moves[..., step - 1].take(rows, axis=1))
         return walked
 
     def _advanced(self, here: FloatArray, delta: FloatArray) -> FloatArray:
-        """(N, 2) positions after (N, 2) displacements from (N, 2) free positions."""
-        share = self._free_share(here, delta)
-        there = here + delta * share[:, None]
+        """(2, N) positions after (2, N) displacements from (2, N) free positions."""
+        share = self._free_share(*here, *delta)
+        there = here + delta * share
         hit = np.flatnonzero(share < 1.0)
         if len(hit):
-            left = (delta * (1.0 - share[:, None]))[hit]
-            away = self.away.reshape(-1, 2)[self._index(there[hit])]
-            along = left - np.minimum((left * away).sum(axis=1), 0.0)[:, None] * away
-            slow = np.hypot(along[:, 0], along[:, 1])
+            left = (delta * (1.0 - share)).take(hit, axis=1)
+            stopped = there.take(hit, axis=1)
+            away = self.away.reshape(-1, 2).take(self._at(*stopped), axis=0).T
+            inwards = left * away
+            along = left - np.minimum(inwards[0] + inwards[1], 0.0) * away
+            slow, fast = np.hypot(*along), np.hypot(*left)
             # Who walks straight at a wall stays there: a side is not known.
-            known = slow > _LEAST_SIDE * np.hypot(left[:, 0], left[:, 1])
-            speed = np.hypot(left[:, 0], left[:, 1]) / np.maximum(slow, 1e-9)
-            along *= np.where(known, speed, 1.0)[:, None]
-            there[hit] += along * self._free_share(there[hit], along)[:, None]
+            known = slow > _LEAST_SIDE * fast
+            along *= np.where(known, fast / np.maximum(slow, 1e-9), 1.0)
+            there[:, hit] = stopped + along * self._free_share(*stopped, *along)
         return there
 
-    def _free_share(self, start: FloatArray, delta: FloatArray) -> FloatArray:
-        """(N,) how much of (N, 2) displacements from (N, 2) free positions is free, 0 to 1."""
-        length = np.hypot(delta[:, 0], delta[:, 1]).astype(np.float32)[:, None]
-        unit_x, unit_y = (delta / np.maximum(length, _SHORTEST_CELLS)).T.astype(np.float32)
-        start_x, start_y = start.T.astype(np.float32)
+    def _free_share(
+        self, x: FloatArray, y: FloatArray, move_x: FloatArray, move_y: FloatArray
+    ) -> FloatArray:
+        """(N,) how much of displacements from free positions in cells is free, 0 to 1."""
+        length = np.hypot(move_x, move_y).astype(np.float32)
         # Displacements of one step are short: all probes together are one look-up.
         n_probes = max(1, math.ceil(length.max(initial=0.0) / _PROBE_CELLS))
-        probes = np.arange(1, n_probes + 1, dtype=np.float32) * np.float32(_PROBE_CELLS)
+        probes = np.arange(1, n_probes + 1, dtype=np.float32)[:, None] * np.float32(_PROBE_CELLS)
         walked = np.minimum(probes, length)
-        x = start_x[:, None] + unit_x[:, None] * walked
-        y = start_y[:, None] + unit_y[:, None] * walked
-        is_wall = self.clearance.ravel()[self._at(x, y)] <= 0.0
-        first = is_wall.argmax(axis=1)
-        before = walked[np.arange(len(walked)), np.maximum(first - 1, 0)] * (first > 0)
-        share = before / np.maximum(length[:, 0], _SHORTEST_CELLS)
-        return np.where(is_wall.any(axis=1), share, 1.0)
-
-    def _index(self, cells: FloatArray) -> IntArray:
-        """Indices of (..., 2) cells in the flat grid."""
-        return self._at(cells[..., 0], cells[..., 1])
+        length = np.maximum(length, np.float32(_SHORTEST_CELLS))
+        at_x = x.astype(np.float32) + (move_x / length).astype(np.float32) * walked
+        at_y = y.astype(np.float32) + (move_y / length).astype(np.float32) * walked
+        is_wall = self.clearance_at(at_x, at_y) <= 0.0
+        first = is_wall.argmax(axis=0)
+        before = walked[np.maximum(first - 1, 0), np.arange(len(x))] * (first > 0)
+        return np.where(is_wall.any(axis=0), before / length, 1.0)
 
     def _at(self, x: FloatArray | Float32Array, y: FloatArray | Float32Array) -> IntArray:
         rows, columns = self.clearance.shape
@@ -284,11 +299,6 @@ class _ClearanceField:
         row *= columns
         row += column
         return row
-
-
-def _rotation(yaw_rad: float) -> FloatArray:
-    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
-    return np.array([[cos, -sin], [sin, cos]])
 
 
 def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> FloatArray:
@@ -305,21 +315,30 @@ def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> 
     """
     if len(before) < 3:
         return covariance
-    roots = [_root(_spread(samples)) for samples in (before, after)]
-    change = roots[1] @ np.linalg.inv(roots[0])
+    (a, b, c), (d, e, f) = (_root(*_spread(samples)) for samples in (before, after))
+    # The product of the second matrix and the inverse of the first one.
+    change = np.stack([d * c - e * b, e * a - d * b, e * c - f * b, f * a - e * b], axis=-1)
+    change = change.reshape(*a.shape, 2, 2) / (a * c - b * b)[..., None, None]
     reshaped: FloatArray = change @ covariance @ change.swapaxes(-1, -2)
     return reshaped
 
 
-def _spread(samples: FloatArray) -> FloatArray:
-    deviation = samples - samples.mean(axis=0)
-    spread = np.einsum("kati,katj->atij", deviation, deviation) / len(samples)
-    return np.asarray(spread + _LEAST_VARIANCE_M2 * np.eye(2))
+def _spread(samples: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(A, T) variances of x, covariances, variances of y."""
+    x, y = np.moveaxis(samples - samples.mean(axis=0), -1, 0).copy()
+    n_samples = len(samples)
+    return (
+        (x * x).sum(axis=0) / n_samples + _LEAST_VARIANCE_M2,
+        (x * y).sum(axis=0) / n_samples,
+        (y * y).sum(axis=0) / n_samples + _LEAST_VARIANCE_M2,
+    )
 
 
-def _root(matrices: FloatArray) -> FloatArray:
-    """Symmetric square roots of (..., 2, 2) positive definite matrices."""
+def _root(
+    xx: FloatArray, xy: FloatArray, yy: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Symmetric square roots of positive definite matrices, by their three elements."""
     # Closed form for 2 x 2: (M + sqrt(det) I) / sqrt(trace + 2 sqrt(det)).
-    determinant = np.sqrt(np.maximum(np.linalg.det(matrices), 0.0))[..., None, None]
-    trace = np.trace(matrices, axis1=-2, axis2=-1)[..., None, None]
-    return np.asarray((matrices + determinant * np.eye(2)) / np.sqrt(trace + 2.0 * determinant))
+    determinant = np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
+    scale = 1.0 / np.sqrt(xx + yy + 2.0 * determinant)
+    return (xx + determinant) * scale, xy * scale, (yy + determinant) * scale
