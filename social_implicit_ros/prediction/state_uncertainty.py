@@ -36,17 +36,22 @@ def with_state_uncertainty(
         before = prediction.covariance[..., 0, 0] + prediction.covariance[..., 1, 1]
         after = covariance[..., 0, 0] + covariance[..., 1, 1]
         share = (before / np.maximum(after, 1e-12))[..., None]
-        factors = np.sqrt(1.0 + share * (factors * factors - 1.0))
+        factors = factors * factors
+        factors -= 1.0
+        factors *= share
+        factors += 1.0
+        np.sqrt(factors, out=factors)
     # Rounding may make an eigenvalue of an exact state negative.
     roots = np.linalg.cholesky(state_covariances + _ROUNDING)
     # From a draw to the offset at every step.
     gains = np.swapaxes(roots, 1, 2) @ onwards  # (A, 4, 2 T)
     draws = standardised_normal(n_samples, 4, seed)
-    offsets_m = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
-    samples = prediction.samples + offsets_m.reshape(prediction.samples.shape)
+    samples = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
     # The draws are centred, but samples have probabilities.
     centre = prediction.probabilities.T @ draws  # (A, 4)
-    samples -= (centre[:, None] @ gains).reshape(n_agents, n_steps, 2)
+    samples -= (centre[:, None] @ gains).ravel()
+    samples = samples.reshape(prediction.samples.shape)
+    samples += prediction.samples
     return replace(prediction, samples=samples, covariance=covariance, level_factors=factors)
 
 

@@ -18,8 +18,8 @@ def usable_entries(
     ids: tuple[str, ...], states_m: FloatArray
 ) -> tuple[dict[str, int], dict[str, SkipReason]]:
     """The columns of valid entries by their ids, and the reasons of the others."""
-    finite = np.all(np.isfinite(states_m[:, :2]), axis=1)
-    near = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1)
+    # False for NaN, too.
+    usable = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1).tolist()
     columns: dict[str, int] = {}
     rejected: dict[str, SkipReason] = {}
     for column, agent_id in enumerate(ids):
@@ -27,10 +27,9 @@ def usable_entries(
             rejected[agent_id] = SkipReason.EMPTY_ID
         elif agent_id in columns:
             rejected[agent_id] = SkipReason.DUPLICATE_ID
-        elif not finite[column]:
-            rejected[agent_id] = SkipReason.NOT_FINITE
-        elif not near[column]:
-            rejected[agent_id] = SkipReason.OUT_OF_RANGE
+        elif not usable[column]:
+            is_finite = np.isfinite(states_m[column, :2]).all()
+            rejected[agent_id] = SkipReason.OUT_OF_RANGE if is_finite else SkipReason.NOT_FINITE
         else:
             columns[agent_id] = column
             if agent_id in rejected:

@@ -464,7 +464,8 @@ class TrackHistory:
         newest_ns, _ = self._table.newest(self._rows())
         stale = stamp_ns - newest_ns > self._timeout_ns
         stale_ids = list(compress(self._row_of_id, stale.tolist()))
-        self.forget(stale_ids)
+        if stale_ids:
+            self.forget(stale_ids)
         return dict.fromkeys(stale_ids, SkipReason.STALE)
 
     def _estimate(
