@@ -17,6 +17,7 @@ from social_implicit_ros.prediction.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.robot_gate import RobotGate
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.frames.transforms import (
@@ -81,6 +82,7 @@ class Predictor:
         self._lookup = lookup
         self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
         self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
+        self._robot_gate = RobotGate()
         self._queue = TransformQueue(lookup, config.transform_wait_s)
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
@@ -158,7 +160,7 @@ class Predictor:
             ValueError: the model cannot be run.
         """
         if self.config.robot == "tf":
-            self._locate_robot()
+            self._locate_robot(now_ns)
         self.map_refusal = self._place_walls(now_ns)
         tick = self.last_tick = self._pipeline.tick(now_ns)
         published = self._identities.published_ids
@@ -296,15 +298,16 @@ class Predictor:
             self._forget_histories()
 
     def _enter(self, tracks: Tracks, update: Update) -> None:
-        if len(self._guards) > 1 or ROBOT_ID in tracks.ids:
+        if ROBOT_ID in tracks.ids:
+            refusal = self._enter_robot(tracks, update.robot_skipped)
+            update.refusals += [refusal] if refusal else []
+            return
+        if len(self._guards) > 1:
             # People of several trackers do not jump in the same message.
             tracks = self._frame.moved_back(tracks)
         else:
             tracks, texts = self._frame.take_out_jump(tracks, self.history)
             update.corrections += texts
-        if ROBOT_ID in tracks.ids:
-            self._enter_as(tracks, update)
-            return
         *held, tracks = self._identities.rename(tracks, self.history)
         for first in held:
             self._enter_as(first, update)
@@ -314,9 +317,6 @@ class Predictor:
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self._pipeline.update(tracks)
-        if ROBOT_ID in tracks.ids:
-            update.robot_skipped.update(rejected.values())
-            return
         n_entries = Counter(tracks.ids) if rejected else {}
         n_entered = len(tracks.ids)
         for agent_id, reason in rejected.items():
@@ -331,6 +331,19 @@ class Predictor:
             self.newest_ns = tracks.stamp_ns
             if self.config.tick_rate_hz == 0:
                 update.tick_ns = tracks.stamp_ns
+
+    def _enter_robot(self, robot: Tracks, skipped: Counter[SkipReason]) -> Refusal | None:
+        """Adds the robot's position; returns why it is held back, if it is."""
+        robot = self._frame.moved_back(robot)
+        problem = self._robot_gate.problem_of(robot, self.config.pipeline.max_speed_m_s)
+        if problem:
+            return Refusal("robot.position", problem)
+        if self._robot_gate.has_jumped and not self.history.unknown((ROBOT_ID,)):
+            self.history.forget([ROBOT_ID])
+        # Its velocity is one in its own frame.
+        rejected = self._pipeline.update(replace(robot, velocities_m_s=None))
+        skipped.update(rejected.values())
+        return None
 
     def _follow_trackers(self) -> None:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
@@ -378,9 +391,8 @@ class Predictor:
         self._lookup.clear()
         update.jumped_back = True
 
-    def _locate_robot(self) -> None:
+    def _locate_robot(self, now_ns: int) -> None:
         """Adds the robot's newest pose to the history."""
-        self.robot_refusal = None
         try:
             pose, stamp_ns = self._lookup.latest(self._frame.frame_id, self.config.robot_frame)
         except TransformUnavailableError as error:
@@ -388,8 +400,9 @@ class Predictor:
             self.robot_refusal = Refusal("robot", text)
             return
         at_m = pose.translation_m
-        robot = Tracks(stamp_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
-        self._pipeline.update(self._frame.moved_back(robot))
+        # A static pose is that of any time.
+        robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
+        self.robot_refusal = self._enter_robot(robot, Counter())
 
     def _forget(self) -> None:
         self._robot_guard.reset()
@@ -398,6 +411,7 @@ class Predictor:
 
     def _forget_histories(self) -> None:
         self._frame.reset()
+        self._robot_gate.reset()
         self._pipeline.reset()
         self._timings.clear()
         self._identities.reset()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, plain_frame
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction, require_shape
 
@@ -25,6 +26,11 @@ _LEAST_SIDE = 0.1
 _SHORTEST_CELLS = 1e-4
 #: Cells are merged to at least this size, which costs a tenth of a metre and no time.
 _LEAST_CELL_M = 0.1
+#: Cells of a plan, once merged; the distances from walls take 80 bytes for each while they are
+#: computed. Before, there may be eight times as many.
+_MAX_CELLS = 16_000_000
+#: Edges that cells of a map of a building or a town can have, metres.
+_CELL_M = (1e-3, 100.0)
 #: Smallest variance of samples that has a direction, square metres.
 _LEAST_VARIANCE_M2 = 1e-6
 
@@ -50,11 +56,23 @@ class FloorPlan:
     def __post_init__(self) -> None:
         """Checks the values; raises ValueError naming the field."""
         require_shape("FloorPlan", "occupied", self.occupied, ("rows", "columns"))
-        if not (math.isfinite(self.resolution_m) and self.resolution_m > 0):
-            raise ValueError(f"FloorPlan.resolution_m is {self.resolution_m}, expected above 0")
-        if not all(math.isfinite(value) for value in (*self.origin_m, self.yaw_rad)):
+        if not _CELL_M[0] <= self.resolution_m <= _CELL_M[1]:
             raise ValueError(
-                f"FloorPlan has its origin at {self.origin_m}, {self.yaw_rad}, expected numbers"
+                f"FloorPlan.resolution_m is {self.resolution_m}, expected {_CELL_M[0]:g} to "
+                f"{_CELL_M[1]:g} metres per cell"
+            )
+        if not (max(map(abs, self.origin_m)) <= MAX_COORDINATE_M and math.isfinite(self.yaw_rad)):
+            raise ValueError(
+                f"FloorPlan has its origin at {self.origin_m} with a yaw of {self.yaw_rad}, "
+                f"expected metres within {MAX_COORDINATE_M:g} of the frame's origin, and radians"
+            )
+        n_merged = self.occupied.size / self._n_merged**2
+        if max(n_merged, self.occupied.size / 8) > _MAX_CELLS:
+            rows, columns = self.occupied.shape
+            raise ValueError(
+                f"FloorPlan of {rows} x {columns} cells of {self.resolution_m:g} m is too large, "
+                f"expected at most {_MAX_CELLS} cells of {_LEAST_CELL_M} m or more: publish a part "
+                "of it, or a coarser map"
             )
 
     @property
@@ -155,7 +173,7 @@ def floor_plan_from_grid(message: Any) -> FloorPlan:
     """The floor plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags. Unknown cells are free.
 
     Raises:
-        ValueError: data that does not fit the size of the grid, or a pose that is not finite.
+        ValueError: data that does not fit the size of the grid, or a value out of bounds.
     """
     info = message.info
     cells = np.asarray(message.data, dtype=np.int8)
@@ -165,10 +183,10 @@ def floor_plan_from_grid(message: Any) -> FloorPlan:
             "expected as many, and at least one"
         )
     position, rotation = info.origin.position, info.origin.orientation
-    yaw_rad = math.atan2(
-        2.0 * (rotation.w * rotation.z + rotation.x * rotation.y),
-        1.0 - 2.0 * (rotation.y**2 + rotation.z**2),
-    )
+    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
+    yaw_rad = math.atan2(2.0 * (w * z + x * y), w * w + x * x - y * y - z * z)
+    if not math.isfinite(x + y + z + w):
+        yaw_rad = math.nan
     occupied = cells.reshape(info.height, info.width) >= OCCUPIED_PERCENT
     return FloorPlan(
         occupied,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from PIL import Image, UnidentifiedImageError
 from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
 from social_implicit_ros.recordings.bag import RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
-from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, user_path
+from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, read_file, user_path
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
-_MAX_FILE_BYTES = 64 * 1024
+_MAX_FILE_BYTES, _MAX_IMAGE_BYTES = 64 * 1024, 256 * 1024**2
 #: Probability from which on a map server takes a cell for occupied.
 _OCCUPIED = 0.65
 
@@ -36,7 +37,14 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
         if first is None:
             return None
         ensure_definition(reader, OCCUPANCY_GRID)
-        return floor_plan_from_grid(reader.deserialize(first[2], OCCUPANCY_GRID))
+        try:
+            return floor_plan_from_grid(reader.deserialize(first[2], OCCUPANCY_GRID))
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise RecordingError(
+                f"the map on topic {first[0].topic} cannot be used: {reason}; give another with "
+                "--map, or predict without it (--no-map)"
+            ) from error
 
 
 def load_map(path: Path) -> FloorPlan:
@@ -49,18 +57,24 @@ def load_map(path: Path) -> FloorPlan:
         if not isinstance(values, dict):
             raise UnusableFileError(f"{path} is no map: expected image, resolution and origin")
         image_path = user_path(path).parent / str(values["image"])
-        with Image.open(image_path) as image:
+        with Image.open(io.BytesIO(read_file(image_path, _MAX_IMAGE_BYTES))) as image:
             brightness = np.asarray(image.convert("L"), dtype=np.float64) / 255.0
         darkness = brightness if int(values.get("negate", 0)) else 1.0 - brightness
         x_m, y_m, yaw_rad = (float(value) for value in values["origin"])
+        threshold = float(values.get("occupied_thresh", _OCCUPIED))
+        if not 0.0 <= threshold <= 1.0:
+            raise UnusableFileError(f"occupied_thresh is {threshold}, expected 0 to 1")
         return FloorPlan(
             # The first row of an image is at the top.
-            occupied=darkness[::-1] > float(values.get("occupied_thresh", _OCCUPIED)),
+            occupied=darkness[::-1] > threshold,
             resolution_m=float(values["resolution"]),
             origin_m=(x_m, y_m),
             yaw_rad=yaw_rad if math.isfinite(yaw_rad) else 0.0,
         )
     except KeyError as error:
         raise RecordingError(f"map {path}: {error} is missing") from error
-    except (OSError, ValueError, TypeError, UnidentifiedImageError) as error:
+    except (
+        *(OSError, ValueError, TypeError, OverflowError, UnidentifiedImageError),
+        Image.DecompressionBombError,
+    ) as error:
         raise RecordingError(f"map {path} cannot be used: {error}") from error

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from threading import Thread
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -32,7 +31,7 @@ from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.endpoints import Callbacks, create_endpoints, destroy_endpoints
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.parameter_node import ParameterNode
-from social_implicit_ros.ros.preparation import Preparation
+from social_implicit_ros.ros.preparation import NewestJob, Preparation
 from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.ros.reporting.reporter import Reporter
 from social_implicit_ros.ros.session import (
@@ -65,6 +64,7 @@ class PredictorNode(ParameterNode):
         """
         super().__init__("predictor", **kwargs)
         self._session: Session | None = None
+        self._maps = NewestJob("map")
         self._failure = ""  # why the last transition failed
         self.reporter = Reporter(
             self.get_fully_qualified_name(),
@@ -325,7 +325,7 @@ class PredictorNode(ParameterNode):
                 predictor.floor_plan = floor_plan_from_grid(message).prepare()
 
         # The distances from the walls of a large map take longer than a tick.
-        Thread(target=load, name="map", daemon=True).start()
+        self._maps.begin(load)
 
     def _on_transform_timer(self) -> None:
         session = self._active_session()

@@ -1,10 +1,10 @@
-"""Prepares changed parameters in the background, while ticks continue with the old ones."""
+"""Prepares parameters and maps in the background, while ticks continue with the old ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Thread
+from threading import Lock, Thread
 
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
@@ -86,6 +86,34 @@ class Preparation:
             self._result = Prepared(config, self._prepare(config))
         except Exception as error:  # noqa: BLE001 (raised by `take`)
             self._result = error
+
+
+class NewestJob:
+    """Runs one job at a time in a thread; of those that wait, only the newest is run."""
+
+    def __init__(self, name: str) -> None:
+        """Starts without jobs; the thread gets the name."""
+        self._name = name
+        self._lock = Lock()
+        self._next: Callable[[], None] | None = None
+        self._is_running = False
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Runs a job, which raises nothing, now or after the one that runs."""
+        with self._lock:
+            self._next = job
+            if not self._is_running:
+                self._is_running = True
+                Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                job, self._next = self._next, None
+                self._is_running = job is not None
+            if job is None:
+                return
+            job()
 
 
 def _drawn(config: NodeConfig) -> tuple[object, ...]:

@@ -189,17 +189,22 @@ class _Points:
 
 
 def robot_from_odometry(message: Any) -> Tracks:
-    """The robot as a track, in the frame of the message's header.
+    """The robot as a track, in the frame of the message's header, but its velocity in its own.
+
+    A pose whose orientation is not finite has no position either: its estimator has diverged.
 
     Args:
         message: `nav_msgs/Odometry` of rclpy or of `rosbags`.
     """
-    position = message.pose.pose.position
+    position, rotation = message.pose.pose.position, message.pose.pose.orientation
+    velocity = message.twist.twist.linear
+    is_pose = math.isfinite(rotation.x + rotation.y + rotation.z + rotation.w)
     return Tracks(
         stamp_ns=stamp_ns_of(message.header.stamp),
         ids=(ROBOT_ID,),
-        positions_m=np.array([[position.x, position.y]]),
+        positions_m=np.array([[position.x, position.y]]) if is_pose else np.full((1, 2), np.nan),
         heights_m=np.array([position.z]),
+        velocities_m_s=np.array([[velocity.x, velocity.y, velocity.z]]),
     )
 
 

@@ -145,3 +145,35 @@ def test_an_occupancy_grid_becomes_a_floor_plan() -> None:
 def test_a_grid_that_does_not_fit_its_data_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"{size[1]} x {size[0]} cells has 2"):
         floor_plan_from_grid(grid([0, 0], *size))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("origin.position.x", math.nan, "origin at"),
+        ("origin.position.y", 1e9, "within 1e"),
+        ("origin.orientation.z", math.inf, "yaw of nan"),
+        ("resolution", 0.0, "resolution_m is 0.0"),
+        ("resolution", -0.5, "resolution_m is -0.5"),
+        ("resolution", math.nan, "resolution_m is nan"),
+        ("resolution", 1e-30, "resolution_m is 1e-30"),
+        ("width", -2, "2 x -2 cells has 4"),
+        ("width", 10**9, "cells has 4"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_impossible_map_is_refused_by_name(field: str, value: float, text: str) -> None:
+    message = grid([0, 0, 0, 0], 2, 2)
+    *owners, name = field.split(".")
+    owner = message.info
+    for part in owners:
+        owner = getattr(owner, part)
+    setattr(owner, name, value)
+    with pytest.raises(ValueError, match=text):
+        floor_plan_from_grid(message)
+
+
+def test_a_map_of_a_thousand_million_cells_is_refused_before_it_takes_memory() -> None:
+    occupied = np.broadcast_to(np.zeros(1, dtype=bool), (31_623, 31_623))
+    with pytest.raises(ValueError, match=r"31623 x 31623 cells of 0.05 m is too large"):
+        FloorPlan(occupied, 0.05, (0.0, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -81,6 +82,14 @@ def map_server_files(folder: Path, **changes: object) -> Path:
     return path
 
 
+def test_a_damaged_map_in_a_bag_names_the_remedy(tmp_path: Path) -> None:
+    plan = FloorPlan(np.zeros((3, 5), bool), 0.5, (-1.0, 2.0))
+    object.__setattr__(plan, "resolution_m", math.nan)
+    path = write(tmp_path / "bag", plan)
+    with pytest.raises(RecordingError, match=r"topic /map cannot be used.*resolution.*--no-map"):
+        floor_plan_of(path)
+
+
 def test_the_files_of_a_map_server_are_read(tmp_path: Path) -> None:
     plan = load_map(map_server_files(tmp_path))
     np.testing.assert_array_equal(plan.occupied, [[0, 0, 0], [1, 0, 0]])
@@ -97,6 +106,11 @@ def test_the_files_of_a_map_server_are_read(tmp_path: Path) -> None:
         ({"resolution": "wide"}, "could not convert"),
         ({"resolution": -1.0}, "resolution_m is -1.0"),
         ({"origin": [1.0]}, "not enough values"),
+        ({"origin": [1e300, 0.0, 0.0]}, "origin at"),
+        ({"resolution": 1e-300}, "expected 0.001 to 100"),
+        ({"occupied_thresh": float("nan")}, "occupied_thresh is nan"),
+        ({"negate": float("inf")}, "infinity"),
+        ({"image": "/dev/zero"}, "a device"),
     ],
 )
 def test_a_map_that_cannot_be_used_is_named(tmp_path: Path, changes: dict, message: str) -> None:
