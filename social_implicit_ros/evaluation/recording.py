@@ -318,6 +318,7 @@ def _description(
             *source.notes,
             *([reference.note] if reference else []),
             *_unusable_notes(counts),
+            *(f"{n} times: {text}" for n, text in counts.others.values()),
             *_clock_notes(replay),
             *_wall_notes(counts),
             *_partial_notes(primary),

@@ -20,7 +20,7 @@ from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.prediction.update import Update
+from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
@@ -99,6 +99,8 @@ class ReplayCounts:
         people: those people.
         positions: sampled positions where walls are known, by model.
         in_walls: those inside walls.
+        others: what else is left out, transforms and positions of the robot, by its kind: the
+            number, and a text on the first.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
 
@@ -113,6 +115,7 @@ class ReplayCounts:
     positions: Counter[str] = field(default_factory=Counter)
     in_walls: Counter[str] = field(default_factory=Counter)
     unusable: Counter[str] = field(default_factory=Counter)
+    others: dict[str, tuple[int, str]] = field(default_factory=dict)
     latencies_s: tuple[float, float] = (math.inf, -math.inf)
 
     @property
@@ -138,6 +141,18 @@ class ReplayCounts:
         self.entries += update.n_entered
         self.skipped.update(update.skipped)
         self.resets += update.jumped_back
+        for refusal in update.refusals:
+            if refusal.kind not in self.skipped:  # whose entries are counted
+                self.add_other(refusal)
+        for reason, n in update.robot_skipped.items():
+            text = f"positions of the robot are left out ({reason.value})"
+            self.add_other(Refusal(f"robot.{reason.value}", text), n)
+
+    def add_other(self, refusal: Refusal | None, n: int = 1) -> None:
+        """Counts what is left out beside tracks."""
+        if refusal is not None and n:
+            n_before, text = self.others.get(refusal.kind, (0, refusal.text))
+            self.others[refusal.kind] = n_before + n, text
 
 
 #: Predictions at one tick, by model name.
@@ -302,6 +317,10 @@ class BagReplay:
                 yield from self._complete()
             # Messages that still wait for a transform.
             self.counts.add_update(self._groups[0].predictor.poll(_NEVER_NS))
+            # Of transforms before the first lookup no update tells.
+            refusal = Refusal("transforms", "transforms cannot be read")
+            n_known = self.counts.others.get(refusal.kind, (0, ""))[0]
+            self.counts.add_other(refusal, self._transforms.n_unreadable - n_known)
         except RecordingError as error:
             damage = error
         self._finish()
@@ -342,6 +361,7 @@ class BagReplay:
         for group in self._groups:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
+        self.counts.add_other(self._groups[0].predictor.robot_refusal)
         for group, of_group in zip(self._groups, predictions, strict=True):
             self._count_walls(group.predictor.placed_walls, of_group)
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):

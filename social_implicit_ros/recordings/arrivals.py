@@ -58,8 +58,9 @@ class RobotArrival:
     """A message of the robot's odometry; attributes as of `TracksArrival`."""
 
     received_ns: int
-    tracks: Tracks
+    tracks: Tracks | None
     frame_id: str
+    unusable: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +169,9 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
         except ValueError as error:
             text = f"transforms cannot be read: {error}"
             return Update(refusals=[Refusal("transforms", text)])
+    elif isinstance(arrival, RobotArrival) and arrival.unusable:
+        text = f"odometry cannot be read: {arrival.unusable}"
+        return Update(refusals=[Refusal("odometry", text)])
     elif arrival.tracks is not None:
         tracks, now_ns = arrival.tracks, arrival.received_ns
         if isinstance(arrival, RobotArrival):
@@ -217,8 +221,8 @@ def _bag_arrivals(
             try:
                 decoded = decode(data)
             except Exception as error:  # noqa: BLE001 (damaged bytes: the node goes on, too)
-                unusable = (str(error) or type(error).__name__)[:_LONGEST_REASON]
-                yield TracksArrival(arrival_ns(recorded_ns, None), None, "", Counter(), unusable)
+                at_ns = arrival_ns(recorded_ns, None)
+                yield TracksArrival(at_ns, None, "", Counter(), _reason(error))
                 continue
             received_ns = arrival_ns(recorded_ns, decoded.tracks)
             yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
@@ -228,12 +232,17 @@ def _bag_arrivals(
             continue
         try:
             message = reader.deserialize(data, ODOMETRY)
-        except Exception:  # noqa: BLE001, S112 (a robot less is seen in the counts)
+            robot = robot_from_odometry(message)
+        except Exception as error:  # noqa: BLE001 (as above)
+            yield RobotArrival(arrival_ns(recorded_ns, None), None, "", _reason(error))
             continue
-        robot = robot_from_odometry(message)
         yield RobotArrival(arrival_ns(recorded_ns, robot), robot, message.header.frame_id)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
             f"{source.path} is damaged: of the {source.n_messages} messages in its index "
             f"on topic {source.topic} only {n_read} could be read"
         )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:_LONGEST_REASON]

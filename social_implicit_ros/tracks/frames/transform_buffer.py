@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,6 +121,8 @@ class TransformBuffer:
             before_lookup: called with target and source; adds what has arrived. May raise
                 TransformUnavailableError.
         """
+        #: Messages that cannot be read, in total.
+        self.n_unreadable = 0
         self._before_lookup = before_lookup
         self._links: dict[str, _Link] = {}
         self._pairs: dict[tuple[str, str], None] = {}  # (target, source) that were looked up
@@ -213,7 +216,8 @@ class TransformBuffer:
 
     def _read_unread(self) -> None:
         while self._unread:
-            self._insert(self._unread.popleft(), is_static=False)
+            with suppress(ValueError):  # which is counted
+                self._insert(self._unread.popleft(), is_static=False)
 
     def _watch(self) -> None:
         """Determines which links matter; the others are no longer kept up to date."""
@@ -242,7 +246,12 @@ class TransformBuffer:
     def _insert(self, data: bytes, is_static: bool) -> bool:
         """Stores the transforms that matter; returns whether a frame has a new parent."""
         has_changed = False
-        for entry in transforms_of(data):
+        try:
+            entries = transforms_of(data)
+        except ValueError:
+            self.n_unreadable += 1
+            raise
+        for entry in entries:
             if is_static or self._watched is None or entry.child in self._watched:
                 parent = self._parent(entry.child)
                 self._store(entry, is_static)

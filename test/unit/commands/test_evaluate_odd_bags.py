@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bags import S, people_messages, walkers, write_bag
+from support.bags import (
+    STORE,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    header,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
 
 from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.types import Tracks
 
 FAST = ("--model", "constant_velocity", "--moments", "0", "--jobs", "1")
@@ -54,6 +66,46 @@ def test_messages_that_cannot_be_used_are_counted_and_left_out(tmp_path: Path) -
     assert any(note.startswith("3 of 91 messages cannot be used") for note in result["notes"])
 
 
+def odometry_messages() -> list[Recorded]:
+    message_type = "nav_msgs/msg/Odometry"
+    zero = zero_message(STORE, message_type)
+    return [
+        Recorded("/odom", message_type, replace(zero, header=header(t.stamp_ns, "map")), t.stamp_ns)
+        for t in WALK
+    ]
+
+
+def transform_messages() -> list[Recorded]:
+    return [
+        Recorded("/tf", TF_MESSAGE, transform_message("map", "camera", t.stamp_ns), t.stamp_ns)
+        for t in WALK
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "topic", "data", "note"),
+    [
+        (odometry_messages, "/odom", "x'00010000ff'", "2 times: odometry cannot be read"),
+        (odometry_messages, "/odom", "x''", "2 times: odometry cannot be read"),
+        (transform_messages, "/tf", "x'00010000ffffffff'", "2 times: transforms cannot be read"),
+    ],
+)
+def test_damaged_odometry_and_transforms_are_counted(
+    tmp_path: Path, others: Callable[[], list[Recorded]], topic: str, data: str, note: str
+) -> None:
+    people = people_messages(WALK, frame_id="camera" if topic == "/tf" else "map")
+    bag = write_bag(tmp_path / "bag", [*people, *others()], storage="sqlite3")
+    with sqlite3.connect(bag / "bag.db3") as database:
+        database.execute(
+            f"UPDATE messages SET data = {data} WHERE id IN (SELECT m.id FROM messages m JOIN "
+            f"topics t ON t.id = m.topic_id WHERE t.name = '{topic}' ORDER BY m.id LIMIT 2)"
+        )
+    given = parameters(tmp_path, f"robot: {'odometry' if topic == '/odom' else 'none'}")
+    result = evaluated(bag, "--fixed-frame", "map", "--params", str(given))
+    assert [text for text in result["notes"] if note in text], result["notes"]
+    assert result["entries"] > 200
+
+
 def test_a_recording_without_a_usable_message_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,10 +144,6 @@ class TestClocks:
 
 
 def test_the_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path) -> None:
-    from support.bags import STORE, Recorded, header
-
-    from social_implicit_ros.recordings.bag_writer import zero_message
-
     array = "visualization_msgs/msg/MarkerArray"
     marker = zero_message(STORE, "visualization_msgs/msg/Marker")
     messages = []
