@@ -430,11 +430,19 @@ class TrackHistory:
         """
         rows = self._rows()
         newest_ns, _ = self._table.newest(rows)
-        unseen_ns = tracks.stamp_ns - newest_ns
-        once = (self._began_ns[rows] == newest_ns) & (len(columns) > 1)
+        sources = self._noise.sources_of(rows)
+        is_mine = np.array([i.startswith(tracks.source) for i in self._row_of_id], dtype=np.bool_)
+        is_absent = np.array([i not in columns for i in self._row_of_id], dtype=np.bool_)
+        # A late message does not make others recent.
+        latest_ns = np.zeros(sources.max(initial=0) + 1, dtype=np.int64)
+        np.maximum.at(latest_ns, sources, newest_ns)
+        latest_ns = np.where(
+            is_mine, np.maximum(latest_ns[sources], tracks.stamp_ns), latest_ns[sources]
+        )
+        unseen_ns = latest_ns - newest_ns
+        once = (self._began_ns[rows] == newest_ns) & (len(columns) > 1) & is_mine
         missed: BoolArray = (unseen_ns > 0) & (once | (unseen_ns > _MISSED_S * NS_PER_S))
-        absent = [i not in columns and i.startswith(tracks.source) for i in self._row_of_id]
-        return missed & np.array(absent, dtype=np.bool_)
+        return missed & is_absent
 
     def _free_row(self) -> int:
         if not self._free_rows:

@@ -163,6 +163,11 @@ class TrackerNoise:
             each, columns = rows[is_usable, None], columns[is_usable]
             noise.add(table.times_ns[each, columns], table.states_m[each, :2, columns])
 
+    def sources_of(self, rows: IntArray) -> IntArray:
+        """(A,) a number of the tracker of each of some rows."""
+        sources: IntArray = self._index_of_row[rows]
+        return sources
+
     def std_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""
         known = [self._noises[i] for (name, _), i in self._index_of.items() if name == source]

@@ -324,6 +324,27 @@ def test_tracks_of_another_tracker_are_not_missed() -> None:
     assert set(tracks.insert(other)) == {"1/d", "1/e"}
 
 
+def test_flickering_ids_keep_no_newcomer_of_another_tracker_out() -> None:
+    tracks = history(max_agents=4)
+    for n in range(8):
+        flickering = {f"0/{n}": 1.0}
+        tracks.insert(replace(crowd(0.1 * n, {"0/a": 0.5, **flickering}), source="0/"))
+    far = replace(crowd(0.75, {"1/far": 9.0, "1/next": 9.5}), source="1/")
+    assert not {"1/far", "1/next"} & set(tracks.insert(far))
+
+
+def test_a_late_message_displaces_nobody_who_is_reported() -> None:
+    tracks = history(max_agents=4)
+    tracks.insert(replace(crowd(0.0, {"1/far": 9.0}), source="1/"))
+    for n in range(8):
+        flickering = {f"0/{n}": 1.0}
+        tracks.insert(replace(crowd(0.1 * n, flickering), source="0/"))
+        tracks.insert(replace(crowd(0.1 * n, {"1/far": 9.0}), source="1/"))
+    late = replace(crowd(0.2, {"0/late": 2.0, "0/later": 2.1}), source="0/")
+    assert "1/far" not in tracks.insert(late)
+    assert "1/far" in tracks.ids
+
+
 def test_a_lower_max_agents_takes_effect_at_the_next_message() -> None:
     tracks = history(max_agents=3)
     people = {"a": 1.0, "b": 2.0, "c": 3.0}
