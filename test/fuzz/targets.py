@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from fuzz.draws import NUMBERS, TEXTS, Draws
+from fuzz.meaning import meaning_seeds, run_meaning
 from fuzz.messages import build, typestore
 
 from social_implicit_ros.models.card import load_card
@@ -370,6 +371,7 @@ def drawn_seeds() -> list[bytes]:
 
 TARGETS = {
     "messages": Target(run_messages, drawn_seeds, 40_000),
+    "meaning": Target(run_meaning, meaning_seeds, 600),
     "cdr": Target(run_cdr, cdr_seeds, 15_000),
     "raw": Target(run_raw, raw_seeds, 40_000),
     "tracker_yaml": Target(run_tracker_yaml, tracker_seeds, 5_000),

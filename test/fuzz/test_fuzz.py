@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 #: Inputs that once failed: a folder per target. `make fuzz` adds to them.
 REGRESSIONS = Path(__file__).parent / "regressions"
-#: Targets that read larger files run fewer cases.
-SLOW = {"onnx": 25, "mcap": 25, "db3": 15}
+#: Targets that read larger files, or simulate people, run fewer cases.
+SLOW = {"meaning": 10, "onnx": 25, "mcap": 25, "db3": 15}
 #: Invalid lengths.
 LENGTHS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f")
 N_CASES = int(os.environ.get("FUZZ_CASES", "100"))

@@ -109,6 +109,6 @@ class Identities:
         merger.observe(tracks, history, self.config.merge_distance_m)
         self.n_merged += merger.n_merged - n_before
         shown = [agent_id for agent_id in history.ids if agent_id not in self.hidden]
-        merged = dict.fromkeys(merger.hidden(shown), SkipReason.MERGED)
+        merged = dict.fromkeys(merger.hidden(shown, history), SkipReason.MERGED)
         self.hidden = {**self.hidden, **merged}
         self.published_ids = merger.published_ids(history.ids)

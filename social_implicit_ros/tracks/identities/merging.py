@@ -66,21 +66,39 @@ class TrackMerger:
             if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
                 self._merge(pair, history)
 
-    def hidden(self, shown: Collection[str]) -> list[str]:
+    def hidden(self, shown: Collection[str], history: TrackHistory) -> list[str]:
         """Tracks that are not predicted as another one stands for the same person.
+
+        The best one stands for it: a track that goes on, then one that does not lag, then one that
+        did not restart just now, then the one whose id is published.
 
         Args:
             shown: tracks that could be predicted, oldest first.
+            history: of them.
         """
+        members = tuple(i for i in shown if i in self._person_of)
+        if not members:
+            return []
+        motions, began_ns = history.motions(members), history.began_ns(members)
+        persons = [self._person_of[i] for i in members]
+        newest_ns = dict.fromkeys(persons, 0)
+        for person, stamp_ns in zip(persons, motions.stamps_ns.tolist(), strict=True):
+            newest_ns[person] = max(newest_ns[person], stamp_ns)
+        lags_ns = np.array([newest_ns[person] for person in persons]) - motions.stamps_ns
+        defects = np.stack(
+            [
+                np.array(members) != persons,
+                motions.stamps_ns - began_ns < _MERGE_S * NS_PER_S,
+                lags_ns > _LAG_S * NS_PER_S,
+                motions.intervals_ns == 0,
+            ]
+        )
         taken: set[str] = set()
         hidden = []
-        members = [i for i in shown if i in self._person_of]
-        # The track whose id is published comes first.
-        for agent_id in sorted(members, key=lambda i: self._person_of[i] != i):
-            person = self._person_of[agent_id]
-            if person in taken:
-                hidden.append(agent_id)
-            taken.add(person)
+        for row in np.lexsort(defects).tolist():
+            if persons[row] in taken:
+                hidden.append(members[row])
+            taken.add(persons[row])
         return hidden
 
     def published_ids(self, known: Collection[str]) -> Mapping[str, str]:

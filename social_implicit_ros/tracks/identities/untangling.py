@@ -97,7 +97,7 @@ class SwapUntangler:
         if abs(tracks.stamp_ns - (self._compared_ns or 0)) >= _PERIOD_S * NS_PER_S:
             self._compared_ns = tracks.stamp_ns
             self._watch(_close_pairs(tracks), history, known_as)
-            if self._pairs:
+            if self._pairs and tracks.ids:
                 self._compare(tracks)
         held = self.held
         if held:

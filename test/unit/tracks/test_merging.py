@@ -109,3 +109,26 @@ def test_a_tracker_that_lags_behind_sees_the_same_person() -> None:
         late_s = n / 10 - 0.8
         scene.add(TWO, late_s, b=WALK_M_S * late_s + OFFSET_M)
     assert scene.predictor.tick(round(5.9 * S)).ids == ("0/people/a",)
+
+
+def test_the_track_that_jumped_does_not_stand_for_the_person() -> None:
+    scene = Scene()
+    scene.walk(5, {"a": 0.0}, {})
+    assert scene.walk(20, {"a": 0.0}, {"b": 0.0}) == {"0/people/a"}
+    for away_m in (30.0, -30.0, 0.0):
+        # Alone at a new place it has no velocity yet.
+        assert scene.walk(1, {"a": away_m}, {"b": 0.0}) == {"0/people/a"}
+        assert abs(scene.forecast.present_m[0, 1] - OFFSET_M[1]) < 0.3
+
+
+def test_the_track_that_lags_does_not_stand_for_the_person() -> None:
+    scene = Scene()
+    scene.walk(5, {"a": 0.0}, {})
+    scene.walk(20, {"a": 0.0}, {"b": 0.0})
+    for n in range(15):
+        time_s = 3.6 + n / 10
+        scene.add(ONE, time_s - 0.8, a=WALK_M_S * (time_s - 0.8) + [0.0, 0.3])
+        scene.add(TWO, time_s, b=WALK_M_S * time_s)
+    forecast = scene.predictor.tick(round(time_s * S))
+    assert forecast.ids == ("0/people/a",)
+    np.testing.assert_allclose(forecast.present_m[0], WALK_M_S * time_s, atol=0.1)

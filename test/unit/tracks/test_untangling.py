@@ -121,3 +121,11 @@ def test_who_is_swapped_twice_has_the_own_id_again() -> None:
         watched.add(0.1 * n, ("a", "b"), np.array(side_by_side(0.1 * n)))
     assert watched.untangler.n_untangled == 2
     np.testing.assert_allclose(watched.end_m("a"), side_by_side(9.9)[0], atol=0.15)
+
+
+def test_a_message_without_people_while_two_are_close() -> None:
+    watched = Watched()
+    for n in range(20):
+        watched.add(0.1 * n, ("a", "b"), np.array([[0.1 * n, 0.0], [0.1 * n, 0.4]]))
+    watched.add(2.0, (), np.empty((0, 2)))
+    watched.add(2.1, ("a", "b"), np.array([[2.1, 0.0], [2.1, 0.4]]))
