@@ -97,10 +97,16 @@ class ModelCard:
                     f"to {high:g}"
                 )
         for name, longest in _MAX_CHARACTERS.items():
-            if len(getattr(self, name)) > longest:
+            text = getattr(self, name)
+            if len(text) > longest:
                 raise ValueError(
-                    f"ModelCard.{name} has {len(getattr(self, name))} characters, expected at "
-                    f"most {longest}"
+                    f"ModelCard.{name} has {len(text)} characters, expected at most {longest}"
+                )
+            # They go to messages, terminals and pages.
+            line = text.replace("\n", "") if name == "description" else text
+            if not line.isprintable() or (name == "name" and not text.strip()):
+                raise ValueError(
+                    f"ModelCard.{name} is {short_text(text)}, expected printable characters"
                 )
 
     @property

@@ -215,6 +215,9 @@ def _from_array(data: bytes) -> Columns:
             if len(loaded.files) != 1:
                 raise ColumnsError(f"holds the arrays {short_text(loaded.files)}, expected one")
             loaded = loaded[loaded.files[0]]
+        if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "fiu":
+            kind = getattr(loaded, "dtype", "no array")
+            raise ColumnsError(f"holds {short_text(str(kind))}, expected an array of real numbers")
         array = np.asarray(loaded, dtype=np.float64)
     except ColumnsError:
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from social_implicit_ros.untrusted_files import printable_text
+
 _MAX_TEXT = 1000
 
 
@@ -11,7 +13,7 @@ def reason_of(error: BaseException) -> str:
     Args:
         error: whose traceback stands in the log at debug level.
     """
-    text = " ".join(str(error).split()) or "no text"
+    text = printable_text(" ".join(str(error).split())) or "no text"
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}): lower n_samples, max_agents or max_history"
     elif isinstance(error, OSError):

@@ -64,6 +64,12 @@ def test_missing_optional_fields_take_their_defaults(tmp_path: Path) -> None:
         ({"parameters": 10**15}, "parameters is 1000000000000000, expected"),
         ({"interaction_range_m": 1e300}, "interaction_range_m is"),
         ({"name": "n" * 201}, "name has 201 characters"),
+        *(
+            ({"name": name}, "expected printable")
+            for name in ("", " ", "\ud800", "a\x1b[2J", "a\nb")
+        ),
+        ({"architecture": "a\u202eb"}, "expected printable"),
+        ({"description": "a\x07"}, "expected printable"),
         ({"noise_sequence": "n" * 5000}, r"noise_sequence is 'n{79}\.\.\., expected"),
         ({"noise_sequence": "halton"}, "noise_sequence is 'halton'"),
         ({"step_s": 0}, "step_s is 0"),

@@ -127,6 +127,14 @@ def test_a_person_who_is_unknown_in_a_step_is_not_there(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["complex128", "datetime64[s]", "bool", "S8"])
+def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: str) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 3, 2), kind))
+    with pytest.raises(RecordingError, match="expected an array of real numbers"):
+        read(tmp_path / "walk.npy", buffer.getvalue())
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

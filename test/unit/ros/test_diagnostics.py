@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
+from social_implicit_ros.ros.reporting.faults import reason_of
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
@@ -222,3 +223,7 @@ def test_a_lost_robot_is_a_warning_until_it_is_found(log: DiagnosticsLog) -> Non
     assert "the robot is lost" in status.message and "~/odometry" in status.message
     busy_second(log, 2 * S)
     assert report(log, 3.0).level == DiagnosticStatus.OK
+
+
+def test_a_reason_can_be_published_whatever_a_file_contains() -> None:
+    assert reason_of(ValueError("tag \ud800 \x1b[2J")) == "tag \\ud800 \\x1b[2J"
