@@ -138,10 +138,9 @@ class Predictor:
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
         """Takes the robot's position from odometry; arguments as for `add_tracks`."""
         update = Update()
-        status = self._robot_guard.check(robot.stamp_ns, now_ns)
-        if status in _REFUSED_STAMPS:
-            reason, text = _REFUSED_STAMPS[status]
-            update.refusals.append(Refusal(f"odometry.{reason.value}", f"odometry {text}"))
+        refusal = self._stamp_problem(robot, now_ns, "odometry", "odometry")
+        if refusal is not None:
+            update.refusals.append(refusal)
             return update
         update.is_accepted = True
         self._place(robot, frame_id, now_ns, update)
@@ -332,6 +331,17 @@ class Predictor:
             if self.config.tick_rate_hz == 0:
                 update.tick_ns = tracks.stamp_ns
 
+    def _stamp_problem(self, robot: Tracks, now_ns: int, kind: str, what: str) -> Refusal | None:
+        """Why the stamp of a position of the robot is refused, if it is."""
+        status = self._robot_guard.check(robot.stamp_ns, now_ns)
+        if status in _REFUSED_STAMPS:
+            reason, text = _REFUSED_STAMPS[status]
+            return Refusal(f"{kind}.{reason.value}", f"{what} {text}")
+        if status is StampStatus.JUMPED_BACK and not self.history.unknown((ROBOT_ID,)):
+            self.history.forget([ROBOT_ID])
+            self._robot_gate.reset()
+        return None
+
     def _enter_robot(self, robot: Tracks, skipped: Counter[SkipReason]) -> Refusal | None:
         """Adds the robot's position; returns why it is held back, if it is."""
         robot = self._frame.moved_back(robot)
@@ -402,7 +412,9 @@ class Predictor:
         at_m = pose.translation_m
         # A static pose is that of any time.
         robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
-        self.robot_refusal = self._enter_robot(robot, Counter())
+        self.robot_refusal = self._stamp_problem(robot, now_ns, "robot", "the robot's pose is")
+        if self.robot_refusal is None:
+            self.robot_refusal = self._enter_robot(robot, Counter())
 
     def _forget(self) -> None:
         self._robot_guard.reset()

@@ -63,15 +63,18 @@ class _Link:
             return self.poses[0]
         stamps_ns, poses = self.stamps_ns, self.poses
         after = bisect_left(stamps_ns, stamp_ns)
-        if after == len(stamps_ns):
-            raise TransformUnavailableError(
-                f"{frame!r} in {self.parent!r} is known only until {_time(stamps_ns[-1])}, "
-                f"{(stamp_ns - stamps_ns[-1]) / NS_PER_S:.3f} s before",
-                may_come=True,
-                newest_ns=stamps_ns[-1],
-            )
-        if stamps_ns[after] == stamp_ns:
+        if after < len(stamps_ns) and stamps_ns[after] == stamp_ns:
             return poses[after]
+        # A pose stamped far in the future does not make an old one valid until then.
+        is_gap = 0 < after < len(stamps_ns) and stamps_ns[after] - stamps_ns[after - 1] > _BUFFER_NS
+        if after == len(stamps_ns) or is_gap:
+            newest_ns = stamps_ns[after - 1]
+            raise TransformUnavailableError(
+                f"{frame!r} in {self.parent!r} is known only until {_time(newest_ns)}, "
+                f"{(stamp_ns - newest_ns) / NS_PER_S:.3f} s before",
+                may_come=True,
+                newest_ns=newest_ns,
+            )
         if after == 0:
             raise TransformUnavailableError(
                 f"{frame!r} in {poses[0][0]!r} is known only from {_time(stamps_ns[0])} on, "

@@ -12,6 +12,7 @@ from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
@@ -106,3 +107,37 @@ def test_the_same_message_again_and_again_is_lost() -> None:
 def test_a_pose_without_orientation_has_no_position() -> None:
     found, _ = drive([odometry(n, 200.0, w=1.0 if n < 10 else float("nan")) for n in range(60)])
     assert found[9] == 200.0 and found[-1] is None
+
+
+def test_odometry_whose_clock_jumps_back_is_known_again_at_once() -> None:
+    messages = [odometry(n, 200.0) for n in range(200, 230)]
+    messages += [odometry(n, 200.0) for n in range(100, 110)]
+    config = PredictorConfig(robot="odometry", fixed_frame="odom", pipeline=PipelineConfig())
+    predictor = Predictor(ConstantVelocity(), config, TransformBuffer())
+    for message in messages:
+        robot = robot_from_odometry(message)
+        predictor.add_robot(robot, "odom", 200 * NS_PER_S)
+    assert predictor.tick(robot.stamp_ns).robot_m is not None
+
+
+class Poses(TransformBuffer):
+    """The robot's pose by the transforms, with a stamp in seconds."""
+
+    stamp_s = 100.0
+
+    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
+        return RigidTransform(np.eye(3), np.zeros(3)), round(self.stamp_s * NS_PER_S)
+
+
+@pytest.mark.parametrize(("stamp_s", "is_known"), [(100.0, True), (0.0, True), (1e9, False)])
+def test_a_pose_by_transforms_may_be_static_but_not_from_the_future(
+    stamp_s: float, is_known: bool
+) -> None:
+    poses = Poses()
+    config = PredictorConfig(robot="tf", fixed_frame="odom", pipeline=PipelineConfig())
+    predictor = Predictor(ConstantVelocity(), config, poses)
+    for n in range(10):
+        poses.stamp_s = stamp_s and stamp_s + 0.1 * n
+        forecast = predictor.tick(100 * NS_PER_S + n * NS_PER_S // 10)
+    assert (forecast.robot_m is not None) == is_known
+    assert (predictor.robot_refusal is None) == is_known

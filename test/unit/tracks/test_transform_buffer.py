@@ -45,6 +45,17 @@ def test_halfway_between_two_stamps_the_pose_is_halfway():
     )
 
 
+def test_a_pose_from_the_future_makes_no_old_one_valid():
+    buffer = buffer_of(
+        *(("odom", "base", 1 + n / 10, (n, 0, 0), 0) for n in range(10)),
+        ("odom", "base", 2_000_000_000, (99, 0, 0), 0),
+    )
+    buffer.lookup("odom", "base", round(1.9 * S))
+    with pytest.raises(TransformUnavailableError, match=r"known only until 1\.900 s") as error:
+        buffer.lookup("odom", "base", 5 * S)
+    assert error.value.newest_ns == round(1.9 * S)
+
+
 def test_rotations_are_interpolated_as_scipy_does():
     message = transform_message("a", "b", S)
     later = transform_message("a", "b", 2 * S)
