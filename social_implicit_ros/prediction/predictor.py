@@ -10,6 +10,8 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import replace
 
+import numpy as np
+
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.frames import HistoryFrame, TransformQueue
@@ -20,6 +22,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.robot_gate import RobotGate
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
     TransformLookup,
@@ -301,6 +304,11 @@ class Predictor:
             refusal = self._enter_robot(tracks, update.robot_skipped)
             update.refusals += [refusal] if refusal else []
             return
+        is_usable = np.all(np.abs(tracks.positions_m) <= MAX_COORDINATE_M, axis=1)
+        if not is_usable.all():
+            # They are refused, each with its reason, and tell nothing of who is who.
+            self._enter_as(tracks.of_agents(~is_usable), update)
+            tracks = tracks.of_agents(is_usable)
         if len(self._guards) > 1:
             # People of several trackers do not jump in the same message.
             tracks = self._frame.moved_back(tracks)

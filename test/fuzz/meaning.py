@@ -1,12 +1,13 @@
 """Fuzz target of meaning: several trackers of people whose paths are known, with drawn faults.
 
-One tracker is good. Whoever it has seen for a second is predicted near where they are, whatever the
-others send, and nobody is predicted to be faster than `max_speed_m_s`.
+Some tracks of the first tracker are good. Whoever one of them has shown for a second is predicted
+near where they are, whatever the other tracks and trackers say, and nobody is predicted to be
+faster than `max_speed_m_s`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +22,7 @@ from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
-from social_implicit_ros.types import FloatArray, Tracks
+from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S
@@ -58,6 +59,8 @@ class Faults:
     restamped: bool  # such messages are stamped at arrival
     swapped: bool  # ids of two people change places now and then
     shift_m: float  # constant
+    clock_s: float = 0.0  # added to all stamps
+    absurd: float = 0.0  # share of the entries that are no number, or far off the Earth
 
 
 class World:
@@ -103,36 +106,52 @@ def bad_faults(draws: Draws) -> Faults:
         restamped=draws.byte() % 4 == 3,
         swapped=draws.byte() % 4 == 3,
         shift_m=(0.0, 0.3, 5.0)[draws.byte() % 3],
+        clock_s=(0.0, 0.0, 0.0, 0.4, -0.4, 30.0, -30.0)[draws.byte() % 7],
+        absurd=(0.0, 0.0, 0.05)[draws.byte() % 3],
     )
 
 
+def entries_of(
+    world: World, people: IntArray, faults: Faults, time_s: float, random: np.random.Generator
+) -> tuple[list[int], FloatArray]:
+    """Numbers of people who are seen, and (A, 2) where."""
+    seen_m = world.at(time_s)[people] + random.normal(0.0, faults.noise_m, (len(people), 2))
+    seen_m[:, 0] += faults.shift_m
+    jumps = random.random(len(people)) < faults.jumping
+    seen_m[jumps] += random.uniform(-60.0, 60.0, (int(jumps.sum()), 2))
+    absurd = random.random(len(people)) < faults.absurd
+    seen_m[absurd] = random.choice([np.nan, np.inf, 1e308, 1e7], (int(absurd.sum()), 2))
+    if faults.swapped and len(people) > 1 and time_s % 2.0 > 1.0:
+        seen_m[[0, 1]] = seen_m[[1, 0]]
+    kept = random.random(len(people)) >= faults.missing
+    return people[kept].tolist(), seen_m[kept]
+
+
 def messages_of(
-    world: World, faults: Faults, source: str, random: np.random.Generator
+    world: World,
+    groups: Sequence[tuple[IntArray, Faults]],
+    source: str,
+    random: np.random.Generator,
 ) -> Iterator[Message]:
-    """What a tracker sends."""
+    """What a tracker sends of some people each; the first group decides when."""
+    faults = groups[0][1]
     begins_s = float(random.uniform(0.0, 1.0 / faults.rate_hz))
-    names = [f"{source}{n}" for n in range(world.n_people)]
     for time_s in np.arange(begins_s, DURATION_S, 1.0 / faults.rate_hz).tolist():
-        seen_m = world.at(time_s) + random.normal(0.0, faults.noise_m, (world.n_people, 2))
-        seen_m[:, 0] += faults.shift_m
-        jumps = random.random(world.n_people) < faults.jumping
-        seen_m[jumps] += random.uniform(-60.0, 60.0, (int(jumps.sum()), 2))
-        if faults.swapped and world.n_people > 1 and time_s % 2.0 > 1.0:
-            seen_m[[0, 1]] = seen_m[[1, 0]]
-        kept = np.flatnonzero(random.random(world.n_people) >= faults.missing)
-        false_m = random.uniform(-20.0, 20.0, (faults.false_tracks, 2))
-        flicker = random.integers(0, 1000, faults.false_tracks)
-        ids = [names[n] for n in kept] + [f"{source}x{n}-{k}" for n, k in enumerate(flicker)]
-        positions_m = np.concatenate([seen_m[kept], false_m])
+        ids, positions_m = [], []
+        for people, of_group in groups:
+            numbers, seen_m = entries_of(world, people, of_group, time_s, random)
+            false_m = random.uniform(-20.0, 20.0, (of_group.false_tracks, 2))
+            flicker = random.integers(0, 1000, of_group.false_tracks)
+            ids += [f"{source}{n}" for n in numbers]
+            ids += [f"{source}x{n}-{k}" for n, k in enumerate(flicker)]
+            positions_m += [seen_m, false_m]
         arrives_s = time_s + faults.late_s * float(random.random())
         if faults.burst_s:
             arrives_s = (np.floor(time_s / faults.burst_s) + 1.0) * faults.burst_s
         stamp_s = arrives_s - 0.001 * (time_s % 0.5) if faults.restamped else time_s
-        yield Message(
-            START_NS + round(arrives_s * S),
-            source,
-            Tracks(START_NS + round(stamp_s * S), tuple(ids), positions_m),
-        )
+        stamp_ns = START_NS + round((stamp_s + faults.clock_s) * S)
+        tracks = Tracks(stamp_ns, tuple(ids), np.concatenate(positions_m))
+        yield Message(START_NS + round(arrives_s * S), source, tracks)
 
 
 @cache
@@ -154,9 +173,12 @@ def run_meaning(data: bytes) -> None:
     predictor = Predictor(model, config, TransformBuffer())
     world = World(draws, random)
     good = good_faults(draws)
-    messages = [*messages_of(world, good, GOOD, random)]
+    everybody = np.arange(world.n_people)
+    n_bad = draws.byte() % world.n_people
+    mixed = [(everybody[n_bad:], good), (everybody[:n_bad], bad_faults(draws))]
+    messages = [*messages_of(world, mixed, GOOD, random)]
     for n in range(draws.byte() % 3):
-        messages += messages_of(world, bad_faults(draws), f"bad{n}/", random)
+        messages += messages_of(world, [(everybody, bad_faults(draws))], f"bad{n}/", random)
     messages.sort(key=lambda message: message.arrives_ns)
     newest_s, at = -np.inf, 0  # newest stamp of the good tracker, number of messages sent
     for tick_s in np.arange(TICK_S, DURATION_S, TICK_S).tolist():
@@ -170,7 +192,7 @@ def run_meaning(data: bytes) -> None:
         forecast = predictor.tick(now_ns)
         check_speeds(forecast, pipeline.max_speed_m_s)
         if newest_s >= SEEN_S + 1.0 / good.rate_hz:
-            check_people(forecast, world, tick_s)
+            check_people(forecast, world, everybody[n_bad:], tick_s, pipeline.merge_distance_m)
 
 
 def meaning_seeds() -> list[bytes]:
@@ -186,18 +208,24 @@ def check_speeds(forecast: Forecast, max_speed_m_s: float) -> None:
     assert fastest_m_s <= max_speed_m_s + 1e-6, f"{fastest_m_s:.2f} m/s"
 
 
-def check_people(forecast: Forecast, world: World, now_s: float) -> None:
-    """Everybody is predicted near where they are, and will be."""
+def check_people(
+    forecast: Forecast, world: World, people: IntArray, now_s: float, merge_distance_m: float
+) -> None:
+    """These people are predicted near where they are, and will be.
+
+    Of merged tracks another one may be predicted, which is up to twice the distance away.
+    """
+    now_m, later_than_m = NOW_M + 2.0 * merge_distance_m, LATER_M + 2.0 * merge_distance_m
     steps = np.concatenate([forecast.present_m[:, None], forecast.prediction.mean], axis=1)
     times_s = np.concatenate([[0.0], forecast.times_s])
     share = (1.0 - times_s[2]) / (times_s[3] - times_s[2])
     later_m = steps[:, 2] + share * (steps[:, 3] - steps[:, 2])
     truth_m, truth_later_m = world.at(now_s), world.at(now_s + 1.0)
-    for person in range(world.n_people):
+    for person in people.tolist():
         off_m = np.linalg.norm(forecast.present_m - truth_m[person], axis=1)
         later_off_m = np.linalg.norm(later_m - truth_later_m[person], axis=1)
-        near, nearest_m = off_m <= NOW_M, off_m.min(initial=np.inf)
+        near, nearest_m = off_m <= now_m, off_m.min(initial=np.inf)
         assert near.any(), f"{person} is missing at {now_s:.1f} s: nearest {nearest_m:.2f} m"
-        assert later_off_m[near].min() <= LATER_M, (
+        assert later_off_m[near].min() <= later_than_m, (
             f"{person} is off by {later_off_m[near].min():.2f} m after 1 s, at {now_s:.1f} s"
         )

@@ -69,8 +69,8 @@ class TrackMerger:
     def hidden(self, shown: Collection[str], history: TrackHistory) -> list[str]:
         """Tracks that are not predicted as another one stands for the same person.
 
-        The best one stands for it: a track that goes on, then one that does not lag, then one that
-        did not restart just now, then the one whose id is published.
+        The best one stands for it: a track that goes on, then one that did not restart just now,
+        then one that does not lag, then the one whose id is published.
 
         Args:
             shown: tracks that could be predicted, oldest first.
@@ -88,8 +88,8 @@ class TrackMerger:
         defects = np.stack(
             [
                 np.array(members) != persons,
-                motions.stamps_ns - began_ns < _MERGE_S * NS_PER_S,
                 lags_ns > _LAG_S * NS_PER_S,
+                motions.stamps_ns - began_ns < _MERGE_S * NS_PER_S,
                 motions.intervals_ns == 0,
             ]
         )
