@@ -239,6 +239,17 @@ class TestSchedule:
         assert all(update.tick_ns is None for update in walk(predictor, 1.0, 2.0))
 
 
+@pytest.mark.filterwarnings("error")
+def test_positions_off_the_earth_tell_nothing_of_who_is_who() -> None:
+    predictor = predictor_of()
+    for n in range(10, 40):
+        at_m = np.array([[0.1 * n, 0.0], [0.1 * n, 0.4], [1e308, -1e308], [np.nan, 0.0]])
+        tracks = Tracks(n * S // 10, ("a", "b", "far", "lost"), at_m)
+        update = predictor.add_tracks(tracks, "odom", n * S // 10)
+        assert update.skipped == {SkipReason.OUT_OF_RANGE: 1, SkipReason.NOT_FINITE: 1}
+    assert predictor.tick(39 * S // 10).ids == ("a", "b")
+
+
 class TestRobot:
     def test_the_robot_is_a_neighbour_and_not_predicted(self) -> None:
         predictor = predictor_of(robot="odometry")
