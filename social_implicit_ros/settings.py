@@ -65,9 +65,9 @@ class HistoryLimits(Settings):
     )
     max_agents: int = row(
         1000,
-        "Maximum number of tracked agents: the nearest to the robot, or to the origin of "
-        "fixed_frame while the position of the robot is unknown. Further agents are rejected and "
-        "counted as over_capacity.",
+        "Maximum number of tracked agents: the nearest to the newest known position of the robot, "
+        "or to the origin of fixed_frame without any. Further agents are rejected and counted as "
+        "over_capacity.",
         minimum=1,
         maximum=100_000,
     )

@@ -106,6 +106,7 @@ class TrackHistory:
         self._table = ObservationTable(n_kept, self._step_ns // (n_kept // least))
         self._row_of_id: dict[str, int] = {}
         self._free_rows: list[int] = []
+        self._centre_m = np.zeros(2)  # where the robot was when it was lost
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
         self._noise = TrackerNoise(self.config.position_noise_m)
         self._velocities = VelocityNoise()
@@ -151,6 +152,8 @@ class TrackHistory:
     def forget(self, ids: list[str]) -> None:
         """Forgets remembered agents."""
         self._announce_forgetting(self.rows_of(tuple(ids)))
+        if ROBOT_ID in ids:
+            self._centre_m = self._table.newest(self.rows_of((ROBOT_ID,)))[1][0, :2]
         rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
         self._free_rows.extend(rows)
         self._table.clear(np.array(rows, dtype=np.int64))
@@ -406,7 +409,7 @@ class TrackHistory:
         last_m = self._table.newest(self._rows())[1][:, :2]
         new_m = tracks.positions_m[[columns[name] for name in newcomers]]
         positions_m = np.concatenate([last_m, new_m])
-        centre_m = np.zeros(2)
+        centre_m = self._centre_m
         if ROBOT_ID in self._row_of_id:
             centre_m = last_m[remembered.index(ROBOT_ID)]
         distances_m = np.hypot(*(positions_m - centre_m).T)

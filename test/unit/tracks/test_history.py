@@ -284,6 +284,17 @@ def test_of_too_many_the_nearest_to_the_robot_are_kept_beside_it() -> None:
     assert tracks.insert(crowd(0.2, {ROBOT_ID: 10.0})) == {}
 
 
+def test_of_too_many_the_nearest_to_a_robot_that_is_lost_are_kept() -> None:
+    tracks = history(max_agents=2)
+    tracks.insert(crowd(0.0, {ROBOT_ID: 200.0}))
+    tracks.window(at(5.0))
+    assert tracks.unknown((ROBOT_ID,))
+
+    rejected = tracks.insert(crowd(5.0, {"near": 199.0, "far": 0.0, "next": 203.0}))
+
+    assert rejected == {"far": SkipReason.OVER_CAPACITY}
+
+
 def test_a_nearer_agent_replaces_the_farthest() -> None:
     tracks = history(max_agents=2)
     tracks.insert(crowd(0.0, {"a": 2.0, "b": 8.0}))
