@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,10 @@ from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 from social_implicit_ros.untrusted_files import did_you_mean
 
-__version__ = version("social_implicit_ros")
+try:
+    __version__ = version("social_implicit_ros")
+except PackageNotFoundError:  # a checkout on PYTHONPATH
+    __version__ = "unknown"
 __all__ = ["METRICS", "Prediction", "evaluate", "load_model", "load_scenes", "metrics"]
 
 #: A model of one's own: (A, H, 2) observed positions -> (K, A, T, 2) samples, metres.

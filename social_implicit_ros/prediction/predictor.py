@@ -276,7 +276,7 @@ class Predictor:
         frame_id = plain_frame(frame_id)
         self._take_notice({frame_id})
         if frame_id == self._frame.frame_id:
-            self._enter(tracks, update)
+            self._enter(tracks, now_ns, update)
             return
         self._queue.add(tracks, frame_id, now_ns)
         self._move_waiting(now_ns, update)
@@ -285,7 +285,7 @@ class Predictor:
         self._take_notice(self._queue.frame_ids)
         moved, timed_out = self._queue.take(self._frame.frame_id, now_ns)
         for tracks in moved:
-            self._enter(tracks, update)
+            self._enter(tracks, now_ns, update)
         for tracks, reason in timed_out:
             if ROBOT_ID in tracks.ids:
                 update.robot_skipped[SkipReason.NO_TRANSFORM] += 1
@@ -299,7 +299,7 @@ class Predictor:
         if self._frame.take_notice(frame_ids):
             self._forget_histories()
 
-    def _enter(self, tracks: Tracks, update: Update) -> None:
+    def _enter(self, tracks: Tracks, now_ns: int, update: Update) -> None:
         if ROBOT_ID in tracks.ids:
             refusal = self._enter_robot(tracks, update.robot_skipped)
             update.refusals += [refusal] if refusal else []
@@ -319,7 +319,7 @@ class Predictor:
         for first in held:
             self._enter_as(first, update)
         self._enter_as(tracks, update)
-        self._identities.follow(tracks, self.history)
+        self._identities.follow(tracks, self.history, now_ns)
         self.history.hidden = self._identities.hidden
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:

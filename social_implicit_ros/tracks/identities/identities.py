@@ -78,12 +78,13 @@ class Identities:
         self.n_stitched += stitcher.n_stitched - n_before
         return entering
 
-    def follow(self, tracks: Tracks, history: TrackHistory) -> None:
+    def follow(self, tracks: Tracks, history: TrackHistory, now_ns: int = 0) -> None:
         """Finds out which tracks are gone.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
+            now_ns: current time, integer nanoseconds; 0 if the clock does not run.
         """
         coasting = self._coastings[tracks.source]
         stitcher = self._stitchers[tracks.source]
@@ -101,14 +102,14 @@ class Identities:
         vanished = [i for each in self._coastings.values() for i in each.vanished]
         self.hidden = dict.fromkeys(vanished, SkipReason.VANISHED)
         if self.config.merge_distance_m > 0.0:
-            self._merge(tracks, history)
+            self._merge(tracks, history, now_ns or tracks.stamp_ns)
 
-    def _merge(self, tracks: Tracks, history: TrackHistory) -> None:
+    def _merge(self, tracks: Tracks, history: TrackHistory, now_ns: int) -> None:
         merger = self._merger
         n_before = merger.n_merged
         merger.observe(tracks, history, self.config.merge_distance_m)
         self.n_merged += merger.n_merged - n_before
         shown = [agent_id for agent_id in history.ids if agent_id not in self.hidden]
-        merged = dict.fromkeys(merger.hidden(shown, history), SkipReason.MERGED)
+        merged = dict.fromkeys(merger.hidden(shown, history, now_ns), SkipReason.MERGED)
         self.hidden = {**self.hidden, **merged}
         self.published_ids = merger.published_ids(history.ids)

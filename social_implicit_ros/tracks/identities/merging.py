@@ -21,6 +21,8 @@ _MERGE_S = 1.0
 _SPLIT_DISTANCES, _SPLIT_S = 2.0, 0.5
 #: If one tracker lags behind another by this, the other one's track is predicted, seconds.
 _LAG_S = 0.3
+#: Clocks of trackers may be ahead of ours by this, seconds.
+_AHEAD_S = 0.05
 #: Longest time over which a track is extrapolated for a comparison, seconds.
 _MAX_GAP_S = 1.5
 
@@ -66,25 +68,29 @@ class TrackMerger:
             if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
                 self._merge(pair, history)
 
-    def hidden(self, shown: Collection[str], history: TrackHistory) -> list[str]:
+    def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
         """Tracks that are not predicted as another one stands for the same person.
 
         The best one stands for it: a track that goes on, then one that did not restart just now,
-        then one that does not lag, then the one whose id is published.
+        then one that neither lags nor is ahead of the clock, then the one whose id is published.
 
         Args:
             shown: tracks that could be predicted, oldest first.
             history: of them.
+            now_ns: current time, integer nanoseconds.
         """
         members = tuple(i for i in shown if i in self._person_of)
         if not members:
             return []
         motions, began_ns = history.motions(members), history.began_ns(members)
         persons = [self._person_of[i] for i in members]
-        newest_ns = dict.fromkeys(persons, 0)
-        for person, stamp_ns in zip(persons, motions.stamps_ns.tolist(), strict=True):
-            newest_ns[person] = max(newest_ns[person], stamp_ns)
-        lags_ns = np.array([newest_ns[person] for person in persons]) - motions.stamps_ns
+        off_ns = now_ns - motions.stamps_ns
+        # What is stamped in the future cannot be used yet.
+        off_ns = np.where(off_ns < -_AHEAD_S * NS_PER_S, NS_PER_S, np.maximum(off_ns, 0))
+        least_ns = dict(zip(persons, off_ns.tolist(), strict=True))
+        for person, of_track_ns in zip(persons, off_ns.tolist(), strict=True):
+            least_ns[person] = min(least_ns[person], of_track_ns)
+        lags_ns = off_ns - np.array([least_ns[person] for person in persons])
         defects = np.stack(
             [
                 np.array(members) != persons,
