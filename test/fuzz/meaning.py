@@ -197,7 +197,7 @@ def run_meaning(data: bytes) -> None:
 
 def meaning_seeds() -> list[bytes]:
     """Schedules of all kinds."""
-    return [np.random.default_rng(n).bytes(48) for n in range(16)]
+    return [np.random.default_rng(n).bytes(64) for n in range(12)]
 
 
 def check_speeds(forecast: Forecast, max_speed_m_s: float) -> None:
