@@ -37,6 +37,7 @@ def main(name: str, cases: str, seconds: str) -> None:
             f"-runs={cases}",
             f"-max_total_time={seconds}",
             f"-timeout={HANGS_AFTER_S}",
+            f"-report_slow_units={HANGS_AFTER_S}",
             f"-rss_limit_mb={MAX_MEMORY_MB}",
             f"-max_len={2 * max(map(len, seeds))}",
             f"-artifact_prefix={found}/",

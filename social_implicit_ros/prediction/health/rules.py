@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from social_implicit_ros.prediction.health.findings import Finding, Level
 from social_implicit_ros.prediction.health.snapshot import (
     MAX_LOST,
+    PATIENCE_S,
     Endpoint,
     Snapshot,
     TrackerCounts,
 )
 from social_implicit_ros.types import SkipReason
 
-#: Time for which nobody, or less than half, may be predicted, seconds.
-PATIENCE_S = 2.0
 #: Share of duplicate entries above which the status is WARN.
 _MAX_DUPLICATES = 0.1
 #: Median lifetime of an id below which a tracker does not track, seconds.
@@ -231,6 +230,17 @@ def _few_predicted(now: Snapshot) -> Iterable[Finding]:
         )
 
 
+def _waiting_people(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.n_waiting and now.n_predicted:
+            yield Finding(
+                f"waiting.{tracker.topic}",
+                f"{tracker.n_waiting} of the people on {tracker.topic} are tracked, but not "
+                f"predicted for {tracker.waiting_s:.0f} s",
+                _with_example(tracker, SkipReason.TOO_FEW_OBSERVATIONS),
+            )
+
+
 def _over_capacity(now: Snapshot) -> Iterable[Finding]:
     n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
     if n_lost:
@@ -359,6 +369,7 @@ RULES: tuple[Rule, ...] = (
     _nobody,
     _lost_entries,
     _few_predicted,
+    _waiting_people,
     _duplicates,
     _short_ids,
     _over_capacity,

@@ -13,6 +13,8 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
 
+#: Time for which nobody, less than half, or one who is reported, may not be predicted, seconds.
+PATIENCE_S = 2.0
 #: Share of lost entries above which the status is WARN.
 MAX_LOST = 0.5
 
@@ -100,6 +102,8 @@ class TrackerCounts:
         losing_s: time for which more than half of its entries are left out, seconds.
         unpredicted_s: time for which its entries arrive and none of them is predicted, seconds.
         tick_reasons: why people of it were not predicted in the newest tick.
+        n_waiting: people whom it reports, but who were not predicted for `PATIENCE_S`.
+        waiting_s: time for which the first of them was not, seconds.
         age_s: age of its newest tracks, seconds; None without any.
     """
 
@@ -115,6 +119,8 @@ class TrackerCounts:
     losing_s: float = 0.0
     unpredicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
+    n_waiting: int = 0
+    waiting_s: float = 0.0
     age_s: float | None = None
 
 

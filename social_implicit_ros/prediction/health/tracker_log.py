@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from itertools import compress
 from statistics import median
 
-from social_implicit_ros.prediction.health.snapshot import MAX_LOST, TrackerCounts
+import numpy as np
+
+from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
@@ -22,6 +26,8 @@ _LIFETIMES_S, _MIN_ENDED = 10.0, 5
 _MIN_AGE_S = 1.0
 #: Ids followed at most, so that a flood of new ones does not take memory.
 _MAX_IDS = 20_000
+#: Age up to which the newest position of a person is one that the tracker reports, seconds.
+_REPORTED_S = 0.6
 #: Length to which a value of a message is cut in a text.
 _MAX_EXAMPLE = 40
 
@@ -103,6 +109,8 @@ class TrackerLog:
         self.tick_reasons: Counter[SkipReason] = Counter()
         #: Stamp of its newest tracks, integer nanoseconds.
         self.newest_ns: int | None = None
+        self._waiting_since_ns: dict[str, int] = {}  # by id
+        self.waiting_s, self.n_waiting = 0.0, 0
         self._was_predicted = False
         self._unpredicted_since_s: float | None = None
         self._losing_since_s: float | None = None
@@ -138,11 +146,31 @@ class TrackerLog:
         self.needed_timeout_s = predictor.needed_timeout_s(source)
         tick = predictor.last_tick
         if tick is None:
-            self.n_predicted, self.tick_reasons = 0, Counter()
+            self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
             return
         self.n_predicted = sum(i.startswith(source) and i != ROBOT_ID for i in tick.window.ids)
-        skipped = tick.skipped.items()
-        self.tick_reasons = Counter(reason for i, reason in skipped if i.startswith(source))
+        skipped = {i: reason for i, reason in tick.skipped.items() if i.startswith(source)}
+        self.tick_reasons = Counter(skipped.values())
+        self._find_waiting(predictor.history, skipped, tick.stamp_ns)
+
+    def _find_waiting(
+        self, history: TrackHistory, skipped: Mapping[str, SkipReason], stamp_ns: int
+    ) -> None:
+        """Finds the people who are reported for some time, but not predicted."""
+        few = SkipReason.TOO_FEW_OBSERVATIONS
+        ids = [i for i, reason in skipped.items() if reason is few and i != ROBOT_ID]
+        unknown = set(history.unknown(ids))
+        ids = [i for i in ids if i not in unknown]
+        newest_ns = history.motions(tuple(ids)).stamps_ns if ids else np.empty(0)
+        reported = compress(ids, newest_ns > stamp_ns - _REPORTED_S * NS_PER_S)
+        before = self._waiting_since_ns
+        self._waiting_since_ns = {i: before.get(i, stamp_ns) for i in reported}
+        waited_s = {i: (stamp_ns - ns) / NS_PER_S for i, ns in self._waiting_since_ns.items()}
+        self.waiting_s = max(waited_s.values(), default=0.0)
+        waiting = [i for i, waited in waited_s.items() if waited >= PATIENCE_S]
+        self.n_waiting = len(waiting)
+        if waiting:
+            self._examples[few] = ascii(waiting[0][:_MAX_EXAMPLE])
 
     def end_period(self, began_s: float, *, has_tick: bool) -> None:
         """A period ends.
@@ -184,6 +212,8 @@ class TrackerLog:
             losing_s=now_s - _first(self._losing_since_s, now_s),
             unpredicted_s=now_s - _first(self._unpredicted_since_s, now_s),
             tick_reasons=self.tick_reasons,
+            n_waiting=self.n_waiting,
+            waiting_s=self.waiting_s,
             age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
         )
 

@@ -49,6 +49,13 @@ def test_all_well() -> None:
     assert status_of_findings(WELL, []) == (Level.OK, "predicting 3 of 3 agents")
 
 
+def test_somebody_who_is_reported_and_not_predicted_is_named() -> None:
+    seen = {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
+    text = text_of(with_tracker(n_waiting=1, waiting_s=3.0, examples=seen))
+    assert "1 of the people on /tracks are tracked, but not predicted for 3 s" in text
+    assert "seen '7'; tracks end or jump before" in text
+
+
 def test_a_class_that_is_filtered_out_is_named_with_the_fix() -> None:
     lost, seen = {SkipReason.OTHER_CLASS: 60}, {SkipReason.OTHER_CLASS: "'walker'"}
     nobody = with_tracker(lost=lost, examples=seen, unpredicted_s=3.0)

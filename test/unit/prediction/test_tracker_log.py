@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
-from social_implicit_ros.prediction.health.tracker_log import IdLifetimes
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
+from social_implicit_ros.types import SkipReason, Tracks
 
 S = 1_000_000_000
 
@@ -47,3 +54,26 @@ def test_stamps_that_begin_again_are_followed() -> None:
     for n in range(50):
         lifetimes.add((str(n),), n * S // 10)
     assert lifetimes.median_s(1.0) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["jumps", "walks", "flickers"])
+def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
+    """Beside somebody who walks."""
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    n_waiting = []
+    for n in range(60):
+        stamp_ns = 100 * S + n * S // 10
+        x_m = 30.0 * (n % 3) if kind == "jumps" else 0.1 * n
+        name = f"{n}" if kind == "flickers" else "7"
+        tracks = Tracks(stamp_ns, ("1", name), np.array([[0.1 * n, 0.0], [x_m, 9.0]]))
+        predictor.add_tracks(tracks, "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        if n % 10 == 9:
+            log.take_counts(predictor, "")
+            n_waiting.append(log.counts(stamp_ns, n / 10, 1.0).n_waiting)
+    assert n_waiting == [0, 0, *([int(kind == "jumps")] * 4)]
+    if kind == "jumps":
+        assert log.counts(stamp_ns, 6.0, 1.0).examples == {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
