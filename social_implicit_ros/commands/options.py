@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,8 +16,10 @@ from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.untrusted_files import printable_text
+from social_implicit_ros.untrusted_files import printable_text, short_text
 
+#: Largest number that an option takes, such as a duration in seconds.
+LARGEST = 1e9
 #: Environment variable with the folder of the recordings, where --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 
@@ -204,11 +205,13 @@ def non_negative_int(text: str) -> int:
 
 
 def non_negative_float(text: str) -> float:
-    """A finite number from 0 on, for argparse."""
+    """A number from 0 on, for argparse."""
     return _at_least(0, float(text))
 
 
 def _at_least(minimum: int, value: _Number) -> _Number:
-    if not minimum <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{value} is not a number from {minimum} on")
+    if not minimum <= value <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"{short_text(value)} is not a number from {minimum} to {LARGEST:g}"
+        )
     return value

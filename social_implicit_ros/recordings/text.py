@@ -46,8 +46,8 @@ class TextFormat:
     def __post_init__(self) -> None:
         """Checks the rate; raises RecordingError naming the option."""
         rate_hz = self.frames_per_second
-        if rate_hz is not None and not 0 < rate_hz < np.inf:
-            raise RecordingError(f"frames per second is {rate_hz}, expected a rate above 0")
+        if rate_hz is not None and not 1e-3 <= rate_hz <= 1e5:
+            raise RecordingError(f"frames per second is {rate_hz}, expected 0.001 to 100000")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.commands.options import (
     DATA_VARIABLE,
     add_data_option,
@@ -16,6 +17,7 @@ from social_implicit_ros.commands.options import (
     positive_int,
     text_format,
 )
+from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text import TextFormat
 
 
@@ -78,3 +80,25 @@ def test_options_of_recordings_have_one_name(command, tmp_path):
 
     assert (options.tracks, options.tracker, options.fixed_frame) == ("/t", "people", "map")
     assert text_format(options) == TextFormat(15.0, False, ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(f"--duration={value}" for value in ("nan", "inf", "-1", "0", "1e300")),
+        *(f"--start={value}" for value in ("nan", "-1", "1e300")),
+        *(f"--moments={value}" for value in ("-1", "9" * 400)),
+        *(f"--max-unpacked-gb={value}" for value in ("nan", "-1", "1e300")),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        evaluate_bag.parse(["bag", option])
+    said = capsys.readouterr().err
+    assert option.split("=")[0] in said and len(said) < 5000
+
+
+@pytest.mark.parametrize("rate_hz", [float("nan"), 0.0, -1.0, 1e-300, 1e300])
+def test_a_frame_rate_out_of_bounds_is_refused(rate_hz: float) -> None:
+    with pytest.raises(RecordingError, match=r"expected 0\.001 to 100000"):
+        TextFormat(frames_per_second=rate_hz)
