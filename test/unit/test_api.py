@@ -91,6 +91,8 @@ def test_scenes_are_the_windows_of_a_recording(tmp_path: Path) -> None:
 
 
 def test_the_package_has_a_version() -> None:
+    if si.__version__ == "unknown":
+        pytest.skip("runs from a checkout that is not installed")
     assert re.fullmatch(r"\d+\.\d+\.\d+", si.__version__)
 
 
