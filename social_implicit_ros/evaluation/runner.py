@@ -258,7 +258,8 @@ def _run_here(job: Job, progress: Progress) -> Outcome:
 
 def parts_folder(out: Path) -> Path:
     """The folder of the jobs' files below the one to write into."""
-    return out.resolve() / "parts"
+    # Unlike Path.resolve it leaves a link to itself as it is.
+    return Path(os.path.realpath(out)) / "parts"
 
 
 def remove_unfinished(out: Path) -> None:

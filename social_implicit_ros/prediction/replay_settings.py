@@ -76,7 +76,8 @@ def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeCho
     text = tracker or (config.tracker if "tracker" in given else "")
     if "," in text:
         raise ParameterError(
-            f"{parameters} sets several trackers ({text}): choose one with --tracker and --tracks"
+            f"{'--tracker' if tracker else parameters} gives several trackers ({text}): choose one "
+            "with --tracker and --tracks"
         )
     name, _, topic = (part.strip() for part in text.partition("@"))
     return NodeChoices(

@@ -197,7 +197,7 @@ class TestWhatIsWrong:
             (["BAG", "--odometry", "/odom"], "needs `robot: odometry` in a --params file"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
             (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-            (["BAG", "--params", "SEVERAL"], "sets several trackers (people, zed@/zed/objects)"),
+            (["BAG", "--params", "SEVERAL"], "gives several trackers (people, zed@/zed/objects)"),
         ],
     )
     def test_a_wrong_request_ends_with_2(self, bag, tmp_path, capsys, arguments, says):
@@ -569,6 +569,19 @@ class TestManyBags:
         except SystemExit as exited:
             code = exited.code
         assert code == 2
+
+    @pytest.mark.parametrize("kind", ["link to itself", "file", "named pipe"])
+    def test_a_place_that_is_no_folder_is_refused(self, folder, tmp_path, capsys, kind):
+        out = tmp_path / "out"
+        if kind == "link to itself":
+            out.symlink_to(out)
+        elif kind == "file":
+            out.touch()
+        else:
+            os.mkfifo(out)
+        assert run(folder / "bag_0", "--out", out) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said and str(out) in said.replace("\n", "")
 
     def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
         original = runner.run_job
