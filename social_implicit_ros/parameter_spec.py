@@ -12,6 +12,8 @@ from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Maximum number of elements of a list.
 MAX_ELEMENTS = 20
+#: Largest number of characters of a text, such as a path.
+MAX_CHARACTERS = 4096
 
 #: A value of a parameter. Lists arrive as tuples or arrays and are stored as tuples.
 Value = bool | int | float | str | tuple[Any, ...]
@@ -88,6 +90,11 @@ class ParameterSpec:
             raise ParameterError(
                 f"{self.name} is {short_text(value)} of type {type(value).__name__}, "
                 f"expected {expected.__name__}{hint}"
+            )
+        if isinstance(value, str) and not (value.isprintable() and len(value) <= MAX_CHARACTERS):
+            raise ParameterError(
+                f"{self.name} is {short_text(value)}, expected at most {MAX_CHARACTERS} printable "
+                "characters"
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise ParameterError(f"{self.name} is {value}, expected a finite number")

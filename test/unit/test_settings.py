@@ -91,6 +91,10 @@ def test_every_default_is_valid(spec: Any) -> None:
         ({"confidence_levels": ()}, "confidence_levels is an empty list"),
         ({"costmap": {"size_m": 500.0}}, r"costmap\.size_m is 500\.0, expected a value from"),
         ({"pipeline": {"n_samples": 0}}, "n_samples is 0, expected a value from 1 to 1000"),
+        *(
+            ({"fixed_frame": text}, "fixed_frame is .* expected at most 4096 printable characters")
+            for text in ("\ud800", "a\0b", "a\x1b[2J", "x" * 5000)
+        ),
     ],
 )
 def test_a_group_checks_its_fields_wherever_it_is_made(
