@@ -30,7 +30,8 @@ class RobotGate:
         """Forgets all positions."""
         self._last: Tracks | None = None
         self._jumped: Tracks | None = None  # the newest position after a jump
-        self._jumped_ns = self._moved_ns = 0  # since when it is there; since when it stands
+        self._jumped_ns = 0  # since when it is there
+        self._stands: Tracks | None = None  # the first position where it stands with a speed
         #: The newest accepted position is where the robot jumped to: what was before is no past.
         self.has_jumped = False
 
@@ -46,26 +47,25 @@ class RobotGate:
         # The history refuses what is not finite, and compares what is late.
         if not np.isfinite(robot.positions_m).all() or (last and stamp_ns <= last.stamp_ns):
             return ""
-        if last is None:
-            self._moved_ns = stamp_ns
-        elif _follows(jumped, robot, max_speed_m_s) and _is_nearer(jumped, last, robot):
-            self._jumped = robot
-            if stamp_ns - self._jumped_ns < _PATIENCE_NS:
+        if last is not None:
+            if _follows(jumped, robot, max_speed_m_s) and _is_nearer(jumped, last, robot):
+                self._jumped = robot
+                if stamp_ns - self._jumped_ns < _PATIENCE_NS:
+                    return _text_on_jump(last, robot)
+                self.has_jumped = True
+            elif not _follows(last, robot, max_speed_m_s):
+                self._jumped, self._jumped_ns = robot, stamp_ns
                 return _text_on_jump(last, robot)
-            self.has_jumped = True
-        elif not _follows(last, robot, max_speed_m_s):
-            self._jumped, self._jumped_ns = robot, stamp_ns
-            return _text_on_jump(last, robot)
-        if last is not None and _distance_m(last, robot) > _STILL_M:
-            self._moved_ns = stamp_ns
         self._last, self._jumped = robot, None
-        return self._text_on_frozen(robot)
-
-    def _text_on_frozen(self, robot: Tracks) -> str:
-        if robot.velocities_m_s is None or robot.stamp_ns - self._moved_ns < _PATIENCE_NS:
-            return ""
-        speed_m_s = float(np.linalg.norm(robot.velocities_m_s))
-        if not speed_m_s > _MOVING_M_S:
+        speed_m_s = 0.0
+        if robot.velocities_m_s is not None:
+            speed_m_s = float(np.linalg.norm(robot.velocities_m_s))
+        # Not since the last message: at 1 kHz a robot hardly moves.
+        stands = self._stands if speed_m_s > _MOVING_M_S else None
+        if stands is None or _distance_m(stands, robot) > _STILL_M:
+            stands = robot
+        self._stands = stands
+        if stamp_ns - stands.stamp_ns < _PATIENCE_NS:
             return ""
         return (
             f"the robot's position does not change at a speed of {speed_m_s:.1f} m/s: left out; "

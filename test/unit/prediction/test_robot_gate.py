@@ -11,10 +11,13 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.prediction.robot_gate import RobotGate
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import Tracks
 
 STEP_NS = NS_PER_S // 20
 
@@ -88,6 +91,21 @@ def test_a_pose_that_is_frozen_while_the_robot_drives_is_lost() -> None:
     assert found[20] is not None and found[-1] is None
     assert "does not change at a speed of 1.0 m/s" in texts[0]
     assert not drive([odometry(n, 1.0, 0.01) for n in range(80)])[1]
+
+
+def test_a_slow_robot_with_odometry_at_1_khz_is_not_frozen() -> None:
+    gate = RobotGate()
+    for n in range(3000):
+        velocity = np.array([[0.2, 0.0, 0.0]])
+        at_m = np.array([[0.2e-3 * n, 0.0]])
+        robot = Tracks(n * NS_PER_S // 1000, (ROBOT_ID,), at_m, velocities_m_s=velocity)
+        assert gate.problem_of(robot, 10.0) == ""
+
+
+def test_a_robot_that_starts_after_a_rest_is_not_frozen() -> None:
+    at_m, speeds_m_s = np.maximum(np.arange(120) - 82, 0) * 0.02, np.arange(120) > 79
+    messages = [odometry(n, at_m[n], 0.5 * speeds_m_s[n]) for n in range(120)]
+    assert drive(messages)[1] == []
 
 
 def test_the_same_message_again_and_again_is_lost() -> None:
