@@ -30,6 +30,8 @@ _NOISE_FACTOR, _SPREAD_FACTOR, _MIN_SPREAD_M = 5.0, 2.0, 0.1
 _MIN_MESSAGES, _WEIGHT = 5, 0.1
 #: A larger residual is no noise, metres.
 _MAX_NOISE_M = 0.5
+#: If residuals are usually larger, jumps cannot be told from noise, metres.
+_MAX_USUAL_M = 0.4
 #: Largest rotation of a correction, and people whom a rotation needs.
 _MAX_TURN_RAD, _MIN_TURNING = math.radians(20.0), 3
 
@@ -121,7 +123,9 @@ class SharedJumps:
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
         found = None
-        if residual_m > least_m and self._n_messages >= _MIN_MESSAGES:
+        # So much noise moves a few people alike by chance.
+        is_blind = self._usual_m > _MAX_USUAL_M
+        if residual_m > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
             found = self._common(expected_m, seen_m, least_m)
         if found is None:
             self._learn(residual_m)
