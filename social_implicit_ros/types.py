@@ -165,7 +165,7 @@ class Prediction:
         covariance: (A, T, 2, 2) covariance of the position, square metres, symmetric and
             positive semi-definite; calibrated where the model card holds a calibration.
         step_s: seconds between two steps.
-        level_factors: (A, T, L) scale of the ellipse at each confidence in
+        radius_scales: (A, T, L) scale of the ellipse at each confidence in
             `uncertainty.ellipses.CONFIDENCES`, relative to the Gaussian's; None for Gaussian
             ellipses.
         probabilities: (K, A) of each agent's samples, of sum 1; 1 / K each if left out, as draws
@@ -176,7 +176,7 @@ class Prediction:
     mean: FloatArray
     covariance: FloatArray
     step_s: float
-    level_factors: FloatArray | None = None
+    radius_scales: FloatArray | None = None
     probabilities: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
@@ -189,9 +189,9 @@ class Prediction:
         require_shape("Prediction", "probabilities", self.probabilities, (n_samples, n_agents))
         require_shape("Prediction", "mean", self.mean, (n_agents, n_steps, 2))
         require_shape("Prediction", "covariance", self.covariance, (n_agents, n_steps, 2, 2))
-        if self.level_factors is not None:
+        if self.radius_scales is not None:
             require_shape(
-                "Prediction", "level_factors", self.level_factors, (n_agents, n_steps, "L")
+                "Prediction", "radius_scales", self.radius_scales, (n_agents, n_steps, "L")
             )
 
     def of_agents(self, rows: IntArray) -> Prediction:
@@ -201,6 +201,6 @@ class Prediction:
             self.mean[rows],
             self.covariance[rows],
             self.step_s,
-            None if self.level_factors is None else self.level_factors[rows],
+            None if self.radius_scales is None else self.radius_scales[rows],
             self.probabilities[:, rows],
         )

@@ -189,8 +189,10 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
     if not abs(shift_s) <= _MAX_SHIFT_S:
         raise ValueError(f"--ground-truth-shift is {shift_s}, expected at most {_MAX_SHIFT_S:g}")
     node = load_choices(options.params, options.tracker)
-    is_judged = options.tracker_faults is not None or options.ground_truth is not None
-    compared = [name for name in default_models() if not (is_judged and name == BASELINES[1])]
+    has_ground_truth = options.tracker_faults is not None or options.ground_truth is not None
+    compared = [
+        name for name in default_models() if not (has_ground_truth and name == BASELINES[1])
+    ]
     models = options.model or [*filter(None, [node.model]), *compared]
     request = Request(
         models=tuple(dict.fromkeys(models)),

@@ -90,7 +90,7 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         best_m=best,
         best_ade_m=best_ade,
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
-        levels=confidence_levels(mean, covariance, ground_truth, _level_factors(predictions)),
+        levels=confidence_levels(mean, covariance, ground_truth, _radius_scales(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
         position_m=np.concatenate([tick.context.observed_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.context.speed_m_s for tick in ticks]),
@@ -99,9 +99,9 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
     )
 
 
-def _level_factors(predictions: Sequence[Prediction]) -> FloatArray | None:
+def _radius_scales(predictions: Sequence[Prediction]) -> FloatArray | None:
     """(N, T, L) level factors; a model has them for every prediction or for none."""
-    factors = [prediction.level_factors for prediction in predictions]
+    factors = [prediction.radius_scales for prediction in predictions]
     known = [values for values in factors if values is not None]
     return np.concatenate(known) if len(known) == len(factors) else None
 

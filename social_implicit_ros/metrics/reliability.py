@@ -20,7 +20,7 @@ def confidence_levels(
     mean: FloatArray,
     covariance: FloatArray,
     ground_truth: FloatArray,
-    level_factors: FloatArray | None = None,
+    radius_scales: FloatArray | None = None,
 ) -> FloatArray:
     """Confidence of the smallest ellipse that covers each ground-truth position.
 
@@ -30,22 +30,22 @@ def confidence_levels(
         mean: (..., 2) mean positions in metres.
         covariance: (..., 2, 2) in square metres.
         ground_truth: (..., 2) positions in metres.
-        level_factors: (..., L) of the prediction; None for Gaussian ellipses.
+        radius_scales: (..., L) of the prediction; None for Gaussian ellipses.
 
     Returns:
         (...,) in 0..1; 1 where a singular covariance does not cover the ground truth; NaN where an
         input is not finite.
     """
     distance_2, _ = squared_mahalanobis(mean, covariance, ground_truth)
-    if level_factors is not None:
-        distance_2 = gaussian_distance(np.sqrt(distance_2), level_factors) ** 2
+    if radius_scales is not None:
+        distance_2 = gaussian_distance(np.sqrt(distance_2), radius_scales) ** 2
     return -np.expm1(-0.5 * distance_2)
 
 
 def ground_truth_levels(prediction: Prediction, ground_truth: FloatArray) -> FloatArray:
     """(A, T) `confidence_levels` of (A, T, 2) positions, metres, in the ellipses predicted."""
     return confidence_levels(
-        prediction.mean, prediction.covariance, ground_truth, prediction.level_factors
+        prediction.mean, prediction.covariance, ground_truth, prediction.radius_scales
     )
 
 

@@ -161,17 +161,17 @@ class OnnxModel:
             covariance = output["covariance"].astype(np.float64)
         else:
             mean, covariance = sample_moments(samples)
-        level_factors = None
+        radius_scales = None
         if self._calibration is not None:
             motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
-            covariance, level_factors = self._calibration.calibrated(covariance, motion)
+            covariance, radius_scales = self._calibration.calibrated(covariance, motion)
             if drawn:
                 samples = self._calibration.spread(samples, mean, motion)
         if self._coupling is not None:
             mean, samples = self._coupling.made_way(mean, samples, tensors.last_m)
             if self.couples_samples:
                 samples = self._coupling.kept_apart(samples, tensors.last_m)
-        return Prediction(samples, mean, covariance, self.step_s, level_factors, probabilities)
+        return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
         """(K, D) noise for a number of samples; one row if the modes are returned instead."""

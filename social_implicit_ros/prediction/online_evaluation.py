@@ -365,13 +365,13 @@ def _factors(
     predictions: Sequence[Prediction], at_steps: Callable[[Sequence[FloatArray]], FloatArray]
 ) -> FloatArray | None:
     """(E, L) level factors; a model has them for every prediction or for none."""
-    factors = [prediction.level_factors for prediction in predictions]
+    factors = [prediction.radius_scales for prediction in predictions]
     known = [values for values in factors if values is not None]
     return at_steps(known) if len(known) == len(factors) else None
 
 
 def _without_samples(prediction: Prediction, rows: slice | IntArray) -> Prediction:
-    factors = prediction.level_factors
+    factors = prediction.radius_scales
     return Prediction(
         prediction.samples[:0, rows],
         prediction.mean[rows],

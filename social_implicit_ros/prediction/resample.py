@@ -94,7 +94,7 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
         mean=extrapolate(prediction.mean),
         covariance=np.concatenate([prediction.covariance, grown], axis=1),
         step_s=prediction.step_s,
-        level_factors=_with_last_repeated(prediction.level_factors, len(beyond)),
+        radius_scales=_with_last_repeated(prediction.radius_scales, len(beyond)),
         probabilities=prediction.probabilities,
     )
 
@@ -128,14 +128,14 @@ def advance_prediction(
     def of_agents(values: FloatArray) -> FloatArray:
         return between(values.swapaxes(0, 1)).swapaxes(0, 1)
 
-    factors = extended.level_factors
+    factors = extended.radius_scales
     before_m = last_m if n_late == 1 else extended.mean[:, n_late - 2]
     advanced = Prediction(
         samples=between(extended.samples.transpose(2, 0, 1, 3)).transpose(1, 2, 0, 3),
         mean=of_agents(extended.mean),
         covariance=of_agents(extended.covariance),
         step_s=step_s,
-        level_factors=None if factors is None else of_agents(factors),
+        radius_scales=None if factors is None else of_agents(factors),
         probabilities=prediction.probabilities,
     )
     return advanced, before_m + share * (extended.mean[:, n_late - 1] - before_m)
@@ -167,7 +167,7 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
         mean=read(prediction.mean, 1, last_m),
         covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
         step_s=steps.step_s,
-        level_factors=_factors_between_steps(prediction.level_factors, at),
+        radius_scales=_factors_between_steps(prediction.radius_scales, at),
         probabilities=prediction.probabilities,
     )
 

@@ -30,7 +30,7 @@ def with_state_uncertainty(
     parts[:, 1] = state_covariances[:, :2, 2:] + state_covariances[:, 2:, :2]
     added = (powers @ parts.reshape(n_agents, 3, 4)).reshape(prediction.covariance.shape)
     covariance = prediction.covariance + added
-    factors = prediction.level_factors
+    factors = prediction.radius_scales
     if factors is not None:
         # The added errors are Gaussian: their ellipses need no factors.
         before = prediction.covariance[..., 0, 0] + prediction.covariance[..., 1, 1]
@@ -52,7 +52,7 @@ def with_state_uncertainty(
     samples -= (centre[:, None] @ gains).ravel()
     samples = samples.reshape(prediction.samples.shape)
     samples += prediction.samples
-    return replace(prediction, samples=samples, covariance=covariance, level_factors=factors)
+    return replace(prediction, samples=samples, covariance=covariance, radius_scales=factors)
 
 
 def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None) -> FloatArray:

@@ -200,20 +200,20 @@ class AdaptiveCalibration:
             speed_m_s: (A,) observed speeds.
 
         Returns:
-            The prediction with other `level_factors`, between `MIN_FACTOR` and `MAX_FACTOR` times
+            The prediction with other `radius_scales`, between `MIN_FACTOR` and `MAX_FACTOR` times
             those of the base. Radii do not decrease with the confidence.
         """
         weights = speed_weights(speed_m_s, SPEEDS_M_S)
-        if base.level_factors is None:
+        if base.radius_scales is None:
             factors = np.tensordot(weights, self._radii / GAUSSIAN_RADII, axes=1)
         else:
             # Step by step for all agents: several times faster than agent by agent.
-            by_step_before = base.level_factors.swapaxes(0, 1)
+            by_step_before = base.radius_scales.swapaxes(0, 1)
             by_step = np.zeros(by_step_before.shape)
             for weight, matrix in zip(weights.T, self._matrices, strict=True):
                 by_step += weight[:, None] * (by_step_before @ matrix)
             factors = by_step.swapaxes(0, 1)
-        return replace(base, level_factors=factors)
+        return replace(base, radius_scales=factors)
 
     def learn(self, scored: ScoredPositions) -> None:
         """Updates the state.

@@ -137,7 +137,7 @@ class Calibration:
         """(A, T) factors on the standard deviations of agents with this motion."""
         return self._ellipses(motion)[0]
 
-    def level_factors(self, motion: ObservedMotion) -> FloatArray:
+    def radius_scales(self, motion: ObservedMotion) -> FloatArray:
         """(A, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`."""
         return self._ellipses(motion)[1]
 
@@ -157,8 +157,8 @@ class Calibration:
         Returns:
             (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
         """
-        factors, level_factors = self._ellipses(motion)
-        return covariance * (factors * factors)[..., None, None], level_factors
+        factors, radius_scales = self._ellipses(motion)
+        return covariance * (factors * factors)[..., None, None], radius_scales
 
     def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
         """The calibrated samples.
@@ -174,7 +174,7 @@ class Calibration:
         return mean + (samples - mean) * self.sample_factors(motion)[..., None]
 
     def _ellipses(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """`ellipse_factors` and `level_factors`."""
+        """`ellipse_factors` and `radius_scales`."""
         factors = self._interpolate(self._log_ellipses, motion)
         return factors[..., 0], factors[..., 1:]
 

@@ -108,10 +108,10 @@ def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArr
     Raises:
         ValueError: a confidence outside (0, 1).
     """
-    if prediction.level_factors is None:
+    if prediction.radius_scales is None:
         gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
         return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
-    radii: FloatArray = _radii(prediction.level_factors).T @ _weights_at(confidences)
+    radii: FloatArray = _radii(prediction.radius_scales).T @ _weights_at(confidences)
     return radii.reshape(*prediction.mean.shape[:2], len(confidences))
 
 
@@ -125,7 +125,7 @@ def _weights_at(confidences: tuple[float, ...]) -> FloatArray:
     return weights
 
 
-def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) -> FloatArray:
+def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) -> FloatArray:
     """Mahalanobis distance that has the same confidence level in a Gaussian.
 
     The inverse of `radius_at`: the ellipse through a position at this distance has the confidence
@@ -133,11 +133,11 @@ def gaussian_distance(distance: FloatArray, level_factors: FloatArray | None) ->
 
     Args:
         distance: (A, T) in standard deviations; NaN stays NaN.
-        level_factors: (A, T, L) of the prediction.
+        radius_scales: (A, T, L) of the prediction.
     """
-    if level_factors is None:
+    if radius_scales is None:
         return distance
-    radii, flat = _radii(level_factors), distance.ravel()
+    radii, flat = _radii(radius_scales), distance.ravel()
     low = np.minimum(np.maximum((flat >= radii).sum(axis=0), 1), len(GAUSSIAN_GRID) - 1) - 1
     places = np.arange(len(flat))
     low_radius, high_radius = radii[low, places], radii[low + 1, places]
@@ -157,7 +157,7 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
         ValueError: confidence outside (0, 1).
     """
     sigmas = confidence_to_sigmas(confidence)
-    if prediction.level_factors is None:
+    if prediction.radius_scales is None:
         return prediction
     factor = radius_at(prediction, confidence) / sigmas
     return Prediction(
@@ -165,24 +165,24 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
         prediction.mean,
         prediction.covariance * (factor * factor)[..., None, None],
         prediction.step_s,
-        prediction.level_factors / factor[..., None],
+        prediction.radius_scales / factor[..., None],
         prediction.probabilities,
     )
 
 
-def _radii(level_factors: FloatArray) -> FloatArray:
+def _radii(radius_scales: FloatArray) -> FloatArray:
     """Mahalanobis radii at the confidence levels of the Gaussian radii `GAUSSIAN_GRID`.
 
     Between two levels of `CONFIDENCES` a radius is linear in that of the Gaussian, below the first
     and beyond the last proportional to it. It never decreases with the confidence.
 
     Args:
-        level_factors: (..., L)
+        radius_scales: (..., L)
 
     Returns:
         (L + 2, N), where N is the product of the other axes: numpy is slow along short last axes.
     """
-    factors = level_factors.reshape(-1, level_factors.shape[-1]).T
+    factors = radius_scales.reshape(-1, radius_scales.shape[-1]).T
     radii: FloatArray = factors.take(_LEVEL_OF_GRID, axis=0)
     radii *= GAUSSIAN_GRID[:, None]
     if (radii[1:] < radii[:-1]).any():  # rare, and accumulating is slow

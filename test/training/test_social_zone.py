@@ -298,8 +298,8 @@ def test_calibration_of_a_mixture_gives_nominal_coverage_at_every_level() -> Non
     motion = smooth(np.ones(n_agents))
 
     calibration = calibrate(Residuals(found, claimed, motion, np.ones(n_agents)))
-    covariance, level_factors = calibration.calibrated(claimed, motion)
-    levels = confidence_levels(np.zeros_like(new), covariance, new, level_factors)
+    covariance, radius_scales = calibration.calibrated(claimed, motion)
+    levels = confidence_levels(np.zeros_like(new), covariance, new, radius_scales)
 
     assert min(reliability_scores(levels)) > 0.96
     assert min(reliability_scores(confidence_levels(np.zeros_like(new), covariance, new))) < 0.9

@@ -65,7 +65,7 @@ def test_the_node_can_load_the_model(out: Path) -> None:
     model = OnnxModel.load(out / "social_zone_tuned.onnx")
     prediction = model.predict(np.zeros((2, 8, 2)) + np.arange(8)[:, None], n_samples=20)
     assert prediction.samples.shape == (20, 2, 12, 2)
-    assert prediction.level_factors is not None  # calibrated
+    assert prediction.radius_scales is not None  # calibrated
 
 
 def test_before_and_after_are_in_the_table(

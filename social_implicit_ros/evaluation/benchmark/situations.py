@@ -46,7 +46,7 @@ def situation_measures(prediction: Prediction, scene: Scene) -> dict[str, FloatA
         prediction.mean[:, -1:],
         prediction.covariance[:, -1:],
         step_s,
-        None if prediction.level_factors is None else prediction.level_factors[:, -1:],
+        None if prediction.radius_scales is None else prediction.radius_scales[:, -1:],
     )
     distance_2, log_determinant = squared_mahalanobis(
         last.mean[:, 0], last.covariance[:, 0], future[:, -1]

@@ -31,7 +31,7 @@ class Belief:
         mean_m: (N, P, T, 2) predicted positions, metres.
         weights: (N, P) probability of each mode.
         covariance_m2: (N, T, 2, 2) square metres; zero without uncertainty.
-        level_factors: (N, T, L) as of a `Prediction`; None for Gaussians.
+        radius_scales: (N, T, L) as of a `Prediction`; None for Gaussians.
         has_regions: the covariance means something.
     """
 
@@ -40,7 +40,7 @@ class Belief:
     mean_m: FloatArray
     weights: FloatArray
     covariance_m2: FloatArray
-    level_factors: FloatArray | None = None
+    radius_scales: FloatArray | None = None
     has_regions: bool = False
 
     def radius_at(self, confidence: float | None) -> FloatArray:
@@ -49,7 +49,7 @@ class Belief:
             return np.zeros(self.covariance_m2.shape[:2])
         mean_m = self.mean_m[:, 0]
         samples = np.empty((0, *mean_m.shape))
-        prediction = Prediction(samples, mean_m, self.covariance_m2, DT_S, self.level_factors)
+        prediction = Prediction(samples, mean_m, self.covariance_m2, DT_S, self.radius_scales)
         return radius_at(prediction, confidence)
 
     def scale_at(self, confidence: float | None) -> FloatArray:
@@ -61,7 +61,7 @@ class Belief:
     def without_regions(self) -> Belief:
         """The mean alone."""
         nothing = np.zeros_like(self.covariance_m2)
-        return replace(self, covariance_m2=nothing, level_factors=None, has_regions=False)
+        return replace(self, covariance_m2=nothing, radius_scales=None, has_regions=False)
 
     def standing(self) -> Belief:
         """Nobody moves."""
@@ -91,7 +91,7 @@ class BeliefBuilder:
         """By kind: `regions`, and `modes` if they are collected."""
         present_m = np.concatenate([part for part, _ in self._parts])
         predictions = [prediction for _, prediction in self._parts]
-        factors = [p.level_factors for p in predictions if p.level_factors is not None]
+        factors = [p.radius_scales for p in predictions if p.radius_scales is not None]
         regions = Belief(
             rows_of(np.array(self._ticks, dtype=np.int64), n_ticks),
             present_m,

@@ -50,7 +50,7 @@ class World(Protocol):
     def perceive(
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
-        """What planners are told at a tick, and (A, M) its rows for each of (A,) active episodes.
+        """What planners get at a tick, and (A, M) its rows for each of (A,) active episodes.
 
         `robots_m` is (A, 2).
         """

@@ -83,7 +83,7 @@ class Obstacles:
 
 
 def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacles:
-    """What a planner is told of a belief.
+    """What a planner gets of a belief.
 
     Args:
         belief: N predictions.

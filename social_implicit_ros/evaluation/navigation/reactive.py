@@ -77,7 +77,7 @@ class ReactiveCrowd:
     def perceive(
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
-        """What the planner is told, and (E, M) the rows of each active episode's people."""
+        """What the planner gets, and (E, M) the rows of each active episode's people."""
         builder = BeliefBuilder(has_modes=self._predictor.endswith(", modes"))
         for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
             self._observe(row, step, self.positions_m[row], robot_m)

@@ -17,7 +17,7 @@ from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Parts of a recording, which share no moment: settings are chosen on one, judged on the other.
+#: Parts of a recording, which share no moment: settings are chosen on one and scored on the other.
 PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
 #: The episodes of the test part among people who react to the robot.
 REACTIVE = "reactive"

@@ -108,7 +108,7 @@ def _rows_of(prediction: Prediction, rows: IntArray) -> Prediction:
         # Index -1 takes the appended row.
         return np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])[rows]
 
-    mean, factors = taken(prediction.mean), prediction.level_factors
+    mean, factors = taken(prediction.mean), prediction.radius_scales
     factors = None if factors is None else taken(factors)
     covariance = taken(prediction.covariance)
     return Prediction(mean[None], mean, covariance, prediction.step_s, factors)

@@ -55,7 +55,7 @@ class _Announced:
     finding: Finding
     first_s: float
     last_s: float = 0.0
-    is_told: bool = False
+    is_logged: bool = False
 
 
 class Announcer:
@@ -63,7 +63,7 @@ class Announcer:
 
     def __init__(self) -> None:
         self._active: dict[str, _Announced] = {}
-        self._told_s: dict[str, float] = {}  # kind -> when it was last logged
+        self._logged_s: dict[str, float] = {}  # kind -> when it was last logged
 
     def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
         """Lines to log, each with its level.
@@ -76,18 +76,18 @@ class Announcer:
         for finding in findings:
             entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))
             entry.finding, entry.last_s = finding, now_s
-            quiet_s = now_s - self._told_s.get(finding.kind, -_AGAIN_S)
+            quiet_s = now_s - self._logged_s.get(finding.kind, -_AGAIN_S)
             is_due = now_s - entry.first_s >= finding.log_after_s and quiet_s >= _AGAIN_S
-            if is_due and not entry.is_told:
-                entry.is_told, self._told_s[finding.kind] = True, now_s
+            if is_due and not entry.is_logged:
+                entry.is_logged, self._logged_s[finding.kind] = True, now_s
                 if not finding.is_logged:
                     lines.append((finding.level, finding.text))
-            elif entry.is_told and finding.reminder and quiet_s >= REMIND_S:
-                self._told_s[finding.kind] = now_s
+            elif entry.is_logged and finding.reminder and quiet_s >= REMIND_S:
+                self._logged_s[finding.kind] = now_s
                 lines.append((finding.level, finding.reminder))
         for kind, entry in list(self._active.items()):
-            if now_s - entry.last_s >= _ENDED_S or (not entry.is_told and now_s > entry.last_s):
+            if now_s - entry.last_s >= _ENDED_S or (not entry.is_logged and now_s > entry.last_s):
                 del self._active[kind]
-                if entry.is_told:
+                if entry.is_logged:
                     lines.append((Level.OK, f"no longer: {entry.finding.reason}"))
         return lines

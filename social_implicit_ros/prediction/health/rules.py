@@ -145,12 +145,11 @@ def _where_to_find(endpoint: Endpoint | None) -> str:
     """What the graph says about a topic without messages; empty if nothing."""
     if endpoint is None:
         return ""
-    told = "" if endpoint.n_publishers else f"nobody publishes {endpoint.message_type} there"
+    hints = [] if endpoint.n_publishers else [f"nobody publishes {endpoint.message_type} there"]
     if endpoint.elsewhere:
         topics = ", ".join(endpoint.elsewhere)
-        where = f"{endpoint.message_type} is published on {topics}, remap the topic"
-        told = f"{told}; {where}" if told else where
-    return told
+        hints.append(f"{endpoint.message_type} is published on {topics}, remap the topic")
+    return "; ".join(hints)
 
 
 def _nobody(now: Snapshot) -> Iterable[Finding]:
@@ -303,8 +302,8 @@ def _lost_robot(now: Snapshot) -> Iterable[Finding]:
             for endpoint in now.surroundings.endpoints.values()
             if endpoint.message_type == "nav_msgs/msg/Odometry" and not endpoint.n_publishers
         ]
-        told = f" ({_where_to_find(odometry[0])})" if odometry else ""
-        fix = f"check that ~/odometry{told} publishes without jumps, in a frame of /tf"
+        hint = f" ({_where_to_find(odometry[0])})" if odometry else ""
+        fix = f"check that ~/odometry{hint} publishes without jumps, in a frame of /tf"
     yield Finding(
         "robot_lost",
         f"the robot is lost: its position from {source} is unknown, and the costmap stays where "

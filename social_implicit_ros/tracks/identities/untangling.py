@@ -132,10 +132,10 @@ class SwapUntangler:
         rows = np.array([[row_of.get(i, -1) for i in pair] for pair in self._pairs])
         stamps_ns = self._before.stamps_ns.reshape(-1, 2)
         age_s = (tracks.stamp_ns - stamps_ns.min(axis=1)) / NS_PER_S
-        is_told = (rows >= 0).all(axis=1) & (stamps_ns.max(axis=1) < tracks.stamp_ns)
+        is_decided = (rows >= 0).all(axis=1) & (stamps_ns.max(axis=1) < tracks.stamp_ns)
         held = self.held
         if held:
-            is_told &= [held.isdisjoint(pair) for pair in self._pairs]
+            is_decided &= [held.isdisjoint(pair) for pair in self._pairs]
         # (P, 2, 2) of each person's motion and each one's position.
         costs = position_costs(
             self._before,
@@ -143,7 +143,7 @@ class SwapUntangler:
             tracks.stamp_ns,
             std_m=_POSITION_STD_M,
         ).reshape(-1, 2, 2)
-        gain = np.where(is_told, _gain(costs), 0.0)
+        gain = np.where(is_decided, _gain(costs), 0.0)
         is_swapped = (gain >= _MARGIN) & (_swapped_cost(costs) <= POSITION_GATE)
         for index in np.flatnonzero(is_swapped):
             pair = self._pairs[index]

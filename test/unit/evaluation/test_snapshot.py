@@ -19,7 +19,7 @@ MODELS = ("default", "constant_velocity")
 
 def values_of(prediction: Prediction) -> list[np.ndarray]:
     values = [prediction.mean, prediction.covariance]
-    return values if prediction.level_factors is None else [*values, prediction.level_factors]
+    return values if prediction.radius_scales is None else [*values, prediction.radius_scales]
 
 
 def test_everybody_is_shown_as_their_rows_would_be(tmp_path: Path) -> None:

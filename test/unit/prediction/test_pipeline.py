@@ -138,7 +138,7 @@ class WithLevels(ConstantVelocity):
         return replace(
             prediction,
             covariance=np.broadcast_to(np.eye(2), (*shape, 2, 2)),
-            level_factors=np.broadcast_to(factors, (*shape, len(factors))),
+            radius_scales=np.broadcast_to(factors, (*shape, len(factors))),
         )
 
 

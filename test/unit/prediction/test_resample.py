@@ -55,21 +55,21 @@ def test_values_at_the_models_steps_are_kept(step_s: float, n_steps: int) -> Non
         )
 
 
-def test_level_factors_go_along() -> None:
+def test_radius_scales_go_along() -> None:
     prediction, last_m = random_prediction()
-    assert resample_prediction(prediction, last_m, Steps(0.2, 24)).level_factors is None
+    assert resample_prediction(prediction, last_m, Steps(0.2, 24)).radius_scales is None
     factors = np.random.default_rng(1).uniform(0.5, 2.0, (3, 12, len(CONFIDENCES)))
-    prediction = replace(prediction, level_factors=factors)
+    prediction = replace(prediction, radius_scales=factors)
 
-    finer = resample_prediction(prediction, last_m, Steps(0.2, 24)).level_factors
+    finer = resample_prediction(prediction, last_m, Steps(0.2, 24)).radius_scales
     late, _ = advance_prediction(prediction, last_m, 0.4)
 
     assert finer is not None
     np.testing.assert_allclose(finer[:, 1::2], factors)
     np.testing.assert_allclose(finer[:, 0], factors[:, 0])
     np.testing.assert_allclose(finer[:, 2::2], 0.5 * (factors[:, 1:] + factors[:, :-1]))
-    np.testing.assert_allclose(late.level_factors[:, :11], factors[:, 1:])
-    np.testing.assert_allclose(late.level_factors[:, 11], factors[:, 11])
+    np.testing.assert_allclose(late.radius_scales[:, :11], factors[:, 1:])
+    np.testing.assert_allclose(late.radius_scales[:, 11], factors[:, 11])
 
 
 @given(step_s=st.floats(0.01, 4.8), seed=st.integers(0, 100))

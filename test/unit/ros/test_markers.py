@@ -122,7 +122,7 @@ def test_an_ellipse_covers_its_share_of_the_gaussian() -> None:
 def test_an_ellipse_has_the_radius_that_its_level_needs() -> None:
     plain = random_forecast(("1", "2"))
     factors = np.broadcast_to(np.where(np.array(CONFIDENCES) < 0.9, 1.0, 2.0), (2, 12, 12))
-    forecast = replace(plain, prediction=replace(plain.prediction, level_factors=factors))
+    forecast = replace(plain, prediction=replace(plain.prediction, radius_scales=factors))
     before = by_key(drawn(Markers(config()).render(plain)))
     after = by_key(drawn(Markers(config()).render(forecast)))
 

@@ -235,7 +235,7 @@ def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
 def test_the_planners_ellipse_at_its_risk_is_the_region(confidence: float, risk: float) -> None:
     forecast = walkers(3)
     factors = np.tile(np.linspace(0.5, 1.5, len(CONFIDENCES)), (3, 12, 1))
-    prediction = replace(forecast.prediction, level_factors=factors)
+    prediction = replace(forecast.prediction, radius_scales=factors)
     message = rendered(
         replace(forecast, prediction=prediction),
         confidence=confidence,

@@ -38,8 +38,8 @@ def prediction_of(n_agents: int, factors: FloatArray | None = None) -> Predictio
     """Everybody at (0, 0) with a standard deviation of 0.5 m."""
     mean = np.zeros((n_agents, N_STEPS, 2))
     covariance = np.tile(0.25 * np.eye(2), (n_agents, N_STEPS, 1, 1))
-    level_factors = None if factors is None else np.tile(factors, (n_agents, N_STEPS, 1))
-    return Prediction(mean[None], mean, covariance, 0.4, level_factors)
+    radius_scales = None if factors is None else np.tile(factors, (n_agents, N_STEPS, 1))
+    return Prediction(mean[None], mean, covariance, 0.4, radius_scales)
 
 
 def scored(
@@ -57,7 +57,7 @@ def scored(
         steps=np.tile(np.arange(N_STEPS), len(ground_truth)),
         speed_m_s=np.repeat(speed_m_s, N_STEPS),
         error_m=np.linalg.norm(ground_truth, axis=-1).ravel(),
-        distance=gaussian_distance(distance, base.level_factors).ravel(),
+        distance=gaussian_distance(distance, base.radius_scales).ravel(),
         levels=ground_truth_levels(published, ground_truth).ravel(),
         weight=np.ones(ground_truth.shape[:2]).ravel(),
     )
@@ -159,9 +159,9 @@ def test_before_any_score_the_ellipses_are_those_of_the_model() -> None:
         base = adaptive.base(prediction_of(2, factors))
         adapted = adaptive.adapt(base, np.array([STANDING, WALKING]))
         expected = np.ones(len(CONFIDENCES)) if factors is None else factors
-        assert adapted.level_factors is not None
+        assert adapted.radius_scales is not None
         np.testing.assert_allclose(
-            adapted.level_factors, np.broadcast_to(expected, (2, N_STEPS, 12)), rtol=0.01
+            adapted.radius_scales, np.broadcast_to(expected, (2, N_STEPS, 12)), rtol=0.01
         )
 
 
@@ -202,7 +202,7 @@ def test_radii_are_bounded_and_rise_with_the_confidence(
     speeds = rng.uniform(0.0, 3.0, 4)
     for base_factors in (None, factors):
         base = adaptive.base(prediction_of(4, base_factors))
-        adapted = adaptive.adapt(base, speeds).level_factors
+        adapted = adaptive.adapt(base, speeds).radius_scales
         assert adapted is not None
         radii = adapted * GAUSSIAN
         assert (np.diff(radii, axis=-1) >= -1e-9).all()

@@ -48,7 +48,7 @@ def conformal_prediction(n_agents: int) -> Prediction:
     )
 
 
-def test_level_factors_give_every_ellipse_nominal_coverage_of_a_mixture() -> None:
+def test_radius_scales_give_every_ellipse_nominal_coverage_of_a_mixture() -> None:
     truth = mixed_errors(np.random.default_rng(4), 20_000)
     prediction = conformal_prediction(len(truth))
 
@@ -72,7 +72,7 @@ def test_a_position_at_the_radius_of_a_confidence_has_that_level(confidence: flo
 @given(st.lists(st.floats(0.02, 20.0), min_size=len(CONFIDENCES), max_size=len(CONFIDENCES)))
 def test_a_radius_never_decreases_with_the_confidence(factors: list[float]) -> None:
     prediction = dataclasses.replace(
-        conformal_prediction(1), level_factors=np.array(factors)[None, None]
+        conformal_prediction(1), radius_scales=np.array(factors)[None, None]
     )
 
     radii = [float(radius_at(prediction, level)[0, 0]) for level in np.linspace(0.01, 0.999, 40)]
@@ -94,8 +94,8 @@ def test_at_its_confidence_a_covariance_has_the_coverage_of_a_gaussian(confidenc
     )
 
 
-def test_without_level_factors_ellipses_are_gaussian() -> None:
-    prediction = dataclasses.replace(conformal_prediction(2), level_factors=None)
+def test_without_radius_scales_ellipses_are_gaussian() -> None:
+    prediction = dataclasses.replace(conformal_prediction(2), radius_scales=None)
 
     np.testing.assert_allclose(radius_at(prediction, 0.5), confidence_to_sigmas(0.5))
     assert at_confidence(prediction, 0.5) is prediction
