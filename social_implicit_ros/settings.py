@@ -7,7 +7,7 @@ are made from these rows; `scripts/write_parameters.py` writes the two files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from social_implicit_ros.output_settings import (
@@ -18,6 +18,7 @@ from social_implicit_ros.output_settings import (
     MpcPlannerOptions,
 )
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec, Settings, row
+from social_implicit_ros.untrusted_files import did_you_mean
 
 #: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
 _MAX_TRAJECTORIES = 2_500_000
@@ -376,6 +377,8 @@ class NodeConfig(Settings):
 
 #: All parameters of the node.
 PARAMETERS: tuple[ParameterSpec, ...] = tuple(NodeConfig.rows())
+#: Names of parameters that rclpy declares itself.
+_RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
 def config_from_values(values: Mapping[str, object]) -> NodeConfig:
@@ -385,3 +388,13 @@ def config_from_values(values: Mapping[str, object]) -> NodeConfig:
         ParameterError: an invalid value.
     """
     return NodeConfig.from_values(values)
+
+
+def unknown_parameters(names: Iterable[str]) -> list[str]:
+    """A line for each name that is no parameter of the node, with the closest known name."""
+    known = {spec.name for spec in PARAMETERS}
+    lines = []
+    for name in names:
+        if name not in known and not name.startswith(_RCLPY_PARAMETERS):
+            lines.append(f"unknown parameter {name} is ignored{did_you_mean(name, known)}")
+    return lines

@@ -31,7 +31,6 @@ from social_implicit_ros.models.registry import BASELINES, load_model
 from social_implicit_ros.prediction.replay_settings import (
     TICK_RATE_HZ,
     load_choices,
-    load_settings,
     with_options,
 )
 from social_implicit_ros.recordings.compressed import (
@@ -170,7 +169,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks the request before anything is read."""
-    settings = load_settings(options.params)
+    settings = opt.read_params("evaluate_bag", options.params)
     given = {"tick_rate_hz": options.tick_rate, "fixed_frame": options.fixed_frame or None}
     settings = with_options(settings, {k: v for k, v in given.items() if v is not None})
     if options.odometry and settings.robot != "odometry":

@@ -23,6 +23,7 @@ from social_implicit_ros.commands.options import (
     add_tracks_options,
     faults_of,
     positive_int,
+    read_params,
     text_format,
 )
 from social_implicit_ros.evaluation.benchmark.tables import output_console
@@ -43,7 +44,7 @@ from social_implicit_ros.evaluation.navigation.study import (
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request, opened_recording
-from social_implicit_ros.prediction.replay_settings import load_choices, load_settings, with_options
+from social_implicit_ros.prediction.replay_settings import load_choices, with_options
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -237,7 +238,7 @@ def _request(options: argparse.Namespace) -> Request:
     given: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
     if options.fixed_frame:
         given["fixed_frame"] = options.fixed_frame
-    settings = with_options(load_settings(options.params), given)
+    settings = with_options(read_params("evaluate_navigation", options.params), given)
     node = load_choices(options.params, options.tracker)
     return Request(
         models=tuple(dict.fromkeys(options.model or [node.model or "default"])),

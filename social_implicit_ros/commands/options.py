@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
 from social_implicit_ros.parameter_spec import ParameterError
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.prediction.replay_settings import load_settings, unknown_names
 from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.text import FRAMES_PER_SECOND, TextFormat
@@ -110,6 +112,17 @@ def add_part_options(parser: argparse.ArgumentParser) -> None:
     add("--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)")
     add("--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording")
     add("--duration", type=float, metavar="S", help="seconds from there (default: all)")
+
+
+def read_params(command: str, parameters: Path | None) -> PredictorConfig:
+    """The settings in the file of --params; names that are no parameter are printed.
+
+    Raises:
+        ParameterError: as `load_settings`.
+    """
+    for line in unknown_names(parameters):
+        print(f"{command}: {parameters}: {printable_text(line)}", file=sys.stderr)
+    return load_settings(parameters)
 
 
 def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:

@@ -9,7 +9,12 @@ from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
-from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
+from social_implicit_ros.settings import (
+    PARAMETERS,
+    NodeConfig,
+    config_from_values,
+    unknown_parameters,
+)
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
@@ -38,6 +43,15 @@ def load_settings(parameters: Path | None = None) -> PredictorConfig:
     return PredictorConfig(
         **{**chosen, **{name: value for name, value in own.items() if name not in given}}
     )
+
+
+def unknown_names(parameters: Path | None) -> list[str]:
+    """A line for each name in a ROS parameter file that is no parameter of the node.
+
+    Raises:
+        ParameterError: as `load_settings`.
+    """
+    return [] if parameters is None else unknown_parameters(_node_parameters(parameters))
 
 
 def with_options(settings: PredictorConfig, options: Mapping[str, Any]) -> PredictorConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -17,13 +17,14 @@ from rclpy.parameter import Parameter
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.reporting.faults import reason_of
-from social_implicit_ros.settings import PARAMETERS, NodeConfig, config_from_values
-from social_implicit_ros.untrusted_files import did_you_mean
+from social_implicit_ros.settings import (
+    PARAMETERS,
+    NodeConfig,
+    config_from_values,
+    unknown_parameters,
+)
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
-
-#: Names of parameters that rclpy declares itself.
-_RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
 class ParameterNode(LifecycleNode):
@@ -165,12 +166,3 @@ def check_change(
                 f"{name} takes effect at configure only: deactivate, clean up, set it, then "
                 "configure again"
             )
-
-
-def unknown_parameters(names: Iterable[str]) -> list[str]:
-    """A line for each name that is no parameter of the node, with the closest known name."""
-    lines = []
-    for name in names:
-        if name not in _SPEC_OF and not name.startswith(_RCLPY_PARAMETERS):
-            lines.append(f"unknown parameter {name} is ignored{did_you_mean(name, _SPEC_OF)}")
-    return lines

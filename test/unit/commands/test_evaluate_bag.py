@@ -155,6 +155,15 @@ class TestResults:
         assert results["models"]["constant_velocity"]["horizon"]["times_s"][-1] == 2.0
         assert results["models"]["constant_velocity"]["counts"]["ticks"] == 18
 
+    def test_a_misspelt_parameter_is_named(self, bag, tmp_path, capsys):
+        parameters = tmp_path / "mine.yaml"
+        parameters.write_text("/**:\n  ros__parameters:\n    horizon: 2.0\n")
+
+        assert run(bag, "--out", tmp_path / "out", "--params", parameters) == 0
+
+        line = "unknown parameter horizon is ignored (did you mean horizon_s?)"
+        assert f"evaluate_bag: {parameters}: {line}" in capsys.readouterr().err
+
     def test_so_are_its_model_and_its_tracker(self, bag, tmp_path):
         parameters = tmp_path / "mine.yaml"
         parameters.write_text(

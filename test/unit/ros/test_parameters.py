@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.ros.parameter_node import check_change, descriptor_of, unknown_parameters
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.ros.parameter_node import check_change, descriptor_of
+from social_implicit_ros.settings import PARAMETERS, config_from_values, unknown_parameters
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
