@@ -110,6 +110,8 @@ class TrackHistory:
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
         self._noise = TrackerNoise(self.config.position_noise_m)
         self._velocities = VelocityNoise()
+        self._trackers: dict[str, int] = {}  # number of each, see `_source`
+        self._tracker_of_row = np.empty(0, dtype=np.int64)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
 
     def __len__(self) -> int:
@@ -295,7 +297,8 @@ class TrackHistory:
     ) -> None:
         """Adds the agents in some columns of a message to their rows."""
         stamp_ns, table = tracks.stamp_ns, self._table
-        noise_m = self._noise.std_m(_source(tracks))
+        source = _source(tracks)
+        noise_m = self._noise.std_m(source)
         newest_ns, newest_m = table.newest(rows)
         has_any = table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
@@ -337,15 +340,17 @@ class TrackHistory:
                 rows[begins], stamp_ns, states_m[begins], velocities_m_s[begins]
             )
         table.append(rows, stamp_ns, states_m)
+        tracker = self._trackers.setdefault(source, len(self._trackers))
+        self._tracker_of_row[rows] = tracker
         covariances_m2 = None
         if tracks.covariances_m2 is not None:
             covariances_m2 = known_covariances(tracks.covariances_m2[columns, :2, :2])
             self._covariances_m2[rows] = covariances_m2
-        self._noise.add(_source(tracks), stamp_ns, rows, table, covariances_m2)
+        self._noise.add(source, stamp_ns, rows, table, covariances_m2)
         if velocities_m_s is not None:
             self._velocities.forget(rows[begins])
             self._velocities.add(
-                _source(tracks),
+                tracker,
                 rows,
                 stamp_ns,
                 states_m[:, :2],
@@ -433,15 +438,14 @@ class TrackHistory:
         """
         rows = self._rows()
         newest_ns, _ = self._table.newest(rows)
-        sources = self._noise.sources_of(rows)
+        trackers = self._tracker_of_row[rows]
         is_mine = np.array([i.startswith(tracks.source) for i in self._row_of_id], dtype=np.bool_)
         is_absent = np.array([i not in columns for i in self._row_of_id], dtype=np.bool_)
         # A late message does not make others recent.
-        latest_ns = np.zeros(sources.max(initial=0) + 1, dtype=np.int64)
-        np.maximum.at(latest_ns, sources, newest_ns)
-        latest_ns = np.where(
-            is_mine, np.maximum(latest_ns[sources], tracks.stamp_ns), latest_ns[sources]
-        )
+        latest_ns = np.zeros(len(self._trackers), dtype=np.int64)
+        np.maximum.at(latest_ns, trackers, newest_ns)
+        latest_ns = latest_ns[trackers]
+        latest_ns[is_mine] = np.maximum(latest_ns[is_mine], tracks.stamp_ns)
         unseen_ns = latest_ns - newest_ns
         once = (self._began_ns[rows] == newest_ns) & (len(columns) > 1) & is_mine
         missed: BoolArray = (unseen_ns > 0) & (once | (unseen_ns > _MISSED_S * NS_PER_S))
@@ -455,6 +459,7 @@ class TrackHistory:
             self._table.grow(n_rows)
             self._covariances_m2 = with_rows(self._covariances_m2, n_rows)
             self._began_ns = with_rows(self._began_ns, n_rows)
+            self._tracker_of_row = with_rows(self._tracker_of_row, n_rows)
             self._noise.grow(n_rows)
             self._velocities.grow(n_rows)
             self._free_rows.extend(range(n_rows - 1, n_before - 1, -1))
@@ -497,7 +502,7 @@ class TrackHistory:
             xy_m,
             is_known,
             self._noise.variances_m2(rows, stamp_ns - began_ns),
-            self._velocities.newest(rows),
+            self._velocities.newest(rows, self._tracker_of_row[rows]),
             step_s=self.config.step_s,
             n_steps=n_steps,
         )

@@ -88,7 +88,7 @@ class PositionNoise:
 
 
 class TrackerNoise:
-    """The noise of each tracker, and the tracker of each row of an `ObservationTable`.
+    """The noise of each tracker, and which one each row of an `ObservationTable` has.
 
     A tracker's covariances say which of its tracks are worse than others, and no more: tracks of
     about the same variance have a noise of their own, which is learned.
@@ -162,11 +162,6 @@ class TrackerNoise:
         if is_usable.any():
             each, columns = rows[is_usable, None], columns[is_usable]
             noise.add(table.times_ns[each, columns], table.states_m[each, :2, columns])
-
-    def sources_of(self, rows: IntArray) -> IntArray:
-        """(A,) a number of the tracker of each of some rows."""
-        sources: IntArray = self._index_of_row[rows]
-        return sources
 
     def std_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""

@@ -46,8 +46,6 @@ class VelocityNoise:
         """Knows no velocity."""
         self._velocities_m_s = np.empty((0, 2))  # newest, NaN if unknown
         self._draws = np.random.default_rng(0)
-        self._index_of: dict[str, int] = {}
-        self._tracker = np.empty(0, dtype=np.int64)
         self._group = np.empty(0, dtype=np.int64)
         # Of each tracker and group: number of residuals, their squares less the noise of positions;
         # of moving people their squares, and squared mean velocities to the positions later.
@@ -62,7 +60,6 @@ class VelocityNoise:
         """Adds rows, up to `n_rows`."""
         for name in (
             "_velocities_m_s",
-            "_tracker",
             "_group",
             "_waiting_ns",
             "_waiting_m",
@@ -78,7 +75,7 @@ class VelocityNoise:
 
     def add(
         self,
-        source: str,
+        tracker: int,
         rows: IntArray,
         stamp_ns: int,
         positions_m: FloatArray,
@@ -89,7 +86,7 @@ class VelocityNoise:
         """Takes velocities of one tracker, and learns from those before.
 
         Args:
-            source: the tracker.
+            tracker: its number, from 0 on.
             rows: (A,) rows.
             stamp_ns: of the message, integer nanoseconds.
             positions_m: (A, 2) metres.
@@ -97,10 +94,10 @@ class VelocityNoise:
             ages_ns: (A,) since the tracks began, integer nanoseconds.
             noise_m: standard deviation of each coordinate of the positions, metres.
         """
-        tracker = self._index_of.setdefault(source, len(self._index_of))
-        if tracker == len(self._sums):
-            self._sums = np.concatenate([self._sums, _FIRST])
-        self._velocities_m_s[rows], self._tracker[rows] = velocities_m_s, tracker
+        if tracker >= len(self._sums):
+            n_new = tracker + 1 - len(self._sums)
+            self._sums = np.concatenate([self._sums, np.tile(_FIRST, (n_new, 1, 1))])
+        self._velocities_m_s[rows] = velocities_m_s
         self._group[rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
         elapsed_ns = stamp_ns - self._waiting_ns[rows]
         is_due = elapsed_ns >= _AFTER_NS
@@ -119,13 +116,13 @@ class VelocityNoise:
         self._waiting_ns[due], self._waiting_group[due] = stamp_ns, self._group[due]
         self._waiting_m[due], self._waiting_m_s[due] = positions_m[is_due], velocities_m_s[is_due]
 
-    def newest(self, rows: IntArray) -> Velocities | None:
-        """The newest velocities of (A,) rows; None if all are unknown."""
+    def newest(self, rows: IntArray, trackers: IntArray) -> Velocities | None:
+        """The newest velocities of (A,) rows of (A,) trackers; None if all are unknown."""
         velocities_m_s = self._velocities_m_s[rows]
         is_known = ~np.isnan(velocities_m_s[:, 0])
         if not is_known.any():
             return None
-        sums = self._sums[self._tracker[rows[is_known]], self._group[rows[is_known]]]
+        sums = self._sums[trackers[is_known], self._group[rows[is_known]]]
         n_residuals, noise, unexplained, later = sums.T
         variances = np.full(len(rows), np.inf)
         variances[is_known] = np.where(

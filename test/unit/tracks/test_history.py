@@ -335,11 +335,16 @@ def test_tracks_of_another_tracker_are_not_missed() -> None:
     assert set(tracks.insert(other)) == {"1/d", "1/e"}
 
 
-def test_flickering_ids_keep_no_newcomer_of_another_tracker_out() -> None:
+@pytest.mark.parametrize("states_covariances", [False, True])
+def test_flickering_ids_keep_no_newcomer_of_another_tracker_out(states_covariances: bool) -> None:
     tracks = history(max_agents=4)
     for n in range(8):
         flickering = {f"0/{n}": 1.0}
-        tracks.insert(replace(crowd(0.1 * n, {"0/a": 0.5, **flickering}), source="0/"))
+        seen = crowd(0.1 * n, {"0/a": 0.5, **flickering})
+        # No two of them have the same.
+        stated_m2 = np.square([0.05, 0.01 * 2.0**n])[:, None, None] * np.eye(3)
+        covariances_m2 = stated_m2 if states_covariances else None
+        tracks.insert(replace(seen, source="0/", covariances_m2=covariances_m2))
     far = replace(crowd(0.75, {"1/far": 9.0, "1/next": 9.5}), source="1/")
     assert not {"1/far", "1/next"} & set(tracks.insert(far))
 
