@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,17 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from social_implicit_ros.commands.options import (
-    BAG_HELP,
-    add_faults_option,
-    add_seed_option,
-    add_text_options,
-    add_tracks_options,
-    faults_of,
-    positive_int,
-    read_params,
-    text_format,
-)
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.navigation.crowd import Crowd, crowd_of
 from social_implicit_ros.evaluation.navigation.page import write_page
@@ -75,20 +64,13 @@ _COLUMNS = {
 _WITH_INTERVAL = ("collision", "time")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Drives, prints and writes; returns the exit code, 2 if the request cannot be met."""
-    options = parse(arguments)
-    try:
-        return _evaluate(options, Console(stderr=True))
-    except (ValueError, OSError) as error:
-        print(f"evaluate_navigation: {printable_text(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("evaluate_navigation: interrupted", file=sys.stderr)
-        return 130
+@opt.reports_errors("evaluate_navigation")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Drives, prints and writes."""
+    _evaluate(parse(arguments), Console(stderr=True))
 
 
-def _evaluate(options: argparse.Namespace, console: Console) -> int:
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
     request, trial = _request(options), _trial(options)
     paths = find_bags(options.recordings)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +97,6 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
     write_page(options.out / "report.html", results, crowds[0], episodes[0], trial, study)
     _print(results, output_console(), trial, request.models[0])
-    return 0
 
 
 def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: Progress) -> Crowd:
@@ -140,9 +121,8 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             "against cv",
         )
         for name, row in predictors.items():
-            setting = row["chosen"].partition(", ")[2]
-            against = _cell(row["collision_against_constant_velocity"], 100.0, "{:+.1f}")
-            table.add_row(name, setting, *_cells(row["test"]), against)
+            against = row["collision_against_constant_velocity"]
+            _add_chosen(table, name, row, row["test"], against)
         console.print(table)
         console.print(_frontier(planner, predictors))
         if trial.attentive is not None:
@@ -176,9 +156,20 @@ def _reactive(planner: str, predictors: Mapping[str, Any], attentive: float) -> 
     for name, row in predictors.items():
         metrics = row[REACTIVE]
         if metrics is not None:
-            against = _cell(metrics["collision_against_constant_velocity"], 100.0, "{:+.1f}")
-            table.add_row(name, row["chosen"].partition(", ")[2], *_cells(metrics), against)
+            against = metrics["collision_against_constant_velocity"]
+            _add_chosen(table, name, row, metrics, against)
     return table
+
+
+def _add_chosen(
+    table: Table,
+    name: str,
+    row: Mapping[str, Any],
+    metrics: Mapping[str, Sequence[float]],
+    against: Sequence[float],
+) -> None:
+    setting = row["chosen"].partition(", ")[2]
+    table.add_row(name, setting, *_cells(metrics), _cell(against, 100.0, "{:+.1f}"))
 
 
 def _frontier(planner: str, predictors: Mapping[str, Any]) -> Table:
@@ -238,7 +229,7 @@ def _request(options: argparse.Namespace) -> Request:
     given: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
     if options.fixed_frame:
         given["fixed_frame"] = options.fixed_frame
-    settings = with_options(read_params("evaluate_navigation", options.params), given)
+    settings = with_options(opt.read_params("evaluate_navigation", options.params), given)
     node = load_choices(options.params, options.tracker)
     return Request(
         models=tuple(dict.fromkeys(options.model or [node.model or "default"])),
@@ -246,8 +237,8 @@ def _request(options: argparse.Namespace) -> Request:
         tracker=node.tracker,
         settings=settings,
         n_moments=0,
-        faults=faults_of(options.tracker_faults),
-        text=text_format(options),
+        faults=opt.faults_of(options.tracker_faults),
+        text=opt.text_format(options),
     )
 
 
@@ -280,8 +271,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "several settings of two planners, and writes report.html and results.json. Needs no ROS.",
         epilog=LIMITS,
     )
-    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=BAG_HELP)
-    add_tracks_options(parser, "that of --params, else by type")
+    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
+    opt.add_tracks_options(parser, "that of --params, else by type")
     parser.add_argument(
         "--model",
         action="append",
@@ -290,19 +281,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "repeated; {split} stands for the split of the benchmark that holds the recording out "
         "(default: that of --params, else default)",
     )
-    parser.add_argument(
-        "--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)"
-    )
+    opt.add_part_options(parser)
     parser.add_argument("--fixed-frame", metavar="FRAME", help="frame to predict and drive in")
-    add_faults_option(parser)
-    add_text_options(parser)
-    parser.add_argument(
-        "--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording"
-    )
-    parser.add_argument(
-        "--duration", type=float, metavar="S", help="seconds from there (default: all)"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    opt.add_faults_option(parser)
+    opt.add_text_options(parser)
+    opt.add_out_option(parser)
     parser.add_argument(
         "--planner",
         action="append",
@@ -312,12 +295,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--episodes",
-        type=positive_int,
+        type=opt.positive_int,
         default=100,
         metavar="N",
         help="in each of the two parts of a recording (default: %(default)s)",
     )
-    add_seed_option(parser, "of starts and goals")
+    opt.add_seed_option(parser, "of starts and goals")
     for name, values, what in (
         ("--confidence", CONFIDENCES, "of the regions"),
         ("--horizon", HORIZONS_S, "within which people are considered, seconds"),
@@ -368,4 +351,4 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
