@@ -173,9 +173,13 @@ def _perform(
 
 
 def _node_arguments(frame_id: str, model: str | None, *, has_map: bool) -> list[str]:
-    use_map = str(has_map).lower()
-    parameters = {"use_sim_time": "true", "tracker": "point_cloud", "fixed_frame": frame_id}
-    parameters |= {"use_map": use_map, **({"model": model} if model else {})}
+    parameters = {
+        "use_sim_time": "true",
+        "tracker": "point_cloud",
+        "fixed_frame": frame_id,
+        "use_map": str(has_map).lower(),
+        **({"model": model} if model else {}),
+    }
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     remaps = ["-r", f"__node:={NODE_NAME}", "-r", "~/tracks:=/tracks", "-r", "~/map:=/map"]
     return ["--ros-args", *remaps, *settings]

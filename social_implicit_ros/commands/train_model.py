@@ -210,10 +210,14 @@ def _span(scenes: Sequence[Scene], begin_ns: int) -> dict[str, float]:
 
 
 def _command(options: argparse.Namespace) -> str:
-    given = {"tracks": options.tracks, "tracker": options.tracker}
-    given |= {"fixed-frame": options.fixed_frame}
-    given["model"] = options.model if options.model != "default" else DEFAULT_MODEL
-    given |= {"iterations": options.iterations, "seed": options.seed}
+    given = {
+        "tracks": options.tracks,
+        "tracker": options.tracker,
+        "fixed-frame": options.fixed_frame,
+        "model": options.model if options.model != "default" else DEFAULT_MODEL,
+        "iterations": options.iterations,
+        "seed": options.seed,
+    }
     words = [f"--{name} {value}" for name, value in given.items() if value is not None]
     return " ".join(["train_model", "--bags BAG...", *words, "--out DIR"])
 
