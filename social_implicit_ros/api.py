@@ -32,8 +32,8 @@ from social_implicit_ros.metrics.reliability import (
 )
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, scenes
-from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED, scenes
+from social_implicit_ros.recordings.text_formats.text import load_recording
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 from social_implicit_ros.untrusted_files import did_you_mean

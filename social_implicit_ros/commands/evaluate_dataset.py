@@ -17,7 +17,7 @@ from social_implicit_ros.evaluation.benchmark.tables import (
     print_displacement,
     print_legend,
 )
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 
 @opt.reports_errors("evaluate_dataset")

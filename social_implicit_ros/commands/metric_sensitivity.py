@@ -13,7 +13,7 @@ from social_implicit_ros.commands.options import add_benchmark_options, reports_
 from social_implicit_ros.evaluation.benchmark.figures import Figures, write_json
 from social_implicit_ros.evaluation.benchmark.sensitivity import FIGURE_NAMES, metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.tables import output_console
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 
 @reports_errors("metric_sensitivity")

@@ -15,7 +15,7 @@ from rich.table import Table
 from social_implicit_ros.commands.options import add_training_options, reports_errors
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.coupling import Coupling
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.training.calibrate import ANNOTATED, TRACKED, Residuals, calibrate
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.data import (

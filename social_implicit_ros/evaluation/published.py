@@ -11,7 +11,10 @@ import numpy as np
 from social_implicit_ros.metrics.displacement import mean_path
 from social_implicit_ros.metrics.reliability import confidence_levels, coverage
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
-from social_implicit_ros.prediction.online_evaluation import PendingPrediction, PendingPredictions
+from social_implicit_ros.prediction.scoring.online_evaluation import (
+    PendingPrediction,
+    PendingPredictions,
+)
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array

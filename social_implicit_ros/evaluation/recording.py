@@ -17,12 +17,13 @@ from social_implicit_ros.evaluation.distribution import (
     measure_distribution,
 )
 from social_implicit_ros.evaluation.errors import measure
-from social_implicit_ros.evaluation.per_tick import PerTickWriter
-from social_implicit_ros.evaluation.reference import (
+from social_implicit_ros.evaluation.faulty_tracker.reference import (
     Reference,
     with_ground_truth,
     with_simulated_tracker,
 )
+from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
+from social_implicit_ros.evaluation.per_tick import PerTickWriter
 from social_implicit_ros.evaluation.replay import BagReplay, ReplayCounts, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
     SceneChooser,
@@ -32,7 +33,6 @@ from social_implicit_ros.evaluation.report.highlights import (
     encoded_scene,
 )
 from social_implicit_ros.evaluation.tally import Tally, counts_of
-from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
 from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
@@ -42,7 +42,7 @@ from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
-from social_implicit_ros.recordings.text import TextFormat
+from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import SkipReason
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.evaluation.reference import Reference
-from social_implicit_ros.evaluation.simulated_tracker import NOBODY
+from social_implicit_ros.evaluation.faulty_tracker.reference import Reference
+from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
-from social_implicit_ros.prediction.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (

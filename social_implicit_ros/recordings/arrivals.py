@@ -17,7 +17,7 @@ from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.fixed_frame import transform_connections
 from social_implicit_ros.recordings.storage import Topic
-from social_implicit_ros.recordings.text import load_recording, text_tracks
+from social_implicit_ros.recordings.text_formats.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import (
     ODOMETRY,
     TrackSource,

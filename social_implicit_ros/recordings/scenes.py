@@ -10,9 +10,9 @@ from itertools import count
 import numpy as np
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
     TracksArrival,
@@ -20,7 +20,12 @@ from social_implicit_ros.recordings.arrivals import (
     deliver,
     predictor_config,
 )
-from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S, Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import (
+    N_OBSERVED,
+    N_PREDICTED,
+    STEP_S,
+    Scene,
+)
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S

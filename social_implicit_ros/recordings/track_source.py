@@ -14,7 +14,11 @@ from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
 from social_implicit_ros.recordings.storage import Topic, has_bag_magic
-from social_implicit_ros.recordings.text import TextFormat, frame_stamp_ns, load_recording
+from social_implicit_ros.recordings.text_formats.text import (
+    TextFormat,
+    frame_stamp_ns,
+    load_recording,
+)
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError

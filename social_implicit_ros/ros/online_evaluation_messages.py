@@ -8,7 +8,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
-from social_implicit_ros.prediction.recent_scores import RecentScores
+from social_implicit_ros.prediction.scoring.recent_scores import RecentScores
 from social_implicit_ros.ros.reporting.diagnostics import status_of
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.adaptive import CLASS_NAMES, AdaptiveCalibration

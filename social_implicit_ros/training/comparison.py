@@ -15,7 +15,7 @@ from social_implicit_ros.metrics.reliability import (
     reliability_scores,
 )
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 
 N_SAMPLES = 20
 

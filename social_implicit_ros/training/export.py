@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from social_implicit_ros.models.card import ModelCard, file_sha256
-from social_implicit_ros.recordings.eth_ucy import STEP_S
+from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S
 
 
 def save_model(

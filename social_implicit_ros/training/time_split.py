@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.types import IntArray
 
 #: Shares of the observations (agents times windows), in chronological order.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: The folder of the ETH/UCY recordings.
 DATA = Path(os.environ.get("SOCIAL_IMPLICIT_DATA", Path(__file__).parents[3] / "shared/data"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.recordings.eth_ucy import RECORDINGS
+from social_implicit_ros.recordings.text_formats.eth_ucy import RECORDINGS
 
 N_STEPS = 20
 

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 
 from social_implicit_ros.models.features import model_input_from_observed  # noqa: E402
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, RECORDINGS  # noqa: E402
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, RECORDINGS  # noqa: E402
 from social_implicit_ros.training.social_implicit.data import (  # noqa: E402
     SPLITS,
     batches,

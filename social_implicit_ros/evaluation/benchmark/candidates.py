@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import BASELINES, DEFAULT_MODEL, shipped_models
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from social_implicit_ros.metrics.reliability import (
 )
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.eth_ucy import N_PREDICTED, STEP_S, Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_PREDICTED, STEP_S, Scene
 from social_implicit_ros.types import FloatArray
 
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.

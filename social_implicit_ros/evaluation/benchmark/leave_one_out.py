@@ -34,8 +34,8 @@ from social_implicit_ros.evaluation.benchmark.robot_figures import (
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.models.registry import BASELINES
-from social_implicit_ros.recordings.eth_ucy import Scene, split_scenes
-from social_implicit_ros.recordings.robot_recordings import robot_recordings
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene, split_scenes
+from social_implicit_ros.recordings.text_formats.robot_recordings import robot_recordings
 
 
 def leave_one_out(

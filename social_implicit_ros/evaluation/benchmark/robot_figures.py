@@ -21,9 +21,9 @@ from social_implicit_ros.metrics.reliability import (
     reliability_scores,
 )
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.recordings.eth_ucy import STEP_S, Scene
-from social_implicit_ros.recordings.robot_recordings import RATE_HZ, robot_windows
-from social_implicit_ros.recordings.text import Recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S, Scene
+from social_implicit_ros.recordings.text_formats.robot_recordings import RATE_HZ, robot_windows
+from social_implicit_ros.recordings.text_formats.text import Recording
 from social_implicit_ros.types import FloatArray
 
 #: What a robot that plans again and again relies on most, seconds ahead.

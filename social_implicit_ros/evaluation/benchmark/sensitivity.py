@@ -36,7 +36,7 @@ from social_implicit_ros.metrics.amd import (
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
 from social_implicit_ros.types import FloatArray
 
 #: Added to both coordinates of every predicted position, metres.

@@ -16,7 +16,7 @@ from social_implicit_ros.metrics.situations import (
     net_speed_m_s,
     passing_distances,
 )
-from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import radius_at
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, STYLES
 from social_implicit_ros.evaluation.benchmark.robot_figures import ROBOT_STYLES
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: The row of means over the splits, as `Results` names it.
 AVERAGE = "average"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS
-from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.prediction.extend import without_samples
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.reference import (
+    observed_people,
+    with_simulated_tracker,
+)
 from social_implicit_ros.evaluation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.beliefs import Belief, BeliefBuilder, oracle, rows_of
-from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.evaluation.recording import Request
-from social_implicit_ros.evaluation.reference import observed_people, with_simulated_tracker
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.recordings.arrivals import predictor_config
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S

@@ -11,7 +11,7 @@ import numpy as np
 from social_implicit_ros.metrics.amd import fit_sample_mixtures, mixture_distances
 from social_implicit_ros.metrics.gaussian_mixture import REGULARISATION_M2
 from social_implicit_ros.models.noise import standard_normal
-from social_implicit_ros.recordings.eth_ucy import N_PREDICTED
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_PREDICTED
 from social_implicit_ros.types import FloatArray
 
 #: Samples for AMD, AMV and KDE, and how many of them ADE and FDE choose from.

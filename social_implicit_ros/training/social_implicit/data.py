@@ -14,15 +14,18 @@ import numpy as np
 import torch
 
 from social_implicit_ros.models.features import model_input_from_observed
-from social_implicit_ros.recordings.eth_ucy import (
+from social_implicit_ros.recordings.text_formats.eth_ucy import (
     LEAVE_ONE_OUT,
     N_OBSERVED,
     N_PREDICTED,
     RECORDINGS,
     scenes,
 )
-from social_implicit_ros.recordings.robot_recordings import robot_recordings, robot_windows
-from social_implicit_ros.recordings.text import Recording, load_recording
+from social_implicit_ros.recordings.text_formats.robot_recordings import (
+    robot_recordings,
+    robot_windows,
+)
+from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: The split for robots: every recording, the ETH one at its true rate.

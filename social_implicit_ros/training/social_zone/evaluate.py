@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from social_implicit_ros.recordings.eth_ucy import STEP_S
+from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S
 from social_implicit_ros.training.calibrate import Residuals
 from social_implicit_ros.training.social_zone.fit import Agents
 from social_implicit_ros.training.social_zone.model import (

@@ -19,7 +19,7 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.replay_settings import load_settings
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration

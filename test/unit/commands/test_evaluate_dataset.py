@@ -13,7 +13,7 @@ from social_implicit_ros.evaluation.benchmark import figures as benchmark
 from social_implicit_ros.evaluation.benchmark.figures import STYLES
 from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_figures
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 SHIPPED = (*(f"tiny_{split}" for split in LEAVE_ONE_OUT), "robot", "half_eth")
 

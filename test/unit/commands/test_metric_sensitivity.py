@@ -10,7 +10,7 @@ from social_implicit_ros.commands import metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.figures import evaluate_split
 from social_implicit_ros.evaluation.benchmark.sensitivity import SHIFTS_M, shifted_figures
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.eth_ucy import split_scenes
+from social_implicit_ros.recordings.text_formats.eth_ucy import split_scenes
 from social_implicit_ros.types import FloatArray, Prediction
 
 

@@ -18,7 +18,7 @@ from social_implicit_ros.commands.options import (
     text_format,
 )
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.text import TextFormat
+from social_implicit_ros.recordings.text_formats.text import TextFormat
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from social_implicit_ros.evaluation.benchmark.situations import SITUATION_STYLES
 from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.eth_ucy import Scene, split_scenes
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene, split_scenes
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.navigation.beliefs import Belief, oracle
 from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Crowd
 from social_implicit_ros.evaluation.navigation.drive import Drives, drive, episode_metrics
@@ -17,7 +18,6 @@ from social_implicit_ros.evaluation.navigation.planners import (
 )
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
 from social_implicit_ros.evaluation.navigation.study import Study, interval
-from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene
 from social_implicit_ros.evaluation.navigation.drive import driven
 from social_implicit_ros.evaluation.navigation.episodes import Episodes
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, Setting
 from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, avoidance
 from social_implicit_ros.evaluation.navigation.robot import Robot
-from social_implicit_ros.evaluation.people import People
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig

@@ -13,7 +13,7 @@ from social_implicit_ros.evaluation.benchmark.robot_figures import (
     windows_of,
 )
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.robot_recordings import robot_recordings
+from social_implicit_ros.recordings.text_formats.robot_recordings import robot_recordings
 
 SPEED_M_S = 1.25
 

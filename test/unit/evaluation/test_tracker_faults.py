@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.people import People
-from social_implicit_ros.evaluation.simulated_tracker import (
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import (
     NOBODY,
     SimulatedTracks,
     headings_rad,
     is_in_view,
     simulate,
 )
-from social_implicit_ros.evaluation.tracker_faults import PRESETS, TrackerFaults, parse_faults
+from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
+    PRESETS,
+    TrackerFaults,
+    parse_faults,
+)
 from social_implicit_ros.parameter_spec import ParameterError
 
 S = 1_000_000_000

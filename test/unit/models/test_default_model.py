@@ -12,8 +12,8 @@ from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import model_path
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, scenes
-from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, N_OBSERVED, scenes
+from social_implicit_ros.recordings.text_formats.text import load_recording
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
 DATA = Path(

@@ -8,8 +8,8 @@ from support.benchmark_data import DATA, needs_recordings
 
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, scenes
-from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, scenes
+from social_implicit_ros.recordings.text_formats.text import load_recording
 
 #: ADE and FDE of the released Social-Implicit checkpoints, averaged over the splits, metres.
 REFERENCE_M = (0.332, 0.678)

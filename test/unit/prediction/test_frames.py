@@ -13,7 +13,7 @@ from support.typestore import STORE
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.settings import PipelineConfig

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.online_evaluation import (
+from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
+from social_implicit_ros.prediction.scoring.online_evaluation import (
     MAX_GAP_S,
     PendingPredictions,
     SelfEvaluation,
 )
-from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.types import Tracks

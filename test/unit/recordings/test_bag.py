@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
-from social_implicit_ros.recordings.text import TextFormat
+from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 

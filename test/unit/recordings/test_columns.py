@@ -15,7 +15,7 @@ from support.bags import people_messages, walkers, write_bag
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.text import TextFormat, load_recording
+from social_implicit_ros.recordings.text_formats.text import TextFormat, load_recording
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 

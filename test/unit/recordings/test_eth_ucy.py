@@ -9,8 +9,8 @@ import pytest
 from support.benchmark_data import write_walks
 
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.eth_ucy import LEAVE_ONE_OUT, scenes, split_scenes
-from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, scenes, split_scenes
+from social_implicit_ros.recordings.text_formats.text import load_recording
 
 
 def write(folder: Path, text: str) -> Path:

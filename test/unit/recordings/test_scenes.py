@@ -9,9 +9,9 @@ import numpy as np
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
 from social_implicit_ros.prediction.replay_settings import load_settings
-from social_implicit_ros.recordings.eth_ucy import Scene, scenes
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
-from social_implicit_ros.recordings.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene, scenes
+from social_implicit_ros.recordings.text_formats.text import load_recording
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 

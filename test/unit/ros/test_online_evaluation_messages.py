@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from social_implicit_ros.prediction.recent_scores import RecentScores
+from social_implicit_ros.prediction.scoring.recent_scores import RecentScores
 from social_implicit_ros.ros.online_evaluation_messages import (
     COLUMNS,
     MIN_POSITIONS,

@@ -11,7 +11,7 @@ from rich.console import Console
 from social_implicit_ros.evaluation.benchmark.figures import evaluate_split
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.training.comparison import (
     LABELS,
     comparison_table,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.recordings.eth_ucy import Scene
+from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.training.time_split import (
     NEEDS,
     Parts,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.text import Recording, load_recording
+from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Steps observed and predicted in the benchmark, 0.4 s each.

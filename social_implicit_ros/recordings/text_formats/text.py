@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.columns import ColumnsError, read_columns
+from social_implicit_ros.recordings.text_formats.columns import ColumnsError, read_columns
 from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.

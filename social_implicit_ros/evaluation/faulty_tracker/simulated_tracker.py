@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from social_implicit_ros.evaluation.people import People
-from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, require_shape
 

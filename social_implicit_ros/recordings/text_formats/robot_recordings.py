@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.recordings.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S, Scene
-from social_implicit_ros.recordings.text import Recording, load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import (
+    N_OBSERVED,
+    N_PREDICTED,
+    STEP_S,
+    Scene,
+)
+from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Tracks are interpolated across shorter gaps only, seconds.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.prediction.shared_jumps import SharedJumps
+from social_implicit_ros.prediction.localisation.shared_jumps import SharedJumps
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
     TransformLookup,

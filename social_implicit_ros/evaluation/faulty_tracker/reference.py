@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from social_implicit_ros.evaluation.people import People
-from social_implicit_ros.evaluation.simulated_tracker import NOBODY, SimulatedTracks, simulate
-from social_implicit_ros.evaluation.tracker_faults import TrackerFaults
-from social_implicit_ros.prediction.frames import TransformQueue
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import (
+    NOBODY,
+    SimulatedTracks,
+    simulate,
+)
+from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
+from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.recordings.arrivals import (
     Arrival,

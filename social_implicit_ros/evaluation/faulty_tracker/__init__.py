@@ -1,0 +1,1 @@
+"""A recording as ground truth, and a simulated tracker with faults that observes it."""

@@ -1,0 +1,1 @@
+"""Frames, corrections of the localisation, and checks of the robot's own pose."""

@@ -1,0 +1,1 @@
+"""Scores past predictions as soon as their future is known."""
