@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from social_implicit_ros.ros.components import Components
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Learnt
 from social_implicit_ros.uncertainty.storage import (
     AdaptedModel,
@@ -158,3 +162,35 @@ def _rename_refused(path: Path) -> str:
     except OSError:
         return ""
     return f" (moved to {aside})"
+
+
+def open_calibration(
+    components: Components, node: str, logger: RcutilsLogger, *, uses_sim_time: bool
+) -> CalibrationKeeper:
+    """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
+
+    Args:
+        components: of the node.
+        node: its fully qualified name.
+        logger: of the node.
+        uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
+            parameters name a file.
+    """
+    # Imports onnxruntime, see `components`.
+    from social_implicit_ros.models.registry import fingerprint_of
+
+    config, model = components.config, components.model
+    path, reason = None, "not kept, as use_sim_time is true: set calibration_file to keep it"
+    if config.calibration_file or not uses_sim_time:
+        path = calibration_path(config.calibration_file, node, model.name, os.environ)
+        reason = "" if path else "not kept, as there is no home folder: set calibration_file"
+    adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
+    keeper = CalibrationKeeper(path, adapted, reason)
+    problem = keeper.load()
+    if not keeper.is_kept:
+        logger.info(f"the learned calibration is {keeper.state}")
+    elif problem:
+        logger.warning(problem)
+    elif keeper.adaptive.learnt.seconds.any():
+        logger.info(f"ellipses begin with what was learnt before: {keeper.state}")
+    return keeper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +11,17 @@ from typing import Any
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
+from std_msgs.msg import Float64MultiArray
 
+from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros import bond, qos
+from social_implicit_ros.ros.calibration_keeper import open_calibration
+from social_implicit_ros.ros.components import Components, predictor_config, prepare_outputs
+from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
+from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.session import Session
 from social_implicit_ros.ros.trackers import Tracker
+from social_implicit_ros.tracks.frames.transforms import TransformLookup
 
 ODOMETRY_TOPIC = "~/odometry"
 MAP_TOPIC = "~/map"
@@ -34,7 +42,62 @@ class Callbacks:
     map_: Callable[[OccupancyGrid], None]
 
 
-def create_endpoints(
+def open_session(
+    node: LifecycleNode, components: Components, lookup: TransformLookup, callbacks: Callbacks
+) -> Session:
+    """The session of loaded components, with its endpoints; none is left if one cannot be made.
+
+    Raises:
+        ValueError: the calibration's file cannot be used; the message says how to fix it.
+    """
+    config = components.config
+    # First, as it is what fails most.
+    keeper = (
+        open_calibration(
+            components,
+            node.get_fully_qualified_name(),
+            node.get_logger(),
+            uses_sim_time=node.get_parameter("use_sim_time").value,
+        )
+        if config.adaptive_calibration
+        else None
+    )
+    session = Session(
+        config=config,
+        predictor=Predictor(
+            components.model,
+            predictor_config(config),
+            lookup,
+            adaptive=None if keeper is None else keeper.adaptive,
+        ),
+        outputs=components.outputs,
+        publishers={},
+        metrics=node.create_lifecycle_publisher(
+            Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
+        ),
+        subscriptions=[],
+        keeper=keeper,
+        preparation=Preparation(partial(prepare_outputs, components, lookup)),
+    )
+    with ExitStack() as undo:
+        undo.callback(close_session, node, session)
+        _create_endpoints(node, session, components.trackers, callbacks)
+        undo.pop_all()
+    return session
+
+
+def close_session(node: LifecycleNode, session: Session) -> None:
+    """Destroys the endpoints of a session."""
+    for subscription in session.subscriptions:
+        node.destroy_subscription(subscription)
+    for publisher in session.publishers.values():
+        node.destroy_lifecycle_publisher(publisher)
+    node.destroy_lifecycle_publisher(session.metrics)
+    if session.bond is not None:
+        node.destroy_publisher(session.bond.publisher)
+
+
+def _create_endpoints(
     node: LifecycleNode, session: Session, trackers: Sequence[Tracker], callbacks: Callbacks
 ) -> None:
     """Adds the endpoints that the session's parameters ask for to the session."""
@@ -69,14 +132,3 @@ def create_endpoints(
         session.subscriptions.append(
             node.create_subscription(Odometry, ODOMETRY_TOPIC, callbacks.odometry, qos.odometry())
         )
-
-
-def destroy_endpoints(node: LifecycleNode, session: Session) -> None:
-    """Destroys the endpoints of a session."""
-    for subscription in session.subscriptions:
-        node.destroy_subscription(subscription)
-    for publisher in session.publishers.values():
-        node.destroy_lifecycle_publisher(publisher)
-    node.destroy_lifecycle_publisher(session.metrics)
-    if session.bond is not None:
-        node.destroy_publisher(session.bond.publisher)

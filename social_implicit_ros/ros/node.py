@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,29 +18,20 @@ from rclpy.lifecycle import (
     TransitionCallbackReturn,
 )
 from rclpy.timer import Timer
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
-from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
-from social_implicit_ros.ros.endpoints import Callbacks, create_endpoints, destroy_endpoints
-from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
+from social_implicit_ros.ros.components import load_components, predictor_config
+from social_implicit_ros.ros.endpoints import Callbacks, close_session, open_session
 from social_implicit_ros.ros.parameter_node import ParameterNode
-from social_implicit_ros.ros.preparation import NewestJob, Preparation
+from social_implicit_ros.ros.preparation import NewestJob
 from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.ros.reporting.reporter import Reporter
-from social_implicit_ros.ros.session import (
-    Components,
-    Session,
-    load_components,
-    open_calibration,
-    predictor_config,
-    prepare_outputs,
-)
+from social_implicit_ros.ros.session import Session
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
@@ -138,7 +128,8 @@ class PredictorNode(ParameterNode):
         with self._reported("configure"):
             try:
                 components = load_components(self.read_config(), self._lookup)
-                session = self._open_session(components)
+                callbacks = Callbacks(self._on_tracks, self._on_odometry, self._on_map)
+                session = open_session(self, components, self._lookup, callbacks)
             except Exception as error:  # noqa: BLE001 (files and libraries raise what they meet)
                 reason = self.reporter.reason_of(error)
                 self.get_logger().error(f"cannot configure: {reason}")
@@ -206,44 +197,6 @@ class PredictorNode(ParameterNode):
         self.reporter.state = NodeState("unconfigured", problem=self._failure)
         return result
 
-    def _open_session(self, components: Components) -> Session:
-        config = components.config
-        # First, as it is what fails most.
-        keeper = (
-            open_calibration(
-                components,
-                self.get_fully_qualified_name(),
-                self.get_logger(),
-                uses_sim_time=self.get_parameter("use_sim_time").value,
-            )
-            if config.adaptive_calibration
-            else None
-        )
-        predictor = Predictor(
-            components.model,
-            predictor_config(config),
-            self._lookup,
-            adaptive=None if keeper is None else keeper.adaptive,
-        )
-        with ExitStack() as undo:
-            session = Session(
-                config=config,
-                predictor=predictor,
-                outputs=components.outputs,
-                publishers={},
-                metrics=self.create_lifecycle_publisher(
-                    Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
-                ),
-                subscriptions=[],
-                keeper=keeper,
-                preparation=Preparation(partial(prepare_outputs, components, self._lookup)),
-            )
-            undo.callback(destroy_endpoints, self, session)
-            callbacks = Callbacks(self._on_tracks, self._on_odometry, self._on_map)
-            create_endpoints(self, session, components.trackers, callbacks)
-            undo.pop_all()
-        return session
-
     def _close_session(self) -> None:
         session, self._session, self.is_configured = self._session, None, False
         self.reporter.state = NodeState("unconfigured")
@@ -251,7 +204,7 @@ class PredictorNode(ParameterNode):
             return
         gc.unfreeze()
         self._stop(session)
-        destroy_endpoints(self, session)
+        close_session(self, session)
 
     def _stop(self, session: Session) -> None:
         was_active, session.is_active = session.is_active, False

@@ -19,11 +19,8 @@ from social_implicit_ros.tracks.messages.decoder import (
     RawTrackerDecoder,
     TrackerDecoder,
 )
-from social_implicit_ros.tracks.messages.spec import (
-    TrackerSpecError,
-    check_tracker_spec,
-    find_tracker_spec,
-)
+from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
+from social_implicit_ros.tracks.messages.spec import check_tracker_spec, find_tracker_spec
 
 TRACKS_TOPIC = "~/tracks"
 

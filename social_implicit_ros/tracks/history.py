@@ -12,6 +12,7 @@ from itertools import compress
 import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.capacity import by_priority, is_missed
 from social_implicit_ros.tracks.entries import (
     MAX_COORDINATE_M,
     known_covariances,
@@ -38,11 +39,6 @@ from social_implicit_ros.types import (
 
 #: Observations that are kept per spacing of the thinned history.
 _PER_SPACING = 2
-#: A new agent replaces a remembered one only if it is nearer by more than this, metres. Otherwise
-#: two people at the same distance would replace each other at every message.
-_NEARER_M = 1.0
-#: A track that is not reported for longer gives its place to one that is, seconds.
-_MISSED_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -398,9 +394,6 @@ class TrackHistory:
     ) -> list[str]:
         """Keeps the nearest agents; forgets or rejects the others.
 
-        Tracks that the tracker does not report any more come last, so that ids that change at every
-        message do not keep others out.
-
         Args:
             newcomers: agents of a message that are not remembered.
             columns: of the agents of the message in `tracks`.
@@ -411,45 +404,31 @@ class TrackHistory:
             The newcomers to add.
         """
         remembered = list(self._row_of_id)
-        last_m = self._table.newest(self._rows())[1][:, :2]
-        new_m = tracks.positions_m[[columns[name] for name in newcomers]]
-        positions_m = np.concatenate([last_m, new_m])
-        centre_m = self._centre_m
+        rows = self._rows()
+        newest_ns, last_m = self._table.newest(rows)
         if ROBOT_ID in self._row_of_id:
-            centre_m = last_m[remembered.index(ROBOT_ID)]
-        distances_m = np.hypot(*(positions_m - centre_m).T)
-        distances_m[len(remembered) :] += _NEARER_M
+            self._centre_m = last_m[remembered.index(ROBOT_ID), :2]
+        missed = is_missed(
+            newest_ns,
+            self._began_ns[rows],
+            self._tracker_of_row[rows],
+            is_mine=np.array([i.startswith(tracks.source) for i in remembered], dtype=np.bool_),
+            is_reported=np.array([i in columns for i in remembered], dtype=np.bool_),
+            n_reported=len(columns),
+            stamp_ns=tracks.stamp_ns,
+        )
+        new_m = tracks.positions_m[[columns[name] for name in newcomers]]
         names = [*remembered, *newcomers]
-        is_missed = np.zeros(len(names), dtype=np.bool_)
-        is_missed[: len(remembered)] = self._missed(columns, tracks)
-        by_distance = np.lexsort([distances_m, is_missed])
         # The robot is no pedestrian: it replaces nobody, and nobody replaces it.
-        people = [names[index] for index in by_distance if names[index] != ROBOT_ID]
+        people = [
+            names[index]
+            for index in by_priority(last_m[:, :2], new_m, self._centre_m, missed)
+            if names[index] != ROBOT_ID
+        ]
         beyond = set(people[self.config.max_agents :])
         rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
         self.forget([name for name in remembered if name in beyond])
         return [name for name in newcomers if name not in beyond]
-
-    def _missed(self, columns: dict[str, int], tracks: Tracks) -> BoolArray:
-        """(A,) whether remembered agents of a tracker are not reported any more.
-
-        A track that was reported once is missed at the next message; a tracker may send each
-        person in a message of its own, though.
-        """
-        rows = self._rows()
-        newest_ns, _ = self._table.newest(rows)
-        trackers = self._tracker_of_row[rows]
-        is_mine = np.array([i.startswith(tracks.source) for i in self._row_of_id], dtype=np.bool_)
-        is_absent = np.array([i not in columns for i in self._row_of_id], dtype=np.bool_)
-        # A late message does not make others recent.
-        latest_ns = np.zeros(len(self._trackers), dtype=np.int64)
-        np.maximum.at(latest_ns, trackers, newest_ns)
-        latest_ns = latest_ns[trackers]
-        latest_ns[is_mine] = np.maximum(latest_ns[is_mine], tracks.stamp_ns)
-        unseen_ns = latest_ns - newest_ns
-        once = (self._began_ns[rows] == newest_ns) & (len(columns) > 1) & is_mine
-        missed: BoolArray = (unseen_ns > 0) & (once | (unseen_ns > _MISSED_S * NS_PER_S))
-        return missed & is_absent
 
     def _free_row(self) -> int:
         if not self._free_rows:

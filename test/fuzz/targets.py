@@ -29,9 +29,9 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform, transfo
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions
 from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.spec import (
     TrackerSpec,
-    TrackerSpecError,
     check_tracker_spec,
     load_tracker_spec,
     shipped_trackers,

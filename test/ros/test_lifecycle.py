@@ -282,7 +282,7 @@ def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> 
     ],
     ids=lambda value: type(value).__name__,
 )
-@pytest.mark.parametrize("place", ["load_components", "open_calibration"])
+@pytest.mark.parametrize("place", ["node.load_components", "endpoints.open_calibration"])
 def test_whatever_fails_at_configure_is_the_reason_of_the_status(
     local_node: Callable[..., PredictorNode],
     monkeypatch: pytest.MonkeyPatch,
@@ -295,7 +295,7 @@ def test_whatever_fails_at_configure_is_the_reason_of_the_status(
 
     node = local_node(model="sampled_constant_velocity")
     with monkeypatch.context() as patch:
-        patch.setattr(f"social_implicit_ros.ros.node.{place}", failing)
+        patch.setattr(f"social_implicit_ros.ros.{place}", failing)
         assert node.trigger_configure() == FAILURE
     assert re.search(reason, problem_of(node))
     assert node.trigger_configure() == SUCCESS

@@ -16,11 +16,8 @@ from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.trackers import import_message
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
-from social_implicit_ros.tracks.messages.spec import (
-    TrackerSpecError,
-    load_tracker_spec,
-    shipped_trackers,
-)
+from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
+from social_implicit_ros.tracks.messages.spec import load_tracker_spec, shipped_trackers
 
 S = 1_000_000_000
 SPEED_M_S = 1.2

@@ -19,8 +19,9 @@ import numpy as np
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.cdr import CdrReader
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions, UnsupportedLayoutError
+from social_implicit_ros.tracks.messages.field_path import FieldPath
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
-from social_implicit_ros.tracks.messages.spec import FieldPath, TrackerSpec
+from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 

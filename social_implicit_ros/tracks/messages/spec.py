@@ -26,14 +26,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.resources import shared_folder
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.messages.cdr import index_of_largest
 from social_implicit_ros.tracks.messages.cdr_layout import NUMBER_CODES, Definitions, FieldType
+from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpecError
 from social_implicit_ros.untrusted_files import (
     UnusableFileError,
     did_you_mean,
@@ -43,86 +42,17 @@ from social_implicit_ros.untrusted_files import (
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
-_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(?:(\d{1,6})|max ([\w.]+))\])?$", re.ASCII)
-#: Dots outside brackets.
-_BETWEEN_STEPS = re.compile(r"\.(?![^\[\]]*\])")
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
+_FRAME = FieldPath((("header", None), ("frame_id", None)))
+_STAMP = FieldPath((("header", None), ("stamp", None)))
 #: Larger files are refused before they are parsed.
 _MAX_FILE_BYTES = 64 * 1024
 #: Maximum length of a list: paths of an id or a vector, and values of a filter.
 _MAX_PATHS, _MAX_FILTER_VALUES = 8, 1000
-#: Maximum number of steps of a path.
-_MAX_STEPS = 32
 #: Maximum score, which is usually a probability.
 _MAX_SCORE = 1e9
-
-
-class TrackerSpecError(ValueError):
-    """A tracker mapping cannot be used; the message says why and how to fix it."""
-
-
-@dataclass(frozen=True)
-class FieldPath:
-    """A dotted path into a message.
-
-    Attributes:
-        steps: (field, element of it or None) from the outermost message inwards. A path in place
-            of an element takes the one in which the number at that path is largest.
-    """
-
-    steps: tuple[tuple[str, int | FieldPath | None], ...]
-
-    @classmethod
-    def parse(cls, text: object, owner: str) -> FieldPath:
-        """Reads a path such as `results[0].hypothesis.score`.
-
-        Args:
-            text: the path.
-            owner: the key or file it belongs to, for the error message.
-
-        Raises:
-            TrackerSpecError: the text is not a path.
-        """
-        texts = _BETWEEN_STEPS.split(text) if isinstance(text, str) else []
-        matches = [_STEP.match(step) for step in texts]
-        if None in matches or not 1 <= len(matches) <= _MAX_STEPS:
-            raise TrackerSpecError(
-                f"{owner} is {short_text(text)}, expected a dotted path such as pose.position, "
-                f"results[0].score or results[max score].label, of at most {_MAX_STEPS} steps"
-            )
-        steps: list[tuple[str, int | FieldPath | None]] = []
-        for match in filter(None, matches):
-            if match[3]:
-                steps.append((match[1], cls.parse(match[3], owner)))
-            else:
-                steps.append((match[1], int(match[2]) if match[2] else None))
-        return cls(tuple(steps))
-
-    @cached_property
-    def text(self) -> str:
-        """The path as written in a file."""
-        return ".".join(
-            name if at is None else f"{name}[{'' if isinstance(at, int) else 'max '}{at}]"
-            for name, at in self.steps
-        )
-
-    def __str__(self) -> str:
-        """As `text`."""
-        return self.text
-
-    def read(self, message: Any) -> Any:
-        """The value at the path, or None if an array on the path is too short."""
-        for name, at in self.steps:
-            message = getattr(message, name)
-            if isinstance(at, FieldPath):
-                at = index_of_largest([at.read(element) for element in message])
-            if at is not None:
-                if at >= len(message):
-                    return None
-                message = message[at]
-        return message
 
 
 @dataclass(frozen=True)
@@ -191,8 +121,8 @@ class TrackerSpec:
     score: FieldPath | None = None
     class_: FieldPath | None = None
     state: FieldPath | None = None
-    frame: FieldPath = FieldPath((("header", None), ("frame_id", None)))
-    stamp: FieldPath = FieldPath((("header", None), ("stamp", None)))
+    frame: FieldPath = _FRAME
+    stamp: FieldPath = _STAMP
     filters: TrackerFilters = field(default_factory=TrackerFilters)
     no_id: tuple[str | int, ...] = ()
     stamp_spread_s: float = NodeConfig.stamp_spread_s

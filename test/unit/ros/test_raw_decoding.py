@@ -17,11 +17,8 @@ from social_implicit_ros.ros.definitions import field_type
 from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
 from social_implicit_ros.tracks.messages.cdr_layout import FieldType
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
-from social_implicit_ros.tracks.messages.spec import (
-    FieldPath,
-    TrackerSpec,
-    shipped_trackers,
-)
+from social_implicit_ros.tracks.messages.field_path import FieldPath
+from social_implicit_ros.tracks.messages.spec import TrackerSpec, shipped_trackers
 
 TRACKERS = sorted(set(shipped_trackers()) - {"point_cloud"})
 #: Values that pass the filters, and others.

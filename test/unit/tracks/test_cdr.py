@@ -22,9 +22,9 @@ from social_implicit_ros.tracks.messages.cdr_layout import (
     UnsupportedLayoutError,
 )
 from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.field_path import FieldPath
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
-    FieldPath,
     TrackerFilters,
     TrackerSpec,
     find_tracker_spec,

@@ -11,8 +11,8 @@ import pytest
 
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
 from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
+from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.spec import (
-    TrackerSpecError,
     check_tracker_spec,
     load_tracker_spec,
     tracker_spec_from_dict,

@@ -1,0 +1,119 @@
+"""Trackers, model and outputs that the parameters select, loaded and run once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.registry import load_output
+from social_implicit_ros.ros.trackers import Tracker, load_trackers
+from social_implicit_ros.settings import NodeConfig, PipelineConfig
+from social_implicit_ros.tracks.frames.transforms import TransformLookup
+from social_implicit_ros.types import Tracks
+
+
+@dataclass(frozen=True)
+class Components:
+    """Trackers, model and outputs selected by the parameters, loaded and checked.
+
+    Attributes:
+        config: the parameters.
+        trackers: mappings of the subscribed messages.
+        model: the trajectory model.
+        outputs: published outputs, by name.
+    """
+
+    config: NodeConfig
+    trackers: list[Tracker]
+    model: TrajectoryModel
+    outputs: dict[str, Output]
+
+
+def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
+    """Loads tracker mappings, model and outputs, and runs them once.
+
+    Raises:
+        ValueError: a component cannot be used; the message says how to fix it.
+    """
+    trackers = load_trackers(config.tracker, config.stamp_spread_s)
+    model = _load_model(config.model)
+    return _with_outputs(config, trackers, model, lookup)
+
+
+def prepare_outputs(
+    components: Components, lookup: TransformLookup, config: NodeConfig
+) -> dict[str, Output]:
+    """Outputs for changed parameters, after one run of the model and of the outputs with them."""
+    changed = _with_outputs(config, components.trackers, components.model, lookup)
+    return changed.outputs
+
+
+def _with_outputs(
+    config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformLookup
+) -> Components:
+    outputs = {name: load_output(name, config) for name in config.outputs}
+    _couple_samples(model, any(output.reads_samples for output in outputs.values()))
+    components = Components(config, trackers, model, outputs)
+    _warm_up(components, lookup)
+    return components
+
+
+def predictor_config(config: NodeConfig) -> PredictorConfig:
+    """The part of the parameters that the predictor takes."""
+    return PredictorConfig(
+        **{name: getattr(config, name) for name in PredictorConfig.__dataclass_fields__}
+    )
+
+
+def _load_model(name: str) -> TrajectoryModel:
+    """Loads a model.
+
+    Raises:
+        ValueError: it cannot be loaded; the message says how to fix it.
+    """
+    try:
+        # Imports onnxruntime, which is not needed to list the parameters.
+        from social_implicit_ros.models.registry import load_model
+    except ImportError as error:
+        raise ValueError(
+            f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
+        ) from error
+    return load_model(name)
+
+
+def _couple_samples(model: TrajectoryModel, is_needed: bool) -> None:
+    from social_implicit_ros.models.onnx_model import OnnxModel  # after `_load_model`
+
+    if isinstance(model, OnnxModel):
+        model.couples_samples = is_needed
+
+
+def _warm_up(components: Components, lookup: TransformLookup) -> None:
+    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one.
+
+    Raises:
+        ValueError: the model cannot be run; the message says how to fix it.
+    """
+    config = components.config
+    predictor = Predictor(
+        components.model,
+        PredictorConfig(
+            pipeline=PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed),
+            time_step_s=config.time_step_s,
+            horizon_s=config.horizon_s,
+            fixed_frame=config.fixed_frame,
+        ),
+        lookup,
+    )
+    for stamp_ns in (1, 100_000_000):
+        tracks = Tracks(stamp_ns, ("one", "two"), np.eye(2))
+        predictor.add_tracks(tracks, config.fixed_frame, stamp_ns)
+    forecast = predictor.tick(100_000_000)
+    for output in components.outputs.values():
+        output.render(forecast)
+        output.clear(forecast.stamp_ns)
