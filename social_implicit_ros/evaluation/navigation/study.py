@@ -31,8 +31,6 @@ WEIGHTS_M = (2.0, 5.0, 12.0)
 #: Frontier: the fewest collisions of the settings that take at most so many times the straight
 #: line's time.
 TIMES = (1.15, 1.25, 1.4, 1.6)
-#: Of the settings with at most this many more collisions than the best, the fastest is chosen.
-TOLERANCE = 0.01
 #: Episodes that start within this time are one draw of the bootstrap, as they meet equal people.
 BLOCK_S = 20.0
 _N_BOOTSTRAPS = 2000
@@ -125,11 +123,21 @@ class Study:
         return [setting for _, _, setting in of_part if setting.planner == planner]
 
     def chosen(self, predictor: str, planner: str) -> Setting:
-        """The best setting on the tuning part; see `TOLERANCE`."""
+        """The fastest setting whose collisions on the tuning part are within the noise the fewest.
+
+        Its difference from the setting with the fewest, paired by episodes, is at most one standard
+        error: the one-standard-error rule (Breiman et al., Classification and Regression Trees,
+        1984).
+        """
         rows = self._tuned(predictor, planner)
-        fewest = min(collision for collision, _, _ in rows)
-        safe = [row for row in rows if row[0] <= fewest + TOLERANCE + 1e-9]
-        return min(safe, key=lambda row: row[1])[2]
+        fewest = self.metrics["tuning", predictor, min(rows, key=lambda row: row[:2])[2]]
+
+        def is_as_safe(setting: Setting) -> bool:
+            ours = self.metrics["tuning", predictor, setting]
+            more = ours["collision"] - fewest["collision"]
+            return bool(more.mean() <= bootstrap_means(more, self.blocks["tuning"]).std())
+
+        return min((row for row in rows if is_as_safe(row[2])), key=lambda row: row[1])[2]
 
     def frontier(self, predictor: str, planner: str) -> dict[float, Setting]:
         """That with the fewest collisions on the tuning part within each of `TIMES`, if any is."""
@@ -276,15 +284,14 @@ def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
     return np.unique(np.array(keys), axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def interval(values: FloatArray, blocks: IntArray) -> list[float]:
-    """Mean and 95 % interval by a bootstrap of blocks.
+def bootstrap_means(values: FloatArray, blocks: IntArray) -> FloatArray:
+    """(B,) means of a bootstrap of blocks.
 
     Args:
         values: (E,) of the episodes.
         blocks: (E,) from 0; episodes of a block are drawn together if there are a few blocks.
 
-    Returns:
-        Mean, lower and upper end. Equal blocks give equal draws, so differences are paired.
+    Equal blocks give equal draws, so differences are paired.
     """
     n_blocks = int(blocks.max()) + 1
     if n_blocks < _MIN_BLOCKS:  # a short recording
@@ -293,7 +300,13 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
         n_blocks, [1.0 / n_blocks] * n_blocks, _N_BOOTSTRAPS
     )
     sums = draws @ np.bincount(blocks, values, n_blocks)
-    means = sums / (draws @ np.bincount(blocks, minlength=n_blocks))
+    means: FloatArray = sums / (draws @ np.bincount(blocks, minlength=n_blocks))
+    return means
+
+
+def interval(values: FloatArray, blocks: IntArray) -> list[float]:
+    """Mean of (E,) values of episodes and its 95 % interval, by `bootstrap_means`."""
+    means = bootstrap_means(values, blocks)
     return [float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist()]
 
 

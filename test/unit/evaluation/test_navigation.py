@@ -250,9 +250,25 @@ def test_the_frontier_takes_the_fewest_collisions_within_each_time():
         }
         for setting, collision, time in rows
     }
-    study = Study(metrics, {}, 4)
+    study = Study(metrics, {"tuning": np.arange(4)}, 4)
 
     found = study.frontier("default, regions", CHANCE)
 
     assert found == {1.15: settings[0], 1.25: settings[1], 1.4: settings[1], 1.6: settings[2]}
     assert study.chosen("default, regions", CHANCE) == settings[2]
+
+
+def test_the_fastest_setting_within_one_standard_error_of_the_safest_is_chosen():
+    settings = [Setting(CHANCE, horizon_s) for horizon_s in (1.2, 2.4, 4.8)]
+    collisions = np.zeros((3, 100))
+    collisions[0, :20] = 1.0  # the fastest: far more than chance explains
+    collisions[1, :5] = 1.0
+    collisions[2, 3:7] = 1.0  # the slowest: one fewer, on partly other episodes
+    metrics = {
+        ("tuning", "default, regions", setting): {"collision": hit, "time": np.full(100, time)}
+        for setting, hit, time in zip(settings, collisions, (1.1, 1.2, 1.5), strict=True)
+    }
+
+    study = Study(metrics, {"tuning": np.arange(100)}, 100)
+
+    assert study.chosen("default, regions", CHANCE) == settings[1]
