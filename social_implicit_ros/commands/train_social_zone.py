@@ -57,6 +57,10 @@ ABLATIONS: Mapping[str, tuple[SocialZoneSizes, FitSettings]] = {
     "the full learnt mean (trust 1)": (SocialZoneSizes(), FitSettings(trust=1.0)),
     "straight trajectories (rank 1)": (SocialZoneSizes(rank=1, spread=2, reach=2), FitSettings()),
     "modes with little softness": (SocialZoneSizes(), FitSettings(softness_m=0.02)),
+    "width 24 and 20": (SocialZoneSizes(hidden=24, encoded=20, reach=4), FitSettings()),
+    "width 40 and 32": (SocialZoneSizes(hidden=40, encoded=32, reach=6), FitSettings()),
+    "width 56 and 44": (SocialZoneSizes(hidden=56, encoded=44, reach=8), FitSettings()),
+    "half of the training": (SocialZoneSizes(), FitSettings(iterations=3000)),
 }
 
 
@@ -67,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
-    if options.ablation:
-        print_ablation(options.data, options.seed, console)
+    if options.ablation is not None:
+        print_ablation(options.data, options.seed, console, options.ablation or list(ABLATIONS))
     elif options.seeds:
         print_seeds(options.data, options.seeds, console)
     else:
@@ -83,8 +87,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_training_options(parser, SPLITS)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="output folder of the model files")
-    text = "print an ablation study on the validation scenes"
-    task.add_argument("--ablation", action="store_true", help=text)
+    text = "print an ablation study on the validation scenes, by default of all changes"
+    task.add_argument("--ablation", nargs="*", choices=ABLATIONS, metavar="CHANGE", help=text)
     text = "print mean and standard deviation over N seeds on validation and test scenes"
     task.add_argument("--seeds", type=int, metavar="N", help=text)
     return parser.parse_args(arguments)
@@ -140,14 +144,15 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
     )
 
 
-def print_ablation(data: Path, seed: int, console: Console) -> None:
+def print_ablation(data: Path, seed: int, console: Console, names: Sequence[str]) -> None:
     """Prints an ablation study on the validation scenes of all splits."""
     table = Table("model", "parameters", "ADE / FDE", "mean trajectory", title="validation, metres")
     parts = {
         split: [agents_of_scenes(scenes) for scenes in load_split(data, split)]
         for split in LEAVE_ONE_OUT
     }
-    for name, (sizes, settings) in ABLATIONS.items():
+    for name in names:
+        sizes, settings = ABLATIONS[name]
         found = []
         for training, validation in parts.values():
             model = fit(training, seed=seed, settings=settings, sizes=sizes)

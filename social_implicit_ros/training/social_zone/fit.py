@@ -56,8 +56,8 @@ class FitSettings:
             ones, so above 1 the mean stays nearer to what most people do.
     """
 
-    iterations: int = 3000
-    batch: int = 256
+    iterations: int = 6000
+    batch: int = 512
     learning_rate: float = 6e-3
     likelihood_weight: float = 0.1
     share_weight: float = 0.05

@@ -48,11 +48,11 @@ class SocialZoneSizes:
             half, metres.
     """
 
-    hidden: int = 40
-    encoded: int = 32
+    hidden: int = 48
+    encoded: int = 40
     rank: int = 4
     spread: int = 3
-    reach: int = 6
+    reach: int = 8
     representatives: int = 20
     social: int = 8
     social_range_m: float = 3.0
