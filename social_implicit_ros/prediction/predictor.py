@@ -262,9 +262,9 @@ class Predictor:
         """Remembered people, without the robot."""
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
-    def needed_timeout_s(self, source: str) -> float:
-        """Timeout that a tracker needs by its period and latency, seconds; 0 if unknown."""
-        return self._timings[source].needed_timeout_s if source in self._timings else 0.0
+    def timing_of(self, source: str) -> TrackerTiming:
+        """Period and latency of a tracker."""
+        return self._timings[source]
 
     @property
     def n_waiting(self) -> int:

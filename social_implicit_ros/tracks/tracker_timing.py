@@ -32,17 +32,20 @@ class TrackerTiming:
             stamp_ns: of its header, integer nanoseconds.
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
-        self._latencies_ns.append(max(now_ns - stamp_ns, 0))
+        self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             return
         if self._newest_ns is not None:
             self._periods_ns.append(stamp_ns - self._newest_ns)
         self._newest_ns = stamp_ns
         if len(self._periods_ns) >= _MIN_PERIODS:
-            needed_ns = _PERIODS_KEPT * lower_median(self._periods_ns) + lower_median(
-                self._latencies_ns
-            )
-            self.needed_timeout_s = needed_ns / NS_PER_S
+            period_s = lower_median(self._periods_ns) / NS_PER_S
+            self.needed_timeout_s = _PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
+
+    @property
+    def latency_s(self) -> float:
+        """Median time from the stamp to the arrival, seconds; negative if the stamp is later."""
+        return lower_median(self._latencies_ns) / NS_PER_S if self._latencies_ns else 0.0
 
 
 def lower_median(values: Collection[int]) -> int:

@@ -29,6 +29,8 @@ _MAX_VARIANCE_M2 = 25.0
 _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
+#: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it.
+_MAX_AHEAD_S = 0.1
 #: Findings in the message of a status; its value `warnings` lists all of them.
 _MAX_TEXTS = 3
 _MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
@@ -346,6 +348,17 @@ def _old_tracks(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _early_tracks(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.latency_s < -_MAX_AHEAD_S:
+            yield Finding(
+                f"ahead.{tracker.topic}",
+                f"tracks on {tracker.topic} are stamped {-tracker.latency_s:.2f} s ahead of this "
+                "node's clock, and people are predicted where they were that long ago",
+                "synchronise the clocks, or let the tracker stamp the time of measurement",
+            )
+
+
 def _no_map(now: Snapshot) -> Iterable[Finding]:
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
         maps = [e for e in now.surroundings.endpoints.values() if e.message_type == _MAP_TYPE]
@@ -378,4 +391,5 @@ RULES: tuple[Rule, ...] = (
     _large_covariances,
     _slow_ticks,
     _old_tracks,
+    _early_tracks,
 )

@@ -99,6 +99,7 @@ class TrackerCounts:
         examples: a value seen by reason.
         id_lifetime_s: median lifetime of its ids, seconds; None if unknown.
         needed_timeout_s: time after which its tracks can be dropped, by its period and latency.
+        latency_s: median time from stamp to arrival, seconds; negative if the stamp is later.
         losing_s: time for which more than half of its entries are left out, seconds.
         unpredicted_s: time for which its entries arrive and none of them is predicted, seconds.
         tick_reasons: why people of it were not predicted in the newest tick.
@@ -116,6 +117,7 @@ class TrackerCounts:
     examples: Mapping[SkipReason, str] = field(default_factory=dict)
     id_lifetime_s: float | None = None
     needed_timeout_s: float = 0.0
+    latency_s: float = 0.0
     losing_s: float = 0.0
     unpredicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)

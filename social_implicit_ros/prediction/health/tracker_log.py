@@ -103,7 +103,7 @@ class TrackerLog:
         #: Steady time of its last message, seconds; None without any.
         self.last_message_s: float | None = None
         self.ids = IdLifetimes()
-        self.needed_timeout_s = 0.0
+        self.needed_timeout_s = self.latency_s = 0.0
         #: Its people in the newest tick, and why others of it were not predicted.
         self.n_predicted = 0
         self.tick_reasons: Counter[SkipReason] = Counter()
@@ -143,13 +143,16 @@ class TrackerLog:
 
     def take_counts(self, predictor: Predictor, source: str) -> None:
         """Takes over what the predictor knows of this tracker, the prefix of whose ids is given."""
-        self.needed_timeout_s = predictor.needed_timeout_s(source)
+        timing = predictor.timing_of(source)
+        self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
         tick = predictor.last_tick
         if tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
             return
-        self.n_predicted = sum(i.startswith(source) and i != ROBOT_ID for i in tick.window.ids)
         skipped = {i: reason for i, reason in tick.skipped.items() if i.startswith(source)}
+        self.n_predicted = sum(i.startswith(source) and i != ROBOT_ID for i in tick.window.ids)
+        # Of these another tracker's track is predicted.
+        self.n_predicted += sum(reason is SkipReason.MERGED for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
 
@@ -209,6 +212,7 @@ class TrackerLog:
             examples=dict(self._examples),
             id_lifetime_s=self.ids.median_s(timeout_s),
             needed_timeout_s=self.needed_timeout_s,
+            latency_s=self.latency_s,
             losing_s=now_s - _first(self._losing_since_s, now_s),
             unpredicted_s=now_s - _first(self._unpredicted_since_s, now_s),
             tick_reasons=self.tick_reasons,

@@ -81,7 +81,7 @@ class DiagnosticsLog:
             now_ns: the node's clock, integer nanoseconds; None if the next report shall not
                 evaluate the tick rate.
         """
-        self._n_tracked = self._n_predicted = 0
+        self._n_tracked = self._n_due = self._n_predicted = 0
         self._reported_s: float | None = None
         self._few_since_s: float | None = None
         for tracker in self.trackers.values():
@@ -156,6 +156,8 @@ class DiagnosticsLog:
         self._skipped.update(reasons)
         self._tick_reasons.update(reasons)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
+        # Others are gone, or predicted as the track of another tracker.
+        self._n_due = n_tracked - reasons[SkipReason.VANISHED] - reasons[SkipReason.MERGED]
 
     def add_failed_tick(self, why: str) -> None:
         """The model failed in a tick, which predicted nobody.
@@ -231,7 +233,7 @@ class DiagnosticsLog:
         for tracker in self.trackers.values():
             tracker.end_period(began_s, has_tick=has_tick)
         n_predicted = self._n_predicted if has_tick else 0
-        few = 2 * n_predicted < self._n_tracked
+        few = 2 * n_predicted < self._n_due
         if not few:
             self._few_since_s = None
         elif self._few_since_s is None:
@@ -249,7 +251,7 @@ class DiagnosticsLog:
             failure=self._failure,
             robot_lost=self._robot_lost,
             rate_hz=self._tick_rate_hz(now_ns),
-            n_tracked=self._n_tracked,
+            n_tracked=self._n_due,
             n_predicted=n_predicted,
             few_predicted_s=0.0 if self._few_since_s is None else now_s - self._few_since_s,
             tick_reasons=self._tick_reasons,

@@ -48,6 +48,7 @@ class Coasting:
         self._seen_ns: dict[str, int] = {}  # newest observation, by id
         self._missed: set[str] = set()
         self._newest_ns: int | None = None
+        self._before_ns = 0  # newest stamp before that one
         self._periods_ns: deque[int] = deque(maxlen=_N_PERIODS)
         self._gaps_ns: deque[float] = deque(maxlen=_N_RECENT)  # infinite: did not come back
 
@@ -58,20 +59,26 @@ class Coasting:
 
         Args:
             ids: as they are remembered.
-            stamp_ns: integer nanoseconds. Late messages are ignored.
+            stamp_ns: integer nanoseconds. Of some trackers each message has one person, and the
+                stamp of all. Late messages show that somebody was still there.
             timeout_s: time after which missed tracks are forgotten, seconds.
             min_probability: of coming back, for a track that coasts on.
         """
-        if self._newest_ns is not None and stamp_ns <= self._newest_ns:
-            return
-        reported = set(ids)
-        for agent_id in self._missed & reported:
-            self._end_gap((self._newest_ns or stamp_ns) - self._seen_ns[agent_id])
-        if ids and ids[0] in self._seen_ns:
-            self._periods_ns.append(stamp_ns - self._seen_ns[ids[0]])
-        self._seen_ns.update(dict.fromkeys(ids, stamp_ns))
-        self._missed = self._seen_ns.keys() - reported
-        self._newest_ns = stamp_ns
+        reported, known_ns, back = set(ids), self._seen_ns, set()
+        if self._newest_ns is None or stamp_ns > self._newest_ns:
+            self._before_ns, self._newest_ns = self._newest_ns or stamp_ns, stamp_ns
+            back, self._missed = self._missed & reported, known_ns.keys() - reported
+        elif stamp_ns == self._newest_ns:
+            back = self._missed & reported
+            self._missed -= back
+        else:
+            ids = tuple(i for i in ids if known_ns.get(i, 0) < stamp_ns)
+        for agent_id in back:
+            self._end_gap(self._before_ns - known_ns[agent_id])
+        if ids and known_ns.get(ids[0], stamp_ns) < stamp_ns:
+            self._periods_ns.append(stamp_ns - known_ns[ids[0]])
+        known_ns.update(dict.fromkeys(ids, stamp_ns))
+        stamp_ns = self._newest_ns
         # Some come back after they are forgotten.
         limit_ns = _FOLLOWED_TIMEOUTS * timeout_s * NS_PER_S
         gone = [i for i in self._missed if stamp_ns - self._seen_ns[i] > limit_ns]

@@ -6,6 +6,7 @@ tracker loses it, another takes its place under the same id.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -63,10 +64,13 @@ class TrackMerger:
         for pair in [p for p in self._close_since_ns if p[0] in mine or p[0] not in known]:
             if pair not in close:
                 del self._close_since_ns[pair]
-        for pair in close:
+        for pair in sorted(close):
             since_ns = self._close_since_ns.setdefault(pair, tracks.stamp_ns)
             if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
-                self._merge(pair, history)
+                sources = self._sources()
+                # By now one of them may be merged with a third one.
+                if not sources[pair[0]] & sources[pair[1]]:
+                    self._merge(pair, history)
 
     def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
         """Tracks that are not predicted as another one stands for the same person.
@@ -156,21 +160,33 @@ class TrackMerger:
         distances_m: FloatArray,
         max_distance_m: float,
     ) -> set[tuple[str, str]]:
-        """Pairs of tracks that are close, one to one; each person has one track of a tracker."""
-        sources: dict[str, set[str]] = {}
-        for agent_id, person in self._person_of.items():
-            sources.setdefault(person, set()).add(self._source_of.get(agent_id, ""))
-        free = np.array([self._is_alone(i, sources) for i in mine], dtype=bool)
-        source = self._source_of[mine[0]] if mine else ""
-        open_to = np.array(
-            [source not in sources.get(self._person_of.get(i, ""), ()) for i in others], dtype=bool
-        )
-        may_be = (distances_m <= max_distance_m) & free[:, None] & open_to
-        found = pairs(distances_m, may_be, max_distance_m)
-        return {(mine[row], others[column]) for row, column in found}
+        """Pairs of tracks that are close, one to one with each tracker."""
+        if not mine or not others:
+            return set()
+        sources = self._sources()
+        trackers = np.array([self._source_of[i] for i in others])
+        theirs = np.array([sources[i] for i in others], dtype=object)  # of any length
+        taken = np.array([sources[i] for i in mine], dtype=object)[:, None] & theirs
+        may_be = (distances_m <= max_distance_m) & (taken == 0)
+        found = set()
+        for tracker in dict.fromkeys(trackers.tolist()):
+            columns = np.flatnonzero(trackers == tracker)
+            chosen = pairs(distances_m[:, columns], may_be[:, columns], max_distance_m)
+            found |= {(mine[row], others[columns[column]]) for row, column in chosen}
+        return found
 
-    def _is_alone(self, agent_id: str, sources: Mapping[str, set[str]]) -> bool:
-        return len(sources.get(self._person_of.get(agent_id, ""), ())) < 2
+    def _sources(self) -> dict[str, int]:
+        """The trackers of each track's person, a bit each: a person has one track of a tracker."""
+        bit_of = {name: 1 << n for n, name in enumerate(dict.fromkeys(self._source_of.values()))}
+        bits: defaultdict[str, int] = defaultdict(int)
+        for agent_id, person in self._person_of.items():
+            bits[person] |= bit_of[self._source_of[agent_id]]
+        return {
+            agent_id: bits[self._person_of[agent_id]]
+            if agent_id in self._person_of
+            else bit_of[source]
+            for agent_id, source in self._source_of.items()
+        }
 
     def _merge(self, pair: tuple[str, str], history: TrackHistory) -> None:
         """Makes two tracks one person, who keeps the id of the better track."""
@@ -181,7 +197,9 @@ class TrackMerger:
         # A track that stands for somebody alone goes on under the id under which it is published.
         merged = [i for i in pair if i in self._person_of]
         person = self._person_of[merged[-1]] if merged else better
-        self._person_of.update(dict.fromkeys(pair, person))
+        persons = {self._person_of[i] for i in merged}
+        members = [i for i, p in self._person_of.items() if p in persons]
+        self._person_of.update(dict.fromkeys((*members, *pair), person))
         del self._close_since_ns[pair]
         self.n_merged += 1
 

@@ -99,6 +99,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"lost": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
         ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
+        ({"latency_s": -0.3}, ("0.30 s ahead", "synchronise the clocks")),
         ({"age_s": 9.0}, ("8.9 s old", "use_sim_time")),
         ({"silent_s": None}, ("no tracks yet on /tracks",)),
         ({"silent_s": 3.5}, ("no tracks on /tracks for 3.5 s",)),

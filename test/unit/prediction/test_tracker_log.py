@@ -11,6 +11,7 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason, Tracks
@@ -77,3 +78,20 @@ def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
     assert n_waiting == [0, 0, *([int(kind == "jumps")] * 4)]
     if kind == "jumps":
         assert log.counts(stamp_ns, 6.0, 1.0).examples == {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
+
+
+def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> None:
+    pipeline = PipelineConfig(merge_distance_m=0.5)
+    config = PredictorConfig(pipeline, fixed_frame="odom")
+    predictor = Predictor(ConstantVelocity(), config, TransformBuffer())
+    logs = {source: TrackerLog(source, find_tracker_spec("yolo")) for source in ("a/", "b/")}
+    for n in range(30):
+        stamp_ns = 100 * S + n * S // 10
+        for source in logs:
+            tracks = Tracks(stamp_ns, (f"{source}1",), np.array([[0.1 * n, 0.0]]))
+            predictor.add_tracks(tracks, "odom", stamp_ns, source=source)
+        forecast = predictor.tick(stamp_ns)
+    for source, log in logs.items():
+        log.take_counts(predictor, source)
+    assert len(forecast.ids) == 1
+    assert [log.n_predicted for log in logs.values()] == [1, 1]

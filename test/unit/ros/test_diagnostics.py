@@ -227,3 +227,17 @@ def test_a_lost_robot_is_a_warning_until_it_is_found(log: DiagnosticsLog) -> Non
 
 def test_a_reason_can_be_published_whatever_a_file_contains() -> None:
     assert reason_of(ValueError("tag \ud800 \x1b[2J")) == "tag \\ud800 \\x1b[2J"
+
+
+@pytest.mark.parametrize("reason", [SkipReason.MERGED, SkipReason.VANISHED])
+def test_who_is_gone_or_predicted_as_another_track_is_not_missing(
+    log: DiagnosticsLog, reason: SkipReason
+) -> None:
+    log.trackers[""].n_predicted = 5
+    for n in range(40):
+        tell(log, n * S // 10, n / 10)
+        log.add_tick(0.002, 15, [reason] * 10, 5)
+        if n % 10 == 9:
+            status = report(log, n / 10)
+            assert status.message == "predicting 5 of 5 agents"
+            assert values(status)["agents_tracked"] == "15"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from social_implicit_ros.tracks.identities.coasting import Coasting
@@ -84,6 +86,29 @@ def test_a_tracker_that_reports_each_person_in_a_message_of_its_own_misses_nobod
         stamp_ns = round(n * 0.05 * S)
         coasting.observe((names[n % 8],), stamp_ns, timeout_s=1.0, min_probability=0.35)
         assert not coasting.vanished
+
+
+def test_a_tracker_may_give_the_messages_of_one_moment_the_same_stamp() -> None:
+    """In any order; who leaves is missed as from any other tracker."""
+    coasting, draws = Coasting(), Random(0)
+    names = [f"p{number}" for number in range(5)]
+    for n in range(400):
+        present = draws.sample(names, 5) if n < 390 else names[:4]
+        for name in present:
+            coasting.observe((name,), n * S // 10, timeout_s=1.0, min_probability=0.35)
+            assert n >= 390 or not coasting.vanished
+    assert coasting.vanished == {"p4"}
+
+
+def test_who_is_shown_by_late_messages_is_there() -> None:
+    """As by the slower of two cameras whose tracks arrive on one topic."""
+    tracker = Tracker()
+    tracker.report("b", n_messages=10)
+    for _ in range(20):
+        tracker.report()
+        late_ns = round((tracker.n - 0.5) * 0.1 * S)
+        tracker.coasting.observe(("b",), late_ns, timeout_s=1.0, min_probability=0.35)
+        assert not tracker.coasting.vanished
 
 
 def test_late_messages_change_nothing() -> None:

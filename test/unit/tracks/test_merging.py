@@ -132,3 +132,17 @@ def test_the_track_that_lags_does_not_stand_for_the_person() -> None:
     forecast = scene.predictor.tick(round(time_s * S))
     assert forecast.ids == ("0/people/a",)
     np.testing.assert_allclose(forecast.present_m[0], WALK_M_S * time_s, atol=0.1)
+
+
+def test_a_person_seen_by_four_trackers_is_predicted_once() -> None:
+    """Which of the others is nearest changes from message to message."""
+    scene, draws = Scene(), np.random.default_rng(0)
+    for n in range(40):
+        for tracker in "abcd":
+            noisy_m = {
+                str(i): np.array([5.0 * i, 0.1 * n]) + draws.normal(0.0, 0.05, 2) for i in range(3)
+            }
+            scene.add(f"{tracker}/", 1.0 + n / 10, **noisy_m)
+        ids = scene.predictor.tick(round((1.0 + n / 10) * S)).ids
+        assert n < 11 or len(ids) == 3
+    assert scene.predictor.counters()["merged"] == 9
