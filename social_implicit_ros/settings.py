@@ -52,8 +52,8 @@ class HistoryLimits(Settings):
     )
     max_speed_m_s: float = row(
         10.0,
-        "Maximum plausible speed in m/s. A larger jump means that the tracker reused the id for "
-        "another person: the history of the track restarts.",
+        "Maximum plausible speed in m/s. A larger jump is left out, unless the next position "
+        "confirms it: then the tracker reused the id for another person, and the history restarts.",
         minimum=0.1,
         maximum=100.0,
     )

@@ -31,6 +31,7 @@ class SkipReason(str, Enum):
     DUPLICATE_STAMP = "duplicate_stamp"
     OUT_OF_ORDER = "out_of_order"
     LATE_OUTLIER = "late_outlier"
+    OUTLIER = "outlier"
     OVER_CAPACITY = "over_capacity"
     OTHER_CLASS = "other_class"
     OTHER_STATE = "other_state"

@@ -19,6 +19,7 @@ from social_implicit_ros.tracks.entries import (
     known_velocities,
     usable_entries,
 )
+from social_implicit_ros.tracks.held_jumps import HeldJumps
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
@@ -106,6 +107,7 @@ class TrackHistory:
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
         self._noise = TrackerNoise(self.config.position_noise_m)
         self._velocities = VelocityNoise()
+        self._held = HeldJumps()
         self._trackers: dict[str, int] = {}  # number of each, see `_source`
         self._tracker_of_row = np.empty(0, dtype=np.int64)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
@@ -121,7 +123,8 @@ class TrackHistory:
             tracks: positions at one stamp.
 
         Returns:
-            The ids that are not added, each with its reason. If there are more agents than
+            The ids that are not added, each with its reason, or whose position before was an
+            outlier. If there are more agents than
             `max_agents`, also the remembered agents that are forgotten in favour of nearer ones.
         """
         states_m = np.empty((len(tracks.ids), 3))
@@ -322,19 +325,33 @@ class TrackHistory:
         near = is_in_reach(
             newest_m[:, :2], states_m[:, :2], elapsed_ns, self.config.max_speed_m_s, noise_m
         )
-        restarts = has_any & (~near | (elapsed_ns > self._timeout_ns))
+        restarts = has_any & (elapsed_ns > self._timeout_ns)
+        jumps = has_any & ~near & ~restarts
+        confirmed = np.zeros(len(rows), dtype=bool)
+        if jumps.any() or self._held.stamps_ns[rows].any():
+            before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]
+            waits, confirmed, outliers = self._held.weigh(
+                rows, stamp_ns, states_m, newest_m, jumps, self.config.max_speed_m_s, noise_m
+            )
+            rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
+            restarts |= confirmed | jumps
+            rows, columns, states_m = rows[~waits], columns[~waits], states_m[~waits]
+            has_any, restarts, confirmed = has_any[~waits], restarts[~waits], confirmed[~waits]
+            before_ns, before_m = before_ns[~waits][confirmed], before_m[~waits][confirmed]
         self._announce_forgetting(rows[restarts])
         table.clear(rows[restarts])
         begins = restarts | ~has_any
         self._began_ns[rows[begins]] = stamp_ns
+        if confirmed.any():
+            self._began_ns[rows[confirmed]] = before_ns
+            table.append(rows[confirmed], before_ns, before_m)
         velocities_m_s = None
         if tracks.velocities_m_s is not None:
             velocities_m_s = known_velocities(
                 tracks.velocities_m_s[columns], self.config.max_speed_m_s
             )
-            self._begin_with_velocity(
-                rows[begins], stamp_ns, states_m[begins], velocities_m_s[begins]
-            )
+            first = begins & ~confirmed
+            self._begin_with_velocity(rows[first], stamp_ns, states_m[first], velocities_m_s[first])
         table.append(rows, stamp_ns, states_m)
         tracker = self._trackers.setdefault(source, len(self._trackers))
         self._tracker_of_row[rows] = tracker
@@ -440,10 +457,12 @@ class TrackHistory:
             self._began_ns = with_rows(self._began_ns, n_rows)
             self._tracker_of_row = with_rows(self._tracker_of_row, n_rows)
             self._noise.grow(n_rows)
+            self._held.grow(n_rows)
             self._velocities.grow(n_rows)
             self._free_rows.extend(range(n_rows - 1, n_before - 1, -1))
         row = self._free_rows.pop()
         self._covariances_m2[row] = np.nan
+        self._held.stamps_ns[row] = 0
         self._velocities.forget(row)
         return row
 

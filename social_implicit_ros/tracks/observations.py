@@ -60,7 +60,7 @@ class ObservationTable:
         last = np.maximum(self.counts[rows] - 1, 0)
         return self.times_ns[rows, last], self.states_m[rows, :, last]
 
-    def append(self, rows: IntArray, stamp_ns: int, states_m: FloatArray) -> None:
+    def append(self, rows: IntArray, stamp_ns: int | IntArray, states_m: FloatArray) -> None:
         """Adds an observation to each row.
 
         If the last two observations and the new one are within one spacing, the new one replaces
@@ -68,7 +68,8 @@ class ObservationTable:
 
         Args:
             rows: (A,) different rows.
-            stamp_ns: later than all observations of these rows, integer nanoseconds.
+            stamp_ns: one for all or each, later than all observations of these rows, integer
+                nanoseconds.
             states_m: (A, 3) states.
         """
         counts = self.counts[rows]

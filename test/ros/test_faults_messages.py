@@ -202,10 +202,10 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 8)
     one, two = WALKERS
-    with talk.counting("skipped.too_few_observations", 2):
-        for stamp_ns in itertools.islice(stamps_ns, 3):
-            talk.tell(crowd_at(stamp_ns, {two: WALKERS[one], one: WALKERS[two]}))
-            prediction = talk.answer_at(stamp_ns)
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        talk.tell(crowd_at(stamp_ns, {two: WALKERS[one], one: WALKERS[two]}))
+        prediction = talk.answer_at(stamp_ns)
+        assert len(prediction.agents) == 2
     # Each is predicted on the path of the other, never between the two.
     for agent_id, velocity in ((two, WALKERS[one]), (one, WALKERS[two])):
         mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
@@ -272,14 +272,29 @@ def test_an_id_reused_for_another_person(talk: Trial) -> None:
     for stamp_ns in itertools.islice(stamps_ns, 4):
         talk.tell(crowd_at(stamp_ns, {**WALKERS, "recycled": (-0.5, 0.9)}))
         talk.answer_at(stamp_ns)
-    with talk.counting("skipped.too_few_observations", 1):
-        for n, stamp_ns in enumerate(itertools.islice(stamps_ns, 3)):
-            talk.tell(crowd_at(stamp_ns, {**WALKERS, **elsewhere}))
-            prediction = talk.answer_at(stamp_ns)
-            assert len(prediction.agents) == (2 if n == 0 else 3)
+    for stamp_ns in itertools.islice(stamps_ns, 3):
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, **elsewhere}))
+        prediction = talk.answer_at(stamp_ns)
+        assert len(prediction.agents) == 3
     row = prediction.agents.tolist().index(agent_number("recycled"))
     expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, elsewhere["recycled"])
     assert np.abs(prediction.mean[row] - expected_m).max() < MAX_ERROR_M
+
+
+def test_one_position_out_of_reach_changes_no_prediction(talk: Trial) -> None:
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 8)
+    stamp_ns = next(stamps_ns)
+    message = talk.build(stamp_ns)
+    message.markers[0].pose.position.y += 4.0
+    talk.tell(message)
+    seen = [talk.answer_at(stamp_ns), talk.walk(stamps_ns, 1)]
+    talk.expected["skipped.outlier"] += 1
+    for prediction in seen:
+        for agent_id, velocity in WALKERS.items():
+            mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
+            expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+            assert np.abs(mean_m - expected_m).max() < MAX_ERROR_M
 
 
 @pytest.mark.parametrize(

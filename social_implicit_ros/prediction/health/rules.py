@@ -19,8 +19,13 @@ from social_implicit_ros.prediction.health.snapshot import (
 )
 from social_implicit_ros.types import SkipReason
 
-#: Share of duplicate entries above which the status is WARN.
-_MAX_DUPLICATES = 0.1
+#: Share of the entries left out for one of these reasons above which the status is WARN, and what
+#: it calls them.
+_MAX_WRONG = 0.1
+_WRONG = {
+    SkipReason.DUPLICATE_ID: ("duplicates", "have an id that another entry has"),
+    SkipReason.OUTLIER: ("outliers", "are where the person of that id cannot be"),
+}
 #: Median lifetime of an id below which a tracker does not track, seconds.
 _MIN_LIFETIME_S = 1.0
 #: Largest plausible variance of a tracked position: 5 m of standard deviation.
@@ -50,6 +55,8 @@ FIXES = {
     "measurement",
     SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
     "raise track_timeout_s",
+    SkipReason.OUTLIER: "the tracker must give each person an id of its own, also if several "
+    "publish on one topic, or max_speed_m_s is too low",
     SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
     SkipReason.OVER_CAPACITY: "raise max_agents",
     SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
@@ -210,15 +217,16 @@ def _lost_entries(now: Snapshot) -> Iterable[Finding]:
             yield Finding(f"lost.{tracker.topic}", _main_loss(tracker))
 
 
-def _duplicates(now: Snapshot) -> Iterable[Finding]:
+def _wrong_entries(now: Snapshot) -> Iterable[Finding]:
     for tracker in now.trackers:
-        share = tracker.lost.get(SkipReason.DUPLICATE_ID, 0) / max(tracker.n_entries, 1)
-        if _MAX_DUPLICATES < share <= MAX_LOST:
-            yield Finding(
-                f"duplicates.{tracker.topic}",
-                f"{share:.0%} of the entries on {tracker.topic} have an id that another entry has",
-                _with_example(tracker, SkipReason.DUPLICATE_ID),
-            )
+        for reason, (kind, text) in _WRONG.items():
+            share = tracker.lost.get(reason, 0) / max(tracker.n_entries, 1)
+            if _MAX_WRONG < share <= MAX_LOST:
+                yield Finding(
+                    f"{kind}.{tracker.topic}",
+                    f"{share:.0%} of the entries on {tracker.topic} {text}",
+                    _with_example(tracker, reason),
+                )
 
 
 def _few_predicted(now: Snapshot) -> Iterable[Finding]:
@@ -382,7 +390,7 @@ RULES: tuple[Rule, ...] = (
     _lost_entries,
     _few_predicted,
     _waiting_people,
-    _duplicates,
+    _wrong_entries,
     _short_ids,
     _over_capacity,
     _lost_robot,

@@ -153,6 +153,37 @@ def test_an_id_reused_far_away_restarts_the_history() -> None:
     np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 2.1 + 5.0)
 
 
+@pytest.mark.parametrize("n_outliers", [1, 0])
+def test_one_position_out_of_reach_is_left_out(n_outliers: int) -> None:
+    """Two in a row are somebody else, see above."""
+    tracks = history(max_speed_m_s=10.0)
+    for n in range(20):
+        seen = walker(0.1 * n)
+        if 10 <= n < 10 + n_outliers:
+            seen = replace(seen, positions_m=seen.positions_m + 5.0)
+        rejected = tracks.insert(seen)
+        assert rejected == ({"a": SkipReason.OUTLIER} if n == 10 + n_outliers > 10 else {})
+
+    window, skipped = tracks.window(at(1.9))
+
+    assert not skipped
+    np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 1.9)
+    assert tracks.began_ns(window.ids).tolist() == [at(0.0)]
+
+
+def test_who_takes_over_an_id_is_predicted_from_the_second_position_on() -> None:
+    """Until then the one before."""
+    tracks = history(max_speed_m_s=10.0)
+    for n in range(12):
+        seen = walker(0.1 * n)
+        tracks.insert(replace(seen, positions_m=seen.positions_m + (5.0 if n >= 10 else 0.0)))
+        if n >= 1:
+            window, _ = tracks.window(at(0.1 * n))
+            offset_m = 5.0 if n == 11 else 0.0
+            np.testing.assert_allclose(window.positions_m[0, -1], WALK_M_S * 0.1 * n + offset_m)
+    assert tracks.began_ns(window.ids).tolist() == [at(1.0)]
+
+
 @pytest.mark.parametrize(
     ("ids", "positions", "reason"),
     [
