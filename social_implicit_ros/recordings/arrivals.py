@@ -186,7 +186,8 @@ def _bag_arrivals(
     source: TrackSource, tracker: TrackerSpec, reader: BagReader, only_tracks: bool
 ) -> Iterator[Arrival]:
     decode = decoder_of(tracker, reader)
-    tracks = [entry for entry in reader.topics if entry.topic == source.topic]
+    wanted = (source.topic, tracker.message_type)
+    tracks = [entry for entry in reader.topics if (entry.topic, entry.msgtype) == wanted]
     # Empty if the robot's position comes from its transforms.
     odometry_topic = source.robot.topic if source.robot and not only_tracks else ""
     odometry = [c for c in reader.topics if odometry_topic and c.topic == odometry_topic]
@@ -214,7 +215,7 @@ def _bag_arrivals(
 
     messages = reader.messages([*tracks, *odometry, *moving], first_ns, end_ns)
     for connection, recorded_ns, data in messages:
-        if connection.topic == source.topic:
+        if connection in tracks:
             if source.is_part and recorded_ns < source.start_ns:
                 continue
             n_read += 1

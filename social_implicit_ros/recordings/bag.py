@@ -52,7 +52,9 @@ class BagReader:
         self.topics = []
         for (name, _), parts in joined.items():
             defined = next((topic for _, topic in parts if topic.definition), parts[0][1])
-            count = max(sum(topic.msgcount for _, topic in parts), stated.get(name, 0))
+            count = sum(topic.msgcount for _, topic in parts)
+            if sum(other == name for other, _ in joined) == 1:
+                count = max(count, stated.get(name, 0))
             self.topics.append(replace(defined, msgcount=count))
             for number, topic in parts:
                 self._topics[number][topic] = self.topics[-1]

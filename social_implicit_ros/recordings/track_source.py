@@ -180,6 +180,12 @@ def open_source(
                 f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
                 "clock: the stamps are used as receive times, so latency is not measured"
             )
+        notes += [
+            f"topic {topic} has {other.msgcount} messages of another type, {other.msgtype}: they "
+            "are left out"
+            for other in reader.topics
+            if other.topic == topic and other.msgtype != spec.message_type
+        ]
         robot_source, robot_notes = _robot(path, reader, robot, robot_frame, odometry)
         return TrackSource(
             path=path,
@@ -210,44 +216,44 @@ def _choose_topic(
     path: Path, reader: BagReader, topic: str | None, wanted: TrackerSpec | None
 ) -> tuple[list[Topic], TrackerSpec]:
     """The connections of the tracks' topic, and how to read them."""
-    connections = reader.topics
+    # A topic may have several types; the one with most messages comes first.
+    connections = sorted(reader.topics, key=lambda topic: -topic.msgcount)
     listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections})) or "none"
     specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
     known = {spec.message_type: spec for spec in specs}
     if topic is not None:
-        chosen = [c for c in connections if c.topic == topic]
-        if not chosen:
+        found = [c.msgtype for c in connections if c.topic == topic]
+        if not found:
             raise RecordingError(f"{path} has no topic {topic!r}; its topics: {listing}")
-        message_type = chosen[0].msgtype
-        spec = wanted or known.get(message_type)
+        spec = wanted or next((known[name] for name in found if name in known), None)
         if spec is None:
             raise RecordingError(
-                f"{path}, topic {topic}: no shipped tracker reads {message_type}; write a "
+                f"{path}, topic {topic}: no shipped tracker reads {found[0]}; write a "
                 "tracker mapping and pass its YAML file as --tracker"
             )
-        if spec.message_type != message_type:
+        if spec.message_type not in found:
             raise RecordingError(
-                f"{path}, topic {topic}: its type is {message_type}, but tracker {spec.name!r} "
+                f"{path}, topic {topic}: its type is {found[0]}, but tracker {spec.name!r} "
                 f"reads {spec.message_type}"
             )
-        return chosen, spec
+        return [c for c in connections if (c.topic, c.msgtype) == (topic, spec.message_type)], spec
     types = {wanted.message_type: wanted} if wanted is not None else known
     fitting = [c for c in connections if c.msgtype in types]
-    candidates = {c.topic: types[c.msgtype] for c in fitting if c.msgcount}
+    candidates = {c.topic: types[c.msgtype] for c in reversed(fitting) if c.msgcount}
     specific = {t: s for t, s in candidates.items() if s.message_type not in GENERIC_TYPES}
     candidates = specific or {
         t: spec for t, spec in candidates.items() if _may_be_tracks(reader, t, spec)
     }
     if len(candidates) == 1:
         ((topic, spec),) = candidates.items()
-        return [c for c in connections if c.topic == topic], spec
+        return [c for c in fitting if (c.topic, c.msgtype) == (topic, spec.message_type)], spec
     empty = [c.topic for c in fitting if not c.msgcount]
     if not candidates and empty:
         raise RecordingError(f"{path} has no message on topic {empty[0]}: record it again")
-    found = f"{len(candidates)} topics" if candidates else "no topic"
+    number = f"{len(candidates)} topics" if candidates else "no topic"
     sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
     raise RecordingError(
-        f"{path} has {found} that {sought}; its topics: {listing}; name the tracks' topic "
+        f"{path} has {number} that {sought}; its topics: {listing}; name the tracks' topic "
         "with --tracks, and its mapping with --tracker if it has a custom type"
     )
 

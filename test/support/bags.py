@@ -59,12 +59,13 @@ def write_bag(
     with writer:
         connections = {}
         for entry in sorted(messages, key=lambda entry: entry.recorded_ns):
-            if entry.topic not in connections:
-                connections[entry.topic] = writer.add_connection(
+            key = (entry.topic, entry.message_type)
+            if key not in connections:
+                connections[key] = writer.add_connection(
                     entry.topic, entry.message_type, typestore=STORE
                 )
             data = STORE.serialize_cdr(entry.message, entry.message_type)
-            writer.write(connections[entry.topic], entry.recorded_ns, data)
+            writer.write(connections[key], entry.recorded_ns, data)
     if not definitions:
         (file,) = path.glob("*.db3")
         with sqlite3.connect(file) as database:

@@ -186,6 +186,24 @@ def test_a_recording_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert evaluated(file)["messages"] == len(WALK[::4])
 
 
+@pytest.mark.parametrize("options", [(), ("--tracks", "/people")])
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_topic_may_have_messages_of_another_type(
+    tmp_path: Path, storage: str, options: tuple[str, ...]
+) -> None:
+    """As after a change of the tracker's driver while recording."""
+    others = [
+        Recorded("/people", TF_MESSAGE, transform_message("a", "b", n * S), WALK[0].stamp_ns + n)
+        for n in range(5)
+    ]
+    bag = write_bag(tmp_path / "bag", [*others, *people_messages(WALK[::4])], storage=storage)
+
+    found = evaluated(bag, *options)
+
+    assert found["messages"] == len(WALK[::4])
+    assert any(f"has 5 messages of another type, {TF_MESSAGE}" in note for note in found["notes"])
+
+
 def test_links_that_lead_back_are_followed_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
