@@ -11,6 +11,7 @@ import argparse
 from functools import partial
 
 import numpy as np
+from scipy.signal import fftconvolve
 
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
@@ -25,6 +26,10 @@ LIFE_S = 8.0
 N_LIVES = 3
 #: Of people who walk in circles, radians per second.
 TURN_RAD_S = 0.3
+#: Of people who walk, metres per second.
+SPEEDS_M_S = (0.5, 1.8)
+#: Largest number of observations of the bound; with more, its grid would be too coarse.
+MAX_BOUND = 5
 
 
 def measure(
@@ -34,6 +39,7 @@ def measure(
     *,
     turn_rad_s: float = 0.0,
     velocity_noise_m_s: float | None = None,
+    everybody_walks: bool = False,
     n_people: int = 150,
 ) -> list[tuple[float, float]]:
     """Median end error in metres and coverage, for each of `AGES` that fits into a life."""
@@ -45,7 +51,9 @@ def measure(
     found: dict[int, list[FloatArray]] = {age: [] for age in AGES}
     n_ticks = round(LIFE_S * rate_hz)
     for life in range(N_LIVES):
-        speed = generator.uniform(0.5, 1.8, n_people) * (np.arange(n_people) % 2)
+        speed = generator.uniform(*SPEEDS_M_S, n_people)
+        if not everybody_walks:
+            speed *= np.arange(n_people) % 2
         heading = generator.uniform(-np.pi, np.pi, n_people)
         walk = partial(position_m, places_m, speed, heading, turn_rad_s)
         ids = tuple(f"{life}.{n}" for n in range(n_people))
@@ -69,6 +77,38 @@ def measure(
             found[n + 1].append(np.stack([np.hypot(*off_m.T), is_inside]))
     parts = (np.concatenate(part, axis=1) for part in found.values() if part)
     return [(float(np.median(part[0])), float(part[1].mean())) for part in parts]
+
+
+def bound_m(n_observed: int, rate_hz: float, noise_m: float, horizon_s: float = 4.8) -> float:
+    """The median end error of walkers that no predictor can beat, metres.
+
+    It knows that they walk, the distribution of their speeds, the noise, and their present position
+    exactly. Of each measured velocity it chooses the end that most walkers are near.
+    """
+    noise_m_s = noise_m * rate_hz * (12.0 / (n_observed * (n_observed**2 - 1.0))) ** 0.5
+    cell = 0.04  # metres per second
+    axis = np.arange(-2.0, 2.0 + cell, cell)
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    speed = np.hypot(x, y)
+    prior = np.where(
+        (SPEEDS_M_S[0] <= speed) & (speed <= SPEEDS_M_S[1]), 1.0 / np.maximum(speed, cell), 0.0
+    )
+    measured = np.arange(cell / 2.0, SPEEDS_M_S[1] + 5.0 * noise_m_s, cell)
+    posteriors = [
+        prior * seen * np.exp(-((x - seen) ** 2 + y**2) / (2.0 * noise_m_s**2)) for seen in measured
+    ]
+    total = sum(posterior.sum() for posterior in posteriors)
+
+    def share_within(end_m: float) -> float:
+        near = np.hypot(x, y) <= end_m / horizon_s
+        hits = (fftconvolve(posterior, near, mode="same").max() for posterior in posteriors)
+        return float(sum(hits) / total)
+
+    low_m, high_m = 0.0, 9.0
+    while high_m - low_m > 0.01:
+        middle_m = 0.5 * (low_m + high_m)
+        low_m, high_m = (middle_m, high_m) if share_within(middle_m) < 0.5 else (low_m, middle_m)
+    return high_m
 
 
 def position_m(
@@ -107,6 +147,11 @@ def main() -> None:
         cells = [f"{error:.2f}, {100 * share:.0f} %" for error, share in found]
         cells += ["-"] * (len(AGES) - len(cells))
         print(f"| {rate:g} Hz, {100 * noise:g} cm{text} | " + " | ".join(cells) + " |", flush=True)
+    found = measure(10.0, 0.05, estimated, everybody_walks=True)
+    cells = [f"{error:.2f}, {100 * share:.0f} %" for error, share in found]
+    print("| 10 Hz, 5 cm, everybody walks | " + " | ".join(cells) + " |")
+    bounds = [f"{bound_m(n, 10.0, 0.05):.2f}" if n <= MAX_BOUND else "-" for n in AGES]
+    print("| the same, bound | " + " | ".join(bounds) + " |")
 
 
 if __name__ == "__main__":
