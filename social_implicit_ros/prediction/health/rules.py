@@ -229,6 +229,17 @@ def _wrong_entries(now: Snapshot) -> Iterable[Finding]:
                 )
 
 
+def _doubled_people(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.doubled_s >= PATIENCE_S:
+            yield Finding(
+                f"doubled.{tracker.topic}",
+                f"most people on {tracker.topic} have somebody else at the same place for "
+                f"{tracker.doubled_s:.0f} s",
+                "the tracker reports them twice; filter the others in the tracker mapping",
+            )
+
+
 def _few_predicted(now: Snapshot) -> Iterable[Finding]:
     is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
     if now.few_predicted_s >= PATIENCE_S and not is_named:
@@ -391,6 +402,7 @@ RULES: tuple[Rule, ...] = (
     _few_predicted,
     _waiting_people,
     _wrong_entries,
+    _doubled_people,
     _short_ids,
     _over_capacity,
     _lost_robot,

@@ -105,6 +105,7 @@ class TrackerCounts:
         tick_reasons: why people of it were not predicted in the newest tick.
         n_waiting: people whom it reports, but who were not predicted for `PATIENCE_S`.
         waiting_s: time for which the first of them was not, seconds.
+        doubled_s: time for which most of its people have somebody else at the same place, seconds.
         age_s: age of its newest tracks, seconds; None without any.
     """
 
@@ -123,6 +124,7 @@ class TrackerCounts:
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
     n_waiting: int = 0
     waiting_s: float = 0.0
+    doubled_s: float = 0.0
     age_s: float | None = None
 
 

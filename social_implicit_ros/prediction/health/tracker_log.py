@@ -12,11 +12,12 @@ import numpy as np
 from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.pairing import close_rows
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import FloatArray, SkipReason, Tracks
 
 #: Reports over which losses are counted.
 _N_PERIODS = 3
@@ -28,6 +29,8 @@ _MIN_AGE_S = 1.0
 _MAX_IDS = 20_000
 #: Age up to which the newest position of a person is one that the tracker reports, seconds.
 _REPORTED_S = 0.6
+#: Two people cannot be this close for long: a tracker reports somebody twice, metres.
+_DOUBLED_M = 0.1
 #: Length to which a value of a message is cut in a text.
 _MAX_EXAMPLE = 40
 
@@ -111,6 +114,8 @@ class TrackerLog:
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
         self.waiting_s, self.n_waiting = 0.0, 0
+        self._doubled_since_ns: int | None = None
+        self.doubled_s = 0.0
         self._was_predicted = False
         self._unpredicted_since_s: float | None = None
         self._losing_since_s: float | None = None
@@ -155,6 +160,17 @@ class TrackerLog:
         self.n_predicted += sum(reason is SkipReason.MERGED for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
+        mine = [row for row, i in enumerate(tick.window.ids) if i.startswith(source)]
+        self._find_doubled(tick.window.positions_m[mine, -1], tick.stamp_ns)
+
+    def _find_doubled(self, positions_m: FloatArray, stamp_ns: int) -> None:
+        """Finds out for how long most people have somebody else at the same place."""
+        doubled = {row for pair in close_rows(positions_m, _DOUBLED_M) for row in pair}
+        if 2 * len(doubled) <= len(positions_m):
+            self._doubled_since_ns = None
+        elif self._doubled_since_ns is None:
+            self._doubled_since_ns = stamp_ns
+        self.doubled_s = (stamp_ns - (self._doubled_since_ns or stamp_ns)) / NS_PER_S
 
     def _find_waiting(
         self, history: TrackHistory, skipped: Mapping[str, SkipReason], stamp_ns: int
@@ -218,6 +234,7 @@ class TrackerLog:
             tick_reasons=self.tick_reasons,
             n_waiting=self.n_waiting,
             waiting_s=self.waiting_s,
+            doubled_s=self.doubled_s,
             age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
         )
 

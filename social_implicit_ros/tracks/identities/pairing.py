@@ -1,4 +1,4 @@
-"""Pairs the members of two groups one to one."""
+"""Pairs of tracks: one to one between two groups, and those that are close."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[
     edges = csr_matrix(np.where(is_allowed, costs, forbidden) + limit)
     chosen = zip(*min_weight_full_bipartite_matching(edges), strict=True)
     return [(int(row), int(column)) for row, column in chosen if is_allowed[row, column]]
+
+
+def close_rows(positions_m: FloatArray, within_m: float) -> list[tuple[int, int]]:
+    """Pairs of rows of (A, 2) positions that are nearer to each other, by a sweep along x."""
+    order = positions_m[:, 0].argsort()
+    x_m, y_m = positions_m.T.take(order, axis=1)
+    found: list[tuple[int, int]] = []
+    for n in range(1, len(order)):
+        apart_m = x_m[n:] - x_m[:-n]
+        if apart_m.min() >= within_m:
+            break
+        apart_m2 = np.square(apart_m) + np.square(y_m[n:] - y_m[:-n])
+        (near,) = np.nonzero(apart_m2 < within_m**2)
+        found += zip(order[near].tolist(), order[near + n].tolist(), strict=True)
+    return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.pairing import close_rows
 from social_implicit_ros.tracks.identities.stitching import (
     MOTION_GATE,
     POSITION_GATE,
@@ -230,20 +231,6 @@ def _swapped_cost(costs: FloatArray) -> FloatArray:
 
 
 def _close_pairs(tracks: Tracks) -> list[_Pair]:
-    """Ids of people who are close to each other, found by a sweep along x."""
-    order = tracks.positions_m[:, 0].argsort()
-    x_m, y_m = tracks.positions_m.T.take(order, axis=1)
-    pairs: list[_Pair] = []
-    for n in range(1, len(order)):
-        apart_m = x_m[n:] - x_m[:-n]
-        if apart_m.min() >= _CLOSE_M:
-            break
-        apart_m2 = np.square(apart_m) + np.square(y_m[n:] - y_m[:-n])
-        (near,) = np.nonzero(apart_m2 < _CLOSE_M**2)
-        if not len(near):
-            continue
-        for row, other in zip(order[near].tolist(), order[near + n].tolist(), strict=True):
-            one, two = tracks.ids[row], tracks.ids[other]
-            if one != two:
-                pairs.append((one, two) if one < two else (two, one))
-    return pairs
+    """Ids of people who are close to each other."""
+    close = ((tracks.ids[a], tracks.ids[b]) for a, b in close_rows(tracks.positions_m, _CLOSE_M))
+    return [(min(pair), max(pair)) for pair in close if pair[0] != pair[1]]

@@ -95,3 +95,19 @@ def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> N
         log.take_counts(predictor, source)
     assert len(forecast.ids) == 1
     assert [log.n_predicted for log in logs.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("apart_m", [0.03, 0.5])
+def test_people_who_are_reported_twice_are_noticed(apart_m: float) -> None:
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    places_m = np.array([[0.0, 0.0], [0.0, apart_m], [5.0, 0.0], [5.0, apart_m], [9.0, 9.0]])
+    for n in range(31):
+        stamp_ns = 100 * S + n * S // 10
+        predictor.add_tracks(Tracks(stamp_ns, tuple("abcde"), places_m), "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        if n % 10 == 0:
+            log.take_counts(predictor, "")
+    assert log.doubled_s == (2.0 if apart_m < 0.1 else 0.0)

@@ -307,13 +307,29 @@ def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -
 
 def test_markers_that_delete_are_no_people_and_no_loss() -> None:
     filters = load_tracker_spec(shipped("marker_array")).filters
-    described = replace(spec(state="action"), filters=filters)
+    described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
     decoded = TrackerDecoder(described).decode(
-        crowd(person(action=3), person(id=1, action=0), person(id=2, action=1))
+        crowd(
+            person(action=3, type=3),
+            person(id=1, action=0, type=3),
+            person(id=2, action=1, type=3),
+        )
     )
     assert decoded.ignored == {SkipReason.OTHER_STATE: 1}
     assert decoded.skipped == {SkipReason.OTHER_STATE: 2}
     assert decoded.examples == {SkipReason.OTHER_STATE: "1"}
+
+
+@pytest.mark.parametrize("kind", range(13))
+def test_markers_with_points_or_a_text_are_nobody(kind: int) -> None:
+    """They are trails and labels, whose pose is often the origin of the frame."""
+    filters = load_tracker_spec(shipped("marker_array")).filters
+    described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
+    decoded = TrackerDecoder(described).decode(crowd(person(action=0, type=kind)))
+    is_body = kind in (0, 1, 2, 3, 10)  # arrow, cube, sphere, cylinder, mesh
+    assert decoded.tracks is not None
+    assert len(decoded.tracks.ids) == is_body
+    assert decoded.ignored == ({} if is_body else {SkipReason.OTHER_CLASS: 1})
 
 
 def test_filters_skip_by_class_score_and_state() -> None:
