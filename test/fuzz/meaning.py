@@ -8,7 +8,7 @@ faster than `max_speed_m_s`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -154,6 +154,24 @@ def messages_of(
         yield Message(START_NS + round(arrives_s * S), source, tracks)
 
 
+def with_outliers(messages: Sequence[Message], random: np.random.Generator) -> Iterator[Message]:
+    """The same with somebody elsewhere in every tenth message."""
+    for n, message in enumerate(messages):
+        tracks = message.tracks
+        if n % 10 == 7 and len(tracks.ids):
+            positions_m = tracks.positions_m.copy()
+            positions_m[random.integers(len(tracks.ids))] += random.uniform(-30.0, 30.0, 2)
+            tracks = replace(tracks, positions_m=positions_m)
+        yield replace(message, tracks=tracks)
+
+
+def one_by_one(message: Message, random: np.random.Generator) -> Iterator[Message]:
+    """The same with each person in a message of their own, in any order."""
+    for n, row in enumerate(random.permutation(len(message.tracks.ids)).tolist()):
+        tracks = message.tracks.of_agents(np.array([row]))
+        yield Message(message.arrives_ns + n, message.source, tracks)
+
+
 @cache
 def _model(name: str) -> TrajectoryModel:
     return ConstantVelocity() if name == "constant_velocity" else load_model(name)
@@ -179,6 +197,10 @@ def run_meaning(data: bytes) -> None:
     messages = [*messages_of(world, mixed, GOOD, random)]
     for n in range(draws.byte() % 3):
         messages += messages_of(world, [(everybody, bad_faults(draws))], f"bad{n}/", random)
+    if draws.byte() % 4 == 3:
+        messages = [*with_outliers(messages, random)]
+    if draws.byte() % 4 == 3:
+        messages = [one for message in messages for one in one_by_one(message, random)]
     messages.sort(key=lambda message: message.arrives_ns)
     newest_s, at = -np.inf, 0  # newest stamp of the good tracker, number of messages sent
     for tick_s in np.arange(TICK_S, DURATION_S, TICK_S).tolist():
