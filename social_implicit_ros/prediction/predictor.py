@@ -394,7 +394,8 @@ class Predictor:
         """
         guard = self._guards[source]
         assert guard.newest_ns is not None
-        latest_ns = guard.newest_ns + round(guard.tolerance_s * NS_PER_S)
+        # When time jumps back, the sources that did so already are ahead by their latency only.
+        latest_ns = guard.newest_ns + round(0.5 * guard.tolerance_s * NS_PER_S)
         others = [other for name, other in self._guards.items() if name != source]
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])

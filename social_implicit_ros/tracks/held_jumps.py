@@ -1,4 +1,4 @@
-"""Positions out of reach of their tracks, held back until the next one tells what they are.
+"""Positions that do not fit their tracks, held back until the next one tells what they are.
 
 If the next position of the track is near the held one, the track is somebody else's from there on:
 the tracker reused its id. If it is near the track, the held one was an outlier.
@@ -8,9 +8,52 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.tracks.observations import with_rows
+from social_implicit_ros.tracks.motions import motions_of
+from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+
+#: Less certain velocities say nothing, metres per second.
+_MAX_STD_M_S = 0.5
+#: What people do to their velocity, metres per second squared, and a detector to its box, metres.
+_ACCELERATION_M_S2, _BOX_M = 6.0, 0.3
+#: Noise and velocity that are plausible, in standard deviations, and the largest second difference
+#: of the last positions, as a multiple: some tracks are noisier than others.
+_NOISE_STDS, _VELOCITY_STDS, _SCATTER = 8.0, 2.0, 1.5
+#: Positions of which that is taken, before the end of the track.
+_RECENT = np.arange(5, 0, -1)
+
+
+def leaves_motion(
+    table: ObservationTable, rows: IntArray, stamp_ns: int, seen_m: FloatArray, noise_m: float
+) -> BoolArray:
+    """(A,) whether positions are where people who move as these do cannot be by now.
+
+    A track whose id was given to a neighbour after a gap would be a sprinter for seconds.
+
+    Args:
+        table: of the observations before.
+        rows: (A,) rows.
+        stamp_ns: of the positions, integer nanoseconds.
+        seen_m: (A, 2) the positions in metres.
+        noise_m: standard deviation of each coordinate of a position.
+    """
+    motions = motions_of(table, rows)
+    elapsed_s = (stamp_ns - motions.stamps_ns) / NS_PER_S
+    off_m = seen_m - motions.positions_m - motions.velocities_m_s * elapsed_s[:, None]
+    columns = np.maximum(table.counts[rows, None] - _RECENT, 0)
+    second_m = np.diff(table.states_m[rows[:, None], :2, columns], n=2, axis=1)
+    allowed_m = (
+        0.5 * _ACCELERATION_M_S2 * elapsed_s**2
+        + _BOX_M
+        + _NOISE_STDS * noise_m
+        + _VELOCITY_STDS * motions.velocity_std_m_s * elapsed_s
+        + _SCATTER * np.hypot(second_m[..., 0], second_m[..., 1]).max(axis=1)
+    )
+    is_known = motions.velocity_std_m_s < _MAX_STD_M_S
+    leaves: BoolArray = is_known & (np.hypot(*off_m.T) > allowed_m)
+    return leaves
 
 
 class HeldJumps:

@@ -19,7 +19,7 @@ from social_implicit_ros.tracks.entries import (
     known_velocities,
     usable_entries,
 )
-from social_implicit_ros.tracks.held_jumps import HeldJumps
+from social_implicit_ros.tracks.held_jumps import HeldJumps, leaves_motion
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
@@ -40,6 +40,8 @@ from social_implicit_ros.types import (
 
 #: Observations that are kept per spacing of the thinned history.
 _PER_SPACING = 2
+#: Who moves less fast is not compared with the motion before, metres per second.
+_STROLL_M_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -327,6 +329,10 @@ class TrackHistory:
         )
         restarts = has_any & (elapsed_ns > self._timeout_ns)
         jumps = has_any & ~near & ~restarts
+        strolls = is_in_reach(newest_m[:, :2], states_m[:, :2], elapsed_ns, _STROLL_M_S, noise_m)
+        fast = np.flatnonzero(has_any & near & ~restarts & ~strolls)
+        if len(fast):
+            jumps[fast] = leaves_motion(table, rows[fast], stamp_ns, states_m[fast, :2], noise_m)
         confirmed = np.zeros(len(rows), dtype=bool)
         if jumps.any() or self._held.stamps_ns[rows].any():
             before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]

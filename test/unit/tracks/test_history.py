@@ -171,6 +171,36 @@ def test_one_position_out_of_reach_is_left_out(n_outliers: int) -> None:
     assert tracks.began_ns(window.ids).tolist() == [at(0.0)]
 
 
+@pytest.mark.parametrize("gap_s", [0.1, 0.3, 0.5])
+def test_a_neighbour_who_takes_over_an_id_does_not_sprint(gap_s: float) -> None:
+    """Within reach at `max_speed_m_s`, but not of people who walk as the one before."""
+    tracks = history(max_speed_m_s=10.0)
+    for n in range(20):
+        tracks.insert(walker(0.1 * n))
+    for n in range(2):
+        seen = walker(1.9 + gap_s + 0.1 * n)
+        tracks.insert(replace(seen, positions_m=seen.positions_m + [0.0, 1.5]))
+    assert tracks.began_ns(("a",)).tolist() == [at(1.9 + gap_s)]
+
+
+@pytest.mark.parametrize("period_s", [0.1, 0.4, 0.9])
+@pytest.mark.parametrize("motion", ["starts", "stops", "turns back", "cycles", "is noisy"])
+def test_whatever_people_do_their_track_goes_on(motion: str, period_s: float) -> None:
+    tracks, draws = history(max_speed_m_s=10.0), np.random.default_rng(0)
+    for n in range(40):
+        time_s = period_s * n
+        after_s = max(time_s - 10.1 * period_s, 0.0)  # a change within one period
+        x_m, y_m = {
+            "starts": (2.0 * after_s, 0.0),
+            "stops": (2.5 * (time_s - after_s), 0.0),
+            "turns back": (1.4 * (time_s - 2.0 * after_s), 0.0),
+            "cycles": (9.0 * np.sin(0.5 * time_s), 9.0 * np.cos(0.5 * time_s)),
+            "is noisy": (1.2 * time_s + draws.normal(0.0, 0.3), draws.normal(0.0, 0.3)),
+        }[motion]
+        tracks.insert(Tracks(at(time_s), ("a",), np.array([[x_m, y_m]])))
+    assert tracks.began_ns(("a",)).tolist() == [at(0.0)]
+
+
 def test_who_takes_over_an_id_is_predicted_from_the_second_position_on() -> None:
     """Until then the one before."""
     tracks = history(max_speed_m_s=10.0)
