@@ -179,7 +179,7 @@ def test_a_neighbour_who_takes_over_an_id_does_not_sprint(gap_s: float) -> None:
         tracks.insert(walker(0.1 * n))
     for n in range(2):
         seen = walker(1.9 + gap_s + 0.1 * n)
-        tracks.insert(replace(seen, positions_m=seen.positions_m + [0.0, 1.5]))
+        tracks.insert(replace(seen, positions_m=seen.positions_m + np.array([0.0, 1.5])))
     assert tracks.began_ns(("a",)).tolist() == [at(1.9 + gap_s)]
 
 
