@@ -26,9 +26,14 @@ _RECENT = np.arange(5, 0, -1)
 
 
 def leaves_motion(
-    table: ObservationTable, rows: IntArray, stamp_ns: int, seen_m: FloatArray, noise_m: float
+    table: ObservationTable,
+    rows: IntArray,
+    stamp_ns: int,
+    seen_m: FloatArray,
+    max_speed_m_s: float,
+    noise_m: float,
 ) -> BoolArray:
-    """(A,) whether positions are where people who move as these do cannot be by now.
+    """(A,) whether positions are out of reach, or where people who move as these do cannot be.
 
     A track whose id was given to a neighbour after a gap would be a sprinter for seconds.
 
@@ -37,10 +42,12 @@ def leaves_motion(
         rows: (A,) rows.
         stamp_ns: of the positions, integer nanoseconds.
         seen_m: (A, 2) the positions in metres.
+        max_speed_m_s: maximum plausible speed.
         noise_m: standard deviation of each coordinate of a position.
     """
     motions = motions_of(table, rows)
-    elapsed_s = (stamp_ns - motions.stamps_ns) / NS_PER_S
+    elapsed_ns = stamp_ns - motions.stamps_ns
+    elapsed_s = elapsed_ns / NS_PER_S
     off_m = seen_m - motions.positions_m - motions.velocities_m_s * elapsed_s[:, None]
     columns = np.maximum(table.counts[rows, None] - _RECENT, 0)
     second_m = np.diff(table.states_m[rows[:, None], :2, columns], n=2, axis=1)
@@ -53,7 +60,7 @@ def leaves_motion(
     )
     is_known = motions.velocity_std_m_s < _MAX_STD_M_S
     leaves: BoolArray = is_known & (np.hypot(*off_m.T) > allowed_m)
-    return leaves
+    return leaves | ~is_in_reach(motions.positions_m, seen_m, elapsed_ns, max_speed_m_s, noise_m)
 
 
 class HeldJumps:

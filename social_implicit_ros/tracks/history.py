@@ -324,20 +324,22 @@ class TrackHistory:
             newest_ns, newest_m = newest_ns[~late], newest_m[~late]
         elapsed_ns = stamp_ns - newest_ns
         states_m = states_m[columns]
-        near = is_in_reach(
-            newest_m[:, :2], states_m[:, :2], elapsed_ns, self.config.max_speed_m_s, noise_m
-        )
         restarts = has_any & (elapsed_ns > self._timeout_ns)
-        jumps = has_any & ~near & ~restarts
-        strolls = is_in_reach(newest_m[:, :2], states_m[:, :2], elapsed_ns, _STROLL_M_S, noise_m)
-        fast = np.flatnonzero(has_any & near & ~restarts & ~strolls)
-        if len(fast):
-            jumps[fast] = leaves_motion(table, rows[fast], stamp_ns, states_m[fast, :2], noise_m)
+        max_speed_m_s = self.config.max_speed_m_s
+        strolls = is_in_reach(
+            newest_m[:, :2], states_m[:, :2], elapsed_ns, min(_STROLL_M_S, max_speed_m_s), noise_m
+        )
+        jumps = has_any & ~restarts & ~strolls
+        if jumps.any():
+            (fast,) = jumps.nonzero()
+            jumps[fast] = leaves_motion(
+                table, rows[fast], stamp_ns, states_m[fast, :2], max_speed_m_s, noise_m
+            )
         confirmed = np.zeros(len(rows), dtype=bool)
         if jumps.any() or self._held.stamps_ns[rows].any():
             before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]
             waits, confirmed, outliers = self._held.weigh(
-                rows, stamp_ns, states_m, newest_m, jumps, self.config.max_speed_m_s, noise_m
+                rows, stamp_ns, states_m, newest_m, jumps, max_speed_m_s, noise_m
             )
             rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
             restarts |= confirmed | jumps

@@ -165,8 +165,8 @@ class TrackMerger:
             return set()
         sources = self._sources()
         trackers = np.array([self._source_of[i] for i in others])
-        theirs = np.array([sources[i] for i in others], dtype=object)  # of any length
-        taken = np.array([sources[i] for i in mine], dtype=object)[:, None] & theirs
+        theirs = np.array([sources[i] for i in others])
+        taken = np.array([sources[i] for i in mine])[:, None] & theirs
         may_be = (distances_m <= max_distance_m) & (taken == 0)
         found = set()
         for tracker in dict.fromkeys(trackers.tolist()):
@@ -177,7 +177,8 @@ class TrackMerger:
 
     def _sources(self) -> dict[str, int]:
         """The trackers of each track's person, a bit each: a person has one track of a tracker."""
-        bit_of = {name: 1 << n for n, name in enumerate(dict.fromkeys(self._source_of.values()))}
+        names = dict.fromkeys(self._source_of.values())
+        bit_of = {name: 1 << min(n, 62) for n, name in enumerate(names)}
         bits: defaultdict[str, int] = defaultdict(int)
         for agent_id, person in self._person_of.items():
             bits[person] |= bit_of[self._source_of[agent_id]]
