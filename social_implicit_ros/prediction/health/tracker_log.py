@@ -155,12 +155,13 @@ class TrackerLog:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
             return
         skipped = {i: reason for i, reason in tick.skipped.items() if i.startswith(source)}
-        self.n_predicted = sum(i.startswith(source) and i != ROBOT_ID for i in tick.window.ids)
-        # Of these another tracker's track is predicted.
-        self.n_predicted += sum(reason is SkipReason.MERGED for reason in skipped.values())
+        ids = tick.window.ids
+        mine = [row for row, i in enumerate(ids) if i.startswith(source) and i != ROBOT_ID]
+        # Of merged ones another tracker's track is predicted.
+        n_merged = sum(reason is SkipReason.MERGED for reason in skipped.values())
+        self.n_predicted = len(mine) + n_merged
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        mine = [row for row, i in enumerate(tick.window.ids) if i.startswith(source)]
         self._find_doubled(tick.window.positions_m[mine, -1], tick.stamp_ns)
 
     def _find_doubled(self, positions_m: FloatArray, stamp_ns: int) -> None:
