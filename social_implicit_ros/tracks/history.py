@@ -19,18 +19,17 @@ from social_implicit_ros.tracks.entries import (
     known_velocities,
     usable_entries,
 )
-from social_implicit_ros.tracks.held_jumps import HeldJumps, leaves_motion
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
+from social_implicit_ros.tracks.outliers import HeldJumps, is_late_outlier, leaves_motion
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.steps import STEP_TOLERANCE, resample
 from social_implicit_ros.tracks.velocity_noise import VelocityNoise
 from social_implicit_ros.types import (
-    BoolArray,
     FloatArray,
     IntArray,
     ObservationWindow,
@@ -299,14 +298,16 @@ class TrackHistory:
         """Adds the agents in some columns of a message to their rows."""
         stamp_ns, table = tracks.stamp_ns, self._table
         source = _source(tracks)
-        noise_m = self._noise.std_m(source)
+        noise_m, max_speed_m_s = self._noise.std_m(source), self.config.max_speed_m_s
         newest_ns, newest_m = table.newest(rows)
         has_any = table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
             outlier = late.copy()
             late_m = states_m[columns[late], :2]
-            outlier[late] = self._is_outlier(rows[late], stamp_ns, late_m, noise_m)
+            outlier[late] = is_late_outlier(
+                table, rows[late], stamp_ns, late_m, max_speed_m_s, noise_m
+            )
             rejected.update(
                 (tracks.ids[column], SkipReason.LATE_OUTLIER)
                 for column in columns[outlier].tolist()
@@ -325,7 +326,6 @@ class TrackHistory:
         elapsed_ns = stamp_ns - newest_ns
         states_m = states_m[columns]
         restarts = has_any & (elapsed_ns > self._timeout_ns)
-        max_speed_m_s = self.config.max_speed_m_s
         strolls = is_in_reach(
             newest_m[:, :2], states_m[:, :2], elapsed_ns, min(_STROLL_M_S, max_speed_m_s), noise_m
         )
@@ -355,9 +355,7 @@ class TrackHistory:
             table.append(rows[confirmed], before_ns, before_m)
         velocities_m_s = None
         if tracks.velocities_m_s is not None:
-            velocities_m_s = known_velocities(
-                tracks.velocities_m_s[columns], self.config.max_speed_m_s
-            )
+            velocities_m_s = known_velocities(tracks.velocities_m_s[columns], max_speed_m_s)
             first = begins & ~confirmed
             self._begin_with_velocity(rows[first], stamp_ns, states_m[first], velocities_m_s[first])
         table.append(rows, stamp_ns, states_m)
@@ -379,23 +377,6 @@ class TrackHistory:
                 stamp_ns - self._began_ns[rows],
                 noise_m,
             )
-
-    def _is_outlier(
-        self, rows: IntArray, stamp_ns: int, late_m: FloatArray, noise_m: float
-    ) -> BoolArray:
-        """(A,) late positions that are out of reach of the observation before or after them."""
-        times_ns, table = self._table.times_ns[rows], self._table
-        column = (times_ns < stamp_ns).sum(axis=1)
-        each = np.arange(len(rows))
-        # Positions before the first observation, and repeated stamps, have reasons of their own.
-        inserts = (column > 0) & (times_ns[each, column] != stamp_ns)
-        outlier = np.zeros(len(rows), dtype=bool)
-        for neighbour in (np.maximum(column - 1, 0), column):
-            elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
-            near_m = table.states_m[rows, :2, neighbour]
-            outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, self.config.max_speed_m_s, noise_m)
-        outlier &= inserts
-        return outlier
 
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states_m: FloatArray, velocities_m_s: FloatArray

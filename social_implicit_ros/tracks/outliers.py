@@ -1,6 +1,7 @@
-"""Positions that do not fit their tracks, held back until the next one tells what they are.
+"""Positions that do not fit their tracks.
 
-If the next position of the track is near the held one, the track is somebody else's from there on:
+A late one is left out. The newest one is held back until the next one tells what it is. If the next
+position of the track is near the held one, the track is somebody else's from there on:
 the tracker reused its id. If it is near the track, the held one was an outlier.
 """
 
@@ -61,6 +62,32 @@ def leaves_motion(
     is_known = motions.velocity_std_m_s < _MAX_STD_M_S
     leaves: BoolArray = is_known & (np.hypot(*off_m.T) > allowed_m)
     return leaves | ~is_in_reach(motions.positions_m, seen_m, elapsed_ns, max_speed_m_s, noise_m)
+
+
+def is_late_outlier(
+    table: ObservationTable,
+    rows: IntArray,
+    stamp_ns: int,
+    late_m: FloatArray,
+    max_speed_m_s: float,
+    noise_m: float,
+) -> BoolArray:
+    """(A,) whether (A, 2) late positions are out of reach of the observation before or after them.
+
+    Other arguments as for `leaves_motion`.
+    """
+    times_ns = table.times_ns[rows]
+    column = (times_ns < stamp_ns).sum(axis=1)
+    each = np.arange(len(rows))
+    # Positions before the first observation, and repeated stamps, have reasons of their own.
+    inserts = (column > 0) & (times_ns[each, column] != stamp_ns)
+    outlier = np.zeros(len(rows), dtype=bool)
+    for neighbour in (np.maximum(column - 1, 0), column):
+        elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
+        near_m = table.states_m[rows, :2, neighbour]
+        outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, max_speed_m_s, noise_m)
+    outlier &= inserts
+    return outlier
 
 
 class HeldJumps:
