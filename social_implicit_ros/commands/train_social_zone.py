@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()
+    splits = options.split or LEAVE_ONE_OUT
     if options.ablation is not None:
-        print_ablation(options.data, options.seed, console, options.ablation or list(ABLATIONS))
+        names = options.ablation or list(ABLATIONS)
+        print_ablation(options.data, splits, options.seed, console, names)
     elif options.seeds:
-        print_seeds(options.data, options.seeds, console)
+        print_seeds(options.data, splits, options.seeds, console)
     else:
         for split in options.split or SPLITS:
             card = train_split(options.data, split, options.seed, options.out)
@@ -91,7 +93,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     task.add_argument("--ablation", nargs="*", choices=ABLATIONS, metavar="CHANGE", help=text)
     text = "print mean and standard deviation over N seeds on validation and test scenes"
     task.add_argument("--seeds", type=int, metavar="N", help=text)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.out is None and ROBOT_SPLIT in (options.split or ()):
+        parser.error(f"the tables are of the leave-one-out splits; {ROBOT_SPLIT!r} is none")
+    return options
 
 
 def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
@@ -144,12 +149,13 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
     )
 
 
-def print_ablation(data: Path, seed: int, console: Console, names: Sequence[str]) -> None:
-    """Prints an ablation study on the validation scenes of all splits."""
+def print_ablation(
+    data: Path, splits: Iterable[str], seed: int, console: Console, names: Sequence[str]
+) -> None:
+    """Prints an ablation study on the validation scenes of splits, on average."""
     table = Table("model", "parameters", "ADE / FDE", "mean trajectory", title="validation, metres")
     parts = {
-        split: [agents_of_scenes(scenes) for scenes in load_split(data, split)]
-        for split in LEAVE_ONE_OUT
+        split: [agents_of_scenes(scenes) for scenes in load_split(data, split)] for split in splits
     }
     for name in names:
         sizes, settings = ABLATIONS[name]
@@ -161,13 +167,13 @@ def print_ablation(data: Path, seed: int, console: Console, names: Sequence[str]
     console.print(table)
 
 
-def print_seeds(data: Path, n_seeds: int, console: Console) -> None:
+def print_seeds(data: Path, splits: Iterable[str], n_seeds: int, console: Console) -> None:
     """Prints mean and standard deviation over seeds, per split and on average."""
     table = Table(
         "scenes", "split", "ADE / FDE", "mean trajectory", title=f"{n_seeds} seeds, metres"
     )
     runs: dict[str, dict[str, list[Accuracy]]] = {"validation": {}, "test": {}}
-    for split in LEAVE_ONE_OUT:
+    for split in splits:
         training, validation = (agents_of_scenes(scenes) for scenes in load_split(data, split))
         test = agents_of_scenes(load_test(data, split))
         for seed in range(n_seeds):
