@@ -276,9 +276,12 @@ class _Evaluation:
         """Sums by model against an independent ground truth; None without one."""
         counts = self._replay.counts
         for scorer in self._trackers.values():
-            scorer.tally.sums["person_ticks"] += counts.person_ticks
-            scorer.tally.sums["people"] += len(counts.people)
-        return {name: scorer.tally.to_dict() for name, scorer in self._trackers.items()} or None
+            scorer.sums["person_ticks"] += counts.person_ticks
+            scorer.sums["people"] += len(counts.people)
+        return {
+            name: {key: values.tolist() for key, values in scorer.sums.items()}
+            for name, scorer in self._trackers.items()
+        } or None
 
     def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""

@@ -30,7 +30,7 @@ from social_implicit_ros.evaluation.tally import (
     metrics_of,
     reliability_of,
 )
-from social_implicit_ros.evaluation.tracker_tally import TrackerTally, tracker_figures
+from social_implicit_ros.evaluation.tracker_tally import tracker_metrics
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -143,9 +143,7 @@ def _identity(model: TrajectoryModel) -> dict[str, Any]:
 def _tracker(name: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What only an independent ground truth shows; empty without one."""
     sums = [part["tracker"][name] for part in parts if part["tracker"]]
-    if not sums:
-        return {}
-    return {"tracker": tracker_figures([TrackerTally.from_dict(entry) for entry in sums])}
+    return {"tracker": tracker_metrics(sums)} if sums else {}
 
 
 def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:

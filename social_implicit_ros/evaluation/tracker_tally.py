@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,41 +26,20 @@ _BY_AGE = ("futures", "ade", "fde", "steps", "inside_50", "inside_95")
 _SCALARS = ("person_ticks", "people", "predicted", "published", "id_changes")
 
 
-@dataclass(frozen=True, eq=False)
-class TrackerTally:
-    """Sums of one model, by name; the names are listed at the top of this module."""
-
-    sums: dict[str, FloatArray]
-
-    @classmethod
-    def empty(cls) -> TrackerTally:
-        """A tally of nothing."""
-        n_bins, n_ages = len(_EDGES) + 1, len(AGE_NAMES)
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_SCALARS, ())
-        shapes |= {"end_change": (n_bins,), "radius_change": (n_bins,)}
-        shapes |= {"age": (n_ages, len(_BY_AGE)), "age_fde": (n_ages, n_bins)}
-        return cls({name: np.zeros(shape) for name, shape in shapes.items()})
-
-    @classmethod
-    def from_dict(cls, sums: Mapping[str, Any]) -> TrackerTally:
-        """Reads the output of `to_dict`."""
-        return cls({name: np.array(sums[name], dtype=float) for name in cls.empty().sums})
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable values, lossless."""
-        return {name: values.tolist() for name, values in self.sums.items()}
-
-    def add(self, other: TrackerTally) -> None:
-        """Adds the sums of another tally."""
-        for name, values in other.sums.items():
-            self.sums[name] += values
+def empty_sums() -> dict[str, FloatArray]:
+    """Sums of nothing, by name; the names are listed above."""
+    n_bins, n_ages = len(_EDGES) + 1, len(AGE_NAMES)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_SCALARS, ())
+    shapes |= {"end_change": (n_bins,), "radius_change": (n_bins,)}
+    shapes |= {"age": (n_ages, len(_BY_AGE)), "age_fde": (n_ages, n_bins)}
+    return {name: np.zeros(shape) for name, shape in shapes.items()}
 
 
 class TrackerScorer:
     """Adds up one model's predictions of one recording, one tick after another."""
 
     def __init__(self) -> None:
-        self.tally = TrackerTally.empty()
+        self.sums = empty_sums()
         self._id_of: dict[int, str] = {}  # latest published id of each person
         self._before: ScoredTick | None = None
 
@@ -69,7 +47,7 @@ class TrackerScorer:
         """Adds successive ticks."""
         people = np.concatenate([tick.context.people for tick in measures.ticks])
         age_s = np.concatenate([tick.context.age_s for tick in measures.ticks])
-        sums, complete = self.tally.sums, measures.complete
+        sums, complete = self.sums, measures.complete
         sums["published"] += len(people)
         sums["predicted"] += (people >= 0).sum()
         for tick in measures.ticks:
@@ -93,7 +71,7 @@ class TrackerScorer:
         """What changed for each person since they were last predicted, and since the last tick."""
         for person, agent in zip(tick.context.people.tolist(), tick.forecast.ids, strict=True):
             if person >= 0:
-                self.tally.sums["id_changes"] += self._id_of.setdefault(person, agent) != agent
+                self.sums["id_changes"] += self._id_of.setdefault(person, agent) != agent
                 self._id_of[person] = agent
         before, self._before = self._before, tick
         if before is None:
@@ -110,18 +88,15 @@ class TrackerScorer:
 
     def _count(self, name: str, values: FloatArray) -> None:
         bins = np.searchsorted(_EDGES, values)
-        self.tally.sums[name] += np.bincount(bins, minlength=len(_EDGES) + 1)
+        self.sums[name] += np.bincount(bins, minlength=len(_EDGES) + 1)
 
 
-def tracker_figures(tallies: Sequence[TrackerTally]) -> dict[str, Any]:
-    """The metrics of one model over all recordings, by name; NaN without data.
+def tracker_metrics(recordings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The metrics of one model over the sums of all recordings, by name; NaN without data.
 
     Metres, seconds, and shares; `person_ticks` counts the people of all ticks.
     """
-    total = TrackerTally.empty()
-    for tally in tallies:
-        total.add(tally)
-    sums = total.sums
+    sums = {name: np.sum([of[name] for of in recordings], axis=0) for name in recordings[0]}
     person_ticks = float(sums["person_ticks"])
     return {
         "person_ticks": int(person_ticks),

@@ -9,38 +9,35 @@ import pytest
 
 from social_implicit_ros.evaluation.tracker_tally import (
     _EDGES,
-    TrackerTally,
     _median,
-    tracker_figures,
+    empty_sums,
+    tracker_metrics,
 )
 
 
-def tally_of(**sums: float) -> TrackerTally:
-    tally = TrackerTally.empty()
-    for name, value in sums.items():
-        tally.sums[name] += value
-    return tally
+def sums_of(**known: float) -> dict[str, list[float]]:
+    """Sums as a file of parts has them."""
+    sums = {name: (values + known.get(name, 0.0)).tolist() for name, values in empty_sums().items()}
+    return json.loads(json.dumps(sums))
 
 
 def test_two_recordings_weigh_as_much_as_their_people():
-    busy = tally_of(person_ticks=90, people=9, predicted=90, published=99, id_changes=9)
-    quiet = tally_of(person_ticks=10, people=1, predicted=0, published=1, id_changes=1)
+    busy = sums_of(person_ticks=90, people=9, predicted=90, published=99, id_changes=9)
+    quiet = sums_of(person_ticks=10, people=1, predicted=0, published=1, id_changes=1)
 
-    figures = tracker_figures(
-        [busy, TrackerTally.from_dict(json.loads(json.dumps(quiet.to_dict())))]
-    )
+    metrics = tracker_metrics([busy, quiet])
 
-    assert (figures["person_ticks"], figures["people"]) == (100, 10)
-    assert figures["predicted"] == pytest.approx(0.9)
-    assert figures["surplus"] == pytest.approx(0.1)
-    assert figures["id_changes"] == pytest.approx(1.0)
+    assert (metrics["person_ticks"], metrics["people"]) == (100, 10)
+    assert metrics["predicted"] == pytest.approx(0.9)
+    assert metrics["surplus"] == pytest.approx(0.1)
+    assert metrics["id_changes"] == pytest.approx(1.0)
 
 
 def test_what_was_never_seen_is_unknown():
-    figures = tracker_figures([TrackerTally.empty()])
+    metrics = tracker_metrics([empty_sums()])
 
     for name in ("predicted", "mean_ade", "median_fde", "coverage_95", "end_change_m"):
-        assert np.isnan(figures[name])
+        assert np.isnan(metrics[name])
 
 
 @pytest.mark.parametrize("typical", [0.003, 0.25, 40.0])
