@@ -27,7 +27,7 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
 )
-from social_implicit_ros.evaluation.benchmark.figures import write_json
+from social_implicit_ros.evaluation.benchmark.split_metrics import write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.prediction.replay_settings import load_settings
 

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.commands import options as opt
-from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, write_json
 from social_implicit_ros.evaluation.benchmark.leave_one_out import leave_one_out
+from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, write_json
 from social_implicit_ros.evaluation.benchmark.tables import (
     output_console,
-    print_all_figures,
+    print_all_metrics,
     print_displacement,
     print_legend,
 )
@@ -57,7 +57,7 @@ def print_results(results: dict[str, Any], console: Console, all_metrics: bool) 
     models = {**results["models"], **({} if is_noisy else {"reference": results["reference"]})}
     splits = list(next(iter(results["models"].values()))["splits"])
     if all_metrics:
-        print_all_figures(models, splits, results["samples"], console)
+        print_all_metrics(models, splits, results["samples"], console)
     print_displacement(models, splits, results["samples"], console)
     print_legend(models, splits, "" if is_noisy else results["reference"]["source"], console)
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from social_implicit_ros.commands.options import add_benchmark_options, reports_errors
-from social_implicit_ros.evaluation.benchmark.figures import Figures, write_json
-from social_implicit_ros.evaluation.benchmark.sensitivity import FIGURE_NAMES, metric_sensitivity
+from social_implicit_ros.evaluation.benchmark.sensitivity import METRIC_NAMES, metric_sensitivity
+from social_implicit_ros.evaluation.benchmark.split_metrics import Metrics, write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
@@ -38,16 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_json(results, options.json)
 
 
-def print_sensitivity(name: str, splits: dict[str, dict[str, Figures]], console: Console) -> None:
+def print_sensitivity(name: str, splits: dict[str, dict[str, Metrics]], console: Console) -> None:
     """Prints one model's metrics, and their change against no shift in percent."""
     title = f"{name}\nevery prediction shifted in x and in y"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("split", "shift m", *FIGURE_NAMES):
+    for heading in ("split", "shift m", *METRIC_NAMES):
         table.add_column(heading, justify="left" if heading == "split" else "right", no_wrap=True)
     for split, metrics_of_shift in splits.items():
         still = metrics_of_shift["0"]
         for shift, metrics in metrics_of_shift.items():
-            cells = (_cell(metrics[name], still[name]) for name in FIGURE_NAMES)
+            cells = (_cell(metrics[name], still[name]) for name in METRIC_NAMES)
             table.add_row(split if shift == "0" else "", shift, *cells)
         table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     console.print(table)

@@ -7,7 +7,6 @@ distribution of the work.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.candidates import parameter_count
+from social_implicit_ros.evaluation.benchmark.split_metrics import without_nan
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
 from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.recording import Request
@@ -115,17 +115,6 @@ def results_of(
         ],
         "failed": list(failed),
     }
-
-
-def without_nan(value: Any) -> Any:
-    """A copy for JSON: numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _identity(model: TrajectoryModel) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[dict[str, str]]] = {}
-        self.figures: dict[str, dict[str, float]] = {key: {} for key in KEYS}
+        self.metrics: dict[str, dict[str, float]] = {key: {} for key in KEYS}
 
     def add_row(self, title: str, **cells: object) -> None:
         """Adds a row to a table; underscores in column names become spaces."""
@@ -29,7 +29,7 @@ class Tables:
 
     def add_figure(self, key: str, of: str, value: float) -> None:
         """Adds a value to `bench.json`."""
-        self.figures[key][of] = float(f"{value:.4g}")
+        self.metrics[key][of] = float(f"{value:.4g}")
 
 
 def _text(value: object) -> str:
@@ -40,8 +40,8 @@ def _text(value: object) -> str:
 def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
     tables = request.config.stash.setdefault(_TABLES, Tables())
     yield tables
-    if all(tables.figures.values()):
-        text = json.dumps(tables.figures, indent=2)
+    if all(tables.metrics.values()):
+        text = json.dumps(tables.metrics, indent=2)
         (ROOT / "bench.json").write_text(text + "\n", encoding="utf-8")
 
 

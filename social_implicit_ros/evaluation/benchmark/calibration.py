@@ -17,7 +17,10 @@ import numpy as np
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
-from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
+from social_implicit_ros.evaluation.benchmark.split_metrics import (
+    BenchmarkError,
+    load_benchmark_model,
+)
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.metrics.reliability import (
     coverage,
@@ -143,7 +146,7 @@ def compare_calibrations(
                 task = progress.add_task(
                     f"{case.family}, {case.name}", total=case.source.n_messages
                 )
-                row[way] = _figures(
+                row[way] = _metrics(
                     replay_calibration(
                         case.model,
                         case.source,
@@ -298,7 +301,7 @@ def _log_areas(prediction: Prediction) -> FloatArray:
     return np.asarray(np.log(np.maximum(area_m2, 1e-6)).ravel())
 
 
-def _figures(replay: CalibrationReplay) -> dict[str, float]:
+def _metrics(replay: CalibrationReplay) -> dict[str, float]:
     near_s, far_s = replay.seconds_in_window(WINDOW_S, BAND)
     r_avg, r_min = replay.reliability
     return {

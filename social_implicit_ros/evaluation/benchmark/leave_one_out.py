@@ -18,19 +18,19 @@ from social_implicit_ros.evaluation.benchmark.candidates import (
     families,
     parameter_count,
 )
-from social_implicit_ros.evaluation.benchmark.figures import (
+from social_implicit_ros.evaluation.benchmark.robot_metrics import (
+    Windows,
+    is_fast,
+    robot_metrics,
+    windows_of,
+)
+from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
-    Figures,
-    average_figures,
+    Metrics,
+    average_metrics,
     evaluate_split,
     load_benchmark_model,
     with_tracker_noise,
-)
-from social_implicit_ros.evaluation.benchmark.robot_figures import (
-    Windows,
-    is_fast,
-    robot_figures,
-    windows_of,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.models.registry import BASELINES
@@ -90,10 +90,10 @@ def leave_one_out(
     results = {}
     with progress_bar(console) as progress:
         for one, model_of_split in zip(candidates, loaded, strict=True):
-            figures = {}
+            metrics = {}
             for split, model in model_of_split.items():
                 task = progress.add_task(f"{one.name} on {split}", total=len(test_scenes[split]))
-                figures[split] = evaluate_split(
+                metrics[split] = evaluate_split(
                     model,
                     test_scenes[split],
                     n_samples=n_samples,
@@ -107,12 +107,12 @@ def leave_one_out(
                 "robot": _robot_results(one, windows, n_samples, seed),
                 "parameters": parameter_count(next(iter(model_of_split.values()))),
                 "held_out": [split for split in splits if split in one.held_out],
-                "splits": figures,
-                "average": average_figures(figures.values()),
+                "splits": metrics,
+                "average": average_metrics(metrics.values()),
             }
     return {
         "models": results,
-        "reference": reference_figures(),
+        "reference": reference_metrics(),
         "samples": n_samples,
         "distribution_samples": DISTRIBUTION_SAMPLES,
         "seed": seed,
@@ -122,13 +122,13 @@ def leave_one_out(
 
 def _robot_results(
     one: Candidate, windows: Mapping[str, tuple[Windows, bool]], n_samples: int, seed: int
-) -> dict[str, Figures]:
+) -> dict[str, Metrics]:
     """Metrics of the model of all recordings; none for a file per split."""
     if not windows or "{split}" in one.name:
         return {}
     model = load_benchmark_model(one.name)
     return {
-        kind: robot_figures(model, of_kind, n_samples=n_samples, seed=seed, over_kalman=fast)
+        kind: robot_metrics(model, of_kind, n_samples=n_samples, seed=seed, over_kalman=fast)
         for kind, (of_kind, fast) in windows.items()
     }
 
@@ -138,8 +138,8 @@ def _test_scenes(data: Path, split: str) -> list[Scene]:
     return sorted(split_scenes(data, split, min_agents=1), key=lambda scene: len(scene.ids) == 1)
 
 
-def reference_figures() -> dict[str, Any]:
+def reference_metrics() -> dict[str, Any]:
     """Metrics of the reference implementation on this protocol, with their source."""
     text = (resources.files(__package__) / "reference_figures.json").read_text("utf-8")
-    figures: dict[str, Any] = json.loads(text)
-    return figures
+    metrics: dict[str, Any] = json.loads(text)
+    return metrics

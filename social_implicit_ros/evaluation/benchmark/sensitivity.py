@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
-from social_implicit_ros.evaluation.benchmark.figures import (
+from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
     Batch,
-    Figures,
-    average_figures,
+    Metrics,
+    average_metrics,
     load_benchmark_model,
     scene_batches,
     scene_means,
@@ -41,7 +41,7 @@ from social_implicit_ros.types import FloatArray
 
 #: Added to both coordinates of every predicted position, metres.
 SHIFTS_M = (-0.1, -0.01, 0.0, 0.01, 0.1)
-FIGURE_NAMES = ("ade", "fde", "amd", "amv", "kde")
+METRIC_NAMES = ("ade", "fde", "amd", "amv", "kde")
 
 
 def metric_sensitivity(
@@ -61,13 +61,13 @@ def metric_sensitivity(
     """
     names = dict.fromkeys(models or families() or ("sampled_constant_velocity",))
     test_scenes = {split: split_scenes(data, split) for split in splits}
-    results: dict[str, dict[str, dict[str, Figures]]] = {}
+    results: dict[str, dict[str, dict[str, Metrics]]] = {}
     with progress_bar(console) as progress:
         for name in names:
             results[name] = {}
             for split in splits:
                 task = progress.add_task(f"{name} on {split}", total=len(test_scenes[split]))
-                results[name][split] = shifted_figures(
+                results[name][split] = shifted_metrics(
                     load_benchmark_model(candidate(name).files[split]),
                     test_scenes[split],
                     n_samples=n_samples,
@@ -79,7 +79,7 @@ def metric_sensitivity(
             if len(splits) == len(LEAVE_ONE_OUT):
                 rows = list(results[name].values())
                 results[name]["average"] = {
-                    shift: average_figures(row[shift] for row in rows) for shift in rows[0]
+                    shift: average_metrics(row[shift] for row in rows) for shift in rows[0]
                 }
     return {
         "models": results,
@@ -89,7 +89,7 @@ def metric_sensitivity(
     }
 
 
-def shifted_figures(
+def shifted_metrics(
     model: TrajectoryModel,
     test_scenes: Sequence[Scene],
     *,
@@ -97,7 +97,7 @@ def shifted_figures(
     seed: int = 0,
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
-) -> dict[str, Figures]:
+) -> dict[str, Metrics]:
     """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
 
     Returns:
@@ -114,7 +114,7 @@ def shifted_figures(
     return {
         f"{shift_m:+g}" if shift_m else "0": {
             name: float(np.concatenate([part[row][column] for part in parts]).mean())
-            for column, name in enumerate(FIGURE_NAMES)
+            for column, name in enumerate(METRIC_NAMES)
         }
         for row, shift_m in enumerate(SHIFTS_M)
     }
@@ -123,7 +123,7 @@ def shifted_figures(
 def _measure(
     model: TrajectoryModel, batch: Batch, n_samples: int, seed: int
 ) -> list[list[FloatArray]]:
-    """For every shift the arrays of `FIGURE_NAMES`, per agent or per scene.
+    """For every shift the arrays of `METRIC_NAMES`, per agent or per scene.
 
     A prediction shifted one way is the truth shifted the other way, so that neither samples nor
     mixtures are made again for another shift.

@@ -37,7 +37,7 @@ SITUATION_STYLES: dict[str, tuple[str, str]] = {
 
 
 def situation_measures(prediction: Prediction, scene: Scene) -> dict[str, FloatArray]:
-    """Arrays with one entry per agent or pair in a situation; `situation_figures` averages them."""
+    """Arrays with one entry per agent or pair in a situation; `situation_metrics` averages them."""
     observed, future, step_s = scene.observed, scene.future, prediction.step_s
     speed_m_s = net_speed_m_s(observed, step_s)
     walking = speed_m_s >= WALKING_M_S
@@ -73,7 +73,7 @@ def situation_measures(prediction: Prediction, scene: Scene) -> dict[str, FloatA
     }
 
 
-def situation_figures(values: dict[str, FloatArray]) -> dict[str, float]:
+def situation_metrics(values: dict[str, FloatArray]) -> dict[str, float]:
     """Removes the arrays of `situation_measures` from `values` and returns their metrics."""
     taken = {name: values.pop(name) for name in _MEASURES}
     return {

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.evaluation.benchmark.figures import DISTRIBUTION_SAMPLES, STYLES
-from social_implicit_ros.evaluation.benchmark.robot_figures import ROBOT_STYLES
+from social_implicit_ros.evaluation.benchmark.robot_metrics import ROBOT_STYLES
+from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, STYLES
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: The row of means over the splits, as `Results` names it.
@@ -40,15 +40,15 @@ def print_displacement(
     for row in _rows(splits):
         cells = []
         for model in models.values():
-            figures, mark = _figures(model, row), "" if _held_out(model, row, splits) else "*"
-            cells.append(f"{figures['ade']:.3f} / {figures['fde']:.3f}{mark}")
+            metrics, mark = _metrics(model, row), "" if _held_out(model, row, splits) else "*"
+            cells.append(f"{metrics['ade']:.3f} / {metrics['fde']:.3f}{mark}")
         table.add_row(row, *cells)
     table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     table.add_row("parameters", *(str(model["parameters"]) for model in models.values()))
     console.print(table)
 
 
-def print_all_figures(
+def print_all_metrics(
     models: Mapping[str, ModelResults], splits: Sequence[str], n_samples: int, console: Console
 ) -> None:
     """Prints every metric: a table per split and per folder of robot recordings."""
@@ -57,20 +57,20 @@ def print_all_figures(
             name: "*" if not _held_out(model, row, splits) else "" for name, model in models.items()
         }
         columns = {
-            _heading(name) + marks[name]: _figures(model, row) for name, model in models.items()
+            _heading(name) + marks[name]: _metrics(model, row) for name, model in models.items()
         }
-        _print_figures(row, columns, STYLES, console)
+        _print_metrics(row, columns, STYLES, console)
     kinds = {kind: None for model in models.values() for kind in model.get("robot", {})}
     for kind in kinds:
         columns = {_heading(n): m["robot"][kind] for n, m in models.items() if m.get("robot")}
-        _print_figures(f"robot/{kind}", columns, ROBOT_STYLES, console)
+        _print_metrics(f"robot/{kind}", columns, ROBOT_STYLES, console)
     console.print(
         f"ade to collision_rate from {n_samples} samples (except mean_ade, mean_fde), the others "
         f"from {DISTRIBUTION_SAMPLES}; a dash: unknown."
     )
 
 
-def _print_figures(
+def _print_metrics(
     title: str,
     columns: Mapping[str, Mapping[str, float]],
     styles: Mapping[str, tuple[str, str]],
@@ -83,8 +83,8 @@ def _print_figures(
     for heading in columns:
         table.add_column(heading, justify="right", min_width=8)
     for name, (unit, ideal) in styles.items():
-        if any(name in figures for figures in columns.values()):
-            cells = (_cell(figures.get(name), unit) for figures in columns.values())
+        if any(name in metrics for metrics in columns.values()):
+            cells = (_cell(metrics.get(name), unit) for metrics in columns.values())
             table.add_row(name, unit, ideal, *cells)
     console.print(table)
 
@@ -110,9 +110,9 @@ def _rows(splits: Sequence[str]) -> list[str]:
     return [*splits, AVERAGE] if len(splits) == len(LEAVE_ONE_OUT) else list(splits)
 
 
-def _figures(model: ModelResults, row: str) -> Mapping[str, float]:
-    figures: Mapping[str, float] = model[AVERAGE] if row == AVERAGE else model["splits"][row]
-    return figures
+def _metrics(model: ModelResults, row: str) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = model[AVERAGE] if row == AVERAGE else model["splits"][row]
+    return metrics
 
 
 def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:

@@ -16,7 +16,10 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     CalibrationReplay,
     replay_calibration,
 )
-from social_implicit_ros.evaluation.benchmark.figures import BenchmarkError, load_benchmark_model
+from social_implicit_ros.evaluation.benchmark.split_metrics import (
+    BenchmarkError,
+    load_benchmark_model,
+)
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT

@@ -9,9 +9,9 @@ from support.benchmark_data import write_walks
 
 from social_implicit_ros.commands import evaluate_dataset
 from social_implicit_ros.evaluation.benchmark import candidates
-from social_implicit_ros.evaluation.benchmark import figures as benchmark
-from social_implicit_ros.evaluation.benchmark.figures import STYLES
-from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_figures
+from social_implicit_ros.evaluation.benchmark import split_metrics as benchmark
+from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_metrics
+from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
@@ -78,11 +78,11 @@ def test_tracker_noise_is_on_what_is_observed_only(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = run(data, "--split", "eth", "--tracker-noise", "0.01", "--all-metrics")
-    figures = results["models"]["constant_velocity"]["splits"]["eth"]
+    metrics = results["models"]["constant_velocity"]["splits"]["eth"]
     assert results["tracker_noise_m"] == 0.01
     # The last step's velocity errs by the difference of two positions that err.
     at_last_step_m = 0.01 * np.sqrt(np.pi / 2) * np.hypot(13, 12)
-    assert figures["mean_fde"] == pytest.approx(at_last_step_m, rel=0.3)
+    assert metrics["mean_fde"] == pytest.approx(at_last_step_m, rel=0.3)
     # The reference was not measured with it.
     assert "reference" not in capsys.readouterr().out
 
@@ -90,12 +90,12 @@ def test_tracker_noise_is_on_what_is_observed_only(
 @pytest.mark.usefixtures("shipped")
 def test_all_metrics_of_one_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(data, "--split", "zara1", "--all-metrics", "--k", "3")
-    figures = results["models"]["tiny"]["splits"]["zara1"]
-    assert list(figures) == list(STYLES)
-    assert figures["nll"] is None  # all samples agree: there is no density
+    metrics = results["models"]["tiny"]["splits"]["zara1"]
+    assert list(metrics) == list(STYLES)
+    assert metrics["nll"] is None  # all samples agree: there is no density
     assert results["samples"] == 3
     printed = capsys.readouterr().out
-    assert all(name in printed for name in figures)
+    assert all(name in printed for name in metrics)
     assert "average" not in printed
 
 
@@ -153,7 +153,7 @@ def test_the_data_folder_may_come_from_the_environment(
 
 
 def test_the_references_figures_average_as_they_say() -> None:
-    reference = reference_figures()
+    reference = reference_metrics()
     for name, value in reference["average"].items():
         splits = [reference["splits"][split][name] for split in LEAVE_ONE_OUT]
         assert sum(splits) / len(splits) == pytest.approx(value, rel=0.01)

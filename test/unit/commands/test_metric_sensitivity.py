@@ -7,8 +7,8 @@ import pytest
 from support.benchmark_data import write_walks
 
 from social_implicit_ros.commands import metric_sensitivity
-from social_implicit_ros.evaluation.benchmark.figures import evaluate_split
-from social_implicit_ros.evaluation.benchmark.sensitivity import SHIFTS_M, shifted_figures
+from social_implicit_ros.evaluation.benchmark.sensitivity import SHIFTS_M, shifted_metrics
+from social_implicit_ros.evaluation.benchmark.split_metrics import evaluate_split
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.recordings.text_formats.eth_ucy import split_scenes
 from social_implicit_ros.types import FloatArray, Prediction
@@ -30,13 +30,13 @@ class Shifted(ConstantVelocity):
 
 def test_a_shift_is_what_evaluating_shifted_predictions_gives(tmp_path: Path) -> None:
     scenes = split_scenes(write_walks(tmp_path, turn_rad=0.05), "eth")
-    figures = shifted_figures(Shifted(0.0), scenes)
-    assert list(figures) == ["-0.1", "-0.01", "0", "+0.01", "+0.1"]
-    for key, shift_m in zip(figures, SHIFTS_M, strict=True):
+    metrics = shifted_metrics(Shifted(0.0), scenes)
+    assert list(metrics) == ["-0.1", "-0.01", "0", "+0.01", "+0.1"]
+    for key, shift_m in zip(metrics, SHIFTS_M, strict=True):
         direct = evaluate_split(Shifted(shift_m), scenes, all_metrics=True)
-        expected = {name: direct[name] for name in figures[key]}
+        expected = {name: direct[name] for name in metrics[key]}
         # Where a shift decides between two mixtures, the fits may differ a little.
-        assert figures[key] == pytest.approx(expected, rel=1e-3)
+        assert metrics[key] == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_command_prints_and_writes_every_shift(
@@ -46,11 +46,11 @@ def test_the_command_prints_and_writes_every_shift(
     asked = ["--split", "eth", "--model", "sampled_constant_velocity"]
     code = metric_sensitivity.main(["--data", str(data), "--json", str(path), *asked])
     assert code == 0
-    figures = json.loads(path.read_text())["models"]["sampled_constant_velocity"]["eth"]
-    assert figures["+0.1"]["amv"] == figures["0"]["amv"]
-    assert figures["+0.1"]["amd"] != figures["0"]["amd"]
+    metrics = json.loads(path.read_text())["models"]["sampled_constant_velocity"]["eth"]
+    assert metrics["+0.1"]["amv"] == metrics["0"]["amv"]
+    assert metrics["+0.1"]["amd"] != metrics["0"]["amd"]
     printed = capsys.readouterr().out
-    assert f"{figures['-0.1']['kde']:.3f}" in printed
+    assert f"{metrics['-0.1']['kde']:.3f}" in printed
     assert "%" in printed
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.figures import evaluate_split
+from social_implicit_ros.evaluation.benchmark.split_metrics import evaluate_split
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
@@ -32,18 +32,18 @@ def walks() -> list[Scene]:
 def test_metrics_equal_those_of_the_benchmark(walks: list[Scene]) -> None:
     model = load_model("default")
     expected = evaluate_split(model, walks, all_metrics=True)
-    figures = evaluate_model(model, walks, seed=0)
-    assert set(figures) == set(LABELS)
-    for name, value in figures.items():
+    metrics = evaluate_model(model, walks, seed=0)
+    assert set(metrics) == set(LABELS)
+    for name, value in metrics.items():
         assert value == pytest.approx(expected[name], rel=1e-5), name
 
 
 def test_constant_velocity_predicts_straight_walks() -> None:
     straight = np.arange(20)[:, None] * np.array([0.5, 0.1])
     scene = Scene("one", 0, np.array([1]), straight[None])
-    figures = evaluate_model(ConstantVelocity(), [scene], seed=0)
-    assert figures["ade"] == pytest.approx(0.0, abs=1e-9)
-    assert figures["mean_fde"] == pytest.approx(0.0, abs=1e-9)
+    metrics = evaluate_model(ConstantVelocity(), [scene], seed=0)
+    assert metrics["ade"] == pytest.approx(0.0, abs=1e-9)
+    assert metrics["mean_fde"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_table_has_every_metric_of_both() -> None:

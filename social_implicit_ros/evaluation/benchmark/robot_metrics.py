@@ -7,11 +7,11 @@ from itertools import chain
 
 import numpy as np
 
-from social_implicit_ros.evaluation.benchmark.figures import STYLES, Figures
 from social_implicit_ros.evaluation.benchmark.situations import (
-    situation_figures,
     situation_measures,
+    situation_metrics,
 )
+from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES, Metrics
 from social_implicit_ros.evaluation.kalman import tuned_error_m
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.displacement import best_of_n, mean_path
@@ -56,9 +56,9 @@ def is_fast(recordings: Sequence[Recording]) -> bool:
     return bool(np.median(intervals_ms) == 1000 / RATE_HZ and not (times_ms % 100).any())
 
 
-def robot_figures(
+def robot_metrics(
     model: TrajectoryModel, windows: Windows, *, n_samples: int, seed: int, over_kalman: bool
-) -> Figures:
+) -> Metrics:
     """Metrics of a model on the windows of one folder, by the names of `ROBOT_STYLES`."""
     rows: list[dict[str, FloatArray]] = []
     for scene, _ in windows:
@@ -80,8 +80,8 @@ def robot_figures(
     values = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     levels, soon_m = values.pop("levels"), values.pop("soon")
     r_avg, r_min = reliability_scores(levels)
-    figures = {
-        **situation_figures(values),
+    metrics = {
+        **situation_metrics(values),
         **{name: float(entries.mean()) for name, entries in values.items()},
         "coverage_95": coverage(levels, 0.95),
         "r_avg": r_avg,
@@ -92,8 +92,8 @@ def robot_figures(
         kalman_m = tuned_error_m(
             [fast for _, fast in windows], ground_truth, 1.0 / RATE_HZ, REPLANNING_S
         )
-        figures[OVER_KALMAN] = float(soon_m.mean()) / kalman_m
-    return {name: figures[name] for name in ROBOT_STYLES if name in figures}
+        metrics[OVER_KALMAN] = float(soon_m.mean()) / kalman_m
+    return {name: metrics[name] for name in ROBOT_STYLES if name in metrics}
 
 
 def _soon() -> int:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.benchmark.robot_figures import (
+from social_implicit_ros.evaluation.benchmark.robot_metrics import (
     OVER_KALMAN,
     ROBOT_STYLES,
     is_fast,
-    robot_figures,
+    robot_metrics,
     windows_of,
 )
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
@@ -52,12 +52,12 @@ def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
     assert is_fast(recordings["fast"])
     assert not is_fast(recordings["slow"])
     windows = windows_of(recordings)
-    figures = robot_figures(
+    metrics = robot_metrics(
         ConstantVelocity(), windows["fast"], n_samples=1, seed=0, over_kalman=True
     )
-    assert list(figures) == [name for name in ROBOT_STYLES if name in figures]
-    assert figures["mean_fde"] == pytest.approx(0.0, abs=1e-9)
-    slow = robot_figures(
+    assert list(metrics) == [name for name in ROBOT_STYLES if name in metrics]
+    assert metrics["mean_fde"] == pytest.approx(0.0, abs=1e-9)
+    slow = robot_metrics(
         ConstantVelocity(), windows["slow"], n_samples=1, seed=0, over_kalman=False
     )
     assert OVER_KALMAN not in slow

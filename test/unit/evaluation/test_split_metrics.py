@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
-from social_implicit_ros.evaluation.benchmark.figures import (
+from social_implicit_ros.evaluation.benchmark.situations import SITUATION_STYLES
+from social_implicit_ros.evaluation.benchmark.split_metrics import (
     STYLES,
     BenchmarkError,
-    average_figures,
+    average_metrics,
     evaluate_split,
     load_benchmark_model,
     scene_batches,
@@ -18,7 +19,6 @@ from social_implicit_ros.evaluation.benchmark.figures import (
     scene_seed,
     write_json,
 )
-from social_implicit_ros.evaluation.benchmark.situations import SITUATION_STYLES
 from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
@@ -45,34 +45,34 @@ def straight(tmp_path: Path) -> Path:
 def test_who_walks_straight_is_predicted_exactly(straight: Path) -> None:
     scenes = split_scenes(straight, "univ")
     assert len(scenes) == 2 * 4  # two recordings of 23 frames, windows of 20
-    figures = evaluate_split(ConstantVelocity(), scenes)
-    assert figures == pytest.approx({"ade": 0.0, "fde": 0.0}, abs=1e-9)
+    metrics = evaluate_split(ConstantVelocity(), scenes)
+    assert metrics == pytest.approx({"ade": 0.0, "fde": 0.0}, abs=1e-9)
 
 
 def test_who_turns_is_missed_by_the_chord(tmp_path: Path) -> None:
     scenes = split_scenes(write_walks(tmp_path, turn_rad=0.3), "eth")
-    figures = evaluate_split(ConstantVelocity(), scenes)
+    metrics = evaluate_split(ConstantVelocity(), scenes)
     scene = scenes[0]
     straight_on = scene.observed[:, -1] + 12 * (scene.observed[:, -1] - scene.observed[:, -2])
     expected = np.linalg.norm(straight_on - scene.future[:, -1], axis=1)
-    assert figures["fde"] == pytest.approx(expected.mean())
+    assert metrics["fde"] == pytest.approx(expected.mean())
 
 
 def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> None:
-    figures = evaluate_split(Wanderer(), split_scenes(straight, "hotel"), all_metrics=True)
-    assert list(figures) == list(STYLES)
+    metrics = evaluate_split(Wanderer(), split_scenes(straight, "hotel"), all_metrics=True)
+    assert list(metrics) == list(STYLES)
     # Everybody walks side by side.
     unknown = {name for name in SITUATION_STYLES if name != "area_95_walking"}
-    assert {name for name, value in figures.items() if np.isnan(value)} == unknown
-    assert figures["ade"] <= figures["jade"]
-    assert figures["miss_rate"] == 0.0
-    assert 0.0 < figures["collision_rate"] < 0.1  # 0.2 m of noise among people 1 m apart
-    assert figures["mean_ade"] == pytest.approx(0.0, abs=0.02)
-    assert figures["amv"] == pytest.approx(0.04, rel=0.1)
-    assert figures["coverage_95"] == 1.0
+    assert {name for name, value in metrics.items() if np.isnan(value)} == unknown
+    assert metrics["ade"] <= metrics["jade"]
+    assert metrics["miss_rate"] == 0.0
+    assert 0.0 < metrics["collision_rate"] < 0.1  # 0.2 m of noise among people 1 m apart
+    assert metrics["mean_ade"] == pytest.approx(0.0, abs=0.02)
+    assert metrics["amv"] == pytest.approx(0.04, rel=0.1)
+    assert metrics["coverage_95"] == 1.0
     # Ground truth at the mean of every prediction: far from calibrated.
-    assert figures["amd"] < 0.2
-    assert figures["r_min"] < 0.1
+    assert metrics["amd"] < 0.2
+    assert metrics["r_min"] < 0.1
 
 
 def test_figures_do_not_depend_on_threads_or_batches(
@@ -81,7 +81,7 @@ def test_figures_do_not_depend_on_threads_or_batches(
     scenes = split_scenes(straight, "univ")
     one = evaluate_split(Wanderer(), scenes, all_metrics=True)
     two = evaluate_split(Wanderer(), scenes, all_metrics=True, workers=2)
-    monkeypatch.setattr("social_implicit_ros.evaluation.benchmark.figures._BATCH_AGENTS", 4)
+    monkeypatch.setattr("social_implicit_ros.evaluation.benchmark.split_metrics._BATCH_AGENTS", 4)
     assert len(list(scene_batches(scenes))) == 4
     small = evaluate_split(Wanderer(), scenes, all_metrics=True)
     assert two == pytest.approx(one, rel=0.0, abs=0.0, nan_ok=True)
@@ -102,7 +102,7 @@ def test_scene_figures_are_means_of_scenes_not_of_agents(straight: Path) -> None
     values = np.concatenate([np.full((len(s.ids), 12), float(i)) for i, s in enumerate(scenes)])
     assert scene_means(values, list(enumerate(scenes))).tolist() == [0.0, 1.0, 2.0, 3.0]
 
-    figures = evaluate_split(Wanderer(), scenes, all_metrics=True)
+    metrics = evaluate_split(Wanderer(), scenes, all_metrics=True)
     distances, errors = [], []
     for index, scene in enumerate(scenes):
         seed = scene_seed(0, index)
@@ -111,9 +111,9 @@ def test_scene_figures_are_means_of_scenes_not_of_agents(straight: Path) -> None
         )
         distances.append(mahalanobis_distances(many, scene.future).values)
         errors.append(best_of_n(few, scene.future)[0])
-    assert figures["amd"] == pytest.approx(np.mean([scene.mean() for scene in distances]))
-    assert figures["amd"] != pytest.approx(np.concatenate(distances).mean())
-    assert figures["ade"] == pytest.approx(np.concatenate(errors).mean())
+    assert metrics["amd"] == pytest.approx(np.mean([scene.mean() for scene in distances]))
+    assert metrics["amd"] != pytest.approx(np.concatenate(distances).mean())
+    assert metrics["ade"] == pytest.approx(np.concatenate(errors).mean())
 
 
 def test_windows_of_a_single_agent_count_in_joint_metrics_only(straight: Path) -> None:
@@ -122,13 +122,13 @@ def test_windows_of_a_single_agent_count_in_joint_metrics_only(straight: Path) -
         Scene(s.recording, s.frame, s.ids[:1], s.positions_m[:1]) for s in scenes for _ in (0, 1)
     ]
     without = evaluate_split(Wanderer(), scenes, all_metrics=True)
-    figures = evaluate_split(Wanderer(), [*scenes, *alone], all_metrics=True)
-    changed = {name for name in STYLES if figures[name] != without[name]}
+    metrics = evaluate_split(Wanderer(), [*scenes, *alone], all_metrics=True)
+    changed = {name for name in STYLES if metrics[name] != without[name]}
     joint = {"jade", "jfde", "collision_rate"}
     assert changed - {name for name in STYLES if np.isnan(without[name])} == joint
     # Two of three windows have one agent, who collides with nobody.
-    assert figures["collision_rate"] == pytest.approx(without["collision_rate"] / 3.0)
-    assert figures["jade"] < without["jade"]
+    assert metrics["collision_rate"] == pytest.approx(without["collision_rate"] / 3.0)
+    assert metrics["jade"] < without["jade"]
 
 
 def test_progress_counts_every_scene(straight: Path) -> None:
@@ -140,18 +140,18 @@ def test_progress_counts_every_scene(straight: Path) -> None:
 
 def test_a_situation_that_a_split_lacks_is_not_averaged() -> None:
     rows = [{"head_on_rate": np.nan, "nll": np.nan}, {"head_on_rate": 0.2, "nll": np.nan}]
-    averages = average_figures(rows)
+    averages = average_metrics(rows)
     assert averages == pytest.approx({"head_on_rate": 0.2, "nll": np.nan}, nan_ok=True)
 
 
 def test_averages_are_of_what_all_splits_have_and_counts_add_up() -> None:
     rows = [{"ade": 1.0, "amd_undefined": 2.0}, {"ade": 3.0, "amd_undefined": 5.0, "fde": 1.0}]
-    assert average_figures(rows) == {"ade": 2.0, "amd_undefined": 7.0}
+    assert average_metrics(rows) == {"ade": 2.0, "amd_undefined": 7.0}
 
 
 def test_a_model_of_another_horizon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "social_implicit_ros.evaluation.benchmark.figures.load_model",
+        "social_implicit_ros.evaluation.benchmark.split_metrics.load_model",
         lambda name: ConstantVelocity(n_predicted=8),
     )
     with pytest.raises(BenchmarkError, match=r"8 steps of 0\.4 s; the benchmark needs 12"):
@@ -178,14 +178,14 @@ def test_json_holds_null_where_a_figure_is_not_finite(tmp_path: Path) -> None:
         ("zara2", 921, 5833, 0.326, 0.728),
     ],
 )
-def test_constant_velocity_has_its_published_figures(
+def test_constant_velocity_has_its_published_metrics(
     split: str, n_scenes: int, n_agents: int, ade: float, fde: float
 ) -> None:
     scenes = split_scenes(DATA, split)
     assert len(scenes) == n_scenes
     assert sum(len(scene.ids) for scene in scenes) == n_agents
-    figures = evaluate_split(ConstantVelocity(), scenes, n_samples=1)
-    assert figures == pytest.approx({"ade": ade, "fde": fde}, abs=5e-4)
+    metrics = evaluate_split(ConstantVelocity(), scenes, n_samples=1)
+    assert metrics == pytest.approx({"ade": ade, "fde": fde}, abs=5e-4)
 
 
 @needs_recordings

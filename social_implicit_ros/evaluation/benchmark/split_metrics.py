@@ -24,8 +24,8 @@ import numpy as np
 
 from social_implicit_ros.evaluation.benchmark.situations import (
     SITUATION_STYLES,
-    situation_figures,
     situation_measures,
+    situation_metrics,
 )
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
@@ -44,7 +44,7 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import N_PREDICTED, STE
 from social_implicit_ros.types import FloatArray
 
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 #: Every metric in the order of tables and files -> unit, and value for a perfect prediction.
 STYLES: dict[str, tuple[str, str]] = {
@@ -105,7 +105,7 @@ def evaluate_split(
     all_metrics: bool = False,
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
-) -> Figures:
+) -> Metrics:
     """Metrics of a model on one split.
 
     Args:
@@ -143,17 +143,17 @@ def evaluate_split(
     values = {
         name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
     }
-    figures: Figures = {}
+    metrics: Metrics = {}
     if all_metrics:
         levels = values.pop("levels")
-        figures["coverage_95"] = coverage(levels, 0.95)
-        figures["r_avg"], figures["r_min"] = reliability_scores(levels)
-        figures["r_avg_pooled"], figures["r_min_pooled"] = pooled_reliability_scores(levels)
-        figures.update(situation_figures(values))
+        metrics["coverage_95"] = coverage(levels, 0.95)
+        metrics["r_avg"], metrics["r_min"] = reliability_scores(levels)
+        metrics["r_avg_pooled"], metrics["r_min_pooled"] = pooled_reliability_scores(levels)
+        metrics.update(situation_metrics(values))
         for name in COUNTS:
-            figures[name] = float(values.pop(name).sum())
-    figures.update((name, float(entries.mean())) for name, entries in values.items())
-    return {name: figures[name] for name in STYLES if name in figures}
+            metrics[name] = float(values.pop(name).sum())
+    metrics.update((name, float(entries.mean())) for name, entries in values.items())
+    return {name: metrics[name] for name in STYLES if name in metrics}
 
 
 #: Scenes with their index in the split.
@@ -257,7 +257,7 @@ def scene_means(values: FloatArray, batch: Batch) -> FloatArray:
     return np.array([part.mean() for part in np.split(values, ends)])
 
 
-def average_figures(splits: Iterable[Mapping[str, float]]) -> Figures:
+def average_metrics(splits: Iterable[Mapping[str, float]]) -> Metrics:
     """The mean over splits of every metric that all of them have; counts are added up."""
     rows = list(splits)
     names = [name for name in rows[0] if all(name in row for row in rows)]
@@ -302,16 +302,17 @@ def write_json(results: Mapping[str, Any], path: Path | None) -> None:
     """
     if path is None:
         return
-    text = json.dumps(_finite_or_null(results), indent=2, allow_nan=False)
+    text = json.dumps(without_nan(results), indent=2, allow_nan=False)
     try:
         path.write_text(text + "\n")
     except OSError as error:
         raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _finite_or_null(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """A copy for JSON: numbers that are not finite become null."""
     if isinstance(value, Mapping):
-        return {key: _finite_or_null(entry) for key, entry in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
