@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,7 @@ def metrics_of(tally: Tally) -> dict[str, float]:
     r_avg, r_min = scores_of_curves(_frequencies(tally.sums["levels"]))
     steps = tally.sums["speed"][:, _GROUP_COLUMNS.index("steps")].sum()
     inside = tally.sums["speed"][:, _GROUP_COLUMNS.index("inside_95")].sum()
+    latency_s = partial(histogram_quantile, tally.sums["latency"], _LATENCY_EDGES_S)
     return {
         "best_ade": mean("best_ade", "futures"),
         "best_fde": mean("best_fde", "futures"),
@@ -156,8 +158,8 @@ def metrics_of(tally: Tally) -> dict[str, float]:
         "coverage_95": float(inside / steps) if steps else math.nan,
         "r_avg": r_avg,
         "r_min": r_min,
-        "latency_ms_median": 1e3 * _latency_quantile_s(tally, 0.5),
-        "latency_ms_p99": 1e3 * _latency_quantile_s(tally, 0.99),
+        "latency_ms_median": 1e3 * latency_s(0.5),
+        "latency_ms_p99": 1e3 * latency_s(0.99),
     }
 
 
@@ -236,10 +238,17 @@ def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArra
     return np.stack(columns, axis=1)
 
 
-def _latency_quantile_s(tally: Tally, share: float) -> float:
-    """Latency quantile in seconds, at the resolution of the bins."""
-    counts = tally.sums["latency"]
-    if counts.sum() == 0:
+def histogram_quantile(counts: FloatArray, edges: FloatArray, share: float) -> float:
+    """A quantile from counts below, between and above logarithmic edges; NaN without counts.
+
+    At the resolution of the bins; 0 below the first edge.
+    """
+    sums = np.cumsum(counts)
+    if sums[-1] == 0:
         return math.nan
-    at = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
-    return float(_LATENCY_EDGES_S[min(at, len(_LATENCY_EDGES_S) - 1)])
+    at = int(np.searchsorted(sums, share * sums[-1]))
+    if at == 0:
+        return 0.0
+    high = min(at, len(edges) - 1)
+    within = (share * sums[-1] - sums[at - 1]) / counts[at]
+    return float(edges[high - 1] * (edges[high] / edges[high - 1]) ** within)

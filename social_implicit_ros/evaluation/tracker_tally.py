@@ -13,7 +13,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.replay import ScoredTick
-from social_implicit_ros.evaluation.tally import sums_by_group
+from social_implicit_ros.evaluation.tally import histogram_quantile, sums_by_group
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
@@ -105,8 +105,8 @@ def tracker_metrics(recordings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "surplus": _ratio(sums["published"] - sums["predicted"], person_ticks),
         "id_changes": _ratio(sums["id_changes"], float(sums["people"])),
         **_errors(sums["age"].sum(axis=0), sums["age_fde"].sum(axis=0)),
-        "end_change_m": _median(sums["end_change"]),
-        "radius_change": _median(sums["radius_change"]),
+        "end_change_m": histogram_quantile(sums["end_change"], _EDGES, 0.5),
+        "radius_change": histogram_quantile(sums["radius_change"], _EDGES, 0.5),
         "by_age": [
             {"name": name, **_errors(row, histogram)}
             for name, row, histogram in zip(AGE_NAMES, sums["age"], sums["age_fde"], strict=True)
@@ -120,7 +120,7 @@ def _errors(row: FloatArray, fde_histogram: FloatArray) -> dict[str, Any]:
         "futures": int(sums["futures"]),
         "mean_ade": _ratio(sums["ade"], sums["futures"]),
         "mean_fde": _ratio(sums["fde"], sums["futures"]),
-        "median_fde": _median(fde_histogram),
+        "median_fde": histogram_quantile(fde_histogram, _EDGES, 0.5),
         "coverage_50": _ratio(sums["inside_50"], sums["steps"]),
         "coverage_95": _ratio(sums["inside_95"], sums["steps"]),
     }
@@ -128,19 +128,6 @@ def _errors(row: FloatArray, fde_histogram: FloatArray) -> dict[str, Any]:
 
 def _ratio(value: FloatArray | float, of: float) -> float:
     return float(value) / of if of else math.nan
-
-
-def _median(histogram: FloatArray) -> float:
-    """At the resolution of the bins, 6 %; 0 below the first."""
-    counts = np.cumsum(histogram)
-    if counts[-1] == 0:
-        return math.nan
-    at = int(np.searchsorted(counts, 0.5 * counts[-1]))
-    if at == 0:
-        return 0.0
-    high = min(at, len(_EDGES) - 1)
-    share = (0.5 * counts[-1] - counts[at - 1]) / histogram[at]
-    return float(_EDGES[high - 1] * (_EDGES[high] / _EDGES[high - 1]) ** share)
 
 
 def _end_change_m(
