@@ -7,7 +7,7 @@ are made from these rows; `scripts/write_parameters.py` writes the two files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from social_implicit_ros.output_settings import (
@@ -379,15 +379,6 @@ class NodeConfig(Settings):
 PARAMETERS: tuple[ParameterSpec, ...] = tuple(NodeConfig.rows())
 #: Names of parameters that rclpy declares itself.
 _RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-
-
-def config_from_values(values: Mapping[str, object]) -> NodeConfig:
-    """As `Settings.from_values`: name of a parameter -> value, checked each and together.
-
-    Raises:
-        ParameterError: an invalid value.
-    """
-    return NodeConfig.from_values(values)
 
 
 def unknown_parameters(names: Iterable[str]) -> list[str]:

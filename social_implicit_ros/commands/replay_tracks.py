@@ -25,7 +25,7 @@ from social_implicit_ros.commands import options as opt
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
-from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
+from social_implicit_ros.recordings.playback import Playback
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import ENCODERS, grid_of_floor_plan, stamp_to_msg
@@ -116,8 +116,13 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
         )
     tracks = {"topic": arguments.tracks, "tracker": arguments.tracker}
     recording = open_source(arguments.file, **tracks, text=opt.text_format(arguments))
-    options = PlaybackOptions(arguments.rate, arguments.start, arguments.duration, arguments.loop)
-    return recording, Playback(recording, options)
+    return recording, Playback(
+        recording,
+        rate=arguments.rate,
+        start_s=arguments.start,
+        duration_s=arguments.duration,
+        loop=arguments.loop,
+    )
 
 
 def _play(

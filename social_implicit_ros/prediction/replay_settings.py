@@ -12,7 +12,6 @@ from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.settings import (
     PARAMETERS,
     NodeConfig,
-    config_from_values,
     unknown_parameters,
 )
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
@@ -106,7 +105,7 @@ def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
     """The values that a file sets, and all of the node's, checked as the node does."""
     given = {} if parameters is None else _node_parameters(parameters)
     try:
-        return given, config_from_values(given)
+        return given, NodeConfig.from_values(given)
     except ParameterError as error:
         raise ParameterError(f"{parameters}: {error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from social_implicit_ros.recordings.arrivals import recorded_tracks, why_empty
 from social_implicit_ros.recordings.bag import RecordingError
@@ -11,38 +10,38 @@ from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.types import Tracks
 
 
-@dataclass(frozen=True)
-class PlaybackOptions:
-    """How a recording is played.
-
-    Attributes:
-        rate: recorded seconds per second.
-        start_s: seconds to skip at the beginning.
-        duration_s: recorded seconds to play; None plays to the end.
-    """
-
-    rate: float = 1.0
-    start_s: float = 0.0
-    duration_s: float | None = None
-    loop: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks the values; raises RecordingError naming the option."""
-        if not 0.01 <= self.rate <= 1000.0:
-            raise RecordingError(f"rate is {self.rate}, expected a value from 0.01 to 1000")
-        if not self.start_s >= 0.0:
-            raise RecordingError(f"start is {self.start_s} s, expected 0 or more")
-        if self.duration_s is not None and not self.duration_s > 0.0:
-            raise RecordingError(f"duration is {self.duration_s} s, expected more than 0")
-
-
 class Playback:
     """Plays a recording by a time that the caller measures."""
 
-    def __init__(self, recording: TrackSource, options: PlaybackOptions) -> None:
-        """Reads the first entry; raises RecordingError if the part to play is empty."""
-        self._recording = recording
-        self._options = options
+    def __init__(
+        self,
+        recording: TrackSource,
+        *,
+        rate: float = 1.0,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        loop: bool = False,
+    ) -> None:
+        """Reads the first entry.
+
+        Args:
+            recording: to play.
+            rate: recorded seconds per second.
+            start_s: seconds to skip at the beginning.
+            duration_s: recorded seconds to play; None plays to the end.
+            loop: restart at the end.
+
+        Raises:
+            RecordingError: an invalid option, or the part to play is empty.
+        """
+        if not 0.01 <= rate <= 1000.0:
+            raise RecordingError(f"rate is {rate}, expected a value from 0.01 to 1000")
+        if not start_s >= 0.0:
+            raise RecordingError(f"start is {start_s} s, expected 0 or more")
+        if duration_s is not None and not duration_s > 0.0:
+            raise RecordingError(f"duration is {duration_s} s, expected more than 0")
+        self._recording, self._part = recording, (start_s, duration_s)
+        self._rate, self._loop = rate, loop
         self._entries: Iterator[Tracks] = iter(())
         self._next: Tracks | None = None
         self._origin_ns, self._origin_s = 0, 0.0
@@ -51,7 +50,7 @@ class Playback:
     @property
     def is_done(self) -> bool:
         """Whether every entry was returned and none follows."""
-        return self._next is None and not self._options.loop
+        return self._next is None and not self._loop
 
     def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
         """Continues the playback until `elapsed_s` since its start, which must not decrease.
@@ -62,7 +61,7 @@ class Playback:
         """
         if self._next is None and not self.is_done:
             self._begin(elapsed_s)
-        now_ns = self._origin_ns + round((elapsed_s - self._origin_s) * self._options.rate * 1e9)
+        now_ns = self._origin_ns + round((elapsed_s - self._origin_s) * self._rate * 1e9)
         due = []
         while self._next is not None and self._next.stamp_ns <= now_ns:
             due.append(self._next)
@@ -70,11 +69,9 @@ class Playback:
         return now_ns, due
 
     def _begin(self, elapsed_s: float) -> None:
-        options = self._options
-        self._entries = recorded_tracks(
-            self._recording, start_s=options.start_s, duration_s=options.duration_s
-        )
+        start_s, duration_s = self._part
+        self._entries = recorded_tracks(self._recording, start_s=start_s, duration_s=duration_s)
         self._next = next(self._entries, None)
         if self._next is None:
-            raise RecordingError(why_empty(self._recording, options.start_s, options.duration_s))
+            raise RecordingError(why_empty(self._recording, start_s, duration_s))
         self._origin_ns, self._origin_s = self._next.stamp_ns, elapsed_s

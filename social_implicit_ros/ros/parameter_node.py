@@ -20,7 +20,6 @@ from social_implicit_ros.ros.reporting.faults import reason_of
 from social_implicit_ros.settings import (
     PARAMETERS,
     NodeConfig,
-    config_from_values,
     unknown_parameters,
 )
 
@@ -65,7 +64,7 @@ class ParameterNode(LifecycleNode):
             raise ParameterError("; ".join(self._bad_overrides.values()))
         for name, parameter in self._parameters_below("qos_overrides").items():
             qos.check_override(f"qos_overrides.{name}", parameter.value)
-        return config_from_values(self._values())
+        return NodeConfig.from_values(self._values())
 
     def _declare_parameters(self) -> dict[str, str]:
         """Declares all parameters; returns the errors of invalid overrides, by name.
@@ -154,7 +153,7 @@ def check_change(
     Raises:
         ParameterError: an invalid value, or a parameter that cannot change now.
     """
-    config_from_values({**values, **changes})
+    NodeConfig.from_values({**values, **changes})
     for name, value in changes.items() if is_configured else ():
         spec = _SPEC_OF.get(name)
         if (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock, Thread
+from functools import partial
+from threading import Condition, Thread
 
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
@@ -23,8 +24,43 @@ class Prepared:
     outputs: dict[str, Output] | None = None
 
 
+class NewestJob:
+    """Runs one job at a time in a thread; of those that wait, only the newest is run."""
+
+    def __init__(self, name: str) -> None:
+        """Starts without jobs; the thread gets the name."""
+        self._name = name
+        self._changed = Condition()
+        self._next: Callable[[], None] | None = None
+        self.is_running = False
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Runs a job, which raises nothing, now or after the one that runs."""
+        with self._changed:
+            self._next = job
+            if not self.is_running:
+                self.is_running = True
+                # Daemon, so that a shutdown does not wait for an import.
+                Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def wait(self) -> None:
+        """Returns when no job runs or waits."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.is_running)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                job, self._next = self._next, None
+                self.is_running = job is not None
+                self._changed.notify_all()
+            if job is None:
+                return
+            job()
+
+
 class Preparation:
-    """Runs one preparation at a time in a thread; the newest parameters win.
+    """Prepares the newest parameters.
 
     The first draw of another number of samples imports scipy.stats, which takes seconds.
     """
@@ -36,8 +72,7 @@ class Preparation:
             prepare: runs in the thread: makes the outputs, and whatever ticks need, once.
         """
         self._prepare = prepare
-        self._next: NodeConfig | None = None
-        self._thread: Thread | None = None
+        self._jobs = NewestJob("preparation")
         self._result: Prepared | Exception | None = None
 
     def begin(self, config: NodeConfig, before: NodeConfig) -> None:
@@ -47,12 +82,10 @@ class Preparation:
             config: the new parameters.
             before: those in use.
         """
-        if self._thread is None and _drawn(config) == _drawn(before):
+        if not self._jobs.is_running and _drawn(config) == _drawn(before):
             self._result = Prepared(config)
-            return
-        self._next, self._result = config, None
-        if self._thread is None:
-            self._start()
+        else:
+            self._jobs.begin(partial(self._run, config))
 
     def take(self, *, wait: bool = False) -> Prepared | None:
         """What was prepared since the last call; None if there is nothing, or not yet.
@@ -63,57 +96,20 @@ class Preparation:
         Raises:
             Exception: it cannot be prepared.
         """
-        while self._thread is not None and (wait or not self._thread.is_alive()):
-            self._thread.join()
-            self._thread = None
-            if self._next is not None:
-                self._start()
-        result = None
-        if self._thread is None:
-            result, self._result = self._result, None
+        if wait:
+            self._jobs.wait()
+        if self._jobs.is_running:
+            return None
+        result, self._result = self._result, None
         if isinstance(result, Exception):
             raise result
         return result
-
-    def _start(self) -> None:
-        config, self._next = self._next, None
-        # Daemon, so that a shutdown does not wait for an import.
-        self._thread = Thread(target=self._run, args=(config,), daemon=True, name="preparation")
-        self._thread.start()
 
     def _run(self, config: NodeConfig) -> None:
         try:
             self._result = Prepared(config, self._prepare(config))
         except Exception as error:  # noqa: BLE001 (raised by `take`)
             self._result = error
-
-
-class NewestJob:
-    """Runs one job at a time in a thread; of those that wait, only the newest is run."""
-
-    def __init__(self, name: str) -> None:
-        """Starts without jobs; the thread gets the name."""
-        self._name = name
-        self._lock = Lock()
-        self._next: Callable[[], None] | None = None
-        self._is_running = False
-
-    def begin(self, job: Callable[[], None]) -> None:
-        """Runs a job, which raises nothing, now or after the one that runs."""
-        with self._lock:
-            self._next = job
-            if not self._is_running:
-                self._is_running = True
-                Thread(target=self._run, name=self._name, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                job, self._next = self._next, None
-                self._is_running = job is not None
-            if job is None:
-                return
-            job()
 
 
 def _drawn(config: NodeConfig) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ from social_implicit_ros.ros.trackers import (
     TrackerSpecError,
     load_tracker,
 )
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.types import Tracks
 
 try:
@@ -101,7 +101,7 @@ def test_decode(benchmark: Any, tables: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_output(benchmark: Any, tables: Any, name: str) -> None:
-    config = config_from_values({spec.name: spec.default for spec in PARAMETERS})
+    config = NodeConfig.from_values({spec.name: spec.default for spec in PARAMETERS})
     try:
         output = load_output(name, config)
     except ValueError as error:

@@ -329,7 +329,7 @@ def run_parameters(data: bytes) -> None:
     parameters.unknown_parameters(changes)
     try:
         parameters.check_change(values, changes, is_configured=draws.byte() % 2 == 0)
-        config = parameters.config_from_values(
+        config = parameters.NodeConfig.from_values(
             {name: changes.get(name, value) for name, value in values.items()}
         )
     except parameters.ParameterError as error:

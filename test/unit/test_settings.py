@@ -18,7 +18,6 @@ from social_implicit_ros.settings import (
     PARAMETERS,
     NodeConfig,
     PipelineConfig,
-    config_from_values,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -108,5 +107,5 @@ def test_a_group_checks_its_fields_wherever_it_is_made(
 
 
 def test_parameters_without_a_value_have_their_defaults() -> None:
-    assert config_from_values({}) == NodeConfig() == config_from_values(DEFAULTS)
-    assert config_from_values({"costmap.end_s": 3.0}).costmap.end_s == 3.0
+    assert NodeConfig.from_values({}) == NodeConfig() == NodeConfig.from_values(DEFAULTS)
+    assert NodeConfig.from_values({"costmap.end_s": 3.0}).costmap.end_s == 3.0

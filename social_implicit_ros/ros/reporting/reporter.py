@@ -112,14 +112,14 @@ class Reporter:
         self._publisher.publish(report)
         findings = [
             *self.log.findings,
-            *(_finding_of(each) for each in others if each.level != DiagnosticStatus.OK),
+            *(
+                Finding(each.name, each.message)
+                for each in others
+                if each.level != DiagnosticStatus.OK
+            ),
         ]
         for level, text in self._announcer.update(findings, now_s):
             if level is Level.OK:
                 self._logger.info(text)
             else:
                 self._logger.warning(text)
-
-
-def _finding_of(status: DiagnosticStatus) -> Finding:
-    return Finding(status.name, status.message)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.playback import Playback, PlaybackOptions
+from social_implicit_ros.recordings.playback import Playback
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 
 
@@ -24,7 +24,7 @@ def due_frames(playback: Playback, elapsed_s: float) -> list[float]:
 
 
 def test_entries_are_due_at_their_time_and_once(recording: TrackSource) -> None:
-    playback = Playback(recording, PlaybackOptions())
+    playback = Playback(recording)
     assert due_frames(playback, 0.0) == [25]
     assert due_frames(playback, 0.39) == []
     assert due_frames(playback, 0.41) == [35]
@@ -37,20 +37,20 @@ def test_entries_are_due_at_their_time_and_once(recording: TrackSource) -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 4.0])
 def test_the_time_of_the_recording_runs_at_the_rate(recording: TrackSource, rate: float) -> None:
-    playback = Playback(recording, PlaybackOptions(rate=rate))
+    playback = Playback(recording, rate=rate)
     begin_ns, _ = playback.advance(0.0)
     assert begin_ns == 2_000_000_000
     assert playback.advance(0.6)[0] - begin_ns == round(0.6e9 * rate)
 
 
 def test_a_part_begins_and_ends_where_asked(recording: TrackSource) -> None:
-    playback = Playback(recording, PlaybackOptions(start_s=0.4, duration_s=0.8))
+    playback = Playback(recording, start_s=0.4, duration_s=0.8)
     assert due_frames(playback, 99.0) == [35, 45, 55]
     assert playback.is_done
 
 
 def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackSource) -> None:
-    playback = Playback(recording, PlaybackOptions(loop=True))
+    playback = Playback(recording, loop=True)
     first_ns, due = playback.advance(5.0)
     assert len(due) == 5 and not playback.is_done
     again_ns, due_again = playback.advance(5.1)
@@ -61,7 +61,7 @@ def test_a_loop_begins_again_and_its_time_jumps_back(recording: TrackSource) -> 
 
 def test_a_part_beyond_the_end_is_refused(recording: TrackSource) -> None:
     with pytest.raises(RecordingError, match=r"no messages from 9 s on; it is 1\.6 s long"):
-        Playback(recording, PlaybackOptions(start_s=9.0))
+        Playback(recording, start_s=9.0)
 
 
 def test_a_part_in_a_gap_is_refused_with_the_time_of_the_next_message(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_part_in_a_gap_is_refused_with_the_time_of_the_next_message(tmp_path: 
         r"and has a gap there: it continues at 20\.0 s"
     )
     with pytest.raises(RecordingError, match=reason):
-        Playback(recording, PlaybackOptions(start_s=5.0, duration_s=3.0))
-    to_the_end = Playback(recording, PlaybackOptions(start_s=5.0))
+        Playback(recording, start_s=5.0, duration_s=3.0)
+    to_the_end = Playback(recording, start_s=5.0)
     assert due_frames(to_the_end, 0.0) == [500]
 
 
@@ -87,6 +87,8 @@ def test_a_part_in_a_gap_is_refused_with_the_time_of_the_next_message(tmp_path: 
         ({"duration_s": 0.0}, "duration"),
     ],
 )
-def test_an_option_out_of_range_is_named(options: dict[str, float], name: str) -> None:
+def test_an_option_out_of_range_is_named(
+    recording: TrackSource, options: dict[str, float], name: str
+) -> None:
     with pytest.raises(RecordingError, match=name):
-        PlaybackOptions(**options)  # type: ignore[arg-type]
+        Playback(recording, **options)  # type: ignore[arg-type]

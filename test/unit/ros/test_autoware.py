@@ -15,7 +15,7 @@ from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.autoware import Autoware
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray
 
@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def rendered(forecast: Any, **changes: Any) -> PredictedObjects:
-    message = Autoware(config_from_values({**DEFAULTS, **changes})).render(forecast)
+    message = Autoware(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
     return decoded(message, PredictedObjects)
 
 
@@ -116,7 +116,7 @@ def test_the_initial_covariance_is_no_smaller_than_what_is_known() -> None:
 
 
 def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
-    output = Autoware(config_from_values(DEFAULTS))
+    output = Autoware(NodeConfig.from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, PredictedObjects)
         assert message.header.frame_id == "odom"

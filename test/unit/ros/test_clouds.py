@@ -11,12 +11,12 @@ from support.forecasts import S, random_forecast
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.ros.outputs.prediction_cloud import PredictionCloud
 from social_implicit_ros.ros.outputs.samples_cloud import SamplesCloud
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
-CONFIG = config_from_values({spec.name: spec.default for spec in PARAMETERS})
+CONFIG = NodeConfig.from_values({spec.name: spec.default for spec in PARAMETERS})
 
 
 def test_a_prediction_is_read_back_by_a_subscriber() -> None:

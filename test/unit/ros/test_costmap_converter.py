@@ -15,7 +15,7 @@ from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.costmap_converter import CostmapConverter
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray
 
@@ -57,7 +57,7 @@ def received(message: ObstacleArrayMsg) -> list[CircularObstacle]:
 
 
 def rendered(forecast: Any, **changes: Any) -> ObstacleArrayMsg:
-    message = CostmapConverter(config_from_values({**DEFAULTS, **changes})).render(forecast)
+    message = CostmapConverter(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
     return decoded(message, ObstacleArrayMsg)
 
 
@@ -105,7 +105,7 @@ def test_only_the_arrays_header_is_read_and_says_frame_and_time() -> None:
 
 
 def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = CostmapConverter(config_from_values(DEFAULTS))
+    output = CostmapConverter(NodeConfig.from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, ObstacleArrayMsg)
         assert message.header.frame_id == "odom"

@@ -14,14 +14,14 @@ from support.outputs import decoded
 from vision_msgs.msg import Detection3DArray
 
 from social_implicit_ros.ros.outputs.detections import Detections
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def rendered(forecast: Any, **changes: Any) -> Detection3DArray:
-    message = Detections(config_from_values({**DEFAULTS, **changes})).render(forecast)
+    message = Detections(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
     return decoded(message, Detection3DArray)
 
 
@@ -78,7 +78,7 @@ def test_class_and_size_are_a_persons() -> None:
 
 
 def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = Detections(config_from_values(DEFAULTS))
+    output = Detections(NodeConfig.from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, Detection3DArray)
         assert message.header.frame_id == "odom"

@@ -12,7 +12,7 @@ from support.outputs import installed_outputs
 
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog, NodeState
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 
 LAYOUT = Path(__file__).parents[3] / "config" / "foxglove_layout.json"
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
@@ -43,7 +43,7 @@ def test_every_panel_has_its_place() -> None:
 
 
 def test_the_scene_shows_the_nodes_topics_in_its_frame() -> None:
-    config = config_from_values(DEFAULTS)
+    config = NodeConfig.from_values(DEFAULTS)
     topics = {
         load_output(name, config).topic.replace("~", "/predictor") for name in installed_outputs()
     }

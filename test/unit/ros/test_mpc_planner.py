@@ -15,7 +15,7 @@ from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.mpc_planner import MpcPlanner
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, ellipse_axes, radius_at
 
@@ -29,7 +29,7 @@ AS_PREDICTED = {"confidence": 0.95, "risk": 0.05, "horizon_s": 60.0}
 
 def rendered(forecast: Any, **options: Any) -> ObstacleArray:
     changes = {f"mpc_planner.{name}": value for name, value in options.items()}
-    message = MpcPlanner(config_from_values({**DEFAULTS, **changes})).render(forecast)
+    message = MpcPlanner(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
     return decoded(message, ObstacleArray)
 
 
@@ -207,7 +207,7 @@ def test_ids_are_the_trackers_own_or_else_positive_and_different() -> None:
 
 
 def test_ids_stay_with_their_people() -> None:
-    output = MpcPlanner(config_from_values(DEFAULTS))
+    output = MpcPlanner(NodeConfig.from_values(DEFAULTS))
     ids = []
     for names in (("a", "b"), ("b",)):
         forecast = walking_forecast(np.zeros((len(names), 2)), np.ones((len(names), 2)), ids=names)
@@ -224,7 +224,7 @@ def test_the_present_pose_looks_where_the_person_goes() -> None:
 
 
 def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = MpcPlanner(config_from_values(DEFAULTS))
+    output = MpcPlanner(NodeConfig.from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, ObstacleArray)
         assert message.header.frame_id == "odom"

@@ -13,9 +13,9 @@ import pytest
 from support.forecasts import random_forecast
 
 from social_implicit_ros.ros.outputs.registry import OUTPUTS, load_output
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 
-CONFIG = config_from_values({spec.name: spec.default for spec in PARAMETERS})
+CONFIG = NodeConfig.from_values({spec.name: spec.default for spec in PARAMETERS})
 
 
 def test_the_table_alone_imports_no_output() -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.ros.parameter_node import check_change, descriptor_of
-from social_implicit_ros.settings import PARAMETERS, config_from_values, unknown_parameters
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, unknown_parameters
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def test_defaults_make_a_config() -> None:
-    config = config_from_values(DEFAULTS)
+    config = NodeConfig.from_values(DEFAULTS)
     assert config.tracker == "marker_array"
     assert config.pipeline.n_samples == 20
     assert config.markers.lifetime_s == 0.6
@@ -23,7 +23,7 @@ def test_defaults_make_a_config() -> None:
 
 def test_lists_are_taken_as_rclpy_delivers_them() -> None:
     values = {**DEFAULTS, "confidence_levels": array("d", [0.9]), "outputs": ["samples"]}
-    config = config_from_values(values)
+    config = NodeConfig.from_values(values)
     assert config.confidence_levels == (0.9,)
     assert config.outputs == ("samples",)
 
@@ -50,7 +50,7 @@ def test_lists_are_taken_as_rclpy_delivers_them() -> None:
 )
 def test_a_bad_value_is_named_with_what_would_do(name: str, value: object, message: str) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
-        config_from_values({**DEFAULTS, name: value})
+        NodeConfig.from_values({**DEFAULTS, name: value})
     assert name in str(caught.value)
 
 
@@ -86,7 +86,7 @@ def test_more_futures_than_memory_are_refused() -> None:
 def test_more_observations_than_memory_are_refused() -> None:
     check_change(DEFAULTS, {"max_history": 10_000}, is_configured=False)
     with pytest.raises(ParameterError, match="max_agents times max_history is 1000000000"):
-        config_from_values({**DEFAULTS, "max_agents": 100_000, "max_history": 10_000})
+        NodeConfig.from_values({**DEFAULTS, "max_agents": 100_000, "max_history": 10_000})
 
 
 def test_parameters_of_others_are_not_judged() -> None:

@@ -14,14 +14,14 @@ from support.forecasts import S, random_forecast, walking_forecast
 from support.outputs import decoded
 
 from social_implicit_ros.ros.outputs.people import People
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def rendered(forecast: Any) -> PeopleMessage:
-    message = People(config_from_values(DEFAULTS)).render(forecast)
+    message = People(NodeConfig.from_values(DEFAULTS)).render(forecast)
     return decoded(message, PeopleMessage)
 
 
@@ -51,7 +51,7 @@ def test_a_layer_stretches_its_bump_along_the_predicted_velocity() -> None:
 
 
 def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
-    output = People(config_from_values(DEFAULTS))
+    output = People(NodeConfig.from_values(DEFAULTS))
     for empty in (output.render(random_forecast(())), output.clear(5 * S)):
         message = decoded(empty, PeopleMessage)
         assert message.header.frame_id == "odom"

@@ -22,7 +22,7 @@ from support.planner_messages import BUILDERS
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 
 DEFAULTS: dict[str, Any] = {
     **{spec.name: spec.default for spec in PARAMETERS},
@@ -63,7 +63,7 @@ def test_bytes_equal_the_message_built_as_objects(
     name: str, ticks: list[Forecast], frame_id: str, max_obstacles: int
 ) -> None:
     changes = {"fixed_frame": frame_id, "mpc_planner.max_obstacles": max_obstacles}
-    config = config_from_values({**DEFAULTS, **changes})
+    config = NodeConfig.from_values({**DEFAULTS, **changes})
     output = load_output(name, config)
     for tick in ticks:
         forecast = replace(tick, frame_id=frame_id)
@@ -75,7 +75,7 @@ def test_bytes_equal_the_message_built_as_objects(
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_people_who_come_and_go_are_written_as_the_objects_are(name: str) -> None:
-    config = config_from_values(DEFAULTS)
+    config = NodeConfig.from_values(DEFAULTS)
     output = load_output(name, config)
     # The tenth of those from 90 on has the last id of two digits.
     for n_agents in (1, 9, 10, 11, 10, 0, 25):

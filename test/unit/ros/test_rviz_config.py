@@ -9,7 +9,7 @@ import yaml
 from support.outputs import installed_outputs
 
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.settings import PARAMETERS, config_from_values
+from social_implicit_ros.settings import PARAMETERS, NodeConfig
 
 LAYOUT = Path(__file__).parents[3] / "config" / "predictor.rviz"
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
@@ -21,7 +21,7 @@ def shown() -> dict[str, Any]:
 
 
 def test_every_topic_shown_is_one_of_the_node() -> None:
-    config = config_from_values(DEFAULTS)
+    config = NodeConfig.from_values(DEFAULTS)
     topics = {
         load_output(name, config).topic.replace("~", "/predictor") for name in installed_outputs()
     }
