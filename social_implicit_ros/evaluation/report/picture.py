@@ -242,10 +242,9 @@ class _Canvas:
         return places_m[..., ::-1] if self._view.is_upright else places_m
 
     def _write_walls(self, floor_plan: FloorPlan) -> None:
-        left, right, low, high = floor_plan.extent_m
+        extent = left, right, low, high = floor_plan.extent_m
         walls = np.zeros((*floor_plan.occupied.shape, 4))
         walls[floor_plan.occupied] = (*_WALL, 1.0)
-        extent = (left, right, low, high)
         if self._view.is_upright:
             walls, extent = walls.swapaxes(0, 1), (low, high, left, right)
         # imshow resets the limits.
@@ -263,8 +262,11 @@ class _Canvas:
         if view.floor_plan is not None:
             self._write_walls(view.floor_plan)
         axes.set_aspect("equal")
+        tick_m = next(
+            step_m for step_m in (1.0, 2.0, 5.0, 10.0, 1e3) if view.size_m[0] / step_m < 16
+        )
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MultipleLocator(_tick_m(view)))
+            axis.set_major_locator(MultipleLocator(tick_m))
             axis.label.set(color=_GREY, size=9)
         axes.grid(color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)
@@ -292,11 +294,6 @@ def _pasts(scored: ScoredPrediction) -> tuple[list[FloatArray], FloatArray]:
             presents_m[row] = past_m[-1] if len(past_m) else scored.prediction.mean[row, 0]
         pasts_m.append(np.concatenate([past_m, presents_m[row : row + 1]]))
     return pasts_m, presents_m
-
-
-def _tick_m(view: View) -> float:
-    """Distance of two grid lines, metres."""
-    return next(tick_m for tick_m in (1.0, 2.0, 5.0, 10.0, 1e3) if view.size_m[0] / tick_m < 16)
 
 
 def _closed(outline: FloatArray) -> Outline:
