@@ -101,6 +101,7 @@ def load_scenes(
     Args:
         path: text of lines `frame id x_m y_m`; `docs/data.md` says where to get ETH/UCY.
         n_observed: annotated frames that a model sees.
+        n_predicted: annotated frames after these.
         min_agents: least number of agents that are present in the whole window.
 
     Returns:
@@ -137,6 +138,7 @@ def evaluate(
         scenes: (A, H, 2) observed positions and (A, T, 2) ground truth of each scene, in metres.
         metrics: names in `METRICS`; `_K` after a metric of the best sample takes the first K.
         n_samples: samples to draw from a model that is no function.
+        seed: of these samples.
 
     Returns:
         Metric by name: the mean over agents, or over scenes where the source says so.

@@ -50,6 +50,7 @@ def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[i
     Args:
         owner: what the array belongs to, for the message.
         name: the array's name, for the message.
+        array: to check.
         expected: one entry per axis: a length, or the axis's letter where any length will do.
     """
     shape = array.shape

@@ -53,7 +53,10 @@ class ReplayNode(Node):
         """Starts to play when the node spins.
 
         Args:
+            playback: what to publish when.
+            topic: of the tracks.
             tracker: mapping of the published messages, a key of `ENCODERS`.
+            frame_id: of the tracks.
             use_clock: publish /clock and keep recorded stamps; else stamp with the node's clock.
             wait: start when the tracks have a subscriber.
             floor_plan: recorded map, to publish on `map`.

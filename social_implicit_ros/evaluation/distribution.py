@@ -56,6 +56,8 @@ def measure_distribution(
     Args:
         ticks: of the model; a few, as they are measured together.
         model: draws `SAMPLES` futures of the same windows.
+        steps: of the forecasts.
+        seed: of the samples, and of the choice of positions.
 
     Returns:
         `moments` and `positions`, their numbers; `amd`, `kde` and `energy`, sums over the

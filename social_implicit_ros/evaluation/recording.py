@@ -129,6 +129,9 @@ def evaluate_recording(
     """Evaluates all models on one recording and writes the parquet file `per_tick`.
 
     Args:
+        path: of the recording.
+        request: what to evaluate.
+        per_tick: the file to write.
         opened: called once with the number of messages to read.
         advance: called with the number of messages whenever some were read.
 

@@ -266,8 +266,12 @@ class BagReplay:
         """Reads nothing yet; raises ValueError for steps that a model does not have.
 
         Args:
+            source: the recording.
+            models: by name.
+            settings: of the predictor.
             reference: an independent ground truth, and the tracks to be scored by it; None for the
                 recording's tracks, which are their own ground truth.
+            floor_plan: walls that predictions keep out of.
             is_adaptive: every model has an adaptive calibration, which starts from nothing.
         """
         self.counts, self.settings = ReplayCounts(), settings

@@ -162,8 +162,10 @@ def run_jobs(
     """Evaluates recordings side by side and shows the progress; returns how each job ended.
 
     Args:
+        jobs: of `jobs_of`.
         n_processes: on this machine; a cluster uses all its workers.
         scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
+        console: for the progress.
 
     Raises:
         RecordingError: the cluster cannot be reached.

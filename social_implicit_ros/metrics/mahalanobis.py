@@ -15,6 +15,7 @@ def squared_mahalanobis(
     Args:
         mean: (..., 2) mean positions in metres, as the ground truth.
         covariance: (..., 2, 2) in square metres, symmetric.
+        ground_truth: (..., 2) positions in metres.
 
     Returns:
         (...,) squared distance, without unit, and (...,) ln det(covariance). Where the covariance

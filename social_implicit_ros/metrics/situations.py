@@ -81,6 +81,7 @@ def area_at_coverage(
         distance: (N,) Mahalanobis distance of each ground truth.
         radius: (N,) Mahalanobis radius of each region.
         area_m2: (N,) area of each region, square metres.
+        confidence: the coverage.
 
     Returns:
         Square metres; NaN without regions, or where no factor gives that coverage.

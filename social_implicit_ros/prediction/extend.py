@@ -25,6 +25,7 @@ def extend_moments(
     and grows continuously with time to the power of 2.5.
 
     Args:
+        prediction: of A agents at T steps.
         last_m: (A, 2) positions at the stamp, metres.
         steps: requested steps (S).
 

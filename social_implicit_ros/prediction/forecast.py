@@ -66,6 +66,7 @@ class Forecast:
 
         Args:
             pose: of this forecast's frame in the other.
+            frame_id: the other frame.
         """
         points = np.column_stack([self.present_m, self.heights_m])
         heights_m = points @ pose.rotation[2] + pose.translation_m[2]
@@ -110,7 +111,10 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     receive them. The robot is left out as it is no pedestrian; its position is preserved.
 
     Args:
+        tick: at the model's steps.
         numbers: assigns published ids that are stable between ticks.
+        steps: to publish.
+        frame_id: of the tick.
     """
     window = tick.window
     prediction = resample_prediction(tick.prediction, tick.present_m, steps)

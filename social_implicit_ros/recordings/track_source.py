@@ -146,7 +146,10 @@ def open_source(
         topic: of the tracks; may be omitted if only one topic qualifies.
         tracker: name or file of a mapping; may be omitted if the topic's type has a shipped one.
         fixed_frame: into which tracks are transformed; else one that does not move is chosen.
-        robot, robot_frame: as the node's parameters.
+        text: format of a recording that is no bag.
+        robot: as the node's parameter, as are the next two.
+        robot_frame: of the transforms.
+        stamp_spread_s: within one message, seconds.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
 
     Raises:

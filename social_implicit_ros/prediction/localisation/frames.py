@@ -47,6 +47,7 @@ class HistoryFrame:
         """Starts with the fixed frame.
 
         Args:
+            lookup: of transforms.
             fixed_frame: of the histories, unless an odometry frame is on the way to it.
             publish_frame: of the published forecasts; empty for the fixed frame. If it is given,
                 histories are kept in the fixed frame.
@@ -102,6 +103,7 @@ class HistoryFrame:
         """A forecast in the published frame, and texts on corrections of that frame.
 
         Args:
+            forecast: in the frame of the histories.
             max_age_s: the newest pose of the frame is used if it is not older.
 
         Raises:
@@ -207,6 +209,7 @@ class TransformQueue:
         """Removes the tracks that can be transformed, and those that have timed out.
 
         Args:
+            target: the frame to transform into.
             now_ns: current time, integer nanoseconds.
 
         Returns:

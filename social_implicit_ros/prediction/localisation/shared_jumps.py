@@ -78,6 +78,7 @@ class SharedJumps:
         """Moves tracks back by all jumps so far, and by the one that they show.
 
         Args:
+            tracks: of one message.
             history: of earlier tracks that were moved back.
         """
         if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:

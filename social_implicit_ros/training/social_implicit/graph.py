@@ -130,10 +130,12 @@ def _cells(
     """(K, A, 12, 2) positions.
 
     Args:
+        builder: of the graph.
         rows: (A, zones * 15) displacements and a one in the columns of the agent's zone, zero in
             the others: the product with the stacked matrices of all zones equals that with its own.
         belongs: (A, zones) 1 in the agent's zone.
         adjacent: (A, 3) previous agent, itself, and next agent; A if none.
+        cells: one for each zone.
     """
     node, indices, constant = builder.node, builder.indices, builder.constant
     # The last row, of zeros, stands for a missing neighbour.

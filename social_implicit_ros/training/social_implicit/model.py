@@ -116,6 +116,7 @@ class SocialImplicit(nn.Module):
         """Creates the cells.
 
         Args:
+            noise_weights: scale of the noise in each zone.
             zones_by_speed: choose zones by the maximum observed speed, as in the paper. False: as
                 in the released code, which uses the first observed displacement; its loader sets
                 that to zero, so that every agent is in zone 0.
@@ -186,6 +187,7 @@ def _predict_zone(
     """(A, K, 24) displacements, step-major, of the agents of a zone, scene after scene on one axis.
 
     Args:
+        cell: of the zone.
         displacements: (A, 8, 2) observed displacements of the zone's agents.
         noise: (A, K, 2) noise, scaled for the zone.
         scene: (A,) scene of each agent, ascending.

@@ -159,7 +159,10 @@ def accuracy(
     """Best-of-20 errors of a model on scenes of (A, 20, 2) metres, each with its own draws.
 
     Args:
+        model: to evaluate.
+        scenes: (A, 20, 2) positions in metres.
         noise_sequence: see `models.noise`.
+        seed: of the draws.
         n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()
