@@ -64,13 +64,14 @@ class Coasting:
             timeout_s: time after which missed tracks are forgotten, seconds.
             min_probability: of coming back, for a track that coasts on.
         """
-        reported, known_ns, back = set(ids), self._seen_ns, set()
+        known_ns, missed, back = self._seen_ns, self._missed, []
         if self._newest_ns is None or stamp_ns > self._newest_ns:
             self._before_ns, self._newest_ns = self._newest_ns or stamp_ns, stamp_ns
-            back, self._missed = self._missed & reported, known_ns.keys() - reported
+            back = [i for i in ids if i in missed]  # in this order, that results are repeatable
+            self._missed = known_ns.keys() - set(ids)
         elif stamp_ns == self._newest_ns:
-            back = self._missed & reported
-            self._missed -= back
+            back = [i for i in ids if i in missed]
+            missed.difference_update(back)
         else:
             ids = tuple(i for i in ids if known_ns.get(i, 0) < stamp_ns)
         for agent_id in back:

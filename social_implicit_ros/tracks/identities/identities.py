@@ -90,9 +90,9 @@ class Identities:
         stitcher = self._stitchers[tracks.source]
         # Whoever is held back is there.
         held = self._untanglers[tracks.source].held
-        present = [stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
+        present = [stitcher.old_id_of.get(agent_id, agent_id) for agent_id in sorted(held)]
         coasting.observe(
-            (*tracks.ids, *present, *stitcher.awaited),
+            (*tracks.ids, *present, *sorted(stitcher.awaited)),
             tracks.stamp_ns,
             timeout_s=history.config.track_timeout_s,
             min_probability=self.config.min_return_probability,

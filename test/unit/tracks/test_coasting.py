@@ -111,6 +111,18 @@ def test_who_is_shown_by_late_messages_is_there() -> None:
         assert not tracker.coasting.vanished
 
 
+def test_gaps_are_learnt_in_the_order_of_a_message() -> None:
+    """Not in that of a set, which changes from process to process: results are repeatable."""
+    tracker = Tracker()
+    names = [f"p{number}" for number in range(12)]
+    tracker.report(*names, n_messages=5)
+    for number in range(1, 12):
+        tracker.report(*names[number:])
+    tracker.report(*names)
+    gaps_ns = list(tracker.coasting._gaps_ns)
+    assert gaps_ns == sorted(gaps_ns, reverse=True) and len(set(gaps_ns)) > 5
+
+
 def test_late_messages_change_nothing() -> None:
     tracker = Tracker()
     tracker.report("b", n_messages=10)
