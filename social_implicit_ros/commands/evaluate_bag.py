@@ -157,11 +157,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     walls.add_argument("--no-map", action="store_true", help=text)
     opt.add_text_options(parser)
     options = parser.parse_args(arguments)
-    duration_s = opt.LARGEST if options.duration is None else options.duration
-    if not 0 <= options.start <= opt.LARGEST or not 0 < duration_s <= opt.LARGEST:
-        parser.error(
-            f"--start must be 0 or more, --duration more than 0, both at most {opt.LARGEST:g} s"
-        )
     if (options.backend == "dask") != (options.scheduler is not None):
         parser.error("--backend dask and --scheduler ADDRESS belong together")
     return options

@@ -112,10 +112,17 @@ def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder")
 
 def add_part_options(parser: argparse.ArgumentParser) -> None:
     """Adds --params, the node's parameters, and --start and --duration of each recording."""
-    add = parser.add_argument
-    add("--params", type=Path, metavar="FILE", help="the node's parameter file (default: shipped)")
-    add("--start", type=float, default=0.0, metavar="S", help="seconds to skip of each recording")
-    add("--duration", type=float, metavar="S", help="seconds from there (default: all)")
+    text = "the node's parameter file (default: shipped)"
+    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
+    add_section_options(parser, " of each recording")
+
+
+def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:
+    """Adds --start and --duration, bounded: what is beyond is no section of any recording."""
+    text = f"seconds to skip{of_what} (default: %(default)s)"
+    parser.add_argument("--start", type=non_negative_float, default=0.0, metavar="S", help=text)
+    text = "seconds from there (default: all)"
+    parser.add_argument("--duration", type=duration_s, metavar="S", help=text)
 
 
 def read_params(command: str, parameters: Path | None) -> PredictorConfig:
@@ -226,7 +233,12 @@ def non_negative_float(text: str) -> float:
     return _at_least(0, float(text))
 
 
-def _at_least(minimum: int, value: _Number) -> _Number:
+def duration_s(text: str) -> float:
+    """Seconds from a millisecond on, for argparse."""
+    return _at_least(0.001, float(text))
+
+
+def _at_least(minimum: float, value: _Number) -> _Number:
     if not minimum <= value <= LARGEST:
         raise argparse.ArgumentTypeError(
             f"{short_text(value)} is not a number from {minimum} to {LARGEST:g}"

@@ -146,3 +146,12 @@ def test_what_cannot_be_played_is_refused_in_a_line(
 ) -> None:
     assert main([argument.format(text=text) for argument in arguments]) == 1
     assert reason in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--start=nan", "--duration=1e300"])
+def test_a_section_out_of_bounds_is_refused(
+    text: Path, option: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(text), option])
+    assert "is not a number from" in capfd.readouterr().err

@@ -563,10 +563,6 @@ class TestManyBags:
     @pytest.mark.parametrize(
         "option",
         [
-            "--duration=inf",
-            "--duration=nan",
-            "--start=inf",
-            "--start=nan",
             "--tick-rate=1e-300",
             "--tick-rate=nan",
             "--tick-rate=inf",

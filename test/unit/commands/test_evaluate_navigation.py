@@ -62,6 +62,7 @@ def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--start", "100"], "has no messages from 100 s on; it is 74.9 s long"),
         (["--duration", "10"], "too short for episodes"),
         (["--tracker-faults", "nois=1"], "did you mean noise"),
         (["--confidence", "95"], "confidence is 95.0, expected a value in (0, 1)"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.commands import evaluate_bag, evaluate_navigation
 from social_implicit_ros.commands.options import (
     DATA_VARIABLE,
     add_data_option,
@@ -85,8 +86,6 @@ def test_options_of_recordings_have_one_name(command, tmp_path):
 @pytest.mark.parametrize(
     "option",
     [
-        *(f"--duration={value}" for value in ("nan", "inf", "-1", "0", "1e300")),
-        *(f"--start={value}" for value in ("nan", "-1", "1e300")),
         *(f"--moments={value}" for value in ("-1", "9" * 400)),
         *(f"--max-unpacked-gb={value}" for value in ("nan", "-1", "1e300")),
     ],
@@ -96,6 +95,23 @@ def test_numbers_out_of_bounds_are_refused(option: str, capsys: pytest.CaptureFi
         evaluate_bag.parse(["bag", option])
     said = capsys.readouterr().err
     assert option.split("=")[0] in said and len(said) < 5000
+
+
+@pytest.mark.parametrize("command", [evaluate_bag, evaluate_navigation])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(f"--duration={value}" for value in ("nan", "inf", "-1", "0", "1e300")),
+        *(f"--start={value}" for value in ("nan", "inf", "-1", "1e300")),
+    ],
+)
+def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
+    command: ModuleType, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.parse(["bag", "--out", "out", option])
+    said = capsys.readouterr().err
+    assert f"argument {option.split('=')[0]}: " in said and "is not a number from" in said
 
 
 @pytest.mark.parametrize("rate_hz", [float("nan"), 0.0, -1.0, 1e-300, 1e300])
