@@ -374,7 +374,9 @@ def advice(results: Mapping[str, Any], model: str) -> str:
         }[planner]
         collisions, time = (regions["test"][name][0] for name in ("collision", "time"))
         sentences.append(
-            f"Best at this site for the {planner} planner: {setting} ({100 * collisions:.1f} % "
-            f"collisions at {time:.2f} times the straight-line time in the test episodes)."
+            f"Best at this site for the {planner} planner: {setting}. It is the fastest setting "
+            "whose collisions in the tuning episodes are at most one standard error above the "
+            f"fewest, and has {100 * collisions:.1f} % collisions at {time:.2f} times the "
+            "straight-line time in the test episodes."
         )
     return " ".join(sentences)

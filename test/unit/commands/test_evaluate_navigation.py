@@ -30,6 +30,7 @@ def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
     low_mean_high = sorted(regions["test"]["time"])
     assert regions["test"]["time"] == [low_mean_high[1], low_mean_high[0], low_mean_high[2]]
     assert "mpc_planner.confidence" in results["advice"]
+    assert "at most one standard error above the fewest" in results["advice"]
 
 
 def test_the_crowd_that_reacts_is_driven_beside_the_replay(evaluated):
