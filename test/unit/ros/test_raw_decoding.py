@@ -139,6 +139,8 @@ def test_the_other_byte_order_is_read_too() -> None:
     tracker = load_tracker("marker_array", "~/tracks")
     message = filled(tracker.message_class(), np.random.default_rng(3))
     give_one_header(tracker.decoder.spec, message.markers)
+    for marker in message.markers:
+        marker.type, marker.action = marker.SPHERE, marker.ADD
     data = serialize_message(message)
     turned = store.serialize_cdr(store.deserialize_cdr(data, kind), kind, little_endian=False)
 
