@@ -72,11 +72,11 @@ class OnnxModel:
     """A model file with its card; implements `TrajectoryModel`.
 
     Attributes:
-        couples_samples: whether the samples of a scene are kept apart, which takes as long as a
-            forward pass; mean paths make way in any case.
+        makes_samples: whether predictions have samples. Without them mean and covariance are the
+            same, and take half the time. Files without outputs for these always make samples.
     """
 
-    couples_samples = True
+    makes_samples = True
 
     def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
         self.card = card
@@ -148,10 +148,12 @@ class OnnxModel:
             mean, covariance = sample_moments(samples)
             return Prediction(samples, mean, covariance, self.step_s)
         tensors = model_input_from_observed(observed, self.n_observed)
+        if not self.makes_samples and "mean" in self._outputs:
+            n_samples = 0
         drawn = not self._has_representatives(n_samples)
         output = self.forward(tensors, self.noise(n_samples, seed))
         futures = output["samples" if drawn else "representatives"]
-        samples = samples_from_model_output(futures, tensors.last_m)
+        samples = samples_from_model_output(futures[:n_samples], tensors.last_m)
         probabilities = np.empty(0)
         if not drawn and "probabilities" in output:
             probabilities = output["probabilities"].T.astype(np.float64)
@@ -165,18 +167,18 @@ class OnnxModel:
         if self._calibration is not None:
             motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
             covariance, radius_scales = self._calibration.calibrated(covariance, motion)
-            if drawn:
+            if drawn and n_samples:
                 samples = self._calibration.spread(samples, mean, motion)
         if self._coupling is not None:
             mean, samples = self._coupling.made_way(mean, samples, tensors.last_m)
-            if self.couples_samples:
+            if n_samples:
                 samples = self._coupling.kept_apart(samples, tensors.last_m)
         return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
-        """(K, D) noise for a number of samples; one row if the modes are returned instead."""
-        if self._has_representatives(n_samples):
-            # One row: the samples are not used.
+        """(K, D) noise for a number of samples; one row if these are none or the modes."""
+        if n_samples == 0 or self._has_representatives(n_samples):
+            # The samples are not used.
             return np.zeros((1, self.noise_dimension), dtype=np.float32)
         return standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
 

@@ -23,7 +23,7 @@ def with_state_uncertainty(
         state_covariances: (A, 4, 4) of x, y in metres and their velocities in metres per second.
         seed: of the draws that spread the samples.
     """
-    n_samples, n_agents, n_steps, _ = prediction.samples.shape
+    n_agents, n_steps, _ = prediction.mean.shape
     powers, onwards = _propagation(n_steps, prediction.step_s)
     parts = np.empty((n_agents, 3, 2, 2))
     parts[:, 0], parts[:, 2] = state_covariances[:, :2, :2], state_covariances[:, 2:, 2:]
@@ -41,18 +41,26 @@ def with_state_uncertainty(
         factors *= share
         factors += 1.0
         np.sqrt(factors, out=factors)
+    samples = prediction.samples
+    if len(samples):
+        samples = samples + _offsets(prediction, state_covariances, onwards, seed)
+    return replace(prediction, samples=samples, covariance=covariance, radius_scales=factors)
+
+
+def _offsets(
+    prediction: Prediction, state_covariances: FloatArray, onwards: FloatArray, seed: int
+) -> FloatArray:
+    """(K, A, T, 2) draws of the errors at each step, metres; their mean is zero."""
     # Rounding may make an eigenvalue of an exact state negative.
     roots = np.linalg.cholesky(state_covariances + _ROUNDING)
     # From a draw to the offset at every step.
     gains = np.swapaxes(roots, 1, 2) @ onwards  # (A, 4, 2 T)
-    draws = standardised_normal(n_samples, 4, seed)
-    samples = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
+    draws = standardised_normal(len(prediction.samples), 4, seed)
+    offsets_m = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
     # The draws are centred, but samples have probabilities.
     centre = prediction.probabilities.T @ draws  # (A, 4)
-    samples -= (centre[:, None] @ gains).ravel()
-    samples = samples.reshape(prediction.samples.shape)
-    samples += prediction.samples
-    return replace(prediction, samples=samples, covariance=covariance, radius_scales=factors)
+    offsets_m -= (centre[:, None] @ gains).ravel()
+    return np.asarray(offsets_m.reshape(prediction.samples.shape))
 
 
 def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None) -> FloatArray:

@@ -57,7 +57,8 @@ def _with_outputs(
     config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformLookup
 ) -> Components:
     outputs = {name: load_output(name, config) for name in config.outputs}
-    _couple_samples(model, any(output.reads_samples for output in outputs.values()))
+    # Walls change covariances as they change samples.
+    _make_samples(model, config.use_map or any(output.reads_samples for output in outputs.values()))
     components = Components(config, trackers, model, outputs)
     _warm_up(components, lookup)
     return components
@@ -86,11 +87,11 @@ def _load_model(name: str) -> TrajectoryModel:
     return load_model(name)
 
 
-def _couple_samples(model: TrajectoryModel, is_needed: bool) -> None:
+def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
     from social_implicit_ros.models.onnx_model import OnnxModel  # after `_load_model`
 
     if isinstance(model, OnnxModel):
-        model.couples_samples = is_needed
+        model.makes_samples = is_needed
 
 
 def _warm_up(components: Components, lookup: TransformLookup) -> None:

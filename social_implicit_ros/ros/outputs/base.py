@@ -24,7 +24,7 @@ class Output(ABC):
 
     topic: ClassVar[str]
     message_class: ClassVar[type]
-    #: Whether it renders samples: only then are they coupled within the scene.
+    #: Whether it renders samples: only then are they made.
     reads_samples: ClassVar[bool] = False
 
     def __init__(self, config: NodeConfig) -> None:

@@ -49,6 +49,19 @@ def test_the_parameter_budget_is_kept(model: OnnxModel) -> None:
 
 
 @pytest.mark.parametrize("n_samples", COUNTS)
+def test_mean_and_ellipses_do_not_need_samples(
+    model: OnnxModel, crowd: np.ndarray, n_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = model.predict(crowd, n_samples=n_samples)
+    monkeypatch.setattr(model, "makes_samples", False)
+    without = model.predict(crowd, n_samples=n_samples)
+
+    assert without.samples.shape == (0, *sampled.mean.shape)
+    for name in ("mean", "covariance", "radius_scales"):
+        np.testing.assert_allclose(getattr(without, name), getattr(sampled, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_samples", COUNTS)
 def test_the_order_of_agents_does_not_matter(
     model: OnnxModel, crowd: np.ndarray, n_samples: int
 ) -> None:

@@ -70,7 +70,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: Any) -> None
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_an_output_says_whether_it_reads_samples(name: str) -> None:
-    """Samples of the others are not coupled, to save time."""
+    """For the others no samples are made, to save time."""
     try:
         output = load_output(name, CONFIG)
     except ValueError as error:

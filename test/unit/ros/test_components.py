@@ -1,0 +1,28 @@
+"""What the parameters select, loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.ros.components import load_components
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+
+
+@pytest.mark.parametrize(
+    ("outputs", "use_map", "is_needed"),
+    [
+        (("pointcloud",), False, False),
+        (("pointcloud", "samples"), False, True),
+        # Ellipses shrink before walls as the samples do.
+        (("pointcloud",), True, True),
+    ],
+)
+def test_samples_are_made_where_somebody_needs_them(
+    outputs: tuple[str, ...], use_map: bool, is_needed: bool
+) -> None:
+    config = NodeConfig(outputs=outputs, use_map=use_map)
+    model = load_components(config, TransformBuffer()).model
+    assert isinstance(model, OnnxModel)
+    assert model.makes_samples == is_needed
