@@ -263,8 +263,8 @@ class Predictor:
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
     def timing_of(self, source: str) -> TrackerTiming:
-        """Period and latency of a tracker."""
-        return self._timings[source]
+        """Period and latency of a tracker; those of one that says nothing if it is unknown."""
+        return self._timings.get(source, TrackerTiming())
 
     @property
     def n_waiting(self) -> int:

@@ -23,7 +23,7 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
-from social_implicit_ros.tracks.outliers import HeldJumps, is_late_outlier, leaves_motion
+from social_implicit_ros.tracks.outliers import HeldJumps, insert_late, leaves_motion
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -124,9 +124,9 @@ class TrackHistory:
             tracks: positions at one stamp.
 
         Returns:
-            The ids that are not added, each with its reason, or whose position before was an
-            outlier. If there are more agents than
-            `max_agents`, also the remembered agents that are forgotten in favour of nearer ones.
+            The ids that are not added, or whose position before was an outlier, each with its
+            reason. If there are more agents than `max_agents`, also the remembered agents that are
+            forgotten in favour of nearer ones.
         """
         states_m = np.empty((len(tracks.ids), 3))
         # False for NaN, too.
@@ -303,24 +303,10 @@ class TrackHistory:
         has_any = table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
-            outlier = late.copy()
-            late_m = states_m[columns[late], :2]
-            outlier[late] = is_late_outlier(
-                table, rows[late], stamp_ns, late_m, max_speed_m_s, noise_m
+            refused = insert_late(
+                table, rows[late], stamp_ns, states_m[columns[late]], max_speed_m_s, noise_m
             )
-            rejected.update(
-                (tracks.ids[column], SkipReason.LATE_OUTLIER)
-                for column in columns[outlier].tolist()
-            )
-            rows, columns, has_any = rows[~outlier], columns[~outlier], has_any[~outlier]
-            newest_ns, newest_m, late = newest_ns[~outlier], newest_m[~outlier], late[~outlier]
-            is_known, is_first = table.insert(rows[late], stamp_ns, states_m[columns[late]])
-            for refused, reason in (
-                (is_known, SkipReason.DUPLICATE_STAMP),
-                (is_first, SkipReason.OUT_OF_ORDER),
-            ):
-                late_columns = columns[late][refused].tolist()
-                rejected.update((tracks.ids[column], reason) for column in late_columns)
+            rejected.update((tracks.ids[columns[late][at]], reason) for at, reason in refused)
             rows, columns, has_any = rows[~late], columns[~late], has_any[~late]
             newest_ns, newest_m = newest_ns[~late], newest_m[~late]
         elapsed_ns = stamp_ns - newest_ns
@@ -412,8 +398,9 @@ class TrackHistory:
         remembered = list(self._row_of_id)
         rows = self._rows()
         newest_ns, last_m = self._table.newest(rows)
+        centre_m = self._centre_m
         if ROBOT_ID in self._row_of_id:
-            self._centre_m = last_m[remembered.index(ROBOT_ID), :2]
+            centre_m = last_m[remembered.index(ROBOT_ID), :2]
         missed = is_missed(
             newest_ns,
             self._began_ns[rows],
@@ -428,7 +415,7 @@ class TrackHistory:
         # The robot is no pedestrian: it replaces nobody, and nobody replaces it.
         people = [
             names[index]
-            for index in by_priority(last_m[:, :2], new_m, self._centre_m, missed)
+            for index in by_priority(last_m[:, :2], new_m, centre_m, missed)
             if names[index] != ROBOT_ID
         ]
         beyond = set(people[self.config.max_agents :])

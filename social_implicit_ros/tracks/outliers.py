@@ -13,7 +13,7 @@ from social_implicit_ros.tracks.motions import motions_of
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason
 
 #: Less certain velocities say nothing, metres per second.
 _MAX_STD_M_S = 0.5
@@ -64,7 +64,31 @@ def leaves_motion(
     return leaves | ~is_in_reach(motions.positions_m, seen_m, elapsed_ns, max_speed_m_s, noise_m)
 
 
-def is_late_outlier(
+def insert_late(
+    table: ObservationTable,
+    rows: IntArray,
+    stamp_ns: int,
+    states_m: FloatArray,
+    max_speed_m_s: float,
+    noise_m: float,
+) -> list[tuple[int, SkipReason]]:
+    """Adds (A, 3) late states to their tracks; other arguments as for `leaves_motion`.
+
+    Returns:
+        Index and reason of each one that is left out.
+    """
+    outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], max_speed_m_s, noise_m)
+    fits = np.flatnonzero(~outlier)
+    is_known, is_first = table.insert(rows[fits], stamp_ns, states_m[fits])
+    refused = {
+        SkipReason.LATE_OUTLIER: np.flatnonzero(outlier),
+        SkipReason.DUPLICATE_STAMP: fits[is_known],
+        SkipReason.OUT_OF_ORDER: fits[is_first],
+    }
+    return [(at, reason) for reason, indices in refused.items() for at in indices.tolist()]
+
+
+def _is_late_outlier(
     table: ObservationTable,
     rows: IntArray,
     stamp_ns: int,
@@ -72,10 +96,7 @@ def is_late_outlier(
     max_speed_m_s: float,
     noise_m: float,
 ) -> BoolArray:
-    """(A,) whether (A, 2) late positions are out of reach of the observation before or after them.
-
-    Other arguments as for `leaves_motion`.
-    """
+    """(A,) whether (A, 2) late positions are out of reach of the observation before or after."""
     times_ns = table.times_ns[rows]
     column = (times_ns < stamp_ns).sum(axis=1)
     each = np.arange(len(rows))

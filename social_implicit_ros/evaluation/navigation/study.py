@@ -123,11 +123,10 @@ class Study:
         return [setting for _, _, setting in of_part if setting.planner == planner]
 
     def chosen(self, predictor: str, planner: str) -> Setting:
-        """The fastest setting whose collisions on the tuning part are within the noise the fewest.
+        """The fastest setting that is as safe as the safest on the tuning part, but for chance.
 
-        Its difference from the setting with the fewest, paired by episodes, is at most one standard
-        error: the one-standard-error rule (Breiman et al., Classification and Regression Trees,
-        1984).
+        It has at most one standard error more collisions, paired by episodes: the
+        one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984).
         """
         rows = self._tuned(predictor, planner)
         fewest = self.metrics["tuning", predictor, min(rows, key=lambda row: row[:2])[2]]
@@ -285,13 +284,11 @@ def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
 
 
 def bootstrap_means(values: FloatArray, blocks: IntArray) -> FloatArray:
-    """(B,) means of a bootstrap of blocks.
+    """(B,) means of a bootstrap of blocks. Equal blocks give equal draws: differences are paired.
 
     Args:
         values: (E,) of the episodes.
         blocks: (E,) from 0; episodes of a block are drawn together if there are a few blocks.
-
-    Equal blocks give equal draws, so differences are paired.
     """
     n_blocks = int(blocks.max()) + 1
     if n_blocks < _MIN_BLOCKS:  # a short recording
