@@ -174,28 +174,12 @@ class PipelineConfig(HistoryLimits):
 
 
 @dataclass(frozen=True)
-class NodeConfig(Settings):
-    """All parameters of the node."""
+class PredictorConfig(Settings):
+    """Frames, robot, schedule and pipeline of the predictor: parameters that a replay has too.
 
-    autostart: bool = row(
-        True,
-        "Configure and activate at startup. If false, a lifecycle manager makes these transitions.",
-        effect=Effect.CONFIGURE,
-    )
-    bond: bool = row(
-        False,
-        "Send the heartbeats of a bond while the node is active, so that Nav2's lifecycle manager "
-        "notices when it dies (docs/nav2.md). Needs the package bond.",
-        effect=Effect.CONFIGURE,
-    )
-    tracker: str = row(
-        "marker_array",
-        "Tracker mapping of the messages on ~/tracks: the name of a shipped one (marker_array, "
-        "point_cloud, people, vision_detections, autoware, derived_object, hunav, nav2_dynamic, "
-        "pedsim, spencer, yolo, zed; see docs/trackers.md), or the path of your own. Separate "
-        "several by commas, each with its topic: people@/people, zed@/zed/objects.",
-        effect=Effect.CONFIGURE,
-    )
+    Frames lose a leading slash. An empty fixed frame is chosen by each recording.
+    """
+
     fixed_frame: str = row(
         "odom",
         "Level frame that does not move, in which people are predicted. Tracks in another frame "
@@ -248,34 +232,6 @@ class NodeConfig(Settings):
     robot_frame: str = row(
         "base_link", "Frame of the robot, used if robot is tf.", effect=Effect.CONFIGURE
     )
-    use_map: bool = row(
-        False,
-        "Keep predictions out of the walls of a nav_msgs/OccupancyGrid on ~/map. The model itself "
-        "knows no walls.",
-        effect=Effect.CONFIGURE,
-    )
-    model: str = row(
-        "default",
-        "Prediction model: default, the name of a shipped model, constant_velocity, "
-        "sampled_constant_velocity, or the path of an .onnx file with its model card next to it.",
-        effect=Effect.CONFIGURE,
-    )
-    outputs: tuple[str, ...] = row(
-        ("pointcloud", "markers"),
-        "What to publish. An output without subscribers is not computed.",
-        choices={
-            "pointcloud": "~/predictions, one row per agent and step: mean and covariance",
-            "samples": "~/samples, one row per sample, agent and step",
-            "markers": "~/markers, for RViz",
-            "mpc_planner": "mpc_planner_msgs/ObstacleArray, for tud-amr/mpc_planner",
-            "costmap": "nav_msgs/OccupancyGrid around the robot, for Nav2; needs robot",
-            "detections": "vision_msgs/Detection3DArray, one detection per person and step",
-            "autoware": "autoware_perception_msgs/PredictedObjects",
-            "people": "people_msgs/People, for social costmap layers",
-            "costmap_converter": "costmap_converter_msgs/ObstacleArrayMsg, for TEB",
-        },
-        effect=Effect.CONFIGURE,
-    )
     tick_rate_hz: float = row(
         10.0,
         "Predictions per second, stamped with the node's clock, which compensates the latency of "
@@ -302,6 +258,73 @@ class NodeConfig(Settings):
         effect=Effect.CONFIGURE,
     )
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    self_evaluation_window_s: float = row(
+        60.0,
+        "Time window in seconds over which the node evaluates its own predictions, for "
+        "/diagnostics and ~/metrics.",
+        minimum=1.0,
+        maximum=3600.0,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError naming the parameter."""
+        super().__post_init__()
+        for name in ("fixed_frame", "publish_frame", "robot_frame"):
+            object.__setattr__(self, name, getattr(self, name).lstrip("/"))
+
+
+@dataclass(frozen=True)
+class NodeConfig(Settings):
+    """All parameters of the node."""
+
+    autostart: bool = row(
+        True,
+        "Configure and activate at startup. If false, a lifecycle manager makes these transitions.",
+        effect=Effect.CONFIGURE,
+    )
+    bond: bool = row(
+        False,
+        "Send the heartbeats of a bond while the node is active, so that Nav2's lifecycle manager "
+        "notices when it dies (docs/nav2.md). Needs the package bond.",
+        effect=Effect.CONFIGURE,
+    )
+    tracker: str = row(
+        "marker_array",
+        "Tracker mapping of the messages on ~/tracks: the name of a shipped one (marker_array, "
+        "point_cloud, people, vision_detections, autoware, derived_object, hunav, nav2_dynamic, "
+        "pedsim, spencer, yolo, zed; see docs/trackers.md), or the path of your own. Separate "
+        "several by commas, each with its topic: people@/people, zed@/zed/objects.",
+        effect=Effect.CONFIGURE,
+    )
+    model: str = row(
+        "default",
+        "Prediction model: default, the name of a shipped model, constant_velocity, "
+        "sampled_constant_velocity, or the path of an .onnx file with its model card next to it.",
+        effect=Effect.CONFIGURE,
+    )
+    outputs: tuple[str, ...] = row(
+        ("pointcloud", "markers"),
+        "What to publish. An output without subscribers is not computed.",
+        choices={
+            "pointcloud": "~/predictions, one row per agent and step: mean and covariance",
+            "samples": "~/samples, one row per sample, agent and step",
+            "markers": "~/markers, for RViz",
+            "mpc_planner": "mpc_planner_msgs/ObstacleArray, for tud-amr/mpc_planner",
+            "costmap": "nav_msgs/OccupancyGrid around the robot, for Nav2; needs robot",
+            "detections": "vision_msgs/Detection3DArray, one detection per person and step",
+            "autoware": "autoware_perception_msgs/PredictedObjects",
+            "people": "people_msgs/People, for social costmap layers",
+            "costmap_converter": "costmap_converter_msgs/ObstacleArrayMsg, for TEB",
+        },
+        effect=Effect.CONFIGURE,
+    )
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    use_map: bool = row(
+        False,
+        "Keep predictions out of the walls of a nav_msgs/OccupancyGrid on ~/map. The model itself "
+        "knows no walls.",
+        effect=Effect.CONFIGURE,
+    )
     confidence_levels: tuple[float, ...] = row(
         (0.5, 0.95),
         "Confidence levels of the drawn ellipses, one ellipse each: the fraction of ground-truth "
@@ -321,13 +344,6 @@ class NodeConfig(Settings):
         "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros; none "
         "with use_sim_time.",
         effect=Effect.CONFIGURE,
-    )
-    self_evaluation_window_s: float = row(
-        60.0,
-        "Time window in seconds over which the node evaluates its own predictions, for "
-        "/diagnostics and ~/metrics.",
-        minimum=1.0,
-        maximum=3600.0,
     )
     coverage_tolerance: float = row(
         0.1,
@@ -351,9 +367,10 @@ class NodeConfig(Settings):
     def __post_init__(self) -> None:
         """Raises ParameterError naming the parameter."""
         super().__post_init__()
-        if not self.fixed_frame:
+        predictor = self.predictor
+        if not predictor.fixed_frame:
             raise ParameterError("fixed_frame is empty, expected a frame such as odom or map")
-        if "costmap" in self.outputs and self.robot == "none":
+        if "costmap" in self.outputs and predictor.robot == "none":
             raise ParameterError(
                 "outputs contains costmap, which is centred on the robot, but robot is none: set "
                 "robot to tf (with robot_frame) or to odometry, or remove costmap from outputs"
@@ -361,7 +378,7 @@ class NodeConfig(Settings):
         # Parameters of an output matter only if it is published.
         if "costmap" in self.outputs:
             self.costmap.check_together()
-        period_s = 1.0 / self.tick_rate_hz if self.tick_rate_hz > 0 else 0.0
+        period_s = 1.0 / predictor.tick_rate_hz if predictor.tick_rate_hz > 0 else 0.0
         if "markers" in self.outputs and self.markers.lifetime_s <= period_s:
             raise ParameterError(
                 f"markers.lifetime_s is {self.markers.lifetime_s}, expected more than the "

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,6 @@ from social_implicit_ros.models.registry import BASELINES, load_model
 from social_implicit_ros.prediction.replay_settings import (
     TICK_RATE_HZ,
     load_choices,
-    with_options,
 )
 from social_implicit_ros.recordings.compressed import (
     DEFAULT_LIMIT_GB,
@@ -165,8 +165,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks the request before anything is read."""
     settings = opt.read_params("evaluate_bag", options.params)
-    given = {"tick_rate_hz": options.tick_rate, "fixed_frame": options.fixed_frame or None}
-    settings = with_options(settings, {k: v for k, v in given.items() if v is not None})
+    if options.tick_rate is not None:
+        settings = replace(settings, tick_rate_hz=options.tick_rate)
+    if options.fixed_frame:
+        settings = replace(settings, fixed_frame=options.fixed_frame)
     if options.odometry and settings.robot != "odometry":
         raise ValueError(
             "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from social_implicit_ros.evaluation.navigation.study import (
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.recording import Request, opened_recording
-from social_implicit_ros.prediction.replay_settings import load_choices, with_options
+from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -226,10 +226,14 @@ def _cell(values: Sequence[float], factor: float, form: str) -> str:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    given: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
+    settings = replace(
+        opt.read_params("evaluate_navigation", options.params),
+        tick_rate_hz=options.rate,
+        time_step_s=DT_S,
+        horizon_s=0.0,
+    )
     if options.fixed_frame:
-        given["fixed_frame"] = options.fixed_frame
-    settings = with_options(opt.read_params("evaluate_navigation", options.params), given)
+        settings = replace(settings, fixed_frame=options.fixed_frame)
     node = load_choices(options.params, options.tracker)
     return Request(
         models=tuple(dict.fromkeys(options.model or [node.model or "default"])),

@@ -16,12 +16,12 @@ from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
     parse_faults,
 )
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings, unknown_names
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.untrusted_files import printable_text, short_text
 
 #: Largest number that an option takes, such as a duration in seconds.

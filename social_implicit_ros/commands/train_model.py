@@ -16,11 +16,11 @@ from social_implicit_ros.commands import options as opt
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.training.comparison import comparison_table, evaluate_model, worse_metrics
 from social_implicit_ros.training.social_zone.file import read_social_zone
 from social_implicit_ros.training.social_zone.fine_tune import (

@@ -37,13 +37,13 @@ from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.health.rules import FIXES
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
 from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.types import SkipReason
 
 #: Predicted trajectories measured together: fewer are slower, more take memory.

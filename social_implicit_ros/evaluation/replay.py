@@ -17,7 +17,6 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.update import Refusal, Update
@@ -31,6 +30,7 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,

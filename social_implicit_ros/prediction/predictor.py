@@ -17,11 +17,11 @@ from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.localisation.frames import HistoryFrame, TransformQueue
 from social_implicit_ros.prediction.localisation.robot_gate import RobotGate
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,

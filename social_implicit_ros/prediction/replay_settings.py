@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.settings import (
-    PARAMETERS,
     NodeConfig,
+    PredictorConfig,
     unknown_parameters,
 )
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
@@ -37,10 +36,9 @@ def load_settings(parameters: Path | None = None) -> PredictorConfig:
         ParameterError: the file cannot be read, is no parameter file, or has an invalid value.
     """
     given, config = _read(parameters)
-    chosen = {entry.name: getattr(config, entry.name) for entry in fields(PredictorConfig)}
-    own = {"tick_rate_hz": TICK_RATE_HZ, "fixed_frame": ""}
-    return PredictorConfig(
-        **{**chosen, **{name: value for name, value in own.items() if name not in given}}
+    own: dict[str, Any] = {"tick_rate_hz": TICK_RATE_HZ, "fixed_frame": ""}
+    return replace(
+        config.predictor, **{name: value for name, value in own.items() if name not in given}
     )
 
 
@@ -51,14 +49,6 @@ def unknown_names(parameters: Path | None) -> list[str]:
         ParameterError: as `load_settings`.
     """
     return [] if parameters is None else unknown_parameters(_node_parameters(parameters))
-
-
-def with_options(settings: PredictorConfig, options: Mapping[str, Any]) -> PredictorConfig:
-    """Settings changed by a command line; raises ParameterError naming an invalid value."""
-    for spec in PARAMETERS:
-        if spec.name in options:
-            spec.check(options[spec.name])
-    return replace(settings, **options)
 
 
 @dataclass(frozen=True)

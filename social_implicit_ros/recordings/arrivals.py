@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
@@ -23,6 +22,7 @@ from social_implicit_ros.recordings.track_source import (
     TrackSource,
     decoder_of,
 )
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.messages.spec import TrackerSpec

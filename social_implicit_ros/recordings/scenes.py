@@ -11,7 +11,6 @@ import numpy as np
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
@@ -27,6 +26,7 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import (
     Scene,
 )
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import IntArray

@@ -20,7 +20,7 @@ from social_implicit_ros.recordings.text_formats.text import (
     load_recording,
 )
 from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
 from social_implicit_ros.tracks.messages.decoder import (
     DecodedMessage,
@@ -137,7 +137,7 @@ def open_source(
     robot: str = "none",
     robot_frame: str = "base_link",
     odometry: str | None = None,
-    stamp_spread_s: float = NodeConfig.stamp_spread_s,
+    stamp_spread_s: float = PredictorConfig.stamp_spread_s,
 ) -> TrackSource:
     """Opens a recording and determines how to read it.
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
-from social_implicit_ros.settings import NodeConfig, PipelineConfig
+from social_implicit_ros.settings import NodeConfig, PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import TransformLookup
 from social_implicit_ros.types import Tracks
 
@@ -40,7 +39,7 @@ def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
     Raises:
         ValueError: a component cannot be used; the message says how to fix it.
     """
-    trackers = load_trackers(config.tracker, config.stamp_spread_s)
+    trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = _load_model(config.model)
     return _with_outputs(config, trackers, model, lookup)
 
@@ -62,13 +61,6 @@ def _with_outputs(
     components = Components(config, trackers, model, outputs)
     _warm_up(components, lookup)
     return components
-
-
-def predictor_config(config: NodeConfig) -> PredictorConfig:
-    """The part of the parameters that the predictor takes."""
-    return PredictorConfig(
-        **{name: getattr(config, name) for name in PredictorConfig.__dataclass_fields__}
-    )
 
 
 def _load_model(name: str) -> TrajectoryModel:
@@ -100,7 +92,7 @@ def _warm_up(components: Components, lookup: TransformLookup) -> None:
     Raises:
         ValueError: the model cannot be run; the message says how to fix it.
     """
-    config = components.config
+    config = components.config.predictor
     predictor = Predictor(
         components.model,
         PredictorConfig(

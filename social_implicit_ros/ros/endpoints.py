@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import open_calibration
-from social_implicit_ros.ros.components import Components, predictor_config, prepare_outputs
+from social_implicit_ros.ros.components import Components, prepare_outputs
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.session import Session
@@ -66,7 +66,7 @@ def open_session(
         config=config,
         predictor=Predictor(
             components.model,
-            predictor_config(config),
+            config.predictor,
             lookup,
             adaptive=None if keeper is None else keeper.adaptive,
         ),
@@ -128,7 +128,7 @@ def _create_endpoints(
         session.subscriptions.append(
             node.create_subscription(OccupancyGrid, MAP_TOPIC, callbacks.map_, qos.map_())
         )
-    if session.config.robot == "odometry":
+    if session.config.predictor.robot == "odometry":
         session.subscriptions.append(
             node.create_subscription(Odometry, ODOMETRY_TOPIC, callbacks.odometry, qos.odometry())
         )

@@ -25,7 +25,7 @@ from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
-from social_implicit_ros.ros.components import load_components, predictor_config
+from social_implicit_ros.ros.components import load_components
 from social_implicit_ros.ros.endpoints import Callbacks, close_session, open_session
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import NewestJob
@@ -34,7 +34,6 @@ from social_implicit_ros.ros.reporting.reporter import Reporter
 from social_implicit_ros.ros.session import Session
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.trackers import Tracker
-from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 
@@ -112,11 +111,11 @@ class PredictorNode(ParameterNode):
                 return
             before, config = session.config, prepared.config
             session.config = config
-            session.predictor.reconfigure(predictor_config(config))
+            session.predictor.reconfigure(config.predictor)
             self.reporter.state = self.reporter.state.with_config(config)
-            if config.tick_rate_hz != before.tick_rate_hz:
+            if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
                 self._destroy_timer(session)
-                session.timer = self._make_timer(config)
+                session.timer = self._make_timer(config.predictor.tick_rate_hz)
             if prepared.outputs is not None and config.for_outputs != before.for_outputs:
                 self._clear_outputs(session)
                 session.outputs = prepared.outputs
@@ -137,9 +136,8 @@ class PredictorNode(ParameterNode):
                 return TransitionCallbackReturn.FAILURE
             self._session, self.is_configured = session, True
             self.parameters_changed = False
-            config = components.config
-            for frame_id in (config.fixed_frame, config.publish_frame, config.robot_frame):
-                self.reporter.log_slash(frame_id)
+            for name in ("fixed_frame", "publish_frame", "robot_frame"):
+                self.reporter.log_slash(self.get_parameter(name).value)
             logs = {
                 tracker.id_prefix: TrackerLog(
                     self.resolve_topic_name(tracker.topic), tracker.decoder.spec
@@ -150,7 +148,7 @@ class PredictorNode(ParameterNode):
             topics = [log.topic for log in logs.values()]
             self.reporter.state = NodeState(
                 "inactive", model=components.model.name, tracks_topic=", ".join(topics)
-            ).with_config(config)
+            ).with_config(components.config)
             # Else Python looks through all that was imported now and then, for longer than a tick.
             gc.freeze()
             return super().on_configure(previous)
@@ -161,7 +159,7 @@ class PredictorNode(ParameterNode):
             session = self._configured()
             result = super().on_activate(previous)
             session.is_active = True
-            session.timer = self._make_timer(session.config)
+            session.timer = self._make_timer(session.config.predictor.tick_rate_hz)
             self._apply_changed_parameters(session, wait=True)
             self._clear_outputs(session)
             self.reporter.log.begin(None)
@@ -251,7 +249,7 @@ class PredictorNode(ParameterNode):
             return
         self.reporter.log_slash(decoded.frame_id)
         tracks = decoded.tracks
-        if session.config.stamp_source == "arrival":
+        if session.config.predictor.stamp_source == "arrival":
             tracks = replace(tracks, stamp_ns=now_ns)
         update = session.predictor.add_tracks(tracks, decoded.frame_id, now_ns, source=source)
         if update.is_accepted:
@@ -333,7 +331,7 @@ class PredictorNode(ParameterNode):
         for refusal in (predictor.robot_refusal, predictor.map_refusal):
             if refusal is not None:
                 self.reporter.refuse(refusal.kind, refusal.text)
-        if session.config.robot != "none" and forecast.robot_m is None:
+        if session.config.predictor.robot != "none" and forecast.robot_m is None:
             self.reporter.log.add_lost_robot()
         duration_s = time.perf_counter() - started_s
         self.reporter.log.add_tick(
@@ -434,10 +432,10 @@ class PredictorNode(ParameterNode):
     def _clear_outputs(self, session: Session) -> None:
         session.clear(self._now_ns())
 
-    def _make_timer(self, config: NodeConfig) -> Timer | None:
-        if config.tick_rate_hz == 0:
+    def _make_timer(self, tick_rate_hz: float) -> Timer | None:
+        if tick_rate_hz == 0:
             return None
-        return self.create_timer(1.0 / config.tick_rate_hz, self._on_timer)
+        return self.create_timer(1.0 / tick_rate_hz, self._on_timer)
 
     def _destroy_timer(self, session: Session) -> None:
         if session.timer is not None:

@@ -114,4 +114,5 @@ class Preparation:
 
 def _drawn(config: NodeConfig) -> tuple[object, ...]:
     """The parameters that need new draws or outputs."""
-    return (config.pipeline.n_samples, config.pipeline.seed, *config.for_outputs)
+    pipeline = config.predictor.pipeline
+    return (pipeline.n_samples, pipeline.seed, *config.for_outputs)

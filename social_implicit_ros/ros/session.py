@@ -63,6 +63,6 @@ class Session:
             scores,
             factors,
             tolerance=self.config.coverage_tolerance,
-            window_s=self.config.self_evaluation_window_s,
+            window_s=self.config.predictor.self_evaluation_window_s,
             calibration="off" if self.keeper is None else self.keeper.state,
         )

@@ -12,7 +12,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
 from social_implicit_ros.tracks.messages.decoder import (
     DecodedMessage,
@@ -68,7 +68,9 @@ class Tracker:
         return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
 
 
-def load_trackers(text: str, stamp_spread_s: float = NodeConfig.stamp_spread_s) -> list[Tracker]:
+def load_trackers(
+    text: str, stamp_spread_s: float = PredictorConfig.stamp_spread_s
+) -> list[Tracker]:
     """Loads one tracker, or several at once.
 
     Args:
@@ -97,7 +99,7 @@ def load_trackers(text: str, stamp_spread_s: float = NodeConfig.stamp_spread_s) 
 
 
 def load_tracker(
-    tracker: str, topic: str, stamp_spread_s: float = NodeConfig.stamp_spread_s
+    tracker: str, topic: str, stamp_spread_s: float = PredictorConfig.stamp_spread_s
 ) -> Tracker:
     """Reads a tracker mapping, imports its message type and checks the paths in it.
 

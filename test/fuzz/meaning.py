@@ -20,7 +20,7 @@ from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
@@ -187,7 +187,7 @@ def run_meaning(data: bytes) -> None:
         max_speed_m_s=(10.0, 3.0, 5.0)[draws.byte() % 3],
         merge_distance_m=(0.0, 0.5, 1.0)[draws.byte() % 3],
     )
-    config = PredictorConfig(pipeline, tick_rate_hz=10.0, fixed_frame=FRAME)
+    config = PredictorConfig(pipeline=pipeline, tick_rate_hz=10.0, fixed_frame=FRAME)
     predictor = Predictor(model, config, TransformBuffer())
     world = World(draws, random)
     good = good_faults(draws)

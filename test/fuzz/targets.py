@@ -335,7 +335,7 @@ def run_parameters(data: bytes) -> None:
     except parameters.ParameterError as error:
         assert str(error)
         return
-    forecast = _forecast(config.pipeline)
+    forecast = _forecast(config.predictor.pipeline)
     for name in ("pointcloud", "markers", "samples"):
         load_output(name, config).render(forecast)
 

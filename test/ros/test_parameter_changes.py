@@ -107,7 +107,7 @@ def test_of_several_changes_the_last_one_counts(changing: Changing) -> None:
     assert changing.tick() == 20
     changing.take()
     assert changing.tick() == 32
-    assert changing.node._configured().config.self_evaluation_window_s == 5.0
+    assert changing.node._configured().config.predictor.self_evaluation_window_s == 5.0
 
 
 def test_what_cannot_be_prepared_is_reported_and_changes_nothing(

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from social_implicit_ros.output_settings import CostmapOptions
-from social_implicit_ros.parameter_spec import Effect, ParameterError
+from social_implicit_ros.parameter_spec import Effect, ParameterError, Settings
 from social_implicit_ros.settings import (
     PARAMETERS,
     NodeConfig,
     PipelineConfig,
+    PredictorConfig,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -85,25 +86,22 @@ def test_every_default_is_valid(spec: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("group", "change", "message"),
     [
-        ({"confidence_levels": ()}, "confidence_levels is an empty list"),
-        ({"costmap": {"size_m": 500.0}}, r"costmap\.size_m is 500\.0, expected a value from"),
-        ({"pipeline": {"n_samples": 0}}, "n_samples is 0, expected a value from 1 to 1000"),
+        (NodeConfig, {"confidence_levels": ()}, "confidence_levels is an empty list"),
+        (CostmapOptions, {"size_m": 500.0}, r"costmap\.size_m is 500\.0, expected a value from"),
+        (PipelineConfig, {"n_samples": 0}, "n_samples is 0, expected a value from 1 to 1000"),
         *(
-            ({"fixed_frame": text}, "fixed_frame is .* expected at most 4096 printable characters")
+            (PredictorConfig, {"fixed_frame": text}, "fixed_frame is .* at most 4096 printable")
             for text in ("\ud800", "a\0b", "a\x1b[2J", "x" * 5000)
         ),
     ],
 )
 def test_a_group_checks_its_fields_wherever_it_is_made(
-    change: dict[str, Any], message: str
+    group: type[Settings], change: dict[str, Any], message: str
 ) -> None:
-    groups = {"costmap": CostmapOptions, "pipeline": PipelineConfig}
     with pytest.raises(ParameterError, match=message):
-        replace(
-            NodeConfig(), **{n: groups[n](**v) if n in groups else v for n, v in change.items()}
-        )
+        replace(group(), **change)
 
 
 def test_parameters_without_a_value_have_their_defaults() -> None:

@@ -30,7 +30,6 @@ from social_implicit_ros.metrics.reliability import (
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.scoring.online_evaluation import EARLY
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
@@ -40,6 +39,7 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape

@@ -129,7 +129,7 @@ def _broken_connections(now: Snapshot) -> Iterable[Finding]:
 
 
 def _no_clock(now: Snapshot) -> Iterable[Finding]:
-    if now.surroundings.lacks_clock and now.state.tick_rate_hz > 0:
+    if now.surroundings.lacks_clock and now.state.config.predictor.tick_rate_hz > 0:
         yield Finding(
             "clock",
             "no tick: use_sim_time is true and nobody publishes /clock",
@@ -264,10 +264,11 @@ def _waiting_people(now: Snapshot) -> Iterable[Finding]:
 def _over_capacity(now: Snapshot) -> Iterable[Finding]:
     n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
     if n_lost:
+        max_agents = now.state.config.predictor.pipeline.max_agents
         yield Finding(
             "capacity",
-            f"more people than max_agents, {now.state.config.pipeline.max_agents}; the nearest "
-            f"are kept, {n_lost} entries are left out",
+            f"more people than max_agents, {max_agents}; the nearest are kept, "
+            f"{n_lost} entries are left out",
             FIXES[SkipReason.OVER_CAPACITY],
         )
 
@@ -315,7 +316,7 @@ def _large_covariances(now: Snapshot) -> Iterable[Finding]:
 def _lost_robot(now: Snapshot) -> Iterable[Finding]:
     if not now.robot_lost:
         return
-    source = now.state.config.robot
+    source = now.state.config.predictor.robot
     fix = "check the transform from robot_frame to fixed_frame"
     if source == "odometry":
         odometry = [
@@ -335,7 +336,7 @@ def _lost_robot(now: Snapshot) -> Iterable[Finding]:
 
 def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
     # A report has too few ticks of a slower rate.
-    wanted_hz = now.state.tick_rate_hz
+    wanted_hz = now.state.config.predictor.tick_rate_hz
     explained = bool(now.failure) or now.surroundings.lacks_clock
     if now.rate_hz is None or wanted_hz < 2.0 or explained:
         return
@@ -353,10 +354,12 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
 
 
 def _old_tracks(now: Snapshot) -> Iterable[Finding]:
+    # A tick at a message has new tracks by definition.
+    if now.state.config.predictor.tick_rate_hz == 0.0:
+        return
     limit_s = now.state.track_timeout_s
     for tracker in now.trackers:
-        # A tick at a message has new tracks by definition.
-        if now.state.tick_rate_hz == 0.0 or tracker.age_s is None or tracker.silent_s is None:
+        if tracker.age_s is None or tracker.silent_s is None:
             continue
         arrived_s = tracker.age_s - tracker.silent_s
         if arrived_s > limit_s >= tracker.silent_s:

@@ -28,7 +28,6 @@ class NodeState:
         problem: why configure failed; empty if it did not.
         model: the model's name.
         tracks_topic: topics of the tracks.
-        tick_rate_hz: requested ticks per second; 0 for one at every message.
         track_timeout_s: time without tracks after which the status is WARN.
         config: the parameters.
     """
@@ -37,18 +36,13 @@ class NodeState:
     problem: str = ""
     model: str = ""
     tracks_topic: str = ""
-    tick_rate_hz: float = 0.0
     track_timeout_s: float = 1.0
     config: NodeConfig = field(default_factory=NodeConfig)
 
     def with_config(self, config: NodeConfig) -> NodeState:
         """The state with other parameters."""
-        return replace(
-            self,
-            tick_rate_hz=config.tick_rate_hz,
-            track_timeout_s=config.pipeline.track_timeout_s,
-            config=config,
-        )
+        timeout_s = config.predictor.pipeline.track_timeout_s
+        return replace(self, track_timeout_s=timeout_s, config=config)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.frames.transforms import plain_frame
 from social_implicit_ros.types import Prediction
 from social_implicit_ros.uncertainty.ellipses import at_confidence
 
@@ -29,7 +28,7 @@ class Output(ABC):
 
     def __init__(self, config: NodeConfig) -> None:
         """Takes the frame of the outputs."""
-        self._frame_id = plain_frame(config.publish_frame or config.fixed_frame)
+        self._frame_id = config.predictor.publish_frame or config.predictor.fixed_frame
 
     def qos(self) -> QoSProfile:
         """QoS profile of the topic."""

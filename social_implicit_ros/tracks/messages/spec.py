@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.resources import shared_folder
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.cdr_layout import NUMBER_CODES, Definitions, FieldType
 from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpecError
 from social_implicit_ros.untrusted_files import (
@@ -125,7 +125,7 @@ class TrackerSpec:
     stamp: FieldPath = _STAMP
     filters: TrackerFilters = field(default_factory=TrackerFilters)
     no_id: tuple[str | int, ...] = ()
-    stamp_spread_s: float = NodeConfig.stamp_spread_s
+    stamp_spread_s: float = PredictorConfig.stamp_spread_s
 
     def path_in_entry(self, path: FieldPath) -> FieldPath | None:
         """The path relative to an entry if it starts with the list's first entry, else None."""

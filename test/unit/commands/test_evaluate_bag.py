@@ -33,9 +33,9 @@ from social_implicit_ros.evaluation.runner import Job, default_models, jobs_of
 from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.recordings.compressed import zstd
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.types import Prediction, Tracks
 
 #: Of the node, as `config/predictor.yaml` documents them.

@@ -12,7 +12,7 @@ from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, av
 from social_implicit_ros.evaluation.navigation.robot import Robot
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
 S = 1_000_000_000

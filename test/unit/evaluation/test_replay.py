@@ -25,12 +25,12 @@ from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.types import SkipReason, Tracks
 

@@ -15,8 +15,7 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
-from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError

@@ -22,7 +22,7 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason
 
-ACTIVE = NodeState("active", tracks_topic="/tracks", tick_rate_hz=10.0)
+ACTIVE = NodeState("active", tracks_topic="/tracks")
 TRACKER = TrackerCounts("/tracks", find_tracker_spec("yolo"), silent_s=0.1, n_entries=60)
 WELL = Snapshot(ACTIVE, trackers=(TRACKER,), n_tracked=3, n_predicted=3, rate_hz=10.0)
 
@@ -143,7 +143,7 @@ def test_more_people_than_capacity() -> None:
 
 
 def test_a_robot_without_odometry() -> None:
-    state = replace(ACTIVE, config=NodeConfig(robot="odometry"))
+    state = replace(ACTIVE, config=NodeConfig.from_values({"robot": "odometry"}))
     endpoint = Endpoint("/predictor/odometry", "nav_msgs/msg/Odometry", 0, ("/odom",))
     surroundings = Surroundings({"/predictor/odometry": endpoint})
     text = text_of(replace(WELL, state=state, surroundings=surroundings, robot_lost=True))

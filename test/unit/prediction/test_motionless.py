@@ -10,13 +10,12 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.scoring.motionless import (
     MOTIONLESS_M,
     MotionlessTracks,
     weights_of,
 )
-from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import FloatArray, Prediction, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions

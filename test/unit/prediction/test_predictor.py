@@ -10,8 +10,8 @@ import pytest
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
 from social_implicit_ros.prediction.update import Update
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.types import FloatArray, Prediction, SkipReason, Tracks

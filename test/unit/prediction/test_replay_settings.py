@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import (
     load_choices,
     load_settings,
-    with_options,
 )
 
 
@@ -93,7 +93,7 @@ def test_a_file_whose_section_is_not_clear_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"tick_rate_hz": 2000.0}, {"robot": "wheels"}])
 def test_options_are_checked(change: dict) -> None:
     with pytest.raises(ParameterError, match=next(iter(change))):
-        with_options(load_settings(), change)
+        replace(load_settings(), **change)
 
 
 def test_a_model_or_tracker_of_the_wrong_type_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.localisation.robot_gate import RobotGate
 from social_implicit_ros.prediction.pipeline import PipelineConfig
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID

@@ -9,7 +9,7 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import Tracks
 

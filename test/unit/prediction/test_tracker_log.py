@@ -10,8 +10,7 @@ import pytest
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.predictor_config import PredictorConfig
-from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason, Tracks
@@ -82,7 +81,7 @@ def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
 
 def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> None:
     pipeline = PipelineConfig(merge_distance_m=0.5)
-    config = PredictorConfig(pipeline, fixed_frame="odom")
+    config = PredictorConfig(pipeline=pipeline, fixed_frame="odom")
     predictor = Predictor(ConstantVelocity(), config, TransformBuffer())
     logs = {source: TrackerLog(source, find_tracker_spec("yolo")) for source in ("a/", "b/")}
     for n in range(30):

@@ -154,7 +154,9 @@ def test_without_a_source_of_the_robots_position_the_costmap_is_refused() -> Non
     with pytest.raises(ParameterError, match="robot is none: set robot to tf"):
         NodeConfig.from_values({**DEFAULTS, **outputs})
     for robot in ("tf", "odometry"):
-        assert NodeConfig.from_values({**DEFAULTS, **outputs, "robot": robot}).robot == robot
+        assert (
+            NodeConfig.from_values({**DEFAULTS, **outputs, "robot": robot}).predictor.robot == robot
+        )
 
 
 def test_without_people_and_when_cleared_the_grid_is_free() -> None:

@@ -19,7 +19,7 @@ from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason, Tracks
 
 S = 1_000_000_000
-ACTIVE = NodeState("active", "", "walker", "/tracks", tick_rate_hz=10.0, track_timeout_s=1.0)
+ACTIVE = NodeState("active", "", "walker", "/tracks", track_timeout_s=1.0)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age(log: Diagnostics
     log._begin_period(1000 * S)
     tell(log, 3 * S, 1001.0)
     log.add_tick(0.001, 1, [], 1)
-    on_message = NodeState("active", "", "walker", "/tracks", 0.0, 1.0)
+    on_message = replace(ACTIVE, config=NodeConfig.from_values({"tick_rate_hz": 0.0}))
     assert report(log, 1001.0, on_message).level == DiagnosticStatus.OK
 
 
@@ -217,7 +217,7 @@ def test_a_broken_connection_is_a_warning_as_long_as_it_lasts(log: DiagnosticsLo
 def test_a_lost_robot_is_a_warning_until_it_is_found(log: DiagnosticsLog) -> None:
     busy_second(log, 1 * S)
     log.add_lost_robot()
-    state = replace(ACTIVE, config=NodeConfig(robot="odometry"))
+    state = replace(ACTIVE, config=NodeConfig.from_values({"robot": "odometry"}))
     status = report(log, 2.0, state)
     assert status.level == DiagnosticStatus.WARN
     assert "the robot is lost" in status.message and "~/odometry" in status.message

@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 def test_defaults_make_a_config() -> None:
     config = NodeConfig.from_values(DEFAULTS)
     assert config.tracker == "marker_array"
-    assert config.pipeline.n_samples == 20
+    assert config.predictor.pipeline.n_samples == 20
     assert config.markers.lifetime_s == 0.6
 
 
