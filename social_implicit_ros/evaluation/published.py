@@ -15,7 +15,8 @@ from social_implicit_ros.prediction.scoring.online_evaluation import (
     PendingPrediction,
     PendingPredictions,
 )
-from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
@@ -155,7 +156,7 @@ def score_published(
     """Finds ground truth by `agent_number`; both inputs are in order, all steps are the same."""
     times_s = next((p.times_s for p in predictions if len(p.agents)), np.empty(0))
     past_s = np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S
-    history = TrackHistory(HistoryConfig(max_agents=_MAX_AGENTS))
+    history = TrackHistory(HistoryLimits(max_agents=_MAX_AGENTS))
     pending: PendingPredictions[_Content] = PendingPredictions(
         history, np.concatenate([past_s, times_s]), max_gap_s=MAX_GAP_S, reads_forgotten=True
     )

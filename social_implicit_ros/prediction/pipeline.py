@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
@@ -15,8 +15,8 @@ from social_implicit_ros.prediction.state_uncertainty import (
     within_speed,
 )
 from social_implicit_ros.prediction.walls import FloorPlan
-from social_implicit_ros.settings import HistoryLimits, PipelineConfig
-from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.types import (
     FloatArray,
     ObservationWindow,
@@ -73,7 +73,7 @@ class PredictionPipeline:
         self.adaptive = adaptive
         #: Walls in the coordinates of the histories, that predictions keep out of.
         self.floor_plan: FloorPlan | None = None
-        self._history = TrackHistory(_history_config(model, config))
+        self._history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
 
     @property
     def history(self) -> TrackHistory:
@@ -82,7 +82,7 @@ class PredictionPipeline:
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Applies new values from the next tick; the history is preserved."""
-        self._history.reconfigure(_history_config(self.model, config))
+        self._history.reconfigure(config)
         self.config = config
 
     @property
@@ -196,8 +196,3 @@ def predict_from(
     if stamp_ns <= window.stamp_ns or not window.ids:
         return prediction, last_m
     return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)
-
-
-def _history_config(model: TrajectoryModel, config: PipelineConfig) -> HistoryConfig:
-    limits = {entry.name: getattr(config, entry.name) for entry in fields(HistoryLimits)}
-    return HistoryConfig(step_s=model.step_s, n_steps=model.n_observed, **limits)

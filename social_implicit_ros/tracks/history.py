@@ -6,13 +6,12 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
 from social_implicit_ros.settings import HistoryLimits
-from social_implicit_ros.tracks.capacity import by_priority, is_missed
+from social_implicit_ros.tracks.capacity import beyond_capacity
 from social_implicit_ros.tracks.entries import (
     MAX_COORDINATE_M,
     known_covariances,
@@ -23,11 +22,10 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
-from social_implicit_ros.tracks.outliers import HeldJumps, insert_late, leaves_motion
-from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.steps import STEP_TOLERANCE, resample
+from social_implicit_ros.tracks.steps import observed_steps, resample
 from social_implicit_ros.tracks.velocity_noise import VelocityNoise
 from social_implicit_ros.types import (
     FloatArray,
@@ -39,35 +37,19 @@ from social_implicit_ros.types import (
 
 #: Observations that are kept per spacing of the thinned history.
 _PER_SPACING = 2
-#: Who moves less fast is not compared with the motion before, metres per second.
-_STROLL_M_S = 1.0
-
-
-@dataclass(frozen=True)
-class HistoryConfig(HistoryLimits):
-    """The limits that users set, and the steps of the model.
-
-    Attributes:
-        step_s: time between two steps of a window, seconds.
-        n_steps: steps of a window (H).
-    """
-
-    step_s: float = 0.4
-    n_steps: int = 8
-
-    def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
-        super().__post_init__()
-        if not 0 < self.step_s < float("inf"):
-            raise ValueError(f"step_s is {self.step_s}, expected a value above 0")
-        if self.n_steps < 2:
-            raise ValueError(f"n_steps is {self.n_steps}, expected 2 or more")
 
 
 class TrackHistory:
     """The recent observations of all tracks."""
 
-    def __init__(self, config: HistoryConfig) -> None:
+    def __init__(self, config: HistoryLimits, *, step_s: float = 0.4, n_steps: int = 8) -> None:
+        """Starts without tracks.
+
+        Args:
+            config: the limits that users set.
+            step_s: time between two steps of a window, seconds.
+            n_steps: steps of a window (H).
+        """
         self.config = config
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
@@ -76,21 +58,16 @@ class TrackHistory:
         self.hidden: Mapping[str, SkipReason] = {}
         #: Entries whose z is no height, in total; 0 is used.
         self.n_unknown_heights = 0
-        self._step_ns = round(config.step_s * NS_PER_S)
+        self._step_s, self._step_ns, self._n_steps = step_s, round(step_s * NS_PER_S), n_steps
         self._clear()
 
-    def reconfigure(self, config: HistoryConfig) -> None:
-        """Takes other limits and forgets nobody.
-
-        Raises:
-            ValueError: other steps or another `max_history`, which decide what is kept.
-        """
-        for name in ("step_s", "n_steps", "max_history"):
-            if getattr(config, name) != getattr(self.config, name):
-                raise ValueError(
-                    f"HistoryConfig.{name} is {getattr(config, name)}, expected "
-                    f"{getattr(self.config, name)} as before: make a new history"
-                )
+    def reconfigure(self, config: HistoryLimits) -> None:
+        """Takes other limits and forgets nobody; raises ValueError for another `max_history`."""
+        if config.max_history != self.config.max_history:
+            raise ValueError(
+                f"max_history is {config.max_history}, expected {self.config.max_history} as "
+                "before: make a new history"
+            )
         self.config = config
 
     def reset(self) -> None:
@@ -99,7 +76,7 @@ class TrackHistory:
         self._clear()
 
     def _clear(self) -> None:
-        least = _PER_SPACING * self.config.n_steps
+        least = _PER_SPACING * self._n_steps
         n_kept = max(self.config.max_history, least)
         self._table = ObservationTable(n_kept, self._step_ns // (n_kept // least))
         self._row_of_id: dict[str, int] = {}
@@ -135,13 +112,13 @@ class TrackHistory:
         states_m[:, :2] = tracks.positions_m
         states_m[:, 2] = np.where(has_height, tracks.heights_m, 0.0)
         columns, rejected = usable_entries(tracks.ids, states_m)
-        newcomers = [agent_id for agent_id in columns if agent_id not in self._row_of_id]
-        # The robot may make it one too many: `_make_room` counts it separately.
+        # The robot may make it one too many: `beyond_capacity` does not count it.
+        newcomers = self.unknown(columns)
         if len(self) + len(newcomers) > self.config.max_agents:
-            newcomers = self._make_room(newcomers, columns, tracks, rejected)
+            self._make_room(columns, tracks, rejected)
+            newcomers = self.unknown(columns)
         for agent_id in newcomers:
             self._row_of_id[agent_id] = self._free_row()
-        columns = {name: column for name, column in columns.items() if name in self._row_of_id}
         self._add(
             tracks,
             self.rows_of(tuple(columns)),
@@ -268,9 +245,9 @@ class TrackHistory:
         covariances_m2[np.isnan(covariances_m2)] = 0.0
         window = ObservationWindow(
             stamp_ns=stamp_ns,
-            step_s=self.config.step_s,
+            step_s=self._step_s,
             ids=ids,
-            positions_m=within_speed(positions_m, self.config.step_s, self.config.max_speed_m_s),
+            positions_m=within_speed(positions_m, self._step_s, self.config.max_speed_m_s),
             n_observed=n_observed,
             heights_m=self._table.newest(rows)[1][:, 2],
             covariances_m2=covariances_m2,
@@ -296,52 +273,37 @@ class TrackHistory:
         rejected: dict[str, SkipReason],
     ) -> None:
         """Adds the agents in some columns of a message to their rows."""
-        stamp_ns, table = tracks.stamp_ns, self._table
-        source = _source(tracks)
-        noise_m, max_speed_m_s = self._noise.std_m(source), self.config.max_speed_m_s
-        newest_ns, newest_m = table.newest(rows)
-        has_any = table.counts[rows] > 0
+        stamp_ns, table, source = tracks.stamp_ns, self._table, _source(tracks)
+        noise_m = self._noise.std_m(source)
+        limits = self.config.max_speed_m_s, noise_m
+        newest_ns, has_any = table.newest(rows)[0], table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
-            refused = insert_late(
-                table, rows[late], stamp_ns, states_m[columns[late]], max_speed_m_s, noise_m
-            )
+            refused = insert_late(table, rows[late], stamp_ns, states_m[columns[late]], *limits)
             rejected.update((tracks.ids[columns[late][at]], reason) for at, reason in refused)
-            rows, columns, has_any = rows[~late], columns[~late], has_any[~late]
-            newest_ns, newest_m = newest_ns[~late], newest_m[~late]
-        elapsed_ns = stamp_ns - newest_ns
+            rows, columns = rows[~late], columns[~late]
+            newest_ns, has_any = newest_ns[~late], has_any[~late]
         states_m = states_m[columns]
-        restarts = has_any & (elapsed_ns > self._timeout_ns)
-        strolls = is_in_reach(
-            newest_m[:, :2], states_m[:, :2], elapsed_ns, min(_STROLL_M_S, max_speed_m_s), noise_m
+        continues = has_any & (stamp_ns - newest_ns <= self._timeout_ns)
+        before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]
+        jumps, waits, confirmed, outliers = self._held.weigh(
+            table, rows, stamp_ns, states_m, continues, *limits
         )
-        jumps = has_any & ~restarts & ~strolls
-        if jumps.any():
-            (fast,) = jumps.nonzero()
-            jumps[fast] = leaves_motion(
-                table, rows[fast], stamp_ns, states_m[fast, :2], max_speed_m_s, noise_m
-            )
-        confirmed = np.zeros(len(rows), dtype=bool)
-        if jumps.any() or self._held.stamps_ns[rows].any():
-            before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]
-            waits, confirmed, outliers = self._held.weigh(
-                rows, stamp_ns, states_m, newest_m, jumps, max_speed_m_s, noise_m
-            )
-            rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
-            restarts |= confirmed | jumps
+        rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
+        begins = ~continues | jumps | confirmed
+        if waits.any():
             rows, columns, states_m = rows[~waits], columns[~waits], states_m[~waits]
-            has_any, restarts, confirmed = has_any[~waits], restarts[~waits], confirmed[~waits]
-            before_ns, before_m = before_ns[~waits][confirmed], before_m[~waits][confirmed]
-        self._announce_forgetting(rows[restarts])
-        table.clear(rows[restarts])
-        begins = restarts | ~has_any
+            begins, confirmed = begins[~waits], confirmed[~waits]
+            before_ns, before_m = before_ns[~waits], before_m[~waits]
+        self._announce_forgetting(rows[begins])
+        table.clear(rows[begins])
         self._began_ns[rows[begins]] = stamp_ns
         if confirmed.any():
-            self._began_ns[rows[confirmed]] = before_ns
-            table.append(rows[confirmed], before_ns, before_m)
+            self._began_ns[rows[confirmed]] = before_ns[confirmed]
+            table.append(rows[confirmed], before_ns[confirmed], before_m[confirmed])
         velocities_m_s = None
         if tracks.velocities_m_s is not None:
-            velocities_m_s = known_velocities(tracks.velocities_m_s[columns], max_speed_m_s)
+            velocities_m_s = known_velocities(tracks.velocities_m_s[columns], limits[0])
             first = begins & ~confirmed
             self._begin_with_velocity(rows[first], stamp_ns, states_m[first], velocities_m_s[first])
         table.append(rows, stamp_ns, states_m)
@@ -374,54 +336,28 @@ class TrackHistory:
         """
         known = ~np.isnan(velocities_m_s[:, 0])
         before_m = states_m[known]
-        before_m[:, :2] -= velocities_m_s[known] * self.config.step_s
+        before_m[:, :2] -= velocities_m_s[known] * self._step_s
         self._table.append(rows[known], stamp_ns - self._step_ns, before_m)
 
     def _make_room(
-        self,
-        newcomers: list[str],
-        columns: dict[str, int],
-        tracks: Tracks,
-        rejected: dict[str, SkipReason],
-    ) -> list[str]:
-        """Keeps the nearest agents; forgets or rejects the others.
-
-        Args:
-            newcomers: agents of a message that are not remembered.
-            columns: of the agents of the message in `tracks`.
-            tracks: the message.
-            rejected: receives the agents that are rejected or forgotten.
-
-        Returns:
-            The newcomers to add.
-        """
-        remembered = list(self._row_of_id)
+        self, columns: dict[str, int], tracks: Tracks, rejected: dict[str, SkipReason]
+    ) -> None:
+        """Forgets, or takes out of the columns of a message, the agents that are too many."""
         rows = self._rows()
-        newest_ns, last_m = self._table.newest(rows)
-        centre_m = self._centre_m
-        if ROBOT_ID in self._row_of_id:
-            centre_m = last_m[remembered.index(ROBOT_ID), :2]
-        missed = is_missed(
-            newest_ns,
+        beyond = beyond_capacity(
+            self.ids,
+            *self._table.newest(rows),
             self._began_ns[rows],
             self._tracker_of_row[rows],
-            is_mine=np.array([i.startswith(tracks.source) for i in remembered], dtype=np.bool_),
-            is_reported=np.array([i in columns for i in remembered], dtype=np.bool_),
-            n_reported=len(columns),
-            stamp_ns=tracks.stamp_ns,
+            tracks,
+            columns,
+            centre_m=self._centre_m,
+            max_agents=self.config.max_agents,
         )
-        new_m = tracks.positions_m[[columns[name] for name in newcomers]]
-        names = [*remembered, *newcomers]
-        # The robot is no pedestrian: it replaces nobody, and nobody replaces it.
-        people = [
-            names[index]
-            for index in by_priority(last_m[:, :2], new_m, centre_m, missed)
-            if names[index] != ROBOT_ID
-        ]
-        beyond = set(people[self.config.max_agents :])
         rejected.update(dict.fromkeys(beyond, SkipReason.OVER_CAPACITY))
-        self.forget([name for name in remembered if name in beyond])
-        return [name for name in newcomers if name not in beyond]
+        self.forget([name for name in beyond if name in self._row_of_id])
+        for name in beyond:
+            columns.pop(name, None)
 
     def _free_row(self) -> int:
         if not self._free_rows:
@@ -462,30 +398,29 @@ class TrackHistory:
         self, rows: IntArray, stamp_ns: int
     ) -> tuple[FloatArray, IntArray, FloatArray | None]:
         """(A, H, 2) positions, (A,) known steps and (A, 4, 4) state covariances if inexact."""
-        step_ns, n_steps = self._step_ns, self.config.n_steps
+        step_ns, n_steps = self._step_ns, self._n_steps
+        covariances = None
         if self.config.position_noise_m == 0.0 or len(rows) == 0:
-            return (*resample(self._table, rows, stamp_ns, step_ns=step_ns, n_steps=n_steps), None)
-        times_ns, xy_m, is_known = self._table.since(
-            rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
-        )
-        began_ns = self._began_ns[rows]
-        has_begun = times_ns >= began_ns[:, None]
-        is_known &= has_begun | ~(is_known & has_begun).any(axis=1, keepdims=True)
-        smoothed = smooth(
-            stamp_ns - times_ns,
-            xy_m,
-            is_known,
-            self._noise.variances_m2(rows, stamp_ns - began_ns),
-            self._velocities.newest(rows, self._tracker_of_row[rows]),
-            step_s=self.config.step_s,
-            n_steps=n_steps,
-        )
-        before_ns = stamp_ns - self._table.times_ns[rows, 0] + round(STEP_TOLERANCE * step_ns)
-        # Two observations within one step are enough for a position and a velocity.
-        n_observed = np.minimum(np.maximum(before_ns // step_ns + 1, 2), n_steps)
-        unknown = np.arange(n_steps) < n_steps - n_observed[:, None]
-        smoothed.positions_m[unknown] = np.nan
-        return smoothed.positions_m, n_observed, smoothed.state_covariances
+            positions_m = resample(self._table, rows, stamp_ns, step_ns=step_ns, n_steps=n_steps)
+        else:
+            times_ns, xy_m, is_known = self._table.since(
+                rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
+            )
+            began_ns = self._began_ns[rows]
+            has_begun = times_ns >= began_ns[:, None]
+            is_known &= has_begun | ~(is_known & has_begun).any(axis=1, keepdims=True)
+            positions_m, covariances = smooth(
+                stamp_ns - times_ns,
+                xy_m,
+                is_known,
+                self._noise.variances_m2(rows, stamp_ns - began_ns),
+                self._velocities.newest(rows, self._tracker_of_row[rows]),
+                step_s=self._step_s,
+                n_steps=n_steps,
+            )
+        n_observed = observed_steps(stamp_ns - self._table.times_ns[rows, 0], step_ns, n_steps)
+        positions_m[np.arange(n_steps) < n_steps - n_observed[:, None]] = np.nan
+        return positions_m, n_observed, covariances
 
 
 def _source(tracks: Tracks) -> str:

@@ -15,6 +15,8 @@ from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason
 
+#: Who moves less fast is not compared with the motion before, metres per second.
+_STROLL_M_S = 1.0
 #: Less certain velocities say nothing, metres per second.
 _MAX_STD_M_S = 0.5
 #: What people do to their velocity, metres per second squared, and a detector to its box, metres.
@@ -26,7 +28,7 @@ _NOISE_STDS, _VELOCITY_STDS, _SCATTER = 8.0, 2.0, 1.5
 _RECENT = np.arange(5, 0, -1)
 
 
-def leaves_motion(
+def _leaves_motion(
     table: ObservationTable,
     rows: IntArray,
     stamp_ns: int,
@@ -72,7 +74,7 @@ def insert_late(
     max_speed_m_s: float,
     noise_m: float,
 ) -> list[tuple[int, SkipReason]]:
-    """Adds (A, 3) late states to their tracks; other arguments as for `leaves_motion`.
+    """Adds (A, 3) late states to their tracks; other arguments as for `HeldJumps.weigh`.
 
     Returns:
         Index and reason of each one that is left out.
@@ -130,31 +132,43 @@ class HeldJumps:
 
     def weigh(
         self,
+        table: ObservationTable,
         rows: IntArray,
         stamp_ns: int,
         states_m: FloatArray,
-        newest_m: FloatArray,
-        jumps: BoolArray,
+        continues: BoolArray,
         max_speed_m_s: float,
         noise_m: float,
-    ) -> tuple[BoolArray, BoolArray, BoolArray]:
+    ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
         """Decides on the held positions of some rows, and which new ones to hold.
 
         Args:
+            table: of the observations before.
             rows: (A,) rows.
             stamp_ns: of their new observations, integer nanoseconds.
             states_m: (A, 3) these, metres.
-            newest_m: (A, 3) the observations before.
-            jumps: (A,) new observations that are out of reach of those.
+            continues: (A,) rows that have a recent observation, which is checked against.
             max_speed_m_s: maximum plausible speed.
             noise_m: standard deviation of each coordinate of a position.
 
         Returns:
-            (A,) new observations that are held, rows of which the held one confirms the new one,
-            and rows of which it was an outlier.
+            (A,) new observations that do not fit the track, those of them that are held, rows of
+            which the held one confirms the new one, and rows of which it was an outlier.
         """
+        newest_ns, newest_m = table.newest(rows)
+        now_m, stroll_m_s = states_m[:, :2], min(_STROLL_M_S, max_speed_m_s)
+        jumps = continues & ~is_in_reach(
+            newest_m[:, :2], now_m, stamp_ns - newest_ns, stroll_m_s, noise_m
+        )
+        if jumps.any():
+            (fast,) = jumps.nonzero()
+            jumps[fast] = _leaves_motion(
+                table, rows[fast], stamp_ns, now_m[fast], max_speed_m_s, noise_m
+            )
         held_ns, held_m = self.stamps_ns[rows], self.states_m[rows]
-        now_m, elapsed_ns = states_m[:, :2], stamp_ns - held_ns
+        if not (jumps.any() or held_ns.any()):
+            return jumps, jumps, jumps, jumps
+        elapsed_ns = stamp_ns - held_ns
         # The same message may arrive twice, or an older one.
         is_held = (held_ns > 0) & (elapsed_ns > 0)
         confirmed = is_held & is_in_reach(held_m[:, :2], now_m, elapsed_ns, max_speed_m_s, noise_m)
@@ -164,4 +178,4 @@ class HeldJumps:
         waits = jumps & ~is_held
         self.stamps_ns[rows] = np.where(waits, stamp_ns, 0)
         self.states_m[rows] = states_m
-        return waits, confirmed, is_held & ~confirmed
+        return jumps, waits, confirmed, is_held & ~confirmed

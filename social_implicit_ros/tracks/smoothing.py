@@ -55,19 +55,6 @@ _INVERSE_FACTORS, _LOG_NOISE_FACTORS = 1.0 / _NOISE_FACTORS, np.log(_NOISE_FACTO
 
 
 @dataclass(frozen=True, eq=False)
-class Smoothed:
-    """Estimates of A agents.
-
-    Attributes:
-        positions_m: (A, H, 2) at the steps of the window, metres.
-        state_covariances: (A, 4, 4) of x, y, their velocities in m/s, at the last step.
-    """
-
-    positions_m: FloatArray
-    state_covariances: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
 class Velocities:
     """Velocities of A agents.
 
@@ -89,7 +76,7 @@ def smooth(
     *,
     step_s: float,
     n_steps: int,
-) -> Smoothed:
+) -> tuple[FloatArray, FloatArray]:
     """Estimates the paths of A agents from up to N observations each.
 
     Args:
@@ -100,6 +87,10 @@ def smooth(
         velocities: that the tracker reports with the newest observations.
         step_s: seconds between two steps.
         n_steps: steps (H).
+
+    Returns:
+        (A, H, 2) positions at the steps, metres, and (A, 4, 4) covariances of x, y and their
+        velocities in m/s at the last step.
     """
     prior, log_priors = _priors(step_s, n_steps)
     n_agents = len(ages_ns)
@@ -146,7 +137,7 @@ def smooth(
     covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
     covariance[:, ::2, ::2] += isotropic
     covariance[:, 1::2, 1::2] += isotropic
-    return Smoothed(path_m.reshape(n_agents, n_steps, 2) + origin_m[:, None], covariance)
+    return path_m.reshape(n_agents, n_steps, 2) + origin_m[:, None], covariance
 
 
 @lru_cache(maxsize=8)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from social_implicit_ros.tracks.observations import ObservationTable
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+from social_implicit_ros.types import FloatArray, IntArray
 
 #: A step counts as observed if the first observation is at most this fraction of a step later.
-STEP_TOLERANCE = 0.25
+_TOLERANCE = 0.25
+
+
+def observed_steps(past_ns: IntArray, step_ns: int, n_steps: int) -> IntArray:
+    """(A,) observed ones of the last steps, from (A,) times since the first observations."""
+    known = (past_ns + round(_TOLERANCE * step_ns)) // step_ns + 1
+    # Two observations within one step are enough for a position and a velocity.
+    return np.minimum(np.maximum(known, 2), n_steps)
 
 
 def resample(
     table: ObservationTable, rows: IntArray, stamp_ns: int, *, step_ns: int, n_steps: int
-) -> tuple[FloatArray, IntArray]:
-    """(A, H, 2) positions at the steps, NaN if unknown, and (A,) number of known steps.
+) -> FloatArray:
+    """(A, H, 2) positions at the steps.
 
     Outside its observations an agent moves at its first or last velocity, taken over one step.
     """
     if len(rows) == 0:
-        return np.empty((0, n_steps, 2)), np.empty(0, dtype=np.int64)
+        return np.empty((0, n_steps, 2))
     steps_ns = stamp_ns - step_ns * np.arange(n_steps - 1, -1, -1)
     last_ns = table.newest(rows)[0][:, None]
     # Observations before the first step do not matter.
@@ -38,13 +45,9 @@ def resample(
     )
     before_ns = np.minimum(steps_ns - first_ns, 0)
     after_ns = np.maximum(steps_ns - last_ns, 0)
-    positions_m = (
+    extrapolated_m: FloatArray = (
         positions_m
         + first_velocity[:, None] * before_ns[..., None]
         + last_velocity[:, None] * after_ns[..., None]
     )
-    known: BoolArray = before_ns >= -step_ns * STEP_TOLERANCE
-    # Two observations within one step are enough for a position and a velocity.
-    known[:, -2:] = True
-    positions_m[~known] = np.nan
-    return positions_m, known.sum(axis=1)
+    return extrapolated_m

@@ -14,7 +14,8 @@ from social_implicit_ros.prediction.scoring.online_evaluation import (
     PendingPredictions,
     SelfEvaluation,
 )
-from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.types import Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
@@ -227,7 +228,7 @@ class TestPendingPredictions:
             history.insert(Tracks(round(time_s * S), ("a",), place))
 
     def test_a_step_is_final_a_gap_after_its_time_and_not_before(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history)
         self.see(history, 0.0, 1.0)
         self.add(pending, 1.0)
@@ -240,7 +241,7 @@ class TestPendingPredictions:
         assert pending.pop_complete() == []
 
     def test_complete_predictions_come_in_order_with_their_ground_truth(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history)
         self.see(history, 0.0, 1.0)
         for time_s, name in ((0.8, "first"), (1.0, "second")):
@@ -254,7 +255,7 @@ class TestPendingPredictions:
         assert len(pending) == 0
 
     def test_finishing_reads_what_is_known_and_leaves_the_rest_unknown(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history)
         self.see(history, 0.0, 1.0)
         self.add(pending, 1.0)
@@ -268,7 +269,7 @@ class TestPendingPredictions:
     def test_a_track_is_known_to_its_end_where_that_is_asked_for(
         self, ends: str, reads_forgotten: bool
     ) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, reads_forgotten=reads_forgotten)
         self.see(history, 0.0, 1.0)
         self.add(pending, 1.0)
@@ -288,7 +289,7 @@ class TestPendingPredictions:
         assert known == [reads_forgotten, reads_forgotten, False]
 
     def test_somebody_else_in_a_forgotten_row_is_not_the_ground_truth(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, reads_forgotten=True)
         self.see(history, 0.0, 1.0)
         self.add(pending, 1.0)
@@ -301,7 +302,7 @@ class TestPendingPredictions:
         assert np.isnan(entry.ground_truth_m).all()
 
     def test_reading_later_reads_the_same(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, period_s=0.6)
         self.see(history, 0.0, 1.0)
         self.add(pending, 1.0)
@@ -314,7 +315,7 @@ class TestPendingPredictions:
         np.testing.assert_allclose(entry.ground_truth_m[0, :, 0], 1.0 + self.STEPS_S)
 
     def test_beyond_the_most_pending_the_oldest_are_dropped(self) -> None:
-        history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, max_pending=2)
         self.see(history, 0.0, 1.0)
         for name in ("one", "two", "three"):
@@ -324,7 +325,7 @@ class TestPendingPredictions:
 
 
 def history_of(times_s: Iterable[float]) -> TrackHistory:
-    history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+    history = TrackHistory(HistoryLimits(position_noise_m=0.0))
     for time_s in times_s:
         history.insert(tracks_of({"a": straight}, time_s))
     return history
@@ -349,7 +350,7 @@ def test_the_history_does_not_return_a_later_track() -> None:
 
 
 def test_an_empty_history_knows_nothing() -> None:
-    history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+    history = TrackHistory(HistoryLimits(position_noise_m=0.0))
     assert history.observed_m(np.array([S]), np.array([S]), 0.5).shape == (0, 1, 2)
     with pytest.raises(KeyError):
         history.rows_of(("a",))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.stitching import TrackStitcher
 from social_implicit_ros.types import Tracks
 
@@ -18,7 +19,7 @@ class Crowd:
     """A history behind a stitcher."""
 
     def __init__(self) -> None:
-        self.history = TrackHistory(HistoryConfig(position_noise_m=0.0))
+        self.history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         self.stitcher = TrackStitcher()
         self.messages: list[Tracks] = []
 

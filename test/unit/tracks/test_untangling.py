@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.history import HistoryConfig, TrackHistory
+from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import FloatArray, Tracks
 
@@ -45,7 +46,7 @@ class Watched:
     """A history behind an untangler, and the paths under each id."""
 
     def __init__(self) -> None:
-        self.history = TrackHistory(HistoryConfig())
+        self.history = TrackHistory(HistoryLimits())
         self.untangler = SwapUntangler()
         self.paths_m: dict[str, dict[int, FloatArray]] = {"a": {}, "b": {}}
 
