@@ -247,7 +247,7 @@ def replay_calibration(
     """
     config = predictor_config(source, settings)
     pipeline = replace(config.pipeline, confidence=CONFIDENCE)
-    config = replace(config, pipeline=pipeline, tick_rate_hz=0.0, self_evaluation_window_s=0.0)
+    config = replace(config, pipeline=pipeline, tick_rate_hz=0.0)
     transforms = TransformBuffer()
     predictor = Predictor(model, config, transforms, adaptive=adaptive)
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
