@@ -27,8 +27,8 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
 )
-from social_implicit_ros.evaluation.benchmark.split_metrics import write_json
 from social_implicit_ros.evaluation.benchmark.tables import output_console
+from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.prediction.replay_settings import load_settings
 
 #: From this many recordings on, the median and the worst are printed too.

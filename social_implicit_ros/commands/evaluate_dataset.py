@@ -10,13 +10,14 @@ from rich.console import Console
 
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.leave_one_out import leave_one_out
-from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, write_json
+from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES
 from social_implicit_ros.evaluation.benchmark.tables import (
     output_console,
     print_all_metrics,
     print_displacement,
     print_legend,
 )
+from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 

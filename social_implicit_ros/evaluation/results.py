@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.candidates import parameter_count
-from social_implicit_ros.evaluation.benchmark.split_metrics import without_nan
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
+from social_implicit_ros.evaluation.output_files import without_nan
 from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import NEAR_M

@@ -12,13 +12,10 @@ prediction's mean and covariance at 1000 samples, as a robot does, calibration i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -292,27 +289,3 @@ def load_benchmark_model(name: str) -> TrajectoryModel:
             f"the benchmark needs {N_PREDICTED} steps of {STEP_S} s"
         )
     return model
-
-
-def write_json(results: Mapping[str, Any], path: Path | None) -> None:
-    """Writes results to `path`, if one is given; values that are not finite become null.
-
-    Raises:
-        BenchmarkError: the file cannot be written.
-    """
-    if path is None:
-        return
-    text = json.dumps(without_nan(results), indent=2, allow_nan=False)
-    try:
-        path.write_text(text + "\n")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
-
-
-def without_nan(value: Any) -> Any:
-    """A copy for JSON: numbers that are not finite become null."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from social_implicit_ros.evaluation.navigation.crowd import ORACLE, SUBSTEPS, VE
 from social_implicit_ros.evaluation.navigation.drive import Drives, drive
 from social_implicit_ros.evaluation.navigation.episodes import Episodes
 from social_implicit_ros.evaluation.navigation.study import Study, Trial
-from social_implicit_ros.evaluation.report.page import DATA_MARK, PLOTLY_MARK, plotly_js
+from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.types import FloatArray
 
 N_EPISODES = 3
@@ -41,12 +39,7 @@ def write_page(
         study: of all recordings.
     """
     data = {"results": results, "episodes": _watched(crowd, episodes, trial, study)}
-    template = (resources.files(__package__) / "page.html").read_text(encoding="utf-8")
-    # `</script` ends the element, and `<!--<script` hides its end.
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    before, after = template.split(DATA_MARK)
-    head, middle = before.split(PLOTLY_MARK)
-    out.write_text(head + plotly_js() + middle + text + after, encoding="utf-8")
+    out.write_text(filled_page(__package__, "page.html", data), encoding="utf-8")
 
 
 def _watched(crowd: Crowd, episodes: Episodes, trial: Trial, study: Study) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.metrics.amd import fit_sample_mixtures, mixture_distances
 from social_implicit_ros.metrics.gaussian_mixture import REGULARISATION_M2
 from social_implicit_ros.models.noise import standard_normal
@@ -17,8 +16,6 @@ from social_implicit_ros.types import FloatArray
 #: Samples for AMD, AMV and KDE, and how many of them ADE and FDE choose from.
 N_SAMPLES = 1000
 N_PATHS = 20
-#: Placeholder of the page's data in the template.
-PLACEHOLDER = "/*DATA*/null"
 #: Grid points of the AMD table: stretch along the path, and the distance between the two halves of
 #: the samples in standard deviations.
 STRETCHES = np.geomspace(0.25, 4.0, 17)
@@ -40,9 +37,7 @@ def demo_page(seed: int = 0) -> str:
         "regularisation": REGULARISATION_M2,
         "amd": amd_table(normals),
     }
-    template = (resources.files(__package__) / "metric_demo.html").read_text(encoding="utf-8")
-    before, after = template.split(PLACEHOLDER)
-    return before + json.dumps(data, separators=(",", ":")) + after
+    return filled_page(__package__, "metric_demo.html", data)
 
 
 def amd_table(normals: FloatArray) -> dict[str, Any]:

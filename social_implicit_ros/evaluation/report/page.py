@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import heapq
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.evaluation.report.highlights import N_WORST
 from social_implicit_ros.evaluation.report.tables import STYLES
 from social_implicit_ros.evaluation.report.tracker_tables import tracker_rows
 
-#: In the page's template.
-DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
 #: Recordings whose scene and map are shown: those with most complete predictions.
 SCENES, MAPS = 4, 12
 #: All scenes together, so that the page stays below 10 MB; the first one is shown in any case.
@@ -61,13 +58,7 @@ def report_page(
         "tracker": tracker_rows(results),
         **_chosen(highlights, results),
     }
-    template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
-    # `</script` ends the element, and `<!--<script` hides its end.
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    contents = {DATA_MARK: text, PLOTLY_MARK: plotly_js()}
-    # In one pass: names in the data may contain a mark.
-    marks = "|".join(map(re.escape, contents))
-    return re.sub(marks, lambda mark: contents[mark[0]], template)
+    return filled_page(__package__, "report.html", data)
 
 
 def summary(results: Mapping[str, Any], name: str) -> list[str]:
@@ -171,12 +162,6 @@ def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, An
             break
         kept.append(scene)
     return kept
-
-
-def plotly_js() -> str:
-    """The library, for a script element."""
-    file = resources.files("plotly") / "package_data" / "plotly.min.js"
-    return file.read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 
 def write_report(

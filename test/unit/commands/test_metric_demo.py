@@ -12,6 +12,7 @@ import pytest
 from support.browser import headless_browser, needs_browser, settle
 
 from social_implicit_ros.commands.metric_demo import main
+from social_implicit_ros.evaluation.output_files import DATA_MARK
 from social_implicit_ros.evaluation.report import metric_demo
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.displacement import best_of_n
@@ -20,7 +21,7 @@ from social_implicit_ros.metrics.kde import kde_nll
 
 def test_the_page_is_one_file_that_asks_for_nothing_else() -> None:
     page = metric_demo.demo_page()
-    assert metric_demo.PLACEHOLDER not in page
+    assert DATA_MARK not in page
     assert not re.search(
         r"https?://|<script[^>]+src|<link[^>]+href=\"(?!data:)|@import|url\(", page
     )

@@ -16,9 +16,10 @@ from support.bags import START_NS, S, people_messages, walkers, write_bag
 from support.browser import headless_browser, needs_browser, settle
 
 from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.evaluation.output_files import DATA_MARK, PLOTLY_MARK
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
-from social_implicit_ros.evaluation.report.page import DATA_MARK, MEANINGS, PLOTLY_MARK, summary
+from social_implicit_ros.evaluation.report.page import MEANINGS, summary
 from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
 from social_implicit_ros.evaluation.tally import Tally, metrics_of
 from social_implicit_ros.prediction.walls import FloorPlan

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     scene_batches,
     scene_means,
     scene_seed,
-    write_json,
 )
 from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.displacement import best_of_n
@@ -156,14 +154,6 @@ def test_a_model_of_another_horizon_is_refused(monkeypatch: pytest.MonkeyPatch) 
     )
     with pytest.raises(BenchmarkError, match=r"8 steps of 0\.4 s; the benchmark needs 12"):
         load_benchmark_model("short")
-
-
-def test_json_holds_null_where_a_figure_is_not_finite(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    write_json({"models": {"m": {"nll": float("inf"), "kde": float("nan"), "ade": 0.5}}}, path)
-    assert json.loads(path.read_text())["models"]["m"] == {"nll": None, "kde": None, "ade": 0.5}
-    with pytest.raises(BenchmarkError, match="cannot write"):
-        write_json({}, tmp_path / "missing" / "figures.json")
 
 
 @needs_recordings

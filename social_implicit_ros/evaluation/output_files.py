@@ -1,0 +1,48 @@
+"""Files for readers: JSON that has no NaN, and pages of one file that need no network."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+#: In the template of a page.
+DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
+
+
+def without_nan(value: Any) -> Any:
+    """A copy for JSON: numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(results: Mapping[str, Any], path: Path | None) -> None:
+    """Writes results to `path`, if one is given; values that are not finite become null."""
+    if path is not None:
+        path.write_text(json.dumps(without_nan(results), indent=2, allow_nan=False) + "\n")
+
+
+def filled_page(package: str, template: str, data: Mapping[str, Any]) -> str:
+    """A template in a package with its data, and with the library plotly where it has that mark."""
+    # `</script` ends the element, and `<!--<script` hides its end.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    page = (resources.files(package) / template).read_text(encoding="utf-8")
+    # In one pass: names in the data may contain a mark.
+    return re.sub(
+        f"{re.escape(DATA_MARK)}|{re.escape(PLOTLY_MARK)}",
+        lambda mark: text if mark[0] == DATA_MARK else _plotly_js(),
+        page,
+    )
+
+
+def _plotly_js() -> str:
+    """The library, for a script element."""
+    file = resources.files("plotly") / "package_data" / "plotly.min.js"
+    return file.read_text(encoding="utf-8").replace("</script", "<\\/script")
