@@ -35,7 +35,8 @@ from support.processes import n_file_descriptors, n_threads, resident_bytes
 from support.ros import LOSSLESS, NodeUnderTest, start_predictor
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import ENCODERS, stamp_to_msg
+from social_implicit_ros.recordings.bag_writer import serialised_tracks
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.types import Tracks
 
 RATE_HZ, N_AGENTS, LIFE_S = 30.0, 50, 12.0
@@ -77,15 +78,14 @@ class Crowd:
         self._now_s = 0.0
         self.n_arrived = 0
 
-    def at(self, now_s: float, stamp_ns: int) -> MarkerArray:
-        """The tracker's message."""
+    def at(self, now_s: float, stamp_ns: int) -> bytes:
+        """The tracker's message, serialised."""
         elapsed_s, self._now_s = now_s - self._now_s, now_s
         self._place_m = self._place_m + elapsed_s * self._velocity_m_s
         self._replace(now_s)
         noise_m = self._random.normal(0.0, 0.02, self._place_m.shape)
         tracks = Tracks(stamp_ns, tuple(self._ids), self._place_m + noise_m)
-        message: MarkerArray = ENCODERS["marker_array"][1](tracks, "odom")
-        return message
+        return serialised_tracks(tracks, "marker_array", "odom")
 
     def _replace(self, now_s: float) -> None:
         stays = self._ends_s > now_s

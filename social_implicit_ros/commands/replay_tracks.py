@@ -24,13 +24,19 @@ from rosgraph_msgs.msg import Clock
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.bag_writer import (
+    MESSAGE_TYPES,
+    serialised_map,
+    serialised_tracks,
+)
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.playback import Playback
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.messages import ENCODERS, grid_of_floor_plan, stamp_to_msg
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
 from social_implicit_ros.ros.processes.startup import start_ros
+from social_implicit_ros.ros.trackers import import_message
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
@@ -55,7 +61,7 @@ class ReplayNode(Node):
         Args:
             playback: what to publish when.
             topic: of the tracks.
-            tracker: mapping of the published messages, a key of `ENCODERS`.
+            tracker: mapping of the published messages, a key of `MESSAGE_TYPES`.
             frame_id: of the tracks.
             use_clock: publish /clock and keep recorded stamps; else stamp with the node's clock.
             wait: start when the tracks have a subscriber.
@@ -64,15 +70,15 @@ class ReplayNode(Node):
         super().__init__("replay_tracks")
         self.n_published = 0
         self._playback = playback
-        message_class, self._encode = ENCODERS[tracker]
-        self._frame_id = frame_id
+        message_class = import_message(MESSAGE_TYPES[tracker], "replay_tracks")
+        self._tracker, self._frame_id = tracker, frame_id
         self._wait, self._began_s = wait, 0.0
         self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
         clock = self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
         self._clock_topic = clock
         if floor_plan is not None:
             self._map = self.create_publisher(OccupancyGrid, "map", qos.map_())
-            self._map.publish(grid_of_floor_plan(floor_plan, frame_id))
+            self._map.publish(serialised_map(floor_plan, 0, frame_id))
         # Steady, as this node publishes the simulated time.
         self._timer = self.create_timer(
             CLOCK_PERIOD_S, self._publish_due, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
@@ -95,7 +101,7 @@ class ReplayNode(Node):
         for tracks in due:
             if self._clock_topic is None:
                 tracks = replace(tracks, stamp_ns=self.get_clock().now().nanoseconds)
-            self._tracks.publish(self._encode(tracks, self._frame_id))
+            self._tracks.publish(serialised_tracks(tracks, self._tracker, self._frame_id))
             self.n_published += 1
 
 
@@ -168,8 +174,7 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
 
 def _tracker_of(recording: TrackSource) -> str:
     """The recorded type if possible, so that the node needs no other mapping for the replay."""
-    recorded = recording.message_type.split("/")[-1]
-    names = (name for name, (kind, _) in ENCODERS.items() if kind.__name__ == recorded)
+    names = (name for name, kind in MESSAGE_TYPES.items() if kind == recording.message_type)
     return next(names, "marker_array")
 
 
@@ -187,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=1.0, help="speed, default: %(default)s")
     add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
     text = "type to publish, default: as recorded; marker_array for text"
-    add("--type", choices=sorted(ENCODERS), help=text)
+    add("--type", choices=sorted(MESSAGE_TYPES), help=text)
     text = f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
     add("--fixed-frame", help=text)
     add("--loop", action="store_true", help="restart at the end")

@@ -1,9 +1,11 @@
-"""Writes tracks as a rosbag2 recording (MCAP) through `rosbags`; ROS need not be installed."""
+"""Tracks and maps as messages, and as a rosbag2 recording (MCAP); ROS need not be installed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,21 +74,50 @@ def write_tracks(
         raise RecordingError(
             f"{path} exists and is not overwritten: remove it or give another path"
         )
-    ros_type = MESSAGE_TYPES[message_type]
-    encode = _marker_array if message_type == "marker_array" else _point_cloud
-    store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     n_messages = 0
     with writer:
-        connection = writer.add_connection(topic, ros_type, typestore=store)
+        connection = writer.add_connection(topic, MESSAGE_TYPES[message_type], typestore=_store())
         for tracks in recording:
             if n_messages == 0 and floor_plan is not None:
-                _write_floor_plan(writer, store, floor_plan, tracks.stamp_ns, frame_id)
-            data = store.serialize_cdr(encode(store, tracks, frame_id), ros_type)
+                of_map = writer.add_connection(
+                    "/map", OCCUPANCY_GRID, typestore=_store(), offered_qos_profiles=[_LATCHED]
+                )
+                data = serialised_map(floor_plan, tracks.stamp_ns, frame_id)
+                writer.write(of_map, tracks.stamp_ns, data)
+            data = serialised_tracks(tracks, message_type, frame_id)
             writer.write(connection, tracks.stamp_ns, data)
             n_messages += 1
     return n_messages
+
+
+def serialised_tracks(tracks: Tracks, message_type: str, frame_id: str) -> bytes:
+    """A message of one of `MESSAGE_TYPES`, CDR."""
+    encode = _marker_array if message_type == "marker_array" else _point_cloud
+    message = encode(_store(), tracks, frame_id)
+    return bytes(_store().serialize_cdr(message, MESSAGE_TYPES[message_type]))
+
+
+def serialised_map(plan: FloorPlan, stamp_ns: int, frame_id: str) -> bytes:
+    """A `nav_msgs/OccupancyGrid`, CDR: 100 where occupied; `frame_id` where the plan has none."""
+    store, (rows, columns) = _store(), plan.occupied.shape
+    zero = zero_message(store, OCCUPANCY_GRID)
+    origin = _pose(zero.info.origin, *plan.origin_m, yaw_rad=plan.yaw_rad)
+    grid = replace(
+        zero,
+        header=_header(store, stamp_ns, plan.frame_id or frame_id),
+        info=replace(
+            zero.info, resolution=plan.resolution_m, height=rows, width=columns, origin=origin
+        ),
+        data=np.where(plan.occupied, 100, 0).astype(np.int8).reshape(-1),
+    )
+    return bytes(store.serialize_cdr(grid, OCCUPANCY_GRID))
+
+
+@cache
+def _store() -> Typestore:
+    return get_typestore(Stores.ROS2_HUMBLE)
 
 
 def _marker_array(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
@@ -155,29 +186,10 @@ def _zero(store: Typestore, field: Any) -> Any:
     return [_zero(store, (item_node, item)) for _ in range(length)]
 
 
-def _write_floor_plan(
-    writer: Writer, store: Typestore, floor_plan: FloorPlan, stamp_ns: int, frame_id: str
-) -> None:
-    connection = writer.add_connection(
-        "/map", OCCUPANCY_GRID, typestore=store, offered_qos_profiles=[_LATCHED]
-    )
-    zero = zero_message(store, OCCUPANCY_GRID)
-    rows, columns = floor_plan.occupied.shape
-    info = replace(
-        zero.info,
-        resolution=floor_plan.resolution_m,
-        height=rows,
-        width=columns,
-        origin=_pose(zero.info.origin, *floor_plan.origin_m),
-    )
-    data = np.where(floor_plan.occupied, 100, 0).astype(np.int8).reshape(-1)
-    grid = replace(zero, header=_header(store, stamp_ns, frame_id), info=info, data=data)
-    writer.write(connection, stamp_ns, store.serialize_cdr(grid, OCCUPANCY_GRID))
-
-
-def _pose(zero: Any, x_m: float, y_m: float, z_m: float = 0.0) -> Any:
+def _pose(zero: Any, x_m: float, y_m: float, z_m: float = 0.0, *, yaw_rad: float = 0.0) -> Any:
     position = replace(zero.position, x=x_m, y=y_m, z=z_m)
-    return replace(zero, position=position, orientation=replace(zero.orientation, w=1.0))
+    z, w = math.sin(0.5 * yaw_rad), math.cos(0.5 * yaw_rad)
+    return replace(zero, position=position, orientation=replace(zero.orientation, z=z, w=w))
 
 
 def _header(store: Typestore, stamp_ns: int, frame_id: str) -> Any:

@@ -17,9 +17,9 @@ from support.forecasts import walking_forecast
 from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
+from support.tracks import tracks_to_point_cloud
 
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.ros.messages import tracks_to_point_cloud
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import (
     Tracker,

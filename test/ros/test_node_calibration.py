@@ -12,9 +12,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
+from support.tracks import tracks_to_marker_array
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import tracks_to_marker_array
 from social_implicit_ros.ros.online_evaluation_messages import COLUMNS
 from social_implicit_ros.types import Tracks
 

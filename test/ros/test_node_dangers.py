@@ -11,10 +11,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry
 from support.conversation import STEP_NS, Conversation
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at, walker_tracks
+from support.tracks import WALKERS, S, positions_at, tracks_to_marker_array, walker_tracks
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import stamp_to_msg, tracks_to_marker_array
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.types import Tracks
 

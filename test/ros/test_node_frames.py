@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at, walkers_at
+from support.tracks import WALKERS, S, positions_at, tracks_to_marker_array, walkers_at
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -26,7 +26,7 @@ from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     prediction_from_point_cloud,
 )
-from social_implicit_ros.ros.messages import stamp_to_msg, tracks_to_marker_array
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import Tracks

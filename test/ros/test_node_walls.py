@@ -12,8 +12,8 @@ from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.recordings.bag_writer import serialised_map
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.messages import grid_of_floor_plan
 
 WALL_X_M = 2.0
 
@@ -41,7 +41,7 @@ def test_predictions_end_before_the_walls_of_the_map(start: Callable[..., NodeUn
     assert through.mean[0, -1, 0] > WALL_X_M + 1.0
 
     publisher = node.peer.node.create_publisher(OccupancyGrid, "/predictor/map", qos.map_())
-    publisher.publish(grid_of_floor_plan(wall(), "odom"))
+    publisher.publish(serialised_map(wall(), 0, "odom"))
     talk.report(lambda status: "no map" not in status.message)
     before = talk.walk(talk.new_stamps(), 10)
     np.testing.assert_allclose(before.mean[0, -1], [WALL_X_M, 0.0], atol=0.2)

@@ -12,13 +12,13 @@ import pytest
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from support.ros import NodeUnderTest
+from support.tracks import tracks_to_point_cloud
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.track_source import open_source
-from social_implicit_ros.ros.messages import tracks_to_point_cloud
 from social_implicit_ros.settings import PARAMETERS, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.agent_ids import agent_number

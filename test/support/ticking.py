@@ -18,9 +18,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
 from support.ros import ros_arguments
 from support.speed import on_core
+from support.tracks import tracks_to_marker_array
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import tracks_to_marker_array
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.types import Tracks

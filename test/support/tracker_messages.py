@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 from std_msgs.msg import Header
+from support.tracks import tracks_to_marker_array, tracks_to_point_cloud
 
-from social_implicit_ros.ros.messages import (
-    stamp_to_msg,
-    tracks_to_marker_array,
-    tracks_to_point_cloud,
-)
+from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.types import Tracks
 
 #: (stamp, x, y, frame) -> a message with person 42 at (x, y), and others to be skipped.

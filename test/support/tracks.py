@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from social_implicit_ros.ros.messages import tracks_to_marker_array
+from social_implicit_ros.recordings.bag_writer import serialised_tracks
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000
 
 #: Id -> velocity in m/s; everybody passes (0, 0) at time 0.
 WALKERS: Mapping[str, tuple[float, float]] = {"people/1": (1.0, 0.0), "people/2": (0.0, -0.8)}
+
+
+def tracks_to_marker_array(tracks: Tracks, frame_id: str) -> MarkerArray:
+    return deserialize_message(serialised_tracks(tracks, "marker_array", frame_id), MarkerArray)
+
+
+def tracks_to_point_cloud(tracks: Tracks, frame_id: str) -> PointCloud2:
+    return deserialize_message(serialised_tracks(tracks, "point_cloud", frame_id), PointCloud2)
 
 
 def walkers_at(

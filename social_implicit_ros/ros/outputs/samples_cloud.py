@@ -6,8 +6,13 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.prediction.forecast import Forecast
-from social_implicit_ros.ros.messages import point_cloud_to_msg
+from social_implicit_ros.ros.messages import points_to_msg
 from social_implicit_ros.ros.outputs.base import Output
+
+_POINT = np.dtype(
+    [(name, "<f4") for name in ("x", "y", "z", "t")]
+    + [("agent_id", "<u4"), ("sample", "<u4"), ("probability", "<f4"), ("n_observed", "<u4")]
+)
 
 
 class SamplesCloud(Output):
@@ -25,25 +30,16 @@ class SamplesCloud(Output):
     def render(self, forecast: Forecast) -> PointCloud2:
         """The cloud, ordered by sample, then by agent, then by step."""
         samples = forecast.prediction.samples
-        n_samples, n_agents, n_steps, _ = samples.shape
-        xy = samples.reshape(-1, 2).astype(np.float32)
-
-        def per_agent(values: np.ndarray) -> np.ndarray:
-            return np.tile(np.repeat(values, n_steps), n_samples)
-
-        columns = {
-            "x": xy[:, 0],
-            "y": xy[:, 1],
-            "z": per_agent(forecast.heights_m.astype(np.float32)),
-            "t": np.tile(forecast.times_s.astype(np.float32), n_samples * n_agents),
-            "agent_id": per_agent(forecast.numbers),
-            "sample": np.repeat(np.arange(n_samples, dtype=np.uint32), n_agents * n_steps),
-            "probability": np.repeat(
-                forecast.prediction.probabilities.astype(np.float32).ravel(), n_steps
-            ),
-            "n_observed": per_agent(forecast.n_observed.astype(np.uint32)),
-        }
-        return point_cloud_to_msg(columns, forecast.stamp_ns, forecast.frame_id)
+        n_samples = len(samples)
+        points = np.empty(samples.shape[:3], _POINT)
+        points["x"], points["y"] = samples[..., 0], samples[..., 1]
+        points["z"] = forecast.heights_m[:, None]
+        points["t"] = forecast.times_s
+        points["agent_id"] = forecast.numbers[:, None]
+        points["sample"] = np.arange(n_samples)[:, None, None]
+        points["probability"] = forecast.prediction.probabilities[..., None]
+        points["n_observed"] = forecast.n_observed[:, None]
+        return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> None:
         """Nothing: subscribers do not keep the last cloud."""
