@@ -65,7 +65,7 @@ def measure(
                 velocities_m_s = np.zeros((n_people, 3))
                 velocities_m_s[:, :2] = (walk(n / rate_hz + 0.01) - walk(n / rate_hz)) / 0.01
                 velocities_m_s[:, :2] += generator.normal(0.0, velocity_noise_m_s, places_m.shape)
-            pipeline.update(Tracks(stamp_ns, ids, seen_m, velocities_m_s=velocities_m_s))
+            pipeline.history.insert(Tracks(stamp_ns, ids, seen_m, velocities_m_s=velocities_m_s))
             tick = pipeline.tick(stamp_ns)
             if n + 1 not in found or life == 0:
                 continue

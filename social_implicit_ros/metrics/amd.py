@@ -40,10 +40,6 @@ class MahalanobisDistances:
     values: FloatArray
     undefined: BoolArray
 
-    def published(self) -> FloatArray:
-        """The values with 0 where undefined, as in the published AMD."""
-        return np.where(self.undefined, 0.0, self.values)
-
 
 def mahalanobis_distances(
     samples: FloatArray, ground_truth: FloatArray, *, max_components: int = MAX_COMPONENTS

@@ -22,7 +22,6 @@ from social_implicit_ros.types import (
     ObservationWindow,
     Prediction,
     SkipReason,
-    Tracks,
 )
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.calibration import observed_speed_m_s
@@ -73,26 +72,13 @@ class PredictionPipeline:
         self.adaptive = adaptive
         #: Walls in the coordinates of the histories, that predictions keep out of.
         self.floor_plan: FloorPlan | None = None
-        self._history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
-
-    @property
-    def history(self) -> TrackHistory:
-        """The observed positions of all agents."""
-        return self._history
+        #: The observed positions of all agents.
+        self.history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Applies new values from the next tick; the history is preserved."""
-        self._history.reconfigure(config)
+        self.history.reconfigure(config)
         self.config = config
-
-    @property
-    def n_tracked(self) -> int:
-        """Number of tracked agents."""
-        return len(self._history)
-
-    def update(self, tracks: Tracks) -> dict[str, SkipReason]:
-        """Adds tracks to the history; returns the rejected ids with their reasons."""
-        return self._history.insert(tracks)
 
     def tick(self, stamp_ns: int) -> Tick:
         """Predicts every agent with enough history.
@@ -101,8 +87,8 @@ class PredictionPipeline:
             stamp_ns: current time; step i of the prediction is (i + 1) * step_s later.
         """
         started = time.perf_counter()
-        newest_ns = self._history.newest_ns(stamp_ns)
-        window, skipped = self._history.window(
+        newest_ns = self.history.newest_ns(stamp_ns)
+        window, skipped = self.history.window(
             stamp_ns if newest_ns is None else newest_ns, now_ns=stamp_ns
         )
         return self._predicted(stamp_ns, window, skipped, time.perf_counter() - started)
@@ -123,10 +109,6 @@ class PredictionPipeline:
                 f"of {self.model.step_s} s for {self.model.name}"
             )
         return self._predicted(tick.stamp_ns, window, tick.skipped, tick.timings_s["window"])
-
-    def reset(self) -> None:
-        """Forgets every agent."""
-        self._history.reset()
 
     def _predicted(
         self,

@@ -23,9 +23,9 @@ from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
-    TransformLookup,
     TransformUnavailableError,
     plain_frame,
 )
@@ -63,7 +63,7 @@ class Predictor:
         self,
         model: TrajectoryModel,
         config: PredictorConfig,
-        lookup: TransformLookup,
+        lookup: TransformBuffer,
         *,
         adaptive: AdaptiveCalibration | None = None,
     ) -> None:
@@ -323,7 +323,7 @@ class Predictor:
         self.history.hidden = self._identities.hidden
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
-        rejected = self._pipeline.update(tracks)
+        rejected = self.history.insert(tracks)
         n_entries = Counter(tracks.ids) if rejected else {}
         n_entered = len(tracks.ids)
         for agent_id, reason in rejected.items():
@@ -359,7 +359,7 @@ class Predictor:
         if self._robot_gate.has_jumped and not self.history.unknown((ROBOT_ID,)):
             self.history.forget([ROBOT_ID])
         # Its velocity is one in its own frame.
-        rejected = self._pipeline.update(replace(robot, velocities_m_s=None))
+        rejected = self.history.insert(replace(robot, velocities_m_s=None))
         skipped.update(rejected.values())
         return None
 
@@ -433,7 +433,7 @@ class Predictor:
     def _forget_histories(self) -> None:
         self._frame.reset()
         self._robot_gate.reset()
-        self._pipeline.reset()
+        self.history.reset()
         self._timings.clear()
         self._identities.reset()
         self.history.hidden = {}

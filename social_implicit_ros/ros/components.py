@@ -12,7 +12,7 @@ from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
 from social_implicit_ros.settings import NodeConfig, PipelineConfig, PredictorConfig
-from social_implicit_ros.tracks.frames.transforms import TransformLookup
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import Tracks
 
 
@@ -33,7 +33,7 @@ class Components:
     outputs: dict[str, Output]
 
 
-def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
+def load_components(config: NodeConfig, lookup: TransformBuffer) -> Components:
     """Loads tracker mappings, model and outputs, and runs them once.
 
     Raises:
@@ -45,7 +45,7 @@ def load_components(config: NodeConfig, lookup: TransformLookup) -> Components:
 
 
 def prepare_outputs(
-    components: Components, lookup: TransformLookup, config: NodeConfig
+    components: Components, lookup: TransformBuffer, config: NodeConfig
 ) -> dict[str, Output]:
     """Outputs for changed parameters, after one run of the model and of the outputs with them."""
     changed = _with_outputs(config, components.trackers, components.model, lookup)
@@ -53,7 +53,7 @@ def prepare_outputs(
 
 
 def _with_outputs(
-    config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformLookup
+    config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformBuffer
 ) -> Components:
     outputs = {name: load_output(name, config) for name in config.outputs}
     # Walls change covariances as they change samples.
@@ -86,7 +86,7 @@ def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
         model.makes_samples = is_needed
 
 
-def _warm_up(components: Components, lookup: TransformLookup) -> None:
+def _warm_up(components: Components, lookup: TransformBuffer) -> None:
     """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one.
 
     Raises:

@@ -21,7 +21,7 @@ from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.session import Session
 from social_implicit_ros.ros.trackers import Tracker
-from social_implicit_ros.tracks.frames.transforms import TransformLookup
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
 ODOMETRY_TOPIC = "~/odometry"
 MAP_TOPIC = "~/map"
@@ -43,7 +43,7 @@ class Callbacks:
 
 
 def open_session(
-    node: LifecycleNode, components: Components, lookup: TransformLookup, callbacks: Callbacks
+    node: LifecycleNode, components: Components, lookup: TransformBuffer, callbacks: Callbacks
 ) -> Session:
     """The session of loaded components, with its endpoints; none is left if one cannot be made.
 

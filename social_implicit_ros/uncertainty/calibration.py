@@ -133,13 +133,15 @@ class Calibration:
             **{name: values.round(4).tolist() for name, values in arrays.items()},
         }
 
-    def ellipse_factors(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T) factors on the standard deviations of agents with this motion."""
-        return self._ellipses(motion)[0]
+    def ellipse_factors(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
+        """Factors on the ellipses of agents with this motion.
 
-    def radius_scales(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`."""
-        return self._ellipses(motion)[1]
+        Returns:
+            (A, T) on the standard deviations, and (A, T, L) further ones on the ellipse of each
+            confidence in `CONFIDENCES`.
+        """
+        factors = self._interpolate(self._log_ellipses, motion)
+        return factors[..., 0], factors[..., 1:]
 
     def sample_factors(self, motion: ObservedMotion) -> FloatArray:
         """(A, T) factors on the spread of the samples of agents with this motion."""
@@ -157,7 +159,7 @@ class Calibration:
         Returns:
             (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
         """
-        factors, radius_scales = self._ellipses(motion)
+        factors, radius_scales = self.ellipse_factors(motion)
         return covariance * (factors * factors)[..., None, None], radius_scales
 
     def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
@@ -172,11 +174,6 @@ class Calibration:
             (K, A, T, 2) in metres, scaled about the mean.
         """
         return mean + (samples - mean) * self.sample_factors(motion)[..., None]
-
-    def _ellipses(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """`ellipse_factors` and `radius_scales`."""
-        factors = self._interpolate(self._log_ellipses, motion)
-        return factors[..., 0], factors[..., 1:]
 
     @cached_property
     def _log_ellipses(self) -> FloatArray:

@@ -176,11 +176,11 @@ def _transform(draws: Draws) -> RigidTransform:
 def _enter(pipeline: PredictionPipeline, guard: StampGuard, tracks: Tracks, now_ns: int) -> None:
     status = guard.check(tracks.stamp_ns, now_ns)
     if status is StampStatus.JUMPED_BACK:
-        pipeline.reset()
+        pipeline.history.reset()
     elif status is not StampStatus.IN_TIME:
         return
     assert ROBOT_ID not in tracks.ids
-    rejected = pipeline.update(tracks)
+    rejected = pipeline.history.insert(tracks)
     assert set(rejected) <= set(tracks.ids)
     tick = pipeline.tick(tracks.stamp_ns)
     check_forecast(forecast_from_tick(tick, AgentNumbers(), _STEPS, "odom"))
@@ -235,7 +235,7 @@ def _calibration(values: dict[str, Any]) -> None:
 
     calibration = Calibration.from_dict(values)
     motion = ObservedMotion(np.array([0.0, 1.0, 50.0]), np.array([0.0, 0.1, 1e6]))
-    factors = calibration.ellipse_factors(motion)
+    factors, _ = calibration.ellipse_factors(motion)
     assert factors.shape == (3, calibration.n_steps)
 
 
@@ -359,7 +359,7 @@ def _value(draws: Draws) -> Any:
 def _forecast(config: PipelineConfig) -> Forecast:
     pipeline = PredictionPipeline(ConstantVelocity(), config)
     for stamp_ns in (1, 100_000_000):
-        pipeline.update(Tracks(stamp_ns, ("one", "two"), np.eye(2)))
+        pipeline.history.insert(Tracks(stamp_ns, ("one", "two"), np.eye(2)))
     return forecast_from_tick(pipeline.tick(100_000_000), AgentNumbers(), _STEPS, "odom")
 
 

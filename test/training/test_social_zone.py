@@ -283,8 +283,8 @@ def test_calibration_finds_the_factors_of_a_gaussian() -> None:
     calibration = calibrate(Residuals(error, claimed, smooth(speed), np.ones(n_agents)))
 
     assert isinstance(calibration, Calibration)
-    for factors in (calibration.ellipse_factors, calibration.sample_factors):
-        found = factors(smooth(np.array([0.0, 1.0])))
+    motion = smooth(np.array([0.0, 1.0]))
+    for found in (calibration.ellipse_factors(motion)[0], calibration.sample_factors(motion)):
         np.testing.assert_allclose(found[0], 2.0, rtol=0.06)
         np.testing.assert_allclose(found[1], 0.8, rtol=0.06)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.localisation.shared_jumps import SharedJumps
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
-    TransformLookup,
     TransformUnavailableError,
     plain_frame,
     transform_tracks,
@@ -43,7 +43,7 @@ class HistoryFrame:
         n_corrections: corrections that were not taken for motion, in total.
     """
 
-    def __init__(self, lookup: TransformLookup, fixed_frame: str, publish_frame: str = "") -> None:
+    def __init__(self, lookup: TransformBuffer, fixed_frame: str, publish_frame: str = "") -> None:
         """Starts with the fixed frame.
 
         Args:
@@ -186,7 +186,7 @@ class _Waiting:
 class TransformQueue:
     """Messages that wait, up to a time limit, for the transform into the histories' frame."""
 
-    def __init__(self, lookup: TransformLookup, wait_s: float) -> None:
+    def __init__(self, lookup: TransformBuffer, wait_s: float) -> None:
         self._lookup = lookup
         self._wait_s = wait_s
         self._waiting: deque[_Waiting] = deque()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -120,22 +119,6 @@ class TransformUnavailableError(LookupError):
         super().__init__(message)
         self.may_come = may_come
         self.newest_ns = newest_ns
-
-
-class TransformLookup(Protocol):
-    """Looks up poses of frames; implemented by `TransformBuffer`."""
-
-    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
-        """The pose of `source` in `target` at a time; raises TransformUnavailableError."""
-
-    def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
-        """The newest pose of `source` in `target` and its stamp; raises likewise."""
-
-    def path(self, target: str, source: str) -> list[str] | None:
-        """The frames from `source` to `target`, both included; None while unconnected."""
-
-    def clear(self) -> None:
-        """Forgets what moves: time jumped back."""
 
 
 def plain_frame(frame: str) -> str:

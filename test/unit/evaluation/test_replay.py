@@ -85,7 +85,7 @@ def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path,
         for scored in ticks:
             forecast = scored[name].forecast
             while waiting and waiting[0].stamp_ns + round(latency_s * S) <= forecast.stamp_ns:
-                pipeline.update(waiting.pop(0))
+                pipeline.history.insert(waiting.pop(0))
             expected = forecast_from_tick(
                 pipeline.tick(forecast.stamp_ns), AgentNumbers(), steps, "map"
             )
@@ -283,7 +283,7 @@ class TestRobot:
         waiting = sorted(entries, key=lambda tracks: tracks.stamp_ns)
         for scored in ticks:
             while waiting and waiting[0].stamp_ns <= scored["plain"].forecast.stamp_ns:
-                pipeline.update(waiting.pop(0))
+                pipeline.history.insert(waiting.pop(0))
             expected = pipeline.tick(scored["plain"].forecast.stamp_ns).window
             window = scored["plain"].window
             rows = [expected.ids.index(agent) for agent in window.ids]

@@ -273,7 +273,7 @@ class _Gaussian(ConstantVelocity):
 def _tick_with_ground_truth(recording, model, generator, index) -> ScoredTick:
     pipeline = PredictionPipeline(model, PipelineConfig())
     for tracks in recording:
-        pipeline.update(replace(tracks, stamp_ns=tracks.stamp_ns + index))
+        pipeline.history.insert(replace(tracks, stamp_ns=tracks.stamp_ns + index))
     tick = pipeline.tick(recording[-1].stamp_ns + index)
     forecast = forecast_from_tick(tick, AgentNumbers(), STEPS, "map")
     ground_truth = forecast.prediction.mean + generator.normal(

@@ -22,7 +22,9 @@ def two_walkers() -> Tick:
     )
     for n in range(20):
         positions_m = np.array([[0.1 * n, 0.0], [5.0, 0.05 * n]])
-        pipeline.update(Tracks(n * S // 10, ("7", "left"), positions_m, np.array([0.5, 1.5])))
+        pipeline.history.insert(
+            Tracks(n * S // 10, ("7", "left"), positions_m, np.array([0.5, 1.5]))
+        )
     return pipeline.tick(2 * S)
 
 
@@ -79,8 +81,8 @@ def test_the_robot_is_seen_by_people_and_never_published() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
         positions = np.array([[0.1 * n, 0.0], [5.0, 0.1 * n]])
-        pipeline.update(Tracks(n * S // 10, ("walker", ROBOT_ID), positions))
-    pipeline.update(Tracks(S // 5, ("new",), np.zeros((1, 2))))
+        pipeline.history.insert(Tracks(n * S // 10, ("walker", ROBOT_ID), positions))
+    pipeline.history.insert(Tracks(S // 5, ("new",), np.zeros((1, 2))))
 
     forecast = forecast_from_tick(pipeline.tick(S // 5), AgentNumbers(), Steps(0.4, 12), "odom")
 

@@ -49,7 +49,7 @@ class Watched:
     def walk(self, walks: dict[str, Walk], times_s: Iterable[float]) -> list[ScoredPositions]:
         found = []
         for time_s in times_s:
-            self.pipeline.update(tracks_of(walks, time_s))
+            self.pipeline.history.insert(tracks_of(walks, time_s))
             scored = self.evaluation.observe(self.pipeline.tick(round(time_s * S)))
             found += [] if scored is None else [scored]
         return found
@@ -159,7 +159,7 @@ def test_memory_is_bounded_whatever_the_ticks() -> None:
     watched = Watched()
     # Ticks far apart, with observations that never catch up with them.
     for n in range(500):
-        watched.pipeline.update(tracks_of({"a": straight}, 0.01 * n))
+        watched.pipeline.history.insert(tracks_of({"a": straight}, 0.01 * n))
         watched.evaluation.observe(watched.pipeline.tick(n * S // 2))
     assert len(watched.evaluation._pending) <= 32
     assert len(watched.evaluation.window._rounds) <= 200
@@ -168,7 +168,7 @@ def test_memory_is_bounded_whatever_the_ticks() -> None:
 def test_scores_continue_after_time_jumps_back() -> None:
     watched = Watched(adaptive=True)
     watched.walk({"a": straight}, every(0.1, 8.0, 1000.0))
-    watched.pipeline.reset()
+    watched.pipeline.history.reset()
     watched.evaluation.reset()
     found = watched.walk({"a": straight}, every(0.1, 8.0))
     assert max(float(scored.error_m.max()) for scored in found) < 1e-9

@@ -21,7 +21,7 @@ def test_straight_walkers_keep_their_velocity_from_the_tick_on() -> None:
     )
     velocities = np.array([[1.0, 0.0], [0.0, -0.5]])
     for n in range(30):
-        pipeline.update(Tracks(n * S // 10, ("a", "b"), velocities * 0.1 * n))
+        pipeline.history.insert(Tracks(n * S // 10, ("a", "b"), velocities * 0.1 * n))
 
     tick = pipeline.tick(round(3.05 * S))
 
@@ -37,8 +37,8 @@ def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(20):
         ids = ("old",) if n < 5 else ("walks",)
-        pipeline.update(Tracks(n * S // 10, ids, np.array([[0.1 * n, 0.0]])))
-    pipeline.update(Tracks(2 * S, ("new",), np.array([[9.0, 9.0]])))
+        pipeline.history.insert(Tracks(n * S // 10, ids, np.array([[0.1 * n, 0.0]])))
+    pipeline.history.insert(Tracks(2 * S, ("new",), np.array([[9.0, 9.0]])))
 
     tick = pipeline.tick(2 * S)
 
@@ -47,7 +47,7 @@ def test_everybody_is_predicted_or_skipped_with_a_reason() -> None:
         "old": SkipReason.STALE,
         "new": SkipReason.TOO_FEW_OBSERVATIONS,
     }
-    assert pipeline.n_tracked == 2
+    assert len(pipeline.history) == 2
 
 
 @pytest.mark.parametrize("sigma_rad", [0.0, 0.4])
@@ -81,7 +81,7 @@ def test_tracker_covariance_is_added_where_asked_for() -> None:
         config = PipelineConfig(add_tracker_covariance=asked, position_noise_m=0.0)
         pipeline = PredictionPipeline(ConstantVelocity(), config)
         for n in range(3):
-            pipeline.update(
+            pipeline.history.insert(
                 Tracks(
                     n * S // 10,
                     ("a",),
@@ -99,7 +99,7 @@ def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> No
         ConstantVelocity(heading_sigma_rad=0.3), PipelineConfig(n_samples=50, position_noise_m=0.0)
     )
     for n in range(30):
-        pipeline.update(Tracks(n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
+        pipeline.history.insert(Tracks(n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
     in_time = pipeline.tick(round(2.9 * S))
 
     late = pipeline.tick(round(3.3 * S))
@@ -123,7 +123,7 @@ def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> 
     for n in range(20):
         ids = ("a", "b") if n < 17 else ("a",)
         positions = np.array([[0.1 * n, 0.0], [0.1 * n, 5.0]])[: len(ids)]
-        pipeline.update(Tracks(n * S // 10, ids, positions))
+        pipeline.history.insert(Tracks(n * S // 10, ids, positions))
     tick = pipeline.tick(2 * S)
     np.testing.assert_allclose(tick.present_m, [[2.0, 0.0], [2.0, 5.0]], atol=1e-9)
 
@@ -150,7 +150,7 @@ def test_covariances_are_true_at_the_confidence_asked_for(
         WithLevels(), PipelineConfig(confidence=confidence, position_noise_m=0.0)
     )
     for n in range(2):
-        pipeline.update(Tracks(n * S, ("a",), np.array([[0.1 * n, 0.0]])))
+        pipeline.history.insert(Tracks(n * S, ("a",), np.array([[0.1 * n, 0.0]])))
 
     covariance = pipeline.tick(S).prediction.covariance
 
@@ -160,7 +160,7 @@ def test_covariances_are_true_at_the_confidence_asked_for(
 def test_a_jump_of_years_costs_neither_time_nor_memory() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
-        pipeline.update(Tracks(S + n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
+        pipeline.history.insert(Tracks(S + n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))
 
     tick = pipeline.tick((2**31 - 1) * S)
 

@@ -56,7 +56,7 @@ def ticks(field: str, variance_m2: float | None = None) -> tuple[Tick, ...]:
             if variance_m2 is not None:
                 covariances = np.tile(variance_m2 * np.eye(3), (N_PEOPLE, 1, 1))
             ids = tuple(f"{life}.{person}" for person in range(N_PEOPLE))
-            pipeline.update(
+            pipeline.history.insert(
                 Tracks(
                     stamp_ns,
                     ids,
@@ -111,7 +111,7 @@ def test_who_is_seen_worse_by_the_tracker_is_followed_with_less_trust() -> None:
         stamp_ns = round((100.0 + n / RATE_HZ) * NS_PER_S)
         seen_m = PLACES_M + VELOCITIES_M_S * n / RATE_HZ
         seen_m = seen_m + std_m[:, None] * generator.normal(size=seen_m.shape)
-        pipeline.update(Tracks(stamp_ns, ids, seen_m, covariances_m2=covariances))
+        pipeline.history.insert(Tracks(stamp_ns, ids, seen_m, covariances_m2=covariances))
     window = pipeline.tick(stamp_ns).window
     rows = [window.ids.index(f"1.{person}") for person in range(N_PEOPLE)]
     assert window.state_covariances is not None

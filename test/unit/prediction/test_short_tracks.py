@@ -51,9 +51,9 @@ def ticks(rate_hz: float, noise_m: float, standing: int, n_ticks: int) -> tuple[
         seen_m = seen_m + generator.normal(0.0, noise_m, seen_m.shape)
         if n < n_before:
             teachers = tuple(f"q{k}" for k in range(10))
-            pipeline.update(Tracks(stamp_ns, teachers, seen_m[:10] - 30.0))
+            pipeline.history.insert(Tracks(stamp_ns, teachers, seen_m[:10] - 30.0))
             continue
-        pipeline.update(Tracks(stamp_ns, ids, seen_m))
+        pipeline.history.insert(Tracks(stamp_ns, ids, seen_m))
         if n > n_before:
             result.append(pipeline.tick(stamp_ns))
     return tuple(result)
@@ -129,7 +129,7 @@ def test_two_observations_at_once_make_nobody_run(gap_s: float) -> None:
     ids = tuple(f"p{n}" for n in range(N_PEOPLE))
     for n in range(2):
         seen_m = PLACES_M + generator.normal(0.0, 0.05, PLACES_M.shape)
-        pipeline.update(Tracks(START_NS + round(n * gap_s * NS_PER_S), ids, seen_m))
+        pipeline.history.insert(Tracks(START_NS + round(n * gap_s * NS_PER_S), ids, seen_m))
     prediction = pipeline.tick(START_NS + round(gap_s * NS_PER_S)).prediction
     error_m = np.linalg.norm(prediction.mean[:, -1] - PLACES_M, axis=1)
     assert np.median(error_m) < 1.0
@@ -141,7 +141,7 @@ def test_a_burst_after_silence_makes_nobody_run() -> None:
 
     def see(time_s: float, at_m: float) -> None:
         stamp_ns = START_NS + round(time_s * NS_PER_S)
-        pipeline.update(Tracks(stamp_ns, ("a",), np.array([[at_m, 0.0]])))
+        pipeline.history.insert(Tracks(stamp_ns, ("a",), np.array([[at_m, 0.0]])))
 
     for n in range(20):
         see(0.1 * n, 0.13 * n)
@@ -159,7 +159,7 @@ def test_no_velocity_is_above_the_limit(model: str) -> None:
     )
     for n in range(4):
         at_m = np.array([[0.18 * n, 0.0], [0.0, 0.3 * n]])
-        pipeline.update(Tracks(START_NS + n * NS_PER_S // 10, ("a", "b"), at_m))
+        pipeline.history.insert(Tracks(START_NS + n * NS_PER_S // 10, ("a", "b"), at_m))
     tick = pipeline.tick(START_NS + 3 * NS_PER_S // 10)
     path_m = np.concatenate([tick.present_m[:, None], tick.prediction.mean], axis=1)
     speed_m_s = np.linalg.norm(np.diff(path_m, axis=1), axis=2) / tick.prediction.step_s
@@ -176,7 +176,7 @@ def test_a_track_that_is_noisier_than_others_is_followed_with_less_trust() -> No
         seen_m = 20.0 * np.arange(len(ids))[:, None] * [1.0, 0.0]
         seen_m = seen_m + generator.normal(0.0, 0.02, seen_m.shape)
         seen_m[1] += generator.normal(0.0, 0.3, 2)
-        pipeline.update(Tracks(START_NS + n * NS_PER_S // 10, ids, seen_m))
+        pipeline.history.insert(Tracks(START_NS + n * NS_PER_S // 10, ids, seen_m))
     tick = pipeline.tick(START_NS + 29 * NS_PER_S // 10)
     variance = tick.window.state_covariances[:, 2, 2]
     assert variance[1] > 10 * variance[0]
