@@ -11,13 +11,12 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import OccupancyGrid, Odometry
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.clock import Clock, ClockType, JumpThreshold, ROSClock, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import (
     LifecycleState,
     TransitionCallbackReturn,
 )
-from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
@@ -114,8 +113,7 @@ class PredictorNode(ParameterNode):
             session.predictor.reconfigure(config.predictor)
             self.reporter.state = self.reporter.state.with_config(config)
             if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
-                self._destroy_timer(session)
-                session.timer = self._make_timer(config.predictor.tick_rate_hz)
+                self._restart_timer(session)
             if prepared.outputs is not None and config.for_outputs != before.for_outputs:
                 self._clear_outputs(session)
                 session.outputs = prepared.outputs
@@ -159,7 +157,7 @@ class PredictorNode(ParameterNode):
             session = self._configured()
             result = super().on_activate(previous)
             session.is_active = True
-            session.timer = self._make_timer(session.config.predictor.tick_rate_hz)
+            self._restart_timer(session)
             self._apply_changed_parameters(session, wait=True)
             self._clear_outputs(session)
             self.reporter.log.begin(None)
@@ -358,7 +356,11 @@ class PredictorNode(ParameterNode):
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         session = self._session
-        if session is not None and session.predictor.clock_jumped_back(self._now_ns()):
+        if session is None:
+            return
+        if session.timer is not None:  # use_sim_time may have changed
+            self._restart_timer(session)
+        if session.predictor.clock_jumped_back(self._now_ns()):
             session.predictor.reset()
             self._lookup.clear()
             self._report_reset(session, "the clock jumped back")
@@ -432,10 +434,14 @@ class PredictorNode(ParameterNode):
     def _clear_outputs(self, session: Session) -> None:
         session.clear(self._now_ns())
 
-    def _make_timer(self, tick_rate_hz: float) -> Timer | None:
-        if tick_rate_hz == 0:
-            return None
-        return self.create_timer(1.0 / tick_rate_hz, self._on_timer)
+    def _restart_timer(self, session: Session) -> None:
+        self._destroy_timer(session)
+        rate_hz, clock = session.config.predictor.tick_rate_hz, self.get_clock()
+        if not (isinstance(clock, ROSClock) and clock.ros_time_is_active):
+            # When the system's clock is set back, its timers wait for as long.
+            clock = Clock(clock_type=ClockType.STEADY_TIME)
+        if rate_hz > 0:
+            session.timer = self.create_timer(1.0 / rate_hz, self._on_timer, clock=clock)
 
     def _destroy_timer(self, session: Session) -> None:
         if session.timer is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import ClockType
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
@@ -332,6 +333,21 @@ def test_an_error_in_activate_stays_the_reason_of_the_status(
         node.trigger_activate()
     assert "cannot activate: No space left on device" in problem_of(node)
     assert node.trigger_configure() == SUCCESS
+
+
+def test_ticks_go_on_when_the_systems_clock_is_set_back(
+    local_node: Callable[..., PredictorNode],
+) -> None:
+    """A timer of that clock would wait; a timer of simulated time follows it."""
+    node = local_node(model="sampled_constant_velocity")
+    assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+    clocks = []
+    for is_simulated in (False, True, False):
+        node.set_parameters([Parameter("use_sim_time", value=is_simulated)])
+        timer = node._configured().timer
+        assert timer is not None
+        clocks.append(timer.clock.clock_type)
+    assert clocks == [ClockType.STEADY_TIME, ClockType.ROS_TIME, ClockType.STEADY_TIME]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("onnx"), MemoryError(), OSError(5, "disk")])
