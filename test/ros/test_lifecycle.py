@@ -29,6 +29,7 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
@@ -333,6 +334,15 @@ def test_an_error_in_activate_stays_the_reason_of_the_status(
         node.trigger_activate()
     assert "cannot activate: No space left on device" in problem_of(node)
     assert node.trigger_configure() == SUCCESS
+
+
+def test_a_second_node_of_the_same_name_is_noticed(
+    local_node: Callable[..., PredictorNode],
+) -> None:
+    first = local_node()
+    assert surroundings_of(first, (), ()).n_namesakes == 0
+    local_node()
+    assert surroundings_of(first, (), ()).n_namesakes == 1
 
 
 def test_ticks_go_on_when_the_systems_clock_is_set_back(

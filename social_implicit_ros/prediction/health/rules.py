@@ -36,6 +36,8 @@ _MAX_GROWTH = 4.0
 _MIN_RATE_SHARE = 0.8
 #: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it.
 _MAX_AHEAD_S = 0.1
+#: Time for which a node that was killed still stands in the graph, seconds; DDS's default is 20.
+_GHOST_S = 25.0
 #: Findings in the message of a status; its value `warnings` lists all of them.
 _MAX_TEXTS = 3
 _MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
@@ -126,6 +128,17 @@ def _refusals(now: Snapshot) -> Iterable[Finding]:
 def _broken_connections(now: Snapshot) -> Iterable[Finding]:
     if now.surroundings.broken:
         yield Finding("connection", "; ".join(now.surroundings.broken))
+
+
+def _namesakes(now: Snapshot) -> Iterable[Finding]:
+    if now.surroundings.n_namesakes:
+        yield Finding(
+            "name",
+            f"{now.surroundings.n_namesakes} more node has this node's name: predictions of both "
+            "mix on the same topics, and services reach either",
+            "stop one of them, or start it in another namespace (-r __ns:=/NAME)",
+            log_after_s=_GHOST_S,
+        )
 
 
 def _no_clock(now: Snapshot) -> Iterable[Finding]:
@@ -397,6 +410,7 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
 RULES: tuple[Rule, ...] = (
     _failed_ticks,
     _refusals,
+    _namesakes,
     _no_clock,
     _broken_connections,
     _silent_trackers,

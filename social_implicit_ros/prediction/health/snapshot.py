@@ -71,12 +71,14 @@ class Surroundings:
         broken: endpoints of others that do not match the node's, a line each.
         lacks_clock: simulated time is used and nobody publishes `/clock`.
         waits_for_manager: the parameter `autostart` is false.
+        n_namesakes: other nodes of the same name and namespace.
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
     lacks_clock: bool = False
     waits_for_manager: bool = False
+    n_namesakes: int = 0
 
 
 @dataclass(frozen=True)

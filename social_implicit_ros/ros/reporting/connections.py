@@ -26,11 +26,13 @@ def surroundings_of(
     """What the graph says of the node's subscriptions and publishers, and of its clock."""
     endpoints = [_endpoint(node, subscription) for subscription in subscriptions]
     simulated = node.get_parameter("use_sim_time").value
+    names = node.get_node_names_and_namespaces()
     return Surroundings(
         {endpoint.topic: endpoint for endpoint in endpoints},
         tuple(_broken_connections(node, subscriptions, publishers)),
         lacks_clock=bool(simulated) and node.count_publishers("/clock") == 0,
         waits_for_manager=not node.get_parameter("autostart").value,
+        n_namesakes=max(names.count((node.get_name(), node.get_namespace())) - 1, 0),
     )
 
 

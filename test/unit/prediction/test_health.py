@@ -118,6 +118,7 @@ def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ..
         ({"ellipses": Ellipses(400.0, 50.0)}, ("400 m^2", "50 times", "add_tracker_covariance")),
         ({"ellipses": Ellipses(400.0)}, ("400 m^2", "correct the tracker's covariance")),
         ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
+        ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
         ({"rate_hz": 0.0}, ("clock does not advance",)),
