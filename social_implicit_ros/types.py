@@ -41,6 +41,7 @@ class SkipReason(str, Enum):
     TOO_YOUNG = "too_young"
     VANISHED = "vanished"
     MERGED = "merged"
+    ROBOT = "robot"
     STALE = "stale"
 
 

@@ -157,9 +157,9 @@ class TrackerLog:
         skipped = {i: reason for i, reason in tick.skipped.items() if i.startswith(source)}
         ids = tick.window.ids
         mine = [row for row, i in enumerate(ids) if i.startswith(source) and i != ROBOT_ID]
-        # Of merged ones another tracker's track is predicted.
-        n_merged = sum(reason is SkipReason.MERGED for reason in skipped.values())
-        self.n_predicted = len(mine) + n_merged
+        # Of merged ones another tracker's track is predicted; the robot is not to be.
+        is_fine = SkipReason.MERGED, SkipReason.ROBOT
+        self.n_predicted = len(mine) + sum(reason in is_fine for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
         self._find_doubled(tick.window.positions_m[mine, -1], tick.stamp_ns)

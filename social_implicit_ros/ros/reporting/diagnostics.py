@@ -156,8 +156,9 @@ class DiagnosticsLog:
         self._skipped.update(reasons)
         self._tick_reasons.update(reasons)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
-        # Others are gone, or predicted as the track of another tracker.
-        self._n_due = n_tracked - reasons[SkipReason.VANISHED] - reasons[SkipReason.MERGED]
+        # Others are gone, the robot, or predicted as the track of another tracker.
+        not_due = SkipReason.VANISHED, SkipReason.MERGED, SkipReason.ROBOT
+        self._n_due = n_tracked - sum(reasons[reason] for reason in not_due)
 
     def add_failed_tick(self, why: str) -> None:
         """The model failed in a tick, which predicted nobody.

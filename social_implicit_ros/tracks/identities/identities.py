@@ -10,13 +10,14 @@ from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities import pairing
 from social_implicit_ros.tracks.identities.coasting import Coasting
 from social_implicit_ros.tracks.identities.merging import TrackMerger
+from social_implicit_ros.tracks.identities.robot_tracks import RobotTracks
 from social_implicit_ros.tracks.identities.stitching import TrackStitcher
 from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import SkipReason, Tracks
 
 
 class Identities:
-    """Corrects the ids of each tracker, finds out which tracks are gone, and merges trackers."""
+    """Corrects ids, finds out which tracks are gone or the robot's, and merges trackers."""
 
     def __init__(self, config: PipelineConfig) -> None:
         #: The limits; may change.
@@ -43,6 +44,7 @@ class Identities:
         self._untanglers: defaultdict[str, SwapUntangler] = defaultdict(SwapUntangler)
         self._coastings: defaultdict[str, Coasting] = defaultdict(Coasting)
         self._merger = TrackMerger()
+        self._robot = RobotTracks()
         #: Published ids of agents, where they are not their own.
         self.published_ids: Mapping[str, str] = {}
         #: Agents that are remembered but not predicted, with the reason.
@@ -79,7 +81,7 @@ class Identities:
         return entering
 
     def follow(self, tracks: Tracks, history: TrackHistory, now_ns: int = 0) -> None:
-        """Finds out which tracks are gone.
+        """Finds out which tracks are gone, or the robot's.
 
         Args:
             tracks: a renamed message.
@@ -100,7 +102,11 @@ class Identities:
         if len(coasting) > 2 * self.config.max_agents:
             coasting.forget_others(history.ids)
         vanished = [i for each in self._coastings.values() for i in each.vanished]
-        self.hidden = dict.fromkeys(vanished, SkipReason.VANISHED)
+        self._robot.observe(tracks, history)
+        self.hidden = {
+            **dict.fromkeys(vanished, SkipReason.VANISHED),
+            **dict.fromkeys(self._robot.ids, SkipReason.ROBOT),
+        }
         if self.config.merge_distance_m > 0.0:
             self._merge(tracks, history, now_ns or tracks.stamp_ns)
 

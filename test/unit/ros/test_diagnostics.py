@@ -229,7 +229,7 @@ def test_a_reason_can_be_published_whatever_a_file_contains() -> None:
     assert reason_of(ValueError("tag \ud800 \x1b[2J")) == "tag \\ud800 \\x1b[2J"
 
 
-@pytest.mark.parametrize("reason", [SkipReason.MERGED, SkipReason.VANISHED])
+@pytest.mark.parametrize("reason", [SkipReason.MERGED, SkipReason.VANISHED, SkipReason.ROBOT])
 def test_who_is_gone_or_predicted_as_another_track_is_not_missing(
     log: DiagnosticsLog, reason: SkipReason
 ) -> None:
