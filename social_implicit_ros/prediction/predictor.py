@@ -90,7 +90,8 @@ class Predictor:
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._identities = Identities(config.pipeline)
-        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
+        # By source and frame: cameras of different rates may share a topic.
+        self._timings: defaultdict[tuple[str, str], TrackerTiming] = defaultdict(TrackerTiming)
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -131,7 +132,7 @@ class Predictor:
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
-        self._timings[source].add(tracks.stamp_ns, arrived_ns)
+        self._timings[source, frame_id].add(tracks.stamp_ns, arrived_ns)
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)
@@ -263,8 +264,9 @@ class Predictor:
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
     def timing_of(self, source: str) -> TrackerTiming:
-        """Period and latency of a tracker; those of one that says nothing if it is unknown."""
-        return self._timings.get(source, TrackerTiming())
+        """Period and latency of a tracker, of its slowest camera; of nothing if it is unknown."""
+        timings = [timing for (name, _), timing in self._timings.items() if name == source]
+        return max(timings, key=lambda timing: timing.needed_timeout_s, default=TrackerTiming())
 
     @property
     def n_waiting(self) -> int:
@@ -400,7 +402,8 @@ class Predictor:
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
             self._identities.forget(source)
-            self._timings.pop(source, None)
+            for key in [key for key in self._timings if key[0] == source]:
+                del self._timings[key]
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
             update.refusals.append(Refusal("jumped_back", text))

@@ -403,6 +403,20 @@ def test_the_timeout_follows_the_tracker_within_its_limits() -> None:
     assert predictor.track_timeout_s == 1.0
 
 
+def test_people_of_a_slow_camera_on_the_topic_of_a_fast_one_are_predicted() -> None:
+    predictor = predictor_of(Transforms(1000 * S), tick_rate_hz=10.0)
+    n_predicted = []
+    for tenth in range(10, 210):
+        time_s, stamp_ns = tenth / 10, tenth * S // 10
+        predictor.add_tracks(Tracks(stamp_ns, ("a",), np.array([[time_s, 0.0]])), "odom", stamp_ns)
+        if tenth % 14 == 0:
+            slow = Tracks(stamp_ns, ("b",), np.array([[time_s, 5.0]]))
+            predictor.add_tracks(slow, "camera", stamp_ns)
+        n_predicted.append(len(predictor.tick(stamp_ns).ids))
+    assert predictor.track_timeout_s == 3.0
+    assert set(n_predicted[-100:]) == {2}
+
+
 def test_one_pause_does_not_make_a_tracker_slow() -> None:
     predictor = predictor_of()
     walk(predictor, 1.0, 1.3)
