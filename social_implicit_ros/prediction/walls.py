@@ -155,7 +155,7 @@ class FloorPlan:
         padded = np.zeros((rows * merged, columns * merged), dtype=np.bool_)
         padded[: self.occupied.shape[0], : self.occupied.shape[1]] = self.occupied
         blocks = padded.reshape(rows, merged, columns, merged)
-        return _ClearanceField.of(np.asarray(blocks.any(axis=(1, 3))))
+        return _ClearanceField.of(_without_diagonal_gaps(np.asarray(blocks.any(axis=(1, 3)))))
 
     @property
     def _n_merged(self) -> int:
@@ -334,6 +334,18 @@ class _ClearanceField:
         row *= columns
         row += column
         return row
+
+
+def _without_diagonal_gaps(occupied: BoolArray) -> BoolArray:
+    """(rows, columns) cells, occupied beside two that touch at a corner only.
+
+    A wall of one cell that is not along the grid would let steps between its cells pass.
+    """
+    closed = occupied.copy()
+    (a, b), (c, d) = ((row[:, :-1], row[:, 1:]) for row in (occupied[:-1], occupied[1:]))
+    closed[:-1, 1:] |= a & d & ~c
+    closed[:-1, :-1] |= b & c & ~d
+    return closed
 
 
 def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> FloatArray:

@@ -91,6 +91,19 @@ def test_no_wall_is_between_a_person_and_a_predicted_position(yaw_rad: float) ->
         assert (inside[..., 0] < 20.0).all()
 
 
+@pytest.mark.parametrize("slope", [1.0, 1.0 / 3.0, -1.0])
+def test_a_wall_of_one_cell_that_is_not_along_the_grid_has_no_gaps(slope: float) -> None:
+    columns = np.arange(1, 200)
+    rows = (100 + slope * (columns - 100)).astype(int)
+    occupied = np.zeros((200, 200), dtype=bool)
+    occupied[rows, columns] = True
+    present_m = np.random.default_rng(0).uniform((9.0, 7.0), (11.0, 8.0), (400, 2))
+    across = np.array([-slope, 1.0]) / math.hypot(slope, 1.0)
+    prediction = walkers(present_m, np.tile(across, (400, 1)))
+    mean = FloorPlan(occupied, 0.1, (0.0, 0.0)).constrain(prediction, present_m).mean
+    assert (mean[..., 1] < 10.1 + slope * (mean[..., 0] - 10.0)).all()
+
+
 def test_covariances_stay_valid_and_shrink_towards_the_wall() -> None:
     present_m = np.array([[10.0, 0.3]])
     prediction = walkers(present_m, np.array([[1.0, 0.0]]))
