@@ -366,6 +366,7 @@ class BagReplay:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
         self.counts.add_other(self._groups[0].predictor.robot_refusal)
+        self.counts.add_other(self._groups[0].predictor.map_refusal)
         for group, of_group in zip(self._groups, predictions, strict=True):
             self._count_walls(group.predictor.placed_walls, of_group)
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):

@@ -13,7 +13,14 @@ from typing import Any
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.recordings.compressed import UnpackedTooLargeError, decompress_message
-from social_implicit_ros.recordings.storage import Entry, McapFile, SqliteFile, Topic, open_file
+from social_implicit_ros.recordings.storage import (
+    Entry,
+    McapFile,
+    SqliteFile,
+    Topic,
+    has_bag_magic,
+    open_file,
+)
 from social_implicit_ros.recordings.truncated import (
     METADATA,
     is_bag_file,
@@ -71,6 +78,11 @@ class BagReader:
     def deserialize(self, data: bytes, message_type: str) -> Any:
         """A message; its definition must be loaded."""
         return self.typestore.deserialize_cdr(data, message_type)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a rosbag2 folder or file, by its name or its content."""
+    return path.is_dir() or is_bag_file(path) or has_bag_magic(path)
 
 
 @contextmanager

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
-from social_implicit_ros.recordings.bag import RecordingError, opened_bag
+from social_implicit_ros.prediction.walls import (
+    OCCUPIED_PERCENT,
+    FloorPlan,
+    floor_plan_from_grid,
+)
+from social_implicit_ros.recordings.bag import RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
+from social_implicit_ros.recordings.storage import Entry
+from social_implicit_ros.types import BoolArray, FloatArray
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, read_file, user_path
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 _MAX_FILE_BYTES, _MAX_IMAGE_BYTES = 64 * 1024, 256 * 1024**2
-#: Probability from which on a map server takes a cell for occupied.
-_OCCUPIED = 0.65
+#: Probabilities up to which a map server takes a cell for free, from which on for occupied.
+_FREE, _OCCUPIED = 0.25, 0.65
 
 
 def floor_plan_of(path: Path) -> FloorPlan | None:
-    """The map in a rosbag2 folder; None if it has none, and for any other file.
+    """The map in a bag; None if it has none, and for any other file.
 
-    The map is the first message of a topic that is named `map`: costmaps have the same type.
+    The map is the last message of a topic that is named `map`, as the maps of a SLAM grow; costmaps
+    have the same type.
     """
-    if not path.is_dir():
+    if not is_bag(path):
         return None
     with opened_bag(path) as reader:
         grids = [
@@ -33,48 +42,83 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
             for topic in reader.topics
             if topic.msgtype == OCCUPANCY_GRID and topic.topic.split("/")[-1] == "map"
         ]
-        first = next(reader.messages(grids), None)
-        if first is None:
+        last = _last(reader.messages(grids))
+        if last is None:
             return None
         ensure_definition(reader, OCCUPANCY_GRID)
         try:
-            return floor_plan_from_grid(reader.deserialize(first[2], OCCUPANCY_GRID))
+            return floor_plan_from_grid(reader.deserialize(last[2], OCCUPANCY_GRID))
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise RecordingError(
-                f"the map on topic {first[0].topic} cannot be used: {reason}; give another with "
+                f"the map on topic {last[0].topic} cannot be used: {reason}; give another with "
                 "--map, or predict without it (--no-map)"
             ) from error
+
+
+def _last(messages: Iterator[Entry]) -> Entry | None:
+    """The last message; after damage, which the reader of the tracks reports, the one before."""
+    last = None
+    try:
+        for last in messages:  # noqa: B007
+            pass
+    except Exception:  # damaged bytes make parsers raise whatever they meet
+        if last is None:
+            raise
+    return last
 
 
 def load_map(path: Path) -> FloorPlan:
     """Reads the YAML file of a map server, and its image; raises RecordingError for others.
 
-    Source: the format of `nav2_map_server`, in the modes `trinary` and `scale`.
+    Source: the format of `nav2_map_server`. Walls are those of the grid that it publishes.
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
         if not isinstance(values, dict):
             raise UnusableFileError(f"{path} is no map: expected image, resolution and origin")
-        image_path = user_path(path).parent / str(values["image"])
-        with Image.open(io.BytesIO(read_file(image_path, _MAX_IMAGE_BYTES))) as image:
-            brightness = np.asarray(image.convert("L"), dtype=np.float64) / 255.0
-        darkness = brightness if int(values.get("negate", 0)) else 1.0 - brightness
         x_m, y_m, yaw_rad = (float(value) for value in values["origin"])
-        threshold = float(values.get("occupied_thresh", _OCCUPIED))
-        if not 0.0 <= threshold <= 1.0:
-            raise UnusableFileError(f"occupied_thresh is {threshold}, expected 0 to 1")
+        brightness = _brightness(user_path(path).parent / str(values["image"]))
         return FloorPlan(
             # The first row of an image is at the top.
-            occupied=darkness[::-1] > threshold,
+            occupied=_is_occupied(brightness, values)[::-1],
             resolution_m=float(values["resolution"]),
             origin_m=(x_m, y_m),
             yaw_rad=yaw_rad if math.isfinite(yaw_rad) else 0.0,
         )
     except KeyError as error:
         raise RecordingError(f"map {path}: {error} is missing") from error
-    except (
-        *(OSError, ValueError, TypeError, OverflowError, UnidentifiedImageError),
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise RecordingError(f"map {path} cannot be used: {error}") from error
+
+
+def _brightness(path: Path) -> FloatArray:
+    """(rows, columns) 0 for black to 1 for white."""
+    data = read_file(path, _MAX_IMAGE_BYTES)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("L"), dtype=np.float64) / 255.0
+    except UnidentifiedImageError as error:
+        raise UnusableFileError(f"{path} is no image, or a damaged one") from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UnusableFileError(f"{path}: {error}") from error
+
+
+def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
+    """(rows, columns) whether the cell that a map server makes of each pixel is a wall."""
+    mode = values.get("mode", "trinary")
+    if mode not in ("trinary", "scale", "raw"):
+        raise UnusableFileError(f"mode is {mode!r}, expected trinary, scale or raw")
+    if mode == "raw":
+        percent = np.rint(brightness * 255.0)
+        return np.asarray((percent >= OCCUPIED_PERCENT) & (percent <= 100))
+    darkness = brightness if int(values.get("negate", 0)) else 1.0 - brightness
+    free, threshold = (
+        float(values.get(f"{name}_thresh", default))
+        for name, default in (("free", _FREE), ("occupied", _OCCUPIED))
+    )
+    if not 0.0 <= threshold <= 1.0:
+        raise UnusableFileError(f"occupied_thresh is {threshold}, expected 0 to 1")
+    if mode == "scale":
+        threshold = free + 0.01 * OCCUPIED_PERCENT * (threshold - free)
+    return np.asarray(darkness > threshold)

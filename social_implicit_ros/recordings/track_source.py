@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
+from social_implicit_ros.recordings.bag import BagReader, RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
-from social_implicit_ros.recordings.storage import Topic, has_bag_magic
+from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import (
     TextFormat,
     frame_stamp_ns,
     load_recording,
 )
-from social_implicit_ros.recordings.truncated import is_bag_file, truncation_note
+from social_implicit_ros.recordings.truncated import truncation_note
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
 from social_implicit_ros.tracks.messages.decoder import (
@@ -158,7 +158,7 @@ def open_source(
     """
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
-    if not path.is_dir() and not is_bag_file(path) and not has_bag_magic(path):
+    if not is_bag(path):
         return _open_text(path, text)
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.bags import (
     STORE,
@@ -217,3 +218,19 @@ def test_links_that_lead_back_are_followed_once(
     assert evaluated(folder)["messages"] == len(WALK[::4])
     assert evaluate_bag.main([str(folder / "c"), "--out", str(tmp_path / "out"), *FAST]) == 2
     assert "no recording there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "note"),
+    [("map", "inside the walls of the map"), ("hall", "predicted without walls: no transform")],
+)
+def test_a_map_is_used_or_the_report_says_why_not(tmp_path: Path, frame_id: str, note: str) -> None:
+    zero = zero_message(STORE, "nav_msgs/msg/OccupancyGrid")
+    origin = replace(zero.info.origin, orientation=replace(zero.info.origin.orientation, w=1.0))
+    info = replace(zero.info, resolution=0.5, width=2, height=1, origin=origin)
+    cells = np.array([100, 0], dtype=np.int8)
+    grid = replace(zero, header=header(0, frame_id), info=info, data=cells)
+    at_ns = WALK[0].stamp_ns
+    messages = [*people_messages(WALK), Recorded("/map", grid.__msgtype__, grid, at_ns)]
+    (file,) = write_bag(tmp_path / "bag", messages).glob("*.mcap")
+    assert any(note in text for text in evaluated(file)["notes"])

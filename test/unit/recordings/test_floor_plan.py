@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support.bags import join_bags
 
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
@@ -43,6 +44,13 @@ def test_a_floor_plan_comes_back_as_written(tmp_path: Path) -> None:
     assert read.extent_m == (-1.0, 1.5, 2.0, 3.5)
     # The tracks beside it are still found by themselves.
     assert len(list(recorded_tracks(open_source(path)))) == 1
+
+
+def test_the_last_map_counts_as_those_of_a_slam_grow(tmp_path: Path) -> None:
+    plans = [FloorPlan(np.ones((n, n), bool), 0.5, (0.0, 0.0)) for n in (1, 3)]
+    parts = [write(tmp_path / str(number), plan) for number, plan in enumerate(plans)]
+    read = floor_plan_of(join_bags(tmp_path / "bag", parts))
+    assert read is not None and read.occupied.shape == (3, 3)
 
 
 def test_a_recording_may_have_none(tmp_path: Path) -> None:
@@ -99,6 +107,21 @@ def test_the_files_of_a_map_server_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "occupied"),
+    [
+        ("trinary", [[0, 0, 0], [1, 0, 0]]),
+        ("scale", [[0, 0, 1], [1, 0, 0]]),  # 0.61 of 0.25 to 0.65 is published as 90 percent
+        ("raw", [[0, 0, 1], [0, 0, 0]]),  # pixels are percent
+    ],
+)
+def test_walls_are_those_of_the_grid_that_a_map_server_publishes(
+    tmp_path: Path, mode: str, occupied: list[list[int]]
+) -> None:
+    plan = load_map(map_server_files(tmp_path, mode=mode))
+    np.testing.assert_array_equal(plan.occupied, occupied)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"image": None}, "'image' is missing"),
@@ -111,6 +134,8 @@ def test_the_files_of_a_map_server_are_read(tmp_path: Path) -> None:
         ({"occupied_thresh": float("nan")}, "occupied_thresh is nan"),
         ({"negate": float("inf")}, "infinity"),
         ({"image": "/dev/zero"}, "a device"),
+        ({"image": "hall.yaml"}, "hall.yaml is no image"),
+        ({"mode": "colour"}, "mode is 'colour', expected trinary"),
     ],
 )
 def test_a_map_that_cannot_be_used_is_named(tmp_path: Path, changes: dict, message: str) -> None:
