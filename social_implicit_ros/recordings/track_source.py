@@ -15,6 +15,7 @@ from social_implicit_ros.recordings.definitions import definitions_of, ensure_de
 from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import (
+    CLOCK_SET_NS,
     TextFormat,
     frame_stamp_ns,
     load_recording,
@@ -44,8 +45,6 @@ GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 _OTHER_CLOCK_S = 10.0
 #: Lower bound of the longest time between two observations to interpolate over, seconds.
 MIN_GAP_S = 0.5
-#: Year 2000: a computer whose clock is not set yet records earlier times, nanoseconds.
-_CLOCK_SET_NS = 946_684_800 * 1_000_000_000
 
 
 #: Serialised message -> decoded message.
@@ -296,7 +295,7 @@ def _first_decoded(
     begin_ns: int | None = None
     damage: ValueError | None = None
     # Times before the clock was set would stretch the recording by decades; 0 is "no time".
-    earliest_ns = _CLOCK_SET_NS if reader.end_ns > _CLOCK_SET_NS else 1
+    earliest_ns = CLOCK_SET_NS if reader.end_ns > CLOCK_SET_NS else 1
     for _, recorded_ns, data in reader.messages(connections):
         if begin_ns is None or begin_ns < earliest_ns:
             begin_ns = recorded_ns

@@ -21,6 +21,8 @@ FRAMES_PER_SECOND = 25.0
 
 #: Stamp of frame 0: ROS takes a stamp of 0 for "no time".
 _START_NS = 1_000_000_000
+#: Year 2000: earlier times are those of a file or of a clock that is not set, nanoseconds.
+CLOCK_SET_NS = 946_684_800 * 1_000_000_000
 #: From here on double precision does not represent every integer.
 _TOO_LARGE = 2.0**53
 _NS_PER_S = 1_000_000_000
@@ -132,7 +134,8 @@ def text_tracks(recording: Recording) -> Iterator[Tracks]:
 
 
 def frame_stamp_ns(frame: int, frames_per_second: float) -> int:
-    """The stamp of a recording's frame, integer nanoseconds."""
-    if frames_per_second == _NS_PER_S:
-        return _START_NS + frame
-    return _START_NS + round(frame / frames_per_second * 1e9)
+    """The stamp of a recording's frame, integer nanoseconds; a time since 1970 is its own stamp."""
+    since_ns = frame
+    if frames_per_second != _NS_PER_S:
+        since_ns = round(frame / frames_per_second * 1e9)
+    return since_ns if since_ns >= CLOCK_SET_NS else _START_NS + since_ns

@@ -96,6 +96,21 @@ def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: Text
     assert_walk(read(tmp_path / "walk.txt", content, text))
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("t_ns,id,x,y\n1700000000000000000,1,0,0\n", TEXT),
+        ("timestamp,id,x,y\n1700000000.0,1,0,0\n", TEXT),
+        ("1700000000000 1 0 0\n", TextFormat(frames_per_second=1000.0)),
+    ],
+)
+def test_times_since_1970_are_the_stamps_as_of_a_bag(
+    tmp_path: Path, content: str, text: TextFormat
+) -> None:
+    (tracks,) = read(tmp_path / "walk.csv", content, text)
+    assert tracks.stamp_ns == 1_700_000_000_000_000_000
+
+
 def test_ids_may_be_names(tmp_path: Path) -> None:
     named = [(frame, f"p{who}", x, y) for frame, who, x, y in ROWS]
     assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
