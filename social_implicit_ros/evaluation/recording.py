@@ -199,13 +199,12 @@ def opened_recording(path: Path, request: Request) -> TrackSource:
 def _reference(source: TrackSource, request: Request) -> Reference | None:
     """The ground truth that is not the evaluated tracks' own, if one is requested."""
     settings = request.settings
-    waits_s = settings.pipeline.track_timeout_s, settings.transform_wait_s
     truth = request.ground_truth_of(source.path)
     if truth is not None:
         opened = opened_recording(truth, request)
-        return with_ground_truth(source, opened, *waits_s, request.ground_truth_shift_s)
+        return with_ground_truth(source, opened, settings, request.ground_truth_shift_s)
     if request.faults is not None:
-        return with_simulated_tracker(source, request.faults, *waits_s)
+        return with_simulated_tracker(source, request.faults, settings)
     return None
 
 

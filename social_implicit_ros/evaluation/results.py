@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.candidates import parameter_count
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
 from social_implicit_ros.evaluation.output_files import without_nan
 from social_implicit_ros.evaluation.per_tick import join_files
@@ -123,7 +122,7 @@ def _identity(model: TrajectoryModel) -> dict[str, Any]:
         "model": model.name,
         "description": card.description if card else "",
         "sha256": card.sha256 if card else "",
-        "parameters": parameter_count(model),
+        "parameters": card.parameters if card else 0,
         "step_s": model.step_s,
         "n_observed": model.n_observed,
     }

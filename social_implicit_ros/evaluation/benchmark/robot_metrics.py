@@ -78,12 +78,11 @@ def robot_metrics(
             }
         )
     values = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    levels, soon_m = values.pop("levels"), values.pop("soon")
-    r_avg, r_min = reliability_scores(levels)
+    r_avg, r_min = reliability_scores(values["levels"])
     metrics = {
         **situation_metrics(values),
-        **{name: float(entries.mean()) for name, entries in values.items()},
-        "coverage_95": coverage(levels, 0.95),
+        **{name: float(values[name].mean()) for name in ROBOT_STYLES.keys() & values.keys()},
+        "coverage_95": coverage(values["levels"], 0.95),
         "r_avg": r_avg,
         "r_min": r_min,
     }
@@ -92,7 +91,7 @@ def robot_metrics(
         kalman_m = tuned_error_m(
             [fast for _, fast in windows], ground_truth, 1.0 / RATE_HZ, REPLANNING_S
         )
-        metrics[OVER_KALMAN] = float(soon_m.mean()) / kalman_m
+        metrics[OVER_KALMAN] = float(values["soon"].mean()) / kalman_m
     return {name: metrics[name] for name in ROBOT_STYLES if name in metrics}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
@@ -73,36 +75,21 @@ def situation_measures(prediction: Prediction, scene: Scene) -> dict[str, FloatA
     }
 
 
-def situation_metrics(values: dict[str, FloatArray]) -> dict[str, float]:
-    """Removes the arrays of `situation_measures` from `values` and returns their metrics."""
-    taken = {name: values.pop(name) for name in _MEASURES}
+def situation_metrics(values: Mapping[str, FloatArray]) -> dict[str, float]:
+    """The metrics of the arrays of `situation_measures`, which are among the values."""
     return {
-        "coverage_50_standing": _mean(taken["standing_inside"]),
+        "coverage_50_standing": _mean(values["standing_inside"]),
         "area_95_walking": area_at_coverage(
-            taken["walking_distance"],
-            taken["walking_radius"],
-            taken["walking_area"],
+            values["walking_distance"],
+            values["walking_radius"],
+            values["walking_area"],
             AREA_CONFIDENCE,
         ),
-        "fde_over_cv_stopped": _mean(taken["stopped"]) / _mean(taken["stopped_straight"]),
-        "fde_over_cv_started": _mean(taken["started"]) / _mean(taken["started_straight"]),
-        "head_on_rate": _mean(taken["passing"] < HEAD_ON_M),
-        "head_on_rate_people": _mean(taken["passing_people"] < HEAD_ON_M),
+        "fde_over_cv_stopped": _mean(values["stopped"]) / _mean(values["stopped_straight"]),
+        "fde_over_cv_started": _mean(values["started"]) / _mean(values["started_straight"]),
+        "head_on_rate": _mean(values["passing"] < HEAD_ON_M),
+        "head_on_rate_people": _mean(values["passing_people"] < HEAD_ON_M),
     }
-
-
-_MEASURES = (
-    "standing_inside",
-    "walking_distance",
-    "walking_radius",
-    "walking_area",
-    "stopped",
-    "stopped_straight",
-    "started",
-    "started_straight",
-    "passing",
-    "passing_people",
-)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -142,14 +142,13 @@ def evaluate_split(
     }
     metrics: Metrics = {}
     if all_metrics:
-        levels = values.pop("levels")
+        levels = values["levels"]
         metrics["coverage_95"] = coverage(levels, 0.95)
         metrics["r_avg"], metrics["r_min"] = reliability_scores(levels)
         metrics["r_avg_pooled"], metrics["r_min_pooled"] = pooled_reliability_scores(levels)
         metrics.update(situation_metrics(values))
-        for name in COUNTS:
-            metrics[name] = float(values.pop(name).sum())
-    metrics.update((name, float(entries.mean())) for name, entries in values.items())
+    for name in STYLES.keys() & values.keys():
+        metrics[name] = float(np.sum(values[name]) if name in COUNTS else np.mean(values[name]))
     return {name: metrics[name] for name in STYLES if name in metrics}
 
 

@@ -29,6 +29,7 @@ from social_implicit_ros.recordings.arrivals import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
@@ -93,10 +94,10 @@ class Reference:
 
 
 def with_simulated_tracker(
-    source: TrackSource, faults: TrackerFaults, track_timeout_s: float, transform_wait_s: float
+    source: TrackSource, faults: TrackerFaults, settings: PredictorConfig
 ) -> Reference:
     """A simulated tracker sees the people of a recording; raises RecordingError without any."""
-    people, robot = observed_people(source, track_timeout_s, transform_wait_s)
+    people, robot = observed_people(source, settings)
     seen = people.at_rate(faults.rate) if faults.rate else people
     robot_m = None
     note = f"a simulated tracker reports the people of the recording: {faults}"
@@ -115,11 +116,7 @@ def with_simulated_tracker(
 
 
 def with_ground_truth(
-    source: TrackSource,
-    truth: TrackSource,
-    track_timeout_s: float,
-    transform_wait_s: float,
-    shift_s: float = 0.0,
+    source: TrackSource, truth: TrackSource, settings: PredictorConfig, shift_s: float = 0.0
 ) -> Reference:
     """A tracker's recording, and another one of the ground truth, of the same clock and frame.
 
@@ -128,7 +125,7 @@ def with_ground_truth(
     Raises:
         RecordingError: a recording is damaged, or they have no common time.
     """
-    people, _ = observed_people(truth, track_timeout_s, transform_wait_s)
+    people, _ = observed_people(truth, settings)
     people = replace(people, stamps_ns=people.stamps_ns + round(shift_s * NS_PER_S))
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
         raise RecordingError(
@@ -207,14 +204,12 @@ def _rows_of_messages(tracks: SimulatedTracks) -> list[slice]:
     return list(map(slice, ends[:-1], ends[1:]))
 
 
-def observed_people(
-    source: TrackSource, track_timeout_s: float, transform_wait_s: float
-) -> tuple[People, People | None]:
+def observed_people(source: TrackSource, settings: PredictorConfig) -> tuple[People, People | None]:
     """The people of a recording in its fixed frame, and the robot if the recording locates it."""
     people: dict[str, int] = {}
     rows: list[_Row] = []
     robot: list[_Row] = []
-    for tracks in _moved(source, transform_wait_s):
+    for tracks in _moved(source, settings.transform_wait_s):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
                 robot.append((tracks.stamp_ns, 0, x, y))
@@ -222,7 +217,7 @@ def observed_people(
                 rows.append((tracks.stamp_ns, people.setdefault(agent, len(people)), x, y))
     if not rows:
         raise RecordingError(f"{source.path} contains nobody, so it is no ground truth")
-    gap_s = source.longest_gap_s(track_timeout_s)
+    gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
     return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
 
 

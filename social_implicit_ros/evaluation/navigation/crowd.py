@@ -101,16 +101,13 @@ def crowd_of(
         RecordingError: damaged, or nobody could be predicted.
     """
     settings = request.settings
-    waits = (settings.pipeline.track_timeout_s, settings.transform_wait_s)
     opened(source.n_messages)
     reference, note = None, ""
     if request.faults is not None:
-        reference = with_simulated_tracker(
-            source, request.faults, track_timeout_s=waits[0], transform_wait_s=waits[1]
-        )
+        reference = with_simulated_tracker(source, request.faults, settings)
         people, note = reference.people, reference.note
     else:
-        people, _ = observed_people(source, *waits)
+        people, _ = observed_people(source, settings)
     models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
     models[KALMAN] = ConstantVelocityKalman()
     models.update({name: load_model(of_split(name, source.path)) for name in request.models})
