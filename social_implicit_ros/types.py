@@ -197,7 +197,7 @@ class Prediction:
                 "Prediction", "radius_scales", self.radius_scales, (n_agents, n_steps, "L")
             )
 
-    def of_agents(self, rows: IntArray) -> Prediction:
+    def of_agents(self, rows: IntArray | slice) -> Prediction:
         """The prediction of some agents, by their rows."""
         return Prediction(
             self.samples[:, rows],

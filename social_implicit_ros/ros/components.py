@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,26 +42,18 @@ def load_components(config: NodeConfig, lookup: TransformBuffer) -> Components:
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = _load_model(config.model)
-    return _with_outputs(config, trackers, model, lookup)
+    return Components(config, trackers, model, load_outputs(model, lookup, config))
 
 
-def prepare_outputs(
-    components: Components, lookup: TransformBuffer, config: NodeConfig
+def load_outputs(
+    model: TrajectoryModel, lookup: TransformBuffer, config: NodeConfig
 ) -> dict[str, Output]:
-    """Outputs for changed parameters, after one run of the model and of the outputs with them."""
-    changed = _with_outputs(config, components.trackers, components.model, lookup)
-    return changed.outputs
-
-
-def _with_outputs(
-    config: NodeConfig, trackers: list[Tracker], model: TrajectoryModel, lookup: TransformBuffer
-) -> Components:
+    """The outputs for some parameters, after one run of the model and of the outputs with them."""
     outputs = {name: load_output(name, config) for name in config.outputs}
     # Walls change covariances as they change samples.
     _make_samples(model, config.use_map or any(output.reads_samples for output in outputs.values()))
-    components = Components(config, trackers, model, outputs)
-    _warm_up(components, lookup)
-    return components
+    _warm_up(model, outputs, lookup, config.predictor)
+    return outputs
 
 
 def _load_model(name: str) -> TrajectoryModel:
@@ -86,27 +79,30 @@ def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
         model.makes_samples = is_needed
 
 
-def _warm_up(components: Components, lookup: TransformBuffer) -> None:
+def _warm_up(
+    model: TrajectoryModel,
+    outputs: Mapping[str, Output],
+    lookup: TransformBuffer,
+    config: PredictorConfig,
+) -> None:
     """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one.
 
     Raises:
         ValueError: the model cannot be run; the message says how to fix it.
     """
-    config = components.config.predictor
-    predictor = Predictor(
-        components.model,
-        PredictorConfig(
-            pipeline=PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed),
-            time_step_s=config.time_step_s,
-            horizon_s=config.horizon_s,
-            fixed_frame=config.fixed_frame,
-        ),
-        lookup,
+    pipeline = PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
+    # Of one frame, without a robot.
+    plain = PredictorConfig(
+        pipeline=pipeline,
+        time_step_s=config.time_step_s,
+        horizon_s=config.horizon_s,
+        fixed_frame=config.fixed_frame,
     )
+    predictor = Predictor(model, plain, lookup)
     for stamp_ns in (1, 100_000_000):
         tracks = Tracks(stamp_ns, ("one", "two"), np.eye(2))
         predictor.add_tracks(tracks, config.fixed_frame, stamp_ns)
     forecast = predictor.tick(100_000_000)
-    for output in components.outputs.values():
+    for output in outputs.values():
         output.render(forecast)
         output.clear(forecast.stamp_ns)

@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import open_calibration
-from social_implicit_ros.ros.components import Components, prepare_outputs
+from social_implicit_ros.ros.components import Components, load_outputs
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.session import Session
@@ -77,7 +77,7 @@ def open_session(
         ),
         subscriptions=[],
         keeper=keeper,
-        preparation=Preparation(partial(prepare_outputs, components, lookup)),
+        preparation=Preparation(partial(load_outputs, components.model, lookup)),
     )
     with ExitStack() as undo:
         undo.callback(close_session, node, session)

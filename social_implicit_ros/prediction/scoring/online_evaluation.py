@@ -20,6 +20,7 @@ import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
+from social_implicit_ros.prediction.extend import without_samples
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.motionless import MotionlessTracks, weights_of
@@ -299,8 +300,8 @@ class SelfEvaluation:
         chosen = ids if people.all() else [ids[row] for row in np.flatnonzero(people)]
         content = _Published(
             tick.speed_m_s[rows],
-            _without_samples(tick.prediction, rows),
-            _without_samples(tick.base, rows),
+            without_samples(tick.prediction).of_agents(rows),
+            without_samples(tick.base).of_agents(rows),
             still_m[rows],
         )
         self._pending.add(tick.stamp_ns, tick.window.stamp_ns, chosen, content)
@@ -368,14 +369,3 @@ def _factors(
     factors = [prediction.radius_scales for prediction in predictions]
     known = [values for values in factors if values is not None]
     return at_steps(known) if len(known) == len(factors) else None
-
-
-def _without_samples(prediction: Prediction, rows: slice | IntArray) -> Prediction:
-    factors = prediction.radius_scales
-    return Prediction(
-        prediction.samples[:0, rows],
-        prediction.mean[rows],
-        prediction.covariance[rows],
-        prediction.step_s,
-        None if factors is None else factors[rows],
-    )
