@@ -25,14 +25,17 @@ from social_implicit_ros.training.social_implicit.data import (
     split_recordings,
 )
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
-from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses
+from social_implicit_ros.training.social_implicit.losses import (
+    WEIGHTS,
+    social_implicit_losses,
+    total_loss,
+)
 from social_implicit_ros.training.social_implicit.model import SocialImplicit, used_parameters
 from social_implicit_ros.types import FloatArray
 
 ARCHITECTURE = "social_implicit"
 #: Hyperparameters, chosen on the validation scenes, see docs/training.md.
 SETTINGS = trainer.Settings()
-LOSS_WEIGHTS = LossWeights()
 #: For the robot model: people around a robot have often just come into view.
 ROBOT_SHORT_HISTORY_SHARE = 0.2
 #: Noise sequence of the model files, see `models.noise`.
@@ -96,7 +99,7 @@ def train_split(split: str, options: argparse.Namespace, console: Console) -> Pa
             "agents": {part: sum(map(len, scenes)) for part, scenes in parts.items()},
             "settings": dataclasses.asdict(settings),
             "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
-            "loss_weights": dataclasses.asdict(LOSS_WEIGHTS),
+            "loss_weights": WEIGHTS,
             "augmentation": "one of seven per scene, as in the paper",
             "chosen_epoch": best.number,
             "torch": torch.__version__,
@@ -129,7 +132,7 @@ def _train_with_progress(
 
 
 def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
-    return social_implicit_losses(predicted, batch.future, batch.scene).total(LOSS_WEIGHTS)
+    return total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
 
 
 def _metrics(

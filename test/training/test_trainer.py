@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from social_implicit_ros.models.noise import standard_normal  # noqa: E402
 from social_implicit_ros.training.social_implicit.augmentation import augment  # noqa: E402
 from social_implicit_ros.training.social_implicit.data import SceneBatch, pack  # noqa: E402
-from social_implicit_ros.training.social_implicit.losses import LossWeights, social_implicit_losses  # noqa: E402
+from social_implicit_ros.training.social_implicit.losses import social_implicit_losses, total_loss  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
 from social_implicit_ros.training.social_implicit.trainer import (  # noqa: E402
     Epoch,
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.training
 
 
 def loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
-    return social_implicit_losses(predicted, batch.future, batch.scene).total(LossWeights())
+    return total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
 
 
 def trained(

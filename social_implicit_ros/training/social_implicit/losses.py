@@ -6,8 +6,7 @@ displacements per step and are averaged within a scene, then over the scenes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -15,50 +14,24 @@ import torch
 _ANGLE_GUARD_M2 = 1e-6
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms of the Social-Loss; the weight of the IMLE term is 1."""
-
-    triplet: float = 1e-4
-    distance: float = 1e-5
-    angle: float = 1e-4
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The terms of one batch, each a scalar.
-
-    Attributes:
-        imle: mean absolute error of the nearest sample, metres.
-        triplet: distance of the nearest to the second sample minus to the farthest one, metres.
-        distance: mean absolute error of the distances between agents, metres.
-        angle: mean absolute error of the angles between agents, radians.
-    """
-
-    imle: torch.Tensor
-    triplet: torch.Tensor
-    distance: torch.Tensor
-    angle: torch.Tensor
-
-    def total(self, weights: LossWeights) -> torch.Tensor:
-        """The weighted sum."""
-        return (
-            self.imle
-            + weights.triplet * self.triplet
-            + weights.distance * self.distance
-            + weights.angle * self.angle
-        )
+#: Weights of the terms of the Social-Loss; the weight of the IMLE term is 1.
+WEIGHTS = {"triplet": 1e-4, "distance": 1e-5, "angle": 1e-4}
 
 
 def social_implicit_losses(
     predicted: torch.Tensor, future: torch.Tensor, scene: torch.Tensor
-) -> Losses:
-    """Computes all terms for a batch of scenes.
+) -> dict[str, torch.Tensor]:
+    """The terms of a batch of scenes, each a scalar.
 
     Args:
         predicted: (K, A, T, 2) metres relative to each agent's last position, K at least 2.
         future: (A, T, 2) ground truth, likewise.
         scene: (A,) scene of each agent, ascending from 0.
+
+    Returns:
+        `imle`, mean absolute error of the nearest sample, metres; `triplet`, distance of the
+        nearest to the second sample minus to the farthest one, metres; `distance` and `angle`, mean
+        absolute errors of those between agents, metres and radians.
     """
     rank = rank_samples(predicted, future, scene)
     ground_truth = displacements(future)
@@ -76,12 +49,17 @@ def social_implicit_losses(
         expected = measure(ground_truth, first, other)
         return _pair_mean(measure(nearest, first, other), expected, scene[first])
 
-    return Losses(
-        imle=mean((nearest - ground_truth).abs()),
-        triplet=mean((nearest - second).abs()) - mean((nearest - farthest).abs()),
-        distance=pairs(pair_distance),
-        angle=pairs(pair_angle),
-    )
+    return {
+        "imle": mean((nearest - ground_truth).abs()),
+        "triplet": mean((nearest - second).abs()) - mean((nearest - farthest).abs()),
+        "distance": pairs(pair_distance),
+        "angle": pairs(pair_angle),
+    }
+
+
+def total_loss(losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The weighted sum of the terms."""
+    return sum((weight * losses[name] for name, weight in WEIGHTS.items()), losses["imle"])
 
 
 @torch.no_grad()
