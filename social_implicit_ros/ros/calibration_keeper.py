@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from social_implicit_ros.ros.components import Components
+from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Learnt
 from social_implicit_ros.uncertainty.storage import (
     AdaptedModel,
@@ -165,13 +166,19 @@ def _rename_refused(path: Path) -> str:
 
 
 def open_calibration(
-    components: Components, node: str, logger: RcutilsLogger, *, uses_sim_time: bool
+    config: NodeConfig,
+    model: TrajectoryModel,
+    node: str,
+    logger: RcutilsLogger,
+    *,
+    uses_sim_time: bool,
 ) -> CalibrationKeeper:
     """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
 
     Args:
-        components: of the node.
-        node: its fully qualified name.
+        config: the parameters.
+        model: whose ellipses are adapted.
+        node: fully qualified name of the node.
         logger: of the node.
         uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
             parameters name a file.
@@ -179,7 +186,6 @@ def open_calibration(
     # Imports onnxruntime, see `components`.
     from social_implicit_ros.models.registry import fingerprint_of
 
-    config, model = components.config, components.model
     path, reason = None, "not kept, as use_sim_time is true: set calibration_file to keep it"
     if config.calibration_file or not uses_sim_time:
         path = calibration_path(config.calibration_file, node, model.name, os.environ)

@@ -1,9 +1,8 @@
-"""Trackers, model and outputs that the parameters select, loaded and run once."""
+"""Model and outputs that the parameters select, loaded and run once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,38 +10,9 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.trackers import Tracker, load_trackers
 from social_implicit_ros.settings import NodeConfig, PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import Tracks
-
-
-@dataclass(frozen=True)
-class Components:
-    """Trackers, model and outputs selected by the parameters, loaded and checked.
-
-    Attributes:
-        config: the parameters.
-        trackers: mappings of the subscribed messages.
-        model: the trajectory model.
-        outputs: published outputs, by name.
-    """
-
-    config: NodeConfig
-    trackers: list[Tracker]
-    model: TrajectoryModel
-    outputs: dict[str, Output]
-
-
-def load_components(config: NodeConfig, lookup: TransformBuffer) -> Components:
-    """Loads tracker mappings, model and outputs, and runs them once.
-
-    Raises:
-        ValueError: a component cannot be used; the message says how to fix it.
-    """
-    trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
-    model = _load_model(config.model)
-    return Components(config, trackers, model, load_outputs(model, lookup, config))
 
 
 def load_outputs(
@@ -56,7 +26,7 @@ def load_outputs(
     return outputs
 
 
-def _load_model(name: str) -> TrajectoryModel:
+def load_model(name: str) -> TrajectoryModel:
     """Loads a model.
 
     Raises:
@@ -64,16 +34,16 @@ def _load_model(name: str) -> TrajectoryModel:
     """
     try:
         # Imports onnxruntime, which is not needed to list the parameters.
-        from social_implicit_ros.models.registry import load_model
+        from social_implicit_ros.models import registry
     except ImportError as error:
         raise ValueError(
             f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
         ) from error
-    return load_model(name)
+    return registry.load_model(name)
 
 
 def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
-    from social_implicit_ros.models.onnx_model import OnnxModel  # after `_load_model`
+    from social_implicit_ros.models.onnx_model import OnnxModel  # after `load_model`
 
     if isinstance(model, OnnxModel):
         model.makes_samples = is_needed

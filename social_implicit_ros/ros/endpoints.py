@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,45 +15,47 @@ from std_msgs.msg import Float64MultiArray
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.calibration_keeper import open_calibration
-from social_implicit_ros.ros.components import Components, load_outputs
+from social_implicit_ros.ros.components import load_model, load_outputs
 from social_implicit_ros.ros.online_evaluation_messages import METRICS_TOPIC
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.session import Session
-from social_implicit_ros.ros.trackers import Tracker
+from social_implicit_ros.ros.trackers import Tracker, load_trackers
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
 ODOMETRY_TOPIC = "~/odometry"
 MAP_TOPIC = "~/map"
 
 
-@dataclass(frozen=True)
-class Callbacks:
-    """What to call with a received message.
-
-    Attributes:
-        tracks: of a tracker; serialised if the tracker reads bytes.
-        odometry: of the robot.
-        map_: of the building.
-    """
-
-    tracks: Callable[[Tracker, Any], None]
-    odometry: Callable[[Odometry], None]
-    map_: Callable[[OccupancyGrid], None]
-
-
 def open_session(
-    node: LifecycleNode, components: Components, lookup: TransformBuffer, callbacks: Callbacks
+    node: LifecycleNode,
+    config: NodeConfig,
+    lookup: TransformBuffer,
+    *,
+    on_tracks: Callable[[Tracker, Any], None],
+    on_odometry: Callable[[Odometry], None],
+    on_map: Callable[[OccupancyGrid], None],
 ) -> Session:
-    """The session of loaded components, with its endpoints; none is left if one cannot be made.
+    """Loads what the parameters select and makes its endpoints; none is left if one cannot be made.
+
+    Args:
+        node: has the endpoints.
+        config: the parameters.
+        lookup: of transforms.
+        on_tracks: called with messages of a tracker, serialised if it reads bytes.
+        on_odometry: called with those of the robot.
+        on_map: called with maps.
 
     Raises:
-        ValueError: the calibration's file cannot be used; the message says how to fix it.
+        ValueError: something cannot be used; the message says how to fix it.
     """
-    config = components.config
-    # First, as it is what fails most.
+    trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
+    model = load_model(config.model)
+    outputs = load_outputs(model, lookup, config)
     keeper = (
         open_calibration(
-            components,
+            config,
+            model,
             node.get_fully_qualified_name(),
             node.get_logger(),
             uses_sim_time=node.get_parameter("use_sim_time").value,
@@ -62,26 +63,23 @@ def open_session(
         if config.adaptive_calibration
         else None
     )
+    adaptive = None if keeper is None else keeper.adaptive
     session = Session(
         config=config,
-        predictor=Predictor(
-            components.model,
-            config.predictor,
-            lookup,
-            adaptive=None if keeper is None else keeper.adaptive,
-        ),
-        outputs=components.outputs,
+        trackers=trackers,
+        predictor=Predictor(model, config.predictor, lookup, adaptive=adaptive),
+        outputs=outputs,
         publishers={},
         metrics=node.create_lifecycle_publisher(
             Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
         ),
         subscriptions=[],
         keeper=keeper,
-        preparation=Preparation(partial(load_outputs, components.model, lookup)),
+        preparation=Preparation(partial(load_outputs, model, lookup)),
     )
     with ExitStack() as undo:
         undo.callback(close_session, node, session)
-        _create_endpoints(node, session, components.trackers, callbacks)
+        _create_endpoints(node, session, on_tracks, on_odometry, on_map)
         undo.pop_all()
     return session
 
@@ -98,7 +96,11 @@ def close_session(node: LifecycleNode, session: Session) -> None:
 
 
 def _create_endpoints(
-    node: LifecycleNode, session: Session, trackers: Sequence[Tracker], callbacks: Callbacks
+    node: LifecycleNode,
+    session: Session,
+    on_tracks: Callable[[Tracker, Any], None],
+    on_odometry: Callable[[Odometry], None],
+    on_map: Callable[[OccupancyGrid], None],
 ) -> None:
     """Adds the endpoints that the session's parameters ask for to the session."""
     for name, output in session.outputs.items():
@@ -113,12 +115,12 @@ def _create_endpoints(
             bond.status_class(), bond.TOPIC, qos.diagnostics()
         )
         session.bond = bond.Bond(node.get_name(), publisher)
-    for tracker in trackers:
+    for tracker in session.trackers:
         session.subscriptions.append(
             node.create_subscription(
                 tracker.message_class,
                 tracker.topic,
-                partial(callbacks.tracks, tracker),
+                partial(on_tracks, tracker),
                 qos.tracks(),
                 raw=tracker.is_raw,
                 qos_overriding_options=qos.overridable(),
@@ -126,9 +128,9 @@ def _create_endpoints(
         )
     if session.config.use_map:
         session.subscriptions.append(
-            node.create_subscription(OccupancyGrid, MAP_TOPIC, callbacks.map_, qos.map_())
+            node.create_subscription(OccupancyGrid, MAP_TOPIC, on_map, qos.map_())
         )
     if session.config.predictor.robot == "odometry":
         session.subscriptions.append(
-            node.create_subscription(Odometry, ODOMETRY_TOPIC, callbacks.odometry, qos.odometry())
+            node.create_subscription(Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry())
         )

@@ -24,8 +24,7 @@ from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
-from social_implicit_ros.ros.components import load_components
-from social_implicit_ros.ros.endpoints import Callbacks, close_session, open_session
+from social_implicit_ros.ros.endpoints import close_session, open_session
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import NewestJob
 from social_implicit_ros.ros.reporting.connections import surroundings_of
@@ -124,9 +123,14 @@ class PredictorNode(ParameterNode):
         """Loads and warms up the model; fails with a reason that names the fix."""
         with self._reported("configure"):
             try:
-                components = load_components(self.read_config(), self._lookup)
-                callbacks = Callbacks(self._on_tracks, self._on_odometry, self._on_map)
-                session = open_session(self, components, self._lookup, callbacks)
+                session = open_session(
+                    self,
+                    self.read_config(),
+                    self._lookup,
+                    on_tracks=self._on_tracks,
+                    on_odometry=self._on_odometry,
+                    on_map=self._on_map,
+                )
             except Exception as error:  # noqa: BLE001 (files and libraries raise what they meet)
                 reason = self.reporter.reason_of(error)
                 self.get_logger().error(f"cannot configure: {reason}")
@@ -140,13 +144,13 @@ class PredictorNode(ParameterNode):
                 tracker.id_prefix: TrackerLog(
                     self.resolve_topic_name(tracker.topic), tracker.decoder.spec
                 )
-                for tracker in components.trackers
+                for tracker in session.trackers
             }
             self.reporter.log.reset(logs)
             topics = [log.topic for log in logs.values()]
             self.reporter.state = NodeState(
-                "inactive", model=components.model.name, tracks_topic=", ".join(topics)
-            ).with_config(components.config)
+                "inactive", model=session.predictor.model.name, tracks_topic=", ".join(topics)
+            ).with_config(session.config)
             # Else Python looks through all that was imported now and then, for longer than a tick.
             gc.freeze()
             return super().on_configure(previous)

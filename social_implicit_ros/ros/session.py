@@ -20,6 +20,7 @@ from social_implicit_ros.ros.online_evaluation_messages import (
 )
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.preparation import Preparation
+from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.settings import NodeConfig
 
 
@@ -28,6 +29,7 @@ class Session:
     """The running node, from configure to cleanup."""
 
     config: NodeConfig
+    trackers: list[Tracker]
     predictor: Predictor
     outputs: dict[str, Output]
     publishers: dict[str, LifecyclePublisher]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from social_implicit_ros.models.onnx_model import OnnxModel
-from social_implicit_ros.ros.components import load_components
+from social_implicit_ros.ros.components import load_model, load_outputs
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
@@ -23,6 +23,7 @@ def test_samples_are_made_where_somebody_needs_them(
     outputs: tuple[str, ...], use_map: bool, is_needed: bool
 ) -> None:
     config = NodeConfig(outputs=outputs, use_map=use_map)
-    model = load_components(config, TransformBuffer()).model
+    model = load_model(config.model)
+    load_outputs(model, TransformBuffer(), config)
     assert isinstance(model, OnnxModel)
     assert model.makes_samples == is_needed
