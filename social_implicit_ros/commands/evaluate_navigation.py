@@ -80,8 +80,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         study, episodes = study_crowds(
             crowds,
             trial,
-            opened=lambda total: progress.update(task, total=total),
-            advance=lambda n: progress.advance(task, n),
+            lambda done, total: progress.update(task, completed=done, total=total),
         )
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
@@ -104,8 +103,7 @@ def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: 
     crowd = crowd_of(
         opened_recording(path, request).part(options.start, options.duration),
         request,
-        opened=lambda total: progress.update(task, total=total),
-        advance=lambda n: progress.advance(task, n),
+        lambda done, total: progress.update(task, completed=done, total=total),
     )
     progress.remove_task(task)
     return crowd

@@ -123,8 +123,7 @@ def evaluate_recording(
     request: Request,
     per_tick: Path,
     *,
-    opened: Callable[[int], None] = lambda n_messages: None,
-    advance: Callable[[int], None] = lambda n_messages: None,
+    advance: Callable[[int, int], None] = lambda n_read, n_messages: None,
 ) -> dict[str, Any]:
     """Evaluates all models on one recording and writes the parquet file `per_tick`.
 
@@ -132,8 +131,7 @@ def evaluate_recording(
         path: of the recording.
         request: what to evaluate.
         per_tick: the file to write.
-        opened: called once with the number of messages to read.
-        advance: called with the number of messages whenever some were read.
+        advance: called with the number of messages read so far and that of all.
 
     Returns:
         JSON-serialisable values: `bag` (description of the recording), `tallies` by model,
@@ -149,7 +147,6 @@ def evaluate_recording(
         model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
     whole = opened_recording(path, request)
     source = whole.part(request.start_s, request.duration_s)
-    opened(source.n_messages)
     reference = _reference(source, request)
     walls = request.floor_plan(path)
     replay = BagReplay(

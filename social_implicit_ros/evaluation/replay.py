@@ -300,9 +300,9 @@ class BagReplay:
         self._ticks: deque[_Scored] = deque()
 
     def ticks(
-        self, advance: Callable[[int], None] = lambda n_messages: None
+        self, advance: Callable[[int, int], None] = lambda n_read, n_messages: None
     ) -> Iterator[dict[str, ScoredTick]]:
-        """Reads the recording once; calls `advance` with the number of messages read.
+        """Reads the recording once; calls `advance` with the messages read so far and all.
 
         Yields:
             Every tick with at least one predicted agent, by model name.
@@ -317,7 +317,7 @@ class BagReplay:
                 self._tick_before(arrival.received_ns)
                 self._take(arrival)
                 if isinstance(arrival, TracksArrival):
-                    advance(1)
+                    advance(self.counts.messages, source.n_messages)
                 yield from self._complete()
             # Messages that still wait for a transform.
             self.counts.add_update(self._groups[0].predictor.poll(_NEVER_NS))

@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +126,7 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
 
 
 def run_job(
-    job: Job,
-    opened: Callable[[int], None] = lambda n_messages: None,
-    advance: Callable[[int], None] = lambda n_messages: None,
+    job: Job, advance: Callable[[int, int], None] = lambda n_read, n_messages: None
 ) -> Outcome:
     """Evaluates one recording and writes its part."""
     # Another process may evaluate the same recording, if a cluster lost contact with this one.
@@ -137,7 +134,7 @@ def run_job(
     temporary = [file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in job.files]
     per_tick, highlights, summary = temporary
     try:
-        part = evaluate_recording(job.path, job.request, per_tick, opened=opened, advance=advance)
+        part = evaluate_recording(job.path, job.request, per_tick, advance=advance)
         highlights.write_text(json.dumps(part.pop("highlights")))
         part["fingerprint"], part["digests"] = job.fingerprint, _digests(per_tick, highlights)
         summary.write_text(json.dumps(part))
@@ -241,19 +238,14 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(escape(printable_text(job.path.name)), start=False)
-    numbers = count(1)
+    task = progress.add_task(escape(printable_text(job.path.name)), total=None)
 
-    def opened(n_messages: int) -> None:
-        progress.update(task, total=n_messages)
-        progress.start_task(task)
-
-    def advance(_: int) -> None:
+    def advance(n_read: int, n_messages: int) -> None:
         # An update at every message takes longer than reading it.
-        if (n_messages := next(numbers)) % _PROGRESS_EVERY == 0:
-            progress.update(task, completed=n_messages)
+        if n_read % _PROGRESS_EVERY == 0:
+            progress.update(task, completed=n_read, total=n_messages)
 
-    outcome = run_job(job, opened, advance)
+    outcome = run_job(job, advance)
     progress.remove_task(task)
     return outcome
 

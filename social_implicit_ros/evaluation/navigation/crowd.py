@@ -85,8 +85,7 @@ class Crowd:
 def crowd_of(
     source: TrackSource,
     request: Request,
-    opened: Callable[[int], None] = lambda n_messages: None,
-    advance: Callable[[int], None] = lambda n_messages: None,
+    advance: Callable[[int, int], None] = lambda n_read, n_messages: None,
 ) -> Crowd:
     """Reads a recording and predicts it once: recorded people do not see the robot.
 
@@ -94,14 +93,12 @@ def crowd_of(
         source: the recording.
         request: models, settings and the faults of a simulated tracker. The rate of ticks is that
             of the robot's plans, the published steps are those of a plan.
-        opened: called once with the number of messages to read.
-        advance: called with the number of messages whenever some were read.
+        advance: called with the number of messages read so far and that of all.
 
     Raises:
         RecordingError: damaged, or nobody could be predicted.
     """
     settings = request.settings
-    opened(source.n_messages)
     reference, note = None, ""
     if request.faults is not None:
         reference = with_simulated_tracker(source, request.faults, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -184,16 +185,14 @@ class Study:
 def study_crowds(
     crowds: Sequence[Crowd],
     trial: Trial,
-    opened: Callable[[int], None] = lambda n_drives: None,
-    advance: Callable[[int], None] = lambda n_drives: None,
+    advance: Callable[[int, int], None] = lambda n_done, n_drives: None,
 ) -> tuple[Study, list[Episodes]]:
     """Drives all predictors through recordings; their episodes count together.
 
     Args:
         crowds: the recordings, with the same predictors.
         trial: what is driven.
-        opened: called once with the number of drives.
-        advance: called with the number of drives whenever some are done.
+        advance: called with the number of drives that are done and that of all.
 
     Returns:
         The study, and the test episodes of each recording.
@@ -226,7 +225,7 @@ def study_crowds(
                 _driven(part, crowd, name, drawn, trial, setting)
                 for crowd, drawn in zip(crowds, episodes[part], strict=True)
             )
-        advance(1)
+        advance(next(done), n_drives)
 
     names = list(crowds[0].beliefs)
     settings = {
@@ -234,7 +233,8 @@ def study_crowds(
         for planner in trial.planners
         for name in names
     }
-    opened(sum(len(of_predictor) + 2 + len(TIMES) for of_predictor in settings.values()))
+    n_drives = sum(len(of_predictor) + 2 + len(TIMES) for of_predictor in settings.values())
+    done = count(1)
     for (name, planner), of_predictor in settings.items():
         for setting in of_predictor:
             run("tuning", name, setting)

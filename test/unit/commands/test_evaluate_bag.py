@@ -109,10 +109,10 @@ class TestResults:
         monkeypatch.setattr(bag_evaluation, "load_model", lambda name: Watched())
         request = Request(("watched",), None, None, load_settings(), n_moments=0)
         bag_evaluation.evaluate_recording(
-            bag, request, tmp_path / "rows.parquet", opened=lambda n_messages: order.append("open")
+            bag, request, tmp_path / "rows.parquet", advance=lambda *_: order.append("read")
         )
 
-        assert order[:3] == ["predict", "open", "predict"]
+        assert order[:2] == ["predict", "read"]
 
     def test_a_row_for_every_tick_and_model(self, finished):
         columns = parquet.read_table(finished / "per_tick.parquet").to_pydict()

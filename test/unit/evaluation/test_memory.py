@@ -51,7 +51,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
             bag,
             request,
             tmp_path / "per_tick.parquet",
-            advance=lambda n_messages: held_bytes.append(tracemalloc.get_traced_memory()[0]),
+            advance=lambda *_: held_bytes.append(tracemalloc.get_traced_memory()[0]),
         )
     finally:
         tracemalloc.stop()
