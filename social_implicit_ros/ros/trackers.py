@@ -33,23 +33,21 @@ class Tracker:
         name: of its mapping.
         topic: to subscribe to.
         message_class: of the topic.
-        decoder: of its messages.
-        raw_decoder: of serialised messages, about ten times faster than rclpy's conversion; None
-            if the message type does not allow it.
+        decoder: of its messages; of serialised ones if the type allows it, which is about ten times
+            faster than rclpy's conversion.
         id_prefix: prepended to every id.
     """
 
     name: str
     topic: str
     message_class: type
-    decoder: TrackerDecoder
-    raw_decoder: RawTrackerDecoder | None = None
+    decoder: TrackerDecoder | RawTrackerDecoder
     id_prefix: str = ""
 
     @property
     def is_raw(self) -> bool:
         """Whether to subscribe to serialised messages."""
-        return self.raw_decoder is not None
+        return isinstance(self.decoder, RawTrackerDecoder)
 
     def decode(self, message: Any) -> DecodedMessage:
         """As `TrackerDecoder.decode`, with ids distinct from those of other trackers.
@@ -60,8 +58,7 @@ class Tracker:
         Raises:
             ValueError: as `TrackerDecoder.decode`, or the bytes are not of this message type.
         """
-        decoder = self.decoder if self.raw_decoder is None else self.raw_decoder
-        decoded = decoder.decode(message)
+        decoded = self.decoder.decode(message)
         if decoded.tracks is None or not self.id_prefix:
             return decoded
         ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
@@ -120,11 +117,12 @@ def load_tracker(
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     definitions = definitions_of(spec.message_type)
     check_tracker_spec(spec, definitions)
+    decoder: TrackerDecoder | RawTrackerDecoder
     try:
-        raw_decoder = RawTrackerDecoder(spec, definitions)
+        decoder = RawTrackerDecoder(spec, definitions)
     except UnsupportedLayoutError:
-        raw_decoder = None
-    return Tracker(spec.name, topic, message_class, TrackerDecoder(spec), raw_decoder)
+        decoder = TrackerDecoder(spec)
+    return Tracker(spec.name, topic, message_class, decoder)
 
 
 def import_message(message_type: str, owner: str) -> type:

@@ -27,6 +27,7 @@ from social_implicit_ros.ros.trackers import (
     load_tracker,
 )
 from social_implicit_ros.settings import PARAMETERS, NodeConfig
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.types import Tracks
 
 try:
@@ -77,9 +78,10 @@ def test_decode(benchmark: Any, tables: Any, name: str) -> None:
     except TrackerSpecError as error:
         pytest.skip(f"{error} (scripts/build_test_interfaces.py)")
     data = message_of_a_hundred(name, tracker)
+    of_objects = TrackerDecoder(tracker.decoder.spec)
 
     def by_rclpy() -> Any:
-        return tracker.decoder.decode(deserialize_message(data, tracker.message_class))
+        return of_objects.decode(deserialize_message(data, tracker.message_class))
 
     def decode() -> Any:
         return tracker.decode(data) if tracker.is_raw else by_rclpy()

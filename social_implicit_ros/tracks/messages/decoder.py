@@ -98,7 +98,7 @@ class RawTrackerDecoder:
         """
         if spec.entries is None:
             raise UnsupportedLayoutError(f"{spec.message_type} has no list of messages")
-        self._spec = spec
+        self.spec = spec
         filters = spec.filters
         # Only fields that a filter needs are read.
         optional = [
@@ -129,7 +129,7 @@ class RawTrackerDecoder:
         Raises:
             ValueError: no such message, or entries as of `TrackerDecoder.decode`.
         """
-        return _decoded(self._spec, *self._reader.read(data))
+        return _decoded(self.spec, *self._reader.read(data))
 
 
 class _Fields(Protocol):
