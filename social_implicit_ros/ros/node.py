@@ -147,10 +147,8 @@ class PredictorNode(ParameterNode):
                 for tracker in session.trackers
             }
             self.reporter.log.reset(logs)
-            topics = [log.topic for log in logs.values()]
-            self.reporter.state = NodeState(
-                "inactive", model=session.predictor.model.name, tracks_topic=", ".join(topics)
-            ).with_config(session.config)
+            state = NodeState("inactive", model=session.predictor.model.name)
+            self.reporter.state = state.with_config(session.config)
             # Else Python looks through all that was imported now and then, for longer than a tick.
             gc.freeze()
             return super().on_configure(previous)
@@ -166,9 +164,9 @@ class PredictorNode(ParameterNode):
             self._clear_outputs(session)
             self.reporter.log.begin(None)
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
+            topics = ", ".join(log.topic for log in self.reporter.log.trackers.values())
             self.get_logger().info(
-                f"predicting with {session.predictor.model.name} what arrives on "
-                f"{self.reporter.state.tracks_topic} in frame "
+                f"predicting with {session.predictor.model.name} what arrives on {topics} in frame "
                 f"{session.predictor.published_frame}"
             )
             return result

@@ -27,7 +27,6 @@ class NodeState:
         lifecycle: `unconfigured`, `inactive` or `active`.
         problem: why configure failed; empty if it did not.
         model: the model's name.
-        tracks_topic: topics of the tracks.
         track_timeout_s: time without tracks after which the status is WARN.
         config: the parameters.
     """
@@ -35,7 +34,6 @@ class NodeState:
     lifecycle: str
     problem: str = ""
     model: str = ""
-    tracks_topic: str = ""
     track_timeout_s: float = 1.0
     config: NodeConfig = field(default_factory=NodeConfig)
 

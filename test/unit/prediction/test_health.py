@@ -22,7 +22,7 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason
 
-ACTIVE = NodeState("active", tracks_topic="/tracks")
+ACTIVE = NodeState("active")
 TRACKER = TrackerCounts("/tracks", find_tracker_spec("yolo"), silent_s=0.1, n_entries=60)
 WELL = Snapshot(ACTIVE, trackers=(TRACKER,), n_tracked=3, n_predicted=3, rate_hz=10.0)
 

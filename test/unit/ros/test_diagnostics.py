@@ -19,7 +19,7 @@ from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason, Tracks
 
 S = 1_000_000_000
-ACTIVE = NodeState("active", "", "walker", "/tracks", track_timeout_s=1.0)
+ACTIVE = NodeState("active", model="walker", track_timeout_s=1.0)
 
 
 @pytest.fixture
