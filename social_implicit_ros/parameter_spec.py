@@ -60,11 +60,7 @@ class ParameterSpec:
         return self.description + "".join(lines)
 
     def check(self, value: object) -> Value:
-        """Returns the value in the parameter's type.
-
-        Raises:
-            ParameterError: a wrong type, or a value out of range.
-        """
+        """The value in the parameter's type; raises ParameterError for a wrong one."""
         if not isinstance(self.default, tuple):
             return self._check_one(value, self.default)
         # Lists of numbers arrive as array.array.

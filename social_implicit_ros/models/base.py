@@ -47,11 +47,7 @@ class TrajectoryModel(Protocol):
 
 
 def require_samples_asked(n_samples: int) -> None:
-    """Checks the requested number of samples.
-
-    Raises:
-        ValueError: fewer than 1.
-    """
+    """Checks the requested number of samples; raises ValueError below 1."""
     if n_samples < 1:
         raise ValueError(f"n_samples is {n_samples}, expected 1 or more")
 

@@ -68,10 +68,7 @@ _MAX_DEPTH = 32
 
 
 def check_onnx_file(data: bytes) -> None:
-    """Checks a model file.
-
-    Args:
-        data: the whole file.
+    """Checks the content of a model file.
 
     Raises:
         ValueError: it refers to other files, contains an operator that is not in `OPERATORS`, a

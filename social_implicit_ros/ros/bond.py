@@ -17,11 +17,7 @@ _TIMEOUT_S = 4.0
 
 
 def status_class() -> type:
-    """The message class of a bond.
-
-    Raises:
-        ValueError: its package is not installed.
-    """
+    """The message class of a bond; raises ValueError if its package is not installed."""
     try:
         found: type = import_module("bond.msg").Status
     except ImportError as error:

@@ -27,11 +27,7 @@ def load_outputs(
 
 
 def load_model(name: str) -> TrajectoryModel:
-    """Loads a model.
-
-    Raises:
-        ValueError: it cannot be loaded; the message says how to fix it.
-    """
+    """Loads a model; raises ValueError with the reason and how to fix it."""
     try:
         # Imports onnxruntime, which is not needed to list the parameters.
         from social_implicit_ros.models import registry

@@ -55,11 +55,7 @@ class ParameterNode(LifecycleNode):
         return declared
 
     def read_config(self) -> NodeConfig:
-        """All values, checked.
-
-        Raises:
-            ValueError: an invalid value; the message names the parameter.
-        """
+        """All values, checked; raises ValueError naming the parameter."""
         if self._bad_overrides:
             raise ParameterError("; ".join(self._bad_overrides.values()))
         for name, parameter in self._parameters_below("qos_overrides").items():

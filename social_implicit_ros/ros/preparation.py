@@ -76,12 +76,7 @@ class Preparation:
         self._result: Prepared | Exception | None = None
 
     def begin(self, config: NodeConfig, before: NodeConfig) -> None:
-        """Prepares parameters; immediately if they need nothing new.
-
-        Args:
-            config: the new parameters.
-            before: those in use.
-        """
+        """Prepares parameters; immediately if they need nothing that those before do not."""
         if not self._jobs.is_running and _drawn(config) == _drawn(before):
             self._result = Prepared(config)
         else:
@@ -89,9 +84,6 @@ class Preparation:
 
     def take(self, *, wait: bool = False) -> Prepared | None:
         """What was prepared since the last call; None if there is nothing, or not yet.
-
-        Args:
-            wait: until it is prepared.
 
         Raises:
             Exception: it cannot be prepared.

@@ -139,11 +139,7 @@ class Learnt:
 
     @classmethod
     def nothing(cls, n_steps: int) -> Learnt:
-        """The initial state.
-
-        Args:
-            n_steps: predicted steps (T).
-        """
+        """The initial state for T = `n_steps` predicted steps."""
         n_classes = len(SPEEDS_M_S)
         return cls(
             np.zeros((n_classes, n_steps, _N_BINS)),
@@ -156,11 +152,7 @@ class AdaptiveCalibration:
     """Rescales the ellipses of predictions, and learns from scored predictions."""
 
     def __init__(self, n_steps: int) -> None:
-        """Starts with the initial state.
-
-        Args:
-            n_steps: predicted steps (T).
-        """
+        """Starts with the initial state for T = `n_steps` predicted steps."""
         self.n_steps = n_steps
         #: (T, 1) number of predictions of a person that overlap at each step.
         self._n_overlapping = np.arange(1.0, n_steps + 1.0)[:, None]
@@ -177,11 +169,7 @@ class AdaptiveCalibration:
         return self._radii
 
     def restore(self, learnt: Learnt) -> None:
-        """Continues from the state of another run.
-
-        Raises:
-            ValueError: another number of steps.
-        """
+        """Continues from the state of another run; raises ValueError if its steps differ."""
         require_shape("AdaptiveCalibration", "shift", learnt.shift, ("Z", self.n_steps, "L"))
         self._learnt = learnt
         self._newest_ns: int | None = None

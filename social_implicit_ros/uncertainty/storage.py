@@ -49,11 +49,6 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
     The file is not synchronised to the disk, which may take longer than a tick. A file that is
     damaged by a power failure is rejected by `load_learnt`.
 
-    Args:
-        path: of the file.
-        learnt: state to save.
-        model: whose predictions were scored.
-
     Raises:
         OSError: it cannot be written; an existing file does not change.
     """
@@ -81,10 +76,6 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
 
     Its values are bounded, as anybody may have written them: scores weigh at most
     `MAX_LOADED_SCORES`, and levels are not shifted down. A class without scores has no shift.
-
-    Args:
-        path: of the file.
-        model: that will be adapted.
 
     Raises:
         FileNotFoundError: there is no file.

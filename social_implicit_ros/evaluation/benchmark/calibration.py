@@ -126,11 +126,6 @@ def compare_calibrations(
 ) -> dict[str, Any]:
     """Replays every case as shipped and with adaptive calibration.
 
-    Args:
-        cases: models and recordings.
-        settings: as the node's parameters.
-        console: where progress is shown.
-
     Returns:
         Model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
 

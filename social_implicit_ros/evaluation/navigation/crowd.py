@@ -141,10 +141,8 @@ def crowd_of(
 
 
 def of_split(model: str, path: Path) -> str:
-    """The model of a recording: `{split}` stands for the split that holds it out.
-
-    Raises:
-        RecordingError: no split of the benchmark holds the recording out.
+    """The model of a recording, `{split}` being the split that holds it out; raises RecordingError
+    if none of the benchmark does.
     """
     if "{split}" not in model:
         return model

@@ -28,16 +28,7 @@ def write_page(
     trial: Trial,
     study: Study,
 ) -> None:
-    """Writes the page.
-
-    Args:
-        out: the file.
-        results: what `results.json` holds.
-        crowd: the first recording.
-        episodes: of its test part.
-        trial: the robot.
-        study: of all recordings.
-    """
+    """Writes the page of `results.json`; it shows episodes of the first recording's test part."""
     data = {"results": results, "episodes": _watched(crowd, episodes, trial, study)}
     out.write_text(filled_page(__package__, "page.html", data), encoding="utf-8")
 

@@ -23,11 +23,7 @@ OUTPUTS = {
 
 
 def load_output(name: str, config: NodeConfig) -> Output:
-    """Imports an output and its message package, and creates it.
-
-    Args:
-        name: one of `OUTPUTS`.
-        config: of the node.
+    """Imports one of `OUTPUTS` and its message package, and creates it.
 
     Raises:
         ValueError: the message package is not installed.

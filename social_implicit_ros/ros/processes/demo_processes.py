@@ -38,11 +38,7 @@ class Listener(Generic[Content]):
     """
 
     def __init__(self, decode: Callable[[PointCloud2], Content]) -> None:
-        """Subscribes.
-
-        Args:
-            decode: of a `~/predictions` message.
-        """
+        """Subscribes; `decode` reads a `~/predictions` message."""
         self.predictions: list[Content] = []
         self.diagnostics: dict[str, str] = {}
         self.problem = ""

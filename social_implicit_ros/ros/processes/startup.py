@@ -24,10 +24,6 @@ def send_in_background() -> None:
 def start_ros(command: str, args: Sequence[str]) -> None:
     """Initialises rclpy without its signal handlers; without a log file where none can be written.
 
-    Args:
-        command: for error messages.
-        args: of the process.
-
     Raises:
         SystemExit: rclpy cannot be initialised.
     """

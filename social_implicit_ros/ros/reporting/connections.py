@@ -63,11 +63,6 @@ def _broken_connections(
 
     DDS does not match endpoints with incompatible QoS or types. The node's topics then show
     nothing: the tracker seems silent.
-
-    Args:
-        node: queries the graph.
-        subscriptions: of the node.
-        publishers: of the node.
     """
     lines = []
     for subscription in subscriptions:

@@ -56,11 +56,7 @@ class DiagnosticsLog:
         self.reset({})
 
     def reset(self, trackers: Mapping[str, TrackerLog]) -> None:
-        """Sets all counters to zero.
-
-        Args:
-            trackers: by the prefix of their ids.
-        """
+        """Sets all counters to zero; the trackers are by the prefix of their ids."""
         self.trackers = dict(trackers)
         #: What the node sees around it.
         self.surroundings = Surroundings()
@@ -161,11 +157,7 @@ class DiagnosticsLog:
         self._n_due = n_tracked - sum(reasons[reason] for reason in not_due)
 
     def add_failed_tick(self, why: str) -> None:
-        """The model failed in a tick, which predicted nobody.
-
-        Args:
-            why: reason; a report shows the last one of its period.
-        """
+        """The model failed in a tick, which predicted nobody; a report shows the last reason."""
         self._n_failed_ticks += 1
         self._failure = why
 
