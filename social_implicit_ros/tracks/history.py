@@ -23,6 +23,7 @@ from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
+from social_implicit_ros.tracks.site_motion import SiteMotion
 from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.steps import observed_steps, resample
@@ -86,6 +87,7 @@ class TrackHistory:
         self._noise = TrackerNoise(self.config.position_noise_m)
         self._velocities = VelocityNoise()
         self._held = HeldJumps()
+        self._site = SiteMotion()
         self._trackers: dict[str, int] = {}  # number of each, see `_source`
         self._tracker_of_row = np.empty(0, dtype=np.int64)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
@@ -253,6 +255,7 @@ class TrackHistory:
             covariances_m2=covariances_m2,
             state_covariances=state_covariances,
         )
+        self._site.learn(window)
         return window, skipped
 
     @property
@@ -415,6 +418,7 @@ class TrackHistory:
                 is_known,
                 self._noise.variances_m2(rows, stamp_ns - began_ns),
                 self._velocities.newest(rows, self._tracker_of_row[rows]),
+                self._site,
                 step_s=self._step_s,
                 n_steps=n_steps,
             )

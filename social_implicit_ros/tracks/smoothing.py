@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from social_implicit_ros.tracks.observations import NEVER
+from social_implicit_ros.tracks.site_motion import STANDING, SiteMotion
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
@@ -42,12 +43,15 @@ class Hypothesis:
 
 #: Somebody who stands, walks straight on, or changes velocity; and a track whose stamps or
 #: positions are far worse than those of the others.
+_SPEED_STD_M_S = 0.95
 HYPOTHESES = (
-    Hypothesis(0.45, 0.03, None),
-    Hypothesis(0.30, 0.95, 0.03),
-    Hypothesis(0.24, 0.95, 0.4),
-    Hypothesis(0.01, 0.95, 0.1, noise_factor=100.0),
+    Hypothesis(STANDING, 0.03, None),
+    Hypothesis(0.30, _SPEED_STD_M_S, 0.03),
+    Hypothesis(0.24, _SPEED_STD_M_S, 0.4),
+    Hypothesis(0.01, _SPEED_STD_M_S, 0.1, noise_factor=100.0),
 )
+#: The first of them that stands, and those of people who walk and are tracked well.
+_STANDS, _WALKS = 0, slice(1, 3)
 #: Spectral density of the acceleration by which people leave the line between two steps, m^2/s^3.
 _ACCELERATION = 0.1
 _NOISE_FACTORS = np.array([hypothesis.noise_factor for hypothesis in HYPOTHESES])
@@ -73,6 +77,7 @@ def smooth(
     is_known: BoolArray,
     noise_m2: FloatArray,
     velocities: Velocities | None = None,
+    site: SiteMotion | None = None,
     *,
     step_s: float,
     n_steps: int,
@@ -85,6 +90,7 @@ def smooth(
         is_known: (A, N) False in columns without an observation. Each agent has at least one.
         noise_m2: (A,) variance of the noise of each coordinate.
         velocities: that the tracker reports with the newest observations.
+        site: how others move.
         step_s: seconds between two steps.
         n_steps: steps (H).
 
@@ -111,7 +117,7 @@ def smooth(
         offsets_m = np.concatenate([offsets_m, moves_m], axis=2)
     weighted = basis * weights[..., None]  # (U, N, H)
     information = (np.swapaxes(basis, 1, 2) @ weighted)[:, None] * _INVERSE_FACTORS[:, None, None]
-    covariances = np.linalg.inv(information + prior)  # (U, K, H, H)
+    covariances = np.asarray(np.linalg.inv(information + prior), dtype=np.float64)  # (U, K, H, H)
     log_evidence = np.linalg.slogdet(covariances)[1] + log_priors
     log_evidence = log_evidence - (weights > 0.0).sum(axis=1)[:, None] * _LOG_NOISE_FACTORS
     final = np.array([[0.0, 1.0], [-1.0 / step_s, 1.0 / step_s]])  # position and velocity
@@ -127,6 +133,9 @@ def smooth(
     squared_m2 = offsets_m * offsets_m
     square = (weights[of_agents] * (squared_m2[:, 0] + squared_m2[:, 1])).sum(axis=1)[:, None]
     log_evidence = log_evidence[of_agents] + 0.5 * (explained - square * _INVERSE_FACTORS)
+    gained = None
+    if site:
+        gained = _inform(site, log_evidence, paths_m, covariances, of_agents, step_s)
     evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
     evidence /= evidence.sum(axis=1, keepdims=True)
 
@@ -137,7 +146,52 @@ def smooth(
     covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
     covariance[:, ::2, ::2] += isotropic
     covariance[:, 1::2, 1::2] += isotropic
+    if gained is not None:
+        covariance += (evidence[:, _WALKS, None, None] * gained).sum(axis=1)
     return path_m.reshape(n_agents, n_steps, 2) + origin_m[:, None], covariance
+
+
+def _inform(
+    site: SiteMotion,
+    log_evidence: FloatArray,
+    paths_m: FloatArray,
+    covariances: FloatArray,
+    of_agents: IntArray | slice,
+    step_s: float,
+) -> FloatArray:
+    """Takes how others move for the prior of the velocities, in place.
+
+    Args:
+        site: how others move.
+        log_evidence: (A, K) of each hypothesis; changed.
+        paths_m: (A, K, 2 H) metres; changed.
+        covariances: (U, K, H, H) of the paths of each kind.
+        of_agents: (A,) kind of each agent.
+        step_s: seconds between two steps.
+
+    Returns:
+        (A, W, 4, 4) what the state covariances gain for each hypothesis of somebody who walks.
+    """
+    follows = (covariances[:, _WALKS, :, -1] - covariances[:, _WALKS, :, -2]) / step_s
+    variances = (follows[..., -1] - follows[..., -2]) / step_s  # (U, W)
+    # A path follows its last velocity as far as the two are correlated.
+    follows /= variances[..., None]
+    walks_m = paths_m[:, _WALKS].reshape(len(paths_m), -1, covariances.shape[-1], 2)
+    means_m_s = (walks_m[:, :, -1] - walks_m[:, :, -2]) / step_s
+    variances = np.broadcast_to(variances[of_agents], means_m_s.shape[:2])
+    evidence, informed_m_s, informed = site.posterior(means_m_s, variances, _SPEED_STD_M_S**2)
+    log_evidence[:, _STANDS] += np.log(site.standing / STANDING)
+    log_evidence[:, _STANDS + 1 :] += np.log((1.0 - site.standing) / (1.0 - STANDING))
+    log_evidence[:, _WALKS] += np.log(evidence)
+    follows = follows[of_agents]
+    walks_m = walks_m + follows[..., None] * (informed_m_s - means_m_s)[:, :, None]
+    paths_m[:, _WALKS] = walks_m.reshape(*means_m_s.shape[:2], -1)
+    ends = np.stack([follows[..., -1], np.ones_like(follows[..., -1])], axis=2)
+    informed[..., 0, 0] -= variances
+    informed[..., 1, 1] -= variances
+    changes = (ends[..., :, None] * ends[..., None, :])[..., :, None, :, None]
+    changes = changes * informed[:, :, None, :, None]
+    return changes.reshape(*means_m_s.shape[:2], 4, 4)
 
 
 @lru_cache(maxsize=8)

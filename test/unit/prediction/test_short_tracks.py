@@ -34,10 +34,12 @@ PLACES_M = 80.0 * np.stack(np.divmod(np.arange(N_PEOPLE), 11), axis=1)
 
 
 @lru_cache(maxsize=16)
-def ticks(rate_hz: float, noise_m: float, standing: int, n_ticks: int) -> tuple[Tick, ...]:
+def ticks(
+    rate_hz: float, noise_m: float, standing: int, n_ticks: int, others_m_s: float = 0.0
+) -> tuple[Tick, ...]:
     """A tick at each observation of people who are all seen for the first time at once.
 
-    Somebody was seen before, from whom the noise is known.
+    Others were seen before, far away and all at one velocity, from whom the noise is known.
     """
     generator = np.random.default_rng(2)
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
@@ -50,8 +52,11 @@ def ticks(rate_hz: float, noise_m: float, standing: int, n_ticks: int) -> tuple[
         seen_m = PLACES_M + velocities * n / rate_hz
         seen_m = seen_m + generator.normal(0.0, noise_m, seen_m.shape)
         if n < n_before:
-            teachers = tuple(f"q{k}" for k in range(10))
-            pipeline.history.insert(Tracks(stamp_ns, teachers, seen_m[:10] - 30.0))
+            others = tuple(f"q{k}" for k in range(10))
+            seen_m = seen_m[:10] - velocities[:10] * n / rate_hz - 2000.0
+            seen_m[:, 0] += others_m_s * n / rate_hz
+            pipeline.history.insert(Tracks(stamp_ns, others, seen_m))
+            pipeline.tick(stamp_ns)
             continue
         pipeline.history.insert(Tracks(stamp_ns, ids, seen_m))
         if n > n_before:
@@ -79,6 +84,12 @@ def test_regions_cover_at_any_age(rate_hz: float) -> None:
     standing = N_PEOPLE // 2
     for tick in ticks(rate_hz, 0.05, standing, 16):
         assert errors(tick, standing)[1].mean() >= 0.9
+
+
+@pytest.mark.parametrize("rate_hz", [2.5, 5.0])
+def test_regions_cover_people_unlike_those_before(rate_hz: float) -> None:
+    for tick in ticks(rate_hz, 0.05, 0, 16, others_m_s=1.2):
+        assert errors(tick, 0)[1].mean() >= 0.9
 
 
 def test_errors_decrease_with_age() -> None:
