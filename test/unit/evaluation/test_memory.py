@@ -14,8 +14,8 @@ from social_implicit_ros.evaluation.recording import Request, evaluate_recording
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.types import Tracks
 
-QUARTER_S = 60
-RATE_HZ, N_AGENTS, VISIT_S = 10, 30, 10.0
+QUARTER_S = 30
+RATE_HZ, N_AGENTS, VISIT_S = 5, 30, 10.0
 
 
 def passers_by(duration_s: int) -> list[Tracks]:
