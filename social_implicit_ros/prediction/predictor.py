@@ -42,7 +42,8 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Scored
 _REFUSED_STAMPS = {
     StampStatus.NO_STAMP: (
         SkipReason.NO_STAMP,
-        "without a time: the publisher must set header.stamp, or set stamp_source to arrival",
+        "without a time: the publisher must set header.stamp; for tracks, stamp_source: arrival "
+        "helps, too",
     ),
     StampStatus.FUTURE: (
         SkipReason.FUTURE_STAMP,
@@ -289,12 +290,14 @@ class Predictor:
         for tracks in moved:
             self._enter(tracks, now_ns, update)
         for tracks, reason in timed_out:
+            kind, what = SkipReason.NO_TRANSFORM.value, "tracks"
             if ROBOT_ID in tracks.ids:
+                kind, what = f"odometry.{kind}", "odometry"
                 update.robot_skipped[SkipReason.NO_TRANSFORM] += 1
             else:
                 update.skip(tracks.source, SkipReason.NO_TRANSFORM, len(tracks.ids))
-            text = f"tracks without a transform are skipped: {reason}"
-            update.refusals.append(Refusal(SkipReason.NO_TRANSFORM.value, text))
+            text = f"{what} without a transform are skipped: {reason}"
+            update.refusals.append(Refusal(kind, text))
 
     def _take_notice(self, frame_ids: set[str]) -> None:
         """Chooses the frame of the histories; those of another frame are forgotten."""

@@ -132,7 +132,7 @@ def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) ->
         "old./stuck",
         "ids./new_ids",
         "duplicates./twice",
-        "slow./late",
+        "old./late",
         "no_stamp",
         "silent./silent",
     ]

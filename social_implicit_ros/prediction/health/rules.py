@@ -36,6 +36,8 @@ _MAX_GROWTH = 4.0
 _MIN_RATE_SHARE = 0.8
 #: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it.
 _MAX_AHEAD_S = 0.1
+#: Latency of a tracker above which its clock is more likely to be wrong, seconds.
+_MAX_LATENCY_S = 1.0
 #: Time for which a node that was killed still stands in the graph, seconds; DDS's default is 20.
 _GHOST_S = 25.0
 #: Findings in the message of a status; its value `warnings` lists all of them.
@@ -58,7 +60,7 @@ FIXES = {
     SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
     "raise track_timeout_s",
     SkipReason.OUTLIER: "the tracker must give each person an id of its own, also if several "
-    "publish on one topic, or max_speed_m_s is too low",
+    "publish on one topic, and positions in metres; or max_speed_m_s is too low",
     SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
     SkipReason.OVER_CAPACITY: "raise max_agents",
     SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
@@ -153,12 +155,11 @@ def _no_clock(now: Snapshot) -> Iterable[Finding]:
 
 def _silent_trackers(now: Snapshot) -> Iterable[Finding]:
     for tracker in now.trackers:
-        if tracker.silent_s is None:
-            reason = f"no tracks yet on {tracker.topic}"
-        elif tracker.silent_s > now.state.track_timeout_s:
-            reason = f"no tracks on {tracker.topic} for {tracker.silent_s:.1f} s"
-        else:
+        if not tracker.is_silent(now.state.track_timeout_s):
             continue
+        reason = f"no tracks yet on {tracker.topic}"
+        if tracker.silent_s is not None:
+            reason = f"no tracks on {tracker.topic} for {tracker.silent_s:.1f} s"
         fix = _where_to_find(now.surroundings.endpoints.get(tracker.topic))
         yield Finding(f"silent.{tracker.topic}", reason, fix, log_after_s=PATIENCE_S)
 
@@ -219,7 +220,7 @@ def _with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
 
 def _main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:
     if not reasons:
-        return "entries arrive, but none is tracked; see the counters"
+        return "see the other warnings, and the counters"
     reason = max(reasons, key=lambda each: reasons[each])
     return f"{reason.value}: {FIXES.get(reason, 'see the counters')}"
 
@@ -299,11 +300,12 @@ def _short_ids(now: Snapshot) -> Iterable[Finding]:
 
 def _slow_tracker(now: Snapshot) -> Iterable[Finding]:
     for tracker in now.trackers:
-        if tracker.needed_timeout_s > 1.01 * now.state.track_timeout_s:
+        limit_s = now.state.track_timeout_s
+        if tracker.needed_timeout_s > 1.01 * limit_s >= tracker.latency_s:
             yield Finding(
                 f"slow.{tracker.topic}",
                 f"tracks on {tracker.topic} need a timeout of {tracker.needed_timeout_s:.1f} s by "
-                f"their period and latency, but are dropped after {now.state.track_timeout_s:g} s",
+                f"their period and latency, but are dropped after {limit_s:g} s",
                 "raise max_track_timeout_s, or the rate of the tracker",
             )
 
@@ -350,7 +352,7 @@ def _lost_robot(now: Snapshot) -> Iterable[Finding]:
 def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
     # A report has too few ticks of a slower rate.
     wanted_hz = now.state.config.predictor.tick_rate_hz
-    explained = bool(now.failure) or now.surroundings.lacks_clock
+    explained = now.failure or now.surroundings.lacks_clock or "publish_frame" in now.refusals
     if now.rate_hz is None or wanted_hz < 2.0 or explained:
         return
     if now.rate_hz == 0.0:
@@ -363,23 +365,21 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
             "reduce n_samples, outputs or tick_rate_hz",
+            log_after_s=PATIENCE_S,  # a clock that is set forth looks so for a moment
         )
 
 
 def _old_tracks(now: Snapshot) -> Iterable[Finding]:
-    # A tick at a message has new tracks by definition.
-    if now.state.config.predictor.tick_rate_hz == 0.0:
-        return
     limit_s = now.state.track_timeout_s
     for tracker in now.trackers:
-        if tracker.age_s is None or tracker.silent_s is None:
-            continue
-        arrived_s = tracker.age_s - tracker.silent_s
-        if arrived_s > limit_s >= tracker.silent_s:
+        if tracker.latency_s > min(_MAX_LATENCY_S, limit_s) and not tracker.is_silent(limit_s):
+            is_lost = tracker.latency_s > limit_s
             yield Finding(
                 f"old.{tracker.topic}",
-                f"tracks on {tracker.topic} arrive {arrived_s:.1f} s old and are dropped at once",
-                "set use_sim_time in a replay, or synchronise the tracker's clock",
+                f"tracks on {tracker.topic} arrive {tracker.latency_s:.1f} s old and are "
+                + ("dropped at once" if is_lost else "extrapolated over that time"),
+                "set use_sim_time in a replay, synchronise the tracker's clock, or raise "
+                "max_track_timeout_s",
             )
 
 

@@ -121,6 +121,10 @@ class TrackerCounts:
     doubled_s: float = 0.0
     age_s: float | None = None
 
+    def is_silent(self, limit_s: float) -> bool:
+        """Whether it sent nothing yet, or nothing for longer than that."""
+        return self.silent_s is None or self.silent_s > limit_s
+
 
 @dataclass(frozen=True)
 class Ellipses:

@@ -303,6 +303,9 @@ class TransformBuffer:
         *errors: TransformUnavailableError | None,
     ) -> TransformUnavailableError:
         """The reason why two frames are not connected at a time."""
+        if not source:
+            text = "the message names no frame: its publisher must set header.frame_id"
+            return TransformUnavailableError(text, may_come=False)
         known = [error for error in errors if error is not None]
         # What never comes is the reason, before what may come.
         first = min(known, key=lambda error: error.may_come, default=None)

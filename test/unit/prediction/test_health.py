@@ -102,7 +102,8 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
         ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
         ({"latency_s": -0.3}, ("0.30 s ahead", "synchronise the clocks")),
-        ({"age_s": 9.0}, ("8.9 s old", "use_sim_time")),
+        ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
+        ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
         ({"silent_s": None}, ("no tracks yet on /tracks",)),
         ({"silent_s": 3.5}, ("no tracks on /tracks for 3.5 s",)),
     ],
@@ -141,6 +142,11 @@ def test_a_silent_topic_is_told_with_where_its_type_is_published() -> None:
 def test_more_people_than_capacity() -> None:
     text = text_of(with_lost({SkipReason.OVER_CAPACITY: 5}, {}))
     assert "more people than max_agents, 1000" in text
+
+
+def test_a_lost_frame_of_the_outputs_is_no_clock_that_stands_still() -> None:
+    lost = replace(WELL, refusals={"publish_frame": "nothing is published"}, rate_hz=0.0)
+    assert [finding.kind for finding in findings_of(lost)] == ["publish_frame"]
 
 
 def test_a_robot_without_odometry() -> None:

@@ -307,6 +307,9 @@ class TestRobot:
         transforms.known_until_ns = 2 * S
         predictor.poll(round(1.6 * S))
         assert predictor.n_waiting == 0 and len(predictor.history) == 1
+        predictor.add_robot(robot(2.5), "camera", round(2.5 * S))
+        (refusal,) = predictor.poll(4 * S).refusals
+        assert refusal.text.startswith("odometry without a transform")
 
     def test_its_newest_pose_comes_from_the_transforms(self) -> None:
         transforms = Transforms(known_until_ns=S)

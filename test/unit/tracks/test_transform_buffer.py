@@ -107,6 +107,7 @@ def test_slashes_in_front_of_frames_do_not_matter():
 @pytest.mark.parametrize(
     ("target", "source", "time_s", "may_come", "says"),
     [
+        ("odom", "", 1.5, False, "must set header.frame_id"),
         ("odom", "nowhere", 1.5, True, "from 'nowhere' to 'odom': nothing publishes 'nowhere'"),
         ("odom", "base", 3.0, True, "'base' in 'odom' is known only until 2.000 s, 1.000 s before"),
         ("odom", "base", 0.5, False, "is known only from 1.000 s on, 0.500 s after"),
