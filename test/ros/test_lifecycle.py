@@ -345,6 +345,15 @@ def test_a_second_node_of_the_same_name_is_noticed(
     assert surroundings_of(first, (), ()).n_namesakes == 1
 
 
+def test_a_node_that_receives_its_own_output_is_told(
+    local_node: Callable[..., PredictorNode],
+) -> None:
+    node = local_node(model="constant_velocity", tracker="marker_array@/predictor/markers")
+    assert node.trigger_configure() == SUCCESS
+    (text,) = node._surroundings().broken
+    assert "this node receives its own output on /predictor/markers; remap" in text
+
+
 def test_ticks_go_on_when_the_systems_clock_is_set_back(
     local_node: Callable[..., PredictorNode],
 ) -> None:

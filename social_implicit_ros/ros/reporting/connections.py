@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from typing import Any
 
@@ -21,7 +21,7 @@ _INFINITE = Duration(nanoseconds=2**63 - 1)
 
 
 def surroundings_of(
-    node: Node, subscriptions: Sequence[Subscription], publishers: Iterable[Publisher]
+    node: Node, subscriptions: Sequence[Subscription], publishers: Collection[Publisher]
 ) -> Surroundings:
     """What the graph says of the node's subscriptions and publishers, and of its clock."""
     endpoints = [_endpoint(node, subscription) for subscription in subscriptions]
@@ -57,7 +57,7 @@ def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
 
 
 def _broken_connections(
-    node: Node, subscriptions: Iterable[Subscription], publishers: Iterable[Publisher]
+    node: Node, subscriptions: Iterable[Subscription], publishers: Collection[Publisher]
 ) -> list[str]:
     """A line for each endpoint that exchanges no messages with the node.
 
@@ -65,8 +65,11 @@ def _broken_connections(
     nothing: the tracker seems silent.
     """
     lines = []
+    own = {publisher.topic_name for publisher in publishers}
     for subscription in subscriptions:
         topic, wanted = subscription.topic_name, _type_name(subscription.msg_type)
+        if topic in own:
+            lines.append(f"this node receives its own output on {topic}; remap one of them")
         for other in node.get_publishers_info_by_topic(topic):
             problem = _problem(other, wanted, other.qos_profile, subscription.qos_profile)
             if problem:
