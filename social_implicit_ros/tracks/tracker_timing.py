@@ -13,6 +13,10 @@ _N_RECENT = 9
 _MIN_PERIODS = 2
 #: A tracker may miss one message, and be late by a fifth of its period.
 _PERIODS_KEPT = 2.2
+#: Messages that arrive within this time arrive at once, as after a pause of the network.
+_BURST_NS = NS_PER_S // 20
+#: Bursts that are this many periods apart are no jitter.
+_BURST_PERIODS = 1.5
 
 
 class TrackerTiming:
@@ -20,8 +24,10 @@ class TrackerTiming:
 
     def __init__(self) -> None:
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
+        self._pauses_ns: deque[int] = deque([0], maxlen=_N_RECENT)  # between bursts of messages
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._newest_ns: int | None = None
+        self._arrived_ns = 0
         #: Time without observations after which a track is gone, in seconds; 0 if unknown.
         self.needed_timeout_s = 0.0
 
@@ -33,13 +39,20 @@ class TrackerTiming:
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
         self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
+        if now_ns >= self._arrived_ns + _BURST_NS:
+            if self._arrived_ns:
+                self._pauses_ns.append(now_ns - self._arrived_ns)
+            self._arrived_ns = now_ns
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             return
         if self._newest_ns is not None:
             self._periods_ns.append(stamp_ns - self._newest_ns)
         self._newest_ns = stamp_ns
         if len(self._periods_ns) >= _MIN_PERIODS:
-            period_s = lower_median(self._periods_ns) / NS_PER_S
+            period_ns, pause_ns = map(lower_median, (self._periods_ns, self._pauses_ns))
+            if pause_ns > _BURST_PERIODS * period_ns:
+                period_ns = pause_ns
+            period_s = period_ns / NS_PER_S
             self.needed_timeout_s = _PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
 
     @property

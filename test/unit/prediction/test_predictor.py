@@ -406,6 +406,18 @@ def test_the_timeout_follows_the_tracker_within_its_limits() -> None:
     assert predictor.track_timeout_s == 1.0
 
 
+def test_people_are_predicted_between_bursts_of_messages() -> None:
+    """Of a tracker at 10 Hz whose messages arrive once a second, as over a bad network."""
+    predictor = predictor_of(tick_rate_hz=10.0)
+    n_predicted = []
+    for tenth in range(10, 200):
+        if tenth % 10 == 0:
+            for stamp in range(tenth - 10, tenth):
+                predictor.add_tracks(walkers(stamp / 10), "odom", tenth * S // 10)
+        n_predicted.append(len(predictor.tick(tenth * S // 10 + S // 20).ids))
+    assert set(n_predicted[-150:]) == {2}
+
+
 def test_people_of_a_slow_camera_on_the_topic_of_a_fast_one_are_predicted() -> None:
     predictor = predictor_of(Transforms(1000 * S), tick_rate_hz=10.0)
     n_predicted = []
