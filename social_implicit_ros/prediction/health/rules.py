@@ -40,6 +40,8 @@ _MAX_AHEAD_S = 0.1
 _MAX_LATENCY_S = 1.0
 #: Time for which a node that was killed still stands in the graph, seconds; DDS's default is 20.
 _GHOST_S = 25.0
+#: Mean speed above which people do not rise and sink on level ground, metres per second.
+_MAX_CLIMB_M_S = 0.2
 #: Findings in the message of a status; its value `warnings` lists all of them.
 _MAX_TEXTS = 3
 _MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
@@ -254,6 +256,18 @@ def _doubled_people(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _climbing_people(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.climb_m_s > _MAX_CLIMB_M_S:
+            yield Finding(
+                f"heights.{tracker.topic}",
+                f"people on {tracker.topic} rise or sink by {tracker.climb_m_s:.1f} m/s on average",
+                "z must point upwards in fixed_frame, and header.frame_id must be the frame whose "
+                "axes the positions have: of a camera often the optical one",
+                log_after_s=PATIENCE_S,
+            )
+
+
 def _few_predicted(now: Snapshot) -> Iterable[Finding]:
     is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
     if now.few_predicted_s >= PATIENCE_S and not is_named:
@@ -420,6 +434,7 @@ RULES: tuple[Rule, ...] = (
     _waiting_people,
     _wrong_entries,
     _doubled_people,
+    _climbing_people,
     _short_ids,
     _over_capacity,
     _lost_robot,

@@ -100,6 +100,7 @@ class TrackerCounts:
         n_waiting: people whom it reports, but who were not predicted for `PATIENCE_S`.
         waiting_s: time for which the first of them was not, seconds.
         doubled_s: time for which most of its people have somebody else at the same place, seconds.
+        climb_m_s: mean speed at which its people rise or sink, metres per second.
         age_s: age of its newest tracks, seconds; None without any.
     """
 
@@ -119,6 +120,7 @@ class TrackerCounts:
     n_waiting: int = 0
     waiting_s: float = 0.0
     doubled_s: float = 0.0
+    climb_m_s: float = 0.0
     age_s: float | None = None
 
     def is_silent(self, limit_s: float) -> bool:

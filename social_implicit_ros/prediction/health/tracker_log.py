@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from itertools import compress
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
@@ -31,6 +31,8 @@ _MAX_IDS = 20_000
 _REPORTED_S = 0.6
 #: Two people cannot be this close for long: a tracker reports somebody twice, metres.
 _DOUBLED_M = 0.1
+#: Reports over which changes of height are taken; people bow and rise within one.
+_N_HEIGHTS = 4
 #: Length to which a value of a message is cut in a text.
 _MAX_EXAMPLE = 40
 
@@ -116,6 +118,8 @@ class TrackerLog:
         self.waiting_s, self.n_waiting = 0.0, 0
         self._doubled_since_ns: int | None = None
         self.doubled_s = 0.0
+        self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
+        self.climb_m_s = 0.0
         self._was_predicted = False
         self._unpredicted_since_s: float | None = None
         self._losing_since_s: float | None = None
@@ -163,6 +167,18 @@ class TrackerLog:
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
         self._find_doubled(tick.window.positions_m[mine, -1], tick.stamp_ns)
+        heights_m = tick.window.heights_m[mine].tolist()
+        self._find_climbing(
+            dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns
+        )
+
+    def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
+        """Finds out how fast people rise or sink: fast if their axes are not those of the frame."""
+        self._heights_m.append((stamp_ns, heights_m))
+        before_ns, before_m = self._heights_m[0]
+        climbs_m = [abs(z_m - before_m[i]) for i, z_m in heights_m.items() if i in before_m]
+        is_known = climbs_m and len(self._heights_m) == _N_HEIGHTS and stamp_ns > before_ns
+        self.climb_m_s = fmean(climbs_m) * NS_PER_S / (stamp_ns - before_ns) if is_known else 0.0
 
     def _find_doubled(self, positions_m: FloatArray, stamp_ns: int) -> None:
         """Finds out for how long most people have somebody else at the same place."""
@@ -236,6 +252,7 @@ class TrackerLog:
             n_waiting=self.n_waiting,
             waiting_s=self.waiting_s,
             doubled_s=self.doubled_s,
+            climb_m_s=self.climb_m_s,
             age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
         )
 

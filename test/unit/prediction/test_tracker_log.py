@@ -96,6 +96,26 @@ def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> N
     assert [log.n_predicted for log in logs.values()] == [1, 1]
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)], ids=["level", "optical"])
+def test_people_whose_axes_are_those_of_another_frame_are_noticed(axes: tuple[int, ...]) -> None:
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    for n in range(50):
+        stamp_ns = 100 * S + n * S // 10
+        # One walks forth, one across, one up a ramp.
+        seen_m = np.array([[0.1 * n, 0.0, 1.0], [3.0, 0.1 * n, 1.0], [0.1 * n, 5.0, 0.01 * n]])
+        seen_m = seen_m[:, axes]
+        tracks = Tracks(stamp_ns, tuple("abc"), seen_m[:, :2], seen_m[:, 2])
+        predictor.add_tracks(tracks, "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        if n % 10 == 9:
+            log.take_counts(predictor, "")
+    expected_m_s = 2.0 / 3.0 if axes[-1] == 0 else 0.1 / 3.0
+    assert log.climb_m_s == pytest.approx(expected_m_s)
+
+
 @pytest.mark.parametrize("apart_m", [0.03, 0.5])
 def test_people_who_are_reported_twice_are_noticed(apart_m: float) -> None:
     predictor = Predictor(
