@@ -123,8 +123,11 @@ def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) ->
     publishers = {topic: node.publisher(MarkerArray, topic) for topic in tell}
 
     def tell_all() -> None:
-        for topic, publisher in publishers.items():
-            publisher.publish(tell[topic]())
+        for row, (topic, publisher) in enumerate(publishers.items()):
+            message = tell[topic]()
+            for marker in message.markers:
+                marker.pose.position.y = float(row)
+            publisher.publish(message)
 
     kinds = [
         *(f"nobody./{name}" for name in ("no_ids", "classes", "nan", "stuck", "unset")),

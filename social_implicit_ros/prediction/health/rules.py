@@ -252,7 +252,8 @@ def _doubled_people(now: Snapshot) -> Iterable[Finding]:
                 f"doubled.{tracker.topic}",
                 f"most people on {tracker.topic} have somebody else at the same place for "
                 f"{tracker.doubled_s:.0f} s",
-                "the tracker reports them twice; filter the others in the tracker mapping",
+                "they are reported twice; filter the others in the tracker mapping, or set "
+                "merge_distance_m for several trackers",
             )
 
 

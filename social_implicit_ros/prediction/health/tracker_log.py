@@ -17,7 +17,7 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, SkipReason, Tracks
+from social_implicit_ros.types import SkipReason, Tracks
 
 #: Reports over which losses are counted.
 _N_PERIODS = 3
@@ -29,8 +29,8 @@ _MIN_AGE_S = 1.0
 _MAX_IDS = 20_000
 #: Age up to which the newest position of a person is one that the tracker reports, seconds.
 _REPORTED_S = 0.6
-#: Two people cannot be this close for long: a tracker reports somebody twice, metres.
-_DOUBLED_M = 0.1
+#: Most people are never this close to others, in no recording: they are reported twice, metres.
+_DOUBLED_M = 0.3
 #: Reports over which changes of height are taken; people bow and rise within one.
 _N_HEIGHTS = 4
 #: Length to which a value of a message is cut in a text.
@@ -166,7 +166,10 @@ class TrackerLog:
         self.n_predicted = len(mine) + sum(reason in is_fine for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        self._find_doubled(tick.window.positions_m[mine, -1], tick.stamp_ns)
+        people = [row for row, agent_id in enumerate(ids) if agent_id != ROBOT_ID]
+        close = close_rows(tick.window.positions_m[people, -1], _DOUBLED_M)
+        doubled = {people[row] for pair in close for row in pair}.intersection(mine)
+        self._find_doubled(2 * len(doubled) > len(mine), tick.stamp_ns)
         heights_m = tick.window.heights_m[mine].tolist()
         self._find_climbing(
             dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns
@@ -180,10 +183,9 @@ class TrackerLog:
         is_known = climbs_m and len(self._heights_m) == _N_HEIGHTS and stamp_ns > before_ns
         self.climb_m_s = fmean(climbs_m) * NS_PER_S / (stamp_ns - before_ns) if is_known else 0.0
 
-    def _find_doubled(self, positions_m: FloatArray, stamp_ns: int) -> None:
+    def _find_doubled(self, is_doubled: bool, stamp_ns: int) -> None:
         """Finds out for how long most people have somebody else at the same place."""
-        doubled = {row for pair in close_rows(positions_m, _DOUBLED_M) for row in pair}
-        if 2 * len(doubled) <= len(positions_m):
+        if not is_doubled:
             self._doubled_since_ns = None
         elif self._doubled_since_ns is None:
             self._doubled_since_ns = stamp_ns

@@ -116,17 +116,28 @@ def test_people_whose_axes_are_those_of_another_frame_are_noticed(axes: tuple[in
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
 
-@pytest.mark.parametrize("apart_m", [0.03, 0.5])
-def test_people_who_are_reported_twice_are_noticed(apart_m: float) -> None:
+@pytest.mark.parametrize("other", ["", "b/"], ids=["one tracker", "two trackers"])
+@pytest.mark.parametrize("apart_m", [0.03, 0.25, 0.5])
+def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -> None:
     predictor = Predictor(
         ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
     )
     log = TrackerLog("/tracks", find_tracker_spec("yolo"))
-    places_m = np.array([[0.0, 0.0], [0.0, apart_m], [5.0, 0.0], [5.0, apart_m], [9.0, 9.0]])
+    places_m = np.array([[0.0, 0.0], [5.0, 0.0], [9.0, 9.0]])
     for n in range(31):
         stamp_ns = 100 * S + n * S // 10
-        predictor.add_tracks(Tracks(stamp_ns, tuple("abcde"), places_m), "odom", stamp_ns)
+        tracks = Tracks(stamp_ns, ("a/1", "a/2", "a/3"), places_m)
+        again = Tracks(
+            stamp_ns, (f"{other}4", f"{other}5"), places_m[:2] + np.array([0.0, apart_m])
+        )
+        if other:
+            predictor.add_tracks(tracks, "odom", stamp_ns, source="a/")
+            predictor.add_tracks(again, "odom", stamp_ns, source=other)
+        else:
+            both_m = np.concatenate([tracks.positions_m, again.positions_m])
+            tracks = Tracks(stamp_ns, tracks.ids + again.ids, both_m)
+            predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 0:
-            log.take_counts(predictor, "")
-    assert log.doubled_s == (2.0 if apart_m < 0.1 else 0.0)
+            log.take_counts(predictor, "a/" if other else "")
+    assert log.doubled_s == (2.0 if apart_m < 0.3 else 0.0)
