@@ -411,6 +411,7 @@ class PredictorNode(ParameterNode):
         active, statuses = self._active_session(), []
         if active is not None:
             self._apply_changed_parameters(active)
+            self._clear_outdated(active)
         with self.reporter.contained("connections", "connections cannot be checked"):
             self.reporter.log.surroundings = self._surroundings()
         if active is not None:
@@ -436,10 +437,23 @@ class PredictorNode(ParameterNode):
     def _clear_outputs(self, session: Session) -> None:
         session.clear(self._now_ns())
 
+    def _clear_outdated(self, session: Session) -> None:
+        """Where only messages make ticks, clears what is shown once they stop."""
+        if session.shown_s is None or session.timer is not None or self._is_time_simulated:
+            return
+        if time.monotonic() - session.shown_s > session.predictor.track_timeout_s:
+            with self.reporter.contained("clear", "outputs cannot be cleared"):
+                self._clear_outputs(session)
+
+    @property
+    def _is_time_simulated(self) -> bool:
+        clock = self.get_clock()
+        return isinstance(clock, ROSClock) and clock.ros_time_is_active
+
     def _restart_timer(self, session: Session) -> None:
         self._destroy_timer(session)
         rate_hz, clock = session.config.predictor.tick_rate_hz, self.get_clock()
-        if not (isinstance(clock, ROSClock) and clock.ros_time_is_active):
+        if not self._is_time_simulated:
             # When the system's clock is set back, its timers wait for as long.
             clock = Clock(clock_type=ClockType.STEADY_TIME)
         if rate_hz > 0:

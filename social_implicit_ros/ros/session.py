@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -26,7 +27,12 @@ from social_implicit_ros.settings import NodeConfig
 
 @dataclass
 class Session:
-    """The running node, from configure to cleanup."""
+    """The running node, from configure to cleanup.
+
+    Attributes:
+        shown_s: steady time at which somebody was predicted last; None if the last prediction is
+            empty.
+    """
 
     config: NodeConfig
     trackers: list[Tracker]
@@ -40,15 +46,18 @@ class Session:
     bond: Bond | None = None
     timer: Timer | None = None
     is_active: bool = False
+    shown_s: float | None = None
 
     def publish(self, forecast: Forecast) -> None:
         """Publishes the outputs that have subscribers."""
+        self.shown_s = time.monotonic() if forecast.ids else None
         for name, publisher in self.publishers.items():
             if publisher.get_subscription_count() > 0:
                 publisher.publish(self.outputs[name].render(forecast))
 
     def clear(self, stamp_ns: int) -> None:
         """Clears the outputs at their consumers: planners keep the last message."""
+        self.shown_s = None
         for name, publisher in self.publishers.items():
             message = self.outputs[name].clear(stamp_ns)
             if message is not None:

@@ -14,7 +14,7 @@ from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation, value_of
 from support.ros import NodeUnderTest, Peer, ros_arguments, running
 from support.tracks import S, walkers_at
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.ros.processes.domains import reserve_domain
 
@@ -71,8 +71,15 @@ def test_a_planner_of_another_quality_of_service(talk: Conversation) -> None:
 
 
 def test_a_tracker_that_stops_and_starts_again(talk: Conversation) -> None:
+    drawn: list[MarkerArray] = talk.node.collect(MarkerArray, "/predictor/markers")
     talk.walk(talk.new_stamps(), 3)
     talk.node.peer.node.destroy_publisher(talk.tracks)
+
+    # This node ticks at messages only.
+    def cleared() -> bool:
+        return any(m.action == Marker.DELETEALL for array in drawn for m in array.markers)
+
+    talk.node.wait_for(cleared, "markers that are deleted")
     status = talk.report(lambda status: "no tracks on /predictor/tracks for" in status.message)
     assert status.level == DiagnosticStatus.WARN
     talk.tracks = talk.node.publisher(MarkerArray, "/predictor/tracks")
