@@ -324,7 +324,7 @@ class Predictor:
         for first in held:
             self._enter_as(first, update)
         self._enter_as(tracks, update)
-        self._identities.follow(tracks, self.history, now_ns)
+        update.corrections += self._identities.follow(tracks, self.history, now_ns)
         self.history.hidden = self._identities.hidden
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:

@@ -32,7 +32,8 @@ class Update:
         examples: an id of such an entry, by reason.
         robot_skipped: positions of the robot that are left out, by reason.
         refusals: messages that are left out.
-        corrections: texts on corrections of a localisation that were taken out.
+        corrections: texts on corrections of a localisation that were taken out, and on tracks that
+            are the robot.
         jumped_back: time jumped back: all histories were reset first.
         tick_ns: stamp at which a forecast is due, if one is due at every message.
     """

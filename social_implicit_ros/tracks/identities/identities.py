@@ -80,13 +80,16 @@ class Identities:
         self.n_stitched += stitcher.n_stitched - n_before
         return entering
 
-    def follow(self, tracks: Tracks, history: TrackHistory, now_ns: int = 0) -> None:
+    def follow(self, tracks: Tracks, history: TrackHistory, now_ns: int = 0) -> list[str]:
         """Finds out which tracks are gone, or the robot's.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
+
+        Returns:
+            A text for each track that is the robot from now on.
         """
         coasting = self._coastings[tracks.source]
         stitcher = self._stitchers[tracks.source]
@@ -102,13 +105,14 @@ class Identities:
         if len(coasting) > 2 * self.config.max_agents:
             coasting.forget_others(history.ids)
         vanished = [i for each in self._coastings.values() for i in each.vanished]
-        self._robot.observe(tracks, history)
+        texts = self._robot.observe(tracks, history)
         self.hidden = {
             **dict.fromkeys(vanished, SkipReason.VANISHED),
             **dict.fromkeys(self._robot.ids, SkipReason.ROBOT),
         }
         if self.config.merge_distance_m > 0.0:
             self._merge(tracks, history, now_ns or tracks.stamp_ns)
+        return texts
 
     def _merge(self, tracks: Tracks, history: TrackHistory, now_ns: int) -> None:
         merger = self._merger

@@ -25,12 +25,15 @@ class RobotTracks:
         #: Tracks that are the robot.
         self.ids: tuple[str, ...] = ()
 
-    def observe(self, tracks: Tracks, history: TrackHistory) -> None:
+    def observe(self, tracks: Tracks, history: TrackHistory) -> list[str]:
         """Compares the tracks of a message with the robot; while it is lost, nothing changes.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
+
+        Returns:
+            A text for each track that is the robot from now on.
         """
         unknown = set(history.unknown((ROBOT_ID, *tracks.ids, *self._near_since_ns)))
         self._near_since_ns = {i: ns for i, ns in self._near_since_ns.items() if i not in unknown}
@@ -42,7 +45,14 @@ class RobotTracks:
             distances_m = np.hypot(*off_m.T)
             for row in np.flatnonzero(np.abs(gaps_s[:, 0]) <= _MAX_GAP_S).tolist():
                 self._compare(seen[row], float(distances_m[row]), int(motions.stamps_ns[row]))
+        before = self.ids
         self.ids = tuple(i for i in self._near_since_ns if self._is_robot(i, tracks.stamp_ns))
+        return [
+            f"track {agent_id[:40]!a} stays within {_NEAR_M} m of the robot: it is the robot, and "
+            "not predicted"
+            for agent_id in self.ids
+            if agent_id not in before
+        ]
 
     def _compare(self, agent_id: str, distance_m: float, stamp_ns: int) -> None:
         limit_m = _APART_M if self._is_robot(agent_id, stamp_ns) else _NEAR_M

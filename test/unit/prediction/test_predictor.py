@@ -265,16 +265,18 @@ class TestRobot:
         """It is the robot until it leaves; who walks beside it is a person, and who passes it."""
         predictor = predictor_of(robot="odometry")
         predicted: list[tuple[str, ...]] = []
+        texts: list[str] = []
         for n in range(10, 61):
             time_s, stamp_ns = n / 10, n * S // 10
             x_m = min(time_s, 3.0)
             predictor.add_robot(robot(time_s, x_m), "odom", stamp_ns)
             places_m = [[max(time_s - 1.0, x_m + 0.2), 0.0], [x_m, 0.6], [4.0 - time_s, 0.1]]
             tracks = Tracks(stamp_ns, ("robot", "guide", "passer"), np.array(places_m))
-            predictor.add_tracks(tracks, "odom", stamp_ns)
+            texts += predictor.add_tracks(tracks, "odom", stamp_ns).corrections
             predicted.append(predictor.tick(stamp_ns).ids)
         assert predicted[9] == predicted[-1] == ("robot", "guide", "passer")
         assert set(predicted[11:31]) == {("guide", "passer")}
+        assert len(texts) == 1 and "track 'robot' stays within 0.3 m of the robot" in texts[0]
         assert predictor.last_tick is not None and predictor.last_tick.skipped == {}
 
     def test_odometry_asks_for_no_forecast_and_is_no_entry(self) -> None:
