@@ -424,6 +424,13 @@ class Predictor:
             text = f"the robot's pose is not known: {error}"
             self.robot_refusal = Refusal("robot", text)
             return
+        age_s = (now_ns - stamp_ns) / NS_PER_S if stamp_ns else 0.0
+        if age_s > self.track_timeout_s:
+            text = (
+                f"the robot's pose is {age_s:.1f} s old: check the clock and rate of its publisher"
+            )
+            self.robot_refusal = Refusal("robot", text)
+            return
         at_m = pose.translation_m
         # A static pose is that of any time.
         robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])

@@ -322,6 +322,9 @@ class TestRobot:
             forecast = predictor.tick(n * S // 10)
         np.testing.assert_allclose(forecast.robot_m, [5.0, 1.0])
         assert predictor.robot_refusal is None
+        predictor.tick(5 * S)
+        assert predictor.robot_refusal is not None
+        assert "the robot's pose is 2.0 s old" in predictor.robot_refusal.text
 
     def test_people_are_predicted_without_a_robot_that_no_transform_tells_of(self) -> None:
         transforms = Transforms()
