@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,16 +105,19 @@ class ReplayNode(Node):
             self.n_published += 1
 
 
-def main(argv: list[str] | None = None) -> int:
+@opt.reports_errors("replay_tracks", failure=1)
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with its and ROS arguments; returns 1 if nothing can be played."""
-    argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser().parse_args(remove_ros_args(argv))
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        recording, playback = _open(arguments)
-        return _play(arguments, recording, playback, argv)
-    except (RecordingError, NameValidationException) as error:
-        print(f"replay_tracks: {error}", file=sys.stderr)
-        return 1
+        options = _parser().parse_args(remove_ros_args(argv))
+    except RuntimeError as error:  # of rcl
+        raise ValueError(error) from error
+    recording, playback = _open(options)
+    try:
+        return _play(options, recording, playback, argv)
+    except NameValidationException as error:
+        raise ValueError(error) from error
 
 
 def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
+CROWD = str(resources.files("social_implicit_ros.recordings") / "crowd")
 Replay = Callable[..., AbstractContextManager[NodeProcess]]
 MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))
 CLOUD = TrackerDecoder(find_tracker_spec("point_cloud"))
@@ -139,6 +141,8 @@ def test_a_loop_goes_back_in_time_until_it_is_interrupted(
         (["{text}", "--rate", "2", "--no-clock"], "--no-clock plays at rate 1"),
         (["{text}", "--start", "60"], "has no messages from 60 s on"),
         (["{text}", "--topic", "two words"], "two words"),
+        ([CROWD, "--tracker", "nobodys"], "no tracker 'nobodys'"),
+        (["{text}", "--ros-args", "-p"], "Failed to parse ROS arguments"),
     ],
 )
 def test_what_cannot_be_played_is_refused_in_a_line(
