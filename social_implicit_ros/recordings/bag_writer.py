@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -37,6 +38,9 @@ MESSAGE_TYPES = {
     "point_cloud": "sensor_msgs/msg/PointCloud2",
 }
 
+#: Full names of topics, see design.ros2.org/articles/topic_and_service_names.html.
+_TOPIC = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+
 _NO_LIMIT = interfaces.QosTime(0, 0)
 #: As map servers publish: late subscribers get the last message.
 _LATCHED = interfaces.Qos(
@@ -64,12 +68,15 @@ def write_tracks(
     """Writes a new rosbag2 folder with one MCAP file, compressed; returns the number of messages.
 
     Takes the tracks of each message in the order of their stamps. Walls are written to `/map` at
-    the time of the first tracks. Raises RecordingError if `path` exists, or for another type.
+    the time of the first tracks. Raises RecordingError if `path` exists, or for another type or a
+    topic that is no full name.
     """
     if message_type not in MESSAGE_TYPES:
         raise RecordingError(
             f"message type is {message_type!r}, expected one of {', '.join(MESSAGE_TYPES)}"
         )
+    if not _TOPIC.fullmatch(topic):
+        raise RecordingError(f"topic is {topic!r}, expected a full name, such as /tracks")
     if path.exists():
         raise RecordingError(
             f"{path} exists and is not overwritten: remove it or give another path"

@@ -55,6 +55,15 @@ def test_an_existing_folder_is_left_alone(
     assert list((tmp_path / "bag").iterdir()) == []
 
 
+@pytest.mark.parametrize("topic", ["two words", "tracks", "/", ""])
+def test_a_topic_that_no_node_can_have_is_refused(
+    text: Path, tmp_path: Path, topic: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(text), "--out", str(tmp_path / "bag"), "--topic", topic]) == 1
+    assert f"topic is {topic!r}, expected a full name" in capsys.readouterr().err
+    assert not (tmp_path / "bag").exists()
+
+
 def test_a_bad_file_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
