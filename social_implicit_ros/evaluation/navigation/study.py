@@ -70,6 +70,8 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the option."""
+        if not 0.0 <= self.person_radius_m <= 100.0:
+            raise ValueError(f"person radius is {self.person_radius_m} m, expected 0 to 100")
         for confidence in self.confidences:
             if not 0.0 < confidence < 1.0:
                 raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
