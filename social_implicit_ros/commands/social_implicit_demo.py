@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_old_name
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
@@ -305,11 +305,14 @@ def _parser() -> argparse.ArgumentParser:
         "With SOCIAL_IMPLICIT_DATA naming the folder of the ETH/UCY recordings it replays the "
         "ETH hotel, else a simulated crowd.",
     )
-    parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
-    add_old_name(parser, "--output", "--out")
-    text = "seconds, default: %(default)s"
-    parser.add_argument("--duration", type=float, default=20.0, help=text)
-    parser.add_argument("--model", help="as the node's parameter, default: the node's")
+    out = Path("demo_output")
+    text = "output folder (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
+    opt.add_old_name(parser, "--output", "--out")
+    text = "seconds (default: %(default)s)"
+    parser.add_argument("--duration", type=opt.duration_s, default=20.0, metavar="S", help=text)
+    text = "as the node's parameter (default: the node's)"
+    parser.add_argument("--model", metavar="NAME|FILE", help=text)
     return parser
 
 

@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
     opt.add_training_options(parser, SPLITS)
     text = f"passes over the data (default: {SETTINGS.epochs})"
-    parser.add_argument("--epochs", type=int, help=text)
+    parser.add_argument("--epochs", type=opt.positive_int, help=text)
     opt.add_out_option(parser, "output folder of the model files")
     return parser.parse_args(arguments)
 

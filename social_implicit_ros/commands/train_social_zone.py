@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_training_options, reports_errors
+from social_implicit_ros.commands.options import add_training_options, positive_int, reports_errors
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "print an ablation study on the validation scenes, by default of all changes"
     task.add_argument("--ablation", nargs="*", choices=ABLATIONS, metavar="CHANGE", help=text)
     text = "print mean and standard deviation over N seeds on validation and test scenes"
-    task.add_argument("--seeds", type=int, metavar="N", help=text)
+    task.add_argument("--seeds", type=positive_int, metavar="N", help=text)
     options = parser.parse_args(arguments)
     if options.out is None and ROBOT_SPLIT in (options.split or ()):
         parser.error(f"the tables are of the leave-one-out splits; {ROBOT_SPLIT!r} is none")

@@ -50,6 +50,8 @@ def model_path(model: str | Path) -> Path:
     name = DEFAULT_MODEL if model == "default" else str(model)
     if name in shipped_models():
         return Path(str(resources.files("social_implicit_ros.models.weights") / f"{name}.onnx"))
+    if name in BASELINES:
+        raise ModelFileError(f"{name} is a baseline, which has no file: give a model that has one")
     names = ("default", *BASELINES, *shipped_models())
     raise ModelFileError(
         f"no model {name!r}{did_you_mean(name, names)}: give the path of an .onnx file, or one of "

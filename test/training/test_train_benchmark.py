@@ -85,6 +85,11 @@ def test_the_data_folder_may_come_from_the_environment(
         train_benchmark.parse(["--out", "x"])
 
 
+def test_no_epochs_are_refused() -> None:
+    with pytest.raises(SystemExit):
+        train_benchmark.parse(["--data", "x", "--out", "x", "--epochs", "0"])
+
+
 def test_a_model_is_saved_with_its_card(tmp_path: Path) -> None:
     path = tmp_path / "new" / "walker.onnx"
 

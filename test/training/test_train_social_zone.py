@@ -58,3 +58,8 @@ def test_seeds_are_of_the_splits_that_are_asked_for(
 def test_there_is_no_table_of_the_robot_model(data_folder: Path) -> None:
     with pytest.raises(SystemExit, match="2"):
         run(data_folder, "--split", "robot", "--seeds", "1")
+
+
+def test_no_seeds_are_refused(data_folder: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(data_folder, "--seeds", "0")

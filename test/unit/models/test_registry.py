@@ -37,6 +37,8 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
     assert all(name in str(caught.value) for name in (*BASELINES, *shipped_models(), "default"))
     with pytest.raises(ModelFileError, match="no model 'xyz': give the path"):
         load_model("xyz")
+    with pytest.raises(ModelFileError, match="constant_velocity is a baseline, which has no file"):
+        model_path("constant_velocity")
 
 
 @pytest.mark.parametrize("name", [*BASELINES, "default"])
