@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
     request, trial = _request(options), _trial(options)
     paths = find_bags(options.recordings)
-    options.out.mkdir(parents=True, exist_ok=True)
+    opt.make_folder(options.out)
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
         task = progress.add_task("episodes", total=None)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
@@ -108,6 +109,17 @@ def open_sources(
 def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder") -> None:
     """Adds --out, which is required."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
+
+
+def make_folder(out: Path) -> None:
+    """Creates the folder of --out and tries it, before anything that takes long.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=out):
+        pass
 
 
 def add_part_options(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,7 @@ NOISE_SEQUENCE = "sobol"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains the models."""
     options = parse(arguments)
+    opt.make_folder(options.out)
     # Small matrices gain nothing from a second thread, and one thread makes sums reproducible.
     torch.set_num_threads(1)
     console = Console()

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -66,7 +67,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
     opt.add_text_options(parser)
     opt.add_seed_option(parser, "of everything drawn")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.name and Path(options.name).name != options.name:
+        parser.error(f"--name is {options.name!r}: give its folder with --out")
+    return options
 
 
 def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
@@ -82,6 +86,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     parts = joined(recorded)
     _print_parts(parts, console)
     parts.require_enough()
+    opt.make_folder(options.out)
 
     training, validation = (
         agents_of_scenes([scene.positions_m for scene in scenes])

@@ -12,7 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_training_options, positive_int, reports_errors
+from social_implicit_ros.commands.options import (
+    add_training_options,
+    make_folder,
+    positive_int,
+    reports_errors,
+)
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
@@ -78,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.seeds:
         print_seeds(options.data, splits, options.seeds, console)
     else:
+        make_folder(options.out)
         for split in options.split or SPLITS:
             card = train_split(options.data, split, options.seed, options.out)
             console.print(f"wrote {options.out / card.name}.onnx: {card.metrics}")

@@ -199,6 +199,24 @@ def test_invalid_requests_are_rejected_with_the_reason(
     assert reason in error_of(capsys, *arguments, "--out", str(tmp_path))
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_training(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--bags", str(bag), "--out", str(tmp_path / "file" / "out")]) == 2
+    printed = capsys.readouterr()
+    assert "Not a directory" in printed.err
+    assert "validation part" not in printed.out
+
+
+def test_a_name_with_a_folder_is_refused(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--bags", str(bag), "--out", str(tmp_path), "--name", "a/b"])
+    assert "give its folder with --out" in capsys.readouterr().err
+
+
 def test_metrics_in_the_card_are_json(out: Path) -> None:
     text = (out / "social_zone_tuned.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))
