@@ -34,7 +34,12 @@ def _run(command: str, *requirements: str) -> int:
         if have is None or not requirement.specifier.contains(have, prereleases=True):
             missing[str(requirement)] = f"installed: {have}" if have else "missing"
     if not missing:
-        code: int | None = import_module(f"{__package__}.{command}").main()
+        try:
+            module = import_module(f"{__package__}.{command}")
+        except KeyboardInterrupt:  # libraries take seconds
+            print(f"{command}: interrupted", file=sys.stderr)
+            return 130
+        code: int | None = module.main()
         return code or 0
     print(
         f"{Path(sys.argv[0]).name} needs "
