@@ -125,16 +125,23 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
 
 def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
     """The files of a folder in their order, and the number of messages by topic."""
-    information = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)["rosbag2_bagfile_information"]
-    files = [folder / Path(name).name for name in information["relative_file_paths"]]
+    try:
+        whole = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)
+        information = whole["rosbag2_bagfile_information"]
+        files = [folder / Path(name).name for name in information["relative_file_paths"]]
+        stated = {
+            entry["topic_metadata"]["name"]: int(entry["message_count"])
+            for entry in information["topics_with_message_count"]
+        }
+    except (LookupError, TypeError) as error:
+        raise RecordingError(
+            f"{folder / METADATA} is damaged or incomplete: write it again with `ros2 bag reindex "
+            f"{folder}`, or give the .mcap or .db3 file itself"
+        ) from error
     # A recorder that is killed names files that it did not write.
     missing = [file.name for file in files if not file.exists()]
     if missing:
         raise RecordingError(f"{folder} lacks {', '.join(missing[:5])}, which metadata.yaml names")
-    stated = {
-        entry["topic_metadata"]["name"]: int(entry["message_count"])
-        for entry in information["topics_with_message_count"]
-    }
     return files, stated
 
 

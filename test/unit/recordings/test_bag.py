@@ -146,6 +146,14 @@ def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed
         assert all(isinstance(tracks, Tracks) for tracks in entries)
 
 
+@pytest.mark.parametrize("content", ["", "rosbag2_bagfile_information: {version: 8}\n"])
+def test_metadata_that_was_cut_is_refused_with_what_mends_it(tmp_path: Path, content: str) -> None:
+    path = write(tmp_path / "bag")
+    (path / "metadata.yaml").write_text(content)
+    with pytest.raises(RecordingError, match=r"metadata.yaml is damaged.*ros2 bag reindex"):
+        open_source(path)
+
+
 def test_a_folder_without_metadata_is_refused_with_what_mends_it(tmp_path: Path) -> None:
     (write(tmp_path / "bag") / "metadata.yaml").unlink()
     with pytest.raises(RecordingError, match="ros2 bag reindex"):
