@@ -298,7 +298,10 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
         raise ModelFileError(f"no model {str(path)!r}: expected an existing .onnx file")
     card_path = path.with_suffix(".json")
     if not card_path.is_file():
-        raise ModelFileError(f"{path} has no model card; expected {card_path} beside it")
+        raise ModelFileError(
+            f"{path} has no model card; expected {card_path} beside it: write it with `make_card "
+            f"{path}`"
+        )
     try:
         card = load_card(card_path)
         data = read_file(path, MAX_FILE_BYTES)

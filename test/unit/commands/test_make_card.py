@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.model_files import N_STEPS, write_model
+from support.model_files import N_STEPS, onnx, write_model
 
 from social_implicit_ros.commands.make_card import main
 from social_implicit_ros.models.registry import load_model
@@ -48,6 +48,20 @@ def test_a_file_that_does_not_fit_is_named_and_leaves_no_card(
     path = model_without_card(tmp_path, **options)
     assert main([str(path), "--step-s", "0.4"]) == 1
     assert message in capsys.readouterr().err
+    assert not path.with_suffix(".json").exists()
+
+
+def test_swapped_axes_of_people_and_samples_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = model_without_card(tmp_path)
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "swapped"
+    swap = onnx.helper.make_node("Transpose", ["swapped"], ["samples"], perm=[1, 0, 2, 3])
+    model.graph.node.append(swap)
+    onnx.save(model, path)
+    assert main([str(path), "--step-s", "0.4"]) == 1
+    assert "output samples has shape (30, 20," in capsys.readouterr().err
     assert not path.with_suffix(".json").exists()
 
 
