@@ -41,8 +41,9 @@ from social_implicit_ros.untrusted_files import printable_text
 LIMITS = (
     "Not shown: recorded people do not see this robot and never yield, so collisions are more "
     "frequent than on a real robot, and a robot that only waits is hit. Nobody is disturbed by it "
-    "either, so intrusions cost nothing. Walls are unknown. Comparisons between predictors and "
-    "between settings hold on equal episodes; the rates themselves are those of a replay."
+    "either, so intrusions cost nothing. Walls hold predictions back, not the robot. Comparisons "
+    "between predictors and between settings hold on equal episodes; the rates themselves are "
+    "those of a replay."
 )
 #: Likewise for the crowd that reacts.
 REACTIVE_LIMITS = (
