@@ -75,7 +75,7 @@ def _replay(context: LaunchContext) -> list[Action]:
                 LaunchConfiguration("tracks"),
                 "--type",
                 LaunchConfiguration("tracker"),
-                "--frame",
+                "--fixed-frame",
                 LaunchConfiguration("fixed_frame"),
                 "--wait",
                 *(["--loop"] if loops else []),

@@ -149,7 +149,7 @@ def _play(
             playback,
             topic=arguments.topic,
             tracker=arguments.type or _tracker_of(recording),
-            frame_id=arguments.fixed_frame or recording.frame_id or DEFAULT_FRAME,
+            frame_id=arguments.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
             use_clock=arguments.clock,
             wait=arguments.wait,
             floor_plan=floor_plan_of(recording.path),
@@ -196,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
     text = "type to publish, default: as recorded; marker_array for text"
     add("--type", choices=sorted(MESSAGE_TYPES), help=text)
-    text = f"coordinate frame, default: as recorded; {DEFAULT_FRAME} for text"
+    text = f"name of the tracks' frame (default: odom or the root of /tf; {DEFAULT_FRAME} for text)"
     add("--fixed-frame", help=text)
     add("--loop", action="store_true", help="restart at the end")
     text = (

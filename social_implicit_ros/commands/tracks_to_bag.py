@@ -24,12 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error("the following arguments are required: --out")
         options.out = options.old_out
         print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
+    recording = open_source(options.file, text=opt.text_format(options))
     n_messages = write_tracks(
         options.out,
-        recorded_tracks(open_source(options.file, text=opt.text_format(options))),
+        recorded_tracks(recording),
         topic=options.topic,
         message_type=options.type,
-        frame_id=options.fixed_frame,
+        frame_id=options.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
     )
     print(f"{options.out}: {n_messages} messages on {options.topic}")
 
@@ -46,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
-    add("--fixed-frame", default=DEFAULT_FRAME, help=f"coordinate frame, {default}")
+    text = f"name of the tracks' frame (default: odom or the root of /tf; {DEFAULT_FRAME} for text)"
+    add("--fixed-frame", help=text)
     opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)
     return parser

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
@@ -24,12 +26,16 @@ from social_implicit_ros.recordings.track_source import (
 )
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError, plain_frame
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000
+#: A time after all messages.
+_NEVER_NS = 2**62
 #: Characters of the reason why a message cannot be used.
 _LONGEST_REASON = 300
 
@@ -108,17 +114,47 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
 def recorded_tracks(
     source: TrackSource, *, start_s: float = 0.0, duration_s: float | None = None
 ) -> Iterator[Tracks]:
-    """Streams the tracks of a part, as of `TrackSource.part`, in the frame of the recording.
+    """Streams the tracks of a part, as of `TrackSource.part`, as `moved_tracks` without the robot.
 
     Raises:
         RecordingError: the recording ends before `start_s`, or is damaged.
     """
-    arrivals = arrivals_of(source.part(start_s, duration_s), only_tracks=True)
-    return (
-        arrival.tracks
-        for arrival in arrivals
-        if isinstance(arrival, TracksArrival) and arrival.tracks is not None
-    )
+    part = replace(source.part(start_s, duration_s), robot=None)
+    return moved_tracks(part, PredictorConfig.transform_wait_s)
+
+
+def moved_tracks(source: TrackSource, transform_wait_s: float) -> Iterator[Tracks]:
+    """Streams the tracks in the fixed frame of a recording, the robot's among them.
+
+    Tracks that have no transform within `transform_wait_s` are left out.
+    """
+    transforms = TransformBuffer()
+    target = plain_frame(source.fixed_frame)
+    queue = TransformQueue(transforms, transform_wait_s)
+    for arrival in arrivals_of(source):
+        if isinstance(arrival, TransformsArrival):
+            # A message that cannot be read is counted where the recording is replayed.
+            with suppress(ValueError):
+                transforms.add(arrival.data, is_static=arrival.is_static)
+        elif arrival.tracks is not None:
+            if plain_frame(arrival.frame_id) == target:
+                yield arrival.tracks
+            else:
+                queue.add(arrival.tracks, plain_frame(arrival.frame_id), arrival.received_ns)
+            if source.robot is not None and not source.robot.topic:
+                yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
+        yield from queue.take(target, arrival.received_ns)[0]
+    yield from queue.take(target, _NEVER_NS)[0]
+
+
+def _robot_by_transforms(
+    robot_frame: str, source: TrackSource, transforms: TransformBuffer
+) -> Iterator[Tracks]:
+    try:
+        pose, stamp_ns = transforms.latest(plain_frame(source.fixed_frame), robot_frame)
+    except TransformUnavailableError:
+        return
+    yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
 
 
 def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:

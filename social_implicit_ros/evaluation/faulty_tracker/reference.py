@@ -6,7 +6,6 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,22 +18,18 @@ from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import (
     simulate,
 )
 from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
-from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
     TracksArrival,
-    TransformsArrival,
     arrivals_of,
+    moved_tracks,
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
-    TransformUnavailableError,
-    plain_frame,
 )
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import pairs
@@ -46,8 +41,6 @@ from social_implicit_ros.types import FloatArray, IntArray, Tracks
 GATE_M = 1.0
 #: The robot is located between two positions that are at most so far apart, seconds.
 _ROBOT_GAP_S = 2.0
-#: A time after all messages.
-_NEVER_NS = 2**62
 #: Positions nearer to each other than this are one, metres.
 _TIE_M = 1e-6
 #: Speed of the robot where the recording has none, metres per second.
@@ -209,7 +202,7 @@ def observed_people(source: TrackSource, settings: PredictorConfig) -> tuple[Peo
     people: dict[str, int] = {}
     rows: list[_Row] = []
     robot: list[_Row] = []
-    for tracks in _moved(source, settings.transform_wait_s):
+    for tracks in moved_tracks(source, settings.transform_wait_s):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
                 robot.append((tracks.stamp_ns, 0, x, y))
@@ -219,37 +212,6 @@ def observed_people(source: TrackSource, settings: PredictorConfig) -> tuple[Peo
         raise RecordingError(f"{source.path} contains nobody, so it is no ground truth")
     gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
     return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
-
-
-def _moved(source: TrackSource, transform_wait_s: float) -> Iterator[Tracks]:
-    """All tracks of a recording in its fixed frame, the robot's among them."""
-    transforms = TransformBuffer()
-    target = plain_frame(source.fixed_frame)
-    queue = TransformQueue(transforms, transform_wait_s)
-    for arrival in arrivals_of(source):
-        if isinstance(arrival, TransformsArrival):
-            # A message that cannot be read is counted where the recording is replayed.
-            with suppress(ValueError):
-                transforms.add(arrival.data, is_static=arrival.is_static)
-        elif arrival.tracks is not None:
-            if plain_frame(arrival.frame_id) == target:
-                yield arrival.tracks
-            else:
-                queue.add(arrival.tracks, plain_frame(arrival.frame_id), arrival.received_ns)
-            if source.robot is not None and not source.robot.topic:
-                yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
-        yield from queue.take(target, arrival.received_ns)[0]
-    yield from queue.take(target, _NEVER_NS)[0]
-
-
-def _robot_by_transforms(
-    robot_frame: str, source: TrackSource, transforms: TransformBuffer
-) -> Iterator[Tracks]:
-    try:
-        pose, stamp_ns = transforms.latest(plain_frame(source.fixed_frame), robot_frame)
-    except TransformUnavailableError:
-        return
-    yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
 
 
 def _people(rows: list[_Row], max_gap_s: float) -> People:

@@ -7,6 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
 
 from social_implicit_ros.commands.tracks_to_bag import main
 from social_implicit_ros.recordings.arrivals import recorded_tracks
@@ -31,6 +40,19 @@ def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_t
         assert read.stamp_ns == written.stamp_ns
         assert [agent.rpartition("/")[2] for agent in read.ids] == list(written.ids)
         np.testing.assert_array_equal(read.positions_m, written.positions_m)
+
+
+def test_tracks_of_a_sensor_are_written_in_the_fixed_frame(tmp_path: Path) -> None:
+    walk = walkers(duration_s=1.0)
+    mount = transform_message("odom", "lidar", START_NS, xyz=(3.0, 0.0, 0.0))
+    messages = people_messages(walk, frame_id="lidar")
+    messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
+    seen = write_bag(tmp_path / "seen", messages)
+    assert main([str(seen), "--out", str(tmp_path / "bag")]) == 0
+    bag = open_source(tmp_path / "bag")
+    assert bag.frame_id == "odom"
+    for read, written in zip(recorded_tracks(bag), walk, strict=True):
+        np.testing.assert_allclose(read.positions_m - written.positions_m, [[3.0, 0.0]] * 3)
 
 
 def test_the_metadata_is_that_of_rosbag2(text: Path, tmp_path: Path) -> None:
