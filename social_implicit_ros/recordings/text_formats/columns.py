@@ -33,6 +33,7 @@ _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
 _ARRAY_HZ = 2.5
 #: Raised by lines of JSON that are something else.
 _JSON_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_TRAJNET = '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
 
 
@@ -117,11 +118,11 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
             raise ColumnsError(f"{short_text(str(error))}; {_EXPECTED}") from error
 
     if header is None and not wanted:
-        widths = {len(line.split(separator)) for line in lines}
-        if widths != {4}:
+        other = next((line for line in lines if len(line.split(separator)) != 4), None)
+        if other is not None:
             raise ColumnsError(
-                f"has lines of {', '.join(map(str, sorted(widths)[:5]))} columns; {_EXPECTED}; "
-                "name other columns with --columns"
+                f"has a line of {len(other.split(separator))} columns, {short_text(other)}; "
+                f"{_EXPECTED}; name other columns with --columns"
             )
     numbers = column(places[0], places[2], places[3])
     try:
@@ -191,11 +192,10 @@ def _from_json(text: str) -> Columns:
                 rows.append([float(track[key]) for key in ("f", "p", "x", "y")])
         except _JSON_ERRORS as error:
             raise ColumnsError(
-                f"line {number} is no TrajNet++: {short_text(str(error))}; expected "
-                '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
+                f"line {number} is no TrajNet++: {short_text(str(error))}; expected {_TRAJNET}"
             ) from error
     if not rows:
-        raise ColumnsError("has no TrajNet++ tracks")
+        raise ColumnsError(f"has no TrajNet++ tracks; expected lines of {_TRAJNET}")
     # Scenes overlap: they repeat their tracks.
     table = np.unique(np.array(rows), axis=0)
     steps = np.diff(np.unique(table[:, 0]))

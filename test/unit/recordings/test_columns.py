@@ -165,7 +165,8 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("walk.utf16", lines(ROWS).encode("utf-16"), "neither text nor a bag"),
         ("walk.npy", b"\x93NUMPY\1\0", "cannot be read as an array"),
         ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is no TrajNet"),
-        ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks"),
+        ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks; expected lines of"),
+        ("cut.txt", "0 1 0 0\n10 1 0", "a line of 3 columns, '10 1 0'"),
         (
             "huge.ndjson",
             HUGE,
