@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import steps_of
@@ -82,8 +83,8 @@ def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Consol
         print("evaluate_bag: nothing could be evaluated", file=sys.stderr)
         return NOTHING
     results = write_results(done, failed, options.out)
-    print_results(results, Console(emoji=False))
-    print_tracker(results, Console(emoji=False))
+    print_results(results, output_console())
+    print_tracker(results, output_console())
     elapsed_s = time.perf_counter() - started_s
     seconds = sum(bag["duration_s"] for bag in results["bags"])
     console.print(

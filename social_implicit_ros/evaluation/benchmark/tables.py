@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,15 +17,15 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 AVERAGE = "average"
 
 
-#: Columns of a table that goes to a file or a pipe.
-FILE_COLUMNS = 120
+#: Characters of the widest lines, those of `evaluate_navigation` with intervals in each column.
+FILE_COLUMNS = 150
 #: One model: parameters, held_out, splits, average; see `leave_one_out`.
 ModelResults = Mapping[str, Any]
 
 
 def output_console() -> Console:
-    """Console for tables: as wide as the terminal, or wide enough for many models in a file."""
-    return Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
+    """Console for tables: a narrow terminal wraps their lines, in place of lost columns."""
+    return Console(width=max(Console().width, FILE_COLUMNS), emoji=False)
 
 
 def print_displacement(

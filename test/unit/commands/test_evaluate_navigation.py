@@ -1,6 +1,8 @@
 """The command that drives a robot among recorded people."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from importlib import resources
 
 import pytest
@@ -10,13 +12,30 @@ from social_implicit_ros.commands.evaluate_navigation import main
 CROWD = str(resources.files("social_implicit_ros.recordings") / "crowd")
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     out = tmp_path_factory.mktemp("navigation")
     options = ["--out", str(out), "--episodes", "3", "--planner", "chance", "--confidence", "0.5"]
     options += ["--confidence", "0.9", "--horizon", "2.4", "--reactive"]
-    assert main([CROWD, *options]) == 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(Terminal()) as terminal:
+        patch.setenv("COLUMNS", "60")
+        assert main([CROWD, *options]) == 0
+    (out / "printed.txt").write_text(terminal.getvalue(), encoding="utf-8")
     return out
+
+
+def test_a_narrow_terminal_loses_no_column(evaluated):
+    printed = (evaluated / "printed.txt").read_text(encoding="utf-8")
+
+    assert "…" not in printed and "against cv" in printed
+    assert all(f"{name} " in printed for name in ("Kalman filter", "default, regions", "oracle"))
+    corners = [line[-1] for line in printed.split("\n") if line.startswith("┏")]
+    assert corners and set(corners) == {"┓"}
 
 
 def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
