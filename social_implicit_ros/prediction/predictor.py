@@ -34,7 +34,7 @@ from social_implicit_ros.tracks.identities.identities import Identities
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import TrackerTiming
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 from social_implicit_ros.types import SkipReason, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
@@ -91,8 +91,7 @@ class Predictor:
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._identities = Identities(config.pipeline)
-        # By source and frame: cameras of different rates may share a topic.
-        self._timings: defaultdict[tuple[str, str], TrackerTiming] = defaultdict(TrackerTiming)
+        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -133,7 +132,7 @@ class Predictor:
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
-        self._timings[source, frame_id].add(tracks.stamp_ns, arrived_ns)
+        self._timings[source].add(tracks.stamp_ns, arrived_ns)
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)
@@ -265,9 +264,8 @@ class Predictor:
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
     def timing_of(self, source: str) -> TrackerTiming:
-        """Period and latency of a tracker, of its slowest camera; of nothing if it is unknown."""
-        timings = [timing for (name, _), timing in self._timings.items() if name == source]
-        return max(timings, key=lambda timing: timing.needed_timeout_s, default=TrackerTiming())
+        """Period and latency of a tracker; those of one that says nothing if it is unknown."""
+        return self._timings.get(source, TrackerTiming())
 
     @property
     def n_waiting(self) -> int:
@@ -372,6 +370,7 @@ class Predictor:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
         config = self.config.pipeline
         needed_s = max((timing.needed_timeout_s for timing in self._timings.values()), default=0.0)
+        needed_s = max(needed_s, PERIODS_KEPT * self._identities.usual_gap_s)
         # In tenths of a second, so that it does not change at every message.
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
@@ -405,8 +404,7 @@ class Predictor:
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
             self._identities.forget(source)
-            for key in [key for key in self._timings if key[0] == source]:
-                del self._timings[key]
+            self._timings.pop(source, None)
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
             update.refusals.append(Refusal("jumped_back", text))

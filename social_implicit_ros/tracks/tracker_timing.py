@@ -12,7 +12,7 @@ _N_RECENT = 9
 #: Periods before a period is known: one alone may be a pause.
 _MIN_PERIODS = 2
 #: A tracker may miss one message, and be late by a fifth of its period.
-_PERIODS_KEPT = 2.2
+PERIODS_KEPT = 2.2
 #: Messages that arrive within this time arrive at once, as after a pause of the network.
 _BURST_NS = NS_PER_S // 20
 #: Bursts that are this many periods apart are no jitter.
@@ -53,7 +53,7 @@ class TrackerTiming:
             if pause_ns > _BURST_PERIODS * period_ns:
                 period_ns = pause_ns
             period_s = period_ns / NS_PER_S
-            self.needed_timeout_s = _PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
+            self.needed_timeout_s = PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
 
     @property
     def latency_s(self) -> float:

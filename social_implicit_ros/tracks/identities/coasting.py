@@ -35,6 +35,8 @@ _PRIOR_WEIGHT = 4.0
 _MIN_COAST_S = 0.5
 #: Timeouts for which a track is awaited.
 _FOLLOWED_TIMEOUTS = 2.0
+#: Gaps that ended with a return before the usual one is known.
+_MIN_RETURNS = 4
 #: A gap of this share of another is as long: periods are not exactly equal.
 _SAME_SHARE = 0.9
 
@@ -104,6 +106,13 @@ class Coasting:
     def _end_gap(self, gap_ns: float) -> None:
         if gap_ns >= _MISSED_SHARE * self._period_ns:
             self._gaps_ns.append(gap_ns)
+
+    @property
+    def usual_gap_s(self) -> float:
+        """Median gap after which people come back, seconds; 0 if most do not, or unknown."""
+        gaps_ns = [int(gap_ns) for gap_ns in self._gaps_ns if gap_ns < np.inf]
+        is_known = len(gaps_ns) >= max(_MIN_RETURNS, len(self._gaps_ns) // 2)
+        return lower_median(gaps_ns) / NS_PER_S if is_known else 0.0
 
     @property
     def _period_ns(self) -> int:

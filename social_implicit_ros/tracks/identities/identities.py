@@ -38,6 +38,11 @@ class Identities:
             "merged": self.n_merged,
         }
 
+    @property
+    def usual_gap_s(self) -> float:
+        """Time for which a tracker usually leaves people out who come back, seconds."""
+        return max((each.usual_gap_s for each in self._coastings.values()), default=0.0)
+
     def reset(self) -> None:
         """Forgets all ids."""
         self._stitchers: defaultdict[str, TrackStitcher] = defaultdict(TrackStitcher)
