@@ -35,6 +35,7 @@ from social_implicit_ros.models.registry import (
     shipped_models,
 )
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.floor_plan import load_map
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -112,7 +113,7 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
     parts.mkdir(parents=True, exist_ok=True)
     tracker = repr(find_tracker_spec(request.tracker)) if request.tracker else None
     models = [fingerprint_of(load_model(name)) for name in request.models]
-    asked = _digest([PART_VERSION, asdict(request), models, tracker])
+    asked = _digest([PART_VERSION, asdict(request), models, tracker, _map_of(request)])
     jobs = []
     for path in paths:
         read = [path, *filter(None, [request.ground_truth_of(path)])]
@@ -123,6 +124,15 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
         n_bytes = sum(file.stat().st_size for file in files_of(path))
         jobs.append(Job(path.resolve(), part, _digest([asked, content]), n_bytes, request))
     return jobs
+
+
+def _map_of(request: Request) -> list[Any] | None:
+    """What identifies the map of --map; raises RecordingError if it cannot be used."""
+    if request.map_file is None:
+        return None
+    plan = load_map(request.map_file)
+    cells = hashlib.sha256(plan.occupied.tobytes()).hexdigest()
+    return [cells, plan.occupied.shape, plan.resolution_m, plan.origin_m, plan.yaw_rad]
 
 
 def run_job(

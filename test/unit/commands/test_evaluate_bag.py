@@ -205,6 +205,7 @@ class TestWhatIsWrong:
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
             (["BAG", "--odometry", "/odom"], "needs `robot: odometry` in a --params file"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
+            (["BAG", "--map", "nowhere.yaml"], "map nowhere.yaml cannot be used"),
             (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
             (["BAG", "--params", "SEVERAL"], "gives several trackers (people, zed@/zed/objects)"),
         ],
@@ -650,6 +651,17 @@ class TestManyBags:
         replace(card, calibration={}).save(model.with_suffix(".json"))
 
         (after,) = jobs_of(paths, request, tmp_path)
+
+        assert after.fingerprint != before.fingerprint
+
+    def test_resume_begins_anew_where_the_map_was_edited(self, folder, tmp_path):
+        map_file, image = tmp_path / "hall.yaml", tmp_path / "hall.pgm"
+        map_file.write_text("{image: hall.pgm, resolution: 0.5, origin: [0.0, 0.0, 0.0]}")
+        request = Request(("default",), None, None, load_settings(), n_moments=0, map_file=map_file)
+        image.write_bytes(b"P5 2 1 255\n\x00\xff")
+        (before,) = jobs_of([folder / "bag_0"], request, tmp_path)
+        image.write_bytes(b"P5 2 1 255\n\xff\x00")
+        (after,) = jobs_of([folder / "bag_0"], request, tmp_path)
 
         assert after.fingerprint != before.fingerprint
 
