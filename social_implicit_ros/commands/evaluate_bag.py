@@ -148,14 +148,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
     text = "adapt the regions of every model during each recording, from nothing, as the node does"
     add("--adaptive", action="store_true", help=f"{text} (default: as shipped)")
-    walls = parser.add_mutually_exclusive_group()
-    text = (
-        "YAML file of a map server, in the fixed frame, whose walls predictions keep out of "
-        "(default: the map in the recording, if there is one)"
-    )
-    walls.add_argument("--map", type=Path, metavar="FILE", help=text)
-    text = "predict without walls, even if there is a map"
-    walls.add_argument("--no-map", action="store_true", help=text)
+    opt.add_map_options(parser)
     opt.add_text_options(parser)
     options = parser.parse_args(arguments)
     if (options.backend == "dask") != (options.scheduler is not None):

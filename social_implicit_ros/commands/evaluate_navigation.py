@@ -242,6 +242,8 @@ def _request(options: argparse.Namespace) -> Request:
         n_moments=0,
         faults=opt.faults_of(options.tracker_faults),
         text=opt.text_format(options),
+        map_file=options.map,
+        uses_map=not options.no_map,
     )
 
 
@@ -287,6 +289,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     opt.add_part_options(parser)
     parser.add_argument("--fixed-frame", metavar="FRAME", help="frame to predict and drive in")
     opt.add_faults_option(parser)
+    opt.add_map_options(parser)
     opt.add_text_options(parser)
     opt.add_out_option(parser)
     parser.add_argument(

@@ -137,6 +137,18 @@ def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> N
     parser.add_argument("--duration", type=duration_s, metavar="S", help=text)
 
 
+def add_map_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --map and --no-map: walls that predictions keep out of."""
+    walls = parser.add_mutually_exclusive_group()
+    text = (
+        "YAML file of a map server, in the fixed frame, whose walls predictions keep out of "
+        "(default: the map in the recording, if there is one)"
+    )
+    walls.add_argument("--map", type=Path, metavar="FILE", help=text)
+    text = "predict without walls, even if there is a map"
+    walls.add_argument("--no-map", action="store_true", help=text)
+
+
 def read_params(command: str, parameters: Path | None) -> PredictorConfig:
     """The settings in the file of --params; names that are no parameter are printed.
 

@@ -152,7 +152,7 @@ def _play(
             frame_id=arguments.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
             use_clock=arguments.clock,
             wait=arguments.wait,
-            floor_plan=floor_plan_of(recording.path),
+            floor_plan=None if arguments.no_map else floor_plan_of(recording.path),
         )
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
@@ -205,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--clock", action=argparse.BooleanOptionalAction, default=True, help=text)
     add("--wait", action="store_true", help="start when the tracks have a subscriber")
+    add("--no-map", action="store_true", help="do not publish the map in the recording")
     opt.add_section_options(parser)
     opt.add_tracks_options(parser)
     opt.add_old_name(parser, "--frame", "--fixed-frame")

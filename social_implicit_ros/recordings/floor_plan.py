@@ -51,8 +51,8 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise RecordingError(
-                f"the map on topic {last[0].topic} cannot be used: {reason}; give another with "
-                "--map, or predict without it (--no-map)"
+                f"the map on topic {last[0].topic} cannot be used: {reason}; leave it out "
+                "with --no-map"
             ) from error
 
 

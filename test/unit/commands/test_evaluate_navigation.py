@@ -87,6 +87,7 @@ def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
         (["--tracker-faults", "nois=1"], "did you mean noise"),
         (["--confidence", "95"], "confidence is 95.0, expected a value in (0, 1)"),
         (["--reactive", "50"], "reactive is 50.0, expected a share from 0 to 1"),
+        (["--map", "hall.yaml"], "map hall.yaml cannot be used"),
         (["--person-radius", "-1"], "person radius is -1.0 m, expected 0 to 100"),
         (["--speed", "0"], "speed_m_s is 0.0, expected above 0"),
     ],
