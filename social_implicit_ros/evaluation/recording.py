@@ -44,6 +44,7 @@ from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
 from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
+from social_implicit_ros.tracks.frames.transforms import plain_frame
 from social_implicit_ros.types import SkipReason
 
 #: Predicted trajectories measured together: fewer are slower, more take memory.
@@ -161,6 +162,8 @@ def evaluate_recording(
         except RecordingError as error:
             problem = str(error)  # includes a truncation
         evaluation.finish(writer)
+    # A map in a frame that moves has no one place in the page.
+    is_fixed = walls is not None and walls.frame_id in ("", plain_frame(source.fixed_frame))
     primary = evaluation.tallies[request.models[0]]
     # By an independent ground truth nobody predicted is a result.
     if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
@@ -173,7 +176,7 @@ def evaluate_recording(
         "bag": _description(source, replay, primary, problem, reference),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
         "tracker": evaluation.tracker_sums(),
-        "highlights": evaluation.highlights(walls),
+        "highlights": evaluation.highlights(walls if is_fixed else None),
     }
 
 

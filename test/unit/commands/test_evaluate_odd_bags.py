@@ -234,3 +234,5 @@ def test_a_map_is_used_or_the_report_says_why_not(tmp_path: Path, frame_id: str,
     messages = [*people_messages(WALK), Recorded("/map", grid.__msgtype__, grid, at_ns)]
     (file,) = write_bag(tmp_path / "bag", messages).glob("*.mcap")
     assert any(note in text for text in evaluated(file)["notes"])
+    (highlights,) = (file.parent / "out" / "parts").glob("*.highlights.json")
+    assert bool(json.loads(highlights.read_text())["scene"]["walls"]) == (frame_id == "map")
