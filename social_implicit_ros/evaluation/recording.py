@@ -395,7 +395,7 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     if counts["predictions"] == 0:
         return (
             f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "
-            "do its ids change from message to message?"
+            "do its ids change from message to message, or are its positions not in metres?"
         )
     return (
         f"{where}: {counts['predictions']} predictions, but no ground truth at any predicted time: "

@@ -298,7 +298,7 @@ class TestWhatIsWrong:
             write_bag(tmp_path / "bag", people_messages(recording)), tmp_path, capsys
         )
 
-        assert "do its ids change" in said
+        assert "do its ids change" in said and "not in metres" in said
 
     def test_a_recording_that_is_too_short(self, tmp_path, capsys):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.3)))
