@@ -123,7 +123,7 @@ def crowd_of(
         for name, builder in builders.items():
             builder.add(tick, ticks[name].forecast)
     if first_ns is None:
-        raise RecordingError(f"{source.path}: nobody could be predicted")
+        raise RecordingError(f"{source.path}: nobody could be predicted; evaluate_bag says why")
     stamps_ns = first_ns + period_ns * np.arange(n_ticks)
     beliefs = beliefs_of({name: b.beliefs(n_ticks) for name, b in builders.items()})
     beliefs[ORACLE] = oracle(people, stamps_ns.tolist())

@@ -79,6 +79,14 @@ def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
     assert len(page.encode()) < 6_000_000
 
 
+def test_who_cannot_be_predicted_is_evaluate_bags_to_explain(tmp_path, capsys):
+    pixels = tmp_path / "pixels.txt"
+    pixels.write_text("".join(f"{10 * step} 1 {50 * step} 0\n" for step in range(100)))
+    assert main([str(pixels), "--out", str(tmp_path)]) == 2
+
+    assert "nobody could be predicted; evaluate_bag says why" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
