@@ -120,13 +120,16 @@ def recorded_tracks(
         RecordingError: the recording ends before `start_s`, or is damaged.
     """
     part = replace(source.part(start_s, duration_s), robot=None)
-    return moved_tracks(part, PredictorConfig.transform_wait_s)
+    return moved_tracks(part, PredictorConfig.transform_wait_s, PredictorConfig.stamp_source)
 
 
-def moved_tracks(source: TrackSource, transform_wait_s: float) -> Iterator[Tracks]:
+def moved_tracks(
+    source: TrackSource, transform_wait_s: float, stamp_source: str
+) -> Iterator[Tracks]:
     """Streams the tracks in the fixed frame of a recording, the robot's among them.
 
-    Tracks that have no transform within `transform_wait_s` are left out.
+    Tracks that have no transform within `transform_wait_s` are left out. Those without a stamp have
+    that of their arrival, as all have if that is the `stamp_source`.
     """
     transforms = TransformBuffer()
     target = plain_frame(source.fixed_frame)
@@ -136,11 +139,14 @@ def moved_tracks(source: TrackSource, transform_wait_s: float) -> Iterator[Track
             # A message that cannot be read is counted where the recording is replayed.
             with suppress(ValueError):
                 transforms.add(arrival.data, is_static=arrival.is_static)
-        elif arrival.tracks is not None:
+        elif (tracks := arrival.tracks) is not None:
+            by_arrival = stamp_source == "arrival" or tracks.stamp_ns <= 0
+            if by_arrival and isinstance(arrival, TracksArrival):
+                tracks = replace(tracks, stamp_ns=arrival.received_ns)
             if plain_frame(arrival.frame_id) == target:
-                yield arrival.tracks
+                yield tracks
             else:
-                queue.add(arrival.tracks, plain_frame(arrival.frame_id), arrival.received_ns)
+                queue.add(tracks, plain_frame(arrival.frame_id), arrival.received_ns)
             if source.robot is not None and not source.robot.topic:
                 yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
         yield from queue.take(target, arrival.received_ns)[0]

@@ -202,7 +202,7 @@ def observed_people(source: TrackSource, settings: PredictorConfig) -> tuple[Peo
     people: dict[str, int] = {}
     rows: list[_Row] = []
     robot: list[_Row] = []
-    for tracks in moved_tracks(source, settings.transform_wait_s):
+    for tracks in moved_tracks(source, settings.transform_wait_s, settings.stamp_source):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
                 robot.append((tracks.stamp_ns, 0, x, y))

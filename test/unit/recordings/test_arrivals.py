@@ -12,6 +12,7 @@ from support.bags import (
     TF_MESSAGE,
     Recorded,
     S,
+    header,
     people_messages,
     transform_message,
     walkers,
@@ -28,6 +29,7 @@ from social_implicit_ros.recordings.arrivals import (
     arrivals_of,
     deliver,
     predictor_config,
+    recorded_tracks,
 )
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
@@ -130,6 +132,18 @@ def test_later_messages_may_be_in_another_frame_than_the_first(tmp_path: Path) -
     forecast = predictor.tick(START_NS + 2 * S)
     assert forecast.frame_id == "odom"
     np.testing.assert_allclose(forecast.present_m, others[-1].positions_m, atol=0.005)
+
+
+def test_tracks_without_a_stamp_have_that_of_their_arrival(tmp_path: Path) -> None:
+    messages = people_messages(walkers(duration_s=1.0))
+    unstamped = [
+        replace(entry, message=replace(entry.message, header=header(0, "map")))
+        for entry in messages
+    ]
+    source = open_source(write_bag(tmp_path / "bag", unstamped))
+
+    stamps_ns = [tracks.stamp_ns for tracks in recorded_tracks(source)]
+    assert stamps_ns == [entry.recorded_ns for entry in messages]
 
 
 def test_a_part_has_the_transforms_around_its_first_tracks(tmp_path: Path) -> None:
