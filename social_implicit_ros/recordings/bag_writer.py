@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -84,18 +85,24 @@ def write_tracks(
     writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     n_messages = 0
-    with writer:
-        connection = writer.add_connection(topic, MESSAGE_TYPES[message_type], typestore=_store())
-        for tracks in recording:
-            if n_messages == 0 and floor_plan is not None:
-                of_map = writer.add_connection(
-                    "/map", OCCUPANCY_GRID, typestore=_store(), offered_qos_profiles=[_LATCHED]
-                )
-                data = serialised_map(floor_plan, tracks.stamp_ns, frame_id)
-                writer.write(of_map, tracks.stamp_ns, data)
-            data = serialised_tracks(tracks, message_type, frame_id)
-            writer.write(connection, tracks.stamp_ns, data)
-            n_messages += 1
+    try:
+        with writer:
+            connection = writer.add_connection(
+                topic, MESSAGE_TYPES[message_type], typestore=_store()
+            )
+            for tracks in recording:
+                if n_messages == 0 and floor_plan is not None:
+                    of_map = writer.add_connection(
+                        "/map", OCCUPANCY_GRID, typestore=_store(), offered_qos_profiles=[_LATCHED]
+                    )
+                    data = serialised_map(floor_plan, tracks.stamp_ns, frame_id)
+                    writer.write(of_map, tracks.stamp_ns, data)
+                data = serialised_tracks(tracks, message_type, frame_id)
+                writer.write(connection, tracks.stamp_ns, data)
+                n_messages += 1
+    except BaseException:  # Ctrl-C, too: half a recording has no metadata
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return n_messages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from support.bags import (
 
 from social_implicit_ros.commands.tracks_to_bag import main
 from social_implicit_ros.recordings.arrivals import recorded_tracks
-from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES
+from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.types import Tracks
 
 
 @pytest.fixture
@@ -92,3 +94,14 @@ def test_a_bad_file_leaves_nothing_behind(
     assert main([str(tmp_path / "nothing.txt"), str(tmp_path / "bag")]) == 1
     assert "no such file" in capsys.readouterr().err
     assert not (tmp_path / "bag").exists()
+
+
+def test_half_a_bag_is_removed(text: Path, tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Tracks]:
+        yield next(recorded_tracks(open_source(text)))
+        raise KeyboardInterrupt
+
+    out = tmp_path / "bag"
+    with pytest.raises(KeyboardInterrupt):
+        write_tracks(out, interrupted(), topic="/t", message_type="point_cloud", frame_id="odom")
+    assert not out.exists()
