@@ -166,7 +166,7 @@ def test_too_little_data_is_rejected_with_the_required_number(
     short = write_bag(tmp_path / "short", people_messages(walkers(duration_s=30.0)))
     message = error_of(capsys, "--bags", str(short), "--out", str(tmp_path / "out"))
     assert "too little data: training has" in message
-    assert "expected 200 of 15" in message
+    assert "expected 200 of 15" in message and "see in evaluate_bag who is left out" in message
     assert not (tmp_path / "out").exists()
 
 
