@@ -11,7 +11,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import OccupancyGrid, Odometry
-from rclpy.clock import Clock, ClockType, JumpThreshold, ROSClock, TimeJump
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import (
     LifecycleState,
@@ -31,6 +31,7 @@ from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.ros.reporting.reporter import Reporter
 from social_implicit_ros.ros.session import Session
 from social_implicit_ros.ros.tf import TransformListener
+from social_implicit_ros.ros.timers import TickTimer, is_time_simulated, steady_timer
 from social_implicit_ros.ros.trackers import Tracker
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
@@ -58,22 +59,14 @@ class PredictorNode(ParameterNode):
             self.get_logger(),
             self.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics()),
         )
-        # Steady, so that reports go on while simulated time stands still.
-        self._diagnostics_timer = self.create_timer(
-            _DIAGNOSTICS_PERIOD_S,
-            self._on_diagnostics_timer,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        self._tick_timer = TickTimer(self, self._on_timer)
+        self._diagnostics_timer = steady_timer(
+            self, _DIAGNOSTICS_PERIOD_S, self._on_diagnostics_timer
         )
         self._lookup = TransformListener(self).buffer
-        self._transform_timer = self.create_timer(
-            _TRANSFORM_PERIOD_S,
-            self._on_transform_timer,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._transform_timer = steady_timer(self, _TRANSFORM_PERIOD_S, self._on_transform_timer)
         self._transform_timer.cancel()  # until something waits
-        self._bond_timer = self.create_timer(
-            bond.PERIOD_S, self._on_bond_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._bond_timer = steady_timer(self, bond.PERIOD_S, self._on_bond_timer)
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
         self._reset_calibration_service = self.create_service(
             Trigger, "~/reset_calibration", self._on_reset_calibration
@@ -112,7 +105,7 @@ class PredictorNode(ParameterNode):
             session.predictor.reconfigure(config.predictor)
             self.reporter.state = self.reporter.state.with_config(config)
             if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
-                self._restart_timer(session)
+                self._tick_timer.restart(config.predictor.tick_rate_hz)
             if prepared.outputs is not None and config.for_outputs != before.for_outputs:
                 self._clear_outputs(session)
                 session.outputs = prepared.outputs
@@ -159,7 +152,7 @@ class PredictorNode(ParameterNode):
             session = self._configured()
             result = super().on_activate(previous)
             session.is_active = True
-            self._restart_timer(session)
+            self._tick_timer.restart(session.config.predictor.tick_rate_hz)
             self._apply_changed_parameters(session, wait=True)
             self._clear_outputs(session)
             self.reporter.log.begin(None)
@@ -214,7 +207,7 @@ class PredictorNode(ParameterNode):
                 self._save_calibration(session)
             if session.bond is not None:
                 session.bond.end(self._now_ns())
-        self._destroy_timer(session)
+        self._tick_timer.stop()
         session.predictor.reset()
 
     def _configured(self) -> Session:
@@ -360,8 +353,8 @@ class PredictorNode(ParameterNode):
         session = self._session
         if session is None:
             return
-        if session.timer is not None:  # use_sim_time may have changed
-            self._restart_timer(session)
+        if self._tick_timer.is_running:  # use_sim_time may have changed
+            self._tick_timer.restart(session.config.predictor.tick_rate_hz)
         if session.predictor.clock_jumped_back(self._now_ns()):
             session.predictor.reset()
             self._lookup.clear()
@@ -439,27 +432,8 @@ class PredictorNode(ParameterNode):
 
     def _clear_outdated(self, session: Session) -> None:
         """Where only messages make ticks, clears what is shown once they stop."""
-        if session.shown_s is None or session.timer is not None or self._is_time_simulated:
+        if session.shown_s is None or self._tick_timer.is_running or is_time_simulated(self):
             return
         if time.monotonic() - session.shown_s > session.predictor.track_timeout_s:
             with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
-
-    @property
-    def _is_time_simulated(self) -> bool:
-        clock = self.get_clock()
-        return isinstance(clock, ROSClock) and clock.ros_time_is_active
-
-    def _restart_timer(self, session: Session) -> None:
-        self._destroy_timer(session)
-        rate_hz, clock = session.config.predictor.tick_rate_hz, self.get_clock()
-        if not self._is_time_simulated:
-            # When the system's clock is set back, its timers wait for as long.
-            clock = Clock(clock_type=ClockType.STEADY_TIME)
-        if rate_hz > 0:
-            session.timer = self.create_timer(1.0 / rate_hz, self._on_timer, clock=clock)
-
-    def _destroy_timer(self, session: Session) -> None:
-        if session.timer is not None:
-            self.destroy_timer(session.timer)
-            session.timer = None

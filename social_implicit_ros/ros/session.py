@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.subscription import Subscription
-from rclpy.timer import Timer
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
@@ -44,7 +43,6 @@ class Session:
     keeper: CalibrationKeeper | None
     preparation: Preparation
     bond: Bond | None = None
-    timer: Timer | None = None
     is_active: bool = False
     shown_s: float | None = None
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from social_implicit_ros.ros import qos
+from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 
@@ -80,9 +80,7 @@ class TransformListener:
             (subscription("/tf_static", qos.static_transforms()), True),
             (subscription("/tf", qos.transforms()), False),
         ]
-        self._timer = self._node.create_timer(
-            _PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = steady_timer(self._node, _PERIOD_S, self._read)
 
     def _read(self) -> None:
         """Adds all transforms that have arrived."""

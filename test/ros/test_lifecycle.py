@@ -363,7 +363,7 @@ def test_ticks_go_on_when_the_systems_clock_is_set_back(
     clocks = []
     for is_simulated in (False, True, False):
         node.set_parameters([Parameter("use_sim_time", value=is_simulated)])
-        timer = node._configured().timer
+        timer = node._tick_timer._timer
         assert timer is not None
         clocks.append(timer.clock.clock_type)
     assert clocks == [ClockType.STEADY_TIME, ClockType.ROS_TIME, ClockType.STEADY_TIME]

@@ -1,0 +1,56 @@
+"""Timers of the node. Unless time is simulated they are steady: the system's clock may be set back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.clock import Clock, ClockType, ROSClock
+from rclpy.node import Node
+from rclpy.timer import Timer
+
+
+def is_time_simulated(node: Node) -> bool:
+    """Whether the node's time is that of `/clock`."""
+    clock = node.get_clock()
+    return isinstance(clock, ROSClock) and clock.ros_time_is_active
+
+
+def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
+    """A timer that goes on while simulated time stands still."""
+    return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
+class TickTimer:
+    """The timer of the ticks, in simulated time if the node's is."""
+
+    def __init__(self, node: Node, callback: Callable[[], None]) -> None:
+        """Does not run yet.
+
+        Args:
+            node: owns the timer.
+            callback: called at each tick.
+        """
+        self._node = node
+        self._callback = callback
+        self._timer: Timer | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ticks come from a timer."""
+        return self._timer is not None
+
+    def restart(self, rate_hz: float) -> None:
+        """Ticks at a rate from now on; never at 0."""
+        self.stop()
+        if rate_hz == 0.0:
+            return
+        if is_time_simulated(self._node):
+            self._timer = self._node.create_timer(1.0 / rate_hz, self._callback)
+        else:
+            self._timer = steady_timer(self._node, 1.0 / rate_hz, self._callback)
+
+    def stop(self) -> None:
+        """Ends the ticks."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
