@@ -1,4 +1,4 @@
-"""Timers of the node. Unless time is simulated they are steady: the system's clock may be set back."""
+"""Timers of the node: steady unless time is simulated, as the system's clock may be set back."""
 
 from __future__ import annotations
 
