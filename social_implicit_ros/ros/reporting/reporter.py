@@ -23,6 +23,8 @@ from social_implicit_ros.tracks.frames.transforms import plain_frame
 #: A warning that did not recur for this time is logged when it comes again, seconds.
 _ENDED_S = 5.0
 _REMINDER_S = 60.0
+#: A timeout of tracks is logged if it is longer by this factor than any before.
+_LONGER = 1.2
 
 
 class Reporter:
@@ -48,6 +50,7 @@ class Reporter:
         # Kind of warning -> steady times at which it last happened, and was last logged.
         self._warned_s: dict[str, tuple[float, float]] = {}
         self._announcer = Announcer()
+        self._logged_timeout_s = 0.0
 
     def warn(self, kind: str, why: str) -> None:
         """Logs a warning when it begins, and once a minute while it goes on."""
@@ -89,8 +92,11 @@ class Reporter:
         """Takes over what the predictor counts itself."""
         self.log.take_counts(predictor)
         timeout_s = predictor.track_timeout_s
-        if timeout_s != self.state.track_timeout_s:
-            self.state = replace(self.state, track_timeout_s=timeout_s)
+        self.state = replace(self.state, track_timeout_s=timeout_s)
+        least_s = predictor.config.pipeline.track_timeout_s
+        # The time of an irregular tracker changes all the time.
+        if timeout_s > _LONGER * max(self._logged_timeout_s, least_s):
+            self._logged_timeout_s = timeout_s
             self._logger.info(
                 f"tracks are dropped after {timeout_s:g} s, as the tracker's period and latency "
                 "need: see track_timeout_s and max_track_timeout_s"
