@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from social_implicit_ros.evaluation.navigation.study import (
     study_crowds,
     study_results,
 )
-from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.recording import Request, opened_recording
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
@@ -77,11 +78,11 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     opt.make_folder(options.out)
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
-        task = progress.add_task("episodes", total=None)
+        task = begin(progress, "episodes")
         study, episodes = study_crowds(
             crowds,
             trial,
-            lambda done, total: progress.update(task, completed=done, total=total),
+            partial(show, progress, task),
         )
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
@@ -100,11 +101,11 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 
 
 def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: Progress) -> Crowd:
-    task = progress.add_task(escape(printable_text(path.name)), total=None)
+    task = begin(progress, escape(printable_text(path.name)))
     crowd = crowd_of(
         opened_recording(path, request).part(options.start, options.duration),
         request,
-        lambda done, total: progress.update(task, completed=done, total=total),
+        partial(show, progress, task),
     )
     progress.remove_task(task)
     return crowd

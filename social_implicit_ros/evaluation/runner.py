@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.recording import Request, evaluate_recording, files_of
 from social_implicit_ros.models.registry import (
     BASELINES,
@@ -248,12 +248,12 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = progress.add_task(escape(printable_text(job.path.name)), total=None)
+    task = begin(progress, escape(printable_text(job.path.name)))
 
     def advance(n_read: int, n_messages: int) -> None:
         # An update at every message takes longer than reading it.
         if n_read % _PROGRESS_EVERY == 0:
-            progress.update(task, completed=n_read, total=n_messages)
+            show(progress, task, n_read, n_messages)
 
     outcome = run_job(job, advance)
     progress.remove_task(task)

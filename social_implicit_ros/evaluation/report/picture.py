@@ -113,7 +113,9 @@ def write_animation(
     pictures = [canvas.draw(scored) for scored in predictions]
     some = np.concatenate([np.asarray(each) for each in pictures[:: max(len(pictures) // 4, 1)]])
     palette = Image.fromarray(some).quantize(_PALETTE)
-    frames = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
+    # The pillow of Ubuntu 22.04 has no Image.Dither.
+    no_dither = getattr(Image, "Dither", Image).NONE
+    frames = [each.quantize(palette=palette, dither=no_dither) for each in pictures]
     stamps_ns = np.array([scored.prediction.stamp_ns for scored in predictions])
     periods_ms = np.diff(stamps_ns) // 1_000_000
     # GIF stores hundredths of a second; viewers slow down frames shorter than two.
