@@ -11,8 +11,6 @@ from pathlib import Path
 
 import rclpy
 from nav_msgs.msg import OccupancyGrid
-from rclpy.clock import Clock as NodeClock
-from rclpy.clock import ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
@@ -36,6 +34,7 @@ from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
 from social_implicit_ros.ros.processes.startup import start_ros
+from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.ros.trackers import import_message
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
@@ -80,9 +79,7 @@ class ReplayNode(Node):
             self._map = self.create_publisher(OccupancyGrid, "map", qos.map_())
             self._map.publish(serialised_map(floor_plan, 0, frame_id))
         # Steady, as this node publishes the simulated time.
-        self._timer = self.create_timer(
-            CLOCK_PERIOD_S, self._publish_due, clock=NodeClock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = steady_timer(self, CLOCK_PERIOD_S, self._publish_due)
 
     def finish(self) -> None:
         """Waits until reliable subscribers have all messages, at most one second."""
