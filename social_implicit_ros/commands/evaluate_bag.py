@@ -16,10 +16,10 @@ from rich.markup import escape
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.distribution import MOMENTS
-from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import steps_of
 from social_implicit_ros.evaluation.report.tables import print_failures, print_results
 from social_implicit_ros.evaluation.report.tracker_tables import print_tracker
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import write_results
 from social_implicit_ros.evaluation.runner import (
     Job,
@@ -114,13 +114,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         f"report's primary model (default: that of --params, {', '.join(default_models())})"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    opt.add_part_options(parser)
+    opt.add_params_options(parser)
+    opt.add_section_options(parser, " of each recording")
     text = f"predictions per second; 0: at every message (default: --params, else {TICK_RATE_HZ:g})"
     add("--tick-rate", type=float, metavar="HZ", help=text)
-    text = "frame to predict in (default: that of --params, else odom or the root of /tf)"
-    add("--fixed-frame", metavar="FRAME", help=text)
-    text = "the robot's odometry, if --params sets robot to odometry; may be left out if unique"
-    add("--odometry", metavar="TOPIC", help=text)
     opt.add_faults_option(parser)
     text = (
         "recording of the ground truth, or a folder with one of the same name for each BAG "
@@ -158,15 +155,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _prepared(options: argparse.Namespace) -> list[Job]:
     """Checks the request before anything is read."""
-    settings = opt.read_params("evaluate_bag", options.params)
+    settings = opt.settings_of("evaluate_bag", options)
     if options.tick_rate is not None:
         settings = replace(settings, tick_rate_hz=options.tick_rate)
-    if options.fixed_frame:
-        settings = replace(settings, fixed_frame=options.fixed_frame)
-    if options.odometry and settings.robot != "odometry":
-        raise ValueError(
-            "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"
-        )
     if options.tracker_faults is not None and options.ground_truth is not None:
         raise ValueError(
             "--tracker-faults takes the recording as ground truth: leave it or --ground-truth out"
@@ -184,13 +175,11 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         name for name in default_models() if not (has_ground_truth and name == BASELINES[1])
     ]
     models = options.model or [*filter(None, [node.model]), *compared]
+    paths = find_bags(options.bags)
     request = Request(
         models=tuple(dict.fromkeys(models)),
-        topic=options.tracks or node.topic,
-        tracker=node.tracker,
         settings=settings,
         n_moments=options.moments,
-        text=opt.text_format(options),
         start_s=options.start,
         duration_s=options.duration,
         odometry=options.odometry,
@@ -203,7 +192,9 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
     )
     for name in request.models:
         steps_of(load_model(name), settings)
-    return jobs_of(find_bags(options.bags), request, options.out)
+    truths = filter(None, map(request.ground_truth_of, paths))
+    request = replace(request, **opt.recording_choices(options, [*paths, *truths]))
+    return jobs_of(paths, request, options.out)
 
 
 if __name__ == "__main__":

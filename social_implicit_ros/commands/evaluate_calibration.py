@@ -23,13 +23,17 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     EARLY_S,
     MIN_POSITIONS,
     WINDOW_S,
+    Case,
     benchmark_cases,
     compare_calibrations,
     recording_cases,
 )
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.output_files import write_json
-from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.evaluation.request import Request
+from social_implicit_ros.prediction.replay_settings import load_choices
+from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.settings import PredictorConfig
 
 #: From this many recordings on, the median and the worst are printed too.
 _MANY = 3
@@ -59,15 +63,27 @@ _COLUMNS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     options = parse(arguments)
-    settings = load_settings()
-    if options.recordings:
-        sources = opt.open_sources(options.recordings, options, settings.fixed_frame)
-        cases = recording_cases(sources, options.model or ())
-    else:
-        cases = benchmark_cases(options.data, options.split or (), options.model or ())
+    settings = opt.settings_of("evaluate_calibration", options)
+    cases = _cases(options, settings)
     results = compare_calibrations(cases, settings, Console(stderr=True))
     _print(results, output_console())
     write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)
+
+
+def _cases(options: argparse.Namespace, settings: PredictorConfig) -> list[Case]:
+    if not options.recordings:
+        return benchmark_cases(options.data, options.split or (), options.model or ())
+    paths = find_bags(options.recordings)
+    model = load_choices(options.params, options.tracker).model
+    request = Request(
+        models=tuple(dict.fromkeys(options.model or [model or "default"])),
+        settings=settings,
+        **opt.recording_choices(options, paths),
+        odometry=options.odometry,
+        map_file=options.map,
+        uses_map=not options.no_map,
+    )
+    return recording_cases(paths, request)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -80,13 +96,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "your own, evaluated with the default model or those of --model"
     text = f"{opt.BAG_HELP}: {text} (default: the benchmark's, from --data)"
     parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
-    opt.add_tracks_options(parser)
+    opt.add_tracks_options(parser, "that of --params, else by type")
+    opt.add_params_options(parser)
+    opt.add_map_options(parser)
     opt.add_text_options(parser)
     opt.add_data_option(parser, "eth_ucy/all_data", required=False)
     opt.add_model_options(parser)
     options = parser.parse_args(arguments)
     if options.recordings and options.split:
         parser.error("--split applies to the benchmark: leave out --split or BAG")
+    names = ("params", "map", "no_map", "frames_per_second", "seconds", "columns", *opt.OF_BAGS)
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    if given and not options.recordings:
+        parser.error(f"{', '.join(given)}: only with BAG, not with the benchmark's recordings")
     if not options.recordings and options.data is None:
         parser.error("nothing to replay: give BAG, or --data with the benchmark's recordings")
     return options

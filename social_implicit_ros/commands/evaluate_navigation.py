@@ -33,7 +33,7 @@ from social_implicit_ros.evaluation.navigation.study import (
     study_results,
 )
 from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
-from social_implicit_ros.evaluation.recording import Request, opened_recording
+from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
-    request, trial = _request(options), _trial(options)
     paths = find_bags(options.recordings)
+    request, trial = _request(options, paths), _trial(options)
     opt.make_folder(options.out)
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
@@ -87,7 +87,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
         "recordings": [
-            {"path": str(path), "seconds": crowd.n_ticks * crowd.period_s, "note": crowd.note}
+            {"path": str(path), "seconds": crowd.n_ticks * crowd.period_s, "notes": crowd.notes}
             for path, crowd in zip(paths, crowds, strict=True)
         ],
         "trial": asdict(trial),
@@ -108,6 +108,7 @@ def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: 
         partial(show, progress, task),
     )
     progress.remove_task(task)
+    opt.print_notes("evaluate_navigation", path, crowd.notes)
     return crowd
 
 
@@ -225,24 +226,20 @@ def _cell(values: Sequence[float], factor: float, form: str) -> str:
     return f"{mean} \\[{','.join(ends)}]" if ends else mean
 
 
-def _request(options: argparse.Namespace) -> Request:
+def _request(options: argparse.Namespace, paths: Sequence[Path]) -> Request:
     settings = replace(
-        opt.read_params("evaluate_navigation", options.params),
+        opt.settings_of("evaluate_navigation", options),
         tick_rate_hz=options.rate,
         time_step_s=DT_S,
         horizon_s=0.0,
     )
-    if options.fixed_frame:
-        settings = replace(settings, fixed_frame=options.fixed_frame)
     node = load_choices(options.params, options.tracker)
     return Request(
         models=tuple(dict.fromkeys(options.model or [node.model or "default"])),
-        topic=options.tracks or node.topic,
-        tracker=node.tracker,
         settings=settings,
-        n_moments=0,
+        **opt.recording_choices(options, paths),
+        odometry=options.odometry,
         faults=opt.faults_of(options.tracker_faults),
-        text=opt.text_format(options),
         map_file=options.map,
         uses_map=not options.no_map,
     )
@@ -287,8 +284,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "repeated; {split} stands for the split of the benchmark that holds the recording out "
         "(default: that of --params, else default)",
     )
-    opt.add_part_options(parser)
-    parser.add_argument("--fixed-frame", metavar="FRAME", help="frame to predict and drive in")
+    opt.add_params_options(parser)
+    opt.add_section_options(parser, " of each recording")
     opt.add_faults_option(parser)
     opt.add_map_options(parser)
     opt.add_text_options(parser)

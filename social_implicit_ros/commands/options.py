@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,11 +18,14 @@ from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
     parse_faults,
 )
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.replay_settings import load_settings, unknown_names
-from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.prediction.replay_settings import (
+    load_choices,
+    load_settings,
+    unknown_names,
+)
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME, is_bag
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.untrusted_files import printable_text, short_text
 
@@ -35,6 +39,8 @@ BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
     "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
+#: Options of commands that only bags read.
+OF_BAGS = ("tracks", "tracker", "fixed_frame", "odometry")
 #: Exit codes: an invalid request, and Ctrl-C.
 INVALID, INTERRUPTED = 2, 130
 
@@ -89,21 +95,31 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", metavar="T,ID,X,Y", help=text)
 
 
-def text_format(options: argparse.Namespace) -> TextFormat:
-    """The choice of `add_text_options`; raises RecordingError for an invalid one."""
+def recording_choices(
+    options: argparse.Namespace, recordings: Sequence[Path], of_bags: Sequence[str] = OF_BAGS
+) -> dict[str, Any]:
+    """The arguments of `open_source` that topics, text and --params say, but the settings.
+
+    Raises:
+        ValueError: an invalid choice, or all recordings are of a kind that does not read an option:
+            those of text if they are bags, those of `of_bags` if none is.
+        ParameterError: the file of --params cannot be used.
+    """
+    kinds = {is_bag(path) for path in recordings}
+    for is_of_bags, names, what in (
+        (False, ("frames_per_second", "seconds", "columns"), "text, CSV or arrays, not bags"),
+        (True, of_bags, "bags, not text, CSV or arrays"),
+    ):
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None)]
+        if given and kinds == {not is_of_bags}:
+            raise ValueError(f"{', '.join(given)}: only for recordings that are {what}")
+    node = load_choices(getattr(options, "params", None), options.tracker)
     columns = tuple(options.columns.split(",")) if options.columns else ()
-    return TextFormat(options.frames_per_second, options.seconds, columns)
-
-
-def open_sources(
-    recordings: Sequence[str], options: argparse.Namespace, fixed_frame: str | None
-) -> list[TrackSource]:
-    """Opens recordings as `add_tracks_options` and `add_text_options` say, see `open_source`."""
-    tracks, text = {"topic": options.tracks, "tracker": options.tracker}, text_format(options)
-    return [
-        open_source(path, **tracks, fixed_frame=fixed_frame, text=text)
-        for path in find_bags(recordings)
-    ]
+    return {
+        "topic": options.tracks or node.topic,
+        "tracker": node.tracker,
+        "text": TextFormat(options.frames_per_second, options.seconds, columns),
+    }
 
 
 def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder") -> None:
@@ -122,11 +138,24 @@ def make_folder(out: Path) -> None:
         pass
 
 
-def add_part_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --params, the node's parameters, and --start and --duration of each recording."""
+def add_params_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:
+    """Adds --params, --fixed-frame and, where the robot is seen, --odometry; see `settings_of`."""
     text = "the node's parameter file (default: shipped)"
     parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    add_section_options(parser, " of each recording")
+    text = "frame to predict in (default: that of --params, else odom or the root of /tf)"
+    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+    if sees_robot:
+        text = "the robot's odometry, if --params sets robot to odometry; may be left out if unique"
+        parser.add_argument("--odometry", metavar="TOPIC", help=text)
+
+
+def add_frame_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --fixed-frame, of commands that publish or write what they read."""
+    text = (
+        "frame to transform tracks into (default: odom or the root of /tf); where no transform "
+        f"leads to it, and for text, a name only (default for text: {DEFAULT_FRAME})"
+    )
+    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
 
 
 def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:
@@ -149,15 +178,29 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     walls.add_argument("--no-map", action="store_true", help=text)
 
 
-def read_params(command: str, parameters: Path | None) -> PredictorConfig:
-    """The settings in the file of --params; names that are no parameter are printed.
+def settings_of(command: str, options: argparse.Namespace) -> PredictorConfig:
+    """The choice of `add_params_options`; names in the file that are no parameter are printed.
 
     Raises:
         ParameterError: as `load_settings`.
+        ValueError: --odometry without a robot.
     """
-    for line in unknown_names(parameters):
-        print(f"{command}: {parameters}: {printable_text(line)}", file=sys.stderr)
-    return load_settings(parameters)
+    for line in unknown_names(options.params):
+        print(f"{command}: {options.params}: {printable_text(line)}", file=sys.stderr)
+    settings = load_settings(options.params)
+    if getattr(options, "odometry", None) and settings.robot != "odometry":
+        raise ValueError(
+            "--odometry needs `robot: odometry` in a --params file: set it, or leave --odometry out"
+        )
+    if options.fixed_frame:
+        settings = replace(settings, fixed_frame=options.fixed_frame)
+    return settings
+
+
+def print_notes(command: str, recording: Path, notes: Iterable[str]) -> None:
+    """Prints remarks on a recording, such as what of it is left out."""
+    for note in notes:
+        print(f"{command}: {printable_text(f'{recording}: {note}')}", file=sys.stderr)
 
 
 def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:

@@ -36,6 +36,7 @@ from social_implicit_ros.ros.processes.signals import catch_stop_signals
 from social_implicit_ros.ros.processes.startup import start_ros
 from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.ros.trackers import import_message
+from social_implicit_ros.untrusted_files import printable_text
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
@@ -85,6 +86,8 @@ class ReplayNode(Node):
         """Waits until reliable subscribers have all messages, at most one second."""
         self._tracks.wait_for_all_acked(Duration(seconds=1))
         self.get_logger().info(f"published {self.n_published} messages")
+        for note in self._playback.left_out.notes():
+            self.get_logger().warning(printable_text(note))
 
     def _publish_due(self) -> None:
         if self._wait and self._tracks.get_subscription_count() == 0:
@@ -123,8 +126,10 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
             f"--no-clock plays at rate 1, not {arguments.rate:g}: tracks are stamped when they are "
             "published, which would change the speed of the people"
         )
-    tracks = {"topic": arguments.tracks, "tracker": arguments.tracker}
-    recording = open_source(arguments.file, **tracks, text=opt.text_format(arguments))
+    choices = opt.recording_choices(arguments, [arguments.file], ("tracks", "tracker"))
+    recording = open_source(
+        arguments.file, **choices, fixed_frame=arguments.fixed_frame, names_frame=True
+    )
     return recording, Playback(
         recording,
         rate=arguments.rate,
@@ -154,6 +159,8 @@ def _play(
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
         )
+        for note in recording.notes:
+            node.get_logger().info(printable_text(note))
         _spin(node, until=lambda: playback.is_done or is_stopping())
     finally:
         rclpy.try_shutdown()
@@ -193,8 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
     text = "type to publish, default: as recorded; marker_array for text"
     add("--type", choices=sorted(MESSAGE_TYPES), help=text)
-    text = f"name of the tracks' frame (default: odom or the root of /tf; {DEFAULT_FRAME} for text)"
-    add("--fixed-frame", help=text)
+    opt.add_frame_option(parser)
     add("--loop", action="store_true", help="restart at the end")
     text = (
         "publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "

@@ -35,12 +35,11 @@ from social_implicit_ros.evaluation.published import (
     score_published,
     summarise,
 )
-from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.report.moments import excerpt, longest_seen, most_complete
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
-from social_implicit_ros.models.registry import DEFAULT_MODEL
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
@@ -226,13 +225,22 @@ def _report(
     if len(predictions) < 2:
         log = tail(out / "node.log")
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{log}")
-    source = show.recording.part(show.start_s, show.duration_s + GROUND_TRUTH_S)
+    others = default_models()
+    request = Request(
+        models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
+        settings=replace(load_settings(), tick_rate_hz=10.0),  # the node's
+        n_moments=REPORT_MOMENTS,
+        start_s=show.start_s,
+        duration_s=show.duration_s + GROUND_TRUTH_S,
+        is_adaptive=True,
+    )
+    source = show.recording.part(request.start_s, request.duration_s)
     scored = score_published(predictions, recorded_tracks(source))
     summary = summarise(scored)
     # The regions as shipped and adaptive, as `evaluate_calibration` prints them.
-    model = arguments.model or DEFAULT_MODEL
-    compared = compare_calibrations(recording_cases([source], [model]), load_settings(), console)
-    ways = compared[model][str(source.path)]
+    model = request.models[0]
+    cases = recording_cases([source.path], replace(request, models=(model,)))
+    ways = compare_calibrations(cases, request.settings, console)[model][str(source.path)]
     console.print(_table(summary, ways, len(predictions), listener.diagnostics))
     names = filter(None, (show.description, listener.diagnostics.get("model")))
     view = view_of(
@@ -250,17 +258,6 @@ def _report(
         write_picture(picture, adapted[best], view)
         write_animation(animation, shown, replace(view, highlighted=longest_seen(shown)))
     console.print(f"Written: {picture} and {animation}")
-    others = default_models()
-    request = Request(
-        models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
-        topic=None,
-        tracker=None,
-        settings=replace(load_settings(), tick_rate_hz=10.0),  # the node's
-        n_moments=REPORT_MOMENTS,
-        start_s=show.start_s,
-        duration_s=show.duration_s + GROUND_TRUTH_S,
-        is_adaptive=True,
-    )
     report_on(show.recording.path, request, out, console)
     console.print(f"Written: {out / 'report.html'}, to look at in a browser")
 

@@ -11,6 +11,7 @@ from social_implicit_ros.commands import options as opt
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import open_source
 
 
@@ -24,14 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error("the following arguments are required: --out")
         options.out = options.old_out
         print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
-    recording = open_source(options.file, text=opt.text_format(options))
-    n_messages = write_tracks(
-        options.out,
-        recorded_tracks(recording),
-        topic=options.topic,
-        message_type=options.type,
-        frame_id=options.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
+    choices = opt.recording_choices(options, [options.file], ("tracks", "tracker"))
+    recording = open_source(
+        options.file, **choices, fixed_frame=options.fixed_frame, names_frame=True
     )
+    left_out = LeftOut()
+    try:
+        n_messages = write_tracks(
+            options.out,
+            recorded_tracks(recording, left_out),
+            topic=options.topic,
+            message_type=options.type,
+            frame_id=options.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
+        )
+    finally:
+        opt.print_notes("tracks_to_bag", options.file, [*recording.notes, *left_out.notes()])
     print(f"{options.out}: {n_messages} messages on {options.topic}")
 
 
@@ -47,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
-    text = f"name of the tracks' frame (default: odom or the root of /tf; {DEFAULT_FRAME} for text)"
-    add("--fixed-frame", help=text)
+    opt.add_frame_option(parser)
+    opt.add_tracks_options(parser)
     opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)
     return parser

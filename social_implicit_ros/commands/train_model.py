@@ -14,10 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
-from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.replay_settings import load_choices
+from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.recordings.track_source import TrackSource
@@ -54,11 +57,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "card, for the node's parameter model.",
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser)
-    text = "fixed frame (default: odom, or the root of the recording's /tf)"
-    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
-    text = "base model: a shipped model's name, or an .onnx file, such as one of this command"
-    parser.add_argument("--model", default="default", metavar="NAME|FILE", help=text)
+    opt.add_tracks_options(parser, "that of --params, else by type")
+    opt.add_params_options(parser, sees_robot=False)
+    text = (
+        "base model: a shipped model's name, or an .onnx file, such as one of this command "
+        "(default: that of --params, else default)"
+    )
+    parser.add_argument("--model", metavar="NAME|FILE", help=text)
     opt.add_out_option(parser)
     text = "name of the model (default: that of --model with _tuned)"
     parser.add_argument("--name", metavar="NAME", help=text)
@@ -74,14 +79,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
-    settings = load_settings()
-    if options.fixed_frame:
-        settings = replace(settings, fixed_frame=options.fixed_frame)
+    # People only: the robot is no neighbour in training.
+    settings = replace(opt.settings_of("train_model", options), robot="none")
     # Check all inputs before anything that takes long.
-    path = model_path(options.model)
+    options.model = options.model or load_choices(options.params, options.tracker).model
+    path = model_path(options.model or "default")
     before = OnnxModel.load(path)
     base = read_social_zone(path, before.card)
-    sources = opt.open_sources(options.bags, options, settings.fixed_frame)
+    paths = find_bags(options.bags)
+    request = Request((before.name,), settings, **opt.recording_choices(options, paths))
+    sources = [opened_recording(path, request) for path in paths]
     recorded = _read(sources, settings, progress_console)
     parts = joined(recorded)
     _print_parts(parts, console)
@@ -152,7 +159,9 @@ def _read(
     with _bar(console, "{task.completed} of {task.total} messages") as progress:
         for source in sources:
             task = progress.add_task(source.path.name, total=source.n_messages)
-            scenes = bag_scenes(source, settings, partial(progress.advance, task))
+            left_out = LeftOut()
+            scenes = bag_scenes(source, settings, partial(progress.advance, task), left_out)
+            opt.print_notes("train_model", source.path, [*source.notes, *left_out.notes()])
             found.append(split_in_time(scenes, WINDOW_NS))
     return found
 
@@ -218,8 +227,9 @@ def _command(options: argparse.Namespace) -> str:
     given = {
         "tracks": options.tracks,
         "tracker": options.tracker,
+        "params": options.params,
         "fixed-frame": options.fixed_frame,
-        "model": options.model if options.model != "default" else DEFAULT_MODEL,
+        "model": DEFAULT_MODEL if options.model in (None, "default") else options.model,
         "iterations": options.iterations,
         "seed": options.seed,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
     with_ground_truth,
     with_simulated_tracker,
 )
-from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
 from social_implicit_ros.evaluation.replay import BagReplay, ReplayCounts, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
@@ -32,91 +30,22 @@ from social_implicit_ros.evaluation.report.highlights import (
     encoded_failures,
     encoded_scene,
 )
+from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.evaluation.tally import Tally, counts_of
 from social_implicit_ros.evaluation.tracker_tally import TrackerScorer
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.health.rules import FIXES
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
-from social_implicit_ros.recordings.text_formats.text import TextFormat
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
-from social_implicit_ros.settings import PredictorConfig
+from social_implicit_ros.recordings.left_out import RECORDED_FIXES
+from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transforms import plain_frame
-from social_implicit_ros.types import SkipReason
 
 #: Predicted trajectories measured together: fewer are slower, more take memory.
 _ROWS_AT_ONCE = 1000
 
 _RESETS = "time jumped back {} times: histories started again"
-#: Reason why entries are left out -> how to fix it, as the node says or as recordings need it.
-_FIXES = {
-    **FIXES,
-    SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
-    "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
-    SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",
-    SkipReason.OTHER_CLASS: "the tracker mapping accepts other classes: see its class_in",
-    SkipReason.OTHER_STATE: "the tracker mapping accepts other states: see its state_in",
-    SkipReason.LOW_SCORE: "scores are low: see score_above of the tracker mapping",
-    SkipReason.EMPTY_ID: "detections without an id are not tracks: record the output of a tracker",
-}
-
-
-@dataclass(frozen=True)
-class Request:
-    """Options of an evaluation, the same for all recordings.
-
-    Attributes:
-        models: names or files, in the order of the report; the first is the primary model.
-        topic: of the tracks; None selects it automatically, as `tracker` and `odometry`.
-        tracker: name or file of the tracker mapping.
-        faults: of a simulated tracker between the recording and the predictor; None without.
-        ground_truth: a recording, or a folder with one of the same name for each; None for its own.
-        ground_truth_shift_s: is added to its stamps, seconds.
-        odometry: topic of the robot's odometry, if `settings.robot` needs it.
-        n_moments: ticks at which distributions are evaluated, see `distribution`.
-        map_file: of a map server; None takes the map in the recording, if there is one.
-        is_adaptive: the regions of every model adapt during each recording, from nothing.
-        start_s, duration_s: evaluated section of each recording, seconds; None for all.
-    """
-
-    models: tuple[str, ...]
-    topic: str | None
-    tracker: str | None
-    settings: PredictorConfig
-    n_moments: int
-    start_s: float = 0.0
-    duration_s: float | None = None
-    odometry: str | None = None
-    faults: TrackerFaults | None = None
-    ground_truth: Path | None = None
-    ground_truth_shift_s: float = 0.0
-    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
-    map_file: Path | None = None
-    uses_map: bool = True
-    is_adaptive: bool = False
-
-    def floor_plan(self, path: Path) -> FloorPlan | None:
-        """The walls that predictions keep out of; raises RecordingError for an unreadable map."""
-        if self.uses_map and self.map_file is not None:
-            return load_map(self.map_file)
-        return floor_plan_of(path) if self.uses_map else None
-
-    @property
-    def has_ground_truth(self) -> bool:
-        """Whether the ground truth is another than the evaluated tracks."""
-        return self.faults is not None or self.ground_truth is not None
-
-    def ground_truth_of(self, path: Path) -> Path | None:
-        """The recording of the ground truth; raises RecordingError if a folder has none."""
-        truth = self.ground_truth
-        if truth is None or not truth.is_dir() or (truth / "metadata.yaml").is_file():
-            return truth
-        if not (truth / path.name).exists():
-            raise RecordingError(f"{path}: {truth} has no ground truth named {path.name}")
-        return truth / path.name
 
 
 def evaluate_recording(
@@ -178,22 +107,6 @@ def evaluate_recording(
         "tracker": evaluation.tracker_sums(),
         "highlights": evaluation.highlights(walls if is_fixed else None),
     }
-
-
-def opened_recording(path: Path, request: Request) -> TrackSource:
-    """Opens a recording as a request asks; raises as `open_source`."""
-    settings = request.settings
-    return open_source(
-        path,
-        topic=request.topic,
-        tracker=request.tracker,
-        fixed_frame=settings.fixed_frame,
-        text=request.text,
-        stamp_spread_s=settings.stamp_spread_s,
-        robot=settings.robot,
-        robot_frame=settings.robot_frame,
-        odometry=request.odometry,
-    )
 
 
 def _reference(source: TrackSource, request: Request) -> Reference | None:
@@ -321,9 +234,8 @@ def _description(
         "skipped": {reason.value: n for reason, n in sorted(counts.skipped.items())},
         "notes": [
             *source.notes,
-            *([reference.note] if reference else []),
-            *_unusable_notes(counts),
-            *(f"{n} times: {text}" for n, text in counts.others.values()),
+            *(reference.notes if reference else ()),
+            *counts.notes(),
             *_clock_notes(replay),
             *_wall_notes(counts),
             *_partial_notes(primary),
@@ -338,14 +250,6 @@ def _wall_notes(counts: ReplayCounts) -> list[str]:
         f"{name} {100.0 * counts.in_walls[name] / n:.2f} %" for name, n in counts.positions.items()
     ]
     return [f"sampled positions inside the walls of the map: {', '.join(shares)}"] if shares else []
-
-
-def _unusable_notes(counts: ReplayCounts) -> list[str]:
-    n_left_out = f"{counts.unusable.total()} of {counts.messages}"
-    return [
-        f"{n_left_out} messages cannot be used and are left out: {reason}"
-        for reason, _ in counts.unusable.most_common(1)
-    ]
 
 
 def _clock_notes(replay: BagReplay) -> list[str]:
@@ -390,7 +294,9 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
     if seen.entries == 0:
         reasons = Counter(seen.skipped).most_common()
         listing = ", ".join(f"{n} {reason.value}" for reason, n in reasons) or "no entries"
-        fix = next((f"; {_FIXES[reason]}" for reason, _ in reasons if reason in _FIXES), "")
+        fix = next(
+            (f"; {RECORDED_FIXES[reason]}" for reason, _ in reasons if reason in RECORDED_FIXES), ""
+        )
         return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){fix}"
     if counts["predictions"] == 0:
         return (

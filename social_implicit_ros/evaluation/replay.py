@@ -19,9 +19,9 @@ from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
-from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
+    NEVER_NS,
     Arrival,
     TracksArrival,
     arrivals_of,
@@ -29,6 +29,7 @@ from social_implicit_ros.recordings.arrivals import (
     predictor_config,
 )
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
@@ -38,10 +39,9 @@ from social_implicit_ros.tracks.frames.transforms import (
 )
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason
+from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
-_NEVER_NS = 2**62
 _SAME = RigidTransform(np.eye(3), np.zeros(3))
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
@@ -88,25 +88,19 @@ _Scored = dict[str, ScoredTick]
 
 
 @dataclass
-class ReplayCounts:
-    """Counts of a replay; skipped entries and unusable messages by reason.
+class ReplayCounts(LeftOut):
+    """Counts of a replay.
 
     Attributes:
-        entries: tracked people that entered the histories.
         resets: jumps back in time.
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
         person_ticks: people in the independent ground truth, of all ticks together.
         people: those people.
         positions: sampled positions where walls are known, by model.
         in_walls: those inside walls.
-        others: what else is left out, transforms and positions of the robot, by its kind: the
-            number, and a text on the first.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
 
-    messages: int = 0
-    entries: int = 0
-    skipped: Counter[SkipReason] = field(default_factory=Counter)
     resets: int = 0
     first_ns: int = 0
     last_ns: int = 0
@@ -114,8 +108,6 @@ class ReplayCounts:
     people: set[int] = field(default_factory=set)
     positions: Counter[str] = field(default_factory=Counter)
     in_walls: Counter[str] = field(default_factory=Counter)
-    unusable: Counter[str] = field(default_factory=Counter)
-    others: dict[str, tuple[int, str]] = field(default_factory=dict)
     latencies_s: tuple[float, float] = (math.inf, -math.inf)
 
     @property
@@ -123,36 +115,16 @@ class ReplayCounts:
         """Seconds from the first to the last message."""
         return max(self.last_ns - self.first_ns, 0) * 1e-9
 
-    def add_message(self, arrival: TracksArrival) -> None:
+    def add_arrival(self, arrival: TracksArrival) -> None:
         """Counts a message."""
         if self.messages == 0:
             self.first_ns = arrival.received_ns
-        self.messages, self.last_ns = self.messages + 1, arrival.received_ns
-        self.skipped.update(arrival.skipped)
-        if arrival.unusable:
-            self.unusable[arrival.unusable] += 1
+        self.last_ns = arrival.received_ns
+        self.add_message(arrival.skipped, arrival.unusable)
         if arrival.tracks is not None and arrival.tracks.stamp_ns > 0:
             latency_s = (arrival.received_ns - arrival.tracks.stamp_ns) * 1e-9
             least_s, most_s = self.latencies_s
             self.latencies_s = min(least_s, latency_s), max(most_s, latency_s)
-
-    def add_update(self, update: Update) -> None:
-        """Counts the result of messages."""
-        self.entries += update.n_entered
-        self.skipped.update(update.skipped)
-        self.resets += update.jumped_back
-        for refusal in update.refusals:
-            if refusal.kind not in self.skipped:  # whose entries are counted
-                self.add_other(refusal)
-        for reason, n in update.robot_skipped.items():
-            text = f"positions of the robot are left out ({reason.value})"
-            self.add_other(Refusal(f"robot.{reason.value}", text), n)
-
-    def add_other(self, refusal: Refusal | None, n: int = 1) -> None:
-        """Counts what is left out beside tracks."""
-        if refusal is not None and n:
-            n_before, text = self.others.get(refusal.kind, (0, refusal.text))
-            self.others[refusal.kind] = n_before + n, text
 
 
 #: Predictions at one tick, by model name.
@@ -320,11 +292,9 @@ class BagReplay:
                     advance(self.counts.messages, source.n_messages)
                 yield from self._complete()
             # Messages that still wait for a transform.
-            self.counts.add_update(self._groups[0].predictor.poll(_NEVER_NS))
+            self.counts.add_update(self._groups[0].predictor.poll(NEVER_NS))
             # Of transforms before the first lookup no update tells.
-            refusal = Refusal("transforms", "transforms cannot be read")
-            n_known = self.counts.others.get(refusal.kind, (0, ""))[0]
-            self.counts.add_other(refusal, self._transforms.n_unreadable - n_known)
+            self.counts.add_unreadable_transforms(self._transforms.n_unreadable)
         except RecordingError as error:
             damage = error
         self._finish()
@@ -337,10 +307,11 @@ class BagReplay:
         update, *_ = [deliver(arrival, group.predictor, self._transforms) for group in self._groups]
         self.counts.add_update(update)
         if update.jumped_back:
+            self.counts.resets += 1
             self._next_tick_ns = None
             self._finish()
         if isinstance(arrival, TracksArrival):
-            self.counts.add_message(arrival)
+            self.counts.add_arrival(arrival)
         if update.tick_ns is not None:
             self._tick(update.tick_ns)
         has_tracks = self._groups[0].predictor.newest_ns is not None

@@ -17,9 +17,9 @@ from rich.console import Console
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
 from social_implicit_ros.evaluation.output_files import without_nan
 from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import NEAR_M
 from social_implicit_ros.evaluation.report.page import write_report
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs, written_beside
 from social_implicit_ros.evaluation.tally import (
     Tally,

@@ -26,7 +26,8 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
-from social_implicit_ros.evaluation.recording import Request, evaluate_recording, files_of
+from social_implicit_ros.evaluation.recording import evaluate_recording, files_of
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.models.registry import (
     BASELINES,
     DEFAULT_MODEL,

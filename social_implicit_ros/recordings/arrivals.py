@@ -17,6 +17,7 @@ from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.fixed_frame import transform_connections
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import (
@@ -35,7 +36,7 @@ from social_implicit_ros.types import SkipReason, Tracks
 #: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000
 #: A time after all messages.
-_NEVER_NS = 2**62
+NEVER_NS = 2**62
 #: Characters of the reason why a message cannot be used.
 _LONGEST_REASON = 300
 
@@ -112,7 +113,11 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
 
 
 def recorded_tracks(
-    source: TrackSource, *, start_s: float = 0.0, duration_s: float | None = None
+    source: TrackSource,
+    left_out: LeftOut | None = None,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
 ) -> Iterator[Tracks]:
     """Streams the tracks of a part, as of `TrackSource.part`, as `moved_tracks` without the robot.
 
@@ -120,25 +125,47 @@ def recorded_tracks(
         RecordingError: the recording ends before `start_s`, or is damaged.
     """
     part = replace(source.part(start_s, duration_s), robot=None)
-    return moved_tracks(part, PredictorConfig.transform_wait_s, PredictorConfig.stamp_source)
+    wait_s, stamp_source = PredictorConfig.transform_wait_s, PredictorConfig.stamp_source
+    return moved_tracks(part, wait_s, stamp_source, left_out or LeftOut())
 
 
 def moved_tracks(
-    source: TrackSource, transform_wait_s: float, stamp_source: str
+    source: TrackSource, transform_wait_s: float, stamp_source: str, left_out: LeftOut
 ) -> Iterator[Tracks]:
     """Streams the tracks in the fixed frame of a recording, the robot's among them.
 
-    Tracks that have no transform within `transform_wait_s` are left out. Those without a stamp have
-    that of their arrival, as all have if that is the `stamp_source`.
+    Tracks that have no transform within `transform_wait_s` are `left_out`. Those without a stamp
+    have that of their arrival, as all have if that is the `stamp_source`.
     """
+    for tracks in _moved_tracks(source, transform_wait_s, stamp_source, left_out):
+        left_out.entries += len(tracks.ids) - (ROBOT_ID in tracks.ids)
+        yield tracks
+
+
+def _moved_tracks(
+    source: TrackSource, transform_wait_s: float, stamp_source: str, left_out: LeftOut
+) -> Iterator[Tracks]:
     transforms = TransformBuffer()
     target = plain_frame(source.fixed_frame)
     queue = TransformQueue(transforms, transform_wait_s)
+
+    def taken(now_ns: int) -> Iterator[Tracks]:
+        moved, timed_out = queue.take(target, now_ns)
+        for tracks, _ in timed_out:
+            if ROBOT_ID in tracks.ids:
+                left_out.add_robot(SkipReason.NO_TRANSFORM, 1)
+            else:
+                left_out.skipped[SkipReason.NO_TRANSFORM] += len(tracks.ids)
+        return iter(moved)
+
     for arrival in arrivals_of(source):
+        if isinstance(arrival, TracksArrival):
+            left_out.add_message(arrival.skipped, arrival.unusable)
         if isinstance(arrival, TransformsArrival):
-            # A message that cannot be read is counted where the recording is replayed.
-            with suppress(ValueError):
+            with suppress(ValueError):  # which is counted
                 transforms.add(arrival.data, is_static=arrival.is_static)
+        elif isinstance(arrival, RobotArrival) and arrival.unusable:
+            left_out.add_other(unreadable_odometry(arrival))
         elif (tracks := arrival.tracks) is not None:
             by_arrival = stamp_source == "arrival" or tracks.stamp_ns <= 0
             if by_arrival and isinstance(arrival, TracksArrival):
@@ -149,8 +176,9 @@ def moved_tracks(
                 queue.add(tracks, plain_frame(arrival.frame_id), arrival.received_ns)
             if source.robot is not None and not source.robot.topic:
                 yield from _robot_by_transforms(source.robot.frame_id, source, transforms)
-        yield from queue.take(target, arrival.received_ns)[0]
-    yield from queue.take(target, _NEVER_NS)[0]
+        yield from taken(arrival.received_ns)
+    yield from taken(NEVER_NS)
+    left_out.add_unreadable_transforms(transforms.n_unreadable)
 
 
 def _robot_by_transforms(
@@ -161,6 +189,11 @@ def _robot_by_transforms(
     except TransformUnavailableError:
         return
     yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
+
+
+def unreadable_odometry(arrival: RobotArrival) -> Refusal:
+    """Why a message of the robot's odometry is left out."""
+    return Refusal("odometry", f"odometry cannot be read: {arrival.unusable}")
 
 
 def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:
@@ -212,8 +245,7 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
             text = f"transforms cannot be read: {error}"
             return Update(refusals=[Refusal("transforms", text)])
     elif isinstance(arrival, RobotArrival) and arrival.unusable:
-        text = f"odometry cannot be read: {arrival.unusable}"
-        return Update(refusals=[Refusal("odometry", text)])
+        return Update(refusals=[unreadable_odometry(arrival)])
     elif arrival.tracks is not None:
         tracks, now_ns = arrival.tracks, arrival.received_ns
         if isinstance(arrival, RobotArrival):

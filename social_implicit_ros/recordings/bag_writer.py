@@ -100,6 +100,8 @@ def write_tracks(
                 data = serialised_tracks(tracks, message_type, frame_id)
                 writer.write(connection, tracks.stamp_ns, data)
                 n_messages += 1
+            if n_messages == 0:
+                raise RecordingError("there is no message to write")
     except BaseException:  # Ctrl-C, too: half a recording has no metadata
         shutil.rmtree(path, ignore_errors=True)
         raise

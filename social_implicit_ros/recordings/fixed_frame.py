@@ -29,22 +29,32 @@ def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
 
 
 def choose_fixed_frame(
-    path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None
+    path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None, *, is_name: bool = False
 ) -> tuple[str, list[str]]:
     """The frame to predict in, and notes about it; the user's choice if there is one.
+
+    A choice that `is_name` counts only if transforms lead to it; else it is a name for the other.
 
     Raises:
         RecordingError: other frames move, and no transform tells whether that of the tracks does.
     """
-    if fixed_frame:
+    if fixed_frame and (not is_name or plain_frame(fixed_frame) == plain_frame(frame_id)):
         return fixed_frame, []
     moving, still = transform_connections(reader)
     if not moving and not still:
-        return frame_id, [f"the recording has no transforms: frame {frame_id} is taken as fixed"]
+        name = f"; {fixed_frame} is another name for it" if fixed_frame else ""
+        text = f"the recording has no transforms: frame {frame_id} is taken as fixed{name}"
+        return frame_id, [text]
     transforms = TransformBuffer()
     _add_all(transforms, (data for _, _, data in reader.messages(still)) if still else (), True)
     messages = (data for _, _, data in reader.messages(moving)) if moving else iter(())
     _add_all(transforms, islice(messages, _TRANSFORMS_TO_LEARN), False)
+    if fixed_frame:
+        if transforms.path(fixed_frame, frame_id) is not None:
+            return fixed_frame, []
+        chosen, notes = choose_fixed_frame(path, reader, frame_id, None)
+        text = f"no transform leads from {frame_id} to {fixed_frame}, which is a name for {chosen}"
+        return chosen, [text, *notes]
     chain = transforms.ancestors(frame_id)
     if PREFERRED_FRAME in chain:
         return PREFERRED_FRAME, []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from social_implicit_ros.recordings.arrivals import recorded_tracks, why_empty
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.types import Tracks
 
@@ -42,6 +43,8 @@ class Playback:
             raise RecordingError(f"duration is {duration_s} s, expected more than 0")
         self._recording, self._part = recording, (start_s, duration_s)
         self._rate, self._loop = rate, loop
+        #: Of the rounds that were played.
+        self.left_out = LeftOut()
         self._entries: Iterator[Tracks] = iter(())
         self._next: Tracks | None = None
         self._origin_ns, self._origin_s = 0, 0.0
@@ -70,8 +73,11 @@ class Playback:
 
     def _begin(self, elapsed_s: float) -> None:
         start_s, duration_s = self._part
-        self._entries = recorded_tracks(self._recording, start_s=start_s, duration_s=duration_s)
+        self._entries = recorded_tracks(
+            self._recording, self.left_out, start_s=start_s, duration_s=duration_s
+        )
         self._next = next(self._entries, None)
         if self._next is None:
-            raise RecordingError(why_empty(self._recording, start_s, duration_s))
+            why = [why_empty(self._recording, start_s, duration_s), *self.left_out.notes()]
+            raise RecordingError("; ".join(why))
         self._origin_ns, self._origin_s = self._next.stamp_ns, elapsed_s

@@ -13,12 +13,14 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.recordings.arrivals import (
+    NEVER_NS,
     Arrival,
     TracksArrival,
     arrivals_of,
     deliver,
     predictor_config,
 )
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
     N_OBSERVED,
     N_PREDICTED,
@@ -41,6 +43,7 @@ def bag_scenes(
     source: TrackSource,
     settings: PredictorConfig,
     advance: Callable[[int], None] = lambda n_messages: None,
+    left_out: LeftOut | None = None,
 ) -> list[Scene]:
     """Slides a window over a recording, a step of 0.4 s at a time.
 
@@ -53,13 +56,15 @@ def bag_scenes(
         RecordingError: the recording is damaged.
     """
     source = replace(source, robot=None)
-    slider = _Slider(source, settings)
+    left_out = left_out or LeftOut()
+    slider = _Slider(source, settings, left_out)
     found: list[Scene] = []
     for arrival in arrivals_of(source):
         if isinstance(arrival, TracksArrival):
+            left_out.add_message(arrival.skipped, arrival.unusable)
             advance(1)
         found.extend(slider.take(arrival))
-    found.extend(slider.rest())
+    found.extend(slider.end())
     # A looped recording repeats the same times: sorted side by side, they cannot fall into both
     # training and test set.
     return sorted(found, key=lambda scene: scene.frame)
@@ -68,8 +73,8 @@ def bag_scenes(
 class _Slider:
     """Receives messages and returns windows once all of their positions are known."""
 
-    def __init__(self, source: TrackSource, settings: PredictorConfig) -> None:
-        self._name = str(source.path)
+    def __init__(self, source: TrackSource, settings: PredictorConfig, left_out: LeftOut) -> None:
+        self._name, self._left_out = str(source.path), left_out
         self._transforms = TransformBuffer()
         # Its predictions are not used: it checks stamps, transforms tracks and keeps the history.
         config = replace(predictor_config(source, settings), robot="none")
@@ -89,6 +94,7 @@ class _Slider:
     def take(self, arrival: Arrival) -> Iterator[Scene]:
         """The windows completed by a message."""
         update = deliver(arrival, self._predictor, self._transforms)
+        self._left_out.add_update(update)
         if update.jumped_back:
             yield from self.rest()
             self._next_ns = None
@@ -100,9 +106,15 @@ class _Slider:
         yield from self._complete()
 
     def rest(self) -> Iterator[Scene]:
-        """The windows left at the end of the recording."""
+        """The windows left where time jumps back."""
         self._windows.finish()
         yield from self._complete()
+
+    def end(self) -> Iterator[Scene]:
+        """The windows left at the end of the recording."""
+        self._left_out.add_update(self._predictor.poll(NEVER_NS))
+        self._left_out.add_unreadable_transforms(self._transforms.n_unreadable)
+        yield from self.rest()
 
     def _begin_windows(self, newest_ns: int) -> None:
         """Adds the windows that start until now, one step apart."""

@@ -132,6 +132,7 @@ def open_source(
     topic: str | None = None,
     tracker: str | None = None,
     fixed_frame: str | None = None,
+    names_frame: bool = False,
     text: TextFormat = TextFormat(),  # noqa: B008 (frozen)
     robot: str = "none",
     robot_frame: str = "base_link",
@@ -145,6 +146,7 @@ def open_source(
         topic: of the tracks; may be omitted if only one topic qualifies.
         tracker: name or file of a mapping; may be omitted if the topic's type has a shipped one.
         fixed_frame: into which tracks are transformed; else one that does not move is chosen.
+        names_frame: `fixed_frame` is a name only where no transform leads to it.
         text: format of a recording that is no bag.
         robot: as the node's parameter, as are the next two.
         robot_frame: of the transforms.
@@ -173,7 +175,9 @@ def open_source(
             )
             reasons = reasons and f"; left out: {reasons} (see the filters of the tracker mapping)"
             raise RecordingError(f"{path}, topic {topic}: no message contains a person{reasons}")
-        frames, notes = choose_fixed_frame(path, reader, first.frame_id, fixed_frame)
+        frames, notes = choose_fixed_frame(
+            path, reader, first.frame_id, fixed_frame, is_name=names_frame
+        )
         other_clock_s = (received_ns - first.tracks.stamp_ns) * 1e-9
         uses_stamps = abs(other_clock_s) > _OTHER_CLOCK_S and first.tracks.stamp_ns > 0
         if uses_stamps:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
@@ -22,6 +23,7 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     load_benchmark_model,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.metrics.reliability import (
     coverage,
     reliability_curve,
@@ -31,12 +33,15 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.scoring.online_evaluation import EARLY
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
+    NEVER_NS,
     TracksArrival,
     arrivals_of,
     deliver,
     predictor_config,
 )
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
@@ -45,6 +50,7 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at
+from social_implicit_ros.untrusted_files import printable_text
 
 #: Confidence of the ellipses that are evaluated.
 CONFIDENCE = 0.95
@@ -65,12 +71,14 @@ class Case:
         name: of the recording.
         model: to evaluate.
         source: the recording.
+        walls: that predictions keep out of.
     """
 
     family: str
     name: str
     model: TrajectoryModel
     source: TrackSource
+    walls: FloorPlan | None = None
 
 
 def benchmark_cases(
@@ -103,21 +111,25 @@ def benchmark_cases(
     return cases
 
 
-def recording_cases(sources: Sequence[TrackSource], models: Sequence[str] = ()) -> list[Case]:
-    """Every recording with every model.
-
-    Args:
-        sources: opened recordings.
-        models: as `load_model` takes them; the default model where empty.
+def recording_cases(paths: Iterable[Path], request: Request) -> list[Case]:
+    """The requested section of every recording with every model.
 
     Raises:
         ModelFileError: no such model.
+        RecordingError: a recording that cannot be read, or an unusable map.
     """
-    loaded = {name: load_model(name) for name in models or ["default"]}
+    models = {name: load_model(name) for name in request.models}
+    opened = [
+        (
+            opened_recording(path, request).part(request.start_s, request.duration_s),
+            request.floor_plan(path),
+        )
+        for path in paths
+    ]
     return [
-        Case(name, str(source.path), model, source)
-        for name, model in loaded.items()
-        for source in sources
+        Case(name, str(source.path), model, source, walls)
+        for name, model in models.items()
+        for source, walls in opened
     ]
 
 
@@ -138,6 +150,7 @@ def compare_calibrations(
         for case in cases:
             row = results.setdefault(case.family, {}).setdefault(case.name, {})
             for way in ("as_shipped", "adaptive"):
+                left_out = LeftOut()
                 task = progress.add_task(
                     f"{case.family}, {case.name}", total=case.source.n_messages
                 )
@@ -149,10 +162,15 @@ def compare_calibrations(
                         adaptive=AdaptiveCalibration(case.model.n_predicted)
                         if way == "adaptive"
                         else None,
+                        walls=case.walls,
+                        left_out=left_out,
                         advance=partial(progress.advance, task),
                     )
                 )
                 progress.remove_task(task)
+            for note in (*case.source.notes, *left_out.notes()):
+                text = escape(printable_text(f"{case.name}: {note}"))
+                console.print(text, highlight=False, soft_wrap=True)
     return results
 
 
@@ -224,6 +242,8 @@ def replay_calibration(
     settings: PredictorConfig,
     *,
     adaptive: AdaptiveCalibration | None,
+    walls: FloorPlan | None = None,
+    left_out: LeftOut | None = None,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> CalibrationReplay:
     """Predicts once per step, at the stamp of a message, and scores the predictions.
@@ -234,6 +254,8 @@ def replay_calibration(
             are reset; the adaptive calibration is not.
         settings: as the node's parameters, except tick rate and confidence.
         adaptive: updated during the replay; None evaluates the model as shipped.
+        walls: that predictions keep out of.
+        left_out: counts what is left out of the recording.
         advance: called with the number of messages whenever some were read.
 
     Raises:
@@ -243,15 +265,19 @@ def replay_calibration(
     config = predictor_config(source, settings)
     pipeline = replace(config.pipeline, confidence=CONFIDENCE)
     config = replace(config, pipeline=pipeline, tick_rate_hz=0.0)
+    left_out = left_out or LeftOut()
     transforms = TransformBuffer()
     predictor = Predictor(model, config, transforms, adaptive=adaptive)
+    predictor.floor_plan = None if walls is None else walls.prepare()
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
     newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     stamps_ns: list[int] = []
     times_ns, levels, steps, log_areas = [], [], [], []
     for arrival in arrivals_of(source):
         update = deliver(arrival, predictor, transforms)
+        left_out.add_update(update)
         if isinstance(arrival, TracksArrival):
+            left_out.add_message(arrival.skipped, arrival.unusable)
             advance(1)
         has_jumped |= update.jumped_back
         if update.tick_ns is None:
@@ -275,10 +301,11 @@ def replay_calibration(
             times_ns.append(np.full(len(scored.levels), scored.stamp_ns + played_ns))
             levels.append(scored.levels)
             steps.append(scored.steps)
+    left_out.add_update(predictor.poll(NEVER_NS))
+    left_out.add_unreadable_transforms(transforms.n_unreadable)
     if not levels:
-        raise BenchmarkError(
-            f"{source.path}: nobody was seen for long enough after a prediction to score it"
-        )
+        why = "nobody was seen for long enough after a prediction to score it"
+        raise BenchmarkError("; ".join([f"{source.path}: {why}", *left_out.notes()]))
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
         levels=np.concatenate(levels),

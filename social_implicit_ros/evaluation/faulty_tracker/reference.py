@@ -26,6 +26,7 @@ from social_implicit_ros.recordings.arrivals import (
     moved_tracks,
 )
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import (
@@ -35,7 +36,7 @@ from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import pairs
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, Tracks
+from social_implicit_ros.types import FloatArray, IntArray, SkipReason, Tracks
 
 #: A prediction of a tracker's recording belongs to a person within this distance, metres.
 GATE_M = 1.0
@@ -60,7 +61,7 @@ class Reference:
 
     people: People
     arrivals: Iterator[Arrival]
-    note: str
+    notes: tuple[str, ...]
     owners: _Owners
 
     @property
@@ -90,9 +91,11 @@ def with_simulated_tracker(
     source: TrackSource, faults: TrackerFaults, settings: PredictorConfig
 ) -> Reference:
     """A simulated tracker sees the people of a recording; raises RecordingError without any."""
-    people, robot = observed_people(source, settings)
+    left_out = LeftOut()
+    people, robot = observed_people(source, settings, left_out)
     seen = people.at_rate(faults.rate) if faults.rate else people
     robot_m = None
+    notes = left_out.notes()
     note = f"a simulated tracker reports the people of the recording: {faults}"
     if faults.needs_robot:
         stamps_ns = np.unique(seen.stamps_ns)
@@ -105,7 +108,7 @@ def with_simulated_tracker(
     arrivals = heapq.merge(
         _tracks_arrivals(tracks, source.fixed_frame), others, key=lambda entry: entry.received_ns
     )
-    return Reference(people, arrivals, note, _owners_by_observation(tracks))
+    return Reference(people, arrivals, (note, *notes), _owners_by_observation(tracks))
 
 
 def with_ground_truth(
@@ -118,7 +121,8 @@ def with_ground_truth(
     Raises:
         RecordingError: a recording is damaged, or they have no common time.
     """
-    people, _ = observed_people(truth, settings)
+    left_out = LeftOut()
+    people, _ = observed_people(truth, settings, left_out)
     people = replace(people, stamps_ns=people.stamps_ns + round(shift_s * NS_PER_S))
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
         raise RecordingError(
@@ -128,7 +132,8 @@ def with_ground_truth(
     note = f"the ground truth is that of {truth.path}"
     if shift_s:
         note += f", its stamps shifted by {shift_s:g} s"
-    return Reference(people, arrivals_of(source), note, _owners_by_position(people))
+    notes = (f"{truth.path}: {text}" for text in (*truth.notes, *left_out.notes()))
+    return Reference(people, arrivals_of(source), (note, *notes), _owners_by_position(people))
 
 
 def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
@@ -197,19 +202,25 @@ def _rows_of_messages(tracks: SimulatedTracks) -> list[slice]:
     return list(map(slice, ends[:-1], ends[1:]))
 
 
-def observed_people(source: TrackSource, settings: PredictorConfig) -> tuple[People, People | None]:
+def observed_people(
+    source: TrackSource, settings: PredictorConfig, left_out: LeftOut
+) -> tuple[People, People | None]:
     """The people of a recording in its fixed frame, and the robot if the recording locates it."""
     people: dict[str, int] = {}
     rows: list[_Row] = []
     robot: list[_Row] = []
-    for tracks in moved_tracks(source, settings.transform_wait_s, settings.stamp_source):
+    wait_s, stamp_source = settings.transform_wait_s, settings.stamp_source
+    for tracks in moved_tracks(source, wait_s, stamp_source, left_out):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
                 robot.append((tracks.stamp_ns, 0, x, y))
             elif agent and math.isfinite(x + y):
                 rows.append((tracks.stamp_ns, people.setdefault(agent, len(people)), x, y))
+            else:
+                left_out.skip(SkipReason.NOT_FINITE if agent else SkipReason.EMPTY_ID)
     if not rows:
-        raise RecordingError(f"{source.path} contains nobody, so it is no ground truth")
+        why = "".join(f"; {note}" for note in left_out.notes())
+        raise RecordingError(f"{source.path} contains nobody, so it is no ground truth{why}")
     gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
     return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
 

@@ -15,13 +15,14 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
 )
 from social_implicit_ros.evaluation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.beliefs import Belief, BeliefBuilder, oracle, rows_of
-from social_implicit_ros.evaluation.recording import Request
 from social_implicit_ros.evaluation.replay import BagReplay
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.recordings.arrivals import predictor_config
 from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
@@ -66,15 +67,17 @@ class Crowd:
         period_s: from tick to tick, seconds.
         present_m: (F * SUBSTEPS, A, 2) where people are, metres; NaN for none.
         beliefs: by predictor, in the order of tables.
-        note: remarks for the output.
+        notes: remarks for the output, such as what of the recording is left out.
         scene: for people who react; None for recorded people only.
+        name: of the recording, for errors.
     """
 
     period_s: float
     present_m: FloatArray
     beliefs: Mapping[str, Belief]
-    note: str
+    notes: tuple[str, ...] = ()
     scene: Scene | None = None
+    name: str = ""
 
     @property
     def n_ticks(self) -> int:
@@ -99,12 +102,12 @@ def crowd_of(
         RecordingError: damaged, or nobody could be predicted.
     """
     settings = request.settings
-    reference, note = None, ""
+    reference = None
     if request.faults is not None:
         reference = with_simulated_tracker(source, request.faults, settings)
-        people, note = reference.people, reference.note
+        people = reference.people
     else:
-        people, _ = observed_people(source, settings)
+        people, _ = observed_people(source, settings, LeftOut())  # which the replay counts, too
     models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
     models[KALMAN] = ConstantVelocityKalman()
     models.update({name: load_model(of_split(name, source.path)) for name in request.models})
@@ -137,7 +140,8 @@ def crowd_of(
     known_ns = _known_ns(people, first_ns)
     scene = Scene(people, known_ns, first_ns, period_ns, source.fixed_frame, new_predictor)
     present_m = _positions(people, known_ns, stamps_ns, period_ns)
-    return Crowd(period_ns / NS_PER_S, present_m, beliefs, note, scene)
+    notes = (*source.notes, *(reference.notes if reference else ()), *replay.counts.notes())
+    return Crowd(period_ns / NS_PER_S, present_m, beliefs, notes, scene, str(source.path))
 
 
 def of_split(model: str, path: Path) -> str:

@@ -76,8 +76,9 @@ def draw_episodes(
     needed_s = 8.0 / 3.0 * straight * crowd.period_s
     if n_ticks < 2.0 * straight:
         raise RecordingError(
-            f"too short for episodes: a part of {(end - first) * crowd.period_s:.0f} s, expected "
-            f"at least {needed_s:.0f} s for a line of {distance_m:.1f} m"
+            f"{crowd.name} is too short for episodes: half of it is "
+            f"{(end - first) * crowd.period_s:.0f} s long, expected at least {needed_s:.0f} s for "
+            f"a line of {distance_m:.1f} m"
         )
     contact_m = robot.radius_m + person_radius_m
     rows = []
@@ -95,7 +96,8 @@ def draw_episodes(
             ticks = np.array([tick for tick, _ in rows])
             return Episodes(ticks, lines[:, 0], lines[:, 1], n_ticks)
     raise RecordingError(
-        f"only {len(rows)} of {n_episodes} episodes found: nobody walks there, or no start is free"
+        f"{crowd.name}: only {len(rows)} of {n_episodes} episodes found: nobody walks there, or no "
+        "start is free"
     )
 
 

@@ -74,6 +74,7 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
     if path.name == "metadata.yaml":
         raise ColumnsError(f"belongs to a rosbag2 recording: give its folder, {path.parent}")
     if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
+        _require_no_choice(wanted)
         return _from_array(data)
     if re.match(rb"\x80[\x02-\x05]", data) or path.suffix in (".pkl", ".pickle"):
         raise ColumnsError(
@@ -89,7 +90,15 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "is neither text nor a bag: give an ETH/UCY text file, CSV, TrajNet++ ndjson, a NumPy "
             "array, an .mcap or .db3 file, or a rosbag2 folder"
         )
-    return _from_json(text) if text.lstrip().startswith("{") else _from_text(text, wanted)
+    if not text.lstrip().startswith("{"):
+        return _from_text(text, wanted)
+    _require_no_choice(wanted)
+    return _from_json(text)
+
+
+def _require_no_choice(wanted: Sequence[str]) -> None:
+    if wanted:
+        raise ColumnsError("has no columns to choose: leave --columns out")
 
 
 def _from_text(text: str, wanted: Sequence[str]) -> Columns:

@@ -50,6 +50,8 @@ class TextFormat:
         rate_hz = self.frames_per_second
         if rate_hz is not None and not 1e-3 <= rate_hz <= 1e5:
             raise RecordingError(f"frames per second is {rate_hz}, expected 0.001 to 100000")
+        if rate_hz is not None and self.is_in_seconds:
+            raise RecordingError("give --seconds or --frames-per-second: seconds have no rate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,11 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
+        if text.frames_per_second or (unit_hz != 1.0 and text.is_in_seconds):
+            option = "--seconds" if text.is_in_seconds else "--frames-per-second"
+            raise RecordingError(
+                f"{path} has times, {unit_hz:g} in a second by its header: leave {option} out"
+            )
         _require_valid(path, times / unit_hz >= _LONGEST_S, _TOO_LATE)
         frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
     else:

@@ -28,7 +28,7 @@ from support.bags import (
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation import recording as bag_evaluation
 from social_implicit_ros.evaluation import runner
-from social_implicit_ros.evaluation.recording import Request
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, default_models, jobs_of
 from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
@@ -107,7 +107,7 @@ class TestResults:
                 return super().predict(*arguments, **options)
 
         monkeypatch.setattr(bag_evaluation, "load_model", lambda name: Watched())
-        request = Request(("watched",), None, None, load_settings(), n_moments=0)
+        request = Request(("watched",), load_settings(), n_moments=0)
         bag_evaluation.evaluate_recording(
             bag, request, tmp_path / "rows.parquet", advance=lambda *_: order.append("read")
         )
@@ -644,7 +644,7 @@ class TestManyBags:
         model = tmp_path / "mine.onnx"
         for suffix in (".onnx", ".json"):
             shutil.copy(SHIPPED / f"social_zone{suffix}", model.with_suffix(suffix))
-        request = Request((str(model),), None, None, settings, n_moments=0)
+        request = Request((str(model),), settings, n_moments=0)
         (before,) = jobs_of(paths, request, tmp_path)
         assert jobs_of(paths, request, tmp_path) == [before]
         card = load_card(model.with_suffix(".json"))
@@ -657,7 +657,7 @@ class TestManyBags:
     def test_resume_begins_anew_where_the_map_was_edited(self, folder, tmp_path):
         map_file, image = tmp_path / "hall.yaml", tmp_path / "hall.pgm"
         map_file.write_text("{image: hall.pgm, resolution: 0.5, origin: [0.0, 0.0, 0.0]}")
-        request = Request(("default",), None, None, load_settings(), n_moments=0, map_file=map_file)
+        request = Request(("default",), load_settings(), n_moments=0, map_file=map_file)
         image.write_bytes(b"P5 2 1 255\n\x00\xff")
         (before,) = jobs_of([folder / "bag_0"], request, tmp_path)
         image.write_bytes(b"P5 2 1 255\n\xff\x00")

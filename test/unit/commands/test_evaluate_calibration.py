@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.bags import S, people_messages, walkers, write_bag
+from PIL import Image
+from support.bags import START_NS, S, header, people_messages, walkers, write_bag
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
 from social_implicit_ros.commands.evaluate_calibration import main
@@ -22,6 +23,8 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
 )
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.recordings.bag_writer import write_tracks
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
@@ -91,6 +94,48 @@ def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> 
     assert set(rows) == {str(people), str(text)}
     # Three people in every step; the first prediction is made once they were seen twice.
     assert 1000 < rows[str(people)]["adaptive"]["positions"] < 3 * 12 * 20 / 0.4
+
+
+def test_walls_hold_the_ellipses_back_as_in_the_node(tmp_path: Path) -> None:
+    """People walk along a corridor; the map has its sides."""
+    walk = [
+        replace(tracks, positions_m=tracks.positions_m * [1.0, 0.0] + [0.0, 0.3])
+        for tracks in walkers(duration_s=20.0, n_agents=1)
+    ]
+    occupied = np.zeros((6, 300), bool)
+    occupied[[0, 5]] = True
+    plan = FloorPlan(occupied, 0.2, (-20.0, -0.3))
+    bag = tmp_path / "bag"
+    write_tracks(
+        bag, walk, topic="/tracks", message_type="point_cloud", frame_id="map", floor_plan=plan
+    )
+    Image.fromarray(np.where(occupied[::-1], 0, 254).astype(np.uint8)).save(tmp_path / "map.png")
+    (tmp_path / "map.yaml").write_text(
+        "{image: map.png, resolution: 0.2, origin: [-20.0, -0.3, 0.0]}"
+    )
+    areas = []
+    for given in ([], ["--map", str(tmp_path / "map.yaml")], ["--no-map"]):
+        out = tmp_path / "figures.json"
+        assert main([str(bag), "--json", str(out), *given]) == 0
+        (row,) = json.loads(out.read_text())["models"]["default"].values()
+        areas.append(row["as_shipped"]["area_m2"])
+    in_bag, in_file, without = areas
+    assert in_bag == pytest.approx(in_file, rel=1e-3)
+    assert in_bag < 0.7 * without
+
+
+def test_parameters_are_those_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tracker whose stamps never change, which stamp_source: arrival makes usable."""
+    walk = walkers(duration_s=20.0)
+    stuck = [
+        replace(entry, message=replace(entry.message, header=header(START_NS, "map")))
+        for entry in people_messages(walk)
+    ]
+    bag, params = write_bag(tmp_path / "bag", stuck), tmp_path / "robot.yaml"
+    assert main([str(bag)]) == 2
+    assert "duplicate stamp: the tracker must set the stamp" in capsys.readouterr().err
+    params.write_text("predictor: {ros__parameters: {stamp_source: arrival}}")
+    assert main([str(bag), "--params", str(params)]) == 0
 
 
 def test_the_median_and_the_worst_of_many_recordings_are_printed(
@@ -173,7 +218,11 @@ def test_recordings_that_cannot_be_evaluated_are_reported(
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "give BAG, or --data"), (["bag", "--split", "eth"], "--split applies to the benchmark")],
+    [
+        ([], "give BAG, or --data"),
+        (["bag", "--split", "eth"], "--split applies to the benchmark"),
+        (["--data", ".", "--no-map", "--seconds"], "--no-map, --seconds: only with BAG"),
+    ],
 )
 def test_a_request_that_makes_no_sense_is_refused(
     capsys: pytest.CaptureFixture[str],

@@ -91,7 +91,7 @@ def test_who_cannot_be_predicted_is_evaluate_bags_to_explain(tmp_path, capsys):
     ("options", "message"),
     [
         (["--start", "100"], "has no messages from 100 s on; it is 74.9 s long"),
-        (["--duration", "10"], "too short for episodes"),
+        (["--duration", "10"], "is too short for episodes"),
         (["--tracker-faults", "nois=1"], "did you mean noise"),
         (["--confidence", "95"], "confidence is 95.0, expected a value in (0, 1)"),
         (["--reactive", "50"], "reactive is 50.0, expected a share from 0 to 1"),

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
 
 from social_implicit_ros.commands import evaluate_bag, evaluate_navigation
 from social_implicit_ros.commands.options import (
@@ -16,7 +26,7 @@ from social_implicit_ros.commands.options import (
     add_old_name,
     add_seed_option,
     positive_int,
-    text_format,
+    recording_choices,
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import TextFormat
@@ -67,20 +77,87 @@ def test_the_former_name_of_an_option_is_accepted_and_named(capsys):
     assert "command: --frame is called --fixed-frame now" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["evaluate_bag", "train_model"])
-def test_options_of_recordings_have_one_name(command, tmp_path):
-    if command == "train_model":
-        pytest.importorskip("torch", reason="torch comes with `make test-training`")
-    bags = ["--bags"] if command == "train_model" else []
-    options = import_module(f"social_implicit_ros.commands.{command}").parse(
+#: Commands that read recordings -> arguments that they need.
+READERS: dict[str, list[str]] = {
+    "evaluate_bag": ["--out", "{out}", "{recording}"],
+    "evaluate_navigation": ["--out", "{out}", "{recording}"],
+    "evaluate_calibration": ["{recording}"],
+    "train_model": ["--out", "{out}", "--bags", "{recording}"],
+    "tracks_to_bag": ["--out", "{out}", "{recording}"],
+    "replay_tracks": ["{recording}"],
+}
+
+
+def run(command: str, recording: Path, *given: str) -> int:
+    """The exit code of a command that reads a recording."""
+    missing = {"train_model": "torch", "replay_tracks": "rclpy"}
+    if command in missing:
+        pytest.importorskip(missing[command])
+    main = import_module(f"social_implicit_ros.commands.{command}").main
+    out = recording.parent / "out"
+    needed = (entry.format(out=out, recording=recording) for entry in READERS[command])
+    code: int = main([*needed, *given])
+    return code
+
+
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize("option", [["--seconds"], ["--columns", "a,b,c,d"]])
+def test_an_option_of_text_is_refused_for_bags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, option: list[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.5)))
+    assert run(command, bag, *option) != 0
+    assert f"{option[0]}: only for recordings that are text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize("option", [["--tracks", "/people"], ["--tracker", "people"]])
+def test_an_option_of_bags_is_refused_for_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, option: list[str]
+) -> None:
+    (tmp_path / "walk.txt").write_text("0 1 0 0\n10 1 0 0\n")
+    assert run(command, tmp_path / "walk.txt", *option) != 0
+    assert f"{option[0]}: only for recordings that are bags" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks", "train_model"}))
+def test_what_is_left_out_is_told_with_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    walk = walkers(duration_s=20.0)
+    nameless = [replace(tracks, ids=("", *tracks.ids[1:])) for tracks in walk[:10]]
+    messages = [
+        *people_messages([*nameless, *walk[10:]], frame_id="odom"),
+        *people_messages(walk[:5], frame_id="nowhere"),
+    ]
+    mount = transform_message("odom", "lidar", START_NS)
+    messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
+    bag = write_bag(tmp_path / "bag", messages)
+    run(command, bag)  # which is too short for evaluate_navigation
+    said = capsys.readouterr()
+    text = " ".join((said.out + said.err).split())
+    assert "10 of 618 entries are left out, empty id: detections without an id" in text
+    assert "15 of 618 entries are left out, no transform: their frame has no transform" in text
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_options_of_recordings_have_one_name(command: str, tmp_path: Path) -> None:
+    needed = (entry.format(out=tmp_path, recording=tmp_path) for entry in READERS[command])
+    module = import_module(f"social_implicit_ros.commands.{command}")
+    options = getattr(module, "parse", None) or module._parser().parse_args
+    given = options(
         [
-            *(*bags, "x.csv", "--out", str(tmp_path), "--tracks", "/t", "--tracker", "people"),
-            *("--fixed-frame", "map", "--frames-per-second", "15", "--columns", "a,b,c,d"),
+            *needed,
+            *("--tracks", "/t", "--tracker", "people", "--fixed-frame", "map"),
+            *("--frames-per-second", "15", "--columns", "a,b,c,d"),
         ]
     )
-
-    assert (options.tracks, options.tracker, options.fixed_frame) == ("/t", "people", "map")
-    assert text_format(options) == TextFormat(15.0, False, ("a", "b", "c", "d"))
+    assert given.fixed_frame == "map"
+    assert recording_choices(given, []) == {
+        "topic": "/t",
+        "tracker": "people",
+        "text": TextFormat(15.0, False, ("a", "b", "c", "d")),
+    }
 
 
 @pytest.mark.parametrize(

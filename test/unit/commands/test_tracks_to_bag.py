@@ -12,6 +12,7 @@ from support.bags import (
     START_NS,
     TF_MESSAGE,
     Recorded,
+    S,
     people_messages,
     transform_message,
     walkers,
@@ -55,6 +56,46 @@ def test_tracks_of_a_sensor_are_written_in_the_fixed_frame(tmp_path: Path) -> No
     assert bag.frame_id == "odom"
     for read, written in zip(recorded_tracks(bag), walk, strict=True):
         np.testing.assert_allclose(read.positions_m - written.positions_m, [[3.0, 0.0]] * 3)
+
+
+def test_a_fixed_frame_is_reached_by_the_transforms_or_is_a_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walk = walkers(duration_s=1.0)
+    messages = people_messages(walk, frame_id="odom")
+    mount = transform_message("map", "odom", START_NS, xyz=(3.0, 0.0, 0.0))
+    messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
+    seen = write_bag(tmp_path / "seen", messages)
+    for frame_id, shift_m in (("map", 3.0), ("hall", 0.0)):
+        out = tmp_path / frame_id
+        assert main([str(seen), "--out", str(out), "--fixed-frame", frame_id]) == 0
+        bag = open_source(out)
+        assert bag.frame_id == frame_id
+        for read, written in zip(recorded_tracks(bag), walk, strict=True):
+            np.testing.assert_allclose(read.positions_m - written.positions_m, [[shift_m, 0.0]] * 3)
+    assert (
+        "no transform leads from odom to hall, which is a name for odom" in capsys.readouterr().err
+    )
+
+
+def test_a_topic_of_several_is_chosen(tmp_path: Path) -> None:
+    walk = walkers(duration_s=1.0)
+    messages = [*people_messages(walk), *people_messages(walk[:5], topic="/others")]
+    seen = write_bag(tmp_path / "seen", messages)
+    assert main([str(seen), "--out", str(tmp_path / "bag"), "--tracks", "/others"]) == 0
+    assert open_source(tmp_path / "bag").n_messages == 5
+
+
+def test_a_recording_without_usable_tracks_is_no_bag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = people_messages(walkers(duration_s=1.0), frame_id="lidar")
+    late = transform_message("odom", "lidar", START_NS + 9 * S)
+    messages.append(Recorded("/tf", TF_MESSAGE, late, START_NS))
+    seen = write_bag(tmp_path / "seen", messages)
+    assert main([str(seen), "--out", str(tmp_path / "bag")]) == 1
+    assert "33 of 33 entries are left out, no transform" in capsys.readouterr().err
+    assert not (tmp_path / "bag").exists()
 
 
 def test_the_metadata_is_that_of_rosbag2(text: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support.bags import START_NS, S, people_messages, write_bag
 
-from social_implicit_ros.evaluation.recording import Request, evaluate_recording
+from social_implicit_ros.evaluation.recording import evaluate_recording
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.types import Tracks
 
@@ -42,7 +43,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     recording = passers_by(4 * QUARTER_S)
     bag = write_bag(tmp_path / "bag", people_messages(recording))
     models = ("constant_velocity", "sampled_constant_velocity")
-    request = Request(models, None, None, load_settings(), n_moments=1)
+    request = Request(models, load_settings(), n_moments=1)
     held_bytes: list[int] = []
 
     tracemalloc.start()

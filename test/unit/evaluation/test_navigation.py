@@ -43,7 +43,7 @@ def crossing():
     ticks_ns = (np.arange(280) * PERIOD_S * S).round().astype(np.int64)
     truth = oracle(people, ticks_ns.tolist())
     fine = positions.swapaxes(0, 1)[: 280 * SUBSTEPS]
-    return Crowd(PERIOD_S, fine, {"oracle": truth, "nobody moves": truth.standing()}, "")
+    return Crowd(PERIOD_S, fine, {"oracle": truth, "nobody moves": truth.standing()})
 
 
 @pytest.mark.parametrize("planner", [CHANCE, EXPECTED])
@@ -72,7 +72,7 @@ def test_a_robot_without_a_feasible_motion_evades_or_brakes():
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 3)
 
     moved_m = {}
@@ -111,7 +111,7 @@ def test_a_start_is_free(crossing):
 
 
 def test_a_short_recording_is_refused_with_the_needed_length(crossing):
-    with pytest.raises(RecordingError, match="too short for episodes: a part of 6 s, expected"):
+    with pytest.raises(RecordingError, match="too short for episodes: half of it is 6 s long"):
         draw_episodes(crossing, Robot(), RADIUS_M, 10, seed=0, part=(0.0, 0.05))
 
 
@@ -196,7 +196,7 @@ def test_without_people_the_robot_drives_straight():
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 4.0]]), 40)
 
     drives = drive(crowd, nobody, episodes, Robot(), Setting(CHANCE, 4.8), RADIUS_M)
@@ -228,7 +228,7 @@ def test_a_costmap_closes_the_way_that_time_would_open():
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {}, "")
+    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 1)
 
     speed = {}

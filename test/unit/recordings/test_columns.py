@@ -116,6 +116,27 @@ def test_ids_may_be_names(tmp_path: Path) -> None:
     assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
 
 
+@pytest.mark.parametrize(
+    ("content", "text", "says"),
+    [
+        ("time,id,x,y\n0,1,0,0\n", TextFormat(15.0), "leave --frames-per-second out"),
+        ("t_ms,id,x,y\n0,1,0,0\n", TextFormat(is_in_seconds=True), "1000 in a second.*--seconds"),
+        ('{"track": {"f": 0, "p": 1, "x": 0, "y": 0}}', TextFormat(columns=("f",)), "--columns"),
+        (array_header((1, 2, 2)) + bytes(32), TextFormat(columns=("f",)), "--columns"),
+    ],
+)
+def test_an_option_that_a_file_does_not_need_is_refused(
+    tmp_path: Path, content: str | bytes, text: TextFormat, says: str
+) -> None:
+    with pytest.raises(RecordingError, match=says):
+        read(tmp_path / "walk", content, text)
+
+
+def test_seconds_have_no_rate() -> None:
+    with pytest.raises(RecordingError, match="--seconds or --frames-per-second"):
+        TextFormat(15.0, is_in_seconds=True)
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz", "rows"])
 def test_arrays_are_people_by_steps(tmp_path: Path, kind: str) -> None:
     array = np.array([[(0.4 * step, float(who)) for step in range(4)] for who in (0, 1)])

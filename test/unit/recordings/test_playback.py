@@ -5,6 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.bags import (
+    START_NS,
+    TF_MESSAGE,
+    Recorded,
+    S,
+    people_messages,
+    transform_message,
+    walkers,
+    write_bag,
+)
 
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.playback import Playback
@@ -92,3 +102,15 @@ def test_an_option_out_of_range_is_named(
 ) -> None:
     with pytest.raises(RecordingError, match=name):
         Playback(recording, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    messages = people_messages(walkers(duration_s=1.0), frame_id="lidar")
+    for second in (0, 0.5):  # transforms end in the middle
+        pose = transform_message("odom", "lidar", START_NS + round(second * S))
+        messages.append(Recorded("/tf", TF_MESSAGE, pose, START_NS))
+    playback = Playback(open_source(write_bag(tmp_path / "bag", messages)))
+    _, due = playback.advance(99.0)
+    assert len(due) == 6
+    (note,) = playback.left_out.notes()
+    assert note.startswith("15 of 33 entries are left out, no transform: ")

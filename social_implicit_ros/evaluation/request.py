@@ -1,0 +1,85 @@
+"""What is asked of an evaluation, the same for all recordings, and how each is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
+from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.recordings.bag import RecordingError
+from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
+from social_implicit_ros.recordings.text_formats.text import TextFormat
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of an evaluation, the same for all recordings.
+
+    Attributes:
+        models: names or files, in the order of the report; the first is the primary model.
+        topic: of the tracks; None selects it automatically, as `tracker` and `odometry`.
+        tracker: name or file of the tracker mapping.
+        faults: of a simulated tracker between the recording and the predictor; None without.
+        ground_truth: a recording, or a folder with one of the same name for each; None for its own.
+        ground_truth_shift_s: is added to its stamps, seconds.
+        odometry: topic of the robot's odometry, if `settings.robot` needs it.
+        n_moments: ticks at which distributions are evaluated, see `distribution`.
+        map_file: of a map server; None takes the map in the recording, if there is one.
+        is_adaptive: the regions of every model adapt during each recording, from nothing.
+        start_s, duration_s: evaluated section of each recording, seconds; None for all.
+    """
+
+    models: tuple[str, ...]
+    settings: PredictorConfig
+    topic: str | None = None
+    tracker: str | None = None
+    n_moments: int = 0
+    start_s: float = 0.0
+    duration_s: float | None = None
+    odometry: str | None = None
+    faults: TrackerFaults | None = None
+    ground_truth: Path | None = None
+    ground_truth_shift_s: float = 0.0
+    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
+    map_file: Path | None = None
+    uses_map: bool = True
+    is_adaptive: bool = False
+
+    def floor_plan(self, path: Path) -> FloorPlan | None:
+        """The walls that predictions keep out of; raises RecordingError for an unreadable map."""
+        if self.uses_map and self.map_file is not None:
+            return load_map(self.map_file)
+        return floor_plan_of(path) if self.uses_map else None
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether the ground truth is another than the evaluated tracks."""
+        return self.faults is not None or self.ground_truth is not None
+
+    def ground_truth_of(self, path: Path) -> Path | None:
+        """The recording of the ground truth; raises RecordingError if a folder has none."""
+        truth = self.ground_truth
+        if truth is None or not truth.is_dir() or (truth / "metadata.yaml").is_file():
+            return truth
+        if not (truth / path.name).exists():
+            raise RecordingError(f"{path}: {truth} has no ground truth named {path.name}")
+        return truth / path.name
+
+
+def opened_recording(path: Path, request: Request) -> TrackSource:
+    """Opens a recording as a request asks; raises as `open_source`."""
+    settings = request.settings
+    return open_source(
+        path,
+        topic=request.topic,
+        tracker=request.tracker,
+        fixed_frame=settings.fixed_frame,
+        text=request.text,
+        stamp_spread_s=settings.stamp_spread_s,
+        robot=settings.robot,
+        robot_frame=settings.robot_frame,
+        odometry=request.odometry,
+    )
