@@ -34,6 +34,7 @@ _ARRAY_HZ = 2.5
 #: Raised by lines of JSON that are something else.
 _JSON_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _TRAJNET = '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
 
 
@@ -139,7 +140,9 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     except ColumnsError:
         if header is None:
             raise
-        ids = np.char.strip(column(places[1], dtype=str)[:, 0])
+        # A whole number is the same id however it is written, as in a file without names.
+        names = np.char.strip(column(places[1], dtype=str)[:, 0]).tolist()
+        ids = np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
     base, unit = _base_and_unit(header[places[0]] if header is not None else "")
     is_time = base in _TIME
     per_second = _UNITS.get(unit, 1.0) if is_time else None

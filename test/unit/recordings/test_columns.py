@@ -116,6 +116,13 @@ def test_ids_may_be_names(tmp_path: Path) -> None:
     assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
 
 
+def test_a_number_is_the_same_id_however_it_is_written(tmp_path: Path) -> None:
+    """As in rows that were merged from several files."""
+    merged = "frame,id,x,y\n0,1,0,0\n10, 01,1,0\n20,1.0,2,0\n30,anna,0,9\n40,1e0,0,9\n"
+    tracks = read(tmp_path / "a.csv", merged)
+    assert [entry.ids for entry in tracks] == [("1",), ("1",), ("1",), ("anna",), ("1e0",)]
+
+
 @pytest.mark.parametrize(
     ("content", "text", "says"),
     [
