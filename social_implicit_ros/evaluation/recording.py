@@ -299,9 +299,10 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
         )
         return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){fix}"
     if counts["predictions"] == 0:
+        times = "" if source.topic else ", or its times not in the unit of the header or options"
         return (
             f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "
-            "do its ids change from message to message, or are its positions not in metres?"
+            f"do its ids change from message to message, or are its positions not in metres{times}?"
         )
     return (
         f"{where}: {counts['predictions']} predictions, but no ground truth at any predicted time: "

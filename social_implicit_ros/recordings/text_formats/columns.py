@@ -5,10 +5,11 @@ Each returns the columns of the file as they are; `text.load_recording` checks t
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from social_implicit_ros.recordings.compressed import require_allowed
-from social_implicit_ros.types import FloatArray
+from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.untrusted_files import short_text
 
 #: Names of columns, in lower case without their unit; of those of times the unit decides.
@@ -49,6 +50,7 @@ class Columns:
     Attributes:
         per_second: frames, or units of time, in a second; None if the file does not say it.
         is_time: times need not be whole.
+        lines: (N,) of the file, from 1 on; None if it has none.
     """
 
     times: FloatArray
@@ -56,6 +58,7 @@ class Columns:
     positions_m: FloatArray
     per_second: float | None = None
     is_time: bool = False
+    lines: IntArray | None = None
 
 
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
@@ -82,14 +85,17 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "is a pickle, which can run code and is not read: if you trust it, convert it with "
             "numpy.save to an array of (people, steps, 2) positions in metres"
         )
+    if data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")):
+        raise ColumnsError("is compressed: unpack it")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise ColumnsError(
-            "is neither text nor a bag: give an ETH/UCY text file, CSV, TrajNet++ ndjson, a NumPy "
-            "array, an .mcap or .db3 file, or a rosbag2 folder"
+            "is neither text nor a bag: give an ETH/UCY text file, CSV or TrajNet++ in UTF-8 "
+            "(`iconv -t UTF-8` converts text), a NumPy array, an .mcap or .db3 file, or a rosbag2 "
+            "folder"
         )
     if not text.lstrip().startswith("{"):
         return _from_text(text, wanted)
@@ -104,36 +110,46 @@ def _require_no_choice(wanted: Sequence[str]) -> None:
 
 def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     """Numbers separated by white space, commas or semicolons, with or without a header."""
-    lines = [line.replace('"', "") for line in text.splitlines()]
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
+    rows = {
+        number: line
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    }
+    if not rows:
         raise ColumnsError(f"is empty; {_EXPECTED}")
-    separator = next((mark for mark in ",;\t" if mark in lines[0]), None)
-    if separator == "\t" and len(lines[0].split("\t")) != len(lines[0].split()):
+    first_line = next(iter(rows.values()))
+    separator = next((mark for mark in ",;\t" if mark in first_line), None)
+    if separator == "\t" and len(first_line.split("\t")) != len(first_line.split()):
         separator = None
-    first = [cell.strip() for cell in lines[0].split(separator)]
+    first = _cells(first_line, separator)
     header = [cell.lower() for cell in first] if not any(map(_is_number, first)) else None
     if header is not None:
-        lines = lines[1:]
+        del rows[next(iter(rows))]
     places = _places(header, len(first), [name.strip().lower() for name in wanted])
-    if not lines:
+    if not rows:
         raise ColumnsError(f"has a header only; {_EXPECTED}")
 
     def column(*numbers: int, dtype: type = np.float64) -> np.ndarray:
+        lines = [*rows.values()]
         try:
             return np.loadtxt(
-                lines, dtype, delimiter=separator, usecols=numbers, ndmin=2, comments=None
+                *(lines, dtype),
+                delimiter=separator,
+                usecols=numbers,
+                ndmin=2,
+                comments=None,
+                quotechar='"',
             )
         except (ValueError, IndexError) as error:
-            raise ColumnsError(f"{short_text(str(error))}; {_EXPECTED}") from error
+            raise ColumnsError(f"{_fault(rows, separator, numbers, error)}; {_EXPECTED}") from error
 
     if header is None and not wanted:
-        other = next((line for line in lines if len(line.split(separator)) != 4), None)
-        if other is not None:
-            raise ColumnsError(
-                f"has a line of {len(other.split(separator))} columns, {short_text(other)}; "
-                f"{_EXPECTED}; name other columns with --columns"
-            )
+        for number, line in rows.items():
+            if (n_columns := len(_cells(line, separator))) != 4:
+                raise ColumnsError(
+                    f"has {n_columns} columns in line {number}, {short_text(line)}; {_EXPECTED}; "
+                    "name other columns with --columns"
+                )
     numbers = column(places[0], places[2], places[3])
     try:
         ids = column(places[1])[:, 0]
@@ -146,7 +162,32 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     base, unit = _base_and_unit(header[places[0]] if header is not None else "")
     is_time = base in _TIME
     per_second = _UNITS.get(unit, 1.0) if is_time else None
-    return Columns(numbers[:, 0], ids, numbers[:, 1:], per_second, is_time)
+    return Columns(
+        numbers[:, 0], ids, numbers[:, 1:], per_second, is_time, np.array([*rows], dtype=np.int64)
+    )
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.replace('"', "").split()
+    (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+    return [cell.strip() for cell in cells]
+
+
+def _fault(
+    rows: Mapping[int, str], separator: str | None, places: Sequence[int], error: Exception
+) -> str:
+    """The first line without numbers in some places, of lines that cannot be read."""
+    for number, line in rows.items():
+        cells = _cells(line, separator)
+        for place in places:
+            if place >= len(cells):
+                return f"has {len(cells)} columns in line {number}, {short_text(line)}"
+            if not _is_number(cells[place]):
+                fix = ": replace decimal commas by points" if "," in cells[place] else ""
+                cell = short_text(cells[place])
+                return f"has {cell} for a number in line {number}, column {place + 1}{fix}"
+    return short_text(str(error))
 
 
 def _base_and_unit(name: str) -> tuple[str, str]:
@@ -222,6 +263,8 @@ def _from_array(data: bytes) -> Columns:
         if data.startswith(b"PK"):
             with zipfile.ZipFile(BytesIO(data)) as archive:
                 require_allowed(len(data), sum(info.file_size for info in archive.infolist()))
+                if not any(name.endswith(".npy") for name in archive.namelist()):
+                    raise ColumnsError("is an archive without arrays: unpack it")
         loaded = np.load(BytesIO(data), allow_pickle=False)  # noqa: TID251
         if not isinstance(loaded, np.ndarray):
             if len(loaded.files) != 1:

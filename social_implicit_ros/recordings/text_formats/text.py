@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +97,12 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
         found, ids = np.unique(ids, return_inverse=True)
         labels = tuple(map(str, found.tolist()))
     is_finite &= np.isfinite(ids)
-    _require_valid(path, ~is_finite, "is not finite; remove or correct it")
+    require = partial(_require_valid, path, columns.lines)
+    require(~is_finite, "is not finite; remove or correct it")
     too_large = (np.abs(times) >= _TOO_LARGE) & (not columns.is_time) | (np.abs(ids) >= _TOO_LARGE)
-    _require_valid(path, too_large, "has a frame or id beyond 2^53; renumber it")
-    _require_valid(path, times < 0, "has a negative frame, expected frames from 0 on")
-    _require_valid(path, ids != np.floor(ids), "has an id that is no whole number")
+    require(too_large, "has a frame or id beyond 2^53; renumber it")
+    require(times < 0, "has a negative frame, expected frames from 0 on")
+    require(ids != np.floor(ids), "has an id that is no whole number")
     rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
@@ -109,21 +111,23 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
             raise RecordingError(
                 f"{path} has times, {unit_hz:g} in a second by its header: leave {option} out"
             )
-        _require_valid(path, times / unit_hz >= _LONGEST_S, _TOO_LATE)
+        require(times / unit_hz >= _LONGEST_S, _TOO_LATE)
         frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
     else:
         why = "has a frame that is no whole number: if the file has seconds, give --seconds"
-        _require_valid(path, times != np.floor(times), why)
+        require(times != np.floor(times), why)
+        require(times / rate_hz >= _LONGEST_S, f"{_TOO_LATE}, or --frames-per-second")
         frames = times
     rows = np.lexsort((ids, frames))
     frames, ids = frames[rows].astype(np.int64), ids[rows].astype(np.int64)
     return Recording(path.stem, frames, ids, positions_m[rows], rate_hz, labels)
 
 
-def _require_valid(path: Path, is_invalid: ArrayLike, reason: str) -> None:
+def _require_valid(path: Path, lines: IntArray | None, is_invalid: ArrayLike, reason: str) -> None:
     invalid = np.flatnonzero(is_invalid)
     if len(invalid):
-        raise RecordingError(f"{path}: observation {invalid[0] + 1} {reason}")
+        where = f"observation {invalid[0] + 1}" if lines is None else f"line {lines[invalid[0]]}"
+        raise RecordingError(f"{path}: {where} {reason}")
 
 
 def text_tracks(recording: Recording) -> Iterator[Tracks]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,14 @@ HUGE = f'{{"track": {{"f": {"9" * 400}, "p": 1, "x": 0, "y": 0}}}}'
 
 def lines(rows: list[tuple[float, ...]], separator: str = " ", end: str = "\n") -> str:
     return "".join(separator.join(map(str, row)) + end for row in rows)
+
+
+def zipped() -> bytes:
+    """An archive of a text file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("walk.txt", "0 1 0 0\n")
+    return buffer.getvalue()
 
 
 def array_header(shape: tuple[int, ...]) -> bytes:
@@ -114,6 +124,10 @@ def test_times_since_1970_are_the_stamps_as_of_a_bag(
 def test_ids_may_be_names(tmp_path: Path) -> None:
     named = [(frame, f"p{who}", x, y) for frame, who, x, y in ROWS]
     assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
+    quoted = [(frame, f'"Doe, {who}"', x, y) for frame, who, x, y in ROWS]
+    assert_walk(
+        read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(quoted, ",")), ("Doe, 1", "Doe, 2")
+    )
 
 
 def test_a_number_is_the_same_id_however_it_is_written(tmp_path: Path) -> None:
@@ -190,11 +204,26 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("metadata.yaml", "rosbag2_bagfile_information:\n", "give its folder"),
         ("walk.pkl", pickle.dumps(np.zeros((2, 3, 2))), r"pickle.*numpy\.save"),
         ("walk.bin", b"\0\1\2\3", "neither text nor a bag"),
-        ("walk.utf16", lines(ROWS).encode("utf-16"), "neither text nor a bag"),
+        ("walk.utf16", lines(ROWS).encode("utf-16"), "neither text nor a bag.*iconv"),
         ("walk.npy", b"\x93NUMPY\1\0", "cannot be read as an array"),
         ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is no TrajNet"),
         ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks; expected lines of"),
-        ("cut.txt", "0 1 0 0\n10 1 0", "a line of 3 columns, '10 1 0'"),
+        (
+            "late.txt",
+            "# c\n0 1 0 0\n1700000000000000 1 0 0\n",
+            "line 3 is later than the year 2200",
+        ),
+        ("comma.csv", "frame;id;x;y\n0;1;0;0\n10;1;0,5;0\n", "'0,5' for a number in line 3.*comma"),
+        ("hole.csv", "frame,id,x,y\n\n0,1,,0\n", "has '' for a number in line 3, column 3"),
+        ("short.csv", "frame,id,x,y\n0,1,2\n", "has 3 columns in line 2"),
+        (
+            "latin.csv",
+            "frame,id,x,y,é\n0,1,0,0,0\n".encode("latin-1"),
+            "neither text nor a bag.*iconv",
+        ),
+        ("walk.gz", gzip.compress(b"0 1 0 0\n"), "is compressed: unpack it"),
+        ("walk.zip", zipped(), "archive without arrays: unpack it"),
+        ("cut.txt", "0 1 0 0\n10 1 0", "3 columns in line 2, '10 1 0'"),
         (
             "huge.ndjson",
             HUGE,
@@ -202,7 +231,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ),
         ("huge.npy", array_header((10**13, 2, 2)), "cannot be read as an array"),
         ("objects.zip", b"PK\3\4 no archive", "cannot be read as an array"),
-        ("nan.txt", "0 1 nan 0\n", "observation 1 is not finite"),
+        ("nan.txt", "0 1 nan 0\n", "line 1 is not finite"),
         ("wide.txt", "0 1 0 0 5 6\n", "columns.*--columns"),
         ("late.csv", "time,id,x,y\n1700000000000000000,1,0,0\n", r"later than the year 2200.*t_ns"),
     ],

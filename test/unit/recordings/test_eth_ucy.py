@@ -35,10 +35,10 @@ def test_lines_are_sorted_by_frame_then_id(tmp_path: Path) -> None:
         ("0 1 2\n", "expected lines of four numbers"),
         ("0 1 2 3\n0 1 2\n", "four numbers"),
         ("0 1 two 3\n", "four numbers"),
-        ("0 1 2 3\n1 1 nan 3\n", "observation 2 is not finite"),
-        ("0 1 2 3\n1e300 1 2 3\n", "observation 2 .* beyond"),
-        ("0 -1e17 2 3\n", "observation 1 .* beyond"),
-        ("0 1 2 3\n-5 1 2 3\n", "observation 2 has a negative frame"),
+        ("0 1 2 3\n1 1 nan 3\n", "line 2 is not finite"),
+        ("0 1 2 3\n1e300 1 2 3\n", "line 2 .* beyond"),
+        ("0 -1e17 2 3\n", "line 1 .* beyond"),
+        ("0 1 2 3\n-5 1 2 3\n", "line 2 has a negative frame"),
     ],
 )
 def test_what_is_no_recording_is_told_with_its_place(
