@@ -194,6 +194,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         steps_of(load_model(name), settings)
     truths = filter(None, map(request.ground_truth_of, paths))
     request = replace(request, **opt.recording_choices(options, [*paths, *truths]))
+    opt.make_folder(options.out)
     return jobs_of(paths, request, options.out)
 
 

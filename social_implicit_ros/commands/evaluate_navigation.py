@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -32,6 +31,7 @@ from social_implicit_ros.evaluation.navigation.study import (
     study_crowds,
     study_results,
 )
+from social_implicit_ros.evaluation.output_files import write_json, written_beside
 from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.prediction.replay_settings import load_choices
@@ -95,8 +95,9 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         "planners": study_results(study, trial.planners),
     }
     results["advice"] = advice(results["planners"], request.models[0])
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    write_page(options.out / "report.html", results, crowds[0], episodes[0], trial, study)
+    write_json(results, options.out / "results.json", indent=1)
+    with written_beside(options.out / "report.html") as file:
+        write_page(file, results, crowds[0], episodes[0], trial, study)
     _print(results, output_console(), trial, request.models[0])
 
 

@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from social_implicit_ros.commands.options import reports_errors
+from social_implicit_ros.commands import options as opt
+from social_implicit_ros.evaluation.output_files import written_beside
 from social_implicit_ros.evaluation.report.metric_demo import demo_page
 
 
-@reports_errors("metric_demo")
+@opt.reports_errors("metric_demo")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(
@@ -19,10 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "splits a prediction and sees ADE, FDE, AMD, AMV and KDE respond.",
     )
     text, file = "where to write it (default: %(default)s)", Path("metric_demo.html")
-    parser.add_argument("--out", type=Path, default=file, metavar="FILE", help=text)
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    add = parser.add_argument
+    add("--out", type=opt.output_file, default=file, metavar="FILE", help=text)
+    opt.add_seed_option(parser, "of the samples")
     options = parser.parse_args(arguments)
-    options.out.write_text(demo_page(options.seed), encoding="utf-8")
+    with written_beside(options.out) as written:
+        written.write_text(demo_page(options.seed), encoding="utf-8")
     print(f"wrote {options.out}: open it in a browser, no network needed")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import Any, TypeVar
 
 from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
@@ -59,7 +60,7 @@ def reports_errors(
             try:
                 return main(arguments) or 0
             except (ValueError, FloatingPointError, OSError) as error:
-                print(f"{command}: {printable_text(str(error))}", file=sys.stderr)
+                print(f"{command}: {printable_text(error_text(error))}", file=sys.stderr)
                 return failure
             except KeyboardInterrupt:
                 print(f"{command}: {interrupted}", file=sys.stderr)
@@ -68,6 +69,16 @@ def reports_errors(
         return run
 
     return decorate
+
+
+def error_text(error: Exception) -> str:
+    """What went wrong, where, and of a full disk how to fix it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = f"; make room where the output is written and in {gettempdir()}" if is_full else ""
+    return f"{where}{error.strerror}{fix}"
 
 
 def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type") -> None:
@@ -131,8 +142,11 @@ def make_folder(out: Path) -> None:
     """Creates the folder of --out and tries it, before anything that takes long.
 
     Raises:
+        ValueError: it is a file.
         OSError: nothing can be written there.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is no folder: give another path")
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=out):
         pass
@@ -266,7 +280,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "repeated (default: every shipped family)"
     )
     parser.add_argument("--model", action="append", metavar="NAME", help=text)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics here")
+    text = "also write the metrics here"
+    parser.add_argument("--json", type=output_file, metavar="FILE", help=text)
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
@@ -283,6 +298,16 @@ def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str])
     add_data_option(parser, "eth_ucy/ and eth_true_rate/")
     add_split_option(parser, splits, "train this model only")
     add_seed_option(parser, "of all random numbers")
+
+
+def output_file(text: str) -> Path:
+    """The path of a file that can be written, for argparse: a run may take hours."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder: give a file")
+    if not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path.parent} is no folder that can be written to")
+    return path
 
 
 def positive_int(text: str) -> int:

@@ -20,6 +20,7 @@ from types import FrameType
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -43,7 +44,7 @@ from social_implicit_ros.evaluation.runner import default_models
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
-from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros.processes.demo_processes import (
@@ -102,12 +103,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        opt.make_folder(arguments.out)
         with listening(prediction_from_point_cloud) as listener:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
-    except (DemoError, NoDomainError, RecordingError, OSError) as error:
-        console.print(f"[bold red]The demo failed:[/] {error}")
+    except (DemoError, NoDomainError, ValueError, OSError) as error:
+        console.print(f"[bold red]The demo failed:[/] {escape(opt.error_text(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("interrupted")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+#: Suffix of files that are being written.
+UNFINISHED = ".unfinished"
 #: In the template of a page.
 DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
 
@@ -23,10 +28,25 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(results: Mapping[str, Any], path: Path | None) -> None:
+@contextmanager
+def written_beside(file: Path) -> Iterator[Path]:
+    """Yields a path in the same folder, which replaces the file unless anything fails."""
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(results: Mapping[str, Any], path: Path | None, indent: int = 2) -> None:
     """Writes results to `path`, if one is given; values that are not finite become null."""
     if path is not None:
-        path.write_text(json.dumps(without_nan(results), indent=2, allow_nan=False) + "\n")
+        text = json.dumps(without_nan(results), indent=indent, allow_nan=False) + "\n"
+        with written_beside(path) as file:
+            file.write_text(text)
 
 
 def filled_page(package: str, template: str, data: Mapping[str, Any]) -> str:

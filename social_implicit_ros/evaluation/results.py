@@ -15,12 +15,12 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
-from social_implicit_ros.evaluation.output_files import without_nan
+from social_implicit_ros.evaluation.output_files import without_nan, write_json, written_beside
 from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.replay import NEAR_M
 from social_implicit_ros.evaluation.report.page import write_report
 from social_implicit_ros.evaluation.request import Request
-from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs, written_beside
+from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -61,8 +61,7 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     request = jobs[0].request
     models = {name: load_model(name) for name in request.models}
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
-    with written_beside(out / "results.json") as file:
-        file.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(results, out / "results.json", indent=1)
     with written_beside(out / "per_tick.parquet") as file:
         join_files(per_ticks, file)
     shown = (json.loads(file.read_text()) for file in highlights)

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from social_implicit_ros.evaluation.output_files import UNFINISHED
 from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.recording import evaluate_recording, files_of
 from social_implicit_ros.evaluation.request import Request
@@ -46,7 +47,6 @@ PART_VERSION = 4
 SCHEDULER_PATIENCE_S = 10.0
 #: Messages between two updates of the progress display.
 _PROGRESS_EVERY = 32
-_UNFINISHED = ".unfinished"
 _KILLED = (
     "its process was killed, as by a lack of memory: close other programs, use fewer --jobs, or "
     "evaluate a part of it with --duration"
@@ -142,7 +142,7 @@ def run_job(
     """Evaluates one recording and writes its part."""
     # Another process may evaluate the same recording, if a cluster lost contact with this one.
     token = uuid.uuid4().hex
-    temporary = [file.with_name(f"{file.name}.{token}{_UNFINISHED}") for file in job.files]
+    temporary = [file.with_name(f"{file.name}.{token}{UNFINISHED}") for file in job.files]
     per_tick, highlights, summary = temporary
     try:
         part = evaluate_recording(job.path, job.request, per_tick, advance=advance)
@@ -235,19 +235,6 @@ def locked(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-@contextmanager
-def written_beside(file: Path) -> Iterator[Path]:
-    """Yields a path in the same folder, which replaces the file unless anything fails."""
-    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}{_UNFINISHED}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _run_here(job: Job, progress: Progress) -> Outcome:
     task = begin(progress, escape(printable_text(job.path.name)))
 
@@ -270,7 +257,7 @@ def parts_folder(out: Path) -> Path:
 def remove_unfinished(out: Path) -> None:
     """Removes the files of processes that were killed."""
     for folder in (out, parts_folder(out)):
-        for file in folder.glob(f"*{_UNFINISHED}"):
+        for file in folder.glob(f"*{UNFINISHED}"):
             file.unlink(missing_ok=True)
 
 

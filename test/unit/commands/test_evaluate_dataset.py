@@ -122,7 +122,6 @@ def test_default_is_the_default_models_family(monkeypatch: pytest.MonkeyPatch) -
     [
         (["--data", "nowhere"], "nowhere is not the data folder"),
         (["--data", "{data}", "--model", "no_such_model"], "no model 'no_such_model'"),
-        (["--data", "{data}", "--split", "eth", "--json", "{data}/a/b.json"], "a/b.json"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_exit_code_2(
@@ -134,7 +133,11 @@ def test_what_cannot_be_done_is_said_with_exit_code_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--split", "paris"], ["--k", "0"], ["--seed", "-1"], ["--k", "many"]]
+    "arguments",
+    [
+        *(["--split", "paris"], ["--k", "0"], ["--seed", "-1"], ["--k", "many"]),
+        *(["--json", "nowhere/figures.json"], ["--json", "."]),
+    ],
 )
 def test_a_wrong_command_line_ends_with_exit_code_2(data: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:

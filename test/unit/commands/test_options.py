@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,7 @@ from social_implicit_ros.commands.options import (
     add_data_option,
     add_old_name,
     add_seed_option,
+    error_text,
     positive_int,
     recording_choices,
 )
@@ -189,6 +191,29 @@ def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
         command.parse(["bag", "--out", "out", option])
     said = capsys.readouterr().err
     assert f"argument {option.split('=')[0]}: " in said and "is not a number from" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.EACCES, "Permission denied", "/out/a"), "/out/a: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
+        (ValueError("no such thing"), "no such thing"),
+    ],
+)
+def test_an_error_of_the_system_names_the_file_and_the_fix(error: Exception, text: str) -> None:
+    assert error_text(error).startswith(text)
+
+
+@pytest.mark.parametrize("command", ["evaluate_bag", "evaluate_navigation"])
+def test_a_file_is_no_output_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "walk.txt").write_text("0 1 0 0\n10 1 0 0\n")
+    (tmp_path / "out").write_text("mine")
+    assert run(command, tmp_path / "walk.txt") == 2
+    assert "out is no folder: give another path" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 @pytest.mark.parametrize("rate_hz", [float("nan"), 0.0, -1.0, 1e-300, 1e300])
