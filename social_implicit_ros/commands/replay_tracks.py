@@ -159,7 +159,7 @@ def _play(
         node.get_logger().info(
             f"playing {recording.path} ({recording.duration_s:.1f} s) at rate {arguments.rate:g}"
         )
-        for note in recording.notes:
+        for note in recording.remarks:
             node.get_logger().info(printable_text(note))
         _spin(node, until=lambda: playback.is_done or is_stopping())
     finally:

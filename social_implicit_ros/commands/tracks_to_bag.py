@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             frame_id=options.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
         )
     finally:
-        opt.print_notes("tracks_to_bag", options.file, [*recording.notes, *left_out.notes()])
+        opt.print_notes("tracks_to_bag", options.file, [*recording.remarks, *left_out.notes()])
     print(f"{options.out}: {n_messages} messages on {options.topic}")
 
 

@@ -161,7 +161,7 @@ def _read(
             task = progress.add_task(source.path.name, total=source.n_messages)
             left_out = LeftOut()
             scenes = bag_scenes(source, settings, partial(progress.advance, task), left_out)
-            opt.print_notes("train_model", source.path, [*source.notes, *left_out.notes()])
+            opt.print_notes("train_model", source.path, [*source.remarks, *left_out.notes()])
             found.append(split_in_time(scenes, WINDOW_NS))
     return found
 

@@ -43,7 +43,8 @@ def choose_fixed_frame(
     moving, still = transform_connections(reader)
     if not moving and not still:
         name = f"; {fixed_frame} is another name for it" if fixed_frame else ""
-        text = f"the recording has no transforms: frame {frame_id} is taken as fixed{name}"
+        own = frame_id or "without a name"
+        text = f"the recording has no transforms: frame {own} is taken as fixed{name}"
         return frame_id, [text]
     transforms = TransformBuffer()
     _add_all(transforms, (data for _, _, data in reader.messages(still)) if still else (), True)

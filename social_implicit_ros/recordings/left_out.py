@@ -12,6 +12,8 @@ from social_implicit_ros.types import SkipReason
 #: Reason why entries are left out -> how to fix it, as the node says or as recordings need it.
 RECORDED_FIXES = {
     **FIXES,
+    SkipReason.NO_STAMP: "set stamp_source to arrival in a --params file, or let the tracker set "
+    "header.stamp",
     SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
     "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
     SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",

@@ -95,6 +95,11 @@ class TrackSource:
         return self.tracker.message_type if self.tracker else ""
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """For the user: the notes, and the problem if there is one."""
+        return (*self.notes, *filter(None, [self.problem]))
+
+    @property
     def duration_s(self) -> float:
         """Seconds from the first to the last message."""
         return (self.end_ns - self.start_ns) * 1e-9

@@ -168,7 +168,7 @@ def compare_calibrations(
                     )
                 )
                 progress.remove_task(task)
-            for note in (*case.source.notes, *left_out.notes()):
+            for note in (*case.source.remarks, *left_out.notes()):
                 text = escape(printable_text(f"{case.name}: {note}"))
                 console.print(text, highlight=False, soft_wrap=True)
     return results

@@ -132,7 +132,7 @@ def with_ground_truth(
     note = f"the ground truth is that of {truth.path}"
     if shift_s:
         note += f", its stamps shifted by {shift_s:g} s"
-    notes = (f"{truth.path}: {text}" for text in (*truth.notes, *left_out.notes()))
+    notes = (f"{truth.path}: {text}" for text in (*truth.remarks, *left_out.notes()))
     return Reference(people, arrivals_of(source), (note, *notes), _owners_by_position(people))
 
 

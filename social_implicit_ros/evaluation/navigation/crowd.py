@@ -140,7 +140,7 @@ def crowd_of(
     known_ns = _known_ns(people, first_ns)
     scene = Scene(people, known_ns, first_ns, period_ns, source.fixed_frame, new_predictor)
     present_m = _positions(people, known_ns, stamps_ns, period_ns)
-    notes = (*source.notes, *(reference.notes if reference else ()), *replay.counts.notes())
+    notes = (*source.remarks, *(reference.notes if reference else ()), *replay.counts.notes())
     return Crowd(period_ns / NS_PER_S, present_m, beliefs, notes, scene, str(source.path))
 
 

@@ -142,6 +142,16 @@ def test_what_is_left_out_is_told_with_its_number(
     assert "15 of 618 entries are left out, no transform: their frame has no transform" in text
 
 
+@pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks"}))
+def test_a_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=20.0)))
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    run(command, bag)  # which is too short for evaluate_navigation and train_model
+    said = capsys.readouterr()
+    assert "bag.mcap is truncated" in " ".join((said.out + said.err).split())
+
+
 @pytest.mark.parametrize("command", READERS)
 def test_options_of_recordings_have_one_name(command: str, tmp_path: Path) -> None:
     needed = (entry.format(out=tmp_path, recording=tmp_path) for entry in READERS[command])
