@@ -22,7 +22,7 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
     with_simulated_tracker,
 )
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
-from social_implicit_ros.evaluation.replay import BagReplay, ReplayCounts, ScoredTick
+from social_implicit_ros.evaluation.replay import BagReplay, ScoredTick
 from social_implicit_ros.evaluation.report.highlights import (
     SceneChooser,
     TrackMap,
@@ -237,19 +237,11 @@ def _description(
             *(reference.notes if reference else ()),
             *counts.notes(),
             *_clock_notes(replay),
-            *_wall_notes(counts),
             *_partial_notes(primary),
             *([_RESETS.format(counts.resets)] if counts.resets else []),
         ],
         "problem": problem,
     }
-
-
-def _wall_notes(counts: ReplayCounts) -> list[str]:
-    shares = [
-        f"{name} {100.0 * counts.in_walls[name] / n:.2f} %" for name, n in counts.positions.items()
-    ]
-    return [f"sampled positions inside the walls of the map: {', '.join(shares)}"] if shares else []
 
 
 def _clock_notes(replay: BagReplay) -> list[str]:

@@ -47,6 +47,8 @@ _SAME = RigidTransform(np.eye(3), np.zeros(3))
 NEAR_M = 3.0
 #: Period of reading ground truth, as a share of the observed time of a model.
 _READ_SHARE = 0.25
+#: Share of the people beside a map, or inside its walls, from which on it is more likely wrong.
+_MISFIT_SHARE = 0.5
 #: Agents compared with all others at once; bounds memory, which grows with their square.
 _ROWS_AT_ONCE = 256
 
@@ -98,6 +100,7 @@ class ReplayCounts(LeftOut):
         people: those people.
         positions: sampled positions where walls are known, by model.
         in_walls: those inside walls.
+        present: people at all ticks where walls are known; those on the map; those inside walls.
         latencies_s: smallest and largest time from a header stamp to its message, seconds.
     """
 
@@ -108,12 +111,35 @@ class ReplayCounts(LeftOut):
     people: set[int] = field(default_factory=set)
     positions: Counter[str] = field(default_factory=Counter)
     in_walls: Counter[str] = field(default_factory=Counter)
+    present: tuple[int, int, int] = (0, 0, 0)
     latencies_s: tuple[float, float] = (math.inf, -math.inf)
 
     @property
     def duration_s(self) -> float:
         """Seconds from the first to the last message."""
         return max(self.last_ns - self.first_ns, 0) * 1e-9
+
+    def notes(self) -> list[str]:
+        """A line for each reason, with its fix, and for what the walls do."""
+        shares = [
+            f"{name} {100.0 * self.in_walls[name] / n:.2f} %" for name, n in self.positions.items()
+        ]
+        walls = f"sampled positions inside the walls of the map: {', '.join(shares)}"
+        n_present, n_on_map, n_inside = self.present
+        misfits = [
+            (n_present - n_on_map, "not on the map", "resolution, origin and frame"),
+            (n_inside, "inside its walls", "negate, thresholds, resolution, origin and frame"),
+        ]
+        return [
+            *super().notes(),
+            *([walls] if shares else []),
+            *(
+                f"{100.0 * n / n_present:.0f} % of the people are {where}, which has no effect on "
+                f"them: check its {what}"
+                for n, where, what in misfits
+                if n > _MISFIT_SHARE * n_present
+            ),
+        ]
 
     def add_arrival(self, arrival: TracksArrival) -> None:
         """Counts a message."""
@@ -346,8 +372,13 @@ class BagReplay:
                 group.add(of_group, self._ticks[-1])
 
     def _count_walls(self, walls: FloorPlan | None, predictions: _Predictions) -> None:
-        """Counts sampled positions, and those of them inside walls."""
+        """Counts sampled positions and people, and those of them inside walls."""
         if walls is not None:
+            (tick, _), *_ = predictions.values()
+            counts = [walls.covers(tick.present_m), walls.is_occupied(tick.present_m)]
+            new = (len(tick.present_m), *(int(count.sum()) for count in counts))
+            n_present, n_on_map, n_inside = np.add(self.counts.present, new).tolist()
+            self.counts.present = n_present, n_on_map, n_inside
             for name, (tick, _) in predictions.items():
                 inside = walls.is_occupied(tick.prediction.samples)
                 self.counts.positions[name] += inside.size

@@ -101,6 +101,13 @@ class FloorPlan:
         """(...) whether (..., 2) positions are in occupied cells; outside the grid none is."""
         return self._field.clearance_at(*self._cells(np.moveaxis(positions_m, -1, 0))) <= 0.0
 
+    def covers(self, positions_m: FloatArray) -> BoolArray:
+        """(...) whether (..., 2) positions are on the plan."""
+        cells = self._cells(np.moveaxis(positions_m, -1, 0)) * self._n_merged
+        rows, columns = self.occupied.shape
+        edges = np.array([columns, rows]).reshape(2, *[1] * (cells.ndim - 1))
+        return np.asarray(((cells >= 0) & (cells < edges)).all(axis=0))
+
     def constrain(self, prediction: Prediction, present_m: FloatArray) -> Prediction:
         """Keeps a prediction in free space, with no wall between a person and a position.
 

@@ -20,7 +20,13 @@ from social_implicit_ros.recordings.bag import RecordingError, is_bag, opened_ba
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.storage import Entry
 from social_implicit_ros.types import BoolArray, FloatArray
-from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml, read_file, user_path
+from social_implicit_ros.untrusted_files import (
+    UnusableFileError,
+    load_yaml,
+    read_file,
+    short_text,
+    user_path,
+)
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 _MAX_FILE_BYTES, _MAX_IMAGE_BYTES = 64 * 1024, 256 * 1024**2
@@ -75,21 +81,30 @@ def load_map(path: Path) -> FloorPlan:
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not {"image", "resolution", "origin"} <= {*values}:
             raise UnusableFileError(f"{path} is no map: expected image, resolution and origin")
-        x_m, y_m, yaw_rad = (float(value) for value in values["origin"])
+        origin = values["origin"]
+        if not isinstance(origin, list) or len(origin) != 3:
+            raise UnusableFileError(f"origin is {short_text(origin)}, expected [x_m, y_m, yaw_rad]")
+        x_m, y_m, yaw_rad = (_number("origin", value) for value in origin)
         brightness = _brightness(user_path(path).parent / str(values["image"]))
         return FloorPlan(
             # The first row of an image is at the top.
             occupied=_is_occupied(brightness, values)[::-1],
-            resolution_m=float(values["resolution"]),
+            resolution_m=_number("resolution", values["resolution"]),
             origin_m=(x_m, y_m),
             yaw_rad=yaw_rad if math.isfinite(yaw_rad) else 0.0,
         )
-    except KeyError as error:
-        raise RecordingError(f"map {path}: {error} is missing") from error
-    except (OSError, ValueError, TypeError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise RecordingError(f"map {path} cannot be used: {error}") from error
+
+
+def _number(name: str, value: object) -> float:
+    """A value of the file."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnusableFileError(f"{name} has {short_text(value)}, expected a number") from error
 
 
 def _brightness(path: Path) -> FloatArray:
@@ -112,9 +127,9 @@ def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
     if mode == "raw":
         percent = np.rint(brightness * 255.0)
         return np.asarray((percent >= OCCUPIED_PERCENT) & (percent <= 100))
-    darkness = brightness if int(values.get("negate", 0)) else 1.0 - brightness
+    darkness = brightness if _number("negate", values.get("negate", 0)) else 1.0 - brightness
     free, threshold = (
-        float(values.get(f"{name}_thresh", default))
+        _number(f"{name}_thresh", values.get(f"{name}_thresh", default))
         for name, default in (("free", _FREE), ("occupied", _OCCUPIED))
     )
     if not 0.0 <= threshold <= 1.0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.bags import (
     STORE,
     TF_MESSAGE,
@@ -218,6 +219,28 @@ def test_links_that_lead_back_are_followed_once(
     assert evaluated(folder)["messages"] == len(WALK[::4])
     assert evaluate_bag.main([str(folder / "c"), "--out", str(tmp_path / "out"), *FAST]) == 2
     assert "no recording there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("origin", "negate", "note"),
+    [
+        ([-50.0, -50.0, 0.0], 0, None),
+        ([500.0, 0.0, 0.0], 0, "100 % of the people are not on the map"),
+        ([-50.0, -50.0, 0.0], 1, "100 % of the people are inside its walls"),
+    ],
+)
+def test_a_map_that_does_not_fit_the_people_is_named(
+    tmp_path: Path, origin: list[float], negate: int, note: str | None
+) -> None:
+    bag = write_bag(tmp_path / "bag", people_messages(WALK))
+    Image.fromarray(np.full((100, 100), 254, dtype=np.uint8)).save(tmp_path / "hall.png")
+    values = {"image": "hall.png", "resolution": 1.0, "origin": origin, "negate": negate}
+    (tmp_path / "hall.yaml").write_text(json.dumps(values))
+    notes = evaluated(bag, "--map", str(tmp_path / "hall.yaml"))["notes"]
+    assert [text for text in notes if "of the people are" in text] == [
+        text for text in notes if note is not None and text.startswith(note)
+    ]
+    assert (note is None) == (not any("of the people are" in text for text in notes))
 
 
 @pytest.mark.parametrize(
