@@ -350,6 +350,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rate not in (2.5, 5.0):
         parser.error("--rate must be 2.5 or 5: a plan has steps of 0.2 s")
+    if options.brake and CHANCE not in (options.planner or (CHANCE,)):
+        parser.error(f"--brake only with --planner {CHANCE}")
     if options.reactive is not None and options.tracker_faults:
         parser.error("--reactive has a perfect tracker: give it without --tracker-faults")
     return options

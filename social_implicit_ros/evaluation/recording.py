@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from social_implicit_ros.evaluation.distribution import (
 )
 from social_implicit_ros.evaluation.errors import measure
 from social_implicit_ros.evaluation.faulty_tracker.reference import (
+    GATE_M,
     Reference,
     with_ground_truth,
     with_simulated_tracker,
@@ -101,8 +102,9 @@ def evaluate_recording(
         else:
             why = _why_nothing(source, replay, counts_of(primary))
         raise RecordingError(f"{why} ({problem})" if problem else why)
+    notes = [*(reference.notes if reference else ()), *evaluation.notes()]
     return {
-        "bag": _description(source, replay, primary, problem, reference),
+        "bag": _description(source, replay, primary, problem, notes),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
         "tracker": evaluation.tracker_sums(),
         "highlights": evaluation.highlights(walls if is_fixed else None),
@@ -198,6 +200,16 @@ class _Evaluation:
             for name, scorer in self._trackers.items()
         } or None
 
+    def notes(self) -> list[str]:
+        """What may be wrong with an independent ground truth that has nobody who is predicted."""
+        sums = [scorer.sums for scorer in self._trackers.values()]
+        if not sums or sums[0]["predicted"] or not sums[0]["published"]:
+            return []
+        return [
+            f"nobody of the ground truth is within {GATE_M:g} m of anybody predicted: are both in "
+            "the same frame and in metres, and of the same clock?"
+        ]
+
     def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""
         return {
@@ -212,7 +224,7 @@ def _description(
     replay: BagReplay,
     primary: Tally,
     problem: str | None,
-    reference: Reference | None,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     counts, tracker = replay.counts, source.tracker
     duration_s = source.duration_s
@@ -234,7 +246,7 @@ def _description(
         "skipped": {reason.value: n for reason, n in sorted(counts.skipped.items())},
         "notes": [
             *source.notes,
-            *(reference.notes if reference else ()),
+            *notes,
             *counts.notes(),
             *_clock_notes(replay),
             *_partial_notes(primary),

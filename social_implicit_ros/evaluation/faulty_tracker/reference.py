@@ -124,10 +124,12 @@ def with_ground_truth(
     left_out = LeftOut()
     people, _ = observed_people(truth, settings, left_out)
     people = replace(people, stamps_ns=people.stamps_ns + round(shift_s * NS_PER_S))
+    after_s = (int(people.stamps_ns[0]) - source.start_ns) / NS_PER_S
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
         raise RecordingError(
-            f"{truth.path} and {source.path} have no common time: the ground truth must have the "
-            "stamps of the same clock"
+            f"{truth.path} and {source.path} have no common time, their starts are {after_s:g} s "
+            "apart: the ground truth must have the stamps of the same clock, or give "
+            "--ground-truth-shift"
         )
     note = f"the ground truth is that of {truth.path}"
     if shift_s:

@@ -104,3 +104,10 @@ def test_a_request_that_cannot_be_met_names_the_reason(options, message, tmp_pat
     assert main([CROWD, "--out", str(tmp_path), "--episodes", "2", *options]) == 2
 
     assert message in capsys.readouterr().err
+
+
+def test_braking_is_of_the_chance_planner(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([CROWD, "--out", str(tmp_path), "--planner", "costmap", "--brake"])
+
+    assert "--brake only with --planner chance" in capsys.readouterr().err

@@ -228,6 +228,8 @@ def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
 
     assert metrics["predicted"] == 0.0
     assert metrics["surplus"] == pytest.approx(120 / 121)
+    (bag,) = json.loads((tmp_path / "out" / "results.json").read_text())["bags"]
+    assert any("nobody of the ground truth is within 1 m" in note for note in bag["notes"])
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,8 @@ def test_recordings_of_different_times_are_no_ground_truth_of_each_other(tmp_pat
 
     run(text, "--frames-per-second", 1000, "--ground-truth", later, "--out", tmp_path / "out")
 
-    assert "no common time" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no common time, their starts are 60 s apart" in said and "--ground-truth-shift" in said
 
 
 def test_the_tables_show_it_by_age(tmp_path, text, capsys):
