@@ -13,9 +13,8 @@ def _confidence() -> float:
         0.0,
         "Confidence level at which the published covariances have correct coverage. 0 takes that "
         "of confidence.",
-        minimum=0.0,
+        within=(0.0, 0.99),
         minimum_above_zero=0.05,
-        maximum=0.99,
     )
     return value
 
@@ -34,27 +33,21 @@ class MarkerStyle(Settings):
         (1.2, 2.4, 3.6, 4.8),
         "Prediction times at which ellipses are drawn, in seconds, each at the nearest published "
         "step. Times beyond the horizon are ignored.",
-        minimum=0.01,
-        maximum=60.0,
+        within=(0.01, 60.0),
     )
     lifetime_s: float = row(
         0.6,
         "Time after which RViz removes a marker that was not updated, in seconds. Must be longer "
         "than the period of a tick.",
-        minimum=0.05,
-        maximum=60.0,
+        within=(0.05, 60.0),
     )
     line_width_m: float = row(
-        0.06,
-        "Line width of tracks and predicted trajectories, in metres.",
-        minimum=0.001,
-        maximum=1.0,
+        0.06, "Line width of tracks and predicted trajectories, in metres.", within=(0.001, 1.0)
     )
     alpha: float = row(
         0.35,
         "Opacity of the disc of the nearest ellipse. Later discs fade; outlines are more opaque.",
-        minimum=0.05,
-        maximum=1.0,
+        within=(0.05, 1.0),
     )
 
 
@@ -67,42 +60,34 @@ class MpcPlannerOptions(Settings):
     integrator_step_s: float = row(
         0.2,
         "Time between two predicted poses in seconds: the planner's integrator_step.",
-        minimum=0.01,
-        maximum=5.0,
+        within=(0.01, 5.0),
     )
     horizon_steps: int = row(
         30,
         "Predicted poses per person: the planner's N, or more. The planner reads N poses without "
         "checking.",
-        minimum=1,
-        maximum=1000,
+        within=(1, 1000),
     )
     max_obstacles: int = row(
         12,
         "Maximum number of published people, nearest first: the planner's max_obstacles. If the "
         "robot's position is unknown, all are published and the planner selects.",
-        minimum=1,
-        maximum=1000,
+        within=(1, 1000),
     )
     confidence: float = row(
-        0.5,
-        "Confidence level of the region that the planner keeps out of.",
-        minimum=0.05,
-        maximum=0.99,
+        0.5, "Confidence level of the region that the planner keeps out of.", within=(0.05, 0.99)
     )
     risk: float = row(
         0.05,
         "The planner's risk (probabilistic). Semi-axes are scaled so that its ellipse at that risk "
         "is the region of mpc_planner.confidence.",
-        minimum=0.0001,
-        maximum=0.95,
+        within=(0.0001, 0.95),
     )
     horizon_s: float = row(
         2.4,
         "Time in seconds up to which poses have regions. Those of later poses are as small as "
         "possible: the planner keeps its radii from the mean trajectory.",
-        minimum=0.01,
-        maximum=60.0,
+        within=(0.01, 60.0),
     )
     sigma_convention: str = row(
         "axis_aligned",
@@ -127,29 +112,25 @@ class CostmapOptions(Settings):
         20.0,
         "Side length of the costmap in metres. Must exceed that of the costmap into which it is "
         "merged by twice costmap.recentre_m.",
-        minimum=1.0,
-        maximum=200.0,
+        within=(1.0, 200.0),
     )
-    resolution_m: float = row(0.1, "Side length of a cell in metres.", minimum=0.01, maximum=5.0)
+    resolution_m: float = row(0.1, "Side length of a cell in metres.", within=(0.01, 5.0))
     recentre_m: float = row(
         1.0,
         "Distance of the robot from the centre at which the costmap moves with it, in metres.",
-        minimum=0.0,
-        maximum=100.0,
+        within=(0.0, 100.0),
     )
     start_s: float = row(
         0.0,
         "Start of the time window, in seconds from now. A cell holds the probability that somebody "
         "is in it during that window.",
-        minimum=0.0,
-        maximum=60.0,
+        within=(0.0, 60.0),
     )
     end_s: float = row(
         2.0,
         "End of the time window, in seconds from now. In closed loop no other measured "
         "window has fewer collisions at equal time.",
-        minimum=0.0,
-        maximum=60.0,
+        within=(0.0, 60.0),
     )
 
     confidence: float = _confidence()
@@ -188,7 +169,6 @@ class AutowareOptions(Settings):
         5,
         "Maximum number of paths per person: the mean trajectory, and samples that represent the "
         "others.",
-        minimum=1,
-        maximum=100,
+        within=(1, 100),
     )
     confidence: float = _confidence()

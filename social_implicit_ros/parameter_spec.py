@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -115,9 +115,13 @@ class ParameterSpec:
         return value
 
 
-def row(default: Value, description: str, **options: Any) -> Any:
-    """A field that is a parameter; `options` are further attributes of its `ParameterSpec`."""
-    return field(default=default, metadata={"description": description, **options})
+def row(
+    default: Value, description: str, *, within: Sequence[float | None] = (None, None), **rest: Any
+) -> Any:
+    """A field that is a parameter, `within` minimum and maximum; `rest` as of `ParameterSpec`."""
+    minimum, maximum = within
+    ends = {"minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata={"description": description, **ends, **rest})
 
 
 @dataclass(frozen=True)

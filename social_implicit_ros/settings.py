@@ -31,15 +31,14 @@ class HistoryLimits(Settings):
     """How tracks are remembered."""
 
     min_observations: int = row(
-        2, "Observations that a new track needs before it is predicted.", minimum=2, maximum=100
+        2, "Observations that a new track needs before it is predicted.", within=(2, 100)
     )
     min_track_age_s: float = row(
         0.0,
         "Time since its first observation after which a new track is predicted, in seconds. "
         "Younger tracks are counted as too_young. Use it for trackers with false tracks that "
         "flicker.",
-        minimum=0.0,
-        maximum=60.0,
+        within=(0.0, 60.0),
     )
     track_timeout_s: float = row(
         1.0,
@@ -47,37 +46,32 @@ class HistoryLimits(Settings):
         "is extrapolated, see min_return_probability. It is longer for slow trackers, see "
         "max_track_timeout_s. Also the tolerance for stamps ahead of the clock or behind the "
         "newest stamp.",
-        minimum=0.05,
-        maximum=60.0,
+        within=(0.05, 60.0),
     )
     max_speed_m_s: float = row(
         10.0,
         "Maximum plausible speed in m/s. A larger jump is left out, unless the next position "
         "confirms it: then the tracker reused the id for another person, and the history restarts.",
-        minimum=0.1,
-        maximum=100.0,
+        within=(0.1, 100.0),
     )
     position_noise_m: float = row(
         0.05,
         "Standard deviation of the tracker's positions in metres until it is learned from the "
         "tracks. 0 takes positions for exact, as those of a simulator.",
-        minimum=0.0,
-        maximum=1.0,
+        within=(0.0, 1.0),
     )
     max_agents: int = row(
         1000,
         "Maximum number of tracked agents: the nearest to the newest known position of the robot, "
         "or to the origin of fixed_frame without any. Further agents are rejected and counted as "
         "over_capacity.",
-        minimum=1,
-        maximum=100_000,
+        within=(1, 100_000),
     )
     max_history: int = row(
         256,
         "Maximum number of observations kept per agent, at least two per step of the model. Closer "
         "observations are thinned out, so that this number always spans the steps of the model.",
-        minimum=1,
-        maximum=10_000,
+        within=(1, 10_000),
         effect=Effect.CONFIGURE,
     )
 
@@ -99,15 +93,13 @@ class PipelineConfig(HistoryLimits):
     n_samples: int = row(
         20,
         "Trajectories sampled per person and tick. Mean and ellipses are computed from them.",
-        minimum=1,
-        maximum=1000,
+        within=(1, 1000),
     )
     seed: int = row(
         0,
         "Random seed of the samples. It is the same at every tick, so that ellipses do not "
         "flicker.",
-        minimum=0,
-        maximum=2**31 - 1,
+        within=(0, 2**31 - 1),
     )
     add_tracker_covariance: bool = row(
         False,
@@ -119,16 +111,14 @@ class PipelineConfig(HistoryLimits):
         "Confidence level at which the Gaussian ellipses of the published covariances have correct "
         "coverage. Set it to the level that your planner uses. Human motion is not Gaussian, so "
         "coverage at other levels is approximate.",
-        minimum=0.05,
-        maximum=0.99,
+        within=(0.05, 0.99),
     )
 
     max_track_timeout_s: float = row(
         3.0,
         "If a tracker is slow, tracks are dropped after 2.2 of its periods and its latency, at "
         "most after this time, in seconds. With a value not above track_timeout_s that is fixed.",
-        minimum=0.05,
-        maximum=60.0,
+        within=(0.05, 60.0),
     )
     stitching: bool = row(
         True,
@@ -148,8 +138,7 @@ class PipelineConfig(HistoryLimits):
         "are one person, who is predicted once, under the id of the older track, or of the tracker "
         "with less latency. 0 keeps all tracks. It must be less than the distance between two "
         "people of whom each tracker sees only one.",
-        minimum=0.0,
-        maximum=3.0,
+        within=(0.0, 3.0),
         effect=Effect.CONFIGURE,
     )
     min_return_probability: float = row(
@@ -157,8 +146,7 @@ class PipelineConfig(HistoryLimits):
         "A track that its tracker no longer reports is predicted while the probability that it "
         "comes back is at least this. The probability is learnt from the gaps in the tracks of "
         "this tracker. 0 predicts every track until it is dropped.",
-        minimum=0.0,
-        maximum=0.99,
+        within=(0.0, 0.99),
     )
 
     def __post_init__(self) -> None:
@@ -206,16 +194,14 @@ class PredictorConfig(Settings):
         0.05,
         "Largest difference between the stamps of the entries of one message, in seconds. The "
         "newest stamp counts for all. A message with a larger difference is refused.",
-        minimum=0.0,
-        maximum=1.0,
+        within=(0.0, 1.0),
         effect=Effect.CONFIGURE,
     )
     transform_wait_s: float = row(
         0.2,
         "Time that tracks in another frame wait for their transform before they are skipped, in "
         "seconds.",
-        minimum=0.0,
-        maximum=10.0,
+        within=(0.0, 10.0),
         effect=Effect.CONFIGURE,
     )
     robot: str = row(
@@ -236,25 +222,22 @@ class PredictorConfig(Settings):
         10.0,
         "Predictions per second, stamped with the node's clock, which compensates the latency of "
         "the tracker. 0 predicts at every tracker message instead, with the stamp of the message.",
-        minimum=0.0,
+        within=(0.0, 1000.0),
         minimum_above_zero=0.01,
-        maximum=1000.0,
     )
     time_step_s: float = row(
         0.0,
         "Time between two published steps in seconds. 0 takes the model's; other steps are "
         "interpolated.",
-        minimum=0.0,
+        within=(0.0, 60.0),
         minimum_above_zero=0.01,
-        maximum=60.0,
         effect=Effect.CONFIGURE,
     )
     horizon_s: float = row(
         0.0,
         "Time of the last published step in seconds. 0 takes the model's, which is the maximum.",
-        minimum=0.0,
+        within=(0.0, 60.0),
         minimum_above_zero=0.01,
-        maximum=60.0,
         effect=Effect.CONFIGURE,
     )
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -262,8 +245,7 @@ class PredictorConfig(Settings):
         60.0,
         "Time window in seconds over which the node evaluates its own predictions, for "
         "/diagnostics and ~/metrics.",
-        minimum=1.0,
-        maximum=3600.0,
+        within=(1.0, 3600.0),
     )
 
     def __post_init__(self) -> None:
@@ -329,8 +311,7 @@ class NodeConfig(Settings):
         (0.5, 0.95),
         "Confidence levels of the drawn ellipses, one ellipse each: the fraction of ground-truth "
         "positions that it covers.",
-        minimum=0.01,
-        maximum=0.999,
+        within=(0.01, 0.999),
     )
     adaptive_calibration: bool = row(
         True,
@@ -348,15 +329,13 @@ class NodeConfig(Settings):
     coverage_tolerance: float = row(
         0.1,
         "Deviation of the observed coverage from confidence above which /diagnostics warns.",
-        minimum=0.01,
-        maximum=1.0,
+        within=(0.01, 1.0),
     )
     person_radius_m: float = row(
         0.3,
         "Radius of a person in metres, for the outputs markers, costmap, detections, autoware and "
         "costmap_converter.",
-        minimum=0.05,
-        maximum=5.0,
+        within=(0.05, 5.0),
     )
     markers: MarkerStyle = field(default_factory=MarkerStyle)
     mpc_planner: MpcPlannerOptions = field(default_factory=MpcPlannerOptions)

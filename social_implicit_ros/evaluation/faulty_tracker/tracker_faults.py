@@ -12,51 +12,44 @@ from social_implicit_ros.untrusted_files import did_you_mean
 class TrackerFaults(Settings):
     """The faults of a tracker; 0 switches a fault off."""
 
-    noise: float = row(0.0, "standard deviation of white noise, metres", minimum=0.0, maximum=10.0)
+    noise: float = row(0.0, "standard deviation of white noise, metres", within=(0.0, 10.0))
     drift: float = row(
-        0.0, "standard deviation of Ornstein-Uhlenbeck noise, metres", minimum=0.0, maximum=10.0
+        0.0, "standard deviation of Ornstein-Uhlenbeck noise, metres", within=(0.0, 10.0)
     )
-    drift_s: float = row(1.0, "correlation time of drift, seconds", minimum=0.01, maximum=1000.0)
-    misses: float = row(0.0, "share of observations that are missing", minimum=0.0, maximum=0.95)
+    drift_s: float = row(1.0, "correlation time of drift, seconds", within=(0.01, 1000.0))
+    misses: float = row(0.0, "share of observations that are missing", within=(0.0, 0.95))
     burst: float = row(
         0.0,
         "mean duration of a burst of misses, seconds; 0 for independent misses",
-        minimum=0.0,
-        maximum=1000.0,
+        within=(0.0, 1000.0),
     )
-    cuts: float = row(
-        0.0, "seconds from one new id of a person to the next", minimum=0.0, maximum=1e6
-    )
+    cuts: float = row(0.0, "seconds from one new id of a person to the next", within=(0.0, 1e6))
     gap: float = row(
-        0.0, "seconds without the person before each new id of cuts", minimum=0.0, maximum=1000.0
+        0.0, "seconds without the person before each new id of cuts", within=(0.0, 1000.0)
     )
     forget: float = row(
-        0.0, "a person gets a new id after this time unseen, seconds", minimum=0.0, maximum=1e6
+        0.0, "a person gets a new id after this time unseen, seconds", within=(0.0, 1e6)
     )
     swaps: float = row(
-        0.0, "distance below which two people may exchange ids, metres", minimum=0.0, maximum=100.0
+        0.0, "distance below which two people may exchange ids, metres", within=(0.0, 100.0)
     )
     swap_rate: float = row(
-        0.25, "exchanges of ids per second of such nearness", minimum=0.0, maximum=100.0
+        0.25, "exchanges of ids per second of such nearness", within=(0.0, 100.0)
     )
-    ghosts: float = row(0.0, "false tracks per minute", minimum=0.0, maximum=6000.0)
-    ghost_s: float = row(1.0, "mean lifetime of false tracks, seconds", minimum=0.01, maximum=1e3)
+    ghosts: float = row(0.0, "false tracks per minute", within=(0.0, 6000.0))
+    ghost_s: float = row(1.0, "mean lifetime of false tracks, seconds", within=(0.01, 1e3))
     latency: float = row(
-        0.0, "seconds from the stamp of a message to its arrival", minimum=0.0, maximum=10.0
+        0.0, "seconds from the stamp of a message to its arrival", within=(0.0, 10.0)
     )
-    jitter: float = row(0.0, "additional latency, up to, seconds", minimum=0.0, maximum=10.0)
-    rate: float = row(
-        0.0, "messages per second; 0 for those of the recording", minimum=0.0, maximum=100.0
-    )
-    quantum: float = row(0.0, "positions are rounded to this, metres", minimum=0.0, maximum=10.0)
+    jitter: float = row(0.0, "additional latency, up to, seconds", within=(0.0, 10.0))
+    rate: float = row(0.0, "messages per second; 0 for those of the recording", within=(0.0, 100.0))
+    quantum: float = row(0.0, "positions are rounded to this, metres", within=(0.0, 10.0))
     occlusion: float = row(
-        0.0, "radius of people, who hide others from the robot, metres", minimum=0.0, maximum=5.0
+        0.0, "radius of people, who hide others from the robot, metres", within=(0.0, 5.0)
     )
-    range: float = row(0.0, "largest distance from the robot, metres", minimum=0.0, maximum=1e6)
-    fov: float = row(
-        0.0, "field of view around the robot's heading, degrees", minimum=0.0, maximum=360.0
-    )
-    seed: int = row(0, "of the random numbers", minimum=0, maximum=2**31 - 1)
+    range: float = row(0.0, "largest distance from the robot, metres", within=(0.0, 1e6))
+    fov: float = row(0.0, "field of view around the robot's heading, degrees", within=(0.0, 360.0))
+    seed: int = row(0, "of the random numbers", within=(0, 2**31 - 1))
 
     @property
     def needs_robot(self) -> bool:
