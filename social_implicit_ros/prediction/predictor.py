@@ -19,7 +19,7 @@ from social_implicit_ros.prediction.localisation.robot_gate import RobotGate
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import SelfEvaluation
-from social_implicit_ros.prediction.update import Refusal, Update
+from social_implicit_ros.prediction.update import REFUSED_STAMPS, Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
@@ -38,24 +38,6 @@ from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTimin
 from social_implicit_ros.types import SkipReason, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
-#: Refused stamp -> reason of its entries, and text about the message.
-_REFUSED_STAMPS = {
-    StampStatus.NO_STAMP: (
-        SkipReason.NO_STAMP,
-        "without a time: the publisher must set header.stamp; for tracks, stamp_source: arrival "
-        "helps, too",
-    ),
-    StampStatus.FUTURE: (
-        SkipReason.FUTURE_STAMP,
-        "from the future: header.stamp is ahead of this node's clock by more than "
-        "track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
-    ),
-    StampStatus.LATE: (
-        SkipReason.OUT_OF_ORDER,
-        "older than the newest by more than track_timeout_s",
-    ),
-}
-
 
 class Predictor:
     """Tracks -> stamp guard -> transform -> history -> model -> calibration -> forecast."""
@@ -68,16 +50,11 @@ class Predictor:
         *,
         adaptive: AdaptiveCalibration | None = None,
     ) -> None:
-        """Starts with an empty history.
+        """Starts with an empty history; raises ValueError for steps or a horizon beyond the
+        model's.
 
-        Args:
-            model: predicts.
-            config: the options.
-            lookup: transforms of tracks that are not in the fixed frame.
-            adaptive: adapts the ellipses and learns in `evaluate`; None for the model's ellipses.
-
-        Raises:
-            ValueError: steps or a horizon that the model does not have.
+        `lookup` has the transforms of tracks that are not in the fixed frame. `adaptive` adapts the
+        ellipses and learns in `evaluate`; None for the model's ellipses.
         """
         self.config = config
         self.steps = Steps.within(
@@ -85,11 +62,10 @@ class Predictor:
         )
         self._lookup = lookup
         self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
-        self._robot_guard = StampGuard(config.pipeline.track_timeout_s)
-        self._robot_gate = RobotGate()
         self._queue = TransformQueue(lookup, config.transform_wait_s)
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
+        self._robot = RobotGate(self._pipeline.history, config)
         self._identities = Identities(config.pipeline)
         self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
         self._numbers = AgentNumbers()
@@ -106,21 +82,18 @@ class Predictor:
         self.map_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
-        """Takes a tracker message.
+        """Takes a tracker message in the frame of its header, at the current time (0: no clock
+        runs).
 
-        Args:
-            tracks: in the frame `frame_id`.
-            frame_id: of the message's header.
-            now_ns: current time, integer nanoseconds; 0 if the clock does not run.
-            source: the tracker, by the prefix that its ids have and no other tracker's. Stamps are
-                compared with those of the same source only.
+        `source` is the tracker, by the prefix that its ids have and no other tracker's. Stamps are
+        compared with those of the same source only.
         """
         update = Update()
         if source not in self._guards:
             self._guards[source] = StampGuard(self.config.pipeline.track_timeout_s)
         status = self._guards[source].check(tracks.stamp_ns, now_ns)
-        if status in _REFUSED_STAMPS:
-            reason, text = _REFUSED_STAMPS[status]
+        if status in REFUSED_STAMPS:
+            reason, text = REFUSED_STAMPS[status]
             update.skip(source, reason, len(tracks.ids))
             times = (
                 f"(header.stamp {tracks.stamp_ns / NS_PER_S:.3f} s, now {now_ns / NS_PER_S:.3f} s)"
@@ -142,7 +115,7 @@ class Predictor:
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
         """Takes the robot's position from odometry; arguments as for `add_tracks`."""
         update = Update()
-        refusal = self._stamp_problem(robot, now_ns, "odometry", "odometry")
+        refusal = self._robot.stamp_problem(robot, now_ns, "odometry", "odometry")
         if refusal is not None:
             update.refusals.append(refusal)
             return update
@@ -157,13 +130,11 @@ class Predictor:
         return update
 
     def tick(self, now_ns: int) -> Forecast:
-        """Predicts all agents from the current time on, in the histories' coordinates.
-
-        Raises:
-            ValueError: the model cannot be run.
-        """
+        """Predicts all agents from now on, in the histories' coordinates; raises ValueError."""
         if self.config.robot == "tf":
-            self._locate_robot(now_ns)
+            self.robot_refusal = self._robot.locate(
+                self._lookup, self._frame, now_ns, self.track_timeout_s
+            )
         self.map_refusal = self._place_walls(now_ns)
         tick = self.last_tick = self._pipeline.tick(now_ns)
         published = self._identities.published_ids
@@ -173,19 +144,11 @@ class Predictor:
         return forecast_from_tick(tick, self._numbers, self.steps, self._frame.frame_id)
 
     def published(self, forecast: Forecast) -> tuple[Forecast, list[str]]:
-        """A forecast of `tick` in the published frame, and texts on corrections of that frame.
-
-        Raises:
-            TransformUnavailableError: the pose of that frame is not known.
-        """
+        """A forecast of `tick` in the published frame, and texts; see `HistoryFrame.published`."""
         return self._frame.published(forecast, self._max_pose_age_s)
 
     def fixed_frame_pose(self, now_ns: int) -> RigidTransform | None:
-        """The pose of the fixed frame in the histories' coordinates; None if they are the same.
-
-        Raises:
-            TransformUnavailableError: that pose is not known.
-        """
+        """The pose of the fixed frame in the histories' coordinates; see `HistoryFrame.pose_of`."""
         return self._frame.pose_of(self.config.fixed_frame, now_ns, self._max_pose_age_s)
 
     @property
@@ -217,7 +180,8 @@ class Predictor:
         self._identities.config = config.pipeline
         self._follow_trackers()
         self.evaluation.window.window_s = config.self_evaluation_window_s
-        for guard in (*self._guards.values(), self._robot_guard):
+        self._robot.config = config
+        for guard in (*self._guards.values(), self._robot.guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
 
     def clock_jumped_back(self, now_ns: int) -> bool:
@@ -304,7 +268,7 @@ class Predictor:
 
     def _enter(self, tracks: Tracks, now_ns: int, update: Update) -> None:
         if ROBOT_ID in tracks.ids:
-            refusal = self._enter_robot(tracks, update.robot_skipped)
+            refusal = self._robot.enter(self._frame.moved_back(tracks), update.robot_skipped)
             update.refusals += [refusal] if refusal else []
             return
         is_usable = np.all(np.abs(tracks.positions_m) <= MAX_COORDINATE_M, axis=1)
@@ -341,30 +305,6 @@ class Predictor:
             self.newest_ns = tracks.stamp_ns
             if self.config.tick_rate_hz == 0:
                 update.tick_ns = tracks.stamp_ns
-
-    def _stamp_problem(self, robot: Tracks, now_ns: int, kind: str, what: str) -> Refusal | None:
-        """Why the stamp of a position of the robot is refused, if it is."""
-        status = self._robot_guard.check(robot.stamp_ns, now_ns)
-        if status in _REFUSED_STAMPS:
-            reason, text = _REFUSED_STAMPS[status]
-            return Refusal(f"{kind}.{reason.value}", f"{what} {text}")
-        if status is StampStatus.JUMPED_BACK and not self.history.unknown((ROBOT_ID,)):
-            self.history.forget([ROBOT_ID])
-            self._robot_gate.reset()
-        return None
-
-    def _enter_robot(self, robot: Tracks, skipped: Counter[SkipReason]) -> Refusal | None:
-        """Adds the robot's position; returns why it is held back, if it is."""
-        robot = self._frame.moved_back(robot)
-        problem = self._robot_gate.problem_of(robot, self.config.pipeline.max_speed_m_s)
-        if problem:
-            return Refusal("robot.position", problem)
-        if self._robot_gate.has_jumped and not self.history.unknown((ROBOT_ID,)):
-            self.history.forget([ROBOT_ID])
-        # Its velocity is one in its own frame.
-        rejected = self.history.insert(replace(robot, velocities_m_s=None))
-        skipped.update(rejected.values())
-        return None
 
     def _follow_trackers(self) -> None:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
@@ -414,36 +354,14 @@ class Predictor:
         self._lookup.clear()
         update.jumped_back = True
 
-    def _locate_robot(self, now_ns: int) -> None:
-        """Adds the robot's newest pose to the history."""
-        try:
-            pose, stamp_ns = self._lookup.latest(self._frame.frame_id, self.config.robot_frame)
-        except TransformUnavailableError as error:
-            text = f"the robot's pose is not known: {error}"
-            self.robot_refusal = Refusal("robot", text)
-            return
-        age_s = (now_ns - stamp_ns) / NS_PER_S if stamp_ns else 0.0
-        if age_s > self.track_timeout_s:
-            text = (
-                f"the robot's pose is {age_s:.1f} s old: check the clock and rate of its publisher"
-            )
-            self.robot_refusal = Refusal("robot", text)
-            return
-        at_m = pose.translation_m
-        # A static pose is that of any time.
-        robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
-        self.robot_refusal = self._stamp_problem(robot, now_ns, "robot", "the robot's pose is")
-        if self.robot_refusal is None:
-            self.robot_refusal = self._enter_robot(robot, Counter())
-
     def _forget(self) -> None:
-        self._robot_guard.reset()
+        self._robot.guard.reset()
         self._queue.clear()
         self._forget_histories()
 
     def _forget_histories(self) -> None:
         self._frame.reset()
-        self._robot_gate.reset()
+        self._robot.reset()
         self.history.reset()
         self._timings.clear()
         self._identities.reset()

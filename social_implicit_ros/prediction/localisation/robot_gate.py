@@ -1,12 +1,23 @@
-"""Holds back positions of the robot that cannot be right."""
+"""The robot's way into the history, which holds back positions that cannot be right."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 
+from social_implicit_ros.prediction.localisation.frames import HistoryFrame
+from social_implicit_ros.prediction.update import REFUSED_STAMPS, Refusal
+from social_implicit_ros.settings import PredictorConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import SkipReason, Tracks
 
 #: Time for which the robot must stay where it jumped to until that is believed, and for which it
 #: may stand still while it reports a speed, nanoseconds.
@@ -22,8 +33,10 @@ class RobotGate:
     would otherwise move the outputs away from the robot, or leave them behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: TrackHistory, config: PredictorConfig) -> None:
         """Knows no position."""
+        self.config, self._history = config, history
+        self.guard = StampGuard(config.pipeline.track_timeout_s)
         self.reset()
 
     def reset(self) -> None:
@@ -34,6 +47,47 @@ class RobotGate:
         self._stands: Tracks | None = None  # the first position where it stands with a speed
         #: The newest accepted position is where the robot jumped to: what was before is no past.
         self.has_jumped = False
+
+    def stamp_problem(self, robot: Tracks, now_ns: int, kind: str, what: str) -> Refusal | None:
+        """Why the stamp of a position is refused, if it is."""
+        status = self.guard.check(robot.stamp_ns, now_ns)
+        if status in REFUSED_STAMPS:
+            reason, text = REFUSED_STAMPS[status]
+            return Refusal(f"{kind}.{reason.value}", f"{what} {text}")
+        if status is StampStatus.JUMPED_BACK and not self._history.unknown((ROBOT_ID,)):
+            self._history.forget([ROBOT_ID])
+            self.reset()
+        return None
+
+    def enter(self, robot: Tracks, skipped: Counter[SkipReason]) -> Refusal | None:
+        """Adds a position in the histories' coordinates; returns why it is held back, if it is."""
+        problem = self.problem_of(robot, self.config.pipeline.max_speed_m_s)
+        if problem:
+            return Refusal("robot.position", problem)
+        if self.has_jumped and not self._history.unknown((ROBOT_ID,)):
+            self._history.forget([ROBOT_ID])
+        # Its velocity is one in its own frame.
+        rejected = self._history.insert(replace(robot, velocities_m_s=None))
+        skipped.update(rejected.values())
+        return None
+
+    def locate(
+        self, lookup: TransformBuffer, frame: HistoryFrame, now_ns: int, max_age_s: float
+    ) -> Refusal | None:
+        """Adds the newest pose of `robot_frame` to the history; returns why it is not known."""
+        try:
+            pose, stamp_ns = lookup.latest(frame.frame_id, self.config.robot_frame)
+        except TransformUnavailableError as error:
+            return Refusal("robot", f"the robot's pose is not known: {error}")
+        age_s = (now_ns - stamp_ns) / NS_PER_S if stamp_ns else 0.0
+        if age_s > max_age_s:
+            check = "check the clock and rate of its publisher"
+            return Refusal("robot", f"the robot's pose is {age_s:.1f} s old: {check}")
+        at_m = pose.translation_m
+        # A static pose is that of any time.
+        robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
+        refusal = self.stamp_problem(robot, now_ns, "robot", "the robot's pose is")
+        return refusal or self.enter(frame.moved_back(robot), Counter())
 
     def problem_of(self, robot: Tracks, max_speed_m_s: float) -> str:
         """Why a position is held back; empty if it is not.

@@ -14,6 +14,7 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -94,7 +95,7 @@ def test_a_pose_that_is_frozen_while_the_robot_drives_is_lost() -> None:
 
 
 def test_a_slow_robot_with_odometry_at_1_khz_is_not_frozen() -> None:
-    gate = RobotGate()
+    gate = RobotGate(TrackHistory(PipelineConfig()), PredictorConfig())
     for n in range(3000):
         velocity = np.array([[0.2, 0.0, 0.0]])
         at_m = np.array([[0.2e-3 * n, 0.0]])
