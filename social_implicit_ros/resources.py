@@ -11,16 +11,10 @@ _PACKAGE = "social_implicit_ros"
 
 
 def shared_folder(relative: str) -> Path:
-    """Finds a folder in the package's share.
+    """Finds a folder in the package's share, such as `config/trackers`; needs no ROS.
 
     Searches sourced workspaces, the virtual environment and the checkout of the repository, in this
-    order. Needs no ROS.
-
-    Args:
-        relative: such as `config/trackers`.
-
-    Raises:
-        FileNotFoundError: no such folder; the message lists the searched paths.
+    order; raises FileNotFoundError, which lists them.
     """
     candidates = [root / relative for root in _roots()]
     for candidate in candidates:

@@ -46,14 +46,7 @@ class SkipReason(str, Enum):
 
 
 def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[int | str]) -> None:
-    """Raises ValueError unless `array` has the `expected` shape; a string accepts any length.
-
-    Args:
-        owner: what the array belongs to, for the message.
-        name: the array's name, for the message.
-        array: to check.
-        expected: one entry per axis: a length, or the axis's letter where any length will do.
-    """
+    """Raises ValueError unless the array has the `expected` shape; a string accepts any length."""
     shape = array.shape
     # A plain loop: this runs some fifty times a tick.
     if len(shape) == len(expected):

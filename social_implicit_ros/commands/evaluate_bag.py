@@ -17,8 +17,11 @@ from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.replay import steps_of
-from social_implicit_ros.evaluation.report.tables import print_failures, print_results
-from social_implicit_ros.evaluation.report.tracker_tables import print_tracker
+from social_implicit_ros.evaluation.report.tables import (
+    print_failures,
+    print_results,
+    print_tracker,
+)
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import write_results
 from social_implicit_ros.evaluation.runner import (

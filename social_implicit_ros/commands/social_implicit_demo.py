@@ -32,11 +32,13 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
     ScoreSummary,
+    excerpt,
+    longest_seen,
+    most_complete,
     prediction_from_point_cloud,
     score_published,
     summarise,
 )
-from social_implicit_ros.evaluation.report.moments import excerpt, longest_seen, most_complete
 from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import report_on

@@ -60,7 +60,3 @@ def _parser() -> argparse.ArgumentParser:
     opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)
     return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -72,10 +72,8 @@ def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) ->
     """Fits a mixture to (P, N, 2) points in metres; it has more components while BIC decreases.
 
     Points that all coincide give one component with the regularisation as covariance. A cloud with
-    a value that is not finite gives one component of NaN.
-
-    Raises:
-        ValueError: a wrong shape, no point, or `max_components` below 1.
+    a value that is not finite gives one component of NaN. Raises ValueError for a wrong shape, no
+    point, or `max_components` below 1.
     """
     require_shape("fit_mixtures", "points", points, ("P", "N", 2))
     n_clouds, n_points, _ = points.shape

@@ -53,10 +53,8 @@ class Coupling:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Coupling:
-        """Reads the coupling of a model card.
-
-        Raises:
-            ValueError: a field is missing, unknown, of another type or out of range.
+        """Reads the coupling of a model card; raises ValueError for a field that is missing or
+        wrong.
         """
         try:
             return cls(**values)
@@ -69,15 +67,8 @@ class Coupling:
         """Mean paths that give way where people walk towards each other or towards somebody.
 
         Each gives way in proportion to the own speed, so that somebody who stands stays. The
-        samples of an agent move with its mean path.
-
-        Args:
-            mean: (A, T, 2) positions in metres.
-            samples: (K, A, T, 2) positions in metres.
-            last_m: (A, 2) positions a step before the first, metres.
-
-        Returns:
-            Both; the same arrays if nobody meets.
+        samples of an agent move with its mean path; `last_m` is a step before the first. Returns
+        both, the same arrays if nobody meets.
         """
         first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m)
         if len(first) == 0:
@@ -101,12 +92,8 @@ class Coupling:
     def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
         """Samples in which people pass each other at `apart_m`, each giving way by one half.
 
-        Args:
-            samples: (K, A, T, 2) positions in metres.
-            last_m: (A, 2) positions a step before the first, metres.
-
-        Returns:
-            (K, A, T, 2) positions in metres; the same array if nobody comes close.
+        (K, A, T, 2) metres; the same array if nobody comes close. `last_m` is a step before the
+        first.
         """
         sample, first, second = _close_pairs(samples, last_m, self.apart_m)
         if len(sample) == 0:
@@ -150,11 +137,7 @@ class _Closest:
 
 
 def _closest(relative: FloatArray) -> _Closest:
-    """Closest approach of each pair, straight between the steps.
-
-    Args:
-        relative: (2, N, T + 1) x and y of the second person from the first, metres.
-    """
+    """Closest approach of pairs, straight between (2, N, T + 1) relative positions in metres."""
     start = relative[..., :-1]
     move = relative[..., 1:] - start
     along, distance_2 = _along_segments(*start, *move)
@@ -195,8 +178,7 @@ def _meeting_pairs(
 ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
     """Pairs of whom one walks towards the other and whose chords pass closely.
 
-    Returns:
-        (N,) first and second people, weights, and the first ones' shares of the offset.
+    Returns (N,) first and second people, weights, and the first ones' shares of the offset.
     """
     start, end = last_m.T, mean[:, -1].T
     move = end - start

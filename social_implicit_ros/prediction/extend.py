@@ -19,18 +19,10 @@ def without_samples(prediction: Prediction) -> Prediction:
 def extend_moments(
     prediction: Prediction, last_m: FloatArray, steps: Steps
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance at any steps, also beyond the horizon of the prediction.
+    """(A, S, 2) mean in metres and (A, S, 2, 2) covariance, also beyond the prediction's horizon.
 
-    Beyond the horizon the mean keeps the velocity of the last step. The covariance keeps its shape
-    and grows continuously with time to the power of 2.5.
-
-    Args:
-        prediction: of A agents at T steps.
-        last_m: (A, 2) positions at the stamp, metres.
-        steps: requested steps (S).
-
-    Returns:
-        (A, S, 2) metres and (A, S, 2, 2) square metres.
+    There the mean keeps the velocity of the last step. The covariance keeps its shape and grows
+    continuously with time to the power of 2.5. `last_m` has the positions at the stamp.
     """
     n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
     extended = extend_prediction(without_samples(prediction), last_m, n_needed)

@@ -62,12 +62,7 @@ class Forecast:
             require_shape("Forecast", "robot_m", self.robot_m, (2,))
 
     def in_frame(self, pose: RigidTransform, frame_id: str) -> Forecast:
-        """The forecast in another frame.
-
-        Args:
-            pose: of this forecast's frame in the other.
-            frame_id: the other frame.
-        """
+        """The forecast in another frame, in which this forecast's frame has the pose."""
         points = np.column_stack([self.present_m, self.heights_m])
         heights_m = points @ pose.rotation[2] + pose.translation_m[2]
         robot_m = self.robot_m
@@ -105,16 +100,11 @@ class Forecast:
 
 
 def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
-    """Brings a tick to the published steps.
+    """Brings a tick, at the model's steps in a frame, to the published steps.
 
     Agents whose prediction is not finite are left out, with that reason: planners must never
-    receive them. The robot is left out as it is no pedestrian; its position is preserved.
-
-    Args:
-        tick: at the model's steps.
-        numbers: assigns published ids that are stable between ticks.
-        steps: to publish.
-        frame_id: of the tick.
+    receive them. The robot is left out as it is no pedestrian; its position is preserved. `numbers`
+    assigns published ids that are stable between ticks.
     """
     window = tick.window
     prediction = resample_prediction(tick.prediction, tick.present_m, steps)

@@ -31,16 +31,9 @@ class Steps:
     def within(
         cls, model_step_s: float, model_n_steps: int, *, step_s: float = 0.0, horizon_s: float = 0.0
     ) -> Steps:
-        """The requested steps, checked against the horizon of a model.
+        """The requested steps, 0 for the model's, checked against its horizon.
 
-        Args:
-            model_step_s: seconds between two steps of the model.
-            model_n_steps: number of steps it predicts.
-            step_s: seconds between two published steps; 0 for the model's.
-            horizon_s: seconds to the last published step; 0 for the model's horizon.
-
-        Raises:
-            ValueError: a horizon beyond the model's, or shorter than one step.
+        Raises ValueError for a horizon beyond the model's, or shorter than one step.
         """
         model_horizon_s = model_step_s * model_n_steps
         step_s = step_s or model_step_s
@@ -67,15 +60,10 @@ _SIGMA_GROWTH = 1.25
 
 
 def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) -> Prediction:
-    """Extrapolates a prediction beyond its last step.
+    """Extrapolates a prediction beyond its last step; with enough steps it is returned unchanged.
 
-    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time
-    to the power of 2.5.
-
-    Args:
-        prediction: of at least one step.
-        last_m: (A, 2) positions in metres a step before the first.
-        n_steps: requested steps; a prediction that has as many is returned unchanged.
+    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time to
+    the power of 2.5. `last_m` has the positions a step before the first.
     """
     n_known = prediction.mean.shape[1]
     if n_steps <= n_known:
@@ -104,15 +92,8 @@ def advance_prediction(
 ) -> tuple[Prediction, FloatArray]:
     """Shifts an earlier prediction to the current time, with the same number of steps.
 
-    Compensates the latency of the tracks; the ellipses grow accordingly.
-
-    Args:
-        prediction: made `age_s` ago.
-        last_m: (A, 2) positions in metres at that time.
-        age_s: seconds since then.
-
-    Returns:
-        The prediction from the current time, and (A, 2) mean positions at that time, metres.
+    Compensates the latency of the tracks; the ellipses grow accordingly. Takes the (A, 2) positions
+    at the earlier time; returns the mean positions at the current one, too.
     """
     n_steps, step_s = prediction.mean.shape[1], prediction.step_s
     n_late = max(int(np.ceil(age_s / step_s - 1e-9)), 1)
@@ -142,18 +123,11 @@ def advance_prediction(
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
-    """Interpolates a prediction between its stamp and its last step.
+    """Interpolates a prediction between its stamp, with (A, 2) positions, and its last step.
 
     Positions and covariances are linear between two steps of the model. Linear covariances stay
     positive semi-definite and stay calibrated at the model's steps; at the stamp they are zero.
-
-    Args:
-        prediction: at the model's steps.
-        last_m: (A, 2) positions at the stamp, metres.
-        steps: requested steps, within the horizon of the prediction.
-
-    Returns:
-        The prediction at `steps`; the same object if these are the model's.
+    Returns the same object for the model's steps.
     """
     n_known = prediction.mean.shape[1]
     if steps == Steps(prediction.step_s, n_known):

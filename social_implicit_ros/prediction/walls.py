@@ -114,10 +114,6 @@ class FloorPlan:
         A trajectory that meets a wall slides along it; where it cannot, it ends there. Mean and
         samples are treated alike. The covariance changes as that of the samples does. Who is inside
         an occupied cell is predicted as without walls.
-
-        Args:
-            prediction: from the present on.
-            present_m: (A, 2) present positions in metres.
         """
         paths_m = np.concatenate([prediction.samples, prediction.mean[None]])
         near = self._near_walls(paths_m, present_m)
@@ -190,10 +186,9 @@ class FloorPlan:
 
 
 def floor_plan_from_grid(message: Any) -> FloorPlan:
-    """The floor plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags. Unknown cells are free.
+    """The plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags; ValueError for invalid ones.
 
-    Raises:
-        ValueError: data that does not fit the size of the grid, or a value out of bounds.
+    Unknown cells are free.
     """
     info = message.info
     cells = np.asarray(message.data, dtype=np.int8)
@@ -281,14 +276,10 @@ class _ClearanceField:
         return first
 
     def walked(self, positions: FloatArray, first: IntArray) -> FloatArray:
-        """(2, N, T + 1) paths that follow (2, N, T + 1) paths as far as walls let them.
+        """(2, N, T + 1) paths that follow paths in cells as far as walls let them.
 
-        A path goes on at its own speed along the wall that it meets, so that it passes through the
-        door beside which it was predicted into the wall.
-
-        Args:
-            positions: paths in cells.
-            first: (N,) the first step of each that is behind a wall.
+        A path goes on at its own speed along the wall that it meets from its `first` step behind
+        one on, so that it passes through the door beside which it was predicted into the wall.
         """
         walked = positions.copy()
         moves = positions[..., 1:] - positions[..., :-1]
@@ -356,16 +347,10 @@ def _without_diagonal_gaps(occupied: BoolArray) -> BoolArray:
 
 
 def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> FloatArray:
-    """Covariances that change as the moments of samples do.
+    """(N, 2, 2) covariances that change as the moments of (K, N, 2) samples do.
 
-    Args:
-        covariance: (N, 2, 2) of N people and steps, square metres.
-        before: (K, N, 2) their samples in metres.
-        after: the same samples, moved.
-
-    Returns:
-        (N, 2, 2) `M covariance M^T`, where M maps the square root of the samples' covariance
-        before to that after.
+    `M covariance M^T`, where M maps the square root of the samples' covariance before to that
+    after.
     """
     if len(before) < 3:
         return covariance

@@ -89,18 +89,10 @@ Arrival = TracksArrival | RobotArrival | TransformsArrival
 
 
 def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[Arrival]:
-    """Streams a recording.
+    """Streams every message of the tracks' topic; raises RecordingError for a damaged recording.
 
-    Args:
-        source: the recording.
-        only_tracks: without transforms and odometry.
-
-    Yields:
-        Every message of the tracks' topic; in between transforms, as any message may be in another
-        frame, and odometry, if the robot's position is requested.
-
-    Raises:
-        RecordingError: the recording is damaged.
+    Unless `only_tracks`, in between transforms, as any message may be in another frame, and
+    odometry, if the robot's position is requested.
     """
     if source.tracker is None:
         for tracks in text_tracks(load_recording(source.path, source.text)):
@@ -119,11 +111,7 @@ def recorded_tracks(
     start_s: float = 0.0,
     duration_s: float | None = None,
 ) -> Iterator[Tracks]:
-    """Streams the tracks of a part, as of `TrackSource.part`, as `moved_tracks` without the robot.
-
-    Raises:
-        RecordingError: the recording ends before `start_s`, or is damaged.
-    """
+    """Streams the tracks of a part, see `TrackSource.part`, as `moved_tracks` without the robot."""
     part = replace(source.part(start_s, duration_s), robot=None)
     wait_s, stamp_source = PredictorConfig.transform_wait_s, PredictorConfig.stamp_source
     return moved_tracks(part, wait_s, stamp_source, left_out or LeftOut())
@@ -221,11 +209,8 @@ def predictor_config(
 ) -> PredictorConfig:
     """The predictor config of a node with these settings, for a recording.
 
-    Args:
-        source: the recording.
-        settings: of the node.
-        is_tracked: a text recording holds the output of a tracker. Others are annotations and not
-            stitched: an annotator's ids are the ground truth.
+    Text is taken for annotations and not stitched, as an annotator's ids are the ground truth,
+    unless it holds the output of a tracker (`is_tracked`).
     """
     is_annotated = source.tracker is None and not is_tracked
     stitching = settings.pipeline.stitching and not is_annotated

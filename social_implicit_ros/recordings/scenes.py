@@ -45,15 +45,12 @@ def bag_scenes(
     advance: Callable[[int], None] = lambda n_messages: None,
     left_out: LeftOut | None = None,
 ) -> list[Scene]:
-    """Slides a window over a recording, a step of 0.4 s at a time.
+    """Slides a window over a recording, a step of 0.4 s at a time; raises RecordingError for
+    damage.
 
-    Returns:
-        A scene for each window with at least one complete track, in order of time. `frame` is the
-        stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
-        recycled id is another person.
-
-    Raises:
-        RecordingError: the recording is damaged.
+    Returns a scene for each window with at least one complete track, in order of time. `frame` is
+    the stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
+    recycled id is another person.
     """
     source = replace(source, robot=None)
     left_out = left_out or LeftOut()

@@ -51,11 +51,7 @@ def _warm_up(
     lookup: TransformBuffer,
     config: PredictorConfig,
 ) -> None:
-    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one.
-
-    Raises:
-        ValueError: the model cannot be run; the message says how to fix it.
-    """
+    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one."""
     pipeline = PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
     # Of one frame, without a robot.
     plain = PredictorConfig(

@@ -38,16 +38,8 @@ def open_session(
 ) -> Session:
     """Loads what the parameters select and makes its endpoints; none is left if one cannot be made.
 
-    Args:
-        node: has the endpoints.
-        config: the parameters.
-        lookup: of transforms.
-        on_tracks: called with messages of a tracker, serialised if it reads bytes.
-        on_odometry: called with those of the robot.
-        on_map: called with maps.
-
-    Raises:
-        ValueError: something cannot be used; the message says how to fix it.
+    Tracks are serialised for a tracker that reads bytes. Raises ValueError if something cannot be
+    used; the message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)

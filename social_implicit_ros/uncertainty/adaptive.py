@@ -181,15 +181,10 @@ class AdaptiveCalibration:
         return replace(prediction, covariance=prediction.covariance + floor_m2)
 
     def adapt(self, base: Prediction, speed_m_s: FloatArray) -> Prediction:
-        """Returns the prediction with adapted ellipses.
+        """The prediction of `base` with adapted ellipses, by (A,) observed speeds.
 
-        Args:
-            base: from `base`.
-            speed_m_s: (A,) observed speeds.
-
-        Returns:
-            The prediction with other `radius_scales`, between `MIN_FACTOR` and `MAX_FACTOR` times
-            those of the base. Radii do not decrease with the confidence.
+        Its `radius_scales` are between `MIN_FACTOR` and `MAX_FACTOR` times those of the base. Radii
+        do not decrease with the confidence.
         """
         weights = speed_weights(speed_m_s, SPEEDS_M_S)
         if base.radius_scales is None:
@@ -204,12 +199,7 @@ class AdaptiveCalibration:
         return replace(base, radius_scales=factors)
 
     def learn(self, scored: ScoredPositions) -> None:
-        """Updates the state.
-
-        Args:
-            scored: errors of predictions that `adapt` returned, or would have returned; later than
-                all before.
-        """
+        """Updates the state with errors of predictions as of `adapt`, later than all before."""
         weights = scored.class_weights
         of_step = (np.arange(self.n_steps)[:, None] == scored.steps).astype(np.float64)
         n_people = weights @ of_step.T  # (Z, T)
@@ -239,14 +229,9 @@ class AdaptiveCalibration:
         return counts.reshape(len(SPEEDS_M_S), self.n_steps, _N_BINS)
 
     def _shifted(self, inside: FloatArray, n_people: FloatArray) -> FloatArray:
-        """Shift of the levels after the misses of the published ellipses.
+        """(Z, T, L) the levels after the misses of the published ellipses.
 
-        Args:
-            inside: (Z, T, L) weight of the people inside each ellipse.
-            n_people: (Z, T, 1) weight of all people.
-
-        Returns:
-            (Z, T, L)
+        `inside` has the weight of the people inside each ellipse, (Z, T, 1) `n_people` that of all.
         """
         missing = _LEVELS - inside / np.where(n_people > 0.0, n_people, 1.0)
         step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S), LAST_STEP)
@@ -278,16 +263,10 @@ class AdaptiveCalibration:
 
 
 def _interpolation_matrices(distances: FloatArray) -> FloatArray:
-    """Matrices that interpolate level factors at the learned distances.
+    """(Z, T, L, L) that map the level factors of the base to those at (Z, T, L) learned distances.
 
     The adapted radius of a level is the radius of the base prediction at the learned distance:
     linear between two grid points, proportional beyond the last.
-
-    Args:
-        distances: (Z, T, L) in standard deviations of the Gaussian.
-
-    Returns:
-        (Z, T, L, L) that map the level factors of the base to the adapted ones.
     """
     points = np.arange(len(GAUSSIAN_GRID))[:, None]
     high = np.clip(np.searchsorted(GAUSSIAN_GRID, distances), 1, len(GAUSSIAN_GRID) - 1)

@@ -21,13 +21,8 @@ _ASCENDING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_GRID), dtype=np.flo
 
 
 def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance over the samples.
-
-    Args:
-        samples: (K, A, T, 2) positions in metres.
-
-    Returns:
-        (A, T, 2) mean in metres and (A, T, 2, 2) covariance in square metres, normalised by K.
+    """(A, T, 2) mean in metres and (A, T, 2, 2) covariance, normalised by K, of (K, A, T, 2)
+    samples.
     """
     n_samples, *shape = samples.shape
     # A product with ones is several times faster than the sum of numpy.
@@ -47,11 +42,8 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
 def confidence_to_sigmas(confidence: float) -> float:
     """Mahalanobis radius of the ellipse that contains the share `confidence` of a 2-D Gaussian.
 
-    Source: the chi-square distribution with two degrees of freedom, whose quantile is
-    -2 ln(1 - confidence).
-
-    Raises:
-        ValueError: confidence outside (0, 1).
+    Source: the chi-square distribution with two degrees of freedom, whose quantile is -2 ln(1 -
+    confidence). Raises ValueError for a confidence outside (0, 1).
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
@@ -59,14 +51,9 @@ def confidence_to_sigmas(confidence: float) -> float:
 
 
 def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """One-sigma semi-axes and orientation of 2-D covariances.
+    """One-sigma semi-axes (...,) and orientation of (..., 2, 2) symmetric covariances.
 
-    Args:
-        covariance: (..., 2, 2) in square metres, symmetric.
-
-    Returns:
-        (...,) major semi-axis in metres, (...,) minor semi-axis in metres and (...,) yaw of the
-        major axis in radians, in (-pi/2, pi/2].
+    Major, minor in metres, and yaw of the major axis in radians, in (-pi/2, pi/2].
     """
     xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     half_trace = 0.5 * (xx + yy)
@@ -79,35 +66,16 @@ def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
 
 
 def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
-    """Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
+    """(A, T) Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
 
-    Args:
-        prediction: of A agents and T steps.
-        confidence: in (0, 1).
-
-    Returns:
-        (A, T) in standard deviations of the prediction's covariance.
-
-    Raises:
-        ValueError: confidence outside (0, 1).
+    Raises ValueError for a confidence outside (0, 1).
     """
     radii: FloatArray = radii_at(prediction, (confidence,))[..., 0]
     return radii
 
 
 def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArray:
-    """As `radius_at`, for several confidence levels.
-
-    Args:
-        prediction: of A agents and T steps.
-        confidences: C of them, in (0, 1).
-
-    Returns:
-        (A, T, C) in standard deviations of the prediction's covariance.
-
-    Raises:
-        ValueError: a confidence outside (0, 1).
-    """
+    """(A, T, C) as `radius_at`, for several confidence levels."""
     if prediction.radius_scales is None:
         gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
         return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
@@ -126,14 +94,10 @@ def _weights_at(confidences: tuple[float, ...]) -> FloatArray:
 
 
 def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) -> FloatArray:
-    """Mahalanobis distance that has the same confidence level in a Gaussian.
+    """Mahalanobis distance that has the same confidence level in a Gaussian; NaN stays NaN.
 
-    The inverse of `radius_at`: the ellipse through a position at this distance has the confidence
-    1 - exp(-d^2 / 2), where d is the returned value.
-
-    Args:
-        distance: (A, T) in standard deviations; NaN stays NaN.
-        radius_scales: (A, T, L) of the prediction.
+    The inverse of `radius_at`: the ellipse through a position at this distance has the confidence 1
+    - exp(-d^2 / 2), where d is the returned value.
     """
     if radius_scales is None:
         return distance
@@ -149,12 +113,7 @@ def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) ->
 def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
     """Rescales covariances so that their Gaussian ellipse has nominal coverage at `confidence`.
 
-    Args:
-        prediction: of A agents and T steps.
-        confidence: in (0, 1).
-
-    Raises:
-        ValueError: confidence outside (0, 1).
+    Raises ValueError for a confidence outside (0, 1).
     """
     sigmas = confidence_to_sigmas(confidence)
     if prediction.radius_scales is None:
@@ -171,16 +130,11 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
 
 
 def _radii(radius_scales: FloatArray) -> FloatArray:
-    """Mahalanobis radii at the confidence levels of the Gaussian radii `GAUSSIAN_GRID`.
+    """(L + 2, N) Mahalanobis radii at the confidence levels of the Gaussian radii `GAUSSIAN_GRID`.
 
     Between two levels of `CONFIDENCES` a radius is linear in that of the Gaussian, below the first
-    and beyond the last proportional to it. It never decreases with the confidence.
-
-    Args:
-        radius_scales: (..., L)
-
-    Returns:
-        (L + 2, N), where N is the product of the other axes: numpy is slow along short last axes.
+    and beyond the last proportional to it. It never decreases with the confidence. N is the product
+    of the axes of `radius_scales` but the last: numpy is slow along short last axes.
     """
     factors = radius_scales.reshape(-1, radius_scales.shape[-1]).T
     radii: FloatArray = factors.take(_LEVEL_OF_GRID, axis=0)

@@ -22,12 +22,13 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import PATIENCE_S, NodeProcess, running
 
 from social_implicit_ros.commands.social_implicit_demo import RATE, busiest_start_s, choose_show
-from social_implicit_ros.evaluation.published import PublishedPrediction, score_published
-from social_implicit_ros.evaluation.report.moments import (
+from social_implicit_ros.evaluation.published import (
     ANIMATION_FRAMES,
+    PublishedPrediction,
     excerpt,
     longest_seen,
     most_complete,
+    score_published,
 )
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.processes.demo_processes import NODE_NAME, PREDICTIONS_TOPIC, Listener

@@ -17,9 +17,10 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     BenchmarkError,
+    candidate,
+    families,
     load_benchmark_model,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
@@ -86,14 +87,8 @@ def benchmark_cases(
 ) -> list[Case]:
     """The benchmark's test recordings, each with the models that were not trained on it.
 
-    Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        splits: keys of `LEAVE_ONE_OUT`; all where empty.
-        models: names as `candidate` takes them; all shipped families where empty.
-
-    Raises:
-        BenchmarkError: no such data, or a model that does not fit.
-        ModelFileError: no such model.
+    Takes the folder that holds `eth_ucy/all_data`, keys of `LEAVE_ONE_OUT`, and names as
+    `candidate`, all where empty; raises BenchmarkError or ModelFileError.
     """
     splits = splits or list(LEAVE_ONE_OUT)
     folder = data / "eth_ucy" / "all_data"
@@ -136,14 +131,9 @@ def recording_cases(paths: Iterable[Path], request: Request) -> list[Case]:
 def compare_calibrations(
     cases: Iterable[Case], settings: PredictorConfig, console: Console
 ) -> dict[str, Any]:
-    """Replays every case as shipped and with adaptive calibration.
+    """Replays every case as shipped and with adaptive calibration; raises as `replay_calibration`.
 
-    Returns:
-        Model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
-
-    Raises:
-        BenchmarkError: nothing to evaluate in a recording.
-        RecordingError: a recording that cannot be read.
+    Returns model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
     """
     results: dict[str, Any] = {}
     with progress_bar(console) as progress:

@@ -12,12 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.candidates import (
-    Candidate,
-    candidate,
-    families,
-    parameter_count,
-)
 from social_implicit_ros.evaluation.benchmark.robot_metrics import (
     Windows,
     is_fast,
@@ -26,10 +20,14 @@ from social_implicit_ros.evaluation.benchmark.robot_metrics import (
 )
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
+    Candidate,
     Metrics,
     average_metrics,
+    candidate,
     evaluate_split,
+    families,
     load_benchmark_model,
+    parameter_count,
     with_tracker_noise,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
@@ -51,15 +49,10 @@ def leave_one_out(
 ) -> dict[str, Any]:
     """Evaluates the baselines and every given model on every given split.
 
-    Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        splits: keys of `LEAVE_ONE_OUT`.
-        models: names as `candidate` takes them; all shipped families where empty.
-        n_samples: K of ADE and FDE.
-        seed: of the samples and of the tracker noise.
-        all_metrics: every metric instead of ADE and FDE alone.
-        tracker_noise_m: standard deviation of noise on every observed position, metres.
-        console: where progress is shown.
+    Takes the folder that holds `eth_ucy/all_data`, keys of `LEAVE_ONE_OUT`, and names as
+    `candidate`, all shipped families where empty. `n_samples` is K of ADE and FDE; without
+    `all_metrics` these alone are computed. `tracker_noise_m` is the standard deviation of noise on
+    every observed position.
 
     Returns:
         `{"models": {NAME: {"parameters", "held_out", "splits", "average", "robot"}}, "reference":
@@ -69,8 +62,7 @@ def leave_one_out(
 
     Raises:
         RecordingError: no such data.
-        BenchmarkError: a model that does not fit the benchmark.
-        ModelFileError: no such model.
+        BenchmarkError, ModelFileError: a model that does not fit, or does not exist.
     """
     names = dict.fromkeys((*BASELINES, *(models or families())))
     # Everything is loaded before anything is computed: a wrong name fails at once.

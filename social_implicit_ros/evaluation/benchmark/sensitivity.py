@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.candidates import candidate, families
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
     Batch,
     Metrics,
     average_metrics,
+    candidate,
+    families,
     load_benchmark_model,
     scene_batches,
     scene_means,
@@ -98,11 +99,7 @@ def shifted_metrics(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> dict[str, Metrics]:
-    """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
-
-    Returns:
-        Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
-    """
+    """Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats), as `evaluate_split`."""
 
     def measure(batch: Batch) -> list[list[FloatArray]]:
         measures = _measure(model, batch, n_samples, seed)

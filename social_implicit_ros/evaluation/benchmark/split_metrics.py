@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,8 +36,14 @@ from social_implicit_ros.metrics.reliability import (
     reliability_scores,
 )
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.text_formats.eth_ucy import N_PREDICTED, STEP_S, Scene
+from social_implicit_ros.models.onnx_model import OnnxModel
+from social_implicit_ros.models.registry import BASELINES, DEFAULT_MODEL, load_model, shipped_models
+from social_implicit_ros.recordings.text_formats.eth_ucy import (
+    LEAVE_ONE_OUT,
+    N_PREDICTED,
+    STEP_S,
+    Scene,
+)
 from social_implicit_ros.types import FloatArray
 
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
@@ -103,24 +109,13 @@ def evaluate_split(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> Metrics:
-    """Metrics of a model on one split.
+    """Metrics of a model on one split by name, see the module; `ade` and `fde` or `all_metrics`.
 
-    Args:
-        model: from `load_benchmark_model`.
-        test_scenes: from `split_scenes`. Those of a single agent count in `jade`, `jfde` and
-            `collision_rate` only.
-        n_samples: K of the metrics of single samples.
-        seed: of the run; every scene draws its own noise from it.
-        all_metrics: every metric instead of `ade` and `fde` alone.
-        workers: threads; the metrics do not depend on their number.
-        advance: called with the number of scenes whenever some are done.
-
-    Returns:
-        Metrics by name, see the module; with `all_metrics` also `amd_undefined` and
-        `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
-
-    Raises:
-        BenchmarkError: a model of another horizon or step.
+    Scenes of a single agent count in `jade`, `jfde` and `collision_rate` only. Every scene draws
+    its own noise from the seed, so that the metrics do not depend on the number of `workers`,
+    threads. With `all_metrics` also `amd_undefined` and `kde_degenerate`, the numbers of positions
+    for which AMD or KDE has no published value. `advance` is called with the number of scenes that
+    are done.
     """
 
     def measure(batch: Batch) -> _Measures:
@@ -275,12 +270,7 @@ def scene_seed(seed: int, index: int) -> int:
 
 
 def load_benchmark_model(name: str) -> TrajectoryModel:
-    """Loads a model and checks that it predicts the benchmark's horizon at its rate.
-
-    Raises:
-        ModelFileError: no such model, or one that cannot be used.
-        BenchmarkError: a model of another horizon or step.
-    """
+    """Loads a model; raises ModelFileError, or BenchmarkError for another horizon or step."""
     model = load_model(name)
     if model.n_predicted != N_PREDICTED or abs(model.step_s - STEP_S) > 1e-9:
         raise BenchmarkError(
@@ -288,3 +278,57 @@ def load_benchmark_model(name: str) -> TrajectoryModel:
             f"the benchmark needs {N_PREDICTED} steps of {STEP_S} s"
         )
     return model
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the table.
+
+    Attributes:
+        name: as asked for.
+        files: split -> name as `models.registry.load_model` takes it.
+        held_out: the splits whose recordings the model was not trained on.
+    """
+
+    name: str
+    files: dict[str, str]
+    held_out: frozenset[str]
+
+
+def candidate(name: str) -> Candidate:
+    """Finds the files of a name.
+
+    Args:
+        name: `default`; a baseline; a family NAME of which NAME_<split> is shipped for every
+            split; any other shipped model; or a path of an `.onnx` file, in which `{split}`
+            stands for the split's name. Only baselines, families and paths with `{split}` are
+            held out on every split; a name that ends in _<split> is held out on that one.
+    """
+    splits = tuple(LEAVE_ONE_OUT)
+    if name == "default":
+        return replace(candidate(DEFAULT_MODEL), name=name)
+    if name in BASELINES:
+        return Candidate(name, dict.fromkeys(splits, name), frozenset(splits))
+    if "{split}" in name:
+        files = {split: name.replace("{split}", split) for split in splits}
+        return Candidate(name, files, frozenset(splits))
+    if name in families():
+        return Candidate(name, {split: f"{name}_{split}" for split in splits}, frozenset(splits))
+    stem = name.removesuffix(".onnx")
+    own = frozenset(split for split in splits if stem.endswith(f"_{split}"))
+    return Candidate(name, dict.fromkeys(splits, name), own)
+
+
+def families() -> tuple[str, ...]:
+    """Names with one shipped leave-one-out model per split."""
+    shipped = set(shipped_models())
+    first = next(iter(LEAVE_ONE_OUT))
+    stems = sorted(n.removesuffix(f"_{first}") for n in shipped if n.endswith(f"_{first}"))
+    return tuple(
+        stem for stem in stems if all(f"{stem}_{split}" in shipped for split in LEAVE_ONE_OUT)
+    )
+
+
+def parameter_count(model: TrajectoryModel) -> int:
+    """Live parameters as the model card counts them; 0 for a baseline."""
+    return model.card.parameters if isinstance(model, OnnxModel) else 0

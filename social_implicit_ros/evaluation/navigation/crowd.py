@@ -92,14 +92,8 @@ def crowd_of(
 ) -> Crowd:
     """Reads a recording and predicts it once: recorded people do not see the robot.
 
-    Args:
-        source: the recording.
-        request: models, settings and the faults of a simulated tracker. The rate of ticks is that
-            of the robot's plans, the published steps are those of a plan.
-        advance: called with the number of messages read so far and that of all.
-
-    Raises:
-        RecordingError: damaged, or nobody could be predicted.
+    The rate of ticks in the request is that of the robot's plans, the published steps are those of
+    a plan. Raises RecordingError if the recording is damaged, or nobody could be predicted.
     """
     settings = request.settings
     reference = None

@@ -54,13 +54,7 @@ class Robot:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
 
     def moved(self, state: Floats, speed_m_s: Floats, heading_rad: Floats) -> Floats:
-        """The state a step later.
-
-        Args:
-            state: (4, ...) x, y in metres, heading in radians, speed in m/s.
-            speed_m_s: (...,) requested speed.
-            heading_rad: (...,) requested direction.
-        """
+        """The state a step later: (4, ...) x, y in metres, heading in radians, speed in m/s."""
         x, y, heading, speed = state
         change_m_s = self.acceleration_m_s2 * DT_S
         if self.is_holonomic:
@@ -98,13 +92,7 @@ class Rollouts:
 
     @classmethod
     def of(cls, robot: Robot, state: FloatArray, goal_m: FloatArray) -> Rollouts:
-        """The candidates of robots.
-
-        Args:
-            robot: all of them.
-            state: (4, E) as `Robot.moved`.
-            goal_m: (E, 2) metres.
-        """
+        """The candidates of robots with (4, E) states, as `Robot.moved`, and (E, 2) goals."""
         speeds, headings, hold_s = _candidates()
         goal_x, goal_y = (goal_m.T - state[:2]).astype(np.float32)[:, :, None]
         current = np.repeat(state[:, :, None], len(speeds), axis=2).astype(np.float32)

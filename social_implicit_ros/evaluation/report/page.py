@@ -12,8 +12,7 @@ from typing import Any
 
 from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.evaluation.report.highlights import N_WORST
-from social_implicit_ros.evaluation.report.tables import STYLES
-from social_implicit_ros.evaluation.report.tracker_tables import tracker_rows
+from social_implicit_ros.evaluation.report.tables import STYLES, tracker_rows
 
 #: Recordings whose scene and map are shown: those with most complete predictions.
 SCENES, MAPS = 4, 12

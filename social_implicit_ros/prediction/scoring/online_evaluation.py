@@ -82,7 +82,7 @@ class PendingPredictions(Generic[Content]):
         reads_forgotten: bool = False,
         period_s: float = 0.0,
     ) -> None:
-        """Starts empty.
+        """Starts empty, for steps at `times_s` after the stamp, ascending.
 
         Args:
             history: of the predicted agents.
@@ -91,8 +91,7 @@ class PendingPredictions(Generic[Content]):
             max_pending: most predictions pending at once; beyond it the oldest is dropped.
             reads_forgotten: read a track before the history forgets it. Takes time when an agent
                 leaves; without it the positions of the last `max_gap_s` are lost.
-            period_s: delay before ground truth is read, seconds; reading many steps at once is
-                faster.
+            period_s: delay before ground truth is read; reading many steps at once is faster.
         """
         self.max_gap_s = max_gap_s
         self._history = history
@@ -108,13 +107,9 @@ class PendingPredictions(Generic[Content]):
         return len(self._pending)
 
     def add(self, stamp_ns: int, since_ns: int, ids: Sequence[str], content: Content) -> None:
-        """Adds a pending prediction.
+        """Adds a pending prediction of agents in the history; `content` is returned with the truth.
 
-        Args:
-            stamp_ns: its time, integer nanoseconds.
-            since_ns: newest observation it is made from.
-            ids: (A,) the predicted agents, all in the history.
-            content: returned with the ground truth.
+        `since_ns` is the newest observation that it is made from.
         """
         rows = self._history.rows_of(tuple(ids))
         unknown = np.full((len(rows), len(self._offsets_ns), 2), np.nan)
@@ -122,16 +117,11 @@ class PendingPredictions(Generic[Content]):
         self._next_ns = min(self._next_ns, stamp_ns + self._offsets_ns[0])
 
     def update(self, now_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth that is final by now.
+        """Reads the ground truth that is final by now; the predictions that have more, with its
+        steps.
 
-        A position is final when the newest observation is `max_gap_s` later: no further
-        observation can change it.
-
-        Args:
-            now_ns: current time, integer nanoseconds.
-
-        Returns:
-            The predictions with new ground truth, each with its steps.
+        A position is final when the newest observation is `max_gap_s` later: no further observation
+        can change it.
         """
         max_gap_ns = round(self.max_gap_s * NS_PER_S)
         if now_ns - max_gap_ns - self._period_ns < self._next_ns:
@@ -233,12 +223,7 @@ class SelfEvaluation:
     """
 
     def __init__(self, pipeline: PredictionPipeline, *, window_s: float) -> None:
-        """Starts without scores.
-
-        Args:
-            pipeline: makes the observed ticks; its adaptive calibration, if any, is updated.
-            window_s: time window of `recent`, seconds; may change.
-        """
+        """Starts without scores; the pipeline makes the observed ticks."""
         self._pipeline = pipeline
         self._steps = Steps(pipeline.model.step_s, pipeline.model.n_predicted)
         self._step_ns = round(self._steps.step_s * NS_PER_S)
@@ -255,14 +240,7 @@ class SelfEvaluation:
         self.window = ScoreWindow(self._steps.times_s, window_s)
 
     def observe(self, tick: Tick) -> ScoredPositions | None:
-        """Scores the ground truth known at a tick, learns, and adds the tick if one is due.
-
-        Args:
-            tick: newest tick of the pipeline.
-
-        Returns:
-            The scored positions; None where there are none.
-        """
+        """Scores what is known at a tick (None: nothing), learns, and adds a tick that is due."""
         scored = self._score(tick)
         if scored is not None:
             self.window.add(scored, self._pipeline.config.confidence)
@@ -320,12 +298,7 @@ class SelfEvaluation:
 
 
 def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
-    """Compares predictions with their ground truth; None if it is unknown.
-
-    Args:
-        stamp_ns: time of the evaluation, integer nanoseconds.
-        due: predictions, each with the steps to score.
-    """
+    """Compares steps of predictions with their ground truth; None if it is unknown."""
     pairs = [(entry, step) for entry, steps in due for step in steps]
     ground_truth = np.concatenate([entry.ground_truth_m[:, step] for entry, step in pairs])
     known = np.isfinite(ground_truth[:, 0])

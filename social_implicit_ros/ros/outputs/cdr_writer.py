@@ -80,7 +80,7 @@ class CdrListWriter:
     def write(
         self, message: object, shapes: Sequence[Hashable], values: Mapping[str, ArrayLike]
     ) -> bytes:
-        """The serialised message.
+        """The serialised message, whose fields before the list are those of `message`.
 
         Args:
             message: provides the fields before the list.
@@ -90,8 +90,7 @@ class CdrListWriter:
 
         Raises:
             ValueError: the number of values does not match the message.
-            UnsupportedLayoutError: a field of an unknown type, or a rewritten message with numbers
-                of several types.
+            UnsupportedLayoutError: an unknown type, or a rewritten message with several types.
         """
         encoder = _Encoder(self._definitions)
         encoder.add(self._message_type, message)

@@ -143,11 +143,7 @@ def tail(log: Path, n_lines: int = 15) -> str:
 
 
 def isolate() -> None:
-    """Isolates this process and its children from other ROS nodes on this machine and the network.
-
-    Raises:
-        NoDomainError: every domain is in use.
-    """
+    """Isolates this process and its children from other ROS nodes; NoDomainError if it cannot."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":
         os.environ["ROS_LOCALHOST_ONLY"] = "1"

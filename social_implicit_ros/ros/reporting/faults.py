@@ -8,11 +8,7 @@ _MAX_TEXT = 1000
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong and how to fix it, by the kind of exception.
-
-    Args:
-        error: whose traceback stands in the log at debug level.
-    """
+    """What went wrong and how to fix it, by the kind of exception."""
     text = printable_text(" ".join(str(error).split())) or "no text"
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}): lower n_samples, max_agents or max_history"

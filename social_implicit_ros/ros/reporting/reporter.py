@@ -36,12 +36,8 @@ class Reporter:
     """
 
     def __init__(self, node: str, logger: RcutilsLogger, publisher: Publisher) -> None:
-        """Starts with no events.
-
-        Args:
-            node: fully qualified name of the node.
-            logger: of the node.
-            publisher: of `/diagnostics`.
+        """Starts with no events; takes the fully qualified name, and the publisher of
+        `/diagnostics`.
         """
         self.log = DiagnosticsLog()
         self.state = NodeState("unconfigured")
@@ -103,12 +99,7 @@ class Reporter:
             )
 
     def publish(self, now_ns: int, others: Sequence[DiagnosticStatus]) -> None:
-        """Publishes the status of the period since the last one.
-
-        Args:
-            now_ns: the node's clock, integer nanoseconds.
-            others: further statuses for the same message.
-        """
+        """Publishes the status of the period since the last one, with further statuses."""
         now_s = time.monotonic()
         status = self.log.report(self._node, self.state, now_ns, now_s)
         self._logger.debug(f"{self.state.lifecycle}: {status.message}")

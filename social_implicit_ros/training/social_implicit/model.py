@@ -113,13 +113,10 @@ class SocialImplicit(nn.Module):
     def __init__(
         self, *, noise_weights: Sequence[float] = NOISE_WEIGHTS, zones_by_speed: bool = True
     ) -> None:
-        """Creates the cells.
+        """Creates the cells; zones are by the maximum observed speed, as in the paper.
 
-        Args:
-            noise_weights: scale of the noise in each zone.
-            zones_by_speed: choose zones by the maximum observed speed, as in the paper. False: as
-                in the released code, which uses the first observed displacement; its loader sets
-                that to zero, so that every agent is in zone 0.
+        Else as in the released code, which uses the first observed displacement; its loader sets
+        that to zero, so that every agent is in zone 0.
         """
         super().__init__()
         self.zones_by_speed = zones_by_speed
@@ -186,11 +183,8 @@ def _predict_zone(
 ) -> torch.Tensor:
     """(A, K, 24) displacements, step-major, of the agents of a zone, scene after scene on one axis.
 
-    Args:
-        cell: of the zone.
-        displacements: (A, 8, 2) observed displacements of the zone's agents.
-        noise: (A, K, 2) noise, scaled for the zone.
-        scene: (A,) scene of each agent, ascending.
+    Takes their (A, 8, 2) observed displacements, (A, K, 2) noise, scaled for the zone, and (A,)
+    scene, ascending.
     """
     slots = separated_slots(scene)
     n_slots = int(slots[-1]) + 1

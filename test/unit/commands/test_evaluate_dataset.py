@@ -8,7 +8,7 @@ import pytest
 from support.benchmark_data import write_walks
 
 from social_implicit_ros.commands import evaluate_dataset
-from social_implicit_ros.evaluation.benchmark import candidates
+from social_implicit_ros.evaluation.benchmark import split_metrics
 from social_implicit_ros.evaluation.benchmark import split_metrics as benchmark
 from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_metrics
 from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES
@@ -32,7 +32,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
         return ConstantVelocity()
 
     monkeypatch.setattr(benchmark, "load_model", load)
-    monkeypatch.setattr(candidates, "shipped_models", lambda: SHIPPED)
+    monkeypatch.setattr(split_metrics, "shipped_models", lambda: SHIPPED)
 
 
 def run(data: Path, *arguments: str, path: Path | None = None) -> dict:
@@ -100,21 +100,21 @@ def test_all_metrics_of_one_split(data: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_paths_may_stand_for_one_file_per_split() -> None:
-    one = candidates.candidate("out/run_{split}.onnx")
+    one = split_metrics.candidate("out/run_{split}.onnx")
     assert one.files["zara1"] == "out/run_zara1.onnx"
     assert one.held_out == set(LEAVE_ONE_OUT)
-    fixed = candidates.candidate("out/run_zara1.onnx")
+    fixed = split_metrics.candidate("out/run_zara1.onnx")
     assert set(fixed.files.values()) == {"out/run_zara1.onnx"}
     assert fixed.held_out == {"zara1"}
 
 
 def test_default_is_the_default_models_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = candidates.DEFAULT_MODEL
+    name = split_metrics.DEFAULT_MODEL
     monkeypatch.setattr(
-        candidates, "shipped_models", lambda: tuple(f"{name}_{split}" for split in LEAVE_ONE_OUT)
+        split_metrics, "shipped_models", lambda: tuple(f"{name}_{split}" for split in LEAVE_ONE_OUT)
     )
-    assert candidates.candidate("default").files["univ"] == f"{name}_univ"
-    assert candidates.candidate("default").name == "default"
+    assert split_metrics.candidate("default").files["univ"] == f"{name}_univ"
+    assert split_metrics.candidate("default").name == "default"
 
 
 @pytest.mark.parametrize(

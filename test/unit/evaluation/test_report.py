@@ -19,8 +19,8 @@ from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation.output_files import DATA_MARK, PLOTLY_MARK
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
+from social_implicit_ros.evaluation.report.highlights import encoded_walls
 from social_implicit_ros.evaluation.report.page import MEANINGS, summary
-from social_implicit_ros.evaluation.report.wall_rectangles import encoded_walls
 from social_implicit_ros.evaluation.tally import Tally, metrics_of
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import Prediction, Tracks
