@@ -18,6 +18,7 @@ from social_implicit_ros.output_settings import (
     MpcPlannerOptions,
 )
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec, Settings, row
+from social_implicit_ros.types import plain_frame
 from social_implicit_ros.untrusted_files import did_you_mean
 
 #: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
@@ -252,7 +253,7 @@ class PredictorConfig(Settings):
         """Raises ParameterError naming the parameter."""
         super().__post_init__()
         for name in ("fixed_frame", "publish_frame", "robot_frame"):
-            object.__setattr__(self, name, getattr(self, name).lstrip("/"))
+            object.__setattr__(self, name, plain_frame(getattr(self, name)))
 
 
 @dataclass(frozen=True)

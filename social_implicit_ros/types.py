@@ -45,6 +45,11 @@ class SkipReason(str, Enum):
     STALE = "stale"
 
 
+def plain_frame(frame: str) -> str:
+    """A frame's name without the leading slash of ROS 1 and old recordings."""
+    return frame.lstrip("/")
+
+
 def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[int | str]) -> None:
     """Raises ValueError unless the array has the `expected` shape; a string accepts any length."""
     shape = array.shape

@@ -41,7 +41,7 @@ from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.left_out import RECORDED_FIXES
 from social_implicit_ros.recordings.track_source import TrackSource
-from social_implicit_ros.tracks.frames.transforms import plain_frame
+from social_implicit_ros.types import plain_frame
 
 #: Predicted trajectories measured together: fewer are slower, more take memory.
 _ROWS_AT_ONCE = 1000

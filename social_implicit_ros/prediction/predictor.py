@@ -24,18 +24,14 @@ from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.frames.transforms import (
-    RigidTransform,
-    TransformUnavailableError,
-    plain_frame,
-)
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.identities import Identities
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 

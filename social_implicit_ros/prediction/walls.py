@@ -11,8 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
-from social_implicit_ros.tracks.frames.transforms import RigidTransform, plain_frame
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction, require_shape
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
+from social_implicit_ros.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Prediction,
+    plain_frame,
+    require_shape,
+)
 
 Float32Array = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from social_implicit_ros.recordings.bag import BagReader, RecordingError
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE
-from social_implicit_ros.tracks.frames.transforms import plain_frame
+from social_implicit_ros.types import plain_frame
 
 #: Default `fixed_frame` of the node; used if the recording has it.
 PREFERRED_FRAME = "odom"

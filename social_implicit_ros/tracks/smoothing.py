@@ -136,19 +136,25 @@ def smooth(
     gained = None
     if site:
         gained = _inform(site, log_evidence, paths_m, covariances, of_agents, step_s)
-    evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
-    evidence /= evidence.sum(axis=1, keepdims=True)
-
-    path_m = evidence[:, None] @ paths_m  # (A, 1, 2 H)
-    ends_m = paths_m[..., -4:] - path_m[..., -4:]  # of the last two steps
-    states = np.concatenate([ends_m[..., 2:], (ends_m[..., 2:] - ends_m[..., :2]) / step_s], axis=2)
+    path_m, covariance, evidence = _mixed(log_evidence, paths_m, step_s)
     isotropic = (evidence[:, None] @ state_covariances[of_agents]).reshape(-1, 2, 2)
-    covariance = np.swapaxes(states * evidence[..., None], 1, 2) @ states
     covariance[:, ::2, ::2] += isotropic
     covariance[:, 1::2, 1::2] += isotropic
     if gained is not None:
         covariance += (evidence[:, _WALKS, None, None] * gained).sum(axis=1)
     return path_m.reshape(n_agents, n_steps, 2) + origin_m[:, None], covariance
+
+
+def _mixed(
+    log_evidence: FloatArray, paths_m: FloatArray, step_s: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(A, 1, 2 H) mean path, (A, 4, 4) spread of the last states, and (A, K) probabilities."""
+    evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
+    evidence /= evidence.sum(axis=1, keepdims=True)
+    path_m = evidence[:, None] @ paths_m
+    ends_m = paths_m[..., -4:] - path_m[..., -4:]  # of the last two steps
+    states = np.concatenate([ends_m[..., 2:], (ends_m[..., 2:] - ends_m[..., :2]) / step_s], axis=2)
+    return path_m, np.swapaxes(states * evidence[..., None], 1, 2) @ states, evidence
 
 
 def _inform(
@@ -159,18 +165,11 @@ def _inform(
     of_agents: IntArray | slice,
     step_s: float,
 ) -> FloatArray:
-    """Takes how others move for the prior of the velocities, in place.
+    """Takes how others move for the prior of the velocities; changes (A, K) and (A, K, 2 H) in
+    place.
 
-    Args:
-        site: how others move.
-        log_evidence: (A, K) of each hypothesis; changed.
-        paths_m: (A, K, 2 H) metres; changed.
-        covariances: (U, K, H, H) of the paths of each kind.
-        of_agents: (A,) kind of each agent.
-        step_s: seconds between two steps.
-
-    Returns:
-        (A, W, 4, 4) what the state covariances gain for each hypothesis of somebody who walks.
+    `covariances` are (U, K, H, H) of the paths of each kind. Returns (A, W, 4, 4) what the state
+    covariances gain for each hypothesis of somebody who walks.
     """
     follows = (covariances[:, _WALKS, :, -1] - covariances[:, _WALKS, :, -2]) / step_s
     variances = (follows[..., -1] - follows[..., -2]) / step_s  # (U, W)
@@ -265,13 +264,7 @@ def _mixers(n_columns: int) -> IntArray:
 
 
 def within_speed(positions_m: FloatArray, step_s: float, max_speed_m_s: float) -> FloatArray:
-    """Paths of at most a speed: those that are faster shrink about their last position.
-
-    Args:
-        positions_m: (A, H, 2) metres, NaN where unknown.
-        step_s: seconds between two steps.
-        max_speed_m_s: maximum plausible speed.
-    """
+    """Paths of at most a speed: those that are faster shrink about their last position."""
     steps_m = positions_m[:, 1:] - positions_m[:, :-1]
     # NaN compares as false.
     if not (np.abs(steps_m) * 2**0.5 > max_speed_m_s * step_s).any():

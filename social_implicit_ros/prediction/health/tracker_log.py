@@ -10,6 +10,7 @@ from statistics import fmean, median
 import numpy as np
 
 from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
+from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import close_rows
@@ -43,6 +44,15 @@ def _is_losing(counts: Counter[SkipReason | str]) -> bool:
 
 def _first(since_s: float | None, now_s: float) -> float:
     return now_s if since_s is None else since_s
+
+
+def doubled_rows(tick: Tick | None) -> set[int]:
+    """The rows of the people, of all trackers, who have somebody else at the same place."""
+    if tick is None:
+        return set()
+    people = [row for row, agent_id in enumerate(tick.window.ids) if agent_id != ROBOT_ID]
+    close = close_rows(tick.window.positions_m[people, -1], _DOUBLED_M)
+    return {people[row] for pair in close for row in pair}
 
 
 class IdLifetimes:
@@ -150,8 +160,11 @@ class TrackerLog:
         self.newest_ns = tracks.stamp_ns
         self.ids.add(tracks.ids, tracks.stamp_ns)
 
-    def take_counts(self, predictor: Predictor, source: str) -> None:
-        """Takes over what the predictor knows of this tracker, the prefix of whose ids is given."""
+    def take_counts(self, predictor: Predictor, source: str, doubled: set[int]) -> None:
+        """Takes over what the predictor knows of this tracker, the prefix of whose ids is given.
+
+        `doubled` are the `doubled_rows` of its newest tick.
+        """
         timing = predictor.timing_of(source)
         self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
         tick = predictor.last_tick
@@ -166,10 +179,7 @@ class TrackerLog:
         self.n_predicted = len(mine) + sum(reason in is_fine for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        people = [row for row, agent_id in enumerate(ids) if agent_id != ROBOT_ID]
-        close = close_rows(tick.window.positions_m[people, -1], _DOUBLED_M)
-        doubled = {people[row] for pair in close for row in pair}.intersection(mine)
-        self._find_doubled(2 * len(doubled) > len(mine), tick.stamp_ns)
+        self._find_doubled(2 * len(doubled.intersection(mine)) > len(mine), tick.stamp_ns)
         heights_m = tick.window.heights_m[mine].tolist()
         self._find_climbing(
             dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns

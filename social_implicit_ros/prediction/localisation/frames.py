@@ -15,12 +15,11 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
     TransformUnavailableError,
-    plain_frame,
     transform_tracks,
 )
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, Tracks
+from social_implicit_ros.types import FloatArray, Tracks, plain_frame
 
 #: Most messages that wait for a transform at once; at 60 Hz about one second.
 _MAX_WAITING = 64

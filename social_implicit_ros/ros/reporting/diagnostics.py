@@ -17,7 +17,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     Surroundings,
     ellipses_of,
 )
-from social_implicit_ros.prediction.health.tracker_log import TrackerLog
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog, doubled_rows
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
@@ -148,8 +148,9 @@ class DiagnosticsLog:
         self._counters = predictor.counters()
         is_added = predictor.config.pipeline.add_tracker_covariance
         self._ellipses = ellipses_of(predictor.last_tick, is_added=is_added)
+        doubled = doubled_rows(predictor.last_tick)
         for source, tracker in self.trackers.items():
-            tracker.take_counts(predictor, source)
+            tracker.take_counts(predictor, source, doubled)
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
         """The status of the period since the last report, at the node's clock and a steady time.

@@ -18,7 +18,7 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.reporting import faults
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
-from social_implicit_ros.tracks.frames.transforms import plain_frame
+from social_implicit_ros.types import plain_frame
 
 #: A warning that did not recur for this time is logged when it comes again, seconds.
 _ENDED_S = 5.0

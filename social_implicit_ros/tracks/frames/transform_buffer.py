@@ -28,12 +28,9 @@ from social_implicit_ros.tracks.frames.transform_messages import (
     names_frame,
     transforms_of,
 )
-from social_implicit_ros.tracks.frames.transforms import (
-    RigidTransform,
-    TransformUnavailableError,
-    plain_frame,
-)
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import plain_frame
 
 #: Length of the buffer, seconds; the default of tf2.
 BUFFER_S = 10.0

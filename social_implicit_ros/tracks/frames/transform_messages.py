@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from social_implicit_ros.tracks.frames.poses import Pose
-from social_implicit_ros.tracks.frames.transforms import plain_frame
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import plain_frame
 
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 #: Second byte of the encapsulation header -> byte order.

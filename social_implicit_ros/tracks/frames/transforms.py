@@ -119,8 +119,3 @@ class TransformUnavailableError(LookupError):
         super().__init__(message)
         self.may_come = may_come
         self.newest_ns = newest_ns
-
-
-def plain_frame(frame: str) -> str:
-    """A frame's name without the leading slash of ROS 1 and old recordings."""
-    return frame.lstrip("/")

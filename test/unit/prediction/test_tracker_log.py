@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog
+from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog, doubled_rows
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
@@ -72,7 +72,7 @@ def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "")
+            log.take_counts(predictor, "", doubled_rows(predictor.last_tick))
             n_waiting.append(log.counts(stamp_ns, n / 10, 1.0).n_waiting)
     assert n_waiting == [0, 0, *([int(kind == "jumps")] * 4)]
     if kind == "jumps":
@@ -91,7 +91,7 @@ def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> N
             predictor.add_tracks(tracks, "odom", stamp_ns, source=source)
         forecast = predictor.tick(stamp_ns)
     for source, log in logs.items():
-        log.take_counts(predictor, source)
+        log.take_counts(predictor, source, doubled_rows(predictor.last_tick))
     assert len(forecast.ids) == 1
     assert [log.n_predicted for log in logs.values()] == [1, 1]
 
@@ -111,7 +111,7 @@ def test_people_whose_axes_are_those_of_another_frame_are_noticed(axes: tuple[in
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "")
+            log.take_counts(predictor, "", doubled_rows(predictor.last_tick))
     expected_m_s = 2.0 / 3.0 if axes[-1] == 0 else 0.1 / 3.0
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
@@ -139,5 +139,5 @@ def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -
             predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 0:
-            log.take_counts(predictor, "a/" if other else "")
+            log.take_counts(predictor, "a/" if other else "", doubled_rows(predictor.last_tick))
     assert log.doubled_s == (2.0 if apart_m < 0.3 else 0.0)
