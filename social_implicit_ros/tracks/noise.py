@@ -61,12 +61,10 @@ class PositionNoise:
         return max(self._sum_m2 / self._weight, _MIN_STD_M**2)
 
     def add(self, times_ns: IntArray, positions_m: FloatArray) -> None:
-        """Learns from four observations of each of some tracks.
+        """Learns from four observations of each of some tracks, at (A, 4) ascending stamps.
 
-        Args:
-            times_ns: (A, 4) stamps, integer nanoseconds, ascending. Rows that are not evenly spaced
-                are ignored, as are those that are exactly still: pillars say nothing about people.
-            positions_m: (A, 4, 2) metres.
+        Rows that are not evenly spaced are ignored, as are those that are exactly still: pillars
+        say nothing about people.
         """
         gaps_ns = times_ns[:, 1:] - times_ns[:, :-1]
         mean_ns = (times_ns[:, 3:] - times_ns[:, :1]) / 3.0

@@ -38,15 +38,8 @@ def _leaves_motion(
 ) -> BoolArray:
     """(A,) whether positions are out of reach, or where people who move as these do cannot be.
 
-    A track whose id was given to a neighbour after a gap would be a sprinter for seconds.
-
-    Args:
-        table: of the observations before.
-        rows: (A,) rows.
-        stamp_ns: of the positions, integer nanoseconds.
-        seen_m: (A, 2) the positions in metres.
-        max_speed_m_s: maximum plausible speed.
-        noise_m: standard deviation of each coordinate of a position.
+    A track whose id was given to a neighbour after a gap would be a sprinter for seconds. Arguments
+    as of `HeldJumps.weigh`.
     """
     motions = motions_of(table, rows)
     elapsed_ns = stamp_ns - motions.stamps_ns
@@ -74,11 +67,7 @@ def insert_late(
     max_speed_m_s: float,
     noise_m: float,
 ) -> list[tuple[int, SkipReason]]:
-    """Adds (A, 3) late states to their tracks; other arguments as for `HeldJumps.weigh`.
-
-    Returns:
-        Index and reason of each one that is left out.
-    """
+    """Adds (A, 3) late states; index and reason of each that is left out. Cf. `HeldJumps.weigh`."""
     outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], max_speed_m_s, noise_m)
     fits = np.flatnonzero(~outlier)
     is_known, is_first = table.insert(rows[fits], stamp_ns, states_m[fits])

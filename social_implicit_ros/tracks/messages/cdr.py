@@ -91,13 +91,9 @@ class CdrReader:
     def read(self, data: bytes) -> tuple[Fields, Fields]:
         """Reads a serialised message.
 
-        Returns:
-            The chosen fields of the message, as a table of one row, and those of the entries of
-            its list, one row each.
-
-        Raises:
-            ValueError: the bytes are no such message.
-            UnsupportedLayoutError: an encoding other than plain CDR.
+        Returns the chosen fields of the message, as a table of one row, and those of the entries of
+        its list, one row each. Raises ValueError if the bytes are no such message,
+        UnsupportedLayoutError for an encoding other than plain CDR.
         """
         order = _BYTE_ORDERS.get(data[:2])
         if order is None:
@@ -353,14 +349,9 @@ def _strings(slot: int) -> _Column:
 
 
 def _largest(slot: int, inner: _Compiler, parser: _Parser, key: str, name: str) -> _Column:
-    """A field of the message with the largest number, of sequences as of `_sequences`.
+    """A field with the largest number, of sequences as of `_sequences`.
 
-    Args:
-        slot: of the start of a sequence; the next one holds its length.
-        inner: knows the fields of the messages.
-        parser: of one message.
-        key: path of the number.
-        name: path of the field.
+    `slot` is that of the start of a sequence; the next one holds its length.
     """
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
