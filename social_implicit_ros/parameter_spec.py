@@ -135,7 +135,6 @@ class Settings:
     prefix: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Checks each parameter; raises ParameterError naming it."""
         for entry in fields(self):
             if entry.metadata:
                 value = self._spec(entry).check(getattr(self, entry.name))

@@ -77,7 +77,6 @@ class HistoryLimits(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
         super().__post_init__()
         n_observations = self.max_agents * self.max_history
         if n_observations > _MAX_OBSERVATIONS:
@@ -151,7 +150,6 @@ class PipelineConfig(HistoryLimits):
     )
 
     def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
         super().__post_init__()
         n_trajectories = self.n_samples * self.max_agents
         if n_trajectories > _MAX_TRAJECTORIES:
@@ -250,7 +248,6 @@ class PredictorConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
         super().__post_init__()
         for name in ("fixed_frame", "publish_frame", "robot_frame"):
             object.__setattr__(self, name, plain_frame(getattr(self, name)))
@@ -345,7 +342,6 @@ class NodeConfig(Settings):
     autoware: AutowareOptions = field(default_factory=AutowareOptions)
 
     def __post_init__(self) -> None:
-        """Raises ParameterError naming the parameter."""
         super().__post_init__()
         predictor = self.predictor
         if not predictor.fixed_frame:

@@ -89,7 +89,6 @@ class Tracks:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         n_agents = len(self.ids)
         require_shape("Tracks", "positions_m", self.positions_m, (n_agents, 2))
         if self.heights_m.size == 0 and n_agents > 0:
@@ -142,7 +141,6 @@ class ObservationWindow:
     state_covariances: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         n_agents = len(self.ids)
         require_shape("ObservationWindow", "positions_m", self.positions_m, (n_agents, "H", 2))
         require_shape("ObservationWindow", "n_observed", self.n_observed, (n_agents,))
@@ -181,7 +179,6 @@ class Prediction:
     probabilities: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         require_shape("Prediction", "samples", self.samples, ("K", "A", "T", 2))
         n_samples, n_agents, n_steps, _ = self.samples.shape
         if self.probabilities.size == 0:

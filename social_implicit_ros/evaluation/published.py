@@ -56,7 +56,6 @@ class PublishedPrediction:
     radii: Mapping[float, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         shape = (*self.agents.shape, *self.times_s.shape)
         expected = {"mean": (*shape, 2), "covariance": (*shape, 2, 2), "n_observed": shape[:1]}
         for name, of_name in expected.items():

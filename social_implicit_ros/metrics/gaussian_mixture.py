@@ -56,7 +56,6 @@ class GaussianMixtures:
     bic: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         require_shape("GaussianMixtures", "weights", self.weights, ("P", "C"))
         n_clouds, n_components = self.weights.shape
         for name, shape in (

@@ -74,7 +74,6 @@ class ModelCard:
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:
-        """Checks types and values; raises ValueError naming the field."""
         for name, kind in _KINDS.items():
             value = getattr(self, name)
             # bool is a subclass of int.

@@ -43,7 +43,6 @@ class Coupling:
     apart_m: float
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
         for name in ("passing_m", "apart_m"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -52,7 +52,6 @@ class Forecast:
     robot_m: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         n_agents = len(self.ids)
         for name in ("numbers", "heights_m", "n_observed"):
             require_shape("Forecast", name, getattr(self, name), (n_agents,))

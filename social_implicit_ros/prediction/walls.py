@@ -61,7 +61,6 @@ class FloorPlan:
     frame_id: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
         require_shape("FloorPlan", "occupied", self.occupied, ("rows", "columns"))
         if not _CELL_M[0] <= self.resolution_m <= _CELL_M[1]:
             raise ValueError(

@@ -225,7 +225,6 @@ class SqliteFile:
     """Reads a sqlite3 file of any version of rosbag2."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the topics."""
         uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         self._database = sqlite3.connect(uri, uri=True)
         self._database.text_factory = lambda text: text.decode(errors="replace")

@@ -42,7 +42,6 @@ class TransformListener:
     """
 
     def __init__(self, node: Node) -> None:
-        """Stores the node; does not subscribe."""
         self._node = node
         self._subscriptions: list[tuple[Subscription, bool]] = []  # with whether it is static
         self._polled = _Polled()

@@ -24,7 +24,6 @@ class TickTimer:
     """The timer of the ticks, in simulated time if the node's is."""
 
     def __init__(self, node: Node, callback: Callable[[], None]) -> None:
-        """Does not run yet; `callback` is called at each tick."""
         self._node = node
         self._callback = callback
         self._timer: Timer | None = None

@@ -43,7 +43,6 @@ class VelocityNoise:
     """
 
     def __init__(self) -> None:
-        """Knows no velocity."""
         self._velocities_m_s = np.empty((0, 2))  # newest, NaN if unknown
         self._draws = np.random.default_rng(0)
         self._group = np.empty(0, dtype=np.int64)

@@ -99,7 +99,6 @@ class ScoredPositions:
     weight: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         for name in ("speed_m_s", "error_m", "distance", "levels", "weight"):
             require_shape("ScoredPositions", name, getattr(self, name), self.steps.shape)
 
@@ -124,7 +123,6 @@ class Learnt:
     seconds: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks shapes and values; raises ValueError naming the field."""
         n_classes = len(SPEEDS_M_S)
         require_shape("Learnt", "scores", self.scores, (n_classes, "T", _N_BINS))
         n_steps = self.scores.shape[1]

@@ -65,7 +65,6 @@ class Calibration:
     levels: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
         for name in ("speeds_m_s", "roughnesses_m"):
             grid = getattr(self, name)
             require_shape("Calibration", name, grid, ("Z" if name == "speeds_m_s" else "R",))

@@ -183,7 +183,6 @@ class CalibrationReplay:
     area_m2: float
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         for name in ("levels", "steps"):
             require_shape("CalibrationReplay", name, getattr(self, name), self.times_s.shape)
 

@@ -28,7 +28,6 @@ class People:
     max_gap_s: float
 
     def __post_init__(self) -> None:
-        """Checks the shapes and the order; raises ValueError naming the field."""
         require_shape("People", "people", self.people, self.stamps_ns.shape)
         require_shape("People", "positions_m", self.positions_m, (*self.stamps_ns.shape, 2))
         if (np.diff(self.stamps_ns) < 0).any():

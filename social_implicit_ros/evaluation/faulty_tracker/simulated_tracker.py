@@ -47,7 +47,6 @@ class SimulatedTracks:
     positions_m: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         for name in ("ids", "people"):
             require_shape("SimulatedTracks", name, getattr(self, name), self.messages.shape)
         shape = (*self.messages.shape, 2)

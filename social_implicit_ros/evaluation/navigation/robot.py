@@ -48,7 +48,6 @@ class Robot:
     is_holonomic: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field."""
         for name in ("radius_m", "speed_m_s", "acceleration_m_s2", "turn_rad_s"):
             if not 0.0 < getattr(self, name) <= 100.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")

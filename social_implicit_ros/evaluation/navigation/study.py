@@ -69,7 +69,6 @@ class Trial:
     attentive: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the option."""
         if not 0.0 <= self.person_radius_m <= 100.0:
             raise ValueError(f"person radius is {self.person_radius_m} m, expected 0 to 100")
         for confidence in self.confidences:

@@ -209,7 +209,6 @@ class TrackMap:
     """Where people walked, and the mean final error of predictions made there."""
 
     def __init__(self, models: Iterable[str]) -> None:
-        """Starts with an empty map."""
         self._models = tuple(models)
         self._cell_m = CELL_M
         #: Column and row -> (models, 2) number of predictions, and the sum of their FDE.

@@ -34,7 +34,6 @@ class RobotGate:
     """
 
     def __init__(self, history: TrackHistory, config: PredictorConfig) -> None:
-        """Knows no position."""
         self.config, self._history = config, history
         self.guard = StampGuard(config.pipeline.track_timeout_s)
         self.reset()

@@ -63,7 +63,6 @@ class SharedJumps:
     """
 
     def __init__(self) -> None:
-        """Starts without jumps."""
         self._usual_m, self._n_messages = 0.0, 0
         self.reset()
 

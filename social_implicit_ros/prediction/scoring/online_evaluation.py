@@ -64,7 +64,6 @@ class PendingPrediction(Generic[Content]):
     n_final: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         shape = (len(self.rows), "T", 2)
         require_shape("PendingPrediction", "ground_truth_m", self.ground_truth_m, shape)
 

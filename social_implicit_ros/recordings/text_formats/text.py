@@ -75,7 +75,6 @@ class Recording:
     labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Checks the shapes; raises ValueError naming the field."""
         require_shape("Recording", "ids", self.ids, self.frames.shape)
         require_shape("Recording", "positions_m", self.positions_m, (*self.frames.shape, 2))
 

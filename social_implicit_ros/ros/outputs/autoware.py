@@ -53,7 +53,6 @@ class Autoware(Output):
     reads_samples = True
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the number of paths and the size of a person."""
         super().__init__(config)
         self._confidence = config.autoware.confidence
         self._max_paths = config.autoware.max_paths

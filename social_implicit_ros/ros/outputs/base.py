@@ -27,7 +27,6 @@ class Output(ABC):
     reads_samples: ClassVar[bool] = False
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the frame of the outputs."""
         self._frame_id = config.predictor.publish_frame or config.predictor.fixed_frame
 
     def qos(self) -> QoSProfile:

@@ -30,7 +30,6 @@ class Costmap(Output):
     message_class = OccupancyGrid
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes size, resolution and time window."""
         super().__init__(config)
         self._radius_m = config.person_radius_m
         self._options = config.costmap

@@ -32,7 +32,6 @@ class CostmapConverter(Output):
     message_class = ObstacleArrayMsg
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the size of a person."""
         super().__init__(config)
         self._radius_m = config.person_radius_m
         self._writer = list_writer(

@@ -38,7 +38,6 @@ class Detections(Output):
     message_class = Detection3DArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the class and the size of a person."""
         super().__init__(config)
         self._confidence = config.detections.confidence
         hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)

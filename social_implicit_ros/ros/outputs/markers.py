@@ -63,7 +63,6 @@ class Markers(Output):
     message_class = MarkerArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes confidence levels and style."""
         super().__init__(config)
         self._confidences = config.confidence_levels
         self._person_radius_m = config.person_radius_m

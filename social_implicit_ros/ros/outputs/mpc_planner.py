@@ -44,7 +44,6 @@ class MpcPlanner(Output):
     message_class = ObstacleArray
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the planner's steps and risk, the regions and their convention."""
         super().__init__(config)
         options = config.mpc_planner
         self._steps = Steps(options.integrator_step_s, options.horizon_steps)

@@ -24,7 +24,6 @@ class People(Output):
     message_class = PeopleMessage
 
     def __init__(self, config: NodeConfig) -> None:
-        """Prepares the writer."""
         super().__init__(config)
         self._writer = list_writer(
             PeopleMessage, entries_of=_person, rewritten=("name", "position", "velocity")

@@ -34,7 +34,6 @@ class PredictionCloud(Output):
     message_class = PointCloud2
 
     def __init__(self, config: NodeConfig) -> None:
-        """Takes the confidence levels of the ellipses."""
         super().__init__(config)
         self._levels = tuple(config.confidence_levels)
         self._radii = tuple(map(radius_field, self._levels))

@@ -27,7 +27,6 @@ class RigidTransform:
     translation_m: FloatArray
 
     def __post_init__(self) -> None:
-        """Checks shapes and orthonormality; raises ValueError naming the field."""
         require_shape("RigidTransform", "rotation", self.rotation, (3, 3))
         require_shape("RigidTransform", "translation_m", self.translation_m, (3,))
         if not np.allclose(self.rotation @ self.rotation.T, np.eye(3), atol=1e-6):

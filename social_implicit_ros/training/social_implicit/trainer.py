@@ -51,7 +51,6 @@ class Settings:
     short_history_share: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the values; raises ValueError naming the field."""
         for name, least in (("epochs", 1), ("scenes_per_batch", 1), ("n_samples", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
