@@ -146,7 +146,7 @@ def evaluate(
     Raises:
         ValueError: an unknown metric, no scene, too few samples, or shapes that do not agree.
     """
-    predict = _predictor(model, max([n_samples, *map(_n_best, metrics)]), seed)
+    predict = _predictor(model, max([n_samples, *(_split(name)[1] for name in metrics)]), seed)
     measured: dict[str, list[FloatArray]] = {name: [] for name in metrics}
     for index, (observed, future) in enumerate(scenes):
         prediction = predict(np.asarray(observed, dtype=np.float64))
@@ -182,7 +182,7 @@ def _predictor(
 
 
 def _first_samples(prediction: Prediction, metric: str) -> Prediction:
-    n_best = _n_best(metric)
+    _, n_best = _split(metric)
     if n_best > len(prediction.samples):
         raise ValueError(f"{metric} needs {n_best} samples, got {len(prediction.samples)}")
     if n_best in (0, len(prediction.samples)):
@@ -200,11 +200,7 @@ def _metric(name: str) -> _Metric:
     return found
 
 
-def _n_best(name: str) -> int:
-    """K of a metric's name; 0 for all samples."""
-    return _split(name)[1]
-
-
 def _split(name: str) -> tuple[str, int]:
+    """A metric's name without its K, and K; 0 for all samples."""
     matched = re.fullmatch(rf"({'|'.join(_BEST_OF)})_([1-9]\d{{0,3}})", name)
     return (matched[1], int(matched[2])) if matched else (name, 0)

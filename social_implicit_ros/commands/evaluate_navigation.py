@@ -116,19 +116,18 @@ def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: 
 def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: str) -> None:
     console.print(LIMITS, highlight=False)
     for planner, predictors in results["planners"].items():
-        table = _table(
+        title = (
             f"{planner} planner: {trial.n_episodes} test episodes in each recording "
-            f"({len(results['recordings'])}), settings chosen on as many others",
-            "predictor",
-            "against cv",
+            f"({len(results['recordings'])}), settings chosen on as many others"
         )
-        for name, row in predictors.items():
-            against = row["collision_against_constant_velocity"]
-            _add_chosen(table, name, row, row["test"], against)
-        console.print(table)
+        console.print(_chosen(title, predictors, "test"))
         console.print(_frontier(planner, predictors))
         if trial.attentive is not None:
-            console.print(_reactive(planner, predictors, trial.attentive))
+            title = (
+                f"{planner} planner: the same episodes and settings in a crowd that reacts, "
+                f"{trial.attentive:.0%} of it to the robot"
+            )
+            console.print(_chosen(title, predictors, REACTIVE))
         if len(results["recordings"]) > 1:
             console.print(_by_recording(planner, predictors, results["recordings"]))
         regions = f"{model}, regions"
@@ -148,30 +147,16 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
     console.print(results["advice"], highlight=False)
 
 
-def _reactive(planner: str, predictors: Mapping[str, Any], attentive: float) -> Table:
-    table = _table(
-        f"{planner} planner: the same episodes and settings in a crowd that reacts, "
-        f"{attentive:.0%} of it to the robot",
-        "predictor",
-        "against cv",
-    )
+def _chosen(title: str, predictors: Mapping[str, Any], kind: str) -> Table:
+    """The chosen settings: `test`, or the same episodes in the crowd that reacts."""
+    table = _table(title, "predictor", "against cv")
     for name, row in predictors.items():
-        metrics = row[REACTIVE]
+        metrics, compared = row[kind], row if kind == "test" else row[kind]
         if metrics is not None:
-            against = metrics["collision_against_constant_velocity"]
-            _add_chosen(table, name, row, metrics, against)
+            against = compared["collision_against_constant_velocity"]
+            setting = row["chosen"].partition(", ")[2]
+            table.add_row(name, setting, *_cells(metrics), _cell(against, 100.0, "{:+.1f}"))
     return table
-
-
-def _add_chosen(
-    table: Table,
-    name: str,
-    row: Mapping[str, Any],
-    metrics: Mapping[str, Sequence[float]],
-    against: Sequence[float],
-) -> None:
-    setting = row["chosen"].partition(", ")[2]
-    table.add_row(name, setting, *_cells(metrics), _cell(against, 100.0, "{:+.1f}"))
 
 
 def _frontier(planner: str, predictors: Mapping[str, Any]) -> Table:

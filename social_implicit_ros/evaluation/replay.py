@@ -16,7 +16,7 @@ from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBO
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
-from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.predictor import Predictor, steps_of
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.walls import FloorPlan
@@ -155,16 +155,6 @@ class ReplayCounts(LeftOut):
 
 #: Predictions at one tick, by model name.
 _Predictions = dict[str, tuple[Tick, Forecast]]
-
-
-def steps_of(model: TrajectoryModel, settings: PredictorConfig) -> Steps:
-    """The predicted steps of a model; raises ValueError for others than the model supports."""
-    return Steps.within(
-        model.step_s,
-        model.n_predicted,
-        step_s=settings.time_step_s,
-        horizon_s=settings.horizon_s,
-    )
 
 
 class _Group:

@@ -92,11 +92,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
-
-    Attributes:
-        reason: why it failed; None if its part was written.
-    """
+    """How a job ended: why it failed, or None if its part was written."""
 
     job: Job
     reason: str | None

@@ -39,15 +39,7 @@ _LOG_2_PI = math.log(2.0 * math.pi)
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixtures:
-    """One mixture per point cloud, C components each; unused components have weight 0.
-
-    Attributes:
-        weights: (P, C) shares that sum to 1 over the components.
-        means: (P, C, 2) in metres.
-        covariances: (P, C, 2, 2) in square metres.
-        n_components: (P,) components in use.
-        bic: (P,) Bayesian information criterion of the chosen mixture.
-    """
+    """P mixtures, one per point cloud, of C components: shares that sum to 1, 0 for unused ones."""
 
     weights: FloatArray
     means: FloatArray

@@ -39,22 +39,14 @@ class ModelCard:
     """A model card, stored as JSON beside `<name>.onnx`.
 
     Attributes:
-        name: name of the model.
-        architecture: e.g. `social_implicit`.
-        description: one sentence for users.
         sha256: checksum of the ONNX file.
         parameters: number of trainable parameters that affect the output.
-        step_s: seconds between two steps.
-        n_observed: number of observed steps.
-        n_predicted: number of predicted steps.
         noise_sequence: `independent` or `sobol`, see `models.noise`.
         interaction_range_m: agents farther away than this do not affect a prediction, metres; null
             if unknown or unlimited.
         training: data, seed, command and settings: all that is needed to train the model again.
-        metrics: metrics of the model, metres.
         calibration: see `Calibration.from_dict`; empty if the model is not calibrated.
         coupling: the fields of `coupling.Coupling`; empty if the agents are not coupled.
-        format: version of the card's layout.
     """
 
     name: str

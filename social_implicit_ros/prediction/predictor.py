@@ -35,6 +35,13 @@ from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 
+def steps_of(model: TrajectoryModel, config: PredictorConfig) -> Steps:
+    """The predicted steps of a model; raises ValueError for others than the model supports."""
+    return Steps.within(
+        model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
+    )
+
+
 class Predictor:
     """Tracks -> stamp guard -> transform -> history -> model -> calibration -> forecast."""
 
@@ -53,9 +60,7 @@ class Predictor:
         ellipses and learns in `evaluate`; None for the model's ellipses.
         """
         self.config = config
-        self.steps = Steps.within(
-            model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
-        )
+        self.steps = steps_of(model, config)
         self._lookup = lookup
         self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
         self._queue = TransformQueue(lookup, config.transform_wait_s)

@@ -24,12 +24,11 @@ from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
-from social_implicit_ros.ros.endpoints import close_session, open_session
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import NewestJob
 from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.ros.reporting.reporter import Reporter
-from social_implicit_ros.ros.session import Session
+from social_implicit_ros.ros.session import Session, close_session, open_session
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.timers import TickTimer, is_time_simulated, steady_timer
 from social_implicit_ros.ros.trackers import Tracker
@@ -132,10 +131,8 @@ class PredictorNode(ParameterNode):
             for name in ("fixed_frame", "publish_frame", "robot_frame"):
                 self.reporter.log_slash(self.get_parameter(name).value)
             logs = {
-                tracker.id_prefix: TrackerLog(
-                    self.resolve_topic_name(tracker.topic), tracker.decoder.spec
-                )
-                for tracker in session.trackers
+                t.id_prefix: TrackerLog(self.resolve_topic_name(t.topic), t.decoder.spec)
+                for t in session.trackers
             }
             self.reporter.log.reset(logs)
             state = NodeState("inactive", model=session.predictor.model.name)
@@ -307,7 +304,11 @@ class PredictorNode(ParameterNode):
             forecast, corrections = predictor.published(predictor.tick(stamp_ns))
             session.publish(forecast)
         except TransformUnavailableError as error:
-            self._lose_frame(session, error)
+            # The positions of people in the published frame are not known.
+            reason = f"nothing is published in frame {predictor.published_frame}: {error}"
+            self.reporter.refuse("publish_frame", reason)
+            with self.reporter.contained("clear", "outputs cannot be cleared"):
+                self._clear_outputs(session)
             return
         except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
             reason = f"nobody is predicted: {self.reporter.reason_of(error)}"
@@ -331,13 +332,6 @@ class PredictorNode(ParameterNode):
         # After publishing, which it shall not delay.
         with self.reporter.contained("evaluation", "predictions cannot be evaluated"):
             predictor.evaluate()
-
-    def _lose_frame(self, session: Session, error: TransformUnavailableError) -> None:
-        """Clears the outputs: the positions of people in their frame are not known."""
-        frame = session.predictor.published_frame
-        self.reporter.refuse("publish_frame", f"nothing is published in frame {frame}: {error}")
-        with self.reporter.contained("clear", "outputs cannot be cleared"):
-            self._clear_outputs(session)
 
     def _active_session(self) -> Session | None:
         session = self._session
@@ -375,11 +369,10 @@ class PredictorNode(ParameterNode):
     ) -> Trigger.Response:
         session = self._session
         if session is None or session.keeper is None:
-            response.message = (
-                f"nothing to forget: the node is {self.reporter.state.lifecycle}"
-                if session is None
-                else "nothing to forget: the parameter adaptive_calibration is false"
-            )
+            reason = f"the node is {self.reporter.state.lifecycle}"
+            if session is not None:
+                reason = "the parameter adaptive_calibration is false"
+            response.message = f"nothing to forget: {reason}"
             return response
         problem = session.keeper.reset()
         # Predictions made with the old calibration say nothing about the new one.
@@ -414,10 +407,8 @@ class PredictorNode(ParameterNode):
         self.reporter.publish(self._now_ns(), statuses)
 
     def _surroundings(self) -> Surroundings:
-        session = self._session
-        if session is None:
-            return surroundings_of(self, (), ())
-        return surroundings_of(self, session.subscriptions, session.publishers.values())
+        s = self._session
+        return surroundings_of(self, *((s.subscriptions, s.publishers.values()) if s else ((), ())))
 
     def _save_calibration(self, session: Session) -> None:
         """Writes the adaptive calibration if it changed; a failure is logged."""

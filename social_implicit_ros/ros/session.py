@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.lifecycle import LifecyclePublisher
+from nav_msgs.msg import OccupancyGrid, Odometry
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
+from std_msgs.msg import Float64MultiArray
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.bond import Bond
-from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
+from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, open_calibration
+from social_implicit_ros.ros.components import load_model, load_outputs
 from social_implicit_ros.ros.online_evaluation_messages import (
+    METRICS_TOPIC,
     metrics_to_msg,
     radius_factors,
     scores_to_status,
 )
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.preparation import Preparation
-from social_implicit_ros.ros.trackers import Tracker
+from social_implicit_ros.ros.trackers import Tracker, load_trackers
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
 
 @dataclass
@@ -74,4 +85,109 @@ class Session:
             tolerance=self.config.coverage_tolerance,
             window_s=self.config.predictor.self_evaluation_window_s,
             calibration="off" if self.keeper is None else self.keeper.state,
+        )
+
+
+ODOMETRY_TOPIC = "~/odometry"
+MAP_TOPIC = "~/map"
+
+
+def open_session(
+    node: LifecycleNode,
+    config: NodeConfig,
+    lookup: TransformBuffer,
+    *,
+    on_tracks: Callable[[Tracker, Any], None],
+    on_odometry: Callable[[Odometry], None],
+    on_map: Callable[[OccupancyGrid], None],
+) -> Session:
+    """Loads what the parameters select and makes its endpoints; none is left if one cannot be made.
+
+    Tracks are serialised for a tracker that reads bytes. Raises ValueError if something cannot be
+    used; the message says how to fix it.
+    """
+    trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
+    model = load_model(config.model)
+    outputs = load_outputs(model, lookup, config)
+    keeper = (
+        open_calibration(
+            config,
+            model,
+            node.get_fully_qualified_name(),
+            node.get_logger(),
+            uses_sim_time=node.get_parameter("use_sim_time").value,
+        )
+        if config.adaptive_calibration
+        else None
+    )
+    adaptive = None if keeper is None else keeper.adaptive
+    session = Session(
+        config=config,
+        trackers=trackers,
+        predictor=Predictor(model, config.predictor, lookup, adaptive=adaptive),
+        outputs=outputs,
+        publishers={},
+        metrics=node.create_lifecycle_publisher(
+            Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
+        ),
+        subscriptions=[],
+        keeper=keeper,
+        preparation=Preparation(partial(load_outputs, model, lookup)),
+    )
+    with ExitStack() as undo:
+        undo.callback(close_session, node, session)
+        _create_endpoints(node, session, on_tracks, on_odometry, on_map)
+        undo.pop_all()
+    return session
+
+
+def close_session(node: LifecycleNode, session: Session) -> None:
+    """Destroys the endpoints of a session."""
+    for subscription in session.subscriptions:
+        node.destroy_subscription(subscription)
+    for publisher in session.publishers.values():
+        node.destroy_lifecycle_publisher(publisher)
+    node.destroy_lifecycle_publisher(session.metrics)
+    if session.bond is not None:
+        node.destroy_publisher(session.bond.publisher)
+
+
+def _create_endpoints(
+    node: LifecycleNode,
+    session: Session,
+    on_tracks: Callable[[Tracker, Any], None],
+    on_odometry: Callable[[Odometry], None],
+    on_map: Callable[[OccupancyGrid], None],
+) -> None:
+    """Adds the endpoints that the session's parameters ask for to the session."""
+    for name, output in session.outputs.items():
+        session.publishers[name] = node.create_lifecycle_publisher(
+            output.message_class,
+            output.topic,
+            output.qos(),
+            qos_overriding_options=qos.overridable(),
+        )
+    if session.config.bond:
+        publisher: Publisher = node.create_publisher(
+            bond.status_class(), bond.TOPIC, qos.diagnostics()
+        )
+        session.bond = bond.Bond(node.get_name(), publisher)
+    for tracker in session.trackers:
+        session.subscriptions.append(
+            node.create_subscription(
+                tracker.message_class,
+                tracker.topic,
+                partial(on_tracks, tracker),
+                qos.tracks(),
+                raw=tracker.is_raw,
+                qos_overriding_options=qos.overridable(),
+            )
+        )
+    if session.config.use_map:
+        session.subscriptions.append(
+            node.create_subscription(OccupancyGrid, MAP_TOPIC, on_map, qos.map_())
+        )
+    if session.config.predictor.robot == "odometry":
+        session.subscriptions.append(
+            node.create_subscription(Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry())
         )

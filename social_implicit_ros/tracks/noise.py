@@ -44,11 +44,7 @@ class PositionNoise:
     """
 
     def __init__(self, first_std_m: float) -> None:
-        """Starts with a guess.
-
-        Args:
-            first_std_m: standard deviation until something is learned, metres.
-        """
+        """Starts with a guess."""
         #: Stamp of the newest observations learned from, integer nanoseconds.
         self.newest_ns = 0
         self.first_std_m = first_std_m
@@ -93,11 +89,7 @@ class TrackerNoise:
     """
 
     def __init__(self, first_std_m: float) -> None:
-        """Knows no tracker.
-
-        Args:
-            first_std_m: standard deviation until something is learned, metres.
-        """
+        """Knows no tracker."""
         self.first_std_m = first_std_m
         self._noises: list[PositionNoise] = []
         self._index_of: dict[tuple[str, int], int] = {}
@@ -117,12 +109,7 @@ class TrackerNoise:
     ) -> None:
         """Learns from the newest observations of some rows, which are of one tracker.
 
-        Args:
-            source: the tracker.
-            stamp_ns: of these observations, integer nanoseconds.
-            rows: (A,) rows.
-            table: of the observations.
-            covariances_m2: (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
+        `covariances_m2` are (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
         """
         if covariances_m2 is None:
             self._add(self._noise_of(source, _NO_LEVEL), stamp_ns, rows, table)
@@ -167,12 +154,7 @@ class TrackerNoise:
         return float(np.mean([noise.variance_m2 for noise in known] or self.first_std_m**2)) ** 0.5
 
     def variances_m2(self, rows: IntArray, ages_ns: IntArray) -> FloatArray:
-        """(A,) variances of each coordinate, square metres.
-
-        Args:
-            rows: (A,) of tracks.
-            ages_ns: (A,) times since their first observations, integer nanoseconds.
-        """
+        """(A,) variances of each coordinate of tracks with (A,) ages, square metres."""
         index = self._index_of_row[rows]
         variances_m2 = np.array([noise.variance_m2 for noise in self._noises])[index]
         is_new = ages_ns < _NEW_NS

@@ -39,11 +39,10 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
 )
 
-from social_implicit_ros.prediction.extend import extend_moments
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
-from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.resample import Steps, extend_moments
 from social_implicit_ros.ros.messages import duration_to_msg, header_to_msg, person_size_to_msg
 from social_implicit_ros.ros.outputs.autoware import uuid_of
 from social_implicit_ros.ros.outputs.mpc_planner import semiaxes

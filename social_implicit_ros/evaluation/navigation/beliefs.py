@@ -9,10 +9,9 @@ import numpy as np
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS
-from social_implicit_ros.prediction.extend import without_samples
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
-from social_implicit_ros.prediction.resample import extend_prediction
+from social_implicit_ros.prediction.resample import extend_prediction, without_samples
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas, radius_at

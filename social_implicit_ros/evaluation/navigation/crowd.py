@@ -42,13 +42,8 @@ STANDING, VELOCITY, KALMAN, ORACLE = "nobody moves", "constant velocity", "Kalma
 class Scene:
     """What people who react to a robot are made from.
 
-    Attributes:
-        people: the recorded ones.
-        known_ns: (P,) from when on each can be hit, integer nanoseconds; see `NEW_S`.
-        first_ns: stamp of the first tick.
-        period_ns: from tick to tick.
-        frame_id: of the positions.
-        new_predictor: a predictor with an empty history, by the name of its model.
+    They can be hit from (P,) `known_ns` on, see `NEW_S`. `new_predictor` makes one with an empty
+    history, by the name of its model.
     """
 
     people: People
@@ -64,7 +59,6 @@ class Crowd:
     """People and beliefs on the ticks of a robot's control.
 
     Attributes:
-        period_s: from tick to tick, seconds.
         present_m: (F * SUBSTEPS, A, 2) where people are, metres; NaN for none.
         beliefs: by predictor, in the order of tables.
         notes: remarks for the output, such as what of the recording is left out.

@@ -22,13 +22,7 @@ _MAX_DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """E episodes of one part of a recording.
-
-    Attributes:
-        ticks: (E,) tick of the start.
-        start_m, goal_m: (E, 2) metres.
-        n_ticks: longest duration, ticks.
-    """
+    """E episodes of one part of a recording: start ticks, (E, 2) metres, and most ticks."""
 
     ticks: IntArray
     start_m: FloatArray

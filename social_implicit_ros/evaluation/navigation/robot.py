@@ -31,15 +31,7 @@ _HOLD_S = (0.8, 1.6, 3.2)
 
 @dataclass(frozen=True)
 class Robot:
-    """Size and limits.
-
-    Attributes:
-        radius_m: of its disc.
-        speed_m_s: preferred and highest.
-        acceleration_m_s2: highest, forwards and backwards.
-        turn_rad_s: highest rate of turning of a unicycle.
-        is_holonomic: it moves in any direction without turning.
-    """
+    """Size and limits; acceleration is forwards and backwards, the turning rate is a unicycle's."""
 
     radius_m: float = 0.3
     speed_m_s: float = 1.2

@@ -44,18 +44,10 @@ Metrics = dict[str, FloatArray]
 
 @dataclass(frozen=True)
 class Trial:
-    """A robot, the size of people, and how many episodes are driven.
+    """A robot, the size of people, and how many episodes are driven in each part of a recording.
 
-    Attributes:
-        robot: its size and limits.
-        person_radius_m: metres.
-        n_episodes: in each part of a recording.
-        seed: of the episodes.
-        planners: of `chance`, `expected` and `costmap`.
-        confidences, horizons_s: of the settings.
-        brakes: see `Setting`.
-        attentive: share of the people who make way for the robot in a crowd that reacts; None for
-            recorded people only.
+    `attentive` is the share of the people who make way for the robot in a crowd that reacts; None
+    for recorded people only.
     """
 
     robot: Robot

@@ -44,7 +44,6 @@ _GHOST_S = 25.0
 _MAX_CLIMB_M_S = 0.2
 #: Findings in the message of a status; its value `warnings` lists all of them.
 _MAX_TEXTS = 3
-_MAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 
 #: Reason -> fix. Filters are named with their values, see `_filtered`.
 FIXES = {
@@ -73,9 +72,6 @@ FIXES = {
     "stamped with the time of measurement",
 }
 _FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
-
-
-Rule = Callable[[Snapshot], Iterable[Finding]]
 
 
 def findings_of(snapshot: Snapshot) -> list[Finding]:
@@ -119,22 +115,14 @@ def _waiting(now: Snapshot) -> str:
     return f"{now.state.lifecycle}, nobody is predicted: {cause}"
 
 
-def _failed_ticks(now: Snapshot) -> Iterable[Finding]:
+def _reported(now: Snapshot) -> Iterable[Finding]:
     if now.failure:
         yield Finding("tick", now.failure, level=Level.ERROR, is_logged=True)
-
-
-def _refusals(now: Snapshot) -> Iterable[Finding]:
     for kind, text in now.refusals.items():
         yield Finding(kind, text, is_logged=True)
 
 
-def _broken_connections(now: Snapshot) -> Iterable[Finding]:
-    if now.surroundings.broken:
-        yield Finding("connection", "; ".join(now.surroundings.broken))
-
-
-def _namesakes(now: Snapshot) -> Iterable[Finding]:
+def _around(now: Snapshot) -> Iterable[Finding]:
     if now.surroundings.n_namesakes:
         yield Finding(
             "name",
@@ -143,9 +131,6 @@ def _namesakes(now: Snapshot) -> Iterable[Finding]:
             "stop one of them, or start it in another namespace (-r __ns:=/NAME)",
             log_after_s=_GHOST_S,
         )
-
-
-def _no_clock(now: Snapshot) -> Iterable[Finding]:
     if now.surroundings.lacks_clock and now.state.config.predictor.tick_rate_hz > 0:
         yield Finding(
             "clock",
@@ -153,6 +138,8 @@ def _no_clock(now: Snapshot) -> Iterable[Finding]:
             "publish it (ros2 bag play --clock), or set use_sim_time to false",
             log_after_s=PATIENCE_S,
         )
+    if now.surroundings.broken:
+        yield Finding("connection", "; ".join(now.surroundings.broken))
 
 
 def _silent_trackers(now: Snapshot) -> Iterable[Finding]:
@@ -336,11 +323,8 @@ def _large_covariances(now: Snapshot) -> Iterable[Finding]:
             f"{fix}, or set add_tracker_covariance to false",
         )
     elif ellipses.variance_m2 > _MAX_VARIANCE_M2:
-        yield Finding(
-            "covariance",
-            f"the tracker's positions have a variance of {ellipses.variance_m2:.3g} m^2",
-            fix,
-        )
+        text = f"the tracker's positions have a variance of {ellipses.variance_m2:.3g} m^2"
+        yield Finding("covariance", text, fix)
 
 
 def _lost_robot(now: Snapshot) -> Iterable[Finding]:
@@ -371,10 +355,8 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
     if now.rate_hz is None or wanted_hz < 2.0 or explained:
         return
     if now.rate_hz == 0.0:
-        yield Finding(
-            "rate",
-            "no tick: the clock does not advance; with use_sim_time, /clock must be published",
-        )
+        text = "no tick: the clock does not advance; with use_sim_time, /clock must be published"
+        yield Finding("rate", text)
     elif now.rate_hz < _MIN_RATE_SHARE * wanted_hz:
         yield Finding(
             "rate",
@@ -411,7 +393,8 @@ def _early_tracks(now: Snapshot) -> Iterable[Finding]:
 
 def _no_map(now: Snapshot) -> Iterable[Finding]:
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
-        maps = [e for e in now.surroundings.endpoints.values() if e.message_type == _MAP_TYPE]
+        kind, endpoints = "nav_msgs/msg/OccupancyGrid", now.surroundings.endpoints.values()
+        maps = [endpoint for endpoint in endpoints if endpoint.message_type == kind]
         yield Finding(
             "map",
             f"no map yet on {maps[0].topic if maps else '~/map'}: people are predicted through "
@@ -422,12 +405,9 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
 
 
 #: In the order in which a status names them.
-RULES: tuple[Rule, ...] = (
-    _failed_ticks,
-    _refusals,
-    _namesakes,
-    _no_clock,
-    _broken_connections,
+RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
+    _reported,
+    _around,
     _silent_trackers,
     _nobody,
     _lost_entries,

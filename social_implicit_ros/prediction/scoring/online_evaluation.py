@@ -20,9 +20,8 @@ import numpy as np
 
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
-from social_implicit_ros.prediction.extend import without_samples
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
-from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.resample import Steps, without_samples
 from social_implicit_ros.prediction.scoring.motionless import MotionlessTracks, weights_of
 from social_implicit_ros.prediction.scoring.recent_scores import RecentScores, ScoreWindow
 from social_implicit_ros.tracks.history import TrackHistory

@@ -8,10 +8,9 @@ from mpc_planner_msgs.msg import Gaussian, ObstacleArray, ObstacleGMM
 from nav_msgs.msg import Path
 from std_msgs.msg import Header
 
-from social_implicit_ros.prediction.extend import extend_moments, without_samples
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad
-from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.resample import Steps, extend_moments, without_samples
 from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_numbers
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.cdr_writer import list_writer

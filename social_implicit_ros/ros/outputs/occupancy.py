@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.prediction.extend import extend_moments
-from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.resample import Steps, extend_moments
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 

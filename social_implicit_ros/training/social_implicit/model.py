@@ -102,11 +102,7 @@ class SocialCell(nn.Module):
 
 
 class SocialImplicit(nn.Module):
-    """The whole model: 5,836 parameters.
-
-    Attributes:
-        noise_dimension: length of a noise vector; one is drawn per sample and scene.
-    """
+    """The whole model: 5,836 parameters. One noise vector is drawn per sample and scene."""
 
     noise_dimension = N_AXES
 

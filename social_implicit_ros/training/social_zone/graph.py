@@ -185,10 +185,8 @@ class _Writer:
             known[step, col.vector(step)] = known[step, col.vector(step, turned=True)] = 1.0
         vectors[:, col.POSITION] = col.position(N_OBSERVED - 1)
         vectors[:, col.LAST] = vectors[:, col.N_STEPS - 1]
-        take[:, : 2 * col.N_VECTORS], take[:, col.TURNED] = (
-            col.flat(vectors),
-            col.flat(vectors @ _RIGHT),
-        )
+        take[:, : 2 * col.N_VECTORS] = col.flat(vectors)
+        take[:, col.TURNED] = col.flat(vectors @ _RIGHT)
         for place in (col.POSITION, col.LAST):
             always[col.vector(place)] = always[col.vector(place, turned=True)] = 1.0
         for step in range(col.N_JERKS):

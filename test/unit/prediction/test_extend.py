@@ -7,8 +7,7 @@ import pytest
 from support.benchmark_data import DATA, needs_recordings
 
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.extend import extend_moments
-from social_implicit_ros.prediction.resample import Steps, resample_prediction
+from social_implicit_ros.prediction.resample import Steps, extend_moments, resample_prediction
 from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ncx2, norm
 
-from social_implicit_ros.prediction.extend import extend_moments
-from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.resample import Steps, extend_moments
 from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
 from social_implicit_ros.types import FloatArray, Prediction
 
