@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.reporting.faults import reason_of
+from social_implicit_ros.ros.reporting.reporter import reason_of
 from social_implicit_ros.settings import (
     PARAMETERS,
     NodeConfig,

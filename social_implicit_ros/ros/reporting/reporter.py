@@ -16,9 +16,9 @@ from social_implicit_ros.prediction.health.findings import Announcer, Finding, L
 from social_implicit_ros.prediction.health.snapshot import NodeState
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.ros.reporting import faults
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.types import plain_frame
+from social_implicit_ros.untrusted_files import printable_text
 
 #: A warning that did not recur for this time is logged when it comes again, seconds.
 _ENDED_S = 5.0
@@ -76,13 +76,13 @@ class Reporter:
         """Counts and logs an exception in a callback, which would end the process."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 (reported by kind, see faults.reason_of)
+        except Exception as error:  # noqa: BLE001 (reported by kind, see `reason_of`)
             self.refuse(kind, f"{what}: {self.reason_of(error)}")
 
     def reason_of(self, error: Exception) -> str:
         """The reason for the user; the traceback is logged at debug level."""
         self._logger.debug("".join(traceback.format_exception(error)))
-        return faults.reason_of(error)
+        return reason_of(error)
 
     def take_counts(self, predictor: Predictor) -> None:
         """Takes over what the predictor counts itself."""
@@ -120,3 +120,26 @@ class Reporter:
                 self._logger.info(text)
             else:
                 self._logger.warning(text)
+
+
+_MAX_TEXT = 1000
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong and how to fix it, by the kind of exception."""
+    text = printable_text(" ".join(str(error).split())) or "no text"
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text}): lower n_samples, max_agents or max_history"
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        text = (
+            f"{place}{error.strerror or text}; check that it exists, its permissions and the "
+            "free space"
+        )
+    elif isinstance(error, ImportError):
+        text = f"a library cannot be imported ({text}): install it, or source its workspace"
+    elif not isinstance(error, ValueError):  # ValueErrors state reason and fix themselves
+        text = (
+            f"unexpected {type(error).__name__}: {text}; the log at debug level has the traceback"
+        )
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
-from social_implicit_ros.ros.reporting.faults import reason_of
+from social_implicit_ros.ros.reporting.reporter import reason_of
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
