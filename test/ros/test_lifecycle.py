@@ -284,7 +284,7 @@ def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> 
     ],
     ids=lambda value: type(value).__name__,
 )
-@pytest.mark.parametrize("place", ["session.load_model", "endpoints.open_calibration"])
+@pytest.mark.parametrize("place", ["session.load_model", "session.open_calibration"])
 def test_whatever_fails_at_configure_is_the_reason_of_the_status(
     local_node: Callable[..., PredictorNode],
     monkeypatch: pytest.MonkeyPatch,
