@@ -151,10 +151,14 @@ class Settings:
 
     @classmethod
     def from_values(cls: type[_SettingsT], values: Mapping[str, object]) -> _SettingsT:
-        """Builds the group from values by name; the others have their defaults, other names are
-        ignored.
+        """Builds the group.
 
-        Raises ParameterError for an invalid value.
+        Args:
+            values: name of a parameter -> value. Parameters without one have their defaults; other
+                names are ignored.
+
+        Raises:
+            ParameterError: an invalid value.
         """
         chosen: dict[str, Any] = {}
         for entry in fields(cls):

@@ -11,10 +11,16 @@ _PACKAGE = "social_implicit_ros"
 
 
 def shared_folder(relative: str) -> Path:
-    """Finds a folder in the package's share, such as `config/trackers`; needs no ROS.
+    """Finds a folder in the package's share.
 
     Searches sourced workspaces, the virtual environment and the checkout of the repository, in this
-    order; raises FileNotFoundError, which lists them.
+    order. Needs no ROS.
+
+    Args:
+        relative: such as `config/trackers`.
+
+    Raises:
+        FileNotFoundError: no such folder; the message lists the searched paths.
     """
     candidates = [root / relative for root in _roots()]
     for candidate in candidates:

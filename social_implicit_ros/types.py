@@ -51,7 +51,14 @@ def plain_frame(frame: str) -> str:
 
 
 def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[int | str]) -> None:
-    """Raises ValueError unless the array has the `expected` shape; a string accepts any length."""
+    """Raises ValueError unless `array` has the `expected` shape; a string accepts any length.
+
+    Args:
+        owner: what the array belongs to, for the message.
+        name: the array's name, for the message.
+        array: to check.
+        expected: one entry per axis: a length, or the axis's letter where any length will do.
+    """
     shape = array.shape
     # A plain loop: this runs some fifty times a tick.
     if len(shape) == len(expected):

@@ -29,7 +29,11 @@ _KINDS = {
 
 
 def user_path(path: str | Path) -> Path:
-    """The path with a leading `~` as the home folder; UnusableFileError if there is none."""
+    """The path with a leading `~` replaced by the home folder: only shells do that themselves.
+
+    Raises:
+        UnusableFileError: there is no such home folder.
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:  # no such user, or HOME is not set
@@ -41,7 +45,12 @@ class UnusableFileError(ValueError):
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Reads a regular file of limited size, else UnusableFileError; never waits for a pipe."""
+    """Reads a regular file of limited size; never waits for a pipe or a device.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: it is not a regular file, or has more than `max_bytes`.
+    """
     path = user_path(path)
     _require_regular(path, path.stat().st_mode)  # opening a device may have side effects
     # A pipe that takes the file's place after the check does not block either.
@@ -65,7 +74,9 @@ def _require_regular(path: Path, mode: int) -> None:
 def load_yaml(path: Path, max_bytes: int) -> Any:
     """Reads a YAML file of plain values, without aliases (as in ROS parameter files).
 
-    Raises OSError, or UnusableFileError as `read_file` or for other content.
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: as `read_file`, or the content is not YAML of plain values.
     """
     data = read_file(path, max_bytes)
     try:
@@ -76,7 +87,12 @@ def load_yaml(path: Path, max_bytes: int) -> Any:
 
 
 def load_json(path: Path, max_bytes: int) -> Any:
-    """Reads a JSON file whose integers have at most 64 bits; raises as `load_yaml`."""
+    """Reads a JSON file whose integers have at most 64 bits.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        UnusableFileError: as `read_file`, or the content is not JSON.
+    """
     data = read_file(path, max_bytes)
     try:
         return json.loads(data.decode("utf-8"), parse_int=_bounded_integer)

@@ -58,8 +58,14 @@ class ReplayNode(Node):
     ) -> None:
         """Starts to play when the node spins.
 
-        Tracks are messages of `tracker`, a key of `MESSAGE_TYPES`. Without `use_clock` they have
-        the time of the node's clock. With `wait` it starts when the tracks have a subscriber.
+        Args:
+            playback: what to publish when.
+            topic: of the tracks.
+            tracker: mapping of the published messages, a key of `MESSAGE_TYPES`.
+            frame_id: of the tracks.
+            use_clock: publish /clock and keep recorded stamps; else stamp with the node's clock.
+            wait: start when the tracks have a subscriber.
+            floor_plan: recorded map, to publish on `map`.
         """
         super().__init__("replay_tracks")
         self.n_published = 0

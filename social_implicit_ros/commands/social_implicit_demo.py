@@ -81,7 +81,13 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True)
 class Show:
-    """The played recording: a part of it, in seconds, and the walls to draw."""
+    """The played recording.
+
+    Attributes:
+        start_s: where in the recording it begins, seconds.
+        duration_s: played part of the recording, seconds.
+        floor_plan: walls to draw.
+    """
 
     recording: TrackSource
     description: str

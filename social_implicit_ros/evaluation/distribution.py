@@ -53,8 +53,11 @@ def measure_distribution(
 ) -> dict[str, float]:
     """Measures at some moments the agents whose whole future is known; at least one in each.
 
-    The model draws `SAMPLES` futures of the windows of its ticks, a few as they are measured
-    together.
+    Args:
+        ticks: of the model; a few, as they are measured together.
+        model: draws `SAMPLES` futures of the same windows.
+        steps: of the forecasts.
+        seed: of the samples, and of the choice of positions.
 
     Returns:
         `moments` and `positions`, their numbers; `amd`, `kde` and `energy`, sums over the

@@ -50,9 +50,13 @@ def filtered(
 ) -> tuple[FloatArray, FloatArray]:
     """The state at the last observation. The axes are independent and have the same gains.
 
-    Takes (A, N, 2) positions at a constant rate, NaN where unknown, and the density of the
-    acceleration's noise, m^2/s^3. Returns (A, 2, 2) position and velocity by axis, and (A, 2, 2)
-    their covariance, of one axis.
+    Args:
+        positions_m: (A, N, 2) at a constant rate, NaN where unknown.
+        step_s: seconds between two positions.
+        density: of the acceleration's noise, m^2/s^3.
+
+    Returns:
+        (A, 2, 2) position and velocity by axis, and (A, 2, 2) their covariance, of one axis.
     """
     step, noise = _motion(step_s, density)
     state = np.zeros((len(positions_m), 2, 2))
@@ -72,9 +76,13 @@ def filtered(
 def tuned_error_m(
     histories: Sequence[FloatArray], ground_truth: FloatArray, step_s: float, ahead_s: float
 ) -> float:
-    """Mean error of the filter whose noise is the best for these very recordings, in metres.
+    """Mean error of the filter whose noise is the best for these very recordings.
 
-    `ground_truth` has the positions `ahead_s` after the last ones of all histories.
+    Args:
+        histories: (A, N, 2) each, as of `filtered`.
+        ground_truth: (sum of A, 2) positions `ahead_s` after the last ones, metres.
+        step_s: seconds between two positions.
+        ahead_s: seconds.
     """
     positions_m = np.concatenate(histories)
     errors_m = []

@@ -58,6 +58,12 @@ def evaluate_recording(
 ) -> dict[str, Any]:
     """Evaluates all models on one recording and writes the parquet file `per_tick`.
 
+    Args:
+        path: of the recording.
+        request: what to evaluate.
+        per_tick: the file to write.
+        advance: called with the number of messages read so far and that of all.
+
     Returns:
         JSON-serialisable values: `bag` (description of the recording), `tallies` by model,
         `tracker` (sums against an independent ground truth), and `highlights` (of the report).

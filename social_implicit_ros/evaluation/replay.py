@@ -253,9 +253,14 @@ class BagReplay:
     ) -> None:
         """Reads nothing yet; raises ValueError for steps that a model does not have.
 
-        The reference is an independent ground truth, and the tracks to be scored by it; without it
-        the recording's tracks are their own ground truth. If adaptive, every model has an adaptive
-        calibration, which starts from nothing.
+        Args:
+            source: the recording.
+            models: by name.
+            settings: of the predictor.
+            reference: an independent ground truth, and the tracks to be scored by it; None for the
+                recording's tracks, which are their own ground truth.
+            floor_plan: walls that predictions keep out of.
+            is_adaptive: every model has an adaptive calibration, which starts from nothing.
         """
         self.counts, self.settings = ReplayCounts(), settings
         self._source, self._reference = source, reference
@@ -285,11 +290,13 @@ class BagReplay:
     def ticks(
         self, advance: Callable[[int, int], None] = lambda n_read, n_messages: None
     ) -> Iterator[dict[str, ScoredTick]]:
-        """Yields every tick with at least one predicted agent, by model name; reads the recording
-        once.
+        """Reads the recording once; calls `advance` with the messages read so far and all.
 
-        Calls `advance` with the messages read so far and all. Raises RecordingError after the ticks
-        before a damage.
+        Yields:
+            Every tick with at least one predicted agent, by model name.
+
+        Raises:
+            RecordingError: the recording is damaged; the ticks before the damage are yielded.
         """
         source, reference = self._source, self._reference
         damage: RecordingError | None = None

@@ -92,7 +92,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: why it failed, or None if its part was written."""
+    """How a job ended.
+
+    Attributes:
+        reason: why it failed; None if its part was written.
+    """
 
     job: Job
     reason: str | None
@@ -165,8 +169,14 @@ def run_jobs(
 ) -> list[Outcome]:
     """Evaluates recordings side by side and shows the progress; returns how each job ended.
 
-    Without a Dask scheduler, such as `tcp://host:8786`, which uses all its workers, in processes
-    here. Raises RecordingError if the cluster cannot be reached.
+    Args:
+        jobs: of `jobs_of`.
+        n_processes: on this machine; a cluster uses all its workers.
+        scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
+        console: for the progress.
+
+    Raises:
+        RecordingError: the cluster cannot be reached.
     """
     with progress_bar(console) as progress:
         if scheduler is None and (n_processes == 1 or len(jobs) <= 1):

@@ -34,10 +34,13 @@ def distances(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(A,) ADE and (A,) FDE of the best sample of each agent, metres, selected for each separately.
+    """ADE and FDE of the best sample of each agent, selected for each metric separately.
 
     Source: Gupta et al., "Social GAN", CVPR 2018; the separate minima as in the evaluation of
     Social-Implicit (Mohamed et al., ECCV 2022).
+
+    Returns:
+        (A,) ADE and (A,) FDE in metres.
     """
     distance = displacements(samples, ground_truth)
     return distance.mean(axis=2).min(axis=0), distance[:, :, -1].min(axis=0)

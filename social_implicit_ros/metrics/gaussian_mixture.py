@@ -39,7 +39,15 @@ _LOG_2_PI = math.log(2.0 * math.pi)
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixtures:
-    """P mixtures, one per point cloud, of C components: shares that sum to 1, 0 for unused ones."""
+    """One mixture per point cloud, C components each; unused components have weight 0.
+
+    Attributes:
+        weights: (P, C) shares that sum to 1 over the components.
+        means: (P, C, 2) in metres.
+        covariances: (P, C, 2, 2) in square metres.
+        n_components: (P,) components in use.
+        bic: (P,) Bayesian information criterion of the chosen mixture.
+    """
 
     weights: FloatArray
     means: FloatArray
@@ -63,8 +71,10 @@ def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) ->
     """Fits a mixture to (P, N, 2) points in metres; it has more components while BIC decreases.
 
     Points that all coincide give one component with the regularisation as covariance. A cloud with
-    a value that is not finite gives one component of NaN. Raises ValueError for a wrong shape, no
-    point, or `max_components` below 1.
+    a value that is not finite gives one component of NaN.
+
+    Raises:
+        ValueError: a wrong shape, no point, or `max_components` below 1.
     """
     require_shape("fit_mixtures", "points", points, ("P", "N", 2))
     n_clouds, n_points, _ = points.shape

@@ -57,8 +57,10 @@ def coverage(levels: FloatArray, confidence: float) -> float:
 
 
 def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(99,) confidences and fractions of ground truth inside, of `confidence_levels`; NaN is
-    outside.
+    """The reliability diagram of `confidence_levels` of any shape; NaN counts as outside.
+
+    Returns:
+        (99,) confidences 0.01 to 0.99 and (99,) fractions f(c) of ground-truth positions inside.
     """
     confidence = np.array(CONFIDENCE_GRID)
     if levels.size == 0:

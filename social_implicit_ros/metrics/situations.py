@@ -42,7 +42,13 @@ def has_started(observed: FloatArray, step_s: float) -> BoolArray:
 
 
 def head_on_pairs(observed: FloatArray, n_steps: int, step_s: float) -> IntArray:
-    """(P, 2) agents that walk towards each other and would pass closely within `n_steps`."""
+    """(P, 2) agents that walk towards each other and must make way or pass closely.
+
+    Args:
+        observed: (A, H, 2) positions in metres.
+        n_steps: predicted steps, within which they would meet.
+        step_s: seconds between two steps.
+    """
     position, velocity = observed[:, -1], observed[:, -1] - observed[:, -2]  # metres per step
     first, second = np.triu_indices(len(position), 1)
     speed = np.linalg.norm(velocity, axis=1)
@@ -69,9 +75,16 @@ def area_at_coverage(
 ) -> float:
     """Mean area of regions after one common factor gives them a coverage in (0, 1).
 
-    Makes the widths of differently calibrated models comparable. Takes (N,) Mahalanobis distances
-    of the ground truth, and (N,) radii and areas of the regions. Returns square metres; NaN without
-    regions, or where no factor gives that coverage.
+    Makes the widths of differently calibrated models comparable.
+
+    Args:
+        distance: (N,) Mahalanobis distance of each ground truth.
+        radius: (N,) Mahalanobis radius of each region.
+        area_m2: (N,) area of each region, square metres.
+        confidence: the coverage.
+
+    Returns:
+        Square metres; NaN without regions, or where no factor gives that coverage.
     """
     if len(distance) == 0:
         return float("nan")

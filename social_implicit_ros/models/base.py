@@ -53,9 +53,15 @@ def require_samples_asked(n_samples: int) -> None:
 
 
 def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
-    """Checks (A, H, 2) positions, NaN only in leading steps, and returns them as float64.
+    """Checks a model's input and returns it as float64.
 
-    Raises ValueError for a wrong shape, H outside 2..n_observed_max, or an unknown last position.
+    Args:
+        observed: (A, H, 2) positions in metres; NaN only in leading steps.
+        n_observed_max: maximum number of observed steps of the model.
+
+    Raises:
+        ValueError: wrong shape, H outside 2..n_observed_max, or NaN where a position must be
+            known.
     """
     observed = np.asarray(observed, dtype=np.float64)
     if observed.ndim != 3 or observed.shape[2] != 2:

@@ -118,7 +118,12 @@ def _plain(kind: type | tuple[type, ...]) -> str:
 
 
 def load_card(path: Path) -> ModelCard:
-    """Reads a card; raises OSError, or ValueError for a field that is missing, unknown or wrong."""
+    """Reads a card.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: not JSON, or a field that is missing, unknown, of a wrong type or out of range.
+    """
     try:
         values = load_json(path, MAX_CARD_BYTES)
     except ValueError as error:

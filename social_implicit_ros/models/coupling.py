@@ -52,8 +52,10 @@ class Coupling:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Coupling:
-        """Reads the coupling of a model card; raises ValueError for a field that is missing or
-        wrong.
+        """Reads the coupling of a model card.
+
+        Raises:
+            ValueError: a field is missing, unknown, of another type or out of range.
         """
         try:
             return cls(**values)
@@ -66,8 +68,15 @@ class Coupling:
         """Mean paths that give way where people walk towards each other or towards somebody.
 
         Each gives way in proportion to the own speed, so that somebody who stands stays. The
-        samples of an agent move with its mean path; `last_m` is a step before the first. Returns
-        both, the same arrays if nobody meets.
+        samples of an agent move with its mean path.
+
+        Args:
+            mean: (A, T, 2) positions in metres.
+            samples: (K, A, T, 2) positions in metres.
+            last_m: (A, 2) positions a step before the first, metres.
+
+        Returns:
+            Both; the same arrays if nobody meets.
         """
         first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m)
         if len(first) == 0:
@@ -91,8 +100,12 @@ class Coupling:
     def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
         """Samples in which people pass each other at `apart_m`, each giving way by one half.
 
-        (K, A, T, 2) metres; the same array if nobody comes close. `last_m` is a step before the
-        first.
+        Args:
+            samples: (K, A, T, 2) positions in metres.
+            last_m: (A, 2) positions a step before the first, metres.
+
+        Returns:
+            (K, A, T, 2) positions in metres; the same array if nobody comes close.
         """
         sample, first, second = _close_pairs(samples, last_m, self.apart_m)
         if len(sample) == 0:

@@ -39,7 +39,16 @@ class ModelInput:
 
 
 def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInput:
-    """Pads positions, as of `TrajectoryModel.predict`, to `n_observed` steps, and centres."""
+    """Pads to the model's number of steps, centres, and extrapolates unknown steps.
+
+    Args:
+        observed: (A, H, 2) positions in metres, H from 2 to `n_observed`; NaN in the leading
+            steps before an agent was first observed, the last two steps finite.
+        n_observed: number of observed steps of the model.
+
+    Returns:
+        Tensors of `n_observed` steps.
+    """
     n_agents, n_given, _ = observed.shape
     last_m = observed[:, -1].copy()
     padded = observed - _origins(last_m)
@@ -69,7 +78,15 @@ def _origins(last_m: FloatArray) -> FloatArray:
 
 
 def samples_from_model_output(output: Float32Array, last_m: FloatArray) -> FloatArray:
-    """(K, A, T, 2) metres, relative to each agent's (A, 2) last position -> fixed frame."""
+    """Transforms a model's output into the fixed frame.
+
+    Args:
+        output: (K, A, T, 2) float32 positions in metres relative to each agent's last position.
+        last_m: (A, 2) last positions in metres, fixed frame.
+
+    Returns:
+        (K, A, T, 2) positions in metres, fixed frame.
+    """
     n_steps = output.shape[2]
     # Flat, since numpy adds long rows several times faster than many pairs.
     origin = last_m[:, None].repeat(n_steps, axis=1).reshape(-1, 2 * n_steps)  # (A, 2 T)

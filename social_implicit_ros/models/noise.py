@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=32)
 def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) -> NDArray:
-    """(K, D) standard normal draws, float32, cached and read-only: ellipses do not flicker.
+    """Standard normal draws, cached: equal arguments give equal draws, so ellipses do not flicker.
 
-    The sequence is `independent`, or `sobol` for scrambled quasi-random points, whose covariance
-    has less variance at the same K (scipy.stats.qmc.Sobol). Raises ValueError for another, for
-    `n_samples` or `dimension` below 1, or a negative seed.
+    Args:
+        n_samples: number of vectors (K).
+        dimension: length of a vector (D).
+        seed: seed of the generator.
+        sequence: `independent`, or `sobol` for scrambled quasi-random points, whose covariance
+            has less variance at the same K (scipy.stats.qmc.Sobol).
+
+    Returns:
+        (K, D) float32, read-only.
+
+    Raises:
+        ValueError: unknown sequence, `n_samples` or `dimension` below 1, or a negative seed.
     """
     if n_samples < 1 or dimension < 1:
         raise ValueError(
@@ -39,7 +48,16 @@ def standard_normal(n_samples: int, dimension: int, seed: int, sequence: str) ->
 
 @lru_cache(maxsize=32)
 def standardised_normal(n_samples: int, dimension: int, seed: int) -> NDArray:
-    """(K, D) normal draws, float64, read-only, of mean zero and, given enough, covariance one."""
+    """Normal draws whose mean is exactly zero and, given enough of them, their covariance one.
+
+    Args:
+        n_samples: number of vectors (K).
+        dimension: length of a vector (D).
+        seed: seed of the generator.
+
+    Returns:
+        (K, D) float64, read-only.
+    """
     draws = standard_normal(n_samples, dimension, seed, "independent").astype(np.float64)
     draws = draws - draws.mean(axis=0)
     if n_samples > dimension:

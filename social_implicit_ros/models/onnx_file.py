@@ -68,11 +68,12 @@ _MAX_DEPTH = 32
 
 
 def check_onnx_file(data: bytes) -> None:
-    """Checks the content of a model file; raises ValueError.
+    """Checks the content of a model file.
 
-    It may not refer to other files, contain an operator that is not in `OPERATORS`, a function or
-    training information, or too many nodes, and must be a protocol buffer in its canonical
-    encoding.
+    Raises:
+        ValueError: it refers to other files, contains an operator that is not in `OPERATORS`, a
+            function or training information, has too many nodes, or is not a protocol buffer in
+            its canonical encoding.
     """
     n_nodes = _check(memoryview(data), "Model", 0)
     if n_nodes > _MAX_NODES:

@@ -101,11 +101,14 @@ class OnnxModel:
 
     @classmethod
     def load(cls, path: Path) -> OnnxModel:
-        """Loads an `.onnx` file with its card, the `.json` file beside it; see
-        `registry.load_model`.
+        """Loads a model file; see `registry.load_model` for shipped models by name.
 
-        Raises ModelFileError: no such file, wrong checksum or card, not ONNX, or tensors that do
-        not follow the contract.
+        Args:
+            path: path of an `.onnx` file; its card is the `.json` file beside it.
+
+        Raises:
+            ModelFileError: no such file, wrong checksum or card, not ONNX, or tensors that do not
+                follow the contract.
         """
         data, card = _load_checked(path)
         return cls(open_session(data, path), card)
@@ -131,8 +134,12 @@ class OnnxModel:
         return self.card.n_predicted
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
-        """Predicts as `TrajectoryModel.predict`; raises ModelFileError if the file fails while
-        running.
+        """Predicts as `TrajectoryModel.predict`.
+
+        Raises:
+            ValueError: wrong shape, an agent whose last two steps are not known, or `n_samples`
+                below 1.
+            ModelFileError: the file fails while running, or an output has a wrong shape.
         """
         require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)
@@ -179,9 +186,17 @@ class OnnxModel:
         return 0 < n_samples == self._n_representatives
 
     def forward(self, tensors: ModelInput, noise: Float32Array) -> dict[str, Float32Array]:
-        """Runs the graph only, with (K, D) draws; the outputs by name, see the module's docstring.
+        """Runs the graph only.
 
-        Raises ModelFileError if the file fails while running, or an output has a wrong shape.
+        Args:
+            tensors: inputs of A agents.
+            noise: (K, D) standard normal draws.
+
+        Returns:
+            The outputs by name, see the module's docstring.
+
+        Raises:
+            ModelFileError: the file fails while running, or an output has a wrong shape.
         """
         range_m = self.card.interaction_range_m
         n_agents = len(tensors.observed)
@@ -233,9 +248,14 @@ class OnnxModel:
 
 
 def open_session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
-    """Opens the content of a model file, whose path is for messages; raises ModelFileError.
+    """Opens the content of a model file.
 
-    The bytes that are checked are those that are run: the file may change meanwhile.
+    Args:
+        data: the bytes that are checked and run: the file may change meanwhile.
+        path: of the file, for error messages.
+
+    Raises:
+        ModelFileError: not ONNX, or operators that are not allowed.
     """
     options = onnxruntime.SessionOptions()
     # Waking a second thread costs more than it saves for models this small.
@@ -256,8 +276,13 @@ def open_session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
 def batches(positions_m: Float32Array, range_m: float) -> Iterator[tuple[IntArray, IntArray]]:
     """Cuts a crowd into strips of at most `MAX_BATCH` agents across its longer side.
 
-    Yields (N,) rows of the agents of a strip, and (M,) rows of the others within range of the
-    strip, as agents farther away do not affect a prediction. Every agent is in exactly one strip.
+    Args:
+        positions_m: (A, 2) positions, metres.
+        range_m: agents farther away than this do not affect a prediction, metres.
+
+    Yields:
+        (N,) rows of the agents of a strip, and (M,) rows of the others within range of the strip.
+        Every agent is in exactly one strip.
     """
     along_m = positions_m[:, np.ptp(positions_m, axis=0).argmax()]
     n_strips = -(-len(along_m) // MAX_BATCH)

@@ -18,9 +18,13 @@ BASELINES = ("constant_velocity", "sampled_constant_velocity")
 
 
 def load_model(model: str | Path) -> TrajectoryModel:
-    """Loads `default`, a baseline, a shipped model by name, or the path of an `.onnx` file.
+    """Loads a baseline, a shipped model or a model file.
 
-    Raises ModelFileError if there is no such model, or it cannot be used.
+    Args:
+        model: `default`, a baseline, the name of a shipped model, or the path of an `.onnx` file.
+
+    Raises:
+        ModelFileError: no such model, or it cannot be used.
     """
     if model == "constant_velocity":
         return ConstantVelocity()
@@ -36,7 +40,11 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def model_path(model: str | Path) -> Path:
-    """The path of `default`, of a shipped model, or of a model file; raises ModelFileError."""
+    """The path of `default`, of a shipped model, or of a model file.
+
+    Raises:
+        ModelFileError: neither a name nor a path that ends in `.onnx`.
+    """
     if Path(model).suffix == ".onnx":
         return user_path(model)
     name = DEFAULT_MODEL if model == "default" else str(model)

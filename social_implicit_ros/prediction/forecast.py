@@ -61,7 +61,12 @@ class Forecast:
             require_shape("Forecast", "robot_m", self.robot_m, (2,))
 
     def in_frame(self, pose: RigidTransform, frame_id: str) -> Forecast:
-        """The forecast in another frame, in which this forecast's frame has the pose."""
+        """The forecast in another frame.
+
+        Args:
+            pose: of this forecast's frame in the other.
+            frame_id: the other frame.
+        """
         points = np.column_stack([self.present_m, self.heights_m])
         heights_m = points @ pose.rotation[2] + pose.translation_m[2]
         robot_m = self.robot_m
@@ -99,11 +104,16 @@ class Forecast:
 
 
 def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
-    """Brings a tick, at the model's steps in a frame, to the published steps.
+    """Brings a tick to the published steps.
 
     Agents whose prediction is not finite are left out, with that reason: planners must never
-    receive them. The robot is left out as it is no pedestrian; its position is preserved. `numbers`
-    assigns published ids that are stable between ticks.
+    receive them. The robot is left out as it is no pedestrian; its position is preserved.
+
+    Args:
+        tick: at the model's steps.
+        numbers: assigns published ids that are stable between ticks.
+        steps: to publish.
+        frame_id: of the tick.
     """
     window = tick.window
     prediction = resample_prediction(tick.prediction, tick.present_m, steps)

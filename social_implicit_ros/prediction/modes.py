@@ -13,11 +13,15 @@ _EQUAL_M2 = 1e-9
 
 
 def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArray, FloatArray]:
-    """The mean trajectory and the medoids of the samples, P modes in all.
+    """The mean trajectory and the medoids of the samples.
 
     k-medoids over whole trajectories (Kaufman and Rousseeuw 1987) with the mean as a fixed centre,
     initialised by farthest-first traversal (Gonzalez 1985). It is deterministic: the same samples
     always give the same modes.
+
+    Args:
+        prediction: with K samples of A agents.
+        n_modes: number of modes (P), including the mean; 1 or more.
 
     Returns:
         (A, P, T, 2) trajectories in metres, the mean first, and (A, P) the probability of the

@@ -81,7 +81,11 @@ class PredictionPipeline:
         self.config = config
 
     def tick(self, stamp_ns: int) -> Tick:
-        """Predicts every agent with enough history: step i is (i + 1) * step_s after the stamp."""
+        """Predicts every agent with enough history.
+
+        Args:
+            stamp_ns: current time; step i of the prediction is (i + 1) * step_s later.
+        """
         started = time.perf_counter()
         newest_ns = self.history.newest_ns(stamp_ns)
         window, skipped = self.history.window(
@@ -92,8 +96,10 @@ class PredictionPipeline:
     def repeat(self, tick: Tick) -> Tick:
         """Repeats the tick of another pipeline with this pipeline's model.
 
-        Compared models that take the same steps share one history; raises ValueError for other
-        steps.
+        Compared models that take the same steps share one history.
+
+        Raises:
+            ValueError: the window's steps are not this model's.
         """
         window = tick.window
         steps = (window.step_s, window.positions_m.shape[1])
@@ -151,8 +157,16 @@ def predict_from(
 ) -> tuple[Prediction, FloatArray]:
     """Predicts from a stamp, given a window that may end earlier.
 
-    Returns the prediction, whose mean trajectories are no faster than `max_speed_m_s`, and (A, 2)
-    mean positions at the stamp, metres.
+    Args:
+        stamp_ns: current time, at or after the end of the window.
+        window: the observations.
+        model: predicts from the end of the window.
+        n_samples: number of trajectories to draw.
+        seed: of the random draws.
+        max_speed_m_s: maximum speed of the mean trajectories.
+
+    Returns:
+        The prediction, and (A, 2) mean positions at the stamp, metres.
     """
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]

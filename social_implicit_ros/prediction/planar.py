@@ -16,10 +16,16 @@ _VELOCITY_OVER_S = 1.0
 
 
 def headings_rad(path_m: FloatArray, step_s: float) -> FloatArray:
-    """(A, S) radians: direction of the motion to each of (A, S, 2) points, S of 2 or more.
+    """Headings along trajectories.
 
-    At the first point, direction of the motion from it. Standing agents keep the nearest earlier
-    heading, else the nearest later one, else 0.
+    Args:
+        path_m: (A, S, 2) metres, S of 2 or more.
+        step_s: seconds between two points.
+
+    Returns:
+        (A, S) radians: direction of the motion to each point; at the first point, direction of the
+        motion from it. Standing agents keep the nearest earlier heading, else the nearest later
+        one, else 0.
     """
     moves = np.diff(path_m, axis=1)
     moves = np.concatenate([moves[:, :1], moves], axis=1)
@@ -33,17 +39,32 @@ def headings_rad(path_m: FloatArray, step_s: float) -> FloatArray:
 
 
 def mean_velocity_m_s(last_m: FloatArray, mean_m: FloatArray, step_s: float) -> FloatArray:
-    """(A, 2) mean velocity over the first second of the mean trajectory from `last_m`, m/s."""
+    """Mean velocity over the first second of the mean trajectory.
+
+    Args:
+        last_m: (A, 2) positions at the stamp, metres.
+        mean_m: (A, T, 2) mean trajectories, metres.
+        step_s: seconds between two of them.
+
+    Returns:
+        (A, 2) m/s, in the axes of the positions' frame.
+    """
     n_steps = min(max(1, round(_VELOCITY_OVER_S / step_s)), mean_m.shape[1])
     velocity: FloatArray = (mean_m[:, n_steps - 1] - last_m) / (n_steps * step_s)
     return velocity
 
 
 def pose_covariance(covariance_m2: FloatArray) -> FloatArray:
-    """(..., 36) the covariance of a pose in the plane, in the layout of ROS messages.
+    """The covariance of a pose in the plane, in the layout of ROS messages.
 
-    From that of the position, (..., 2, 2) square metres. Yaw is unknown, as the model predicts no
-    headings. Height, roll and pitch are not predicted and have zero variance.
+    Yaw is unknown, as the model predicts no headings. Height, roll and pitch are not predicted and
+    have zero variance.
+
+    Args:
+        covariance_m2: (..., 2, 2) of the position, square metres.
+
+    Returns:
+        (..., 36) row-major over x, y, z, roll, pitch, yaw; square metres and square radians.
     """
     matrix = np.zeros((*covariance_m2.shape[:-2], 6, 6))
     matrix[..., :2, :2] = covariance_m2

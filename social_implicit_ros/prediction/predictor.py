@@ -53,11 +53,16 @@ class Predictor:
         *,
         adaptive: AdaptiveCalibration | None = None,
     ) -> None:
-        """Starts with an empty history; raises ValueError for steps or a horizon beyond the
-        model's.
+        """Starts with an empty history.
 
-        `lookup` has the transforms of tracks that are not in the fixed frame. `adaptive` adapts the
-        ellipses and learns in `evaluate`; None for the model's ellipses.
+        Args:
+            model: predicts.
+            config: the options.
+            lookup: transforms of tracks that are not in the fixed frame.
+            adaptive: adapts the ellipses and learns in `evaluate`; None for the model's ellipses.
+
+        Raises:
+            ValueError: steps or a horizon that the model does not have.
         """
         self.config = config
         self.steps = steps_of(model, config)
@@ -83,11 +88,14 @@ class Predictor:
         self.map_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
-        """Takes a tracker message in the frame of its header, at the current time (0: no clock
-        runs).
+        """Takes a tracker message.
 
-        `source` is the tracker, by the prefix that its ids have and no other tracker's. Stamps are
-        compared with those of the same source only.
+        Args:
+            tracks: in the frame `frame_id`.
+            frame_id: of the message's header.
+            now_ns: current time, integer nanoseconds; 0 if the clock does not run.
+            source: the tracker, by the prefix that its ids have and no other tracker's. Stamps are
+                compared with those of the same source only.
         """
         update = Update()
         if source not in self._guards:
@@ -131,7 +139,11 @@ class Predictor:
         return update
 
     def tick(self, now_ns: int) -> Forecast:
-        """Predicts all agents from now on, in the histories' coordinates; raises ValueError."""
+        """Predicts all agents from the current time on, in the histories' coordinates.
+
+        Raises:
+            ValueError: the model cannot be run.
+        """
         if self.config.robot == "tf":
             self.robot_refusal = self._robot.locate(
                 self._lookup, self._frame, now_ns, self.track_timeout_s
@@ -145,11 +157,19 @@ class Predictor:
         return forecast_from_tick(tick, self._numbers, self.steps, self._frame.frame_id)
 
     def published(self, forecast: Forecast) -> tuple[Forecast, list[str]]:
-        """A forecast of `tick` in the published frame, and texts; see `HistoryFrame.published`."""
+        """A forecast of `tick` in the published frame, and texts on corrections of that frame.
+
+        Raises:
+            TransformUnavailableError: the pose of that frame is not known.
+        """
         return self._frame.published(forecast, self._max_pose_age_s)
 
     def fixed_frame_pose(self, now_ns: int) -> RigidTransform | None:
-        """The pose of the fixed frame in the histories' coordinates; see `HistoryFrame.pose_of`."""
+        """The pose of the fixed frame in the histories' coordinates; None if they are the same.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
+        """
         return self._frame.pose_of(self.config.fixed_frame, now_ns, self._max_pose_age_s)
 
     @property

@@ -25,11 +25,15 @@ _MAX_FILE_BYTES = 1024 * 1024
 
 
 def load_settings(parameters: Path | None = None) -> PredictorConfig:
-    """Reads a ROS parameter file of the node, such as `config/predictor.yaml`.
+    """Reads a ROS parameter file of the node.
 
-    Parameters that it leaves out have the node's defaults, but for a tick rate of `TICK_RATE_HZ`
-    and a fixed frame that each recording chooses. Raises ParameterError for a file that cannot be
-    read, is no parameter file, or has an invalid value.
+    Args:
+        parameters: such as `config/predictor.yaml`. Parameters that it leaves out have the node's
+            defaults, but for a tick rate of `TICK_RATE_HZ` and a fixed frame that each recording
+            chooses.
+
+    Raises:
+        ParameterError: the file cannot be read, is no parameter file, or has an invalid value.
     """
     given, config = _read(parameters)
     own: dict[str, Any] = {"tick_rate_hz": TICK_RATE_HZ, "fixed_frame": ""}
@@ -39,7 +43,11 @@ def load_settings(parameters: Path | None = None) -> PredictorConfig:
 
 
 def unknown_names(parameters: Path | None) -> list[str]:
-    """A line for each name in a parameter file that is no parameter; raises as `load_settings`."""
+    """A line for each name in a ROS parameter file that is no parameter of the node.
+
+    Raises:
+        ParameterError: as `load_settings`.
+    """
     return [] if parameters is None else unknown_parameters(_node_parameters(parameters))
 
 
@@ -57,11 +65,15 @@ class NodeChoices:
 
 
 def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeChoices:
-    """Reads the model and the tracker that a ROS parameter file sets; one chosen overrides the
-    file's.
+    """Reads the model and the tracker that a ROS parameter file sets.
 
-    Raises ParameterError as `load_settings`, or for several trackers: a recording is evaluated with
-    one at a time.
+    Args:
+        parameters: of the node; None sets nothing.
+        tracker: chosen by the user, which overrides the file.
+
+    Raises:
+        ParameterError: the file cannot be read, or sets several trackers. A recording is evaluated
+            with one at a time.
     """
     given, config = _read(parameters)
     text = tracker or (config.tracker if "tracker" in given else "")

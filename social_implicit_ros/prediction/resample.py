@@ -32,9 +32,16 @@ class Steps:
     def within(
         cls, model_step_s: float, model_n_steps: int, *, step_s: float = 0.0, horizon_s: float = 0.0
     ) -> Steps:
-        """The requested steps, 0 for the model's, checked against its horizon.
+        """The requested steps, checked against the horizon of a model.
 
-        Raises ValueError for a horizon beyond the model's, or shorter than one step.
+        Args:
+            model_step_s: seconds between two steps of the model.
+            model_n_steps: number of steps it predicts.
+            step_s: seconds between two published steps; 0 for the model's.
+            horizon_s: seconds to the last published step; 0 for the model's horizon.
+
+        Raises:
+            ValueError: a horizon beyond the model's, or shorter than one step.
         """
         model_horizon_s = model_step_s * model_n_steps
         step_s = step_s or model_step_s
@@ -61,10 +68,15 @@ _SIGMA_GROWTH = 1.25
 
 
 def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) -> Prediction:
-    """Extrapolates a prediction beyond its last step; with enough steps it is returned unchanged.
+    """Extrapolates a prediction beyond its last step.
 
-    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time to
-    the power of 2.5. `last_m` has the positions a step before the first.
+    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time
+    to the power of 2.5.
+
+    Args:
+        prediction: of at least one step.
+        last_m: (A, 2) positions in metres a step before the first.
+        n_steps: requested steps; a prediction that has as many is returned unchanged.
     """
     n_known = prediction.mean.shape[1]
     if n_steps <= n_known:
@@ -93,8 +105,15 @@ def advance_prediction(
 ) -> tuple[Prediction, FloatArray]:
     """Shifts an earlier prediction to the current time, with the same number of steps.
 
-    Compensates the latency of the tracks; the ellipses grow accordingly. Takes the (A, 2) positions
-    at the earlier time; returns the mean positions at the current one, too.
+    Compensates the latency of the tracks; the ellipses grow accordingly.
+
+    Args:
+        prediction: made `age_s` ago.
+        last_m: (A, 2) positions in metres at that time.
+        age_s: seconds since then.
+
+    Returns:
+        The prediction from the current time, and (A, 2) mean positions at that time, metres.
     """
     n_steps, step_s = prediction.mean.shape[1], prediction.step_s
     n_late = max(int(np.ceil(age_s / step_s - 1e-9)), 1)
@@ -124,11 +143,18 @@ def advance_prediction(
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
-    """Interpolates a prediction between its stamp, with (A, 2) positions, and its last step.
+    """Interpolates a prediction between its stamp and its last step.
 
     Positions and covariances are linear between two steps of the model. Linear covariances stay
     positive semi-definite and stay calibrated at the model's steps; at the stamp they are zero.
-    Returns the same object for the model's steps.
+
+    Args:
+        prediction: at the model's steps.
+        last_m: (A, 2) positions at the stamp, metres.
+        steps: requested steps, within the horizon of the prediction.
+
+    Returns:
+        The prediction at `steps`; the same object if these are the model's.
     """
     n_known = prediction.mean.shape[1]
     if steps == Steps(prediction.step_s, n_known):
@@ -181,10 +207,18 @@ def without_samples(prediction: Prediction) -> Prediction:
 def extend_moments(
     prediction: Prediction, last_m: FloatArray, steps: Steps
 ) -> tuple[FloatArray, FloatArray]:
-    """(A, S, 2) mean in metres and (A, S, 2, 2) covariance, also beyond the prediction's horizon.
+    """Mean and covariance at any steps, also beyond the horizon of the prediction.
 
-    There the mean keeps the velocity of the last step. The covariance keeps its shape and grows
-    continuously with time to the power of 2.5. `last_m` has the positions at the stamp.
+    Beyond the horizon the mean keeps the velocity of the last step. The covariance keeps its shape
+    and grows continuously with time to the power of 2.5.
+
+    Args:
+        prediction: of A agents at T steps.
+        last_m: (A, 2) positions at the stamp, metres.
+        steps: requested steps (S).
+
+    Returns:
+        (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
     n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
     extended = extend_prediction(without_samples(prediction), last_m, n_needed)

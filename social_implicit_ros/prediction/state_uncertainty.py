@@ -18,8 +18,10 @@ def with_state_uncertainty(
 ) -> Prediction:
     """Adds the errors of the present positions and velocities, carried on at constant velocity.
 
-    `state_covariances` are (A, 4, 4) of x, y in metres and their velocities in metres per second;
-    the prediction takes both for exact.
+    Args:
+        prediction: from these positions and velocities, as if they were exact.
+        state_covariances: (A, 4, 4) of x, y in metres and their velocities in metres per second.
+        seed: of the draws that spread the samples.
     """
     n_agents, n_steps, _ = prediction.mean.shape
     powers, onwards = _propagation(n_steps, prediction.step_s)
@@ -64,7 +66,9 @@ def _offsets(
 def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None) -> FloatArray:
     """(A, 2, 2) what a tracker's covariances exceed those of the estimate by, square metres.
 
-    Predictions contain the (A, 4, 4) covariances of the estimate; None without one.
+    Args:
+        covariances_m2: (A, 2, 2) the tracker's, of positions.
+        state_covariances: (A, 4, 4) of the estimate, which predictions contain; None without one.
     """
     if state_covariances is None:
         return covariances_m2
@@ -87,7 +91,10 @@ def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
 def within_speed(prediction: Prediction, last_m: FloatArray, max_speed_m_s: float) -> Prediction:
     """Shrinks mean trajectories that are faster than a speed, with their samples.
 
-    `last_m` has the positions a step before the first.
+    Args:
+        prediction: of A agents.
+        last_m: (A, 2) positions in metres a step before the first.
+        max_speed_m_s: maximum plausible speed.
     """
     limit_m = max_speed_m_s * prediction.step_s
     steps_m = prediction.mean.copy()

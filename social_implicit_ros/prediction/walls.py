@@ -120,6 +120,10 @@ class FloorPlan:
         A trajectory that meets a wall slides along it; where it cannot, it ends there. Mean and
         samples are treated alike. The covariance changes as that of the samples does. Who is inside
         an occupied cell is predicted as without walls.
+
+        Args:
+            prediction: from the present on.
+            present_m: (A, 2) present positions in metres.
         """
         paths_m = np.concatenate([prediction.samples, prediction.mean[None]])
         near = self._near_walls(paths_m, present_m)
@@ -192,9 +196,10 @@ class FloorPlan:
 
 
 def floor_plan_from_grid(message: Any) -> FloorPlan:
-    """The plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags; ValueError for invalid ones.
+    """The floor plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags. Unknown cells are free.
 
-    Unknown cells are free.
+    Raises:
+        ValueError: data that does not fit the size of the grid, or a value out of bounds.
     """
     info = message.info
     cells = np.asarray(message.data, dtype=np.int8)

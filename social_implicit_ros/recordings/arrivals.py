@@ -89,10 +89,18 @@ Arrival = TracksArrival | RobotArrival | TransformsArrival
 
 
 def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[Arrival]:
-    """Streams every message of the tracks' topic; raises RecordingError for a damaged recording.
+    """Streams a recording.
 
-    Unless `only_tracks`, in between transforms, as any message may be in another frame, and
-    odometry, if the robot's position is requested.
+    Args:
+        source: the recording.
+        only_tracks: without transforms and odometry.
+
+    Yields:
+        Every message of the tracks' topic; in between transforms, as any message may be in another
+        frame, and odometry, if the robot's position is requested.
+
+    Raises:
+        RecordingError: the recording is damaged.
     """
     if source.tracker is None:
         for tracks in text_tracks(load_recording(source.path, source.text)):
@@ -209,8 +217,11 @@ def predictor_config(
 ) -> PredictorConfig:
     """The predictor config of a node with these settings, for a recording.
 
-    Text is taken for annotations and not stitched, as an annotator's ids are the ground truth,
-    unless it holds the output of a tracker (`is_tracked`).
+    Args:
+        source: the recording.
+        settings: of the node.
+        is_tracked: a text recording holds the output of a tracker. Others are annotations and not
+            stitched: an annotator's ids are the ground truth.
     """
     is_annotated = source.tracker is None and not is_tracked
     stitching = settings.pipeline.stitching and not is_annotated

@@ -23,7 +23,18 @@ class Playback:
         duration_s: float | None = None,
         loop: bool = False,
     ) -> None:
-        """Reads the first entry; raises RecordingError for an invalid option, or an empty part."""
+        """Reads the first entry.
+
+        Args:
+            recording: to play.
+            rate: recorded seconds per second.
+            start_s: seconds to skip at the beginning.
+            duration_s: recorded seconds to play; None plays to the end.
+            loop: restart at the end.
+
+        Raises:
+            RecordingError: an invalid option, or the part to play is empty.
+        """
         if not 0.01 <= rate <= 1000.0:
             raise RecordingError(f"rate is {rate}, expected a value from 0.01 to 1000")
         if not start_s >= 0.0:
@@ -47,8 +58,9 @@ class Playback:
     def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
         """Continues the playback until `elapsed_s` since its start, which must not decrease.
 
-        Returns the recording's time, which jumps back when a loop restarts, and the entries that
-        became due since the last call, oldest first.
+        Returns:
+            The recording's time, integer nanoseconds, which jumps back when a loop restarts, and
+            the entries that became due since the last call, oldest first.
         """
         if self._next is None and not self.is_done:
             self._begin(elapsed_s)

@@ -36,7 +36,12 @@ class Bond:
     """
 
     def __init__(self, name: str, publisher: Publisher) -> None:
-        """Starts no heartbeat: `beat` is one. The name is as in the manager's `node_names`."""
+        """Starts no heartbeat: `beat` is one.
+
+        Args:
+            name: of the node, as in the manager's `node_names`.
+            publisher: of `status_class` on `TOPIC`.
+        """
         self._name, self.publisher = name, publisher
         self._instance = str(uuid.uuid4())
 

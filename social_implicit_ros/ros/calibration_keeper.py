@@ -31,8 +31,14 @@ _MAX_REFUSED = 10
 def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path | None:
     """Path of the file of an adaptive calibration; None without a home folder to keep it in.
 
-    That `given` by the parameter `calibration_file`, else one in ROS_HOME. Raises ValueError for a
-    folder, a pipe or a device, or one that begins with ~ where there is no home.
+    Args:
+        given: the parameter `calibration_file`; empty for a file in ROS_HOME.
+        node: the node's fully qualified name.
+        model: the model's name.
+        environ: of the process; ROS_HOME defaults to ~/.ros.
+
+    Raises:
+        ValueError: it is a folder, a pipe or a device, or begins with ~ where there is no home.
     """
     if not given and not environ.get("ROS_HOME") and not _has_home():
         return None
@@ -68,7 +74,13 @@ class CalibrationKeeper:
     """Loads, saves and resets the state; file errors are returned, never raised."""
 
     def __init__(self, path: Path | None, model: AdaptedModel, not_kept: str = "") -> None:
-        """Starts without reading the file; without a path, `not_kept` says why."""
+        """Starts without calibration and without reading the file.
+
+        Args:
+            path: of the file; None keeps nothing for the next start.
+            model: whose ellipses are rescaled.
+            not_kept: why there is no path.
+        """
         self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
         self._saved = self.adaptive.learnt
@@ -163,7 +175,13 @@ def open_calibration(
 ) -> CalibrationKeeper:
     """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
 
-    What a replay or a simulation teaches is not kept for the robot, unless parameters name a file.
+    Args:
+        config: the parameters.
+        model: whose ellipses are adapted.
+        node: fully qualified name of the node.
+        logger: of the node.
+        uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
+            parameters name a file.
     """
     # Imports onnxruntime, see `components`.
     from social_implicit_ros.models.registry import fingerprint_of

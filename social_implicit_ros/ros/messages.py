@@ -57,7 +57,13 @@ def point_numbers(positions_m: FloatArray, heights_m: FloatArray) -> FloatArray:
 def pose_numbers(positions_m: FloatArray, heights_m: FloatArray, yaw_rad: FloatArray) -> FloatArray:
     """Positions and headings in the layout of `Pose`.
 
-    (A, ..., 2) metres, (A,) z and (A, ...) radians -> (A, ..., 7) x, y, z, and x, y, z, w.
+    Args:
+        positions_m: (A, ..., 2) metres.
+        heights_m: (A,) z in metres.
+        yaw_rad: (A, ...) radians.
+
+    Returns:
+        (A, ..., 7) x, y, z of the position, x, y, z, w of the orientation.
     """
     points = point_numbers(positions_m, heights_m)
     return np.concatenate([points, orientation_numbers(yaw_rad)], axis=-1)
@@ -74,7 +80,13 @@ def person_size_to_msg(radius_m: float) -> Vector3:
 
 
 def points_to_msg(points: np.ndarray, stamp_ns: int, frame_id: str) -> PointCloud2:
-    """Builds a cloud of (N,) packed structured little-endian points, whose fields it gets."""
+    """Builds a cloud.
+
+    Args:
+        points: (N,) packed structured array, little endian; its fields become those of the cloud.
+        stamp_ns: of the header, integer nanoseconds.
+        frame_id: of the header.
+    """
     message = PointCloud2()
     message.header = header_to_msg(stamp_ns, frame_id)
     message.height, message.width = 1, len(points)

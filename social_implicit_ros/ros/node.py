@@ -44,8 +44,10 @@ class PredictorNode(ParameterNode):
     """Subscribes to tracks, predicts at every tick, publishes what is listened to."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Declares parameters; everything else waits for configure. `kwargs` as of
-        `rclpy.node.Node`.
+        """Declares parameters; everything else waits for configure.
+
+        Args:
+            kwargs: of `rclpy.node.Node`, such as its context.
         """
         super().__init__("predictor", **kwargs)
         self._session: Session | None = None

@@ -45,7 +45,12 @@ def radius_factors(
 
 
 def metrics_to_msg(scores: RecentScores, factors: FloatArray) -> Float64MultiArray:
-    """A row per step and a column per metric, named in the layout; see `radius_factors`."""
+    """A table with a row per predicted step and a column per metric, named in the layout.
+
+    Args:
+        scores: recent scores.
+        factors: (2, T) from `radius_factors`.
+    """
     of_all = [scores.times_s, scores.n_scored.sum(axis=0), scores.error_m, scores.inside]
     table = np.stack([*of_all, *factors, *scores.n_scored, *scores.class_inside], axis=1)
     n_steps, n_columns = table.shape
@@ -69,8 +74,14 @@ def scores_to_status(
 ) -> DiagnosticStatus:
     """The self-evaluation status of `/diagnostics`.
 
-    `tolerance` is the largest accepted difference between coverage and confidence; `calibration` is
-    `off`, the path of the calibration's file, or the problem with that file.
+    Args:
+        name: of the node.
+        scores: recent scores.
+        factors: (2, T) from `radius_factors`.
+        tolerance: largest accepted difference between coverage and confidence.
+        window_s: time window of the scores, seconds.
+        calibration: state of the adaptive calibration: `off`, the path of its file, or the
+            problem with that file.
     """
     level, text = _level_and_text(scores, tolerance, window_s, calibration != "off")
     values = {

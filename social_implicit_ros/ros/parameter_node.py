@@ -139,9 +139,15 @@ def descriptor_of(spec: ParameterSpec) -> ParameterDescriptor:
 def check_change(
     values: Mapping[str, object], changes: Mapping[str, object], *, is_configured: bool
 ) -> None:
-    """Checks a change while the node runs, of present values by name; unknown names are ignored.
+    """Checks a change while the node runs.
 
-    Raises ParameterError for an invalid value, or one that cannot change while it is configured.
+    Args:
+        values: name -> present value, for every parameter of the table.
+        changes: name -> new value. Names that are not in the table are ignored.
+        is_configured: whether the node is inactive or active.
+
+    Raises:
+        ParameterError: an invalid value, or a parameter that cannot change now.
     """
     NodeConfig.from_values({**values, **changes})
     for name, value in changes.items() if is_configured else ():

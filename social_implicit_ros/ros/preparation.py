@@ -66,8 +66,10 @@ class Preparation:
     """
 
     def __init__(self, prepare: Callable[[NodeConfig], dict[str, Output]]) -> None:
-        """Prepares nothing yet; `prepare` makes the outputs, and whatever ticks need, in the
-        thread.
+        """Starts with nothing to prepare.
+
+        Args:
+            prepare: runs in the thread: makes the outputs, and whatever ticks need, once.
         """
         self._prepare = prepare
         self._jobs = NewestJob("preparation")
@@ -81,8 +83,10 @@ class Preparation:
             self._jobs.begin(partial(self._run, config))
 
     def take(self, *, wait: bool = False) -> Prepared | None:
-        """What was prepared since the last call (None: nothing, or not yet); raises what prevented
-        it.
+        """What was prepared since the last call; None if there is nothing, or not yet.
+
+        Raises:
+            Exception: it cannot be prepared.
         """
         if wait:
             self._jobs.wait()

@@ -86,7 +86,11 @@ def every_prediction() -> QoSProfile:
 
 
 def check_override(name: str, value: object) -> None:
-    """Checks a parameter `qos_overrides.<topic>...`: rclpy's errors name no expected value."""
+    """Checks a parameter `qos_overrides.<topic>...`; rclpy's own errors name no expected value.
+
+    Raises:
+        ValueError: a policy that cannot be overridden, or an invalid value.
+    """
     policy = name.rpartition(".")[2]
     if policy == "depth":
         if type(value) is not int or not 1 <= value <= _MAX_DEPTH:

@@ -24,6 +24,12 @@ class TickTimer:
     """The timer of the ticks, in simulated time if the node's is."""
 
     def __init__(self, node: Node, callback: Callable[[], None]) -> None:
+        """Does not run yet.
+
+        Args:
+            node: owns the timer.
+            callback: called at each tick.
+        """
         self._node = node
         self._callback = callback
         self._timer: Timer | None = None

@@ -52,8 +52,11 @@ class Tracker:
     def decode(self, message: Any) -> DecodedMessage:
         """As `TrackerDecoder.decode`, with ids distinct from those of other trackers.
 
-        Takes a serialised message if the tracker is raw; raises ValueError for another type's
-        bytes.
+        Args:
+            message: serialised if the tracker is raw.
+
+        Raises:
+            ValueError: as `TrackerDecoder.decode`, or the bytes are not of this message type.
         """
         decoded = self.decoder.decode(message)
         if decoded.tracks is None or not self.id_prefix:
@@ -65,10 +68,16 @@ class Tracker:
 def load_trackers(
     text: str, stamp_spread_s: float = PredictorConfig.stamp_spread_s
 ) -> list[Tracker]:
-    """Loads the trackers of the parameter: names or paths of mappings, separated by commas.
+    """Loads one tracker, or several at once.
 
-    An @ precedes the topic, which defaults to `~/tracks`: `people` or `people, zed@/zed/objects`.
-    Raises TrackerSpecError as `load_tracker`, or for two trackers on one topic.
+    Args:
+        text: name of a shipped mapping or path of a YAML file, several separated by commas. An @
+            precedes the topic, which defaults to `~/tracks`: `people` or
+            `people, zed@/zed/objects`.
+        stamp_spread_s: largest difference between the stamps of one message.
+
+    Raises:
+        TrackerSpecError: as `load_tracker`, or two trackers on one topic.
     """
     entries = [entry.strip().partition("@") for entry in text.split(",")]
     trackers = [
@@ -91,8 +100,14 @@ def load_tracker(
 ) -> Tracker:
     """Reads a tracker mapping, imports its message type and checks the paths in it.
 
-    Raises TrackerSpecError: no such mapping, an invalid mapping, a message package that is not
-    installed, a path that the message type does not have, or an invalid topic name.
+    Args:
+        tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
+        topic: to subscribe to.
+        stamp_spread_s: largest difference between the stamps of one message.
+
+    Raises:
+        TrackerSpecError: no such mapping, an invalid mapping, a message package that is not
+            installed, a path that the message type does not have, or an invalid topic name.
     """
     try:
         validate_topic_name(topic)
@@ -111,7 +126,15 @@ def load_tracker(
 
 
 def import_message(message_type: str, owner: str) -> type:
-    """Imports the class of `package/msg/Type`, for an owner whom the TrackerSpecError names."""
+    """Imports the class of a message type.
+
+    Args:
+        message_type: `package/msg/Type`.
+        owner: what needs it, for the error message.
+
+    Raises:
+        TrackerSpecError: the package is not installed, or has no such type.
+    """
     package, _, name = message_type.split("/")
     install = (
         f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "

@@ -35,9 +35,16 @@ def beyond_capacity(
     message do not keep others out. A track that was reported once is missed at the next message.
     The robot is no pedestrian: it replaces nobody, and nobody replaces it.
 
-    Takes (A,) remembered agents, their newest (A, 3) and first observations, and the number of each
-    tracker; the message, and its columns of agents; the (2,) position of the robot if it is not
-    remembered.
+    Args:
+        ids: (A,) remembered agents.
+        newest_ns: (A,) their newest observations, integer nanoseconds.
+        newest_m: (A, 3) these, metres.
+        began_ns: (A,) their first observations, integer nanoseconds.
+        trackers: (A,) number of each one's tracker, from 0.
+        tracks: the message.
+        columns: of the agents of the message in `tracks`.
+        centre_m: (2,) position of the robot if it is not remembered, metres.
+        max_agents: that are kept.
     """
     known = set(ids)
     new = [name for name in columns if name not in known]

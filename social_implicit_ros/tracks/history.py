@@ -44,7 +44,13 @@ class TrackHistory:
     """The recent observations of all tracks."""
 
     def __init__(self, config: HistoryLimits, *, step_s: float = 0.4, n_steps: int = 8) -> None:
-        """Starts without tracks, for windows of some steps."""
+        """Starts without tracks.
+
+        Args:
+            config: the limits that users set.
+            step_s: time between two steps of a window, seconds.
+            n_steps: steps of a window (H).
+        """
         self.config = config
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
@@ -93,9 +99,13 @@ class TrackHistory:
     def insert(self, tracks: Tracks) -> dict[str, SkipReason]:
         """Adds the positions of a tracker message.
 
-        Returns the ids that are not added, or whose position before was an outlier, each with its
-        reason. If there are more agents than `max_agents`, also the remembered agents that are
-        forgotten in favour of nearer ones.
+        Args:
+            tracks: positions at one stamp.
+
+        Returns:
+            The ids that are not added, or whose position before was an outlier, each with its
+            reason. If there are more agents than `max_agents`, also the remembered agents that are
+            forgotten in favour of nearer ones.
         """
         states_m = np.empty((len(tracks.ids), 3))
         # False for NaN, too.
@@ -145,25 +155,40 @@ class TrackHistory:
         return [i for i in dict.fromkeys(ids) if i not in self._row_of_id]
 
     def motions(self, ids: tuple[str, ...]) -> Motions:
-        """Newest positions and velocities of remembered agents that have an observation; else
-        KeyError.
+        """Newest positions and velocities of remembered agents that have an observation.
+
+        Raises:
+            KeyError: an agent that is not remembered.
         """
         return motions_of(self._table, self.rows_of(ids))
 
     def began_ns(self, ids: tuple[str, ...]) -> IntArray:
-        """(A,) first observations of remembered agents since the tracks last restarted."""
+        """(A,) first observations since the tracks last restarted, integer nanoseconds.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
         began_ns: IntArray = self._began_ns[self.rows_of(ids)]
         return began_ns
 
     def rows_of(self, ids: tuple[str, ...]) -> IntArray:
-        """(A,) rows of remembered agents in the result of `observed_m`; else KeyError."""
+        """(A,) rows of remembered agents in the result of `observed_m`.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
         return np.fromiter((self._row_of_id[i] for i in ids), dtype=np.int64, count=len(ids))
 
     def observed_m(self, stamps_ns: IntArray, since_ns: IntArray, max_gap_s: float) -> FloatArray:
         """Positions by interpolation between two observations, without extrapolation.
 
-        Returns (R, M, 2) metres at (M,) times, in the rows of `rows_of`; NaN where unknown: a track
-        that restarted after `since_ns` is another agent's.
+        Args:
+            stamps_ns: (M,) times, integer nanoseconds.
+            since_ns: (M,) a track that restarted after this time is another agent's.
+            max_gap_s: maximum time between the two observations, seconds.
+
+        Returns:
+            (R, M, 2) in metres, in the rows of `rows_of`; NaN where unknown.
         """
         positions_m = np.full((len(self._table), len(stamps_ns), 2), np.nan)
         rows = self._rows()
@@ -186,8 +211,15 @@ class TrackHistory:
 
         Positions are estimated from all observations, see `smoothing`. If they are exact they are
         interpolated, and from its last observation to `stamp_ns` an agent is extrapolated at its
-        latest velocity. Agents that were not observed for `track_timeout_s` before `now_ns` are
-        forgotten. Returns the ids that are not in the window, too, with their reasons.
+        latest velocity.
+
+        Args:
+            stamp_ns: time of the last step, integer nanoseconds.
+            now_ns: current time, by default `stamp_ns`. Agents that were not observed for
+                `track_timeout_s` are forgotten.
+
+        Returns:
+            The window, and the ids that are not in it with their reasons.
         """
         skipped = self._forget_stale(stamp_ns if now_ns is None else now_ns)
         rows, table = self._rows(), self._table

@@ -44,7 +44,11 @@ class PositionNoise:
     """
 
     def __init__(self, first_std_m: float) -> None:
-        """Starts with a guess."""
+        """Starts with a guess.
+
+        Args:
+            first_std_m: standard deviation until something is learned, metres.
+        """
         #: Stamp of the newest observations learned from, integer nanoseconds.
         self.newest_ns = 0
         self.first_std_m = first_std_m
@@ -57,10 +61,12 @@ class PositionNoise:
         return max(self._sum_m2 / self._weight, _MIN_STD_M**2)
 
     def add(self, times_ns: IntArray, positions_m: FloatArray) -> None:
-        """Learns from four observations of each of some tracks, at (A, 4) ascending stamps.
+        """Learns from four observations of each of some tracks.
 
-        Rows that are not evenly spaced are ignored, as are those that are exactly still: pillars
-        say nothing about people.
+        Args:
+            times_ns: (A, 4) stamps, integer nanoseconds, ascending. Rows that are not evenly spaced
+                are ignored, as are those that are exactly still: pillars say nothing about people.
+            positions_m: (A, 4, 2) metres.
         """
         gaps_ns = times_ns[:, 1:] - times_ns[:, :-1]
         mean_ns = (times_ns[:, 3:] - times_ns[:, :1]) / 3.0
@@ -89,7 +95,11 @@ class TrackerNoise:
     """
 
     def __init__(self, first_std_m: float) -> None:
-        """Knows no tracker."""
+        """Knows no tracker.
+
+        Args:
+            first_std_m: standard deviation until something is learned, metres.
+        """
         self.first_std_m = first_std_m
         self._noises: list[PositionNoise] = []
         self._index_of: dict[tuple[str, int], int] = {}
@@ -109,7 +119,12 @@ class TrackerNoise:
     ) -> None:
         """Learns from the newest observations of some rows, which are of one tracker.
 
-        `covariances_m2` are (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
+        Args:
+            source: the tracker.
+            stamp_ns: of these observations, integer nanoseconds.
+            rows: (A,) rows.
+            table: of the observations.
+            covariances_m2: (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
         """
         if covariances_m2 is None:
             self._add(self._noise_of(source, _NO_LEVEL), stamp_ns, rows, table)
@@ -154,7 +169,12 @@ class TrackerNoise:
         return float(np.mean([noise.variance_m2 for noise in known] or self.first_std_m**2)) ** 0.5
 
     def variances_m2(self, rows: IntArray, ages_ns: IntArray) -> FloatArray:
-        """(A,) variances of each coordinate of tracks with (A,) ages, square metres."""
+        """(A,) variances of each coordinate, square metres.
+
+        Args:
+            rows: (A,) of tracks.
+            ages_ns: (A,) times since their first observations, integer nanoseconds.
+        """
         index = self._index_of_row[rows]
         variances_m2 = np.array([noise.variance_m2 for noise in self._noises])[index]
         is_new = ages_ns < _NEW_NS

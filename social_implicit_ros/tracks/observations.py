@@ -25,7 +25,12 @@ class ObservationTable:
     """
 
     def __init__(self, n_kept: int, spacing_ns: int) -> None:
-        """Creates a table without rows, which keep `n_kept` observations, and two per spacing."""
+        """Creates a table without rows.
+
+        Args:
+            n_kept: observations that a row keeps at least.
+            spacing_ns: a row keeps at most two observations per spacing, integer nanoseconds.
+        """
         self._n_kept, self._spacing_ns = n_kept, spacing_ns
         # A full row is compacted to `n_kept`. The extra half makes that rare.
         n_columns = n_kept + n_kept // 2
@@ -56,10 +61,16 @@ class ObservationTable:
         return self.times_ns[rows, last], self.states_m[rows, :, last]
 
     def append(self, rows: IntArray, stamp_ns: int | IntArray, states_m: FloatArray) -> None:
-        """Adds an observation to each row, later than all others of it.
+        """Adds an observation to each row.
 
         If the last two observations and the new one are within one spacing, the new one replaces
         the last.
+
+        Args:
+            rows: (A,) different rows.
+            stamp_ns: one for all or each, later than all observations of these rows, integer
+                nanoseconds.
+            states_m: (A, 3) states.
         """
         counts = self.counts[rows]
         before_last_ns = self.times_ns[rows, np.maximum(counts - 2, 0)]
@@ -73,8 +84,14 @@ class ObservationTable:
     ) -> tuple[BoolArray, BoolArray]:
         """Inserts observations that are older than the newest of their rows.
 
-        Returns (A,) rows that have an observation with this stamp, and (A,) rows whose observations
-        are all later. Nothing is inserted into these.
+        Args:
+            rows: (A,) different rows.
+            stamp_ns: integer nanoseconds.
+            states_m: (A, 3) states.
+
+        Returns:
+            (A,) rows that have an observation with this stamp, and (A,) rows whose observations
+            are all later. Nothing is inserted into these.
         """
         times_ns = self.times_ns[rows]
         column = (times_ns < stamp_ns).sum(axis=1)
@@ -94,10 +111,15 @@ class ObservationTable:
     def interpolate(
         self, rows: IntArray, targets_ns: IntArray
     ) -> tuple[FloatArray, IntArray, IntArray]:
-        """States at (A, M) times, linear between two observations, constant before and after all.
+        """States at any times, linear between two observations, constant before and after all.
 
-        Returns (A, M, 2) positions in metres, and (A, M) stamps of the observations before and
-        after each target. Before the first and after the last observation both are that one's.
+        Args:
+            rows: (A,) rows that are not empty.
+            targets_ns: (A, M) times, integer nanoseconds.
+
+        Returns:
+            (A, M, 2) positions in metres, and (A, M) stamps of the observations before and after
+            each target. Before the first and after the last observation both are that one's.
         """
         first, n_columns = self._recent(rows, int(targets_ns.min()))
         after = _count_not_after(self._columns(self.times_ns, rows, first, n_columns), targets_ns)
@@ -120,7 +142,13 @@ class ObservationTable:
     ) -> tuple[IntArray, FloatArray, BoolArray]:
         """Observations within a time span, or the last two before its end.
 
-        Returns (A, N) stamps, (A, 2, N) x and y in metres, and (A, N) which columns are meant.
+        Args:
+            rows: (A,) rows that are not empty.
+            since_ns: begin of the span, integer nanoseconds.
+            until_ns: end of the span.
+
+        Returns:
+            (A, N) stamps, (A, 2, N) x and y in metres, and (A, N) which columns are meant.
         """
         first, n_columns = self._recent(rows, since_ns)
         times_ns = self._columns(self.times_ns, rows, first, n_columns)

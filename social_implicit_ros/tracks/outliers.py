@@ -67,7 +67,11 @@ def insert_late(
     max_speed_m_s: float,
     noise_m: float,
 ) -> list[tuple[int, SkipReason]]:
-    """Adds (A, 3) late states; index and reason of each that is left out. Cf. `HeldJumps.weigh`."""
+    """Adds (A, 3) late states to their tracks; other arguments as for `HeldJumps.weigh`.
+
+    Returns:
+        Index and reason of each one that is left out.
+    """
     outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], max_speed_m_s, noise_m)
     fits = np.flatnonzero(~outlier)
     is_known, is_first = table.insert(rows[fits], stamp_ns, states_m[fits])

@@ -17,7 +17,18 @@ def is_in_reach(
     max_speed_m_s: float,
     noise_m: float,
 ) -> BoolArray:
-    """(A,) whether displacements are plausible; False where a position is not finite."""
+    """Whether displacements are plausible.
+
+    Args:
+        before_m: (A, 2) positions in metres.
+        after_m: (A, 2) later positions in metres.
+        elapsed_ns: (A,) times between them, or one for all, integer nanoseconds.
+        max_speed_m_s: maximum plausible speed.
+        noise_m: standard deviation of each coordinate of a position.
+
+    Returns:
+        (A,) booleans; False where a position is not finite.
+    """
     x, y = (after_m - before_m).T
     reach_m = max_speed_m_s / NS_PER_S * elapsed_ns + _BOX_M + _NOISE_STDS * noise_m
     in_reach: BoolArray = x * x + y * y <= reach_m * reach_m

@@ -264,7 +264,13 @@ def _mixers(n_columns: int) -> IntArray:
 
 
 def within_speed(positions_m: FloatArray, step_s: float, max_speed_m_s: float) -> FloatArray:
-    """Paths of at most a speed: those that are faster shrink about their last position."""
+    """Paths of at most a speed: those that are faster shrink about their last position.
+
+    Args:
+        positions_m: (A, H, 2) metres, NaN where unknown.
+        step_s: seconds between two steps.
+        max_speed_m_s: maximum plausible speed.
+    """
     steps_m = positions_m[:, 1:] - positions_m[:, :-1]
     # NaN compares as false.
     if not (np.abs(steps_m) * 2**0.5 > max_speed_m_s * step_s).any():

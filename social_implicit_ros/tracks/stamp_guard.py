@@ -27,7 +27,11 @@ class StampGuard:
     """Checks header stamps against the newest earlier one and, if there is one, a clock."""
 
     def __init__(self, tolerance_s: float) -> None:
-        """Starts without stamps; they may be this far ahead of the clock or behind the newest."""
+        """Starts without stamps.
+
+        Args:
+            tolerance_s: how far a stamp may be ahead of the clock or behind the newest stamp.
+        """
         self.tolerance_s = tolerance_s
         self.reset()
 
@@ -37,10 +41,15 @@ class StampGuard:
         self._n_late = 0
 
     def check(self, stamp_ns: int, now_ns: int) -> StampStatus:
-        """Checks the stamp of a message, 0 if unset, by a clock, 0 if it does not run.
+        """Checks the stamp of a message.
 
-        Returns `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all
-        histories are in its future and must be reset.
+        Args:
+            stamp_ns: of the message; an unset stamp is 0.
+            now_ns: the clock; 0 if it does not run (simulated time before its first message).
+
+        Returns:
+            `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all histories
+            are in its future and must be reset.
         """
         if stamp_ns <= 0:
             return StampStatus.NO_STAMP

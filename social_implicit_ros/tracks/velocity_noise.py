@@ -82,9 +82,16 @@ class VelocityNoise:
         ages_ns: IntArray,
         noise_m: float,
     ) -> None:
-        """Takes (A, 2) velocities of one tracker, NaN if unknown, and learns from those before.
+        """Takes velocities of one tracker, and learns from those before.
 
-        `tracker` is its number; `ages_ns` are those of the tracks, `noise_m` that of positions.
+        Args:
+            tracker: its number, from 0 on.
+            rows: (A,) rows.
+            stamp_ns: of the message, integer nanoseconds.
+            positions_m: (A, 2) metres.
+            velocities_m_s: (A, 2) metres per second, NaN if unknown.
+            ages_ns: (A,) since the tracks began, integer nanoseconds.
+            noise_m: standard deviation of each coordinate of the positions, metres.
         """
         if tracker >= len(self._sums):
             n_new = tracker + 1 - len(self._sums)

@@ -14,7 +14,11 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S
 def save_model(
     graph: onnx.ModelProto, path: Path, *, step_s: float = STEP_S, **fields: Any
 ) -> ModelCard:
-    """Writes a model file ending in `.onnx` and its card; ValueError for invalid values."""
+    """Writes a model file ending in `.onnx`, and its card as `.json` beside it.
+
+    Raises:
+        ValueError: another ending, or the card rejects a value.
+    """
     if path.suffix != ".onnx":
         raise ValueError(f"model path is {str(path)!r}, expected one that ends in .onnx")
     path.parent.mkdir(parents=True, exist_ok=True)

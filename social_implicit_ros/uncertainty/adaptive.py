@@ -179,10 +179,15 @@ class AdaptiveCalibration:
         return replace(prediction, covariance=prediction.covariance + floor_m2)
 
     def adapt(self, base: Prediction, speed_m_s: FloatArray) -> Prediction:
-        """The prediction of `base` with adapted ellipses, by (A,) observed speeds.
+        """Returns the prediction with adapted ellipses.
 
-        Its `radius_scales` are between `MIN_FACTOR` and `MAX_FACTOR` times those of the base. Radii
-        do not decrease with the confidence.
+        Args:
+            base: from `base`.
+            speed_m_s: (A,) observed speeds.
+
+        Returns:
+            The prediction with other `radius_scales`, between `MIN_FACTOR` and `MAX_FACTOR` times
+            those of the base. Radii do not decrease with the confidence.
         """
         weights = speed_weights(speed_m_s, SPEEDS_M_S)
         if base.radius_scales is None:
@@ -197,7 +202,12 @@ class AdaptiveCalibration:
         return replace(base, radius_scales=factors)
 
     def learn(self, scored: ScoredPositions) -> None:
-        """Updates the state with errors of predictions as of `adapt`, later than all before."""
+        """Updates the state.
+
+        Args:
+            scored: errors of predictions that `adapt` returned, or would have returned; later than
+                all before.
+        """
         weights = scored.class_weights
         of_step = (np.arange(self.n_steps)[:, None] == scored.steps).astype(np.float64)
         n_people = weights @ of_step.T  # (Z, T)

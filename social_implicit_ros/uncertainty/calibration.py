@@ -103,8 +103,10 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Reads the calibration of a model card; raises ValueError for a field that is missing or
-        wrong.
+        """Reads the calibration of a model card.
+
+        Raises:
+            ValueError: a field is missing, unknown, of another type or out of range.
         """
         names = [field.name for field in fields(cls)]
         try:
@@ -131,8 +133,11 @@ class Calibration:
         }
 
     def ellipse_factors(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """(A, T) factors on standard deviations, and (A, T, L) more on the ellipses of
-        `CONFIDENCES`.
+        """Factors on the ellipses of agents with this motion.
+
+        Returns:
+            (A, T) on the standard deviations, and (A, T, L) further ones on the ellipse of each
+            confidence in `CONFIDENCES`.
         """
         factors = self._interpolate(self._log_ellipses, motion)
         return factors[..., 0], factors[..., 1:]
@@ -144,12 +149,29 @@ class Calibration:
     def calibrated(
         self, covariance: FloatArray, motion: ObservedMotion
     ) -> tuple[FloatArray, FloatArray]:
-        """(A, T, 2, 2) calibrated covariance in square metres, and (A, T, L) level factors."""
+        """The calibrated ellipses.
+
+        Args:
+            covariance: (A, T, 2, 2) of the model, in square metres.
+            motion: of the same agents.
+
+        Returns:
+            (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
+        """
         factors, radius_scales = self.ellipse_factors(motion)
         return covariance * (factors * factors)[..., None, None], radius_scales
 
     def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
-        """(K, A, T, 2) the calibrated samples in metres: scaled about the (A, T, 2) mean."""
+        """The calibrated samples.
+
+        Args:
+            samples: (K, A, T, 2) of the model, in metres.
+            mean: (A, T, 2) in metres.
+            motion: of the same agents.
+
+        Returns:
+            (K, A, T, 2) in metres, scaled about the mean.
+        """
         return mean + (samples - mean) * self.sample_factors(motion)[..., None]
 
     @cached_property
@@ -180,10 +202,15 @@ def motion_weights(
 
 
 def speed_weights(speed_m_s: FloatArray, speeds_m_s: ArrayLike) -> FloatArray:
-    """(A, Z) interpolation weights of (Z,) ascending grid points at (A,) observed speeds.
+    """Interpolation weights of the grid points of the speed.
 
-    From 0 to 1 with sum 1, continuous and piecewise linear in the logarithm of the speed; at most
-    two are above 0.
+    Args:
+        speed_m_s: (A,) observed speeds.
+        speeds_m_s: (Z,) grid points, ascending.
+
+    Returns:
+        (A, Z) weights from 0 to 1 with sum 1, continuous and piecewise linear in the logarithm of
+        the speed; at most two are above 0.
     """
     return _grid_weights(speed_m_s, np.asarray(speeds_m_s), _SPEED_OFFSET_M_S)
 
@@ -199,7 +226,13 @@ def _grid_weights(values: FloatArray, grid: FloatArray, offset: float) -> FloatA
 def observed_motion(
     observed: NDArray[np.floating[Any]], mask: NDArray[np.floating[Any]], step_s: float
 ) -> ObservedMotion:
-    """Speed and jerk of (A, H, 2) finite positions; (A, H) `mask` is 0 in leading unknown steps."""
+    """Speed and jerk of a history.
+
+    Args:
+        observed: (A, H, 2) positions in metres, oldest first, finite.
+        mask: (A, H) 1 where a step was observed, 0 in leading steps that were not.
+        step_s: time between two steps, seconds.
+    """
     first = mask.argmax(axis=1)
     # Third differences as slices: for few agents faster than np.diff.
     jerk = (
@@ -216,7 +249,13 @@ def observed_motion(
 def observed_speed_m_s(
     observed: NDArray[np.floating[Any]], first: NDArray[np.integer[Any]], step_s: float
 ) -> FloatArray:
-    """(A,) net speeds over the known part of (A, H, 2) positions, from the `first` step on."""
+    """(A,) net speeds over the known part of a history, m/s.
+
+    Args:
+        observed: (A, H, 2) positions in metres, oldest first.
+        first: (A,) first known step; the last step must be known, too.
+        step_s: time between two steps, seconds.
+    """
     moved = (observed[:, -1] - observed[np.arange(len(observed)), first]).astype(np.float64)
     speed: FloatArray = np.hypot(moved[:, 0], moved[:, 1])
     return speed / ((observed.shape[1] - 1 - first) * step_s)

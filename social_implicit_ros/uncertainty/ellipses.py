@@ -21,8 +21,13 @@ _ASCENDING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_GRID), dtype=np.flo
 
 
 def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(A, T, 2) mean in metres and (A, T, 2, 2) covariance, normalised by K, of (K, A, T, 2)
-    samples.
+    """Mean and covariance over the samples.
+
+    Args:
+        samples: (K, A, T, 2) positions in metres.
+
+    Returns:
+        (A, T, 2) mean in metres and (A, T, 2, 2) covariance in square metres, normalised by K.
     """
     n_samples, *shape = samples.shape
     # A product with ones is several times faster than the sum of numpy.
@@ -42,8 +47,11 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
 def confidence_to_sigmas(confidence: float) -> float:
     """Mahalanobis radius of the ellipse that contains the share `confidence` of a 2-D Gaussian.
 
-    Source: the chi-square distribution with two degrees of freedom, whose quantile is -2 ln(1 -
-    confidence). Raises ValueError for a confidence outside (0, 1).
+    Source: the chi-square distribution with two degrees of freedom, whose quantile is
+    -2 ln(1 - confidence).
+
+    Raises:
+        ValueError: confidence outside (0, 1).
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
@@ -51,9 +59,14 @@ def confidence_to_sigmas(confidence: float) -> float:
 
 
 def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """One-sigma semi-axes (...,) and orientation of (..., 2, 2) symmetric covariances.
+    """One-sigma semi-axes and orientation of 2-D covariances.
 
-    Major, minor in metres, and yaw of the major axis in radians, in (-pi/2, pi/2].
+    Args:
+        covariance: (..., 2, 2) in square metres, symmetric.
+
+    Returns:
+        (...,) major semi-axis in metres, (...,) minor semi-axis in metres and (...,) yaw of the
+        major axis in radians, in (-pi/2, pi/2].
     """
     xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     half_trace = 0.5 * (xx + yy)
@@ -66,16 +79,35 @@ def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
 
 
 def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
-    """(A, T) Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
+    """Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
 
-    Raises ValueError for a confidence outside (0, 1).
+    Args:
+        prediction: of A agents and T steps.
+        confidence: in (0, 1).
+
+    Returns:
+        (A, T) in standard deviations of the prediction's covariance.
+
+    Raises:
+        ValueError: confidence outside (0, 1).
     """
     radii: FloatArray = radii_at(prediction, (confidence,))[..., 0]
     return radii
 
 
 def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArray:
-    """(A, T, C) as `radius_at`, for several confidence levels."""
+    """As `radius_at`, for several confidence levels.
+
+    Args:
+        prediction: of A agents and T steps.
+        confidences: C of them, in (0, 1).
+
+    Returns:
+        (A, T, C) in standard deviations of the prediction's covariance.
+
+    Raises:
+        ValueError: a confidence outside (0, 1).
+    """
     if prediction.radius_scales is None:
         gaussian = np.array([confidence_to_sigmas(confidence) for confidence in confidences])
         return np.broadcast_to(gaussian, (*prediction.mean.shape[:2], len(gaussian)))
@@ -94,10 +126,14 @@ def _weights_at(confidences: tuple[float, ...]) -> FloatArray:
 
 
 def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) -> FloatArray:
-    """Mahalanobis distance that has the same confidence level in a Gaussian; NaN stays NaN.
+    """Mahalanobis distance that has the same confidence level in a Gaussian.
 
-    The inverse of `radius_at`: the ellipse through a position at this distance has the confidence 1
-    - exp(-d^2 / 2), where d is the returned value.
+    The inverse of `radius_at`: the ellipse through a position at this distance has the confidence
+    1 - exp(-d^2 / 2), where d is the returned value.
+
+    Args:
+        distance: (A, T) in standard deviations; NaN stays NaN.
+        radius_scales: (A, T, L) of the prediction.
     """
     if radius_scales is None:
         return distance
@@ -113,7 +149,12 @@ def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) ->
 def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
     """Rescales covariances so that their Gaussian ellipse has nominal coverage at `confidence`.
 
-    Raises ValueError for a confidence outside (0, 1).
+    Args:
+        prediction: of A agents and T steps.
+        confidence: in (0, 1).
+
+    Raises:
+        ValueError: confidence outside (0, 1).
     """
     sigmas = confidence_to_sigmas(confidence)
     if prediction.radius_scales is None:

@@ -44,10 +44,13 @@ class AdaptedModel:
 
 
 def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
-    """Writes the file atomically and creates its folder; raises OSError and changes nothing.
+    """Writes the file atomically and creates its folder.
 
     The file is not synchronised to the disk, which may take longer than a tick. A file that is
     damaged by a power failure is rejected by `load_learnt`.
+
+    Raises:
+        OSError: it cannot be written; an existing file does not change.
     """
     text = json.dumps(
         {
@@ -69,10 +72,15 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
 
 
 def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
-    """Reads and checks the file; raises OSError, or CalibrationFileError for an invalid one.
+    """Reads and checks the file.
 
     Its values are bounded, as anybody may have written them: scores weigh at most
     `MAX_LOADED_SCORES`, and levels are not shifted down. A class without scores has no shift.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        OSError: it cannot be read.
+        CalibrationFileError: it is damaged, of another model or format, or out of bounds.
     """
     try:
         values = load_json(path, MAX_BYTES)

@@ -87,8 +87,14 @@ def benchmark_cases(
 ) -> list[Case]:
     """The benchmark's test recordings, each with the models that were not trained on it.
 
-    Takes the folder that holds `eth_ucy/all_data`, keys of `LEAVE_ONE_OUT`, and names as
-    `candidate`, all where empty; raises BenchmarkError or ModelFileError.
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        splits: keys of `LEAVE_ONE_OUT`; all where empty.
+        models: names as `candidate` takes them; all shipped families where empty.
+
+    Raises:
+        BenchmarkError: no such data, or a model that does not fit.
+        ModelFileError: no such model.
     """
     splits = splits or list(LEAVE_ONE_OUT)
     folder = data / "eth_ucy" / "all_data"
@@ -131,9 +137,14 @@ def recording_cases(paths: Iterable[Path], request: Request) -> list[Case]:
 def compare_calibrations(
     cases: Iterable[Case], settings: PredictorConfig, console: Console
 ) -> dict[str, Any]:
-    """Replays every case as shipped and with adaptive calibration; raises as `replay_calibration`.
+    """Replays every case as shipped and with adaptive calibration.
 
-    Returns model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
+    Returns:
+        Model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
+
+    Raises:
+        BenchmarkError: nothing to evaluate in a recording.
+        RecordingError: a recording that cannot be read.
     """
     results: dict[str, Any] = {}
     with progress_bar(console) as progress:

@@ -49,10 +49,15 @@ def leave_one_out(
 ) -> dict[str, Any]:
     """Evaluates the baselines and every given model on every given split.
 
-    Takes the folder that holds `eth_ucy/all_data`, keys of `LEAVE_ONE_OUT`, and names as
-    `candidate`, all shipped families where empty. `n_samples` is K of ADE and FDE; without
-    `all_metrics` these alone are computed. `tracker_noise_m` is the standard deviation of noise on
-    every observed position.
+    Args:
+        data: the folder that holds `eth_ucy/all_data`.
+        splits: keys of `LEAVE_ONE_OUT`.
+        models: names as `candidate` takes them; all shipped families where empty.
+        n_samples: K of ADE and FDE.
+        seed: of the samples and of the tracker noise.
+        all_metrics: every metric instead of ADE and FDE alone.
+        tracker_noise_m: standard deviation of noise on every observed position, metres.
+        console: where progress is shown.
 
     Returns:
         `{"models": {NAME: {"parameters", "held_out", "splits", "average", "robot"}}, "reference":
@@ -62,7 +67,8 @@ def leave_one_out(
 
     Raises:
         RecordingError: no such data.
-        BenchmarkError, ModelFileError: a model that does not fit, or does not exist.
+        BenchmarkError: a model that does not fit the benchmark.
+        ModelFileError: no such model.
     """
     names = dict.fromkeys((*BASELINES, *(models or families())))
     # Everything is loaded before anything is computed: a wrong name fails at once.

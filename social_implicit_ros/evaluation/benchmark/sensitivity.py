@@ -99,7 +99,11 @@ def shifted_metrics(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> dict[str, Metrics]:
-    """Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats), as `evaluate_split`."""
+    """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
+
+    Returns:
+        Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
+    """
 
     def measure(batch: Batch) -> list[list[FloatArray]]:
         measures = _measure(model, batch, n_samples, seed)

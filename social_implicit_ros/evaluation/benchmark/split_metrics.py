@@ -109,13 +109,24 @@ def evaluate_split(
     workers: int = 1,
     advance: Callable[[int], None] = lambda n_scenes: None,
 ) -> Metrics:
-    """Metrics of a model on one split by name, see the module; `ade` and `fde` or `all_metrics`.
+    """Metrics of a model on one split.
 
-    Scenes of a single agent count in `jade`, `jfde` and `collision_rate` only. Every scene draws
-    its own noise from the seed, so that the metrics do not depend on the number of `workers`,
-    threads. With `all_metrics` also `amd_undefined` and `kde_degenerate`, the numbers of positions
-    for which AMD or KDE has no published value. `advance` is called with the number of scenes that
-    are done.
+    Args:
+        model: from `load_benchmark_model`.
+        test_scenes: from `split_scenes`. Those of a single agent count in `jade`, `jfde` and
+            `collision_rate` only.
+        n_samples: K of the metrics of single samples.
+        seed: of the run; every scene draws its own noise from it.
+        all_metrics: every metric instead of `ade` and `fde` alone.
+        workers: threads; the metrics do not depend on their number.
+        advance: called with the number of scenes whenever some are done.
+
+    Returns:
+        Metrics by name, see the module; with `all_metrics` also `amd_undefined` and
+        `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
+
+    Raises:
+        BenchmarkError: a model of another horizon or step.
     """
 
     def measure(batch: Batch) -> _Measures:
@@ -270,7 +281,12 @@ def scene_seed(seed: int, index: int) -> int:
 
 
 def load_benchmark_model(name: str) -> TrajectoryModel:
-    """Loads a model; raises ModelFileError, or BenchmarkError for another horizon or step."""
+    """Loads a model and checks that it predicts the benchmark's horizon at its rate.
+
+    Raises:
+        ModelFileError: no such model, or one that cannot be used.
+        BenchmarkError: a model of another horizon or step.
+    """
     model = load_model(name)
     if model.n_predicted != N_PREDICTED or abs(model.step_s - STEP_S) > 1e-9:
         raise BenchmarkError(

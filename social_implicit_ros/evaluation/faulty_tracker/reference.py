@@ -116,8 +116,10 @@ def with_ground_truth(
 ) -> Reference:
     """A tracker's recording, and another one of the ground truth, of the same clock and frame.
 
-    `shift_s` is added to the stamps of the ground truth. Raises RecordingError if a recording is
-    damaged, or they have no common time.
+    `shift_s` is added to the stamps of the ground truth, seconds.
+
+    Raises:
+        RecordingError: a recording is damaged, or they have no common time.
     """
     left_out = LeftOut()
     people, _ = observed_people(truth, settings, left_out)

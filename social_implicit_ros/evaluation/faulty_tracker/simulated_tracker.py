@@ -58,8 +58,14 @@ def simulate(
 ) -> SimulatedTracks:
     """Tracks people as a tracker with these faults does.
 
-    `robot_m` has the (M, 2) positions of the robot, metres, at each of the M stamps of `people`;
-    raises ValueError if a fault needs them and they are missing.
+    Args:
+        people: the ground truth; with `faults.rate`, at the times of the messages already.
+        faults: of the tracker.
+        robot_m: (M, 2) positions of the robot at each of the M stamps of `people`, metres; needed
+            if `faults.needs_robot`.
+
+    Raises:
+        ValueError: a fault needs the robot, and its positions are missing.
     """
     seeds = np.random.SeedSequence(faults.seed).spawn(7)
     miss, cut, swap, white, drift, ghost, late = (np.random.default_rng(seed) for seed in seeds)
@@ -97,7 +103,11 @@ def missed(
 ) -> BoolArray:
     """(N,) observations that are missing, in bursts: a Markov chain of each person.
 
-    `of_person` is the (N,) order of the observations by person, then by time.
+    Args:
+        people: N observations.
+        of_person: (N,) their order by person, then by time.
+        faults: `misses` is the share, `burst` the mean duration.
+        generator: of random numbers.
     """
     share = faults.misses
     draws = generator.random(len(of_person))
@@ -136,8 +146,15 @@ def track_ids(
 ) -> tuple[IntArray, BoolArray]:
     """Numbers the tracks: every person's first, and a new one after each cut or long absence.
 
-    Arguments as of `missed`, and (N,) whether the tracker has the observation. Returns (N,) ids
-    from 0, and (N,) observations that are lost in a gap.
+    Args:
+        people: N observations.
+        of_person: (N,) their order by person, then by time.
+        is_seen: (N,) whether the tracker has the observation.
+        faults: `cuts`, `gap` and `forget`.
+        generator: of random numbers.
+
+    Returns:
+        (N,) ids from 0, and (N,) observations that are lost in a gap.
     """
     ids, is_lost = np.zeros(len(of_person), dtype=np.int64), np.zeros(len(of_person), dtype=bool)
     cut_ns, gap_ns, forget_ns = (
@@ -168,9 +185,15 @@ def swapped_ids(
     faults: TrackerFaults,
     generator: np.random.Generator,
 ) -> IntArray:
-    """(N,) ids after exchanges between people who are near each other and whom the tracker sees.
+    """(N,) ids after exchanges between people who are near each other.
 
-    Takes N observations, sorted by time, and of each the message, the id, and whether it is seen.
+    Args:
+        people: N observations, sorted by time.
+        messages: (N,) message of each.
+        ids: (N,) before any exchange.
+        is_seen: (N,) whether the tracker has the observation; others exchange nothing.
+        faults: `swaps` and `swap_rate`.
+        generator: of random numbers.
     """
     swapped = ids.copy()
     label_of: dict[int, int] = {}
@@ -195,7 +218,14 @@ def swapped_ids(
 def is_in_view(
     positions_m: FloatArray, robot_m: FloatArray, heading_rad: float, faults: TrackerFaults
 ) -> BoolArray:
-    """(A,) people at (A, 2) metres whom a robot at (2,) sees, by `range`, `fov` and `occlusion`."""
+    """(A,) people whom a robot sees at one time.
+
+    Args:
+        positions_m: (A, 2) of people, metres.
+        robot_m: (2,) of the robot.
+        heading_rad: of the robot.
+        faults: `range`, `fov` and `occlusion`.
+    """
     relative_m = positions_m - robot_m
     distance_m = np.hypot(*relative_m.T)
     is_visible = np.ones(len(distance_m), dtype=bool)
@@ -257,8 +287,14 @@ def false_tracks(
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Tracks of nobody: each stands near where somebody is when it appears.
 
-    Takes N observations, sorted by time, and the message of each. Returns of each entry of these
-    tracks the message (G,), the track (G,) from 0, and (G, 2) metres.
+    Args:
+        people: N observations, sorted by time.
+        messages: (N,) message of each.
+        faults: `ghosts`, `ghost_s` and `noise`.
+        generator: of random numbers.
+
+    Returns:
+        Of each of their entries the message (G,), the track (G,) from 0, and (G, 2) metres.
     """
     stamps_ns = np.unique(people.stamps_ns)
     duration_s = float(np.ptp(stamps_ns)) / NS_PER_S if len(stamps_ns) else 0.0

@@ -91,8 +91,11 @@ PRESETS = {
 def parse_faults(text: str) -> TrackerFaults:
     """Reads faults as users write them: a preset, or `name=value`, separated by commas.
 
-    Such as `robot`, `cuts=5,noise=0.05,seed=1` or `robot,rate=10`. Raises ParameterError for
-    others.
+    Args:
+        text: such as `robot`, `cuts=5,noise=0.05,seed=1` or `robot,rate=10`.
+
+    Raises:
+        ParameterError: an unknown name or an invalid value; it says which are valid.
     """
     faults = PRESETS["none"]
     names = [entry.name for entry in fields(TrackerFaults)]

@@ -42,8 +42,13 @@ STANDING, VELOCITY, KALMAN, ORACLE = "nobody moves", "constant velocity", "Kalma
 class Scene:
     """What people who react to a robot are made from.
 
-    They can be hit from (P,) `known_ns` on, see `NEW_S`. `new_predictor` makes one with an empty
-    history, by the name of its model.
+    Attributes:
+        people: the recorded ones.
+        known_ns: (P,) from when on each can be hit, integer nanoseconds; see `NEW_S`.
+        first_ns: stamp of the first tick.
+        period_ns: from tick to tick.
+        frame_id: of the positions.
+        new_predictor: a predictor with an empty history, by the name of its model.
     """
 
     people: People
@@ -86,8 +91,14 @@ def crowd_of(
 ) -> Crowd:
     """Reads a recording and predicts it once: recorded people do not see the robot.
 
-    The rate of ticks in the request is that of the robot's plans, the published steps are those of
-    a plan. Raises RecordingError if the recording is damaged, or nobody could be predicted.
+    Args:
+        source: the recording.
+        request: models, settings and the faults of a simulated tracker. The rate of ticks is that
+            of the robot's plans, the published steps are those of a plan.
+        advance: called with the number of messages read so far and that of all.
+
+    Raises:
+        RecordingError: damaged, or nobody could be predicted.
     """
     settings = request.settings
     reference = None

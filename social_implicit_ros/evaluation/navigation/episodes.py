@@ -22,7 +22,13 @@ _MAX_DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """E episodes of one part of a recording: start ticks, (E, 2) metres, and most ticks."""
+    """E episodes of one part of a recording.
+
+    Attributes:
+        ticks: (E,) tick of the start.
+        start_m, goal_m: (E, 2) metres.
+        n_ticks: longest duration, ticks.
+    """
 
     ticks: IntArray
     start_m: FloatArray
@@ -44,11 +50,21 @@ def draw_episodes(
     *,
     part: tuple[float, float] = (0.0, 1.0),
 ) -> Episodes:
-    """Draws episodes within a part, first and last share, of a recording.
+    """Draws episodes within a part of a recording.
 
     The straight line meets the path of a person, at the time at which a robot on it gets there.
-    Start and goal lie where people walk, and the start is free. Raises RecordingError if the part
-    is too short, or has no free start.
+    Start and goal lie where people walk, and the start is free.
+
+    Args:
+        crowd: the recording.
+        robot: its size and speed.
+        person_radius_m: metres.
+        n_episodes: E.
+        seed: the same seed gives the same episodes.
+        part: first and last share of the recording.
+
+    Raises:
+        RecordingError: the part is too short, or has no free start.
     """
     generator = np.random.default_rng(seed)
     known_m = crowd.present_m[np.isfinite(crowd.present_m[..., 0])]

@@ -83,7 +83,13 @@ class Obstacles:
 
 
 def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacles:
-    """What a planner gets of a belief; `contact_m` is the sum of the radii of robot and person."""
+    """What a planner gets of a belief.
+
+    Args:
+        belief: N predictions.
+        setting: of the planner.
+        contact_m: sum of the radii of robot and person, metres.
+    """
     n_steps = round(setting.horizon_s / DT_S)
     if setting.planner == CHANCE:
         radii = belief.radius_at(setting.confidence)
@@ -112,11 +118,18 @@ def _of_modes(form: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) -> FloatArray:
-    """(..., 3) the form xx, xy, yy that is 1 on regions' ellipses with axes longer by `contact_m`.
+    """The form whose value is 1 on the region's ellipse with axes longer by `contact_m`.
 
-    Takes (..., 2, 2) square metres, and (...,) Mahalanobis radii of the regions. As the ellipsoid
-    constraint of tud-amr/mpc_planner: semi-axes are those of the region at the planner's confidence
-    plus the radii of robot and person.
+    As the ellipsoid constraint of tud-amr/mpc_planner: semi-axes are those of the region at the
+    planner's confidence plus the radii of robot and person.
+
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        radii: (...,) Mahalanobis radii of the regions.
+        contact_m: sum of the radii and a margin.
+
+    Returns:
+        (..., 3) xx, xy, yy.
     """
     major_m, minor_m, yaw = ellipse_axes(covariance_m2)
     along = 1.0 / (radii * major_m + contact_m) ** 2
@@ -129,7 +142,12 @@ def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) 
 def contact_form(covariance_m2: FloatArray, scale_m: float) -> tuple[FloatArray, FloatArray]:
     """The expectation of exp(-d^2 / 2 s^2) over a Gaussian is peak * exp(-form / 2).
 
-    Takes (..., 2, 2) square metres and s; returns (..., 3) form as xx, xy, yy, and (...,) peak.
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        scale_m: s.
+
+    Returns:
+        (..., 3) form as xx, xy, yy, and (...,) peak.
     """
     xx, xy = covariance_m2[..., 0, 0] + scale_m**2, covariance_m2[..., 0, 1]
     yy = covariance_m2[..., 1, 1] + scale_m**2
@@ -146,10 +164,18 @@ def plan(
     obstacles: Obstacles,
     rows: IntArray,
 ) -> FloatArray:
-    """(T, 4, E) the planned states of robots, from their (4, E) states, as `Robot.moved`.
+    """The planned states of robots.
 
-    `rows` are the (E, M) rows of `obstacles` for each robot, which are of the same setting;
-    negative for none.
+    Args:
+        robot: all of them.
+        setting: of the planner.
+        state: (4, E) as `Robot.moved`.
+        goal_m: (E, 2) metres.
+        obstacles: as `obstacles_of` the same setting.
+        rows: (E, M) their rows for each robot; negative for none.
+
+    Returns:
+        (T, 4, E).
     """
     rollouts = Rollouts.of(robot, state, goal_m)
     cost = rollouts.cost_m.copy()

@@ -47,8 +47,14 @@ class ReactiveCrowd:
     ) -> None:
         """Places the people as they were recorded at the starts.
 
-        `predictor` is one of `Crowd.beliefs`, except for the oracle; `radii_m` are those of the
-        robot and of a person; `attentive` is the share of the people who make way for the robot.
+        Args:
+            scene: the recording.
+            predictor: of `Crowd.beliefs`, except for the oracle.
+            episodes: E of them.
+            setting: of the planner.
+            radii_m: of the robot and of a person.
+            attentive: share of the people who make way for the robot; all do for each other.
+            seed: of who is attentive.
         """
         self._scene, self._predictor, self._setting = scene, predictor, setting
         self._radii_m, self._period_ns = radii_m, scene.period_ns

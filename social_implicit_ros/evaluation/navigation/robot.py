@@ -31,7 +31,15 @@ _HOLD_S = (0.8, 1.6, 3.2)
 
 @dataclass(frozen=True)
 class Robot:
-    """Size and limits; acceleration is forwards and backwards, the turning rate is a unicycle's."""
+    """Size and limits.
+
+    Attributes:
+        radius_m: of its disc.
+        speed_m_s: preferred and highest.
+        acceleration_m_s2: highest, forwards and backwards.
+        turn_rad_s: highest rate of turning of a unicycle.
+        is_holonomic: it moves in any direction without turning.
+    """
 
     radius_m: float = 0.3
     speed_m_s: float = 1.2
@@ -45,7 +53,13 @@ class Robot:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
 
     def moved(self, state: Floats, speed_m_s: Floats, heading_rad: Floats) -> Floats:
-        """The state a step later: (4, ...) x, y in metres, heading in radians, speed in m/s."""
+        """The state a step later.
+
+        Args:
+            state: (4, ...) x, y in metres, heading in radians, speed in m/s.
+            speed_m_s: (...,) requested speed.
+            heading_rad: (...,) requested direction.
+        """
         x, y, heading, speed = state
         change_m_s = self.acceleration_m_s2 * DT_S
         if self.is_holonomic:
@@ -83,7 +97,13 @@ class Rollouts:
 
     @classmethod
     def of(cls, robot: Robot, state: FloatArray, goal_m: FloatArray) -> Rollouts:
-        """The candidates of robots with (4, E) states, as `Robot.moved`, and (E, 2) goals."""
+        """The candidates of robots.
+
+        Args:
+            robot: all of them.
+            state: (4, E) as `Robot.moved`.
+            goal_m: (E, 2) metres.
+        """
         speeds, headings, hold_s = _candidates()
         goal_x, goal_y = (goal_m.T - state[:2]).astype(np.float32)[:, :, None]
         current = np.repeat(state[:, :, None], len(speeds), axis=2).astype(np.float32)

@@ -44,10 +44,18 @@ Metrics = dict[str, FloatArray]
 
 @dataclass(frozen=True)
 class Trial:
-    """A robot, the size of people, and how many episodes are driven in each part of a recording.
+    """A robot, the size of people, and how many episodes are driven.
 
-    `attentive` is the share of the people who make way for the robot in a crowd that reacts; None
-    for recorded people only.
+    Attributes:
+        robot: its size and limits.
+        person_radius_m: metres.
+        n_episodes: in each part of a recording.
+        seed: of the episodes.
+        planners: of `chance`, `expected` and `costmap`.
+        confidences, horizons_s: of the settings.
+        brakes: see `Setting`.
+        attentive: share of the people who make way for the robot in a crowd that reacts; None for
+            recorded people only.
     """
 
     robot: Robot
@@ -180,10 +188,18 @@ def study_crowds(
     trial: Trial,
     advance: Callable[[int, int], None] = lambda n_done, n_drives: None,
 ) -> tuple[Study, list[Episodes]]:
-    """Drives all predictors through recordings, which have the same; their episodes count together.
+    """Drives all predictors through recordings; their episodes count together.
 
-    Returns the study, and the test episodes of each recording; raises RecordingError if one is too
-    short, or nobody walks there.
+    Args:
+        crowds: the recordings, with the same predictors.
+        trial: what is driven.
+        advance: called with the number of drives that are done and that of all.
+
+    Returns:
+        The study, and the test episodes of each recording.
+
+    Raises:
+        RecordingError: too short, or nobody walks there.
     """
     episodes = {
         part: [
@@ -271,8 +287,9 @@ def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
 def bootstrap_means(values: FloatArray, blocks: IntArray) -> FloatArray:
     """(B,) means of a bootstrap of blocks. Equal blocks give equal draws: differences are paired.
 
-    Takes (E,) values of the episodes and their (E,) blocks from 0, which are drawn together if
-    there are a few blocks.
+    Args:
+        values: (E,) of the episodes.
+        blocks: (E,) from 0; episodes of a block are drawn together if there are a few blocks.
     """
     n_blocks = int(blocks.max()) + 1
     if n_blocks < _MIN_BLOCKS:  # a short recording

@@ -18,8 +18,10 @@ from social_implicit_ros.untrusted_files import printable_text
 class MetricStyle:
     """How a metric is written.
 
-    `ideal` is the value of a perfect prediction; `best` is `low`, `high`, the best value, or
-    `narrow`: low among the models whose regions cover the ground truth.
+    Attributes:
+        ideal: the value of a perfect prediction.
+        best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
+            cover the ground truth.
     """
 
     label: str

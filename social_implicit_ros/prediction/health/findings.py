@@ -66,7 +66,12 @@ class Announcer:
         self._logged_s: dict[str, float] = {}  # kind -> when it was last logged
 
     def update(self, findings: Iterable[Finding], now_s: float) -> list[tuple[Level, str]]:
-        """Lines to log at a steady time, each with its level, for the findings of a report."""
+        """Lines to log, each with its level.
+
+        Args:
+            findings: of a report.
+            now_s: steady time, seconds.
+        """
         lines = []
         for finding in findings:
             entry = self._active.setdefault(finding.kind, _Announced(finding, now_s))

@@ -177,8 +177,11 @@ class Snapshot:
 
 
 def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:
-    """Uncertainty that the tracker adds to a tick, if its covariance is added to the predicted
-    ones.
+    """Uncertainty that the tracker adds to a tick.
+
+    Args:
+        tick: the newest one; None without any.
+        is_added: the tracker's covariance is added to the predicted ones.
     """
     if tick is None or not tick.window.ids:
         return Ellipses()

@@ -81,8 +81,10 @@ class IdLifetimes:
                 self._first_ns.setdefault(agent_id, stamp_ns)
 
     def median_s(self, timeout_s: float) -> float | None:
-        """Median lifetime, seconds, of ids not reported for a timeout; None if too few ended
-        lately.
+        """Median lifetime, seconds; None if too few ids ended lately.
+
+        Args:
+            timeout_s: time after which an id that is not reported has ended.
         """
         oldest_ns = self._newest_ns - round(timeout_s * NS_PER_S)
         for agent_id in [i for i, last_ns in self._last_ns.items() if last_ns < oldest_ns]:
@@ -102,7 +104,12 @@ class TrackerLog:
     """Counts what one tracker sends. Time is an argument."""
 
     def __init__(self, topic: str, spec: TrackerSpec) -> None:
-        """Starts without messages; takes the resolved name of the topic."""
+        """Starts without messages.
+
+        Args:
+            topic: resolved name.
+            spec: the tracker's mapping.
+        """
         self.topic, self.spec = topic, spec
         self.reset()
 
@@ -138,7 +145,12 @@ class TrackerLog:
         self.add_lost(decoded.skipped - decoded.ignored, decoded.examples)
 
     def add_lost(self, lost: Counter[SkipReason], examples: Mapping[SkipReason, str]) -> None:
-        """Entries were left out; number, and a value of an entry, by reason."""
+        """Entries were left out.
+
+        Args:
+            lost: number by reason.
+            examples: a value of an entry by reason.
+        """
         self._periods[-1].update(lost)
         for reason, text in examples.items():
             self._examples[reason] = ascii(text[:_MAX_EXAMPLE])
@@ -209,7 +221,12 @@ class TrackerLog:
             self._examples[few] = ascii(waiting[0][:_MAX_EXAMPLE])
 
     def end_period(self, began_s: float, *, has_tick: bool) -> None:
-        """A period ends that began at a steady time; `has_tick` if it had a tick, or no message."""
+        """A period ends.
+
+        Args:
+            began_s: steady time at which it began, seconds.
+            has_tick: there was a tick in it, or no message.
+        """
         n_predicted = self.n_predicted if has_tick else 0
         self._was_predicted |= n_predicted > 0
         counts = self._periods[-1]
@@ -222,7 +239,13 @@ class TrackerLog:
         self._losing_since_s = _first(self._losing_since_s, began_s) if is_losing else None
 
     def counts(self, now_ns: int, now_s: float, timeout_s: float) -> TrackerCounts:
-        """The counts of the last periods, at the node's clock and a steady time."""
+        """The counts of the last periods.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds.
+            now_s: steady time, seconds.
+            timeout_s: time after which a track that is not reported is dropped.
+        """
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
         return TrackerCounts(
             topic=self.topic,

@@ -43,9 +43,13 @@ class HistoryFrame:
     """
 
     def __init__(self, lookup: TransformBuffer, fixed_frame: str, publish_frame: str = "") -> None:
-        """Starts with the fixed frame, in which histories are kept if `publish_frame` is given.
+        """Starts with the fixed frame.
 
-        Else they are kept in an odometry frame, where one is on the way to the fixed frame.
+        Args:
+            lookup: of transforms.
+            fixed_frame: of the histories, unless an odometry frame is on the way to it.
+            publish_frame: of the published forecasts; empty for the fixed frame. If it is given,
+                histories are kept in the fixed frame.
         """
         self._lookup, self._fixed_frame = lookup, fixed_frame
         self._is_chosen = bool(publish_frame or _SMOOTH.search(fixed_frame))
@@ -59,8 +63,10 @@ class HistoryFrame:
             self._path(fixed_frame)  # so that the lookup receives transforms from now on
 
     def take_notice(self, frame_ids: Iterable[str]) -> bool:
-        """Learns how messages of some frames get into the fixed frame; True if that changes the
-        histories'.
+        """Learns how messages of some frames get into the fixed frame.
+
+        Returns:
+            Whether the frame of the histories is another one now.
         """
         if self._is_chosen:
             return False
@@ -95,8 +101,12 @@ class HistoryFrame:
     def published(self, forecast: Forecast, max_age_s: float) -> tuple[Forecast, list[str]]:
         """A forecast in the published frame, and texts on corrections of that frame.
 
-        Its newest pose is used if it is not older than `max_age_s`; raises
-        TransformUnavailableError.
+        Args:
+            forecast: in the frame of the histories.
+            max_age_s: the newest pose of the frame is used if it is not older.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
         """
         pose = self._pose(forecast.stamp_ns, max_age_s)
         before, self._published_pose = self._published_pose, pose
@@ -117,8 +127,13 @@ class HistoryFrame:
     def pose_of(self, frame_id: str, now_ns: int, max_age_s: float) -> RigidTransform | None:
         """The pose of another frame in the histories' coordinates; None if they are the same.
 
-        Its newest pose is used if it is not older than `max_age_s`; raises
-        TransformUnavailableError.
+        Args:
+            frame_id: such as that of a map.
+            now_ns: current time, integer nanoseconds.
+            max_age_s: the newest pose of the frame is used if it is not older.
+
+        Raises:
+            TransformUnavailableError: that pose is not known.
         """
         pose = None
         if frame_id != self.frame_id:
@@ -190,9 +205,15 @@ class TransformQueue:
         self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns))
 
     def take(self, target: str, now_ns: int) -> tuple[list[Tracks], list[tuple[Tracks, str]]]:
-        """Removes the tracks that can be transformed into a frame, and those that have timed out.
+        """Removes the tracks that can be transformed, and those that have timed out.
 
-        Returns tracks in that frame in order of arrival, and the others with the reason.
+        Args:
+            target: the frame to transform into.
+            now_ns: current time, integer nanoseconds.
+
+        Returns:
+            Tracks in the target frame in order of arrival, and tracks without a transform with the
+            reason.
         """
         moved: list[Tracks] = []
         timed_out: list[tuple[Tracks, str]] = []

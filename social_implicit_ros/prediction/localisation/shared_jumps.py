@@ -74,8 +74,11 @@ class SharedJumps:
         self._before: Tracks | None = None  # the newest tracks, moved back
 
     def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, Jump | None]:
-        """Moves tracks of a message back by all jumps so far, as the history, and by one that they
-        show.
+        """Moves tracks back by all jumps so far, and by the one that they show.
+
+        Args:
+            tracks: of one message.
+            history: of earlier tracks that were moved back.
         """
         if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
             return self.moved_back(tracks), None

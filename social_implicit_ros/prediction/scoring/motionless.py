@@ -23,8 +23,12 @@ class MotionlessTracks:
     def add(self, ids: tuple[str, ...], positions_m: FloatArray) -> FloatArray:
         """Takes the present positions; tracks that are not among them are forgotten.
 
-        Returns (A, 2) metres where a track has been since before and never moved; NaN for the
-        others.
+        Args:
+            ids: (A,) of the predicted agents.
+            positions_m: (A, 2) their positions, metres.
+
+        Returns:
+            (A, 2) where a track has been since before and never moved, metres; NaN for the others.
         """
         before = self._first_m
         known = np.array([agent in before for agent in ids], dtype=bool)
@@ -43,7 +47,9 @@ class MotionlessTracks:
 def weights_of(ground_truth_m: FloatArray, still_m: FloatArray) -> FloatArray:
     """(E,) weight of scored positions: 0 where a track still has not moved, else 1.
 
-    `still_m` is from `MotionlessTracks.add` at the time of the prediction.
+    Args:
+        ground_truth_m: (E, 2) positions, metres.
+        still_m: (E, 2) from `MotionlessTracks.add` at the time of the prediction.
     """
     return np.where(_is_near(ground_truth_m, still_m), 0.0, 1.0)
 

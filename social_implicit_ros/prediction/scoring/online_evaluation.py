@@ -105,9 +105,13 @@ class PendingPredictions(Generic[Content]):
         return len(self._pending)
 
     def add(self, stamp_ns: int, since_ns: int, ids: Sequence[str], content: Content) -> None:
-        """Adds a pending prediction of agents in the history; `content` is returned with the truth.
+        """Adds a pending prediction.
 
-        `since_ns` is the newest observation that it is made from.
+        Args:
+            stamp_ns: its time, integer nanoseconds.
+            since_ns: newest observation it is made from.
+            ids: (A,) the predicted agents, all in the history.
+            content: returned with the ground truth.
         """
         rows = self._history.rows_of(tuple(ids))
         unknown = np.full((len(rows), len(self._offsets_ns), 2), np.nan)
@@ -115,11 +119,16 @@ class PendingPredictions(Generic[Content]):
         self._next_ns = min(self._next_ns, stamp_ns + self._offsets_ns[0])
 
     def update(self, now_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth that is final by now; the predictions that have more, with its
-        steps.
+        """Reads the ground truth that is final by now.
 
-        A position is final when the newest observation is `max_gap_s` later: no further observation
-        can change it.
+        A position is final when the newest observation is `max_gap_s` later: no further
+        observation can change it.
+
+        Args:
+            now_ns: current time, integer nanoseconds.
+
+        Returns:
+            The predictions with new ground truth, each with its steps.
         """
         max_gap_ns = round(self.max_gap_s * NS_PER_S)
         if now_ns - max_gap_ns - self._period_ns < self._next_ns:
@@ -221,7 +230,12 @@ class SelfEvaluation:
     """
 
     def __init__(self, pipeline: PredictionPipeline, *, window_s: float) -> None:
-        """Starts without scores; the pipeline makes the observed ticks."""
+        """Starts without scores.
+
+        Args:
+            pipeline: makes the observed ticks; its adaptive calibration, if any, is updated.
+            window_s: time window of `recent`, seconds; may change.
+        """
         self._pipeline = pipeline
         self._steps = Steps(pipeline.model.step_s, pipeline.model.n_predicted)
         self._step_ns = round(self._steps.step_s * NS_PER_S)
@@ -238,7 +252,14 @@ class SelfEvaluation:
         self.window = ScoreWindow(self._steps.times_s, window_s)
 
     def observe(self, tick: Tick) -> ScoredPositions | None:
-        """Scores what is known at a tick (None: nothing), learns, and adds a tick that is due."""
+        """Scores the ground truth known at a tick, learns, and adds the tick if one is due.
+
+        Args:
+            tick: newest tick of the pipeline.
+
+        Returns:
+            The scored positions; None where there are none.
+        """
         scored = self._score(tick)
         if scored is not None:
             self.window.add(scored, self._pipeline.config.confidence)

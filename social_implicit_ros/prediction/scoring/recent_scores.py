@@ -78,7 +78,12 @@ class ScoreWindow:
     """The scores of a time window."""
 
     def __init__(self, times_s: FloatArray, window_s: float) -> None:
-        """Starts empty; `times_s` are (T,) seconds from a prediction to each step."""
+        """Starts empty.
+
+        Args:
+            times_s: (T,) seconds from a prediction to each step.
+            window_s: length of the window, seconds.
+        """
         self.window_s = window_s
         self._times_s = times_s
         # Per evaluation: stamp and (3, Z, T) positions, summed errors, positions inside.

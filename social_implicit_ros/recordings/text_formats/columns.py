@@ -64,7 +64,9 @@ class Columns:
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
     """Reads a file by its content, with the `wanted` columns: names, or numbers from 1 on.
 
-    Raises OSError, or ColumnsError if it holds no trajectories.
+    Raises:
+        OSError: the file cannot be read.
+        ColumnsError: it holds no trajectories.
     """
     if not path.is_file():
         raise ColumnsError("is no regular file")

@@ -111,12 +111,19 @@ class MpcPlanner(Output):
 def semiaxes(
     covariance_m2: FloatArray, convention: str
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Major semi-axis, minor semi-axis (m) and yaw (rad) of covariances, as the planner reads them.
+    """Major semi-axis, minor semi-axis and yaw of a covariance, as the planner interprets them.
 
     Its Gaussian constraint reads the semi-axes as sigma_x and sigma_y and ignores the yaw:
     `axis_aligned`. Its ellipsoid constraint computes R(yaw)^T diag(...) R(yaw), which rotates the
     ellipse clockwise: `ellipsoid_clockwise`. `ellipsoid` is for consumers that rotate it
     anticlockwise, as in REP 103.
+
+    Args:
+        covariance_m2: (..., 2, 2) square metres.
+        convention: one of these names.
+
+    Returns:
+        (...,) metres, (...,) metres and (...,) radians.
     """
     if convention == "axis_aligned":
         sigmas_m = np.sqrt(np.diagonal(covariance_m2, axis1=-2, axis2=-1))

@@ -63,10 +63,17 @@ class Grid:
 def window_path(
     prediction: Prediction, last_m: FloatArray, *, start_s: float, end_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """(A, S, 2) mean and (A, S, 2, 2) covariance at the start of a time window, at the steps, at
-    its end.
+    """Mean and covariance of the positions from the start of a time window to its end.
 
-    Present positions are taken as exact, and the prediction is extrapolated beyond its last step.
+    Args:
+        prediction: extrapolated beyond its last step.
+        last_m: (A, 2) present positions in metres, taken as exact.
+        start_s: of the window, seconds from now.
+        end_s: of the window, `start_s` or later.
+
+    Returns:
+        (A, S, 2) mean in metres and (A, S, 2, 2) covariance in square metres at the start, at
+        the steps in between and at the end.
     """
     n_steps = max(1, math.ceil(end_s / prediction.step_s - 1e-6))
     mean_m, covariance_m2 = extend_moments(prediction, last_m, Steps(prediction.step_s, n_steps))

@@ -23,7 +23,11 @@ OUTPUTS = {
 
 
 def load_output(name: str, config: NodeConfig) -> Output:
-    """Imports and creates one of `OUTPUTS`; ValueError if its messages are not installed."""
+    """Imports one of `OUTPUTS` and its message package, and creates it.
+
+    Raises:
+        ValueError: the message package is not installed.
+    """
     module_name, class_name = OUTPUTS[name]
     try:
         module = import_module(f"social_implicit_ros.ros.outputs.{module_name}")

@@ -143,7 +143,11 @@ def tail(log: Path, n_lines: int = 15) -> str:
 
 
 def isolate() -> None:
-    """Isolates this process and its children from other ROS nodes; NoDomainError if it cannot."""
+    """Isolates this process and its children from other ROS nodes on this machine and the network.
+
+    Raises:
+        NoDomainError: every domain is in use.
+    """
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":
         os.environ["ROS_LOCALHOST_ONLY"] = "1"

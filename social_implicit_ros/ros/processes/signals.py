@@ -11,12 +11,14 @@ _received: list[int] = []
 
 
 def catch_stop_signals() -> Callable[[], bool]:
-    """Takes SIGINT and SIGTERM over from Python and rclpy; returns whether one has arrived, to
-    call.
+    """Takes SIGINT and SIGTERM over from Python and rclpy, which would end a tick halfway.
 
-    They would end a tick halfway. The first signal asks the process to stop. All later ones are
-    ignored: `ros2 launch` and the terminal both send SIGINT for one Ctrl-C. May be called again, as
-    early as possible and then where the answer is needed.
+    The first signal asks the process to stop. All later ones are ignored: `ros2 launch` and the
+    terminal both send SIGINT for one Ctrl-C. May be called again, as early as possible and then
+    where the answer is needed.
+
+    Returns:
+        A function that tells whether a signal has arrived.
     """
     if not _received:
         for number in _SIGNALS:

@@ -22,7 +22,11 @@ def send_in_background() -> None:
 
 
 def start_ros(command: str, args: Sequence[str]) -> None:
-    """Initialises rclpy without its signal handlers, or exits; logs to a file where that can be."""
+    """Initialises rclpy without its signal handlers; without a log file where none can be written.
+
+    Raises:
+        SystemExit: rclpy cannot be initialised.
+    """
     args = list(args)
     problem = _log_folder_problem()
     if problem:  # rclpy would not start

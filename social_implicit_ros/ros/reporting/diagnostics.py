@@ -31,7 +31,15 @@ _RECENT_TICKS = 1000
 def status_of(
     node: str, part: str, level: bytes, text: str, values: Mapping[str, str]
 ) -> DiagnosticStatus:
-    """Builds the status of a part of the node, whose fully qualified name is given."""
+    """Builds a status.
+
+    Args:
+        node: fully qualified name of the node.
+        part: of the node that the status describes.
+        level: of `DiagnosticStatus`.
+        text: message of the status.
+        values: by key.
+    """
     return DiagnosticStatus(
         level=level,
         name=f"{node.lstrip('/')}: {part}",
@@ -63,7 +71,12 @@ class DiagnosticsLog:
         self.begin(None)
 
     def begin(self, now_ns: int | None) -> None:
-        """Starts again, as the node is activated; without a time the next report rates no ticks."""
+        """Starts again, as the node is activated.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds; None if the next report shall not
+                evaluate the tick rate.
+        """
         self._n_tracked = self._n_due = self._n_predicted = 0
         self._reported_s: float | None = None
         self._few_since_s: float | None = None
@@ -83,7 +96,12 @@ class DiagnosticsLog:
             tracker.begin_period()
 
     def add_arrival(self, source: str, arrived_s: float) -> None:
-        """A message of a tracker, by the prefix of its ids, arrived at a steady time, seconds."""
+        """A message arrived.
+
+        Args:
+            source: the tracker, by the prefix of its ids.
+            arrived_s: steady time, seconds.
+        """
         self._n_period_messages += 1
         self.trackers[source].last_message_s = arrived_s
 
@@ -107,15 +125,25 @@ class DiagnosticsLog:
             self.trackers[source].add_lost(lost, update.examples)
 
     def add_refusal(self, kind: str, why: str) -> None:
-        """A whole message was rejected; a report shows the last reason of each kind."""
+        """A whole message was rejected.
+
+        Args:
+            kind: equal for equal causes.
+            why: reason; a report shows the last one of its period.
+        """
         self._n_refused += 1
         self._refusals[kind] = why
 
     def add_tick(
         self, duration_s: float, n_tracked: int, skipped: Iterable[SkipReason], n_predicted: int
     ) -> None:
-        """A tick was published, this long after its start; `skipped` says why people are not
-        predicted.
+        """A tick was published.
+
+        Args:
+            duration_s: time from its start to its last message.
+            n_tracked: people before the tick.
+            skipped: why people were not predicted.
+            n_predicted: the others.
         """
         self._n_ticks += 1
         self._ticks_s.append(duration_s)
@@ -153,9 +181,13 @@ class DiagnosticsLog:
             tracker.take_counts(predictor, source, doubled)
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
-        """The status of the period since the last report, at the node's clock and a steady time.
+        """The status of the period since the last report; begins the next one.
 
-        Begins the next period.
+        Args:
+            name: of the node.
+            state: of the node.
+            now_ns: the node's clock, integer nanoseconds.
+            now_s: steady time, seconds.
         """
         snapshot = self._snapshot(state, now_ns, now_s)
         self.findings = findings_of(snapshot)

@@ -36,8 +36,12 @@ class Reporter:
     """
 
     def __init__(self, node: str, logger: RcutilsLogger, publisher: Publisher) -> None:
-        """Starts with no events; takes the fully qualified name, and the publisher of
-        `/diagnostics`.
+        """Starts with no events.
+
+        Args:
+            node: fully qualified name of the node.
+            logger: of the node.
+            publisher: of `/diagnostics`.
         """
         self.log = DiagnosticsLog()
         self.state = NodeState("unconfigured")
@@ -99,7 +103,12 @@ class Reporter:
             )
 
     def publish(self, now_ns: int, others: Sequence[DiagnosticStatus]) -> None:
-        """Publishes the status of the period since the last one, with further statuses."""
+        """Publishes the status of the period since the last one.
+
+        Args:
+            now_ns: the node's clock, integer nanoseconds.
+            others: further statuses for the same message.
+        """
         now_s = time.monotonic()
         status = self.log.report(self._node, self.state, now_ns, now_s)
         self._logger.debug(f"{self.state.lifecycle}: {status.message}")
@@ -126,7 +135,11 @@ _MAX_TEXT = 1000
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong and how to fix it, by the kind of exception."""
+    """What went wrong and how to fix it, by the kind of exception.
+
+    Args:
+        error: whose traceback stands in the log at debug level.
+    """
     text = printable_text(" ".join(str(error).split())) or "no text"
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}): lower n_samples, max_agents or max_history"

@@ -117,8 +117,9 @@ class TransformBuffer:
     def __init__(self, before_lookup: Callable[[str, str], None] | None = None) -> None:
         """Creates an empty buffer.
 
-        `before_lookup` is called with target and source, and adds what has arrived; it may raise
-        TransformUnavailableError.
+        Args:
+            before_lookup: called with target and source; adds what has arrived. May raise
+                TransformUnavailableError.
         """
         #: Messages that cannot be read, in total.
         self.n_unreadable = 0
@@ -131,7 +132,11 @@ class TransformBuffer:
         self._watched_bytes: tuple[bytes, ...] = ()
 
     def add(self, data: bytes, *, is_static: bool) -> None:
-        """Adds a `tf2_msgs/TFMessage`, without invalid transforms; ValueError for other bytes."""
+        """Adds a serialised `tf2_msgs/TFMessage`; invalid transforms are ignored.
+
+        Raises:
+            ValueError: the bytes are no such message.
+        """
         if not is_static:
             if not self._pairs:
                 self._unread.append(data)
@@ -144,7 +149,8 @@ class TransformBuffer:
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """The pose of the frame `source` in the frame `target` at a time.
 
-        Raises TransformUnavailableError if they are not connected, or not at that time.
+        Raises:
+            TransformUnavailableError: the frames are not connected, or not at that time.
         """
         target, source = self._wanted(target, source)
         up, up_error = self._climb(source, stamp_ns)
@@ -158,7 +164,10 @@ class TransformBuffer:
     def latest(self, target: str, source: str) -> tuple[RigidTransform, int]:
         """The newest pose of `source` in `target` at a time common to all links, and its stamp.
 
-        The stamp is 0 if all links are static. Raises TransformUnavailableError as `lookup`.
+        The stamp is 0 if all links are static.
+
+        Raises:
+            TransformUnavailableError: the frames are not connected, or at no common time.
         """
         path = self.path(target, source) or []
         newest_ns = [

@@ -46,8 +46,11 @@ _LAYOUTS = {byte: _Layout(order) for byte, order in _BYTE_ORDERS.items()}
 def transforms_of(data: bytes) -> list[StampedPose]:
     """The valid transforms of a message, with unit quaternions and without leading slashes.
 
-    Transforms with an empty frame, of a frame in itself, or that are no pose, are left out, as tf2
-    does. Raises ValueError if the bytes are no such message.
+    Transforms with an empty frame, of a frame in itself, or that are no pose, are left out, as
+    tf2 does.
+
+    Raises:
+        ValueError: the bytes are no such message.
     """
     try:
         found = [_stamped_pose(*entry) for entry in _entries(bytes(data))]

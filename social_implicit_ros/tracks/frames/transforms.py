@@ -34,7 +34,11 @@ class RigidTransform:
 
     @classmethod
     def from_quaternion(cls, xyzw: FloatArray, translation_m: FloatArray) -> RigidTransform:
-        """From a (4,) finite quaternion x, y, z, w of any norm but zero, else ValueError."""
+        """From a (4,) quaternion x, y, z, w of any non-zero norm.
+
+        Raises:
+            ValueError: a quaternion of norm zero, or a value that is not finite.
+        """
         norm = math.hypot(*xyzw)  # does not overflow
         if not 1e-9 < norm < np.inf or not np.isfinite(translation_m).all():
             raise ValueError(
@@ -73,6 +77,10 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
     through. If both frames are level, z does not matter and may be NaN. The velocity of the source
     frame is not added: trackers publish velocities relative to the ground, in the axes of the
     source frame.
+
+    Args:
+        tracks: in the source frame.
+        transform: of the source frame in the target frame, at the tracks' stamp.
     """
     points = np.column_stack([tracks.positions_m, tracks.heights_m])
     # False for NaN, too.

@@ -40,7 +40,13 @@ class TrackMerger:
         self._apart_since_ns: dict[str, int] = {}
 
     def observe(self, tracks: Tracks, history: TrackHistory, max_distance_m: float) -> None:
-        """Compares the tracks of a renamed message, in the history, with those of others."""
+        """Compares the tracks of a message with those of other trackers.
+
+        Args:
+            tracks: a renamed message.
+            history: after the message was added.
+            max_distance_m: between two tracks that may be one person.
+        """
         known = dict.fromkeys(history.ids)
         for remembered in (self._source_of, self._person_of, self._apart_since_ns):
             for agent_id in remembered.keys() - known.keys():
@@ -67,10 +73,15 @@ class TrackMerger:
                     self._merge(pair, history)
 
     def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
-        """Tracks, oldest first, that are not predicted as another one stands for the same person.
+        """Tracks that are not predicted as another one stands for the same person.
 
         The best one stands for it: a track that goes on, then one that did not restart just now,
         then one that neither lags nor is ahead of the clock, then the one whose id is published.
+
+        Args:
+            shown: tracks that could be predicted, oldest first.
+            history: of them.
+            now_ns: current time, integer nanoseconds.
         """
         members = tuple(i for i in shown if i in self._person_of)
         if not members:
@@ -101,7 +112,11 @@ class TrackMerger:
         return hidden
 
     def published_ids(self, known: Collection[str]) -> Mapping[str, str]:
-        """Published ids of all tracks, where they are not their own nor somebody else's."""
+        """Published ids of tracks, where they are not their own.
+
+        Args:
+            known: all tracks. Nobody is published under the id of somebody else.
+        """
         return {
             agent_id: person
             for agent_id, person in self._person_of.items()

@@ -13,9 +13,15 @@ def load() -> None:
 
 
 def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[int, int]]:
-    """Rows and columns of as many allowed pairs as possible, and of these the cheapest.
+    """As many allowed pairs as possible, and of these the cheapest.
 
-    `costs` are at least 0, those of allowed pairs no more than `limit`.
+    Args:
+        costs: (A, B) of each pair, at least 0.
+        is_allowed: (A, B) pairs that may be chosen.
+        limit: no allowed pair costs more.
+
+    Returns:
+        Rows and columns of the chosen pairs.
     """
     if not is_allowed.any():
         return []

@@ -26,9 +26,14 @@ class RobotTracks:
         self.ids: tuple[str, ...] = ()
 
     def observe(self, tracks: Tracks, history: TrackHistory) -> list[str]:
-        """Compares the tracks of a message, in the history, with the robot, unless it is lost.
+        """Compares the tracks of a message with the robot; while it is lost, nothing changes.
 
-        Returns a text for each track that is the robot from now on.
+        Args:
+            tracks: a renamed message.
+            history: after the message was added.
+
+        Returns:
+            A text for each track that is the robot from now on.
         """
         unknown = set(history.unknown((ROBOT_ID, *tracks.ids, *self._near_since_ns)))
         self._near_since_ns = {i: ns for i, ns in self._near_since_ns.items() if i not in unknown}

@@ -15,9 +15,13 @@ MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
 
 
 def agent_number(agent_id: str) -> int:
-    """The tracker's own id if it is a uint32, as `7` or `people/7`, else its CRC-32.
+    """The tracker's own id if it is a uint32, else a stable hash of it.
 
-    That is the same in every process and on every machine.
+    Args:
+        agent_id: the tracker's id as text, such as `7` or `people/7`.
+
+    Returns:
+        A uint32; for other ids their CRC-32, the same in every process and on every machine.
     """
     if agent_id.isascii() and agent_id.isdigit() and len(agent_id) <= MAX_DIGITS:
         number = int(agent_id)
@@ -40,7 +44,14 @@ class AgentNumbers:
         self._number_of_id: dict[str, int] = {}
 
     def assign(self, ids: Sequence[str]) -> NDArray[np.uint32]:
-        """(A,) uint32 numbers of the agents of a tick, see `agent_number`; no id stands twice."""
+        """The numbers of the agents of a tick.
+
+        Args:
+            ids: (A,) the tracker's ids, without duplicates.
+
+        Returns:
+            (A,) uint32, see `agent_number`.
+        """
         before = self._number_of_id
         self._number_of_id = {i: before[i] for i in ids if i in before}
         if len(self._number_of_id) < len(ids):

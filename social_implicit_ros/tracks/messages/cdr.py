@@ -91,9 +91,13 @@ class CdrReader:
     def read(self, data: bytes) -> tuple[Fields, Fields]:
         """Reads a serialised message.
 
-        Returns the chosen fields of the message, as a table of one row, and those of the entries of
-        its list, one row each. Raises ValueError if the bytes are no such message,
-        UnsupportedLayoutError for an encoding other than plain CDR.
+        Returns:
+            The chosen fields of the message, as a table of one row, and those of the entries of
+            its list, one row each.
+
+        Raises:
+            ValueError: the bytes are no such message.
+            UnsupportedLayoutError: an encoding other than plain CDR.
         """
         order = _BYTE_ORDERS.get(data[:2])
         if order is None:

@@ -72,7 +72,10 @@ class TrackerDecoder:
         """Decodes a message of `spec.message_type`.
 
         Values are not checked; only the filters of the description and empty ids remove entries.
-        Raises ValueError for stamps too far apart, different frames, or an unfit PointCloud2.
+
+        Raises:
+            ValueError: entries of stamps too far apart or of different frames, or a PointCloud2
+                without the described fields or shorter than it states.
         """
         spec = self.spec
         if spec.entries is None:
@@ -84,8 +87,14 @@ class RawTrackerDecoder:
     """Decodes serialised messages of one tracker, several times faster than rclpy converts them."""
 
     def __init__(self, spec: TrackerSpec, definitions: Definitions) -> None:
-        """Compiles the reader; UnsupportedLayoutError for types as PointCloud2, see
-        `TrackerDecoder`.
+        """Compiles the reader.
+
+        Args:
+            spec: the tracker's description.
+            definitions: of the types of its messages.
+
+        Raises:
+            UnsupportedLayoutError: a type that needs `TrackerDecoder`, such as PointCloud2.
         """
         if spec.entries is None:
             raise UnsupportedLayoutError(f"{spec.message_type} has no list of messages")
@@ -115,7 +124,11 @@ class RawTrackerDecoder:
         )
 
     def decode(self, data: bytes) -> DecodedMessage:
-        """Decodes a serialised message, as `TrackerDecoder.decode`; ValueError if it is none."""
+        """Decodes a serialised message of the described type, as `TrackerDecoder.decode`.
+
+        Raises:
+            ValueError: no such message, or entries as of `TrackerDecoder.decode`.
+        """
         return _decoded(self.spec, *self._reader.read(data))
 
 
@@ -180,6 +193,9 @@ def robot_from_odometry(message: Any) -> Tracks:
     """The robot as a track, in the frame of the message's header, but its velocity in its own.
 
     A pose whose orientation is not finite has no position either: its estimator has diverged.
+
+    Args:
+        message: `nav_msgs/Odometry` of rclpy or of `rosbags`.
     """
     position, rotation = message.pose.pose.position, message.pose.pose.orientation
     velocity = message.twist.twist.linear

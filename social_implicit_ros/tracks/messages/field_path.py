@@ -34,7 +34,15 @@ class FieldPath:
 
     @classmethod
     def parse(cls, text: object, owner: str) -> FieldPath:
-        """Reads a path such as `results[0].hypothesis.score`; TrackerSpecError names its owner."""
+        """Reads a path such as `results[0].hypothesis.score`.
+
+        Args:
+            text: the path.
+            owner: the key or file it belongs to, for the error message.
+
+        Raises:
+            TrackerSpecError: the text is not a path.
+        """
         texts = _BETWEEN_STEPS.split(text) if isinstance(text, str) else []
         matches = [_STEP.match(step) for step in texts]
         if None in matches or not 1 <= len(matches) <= _MAX_STEPS:

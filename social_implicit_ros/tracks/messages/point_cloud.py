@@ -25,11 +25,19 @@ POINT_FIELD_TYPES = {
 
 
 def point_cloud_array(message: Any) -> np.ndarray:
-    """(height * width,) the points of a `sensor_msgs/PointCloud2`, in its fields and byte order.
+    """The points of a `sensor_msgs/PointCloud2`.
 
-    Of a field with several values per point the first is taken. The data may be bytes, an array of
-    bytes or (N,) uint8. Raises ValueError for an unknown datatype, a field outside its point, or
-    data shorter than height, width and steps require.
+    Of a field with several values per point the first is taken.
+
+    Args:
+        message: the message; its data may be bytes, an array of bytes or (N,) uint8.
+
+    Returns:
+        (height * width,) structured array with the fields of the cloud, in the cloud's byte order.
+
+    Raises:
+        ValueError: an unknown datatype, a field outside its point, or data shorter than height,
+            width and steps require.
     """
     order = ">" if message.is_bigendian else "<"
     point_step, row_step = int(message.point_step), int(message.row_step)
@@ -72,9 +80,16 @@ def point_cloud_array(message: Any) -> np.ndarray:
 
 
 def point_cloud_data(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(N,) packed structured array whose bytes are the data of a little-endian PointCloud2.
+    """Packs columns into the points of a little-endian `sensor_msgs/PointCloud2`.
 
-    Fields and types are those of the columns. Raises ValueError for none, or different lengths.
+    Args:
+        columns: field name -> (N,) values; their numpy types become the types of the fields.
+
+    Returns:
+        (N,) packed structured array; its bytes are the data of the message.
+
+    Raises:
+        ValueError: no columns, or columns of different lengths.
     """
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
@@ -87,7 +102,11 @@ def point_cloud_data(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def point_field_layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
-    """Name, offset and `PointField` datatype of each field of a structured type; ValueError."""
+    """Name, offset and `PointField` datatype of each field of a structured numpy type.
+
+    Raises:
+        ValueError: a field of a type that PointCloud2 does not have.
+    """
     datatypes = {np.dtype(code): number for number, code in POINT_FIELD_TYPES.items()}
     layout = []
     for name, (kind, offset, *_) in (dtype.fields or {}).items():

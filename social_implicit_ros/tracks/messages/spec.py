@@ -145,7 +145,14 @@ def shipped_trackers() -> dict[str, Path]:
 
 
 def find_tracker_spec(tracker: str) -> TrackerSpec:
-    """Reads a shipped mapping by its name, or a YAML file by its path; raises TrackerSpecError."""
+    """Reads a tracker mapping by name or path.
+
+    Args:
+        tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
+
+    Raises:
+        TrackerSpecError: no such mapping, or an invalid one.
+    """
     shipped = shipped_trackers()
     if tracker in shipped:
         return load_tracker_spec(shipped[tracker])
@@ -158,7 +165,11 @@ def find_tracker_spec(tracker: str) -> TrackerSpec:
 
 
 def load_tracker_spec(path: Path) -> TrackerSpec:
-    """Reads a tracker mapping; TrackerSpecError for a missing or unknown key, or a wrong value."""
+    """Reads a tracker mapping.
+
+    Raises:
+        TrackerSpecError: no such file, not YAML, a missing or unknown key, or an invalid value.
+    """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
     except OSError as error:
@@ -169,7 +180,16 @@ def load_tracker_spec(path: Path) -> TrackerSpec:
 
 
 def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpec:
-    """Checks the content of a tracker's YAML file; a TrackerSpecError names the `source`."""
+    """Checks the content of a tracker mapping.
+
+    Args:
+        values: content of the YAML file.
+        name: of the tracker.
+        source: of the values, for error messages.
+
+    Raises:
+        TrackerSpecError: a missing or unknown key, or an invalid value.
+    """
     table = _table(
         values,
         required=("message_type", "id", "position"),
@@ -205,9 +225,15 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
 
 
 def check_tracker_spec(spec: TrackerSpec, definitions: Definitions) -> None:
-    """Checks every path of a mapping against the definition of its message type.
+    """Checks every path of a mapping against its message type.
 
-    A TrackerSpecError names a field that the type lacks, or of a wrong type, and those it has.
+    Args:
+        spec: the mapping.
+        definitions: of its message type and of all types within.
+
+    Raises:
+        TrackerSpecError: a path that the type does not have, or a field of the wrong type; the
+            message names the field and those that the type has.
     """
     if spec.message_type == POINT_CLOUD:
         return  # only its messages state the fields of a cloud

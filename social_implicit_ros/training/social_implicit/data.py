@@ -77,7 +77,9 @@ def split_recordings(split: str) -> tuple[str, ...]:
 def load_split(data: Path, split: str) -> tuple[list[FloatArray], list[FloatArray]]:
     """Scenes for training and validation: two lists of (A, 20, 2) positions in metres.
 
-    Raises ValueError for an unknown split, FileNotFoundError for a missing recording.
+    Raises:
+        ValueError: unknown split, see `split_recordings`.
+        FileNotFoundError: a recording is missing in `eth_ucy/` or `eth_true_rate/`.
     """
     parts = load_recordings(data, split).values()
     training, validation = ([scene for part in parts for scene in part[i]] for i in (0, 1))

@@ -102,17 +102,24 @@ class SocialCell(nn.Module):
 
 
 class SocialImplicit(nn.Module):
-    """The whole model: 5,836 parameters. One noise vector is drawn per sample and scene."""
+    """The whole model: 5,836 parameters.
+
+    Attributes:
+        noise_dimension: length of a noise vector; one is drawn per sample and scene.
+    """
 
     noise_dimension = N_AXES
 
     def __init__(
         self, *, noise_weights: Sequence[float] = NOISE_WEIGHTS, zones_by_speed: bool = True
     ) -> None:
-        """Creates the cells; zones are by the maximum observed speed, as in the paper.
+        """Creates the cells.
 
-        Else as in the released code, which uses the first observed displacement; its loader sets
-        that to zero, so that every agent is in zone 0.
+        Args:
+            noise_weights: scale of the noise in each zone.
+            zones_by_speed: choose zones by the maximum observed speed, as in the paper. False: as
+                in the released code, which uses the first observed displacement; its loader sets
+                that to zero, so that every agent is in zone 0.
         """
         super().__init__()
         self.zones_by_speed = zones_by_speed

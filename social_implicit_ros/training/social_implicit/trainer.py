@@ -96,8 +96,10 @@ def train(
     """Trains a model in place; it ends with the weights of the epoch it returns.
 
     Equal seed, scenes and number of threads give equal weights. The epoch has the lowest ADE plus
-    FDE in validation. Scenes are (A, 20, 2) positions in metres. Raises FloatingPointError for a
-    loss that is not finite.
+    FDE in validation. Scenes are (A, 20, 2) positions in metres.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
     """
     generator = np.random.default_rng(settings.seed)
     noise_generator = torch.Generator().manual_seed(settings.seed)
@@ -155,7 +157,12 @@ def accuracy(
 ) -> Accuracy:
     """Best-of-20 errors of a model on scenes of (A, 20, 2) metres, each with its own draws.
 
-    `n_known` is the number of known observed steps, 2 to 8; all if left out.
+    Args:
+        model: to evaluate.
+        scenes: (A, 20, 2) positions in metres.
+        noise_sequence: see `models.noise`.
+        seed: of the draws.
+        n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()
     seeds = np.random.SeedSequence(seed).generate_state(len(scenes))

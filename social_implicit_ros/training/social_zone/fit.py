@@ -192,10 +192,12 @@ def training_loss(
 
 
 def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]:
-    """Mirrored, faster or slower, noisy and shortened copies, and the (A, 8) mask of their
-    histories.
+    """Returns mirrored, faster or slower, noisy and shortened copies.
 
     Rotations are not needed: inputs are in the frame of each agent's heading.
+
+    Returns:
+        The agents, and the (A, 8) mask of their histories.
     """
     n_agents = len(batch)
     factor = torch.exp(settings.speed_sigma * torch.randn(n_agents, 1)).clamp(0.4, 2.2)
@@ -293,11 +295,17 @@ def nearest_future_loss(
     softness_m: float,
     final_weight: float,
 ) -> torch.Tensor:
-    """IMLE per agent: distance of the (A, T, 2) ground truth to the nearest mode.
+    """IMLE per agent: distance of the ground truth to the nearest mode.
 
     The whole trajectory (root mean square, computed from the coefficients) and the last position
-    select their nearest mode independently, like ADE and FDE. Other modes are weighted by
-    exp(-distance / softness), so that all are trained.
+    select their nearest mode independently, like ADE and FDE.
+
+    Args:
+        model: model of the forecast.
+        forecast: forecast of a batch.
+        future: (A, T, 2) ground truth relative to the last position, metres.
+        softness_m: other modes are weighted by exp(-distance / softness), so that all are trained.
+        final_weight: weight of the last position.
     """
     whole, final = _mode_errors_m(model, forecast, future)
 
