@@ -26,6 +26,8 @@ class SkipReason(str, Enum):
     DUPLICATE_ID = "duplicate_id"
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
+    UNSET_POSITION = "unset_position"
+    REPEATED = "repeated"
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"
@@ -85,6 +87,8 @@ class Tracks:
         covariances_m2: (A, 3, 3) covariance of the positions in square metres, NaN where
             unknown; None where the tracker gives none.
         source: the tracker, by the prefix of its ids; empty if there is only one.
+        repeated_ids: ids of further people, whom the tracker still reports, but without a new
+            observation.
     """
 
     stamp_ns: int
@@ -94,6 +98,7 @@ class Tracks:
     velocities_m_s: FloatArray | None = None
     covariances_m2: FloatArray | None = None
     source: str = ""
+    repeated_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_agents = len(self.ids)

@@ -28,11 +28,17 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform, Transfo
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.identities import Identities
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
+
+#: Positions with less noise may be exact: people stand still to the last bit, metres.
+_EXACT_M = 0.01
+#: Time without any change after which a track says nothing about people, seconds.
+_FROZEN_S = 0.3
 
 
 def steps_of(model: TrajectoryModel, config: PredictorConfig) -> Steps:
@@ -73,7 +79,9 @@ class Predictor:
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._robot = RobotGate(self._pipeline.history, config)
         self._identities = Identities(config.pipeline)
-        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)  # by source
+        # By source.
+        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)
+        self._reported: defaultdict[str, ReportedPositions] = defaultdict(ReportedPositions)
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -115,6 +123,11 @@ class Predictor:
         # A forecast with the stamp of the message does not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
         self._timings[source].add(tracks.stamp_ns, arrived_ns)
+        tracks, lost = self._reported[source].take(tracks, self.config.pipeline.max_speed_m_s)
+        for reason, n_entries in lost.items():
+            update.skip(source, reason, n_entries)
+            if reason is SkipReason.UNSET_POSITION and n_entries:
+                update.examples[reason] = str(self._reported[source].placeholders[-1])
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)
@@ -252,6 +265,21 @@ class Predictor:
         """Period and latency of a tracker; those of one that says nothing if it is unknown."""
         return self._timings.get(source, TrackerTiming())
 
+    def reported_by(self, source: str) -> ReportedPositions:
+        """What the positions of a tracker say; nothing if it is unknown."""
+        return self._reported.get(source, ReportedPositions())
+
+    def frozen(self, source: str, min_s: float) -> tuple[str, ...]:
+        """Tracks of a tracker that do not move any more at all, though its positions are noisy.
+
+        Args:
+            source: the tracker.
+            min_s: time for which they did not change, seconds.
+        """
+        if self.history.noise_m(source) < _EXACT_M:
+            return ()
+        return self.reported_by(source).stopped(min_s)
+
     @property
     def n_waiting(self) -> int:
         """Messages that wait for a transform."""
@@ -292,6 +320,9 @@ class Predictor:
             refusal = self._robot.enter(self._frame.moved_back(tracks), update.robot_skipped)
             update.refusals += [refusal] if refusal else []
             return
+        lead_ns = self.timing_of(tracks.source).lead_ns
+        if lead_ns:
+            tracks = replace(tracks, stamp_ns=tracks.stamp_ns - lead_ns)
         is_usable = np.all(np.abs(tracks.positions_m) <= MAX_COORDINATE_M, axis=1)
         if not is_usable.all():
             # They are refused, each with its reason, and tell nothing of who is who.
@@ -309,6 +340,11 @@ class Predictor:
         self._enter_as(tracks, update)
         update.corrections += self._identities.follow(tracks, self.history, now_ns)
         self.history.hidden = self._identities.hidden
+        self.history.frozen = frozenset(
+            agent_id
+            for source in self._reported
+            for agent_id in self._identities.known_as(self.frozen(source, _FROZEN_S), source)
+        )
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
         rejected = self.history.insert(tracks)
@@ -331,7 +367,8 @@ class Predictor:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
         config = self.config.pipeline
         needed_s = max((timing.needed_timeout_s for timing in self._timings.values()), default=0.0)
-        needed_s = max(needed_s, PERIODS_KEPT * self._identities.usual_gap_s)
+        held_s = max((reported.hold_s for reported in self._reported.values()), default=0.0)
+        needed_s = max(needed_s, PERIODS_KEPT * max(self._identities.usual_gap_s, held_s))
         # In tenths of a second, so that it does not change at every message.
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
@@ -366,6 +403,7 @@ class Predictor:
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
             self._identities.forget(source)
             self._timings.pop(source, None)
+            self._reported.pop(source, None)
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
             update.refusals.append(Refusal("jumped_back", text))
@@ -385,6 +423,7 @@ class Predictor:
         self._robot.reset()
         self.history.reset()
         self._timings.clear()
+        self._reported.clear()
         self._identities.reset()
         self.history.hidden = {}
         self._follow_trackers()

@@ -57,6 +57,8 @@ class TrackHistory:
         self.before_forgetting: list[Callable[[int], None]] = []
         #: Agents that are remembered but are in no window, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
+        #: Agents whose positions do not change any more at all: nobody knows where they are.
+        self.frozen: frozenset[str] = frozenset()
         #: Entries whose z is no height, in total; 0 is used.
         self.n_unknown_heights = 0
         self._step_s, self._step_ns, self._n_steps = step_s, round(step_s * NS_PER_S), n_steps
@@ -139,6 +141,10 @@ class TrackHistory:
         self._free_rows.extend(rows)
         self._table.clear(np.array(rows, dtype=np.int64))
 
+    def noise_m(self, source: str) -> float:
+        """Standard deviation of each coordinate of a tracker's positions, metres."""
+        return self._noise.std_m(source)
+
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
         newest_ns, _ = self._table.newest(self._rows())
@@ -188,7 +194,7 @@ class TrackHistory:
             max_gap_s: maximum time between the two observations, seconds.
 
         Returns:
-            (R, M, 2) in metres, in the rows of `rows_of`; NaN where unknown.
+            (R, M, 2) in metres, in the rows of `rows_of`; NaN where unknown, and of frozen agents.
         """
         positions_m = np.full((len(self._table), len(stamps_ns), 2), np.nan)
         rows = self._rows()
@@ -202,6 +208,7 @@ class TrackHistory:
         known |= low_ns == targets_ns
         known &= self._began_ns[rows][:, None] <= since_ns
         positions_m[rows] = np.where(known[..., None], found_m, np.nan)
+        positions_m[self.rows_of(tuple(i for i in self.frozen if i in self._row_of_id))] = np.nan
         return positions_m
 
     def window(
@@ -255,7 +262,7 @@ class TrackHistory:
             covariances_m2=covariances_m2,
             state_covariances=state_covariances,
         )
-        self._site.learn(window)
+        self._site.learn(window, self.frozen)
         return window, skipped
 
     @property

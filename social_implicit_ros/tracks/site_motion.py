@@ -7,6 +7,8 @@ of any site, a Gaussian mixture: an empirical prior.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
@@ -48,8 +50,13 @@ class SiteMotion:
         """Number of remembered people."""
         return len(self._velocity_m_s)
 
-    def learn(self, window: ObservationWindow) -> None:
-        """Remembers the established tracks of a window with estimated states, once a second."""
+    def learn(self, window: ObservationWindow, frozen: Collection[str] = ()) -> None:
+        """Remembers the established tracks of a window with estimated states, once a second.
+
+        Args:
+            window: of a tick.
+            frozen: ids of tracks that say nothing about people.
+        """
         if abs(window.stamp_ns - self._learned_ns) < _PERIOD_NS or window.state_covariances is None:
             return
         self._learned_ns = window.stamp_ns
@@ -60,7 +67,7 @@ class SiteMotion:
         velocities_m_s = (window.positions_m[:, -1] - window.positions_m[:, -2]) / window.step_s
         for row in np.flatnonzero(known).tolist():
             agent_id = window.ids[row]
-            if agent_id != ROBOT_ID:
+            if agent_id != ROBOT_ID and agent_id not in frozen:
                 self._velocity_m_s.pop(agent_id, None)
                 self._velocity_m_s[agent_id] = velocities_m_s[row]
         for agent_id in list(self._velocity_m_s)[:-_CAPACITY]:

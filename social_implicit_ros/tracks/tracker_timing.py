@@ -17,6 +17,8 @@ PERIODS_KEPT = 2.2
 _BURST_NS = NS_PER_S // 20
 #: Bursts that are this many periods apart are no jitter.
 _BURST_PERIODS = 1.5
+#: A clock that is ahead by less may be ours: simulated time arrives late, nanoseconds.
+_MIN_LEAD_NS = NS_PER_S // 10
 
 
 class TrackerTiming:
@@ -28,6 +30,7 @@ class TrackerTiming:
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._newest_ns: int | None = None
         self._arrived_ns = 0
+        self._lead_ns = 0
         #: Time without observations after which a track is gone, in seconds; 0 if unknown.
         self.needed_timeout_s = 0.0
 
@@ -39,6 +42,7 @@ class TrackerTiming:
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
         self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
+        self._follow_lead(-self._latencies_ns[-1])
         if now_ns >= self._arrived_ns + _BURST_NS:
             if self._arrived_ns:
                 self._pauses_ns.append(now_ns - self._arrived_ns)
@@ -54,6 +58,20 @@ class TrackerTiming:
                 period_ns = pause_ns
             period_s = period_ns / NS_PER_S
             self.needed_timeout_s = PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
+
+    @property
+    def lead_ns(self) -> int:
+        """Time by which the tracker's clock is ahead, integer nanoseconds.
+
+        Nobody is seen in the future: the newest of its messages are taken for measured on arrival.
+        """
+        return self._lead_ns if self._lead_ns > _MIN_LEAD_NS else 0
+
+    def _follow_lead(self, lead_ns: int) -> None:
+        """Follows the largest lead, and a smaller one once no recent message has the larger one."""
+        recent_ns = -min(self._latencies_ns)
+        if lead_ns > self._lead_ns or recent_ns < self._lead_ns - _MIN_LEAD_NS:
+            self._lead_ns = max(lead_ns, recent_ns, 0)
 
     @property
     def latency_s(self) -> float:

@@ -106,3 +106,38 @@ def walkers_and(name: str, stamp_ns: int, x_m: float) -> MarkerArray:
     walkers = walker_tracks(stamp_ns)
     positions_m = np.concatenate([walkers.positions_m, [[x_m, 0.0]]])
     return tracks_to_marker_array(Tracks(stamp_ns, (*walkers.ids, name), positions_m), "odom")
+
+
+def test_repeated_positions_neither_bend_nor_stop_a_track(start: Start) -> None:
+    """Detected every 0.5 s, published ten times a second with new stamps."""
+    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+    stamps_ns = [next(stamps) for stamps in [talk.new_stamps()] for _ in range(60)]
+    for n, stamp_ns in enumerate(stamps_ns):
+        detected = walker_tracks(stamps_ns[n - n % 5])
+        tracks = Tracks(stamp_ns, detected.ids, detected.positions_m)
+        talk.tell(tracks_to_marker_array(tracks, "odom"))
+        answer = talk.answer_at(stamp_ns)
+        if n < 50:  # until then it is learned
+            continue
+        assert len(answer.agents) == len(WALKERS)
+        for number, mean_m in zip(answer.agents.tolist(), answer.mean, strict=True):
+            (name,) = (name for name in WALKERS if agent_number(name) == number)
+            expected_m = positions_at(stamp_ns / S + answer.times_s, WALKERS[name])
+            assert np.abs(mean_m - expected_m).max() < 0.1
+    status = talk.report_since(lambda status: "change every 0.50 s only" in status.message)
+    assert status.level == DiagnosticStatus.WARN
+
+
+def test_zeros_in_place_of_a_lost_position_are_left_out(start: Start) -> None:
+    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+    stamps_ns = talk.new_stamps()
+    talk.walk(stamps_ns, 12)
+    with talk.counting("skipped.unset_position", 4):
+        for stamp_ns in itertools.islice(stamps_ns, 4):
+            message = talk.build(stamp_ns)
+            lost = message.markers[0].pose.position
+            lost.x = lost.y = lost.z = 0.0
+            talk.tell(message)
+            answer = talk.answer_at(stamp_ns)
+            assert len(answer.agents) == len(WALKERS)  # the lost one is extrapolated
+            assert np.abs(answer.mean).max(axis=(1, 2)).min() > 100.0  # nobody is at the origin

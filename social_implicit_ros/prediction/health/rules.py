@@ -25,7 +25,12 @@ _MAX_WRONG = 0.1
 _WRONG = {
     SkipReason.DUPLICATE_ID: ("duplicates", "have an id that another entry has"),
     SkipReason.OUTLIER: ("outliers", "are where the person of that id cannot be"),
+    SkipReason.UNSET_POSITION: ("unset", "have a position that stands for none"),
 }
+#: Time for which positions may be repeated, seconds: detectors slower than 4 Hz cost accuracy.
+_MAX_HOLD_S = 0.25
+#: Ids that a text names.
+_MAX_NAMES = 3
 #: Median lifetime of an id below which a tracker does not track, seconds.
 _MIN_LIFETIME_S = 1.0
 #: Largest plausible variance of a tracked position: 5 m of standard deviation.
@@ -34,7 +39,8 @@ _MAX_VARIANCE_M2 = 25.0
 _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
-#: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it.
+#: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it. Of larger ones
+#: `TrackerTiming.lead_ns` is taken off.
 _MAX_AHEAD_S = 0.1
 #: Latency of a tracker above which its clock is more likely to be wrong, seconds.
 _MAX_LATENCY_S = 1.0
@@ -54,6 +60,7 @@ FIXES = {
     SkipReason.NOT_FINITE: "the tracker publishes NaN or infinite positions; correct it",
     SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
     "tracker or the transform",
+    SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know",
     SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
     SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
@@ -244,6 +251,32 @@ def _doubled_people(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _held_positions(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.hold_s > _MAX_HOLD_S:
+            yield Finding(
+                f"repeated.{tracker.topic}",
+                f"positions on {tracker.topic} change every {tracker.hold_s:.2f} s only, and are "
+                "repeated with new stamps in between",
+                "publish each detection once, stamped with the time of measurement; repetitions "
+                "are left out",
+                log_after_s=PATIENCE_S,
+            )
+
+
+def _frozen_people(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.frozen:
+            names = ", ".join(tracker.frozen[:_MAX_NAMES])
+            more = len(tracker.frozen) - _MAX_NAMES
+            yield Finding(
+                f"frozen.{tracker.topic}",
+                f"positions of {names}{f' and {more} more' if more > 0 else ''} on {tracker.topic} "
+                "do not change at all, and those of others do: they are predicted to stand there",
+                "the tracker must not publish people whom it does not see any more",
+            )
+
+
 def _climbing_people(now: Snapshot) -> Iterable[Finding]:
     for tracker in now.trackers:
         if tracker.climb_m_s > _MAX_CLIMB_M_S:
@@ -386,7 +419,7 @@ def _early_tracks(now: Snapshot) -> Iterable[Finding]:
             yield Finding(
                 f"ahead.{tracker.topic}",
                 f"tracks on {tracker.topic} are stamped {-tracker.latency_s:.2f} s ahead of this "
-                "node's clock, and people are predicted where they were that long ago",
+                "node's clock, and taken for measured on arrival",
                 "synchronise the clocks, or let the tracker stamp the time of measurement",
             )
 
@@ -415,6 +448,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _waiting_people,
     _wrong_entries,
     _doubled_people,
+    _held_positions,
+    _frozen_people,
     _climbing_people,
     _short_ids,
     _over_capacity,

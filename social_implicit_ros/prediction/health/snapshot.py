@@ -15,6 +15,8 @@ from social_implicit_ros.types import SkipReason
 
 #: Time for which nobody, less than half, or one who is reported, may not be predicted, seconds.
 PATIENCE_S = 2.0
+#: Time after which a track whose position does not change at all is named, seconds.
+FROZEN_S = 3.0
 #: Share of lost entries above which the status is WARN.
 MAX_LOST = 0.5
 
@@ -101,6 +103,8 @@ class TrackerCounts:
         waiting_s: time for which the first of them was not, seconds.
         doubled_s: time for which most of its people have somebody else at the same place, seconds.
         climb_m_s: mean speed at which its people rise or sink, metres per second.
+        hold_s: time for which it repeats positions, seconds; 0 if messages have new ones.
+        frozen: ids of people whose positions did not change at all for `FROZEN_S`.
         age_s: age of its newest tracks, seconds; None without any.
     """
 
@@ -121,6 +125,8 @@ class TrackerCounts:
     waiting_s: float = 0.0
     doubled_s: float = 0.0
     climb_m_s: float = 0.0
+    hold_s: float = 0.0
+    frozen: tuple[str, ...] = ()
     age_s: float | None = None
 
     def is_silent(self, limit_s: float) -> bool:

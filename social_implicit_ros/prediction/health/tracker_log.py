@@ -9,7 +9,12 @@ from statistics import fmean, median
 
 import numpy as np
 
-from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
+from social_implicit_ros.prediction.health.snapshot import (
+    FROZEN_S,
+    MAX_LOST,
+    PATIENCE_S,
+    TrackerCounts,
+)
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.tracks.history import TrackHistory
@@ -130,6 +135,7 @@ class TrackerLog:
         self.doubled_s = 0.0
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
         self.climb_m_s = 0.0
+        self.hold_s, self.frozen = 0.0, tuple[str, ...]()
         self._was_predicted = False
         self._unpredicted_since_s: float | None = None
         self._losing_since_s: float | None = None
@@ -151,7 +157,7 @@ class TrackerLog:
             lost: number by reason.
             examples: a value of an entry by reason.
         """
-        self._periods[-1].update(lost)
+        self._periods[-1].update({r: n for r, n in lost.items() if r is not SkipReason.REPEATED})
         for reason, text in examples.items():
             self._examples[reason] = ascii(text[:_MAX_EXAMPLE])
 
@@ -167,6 +173,8 @@ class TrackerLog:
         """
         timing = predictor.timing_of(source)
         self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
+        self.hold_s = predictor.reported_by(source).hold_s
+        self.frozen = predictor.frozen(source, FROZEN_S)
         tick = predictor.last_tick
         if tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
@@ -265,6 +273,8 @@ class TrackerLog:
             waiting_s=self.waiting_s,
             doubled_s=self.doubled_s,
             climb_m_s=self.climb_m_s,
+            hold_s=self.hold_s,
+            frozen=tuple(ascii(agent_id[:_MAX_EXAMPLE]) for agent_id in self.frozen),
             age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
         )
 

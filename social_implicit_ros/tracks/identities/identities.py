@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
@@ -70,6 +70,13 @@ class Identities:
             entering = [new for each in entering for new in self._stitched(each, history)]
         return entering
 
+    def known_as(self, ids: Iterable[str], source: str) -> list[str]:
+        """The ids under which people of a tracker are remembered, by the tracker's present ids."""
+        own_id_of = self._untanglers[source].own_id_of
+        old_id_of = self._stitchers[source].old_id_of
+        own_ids = (own_id_of.get(agent_id, agent_id) for agent_id in ids)
+        return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
+
     def _untangled(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
         untangler = self._untanglers[tracks.source]
         n_before = untangler.n_untangled
@@ -102,7 +109,7 @@ class Identities:
         held = self._untanglers[tracks.source].held
         present = [stitcher.old_id_of.get(agent_id, agent_id) for agent_id in sorted(held)]
         coasting.observe(
-            (*tracks.ids, *present, *sorted(stitcher.awaited)),
+            (*tracks.ids, *tracks.repeated_ids, *present, *sorted(stitcher.awaited)),
             tracks.stamp_ns,
             timeout_s=history.config.track_timeout_s,
             min_probability=self.config.min_return_probability,

@@ -137,7 +137,8 @@ class TrackStitcher:
             self._own.update(tracks.ids)
             return [tracks]
         # If the tracker reports an old id again, the new one is another person.
-        returned = set(self.old_id_of.values()).intersection(tracks.ids)
+        reported = (*tracks.ids, *tracks.repeated_ids)
+        returned = set(self.old_id_of.values()).intersection(reported)
         self._drop(returned)
         entering = self._decide(tracks, history)
         new = [
@@ -152,8 +153,11 @@ class TrackStitcher:
         if is_held.any():
             tracks = tracks.of_agents(~is_held)
         if self.old_id_of:
-            ids = tuple(self.old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
-            tracks = replace(tracks, ids=ids)
+            ids, repeated_ids = (
+                tuple(self.old_id_of.get(agent_id, agent_id) for agent_id in names)
+                for names in (tracks.ids, tracks.repeated_ids)
+            )
+            tracks = replace(tracks, ids=ids, repeated_ids=repeated_ids)
         self._own.update(tracks.ids)
         return [*entering, tracks]
 
@@ -170,6 +174,7 @@ class TrackStitcher:
             is_same = (
                 is_seen
                 and held.old_id not in tracks.ids
+                and held.old_id not in tracks.repeated_ids
                 and held.old_id not in self.old_id_of.values()
                 and not history.unknown((held.old_id,))
             )
@@ -196,7 +201,8 @@ class TrackStitcher:
         """Holds back the new tracks that appear where an old one would be by now."""
         self._own.intersection_update(history.ids)
         taken = self.awaited
-        taken.update(self.old_id_of.get(agent_id, agent_id) for agent_id in tracks.ids)
+        reported = (*tracks.ids, *tracks.repeated_ids)
+        taken.update(self.old_id_of.get(agent_id, agent_id) for agent_id in reported)
         missing = tuple(i for i in history.ids if i in self._own and i not in taken)
         if not missing:
             return

@@ -67,7 +67,8 @@ class SwapUntangler:
     def __init__(self) -> None:
         #: Swaps that were undone.
         self.n_untangled = 0
-        self._own_id_of: dict[str, str] = {}  # by the tracker's id; a permutation
+        #: Ids of people by the tracker's id, where they differ; a permutation.
+        self.own_id_of: dict[str, str] = {}
         self._pairs: list[_Pair] = []  # people who are or were close
         self._before: Motions | None = None  # (2 P,) of both people of each pair
         self._suspects: dict[_Pair, _Suspects] = {}
@@ -93,8 +94,12 @@ class SwapUntangler:
             without those that are held back now.
         """
         entering = self._decide(tracks) if self._suspects else []
-        if self._own_id_of:
-            tracks = replace(tracks, ids=tuple(self._own_id_of.get(i, i) for i in tracks.ids))
+        if self.own_id_of:
+            ids, repeated_ids = (
+                tuple(self.own_id_of.get(i, i) for i in names)
+                for names in (tracks.ids, tracks.repeated_ids)
+            )
+            tracks = replace(tracks, ids=ids, repeated_ids=repeated_ids)
         if abs(tracks.stamp_ns - (self._compared_ns or 0)) >= _PERIOD_S * NS_PER_S:
             self._compared_ns = tracks.stamp_ns
             self._watch(_close_pairs(tracks), history, known_as)
@@ -166,7 +171,7 @@ class SwapUntangler:
         """Releases suspects of which it is known by now whether they were swapped."""
         entering: list[Tracks] = []
         for pair, suspects in list(self._suspects.items()):
-            reported = [self._own_id_of.get(agent_id, agent_id) for agent_id in tracks.ids]
+            reported = [self.own_id_of.get(agent_id, agent_id) for agent_id in tracks.ids]
             names = tuple(agent_id for agent_id in pair if agent_id in reported)
             rows = np.array([reported.index(agent_id) for agent_id in names], dtype=np.int64)
             seen = replace(tracks.of_agents(rows), ids=names)
@@ -190,12 +195,12 @@ class SwapUntangler:
         others = [row for row, watched in enumerate(self._pairs) if watched != pair]
         self._keep(np.array(others, dtype=np.int64))
         other = {pair[0]: pair[1], pair[1]: pair[0]}
-        reported = {own: agent_id for agent_id, own in self._own_id_of.items()}
+        reported = {own: agent_id for agent_id, own in self.own_id_of.items()}
         for own in pair:
-            self._own_id_of[reported.get(own, own)] = other[own]
-        self._own_id_of = {i: own for i, own in self._own_id_of.items() if i != own}
-        if len(self._own_id_of) > _MAX_SWAPPED:
-            self._own_id_of.clear()
+            self.own_id_of[reported.get(own, own)] = other[own]
+        self.own_id_of = {i: own for i, own in self.own_id_of.items() if i != own}
+        if len(self.own_id_of) > _MAX_SWAPPED:
+            self.own_id_of.clear()
 
 
 def _is_swapped(suspects: _Suspects, later: Tracks) -> bool:

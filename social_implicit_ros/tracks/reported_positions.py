@@ -1,0 +1,214 @@
+"""What the positions of a tracker say: some only repeat, and some stand for no position.
+
+They are compared bit by bit and in the tracker's own frame: transforms would change them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import replace
+from itertools import compress
+
+import numpy as np
+
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.tracker_timing import lower_median
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
+
+#: Messages of which the medians are taken, and the least number of times that positions changed.
+_N_RECENT, _MIN_CHANGES = 15, 3
+#: A tracker holds positions if they usually change after this many of its periods.
+_HELD_PERIODS = 1.5
+#: A repeated position is an observation after this many of the times for which the tracker usually
+#: holds one: who stands is seen again.
+_SEEN_AGAIN = 1.5
+#: A distance that is no jump in any time, metres.
+_MAX_ERROR_M = 0.5
+#: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
+_APART_M = 0.5
+#: Placeholders of a tracker, and positions of which it is not known yet.
+_MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
+#: Who has exactly the same position for this time has stopped, nanoseconds.
+_STOPPED_NS = NS_PER_S
+#: Share of those who stopped that move on: with more, people really stand so still.
+_MAX_RESUMED = 0.2
+
+_Point = tuple[float, float, float]
+#: A position that is not filled in.
+_UNSET: _Point = (0.0, 0.0, 0.0)
+
+
+#: What is known of an id: its newest position, when that was reported first and last, when it was
+#: observed last, and whether it had another one before.
+_STATE = np.dtype(
+    [
+        ("point_m", np.float64, 3),
+        ("first_ns", np.int64),
+        ("last_ns", np.int64),
+        ("observed_ns", np.int64),
+        ("has_moved", np.bool_),
+    ]
+)
+
+
+class ReportedPositions:
+    """Follows the positions of one tracker."""
+
+    def __init__(self) -> None:
+        self._ids: tuple[str, ...] = ()
+        self._state = np.empty(0, dtype=_STATE)
+        self._newest_ns = 0
+        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
+        self._holds_ns: deque[int] = deque(maxlen=_N_RECENT)
+        self._n_stopped = self._n_resumed = 0
+        #: Positions that stand for none.
+        self.placeholders: list[_Point] = []
+        self._away: dict[str, tuple[_Point, FloatArray]] = {}  # jumped to, from
+        self._suspects: dict[_Point, FloatArray] = {}  # jumped to and back, from
+
+    @property
+    def hold_s(self) -> float:
+        """Time for which the tracker repeats positions, seconds; 0 if messages have new ones."""
+        if len(self._holds_ns) < _MIN_CHANGES:
+            return 0.0
+        hold_ns, period_ns = lower_median(self._holds_ns), lower_median(self._periods_ns)
+        return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * period_ns else 0.0
+
+    def stopped(self, min_s: float) -> tuple[str, ...]:
+        """Ids that moved, and have had one position since, bit by bit, while others still move.
+
+        () if people here really stand so: they move on later.
+
+        Args:
+            min_s: time for which they have it, seconds; longer if the tracker holds positions.
+        """
+        if self._n_resumed > _MAX_RESUMED * self._n_stopped:
+            return ()
+        least_ns = max(min_s, 2.0 * _SEEN_AGAIN * self.hold_s) * NS_PER_S
+        has_stopped = self._state["last_ns"] - self._state["first_ns"] >= least_ns
+        if (has_stopped | ~self._state["has_moved"]).all():
+            return ()
+        rows = np.flatnonzero(has_stopped & self._state["has_moved"])
+        return tuple(self._ids[row] for row in rows.tolist())
+
+    def take(self, tracks: Tracks, max_speed_m_s: float) -> tuple[Tracks, Counter[SkipReason]]:
+        """The observations of a message.
+
+        Args:
+            tracks: of the message, in its frame.
+            max_speed_m_s: maximum plausible speed.
+
+        Returns:
+            The tracks without entries that are no observations, and the number of these by reason.
+        """
+        points_m = np.column_stack([tracks.positions_m, np.nan_to_num(tracks.heights_m)])
+        is_repeated = np.zeros(len(tracks.ids), dtype=bool)
+        if tracks.stamp_ns > self._newest_ns:
+            rows = self._rows_of(tracks.ids)
+            is_known = rows >= 0
+            state = np.zeros(len(rows), dtype=_STATE)
+            state[is_known] = self._state[rows[is_known]]
+            self._find_placeholders(tracks, points_m, state, is_known, max_speed_m_s)
+            is_position = ~self._is_placeholder(points_m) & np.isfinite(points_m).all(axis=1)
+            is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
+            is_changed = is_known & is_position & ~is_same
+            self._learn(tracks.stamp_ns, state, is_same, is_changed)
+            elapsed_ns = tracks.stamp_ns - state["observed_ns"]
+            is_repeated = is_same & (elapsed_ns < _SEEN_AGAIN * self.hold_s * NS_PER_S)
+            # Who has no position in this message keeps the one before.
+            is_new = is_position & ~is_same
+            state["has_moved"][is_new] = is_known[is_new]
+            state["point_m"][is_new] = points_m[is_new]
+            state["first_ns"][is_new] = tracks.stamp_ns
+            state["last_ns"][is_position] = tracks.stamp_ns
+            state["observed_ns"][is_position & ~is_repeated] = tracks.stamp_ns
+            is_kept = is_known | is_position
+            self._ids, self._state = tracks.ids, state
+            if not is_kept.all():
+                self._ids = tuple(compress(tracks.ids, is_kept.tolist()))
+                self._state = state[is_kept]
+            self._newest_ns = tracks.stamp_ns
+        is_unset = self._is_placeholder(points_m)
+        lost = Counter(
+            {
+                SkipReason.UNSET_POSITION: int(is_unset.sum()),
+                SkipReason.REPEATED: int(is_repeated.sum()),
+            }
+        )
+        if not lost.total():
+            return tracks, lost
+        repeated_ids = tuple(compress(tracks.ids, is_repeated.tolist()))
+        observed = tracks.of_agents(~(is_unset | is_repeated))
+        return replace(observed, repeated_ids=repeated_ids), lost
+
+    def _rows_of(self, ids: tuple[str, ...]) -> IntArray:
+        """(A,) rows of ids that are known; -1 for others, and for the second of two equal ids."""
+        if ids == self._ids:
+            return np.arange(len(ids))
+        row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
+        return np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
+
+    def _is_placeholder(self, points_m: FloatArray) -> BoolArray:
+        is_placeholder = np.zeros(len(points_m), dtype=bool)
+        for placeholder in self.placeholders:
+            is_placeholder |= (points_m == placeholder).all(axis=1)
+        return is_placeholder
+
+    def _learn(
+        self, stamp_ns: int, state: np.ndarray, is_same: BoolArray, is_changed: BoolArray
+    ) -> None:
+        """Learns for how long positions stay, and whether those who stop move on."""
+        if self._newest_ns:
+            self._periods_ns.append(stamp_ns - self._newest_ns)
+        stayed_ns = state["last_ns"] - state["first_ns"]
+        now_stayed_ns = stamp_ns - state["first_ns"]
+        if is_changed.any():
+            self._holds_ns.append(int(np.median(now_stayed_ns[is_changed])))
+            self._n_resumed += int(np.count_nonzero(stayed_ns[is_changed] >= _STOPPED_NS))
+        stops = is_same & state["has_moved"]
+        stops &= (stayed_ns < _STOPPED_NS) & (now_stayed_ns >= _STOPPED_NS)
+        self._n_stopped += int(np.count_nonzero(stops))
+
+    def _find_placeholders(
+        self,
+        tracks: Tracks,
+        points_m: FloatArray,
+        state: np.ndarray,
+        is_known: BoolArray,
+        max_speed_m_s: float,
+    ) -> None:
+        """Looks at the tracks that jump."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
+        elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
+        jumps = is_known & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
+        for row in np.flatnonzero(jumps).tolist():
+            self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
+        if self._away:
+            present = set(tracks.ids)
+            self._away = {i: jump for i, jump in self._away.items() if i in present}
+
+    def _take_jump(self, agent_id: str, from_m: FloatArray, to_m: FloatArray) -> None:
+        here, there = _point(from_m), _point(to_m)
+        if _UNSET in (here, there):
+            self._add_placeholder(_UNSET)
+            return
+        came = self._away.pop(agent_id, None)
+        if came is None or came[0] != here:
+            self._away[agent_id] = (there, from_m)
+            return
+        # It jumped back, or farther.
+        first_m = self._suspects.setdefault(here, came[1])
+        if np.linalg.norm(first_m - came[1]) > _APART_M:
+            self._add_placeholder(here)
+        if len(self._suspects) > _MAX_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
+
+    def _add_placeholder(self, point: _Point) -> None:
+        if point not in self.placeholders and len(self.placeholders) < _MAX_PLACEHOLDERS:
+            self.placeholders.append(point)
+
+
+def _point(position_m: FloatArray) -> _Point:
+    x, y, z = position_m.tolist()
+    return x, y, z

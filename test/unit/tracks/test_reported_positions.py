@@ -1,0 +1,187 @@
+"""Repeated positions are no new observations, and some positions stand for none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.tracks.reported_positions import ReportedPositions
+from social_implicit_ros.types import FloatArray, SkipReason, Tracks
+
+S = 1_000_000_000
+MAX_SPEED_M_S = 10.0
+IDS = ("1", "2", "3")
+#: Walks through the origin, walks, stands.
+VELOCITIES = np.array([[1.2, 0.0], [-0.8, 0.6], [0.0, 0.0]])
+
+
+def walk(time_s: float) -> FloatArray:
+    return np.array([[-5.0, 0.0], [3.0, 4.0], [8.0, 1.0]]) + VELOCITIES * time_s
+
+
+def shown(
+    reported: ReportedPositions,
+    position_of: Callable[[int], FloatArray],
+    *,
+    rate_hz: float = 20.0,
+    n_messages: int = 200,
+) -> tuple[list[Tracks], Counter[SkipReason]]:
+    """What is taken of the messages of a tracker, and what is left out."""
+    taken, total = [], Counter[SkipReason]()
+    for n in range(n_messages):
+        stamp_ns = 100 * S + round(n * S / rate_hz)
+        tracks, lost = reported.take(Tracks(stamp_ns, IDS, position_of(n)), MAX_SPEED_M_S)
+        taken.append(tracks)
+        total.update(lost)
+    return taken, total
+
+
+def test_each_message_of_a_good_tracker_is_taken() -> None:
+    noise = np.random.default_rng(0)
+    reported = ReportedPositions()
+    taken, lost = shown(reported, lambda n: walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2)))
+    assert all(tracks.ids == IDS for tracks in taken)
+    assert lost.total() == 0 and reported.hold_s == 0.0
+
+
+def test_people_who_stand_exactly_are_observed_in_every_message() -> None:
+    """As those of a simulator, beside others who walk."""
+    taken, lost = shown(ReportedPositions(), lambda n: walk(n / 20.0))
+    assert all(tracks.ids == IDS for tracks in taken)
+    assert lost.total() == 0
+
+
+@pytest.mark.parametrize("noise_m", [0.0, 0.05])
+def test_of_positions_that_are_held_the_first_is_an_observation(noise_m: float) -> None:
+    """Detected twice a second, published 20 times."""
+    noise = np.random.default_rng(0).normal(0.0, noise_m, (20, 3, 2))
+    reported = ReportedPositions()
+    taken, lost = shown(reported, lambda n: walk((n - n % 10) / 20.0) + noise[n // 10])
+    assert reported.hold_s == pytest.approx(0.5)
+    learned = taken[40:]
+    for n, tracks in enumerate(learned):
+        assert set(IDS[:2] if n % 10 == 0 else ()) == set(tracks.ids) - {"3"}
+        assert {*tracks.ids, *tracks.repeated_ids} == set(IDS)  # all are still there
+    # Who stands exactly is seen again now and then; with noise that is a new position.
+    seen = [n for n, tracks in enumerate(learned) if "3" in tracks.ids]
+    assert np.diff(seen).max() <= 15 and len(seen) > 5
+    assert lost[SkipReason.REPEATED] > 300
+
+
+def test_each_track_may_be_held_for_itself() -> None:
+    """As those of several cameras that one node publishes."""
+    held = [walk(0.0)]
+
+    def position_of(n: int) -> FloatArray:
+        now = held[-1].copy()
+        for row in range(3):
+            if (n + 2 * row) % 7 == 0:
+                now[row] = walk(n / 20.0)[row]
+        held.append(now)
+        return now
+
+    reported = ReportedPositions()
+    taken, _ = shown(reported, position_of)
+    assert reported.hold_s == pytest.approx(0.35)
+    assert sum("1" in tracks.ids for tracks in taken[70:]) == pytest.approx(130 / 7, abs=1.0)
+
+
+@pytest.mark.parametrize("place", [(0.0, 0.0), (-1.0, -1.0), (999.0, 999.0)])
+def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
+    place: tuple[float, float],
+) -> None:
+    noise = np.random.default_rng(0)
+
+    def position_of(n: int) -> FloatArray:
+        positions_m = walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2))
+        if n % 40 >= 35:
+            positions_m[n // 40 % 2] = place
+        return positions_m
+
+    taken, lost = shown(ReportedPositions(), position_of)
+    # Zeros mean it at once, others from the third time on.
+    n_jumps = 5 if place == (0.0, 0.0) else 3
+    assert lost[SkipReason.UNSET_POSITION] >= 5 * (n_jumps - 1)
+    assert lost[SkipReason.REPEATED] == 0
+    for n, tracks in enumerate(taken):
+        if n > 120 and n % 40 >= 35:
+            away = IDS[n // 40 % 2]
+            assert set(tracks.ids) == set(IDS) - {away} and not tracks.repeated_ids
+
+
+def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
+    taken, lost = shown(ReportedPositions(), lambda n: walk(5.0 / 1.2 + (n - 100) / 20.0))
+    assert any((tracks.positions_m == 0.0).all(axis=1).any() for tracks in taken)
+    assert lost.total() == 0
+    _, lost = shown(ReportedPositions(), lambda n: np.zeros((3, 2)))
+    assert lost.total() == 0
+
+
+def test_two_people_under_one_id_are_at_no_placeholder() -> None:
+    """They stand exactly, and the tracker reports now this one, now that one."""
+    places_m = np.array([[2.0, 1.0], [9.0, 3.0]])
+
+    def position_of(n: int) -> FloatArray:
+        positions_m = walk(n / 20.0)
+        positions_m[0] = places_m[n % 2]
+        return positions_m
+
+    _, lost = shown(ReportedPositions(), position_of)
+    assert lost.total() == 0
+
+
+def freezing(n: int) -> FloatArray:
+    """The first one is not seen any more after three seconds."""
+    noise = np.random.default_rng(n).normal(0.0, 0.03, (3, 2))
+    positions_m: FloatArray = walk(n / 20.0) + noise
+    if n > 60:
+        positions_m[0] = freezing(60)[0]
+    return positions_m
+
+
+def test_who_stops_exactly_where_others_jitter_is_frozen() -> None:
+    reported = ReportedPositions()
+    shown(reported, freezing)
+    assert reported.stopped(3.0) == ("1",)
+    assert reported.stopped(8.0) == ()
+
+
+def test_where_people_stand_exactly_and_move_on_nobody_is_frozen() -> None:
+    def position_of(n: int) -> FloatArray:
+        positions_m = freezing(n)
+        # The second one stops for two seconds again and again.
+        positions_m[1] = freezing(n - n % 80 if n % 80 < 40 else n)[1]
+        return positions_m
+
+    reported = ReportedPositions()
+    shown(reported, position_of)
+    assert reported.stopped(3.0) == ()
+
+
+def test_who_never_moved_is_not_frozen() -> None:
+    """A pillar that the tracker takes for somebody."""
+    pillar_m = np.array([4.0, 4.0])
+    reported = ReportedPositions()
+    shown(reported, lambda n: np.vstack([freezing(0)[:1] * 0 + pillar_m, freezing(n)[1:]]))
+    assert reported.stopped(3.0) == ()
+
+
+def test_late_and_repeated_messages_are_left_to_the_history() -> None:
+    reported = ReportedPositions()
+    shown(reported, lambda n: walk((n - n % 10) / 20.0))
+    late = Tracks(105 * S, IDS, walk(5.0))
+    taken, lost = reported.take(late, MAX_SPEED_M_S)
+    assert taken is late and lost.total() == 0
+
+
+def test_an_id_twice_in_a_message_and_positions_that_are_not_finite_confuse_nothing() -> None:
+    reported = ReportedPositions()
+    ids = ("1", "1", "2")
+    for n in range(50):
+        positions_m = walk(n / 10.0)
+        positions_m[2] = np.nan if n % 3 == 0 else positions_m[2]
+        tracks, lost = reported.take(Tracks(100 * S + n * S // 10, ids, positions_m), MAX_SPEED_M_S)
+        assert tracks.ids == ids and lost.total() == 0
