@@ -1,0 +1,79 @@
+"""Why entries of a tracker are left out, or people are not predicted, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
+from social_implicit_ros.types import SkipReason
+
+#: Reason -> fix. Filters are named with their values, see `_filtered`.
+FIXES = {
+    SkipReason.EMPTY_ID: "the tracker must give each person an id of its own; see id and no_id in "
+    "the tracker mapping",
+    SkipReason.DUPLICATE_ID: "the tracker must give each person an id of its own; see id in the "
+    "tracker mapping",
+    SkipReason.NOT_FINITE: "the tracker publishes NaN or infinite positions; correct it",
+    SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
+    "tracker or the transform",
+    SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know",
+    SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
+    SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
+    SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
+    "measurement",
+    SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
+    "raise track_timeout_s",
+    SkipReason.OUTLIER: "the tracker must give each person an id of its own, also if several "
+    "publish on one topic, and positions in metres; or max_speed_m_s is too low",
+    SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
+    SkipReason.OVER_CAPACITY: "raise max_agents",
+    SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
+    "raise transform_wait_s",
+    SkipReason.TOO_FEW_OBSERVATIONS: "tracks end or jump before they have min_observations "
+    "observations: the tracker must keep ids and report often enough",
+    SkipReason.STALE: "the tracker must report each person more often than track_timeout_s, "
+    "stamped with the time of measurement",
+}
+_FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
+
+
+def main_loss(tracker: TrackerCounts) -> str:
+    """Why a tracker's entries are left out; empty if they are not."""
+    lost = dict(tracker.lost)
+    if tracker.n_ignored and tracker.unpredicted_s >= PATIENCE_S:
+        lost[SkipReason.OTHER_CLASS] = lost.get(SkipReason.OTHER_CLASS, 0) + tracker.n_ignored
+    n_lost = sum(lost.values())
+    n_entries = max(tracker.n_entries + tracker.n_ignored, n_lost, 1)
+    if n_lost <= MAX_LOST * n_entries:
+        return ""
+    reason = max(lost, key=lambda each: lost[each])
+    fix = _filtered(tracker, reason) or with_example(tracker, reason)
+    share = lost[reason] / n_entries
+    return f"{share:.0%} of the entries on {tracker.topic} are left out ({reason.value}): {fix}"
+
+
+def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
+    """The fix for entries that a filter of the mapping leaves out."""
+    filters, seen = tracker.spec.filters, tracker.examples.get(reason, "")
+    if reason is SkipReason.LOW_SCORE:
+        return f"score {seen} is not above {filters.score_above}: lower score_above"
+    if reason not in _FILTERS:
+        return ""
+    name = _FILTERS[reason]
+    allowed = ", ".join(map(str, getattr(filters, f"{name}_in")))
+    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out if it is nobody"
+    return f"{name} {seen} is not in [{allowed}]: {fix}"
+
+
+def with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
+    """The fix for a reason, after a value seen."""
+    seen = tracker.examples.get(reason)
+    return f"{f'seen {seen}; ' if seen else ''}{FIXES.get(reason, reason.value)}"
+
+
+def main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:
+    """The most frequent reason for which people are not predicted, and its fix."""
+    if not reasons:
+        return "see the other warnings, and the counters"
+    reason = max(reasons, key=lambda each: reasons[each])
+    return f"{reason.value}: {FIXES.get(reason, 'see the counters')}"
