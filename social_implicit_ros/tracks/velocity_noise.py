@@ -25,7 +25,7 @@ _MAX_RESIDUAL_M_S = 3.0
 _AFTER_NS, _MAX_AFTER_NS = 400_000_000, 1_000_000_000
 #: The filter of a tracker settles: its first velocity, those of young tracks, and all others have
 #: a noise of their own. Ages at which these begin, nanoseconds.
-_AGES_NS = np.array([1, 300_000_000])
+_AGES_NS = np.array([1, 300_000_000, 1_000_000_000])
 #: Share of tracks whose first velocity is compared.
 _FIRST_SHARE = 0.6
 _FIRST = np.tile(

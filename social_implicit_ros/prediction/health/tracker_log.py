@@ -37,6 +37,8 @@ _MAX_IDS = 20_000
 _REPORTED_S = 0.6
 #: Most people are never this close to others, in no recording: they are reported twice, metres.
 _DOUBLED_M = 0.3
+#: Nor do so many of so many people come in pairs that are this close, in no recording.
+_PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
 #: Reports over which changes of height are taken; people bow and rise within one.
 _N_HEIGHTS = 4
 #: Length to which a value of a message is cut in a text.
@@ -56,8 +58,12 @@ def doubled_rows(tick: Tick | None) -> set[int]:
     if tick is None:
         return set()
     people = [row for row, agent_id in enumerate(tick.window.ids) if agent_id != ROBOT_ID]
-    close = close_rows(tick.window.positions_m[people, -1], _DOUBLED_M)
-    return {people[row] for pair in close for row in pair}
+    positions_m = tick.window.positions_m[people, -1]
+    n_near = Counter(row for pair in close_rows(positions_m, _PAIRED_M) for row in pair)
+    paired = [row for row, n_others in n_near.items() if n_others == 1]
+    if len(paired) < max(_MIN_PAIRED, _PAIRED_SHARE * len(people)):
+        paired = [row for pair in close_rows(positions_m, _DOUBLED_M) for row in pair]
+    return {people[row] for row in paired}
 
 
 class IdLifetimes:

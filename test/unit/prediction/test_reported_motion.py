@@ -34,6 +34,8 @@ FIELDS: dict[str, Field | None] = {
     "random": lambda generator, _: generator.normal(0.0, 1.5, (N_PEOPLE, 2)),
     "other axes": lambda _, __: VELOCITIES_M_S[:, ::-1],
     "at first zero": lambda _, age_s: VELOCITIES_M_S * (age_s > 0.15) + 1e-4,
+    "late": lambda _, age_s: VELOCITIES_M_S * (age_s > 0.95) + 1e-4,
+    "slow filter": lambda _, age_s: VELOCITIES_M_S * (1.0 - np.exp(-age_s)) + 1e-4,
 }
 
 

@@ -13,7 +13,7 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import FloatArray, SkipReason, Tracks
 
 S = 1_000_000_000
 
@@ -141,3 +141,26 @@ def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -
         if n % 10 == 0:
             log.take_counts(predictor, "a/" if other else "", doubled_rows(predictor.last_tick))
     assert log.doubled_s == (2.0 if apart_m < 0.3 else 0.0)
+
+
+GRID_M = np.stack(np.divmod(np.arange(16.0), 4.0), axis=1)
+
+
+@pytest.mark.parametrize(
+    ("places_m", "n_doubled"),
+    [
+        (np.concatenate([5.0 * GRID_M[:4], 5.0 * GRID_M[:4] + 0.35]), 8),  # everybody twice
+        (np.concatenate([5.0 * GRID_M[:2], 5.0 * GRID_M[:2] + 0.35]), 0),  # two couples
+        (np.concatenate([5.0 * GRID_M, 5.0 * GRID_M[:4] + 0.35]), 0),  # some couples
+        (0.5 * GRID_M, 0),  # a dense crowd
+    ],
+)
+def test_whether_people_come_in_pairs(places_m: FloatArray, n_doubled: int) -> None:
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    ids = tuple(str(n) for n in range(len(places_m)))
+    for stamp_ns in (100 * S, 101 * S):
+        predictor.add_tracks(Tracks(stamp_ns, ids, places_m), "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+    assert len(doubled_rows(predictor.last_tick)) == n_doubled
