@@ -79,9 +79,10 @@ def load_trackers(
     Raises:
         TrackerSpecError: as `load_tracker`, or two trackers on one topic.
     """
-    entries = [entry.strip().partition("@") for entry in text.split(",")]
+    entries = [entry.partition("@") for entry in text.split(",")]
     trackers = [
-        load_tracker(name, topic or TRACKS_TOPIC, stamp_spread_s) for name, _, topic in entries
+        load_tracker(name.strip(), topic.strip() or TRACKS_TOPIC, stamp_spread_s)
+        for name, _, topic in entries
     ]
     if len({tracker.topic for tracker in trackers}) < len(trackers):
         raise TrackerSpecError(

@@ -88,7 +88,7 @@ def test_two_trackers_at_once_keep_their_ids_apart(start: Start) -> None:
     node = start(
         tick_rate_hz=0.0,
         model="constant_velocity",
-        tracker="marker_array@/left/people, point_cloud@/right/people",
+        tracker="marker_array@/left/people, point_cloud @ /right/people",
     )
     left, _ = MESSAGES["marker_array"]
     right, _ = MESSAGES["point_cloud"]

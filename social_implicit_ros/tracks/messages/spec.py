@@ -325,19 +325,24 @@ def _table(
 ) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TrackerSpecError(
-            f"{source} holds {type(values).__name__}, expected a mapping of {', '.join(required)}"
+            f"{source} holds {type(values).__name__}, expected a mapping with the keys "
+            f"{', '.join(required or optional)}"
         )
     missing = [key for key in required if key not in values]
+    known = (*required, *optional)
     unknown = [
-        key if isinstance(key, str) and key.isidentifier() else short_text(key)
+        f"{key}{did_you_mean(key, known)}"
+        if isinstance(key, str) and key.isidentifier()
+        else short_text(key)
         for key in values
-        if key not in (*required, *optional)
+        if key not in known
     ]
-    if missing or unknown:
+    problems = [f"missing {', '.join(missing)}"] if missing else []
+    if unknown:
+        problems.append(f"unknown {', '.join(unknown[:5])}")
+    if problems:
         raise TrackerSpecError(
-            f"{source}: missing {', '.join(missing) or 'nothing'}, unknown "
-            f"{', '.join(unknown[:5]) or 'nothing'}; known keys are "
-            f"{', '.join((*required, *optional))}"
+            f"{source}: {'; '.join(problems)}; known keys are {', '.join(known)}"
         )
     return values
 

@@ -68,7 +68,7 @@ def crowd(*people: Message) -> Message:
     ("changes", "error"),
     [
         ({"position": None}, "missing position"),
-        ({"positon": "at"}, "unknown positon"),
+        ({"positon": "at"}, "t.yaml: unknown positon .did you mean position..; known keys are"),
         ({"message_type": "crowd_msgs/Crowd"}, "expected package/msg/Type"),
         ({"message_type": 7}, "expected package/msg/Type"),
         ({"list": None}, "list names the entries"),
@@ -80,7 +80,7 @@ def crowd(*people: Message) -> Message:
         ({"score": "score", "filters": {"score_above": "high"}}, "expected a number"),
         ({"class": "name", "filters": {"class_in": "person"}}, "expected a list"),
         ({"filters": {"speed_above": 1}}, "unknown speed_above"),
-        ({"filters": 3}, "filters holds int"),
+        ({"filters": 3}, "filters holds int, expected a mapping with the keys score_above"),
         ({"position": "at" + ".at" * 40}, "of at most 32 steps"),
         ({"id": f"at[{'9' * 5000}]"}, "expected a dotted path"),
         ({"id": ["id"] * 9}, "has 9 paths, expected at most 8"),
