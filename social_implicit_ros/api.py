@@ -11,6 +11,7 @@ si.evaluate(si.load_model("default"), scenes, metrics=["minADE_20", "minFDE_20"]
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,8 +33,13 @@ from social_implicit_ros.metrics.reliability import (
 )
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED, scenes
-from social_implicit_ros.recordings.text_formats.text import load_recording
+from social_implicit_ros.recordings.text_formats.eth_ucy import (
+    N_OBSERVED,
+    N_PREDICTED,
+    STEP_S,
+    scenes,
+)
+from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, load_recording
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 from social_implicit_ros.untrusted_files import did_you_mean
@@ -112,7 +118,19 @@ def load_scenes(
         FileNotFoundError: no such file.
         RecordingError: the file is damaged.
     """
-    windows = scenes(load_recording(path), n_steps=n_observed + n_predicted, min_agents=min_agents)
+    recording = load_recording(path)
+    frames = np.unique(recording.frames)
+    step_s = (
+        float(np.median(np.diff(frames))) / recording.frames_per_second if len(frames) > 1 else 0
+    )
+    # A file that does not say its rate has that of ETH/UCY, or another one that nobody knows.
+    if recording.frames_per_second != FRAMES_PER_SECOND and not 0.9 < step_s / STEP_S < 1.1:
+        warnings.warn(
+            f"{path}: its frames are {step_s:.3g} s apart, but shipped models have steps of "
+            f"{STEP_S} s: keep every n-th frame, or use evaluate_bag, which interpolates",
+            stacklevel=2,
+        )
+    windows = scenes(recording, n_steps=n_observed + n_predicted, min_agents=min_agents)
     return [
         (window.positions_m[:, :n_observed], window.positions_m[:, n_observed:])
         for window in windows
@@ -123,7 +141,7 @@ def evaluate(
     model: TrajectoryModel | Sampler | str,
     scenes: Iterable[tuple[FloatArray, FloatArray]],
     *,
-    metrics: Sequence[str] = ("minADE_20", "minFDE_20"),
+    metrics: Sequence[str] | str = ("minADE_20", "minFDE_20"),
     n_samples: int = 20,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -144,18 +162,30 @@ def evaluate(
         Metric by name: the mean over agents, or over scenes where the source says so.
 
     Raises:
-        ValueError: an unknown metric, no scene, too few samples, or shapes that do not agree.
+        ValueError: an unknown metric, no scene, too few samples, positions that are not finite, or
+            shapes that do not agree.
     """
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     predict = _predictor(model, max([n_samples, *(_split(name)[1] for name in metrics)]), seed)
     measured: dict[str, list[FloatArray]] = {name: [] for name in metrics}
-    for index, (observed, future) in enumerate(scenes):
-        prediction = predict(np.asarray(observed, dtype=np.float64))
-        future = np.asarray(future, dtype=np.float64)
+    for index, scene in enumerate(scenes):
+        if len(scene) != 2:
+            raise ValueError(
+                f"scene {index} has {len(scene)} entries, expected a pair of observed "
+                "positions and ground truth"
+            )
+        # A model may change its copy.
+        observed, future = (np.array(positions_m, dtype=np.float64) for positions_m in scene)
+        if not np.isfinite(future).all():
+            raise ValueError(f"scene {index}: the ground truth is not finite; leave the agent out")
+        prediction = predict(observed)
         if prediction.samples.shape[1:] != future.shape:
             raise ValueError(
                 f"scene {index}: the model predicts samples of shape {prediction.samples.shape}, "
                 f"expected (K, {', '.join(map(str, future.shape))}) as the ground truth"
             )
+        if not np.isfinite(prediction.samples).all():
+            raise ValueError(f"scene {index}: the model predicts positions that are not finite")
         for name, values in measured.items():
             values.append(_metric(name).measure(_first_samples(prediction, name), future))
     if not all(measured.values()):

@@ -107,3 +107,38 @@ def test_the_example_of_the_readme_runs_as_pasted(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "minADE_20" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        ((np.zeros((1, 2, 2)), np.full((1, 5, 2), np.nan)), "scene 0: the ground truth is not fin"),
+        (
+            (np.full((1, 2, 2), np.nan), np.zeros((1, 5, 2))),
+            "scene 0: the model predicts .* not fi",
+        ),
+        (np.zeros((3, 2, 2)), "scene 0 has 3 entries, expected a pair"),
+    ],
+)
+def test_a_scene_without_a_result_is_named(scene: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        si.evaluate(straight, [scene])
+
+
+def test_a_model_cannot_change_the_scenes_of_the_next() -> None:
+    def changes(observed: FloatArray) -> FloatArray:
+        samples = straight(observed)
+        observed[:] = 0.0
+        return samples
+
+    scenes = walks()
+    first, second = (si.evaluate(changes, scenes, metrics="minADE_4") for _ in range(2))
+    assert first == second == pytest.approx({"minADE_4": 0.0})
+
+
+def test_a_recording_of_another_rate_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fast.csv"
+    rows = "".join(f"{n / 10},{who},{n},0\n" for n in range(30) for who in (1, 2))
+    path.write_text(f"time,id,x,y\n{rows}")
+    with pytest.warns(UserWarning, match="frames are 0.1 s apart, but shipped models have steps"):
+        assert si.load_scenes(path)

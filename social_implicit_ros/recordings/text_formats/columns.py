@@ -69,7 +69,7 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
         ColumnsError: it holds no trajectories.
     """
     if not path.is_file():
-        raise ColumnsError("is no regular file")
+        raise ColumnsError("is no regular file: give text, CSV, TrajNet++ or a NumPy array")
     data = path.read_bytes()
     if data.startswith(b"#ROSBAG"):
         raise ColumnsError(
