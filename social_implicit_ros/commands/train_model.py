@@ -86,6 +86,9 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     path = model_path(options.model or "default")
     before = OnnxModel.load(path)
     base = read_social_zone(path, before.card)
+    file = options.out / f"{options.name or before.name + '_tuned'}.onnx"
+    if file.exists() and file.samefile(path):
+        raise ValueError(f"{file} is the base model and is not overwritten: give another --name")
     paths = find_bags(options.bags)
     request = Request((before.name,), settings, **opt.recording_choices(options, paths))
     sources = [opened_recording(path, request) for path in paths]
@@ -116,7 +119,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         )
     card = save_tuned(
         tuned,
-        options.out / f"{options.name or before.name + '_tuned'}.onnx",
+        file,
         validation=validation,
         people=people_of(parts.validation),
         settings=tune_settings,

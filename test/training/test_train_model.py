@@ -220,3 +220,24 @@ def test_a_name_with_a_folder_is_refused(
 def test_metrics_in_the_card_are_json(out: Path) -> None:
     text = (out / "social_zone_tuned.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))
+
+
+def test_the_base_model_is_not_overwritten(
+    out: Path, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = out / "social_zone_tuned.onnx"
+    before = file.read_bytes()
+    given = ["--bags", str(bag), "--model", str(file), "--name", file.stem, "--out", str(out)]
+    assert main(given) == 2
+    assert "is the base model and is not overwritten" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_parameters_of_a_file_are_those_of_the_node(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = tmp_path / "robot.yaml"
+    params.write_text("predictor: {ros__parameters: {fixed_frame: nowhere}}")
+    given = ["--bags", str(bag), "--params", str(params), "--out", str(tmp_path)]
+    assert main(given) == 2
+    assert "entries are left out, no transform" in capsys.readouterr().err

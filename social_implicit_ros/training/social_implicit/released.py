@@ -87,10 +87,10 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except _LOAD_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # The text of torch advises to load it unsafely.
         raise CheckpointError(
-            f"{path} cannot be read as a file of tensors ({reason}): it is damaged, or it contains "
-            "objects other than tensors, which are not loaded"
+            f"{path} cannot be read as a file of tensors: it is damaged, or it contains objects "
+            "other than tensors, which are not loaded"
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
