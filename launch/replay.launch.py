@@ -5,6 +5,7 @@
 Node and RViz use the time of the recording. Takes the arguments of predictor.launch.py too.
 """
 
+import shlex
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -33,6 +34,11 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "loop", default_value="false", description="Restart the recording at its end."
+            ),
+            DeclareLaunchArgument(
+                "replay_options",
+                default_value="",
+                description="Other options of replay_tracks, such as '--tracks /people --start 5'.",
             ),
             DeclareLaunchArgument(
                 "tracks", default_value="/tracks", description="Topic of the replayed tracks."
@@ -79,6 +85,7 @@ def _replay(context: LaunchContext) -> list[Action]:
                 LaunchConfiguration("fixed_frame"),
                 "--wait",
                 *(["--loop"] if loops else []),
+                *shlex.split(LaunchConfiguration("replay_options").perform(context)),
             ],
             output="screen",
         )

@@ -14,7 +14,7 @@ from ament_index_python.packages import PackageNotFoundError
 pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distribution")
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 from launch_ros.actions import Node
@@ -163,6 +163,24 @@ def test_a_recording_that_does_not_exist_is_named() -> None:
     (replay,) = [e for e in description.entities if isinstance(e, OpaqueFunction)]
     with pytest.raises(RuntimeError, match="no such recording"):
         replay.execute(context)
+
+
+def test_a_replay_takes_the_options_of_its_command(tmp_path: Path) -> None:
+    description = get_launch_description_from_python_launch_file(str(LAUNCH / "replay.launch.py"))
+    context = LaunchContext()
+    given = {"file": str(tmp_path), "replay_options": "--tracks '/my people' --start 5"}
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            context.launch_configurations.update(
+                {k: v for k, v in given.items() if k == entity.name}
+            )
+            entity.execute(context)
+    (replay,) = [e for e in description.entities if isinstance(e, OpaqueFunction)]
+    (node,) = replay.execute(context)
+    node._perform_substitutions(context)
+    words = [perform_substitutions(context, list(word)) for word in node.cmd]
+    at = words.index("--tracks")
+    assert words[at : at + 4] == ["--tracks", "/my people", "--start", "5"]
 
 
 def test_the_demo_plays_the_crowd_of_the_package_in_a_loop_and_starts_rviz() -> None:
