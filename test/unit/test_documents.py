@@ -1,6 +1,10 @@
 """Commands, files and links in the documents exist."""
 
+import io
 import re
+from contextlib import redirect_stdout
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,6 +67,26 @@ def test_every_command_of_the_package_exists(document):
     named = {name for code in code_of(document.read_text()) for name in RUN.findall(code)}
 
     assert named - {"python", "pytest", "colcon"} <= commands()
+
+
+@cache
+def help_of(command: str) -> str:
+    module = {"train": "torch", "import": "torch", "replay": "rclpy", "social": "rclpy"}
+    if needed := module.get(command.split("_")[0]):
+        pytest.importorskip(needed)
+    output = io.StringIO()
+    with redirect_stdout(output), pytest.raises(SystemExit):
+        import_module(f"social_implicit_ros.commands.{command}").main(["--help"])
+    return output.getvalue()
+
+
+@by_name
+def test_every_option_of_a_command_exists(document):
+    names = "|".join(commands() - {"predictor_node"})
+    for line in code_of(document.read_text().replace("\\\n", " ")):
+        for command, given in re.findall(rf"(?:^|[\s/])({names})\b(?!\.)([^#]*)", line):
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", given):
+                assert re.search(rf"{option}\b(?!-)", help_of(command)), (command, option)
 
 
 @by_name
