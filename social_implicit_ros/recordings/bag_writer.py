@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 from rosbags import interfaces
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import (
+    CompressionFormat,
+    CompressionMode,
+    StoragePlugin,
+    Writer,
+    WriterError,
+)
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -78,15 +85,17 @@ def write_tracks(
         )
     if not _TOPIC.fullmatch(topic):
         raise RecordingError(f"topic is {topic!r}, expected a full name, such as /tracks")
-    if path.exists():
+    try:
+        writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
+        writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        writer.open()
+    except WriterError as error:
         raise RecordingError(
             f"{path} exists and is not overwritten: remove it or give another path"
-        )
-    writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        ) from error
     n_messages = 0
     try:
-        with writer:
+        with closing(writer):
             connection = writer.add_connection(
                 topic, MESSAGE_TYPES[message_type], typestore=_store()
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from rosbags.rosbag2 import Writer
 from support.bags import (
     START_NS,
     TF_MESSAGE,
@@ -21,6 +22,7 @@ from support.bags import (
 
 from social_implicit_ros.commands.tracks_to_bag import main
 from social_implicit_ros.recordings.arrivals import recorded_tracks
+from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
@@ -146,3 +148,20 @@ def test_half_a_bag_is_removed(text: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_tracks(out, interrupted(), topic="/t", message_type="point_cloud", frame_id="odom")
     assert not out.exists()
+
+
+def test_a_bag_that_another_process_begins_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bag"
+
+    def opened(writer: Writer) -> None:
+        out.mkdir()
+        (out / "bag.mcap").write_text("another's")
+        begin(writer)
+
+    begin = Writer.open
+    monkeypatch.setattr(Writer, "open", opened)
+    with pytest.raises(RecordingError, match="exists and is not overwritten"):
+        write_tracks(out, [], topic="/t", message_type="point_cloud", frame_id="odom")
+    assert (out / "bag.mcap").read_text() == "another's"
