@@ -129,7 +129,7 @@ class CostmapOptions(Settings):
     end_s: float = row(
         2.0,
         "End of the time window, in seconds from now. In closed loop no other measured "
-        "window has fewer collisions at equal time.",
+        "window is better with certainty.",
         within=(0.0, 60.0),
     )
 
