@@ -14,8 +14,9 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 
 # Number of processes that run tests in parallel, each with one thread for matrices.
 WORKERS ?= 2
+# Bytecode is kept, or each of hundreds of processes compiles the package again.
 # Fast DDS without shared memory: what a killed process leaves there can hang later ones.
-PYTEST := FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
 # DDS loses a discovery once in thousands: a test that timed out waiting for another process runs once more.
 PYTEST += --reruns 1 --only-rerun "did not happen"
 

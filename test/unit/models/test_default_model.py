@@ -150,7 +150,7 @@ def test_more_observations_help_and_two_suffice(split: str) -> None:
     if not path.is_file():
         pytest.skip(f"no recording {path}: set SOCIAL_IMPLICIT_DATA to the folder of recordings")
     model = OnnxModel.load(model_path(f"social_zone_{split}"))
-    found = list(scenes(load_recording(path)))[::3]
+    found = list(scenes(load_recording(path)))[::6]
 
     def error(n_known: int, predictor: OnnxModel | ConstantVelocity) -> float:
         distances = [

@@ -94,7 +94,7 @@ def coverage(found: list[ScoredPositions], since_s: float, slowest_m_s: float = 
 
 
 def test_walkers_are_covered_as_well_beside_ten_pillars_as_alone() -> None:
-    paths_m = walkers(6, 120.0)
+    paths_m = walkers(6, 80.0)
     alone, beside = Hall(), Hall()
     found_alone = alone.watch(1.0, paths_m)
     found_beside = beside.watch(1.0, paths_m, n_pillars=10)

@@ -310,15 +310,15 @@ def test_repeated_and_outdated_messages_are_rejected() -> None:
 def test_flood_is_bounded_and_keeps_the_newest() -> None:
     tracks = history(max_agents=3)
     ids = tuple("abcde")
-    for n in range(6000):
+    for n in range(4000):
         rejected = tracks.insert(walker(0.001 * n, ids))
     assert rejected == {"d": SkipReason.OVER_CAPACITY, "e": SkipReason.OVER_CAPACITY}
 
-    window, _ = tracks.window(at(5.999))
+    window, _ = tracks.window(at(3.999))
 
     assert window.ids == ("a", "b", "c")
     assert window.n_observed.tolist() == [8, 8, 8]
-    np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (5.999 - 2.8), atol=1e-9)
+    np.testing.assert_allclose(window.positions_m[0, 0], WALK_M_S * (3.999 - 2.8), atol=1e-9)
 
 
 def crowd(time_s: float, places_m: dict[str, float]) -> Tracks:

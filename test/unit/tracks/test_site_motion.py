@@ -120,7 +120,7 @@ def errors_m_s(n_before: int, velocity_m_s: FloatArray) -> list[float]:
     """Error of a newcomer's velocity at its 2nd and 20th position, after others walked along."""
     generator = np.random.default_rng(0)
     errors: list[list[float]] = [[], []]
-    for _ in range(30):
+    for _ in range(15):
         history = TrackHistory(HistoryLimits())
         for tick in range(60):
             time_s = 0.1 * tick
