@@ -10,7 +10,8 @@ import numpy as np
 from social_implicit_ros.evaluation.replay import ScoredTick
 from social_implicit_ros.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.metrics.reliability import confidence_levels
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+from social_implicit_ros.uncertainty.ellipses import joined_scales
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +91,13 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         best_m=best,
         best_ade_m=best_ade,
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
-        levels=confidence_levels(mean, covariance, ground_truth, _radius_scales(predictions)),
+        levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
         position_m=np.concatenate([tick.context.observed_m for tick in ticks]),
         speed_m_s=np.concatenate([tick.context.speed_m_s for tick in ticks]),
         n_near=np.concatenate([tick.context.n_near for tick in ticks]),
         n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),
     )
-
-
-def _radius_scales(predictions: Sequence[Prediction]) -> FloatArray | None:
-    """(N, T, L) level factors; a model has them for every prediction or for none."""
-    factors = [prediction.radius_scales for prediction in predictions]
-    known = [values for values in factors if values is not None]
-    return np.concatenate(known) if len(known) == len(factors) else None
 
 
 def _nearest(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:

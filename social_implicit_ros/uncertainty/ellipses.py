@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -123,6 +124,15 @@ def _weights_at(confidences: tuple[float, ...]) -> FloatArray:
     weights = np.array([np.interp(gaussian, GAUSSIAN_GRID, unit) for unit in unit_vectors])
     weights.flags.writeable = False
     return weights
+
+
+def joined_scales(
+    predictions: Sequence[Prediction],
+    join: Callable[[Sequence[FloatArray]], FloatArray] = np.concatenate,
+) -> FloatArray | None:
+    """Their radius scales; None if any has none."""
+    known = [p.radius_scales for p in predictions if p.radius_scales is not None]
+    return join(known) if len(known) == len(predictions) else None
 
 
 def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) -> FloatArray:

@@ -32,7 +32,7 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.models.registry import BASELINES
-from social_implicit_ros.recordings.text_formats.eth_ucy import Scene, split_scenes
+from social_implicit_ros.recordings.text_formats.eth_ucy import split_scenes
 from social_implicit_ros.recordings.text_formats.robot_recordings import robot_recordings
 
 
@@ -72,10 +72,11 @@ def leave_one_out(
     """
     names = dict.fromkeys((*BASELINES, *(models or families())))
     # Everything is loaded before anything is computed: a wrong name fails at once.
-    test_scenes = {
-        split: with_tracker_noise(_test_scenes(data, split), tracker_noise_m, seed)
-        for split in splits
-    }
+    test_scenes = {}
+    for split in splits:
+        found = split_scenes(data, split, min_agents=1)
+        found.sort(key=lambda scene: len(scene.ids) == 1)  # those of a single agent last
+        test_scenes[split] = with_tracker_noise(found, tracker_noise_m, seed)
     candidates = [candidate(name) for name in names]
     loaded = [
         {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
@@ -129,11 +130,6 @@ def _robot_results(
         kind: robot_metrics(model, of_kind, n_samples=n_samples, seed=seed, over_kalman=fast)
         for kind, (of_kind, fast) in windows.items()
     }
-
-
-def _test_scenes(data: Path, split: str) -> list[Scene]:
-    """The windows of a split, those of a single agent last."""
-    return sorted(split_scenes(data, split, min_agents=1), key=lambda scene: len(scene.ids) == 1)
 
 
 def reference_metrics() -> dict[str, Any]:

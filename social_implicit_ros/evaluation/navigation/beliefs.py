@@ -14,7 +14,7 @@ from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.resample import extend_prediction, without_samples
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
-from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas, radius_at
+from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas, joined_scales, radius_at
 
 #: Modes of a person.
 N_MODES = 5
@@ -90,14 +90,13 @@ class BeliefBuilder:
         """By kind: `regions`, and `modes` if they are collected."""
         present_m = np.concatenate([part for part, _ in self._parts])
         predictions = [prediction for _, prediction in self._parts]
-        factors = [p.radius_scales for p in predictions if p.radius_scales is not None]
         regions = Belief(
             rows_of(np.array(self._ticks, dtype=np.int64), n_ticks),
             present_m,
             np.concatenate([prediction.mean for prediction in predictions])[:, None],
             np.ones((len(present_m), 1)),
             np.concatenate([prediction.covariance for prediction in predictions]),
-            np.concatenate(factors) if factors else None,
+            joined_scales(predictions),
             has_regions=True,
         )
         if not self._has_modes:

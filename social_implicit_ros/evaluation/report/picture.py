@@ -221,7 +221,9 @@ class _Canvas:
         outlines = tube_outlines(presents, prediction.mean, prediction.ellipses(confidence))
         # One compound path per tube, so that overlaps do not get darker.
         paths = [
-            Outline.make_compound_path(*(_closed(part) for part in self._drawn_m(parts)))
+            Outline.make_compound_path(
+                *(Outline([*part, part[0]], closed=True) for part in self._drawn_m(parts))
+            )
             for parts in outlines
         ]
         opacity: Any = CONFIDENCES[confidence]
@@ -296,10 +298,6 @@ def _pasts(scored: ScoredPrediction) -> tuple[list[FloatArray], FloatArray]:
             presents_m[row] = past_m[-1] if len(past_m) else scored.prediction.mean[row, 0]
         pasts_m.append(np.concatenate([past_m, presents_m[row : row + 1]]))
     return pasts_m, presents_m
-
-
-def _closed(outline: FloatArray) -> Outline:
-    return Outline(np.concatenate([outline, outline[:1]]), closed=True)
 
 
 def _legend(*, has_walls: bool) -> list[Artist]:

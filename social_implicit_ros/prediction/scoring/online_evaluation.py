@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,7 +29,7 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions
-from social_implicit_ros.uncertainty.ellipses import gaussian_distance
+from social_implicit_ros.uncertainty.ellipses import gaussian_distance, joined_scales
 
 _NEVER_NS = 2**62
 #: Longest time between two observations over which self-evaluation interpolates, seconds.
@@ -341,23 +341,14 @@ def _scored(stamp_ns: int, due: _Due) -> ScoredPositions | None:
         steps=steps,
         speed_m_s=np.concatenate([entry.content.speed_m_s for entry, _ in pairs])[known],
         error_m=np.hypot(*(ground_truth - mean).T),
-        distance=gaussian_distance(np.sqrt(distance_2), _factors(base, at_steps)),
+        distance=gaussian_distance(np.sqrt(distance_2), joined_scales(base, at_steps)),
         levels=confidence_levels(
             mean,
             at_steps([prediction.covariance for prediction in published]),
             ground_truth,
-            _factors(published, at_steps),
+            joined_scales(published, at_steps),
         ),
         weight=weights_of(
             ground_truth, np.concatenate([entry.content.still_m for entry, _ in pairs])[known]
         ),
     )
-
-
-def _factors(
-    predictions: Sequence[Prediction], at_steps: Callable[[Sequence[FloatArray]], FloatArray]
-) -> FloatArray | None:
-    """(E, L) level factors; a model has them for every prediction or for none."""
-    factors = [prediction.radius_scales for prediction in predictions]
-    known = [values for values in factors if values is not None]
-    return at_steps(known) if len(known) == len(factors) else None

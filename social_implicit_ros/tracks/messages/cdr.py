@@ -347,7 +347,11 @@ def _strings(slot: int) -> _Column:
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
         spans = offsets[:, slot : slot + 2].tolist()
-        return [None if at == _ABSENT else _text(data[at:end]) for at, end in spans]
+        # As rclpy does: up to the first zero, with invalid UTF-8 replaced.
+        return [
+            None if at == _ABSENT else data[at:end].partition(b"\0")[0].decode("utf-8", "replace")
+            for at, end in spans
+        ]
 
     return read
 
@@ -385,8 +389,3 @@ def index_of_largest(numbers: Sequence[float | None]) -> int:
     """Index of the first largest number; NaN and None are less than any; 0 if there is none."""
     known = [-math.inf if n is None or math.isnan(n) else n for n in numbers]
     return known.index(max(known)) if known else 0
-
-
-def _text(data: bytes) -> str:
-    """As rclpy does: up to the first zero, with invalid UTF-8 replaced."""
-    return data.partition(b"\0")[0].decode("utf-8", "replace")
