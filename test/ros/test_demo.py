@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import PointCloud2
 from support.ros import PATIENCE_S, NodeProcess, running
 
+from social_implicit_ros.commands import social_implicit_demo
 from social_implicit_ros.commands.social_implicit_demo import RATE, busiest_start_s, choose_show
 from social_implicit_ros.evaluation.published import (
     ANIMATION_FRAMES,
@@ -164,12 +165,14 @@ def test_a_node_that_cannot_predict_is_reported(tmp_path: Path, demo: Demo) -> N
 
 
 def test_a_data_folder_without_the_hotel_is_reported(
-    tmp_path: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(tmp_path))
-    with demo() as process:
-        assert process.process.wait(timeout=PATIENCE_S) == 1
-        assert "biwi_hotel.txt" in process.output
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(social_implicit_demo, "isolate", lambda: None)
+    assert social_implicit_demo.main([]) == 1
+    assert "biwi_hotel.txt" in capsys.readouterr().out
 
 
 def test_the_hotel_is_shown_where_it_is_busiest(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,27 +119,6 @@ def test_a_failed_configure_is_told_and_mended_by_a_parameter(start: Start) -> N
     assert node.transition("configure")
     assert node.transition("activate")
     assert node.state() == "active"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_the_work_ends_it_cleanly(
-    start: Start, number: signal.Signals
-) -> None:
-    node = start("--log-level", "warn", model="constant_velocity", tick_rate_hz=0.0, n_samples=1000)
-    tracks = node.publisher(MarkerArray, "/predictor/tracks")
-    clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
-    crowd = {f"people/{n}": (1.0, 0.01 * n) for n in range(200)}
-    messages = [walkers_at(10 * S + n * S // 10, crowd) for n in range(60)]
-    for message in messages[:30]:
-        tracks.publish(message)
-    node.wait_for(lambda: clouds, "a first prediction")
-    for message in messages[30:]:
-        tracks.publish(message)
-    assert node.process.stop(number) == 0
-    # A slow machine is behind, which the node itself warns of.
-    lines = node.process.output.splitlines()
-    warning = re.compile(r"\[WARN\] \[[\d.]+\] \[predictor\]: ")
-    assert [line for line in lines if not warning.match(line)] == []
 
 
 def test_a_failed_node_ends_cleanly_too(start: Start) -> None:

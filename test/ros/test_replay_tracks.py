@@ -75,7 +75,7 @@ def test_text_is_published_message_by_message_with_clock(
     arrays = peer.collect(MarkerArray, "/tracks")
     clocks: list[Clock] = []
     peer.node.create_subscription(Clock, "/clock", clocks.append, CLOCK_QOS)
-    with replay(text, "--rate", "8") as process:
+    with replay(text, "--rate", "4") as process:
         peer.wait_for(lambda: process.process.poll() is not None, "the end", None)
         assert process.stop() == 0
     peer.wait_for(lambda: len(arrays) == 11, "the last message", None)

@@ -416,13 +416,12 @@ class TestManyBags:
         assert done == ["bag_1", "broken.mcap"]
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
-    @pytest.mark.parametrize("spoilt", ["*.parquet", "*.highlights.json", "*[0-9a-f].json"])
     @pytest.mark.parametrize("content", [b"", b"{}", b"[]"])
-    def test_resume_evaluates_again_what_was_emptied(
-        self, folder, one_process, tmp_path, spoilt, content
-    ):
+    def test_resume_evaluates_again_what_was_emptied(self, folder, one_process, tmp_path, content):
         shutil.copytree(one_process, tmp_path / "out")
-        for file in (tmp_path / "out" / "parts").glob(spoilt):
+        spoilt = ("bag_0-*.parquet", "bag_1-*.highlights.json", "bag_2-*[0-9a-f].json")
+        for pattern in spoilt:
+            (file,) = (tmp_path / "out" / "parts").glob(pattern)
             file.write_bytes(content)
 
         assert run(folder, "--out", tmp_path / "out", "--resume") == 3
@@ -496,7 +495,7 @@ class TestManyBags:
         assert error.startswith("evaluate_bag: ") and name in error
         assert not list((tmp_path / "out").glob("*.unfinished"))
 
-    @pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a%b#c?d"])
+    @pytest.mark.parametrize("name", ["a%41b", "a%b#c?d"])
     @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
     def test_paths_with_characters_of_a_uri_are_read(self, tmp_path, name, storage):
         # rosbags writes no such names; ros2 bag does.

@@ -308,7 +308,7 @@ class TestRobot:
 
 
 def test_ticks_before_the_damage_are_scored(tmp_path):
-    bag = bag_of(tmp_path, walkers(duration_s=100.0, n_agents=30))
+    bag = bag_of(tmp_path, walkers(duration_s=60.0, n_agents=30))
     (file,) = bag.glob("*.mcap")
     content = bytearray(file.read_bytes())
     # In the second of its chunks, which hold a mebibyte each.
@@ -321,14 +321,14 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
         for scored in played.ticks():
             ticks.append(scored["plain"])
 
-    assert 100 < played.counts.messages < 1001
+    assert 100 < played.counts.messages < 601
     # The last ticks before it are included, scored with the ground truth known so far.
     assert len(ticks) > played.counts.messages - 5
     assert np.isnan(ticks[-1].context.ground_truth).any()
 
 
 def test_regions_adapt_from_nothing_and_each_models_by_itself(tmp_path):
-    source = open_source(bag_of(tmp_path, wanderers(duration_s=20.0)))
+    source = open_source(bag_of(tmp_path, wanderers(duration_s=14.0)))
 
     def covariances(models: dict, *, is_adaptive: bool) -> list[np.ndarray]:
         played = BagReplay(source, models, NODE, is_adaptive=is_adaptive)

@@ -46,7 +46,7 @@ def ticks(
     velocities = people(standing)
     ids = tuple(f"p{n}" for n in range(N_PEOPLE))
     result = []
-    n_before = round(20 * rate_hz)
+    n_before = round(10 * rate_hz)
     for n in range(n_before + n_ticks):
         stamp_ns = START_NS + round(n / rate_hz * NS_PER_S)
         seen_m = PLACES_M + velocities * n / rate_hz

@@ -33,6 +33,7 @@ def history(**config: float) -> TrackHistory:
     return TrackHistory(HistoryLimits(**{**exact, **config}))  # type: ignore[arg-type]
 
 
+@settings(max_examples=40)
 @given(
     rate_hz=st.sampled_from([2.5, 5.0, 10.0, 15.0, 30.0, 60.0]),
     jitter=st.floats(0.0, 0.4),
@@ -254,7 +255,7 @@ def test_order_of_arrival_does_not_matter() -> None:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), period_s=st.sampled_from([0.01, 0.03, 0.1, 0.4]))
 def test_the_order_of_agents_in_a_message_does_not_matter(seed: int, period_s: float) -> None:
     generator = np.random.default_rng(seed)
