@@ -24,6 +24,8 @@ from social_implicit_ros.prediction.health.snapshot import (
 )
 from social_implicit_ros.types import SkipReason
 
+#: Names of the robot's frame by REP 105.
+_ROBOT_FRAMES = {"base_link", "base_footprint"}
 #: Share of the entries left out for one of these reasons above which the status is WARN, and what
 #: it calls them.
 _MAX_WRONG = 0.1
@@ -123,6 +125,17 @@ def _around(now: Snapshot) -> Iterable[Finding]:
         )
     if now.surroundings.broken:
         yield Finding("connection", "; ".join(now.surroundings.broken))
+
+
+def _moving_frame(now: Snapshot) -> Iterable[Finding]:
+    config = now.state.config.predictor
+    if config.fixed_frame.rpartition("/")[2] in _ROBOT_FRAMES | {config.robot_frame}:
+        yield Finding(
+            "fixed_frame",
+            f"fixed_frame {config.fixed_frame} moves with the robot: while it drives, people who "
+            "stand are predicted to walk",
+            "set fixed_frame to a frame that does not move, such as odom",
+        )
 
 
 def _silent_trackers(now: Snapshot) -> Iterable[Finding]:
@@ -377,6 +390,7 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
 RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _reported,
     _around,
+    _moving_frame,
     _silent_trackers,
     _nobody,
     _lost_entries,

@@ -23,6 +23,8 @@ from social_implicit_ros.types import FloatArray, Tracks, plain_frame
 
 #: Most messages that wait for a transform at once; at 60 Hz about one second.
 _MAX_WAITING = 64
+#: A transform that is older is not only late, seconds: the longest `transform_wait_s`.
+_MAX_DELAY_S = 10.0
 #: A smaller correction of the published frame between two ticks is not counted, metres.
 _MIN_CORRECTION_M = 0.1
 #: Frames that move smoothly by REP 105, such as odom, robot1/odom and odom_combined.
@@ -239,7 +241,13 @@ class TransformQueue:
     def _reason(self, error: TransformUnavailableError, now_ns: int) -> str:
         if error.newest_ns is None:
             return str(error)
+        age_s = (now_ns - error.newest_ns) / NS_PER_S
+        if age_s > _MAX_DELAY_S:
+            return (
+                f"{error}: its publisher has stopped, or has another clock, such as that of a "
+                "replay or simulation (use_sim_time)"
+            )
         return (
-            f"{error}; its newest transform is {(now_ns - error.newest_ns) / NS_PER_S:.2f} s old, "
+            f"{error}; its newest transform is {age_s:.2f} s old, "
             f"and tracks wait {self._wait_s:g} s: increase transform_wait_s, or reduce that delay"
         )

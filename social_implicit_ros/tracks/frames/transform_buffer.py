@@ -100,6 +100,11 @@ class _Link:
             del self.stamps_ns[:n_old], self.poses[:n_old]
 
     @property
+    def parents(self) -> set[str]:
+        """All parents that it had within the length of the buffer."""
+        return {parent for parent, _ in self.poses}
+
+    @property
     def moves(self) -> bool:
         """Whether its poses differ."""
         return any(
@@ -310,6 +315,12 @@ class TransformBuffer:
         if first is None:
             missing = [frame for frame in (source, target) if not self._is_known(frame)]
             why = f": nothing publishes {' or '.join(map(repr, missing))}" if missing else ""
+            why += "".join(
+                f"; {frame!r} has two parents, {' and '.join(map(repr, sorted(parents)))}: publish "
+                "one of them only"
+                for frame in (*self.ancestors(source), *self.ancestors(target))
+                if frame in self._links and len(parents := self._links[frame].parents) > 1
+            )
             return TransformUnavailableError(f"{text}{why}", may_come=True)
         return TransformUnavailableError(
             f"{text} at {_time(stamp_ns)}: {first}",
@@ -318,7 +329,7 @@ class TransformBuffer:
         )
 
     def _is_known(self, frame: str) -> bool:
-        return frame in self._links or any(link.parent == frame for link in self._links.values())
+        return frame in self._links or any(frame in link.parents for link in self._links.values())
 
 
 def _time(stamp_ns: int) -> str:

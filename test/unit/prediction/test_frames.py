@@ -109,6 +109,16 @@ def test_a_transform_later_than_allowed_names_the_parameter_and_the_delay() -> N
     assert "increase transform_wait_s" in reason
 
 
+def test_a_transform_of_another_clock_is_no_late_one() -> None:
+    buffer = TransformBuffer()
+    add(buffer, "odom", "camera", 9.5)
+    queue = TransformQueue(buffer, wait_s=0.2)
+    queue.add(tracks(1000 * S), "camera", 1000 * S)
+    ((_, reason),) = queue.take("odom", 1001 * S)[1]
+    assert "has stopped, or has another clock" in reason and "use_sim_time" in reason
+    assert "transform_wait_s" not in reason
+
+
 def add(
     buffer: TransformBuffer,
     parent: str,

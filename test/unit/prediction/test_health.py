@@ -18,7 +18,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     Surroundings,
     TrackerCounts,
 )
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.settings import NodeConfig, PredictorConfig
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.types import SkipReason
 
@@ -42,6 +42,13 @@ def with_lost(
     lost: Mapping[SkipReason, int], examples: Mapping[SkipReason, str], losing_s: float = 0.0
 ) -> Snapshot:
     return with_tracker(lost=lost, examples=examples, losing_s=losing_s)
+
+
+@pytest.mark.parametrize("frame", ["base_link", "robot1/base_footprint"])
+def test_a_fixed_frame_that_moves_with_the_robot_is_named(frame: str) -> None:
+    config = NodeConfig(predictor=PredictorConfig(fixed_frame=frame))
+    text = text_of(replace(WELL, state=NodeState("active", config=config)))
+    assert f"fixed_frame {frame} moves with the robot" in text and "such as odom" in text
 
 
 def test_all_well() -> None:

@@ -128,6 +128,15 @@ def test_a_frame_may_change_its_parent():
     assert buffer.ancestors("x") == ["x", "b"]
 
 
+def test_a_frame_that_two_nodes_publish_is_named():
+    buffer = buffer_of(*(("ab"[n % 2], "x", n, (1, 0, 0), 0) for n in (1, 2, 3)))
+    with pytest.raises(
+        TransformUnavailableError, match="'x' has two parents, 'a' and 'b'"
+    ) as caught:
+        buffer.lookup("a", "x", 3 * S)
+    assert "nothing publishes" not in str(caught.value)
+
+
 def test_the_buffer_starts_again_when_time_jumps_back():
     buffer = buffer_of(
         ("odom", "base", 100, (9, 0, 0), 0),
