@@ -15,13 +15,20 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
-#: Messages of which the medians are taken, and the least number of times that positions changed.
+#: Messages of which the medians are taken, and people who moved on; the least number of each.
 _N_RECENT, _MIN_CHANGES = 15, 3
 #: A tracker holds positions if they usually change after this many of its periods.
 _HELD_PERIODS = 1.5
 #: A repeated position is an observation after this many of the times for which the tracker usually
 #: holds one: who stands is seen again.
 _SEEN_AGAIN = 1.5
+#: Who was missed for a while, and repeated meanwhile, moves on by a step: farther than people who
+#: stood can in one, metres and metres per second, and as far as people can in that time.
+_STARTED_M, _START_M_S, _WALK_M_S = 0.1, 1.6, 3.0
+#: Share of those who move on that must do so by a step, and the share of their times that counts.
+_STEPPING_SHARE, _LONG = 1.0 / 3.0, 0.8
+#: Longest time for which people who are repeated are taken for missed, seconds.
+_MAX_MISSED_S = 2.0
 #: A distance that is no jump in any time, metres.
 _MAX_ERROR_M = 0.5
 #: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
@@ -39,13 +46,14 @@ _UNSET: _Point = (0.0, 0.0, 0.0)
 
 
 #: What is known of an id: its newest position, when that was reported first and last, when it was
-#: observed last, and whether it had another one before.
+#: observed last, and whether it was under this id; and whether it had another position before.
 _STATE = np.dtype(
     [
         ("point_m", np.float64, 3),
         ("first_ns", np.int64),
         ("last_ns", np.int64),
         ("observed_ns", np.int64),
+        ("is_observed", np.bool_),
         ("has_moved", np.bool_),
     ]
 )
@@ -60,6 +68,8 @@ class ReportedPositions:
         self._newest_ns = 0
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._holds_ns: deque[int] = deque(maxlen=_N_RECENT)
+        # Of those who move on: time since they were observed, 0 if they stood.
+        self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._n_stopped = self._n_resumed = 0
         #: Positions that stand for none.
         self.placeholders: list[_Point] = []
@@ -68,11 +78,23 @@ class ReportedPositions:
 
     @property
     def hold_s(self) -> float:
-        """Time for which the tracker repeats positions, seconds; 0 if messages have new ones."""
+        """Time for which the tracker repeats positions that are not current, seconds.
+
+        0 if they are: each message has new ones, and who is repeated stands.
+        """
+        missed_ns = sorted(ns for ns in self._missed_ns if ns)
+        missed_s = 0.0
+        if len(missed_ns) >= max(_MIN_CHANGES, _STEPPING_SHARE * len(self._missed_ns)):
+            missed_s = min(missed_ns[int(_LONG * len(missed_ns))] / NS_PER_S, _MAX_MISSED_S)
+        return max(self._usual_hold_ns / NS_PER_S, missed_s)
+
+    @property
+    def _usual_hold_ns(self) -> int:
+        """Time between two positions of somebody; 0 if each message has new ones."""
         if len(self._holds_ns) < _MIN_CHANGES:
-            return 0.0
+            return 0
         hold_ns, period_ns = lower_median(self._holds_ns), lower_median(self._periods_ns)
-        return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * period_ns else 0.0
+        return hold_ns if hold_ns >= _HELD_PERIODS * period_ns else 0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
         """Ids that moved, and have had one position since, bit by bit, while others still move.
@@ -102,17 +124,19 @@ class ReportedPositions:
             The tracks without entries that are no observations, and the number of these by reason.
         """
         points_m = np.column_stack([tracks.positions_m, np.nan_to_num(tracks.heights_m)])
-        is_repeated = np.zeros(len(tracks.ids), dtype=bool)
+        is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
         if tracks.stamp_ns > self._newest_ns:
             rows = self._rows_of(tracks.ids)
+            is_renamed = self._find_renamed(rows, points_m)
             is_known = rows >= 0
             state = np.zeros(len(rows), dtype=_STATE)
             state[is_known] = self._state[rows[is_known]]
+            state["is_observed"][is_renamed] = False
             self._find_placeholders(tracks, points_m, state, is_known, max_speed_m_s)
             is_position = ~self._is_placeholder(points_m) & np.isfinite(points_m).all(axis=1)
             is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
             is_changed = is_known & is_position & ~is_same
-            self._learn(tracks.stamp_ns, state, is_same, is_changed)
+            self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed)
             elapsed_ns = tracks.stamp_ns - state["observed_ns"]
             is_repeated = is_same & (elapsed_ns < _SEEN_AGAIN * self.hold_s * NS_PER_S)
             # Who has no position in this message keeps the one before.
@@ -122,6 +146,8 @@ class ReportedPositions:
             state["first_ns"][is_new] = tracks.stamp_ns
             state["last_ns"][is_position] = tracks.stamp_ns
             state["observed_ns"][is_position & ~is_repeated] = tracks.stamp_ns
+            state["is_observed"][is_position & ~is_repeated] = True
+            is_present = is_repeated & state["is_observed"]
             is_kept = is_known | is_position
             self._ids, self._state = tracks.ids, state
             if not is_kept.all():
@@ -137,7 +163,8 @@ class ReportedPositions:
         )
         if not lost.total():
             return tracks, lost
-        repeated_ids = tuple(compress(tracks.ids, is_repeated.tolist()))
+        # New ids are nobody before they are observed.
+        repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
         observed = tracks.of_agents(~(is_unset | is_repeated))
         return replace(observed, repeated_ids=repeated_ids), lost
 
@@ -148,6 +175,16 @@ class ReportedPositions:
         row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
         return np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
 
+    def _find_renamed(self, rows: IntArray, points_m: FloatArray) -> BoolArray:
+        """(A,) new ids at exactly the position of one that is gone, whose rows are filled in."""
+        is_new = rows < 0
+        gone = np.setdiff1d(np.arange(len(self._ids)), rows) if is_new.any() else ()
+        if len(gone):
+            row_at = {_point(self._state["point_m"][row]): row for row in gone}
+            for new in np.flatnonzero(is_new).tolist():
+                rows[new] = row_at.pop(_point(points_m[new]), -1)
+        return is_new & (rows >= 0)
+
     def _is_placeholder(self, points_m: FloatArray) -> BoolArray:
         is_placeholder = np.zeros(len(points_m), dtype=bool)
         for placeholder in self.placeholders:
@@ -155,7 +192,12 @@ class ReportedPositions:
         return is_placeholder
 
     def _learn(
-        self, stamp_ns: int, state: np.ndarray, is_same: BoolArray, is_changed: BoolArray
+        self,
+        stamp_ns: int,
+        points_m: FloatArray,
+        state: np.ndarray,
+        is_same: BoolArray,
+        is_changed: BoolArray,
     ) -> None:
         """Learns for how long positions stay, and whether those who stop move on."""
         if self._newest_ns:
@@ -163,11 +205,34 @@ class ReportedPositions:
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
-            self._holds_ns.append(int(np.median(now_stayed_ns[is_changed])))
-            self._n_resumed += int(np.count_nonzero(stayed_ns[is_changed] >= _STOPPED_NS))
+            held_ns = np.sort(now_stayed_ns[is_changed])
+            self._holds_ns.append(int(held_ns[(len(held_ns) - 1) // 2]))
+            missed_ns = self._missed(points_m, state, is_changed, now_stayed_ns)
+            self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
+            is_resumed = is_changed & (missed_ns == 0) & (stayed_ns >= _STOPPED_NS)
+            self._n_resumed += int(np.count_nonzero(is_resumed))
         stops = is_same & state["has_moved"]
         stops &= (stayed_ns < _STOPPED_NS) & (now_stayed_ns >= _STOPPED_NS)
         self._n_stopped += int(np.count_nonzero(stops))
+
+    def _missed(
+        self,
+        points_m: FloatArray,
+        state: np.ndarray,
+        is_changed: BoolArray,
+        now_stayed_ns: IntArray,
+    ) -> IntArray:
+        """(A,) for how long those who move on were missed: 0 if they stood, -1 for all others."""
+        usual_ns = max(self._usual_hold_ns, lower_median(self._periods_ns))
+        moves_on = is_changed & (now_stayed_ns > _HELD_PERIODS * usual_ns)
+        missed_ns = np.where(moves_on, 0, -1)
+        if moves_on.any():
+            way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
+            elapsed_s = now_stayed_ns / NS_PER_S
+            steps = way_m > _STARTED_M + _START_M_S * usual_ns / NS_PER_S
+            steps &= way_m <= _MAX_ERROR_M + _WALK_M_S * elapsed_s
+            missed_ns[moves_on & steps] = now_stayed_ns[moves_on & steps]
+        return missed_ns
 
     def _find_placeholders(
         self,

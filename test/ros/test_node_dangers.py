@@ -124,7 +124,9 @@ def test_repeated_positions_neither_bend_nor_stop_a_track(start: Start) -> None:
             (name,) = (name for name in WALKERS if agent_number(name) == number)
             expected_m = positions_at(stamp_ns / S + answer.times_s, WALKERS[name])
             assert np.abs(mean_m - expected_m).max() < 0.1
-    status = talk.report_since(lambda status: "change every 0.50 s only" in status.message)
+    status = talk.report_since(
+        lambda status: "are repeated with new stamps for 0.50 s" in status.message
+    )
     assert status.level == DiagnosticStatus.WARN
 
 

@@ -205,8 +205,8 @@ def _held_positions(now: Snapshot) -> Iterable[Finding]:
         if tracker.hold_s > _MAX_HOLD_S:
             yield Finding(
                 f"repeated.{tracker.topic}",
-                f"positions on {tracker.topic} change every {tracker.hold_s:.2f} s only, and are "
-                "repeated with new stamps in between",
+                f"positions on {tracker.topic} are repeated with new stamps for "
+                f"{tracker.hold_s:.2f} s",
                 "publish each detection once, stamped with the time of measurement; repetitions "
                 "are left out",
                 log_after_s=PATIENCE_S,

@@ -23,6 +23,7 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks
 
 #: Reports over which losses are counted.
@@ -180,6 +181,7 @@ class TrackerLog:
         timing = predictor.timing_of(source)
         self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
         self.hold_s = predictor.reported_by(source).hold_s
+        self.needed_timeout_s = max(self.needed_timeout_s, PERIODS_KEPT * self.hold_s)
         self.frozen = predictor.frozen(source, FROZEN_S)
         tick = predictor.last_tick
         if tick is None:

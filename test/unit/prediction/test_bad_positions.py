@@ -115,6 +115,23 @@ def test_repeated_positions_change_nothing(detector_hz: float) -> None:
     assert held.log.counts(0, 0.0, 1.0).lost == {}
 
 
+def test_who_is_repeated_while_missed_walks_on() -> None:
+    """Each for a second in five, as behind somebody; then they are where they walked to."""
+
+    def missed(time_s: float) -> FloatArray:
+        positions_m = seen(time_s)
+        for person in range(N_PEOPLE):
+            since_s = (time_s + 1.1 * person) % 5.0
+            if since_s < 1.0 and time_s > 1.0:
+                positions_m[person] = seen(round(time_s - since_s - 0.1, 6))[person]
+        return positions_m
+
+    plain, run = (Run().watch(each, rate_hz=10.0) for each in (seen, missed))
+    assert len(run.errors_m) == N_PEOPLE * run.n_ticks
+    assert run.error_m < 1.3 * plain.error_m
+    assert run.log.hold_s == pytest.approx(1.1, abs=0.11)
+
+
 def test_a_slow_detector_keeps_its_people_although_it_publishes_fast() -> None:
     held = Run().watch(lambda time_s: seen(np.floor(time_s + 1e-6)), rate_hz=20.0)
     assert held.predictor.track_timeout_s == pytest.approx(2.2)

@@ -110,7 +110,10 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
         ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
         ({"latency_s": -0.3}, ("0.30 s ahead", "measured on arrival", "synchronise the clocks")),
-        ({"hold_s": 0.5}, ("change every 0.50 s only", "publish each detection once")),
+        (
+            {"hold_s": 0.5},
+            ("are repeated with new stamps for 0.50 s", "publish each detection once"),
+        ),
         ({"frozen": ("'7'",)}, ("positions of '7' on /tracks do not", "does not see any more")),
         ({"frozen": tuple("abcdef")}, ("positions of a, b, c and 3 more on /tracks",)),
         ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "stands for none", "leave out people")),

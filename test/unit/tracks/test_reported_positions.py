@@ -89,6 +89,41 @@ def test_each_track_may_be_held_for_itself() -> None:
     assert sum("1" in tracks.ids for tracks in taken[70:]) == pytest.approx(130 / 7, abs=1.0)
 
 
+def test_a_new_id_at_a_repeated_position_is_observed_with_its_next_one() -> None:
+    """A track that is cut while its position is held."""
+    reported = ReportedPositions()
+    shown(reported, lambda n: walk((n - n % 10) / 20.0), n_messages=95)
+    for n in range(95, 101):
+        now = Tracks(100 * S + n * S // 20, ("1", "new", "3"), walk((n - n % 10) / 20.0))
+        tracks, _ = reported.take(now, MAX_SPEED_M_S)
+        assert ("new" in tracks.ids) == (n == 100)
+        assert "new" not in tracks.repeated_ids
+
+
+@pytest.mark.parametrize("n_missed", [3, 20])
+def test_who_is_repeated_while_missed_is_not_observed(n_missed: int) -> None:
+    """Everybody now and then; later they are where they walked to meanwhile."""
+    noise = np.random.default_rng(0)
+    held: list[FloatArray] = [walk(0.0)]
+
+    def position_of(n: int) -> FloatArray:
+        positions_m = walk(n / 20.0) + noise.normal(0.0, 0.03, (3, 2))
+        for row in range(3):
+            if (n + 17 * row) % 50 < n_missed:
+                positions_m[row] = held[-1][row]
+        held.append(positions_m)
+        return positions_m
+
+    reported = ReportedPositions()
+    taken, _ = shown(reported, position_of, n_messages=400)
+    assert reported.hold_s == pytest.approx((n_missed + 1) / 20.0)
+    for n, tracks in enumerate(taken[200:], start=200):
+        for row in range(2):  # who walks
+            is_missed = (n + 17 * row) % 50 < n_missed
+            assert (IDS[row] in tracks.repeated_ids) == is_missed
+            assert (IDS[row] in tracks.ids) == (not is_missed)
+
+
 @pytest.mark.parametrize("place", [(0.0, 0.0), (-1.0, -1.0), (999.0, 999.0)])
 def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
     place: tuple[float, float],
@@ -153,7 +188,8 @@ def test_where_people_stand_exactly_and_move_on_nobody_is_frozen() -> None:
     def position_of(n: int) -> FloatArray:
         positions_m = freezing(n)
         # The second one stops for two seconds again and again.
-        positions_m[1] = freezing(n - n % 80 if n % 80 < 40 else n)[1]
+        walked = n // 80 * 40 + max(n % 80 - 40, 0)
+        positions_m[1] = freezing(walked)[1]
         return positions_m
 
     reported = ReportedPositions()
