@@ -128,8 +128,8 @@ class PipelineConfig(HistoryLimits):
     )
     untangling: bool = row(
         True,
-        "If a tracker swaps the ids of two people who pass closer than 0.7 m, and their motion "
-        "tells, predict each under its own id.",
+        "If a tracker swaps the ids of two people who pass closer than 0.7 m, which their motion "
+        "shows, predict each under its own id.",
         effect=Effect.CONFIGURE,
     )
     merge_distance_m: float = row(
