@@ -27,7 +27,8 @@ _ID = (
     *("id", "ped_id", "pedestrian_id", "pedestrian", "person_id", "person", "agent_id", "agent"),
     *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
 )
-_NAMES = ((*_FRAME, *_TIME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
+#: Times come first: they have a unit, while the rate of frames may be unknown.
+_NAMES = ((*_TIME, *_FRAME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
 #: Unit at the end of a column's name -> units per second.
 _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
 #: Frames per second of an array: one per step of the benchmark.
@@ -219,6 +220,9 @@ def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> 
             f"has the columns {short_text(', '.join(header))}: name those of frame or time, id, x "
             "and y with --columns"
         )
+    twice = next((plain[place] for place in found if plain.count(plain[place]) > 1), None)
+    if twice is not None:
+        raise ColumnsError(f"has several columns {twice!r}: choose four by number with --columns")
     return found
 
 

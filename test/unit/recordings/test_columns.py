@@ -72,6 +72,10 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
         ('"Frame","Track_ID","X_m","Y_m"\r\n' + lines(ROWS, ",", "\r\n"), TEXT),
         ("time,id,x,y\n" + lines(SECONDS, ","), TEXT),
         ("y;x;id;t\n" + lines([(y, x, i, t) for t, i, x, y in SECONDS], ";"), TEXT),
+        (
+            "frame,time,id,x,y\n" + lines([(99 * n, *row) for n, row in enumerate(SECONDS)], ","),
+            TEXT,
+        ),
         ("t_ms,id,x,y\n" + lines([(t * 1e3, i, x, y) for t, i, x, y in SECONDS], ","), TEXT),
         (
             "id,kind,stamp_ns,x,y\n"
@@ -99,7 +103,7 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
     ],
     ids=[
         *("spaces", "crlf", "commas", "bom", "unsorted", "floats", "seconds", "csv", "quoted"),
-        *("times", "order", "milliseconds", "nanoseconds", "named", "numbered", "trajnet"),
+        *("times", "order", "both", "milliseconds", "nanoseconds", "named", "numbered", "trajnet"),
     ],
 )  # fmt: skip
 def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: TextFormat) -> None:
@@ -199,6 +203,11 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("ids.txt", "0 1.5 0 0\n10 1.5 0 0\n", "id that is no whole number"),
         ("words.txt", "0 anna 0 0\n10 anna 0 0\n", "four numbers"),
         ("columns.csv", "who,when\n1,2\n", "who, when.*--columns"),
+        (
+            "twice.csv",
+            "frame,id,x,y,x_m\n0,1,0,0,0\n",
+            "several columns 'x': choose four by number",
+        ),
         ("header.csv", "frame,id,x,y\n", "header only"),
         ("ros1.bag", b"#ROSBAG V2.0\n", "ROS 1 bag.*rosbags-convert"),
         ("metadata.yaml", "rosbag2_bagfile_information:\n", "give its folder"),
