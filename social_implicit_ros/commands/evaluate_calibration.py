@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = opt.settings_of("evaluate_calibration", options)
     cases = _cases(options, settings)
     results = compare_calibrations(cases, settings, Console(stderr=True))
-    _print(results, output_console())
     write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)
+    _print(results, output_console())
 
 
 def _cases(options: argparse.Namespace, settings: PredictorConfig) -> list[Case]:

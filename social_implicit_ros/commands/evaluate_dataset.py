@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tracker_noise_m=options.tracker_noise,
         console=Console(stderr=True),
     )
-    print_results(results, output_console(), options.all_metrics)
     write_json(results, options.json)
+    print_results(results, output_console(), options.all_metrics)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

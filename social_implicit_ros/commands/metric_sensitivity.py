@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
         console=Console(stderr=True),
     )
+    write_json(results, options.json)
     for name, splits in results["models"].items():
         print_sensitivity(name, splits, output_console())
-    write_json(results, options.json)
 
 
 def print_sensitivity(name: str, splits: dict[str, dict[str, Metrics]], console: Console) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from support.bags import START_NS, S, header, people_messages, walkers, write_bag
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
+from social_implicit_ros.commands import evaluate_calibration
 from social_implicit_ros.commands.evaluate_calibration import main
 from social_implicit_ros.evaluation.benchmark.calibration import (
     CalibrationReplay,
@@ -83,6 +84,19 @@ def test_it_prints_and_writes_what_it_measured(
     assert "crowds_zara01" in capsys.readouterr().out
     row = json.loads(out.read_text())["models"]["social_zone"]["crowds_zara01"]
     assert row["adaptive"]["positions"] == row["as_shipped"]["positions"] > 100
+
+
+def test_results_are_written_before_a_pipe_can_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(evaluate_calibration, "_print", broken)
+    bag, out = tmp_path / "bag", tmp_path / "figures.json"
+    write_bag(bag, people_messages(walkers(duration_s=20.0)))
+    assert main([str(bag), "--json", str(out)]) != 0
+    assert json.loads(out.read_text())["models"]
 
 
 def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> None:
