@@ -171,7 +171,10 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
 def _cells(line: str, separator: str | None) -> list[str]:
     if separator is None:
         return line.replace('"', "").split()
-    (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+    try:
+        (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+    except csv.Error as error:
+        raise ColumnsError(f"has a line that is no CSV: {error}; {_EXPECTED}") from error
     return [cell.strip() for cell in cells]
 
 

@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 from importlib import resources
 
 import pytest
+from support.browser import headless_browser, needs_browser
 
 from social_implicit_ros.commands.evaluate_navigation import main
 
@@ -50,6 +51,16 @@ def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
     assert regions["test"]["time"] == [low_mean_high[1], low_mean_high[0], low_mean_high[2]]
     assert "mpc_planner.confidence" in results["advice"]
     assert "at most one standard error above the fewest" in results["advice"]
+
+
+@needs_browser
+def test_the_page_has_the_remarks_on_the_recordings(evaluated):
+    with headless_browser() as browser:
+        browser.get((evaluated / "report.html").as_uri())
+        notes = browser.find_element("id", "notes").text
+
+    assert "no transforms: frame odom is taken as fixed" in notes
+    assert "sampled positions inside the walls of the map" in notes
 
 
 def test_the_crowd_that_reacts_is_driven_beside_the_replay(evaluated):

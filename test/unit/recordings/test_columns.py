@@ -208,6 +208,11 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             "frame,id,x,y,x_m\n0,1,0,0,0\n",
             "several columns 'x': choose four by number",
         ),
+        (
+            "long.csv",
+            f"frame,id,x,{'y' * 200_000}\n0,1,0,0\n",
+            "a line that is no CSV: field larger",
+        ),
         ("header.csv", "frame,id,x,y\n", "header only"),
         ("ros1.bag", b"#ROSBAG V2.0\n", "ROS 1 bag.*rosbags-convert"),
         ("metadata.yaml", "rosbag2_bagfile_information:\n", "give its folder"),
