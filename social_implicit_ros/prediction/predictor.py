@@ -292,7 +292,8 @@ class Predictor:
         if frame_id == self._frame.frame_id:
             self._enter(tracks, now_ns, update)
             return
-        self._queue.add(tracks, frame_id, now_ns)
+        lead_ns = self.timing_of(tracks.source).lead_ns
+        self._queue.add(tracks, frame_id, now_ns, lead_ns)
         self._move_waiting(now_ns, update)
 
     def _move_waiting(self, now_ns: int, update: Update) -> None:

@@ -182,6 +182,7 @@ class _Waiting:
     tracks: Tracks
     frame_id: str
     deadline_ns: int
+    lead_ns: int
 
 
 class TransformQueue:
@@ -201,10 +202,17 @@ class TransformQueue:
         """Frames of the waiting messages."""
         return {entry.frame_id for entry in self._waiting}
 
-    def add(self, tracks: Tracks, frame_id: str, now_ns: int) -> None:
-        """Queues tracks of another frame; `take` returns them once they are transformed."""
+    def add(self, tracks: Tracks, frame_id: str, now_ns: int, lead_ns: int = 0) -> None:
+        """Queues tracks of another frame; `take` returns them once they are transformed.
+
+        Args:
+            tracks: of the message.
+            frame_id: of its header.
+            now_ns: current time, integer nanoseconds.
+            lead_ns: time by which the tracker's clock is ahead. That of the transforms may be, too.
+        """
         deadline_ns = now_ns + round(self._wait_s * NS_PER_S)
-        self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns))
+        self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns, lead_ns))
 
     def take(self, target: str, now_ns: int) -> tuple[list[Tracks], list[tuple[Tracks, str]]]:
         """Removes the tracks that can be transformed, and those that have timed out.
@@ -227,16 +235,27 @@ class TransformQueue:
             except TransformUnavailableError as error:
                 if error.may_come and now_ns < entry.deadline_ns and n >= too_many:
                     still.append(entry)
-                else:
+                    continue
+                pose = self._pose_by_other_clock(target, entry)
+                if pose is None:
                     timed_out.append((entry.tracks, self._reason(error, now_ns)))
-            else:
-                moved.append(transform_tracks(entry.tracks, transform))
+                    continue
+                transform = pose
+            moved.append(transform_tracks(entry.tracks, transform))
         self._waiting = still
         return moved, timed_out
 
     def clear(self) -> None:
         """Drops all waiting messages."""
         self._waiting.clear()
+
+    def _pose_by_other_clock(self, target: str, entry: _Waiting) -> RigidTransform | None:
+        """The pose of a frame of which the publisher does not share the clock of the tracks."""
+        try:
+            stamp_ns = entry.tracks.stamp_ns - entry.lead_ns
+            return self._lookup.lookup(target, entry.frame_id, stamp_ns) if entry.lead_ns else None
+        except TransformUnavailableError:
+            return None
 
     def _reason(self, error: TransformUnavailableError, now_ns: int) -> str:
         if error.newest_ns is None:

@@ -109,6 +109,21 @@ def test_a_transform_later_than_allowed_names_the_parameter_and_the_delay() -> N
     assert "increase transform_wait_s" in reason
 
 
+def test_the_clock_of_a_tracker_need_not_be_that_of_the_transforms() -> None:
+    """It is 400 ahead. Transforms of its own clock are preferred, and awaited."""
+    poses = Poses()
+    queue = TransformQueue(poses, wait_s=0.2)
+    for known_ns, x_m in ((1500, 1501.0), (1100, 1101.0)):
+        queue.add(tracks(1500), "camera", 10 * S, 400)
+        poses.known_ns = {1100}
+        assert queue.take("odom", 10 * S) == ([], [])
+        poses.known_ns.add(known_ns)
+        ((moved,), timed_out) = queue.take("odom", 10 * S + S // 5)
+        assert moved.positions_m[0, 0] == x_m and timed_out == []
+    queue.add(tracks(1500), "camera", 10 * S)
+    assert len(queue.take("odom", 11 * S)[1]) == 1
+
+
 def test_a_transform_of_another_clock_is_no_late_one() -> None:
     buffer = TransformBuffer()
     add(buffer, "odom", "camera", 9.5)
