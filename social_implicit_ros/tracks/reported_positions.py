@@ -11,6 +11,7 @@ from itertools import compress
 
 import numpy as np
 
+from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
@@ -123,7 +124,7 @@ class ReportedPositions:
         Returns:
             The tracks without entries that are no observations, and the number of these by reason.
         """
-        points_m = np.column_stack([tracks.positions_m, np.nan_to_num(tracks.heights_m)])
+        points_m = _points_m(tracks)
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
         if tracks.stamp_ns > self._newest_ns:
             rows = self._rows_of(tracks.ids)
@@ -133,7 +134,7 @@ class ReportedPositions:
             state[is_known] = self._state[rows[is_known]]
             state["is_observed"][is_renamed] = False
             self._find_placeholders(tracks, points_m, state, is_known, max_speed_m_s)
-            is_position = ~self._is_placeholder(points_m) & np.isfinite(points_m).all(axis=1)
+            is_position = ~self._is_placeholder(points_m) & ~np.isnan(points_m[:, 0])
             is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
             is_changed = is_known & is_position & ~is_same
             self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed)
@@ -243,8 +244,7 @@ class ReportedPositions:
         max_speed_m_s: float,
     ) -> None:
         """Looks at the tracks that jump."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
+        way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
         elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
         jumps = is_known & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
         for row in np.flatnonzero(jumps).tolist():
@@ -272,6 +272,16 @@ class ReportedPositions:
     def _add_placeholder(self, point: _Point) -> None:
         if point not in self.placeholders and len(self.placeholders) < _MAX_PLACEHOLDERS:
             self.placeholders.append(point)
+
+
+def _points_m(tracks: Tracks) -> FloatArray:
+    """(A, 3) positions; NaN where x or y is invalid, which the history rejects. Such a z is 0."""
+    points_m = np.column_stack([tracks.positions_m, tracks.heights_m])
+    # False for NaN, too.
+    is_invalid = ~(np.abs(points_m) <= MAX_COORDINATE_M)
+    points_m[is_invalid[:, 2], 2] = 0.0
+    points_m[is_invalid[:, :2].any(axis=1)] = np.nan
+    return points_m
 
 
 def _point(position_m: FloatArray) -> _Point:
