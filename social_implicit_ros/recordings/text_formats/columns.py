@@ -169,8 +169,8 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
-    if separator is None:
-        return line.replace('"', "").split()
+    if separator is None or '"' not in line:  # csv takes three times as long
+        return [cell.strip() for cell in line.replace('"', "").split(separator)]
     try:
         (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
     except csv.Error as error:

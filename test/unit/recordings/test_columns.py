@@ -210,7 +210,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ),
         (
             "long.csv",
-            f"frame,id,x,{'y' * 200_000}\n0,1,0,0\n",
+            f'frame,id,x,"{"y" * 200_000}"\n0,1,0,0\n',
             "a line that is no CSV: field larger",
         ),
         ("header.csv", "frame,id,x,y\n", "header only"),
