@@ -47,6 +47,7 @@ _OTHER_CLOCK_S = 10.0
 MIN_GAP_S = 0.5
 
 
+_NO_ROBOT = "text has no position of the robot: people are predicted without it"
 #: Serialised message -> decoded message.
 _Decode = Callable[[bytes], DecodedMessage]
 
@@ -165,7 +166,7 @@ def open_source(
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
     if not is_bag(path):
-        return _open_text(path, text)
+        return _open_text(path, text, robot)
     wanted = None if tracker is None else find_tracker_spec(tracker)
     with opened_bag(path) as reader:
         connections, spec = _choose_topic(path, reader, topic, wanted)
@@ -214,13 +215,16 @@ def open_source(
         )
 
 
-def _open_text(path: Path, text: TextFormat) -> TrackSource:
+def _open_text(path: Path, text: TextFormat, robot: str) -> TrackSource:
     recording = load_recording(path, text)
     frames = np.unique(recording.frames)
     start_ns, end_ns = (
         frame_stamp_ns(int(frames[at]), recording.frames_per_second) for at in (0, -1)
     )
-    return TrackSource(path, "", None, "", "", start_ns, end_ns, len(frames), text=text)
+    notes = (_NO_ROBOT,) if robot != "none" else ()
+    return TrackSource(
+        path, "", None, "", "", start_ns, end_ns, len(frames), notes=notes, text=text
+    )
 
 
 def _choose_topic(

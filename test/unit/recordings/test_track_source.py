@@ -108,6 +108,16 @@ def test_text_recordings_are_read(tmp_path):
     assert len(read(source.part(2.0, 4.0))) == 11
 
 
+def test_text_has_no_robot_and_says_so(tmp_path):
+    file = tmp_path / "crowd.txt"
+    file.write_text("0 1 0 0\n10 1 0.4 0\n")
+
+    assert open_source(file).notes == ()
+    assert open_source(file, robot="tf").notes == (
+        "text has no position of the robot: people are predicted without it",
+    )
+
+
 def test_a_part_of_a_recording_is_read(tmp_path):
     recording = walkers(duration_s=4.0)
     source = open_source(write_bag(tmp_path / "bag", people_messages(recording)))
