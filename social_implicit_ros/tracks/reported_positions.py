@@ -30,6 +30,9 @@ _STARTED_M, _START_M_S, _WALK_M_S = 0.1, 1.6, 3.0
 _STEPPING_SHARE, _LONG = 1.0 / 3.0, 0.8
 #: Longest time for which people who are repeated are taken for missed, seconds.
 _MAX_MISSED_S = 2.0
+#: Changes of coordinates of which a grid is found; the least number, the error of a multiple, and
+#: a multiple of the grid by which people who walk do not move from message to message.
+_N_CHANGES, _LEAST_CHANGES, _MULTIPLE, _FEW = 60, 8, 1e-3, 2.0
 #: A distance that is no jump in any time, metres.
 _MAX_ERROR_M = 0.5
 #: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
@@ -72,6 +75,8 @@ class ReportedPositions:
         # Of those who move on: time since they were observed, 0 if they stood.
         self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._n_stopped = self._n_resumed = 0
+        # Distances by which x and y of people changed, metres.
+        self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
         #: Positions that stand for none.
         self.placeholders: list[_Point] = []
         self._away: dict[str, tuple[_Point, FloatArray]] = {}  # jumped to, from
@@ -81,13 +86,28 @@ class ReportedPositions:
     def hold_s(self) -> float:
         """Time for which the tracker repeats positions that are not current, seconds.
 
-        0 if they are: each message has new ones, and who is repeated stands.
+        0 if they are: each message has new ones, and who is repeated stands, or is rounded to the
+        same place of a grid.
         """
+        if self._is_on_grid:
+            return 0.0
         missed_ns = sorted(ns for ns in self._missed_ns if ns)
         missed_s = 0.0
         if len(missed_ns) >= max(_MIN_CHANGES, _STEPPING_SHARE * len(self._missed_ns)):
             missed_s = min(missed_ns[int(_LONG * len(missed_ns))] / NS_PER_S, _MAX_MISSED_S)
         return max(self._usual_hold_ns / NS_PER_S, missed_s)
+
+    @property
+    def _is_on_grid(self) -> bool:
+        """Whether positions may stay the same because they are rounded.
+
+        They change by multiples of the least change, and mostly by that.
+        """
+        if len(self._changes_m) < _LEAST_CHANGES:
+            return True
+        multiples = np.array(self._changes_m) / min(self._changes_m)
+        are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
+        return bool(are_whole and np.median(multiples) < _FEW)
 
     @property
     def _usual_hold_ns(self) -> int:
@@ -100,12 +120,12 @@ class ReportedPositions:
     def stopped(self, min_s: float) -> tuple[str, ...]:
         """Ids that moved, and have had one position since, bit by bit, while others still move.
 
-        () if people here really stand so: they move on later.
+        () if people here really stand so, and move on later, or positions are rounded to a grid.
 
         Args:
             min_s: time for which they have it, seconds; longer if the tracker holds positions.
         """
-        if self._n_resumed > _MAX_RESUMED * self._n_stopped:
+        if self._n_resumed > _MAX_RESUMED * self._n_stopped or self._is_on_grid:
             return ()
         least_ns = max(min_s, 2.0 * _SEEN_AGAIN * self.hold_s) * NS_PER_S
         has_stopped = self._state["last_ns"] - self._state["first_ns"] >= least_ns
@@ -208,6 +228,8 @@ class ReportedPositions:
         if is_changed.any():
             held_ns = np.sort(now_stayed_ns[is_changed])
             self._holds_ns.append(int(held_ns[(len(held_ns) - 1) // 2]))
+            changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
+            self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             missed_ns = self._missed(points_m, state, is_changed, now_stayed_ns)
             self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
             is_resumed = is_changed & (missed_ns == 0) & (stayed_ns >= _STOPPED_NS)

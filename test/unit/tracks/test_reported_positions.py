@@ -54,12 +54,29 @@ def test_people_who_stand_exactly_are_observed_in_every_message() -> None:
     assert lost.total() == 0
 
 
-@pytest.mark.parametrize("noise_m", [0.0, 0.05])
-def test_of_positions_that_are_held_the_first_is_an_observation(noise_m: float) -> None:
-    """Detected twice a second, published 20 times."""
+def test_positions_on_a_grid_are_all_observations() -> None:
+    """Rounded to 0.25 m, people who walk are often at the same place for some messages."""
+    noise = np.random.default_rng(0)
+
+    def position_of(n: int) -> FloatArray:
+        return 0.25 * np.round(4.0 * (walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2))))
+
+    reported = ReportedPositions()
+    taken, lost = shown(reported, position_of)
+    assert lost.total() == 0 and reported.hold_s == 0.0
+    assert all(tracks.ids == IDS for tracks in taken)
+
+
+@pytest.mark.parametrize(("noise_m", "decimals"), [(0.0, 12), (0.05, 12), (0.05, 2)])
+def test_of_positions_that_are_held_the_first_is_an_observation(
+    noise_m: float, decimals: int
+) -> None:
+    """Detected twice a second, published 20 times, also in whole centimetres."""
     noise = np.random.default_rng(0).normal(0.0, noise_m, (20, 3, 2))
     reported = ReportedPositions()
-    taken, lost = shown(reported, lambda n: walk((n - n % 10) / 20.0) + noise[n // 10])
+    taken, lost = shown(
+        reported, lambda n: (walk((n - n % 10) / 20.0) + noise[n // 10]).round(decimals)
+    )
     assert reported.hold_s == pytest.approx(0.5)
     learned = taken[40:]
     for n, tracks in enumerate(learned):
