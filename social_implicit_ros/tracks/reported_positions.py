@@ -247,7 +247,9 @@ class ReportedPositions:
     ) -> IntArray:
         """(A,) for how long those who move on were missed: 0 if they stood, -1 for all others."""
         usual_ns = max(self._usual_hold_ns, lower_median(self._periods_ns))
-        moves_on = is_changed & (now_stayed_ns > _HELD_PERIODS * usual_ns)
+        # A message that is late repeats nothing.
+        is_repeated = state["last_ns"] > state["first_ns"]
+        moves_on = is_changed & is_repeated & (now_stayed_ns > _HELD_PERIODS * usual_ns)
         missed_ns = np.where(moves_on, 0, -1)
         if moves_on.any():
             way_m = np.linalg.norm(points_m - state["point_m"], axis=1)

@@ -141,6 +141,17 @@ def test_who_is_repeated_while_missed_is_not_observed(n_missed: int) -> None:
             assert (IDS[row] in tracks.ids) == (not is_missed)
 
 
+def test_messages_that_are_missing_repeat_nothing() -> None:
+    """Every fifth one: people moved on for two periods."""
+    noise = np.random.default_rng(0)
+    reported = ReportedPositions()
+    for n in filter(lambda n: n % 5, range(100)):
+        positions_m = walk(0.4 * n) + noise.normal(0.0, 0.05, (3, 2))
+        _, lost = reported.take(Tracks(100 * S + n * 2 * S // 5, IDS, positions_m), MAX_SPEED_M_S)
+        assert lost.total() == 0
+    assert reported.hold_s == 0.0
+
+
 @pytest.mark.parametrize("place", [(0.0, 0.0), (-1.0, -1.0), (999.0, 999.0)])
 def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
     place: tuple[float, float],
