@@ -71,7 +71,7 @@ class ReportedPositions:
         self._state = np.empty(0, dtype=_STATE)
         self._newest_ns = 0
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
-        self._holds_ns: deque[int] = deque(maxlen=_N_RECENT)
+        self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last message with one
         # Of those who move on: time since they were observed, 0 if they stood.
         self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._n_stopped = self._n_resumed = 0
@@ -95,7 +95,7 @@ class ReportedPositions:
         missed_s = 0.0
         if len(missed_ns) >= max(_MIN_CHANGES, _STEPPING_SHARE * len(self._missed_ns)):
             missed_s = min(missed_ns[int(_LONG * len(missed_ns))] / NS_PER_S, _MAX_MISSED_S)
-        return max(self._usual_hold_ns / NS_PER_S, missed_s)
+        return max(self.usual_hold_s, missed_s)
 
     @property
     def _is_on_grid(self) -> bool:
@@ -110,12 +110,13 @@ class ReportedPositions:
         return bool(are_whole and np.median(multiples) < _FEW)
 
     @property
-    def _usual_hold_ns(self) -> int:
-        """Time between two positions of somebody; 0 if each message has new ones."""
-        if len(self._holds_ns) < _MIN_CHANGES:
-            return 0
-        hold_ns, period_ns = lower_median(self._holds_ns), lower_median(self._periods_ns)
-        return hold_ns if hold_ns >= _HELD_PERIODS * period_ns else 0
+    def usual_hold_s(self) -> float:
+        """Time between two positions of somebody, seconds; 0 if each message has new ones."""
+        if len(self._stays_ns) < _MIN_CHANGES:
+            return 0.0
+        stay_ns, period_ns = lower_median(self._stays_ns), lower_median(self._periods_ns)
+        is_held = stay_ns + period_ns >= _HELD_PERIODS * period_ns
+        return (stay_ns + period_ns) / NS_PER_S if is_held else 0.0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
         """Ids that moved, and have had one position since, bit by bit, while others still move.
@@ -226,11 +227,13 @@ class ReportedPositions:
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
-            held_ns = np.sort(now_stayed_ns[is_changed])
-            self._holds_ns.append(int(held_ns[(len(held_ns) - 1) // 2]))
+            of_changed = np.sort(stayed_ns[is_changed])
+            self._stays_ns.append(int(of_changed[(len(of_changed) - 1) // 2]))
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
-            missed_ns = self._missed(points_m, state, is_changed, now_stayed_ns)
+            # A gap between two messages, as of a slower tracker, repeats nothing.
+            held_ns = stayed_ns + lower_median(self._periods_ns)
+            missed_ns = self._missed(points_m, state, is_changed, held_ns)
             self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
             is_resumed = is_changed & (missed_ns == 0) & (stayed_ns >= _STOPPED_NS)
             self._n_resumed += int(np.count_nonzero(is_resumed))
@@ -243,20 +246,18 @@ class ReportedPositions:
         points_m: FloatArray,
         state: np.ndarray,
         is_changed: BoolArray,
-        now_stayed_ns: IntArray,
+        held_ns: IntArray,
     ) -> IntArray:
         """(A,) for how long those who move on were missed: 0 if they stood, -1 for all others."""
-        usual_ns = max(self._usual_hold_ns, lower_median(self._periods_ns))
-        # A message that is late repeats nothing.
-        is_repeated = state["last_ns"] > state["first_ns"]
-        moves_on = is_changed & is_repeated & (now_stayed_ns > _HELD_PERIODS * usual_ns)
+        usual_s = max(self.usual_hold_s, lower_median(self._periods_ns) / NS_PER_S)
+        moves_on = is_changed & (held_ns > _HELD_PERIODS * usual_s * NS_PER_S)
         missed_ns = np.where(moves_on, 0, -1)
         if moves_on.any():
             way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
-            elapsed_s = now_stayed_ns / NS_PER_S
-            steps = way_m > _STARTED_M + _START_M_S * usual_ns / NS_PER_S
+            elapsed_s = held_ns / NS_PER_S
+            steps = way_m > _STARTED_M + _START_M_S * usual_s
             steps &= way_m <= _MAX_ERROR_M + _WALK_M_S * elapsed_s
-            missed_ns[moves_on & steps] = now_stayed_ns[moves_on & steps]
+            missed_ns[moves_on & steps] = held_ns[moves_on & steps]
         return missed_ns
 
     def _find_placeholders(

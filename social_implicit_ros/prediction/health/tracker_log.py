@@ -180,8 +180,9 @@ class TrackerLog:
         """
         timing = predictor.timing_of(source)
         self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
-        self.hold_s = predictor.reported_by(source).hold_s
-        self.needed_timeout_s = max(self.needed_timeout_s, PERIODS_KEPT * self.hold_s)
+        reported = predictor.reported_by(source)
+        self.hold_s = reported.hold_s
+        self.needed_timeout_s = max(self.needed_timeout_s, PERIODS_KEPT * reported.usual_hold_s)
         self.frozen = predictor.frozen(source, FROZEN_S)
         tick = predictor.last_tick
         if tick is None:

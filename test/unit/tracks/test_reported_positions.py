@@ -106,6 +106,19 @@ def test_each_track_may_be_held_for_itself() -> None:
     assert sum("1" in tracks.ids for tracks in taken[70:]) == pytest.approx(130 / 7, abs=1.0)
 
 
+def test_gaps_and_slower_messages_repeat_nothing() -> None:
+    reported = ReportedPositions()
+    noise = np.random.default_rng(0)
+    time_s = 0.0
+    for n in range(300):
+        time_s += 0.5 if 100 <= n < 150 else 0.05
+        positions_m = walk(time_s) + noise.normal(0.0, 0.03, (3, 2))
+        if 200 <= n < 230:
+            positions_m[:] = np.nan
+        tracks, lost = reported.take(Tracks(round((100 + time_s) * S), IDS, positions_m), 10.0)
+        assert tracks.ids == IDS and lost.total() == 0 and reported.hold_s == 0.0
+
+
 def test_a_new_id_at_a_repeated_position_is_observed_with_its_next_one() -> None:
     """A track that is cut while its position is held."""
     reported = ReportedPositions()
