@@ -5,6 +5,7 @@ Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 
@@ -59,6 +60,8 @@ class TrackHistory:
         self.hidden: Mapping[str, SkipReason] = {}
         #: Agents whose positions do not change any more at all: nobody knows where they are.
         self.frozen: frozenset[str] = frozenset()
+        #: Times that an id went to somebody elsewhere while it was reported, by tracker, in total.
+        self.n_given_away: Counter[str] = Counter()
         #: Entries whose z is no height, in total; 0 is used.
         self.n_unknown_heights = 0
         self._step_s, self._step_ns, self._n_steps = step_s, round(step_s * NS_PER_S), n_steps
@@ -301,6 +304,7 @@ class TrackHistory:
         )
         rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
         begins = ~continues | jumps | confirmed
+        self.n_given_away[source] += int(np.count_nonzero((jumps & ~waits) | confirmed))
         if waits.any():
             rows, columns, states_m = rows[~waits], columns[~waits], states_m[~waits]
             begins, confirmed = begins[~waits], confirmed[~waits]

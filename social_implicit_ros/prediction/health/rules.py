@@ -40,6 +40,8 @@ _MAX_HOLD_S = 0.25
 _MAX_NAMES = 3
 #: Median lifetime of an id below which a tracker does not track, seconds.
 _MIN_LIFETIME_S = 1.0
+#: Mean time for which people keep an id below which ids are no ids, seconds.
+_MIN_KEPT_S = 12.0
 #: Largest plausible variance of a tracked position: 5 m of standard deviation.
 _MAX_VARIANCE_M2 = 25.0
 #: Largest ratio of the areas of the ellipses with the tracker's covariance and without.
@@ -282,6 +284,18 @@ def _short_ids(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _given_away(now: Snapshot) -> Iterable[Finding]:
+    for tracker in now.trackers:
+        if tracker.given_away_s is not None and tracker.given_away_s < _MIN_KEPT_S:
+            yield Finding(
+                f"given_away.{tracker.topic}",
+                f"ids on {tracker.topic} go to somebody elsewhere after {tracker.given_away_s:.1f} "
+                "s on average",
+                "the tracker must keep the id of a person; a place in a list is none; see id in "
+                "the tracker mapping",
+            )
+
+
 def _slow_tracker(now: Snapshot) -> Iterable[Finding]:
     for tracker in now.trackers:
         limit_s = now.state.track_timeout_s
@@ -402,6 +416,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _frozen_people,
     _climbing_people,
     _short_ids,
+    _given_away,
     _over_capacity,
     _lost_robot,
     _no_map,

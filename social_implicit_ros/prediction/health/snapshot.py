@@ -103,6 +103,8 @@ class TrackerCounts:
         waiting_s: time for which the first of them was not, seconds.
         doubled_s: time for which most of its people have somebody else at the same place, seconds.
         climb_m_s: mean speed at which its people rise or sink, metres per second.
+        given_away_s: mean time for which a person keeps an id before it goes to somebody elsewhere,
+            seconds; None if it hardly ever does.
         hold_s: time for which it repeats positions, seconds; 0 if messages have new ones.
         frozen: ids of people whose positions did not change at all for `FROZEN_S`.
         age_s: age of its newest tracks, seconds; None without any.
@@ -125,6 +127,7 @@ class TrackerCounts:
     waiting_s: float = 0.0
     doubled_s: float = 0.0
     climb_m_s: float = 0.0
+    given_away_s: float | None = None
     hold_s: float = 0.0
     frozen: tuple[str, ...] = ()
     age_s: float | None = None

@@ -42,6 +42,8 @@ _DOUBLED_M = 0.3
 _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
 #: Reports over which changes of height are taken; people bow and rise within one.
 _N_HEIGHTS = 4
+#: Reports over which is counted how often ids go to others, and the least number of times.
+_N_GIVEN, _MIN_GIVEN = 10, 5
 #: Length to which a value of a message is cut in a text.
 _MAX_EXAMPLE = 40
 
@@ -142,6 +144,8 @@ class TrackerLog:
         self.doubled_s = 0.0
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
         self.climb_m_s = 0.0
+        self._given_away: deque[tuple[float, int, int]] = deque(maxlen=_N_GIVEN)
+        self.given_away_s: float | None = None
         self.hold_s, self.frozen = 0.0, tuple[str, ...]()
         self._was_predicted = False
         self._unpredicted_since_s: float | None = None
@@ -195,12 +199,21 @@ class TrackerLog:
         is_fine = SkipReason.MERGED, SkipReason.ROBOT
         self.n_predicted = len(mine) + sum(reason in is_fine for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
+        self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
         self._find_doubled(2 * len(doubled.intersection(mine)) > len(mine), tick.stamp_ns)
         heights_m = tick.window.heights_m[mine].tolist()
         self._find_climbing(
             dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns
         )
+
+    def _find_given_away(self, n_given_away: int, stamp_ns: int) -> None:
+        """Finds out for how long people keep their ids, from how often these went to others."""
+        self._given_away.append((stamp_ns / NS_PER_S, n_given_away, self.n_predicted))
+        (began_s, n_before, _), people = self._given_away[0], [n for *_, n in self._given_away]
+        n_lately = n_given_away - n_before
+        person_s = (stamp_ns / NS_PER_S - began_s) * fmean(people)
+        self.given_away_s = person_s / n_lately if n_lately >= _MIN_GIVEN else None
 
     def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
         """Finds out how fast people rise or sink: fast if their axes are not those of the frame."""
@@ -282,6 +295,7 @@ class TrackerLog:
             waiting_s=self.waiting_s,
             doubled_s=self.doubled_s,
             climb_m_s=self.climb_m_s,
+            given_away_s=self.given_away_s,
             hold_s=self.hold_s,
             frozen=tuple(ascii(agent_id[:_MAX_EXAMPLE]) for agent_id in self.frozen),
             age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,

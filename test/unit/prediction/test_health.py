@@ -114,6 +114,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"hold_s": 0.5},
             ("are repeated with new stamps for 0.50 s", "publish each detection once"),
         ),
+        ({"given_away_s": 2.5}, ("go to somebody elsewhere after 2.5 s", "place in a list")),
         ({"frozen": ("'7'",)}, ("positions of '7' on /tracks do not", "does not see any more")),
         ({"frozen": tuple("abcdef")}, ("positions of a, b, c and 3 more on /tracks",)),
         ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "stands for none", "leave out people")),

@@ -164,3 +164,25 @@ def test_whether_people_come_in_pairs(places_m: FloatArray, n_doubled: int) -> N
         predictor.add_tracks(Tracks(stamp_ns, ids, places_m), "odom", stamp_ns)
         predictor.tick(stamp_ns)
     assert len(doubled_rows(predictor.last_tick)) == n_doubled
+
+
+@pytest.mark.parametrize("is_index", [False, True])
+def test_ids_that_are_places_in_a_list_are_noticed(is_index: bool) -> None:
+    """People stand apart; every second the first one of the list leaves, and somebody comes."""
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    for n in range(100):
+        stamp_ns = 100 * S + n * S // 10
+        people = range(n // 10, n // 10 + 6)
+        ids = tuple(str(k) for k in (range(6) if is_index else people))
+        places_m = np.array(
+            [[8.0 * (person * 7 % 11), 8.0 * (person * 5 % 13)] for person in people]
+        )
+        predictor.add_tracks(Tracks(stamp_ns, ids, places_m), "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        if n % 10 == 9:
+            log.take_counts(predictor, "", set())
+    kept_s = log.counts(stamp_ns, 10.0, 1.0).given_away_s
+    assert (kept_s is not None and kept_s < 3.0) == is_index
