@@ -27,6 +27,7 @@ from social_implicit_ros.prediction.replay_settings import (
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, is_bag
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.untrusted_files import printable_text, short_text
 
@@ -163,13 +164,34 @@ def add_params_options(parser: argparse.ArgumentParser, *, sees_robot: bool = Tr
         parser.add_argument("--odometry", metavar="TOPIC", help=text)
 
 
-def add_frame_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --fixed-frame, of commands that publish or write what they read."""
+def add_publishing_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --params and --fixed-frame, of commands that publish or write what they read."""
+    text = "the node's parameter file: tracker, stamp_source, fixed_frame (default: shipped)"
+    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
     text = (
         "frame to transform tracks into (default: odom or the root of /tf); where no transform "
         f"leads to it, and for text, a name only (default for text: {DEFAULT_FRAME})"
     )
     parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+
+
+def opened_to_publish(
+    command: str, options: argparse.Namespace
+) -> tuple[TrackSource, PredictorConfig]:
+    """The recording of a command that publishes or writes it, and how to read its tracks.
+
+    Raises:
+        ValueError: an invalid choice, or nothing that can be read.
+    """
+    settings = settings_of(command, options)
+    recording = open_source(
+        options.file,
+        **recording_choices(options, [options.file], ("tracks", "tracker")),
+        fixed_frame=settings.fixed_frame,
+        names_frame=True,
+        stamp_spread_s=settings.stamp_spread_s,
+    )
+    return recording, settings
 
 
 def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:

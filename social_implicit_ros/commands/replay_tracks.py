@@ -29,7 +29,7 @@ from social_implicit_ros.recordings.bag_writer import (
 )
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.playback import Playback
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
@@ -126,16 +126,15 @@ def _open(arguments: argparse.Namespace) -> tuple[TrackSource, Playback]:
             f"--no-clock plays at rate 1, not {arguments.rate:g}: tracks are stamped when they are "
             "published, which would change the speed of the people"
         )
-    choices = opt.recording_choices(arguments, [arguments.file], ("tracks", "tracker"))
-    recording = open_source(
-        arguments.file, **choices, fixed_frame=arguments.fixed_frame, names_frame=True
-    )
+    recording, settings = opt.opened_to_publish("replay_tracks", arguments)
+    arguments.fixed_frame = settings.fixed_frame
     return recording, Playback(
         recording,
         rate=arguments.rate,
         start_s=arguments.start,
         duration_s=arguments.duration,
         loop=arguments.loop,
+        settings=settings,
     )
 
 
@@ -200,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
     text = "type to publish, default: as recorded; marker_array for text"
     add("--type", choices=sorted(MESSAGE_TYPES), help=text)
-    opt.add_frame_option(parser)
+    opt.add_publishing_options(parser)
     add("--loop", action="store_true", help="restart at the end")
     text = (
         "publish /clock and keep the recorded stamps (for nodes with use_sim_time); with "

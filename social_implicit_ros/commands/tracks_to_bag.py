@@ -12,7 +12,6 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.left_out import LeftOut
-from social_implicit_ros.recordings.track_source import open_source
 
 
 @opt.reports_errors("tracks_to_bag", failure=1)
@@ -25,18 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error("the following arguments are required: --out")
         options.out = options.old_out
         print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
-    choices = opt.recording_choices(options, [options.file], ("tracks", "tracker"))
-    recording = open_source(
-        options.file, **choices, fixed_frame=options.fixed_frame, names_frame=True
-    )
+    recording, settings = opt.opened_to_publish("tracks_to_bag", options)
     left_out = LeftOut()
     try:
         n_messages = write_tracks(
             options.out,
-            recorded_tracks(recording, left_out),
+            recorded_tracks(recording, left_out, settings),
             topic=options.topic,
             message_type=options.type,
-            frame_id=options.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
+            frame_id=settings.fixed_frame or recording.fixed_frame or DEFAULT_FRAME,
         )
     finally:
         opt.print_notes("tracks_to_bag", options.file, [*recording.remarks, *left_out.notes()])
@@ -56,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
-    opt.add_frame_option(parser)
+    opt.add_publishing_options(parser)
     opt.add_tracks_options(parser)
     opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)

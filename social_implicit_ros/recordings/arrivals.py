@@ -115,35 +115,35 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
 def recorded_tracks(
     source: TrackSource,
     left_out: LeftOut | None = None,
+    settings: PredictorConfig = PredictorConfig(),  # noqa: B008 (frozen)
     *,
     start_s: float = 0.0,
     duration_s: float | None = None,
 ) -> Iterator[Tracks]:
     """Streams the tracks of a part, see `TrackSource.part`, as `moved_tracks` without the robot."""
     part = replace(source.part(start_s, duration_s), robot=None)
-    wait_s, stamp_source = PredictorConfig.transform_wait_s, PredictorConfig.stamp_source
-    return moved_tracks(part, wait_s, stamp_source, left_out or LeftOut())
+    return moved_tracks(part, settings, left_out or LeftOut())
 
 
 def moved_tracks(
-    source: TrackSource, transform_wait_s: float, stamp_source: str, left_out: LeftOut
+    source: TrackSource, settings: PredictorConfig, left_out: LeftOut
 ) -> Iterator[Tracks]:
     """Streams the tracks in the fixed frame of a recording, the robot's among them.
 
     Tracks that have no transform within `transform_wait_s` are `left_out`. Those without a stamp
     have that of their arrival, as all have if that is the `stamp_source`.
     """
-    for tracks in _moved_tracks(source, transform_wait_s, stamp_source, left_out):
+    for tracks in _moved_tracks(source, settings, left_out):
         left_out.entries += len(tracks.ids) - (ROBOT_ID in tracks.ids)
         yield tracks
 
 
 def _moved_tracks(
-    source: TrackSource, transform_wait_s: float, stamp_source: str, left_out: LeftOut
+    source: TrackSource, settings: PredictorConfig, left_out: LeftOut
 ) -> Iterator[Tracks]:
     transforms = TransformBuffer()
     target = plain_frame(source.fixed_frame)
-    queue = TransformQueue(transforms, transform_wait_s)
+    queue = TransformQueue(transforms, settings.transform_wait_s)
 
     def taken(now_ns: int) -> Iterator[Tracks]:
         moved, timed_out = queue.take(target, now_ns)
@@ -163,7 +163,7 @@ def _moved_tracks(
         elif isinstance(arrival, RobotArrival) and arrival.unusable:
             left_out.add_other(unreadable_odometry(arrival))
         elif (tracks := arrival.tracks) is not None:
-            by_arrival = stamp_source == "arrival" or tracks.stamp_ns <= 0
+            by_arrival = settings.stamp_source == "arrival" or tracks.stamp_ns <= 0
             if by_arrival and isinstance(arrival, TracksArrival):
                 tracks = replace(tracks, stamp_ns=arrival.received_ns)
             if plain_frame(arrival.frame_id) == target:

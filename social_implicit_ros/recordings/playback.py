@@ -8,6 +8,7 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks, why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.types import Tracks
 
 
@@ -22,6 +23,7 @@ class Playback:
         start_s: float = 0.0,
         duration_s: float | None = None,
         loop: bool = False,
+        settings: PredictorConfig = PredictorConfig(),  # noqa: B008 (frozen)
     ) -> None:
         """Reads the first entry.
 
@@ -31,6 +33,7 @@ class Playback:
             start_s: seconds to skip at the beginning.
             duration_s: recorded seconds to play; None plays to the end.
             loop: restart at the end.
+            settings: of stamps and transforms, as of the node.
 
         Raises:
             RecordingError: an invalid option, or the part to play is empty.
@@ -42,6 +45,7 @@ class Playback:
         if duration_s is not None and not duration_s > 0.0:
             raise RecordingError(f"duration is {duration_s} s, expected more than 0")
         self._recording, self._part = recording, (start_s, duration_s)
+        self._settings = settings
         self._rate, self._loop = rate, loop
         #: Of the rounds that were played.
         self.left_out = LeftOut()
@@ -74,7 +78,9 @@ class Playback:
     def _begin(self, elapsed_s: float) -> None:
         start_s, duration_s = self._part
         self._entries = recorded_tracks(
-            self._recording, self.left_out, start_s=start_s, duration_s=duration_s
+            *(self._recording, self.left_out, self._settings),
+            start_s=start_s,
+            duration_s=duration_s,
         )
         self._next = next(self._entries, None)
         if self._next is None:

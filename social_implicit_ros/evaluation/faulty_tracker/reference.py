@@ -211,8 +211,7 @@ def observed_people(
     people: dict[str, int] = {}
     rows: list[_Row] = []
     robot: list[_Row] = []
-    wait_s, stamp_source = settings.transform_wait_s, settings.stamp_source
-    for tracks in moved_tracks(source, wait_s, stamp_source, left_out):
+    for tracks in moved_tracks(source, settings, left_out):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
                 robot.append((tracks.stamp_ns, 0, x, y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from support.bags import (
     TF_MESSAGE,
     Recorded,
     S,
+    header,
     people_messages,
     transform_message,
     walkers,
@@ -78,6 +80,19 @@ def test_a_fixed_frame_is_reached_by_the_transforms_or_is_a_name(
     assert (
         "no transform leads from odom to hall, which is a name for odom" in capsys.readouterr().err
     )
+
+
+def test_stamps_may_be_those_of_the_arrival_as_in_the_node(tmp_path: Path) -> None:
+    walk = walkers(duration_s=1.0)
+    stuck = [
+        replace(entry, message=replace(entry.message, header=header(START_NS, "map")))
+        for entry in people_messages(walk)
+    ]
+    seen, params = write_bag(tmp_path / "seen", stuck), tmp_path / "robot.yaml"
+    params.write_text("predictor: {ros__parameters: {stamp_source: arrival}}")
+    assert main([str(seen), "--out", str(tmp_path / "bag"), "--params", str(params)]) == 0
+    read = recorded_tracks(open_source(tmp_path / "bag"))
+    assert [tracks.stamp_ns for tracks in read] == [tracks.stamp_ns for tracks in walk]
 
 
 def test_a_topic_of_several_is_chosen(tmp_path: Path) -> None:
