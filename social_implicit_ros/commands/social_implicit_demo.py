@@ -122,6 +122,11 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
     """The hotel recording in a folder of the ETH/UCY recordings, else the shipped crowd."""
     part_s = duration_s * RATE
     if data_folder:
+        if not (Path(data_folder) / HOTEL).is_file():
+            raise DemoError(
+                f"{opt.DATA_VARIABLE} is {data_folder}, which has no {HOTEL}: correct it, or unset "
+                "it for the simulated crowd"
+            )
         recording = open_source(Path(data_folder) / HOTEL)
         return Show(recording, "ETH hotel", busiest_start_s(recording, part_s), part_s, None)
     path = Path(str(resources.files("social_implicit_ros.recordings") / "crowd"))

@@ -22,7 +22,12 @@ from sensor_msgs.msg import PointCloud2
 from support.ros import PATIENCE_S, NodeProcess, running
 
 from social_implicit_ros.commands import social_implicit_demo
-from social_implicit_ros.commands.social_implicit_demo import RATE, busiest_start_s, choose_show
+from social_implicit_ros.commands.social_implicit_demo import (
+    RATE,
+    DemoError,
+    busiest_start_s,
+    choose_show,
+)
 from social_implicit_ros.evaluation.published import (
     ANIMATION_FRAMES,
     PublishedPrediction,
@@ -186,6 +191,11 @@ def test_the_hotel_is_shown_where_it_is_busiest(tmp_path: Path) -> None:
     # Frame 1500 is second 60; the part shown is the busiest one of its length.
     assert 60.0 - show.duration_s < show.start_s <= 60.0
     assert busiest_start_s(show.recording, 0.4) == pytest.approx(60.0)
+
+
+def test_a_data_folder_without_the_hotel_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"SOCIAL_IMPLICIT_DATA is .* unset it for the simulated"):
+        choose_show(str(tmp_path), duration_s=2.0)
 
 
 def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> None:
