@@ -112,7 +112,7 @@ class ReportedPositions:
     @property
     def usual_hold_s(self) -> float:
         """Time between two positions of somebody, seconds; 0 if each message has new ones."""
-        if len(self._stays_ns) < _MIN_CHANGES:
+        if len(self._stays_ns) < _MIN_CHANGES or self._is_on_grid:
             return 0.0
         stay_ns, period_ns = lower_median(self._stays_ns), lower_median(self._periods_ns)
         is_held = stay_ns + period_ns >= _HELD_PERIODS * period_ns
