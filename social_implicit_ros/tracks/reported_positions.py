@@ -33,6 +33,8 @@ _MAX_MISSED_S = 2.0
 #: Changes of coordinates of which a grid is found; the least number, the error of a multiple, and
 #: a multiple of the grid by which people who walk do not move from message to message.
 _N_CHANGES, _LEAST_CHANGES, _MULTIPLE, _FEW = 60, 8, 1e-3, 2.0
+#: Largest cell of a grid, metres. Somebody who walks evenly moves by equal, longer steps if held.
+_MAX_CELL_M = 0.3
 #: A distance that is no jump in any time, metres.
 _MAX_ERROR_M = 0.5
 #: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
@@ -105,9 +107,10 @@ class ReportedPositions:
         """
         if len(self._changes_m) < _LEAST_CHANGES:
             return True
-        multiples = np.array(self._changes_m) / min(self._changes_m)
+        cell_m = min(self._changes_m)
+        multiples = np.array(self._changes_m) / cell_m
         are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
-        return bool(are_whole and np.median(multiples) < _FEW)
+        return bool(are_whole and np.median(multiples) < _FEW and cell_m <= _MAX_CELL_M)
 
     @property
     def usual_hold_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -346,8 +347,9 @@ def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: 
         tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=0.1
     )
     robot = Robot(node)
-    late_s = next(robot.new_times()) + 1.0
-    robot.tracks.publish(seen_by_lidar(late_s))
+    now_s = time.time()
+    robot.drive(now_s - 1.0)
+    robot.tracks.publish(seen_by_lidar(now_s))
     status = robot.status_with("increase transform_wait_s")
     assert status.level == DiagnosticStatus.WARN
     assert "tracks wait 0.1 s" in status.message

@@ -88,6 +88,12 @@ def test_of_positions_that_are_held_the_first_is_an_observation(
     assert lost[SkipReason.REPEATED] > 300
 
 
+def test_somebody_who_walks_evenly_and_is_held_is_on_no_grid() -> None:
+    reported = ReportedPositions()
+    shown(reported, lambda n: walk((n - n % 10) / 20.0)[[0, 0, 0]] + np.eye(3)[:, :2])
+    assert reported.hold_s == pytest.approx(0.5)
+
+
 def test_each_track_may_be_held_for_itself() -> None:
     """As those of several cameras that one node publishes."""
     held = [walk(0.0)]
