@@ -39,6 +39,9 @@ _MAX_CELL_M = 0.3
 _MAX_ERROR_M = 0.5
 #: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
 _APART_M = 0.5
+#: Jumps of which the share is taken that only exchange ids, and that above which all may: there
+#: are no placeholders then but zeros.
+_N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
 #: Placeholders of a tracker, and positions of which it is not known yet.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
 #: Who has exactly the same position for this time has stopped, nanoseconds.
@@ -79,10 +82,22 @@ class ReportedPositions:
         self._n_stopped = self._n_resumed = 0
         # Distances by which x and y of people changed, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
-        #: Positions that stand for none.
-        self.placeholders: list[_Point] = []
+        self._placeholders: list[_Point] = []
+        # Jumps: whether to where somebody else was, who is gone or jumps, too.
+        self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
         self._away: dict[str, tuple[_Point, FloatArray]] = {}  # jumped to, from
         self._suspects: dict[_Point, FloatArray] = {}  # jumped to and back, from
+
+    @property
+    def placeholders(self) -> list[_Point]:
+        """Positions that stand for none.
+
+        Those who stand are no placeholders, though ids jump to them and away, if ids are places in
+        a list.
+        """
+        if sum(self._are_exchanges) > _MAX_EXCHANGED * len(self._are_exchanges):
+            return [point for point in self._placeholders if point == _UNSET]
+        return self._placeholders
 
     @property
     def hold_s(self) -> float:
@@ -157,7 +172,7 @@ class ReportedPositions:
             state = np.zeros(len(rows), dtype=_STATE)
             state[is_known] = self._state[rows[is_known]]
             state["is_observed"][is_renamed] = False
-            self._find_placeholders(tracks, points_m, state, is_known, max_speed_m_s)
+            self._find_placeholders(tracks, points_m, state, rows, max_speed_m_s)
             is_position = ~self._is_placeholder(points_m) & ~np.isnan(points_m[:, 0])
             is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
             is_changed = is_known & is_position & ~is_same
@@ -268,15 +283,21 @@ class ReportedPositions:
         tracks: Tracks,
         points_m: FloatArray,
         state: np.ndarray,
-        is_known: BoolArray,
+        rows: IntArray,
         max_speed_m_s: float,
     ) -> None:
-        """Looks at the tracks that jump."""
+        """Looks at the tracks that jump, unless they only exchange ids."""
         way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
         elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
-        jumps = is_known & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
-        for row in np.flatnonzero(jumps).tolist():
-            self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
+        jumps = (rows >= 0) & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
+        if jumps.any():
+            left_m = self._state["point_m"][np.setdiff1d(np.arange(len(self._ids)), rows[~jumps])]
+            ways_m = np.linalg.norm(points_m[jumps][:, None] - left_m, axis=2)
+            are_exchanges = (ways_m <= _APART_M).any(axis=1).tolist()
+            self._are_exchanges.extend(are_exchanges)
+            for row, is_exchange in zip(np.flatnonzero(jumps).tolist(), are_exchanges, strict=True):
+                if not is_exchange:
+                    self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
         if self._away:
             present = set(tracks.ids)
             self._away = {i: jump for i, jump in self._away.items() if i in present}
@@ -298,8 +319,8 @@ class ReportedPositions:
             del self._suspects[next(iter(self._suspects))]
 
     def _add_placeholder(self, point: _Point) -> None:
-        if point not in self.placeholders and len(self.placeholders) < _MAX_PLACEHOLDERS:
-            self.placeholders.append(point)
+        if point not in self._placeholders and len(self._placeholders) < _MAX_PLACEHOLDERS:
+            self._placeholders.append(point)
 
 
 def _points_m(tracks: Tracks) -> FloatArray:

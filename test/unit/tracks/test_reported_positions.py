@@ -268,3 +268,19 @@ def test_an_id_twice_in_a_message_and_positions_that_are_not_finite_confuse_noth
         positions_m[2] = (np.nan, 1e308, -1e308)[n % 3] if n % 4 else positions_m[2]
         tracks, lost = reported.take(Tracks(100 * S + n * S // 10, ids, positions_m), MAX_SPEED_M_S)
         assert tracks.ids == ids and lost.total() == 0
+
+
+def test_who_stands_is_no_placeholder_though_ids_are_places_in_a_list() -> None:
+    """Ids jump to exactly the same places and away again, as people are sorted by distance."""
+    generator = np.random.default_rng(0)
+    first_m = generator.uniform(-10.0, 10.0, (12, 2))
+    velocities = generator.normal(0.0, 1.0, (12, 2)) * (np.arange(12) >= 5)[:, None]
+    reported, total = ReportedPositions(), Counter[SkipReason]()
+    for n in range(300):
+        positions_m = first_m + velocities * (n / 10.0 % 8.0)
+        positions_m = positions_m[generator.random(12) > 0.02]  # not all are seen
+        ways_m = np.hypot(*(positions_m - [n / 20.0 - 5.0, 0.0]).T)
+        ids = tuple(map(str, range(len(positions_m))))
+        tracks = Tracks(100 * S + n * S // 10, ids, positions_m[np.argsort(ways_m)])
+        total.update(reported.take(tracks, MAX_SPEED_M_S)[1])
+    assert total[SkipReason.UNSET_POSITION] == 0
