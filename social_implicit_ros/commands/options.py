@@ -327,8 +327,11 @@ def output_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder: give a file")
-    if not os.access(path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{path.parent} is no folder that can be written to")
+    if path.exists() and not path.is_file():  # such as a pipe
+        return path
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{folder} is no folder that can be written to")
     return path
 
 

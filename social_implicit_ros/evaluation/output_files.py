@@ -30,7 +30,14 @@ def without_nan(value: Any) -> Any:
 
 @contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
-    """Yields a path in the same folder, which replaces the file unless anything fails."""
+    """Yields a path in the same folder, which replaces the file unless anything fails.
+
+    Yields what is no regular file, such as a pipe or `/dev/stdout`; of a link, replaces its target.
+    """
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    file = file.resolve()
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}{UNFINISHED}")
     try:
         yield temporary

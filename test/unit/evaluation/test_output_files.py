@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from social_implicit_ros.commands.options import output_file
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
 
 
@@ -29,3 +31,21 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
         fails()
     assert json.loads(path.read_text()) == {"run": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_written_to() -> None:
+    """As `--json /dev/stdout`, or `--json >(jq .)`."""
+    receiver, sender = os.pipe()
+    write_json({"run": 1}, output_file(f"/dev/fd/{sender}"))
+    os.close(sender)
+    with os.fdopen(receiver) as received:
+        assert json.load(received) == {"run": 1}
+
+
+def test_a_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    target, link = tmp_path / "results" / "figures.json", tmp_path / "newest.json"
+    link.symlink_to(target)
+    for run in (1, 2):
+        write_json({"run": run}, link)
+        assert link.is_symlink() and json.loads(target.read_text()) == {"run": run}
