@@ -209,6 +209,8 @@ class TrackerLog:
 
     def _find_given_away(self, n_given_away: int, stamp_ns: int) -> None:
         """Finds out for how long people keep their ids, from how often these went to others."""
+        if self._given_away and stamp_ns / NS_PER_S < self._given_away[-1][0]:
+            self._given_away.clear()  # time jumped back
         self._given_away.append((stamp_ns / NS_PER_S, n_given_away, self.n_predicted))
         (began_s, n_before, _), people = self._given_away[0], [n for *_, n in self._given_away]
         n_lately = n_given_away - n_before
