@@ -6,6 +6,7 @@ They are compared bit by bit and in the tracker's own frame: transforms would ch
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import compress
 
@@ -82,6 +83,7 @@ class ReportedPositions:
         self._n_stopped = self._n_resumed = 0
         # Distances by which x and y of people changed, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
+        self._is_on_grid = True  # positions may stay the same because they are rounded
         self._placeholders: list[_Point] = []
         # Jumps: whether to where somebody else was, who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
@@ -113,19 +115,6 @@ class ReportedPositions:
         if len(missed_ns) >= max(_MIN_CHANGES, _STEPPING_SHARE * len(self._missed_ns)):
             missed_s = min(missed_ns[int(_LONG * len(missed_ns))] / NS_PER_S, _MAX_MISSED_S)
         return max(self.usual_hold_s, missed_s)
-
-    @property
-    def _is_on_grid(self) -> bool:
-        """Whether positions may stay the same because they are rounded.
-
-        They change by multiples of the least change, and mostly by that.
-        """
-        if len(self._changes_m) < _LEAST_CHANGES:
-            return True
-        cell_m = min(self._changes_m)
-        multiples = np.array(self._changes_m) / cell_m
-        are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
-        return bool(are_whole and np.median(multiples) < _FEW and cell_m <= _MAX_CELL_M)
 
     @property
     def usual_hold_s(self) -> float:
@@ -249,6 +238,7 @@ class ReportedPositions:
             self._stays_ns.append(int(of_changed[(len(of_changed) - 1) // 2]))
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
+            self._is_on_grid = _are_on_grid(self._changes_m)
             # A gap between two messages, as of a slower tracker, repeats nothing.
             held_ns = stayed_ns + lower_median(self._periods_ns)
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
@@ -321,6 +311,16 @@ class ReportedPositions:
     def _add_placeholder(self, point: _Point) -> None:
         if point not in self._placeholders and len(self._placeholders) < _MAX_PLACEHOLDERS:
             self._placeholders.append(point)
+
+
+def _are_on_grid(changes_m: Collection[float]) -> bool:
+    """Whether coordinates change by multiples of the least change, and mostly by that."""
+    if len(changes_m) < _LEAST_CHANGES:
+        return True
+    cell_m = min(changes_m)
+    multiples = np.array(changes_m) / cell_m
+    are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
+    return bool(are_whole and np.median(multiples) < _FEW and cell_m <= _MAX_CELL_M)
 
 
 def _points_m(tracks: Tracks) -> FloatArray:
