@@ -133,7 +133,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     def column(*numbers: int, dtype: type = np.float64) -> np.ndarray:
         lines = [*rows.values()]
         try:
-            return np.loadtxt(
+            table: np.ndarray = np.loadtxt(
                 *(lines, dtype),
                 delimiter=separator,
                 usecols=numbers,
@@ -143,6 +143,13 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
             )
         except (ValueError, IndexError) as error:
             raise ColumnsError(f"{_fault(rows, separator, numbers, error)}; {_EXPECTED}") from error
+        if len(table) != len(rows):
+            odd = (number for number, line in rows.items() if line.count('"') % 2)
+            number = next(odd, min(rows))
+            raise ColumnsError(
+                f"has a quote that is not closed in line {number}: close or remove it"
+            )
+        return table
 
     if header is None and not wanted:
         for number, line in rows.items():

@@ -213,6 +213,11 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             f'frame,id,x,"{"y" * 200_000}"\n0,1,0,0\n',
             "a line that is no CSV: field larger",
         ),
+        (
+            "quote.csv",
+            'frame,id,x,y\n0,1,0,0\n0,"a,0,0\n10,"a,1,0\n',
+            "quote that is not closed in line 3",
+        ),
         ("header.csv", "frame,id,x,y\n", "header only"),
         ("ros1.bag", b"#ROSBAG V2.0\n", "ROS 1 bag.*rosbags-convert"),
         ("metadata.yaml", "rosbag2_bagfile_information:\n", "give its folder"),
