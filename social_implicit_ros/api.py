@@ -178,7 +178,12 @@ def evaluate(
         observed, future = (np.array(positions_m, dtype=np.float64) for positions_m in scene)
         if not np.isfinite(future).all():
             raise ValueError(f"scene {index}: the ground truth is not finite; leave the agent out")
-        prediction = predict(observed)
+        if len(future) == 0:
+            raise ValueError(f"scene {index} has no agent: leave it out")
+        try:
+            prediction = predict(observed)
+        except ValueError as error:
+            raise ValueError(f"scene {index}: {error}") from error
         if prediction.samples.shape[1:] != future.shape:
             raise ValueError(
                 f"scene {index}: the model predicts samples of shape {prediction.samples.shape}, "

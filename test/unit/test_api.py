@@ -118,6 +118,7 @@ def test_the_example_of_the_readme_runs_as_pasted(tmp_path: Path) -> None:
             "scene 0: the model predicts .* not fi",
         ),
         (np.zeros((3, 2, 2)), "scene 0 has 3 entries, expected a pair"),
+        ((np.zeros((0, 2, 2)), np.zeros((0, 5, 2))), "scene 0 has no agent"),
     ],
 )
 def test_a_scene_without_a_result_is_named(scene: tuple, message: str) -> None:
@@ -142,3 +143,9 @@ def test_a_recording_of_another_rate_is_named(tmp_path: Path) -> None:
     path.write_text(f"time,id,x,y\n{rows}")
     with pytest.warns(UserWarning, match="frames are 0.1 s apart, but shipped models have steps"):
         assert si.load_scenes(path)
+
+
+def test_what_a_model_refuses_names_the_scene() -> None:
+    unknown = np.full((1, 8, 2), np.nan), np.zeros((1, 12, 2))
+    with pytest.raises(ValueError, match="scene 0: agent 0 has NaN"):
+        si.evaluate("default", [unknown])
