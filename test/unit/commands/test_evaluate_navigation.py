@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 def evaluated(tmp_path_factory):
     out = tmp_path_factory.mktemp("navigation")
     options = ["--out", str(out), "--episodes", "3", "--planner", "chance", "--confidence", "0.5"]
-    options += ["--confidence", "0.9", "--horizon", "2.4", "--reactive"]
+    options += ["--confidence", "0.9", "--horizon", "2.4", "--reactive", "--duration", "40"]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(Terminal()) as terminal:
         patch.setenv("COLUMNS", "60")
         assert main([CROWD, *options]) == 0
