@@ -161,3 +161,7 @@ def _over(
 
 def _cell(value: float, form: str) -> str:
     return form.format(value) if np.isfinite(value) else "never" if np.isinf(value) else "-"
+
+
+if __name__ == "__main__":
+    main()

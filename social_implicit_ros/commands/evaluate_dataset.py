@@ -61,3 +61,7 @@ def print_results(results: dict[str, Any], console: Console, all_metrics: bool) 
         print_all_metrics(models, splits, results["samples"], console)
     print_displacement(models, splits, results["samples"], console)
     print_legend(models, splits, "" if is_noisy else results["reference"]["source"], console)
+
+
+if __name__ == "__main__":
+    main()

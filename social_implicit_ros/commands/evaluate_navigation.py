@@ -340,3 +340,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.reactive is not None and options.tracker_faults:
         parser.error("--reactive has a perfect tracker: give it without --tracker-faults")
     return options
+
+
+if __name__ == "__main__":
+    main()

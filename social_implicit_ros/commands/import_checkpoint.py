@@ -51,3 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _plain(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
+
+
+if __name__ == "__main__":
+    main()

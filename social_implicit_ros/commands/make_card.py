@@ -118,3 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--parameters", type=int, default=0, help="number of trained parameters")
     add("--overwrite", action="store_true", help="replace the card if it exists")
     return parser
+
+
+if __name__ == "__main__":
+    main()

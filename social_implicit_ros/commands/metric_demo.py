@@ -27,3 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with written_beside(options.out) as written:
         written.write_text(demo_page(options.seed), encoding="utf-8")
     print(f"wrote {options.out}: open it in a browser, no network needed")
+
+
+if __name__ == "__main__":
+    main()

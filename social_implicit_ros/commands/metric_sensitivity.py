@@ -58,3 +58,7 @@ def _cell(value: float, still: float) -> str:
     if value == still:
         return f"{value:.3f}     "
     return f"{value:.3f} {100.0 * (value - still) / abs(still):+3.0f}%"
+
+
+if __name__ == "__main__":
+    main()

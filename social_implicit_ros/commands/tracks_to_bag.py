@@ -57,3 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)
     return parser
+
+
+if __name__ == "__main__":
+    main()

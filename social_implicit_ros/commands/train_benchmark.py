@@ -158,3 +158,7 @@ def _metrics(
 
 def _plain(errors: trainer.Accuracy) -> str:
     return f"{errors.ade_m:.3f} / {errors.fde_m:.3f} m"
+
+
+if __name__ == "__main__":
+    main()

@@ -238,3 +238,7 @@ def _command(options: argparse.Namespace) -> str:
     }
     words = [f"--{name} {value}" for name, value in given.items() if value is not None]
     return " ".join(["train_model", "--bags BAG...", *words, "--out DIR"])
+
+
+if __name__ == "__main__":
+    main()

@@ -209,3 +209,7 @@ def _plain(errors: Accuracy) -> tuple[str, str]:
         f"{errors.ade_m:.3f} / {errors.fde_m:.3f}",
         f"{errors.mean_ade_m:.3f} / {errors.mean_fde_m:.3f}",
     )
+
+
+if __name__ == "__main__":
+    main()
