@@ -90,15 +90,19 @@ READERS: dict[str, list[str]] = {
 }
 
 
+def module_of(command: str) -> ModuleType:
+    """The module of a command; skips the test where a library that it needs is missing."""
+    needed = {"train_model": "torch", "replay_tracks": "rclpy"}
+    if command in needed:
+        pytest.importorskip(needed[command])
+    return import_module(f"social_implicit_ros.commands.{command}")
+
+
 def run(command: str, recording: Path, *given: str) -> int:
     """The exit code of a command that reads a recording."""
-    missing = {"train_model": "torch", "replay_tracks": "rclpy"}
-    if command in missing:
-        pytest.importorskip(missing[command])
-    main = import_module(f"social_implicit_ros.commands.{command}").main
     out = recording.parent / "out"
     needed = (entry.format(out=out, recording=recording) for entry in READERS[command])
-    code: int = main([*needed, *given])
+    code: int = module_of(command).main([*needed, *given])
     return code
 
 
@@ -155,7 +159,7 @@ def test_a_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], comma
 @pytest.mark.parametrize("command", READERS)
 def test_options_of_recordings_have_one_name(command: str, tmp_path: Path) -> None:
     needed = (entry.format(out=tmp_path, recording=tmp_path) for entry in READERS[command])
-    module = import_module(f"social_implicit_ros.commands.{command}")
+    module = module_of(command)
     options = getattr(module, "parse", None) or module._parser().parse_args
     given = options(
         [
