@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,11 @@ def test_an_init_module_has_a_docstring_and_no_logic(module: Path) -> None:
 
     assert ast.get_docstring(body)
     assert all(isinstance(node, (ast.Expr, ast.Import, ast.ImportFrom)) for node in body.body)
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """launch_testing imports test modules by their basenames."""
+    tests = Path(__file__).resolve().parents[1]
+    names = Counter(path.name for path in tests.rglob("test_*.py"))
+
+    assert [name for name, count in names.items() if count > 1] == []
