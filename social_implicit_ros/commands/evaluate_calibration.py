@@ -106,7 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.recordings and options.split:
         parser.error("--split applies to the benchmark: leave out --split or BAG")
     names = ("params", "map", "no_map", "frames_per_second", "seconds", "columns", *opt.OF_BAGS)
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    given = opt.given_options(options, names)
     if given and not options.recordings:
         parser.error(f"{', '.join(given)}: only with BAG, not with the benchmark's recordings")
     if not options.recordings and options.data is None:

@@ -107,6 +107,11 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", metavar="T,ID,X,Y", help=text)
 
 
+def given_options(options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """Those of some options that have a value, as they are written."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None)]
+
+
 def recording_choices(
     options: argparse.Namespace, recordings: Sequence[Path], of_bags: Sequence[str] = OF_BAGS
 ) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def recording_choices(
         (False, ("frames_per_second", "seconds", "columns"), "text, CSV or arrays, not bags"),
         (True, of_bags, "bags, not text, CSV or arrays"),
     ):
-        given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None)]
+        given = given_options(options, names)
         if given and kinds == {not is_of_bags}:
             raise ValueError(f"{', '.join(given)}: only for recordings that are {what}")
     node = load_choices(getattr(options, "params", None), options.tracker)

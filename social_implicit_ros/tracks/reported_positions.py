@@ -234,8 +234,7 @@ class ReportedPositions:
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
-            of_changed = np.sort(stayed_ns[is_changed])
-            self._stays_ns.append(int(of_changed[(len(of_changed) - 1) // 2]))
+            self._stays_ns.append(lower_median(stayed_ns[is_changed].tolist()))
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             self._is_on_grid = _are_on_grid(self._changes_m)
