@@ -45,12 +45,21 @@ def bag_scenes(
     advance: Callable[[int], None] = lambda n_messages: None,
     left_out: LeftOut | None = None,
 ) -> list[Scene]:
-    """Slides a window over a recording, a step of 0.4 s at a time; raises RecordingError for
-    damage.
+    """Slides a window over a recording, a step of 0.4 s at a time.
 
-    Returns a scene for each window with at least one complete track, in order of time. `frame` is
-    the stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
-    recycled id is another person.
+    Args:
+        source: the recording.
+        settings: as the node's parameters.
+        advance: called with the number of messages whenever some were read.
+        left_out: counts what of the recording is left out.
+
+    Returns:
+        A scene for each window with at least one complete track, in order of time. `frame` is the
+        stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
+        recycled id is another person.
+
+    Raises:
+        RecordingError: the recording is damaged.
     """
     source = replace(source, robot=None)
     left_out = left_out or LeftOut()
