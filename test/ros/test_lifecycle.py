@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 Start = Callable[..., NodeUnderTest]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@pytest.fixture(autouse=True)
+def participants_end() -> Iterator[None]:
+    """A participant lives until the garbage collector finds its node, whose parts refer to it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -271,7 +280,7 @@ def test_whatever_fails_at_configure_is_the_reason_of_the_status(
     reason: str,
 ) -> None:
     def failing(*_: object, **__: object) -> None:
-        raise error
+        raise copy(error)  # A raised one keeps the node of its traceback alive.
 
     node = local_node(model="sampled_constant_velocity")
     with monkeypatch.context() as patch:
@@ -359,7 +368,7 @@ def test_whatever_fails_in_a_tick_the_node_goes_on(
     assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
 
     def failing(*_: object) -> None:
-        raise error
+        raise copy(error)  # A raised one keeps the node of its traceback alive.
 
     node.parameters_changed = True
     reported: list[str] = []

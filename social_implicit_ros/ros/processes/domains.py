@@ -8,8 +8,9 @@ from collections import deque
 
 #: Linux never hands out the ports of domains 1 to 101 by itself; 0 is everybody's default.
 DOMAIN_IDS = range(1, 102)
-#: Of the ports of a domain: the first participant's, and one that DDS leaves unused.
-_FIRST_PARTICIPANT, _RESERVATION = 10, 5
+#: Of the 250 ports of a domain: those on which participants listen for discovery, and one that DDS
+#: leaves unused. The first participants may have ended before later ones.
+_PARTICIPANTS, _RESERVATION = range(10, 250, 2), 5
 
 #: Nodes take a moment to start. Until then nobody else may choose the same domain.
 _reservations: deque[socket.socket] = deque(maxlen=10)
@@ -25,24 +26,31 @@ def reserve_domain() -> int:
     No other process on this machine chooses it while this one runs, until this process has reserved
     ten more.
 
-    Source: a domain owns 250 UDP ports from 7400 + 250 x domain on; its first participant listens
-    on the tenth (DDS-RTPS 2.5, section 9.6.2).
+    Source: a domain owns 250 UDP ports from 7400 + 250 x domain on; its participants listen on the
+    tenth and every second one after it (DDS-RTPS 2.5, section 9.6.2).
 
     Raises:
         NoDomainError: all are in use.
     """
     for domain_id in random.sample(DOMAIN_IDS, len(DOMAIN_IDS)):
         first_port = 7400 + 250 * domain_id
-        participant = _bound_socket(first_port + _FIRST_PARTICIPANT)
         reservation = _bound_socket(first_port + _RESERVATION)
-        if participant is not None:
-            participant.close()
-        if participant is not None and reservation is not None:
+        if reservation is None:
+            continue
+        if all(_is_free(first_port + offset) for offset in _PARTICIPANTS):
             _reservations.append(reservation)
             return domain_id
+        reservation.close()
     raise NoDomainError(
         f"every ROS domain from {DOMAIN_IDS[0]} to {DOMAIN_IDS[-1]} is in use on this machine"
     )
+
+
+def _is_free(port: int) -> bool:
+    probe = _bound_socket(port)
+    if probe is not None:
+        probe.close()
+    return probe is not None
 
 
 def _bound_socket(port: int) -> socket.socket | None:

@@ -25,22 +25,23 @@ def two_domains(monkeypatch: pytest.MonkeyPatch) -> range:
 
 
 @pytest.fixture
-def participate() -> Iterator[Callable[[int], None]]:
-    """Takes the port of a domain's first participant."""
+def participate() -> Iterator[Callable[[int, int], None]]:
+    """Takes the port of a participant of a domain; the first one has index 0."""
     with ExitStack() as stack:
 
-        def bind(domain_id: int) -> None:
+        def bind(domain_id: int, index: int) -> None:
             participant = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            participant.bind(("127.0.0.1", 7410 + 250 * domain_id))
+            participant.bind(("127.0.0.1", 7410 + 250 * domain_id + 2 * index))
 
         yield bind
 
 
+@pytest.mark.parametrize("index", [0, 1, 18, 119], ids="participant {}".format)
 def test_a_domain_with_a_participant_is_not_chosen(
-    two_domains: range, participate: Callable[[int], None]
+    index: int, two_domains: range, participate: Callable[[int, int], None]
 ) -> None:
     taken, free = two_domains
-    participate(taken)
+    participate(taken, index)
 
     assert reserve_domain() == free
 
