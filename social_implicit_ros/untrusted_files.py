@@ -134,7 +134,7 @@ _SHORT.maxlevel = 3
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A SafeLoader without aliases and without integers beyond 64 bits."""
+    """A SafeLoader without aliases, keys that stand twice, and integers beyond 64 bits."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -144,6 +144,20 @@ class _PlainLoader(yaml.SafeLoader):
                 "in ROS parameter files: write the value out"
             )
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line, name = key.start_mark.line + 1, (key.tag, key.value)
+                if name in lines:
+                    raise yaml.YAMLError(
+                        f"line {line} has the key {short_text(key.value)} again, which line "
+                        f"{lines[name]} has already: keep one of them"
+                    )
+                lines[name] = line
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
     def construct_yaml_int(self, node: Any) -> int:
         value: int = super().construct_yaml_int(node)

@@ -77,6 +77,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_refused_without_waiting(
         NESTED_ALIASES,
         "a: &a [*a]",
         "a: \x00",
+        "{a: 1, a: 2}",
     ],
     ids=lambda text: text[:12].replace("\x00", "0"),
 )
@@ -85,6 +86,16 @@ def test_every_error_of_yaml_is_one_error(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UnusableFileError, match=r"mine\.yaml is not YAML: .{1,600}$"):
         load_yaml(path, 100_000)
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    """YAML's readers take the last one and say nothing."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("id: a\nfilters:\n  id: b\nlist: c\nid: d\n")
+    with pytest.raises(UnusableFileError, match="line 5 has the key 'id' again, which line 1 has"):
+        load_yaml(path, 1000)
+    path.write_text("1: a\n'1': b\n")
+    assert load_yaml(path, 1000) == {1: "a", "1": "b"}
 
 
 def test_a_file_that_is_not_utf_8_is_not_yaml(tmp_path: Path) -> None:
