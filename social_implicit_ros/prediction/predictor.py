@@ -127,7 +127,7 @@ class Predictor:
         for reason, n_entries in lost.items():
             update.skip(source, reason, n_entries)
             if reason is SkipReason.UNSET_POSITION and n_entries:
-                update.examples[reason] = str(self._reported[source].placeholders[-1])
+                update.examples[reason] = str(self._reported[source].unset_m)
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)

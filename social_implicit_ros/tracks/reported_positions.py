@@ -14,7 +14,7 @@ import numpy as np
 
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import lower_median
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Messages of which the medians are taken, and people who moved on; the least number of each.
@@ -43,6 +43,8 @@ _APART_M = 0.5
 #: Jumps of which the share is taken that only exchange ids, and that above which all may: there
 #: are no placeholders then but zeros.
 _N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
+#: Tracks that leave zeros, also without a jump, of which nobody was there: one may walk through.
+_MIN_LEFT_UNSET = 2
 #: Placeholders of a tracker, and positions of which it is not known yet.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
 #: Who has exactly the same position for this time has stopped, nanoseconds.
@@ -73,10 +75,10 @@ class ReportedPositions:
     """Follows the positions of one tracker."""
 
     def __init__(self) -> None:
+        # Of the newest messages: some trackers have one for each person.
         self._ids: tuple[str, ...] = ()
         self._state = np.empty(0, dtype=_STATE)
-        self._newest_ns = 0
-        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
+        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two positions of somebody
         self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last message with one
         # Of those who move on: time since they were observed, 0 if they stood.
         self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
@@ -85,6 +87,9 @@ class ReportedPositions:
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
         self._is_on_grid = True  # positions may stay the same because they are rounded
         self._placeholders: list[_Point] = []
+        #: The newest position that was left out as it stands for none.
+        self.unset_m: _Point = _UNSET
+        self._left_unset: set[str] = set()  # ids that were at zeros, and then elsewhere
         # Jumps: whether to where somebody else was, who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
         self._away: dict[str, tuple[_Point, FloatArray]] = {}  # jumped to, from
@@ -154,8 +159,8 @@ class ReportedPositions:
         """
         points_m = _points_m(tracks)
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
-        if tracks.stamp_ns > self._newest_ns:
-            rows = self._rows_of(tracks.ids)
+        rows = self._rows_of(tracks.ids)
+        if (self._state["last_ns"][rows[rows >= 0]] < tracks.stamp_ns).all():
             is_renamed = self._find_renamed(rows, points_m)
             is_known = rows >= 0
             state = np.zeros(len(rows), dtype=_STATE)
@@ -165,7 +170,8 @@ class ReportedPositions:
             is_position = ~self._is_placeholder(points_m) & ~np.isnan(points_m[:, 0])
             is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
             is_changed = is_known & is_position & ~is_same
-            self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed)
+            if is_known.any():
+                self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed, is_known)
             elapsed_ns = tracks.stamp_ns - state["observed_ns"]
             is_repeated = is_same & (elapsed_ns < _SEEN_AGAIN * self.hold_s * NS_PER_S)
             # Who has no position in this message keeps the one before.
@@ -177,13 +183,10 @@ class ReportedPositions:
             state["observed_ns"][is_position & ~is_repeated] = tracks.stamp_ns
             state["is_observed"][is_position & ~is_repeated] = True
             is_present = is_repeated & state["is_observed"]
-            is_kept = is_known | is_position
-            self._ids, self._state = tracks.ids, state
-            if not is_kept.all():
-                self._ids = tuple(compress(tracks.ids, is_kept.tolist()))
-                self._state = state[is_kept]
-            self._newest_ns = tracks.stamp_ns
+            self._remember(tracks, state, rows, is_known | is_position)
         is_unset = self._is_placeholder(points_m)
+        if is_unset.any():
+            self.unset_m = _point(points_m[is_unset.argmax()])
         lost = Counter(
             {
                 SkipReason.UNSET_POSITION: int(is_unset.sum()),
@@ -196,6 +199,28 @@ class ReportedPositions:
         repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
         observed = tracks.of_agents(~(is_unset | is_repeated))
         return replace(observed, repeated_ids=repeated_ids), lost
+
+    def _remember(
+        self, tracks: Tracks, state: np.ndarray, rows: IntArray, is_kept: BoolArray
+    ) -> None:
+        """Replaces what is known of the people of a message, and forgets those who are gone."""
+        ids = tracks.ids
+        if not is_kept.all():
+            ids, state = tuple(compress(ids, is_kept.tolist())), state[is_kept]
+        if len(self._ids) > np.count_nonzero(rows >= 0):
+            kept_ns = round(_MAX_MISSED_S * NS_PER_S)
+            if self._periods_ns:
+                kept_ns = round(PERIODS_KEPT * lower_median(self._periods_ns))
+            is_other = self._state["last_ns"] >= tracks.stamp_ns - kept_ns
+            is_other[rows[rows >= 0]] = False
+            present = set(ids)
+            is_other &= [agent_id not in present for agent_id in self._ids]
+            ids += tuple(compress(self._ids, is_other.tolist()))
+            state = np.concatenate([state, self._state[is_other]])
+        self._ids, self._state = ids, state
+        if self._away:
+            present = set(ids)
+            self._away = {i: jump for i, jump in self._away.items() if i in present}
 
     def _rows_of(self, ids: tuple[str, ...]) -> IntArray:
         """(A,) rows of ids that are known; -1 for others, and for the second of two equal ids."""
@@ -227,10 +252,10 @@ class ReportedPositions:
         state: np.ndarray,
         is_same: BoolArray,
         is_changed: BoolArray,
+        is_known: BoolArray,
     ) -> None:
         """Learns for how long positions stay, and whether those who stop move on."""
-        if self._newest_ns:
-            self._periods_ns.append(stamp_ns - self._newest_ns)
+        self._periods_ns.append(lower_median((stamp_ns - state["last_ns"][is_known]).tolist()))
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
@@ -287,9 +312,11 @@ class ReportedPositions:
             for row, is_exchange in zip(np.flatnonzero(jumps).tolist(), are_exchanges, strict=True):
                 if not is_exchange:
                     self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
-        if self._away:
-            present = set(tracks.ids)
-            self._away = {i: jump for i, jump in self._away.items() if i in present}
+        was_unset = (rows >= 0) & (state["point_m"] == _UNSET).all(axis=1) & (way_m > 0.0)
+        if was_unset.any() and len(self._left_unset) < _MIN_LEFT_UNSET:
+            self._left_unset.update(compress(tracks.ids, was_unset.tolist()))
+        if len(self._left_unset) >= _MIN_LEFT_UNSET and not self._is_on_grid:
+            self._add_placeholder(_UNSET)
 
     def _take_jump(self, agent_id: str, from_m: FloatArray, to_m: FloatArray) -> None:
         here, there = _point(from_m), _point(to_m)

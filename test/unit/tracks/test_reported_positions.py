@@ -112,6 +112,27 @@ def test_each_track_may_be_held_for_itself() -> None:
     assert sum("1" in tracks.ids for tracks in taken[70:]) == pytest.approx(130 / 7, abs=1.0)
 
 
+@pytest.mark.parametrize("apart_ns", [0, 3_000_000])
+def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) -> None:
+    """Of a moment with the same stamp, or each with its own; somebody else is missed for long."""
+    reported, taken = ReportedPositions(), Counter[int]()
+    for n in range(200):
+        positions_m = walk((n - n % 10) / 20.0)
+        for row in range(3):
+            if row == 1 and 90 <= n < 100:
+                continue
+            stamp_ns = 100 * S + n * S // 20 + row * apart_ns
+            now = Tracks(stamp_ns, IDS[row : row + 1], positions_m[row : row + 1])
+            tracks, _ = reported.take(now, MAX_SPEED_M_S)
+            assert {*tracks.ids, *tracks.repeated_ids} == {IDS[row]}
+            taken[row] += n >= 40 and row < 2 and bool(tracks.ids)
+            # A message again is left to the history.
+            assert reported.take(now, MAX_SPEED_M_S) == (now, Counter({}))
+    assert reported.hold_s == pytest.approx(0.5)
+    assert taken[0] == taken[1] + 1 == 16
+    assert len(reported._ids) == 3
+
+
 def test_gaps_and_slower_messages_repeat_nothing() -> None:
     reported = ReportedPositions()
     noise = np.random.default_rng(0)
@@ -183,7 +204,8 @@ def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
             positions_m[n // 40 % 2] = place
         return positions_m
 
-    taken, lost = shown(ReportedPositions(), position_of)
+    reported = ReportedPositions()
+    taken, lost = shown(reported, position_of)
     # Zeros mean it at once, others from the third time on.
     n_jumps = 5 if place == (0.0, 0.0) else 3
     assert lost[SkipReason.UNSET_POSITION] >= 5 * (n_jumps - 1)
@@ -192,6 +214,7 @@ def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
         if n > 120 and n % 40 >= 35:
             away = IDS[n // 40 % 2]
             assert set(tracks.ids) == set(IDS) - {away} and not tracks.repeated_ids
+    assert reported.unset_m == (*place, 0.0)
 
 
 def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
@@ -200,6 +223,22 @@ def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
     assert lost.total() == 0
     _, lost = shown(ReportedPositions(), lambda n: np.zeros((3, 2)))
     assert lost.total() == 0
+
+
+def test_tracks_that_begin_at_zeros_near_the_origin_begin_there_no_more() -> None:
+    """They do not jump: whoever is near the robot is within reach of its origin."""
+    reported = ReportedPositions()
+    noise = np.random.default_rng(0)
+    for n in range(60):
+        ids = [f"{n // 10}-{row}" for row in range(3)]
+        positions_m = 0.2 * walk(n % 10) + noise.normal(0.0, 0.05, (3, 2))
+        positions_m[: 0 if n % 10 else 3] = 0.0
+        now = Tracks(100 * S + n * 2 * S // 5, tuple(ids), positions_m)
+        _, lost = reported.take(now, MAX_SPEED_M_S)
+        # The first three show it.
+        is_unset = n >= 10 and n % 10 == 0
+        assert lost[SkipReason.UNSET_POSITION] == (3 if is_unset else 0)
+    assert reported.unset_m == (0.0, 0.0, 0.0)
 
 
 def test_two_people_under_one_id_are_at_no_placeholder() -> None:
