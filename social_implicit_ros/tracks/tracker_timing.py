@@ -54,6 +54,8 @@ class TrackerTiming:
         self._newest_ns = stamp_ns
         if len(self._periods_ns) >= _MIN_PERIODS:
             period_ns, pause_ns = map(lower_median, (self._periods_ns, self._pauses_ns))
+            # Two long ones in a row are no pause: a tracker under load slows down.
+            period_ns = max(period_ns, min(self._periods_ns[-1], self._periods_ns[-2]))
             if pause_ns > _BURST_PERIODS * period_ns:
                 period_ns = pause_ns
             period_s = period_ns / NS_PER_S

@@ -444,6 +444,20 @@ def test_one_pause_does_not_make_a_tracker_slow() -> None:
     assert predictor.track_timeout_s == 1.0
 
 
+def test_people_of_a_tracker_that_slows_down_are_soon_predicted_again() -> None:
+    """From 20 Hz to 1 Hz with 0.4 s of latency, as under load."""
+    predictor = predictor_of(tick_rate_hz=10.0)
+    stamps_s = [*np.arange(1.0, 5.0, 0.05), *np.arange(5.0, 20.0, 1.0)]
+    n_predicted = {}
+    for tenth in range(10, 200):
+        while stamps_s and stamps_s[0] + 0.4 <= tenth / 10:
+            stamp_s = float(stamps_s.pop(0))
+            predictor.add_tracks(walkers(stamp_s), "odom", round((stamp_s + 0.4) * S))
+        n_predicted[tenth] = len(predictor.tick(tenth * S // 10).ids)
+    # Two long periods are no pause; then the next observation is the second one of a track.
+    assert all(n == 2 for tenth, n in n_predicted.items() if tenth >= 84)
+
+
 def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
     predictor = predictor_of(tick_rate_hz=0.0)
     for n in range(20):
