@@ -29,7 +29,7 @@ class TrackerTiming:
         self._pauses_ns: deque[int] = deque([0], maxlen=_N_RECENT)  # between bursts of messages
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._newest_ns: int | None = None
-        self._arrived_ns = 0
+        self._now_ns = self._arrived_ns = 0
         self._lead_ns = 0
         #: Time without observations after which a track is gone, in seconds; 0 if unknown.
         self.needed_timeout_s = 0.0
@@ -41,8 +41,11 @@ class TrackerTiming:
             stamp_ns: of its header, integer nanoseconds.
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
-        self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
-        self._follow_lead(-self._latencies_ns[-1])
+        if now_ns != self._now_ns or not now_ns:
+            # Only the first message after a step of a slow clock says how late it is.
+            self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
+            self._follow_lead(-self._latencies_ns[-1])
+        self._now_ns = now_ns
         if now_ns >= self._arrived_ns + _BURST_NS:
             if self._arrived_ns:
                 self._pauses_ns.append(now_ns - self._arrived_ns)

@@ -357,7 +357,7 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
         yield Finding(
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
-            "reduce n_samples, outputs or tick_rate_hz",
+            "reduce n_samples, outputs or tick_rate_hz, or publish /clock as often",
             log_after_s=PATIENCE_S,  # a clock that is set forth looks so for a moment
         )
 

@@ -200,6 +200,17 @@ def test_a_clock_that_is_ahead_costs_nothing(ahead_s: float) -> None:
     assert ahead.log.latency_s == pytest.approx(-ahead_s)  # which is named
 
 
+def test_a_clock_in_steps_is_no_tracker_that_is_ahead() -> None:
+    """Simulated time that is published twice a second: messages between seem to be ahead."""
+    run = Run()
+    for n in range(60):
+        stamp_ns, clock_ns = START_NS + n * S // 10, START_NS + n // 5 * S // 2
+        update = run.predictor.add_tracks(Tracks(stamp_ns, IDS, seen(n / 10.0)), "odom", clock_ns)
+        assert update.is_accepted and run.predictor.timing_of("").lead_ns == 0
+    assert run.predictor.timing_of("").latency_s == pytest.approx(0.0)
+    assert run.predictor.newest_ns == START_NS + 59 * S // 10
+
+
 def messages_ahead(leads_s: Iterator[float]) -> list[float]:
     """The lead that is taken off after each message, seconds."""
     run = Run()
