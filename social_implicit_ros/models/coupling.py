@@ -7,6 +7,7 @@ approach, and keeps that offset: people do not return to their line at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _CHORD_M = 0.5
 _ROUNDS = 4
 #: Paths never give way sooner than this, steps.
 _SOONEST = 0.5
+#: Pairs that are compared at once: those of 200 people who are all in one place.
+_BLOCK = 20_000
 #: Below this length a vector has no direction, metres.
 _NO_LENGTH_M = 1e-6
 
@@ -107,18 +110,17 @@ class Coupling:
         Returns:
             (K, A, T, 2) positions in metres; the same array if nobody comes close.
         """
-        sample, first, second = _close_pairs(samples, last_m, self.apart_m)
-        if len(sample) == 0:
-            return samples
-        relative = np.empty((2, len(sample), samples.shape[2] + 1))
-        relative[..., 0] = (last_m[second] - last_m[first]).T
-        later = samples[sample, second] - samples[sample, first]
-        relative[..., 1:] = np.moveaxis(later, -1, 0)
-        near = _closest(relative)
-        push = 0.5 * near.push(self.apart_m, samples.shape[2])
-        apart = samples.copy()
-        np.add.at(apart, (sample, first), -push)
-        np.add.at(apart, (sample, second), push)
+        apart = samples
+        for sample, first, second in _close_pairs(samples, last_m, self.apart_m):
+            relative = np.empty((2, len(sample), samples.shape[2] + 1))
+            relative[..., 0] = (last_m[second] - last_m[first]).T
+            later = samples[sample, second] - samples[sample, first]
+            relative[..., 1:] = np.moveaxis(later, -1, 0)
+            near = _closest(relative)
+            push = 0.5 * near.push(self.apart_m, samples.shape[2])
+            apart = samples.copy() if apart is samples else apart
+            np.add.at(apart, (sample, first), -push)
+            np.add.at(apart, (sample, second), push)
         return apart
 
 
@@ -231,8 +233,8 @@ def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
 
 def _close_pairs(
     samples: FloatArray, last_m: FloatArray, apart_m: float
-) -> tuple[IntArray, IntArray, IntArray]:
-    """(N,) samples and pairs that come closer than a distance, each once."""
+) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+    """(N,) samples and pairs that come closer than a distance, each once, in blocks if any."""
     n_samples, n_agents = samples.shape[:2]
     # (2, T + 1, A, K): numpy is fast along long last axes, and in float32 about a near origin.
     origin = last_m.mean(axis=0)
@@ -242,16 +244,19 @@ def _close_pairs(
     low, high = paths.min(axis=3), paths.max(axis=3)
     low = np.minimum(low[:, 1:], low[:, :-1])  # (2, T, A) boxes around all samples of a step
     high = np.maximum(high[:, 1:], high[:, :-1]) + np.float32(apart_m)
-    first, second = _overlapping(low.min(axis=1), high.max(axis=1))
-    near = low.take(first, axis=2) < high.take(second, axis=2)
-    near &= low.take(second, axis=2) < high.take(first, axis=2)
-    step, pair = np.nonzero(near[0] & near[1])
     rows = paths.reshape(2, -1, n_samples)
-    one, other = step * n_agents + first[pair], step * n_agents + second[pair]
-    x, y = rows.take(other, axis=1) - rows.take(one, axis=1)
-    later_x, later_y = rows.take(other + n_agents, axis=1) - rows.take(one + n_agents, axis=1)
-    _, distance_2 = _along_segments(x, y, later_x - x, later_y - y)
-    found, sample = np.nonzero(distance_2 < apart_m**2)
-    key = np.unique(sample * len(first) + pair[found])
-    sample, pair = np.divmod(key, max(len(first), 1))
-    return sample, first[pair], second[pair]
+    overlapping = _overlapping(low.min(axis=1), high.max(axis=1))
+    for begin in range(0, len(overlapping[0]), _BLOCK):
+        first, second = (people[begin : begin + _BLOCK] for people in overlapping)
+        near = low.take(first, axis=2) < high.take(second, axis=2)
+        near &= low.take(second, axis=2) < high.take(first, axis=2)
+        step, pair = np.nonzero(near[0] & near[1])
+        one, other = step * n_agents + first[pair], step * n_agents + second[pair]
+        x, y = rows.take(other, axis=1) - rows.take(one, axis=1)
+        later_x, later_y = rows.take(other + n_agents, axis=1) - rows.take(one + n_agents, axis=1)
+        _, distance_2 = _along_segments(x, y, later_x - x, later_y - y)
+        found, sample = np.nonzero(distance_2 < apart_m**2)
+        if len(found):
+            key = np.unique(sample * len(first) + pair[found])
+            sample, pair = np.divmod(key, len(first))
+            yield sample, first[pair], second[pair]

@@ -5,6 +5,7 @@ import pytest
 
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.situations import passing_distances
+from social_implicit_ros.models import coupling
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.types import FloatArray
 
@@ -79,6 +80,22 @@ def test_samples_of_a_dense_crowd_hardly_collide_and_hardly_change() -> None:
     assert np.median(moved_m) < 0.02
     # Nobody gives way by more than all others ask for.
     assert moved_m.max() < 0.15 * 14
+
+
+def test_many_pairs_are_kept_apart_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs at once took gigabytes for a thousand people."""
+    _, samples, last_m = crowd(30)
+    at_once = COUPLING.kept_apart(samples, last_m)
+    sizes, closest = [], coupling._closest
+    monkeypatch.setattr(coupling, "_BLOCK", 10)
+    monkeypatch.setattr(
+        coupling,
+        "_closest",
+        lambda relative: (sizes.append(relative.shape[1]), closest(relative))[1],
+    )
+
+    np.testing.assert_allclose(COUPLING.kept_apart(samples, last_m), at_once, atol=1e-12)
+    assert len(sizes) > 3 and max(sizes) <= 10 * len(samples)
 
 
 def test_who_is_alone_or_apart_is_unchanged() -> None:
