@@ -22,21 +22,34 @@ from social_implicit_ros.untrusted_files import short_text
 
 #: Names of columns, in lower case without their unit; of those of times the unit decides.
 _FRAME = ("frame", "frame_id", "frame_number", "frame_idx", "f")
-_TIME = ("time", "t", "timestamp", "seconds", "sec", "stamp")
+_TIME = ("time", "t", "timestamp", "seconds", "sec", "secs", "stamp")
 _ID = (
     *("id", "ped_id", "pedestrian_id", "pedestrian", "person_id", "person", "agent_id", "agent"),
     *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
 )
 #: Times come first: they have a unit, while the rate of frames may be unknown.
 _NAMES = ((*_TIME, *_FRAME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
-#: Unit at the end of a column's name -> units per second.
+#: Ends of the names of columns with the nanoseconds of a ROS stamp, beside one with its seconds.
+_NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
+#: Unit at the end of a column's name -> units per second, and metres.
 _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
+_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+#: As in `t_ms`, `x [m]`, `time(s)` and `header/stamp/sec`.
+_NAME_AND_UNIT = re.compile(
+    rf"(.*\w)(?:[_ /]+|\s*[(\[]\s*)({'|'.join((*_UNITS, *_METRES))})\s*[)\]]?"
+)
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|\+00:?00)?")
 #: Frames per second of an array: one per step of the benchmark.
 _ARRAY_HZ = 2.5
 #: Raised by lines of JSON that are something else.
 _JSON_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _TRAJNET = '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
+_PICKLE = (
+    "can run code and is not read: if you trust it, convert it with numpy.save to an array of "
+    "numbers: (people, steps, 2) positions in metres"
+)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
+_POINTS = "replace decimal commas by points"
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
 
 
@@ -82,10 +95,7 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
         _require_no_choice(wanted)
         return _from_array(data)
     if re.match(rb"\x80[\x02-\x05]", data) or path.suffix in (".pkl", ".pickle"):
-        raise ColumnsError(
-            "is a pickle, which can run code and is not read: if you trust it, convert it with "
-            "numpy.save to an array of (people, steps, 2) positions in metres"
-        )
+        raise ColumnsError(f"is a pickle, which {_PICKLE}")
     if data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")):
         raise ColumnsError("is compressed: unpack it")
     try:
@@ -98,7 +108,7 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "(`iconv -t UTF-8` converts text), a NumPy array, an .mcap or .db3 file, or a rosbag2 "
             "folder"
         )
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "[")):
         return _from_text(text, wanted)
     _require_no_choice(wanted)
     return _from_json(text)
@@ -114,12 +124,14 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     rows = {
         number: line
         for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith("#")
+        if line.strip() and not line.lstrip().startswith(("#", "sep="))
     }
     if not rows:
         raise ColumnsError(f"is empty; {_EXPECTED}")
     first_line = next(iter(rows.values()))
-    separator = next((mark for mark in ",;\t" if mark in first_line), None)
+    # A comma may be decimal, or in a quoted name.
+    mark = max(",;\t", key=lambda mark: len(_cells(first_line, mark)))
+    separator = mark if mark in first_line else None
     if separator == "\t" and len(first_line.split("\t")) != len(first_line.split()):
         separator = None
     first = _cells(first_line, separator)
@@ -154,11 +166,24 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     if header is None and not wanted:
         for number, line in rows.items():
             if (n_columns := len(_cells(line, separator))) != 4:
+                is_decimal = separator == "," and len(line.split()) == 4
+                fix = _POINTS if is_decimal else "name other columns with --columns"
                 raise ColumnsError(
                     f"has {n_columns} columns in line {number}, {short_text(line)}; {_EXPECTED}; "
-                    "name other columns with --columns"
+                    f"{fix}"
                 )
-    numbers = column(places[0], places[2], places[3])
+    base, unit = _base_and_unit(header[places[0]] if header is not None else "")
+    is_time = base in _TIME or unit in _UNITS
+    per_second = _UNITS.get(unit, 1.0) if is_time else None
+    if header is not None and _DATE.match(_cell(rows, separator, places[0])):
+        times, positions = column(places[0], dtype=str)[:, 0], column(places[2], places[3])
+        times, is_time, per_second = _from_dates(times, rows), True, 1e9
+    else:
+        numbers = column(places[0], places[2], places[3])
+        times, positions = numbers[:, 0], numbers[:, 1:]
+    rest = _nanoseconds(header, places[0])
+    if rest is not None:
+        times = times + 1e-9 * column(rest)[:, 0]
     try:
         ids = column(places[1])[:, 0]
     except ColumnsError:
@@ -167,12 +192,40 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
         # A whole number is the same id however it is written, as in a file without names.
         names = np.char.strip(column(places[1], dtype=str)[:, 0]).tolist()
         ids = np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
-    base, unit = _base_and_unit(header[places[0]] if header is not None else "")
-    is_time = base in _TIME
-    per_second = _UNITS.get(unit, 1.0) if is_time else None
-    return Columns(
-        numbers[:, 0], ids, numbers[:, 1:], per_second, is_time, np.array([*rows], dtype=np.int64)
-    )
+    if header is not None:
+        scale_m = [_METRES.get(_base_and_unit(header[place])[1], 1.0) for place in places[2:]]
+        positions = positions * scale_m
+    return Columns(times, ids, positions, per_second, is_time, np.array([*rows], dtype=np.int64))
+
+
+def _nanoseconds(header: list[str] | None, place: int) -> int | None:
+    """Place of the nanoseconds that belong to a column of seconds, if there is one."""
+    rest = [i for i, name in enumerate(header or ()) if name.endswith(_NANOSECONDS)]
+    is_whole = header is not None and header[place].endswith(("sec", "secs"))
+    return rest[0] if is_whole and len(rest) == 1 and rest[0] != place else None
+
+
+def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
+    """(N,) nanoseconds since 1970 of dates in UTC; `rows` are their lines."""
+    plain = []
+    for number, text in zip(rows, texts.tolist(), strict=True):
+        date = _DATE.fullmatch(text.strip())
+        if date is None:
+            raise ColumnsError(
+                f"has {short_text(text)} for a time in line {number}; expected dates in UTC such "
+                "as 2026-01-31 12:00:00.5"
+            )
+        plain.append(f"{date[1]}T{date[2]}")
+    try:
+        return np.array(plain, dtype="datetime64[ns]").astype(np.int64).astype(np.float64)
+    except ValueError as error:
+        raise ColumnsError(f"has a date that is none: {error}") from error
+
+
+def _cell(rows: Mapping[int, str], separator: str | None, place: int) -> str:
+    """The text at a place of the first line."""
+    cells = _cells(next(iter(rows.values())), separator)
+    return cells[place] if place < len(cells) else ""
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
@@ -195,15 +248,18 @@ def _fault(
             if place >= len(cells):
                 return f"has {len(cells)} columns in line {number}, {short_text(line)}"
             if not _is_number(cells[place]):
-                fix = ": replace decimal commas by points" if "," in cells[place] else ""
+                fix = f": {_POINTS}" if "," in cells[place] else ""
+                fix = fix if cells[place].isascii() else ": write it in ASCII characters"
                 cell = short_text(cells[place])
                 return f"has {cell} for a number in line {number}, column {place + 1}{fix}"
     return short_text(str(error))
 
 
 def _base_and_unit(name: str) -> tuple[str, str]:
-    base, _, unit = name.rpartition("_")
-    return (base, unit) if base and unit in (*_UNITS, "m") else (name, "")
+    """Name and unit of a column; of `pose.position.x` the last part."""
+    found = _NAME_AND_UNIT.fullmatch(name)
+    base, unit = found.groups() if found else (name, "")
+    return re.split(r"[./]", base)[-1], unit
 
 
 def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
@@ -241,7 +297,7 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell  # as NumPy reads them
 
 
 def _from_json(text: str) -> Columns:
@@ -278,7 +334,11 @@ def _from_array(data: bytes) -> Columns:
             with zipfile.ZipFile(BytesIO(data)) as archive:
                 require_allowed(len(data), sum(info.file_size for info in archive.infolist()))
                 if not any(name.endswith(".npy") for name in archive.namelist()):
-                    raise ColumnsError("is an archive without arrays: unpack it")
+                    raise ColumnsError(
+                        "is an archive without arrays: unpack it, or save a spreadsheet as CSV"
+                    )
+        if b"'descr': '|O'" in data[:128]:
+            raise ColumnsError(f"holds Python objects, which {_PICKLE}")
         loaded = np.load(BytesIO(data), allow_pickle=False)  # noqa: TID251
         if not isinstance(loaded, np.ndarray):
             if len(loaded.files) != 1:
