@@ -42,3 +42,16 @@ def start_once(
             return start_predictor(stack, folder, *extra, **parameters)
 
         yield start_node
+
+
+@pytest.fixture(scope="module")
+def shared_node(start_once: Callable[..., NodeUnderTest]) -> NodeUnderTest:
+    """A node that ticks at every message, for all tests of a module."""
+    return start_once(autostart=False, tick_rate_hz=0.0, model="constant_velocity")
+
+
+@pytest.fixture
+def restart(shared_node: NodeUnderTest) -> Iterator[Callable[..., NodeUnderTest]]:
+    """As `start`, for what needs no process of its own: the shared node with other parameters."""
+    yield shared_node.restart
+    assert "Traceback" not in shared_node.process.output

@@ -39,13 +39,6 @@ def shipped(tmp_path: Path) -> Path:
     return tmp_path / "model.onnx"
 
 
-def lay_down(node: NodeUnderTest) -> None:
-    for label in {"active": ["deactivate", "cleanup"], "inactive": ["cleanup"]}.get(
-        node.state(), []
-    ):
-        assert node.transition(label)
-
-
 def statuses(node: NodeUnderTest) -> Callable[[], list[DiagnosticStatus]]:
     reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
     return lambda: [status for report in reports for status in report.status]
@@ -112,7 +105,7 @@ def without_a_card(path: Path) -> None:
 def test_an_invalid_model_file(
     node: NodeUnderTest, shipped: Path, spoil: Callable[[Path], None], told: str
 ) -> None:
-    lay_down(node)
+    node.unconfigure()
     good = {suffix: shipped.with_suffix(suffix).read_bytes() for suffix in (".onnx", ".json")}
     spoil(shipped)
     assert node.set_parameters(model=str(shipped)).successful
@@ -130,7 +123,7 @@ def test_an_invalid_model_file(
 def test_the_reason_of_an_invalid_model_is_in_the_diagnostics(
     node: NodeUnderTest, shipped: Path
 ) -> None:
-    lay_down(node)
+    node.unconfigure()
     cut_off(shipped)
     assert node.set_parameters(model=str(shipped)).successful
     assert not node.transition("configure")
@@ -144,7 +137,7 @@ def test_the_reason_of_an_invalid_model_is_in_the_diagnostics(
 
 
 def test_a_model_file_replaced_while_running(node: NodeUnderTest, shipped: Path) -> None:
-    lay_down(node)
+    node.unconfigure()
     assert node.set_parameters(model=str(shipped)).successful
     assert node.transition("configure")
     assert node.transition("activate")
@@ -153,14 +146,14 @@ def test_a_model_file_replaced_while_running(node: NodeUnderTest, shipped: Path)
     shipped.write_bytes(b"something else")
     street.clouds.clear()
     street.tell_until(street.predicted, "a prediction with the model that was loaded")
-    lay_down(node)
+    node.unconfigure()
     assert not node.transition("configure")
     assert "has checksum" in node.process.output.splitlines()[-1]
 
 
 def test_a_model_that_fails_while_running(node: NodeUnderTest, tmp_path: Path) -> None:
     """The model fails for three people, which shows only when there are three."""
-    lay_down(node)
+    node.unconfigure()
     path = write_model(tmp_path)
     model = onnx.load(path)
     helper = onnx.helper
@@ -306,13 +299,13 @@ def test_a_full_disk_while_the_calibration_is_saved(
     # The temporary file of the node is on a full disk.
     unfinished = tmp_path / f"learnt.json.{node.process.process.pid}.tmp"
     unfinished.symlink_to("/dev/full")
-    talk.walk(talk.new_stamps(), 80)
+    talk.walk(talk.new_stamps(), 30)
     assert node.transition("deactivate")
     assert "No space left on device" in node.process.output
     assert not kept.exists()
     # The node removed its temporary file, and with it the full disk.
     assert node.transition("activate")
-    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
     assert node.transition("deactivate")
     assert kept.is_file()
     assert node.process.stop() == 0
@@ -326,11 +319,11 @@ def test_a_folder_without_write_permission(start: Callable[..., NodeUnderTest]) 
         tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=f"{folder}/here.json"
     )
     talk = Conversation(node)
-    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
     assert node.transition("deactivate")
     assert folder in node.process.output
     assert node.transition("activate")
-    assert len(talk.walk(talk.new_stamps(), 80).agents) == 2
+    assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
     assert node.process.stop() == 0
     assert "Traceback" not in node.process.output
 
@@ -339,7 +332,7 @@ def test_a_folder_without_write_permission(start: Callable[..., NodeUnderTest]) 
 def test_a_calibration_file_that_is_none_is_refused_with_the_reason(
     node: NodeUnderTest, tmp_path: Path, kind: str
 ) -> None:
-    lay_down(node)
+    node.unconfigure()
     os.mkfifo(tmp_path / "pipe")
     given = {
         "folder": ".",

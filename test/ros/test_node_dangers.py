@@ -29,8 +29,8 @@ def odometry_at(stamp_ns: int, x_m: float) -> Odometry:
 
 
 @pytest.mark.parametrize("fault", ["silent", "jumping"])
-def test_the_costmap_stays_while_the_robot_is_lost(start: Start, fault: str) -> None:
-    node = start(tick_rate_hz=0.0, robot="odometry", outputs="[pointcloud,costmap]")
+def test_the_costmap_stays_while_the_robot_is_lost(restart: Start, fault: str) -> None:
+    node = restart(model="default", robot="odometry", outputs=["pointcloud", "costmap"])
     talk = Conversation(node)
     odometry = node.publisher(Odometry, "/predictor/odometry")
     grids = node.collect(OccupancyGrid, "/predictor/costmap")
@@ -55,8 +55,8 @@ def test_the_costmap_stays_while_the_robot_is_lost(start: Start, fault: str) -> 
     assert status.level == DiagnosticStatus.WARN
 
 
-def test_a_late_outlier_neither_breaks_nor_bends_a_track(start: Start) -> None:
-    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+def test_a_late_outlier_neither_breaks_nor_bends_a_track(restart: Start) -> None:
+    talk = Conversation(restart())
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 12)
     stamp_ns = next(stamps_ns)
@@ -75,9 +75,9 @@ def test_a_late_outlier_neither_breaks_nor_bends_a_track(start: Start) -> None:
 
 
 @pytest.mark.parametrize("apart_ns", [33_000_000, 1_000_000])
-def test_somebody_who_stands_and_was_seen_twice_stays_near(start: Start, apart_ns: int) -> None:
+def test_somebody_who_stands_and_was_seen_twice_stays_near(restart: Start, apart_ns: int) -> None:
     """Beside people whose tracks are exact."""
-    talk = Conversation(start(tick_rate_hz=0.0))
+    talk = Conversation(restart(model="default"))
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 20)
     stamp_ns = next(stamps_ns)
@@ -88,9 +88,9 @@ def test_somebody_who_stands_and_was_seen_twice_stays_near(start: Start, apart_n
     assert np.abs(mean_m - np.array([50.0, 0.0])).max() < 3.0
 
 
-def test_a_burst_after_a_silence_makes_nobody_fast(start: Start) -> None:
+def test_a_burst_after_a_silence_makes_nobody_fast(restart: Start) -> None:
     """Ten noisy messages at once, as after a network that was away."""
-    talk = Conversation(start(tick_rate_hz=0.0))
+    talk = Conversation(restart(model="default"))
     stamp_ns = next(talk.new_stamps())
     noise_m = np.random.default_rng(0).normal(0.0, 0.05, 40)
     times_ns = [*(n * STEP_NS for n in range(20)), *(3 * S + n * 1_000_000 for n in range(10))]
@@ -108,9 +108,9 @@ def walkers_and(name: str, stamp_ns: int, x_m: float) -> MarkerArray:
     return tracks_to_marker_array(Tracks(stamp_ns, (*walkers.ids, name), positions_m), "odom")
 
 
-def test_repeated_positions_neither_bend_nor_stop_a_track(start: Start) -> None:
+def test_repeated_positions_neither_bend_nor_stop_a_track(restart: Start) -> None:
     """Detected every 0.5 s, published ten times a second with new stamps."""
-    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+    talk = Conversation(restart())
     stamps_ns = [next(stamps) for stamps in [talk.new_stamps()] for _ in range(60)]
     for n, stamp_ns in enumerate(stamps_ns):
         detected = walker_tracks(stamps_ns[n - n % 5])
@@ -130,8 +130,8 @@ def test_repeated_positions_neither_bend_nor_stop_a_track(start: Start) -> None:
     assert status.level == DiagnosticStatus.WARN
 
 
-def test_zeros_in_place_of_a_lost_position_are_left_out(start: Start) -> None:
-    talk = Conversation(start(tick_rate_hz=0.0, model="constant_velocity"))
+def test_zeros_in_place_of_a_lost_position_are_left_out(restart: Start) -> None:
+    talk = Conversation(restart())
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 12)
     with talk.counting("skipped.unset_position", 4):

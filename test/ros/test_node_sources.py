@@ -44,8 +44,8 @@ def marker(number: int, stamp: Time, x_m: float, frame_id: str = "odom") -> Mark
     return message
 
 
-def test_a_tracker_that_never_stamps_is_predicted_at_the_time_of_arrival(start: Start) -> None:
-    node = start(tick_rate_hz=0.0, model="constant_velocity", stamp_source="arrival")
+def test_a_tracker_that_never_stamps_is_predicted_at_the_time_of_arrival(restart: Start) -> None:
+    node = restart(stamp_source="arrival")
 
     def unstamped(stamp_ns: int, x_m: float) -> MarkerArray:
         # Slower than the limit of speed, whatever the time between two arrivals.
@@ -55,8 +55,8 @@ def test_a_tracker_that_never_stamps_is_predicted_at_the_time_of_arrival(start: 
     assert prediction_from_point_cloud(cloud).stamp_ns > 1_000 * S
 
 
-def test_markers_with_stamps_of_their_own_and_a_slash_are_predicted(start: Start) -> None:
-    node = start(tick_rate_hz=0.0, model="constant_velocity", fixed_frame="/odom")
+def test_markers_with_stamps_of_their_own_and_a_slash_are_predicted(restart: Start) -> None:
+    node = restart(fixed_frame="/odom")
 
     def spread(stamp_ns: int, x_m: float) -> MarkerArray:
         stamps = [stamp_to_msg(stamp_ns + late_ns) for late_ns in (0, 20_000, 40_000_000)]
@@ -71,9 +71,9 @@ def test_markers_with_stamps_of_their_own_and_a_slash_are_predicted(start: Start
     assert node.process.output.count("frame /odom is read as odom") == 1
 
 
-def test_the_most_probable_class_is_predicted_and_no_id_is_not(start: Start) -> None:
+def test_the_most_probable_class_is_predicted_and_no_id_is_not(restart: Start) -> None:
     messages = pytest.importorskip("vision_msgs.msg")
-    node = start(tick_rate_hz=0.0, model="constant_velocity", tracker="vision_detections")
+    node = restart(tracker="vision_detections@/detections")
 
     def detection(track_id: str, x_m: float, *classes: tuple[str, float]) -> Any:
         results = []
@@ -95,17 +95,12 @@ def test_the_most_probable_class_is_predicted_and_no_id_is_not(start: Start) -> 
         ]
         return message
 
-    cloud = first_prediction(node, messages.Detection3DArray, detections, "/predictor/tracks")
+    cloud = first_prediction(node, messages.Detection3DArray, detections, "/detections")
     assert prediction_from_point_cloud(cloud).agents.tolist() == [1]
 
 
-def test_a_person_seen_by_two_trackers_is_predicted_once(start: Start) -> None:
-    node = start(
-        tick_rate_hz=0.0,
-        model="constant_velocity",
-        tracker="marker_array@/one, marker_array@/two",
-        merge_distance_m=0.5,
-    )
+def test_a_person_seen_by_two_trackers_is_predicted_once(restart: Start) -> None:
+    node = restart(tracker="marker_array@/one, marker_array@/two", merge_distance_m=0.5)
     publishers = [node.publisher(MarkerArray, topic) for topic in ("/one", "/two")]
     clouds = node.collect(PointCloud2, "/predictor/predictions")
     steps = iter(range(1, 10_000))

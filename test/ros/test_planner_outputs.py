@@ -27,11 +27,11 @@ PACKAGED = {
 }
 
 
-def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(start: Start) -> None:
+def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(restart: Start) -> None:
     classes = {name: message_class(name) for name in PACKAGED if is_installed(PACKAGED[name][0])}
     if not classes:
         pytest.skip("no planner's message package is installed (make test builds them)")
-    node = start(outputs=f"[{', '.join(classes)}]", model="constant_velocity", tick_rate_hz=0.0)
+    node = restart(outputs=[*classes])
     received = {name: node.collect(kind, f"/predictor/{name}") for name, kind in classes.items()}
     tracks = node.publisher(MarkerArray, "/predictor/tracks")
     stamps_ns = itertools.count(10 * S, S // 10)
@@ -60,15 +60,8 @@ def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(start: Start)
     node.wait_for(cleared, "an empty message of every output")
 
 
-def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(start: Start) -> None:
-    node = start(
-        outputs="[costmap]",
-        robot="odometry",
-        model="constant_velocity",
-        tick_rate_hz=0.0,
-        position_noise_m=0.0,
-    )
-    node.wait_for(lambda: node.state() == "active", "activation")
+def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(restart: Start) -> None:
+    node = restart(outputs=["costmap"], robot="odometry", position_noise_m=0.0)
     grids: list[OccupancyGrid] = []
     node.peer.node.create_subscription(
         OccupancyGrid, "/predictor/costmap", grids.append, qos.costmap()

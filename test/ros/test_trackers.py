@@ -37,35 +37,12 @@ def test_every_shipped_description_is_tested() -> None:
     assert set(MESSAGES) == set(shipped_trackers())
 
 
-@pytest.fixture(scope="module")
-def node(start_once: Start) -> NodeUnderTest:
-    return start_once(
-        autostart=False, tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0
-    )
-
-
-def unconfigure(node: NodeUnderTest) -> None:
-    """Brings the node from any state to where it takes another tracker."""
-    for label in {"active": ["deactivate", "cleanup"], "inactive": ["cleanup"]}.get(
-        node.state(), []
-    ):
-        assert node.transition(label)
-
-
-def turn_to(node: NodeUnderTest, tracker: str) -> None:
-    """Brings the node from any state to active with another tracker."""
-    unconfigure(node)
-    # A topic for each, as a topic has one type.
-    assert node.set_parameters(tracker=f"{tracker}@/{tracker}").successful
-    assert node.transition("configure"), node.process.output
-    assert node.transition("activate")
-
-
 @pytest.mark.parametrize("tracker", sorted(MESSAGES))
-def test_a_person_in_the_trackers_message_is_predicted(node: NodeUnderTest, tracker: str) -> None:
+def test_a_person_in_the_trackers_message_is_predicted(restart: Start, tracker: str) -> None:
     message_class = require_messages_of(tracker)
     build, agent_id = MESSAGES[tracker]
-    turn_to(node, tracker)
+    # A topic for each, as a topic has one type.
+    node = restart(tracker=f"{tracker}@/{tracker}", position_noise_m=0.0)
     publisher = node.publisher(message_class, f"/{tracker}")
     clouds = node.collect(PointCloud2, "/predictor/predictions")
     steps = iter(range(1, 10_000))
@@ -84,12 +61,8 @@ def test_a_person_in_the_trackers_message_is_predicted(node: NodeUnderTest, trac
     np.testing.assert_allclose(prediction.mean[0], expected, atol=1e-3)
 
 
-def test_two_trackers_at_once_keep_their_ids_apart(start: Start) -> None:
-    node = start(
-        tick_rate_hz=0.0,
-        model="constant_velocity",
-        tracker="marker_array@/left/people, point_cloud @ /right/people",
-    )
+def test_two_trackers_at_once_keep_their_ids_apart(restart: Start) -> None:
+    node = restart(tracker="marker_array@/left/people, point_cloud @ /right/people")
     left, _ = MESSAGES["marker_array"]
     right, _ = MESSAGES["point_cloud"]
     to_left = node.publisher(require_messages_of("marker_array"), "/left/people")
@@ -110,14 +83,14 @@ def test_two_trackers_at_once_keep_their_ids_apart(start: Start) -> None:
     }
 
 
-def test_a_description_of_ones_own_needs_no_code(start: Start, tmp_path: Path) -> None:
+def test_a_description_of_ones_own_needs_no_code(restart: Start, tmp_path: Path) -> None:
     description = tmp_path / "mine.yaml"
     description.write_text(
         "message_type: visualization_msgs/msg/MarkerArray\n"
         "list: markers\nid: id\nposition: pose.position\n"
         "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
     )
-    node = start(tick_rate_hz=0.0, model="constant_velocity", tracker=str(description))
+    node = restart(tracker=str(description))
     publisher = node.publisher(require_messages_of("marker_array"), "/predictor/tracks")
     clouds = node.collect(PointCloud2, "/predictor/predictions")
     steps = iter(range(1, 10_000))
@@ -140,11 +113,17 @@ def test_a_description_of_ones_own_needs_no_code(start: Start, tmp_path: Path) -
     ],
 )
 def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
-    start: Start, tracker: str, told: str
+    shared_node: NodeUnderTest, tracker: str, told: str
 ) -> None:
-    node = start(model="constant_velocity", tracker=tracker)
-    node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+    assert_refused(shared_node, tracker, told)
+
+
+def assert_refused(node: NodeUnderTest, tracker: str, told: str) -> None:
+    node.unconfigure()
+    assert node.set_parameters(tracker=tracker).successful
+    assert not node.transition("configure")
     assert node.state() == "unconfigured"
+    node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
 
 
 @pytest.mark.parametrize(
@@ -174,17 +153,14 @@ def test_a_tracker_that_cannot_be_used_fails_at_configure_with_the_reason(
     ],
 )
 def test_what_the_installed_messages_do_not_have_fails_at_configure(
-    node: NodeUnderTest, tmp_path: Path, message_type: str, position: str, told: str
+    shared_node: NodeUnderTest, tmp_path: Path, message_type: str, position: str, told: str
 ) -> None:
     description = tmp_path / "wrong.yaml"
     description.write_text(
         f"message_type: {message_type}\nlist: markers\nid: id\nposition: {position}\n"
         "frame: markers[0].header.frame_id\nstamp: markers[0].header.stamp\n"
     )
-    unconfigure(node)
-    assert node.set_parameters(tracker=str(description)).successful
-    assert not node.transition("configure")
-    node.wait_for(lambda: told in node.process.output, f"{told!r} in the log")
+    assert_refused(shared_node, str(description), told)
 
 
 @pytest.mark.parametrize("module", ["code_of_nobody", "code_of_nobody_msgs"])
@@ -201,8 +177,8 @@ def test_no_code_is_imported_to_look_for_a_message_type(
         import_message(f"{module}/msg/X", "tracker 'mine'")
 
 
-def test_the_robot_is_not_published_as_a_pedestrian(start: Start) -> None:
-    node = start(tick_rate_hz=0.0, model="constant_velocity", robot="odometry")
+def test_the_robot_is_not_published_as_a_pedestrian(restart: Start) -> None:
+    node = restart(robot="odometry")
     tracks = node.publisher(require_messages_of("marker_array"), "/predictor/tracks")
     odometry = node.publisher(Odometry, "/predictor/odometry")
     clouds = node.collect(PointCloud2, "/predictor/predictions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -98,10 +99,16 @@ class Run:
         return float(np.mean(self.errors_m))
 
 
+@functools.cache
+def plain_run(rate_hz: float) -> Run:
+    """With a tracker that does nothing wrong."""
+    return Run().watch(seen, rate_hz=rate_hz)
+
+
 @pytest.mark.parametrize("detector_hz", [2.0, 4.0])
 def test_repeated_positions_change_nothing(detector_hz: float) -> None:
     """A detector of a few hertz whose positions are published at 20 Hz with new stamps."""
-    plain = Run().watch(seen, rate_hz=detector_hz)
+    plain = plain_run(detector_hz)
     held = Run().watch(
         lambda time_s: seen(np.floor(time_s * detector_hz + 1e-6) / detector_hz), rate_hz=20.0
     )
@@ -126,9 +133,9 @@ def test_who_is_repeated_while_missed_walks_on() -> None:
                 positions_m[person] = seen(round(time_s - since_s - 0.1, 6))[person]
         return positions_m
 
-    plain, run = (Run().watch(each, rate_hz=10.0) for each in (seen, missed))
+    run = Run().watch(missed, rate_hz=10.0)
     assert len(run.errors_m) == N_PEOPLE * run.n_ticks
-    assert run.error_m < 1.3 * plain.error_m
+    assert run.error_m < 1.3 * plain_run(10.0).error_m
     assert run.log.hold_s == pytest.approx(1.1, abs=0.11)
 
 
@@ -184,16 +191,15 @@ def test_zeros_for_people_who_are_lost_are_no_positions() -> None:
         return positions_m
 
     run = Run().watch(zeros, rate_hz=10.0)
-    plain = Run().watch(seen, rate_hz=10.0)
     assert run.skipped[SkipReason.UNSET_POSITION] == 5 * 20
     assert run.skipped[SkipReason.OUTLIER] == 0
-    assert run.error_m < 1.15 * plain.error_m
+    assert run.error_m < 1.15 * plain_run(10.0).error_m
     assert len(run.errors_m) == N_PEOPLE * run.n_ticks
 
 
 @pytest.mark.parametrize("ahead_s", [0.35, 0.9])
 def test_a_clock_that_is_ahead_costs_nothing(ahead_s: float) -> None:
-    plain = Run().watch(seen, rate_hz=10.0)
+    plain = plain_run(10.0)
     ahead = Run().watch(seen, rate_hz=10.0, ahead_s=ahead_s)
     assert ahead.error_m == pytest.approx(plain.error_m, rel=0.02)
     assert len(ahead.errors_m) == N_PEOPLE * ahead.n_ticks
