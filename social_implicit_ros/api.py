@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,16 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from social_implicit_ros import metrics
-from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
-from social_implicit_ros.metrics.collision import collision_rate
-from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
-from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    ground_truth_levels,
-    reliability_scores,
-)
+from social_implicit_ros.metrics.table import METRICS, Metric
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
@@ -54,43 +45,6 @@ __all__ = ["METRICS", "Prediction", "evaluate", "load_model", "load_scenes", "me
 Sampler = Callable[[FloatArray], FloatArray]
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    return np.array([values.mean()])
-
-
-@dataclass(frozen=True)
-class _Metric:
-    """A metric of scenes.
-
-    Attributes:
-        measure: prediction and (A, T, 2) ground truth of a scene -> values of its agents, or one
-            value of the scene.
-        reduce: the values of all scenes -> the metric.
-    """
-
-    measure: Callable[[Prediction, FloatArray], FloatArray]
-    reduce: Callable[[FloatArray], float] = lambda values: float(values.mean())
-
-
-#: Metric -> how it is computed. `docs/metrics.md` defines each with its source and unit.
-METRICS = {
-    "minADE": _Metric(lambda p, truth: best_of_n(p.samples, truth)[0]),
-    "minFDE": _Metric(lambda p, truth: best_of_n(p.samples, truth)[1]),
-    "MR": _Metric(lambda p, truth: missed(p.samples, truth).astype(np.float64)),
-    "JADE": _Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[0]])),
-    "JFDE": _Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[1]])),
-    "CR": _Metric(lambda p, truth: np.array([collision_rate(p.samples)])),
-    "ADE_mean": _Metric(lambda p, truth: mean_path(p.mean, truth)[0]),
-    "FDE_mean": _Metric(lambda p, truth: mean_path(p.mean, truth)[1]),
-    "AMD": _Metric(lambda p, truth: _mean(mahalanobis_distances(p.samples, truth).values)),
-    "AMV": _Metric(lambda p, truth: np.array([mean_covariance_eigenvalue(p.samples)])),
-    "KDE_NLL": _Metric(lambda p, truth: _mean(kde_nll(p.samples, truth)[0])),
-    "ES": _Metric(lambda p, truth: energy_score(p.samples, truth).mean(axis=1)),
-    "NLL": _Metric(lambda p, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
-    "coverage_95": _Metric(ground_truth_levels, lambda levels: coverage(levels, 0.95)),
-    "R_avg": _Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[0]),
-    "R_min": _Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[1]),
-}
 #: Metrics of the best of K samples, whose names may end in K, such as minADE_20.
 _BEST_OF = ("minADE", "minFDE", "MR", "JADE", "JFDE", "CR")
 
@@ -225,7 +179,7 @@ def _first_samples(prediction: Prediction, metric: str) -> Prediction:
     return replace(prediction, samples=prediction.samples[:n_best], probabilities=np.empty(0))
 
 
-def _metric(name: str) -> _Metric:
+def _metric(name: str) -> Metric:
     found = METRICS.get(_split(name)[0])
     if found is None:
         raise ValueError(

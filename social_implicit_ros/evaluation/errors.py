@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.evaluation.replay import ScoredTick
+from social_implicit_ros.evaluation.scored_tick import ScoredTick
 from social_implicit_ros.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from social_implicit_ros.evaluation.faulty_tracker.reference import Reference
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
+from social_implicit_ros.evaluation.scored_tick import Predictions, ScoredTicks, scored_ticks
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
-from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
+from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.pipeline import PredictionPipeline
 from social_implicit_ros.prediction.predictor import Predictor, steps_of
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
@@ -39,54 +40,13 @@ from social_implicit_ros.tracks.frames.transforms import (
 )
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 _SAME = RigidTransform(np.eye(3), np.zeros(3))
-#: Other people within this distance count as near, metres.
-NEAR_M = 3.0
 #: Period of reading ground truth, as a share of the observed time of a model.
 _READ_SHARE = 0.25
 #: Share of the people beside a map, or inside its walls, from which on it is more likely wrong.
 _MISFIT_SHARE = 0.5
-#: Agents compared with all others at once; bounds memory, which grows with their square.
-_ROWS_AT_ONCE = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """Ground truth and context of the agents of a forecast.
-
-    Attributes:
-        ground_truth: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
-        observed_m: (A, 2) last observed positions, metres.
-        speed_m_s: (A,) net speed over the observed past, m/s.
-        n_near: (A,) number of other people within `NEAR_M`.
-        people: (A,) the person who the agent is, negative for nobody; empty without a reference.
-        age_s: (A,) seconds since the track began; likewise.
-    """
-
-    ground_truth: FloatArray
-    observed_m: FloatArray
-    speed_m_s: FloatArray
-    n_near: IntArray
-    people: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    age_s: FloatArray = field(default_factory=lambda: np.empty(0))
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredTick:
-    """Prediction of one model at one tick, its ground truth, and the time it took, seconds."""
-
-    window: ObservationWindow
-    forecast: Forecast
-    context: Context
-    window_s: float
-    model_s: float
-
-
-#: One tick, by model name.
-_Scored = dict[str, ScoredTick]
 
 
 @dataclass
@@ -153,10 +113,6 @@ class ReplayCounts(LeftOut):
             self.latencies_s = min(least_s, latency_s), max(most_s, latency_s)
 
 
-#: Predictions at one tick, by model name.
-_Predictions = dict[str, tuple[Tick, Forecast]]
-
-
 class _Group:
     """Models with the same observed steps; they share one predictor, that of the first model."""
 
@@ -175,7 +131,7 @@ class _Group:
             for name, model in list(models.items())[1:]
         }
         self._first = next(iter(models))
-        self._pending: dict[Steps, PendingPredictions[tuple[_Predictions, _Scored]]] = {
+        self._pending: dict[Steps, PendingPredictions[tuple[Predictions, ScoredTicks]]] = {
             steps: PendingPredictions(
                 predictor.history,
                 steps.times_s,
@@ -186,7 +142,7 @@ class _Group:
             for steps in (self.steps.values() if reference is None else ())
         }
 
-    def predict(self, stamp_ns: int) -> _Predictions:
+    def predict(self, stamp_ns: int) -> Predictions:
         """Predictions of all models."""
         forecast, tick = self.predictor.tick(stamp_ns), self.predictor.last_tick
         assert tick is not None
@@ -203,7 +159,7 @@ class _Group:
             )
         return predictions
 
-    def add(self, predictions: _Predictions, scored: _Scored) -> None:
+    def add(self, predictions: Predictions, scored: ScoredTicks) -> None:
         """Adds predictions; `scored` receives them with their ground truth, now or later."""
         (tick, _), *_ = predictions.values()
         window = tick.window
@@ -227,7 +183,7 @@ class _Group:
             times_ns = tick.stamp_ns + np.round(steps.times_s * NS_PER_S).astype(np.int64)
             ground_truth_m = self._reference.people.positions_at(known["people"], times_ns)
             ground_truth = pose.of_ground(ground_truth_m)
-            scored.update(_scored(same_steps, ground_truth, **known))
+            scored.update(scored_ticks(same_steps, ground_truth, **known))
 
     def update(self, now_ns: int, *, is_last: bool = False) -> None:
         """Scores the predictions whose ground truth is final, or all as far as it is known."""
@@ -235,7 +191,7 @@ class _Group:
             pending.finish() if is_last else pending.update(now_ns)
             for entry in pending.pop_complete():
                 predictions, scored = entry.content
-                scored.update(_scored(predictions, entry.ground_truth_m))
+                scored.update(scored_ticks(predictions, entry.ground_truth_m))
 
 
 class BagReplay:
@@ -285,11 +241,11 @@ class BagReplay:
         self._next_tick_ns: int | None = None
         if reference is not None and self._period_ns:
             self._next_tick_ns = reference.span_ns[0]
-        self._ticks: deque[_Scored] = deque()
+        self._ticks: deque[ScoredTicks] = deque()
 
     def ticks(
         self, advance: Callable[[int, int], None] = lambda n_read, n_messages: None
-    ) -> Iterator[dict[str, ScoredTick]]:
+    ) -> Iterator[ScoredTicks]:
         """Reads the recording once; calls `advance` with the messages read so far and all.
 
         Yields:
@@ -361,7 +317,7 @@ class BagReplay:
             for group, of_group in zip(self._groups, predictions, strict=True):
                 group.add(of_group, self._ticks[-1])
 
-    def _count_walls(self, walls: FloorPlan | None, predictions: _Predictions) -> None:
+    def _count_walls(self, walls: FloorPlan | None, predictions: Predictions) -> None:
         """Counts sampled positions and people, and those of them inside walls."""
         if walls is not None:
             (tick, _), *_ = predictions.values()
@@ -393,42 +349,8 @@ class BagReplay:
         for group in self._groups:
             group.update(0, is_last=True)
 
-    def _complete(self) -> Iterator[dict[str, ScoredTick]]:
+    def _complete(self) -> Iterator[ScoredTicks]:
         """The oldest ticks, in order, while they are scored for every model."""
         while self._ticks and len(self._ticks[0]) == len(self.steps):
             scored = self._ticks.popleft()
             yield {name: scored[name] for name in self.steps}
-
-
-def _scored(predictions: _Predictions, ground_truth: FloatArray, **known: NDArray[Any]) -> _Scored:
-    """Predictions of models with the same window and steps, with (A, T, 2) ground truth, metres."""
-    scored: _Scored = {}
-    contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
-    for name, (tick, forecast) in predictions.items():
-        window, timings_s = tick.window, tick.timings_s
-        if forecast.ids not in contexts:
-            row_of = {agent: row for row, agent in enumerate(window.ids)}
-            rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
-            contexts[forecast.ids] = Context(
-                ground_truth=ground_truth[rows],
-                observed_m=window.positions_m[rows, -1],
-                speed_m_s=tick.speed_m_s[rows],
-                n_near=_n_near(forecast.present_m),
-                **{name: values[rows] for name, values in known.items()},
-            )
-        context = contexts[forecast.ids]
-        scored[name] = ScoredTick(
-            window, forecast, context, timings_s["window"], timings_s["model"]
-        )
-    return scored
-
-
-def _n_near(positions_m: FloatArray) -> IntArray:
-    """(A,) number of others within `NEAR_M` of each agent."""
-    x, y = positions_m.T
-    counts = np.empty(len(x), dtype=np.int64)
-    for first in range(0, len(x), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        near = (x[rows, None] - x) ** 2 + (y[rows, None] - y) ** 2 <= NEAR_M * NEAR_M
-        counts[rows] = near.sum(axis=1) - 1
-    return counts

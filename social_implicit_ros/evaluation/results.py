@@ -15,12 +15,13 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
+from social_implicit_ros.evaluation.faulty_tracker.tracker_tally import tracker_metrics
 from social_implicit_ros.evaluation.output_files import without_nan, write_json, written_beside
 from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.replay import NEAR_M
 from social_implicit_ros.evaluation.report.page import write_report
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
+from social_implicit_ros.evaluation.scored_tick import NEAR_M
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -29,7 +30,6 @@ from social_implicit_ros.evaluation.tally import (
     metrics_of,
     reliability_of,
 )
-from social_implicit_ros.evaluation.tracker_tally import tracker_metrics
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from rich.table import Table
 
-from social_implicit_ros.metrics.displacement import best_of_n, mean_path
-from social_implicit_ros.metrics.proper_scores import gaussian_nll
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    ground_truth_levels,
-    reliability_scores,
-)
+from social_implicit_ros.metrics.table import metrics_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 
@@ -30,29 +23,18 @@ LABELS: Mapping[str, str] = {
     "r_avg": "R_avg",
     "r_min": "R_min",
 }
+_NAMES = ("minADE", "minFDE", "ADE_mean", "FDE_mean", "NLL", "coverage_95", "R_avg", "R_min")
 
 
 def evaluate_model(
     model: TrajectoryModel, scenes: Sequence[Scene], *, seed: int
 ) -> dict[str, float]:
     """Metrics by the names of `LABELS`, averaged over all agents of one or more scenes."""
-    found = []
-    for scene in scenes:
-        prediction = model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed)
-        ground_truth = scene.future
-        nll = gaussian_nll(prediction.mean, prediction.covariance, ground_truth)
-        found.append(
-            (
-                *best_of_n(prediction.samples, ground_truth),
-                *mean_path(prediction.mean, ground_truth),
-                nll.mean(axis=1),
-                ground_truth_levels(prediction, ground_truth),
-            )
-        )
-    *errors, levels = map(np.concatenate, zip(*found, strict=True))
-    metrics = {name: float(one.mean()) for name, one in zip(LABELS, errors, strict=False)}
-    r_avg, r_min = reliability_scores(levels)
-    return {**metrics, "coverage_95": coverage(levels, 0.95), "r_avg": r_avg, "r_min": r_min}
+    predicted = (
+        (model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed), scene.future)
+        for scene in scenes
+    )
+    return metrics_of(predicted, dict(zip(LABELS, _NAMES, strict=True)))
 
 
 def comparison_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:

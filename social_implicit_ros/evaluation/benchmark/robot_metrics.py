@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -11,23 +11,18 @@ from social_implicit_ros.evaluation.benchmark.situations import (
     situation_measures,
     situation_metrics,
 )
-from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES, Metrics
+from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES, Metrics, concatenated
 from social_implicit_ros.evaluation.kalman import tuned_error_m
-from social_implicit_ros.metrics.collision import collision_rate
-from social_implicit_ros.metrics.displacement import best_of_n, mean_path
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    ground_truth_levels,
-    reliability_scores,
-)
+from social_implicit_ros.metrics.table import metrics_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S, Scene
 from social_implicit_ros.recordings.text_formats.robot_recordings import RATE_HZ, robot_windows
 from social_implicit_ros.recordings.text_formats.text import Recording
-from social_implicit_ros.types import FloatArray
+from social_implicit_ros.types import FloatArray, Prediction
 
 #: What a robot that plans again and again relies on most, seconds ahead.
 REPLANNING_S = 1.2
+_SOON = round(REPLANNING_S / STEP_S) - 1
 #: Mean error of the mean path at that time over that of a tuned Kalman filter, at 10 Hz.
 OVER_KALMAN = "error_1.2s_over_kalman"
 
@@ -35,6 +30,18 @@ OVER_KALMAN = "error_1.2s_over_kalman"
 ROBOT_STYLES: dict[str, tuple[str, str]] = {
     **{name: style for name, style in STYLES.items() if name not in ("amd", "amv", "kde")},
     OVER_KALMAN: ("", "low"),
+}
+
+#: Those of whole scenes -> their names in `METRICS`.
+_NAMES = {
+    "ade": "minADE",
+    "fde": "minFDE",
+    "mean_ade": "ADE_mean",
+    "mean_fde": "FDE_mean",
+    "collision_rate": "CR",
+    "coverage_95": "coverage_95",
+    "r_avg": "R_avg",
+    "r_min": "R_min",
 }
 
 #: Windows of one folder: scenes, and the observed positions of their agents at 10 Hz.
@@ -60,41 +67,21 @@ def robot_metrics(
     model: TrajectoryModel, windows: Windows, *, n_samples: int, seed: int, over_kalman: bool
 ) -> Metrics:
     """Metrics of a model on the windows of one folder, by the names of `ROBOT_STYLES`."""
-    rows: list[dict[str, FloatArray]] = []
-    for scene, _ in windows:
-        prediction = model.predict(scene.observed, n_samples=n_samples, seed=seed)
-        ade, fde = best_of_n(prediction.samples, scene.future)
-        mean_ade, mean_fde = mean_path(prediction.mean, scene.future)
-        rows.append(
-            {
-                "ade": ade,
-                "fde": fde,
-                "mean_ade": mean_ade,
-                "mean_fde": mean_fde,
-                "collision_rate": np.array([collision_rate(prediction.samples)]),
-                "levels": ground_truth_levels(prediction, scene.future),
-                "soon": np.linalg.norm((prediction.mean - scene.future)[:, _soon()], axis=-1),
-                **situation_measures(prediction, scene),
-            }
-        )
-    values = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    r_avg, r_min = reliability_scores(values["levels"])
-    metrics = {
-        **situation_metrics(values),
-        **{name: float(values[name].mean()) for name in ROBOT_STYLES.keys() & values.keys()},
-        "coverage_95": coverage(values["levels"], 0.95),
-        "r_avg": r_avg,
-        "r_min": r_min,
-    }
+    situations, soon_m = [], []
+
+    def predicted() -> Iterator[tuple[Prediction, FloatArray]]:
+        for scene, _ in windows:
+            prediction = model.predict(scene.observed, n_samples=n_samples, seed=seed)
+            situations.append(situation_measures(prediction, scene))
+            soon_m.append(prediction.mean[:, _SOON])
+            yield prediction, scene.future
+
+    metrics = {**metrics_of(predicted(), _NAMES), **situation_metrics(concatenated(situations))}
     if over_kalman:
-        ground_truth = np.concatenate([scene.future[:, _soon()] for scene, _ in windows])
+        ground_truth = np.concatenate([scene.future[:, _SOON] for scene, _ in windows])
+        error_m = np.linalg.norm(np.concatenate(soon_m) - ground_truth, axis=-1).mean()
         kalman_m = tuned_error_m(
             [fast for _, fast in windows], ground_truth, 1.0 / RATE_HZ, REPLANNING_S
         )
-        metrics[OVER_KALMAN] = float(values["soon"].mean()) / kalman_m
+        metrics[OVER_KALMAN] = float(error_m) / kalman_m
     return {name: metrics[name] for name in ROBOT_STYLES if name in metrics}
-
-
-def _soon() -> int:
-    """The predicted step at `REPLANNING_S`."""
-    return round(REPLANNING_S / STEP_S) - 1

@@ -190,12 +190,12 @@ def _displacement_measures(
         if all_metrics:
             rows[-1]["miss_rate"] = missed(samples, scene.future).astype(np.float64)
             rows[-1].update(_joint(samples, scene.future))
-    return _concatenated(rows)
+    return concatenated(rows)
 
 
 def _joint_measures(model: TrajectoryModel, batch: Batch, n_samples: int, seed: int) -> _Measures:
     """Metrics of joint samples alone."""
-    return _concatenated(
+    return concatenated(
         [
             _joint(_samples(model, scene, n_samples, scene_seed(seed, index)), scene.future)
             for index, scene in batch
@@ -213,7 +213,8 @@ def _joint(samples: FloatArray, future: FloatArray) -> _Measures:
     return {name: np.array([value]) for name, value in measures.items()}
 
 
-def _concatenated(rows: Sequence[_Measures]) -> _Measures:
+def concatenated(rows: Sequence[_Measures]) -> _Measures:
+    """All rows below each other."""
     return {name: np.concatenate([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
@@ -239,7 +240,7 @@ def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _
         "kde": scene_means(kde, batch),
         "energy": energy_score(samples, truth).mean(axis=1),
         "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
-        **_concatenated(
+        **concatenated(
             [
                 {
                     "levels": ground_truth_levels(prediction, scene.future),

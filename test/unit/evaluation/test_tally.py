@@ -14,7 +14,8 @@ from social_implicit_ros.evaluation.distribution import (
     measure_distribution,
 )
 from social_implicit_ros.evaluation.errors import measure
-from social_implicit_ros.evaluation.replay import BagReplay, Context, ScoredTick
+from social_implicit_ros.evaluation.replay import BagReplay
+from social_implicit_ros.evaluation.scored_tick import Context, ScoredTick
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.tally import histogram_quantile
-from social_implicit_ros.evaluation.tracker_tally import (
+from social_implicit_ros.evaluation.faulty_tracker.tracker_tally import (
     _EDGES,
     empty_sums,
     tracker_metrics,
 )
+from social_implicit_ros.evaluation.tally import histogram_quantile
 
 
 def sums_of(**known: float) -> dict[str, list[float]]:

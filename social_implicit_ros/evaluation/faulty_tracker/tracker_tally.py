@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures
-from social_implicit_ros.evaluation.replay import ScoredTick
+from social_implicit_ros.evaluation.scored_tick import ScoredTick
 from social_implicit_ros.evaluation.tally import histogram_quantile, sums_by_group
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import radius_at
