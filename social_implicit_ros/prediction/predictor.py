@@ -7,7 +7,7 @@ left out is returned with its reason.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -27,11 +27,11 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.identities import Identities
+from social_implicit_ros.tracks.known_tracker import KnownTracker
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
@@ -73,15 +73,12 @@ class Predictor:
         self.config = config
         self.steps = steps_of(model, config)
         self._lookup = lookup
-        self._guards: dict[str, StampGuard] = {}  # by source: each tracker has its own delay
+        self._trackers: dict[str, KnownTracker] = {}  # by source
         self._queue = TransformQueue(lookup, config.transform_wait_s)
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
         self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
         self._robot = RobotGate(self._pipeline.history, config)
         self._identities = Identities(config.pipeline)
-        # By source.
-        self._timings: defaultdict[str, TrackerTiming] = defaultdict(TrackerTiming)
-        self._reported: defaultdict[str, ReportedPositions] = defaultdict(ReportedPositions)
         self._numbers = AgentNumbers()
         self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
@@ -106,9 +103,11 @@ class Predictor:
                 compared with those of the same source only.
         """
         update = Update()
-        if source not in self._guards:
-            self._guards[source] = StampGuard(self.config.pipeline.track_timeout_s)
-        status = self._guards[source].check(tracks.stamp_ns, now_ns)
+        if source not in self._trackers:
+            guard = StampGuard(self.config.pipeline.track_timeout_s)
+            self._trackers[source] = KnownTracker(guard)
+        tracker = self._trackers[source]
+        status = tracker.guard.check(tracks.stamp_ns, now_ns)
         if status in REFUSED_STAMPS:
             reason, text = REFUSED_STAMPS[status]
             update.skip(source, reason, len(tracks.ids))
@@ -122,12 +121,12 @@ class Predictor:
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
-        self._timings[source].add(tracks.stamp_ns, arrived_ns)
-        tracks, lost = self._reported[source].take(tracks, self.config.pipeline.max_speed_m_s)
+        tracker.timing.add(tracks.stamp_ns, arrived_ns)
+        tracks, lost = tracker.reported.take(tracks, self.config.pipeline.max_speed_m_s)
         for reason, n_entries in lost.items():
             update.skip(source, reason, n_entries)
             if reason is SkipReason.UNSET_POSITION and n_entries:
-                update.examples[reason] = str(self._reported[source].unset_m)
+                update.examples[reason] = str(tracker.reported.unset_m)
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)
@@ -204,7 +203,7 @@ class Predictor:
 
     def reset(self) -> None:
         """Resets all histories; the next stamp may be any."""
-        self._guards.clear()
+        self._trackers.clear()
         self._forget()
 
     def reconfigure(self, config: PredictorConfig) -> None:
@@ -215,12 +214,12 @@ class Predictor:
         self._follow_trackers()
         self.evaluation.window.window_s = config.self_evaluation_window_s
         self._robot.config = config
-        for guard in (*self._guards.values(), self._robot.guard):
+        for guard in (*(known.guard for known in self._trackers.values()), self._robot.guard):
             guard.tolerance_s = config.pipeline.track_timeout_s
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """Whether the history is in the future of a clock that went back to `now_ns`."""
-        return any(guard.clock_jumped_back(now_ns) for guard in self._guards.values())
+        return any(known.guard.clock_jumped_back(now_ns) for known in self._trackers.values())
 
     @property
     def model(self) -> TrajectoryModel:
@@ -261,13 +260,9 @@ class Predictor:
         """Remembered people, without the robot."""
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
-    def timing_of(self, source: str) -> TrackerTiming:
-        """Period and latency of a tracker; those of one that says nothing if it is unknown."""
-        return self._timings.get(source, TrackerTiming())
-
-    def reported_by(self, source: str) -> ReportedPositions:
-        """What the positions of a tracker say; nothing if it is unknown."""
-        return self._reported.get(source, ReportedPositions())
+    def tracker(self, source: str) -> KnownTracker:
+        """What the messages of a tracker say; nothing if it is unknown."""
+        return self._trackers.get(source) or KnownTracker(StampGuard(0.0))
 
     def frozen(self, source: str, min_s: float) -> tuple[str, ...]:
         """Tracks of a tracker that do not move any more at all, though its positions are noisy.
@@ -278,7 +273,7 @@ class Predictor:
         """
         if self.history.noise_m(source) < _EXACT_M:
             return ()
-        return self.reported_by(source).stopped(min_s)
+        return self.tracker(source).reported.stopped(min_s)
 
     @property
     def n_waiting(self) -> int:
@@ -292,7 +287,7 @@ class Predictor:
         if frame_id == self._frame.frame_id:
             self._enter(tracks, now_ns, update)
             return
-        lead_ns = self.timing_of(tracks.source).lead_ns
+        lead_ns = self.tracker(tracks.source).timing.lead_ns
         self._queue.add(tracks, frame_id, now_ns, lead_ns)
         self._move_waiting(now_ns, update)
 
@@ -321,7 +316,7 @@ class Predictor:
             refusal = self._robot.enter(self._frame.moved_back(tracks), update.robot_skipped)
             update.refusals += [refusal] if refusal else []
             return
-        lead_ns = self.timing_of(tracks.source).lead_ns
+        lead_ns = self.tracker(tracks.source).timing.lead_ns
         if lead_ns:
             tracks = replace(tracks, stamp_ns=tracks.stamp_ns - lead_ns)
         is_usable = np.all(np.abs(tracks.positions_m) <= MAX_COORDINATE_M, axis=1)
@@ -329,7 +324,7 @@ class Predictor:
             # They are refused, each with its reason, and tell nothing of who is who.
             self._enter_as(tracks.of_agents(~is_usable), update)
             tracks = tracks.of_agents(is_usable)
-        if len(self._guards) > 1:
+        if len(self._trackers) > 1:
             # People of several trackers do not jump in the same message.
             tracks = self._frame.moved_back(tracks)
         else:
@@ -343,7 +338,7 @@ class Predictor:
         self.history.hidden = self._identities.hidden
         self.history.frozen = frozenset(
             agent_id
-            for source in self._reported
+            for source in self._trackers
             for agent_id in self._identities.known_as(self.frozen(source, _FROZEN_S), source)
         )
 
@@ -367,9 +362,11 @@ class Predictor:
     def _follow_trackers(self) -> None:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
         config = self.config.pipeline
-        needed_s = max((timing.needed_timeout_s for timing in self._timings.values()), default=0.0)
-        held_s = max((reported.hold_s for reported in self._reported.values()), default=0.0)
-        needed_s = max(needed_s, PERIODS_KEPT * max(self._identities.usual_gap_s, held_s))
+        needed_s = max(
+            PERIODS_KEPT * self._identities.usual_gap_s,
+            *(known.needed_timeout_s for known in self._trackers.values()),
+            0.0,
+        )
         # In tenths of a second, so that it does not change at every message.
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
@@ -395,21 +392,20 @@ class Predictor:
 
         If another source is still ahead, it is that source's clock and not time itself.
         """
-        guard = self._guards[source]
-        assert guard.newest_ns is not None
+        mine = self._trackers[source]
+        assert mine.guard.newest_ns is not None
         # When time jumps back, the sources that did so already are ahead by their latency only.
-        latest_ns = guard.newest_ns + round(0.5 * guard.tolerance_s * NS_PER_S)
-        others = [other for name, other in self._guards.items() if name != source]
+        latest_ns = mine.guard.newest_ns + round(0.5 * mine.guard.tolerance_s * NS_PER_S)
+        others = [known.guard for name, known in self._trackers.items() if name != source]
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
             self._identities.forget(source)
-            self._timings.pop(source, None)
-            self._reported.pop(source, None)
+            mine.forget()
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
             update.refusals.append(Refusal("jumped_back", text))
             return
-        self._guards = {source: guard}
+        self._trackers = {source: mine}
         self._forget()
         self._lookup.clear()
         update.jumped_back = True
@@ -423,8 +419,8 @@ class Predictor:
         self._frame.reset()
         self._robot.reset()
         self.history.reset()
-        self._timings.clear()
-        self._reported.clear()
+        for known in self._trackers.values():
+            known.forget()
         self._identities.reset()
         self.history.hidden = {}
         self._follow_trackers()

@@ -19,16 +19,13 @@ from social_implicit_ros.tracks.entries import (
     known_velocities,
     usable_entries,
 )
+from social_implicit_ros.tracks.estimation.estimator import Estimator
+from social_implicit_ros.tracks.estimation.smoothing import within_speed
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
-from social_implicit_ros.tracks.noise import TrackerNoise
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
-from social_implicit_ros.tracks.site_motion import SiteMotion
-from social_implicit_ros.tracks.smoothing import smooth, within_speed
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.steps import observed_steps, resample
-from social_implicit_ros.tracks.velocity_noise import VelocityNoise
 from social_implicit_ros.types import (
     FloatArray,
     IntArray,
@@ -89,10 +86,10 @@ class TrackHistory:
         self._free_rows: list[int] = []
         self._centre_m = np.zeros(2)  # where the robot was when it was lost
         self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
-        self._noise = TrackerNoise(self.config.position_noise_m)
-        self._velocities = VelocityNoise()
+        self._estimator = Estimator(
+            self.config.position_noise_m, step_s=self._step_s, n_steps=self._n_steps
+        )
         self._held = HeldJumps()
-        self._site = SiteMotion()
         self._trackers: dict[str, int] = {}  # number of each, see `_source`
         self._tracker_of_row = np.empty(0, dtype=np.int64)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
@@ -146,7 +143,7 @@ class TrackHistory:
 
     def noise_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""
-        return self._noise.std_m(source)
+        return self._estimator.noise.std_m(source)
 
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
@@ -252,7 +249,14 @@ class TrackHistory:
             skipped.update((i, reason) for i, reason in self.hidden.items() if i in self._row_of_id)
         ids = tuple(compress(self._row_of_id, ready.tolist()))
         rows = rows[ready]
-        positions_m, n_observed, state_covariances = self._estimate(rows, stamp_ns)
+        positions_m, n_observed, state_covariances = self._estimator.estimate(
+            table,
+            rows,
+            stamp_ns,
+            self._began_ns[rows],
+            self._tracker_of_row[rows],
+            is_exact=self.config.position_noise_m == 0.0,
+        )
         covariances_m2 = self._covariances_m2[rows]
         covariances_m2[np.isnan(covariances_m2)] = 0.0
         window = ObservationWindow(
@@ -265,7 +269,7 @@ class TrackHistory:
             covariances_m2=covariances_m2,
             state_covariances=state_covariances,
         )
-        self._site.learn(window, self.frozen)
+        self._estimator.site.learn(window, self.frozen)
         return window, skipped
 
     @property
@@ -287,7 +291,7 @@ class TrackHistory:
     ) -> None:
         """Adds the agents in some columns of a message to their rows."""
         stamp_ns, table, source = tracks.stamp_ns, self._table, _source(tracks)
-        noise_m = self._noise.std_m(source)
+        noise_m = self._estimator.noise.std_m(source)
         limits = self.config.max_speed_m_s, noise_m
         newest_ns, has_any = table.newest(rows)[0], table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
@@ -327,10 +331,10 @@ class TrackHistory:
         if tracks.covariances_m2 is not None:
             covariances_m2 = known_covariances(tracks.covariances_m2[columns, :2, :2])
             self._covariances_m2[rows] = covariances_m2
-        self._noise.add(source, stamp_ns, rows, table, covariances_m2)
+        self._estimator.noise.add(source, stamp_ns, rows, table, covariances_m2)
         if velocities_m_s is not None:
-            self._velocities.forget(rows[begins])
-            self._velocities.add(
+            self._estimator.velocities.forget(rows[begins])
+            self._estimator.velocities.add(
                 tracker,
                 rows,
                 stamp_ns,
@@ -382,14 +386,13 @@ class TrackHistory:
             self._covariances_m2 = with_rows(self._covariances_m2, n_rows)
             self._began_ns = with_rows(self._began_ns, n_rows)
             self._tracker_of_row = with_rows(self._tracker_of_row, n_rows)
-            self._noise.grow(n_rows)
             self._held.grow(n_rows)
-            self._velocities.grow(n_rows)
+            self._estimator.grow(n_rows)
             self._free_rows.extend(range(n_rows - 1, n_before - 1, -1))
         row = self._free_rows.pop()
         self._covariances_m2[row] = np.nan
         self._held.stamps_ns[row] = 0
-        self._velocities.forget(row)
+        self._estimator.velocities.forget(row)
         return row
 
     def _announce_forgetting(self, rows: IntArray) -> None:
@@ -407,35 +410,6 @@ class TrackHistory:
         if stale_ids:
             self.forget(stale_ids)
         return dict.fromkeys(stale_ids, SkipReason.STALE)
-
-    def _estimate(
-        self, rows: IntArray, stamp_ns: int
-    ) -> tuple[FloatArray, IntArray, FloatArray | None]:
-        """(A, H, 2) positions, (A,) known steps and (A, 4, 4) state covariances if inexact."""
-        step_ns, n_steps = self._step_ns, self._n_steps
-        covariances = None
-        if self.config.position_noise_m == 0.0 or len(rows) == 0:
-            positions_m = resample(self._table, rows, stamp_ns, step_ns=step_ns, n_steps=n_steps)
-        else:
-            times_ns, xy_m, is_known = self._table.since(
-                rows, stamp_ns - (n_steps - 1) * step_ns, stamp_ns
-            )
-            began_ns = self._began_ns[rows]
-            has_begun = times_ns >= began_ns[:, None]
-            is_known &= has_begun | ~(is_known & has_begun).any(axis=1, keepdims=True)
-            positions_m, covariances = smooth(
-                stamp_ns - times_ns,
-                xy_m,
-                is_known,
-                self._noise.variances_m2(rows, stamp_ns - began_ns),
-                self._velocities.newest(rows, self._tracker_of_row[rows]),
-                self._site,
-                step_s=self._step_s,
-                n_steps=n_steps,
-            )
-        n_observed = observed_steps(stamp_ns - self._table.times_ns[rows, 0], step_ns, n_steps)
-        positions_m[np.arange(n_steps) < n_steps - n_observed[:, None]] = np.nan
-        return positions_m, n_observed, covariances
 
 
 def _source(tracks: Tracks) -> str:

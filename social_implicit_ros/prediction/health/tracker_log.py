@@ -182,11 +182,11 @@ class TrackerLog:
 
         `doubled` are the `doubled_rows` of its newest tick.
         """
-        timing = predictor.timing_of(source)
-        self.needed_timeout_s, self.latency_s = timing.needed_timeout_s, timing.latency_s
-        reported = predictor.reported_by(source)
-        self.hold_s = reported.hold_s
-        self.needed_timeout_s = max(self.needed_timeout_s, PERIODS_KEPT * reported.usual_hold_s)
+        known = predictor.tracker(source)
+        self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
+        self.needed_timeout_s = max(
+            known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
+        )
         self.frozen = predictor.frozen(source, FROZEN_S)
         tick = predictor.last_tick
         if tick is None:

@@ -172,7 +172,7 @@ def test_frozen_tracks_are_named_and_teach_nothing() -> None:
     run = Run().watch(frozen, rate_hz=10.0)
     assert set(run.log.frozen) == set(IDS[::2])
     assert run.predictor.history.frozen == set(IDS[::2])
-    site = run.predictor.history._site
+    site = run.predictor.history._estimator.site
     standing = np.hypot(*np.array([*site._velocity_m_s.values()]).T) < 0.3
     assert standing.sum() == np.count_nonzero(~VELOCITIES_M_S.any(axis=1))
     # The regions of people who stand do not shrink by them.
@@ -212,8 +212,8 @@ def test_a_clock_in_steps_is_no_tracker_that_is_ahead() -> None:
     for n in range(60):
         stamp_ns, clock_ns = START_NS + n * S // 10, START_NS + n // 5 * S // 2
         update = run.predictor.add_tracks(Tracks(stamp_ns, IDS, seen(n / 10.0)), "odom", clock_ns)
-        assert update.is_accepted and run.predictor.timing_of("").lead_ns == 0
-    assert run.predictor.timing_of("").latency_s == pytest.approx(0.0)
+        assert update.is_accepted and run.predictor.tracker("").timing.lead_ns == 0
+    assert run.predictor.tracker("").timing.latency_s == pytest.approx(0.0)
     assert run.predictor.newest_ns == START_NS + 59 * S // 10
 
 
@@ -223,7 +223,7 @@ def messages_ahead(leads_s: Iterator[float]) -> list[float]:
     taken = []
     for n, lead_s in enumerate(leads_s):
         run._tell(seen(n / 10.0), n / 10.0, lead_s)
-        taken.append(run.predictor.timing_of("").lead_ns / S)
+        taken.append(run.predictor.tracker("").timing.lead_ns / S)
     return taken
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.noise import PositionNoise
+from social_implicit_ros.tracks.estimation.noise import PositionNoise
 
 
 def learned_std_m(noise_m: float, acceleration_m_s2: float, outliers: int = 0) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from social_implicit_ros.tracks.estimation.smoothing import Velocities
 from social_implicit_ros.tracks.observations import with_rows
-from social_implicit_ros.tracks.smoothing import Velocities
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
 

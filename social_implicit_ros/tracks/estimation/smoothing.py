@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from social_implicit_ros.tracks.estimation.site_motion import STANDING, SiteMotion
 from social_implicit_ros.tracks.observations import NEVER
-from social_implicit_ros.tracks.site_motion import STANDING, SiteMotion
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
