@@ -20,14 +20,12 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
 from social_implicit_ros.ros.messages import (
-    header_to_msg,
     person_size_to_msg,
     pose_numbers,
     stamp_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.outputs.base import Output, at_own_confidence
-from social_implicit_ros.ros.outputs.cdr_writer import list_writer
+from social_implicit_ros.ros.outputs.base import ListOutput, at_own_confidence
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
@@ -38,7 +36,7 @@ _INITIAL_POSE = "kinematics.initial_pose_with_covariance"
 _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
 
 
-class Autoware(Output):
+class Autoware(ListOutput):
     """A pedestrian per person, with the mean trajectory first and then the modes.
 
     Every path begins at the present position, at the header's stamp. Its confidence is the
@@ -61,19 +59,6 @@ class Autoware(Output):
         ]
         size = person_size_to_msg(config.person_radius_m)
         self._shape = Shape(type=Shape.CYLINDER, dimensions=size)
-        self._writer = list_writer(
-            PredictedObjects,
-            entries_of=self._object,
-            rewritten=(
-                "object_id.uuid",
-                _INITIAL_POSE + ".pose",
-                _INITIAL_POSE + ".covariance",
-                _INITIAL_VELOCITY,
-                "kinematics.predicted_paths.path",
-                "kinematics.predicted_paths.time_step",
-                "kinematics.predicted_paths.confidence",
-            ),
-        )
 
     def render(self, forecast: Forecast) -> bytes:
         """A serialised PredictedObjects with the predictions at the stamp."""
@@ -91,8 +76,8 @@ class Autoware(Output):
         is_needed[:, 0] = True
         step_ns = round(prediction.step_s * NS_PER_S)
         uuids = b"".join(uuid_of(agent_id) for agent_id in forecast.ids)
-        return self._writer.write(
-            PredictedObjects(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+        return self.serialised(
+            forecast,
             [(n, n_points) for n in is_needed.sum(axis=1).tolist()],
             {
                 "object_id.uuid": np.frombuffer(uuids, np.uint8),
@@ -107,7 +92,7 @@ class Autoware(Output):
             },
         )
 
-    def _object(self, shape: tuple[int, int]) -> list[PredictedObject]:
+    def entries(self, shape: tuple[int, int]) -> list[PredictedObject]:
         """Template of a person, for a number of paths and of points per path."""
         n_paths, n_points = shape
         path = PredictedPath(path=[Pose()] * n_points)

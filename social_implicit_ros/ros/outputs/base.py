@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from numpy.typing import ArrayLike
 from rclpy.qos import QoSProfile
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import header_to_msg
+from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import Prediction
 from social_implicit_ros.uncertainty.ellipses import at_confidence
@@ -40,6 +43,28 @@ class Output(ABC):
     def clear(self, stamp_ns: int) -> Any:
         """A message without people, as consumers keep the last one; None where nothing is kept."""
         return self.message_class(header=header_to_msg(stamp_ns, self._frame_id))
+
+
+class ListOutput(Output):
+    """An output whose message is a header and a long list."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        self._writer = list_writer(self.message_class, self.entries)
+
+    @abstractmethod
+    def entries(self, shape: Any) -> Sequence[object]:
+        """Template messages of a group of entries; see `CdrListWriter`."""
+
+    def serialised(
+        self,
+        forecast: Forecast,
+        shapes: Sequence[Hashable],
+        values: Mapping[str, ArrayLike],
+    ) -> bytes:
+        """The message of a forecast; see `CdrListWriter.write`."""
+        header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
+        return self._writer.write(self.message_class(header=header), shapes, values)
 
 
 def at_own_confidence(prediction: Prediction, confidence: float) -> Prediction:

@@ -50,9 +50,7 @@ class CdrListWriter:
         self,
         message_type: str,
         definitions: Definitions,
-        *,
         entries_of: Callable[[Any], Sequence[object]],
-        rewritten: Sequence[str],
     ) -> None:
         """Takes the type and the templates of its entries.
 
@@ -60,9 +58,7 @@ class CdrListWriter:
             message_type: `package/msg/Type`.
             definitions: of this type and of all types within.
             entries_of: shape -> template messages of the entries of such a group, with all fields
-                set that are not rewritten.
-            rewritten: dotted paths, relative to an entry, of the fields that `write` sets: numbers,
-                arrays, messages of numbers of one type (a pose, a stamp), and strings.
+                set that `write` does not set.
 
         Raises:
             UnsupportedLayoutError: a type that does not end with a list of messages.
@@ -72,7 +68,7 @@ class CdrListWriter:
             raise UnsupportedLayoutError(f"{message_type} does not end with a list of messages")
         self._message_type, self._entry_type = message_type, last.name
         self._definitions = {**definitions, message_type: before}
-        self._rewritten = tuple(rewritten)
+        self._rewritten: tuple[str, ...] = ()
         self._entries_of = entries_of
         self._groups: dict[tuple[Hashable, int], _Group] = {}
         self._list: _List | None = None
@@ -85,13 +81,18 @@ class CdrListWriter:
         Args:
             message: provides the fields before the list.
             shapes: of the groups.
-            values: path -> values of the first entry, then of the second, and so on, in an array of
-                any shape. Strings as `text_bytes`.
+            values: dotted path, relative to an entry, of each field to set: numbers, arrays,
+                messages of numbers of one type (a pose, a stamp), and strings -> values of the
+                first entry, then of the second, and so on, in an array of any shape. Strings as
+                `text_bytes`.
 
         Raises:
             ValueError: the number of values does not match the message.
             UnsupportedLayoutError: an unknown type, or a rewritten message with several types.
         """
+        if self._rewritten != tuple(values):
+            self._rewritten, self._list = tuple(values), None
+            self._groups.clear()
         encoder = _Encoder(self._definitions)
         encoder.add(self._message_type, message)
         head = encoder.content + bytes(-len(encoder.content) % _COUNT_BYTES)
@@ -149,14 +150,12 @@ class CdrListWriter:
 
 
 def list_writer(
-    message_class: type, *, entries_of: Callable[[Any], Sequence[object]], rewritten: Sequence[str]
+    message_class: type, entries_of: Callable[[Any], Sequence[object]]
 ) -> CdrListWriter:
     """A writer for an installed message class; see `CdrListWriter`."""
     package = message_class.__module__.partition(".")[0]
     message_type = f"{package}/msg/{message_class.__name__}"
-    return CdrListWriter(
-        message_type, definitions_of(message_type), entries_of=entries_of, rewritten=rewritten
-    )
+    return CdrListWriter(message_type, definitions_of(message_type), entries_of)
 
 
 def text_bytes(text: str) -> bytes:

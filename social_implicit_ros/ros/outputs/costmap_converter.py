@@ -10,18 +10,16 @@ from std_msgs.msg import Header
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import mean_velocity_m_s
 from social_implicit_ros.ros.messages import (
-    header_to_msg,
     orientation_numbers,
     point_numbers,
     stamp_numbers,
     velocity_numbers,
 )
-from social_implicit_ros.ros.outputs.base import Output
-from social_implicit_ros.ros.outputs.cdr_writer import list_writer
+from social_implicit_ros.ros.outputs.base import ListOutput
 from social_implicit_ros.settings import NodeConfig
 
 
-class CostmapConverter(Output):
+class CostmapConverter(ListOutput):
     """A circle per person at the header's stamp, with the velocity of the mean trajectory.
 
     TEB extrapolates with that velocity itself and reads it in its own map frame. `id` is the
@@ -34,25 +32,14 @@ class CostmapConverter(Output):
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
         self._radius_m = config.person_radius_m
-        self._writer = list_writer(
-            ObstacleArrayMsg,
-            entries_of=self._obstacle,
-            rewritten=(
-                "header.stamp",
-                "polygon.points",
-                "id",
-                "orientation",
-                "velocities.twist.linear",
-            ),
-        )
 
     def render(self, forecast: Forecast) -> bytes:
         """A serialised ObstacleArrayMsg with the people at the stamp."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
         n_agents = len(forecast.ids)
-        return self._writer.write(
-            ObstacleArrayMsg(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+        return self.serialised(
+            forecast,
             [None] * n_agents,
             {
                 "header.stamp": np.tile(stamp_numbers(forecast.stamp_ns), n_agents),
@@ -65,7 +52,7 @@ class CostmapConverter(Output):
             },
         )
 
-    def _obstacle(self, shape: None) -> list[ObstacleMsg]:
+    def entries(self, shape: None) -> list[ObstacleMsg]:
         """Template of all obstacles."""
         return [
             ObstacleMsg(

@@ -15,18 +15,17 @@ from vision_msgs.msg import (
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad, pose_covariance
 from social_implicit_ros.ros.messages import (
-    header_to_msg,
     person_size_to_msg,
     pose_numbers,
     stamp_numbers,
 )
-from social_implicit_ros.ros.outputs.base import Output, at_own_confidence
-from social_implicit_ros.ros.outputs.cdr_writer import list_writer, text_bytes
+from social_implicit_ros.ros.outputs.base import ListOutput, at_own_confidence
+from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
 
-class Detections(Output):
+class Detections(ListOutput):
     """One detection per person and step, ordered by person, then by time.
 
     The header of a detection has the stamp of the predicted step, the header of the array that of
@@ -43,17 +42,6 @@ class Detections(Output):
         hypothesis = ObjectHypothesis(class_id=config.detections.class_id, score=1.0)
         self._results = [ObjectHypothesisWithPose(hypothesis=hypothesis)]
         self._size = person_size_to_msg(config.person_radius_m)
-        self._writer = list_writer(
-            Detection3DArray,
-            entries_of=self._of_a_person,
-            rewritten=(
-                "header.stamp",
-                "results.pose.pose",
-                "results.pose.covariance",
-                "bbox.center",
-                "id",
-            ),
-        )
 
     def render(self, forecast: Forecast) -> bytes:
         """A serialised Detection3DArray with the predictions at the stamp."""
@@ -64,8 +52,8 @@ class Detections(Output):
         poses = pose_numbers(prediction.mean, forecast.heights_m, yaw_rad)
         steps_ns = np.rint(forecast.times_s * NS_PER_S).astype(np.int64)
         ids = [text_bytes(agent_id) for agent_id in forecast.ids]
-        return self._writer.write(
-            Detection3DArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+        return self.serialised(
+            forecast,
             [(n_steps, len(agent_id)) for agent_id in ids],
             {
                 "header.stamp": np.tile(stamp_numbers(forecast.stamp_ns + steps_ns), (n_agents, 1)),
@@ -76,7 +64,7 @@ class Detections(Output):
             },
         )
 
-    def _of_a_person(self, shape: tuple[int, int]) -> list[Detection3D]:
+    def entries(self, shape: tuple[int, int]) -> list[Detection3D]:
         """Template of the detections of a person, for a number of steps and of bytes of the id."""
         n_steps, n_id_bytes = shape
         detection = Detection3D(

@@ -115,11 +115,7 @@ class Markers(Output):
         templates = self._templates(Marker.ADD)
         self._alphas = np.array([marker.color.a for marker in templates])
         self._scales_m = np.array([(m.scale.x, m.scale.y, m.scale.z) for m in templates])
-        self._writer = list_writer(
-            MarkerArray,
-            entries_of=self._templates,
-            rewritten=("header.stamp", "id", "pose", "scale", "color", "points"),
-        )
+        self._writer = list_writer(MarkerArray, self._templates)
 
     def _templates(self, action: int) -> list[Marker]:
         """Templates of the markers of an agent; without points to delete them."""

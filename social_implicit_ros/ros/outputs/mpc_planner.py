@@ -11,9 +11,8 @@ from std_msgs.msg import Header
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad
 from social_implicit_ros.prediction.resample import Steps, extend_moments, without_samples
-from social_implicit_ros.ros.messages import header_to_msg, pose_numbers, stamp_numbers
-from social_implicit_ros.ros.outputs.base import Output
-from social_implicit_ros.ros.outputs.cdr_writer import list_writer
+from social_implicit_ros.ros.messages import pose_numbers, stamp_numbers
+from social_implicit_ros.ros.outputs.base import ListOutput
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -29,7 +28,7 @@ _LARGEST_INT32 = 2**31 - 1
 _MIN_SEMIAXIS_M = 0.01
 
 
-class MpcPlanner(Output):
+class MpcPlanner(ListOutput):
     """An obstacle per person, with one Gaussian per step of the planner.
 
     The planner ignores frame and stamp: it plans in `fixed_frame`. Pose k is the mean position
@@ -54,19 +53,6 @@ class MpcPlanner(Output):
         times_s = self._steps.step_s * np.arange(1, self._steps.n_steps + 1)
         self._scale = np.where(times_s < options.horizon_s + 1e-6, ratio * ratio, 0.0)
         self._numbers = AgentNumbers(_LARGEST_INT32)
-        self._writer = list_writer(
-            ObstacleArray,
-            entries_of=self._obstacle,
-            rewritten=(
-                "id",
-                "pose",
-                "gaussians.mean.header.stamp",
-                "gaussians.mean.poses.header.stamp",
-                "gaussians.mean.poses.pose",
-                "gaussians.major_semiaxis",
-                "gaussians.minor_semiaxis",
-            ),
-        )
 
     def render(self, forecast: Forecast) -> bytes:
         """The people closest to the robot; all if its position is unknown."""
@@ -82,8 +68,8 @@ class MpcPlanner(Output):
         first_m, second_m, yaw_rad = semiaxes(covariance_m2, self._sigma_convention)
         step_ns = round(self._steps.step_s * NS_PER_S)
         stamps = stamp_numbers(forecast.stamp_ns + step_ns * np.arange(n_steps + 1))
-        return self._writer.write(
-            ObstacleArray(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+        return self.serialised(
+            forecast,
             [None] * len(rows),
             {
                 "id": self._numbers.assign(forecast.ids)[rows],
@@ -96,7 +82,7 @@ class MpcPlanner(Output):
             },
         )
 
-    def _obstacle(self, shape: None) -> list[ObstacleGMM]:
+    def entries(self, shape: None) -> list[ObstacleGMM]:
         """Template of all obstacles."""
         n_steps = self._steps.n_steps
         header = Header(frame_id=self._frame_id)

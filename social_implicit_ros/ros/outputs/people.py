@@ -8,13 +8,12 @@ from people_msgs.msg import Person
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import mean_velocity_m_s
-from social_implicit_ros.ros.messages import header_to_msg, point_numbers, velocity_numbers
-from social_implicit_ros.ros.outputs.base import Output
-from social_implicit_ros.ros.outputs.cdr_writer import list_writer, text_bytes
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.ros.messages import point_numbers, velocity_numbers
+from social_implicit_ros.ros.outputs.base import ListOutput
+from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
 
 
-class People(Output):
+class People(ListOutput):
     """A Person per person at the header's stamp, with the velocity of the mean trajectory.
 
     `name` is the tracker's id. The velocity is in the header's frame.
@@ -23,19 +22,13 @@ class People(Output):
     topic = "~/people"
     message_class = PeopleMessage
 
-    def __init__(self, config: NodeConfig) -> None:
-        super().__init__(config)
-        self._writer = list_writer(
-            PeopleMessage, entries_of=_person, rewritten=("name", "position", "velocity")
-        )
-
     def render(self, forecast: Forecast) -> bytes:
         """A serialised People message with the people at the stamp."""
         prediction = forecast.prediction
         velocities_m_s = mean_velocity_m_s(forecast.present_m, prediction.mean, prediction.step_s)
         names = [text_bytes(agent_id) for agent_id in forecast.ids]
-        return self._writer.write(
-            PeopleMessage(header=header_to_msg(forecast.stamp_ns, forecast.frame_id)),
+        return self.serialised(
+            forecast,
             [len(name) for name in names],
             {
                 "name": np.frombuffer(b"".join(names), np.uint8),
@@ -44,7 +37,6 @@ class People(Output):
             },
         )
 
-
-def _person(n_name_bytes: int) -> list[Person]:
-    """Template of people with names of a length."""
-    return [Person(name=" " * n_name_bytes, reliability=1.0)]
+    def entries(self, shape: int) -> list[Person]:
+        """Template of a person, for the number of bytes of the name."""
+        return [Person(name=" " * shape, reliability=1.0)]
