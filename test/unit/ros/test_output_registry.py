@@ -26,7 +26,11 @@ def test_the_table_alone_imports_no_output() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert {name.rpartition(".")[2] for name in done.stdout.split()} == {"base", "cdr_writer", "registry"}
+    assert {name.rpartition(".")[2] for name in done.stdout.split()} == {
+        "base",
+        "cdr_writer",
+        "registry",
+    }
 
 
 def test_the_parameter_outputs_offers_every_output() -> None:
