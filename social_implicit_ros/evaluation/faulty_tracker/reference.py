@@ -150,7 +150,13 @@ def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
 def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
     """By the newest observation of an agent, whatever the predictor calls it."""
     ids = tracks.ids.astype(str)
-    rows_of = dict(zip(tracks.stamps_ns.tolist(), _rows_of_messages(tracks), strict=True))
+    rows_of = dict(
+        zip(
+            tracks.stamps_ns.tolist(),
+            tracks.rows,
+            strict=True,
+        )
+    )
 
     def owners(
         tick: Tick, history: TrackHistory, pose: RigidTransform
@@ -192,16 +198,10 @@ def _owners_by_position(people: People) -> _Owners:
 
 def _tracks_arrivals(tracks: SimulatedTracks, frame_id: str) -> Iterator[Arrival]:
     times_ns = zip(tracks.stamps_ns.tolist(), tracks.arrivals_ns.tolist(), strict=True)
-    for rows, (stamp_ns, arrival_ns) in zip(_rows_of_messages(tracks), times_ns, strict=True):
+    for rows, (stamp_ns, arrival_ns) in zip(tracks.rows, times_ns, strict=True):
         ids = tuple(map(str, tracks.ids[rows].tolist()))
         reported = Tracks(stamp_ns, ids, tracks.positions_m[rows]) if ids else None
         yield TracksArrival(arrival_ns, reported, frame_id, Counter())
-
-
-def _rows_of_messages(tracks: SimulatedTracks) -> list[slice]:
-    """The entries of each message."""
-    ends = np.searchsorted(tracks.messages, np.arange(len(tracks.stamps_ns) + 1)).tolist()
-    return list(map(slice, ends[:-1], ends[1:]))
 
 
 def observed_people(

@@ -6,7 +6,6 @@ not change the others. Nothing here reads files or asks a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +50,11 @@ class SimulatedTracks:
             require_shape("SimulatedTracks", name, getattr(self, name), self.messages.shape)
         shape = (*self.messages.shape, 2)
         require_shape("SimulatedTracks", "positions_m", self.positions_m, shape)
+
+    @property
+    def rows(self) -> list[slice]:
+        """The entries of each message."""
+        return _rows_of_messages(self.messages, len(self.stamps_ns))
 
 
 def simulate(
@@ -198,7 +202,7 @@ def swapped_ids(
     swapped = ids.copy()
     label_of: dict[int, int] = {}
     before_ns = int(people.stamps_ns[0]) if len(ids) else 0
-    for rows in _rows_of_messages(messages):
+    for rows in _rows_of_messages(messages, messages.max(initial=-1) + 1):
         stamp_ns = int(people.stamps_ns[rows.start])
         share = -np.expm1(-faults.swap_rate * (stamp_ns - before_ns) / NS_PER_S)
         before_ns = stamp_ns
@@ -275,7 +279,7 @@ def _seen_by_robot(
 ) -> BoolArray:
     is_seen = np.zeros(len(messages), dtype=bool)
     headings = headings_rad(robot_m)
-    for message, rows in enumerate(_rows_of_messages(messages)):
+    for message, rows in enumerate(_rows_of_messages(messages, len(robot_m))):
         is_seen[rows] = is_in_view(
             people.positions_m[rows], robot_m[message], headings[message], faults
         )
@@ -324,10 +328,7 @@ def _elapsed_s(people: People, of_person: IntArray) -> FloatArray:
     return elapsed_s
 
 
-def _rows_of_messages(messages: IntArray) -> Iterator[slice]:
-    """The rows of each message, one after the other."""
-    ends = np.flatnonzero(np.diff(messages, append=-1)) + 1
-    start = 0
-    for end in ends.tolist():
-        yield slice(start, end)
-        start = end
+def _rows_of_messages(messages: IntArray, n_messages: int) -> list[slice]:
+    """The rows of each message, from the (N,) ascending messages of the rows."""
+    ends = np.searchsorted(messages, np.arange(n_messages + 1)).tolist()
+    return list(map(slice, ends[:-1], ends[1:]))
