@@ -9,6 +9,7 @@ was not trained on it.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -164,4 +165,4 @@ def _cell(value: float, form: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

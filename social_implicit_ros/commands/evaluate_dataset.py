@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,4 +65,4 @@ def print_results(results: dict[str, Any], console: Console, all_metrics: bool) 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

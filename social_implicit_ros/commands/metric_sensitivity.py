@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -61,4 +62,4 @@ def _cell(value: float, still: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -161,4 +162,4 @@ def _plain(errors: trainer.Accuracy) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

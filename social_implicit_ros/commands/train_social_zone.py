@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -212,4 +213,4 @@ def _plain(errors: Accuracy) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

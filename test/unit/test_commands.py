@@ -76,6 +76,15 @@ def test_with_all_its_libraries_a_command_runs_and_returns_its_code(installed, m
     assert evaluate_bag() == 7
 
 
+def test_every_module_that_runs_ends_with_the_code_of_its_main():
+    """`python -m` gives 0 otherwise, also after an error. The node's main has no code."""
+    folder = resources.files("social_implicit_ros.commands")
+    sources = {file.name: file.read_text() for file in folder.iterdir() if file.name[-3:] == ".py"}
+    run = {name for name, source in sources.items() if 'if __name__ == "__main__"' in source}
+    ends = {name for name in run if sources[name].endswith("\n    sys.exit(main())\n")}
+    assert len(run) > 10 and run - ends == {"predictor_node.py"}
+
+
 @pytest.mark.parametrize("command", ["predictor_node", "replay_tracks", "social_implicit_demo"])
 def test_a_command_that_needs_ros_says_so_without_it(command):
     program = (
