@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -95,9 +96,12 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         "planners": study_results(study, trial.planners),
     }
     results["advice"] = advice(results["planners"], request.models[0])
-    write_json(results, options.out / "results.json", indent=1)
-    with written_beside(options.out / "report.html") as file:
-        write_page(file, results, crowds[0], episodes[0], trial, study)
+    with (
+        written_beside(options.out / "results.json") as numbers,
+        written_beside(options.out / "report.html") as page,
+    ):
+        write_json(results, numbers, indent=1)
+        write_page(page, results, crowds[0], episodes[0], trial, study)
     _print(results, output_console(), trial, request.models[0])
 
 
@@ -343,4 +347,4 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

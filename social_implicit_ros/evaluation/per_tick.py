@@ -34,15 +34,17 @@ class PerTickWriter:
 
     def __init__(self, path: Path, bag: str) -> None:
         """Opens the file to write; `bag` is the name of the recording."""
-        # Names of files may hold any bytes, those of parquet UTF-8 only.
+        # Names of files may hold any bytes, those of parquet UTF-8 only, and so its paths.
         self._bag = bag.encode(errors="backslashreplace").decode()
-        self._writer = parquet.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._file = path.open("wb")
+        self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
         self._tables: list[pa.Table] = []
 
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self._flush()
         self._writer.close()
+        self._file.close()
 
     def add(self, model: str, measures: Measures) -> None:
         """Adds a row for each tick."""
@@ -60,11 +62,15 @@ class PerTickWriter:
 
 def join_files(parts: Iterable[Path], into: Path) -> None:
     """Concatenates files of this schema, one row group in memory at a time."""
-    with parquet.ParquetWriter(into, SCHEMA, compression="zstd") as writer:
+    with (
+        into.open("wb") as whole,
+        parquet.ParquetWriter(whole, SCHEMA, compression="zstd") as writer,
+    ):
         for part in parts:
-            file = parquet.ParquetFile(part)
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group).cast(SCHEMA))
+            with part.open("rb") as opened:
+                file = parquet.ParquetFile(opened)
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group).cast(SCHEMA))
 
 
 def _columns(measures: Measures) -> dict[str, np.ndarray]:

@@ -61,13 +61,17 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     request = jobs[0].request
     models = {name: load_model(name) for name in request.models}
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
-    write_json(results, out / "results.json", indent=1)
-    with written_beside(out / "per_tick.parquet") as file:
-        join_files(per_ticks, file)
     shown = (json.loads(file.read_text()) for file in highlights)
     of_path = zip((part["bag"]["path"] for part in parts), shown, strict=True)
-    with written_beside(out / "report.html") as file:
-        write_report(file, results, of_path)
+    # All or none: each replaces that of an earlier run when the last is written.
+    with (
+        written_beside(out / "results.json") as numbers,
+        written_beside(out / "per_tick.parquet") as rows,
+        written_beside(out / "report.html") as page,
+    ):
+        write_json(results, numbers, indent=1)
+        join_files(per_ticks, rows)
+        write_report(page, results, of_path)
     return results
 
 

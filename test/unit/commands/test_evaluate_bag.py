@@ -488,12 +488,15 @@ class TestManyBags:
         shutil.copytree(one_process, tmp_path / "out")
         (tmp_path / "out" / name).unlink()
         (tmp_path / "out" / name / "in the way").mkdir(parents=True)
+        others = [file for file in (tmp_path / "out").iterdir() if file.is_file()]
+        before = [file.stat().st_mtime_ns for file in others]
 
         assert run(folder, "--out", tmp_path / "out", "--resume") == 2
 
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("evaluate_bag: ") and name in error
         assert not list((tmp_path / "out").glob("*.unfinished"))
+        assert [file.stat().st_mtime_ns for file in others] == before
 
     @pytest.mark.parametrize("name", ["a%41b", "a%b#c?d"])
     @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

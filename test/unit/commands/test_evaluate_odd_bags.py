@@ -183,7 +183,8 @@ def test_ids_of_a_megabyte_do_not_swell_the_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["caf\udce9", ":smile: [red]", "<!--<script>"])
 def test_a_recording_may_have_any_name(tmp_path: Path, name: str) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(WALK[::4]))
-    file = (bag / "bag.mcap").rename(tmp_path / f"{name}.mcap")
+    (tmp_path / name).mkdir()
+    file = (bag / "bag.mcap").rename(tmp_path / name / f"{name}.mcap")
 
     assert evaluated(file)["messages"] == len(WALK[::4])
 
