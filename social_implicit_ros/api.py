@@ -128,8 +128,11 @@ def evaluate(
                 f"scene {index} has {len(scene)} entries, expected a pair of observed "
                 "positions and ground truth"
             )
-        # A model may change its copy.
-        observed, future = (np.array(positions_m, dtype=np.float64) for positions_m in scene)
+        # A model may change its copy. What is masked is unknown.
+        observed, future = (
+            np.ma.filled(np.ma.array(positions_m, dtype=np.float64, copy=True), np.nan)
+            for positions_m in scene
+        )
         if not np.isfinite(future).all():
             raise ValueError(f"scene {index}: the ground truth is not finite; leave the agent out")
         if len(future) == 0:

@@ -56,14 +56,14 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
     """Checks a model's input and returns it as float64.
 
     Args:
-        observed: (A, H, 2) positions in metres; NaN only in leading steps.
+        observed: (A, H, 2) positions in metres; NaN or masked only in leading steps.
         n_observed_max: maximum number of observed steps of the model.
 
     Raises:
         ValueError: wrong shape, H outside 2..n_observed_max, or NaN where a position must be
             known.
     """
-    observed = np.asarray(observed, dtype=np.float64)
+    observed = np.ma.filled(np.ma.asarray(observed, dtype=np.float64), np.nan)
     if observed.ndim != 3 or observed.shape[2] != 2:
         raise ValueError(f"observed has shape {observed.shape}, expected (A, H, 2)")
     if not 2 <= observed.shape[1] <= n_observed_max:

@@ -149,3 +149,17 @@ def test_what_a_model_refuses_names_the_scene() -> None:
     unknown = np.full((1, 8, 2), np.nan), np.zeros((1, 12, 2))
     with pytest.raises(ValueError, match="scene 0: agent 0 has NaN"):
         si.evaluate("default", [unknown])
+
+
+def test_what_is_masked_is_unknown() -> None:
+    """The numbers under a mask are anything, often zeros or 999999."""
+    walk = np.arange(8.0)[None, :, None] * [0.4, 0.0]
+    masked = np.ma.array(walk, mask=np.zeros_like(walk, dtype=bool))
+    masked[:, :3] = np.ma.masked
+    unknown = np.where(np.arange(8)[None, :, None] < 3, np.nan, walk)
+    model = si.load_model("default")
+    np.testing.assert_array_equal(model.predict(masked).mean, model.predict(unknown).mean)
+
+    future = np.ma.array(np.zeros((1, 12, 2)), mask=np.ones((1, 12, 2), dtype=bool))
+    with pytest.raises(ValueError, match="ground truth is not finite"):
+        si.evaluate(model, [(walk, future)])
