@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
@@ -14,6 +15,8 @@ from social_implicit_ros.untrusted_files import did_you_mean, short_text
 MAX_ELEMENTS = 20
 #: Largest number of characters of a text, such as a path.
 MAX_CHARACTERS = 4096
+
+_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?")
 
 #: A value of a parameter. Lists arrive as tuples or arrays and are stored as tuples.
 Value = bool | int | float | str | tuple[Any, ...]
@@ -81,8 +84,9 @@ class ParameterSpec:
     def _check_one(self, value: object, like: object) -> Any:
         expected = type(like)
         if type(value) is not expected:
-            is_whole = expected is float and type(value) is int and abs(value) < 2**63
-            hint = f"; write {value}.0" if is_whole else ""
+            # YAML takes `1e-1`, `0,95` and `'10.0'` for texts.
+            text = str(value).replace(",", ".") if isinstance(value, (str, int)) else ""
+            hint = f"; write {float(text)}" if expected is float and _NUMBER.fullmatch(text) else ""
             raise ParameterError(
                 f"{self.name} is {short_text(value)} of type {type(value).__name__}, "
                 f"expected {expected.__name__}{hint}"

@@ -73,12 +73,17 @@ def reports_errors(
 
 
 def error_text(error: Exception) -> str:
-    """What went wrong, where, and of a full disk how to fix it."""
+    """What went wrong and where, and how to fix an error of the system."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     where = f"{error.filename}: " if error.filename is not None else ""
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    fix = f"; make room where the output is written and in {gettempdir()}" if is_full else ""
+    fixes = {
+        (errno.ENOSPC, errno.EDQUOT): "make room where the output is written and in "
+        + gettempdir(),
+        (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions, or give another path",
+        (errno.ENOENT, errno.ENOTDIR): "give another path",
+    }
+    fix = next((f"; {text}" for numbers, text in fixes.items() if error.errno in numbers), "")
     return f"{where}{error.strerror}{fix}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,12 @@ def load_card(path: Path) -> ModelCard:
         raise ValueError(f"model card {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"model card {path} is a {type(values).__name__}, expected an object")
+    unknown = sorted(set(values) - {entry.name for entry in fields(ModelCard)})
+    if unknown:
+        raise ValueError(
+            f"model card {path} has the unknown key {short_text(unknown[0])}: remove it, or write "
+            "the card again with make_card --overwrite"
+        )
     try:
         return ModelCard(**values)
     except (TypeError, ValueError) as error:

@@ -111,6 +111,10 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
     except UnpackedTooLargeError as error:
         raise RecordingError(f"{path}: {error}") from error
     except Exception as error:
+        if isinstance(error, PermissionError):
+            raise RecordingError(
+                f"{error.filename or path} cannot be read: change its permissions"
+            ) from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RecordingError(
                 f"{path} cannot be unpacked: {gettempdir()} is full; make room, or set TMPDIR to "
@@ -119,7 +123,7 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
         # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
         raise RecordingError(
             f"{path} is damaged, truncated or no rosbag2 recording "
-            f"({str(error) or type(error).__name__}); {_remedy(path, error)}"
+            f"({str(error) or type(error).__name__}); {_remedy(path)}"
         ) from error
 
 
@@ -141,14 +145,17 @@ def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
     # A recorder that is killed names files that it did not write.
     missing = [file.name for file in files if not file.exists()]
     if missing:
-        raise RecordingError(f"{folder} lacks {', '.join(missing[:5])}, which metadata.yaml names")
+        raise RecordingError(
+            f"{folder} lacks {', '.join(missing[:5])}, which metadata.yaml names: copy it there, "
+            f"or write metadata.yaml again with `ros2 bag reindex {folder}`"
+        )
     return files, stated
 
 
-def _remedy(path: Path, error: Exception) -> str:
+def _remedy(path: Path) -> str:
     files = [path] if path.is_file() else sorted(path.iterdir())
     database = next((file for file in files if is_bag_file(file) and ".db3" in file.name), None)
-    if database is None or isinstance(error, PermissionError):
+    if database is None:
         return "record it again, or try `ros2 bag reindex`"
     return (
         f"recover what can be read with `sqlite3 {database.name} .recover | sqlite3 new.db3` and "

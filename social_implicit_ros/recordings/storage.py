@@ -238,7 +238,8 @@ class SqliteFile:
         self._topics = {
             number: Topic(name, kind, count, *definitions.get(kind, ("", "")))
             for number, name, kind, count in self._rows(
-                "SELECT topics.id, name, type, count(messages.id) FROM topics LEFT JOIN messages "
+                "SELECT topics.id, CAST(name AS TEXT), CAST(type AS TEXT), count(messages.id) "
+                "FROM topics LEFT JOIN messages "
                 "ON topics.id == messages.topic_id GROUP BY topics.id ORDER BY topics.id"
             )
         }
@@ -259,12 +260,13 @@ class SqliteFile:
         first_ns = -_FOREVER_NS if start_ns is None else start_ns
         stop_ns = _FOREVER_NS if stop_ns is None else stop_ns
         rows = self._database.execute(
-            f"SELECT timestamp, topic_id, data FROM messages WHERE topic_id IN ({marks}) "  # noqa: S608
+            "SELECT timestamp, topic_id, CAST(data AS BLOB) FROM messages "  # noqa: S608
+            f"WHERE topic_id IN ({marks}) "
             "AND timestamp >= ? AND timestamp < ? ORDER BY timestamp",
             (*wanted, first_ns, stop_ns),
         )
         for recorded_ns, number, data in rows:
-            yield self._topics[number], recorded_ns, bytes(data)
+            yield self._topics[number], recorded_ns, data or b""
 
     def _rows(self, query: str) -> list[tuple]:
         return self._database.execute(query).fetchall()

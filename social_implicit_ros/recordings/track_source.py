@@ -37,6 +37,7 @@ from social_implicit_ros.tracks.messages.spec import (
     shipped_trackers,
 )
 from social_implicit_ros.types import SkipReason
+from social_implicit_ros.untrusted_files import did_you_mean
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 #: Types that other nodes publish, too: a topic of a more specific type is preferred.
@@ -239,7 +240,8 @@ def _choose_topic(
     if topic is not None:
         found = [c.msgtype for c in connections if c.topic == topic]
         if not found:
-            raise RecordingError(f"{path} has no topic {topic!r}; its topics: {listing}")
+            hint = did_you_mean(topic, (c.topic for c in connections))
+            raise RecordingError(f"{path} has no topic {topic!r}{hint}; its topics: {listing}")
         spec = wanted or next((known[name] for name in found if name in known), None)
         if spec is None:
             raise RecordingError(

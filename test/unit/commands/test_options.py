@@ -210,7 +210,8 @@ def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (OSError(errno.EACCES, "Permission denied", "/out/a"), "/out/a: Permission denied"),
+        (OSError(errno.EACCES, "No", "/out/a"), "/out/a: No; change its permissions, or give"),
+        (OSError(errno.ENOENT, "No such folder", "/a"), "/a: No such folder; give another path"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
         (ValueError("no such thing"), "no such thing"),
     ],

@@ -85,7 +85,7 @@ def test_missing_optional_fields_take_their_defaults(tmp_path: Path) -> None:
         ({"parameters": None}, "parameters is None, expected int"),
         ({"sha256": 5}, "sha256 is 5, expected str"),
         ({"training": []}, r"training is \[\], expected dict"),
-        ({"weights": 1}, "weights"),
+        ({"weights": 1}, "unknown key 'weights': remove it, or write the card again"),
     ],
 )
 def test_a_bad_field_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -35,6 +35,9 @@ def test_what_is_given_counts(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("tick_rate_hz: 10", r"tick_rate_hz is 10 of type int, expected float; write 10\.0"),
+        ("confidence: 0,95", r"confidence is '0,95' of type str, expected float; write 0\.95$"),
+        ("confidence: 1e-1", r"; write 0\.1$"),
+        ("confidence: high", r"confidence is 'high' of type str, expected float$"),
         ("tick_rate_hz: -1.0", "tick_rate_hz is -1.0, expected a value from 0.0"),
         ("horizon_s: 100.0", "horizon_s is 100.0, expected a value from 0.0 to 60.0"),
         ("max_agents: 1000000", "max_agents is 1000000"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import time
@@ -14,6 +15,7 @@ import yaml
 from mcap.writer import CompressionType, Writer
 from support.bags import PEOPLE, STORE, Recorded, people_messages, walkers, write_bag
 
+from social_implicit_ros.recordings import bag
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
@@ -253,7 +255,7 @@ class TestOddFiles:
             (huge_metadata, "more than the"),
             (no_metadata, "not YAML"),
             (other_metadata, "damaged"),
-            (missing_file, r"lacks bag\.mcap, which metadata\.yaml names"),
+            (missing_file, r"lacks bag\.mcap, which metadata\.yaml names: copy it there, or"),
             (no_messages, "no message on topic /people|no topic"),
             (only_magic, "damaged"),
         ],
@@ -265,6 +267,31 @@ class TestOddFiles:
         with pytest.raises(RecordingError, match=says) as error:
             open_source(path)
         assert str(path) in str(error.value)
+
+    def test_a_file_without_permission_is_not_called_damaged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write_bag(tmp_path / "bag", MESSAGES)
+
+        def refuse(file: Path) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+        monkeypatch.setattr(bag, "open_file", refuse)
+        with pytest.raises(RecordingError, match=r"bag\.mcap cannot be read: change its perm"):
+            open_source(path)
+
+    def test_values_of_other_types_in_a_database_are_read(self, tmp_path: Path) -> None:
+        """Databases keep values of any type, such as those of other writers."""
+        path = write_bag(tmp_path / "bag", MESSAGES, storage="sqlite3")
+        with sqlite3.connect(path / "bag.db3") as database:
+            database.execute(
+                "UPDATE topics SET name = CAST(name AS BLOB), type = CAST(type AS BLOB)"
+            )
+            database.execute("UPDATE messages SET data = CAST(1e12 AS INTEGER) WHERE id == 1")
+
+        source = open_source(path)
+        assert (source.topic, source.message_type) == ("/people", "people_msgs/msg/People")
+        assert stamps_in(source) == STAMPS[1:]
 
     def test_names_that_are_no_utf8_and_links_are_read(self, tmp_path: Path) -> None:
         folder = tmp_path / "caf\udce9 #1?%41"

@@ -202,6 +202,7 @@ class TestTopic:
         ("options", "says"),
         [
             ({"topic": "/nobody"}, "no topic '/nobody'; its topics: /people"),
+            ({"topic": "people"}, r"no topic 'people' \(did you mean /people\?\); its topics"),
             ({"topic": "/people", "tracker": "spencer"}, "tracker 'spencer' reads spencer_"),
             ({"tracker": "spencer"}, "no topic that tracker 'spencer' reads"),
             ({"topic": "/pose"}, "no shipped tracker reads geometry_msgs/msg/PoseStamped"),
