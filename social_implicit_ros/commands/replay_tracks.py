@@ -40,6 +40,8 @@ from social_implicit_ros.untrusted_files import printable_text
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
+#: After a longer stall, such as of a suspended machine, the replay goes on where it was, seconds.
+LONGEST_STALL_S = 0.5
 
 
 class ReplayNode(Node):
@@ -72,7 +74,7 @@ class ReplayNode(Node):
         self._playback = playback
         message_class = import_message(MESSAGE_TYPES[tracker], "replay_tracks")
         self._tracker, self._frame_id = tracker, frame_id
-        self._wait, self._began_s = wait, 0.0
+        self._wait, self._began_s, self._seen_s = wait, 0.0, 0.0
         self._tracks: Publisher = self.create_publisher(message_class, topic, qos.replayed_tracks())
         clock = self.create_publisher(Clock, "/clock", qos.clock()) if use_clock else None
         self._clock_topic = clock
@@ -94,7 +96,9 @@ class ReplayNode(Node):
             return
         now_s = time.monotonic()
         if self._began_s == 0.0:
-            self._wait, self._began_s = False, now_s
+            self._wait, self._began_s, self._seen_s = False, now_s, now_s
+        self._began_s += max(0.0, now_s - self._seen_s - LONGEST_STALL_S)
+        self._seen_s = now_s
         now_ns, due = self._playback.advance(now_s - self._began_s)
         if self._clock_topic is not None:
             self._clock_topic.publish(Clock(clock=stamp_to_msg(now_ns)))

@@ -42,6 +42,8 @@ def choose_fixed_frame(
         return fixed_frame, []
     moving, still = transform_connections(reader)
     if not moving and not still:
+        if plain_frame(frame_id) in _FIXED_FRAMES and not fixed_frame:
+            return frame_id, []
         name = f"; {fixed_frame} is another name for it" if fixed_frame else ""
         own = frame_id or "without a name"
         text = f"the recording has no transforms: frame {own} is taken as fixed{name}"
@@ -68,7 +70,10 @@ def choose_fixed_frame(
             raise RecordingError(_missing_link(path, chain, others))
     if len(chain) > 1:
         return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
-    return frame_id, [f"no transform moves frame {frame_id}: it is taken as fixed"]
+    is_fixed = plain_frame(frame_id) in _FIXED_FRAMES
+    return frame_id, [] if is_fixed else [
+        f"no transform moves frame {frame_id}: it is taken as fixed"
+    ]
 
 
 def _add_all(transforms: TransformBuffer, messages: Iterable[bytes], is_static: bool) -> None:

@@ -15,15 +15,18 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or run make test")
 
+import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from support.ros import NodeProcess, Peer, running
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.commands import replay_tracks
 from social_implicit_ros.commands.replay_tracks import main
 from social_implicit_ros.commands.tracks_to_bag import main as tracks_to_bag
 from social_implicit_ros.recordings.arrivals import recorded_tracks
+from social_implicit_ros.recordings.playback import Playback
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
@@ -35,6 +38,34 @@ Replay = Callable[..., AbstractContextManager[NodeProcess]]
 MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))
 CLOUD = TrackerDecoder(find_tracker_spec("point_cloud"))
 CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def test_a_stalled_replay_goes_on_where_it_was(
+    domain: int, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that was due meanwhile, published at once, is no tracker's output."""
+    times_s = iter([100.0, 100.1, 160.0, 160.1, 160.3])
+    monkeypatch.setattr(replay_tracks.time, "monotonic", lambda: next(times_s))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    rclpy.init()
+    try:
+        node = replay_tracks.ReplayNode(
+            Playback(open_source(text)),
+            topic="tracks",
+            tracker="marker_array",
+            frame_id="odom",
+            use_clock=True,
+            wait=False,
+        )
+        published = []
+        for _ in range(5):
+            node._publish_due()
+            published.append(node.n_published)
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    # An entry each 0.4 s: at 0, 0.1, 0.6, 0.7 and 0.9 s of the replay.
+    assert published == [1, 1, 2, 2, 3]
 
 
 @pytest.fixture

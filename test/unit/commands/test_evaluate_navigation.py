@@ -23,6 +23,8 @@ def evaluated(tmp_path_factory):
     out = tmp_path_factory.mktemp("navigation")
     options = ["--out", str(out), "--episodes", "3", "--planner", "chance", "--confidence", "0.5"]
     options += ["--confidence", "0.9", "--horizon", "2.4", "--reactive", "--duration", "40"]
+    (out / "params.yaml").write_text("predictor:\n  ros__parameters:\n    robot: odometry\n")
+    options += ["--params", str(out / "params.yaml")]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(Terminal()) as terminal:
         patch.setenv("COLUMNS", "60")
         assert main([CROWD, *options]) == 0
@@ -59,7 +61,7 @@ def test_the_page_has_the_remarks_on_the_recordings(evaluated):
         browser.get((evaluated / "report.html").as_uri())
         notes = browser.find_element("id", "notes").text
 
-    assert "no transforms: frame odom is taken as fixed" in notes
+    assert "the robot's odometry is requested, but the recording has none" in notes
     assert "sampled positions inside the walls of the map" in notes
 
 

@@ -294,12 +294,19 @@ class TestFrames:
         assert "no transform moves frame lidar" in source.notes[0]
 
     def test_without_transforms_the_frame_is_taken_as_fixed_with_a_note(self, tmp_path):
+        people = people_messages(walkers(duration_s=1.0), frame_id="camera")
+
+        source = open_source(write_bag(tmp_path / "bag", people))
+
+        assert source.fixed_frame == "camera"
+        assert "no transforms: frame camera is taken as fixed" in source.notes[0]
+
+    def test_a_frame_that_is_fixed_by_its_name_needs_no_note(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
 
         source = open_source(bag)
 
-        assert source.fixed_frame == "map"
-        assert "no transforms: frame map is taken as fixed" in source.notes[0]
+        assert (source.fixed_frame, source.notes) == ("map", ())
 
 
 class TestClock:
