@@ -78,8 +78,7 @@ def error_text(error: Exception) -> str:
         return str(error)
     where = f"{error.filename}: " if error.filename is not None else ""
     fixes = {
-        (errno.ENOSPC, errno.EDQUOT): "make room where the output is written and in "
-        + gettempdir(),
+        (errno.ENOSPC, errno.EDQUOT): f"make room there and in {gettempdir()}",
         (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions, or give another path",
         (errno.ENOENT, errno.ENOTDIR): "give another path",
     }
