@@ -89,7 +89,7 @@ def assert_nothing_runs(output: Path) -> None:
 def test_a_short_demonstration_prints_plausible_scores_and_draws(
     tmp_path: Path, demo: Demo
 ) -> None:
-    with demo("--duration", "4", "--model", MODEL) as process:
+    with demo("--duration", "2.5", "--model", MODEL) as process:
         assert process.process.wait(timeout=2 * PATIENCE_S) == 0, process.output
         output = process.output
     (n_people,) = re.findall(r"people predicted\W+(\d+)", output)
@@ -114,7 +114,7 @@ def test_a_short_demonstration_prints_plausible_scores_and_draws(
     for way in ("as shipped", "adaptive"):
         assert re.search(rf"regions {way}\W+R_avg / R_min \d+% / \d+%", output), output
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["bags"][0]["duration_s"] == pytest.approx(4.0 * RATE + 10.0)
+    assert results["bags"][0]["duration_s"] == pytest.approx(2.5 * RATE + 10.0)
     assert results["settings"]["adaptive_calibration"] is True
     assert results["models"][MODEL]["counts"]["futures"] > 100
     assert (tmp_path / "out" / "report.html").stat().st_size < 20_000_000
@@ -156,6 +156,7 @@ def test_an_interrupted_demonstration_ends_what_it_started(
         # The worst moment: the last process is being started.
         while not (tmp_path / "out" / "replay.log").exists():
             assert process.process.poll() is None, process.output
+            time.sleep(0.002)
         assert process.stop(number) == 130
         assert "Traceback" not in process.output
     assert_nothing_runs(tmp_path / "out")
