@@ -34,10 +34,7 @@ from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
-from social_implicit_ros.tracks.frames.transforms import (
-    RigidTransform,
-    TransformUnavailableError,
-)
+from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration

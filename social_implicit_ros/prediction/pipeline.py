@@ -17,12 +17,7 @@ from social_implicit_ros.prediction.state_uncertainty import (
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.types import (
-    FloatArray,
-    ObservationWindow,
-    Prediction,
-    SkipReason,
-)
+from social_implicit_ros.types import FloatArray, ObservationWindow, Prediction, SkipReason
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.calibration import observed_speed_m_s
 from social_implicit_ros.uncertainty.ellipses import at_confidence

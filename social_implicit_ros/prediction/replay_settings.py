@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.settings import (
-    NodeConfig,
-    PredictorConfig,
-    unknown_parameters,
-)
+from social_implicit_ros.settings import NodeConfig, PredictorConfig, unknown_parameters
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as

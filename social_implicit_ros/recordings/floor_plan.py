@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from social_implicit_ros.prediction.walls import (
-    OCCUPIED_PERCENT,
-    FloorPlan,
-    floor_plan_from_grid,
-)
+from social_implicit_ros.prediction.walls import OCCUPIED_PERCENT, FloorPlan, floor_plan_from_grid
 from social_implicit_ros.recordings.bag import RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.storage import Entry

@@ -17,11 +17,7 @@ from rclpy.parameter import Parameter
 from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.reporting.reporter import reason_of
-from social_implicit_ros.settings import (
-    PARAMETERS,
-    NodeConfig,
-    unknown_parameters,
-)
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, unknown_parameters
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
 

@@ -26,13 +26,7 @@ from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import (
-    FloatArray,
-    IntArray,
-    ObservationWindow,
-    SkipReason,
-    Tracks,
-)
+from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason, Tracks
 
 #: Observations that are kept per spacing of the thinned history.
 _PER_SPACING = 2

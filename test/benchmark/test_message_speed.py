@@ -21,11 +21,7 @@ from support.tracks import tracks_to_point_cloud
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.trackers import (
-    Tracker,
-    TrackerSpecError,
-    load_tracker,
-)
+from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
 from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.types import Tracks

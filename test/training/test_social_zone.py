@@ -25,11 +25,7 @@ from social_implicit_ros.training.social_zone.fit import (  # noqa: E402
     fit,
     nearest_future_loss,
 )
-from social_implicit_ros.training.social_zone.graph import (  # noqa: E402
-    N_CHOICE,
-    N_FLOOR,
-    social_zone_graph,
-)
+from social_implicit_ros.training.social_zone.graph import N_CHOICE, N_FLOOR, social_zone_graph  # noqa: E402
 from social_implicit_ros.training.social_zone.model import (  # noqa: E402
     VARIANCE_FLOOR,
     SocialZone,

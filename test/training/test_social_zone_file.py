@@ -15,10 +15,7 @@ from social_implicit_ros.models.card import ModelCard, load_card  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
 from social_implicit_ros.models.registry import model_path, shipped_models  # noqa: E402
 from social_implicit_ros.training.export import save_model  # noqa: E402
-from social_implicit_ros.training.social_zone.file import (  # noqa: E402
-    ModelReadError,
-    read_social_zone,
-)
+from social_implicit_ros.training.social_zone.file import ModelReadError, read_social_zone  # noqa: E402
 from social_implicit_ros.training.social_zone.graph import social_zone_graph  # noqa: E402
 from social_implicit_ros.training.social_zone.model import SocialZone, SocialZoneSizes  # noqa: E402
 

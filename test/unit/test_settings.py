@@ -14,12 +14,7 @@ import yaml
 
 from social_implicit_ros.output_settings import CostmapOptions
 from social_implicit_ros.parameter_spec import Effect, ParameterError, Settings
-from social_implicit_ros.settings import (
-    PARAMETERS,
-    NodeConfig,
-    PipelineConfig,
-    PredictorConfig,
-)
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, PipelineConfig, PredictorConfig
 
 ROOT = Path(__file__).parents[2]
 YAML = ROOT / "config" / "predictor.yaml"

@@ -29,9 +29,7 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.frames.transforms import (
-    RigidTransform,
-)
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import pairs
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID

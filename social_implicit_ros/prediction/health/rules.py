@@ -16,12 +16,7 @@ from social_implicit_ros.prediction.health.losses import (
     main_tick_reason,
     with_example,
 )
-from social_implicit_ros.prediction.health.snapshot import (
-    MAX_LOST,
-    PATIENCE_S,
-    Endpoint,
-    Snapshot,
-)
+from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, Endpoint, Snapshot
 from social_implicit_ros.types import SkipReason
 
 #: Names of the robot's frame by REP 105.

@@ -14,11 +14,7 @@ from vision_msgs.msg import (
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad, pose_covariance
-from social_implicit_ros.ros.messages import (
-    person_size_to_msg,
-    pose_numbers,
-    stamp_numbers,
-)
+from social_implicit_ros.ros.messages import person_size_to_msg, pose_numbers, stamp_numbers
 from social_implicit_ros.ros.outputs.base import ListOutput, at_own_confidence
 from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
 from social_implicit_ros.settings import NodeConfig

@@ -10,11 +10,7 @@ import torch
 from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S
 from social_implicit_ros.training.calibrate import Residuals
 from social_implicit_ros.training.social_zone.fit import Agents
-from social_implicit_ros.training.social_zone.model import (
-    N_OBSERVED,
-    VARIANCE_FLOOR,
-    SocialZone,
-)
+from social_implicit_ros.training.social_zone.model import N_OBSERVED, VARIANCE_FLOOR, SocialZone
 from social_implicit_ros.uncertainty.calibration import observed_motion
 
 #: Standard deviations of the tracker noise in the calibration data, metres.

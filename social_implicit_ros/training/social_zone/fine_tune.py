@@ -23,12 +23,7 @@ from social_implicit_ros.training.calibrate import calibrate, calibrate_from
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_zone.evaluate import Accuracy, accuracy, residuals
 from social_implicit_ros.training.social_zone.file import ARCHITECTURE
-from social_implicit_ros.training.social_zone.fit import (
-    Agents,
-    FitSettings,
-    augment,
-    training_loss,
-)
+from social_implicit_ros.training.social_zone.fit import Agents, FitSettings, augment, training_loss
 from social_implicit_ros.training.social_zone.graph import social_zone_graph
 from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone, live_parameters
 from social_implicit_ros.types import IntArray

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
-from social_implicit_ros.evaluation.distribution import (
-    MomentChooser,
-    measure_distribution,
-)
+from social_implicit_ros.evaluation.distribution import MomentChooser, measure_distribution
 from social_implicit_ros.evaluation.errors import measure
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.scored_tick import Context, ScoredTick

@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.replay_settings import (
-    load_choices,
-    load_settings,
-)
+from social_implicit_ros.prediction.replay_settings import load_choices, load_settings
 
 
 def file_with(folder: Path, *lines: str) -> Path:
