@@ -253,6 +253,7 @@ class Predictor:
             "frame_corrections": self._frame.n_corrections,
             "map_cells": 0 if self.floor_plan is None else self.floor_plan.occupied.size,
             "heights_unknown": self.history.n_unknown_heights,
+            "stamp_shift_ms": round(self._queue.shift_ns / 1e6),
         }
 
     @property

@@ -382,6 +382,16 @@ def _early_tracks(now: Snapshot) -> Iterable[Finding]:
             )
 
 
+def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
+    if shift_ms := now.counters.get("stamp_shift_ms", 0):
+        yield Finding(
+            "stamp_shift",
+            f"tracks are stamped {abs(shift_ms)} ms too {'late' if shift_ms > 0 else 'early'} for "
+            "the transforms: people seem to move when the robot turns; this is taken off",
+            "let the tracker stamp the time of measurement, and synchronise the clocks",
+        )
+
+
 def _no_map(now: Snapshot) -> Iterable[Finding]:
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
         kind, endpoints = "nav_msgs/msg/OccupancyGrid", now.surroundings.endpoints.values()
@@ -420,4 +430,5 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _slow_ticks,
     _old_tracks,
     _early_tracks,
+    _shifted_stamps,
 )

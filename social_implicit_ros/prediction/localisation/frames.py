@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.localisation.shared_jumps import SharedJumps
+from social_implicit_ros.prediction.localisation.stamp_shift import StampShift
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import (
     RigidTransform,
@@ -18,6 +20,7 @@ from social_implicit_ros.tracks.frames.transforms import (
     transform_tracks,
 )
 from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks, plain_frame
 
@@ -192,6 +195,8 @@ class TransformQueue:
         self._lookup = lookup
         self._wait_s = wait_s
         self._waiting: deque[_Waiting] = deque()
+        # By tracker and frame.
+        self._shifts: defaultdict[tuple[str, str], StampShift] = defaultdict(StampShift)
 
     def __len__(self) -> int:
         """Number of waiting messages."""
@@ -202,6 +207,14 @@ class TransformQueue:
         """Frames of the waiting messages."""
         return {entry.frame_id for entry in self._waiting}
 
+    @property
+    def shift_ns(self) -> int:
+        """Largest time by which stamps are late for the transforms, nanoseconds; below 0 if early.
+
+        It is taken off before positions are transformed.
+        """
+        return max((each.shift_ns for each in self._shifts.values()), key=abs, default=0)
+
     def add(self, tracks: Tracks, frame_id: str, now_ns: int, lead_ns: int = 0) -> None:
         """Queues tracks of another frame; `take` returns them once they are transformed.
 
@@ -211,6 +224,8 @@ class TransformQueue:
             now_ns: current time, integer nanoseconds.
             lead_ns: time by which the tracker's clock is ahead. That of the transforms may be, too.
         """
+        if len(self._shifts) > _MAX_WAITING:
+            self._shifts.clear()  # no recording has so many frames
         deadline_ns = now_ns + round(self._wait_s * NS_PER_S)
         self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns, lead_ns))
 
@@ -230,8 +245,10 @@ class TransformQueue:
         still: deque[_Waiting] = deque()
         too_many = len(self._waiting) - _MAX_WAITING
         for n, entry in enumerate(self._waiting):
+            shift = self._shifts[entry.tracks.source, entry.frame_id]
+            stamp_ns = entry.tracks.stamp_ns - shift.shift_ns
             try:
-                transform = self._lookup.lookup(target, entry.frame_id, entry.tracks.stamp_ns)
+                transform = self._lookup.lookup(target, entry.frame_id, stamp_ns)
             except TransformUnavailableError as error:
                 if error.may_come and now_ns < entry.deadline_ns and n >= too_many:
                     still.append(entry)
@@ -241,6 +258,8 @@ class TransformQueue:
                     timed_out.append((entry.tracks, self._reason(error, now_ns)))
                     continue
                 transform = pose
+            if ROBOT_ID not in entry.tracks.ids:
+                shift.observe(entry.tracks, partial(self._pose_at, target, entry.frame_id))
             moved.append(transform_tracks(entry.tracks, transform))
         self._waiting = still
         return moved, timed_out
@@ -248,12 +267,19 @@ class TransformQueue:
     def clear(self) -> None:
         """Drops all waiting messages."""
         self._waiting.clear()
+        self._shifts.clear()
 
     def _pose_by_other_clock(self, target: str, entry: _Waiting) -> RigidTransform | None:
-        """The pose of a frame of which the publisher does not share the clock of the tracks."""
+        """The pose at the stamp itself, or of a publisher without the clock of the tracks."""
+        stamp_ns, shift = entry.tracks.stamp_ns, self._shifts[entry.tracks.source, entry.frame_id]
+        pose = self._pose_at(target, entry.frame_id, stamp_ns) if shift.shift_ns else None
+        if pose is None and entry.lead_ns:
+            pose = self._pose_at(target, entry.frame_id, stamp_ns - entry.lead_ns)
+        return pose
+
+    def _pose_at(self, target: str, frame_id: str, stamp_ns: int) -> RigidTransform | None:
         try:
-            stamp_ns = entry.tracks.stamp_ns - entry.lead_ns
-            return self._lookup.lookup(target, entry.frame_id, stamp_ns) if entry.lead_ns else None
+            return self._lookup.lookup(target, frame_id, stamp_ns)
         except TransformUnavailableError:
             return None
 

@@ -138,6 +138,8 @@ def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ..
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
+        ({"counters": {"stamp_shift_ms": 110}}, ("110 ms too late for the transforms",)),
+        ({"counters": {"stamp_shift_ms": -60}}, ("60 ms too early", "when the robot turns")),
         ({"rate_hz": 0.0}, ("clock does not advance",)),
         ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
     ],
