@@ -193,7 +193,7 @@ def _doubled_people(now: Snapshot) -> Iterable[Finding]:
                 f"most people on {tracker.topic} have somebody else at the same place for "
                 f"{tracker.doubled_s:.0f} s",
                 "they are reported twice; filter the others in the tracker mapping, or set "
-                "merge_distance_m for several trackers",
+                "merge_distance_m for several trackers; or positions are not in metres",
             )
 
 
