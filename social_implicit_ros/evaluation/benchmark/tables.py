@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from social_implicit_ros.evaluation.benchmark.robot_metrics import ROBOT_STYLES
 from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, STYLES
+from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: The row of means over the splits, as `Results` names it.
@@ -83,7 +83,7 @@ def _print_metrics(
         table.add_column(heading, justify="right", min_width=8)
     for name, (unit, ideal) in styles.items():
         if any(name in metrics for metrics in columns.values()):
-            cells = (_cell(metrics.get(name), unit) for metrics in columns.values())
+            cells = (metric_text(metrics.get(name), unit) for metrics in columns.values())
             table.add_row(name, unit, ideal, *cells)
     console.print(table)
 
@@ -116,13 +116,3 @@ def _metrics(model: ModelResults, row: str) -> Mapping[str, float]:
 
 def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:
     return all(split in model["held_out"] for split in (splits if row == AVERAGE else [row]))
-
-
-def _cell(value: float | None, unit: str) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    if unit == "count":
-        return str(round(value))
-    if unit == "%":
-        return f"{100.0 * value:.1f}"
-    return f"{value:.3f}" if not math.isfinite(value) or abs(value) < 1000 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,12 @@ STYLES: dict[str, MetricStyle] = {
 }
 
 
-def metric_text(name: str, value: float | None) -> str:
+def metric_text(value: float | None, unit: str) -> str:
     """A metric as tables write it; a dash where it is unknown."""
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return "-"
-    unit = STYLES[name].unit
+    if unit == "count":
+        return str(round(value))
     if unit == "%":
         return f"{100.0 * value:.1f}"
     if unit == "ms":
@@ -72,7 +74,7 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
     table.add_column("ideal", justify="right")
     for metric, style in STYLES.items():
         label = f"{style.label} [{style.unit}]" if style.unit else style.label
-        cells = (metric_text(metric, model["figures"][metric]) for model in models.values())
+        cells = (metric_text(model["figures"][metric], style.unit) for model in models.values())
         table.add_row(escape(label), *cells, style.ideal)
     console.print(table)
     for bag in results["bags"]:
