@@ -13,7 +13,7 @@ from rclpy.utilities import remove_ros_args
 
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
-from social_implicit_ros.ros.processes.startup import send_in_background, start_ros
+from social_implicit_ros.ros.processes.startup import ros_error_text, send_in_background, start_ros
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\
@@ -66,7 +66,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
     try:
         others = remove_ros_args(arguments)
     except RuntimeError as error:
-        parser.exit(1, f"predictor_node: {error}\n")
+        parser.exit(1, f"predictor_node: {ros_error_text(error)}\n")
     if parser.parse_args(others).version:
         print(PACKAGE, version(PACKAGE))
         parser.exit()

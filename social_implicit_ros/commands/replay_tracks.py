@@ -33,7 +33,7 @@ from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
-from social_implicit_ros.ros.processes.startup import start_ros
+from social_implicit_ros.ros.processes.startup import ros_error_text, start_ros
 from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.ros.trackers import import_message
 from social_implicit_ros.untrusted_files import printable_text
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(remove_ros_args(argv))
     except RuntimeError as error:  # of rcl
-        raise ValueError(error) from error
+        raise ValueError(ros_error_text(error)) from error
     recording, playback = _open(options)
     try:
         return _play(options, recording, playback, argv)

@@ -64,19 +64,19 @@ class FloorPlan:
         require_shape("FloorPlan", "occupied", self.occupied, ("rows", "columns"))
         if not _CELL_M[0] <= self.resolution_m <= _CELL_M[1]:
             raise ValueError(
-                f"FloorPlan.resolution_m is {self.resolution_m}, expected {_CELL_M[0]:g} to "
+                f"its resolution is {self.resolution_m}, expected {_CELL_M[0]:g} to "
                 f"{_CELL_M[1]:g} metres per cell"
             )
         if not (max(map(abs, self.origin_m)) <= MAX_COORDINATE_M and math.isfinite(self.yaw_rad)):
             raise ValueError(
-                f"FloorPlan has its origin at {self.origin_m} with a yaw of {self.yaw_rad}, "
+                f"its origin is at {self.origin_m} with a yaw of {self.yaw_rad}, "
                 f"expected metres within {MAX_COORDINATE_M:g} of the frame's origin, and radians"
             )
         n_merged = self.occupied.size / self._n_merged**2
         if max(n_merged, self.occupied.size / 8) > _MAX_CELLS:
             rows, columns = self.occupied.shape
             raise ValueError(
-                f"FloorPlan of {rows} x {columns} cells of {self.resolution_m:g} m is too large, "
+                f"its grid of {rows} x {columns} cells of {self.resolution_m:g} m is too large, "
                 f"expected at most {_MAX_CELLS} cells of {_LEAST_CELL_M} m or more: publish a part "
                 "of it, or a coarser map"
             )
@@ -205,8 +205,8 @@ def floor_plan_from_grid(message: Any) -> FloorPlan:
     cells = np.asarray(message.data, dtype=np.int8)
     if cells.size != info.height * info.width or cells.size == 0:
         raise ValueError(
-            f"OccupancyGrid of {info.height} x {info.width} cells has {cells.size} of them, "
-            "expected as many, and at least one"
+            f"its grid of {info.height} x {info.width} cells has {cells.size} values, expected as "
+            "many, and at least one"
         )
     position, rotation = info.origin.position, info.origin.orientation
     x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from social_implicit_ros.commands.predictor_node import check_command_line
+from social_implicit_ros.ros.processes import startup
+from social_implicit_ros.ros.processes.startup import start_ros
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +47,23 @@ def test_a_word_that_nobody_understands_is_refused(capsys: pytest.CaptureFixture
         check_command_line(["--model", "default"])
     assert ended.value.code == 2
     assert "--model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--frobnicate"], "unknown ROS arguments: ['--frobnicate']"),
+        (["--log-level", "loud"], "Argument does not use a valid severity level"),
+        (["--params-file", "/no/file.yaml"], "Error opening YAML file"),
+    ],
+)
+def test_wrong_ros_arguments_are_named_without_lines_of_rcl(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.setattr(startup, "_log_folder_problem", str)
+    with pytest.raises(SystemExit) as ended:
+        start_ros("predictor_node", ["--ros-args", *arguments])
+    assert says in str(ended.value.code) and ".c:" not in str(ended.value.code)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def towards_the_wall(stamp_ns: int) -> MarkerArray:
 def test_predictions_end_before_the_walls_of_the_map(start: Callable[..., NodeUnderTest]) -> None:
     node = start(model="constant_velocity", tick_rate_hz=0.0, use_map=True)
     talk = Conversation(node, towards_the_wall)
-    talk.report(lambda status: "no map yet on /predictor/map" in status.message)
+    talk.report(lambda status: "no usable map yet on /predictor/map" in status.message)
     through = talk.walk(talk.new_stamps(), 10)
     assert through.mean[0, -1, 0] > WALL_X_M + 1.0
 

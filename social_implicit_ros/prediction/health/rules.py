@@ -398,8 +398,8 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
         maps = [endpoint for endpoint in endpoints if endpoint.message_type == kind]
         yield Finding(
             "map",
-            f"no map yet on {maps[0].topic if maps else '~/map'}: people are predicted through "
-            "walls",
+            f"no usable map yet on {maps[0].topic if maps else '~/map'}: people are predicted "
+            "through walls",
             _where_to_find(maps[0]) if maps else "",
             log_after_s=PATIENCE_S,
         )

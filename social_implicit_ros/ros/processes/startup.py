@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,14 @@ def start_ros(command: str, args: Sequence[str]) -> None:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        sys.exit(f"{command}: {error}")
+        sys.exit(f"{command}: {ros_error_text(error)}")
+
+
+def ros_error_text(error: RuntimeError) -> str:
+    """What rcl says of ROS arguments, without the lines of its source."""
+    text = re.sub(r",? at \S+\.\w+:\d+", "", str(error))
+    # Of unknown arguments it gives the list only.
+    return f"unknown ROS arguments: {text}" if text.startswith("[") else text
 
 
 def _log_folder_problem() -> str:

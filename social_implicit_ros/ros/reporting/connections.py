@@ -17,6 +17,8 @@ from social_implicit_ros.prediction.health.snapshot import Endpoint, Surrounding
 
 #: Topics that a warning names at most.
 _MAX_TOPICS = 3
+#: Name of a node until rmw has received it.
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _INFINITE = Duration(nanoseconds=2**63 - 1)
 
 
@@ -112,4 +114,6 @@ def _type_name(message_class: Any) -> str:
 
 
 def _name(other: TopicEndpointInfo) -> str:
+    if other.node_name == _UNKNOWN:
+        return "a node that was just discovered"
     return f"{other.node_namespace.rstrip('/')}/{other.node_name}"

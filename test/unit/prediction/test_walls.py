@@ -163,13 +163,13 @@ def test_a_grid_that_does_not_fit_its_data_is_refused(size: tuple[int, int]) -> 
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        ("origin.position.x", math.nan, "origin at"),
+        ("origin.position.x", math.nan, "origin is at"),
         ("origin.position.y", 1e9, "within 1e"),
         ("origin.orientation.z", math.inf, "yaw of nan"),
-        ("resolution", 0.0, "resolution_m is 0.0"),
-        ("resolution", -0.5, "resolution_m is -0.5"),
-        ("resolution", math.nan, "resolution_m is nan"),
-        ("resolution", 1e-30, "resolution_m is 1e-30"),
+        ("resolution", 0.0, "resolution is 0.0"),
+        ("resolution", -0.5, "resolution is -0.5"),
+        ("resolution", math.nan, "resolution is nan"),
+        ("resolution", 1e-30, "resolution is 1e-30"),
         ("width", -2, "2 x -2 cells has 4"),
         ("width", 10**9, "cells has 4"),
     ],

@@ -73,7 +73,7 @@ def test_the_shipped_crowd_walks_around_its_walls() -> None:
 
 
 def test_impossible_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="resolution_m"):
+    with pytest.raises(ValueError, match="resolution is"):
         FloorPlan(np.zeros((2, 2), bool), 0.0, (0.0, 0.0))
     with pytest.raises(ValueError, match="occupied"):
         FloorPlan(np.zeros(4, bool), 1.0, (0.0, 0.0))
@@ -127,9 +127,9 @@ def test_walls_are_those_of_the_grid_that_a_map_server_publishes(
         ({"image": None}, "expected image, resolution and origin"),
         ({"image": "other.png"}, "other.png"),
         ({"resolution": "wide"}, "resolution has 'wide', expected a number"),
-        ({"resolution": -1.0}, "resolution_m is -1.0"),
+        ({"resolution": -1.0}, "resolution is -1.0"),
         ({"origin": [1.0]}, r"origin is \[1.0\], expected \[x_m, y_m, yaw_rad\]"),
-        ({"origin": [1e300, 0.0, 0.0]}, "origin at"),
+        ({"origin": [1e300, 0.0, 0.0]}, "origin is at"),
         ({"resolution": 1e-300}, "expected 0.001 to 100"),
         ({"occupied_thresh": float("nan")}, "occupied_thresh is nan"),
         ({"negate": "yes"}, "negate has 'yes', expected a number"),
