@@ -1,4 +1,4 @@
-"""Runs the predictor node until SIGINT or SIGTERM."""
+"""Runs the predictor node until SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _POLL_S = 0.1
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs the node until the first SIGINT or SIGTERM; finishes a tick that has begun."""
+    """Runs the node until the first SIGINT, SIGTERM or SIGHUP; finishes a tick that has begun."""
     args = sys.argv[1:] if args is None else args
     check_command_line(args)
     is_stopping = catch_stop_signals()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -58,6 +57,7 @@ from social_implicit_ros.ros.processes.demo_processes import (
     tail,
 )
 from social_implicit_ros.ros.processes.domains import NoDomainError
+from social_implicit_ros.ros.processes.signals import take_over
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -100,8 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the demonstration; returns 0 if predictions were drawn, 1 if not, 130 if interrupted."""
     arguments = _parser().parse_args(argv)
     console = Console()
-    # Terminating this process also ends the processes that it started.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # The end of this process also ends the processes that it started.
+    take_over(_interrupt)
     try:
         isolate()
         show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)

@@ -19,7 +19,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: source a ROS distribution, or 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import PointCloud2
-from support.ros import PATIENCE_S, NodeProcess, running
+from support.ros import PATIENCE_S, STOP_SIGNALS, NodeProcess, running
 
 from social_implicit_ros.commands import social_implicit_demo
 from social_implicit_ros.commands.social_implicit_demo import (
@@ -148,7 +148,7 @@ def test_nothing_is_played_before_the_node_is_discovered() -> None:
         rclpy.try_shutdown()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_an_interrupted_demonstration_ends_what_it_started(
     tmp_path: Path, demo: Demo, number: signal.Signals
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sensor_msgs.msg import PointCloud2
 from support.processes import n_file_descriptors, n_threads, resident_bytes
-from support.ros import NodeUnderTest, start_predictor
+from support.ros import STOP_SIGNALS, NodeUnderTest, start_predictor
 from support.tracks import S, walkers_at
 from visualization_msgs.msg import MarkerArray
 
@@ -75,7 +75,7 @@ def test_signals_that_follow_the_first_are_ignored(start: Callable[..., NodeUnde
     assert "Traceback" not in node.process.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_during_a_tick_ends_the_process_within_a_second(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -28,6 +28,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.settings import PARAMETERS
 
+#: Signals that end a process in order. SIGHUP stays ignored where `nohup` runs the tests.
+STOP_SIGNALS = tuple(
+    number
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP
+)
 #: Time limit for an event; generous, as other tests may keep the machine busy.
 PATIENCE_S = 60.0
 #: A response that takes longer may have been lost.

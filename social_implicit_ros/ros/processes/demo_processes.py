@@ -18,6 +18,7 @@ from sensor_msgs.msg import PointCloud2
 
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.ros.processes.signals import STOP_SIGNALS, take_over
 from social_implicit_ros.ros.processes.startup import start_ros
 
 NODE_NAME = "predictor"
@@ -124,10 +125,8 @@ def _end(process: subprocess.Popen) -> None:
 def _interrupts_deferred() -> Iterator[None]:
     """Defers interruptions to the end of the block, so that it always completes."""
     arrived: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: arrived.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    take_over(lambda number, frame: arrived.append(number))
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Ends a node's process on SIGINT and SIGTERM."""
+"""Ends a node's process on SIGINT and SIGTERM, and on SIGHUP, of a terminal that closes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Windows has no SIGHUP.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _received: list[int] = []
 
 
 def catch_stop_signals() -> Callable[[], bool]:
-    """Takes SIGINT and SIGTERM over from Python and rclpy, which would end a tick halfway.
+    """Takes these signals over from Python and rclpy, which would end a tick halfway.
 
     The first signal asks the process to stop. All later ones are ignored: `ros2 launch` and the
     terminal both send SIGINT for one Ctrl-C. May be called again, as early as possible and then
@@ -21,13 +24,20 @@ def catch_stop_signals() -> Callable[[], bool]:
         A function that tells whether a signal has arrived.
     """
     if not _received:
-        for number in _SIGNALS:
-            signal.signal(number, _stop)
+        take_over(_stop)
     return lambda: bool(_received)
+
+
+def take_over(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Handles these signals, except SIGHUP where `nohup` had it ignored."""
+    for number in STOP_SIGNALS:
+        is_ignored = signal.getsignal(number) is signal.SIG_IGN
+        if number in (signal.SIGINT, signal.SIGTERM) or not is_ignored:
+            signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     # An exiting interpreter resets handlers, but leaves ignored signals ignored.
-    for each in _SIGNALS:
+    for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     _received.append(number)
