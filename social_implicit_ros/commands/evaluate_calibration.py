@@ -64,7 +64,8 @@ _COLUMNS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     options = parse(arguments)
-    settings = opt.settings_of("evaluate_calibration", options)
+    unused = ("tick_rate_hz", "confidence")
+    settings = opt.settings_of("evaluate_calibration", options, unused=unused)
     cases = _cases(options, settings)
     results = compare_calibrations(cases, settings, Console(stderr=True))
     write_json({"confidence": CONFIDENCE, "band": BAND, "models": results}, options.json)

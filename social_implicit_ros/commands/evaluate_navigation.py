@@ -217,12 +217,8 @@ def _cell(values: Sequence[float], factor: float, form: str) -> str:
 
 
 def _request(options: argparse.Namespace, paths: Sequence[Path]) -> Request:
-    settings = replace(
-        opt.settings_of("evaluate_navigation", options),
-        tick_rate_hz=options.rate,
-        time_step_s=DT_S,
-        horizon_s=0.0,
-    )
+    own: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
+    settings = replace(opt.settings_of("evaluate_navigation", options, unused=own), **own)
     node = load_choices(options.params, options.tracker)
     return Request(
         models=tuple(dict.fromkeys(options.model or [node.model or "default"])),

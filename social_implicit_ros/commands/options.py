@@ -6,7 +6,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -20,6 +20,7 @@ from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
 )
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import (
+    changed_names,
     load_choices,
     load_settings,
     unknown_names,
@@ -223,8 +224,12 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     walls.add_argument("--no-map", action="store_true", help=text)
 
 
-def settings_of(command: str, options: argparse.Namespace) -> PredictorConfig:
-    """The choice of `add_params_options`; names in the file that are no parameter are printed.
+def settings_of(
+    command: str, options: argparse.Namespace, *, unused: Collection[str] = ()
+) -> PredictorConfig:
+    """The choice of `add_params_options`; prints what of the file has no effect.
+
+    Names that are no parameter have none, and those that the command sets itself: `unused`.
 
     Raises:
         ParameterError: as `load_settings`.
@@ -232,6 +237,8 @@ def settings_of(command: str, options: argparse.Namespace) -> PredictorConfig:
     """
     for line in unknown_names(options.params):
         print(f"{command}: {options.params}: {printable_text(line)}", file=sys.stderr)
+    for name in sorted(changed_names(options.params).intersection(unused)):
+        print(f"{command}: {options.params}: {name} has no effect here", file=sys.stderr)
     settings = load_settings(options.params)
     if getattr(options, "odometry", None) and settings.robot != "odometry":
         raise ValueError(

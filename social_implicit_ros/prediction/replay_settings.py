@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.settings import NodeConfig, PredictorConfig, unknown_parameters
+from social_implicit_ros.settings import PARAMETERS, NodeConfig, PredictorConfig, unknown_parameters
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
 #: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
@@ -45,6 +45,16 @@ def unknown_names(parameters: Path | None) -> list[str]:
         ParameterError: as `load_settings`.
     """
     return [] if parameters is None else unknown_parameters(_node_parameters(parameters))
+
+
+def changed_names(parameters: Path | None) -> set[str]:
+    """The parameters that a ROS parameter file sets to other values than the node's defaults.
+
+    Raises:
+        ParameterError: as `load_settings`.
+    """
+    given, _ = _read(parameters)
+    return {spec.name for spec in PARAMETERS if given.get(spec.name, spec.default) != spec.default}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from social_implicit_ros.commands.options import (
     error_text,
     positive_int,
     recording_choices,
+    settings_of,
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import TextFormat
@@ -218,6 +219,22 @@ def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
 )
 def test_an_error_of_the_system_names_the_file_and_the_fix(error: Exception, text: str) -> None:
     assert error_text(error).startswith(text)
+
+
+def test_parameters_that_a_command_sets_itself_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless they have their defaults, as in a copy of the shipped file."""
+    params = tmp_path / "params.yaml"
+    lines = ("tick_rate_hz: 5.0", "horizon_s: 0.0", "confidence: 0.5", "confidnce: 0.5")
+    params.write_text("predictor:\n  ros__parameters:\n    " + "\n    ".join(lines))
+    options = argparse.Namespace(params=params, fixed_frame=None)
+
+    settings_of("evaluate_it", options, unused=("horizon_s", "tick_rate_hz"))
+
+    said = capsys.readouterr().err
+    assert said.count("has no effect here") == 1 and "tick_rate_hz has no effect here" in said
+    assert "unknown parameter confidnce" in said
 
 
 @pytest.mark.parametrize("command", ["evaluate_bag", "evaluate_navigation"])
