@@ -28,10 +28,12 @@ from social_implicit_ros.tracks.messages.decoder import (
     RawTrackerDecoder,
     TrackerDecoder,
 )
+from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
     TrackerSpec,
+    check_tracker_spec,
     find_tracker_spec,
     load_tracker_spec,
     shipped_trackers,
@@ -295,8 +297,13 @@ def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
 
 def decoder_of(spec: TrackerSpec, reader: BagReader) -> _Decode:
     """A decoder of serialised messages; reads the bytes directly if the type allows it."""
+    definitions = definitions_of(reader.typestore, spec.message_type)
     try:
-        return RawTrackerDecoder(spec, definitions_of(reader.typestore, spec.message_type)).decode
+        check_tracker_spec(spec, definitions)
+    except TrackerSpecError as error:
+        raise RecordingError(f"{reader.path}: {error}") from error
+    try:
+        return RawTrackerDecoder(spec, definitions).decode
     except UnsupportedLayoutError:
         plain = TrackerDecoder(spec)
         return lambda data: plain.decode(reader.deserialize(data, spec.message_type))

@@ -227,6 +227,15 @@ class TestTopic:
         with pytest.raises(RecordingError, match="low_score"):
             open_source(bag, tracker=str(description))
 
+    def test_a_field_that_the_recorded_type_lacks_is_named(self, tmp_path):
+        """The recording was called damaged."""
+        mapping = tmp_path / "mine.yaml"
+        mapping.write_text(f"message_type: {PEOPLE}\nlist: people\nid: nam\nposition: position\n")
+        bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
+
+        with pytest.raises(RecordingError, match=r"id: nam names no field 'nam' .* it has name"):
+            open_source(bag, tracker=str(mapping))
+
 
 class TestFrames:
     def bag(self, tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
