@@ -346,9 +346,13 @@ def output_file(text: str) -> Path:
     if path.exists() and not path.is_file():  # such as a pipe
         return path
     folder = path.resolve().parent
-    if not os.access(folder, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{folder} is no folder that can be written to")
-    return path
+    try:
+        with TemporaryFile(dir=folder):
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"{folder} is no folder that can be written to ({error.strerror})"
+        ) from error
 
 
 def positive_int(text: str) -> int:

@@ -44,6 +44,10 @@ def written_beside(file: Path) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(file)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(file)  # as the user knows it
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

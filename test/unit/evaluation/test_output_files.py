@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
         fails()
     assert json.loads(path.read_text()) == {"run": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "no_folder" / "results.json"
+    with pytest.raises(FileNotFoundError) as error:
+        write_json({}, file)
+    assert error.value.filename == str(file)
+
+
+def test_a_folder_where_no_file_can_be_made_is_refused_at_once() -> None:
+    """Its permissions alone do not tell."""
+    with pytest.raises(ArgumentTypeError, match="no folder that can be written to"):
+        output_file("/proc/results.json")
 
 
 def test_a_pipe_is_written_to() -> None:
