@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.utilities import remove_ros_args
 
+from social_implicit_ros.parameter_spec import ParameterError
+from social_implicit_ros.prediction.replay_settings import sections_of_others
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
 from social_implicit_ros.ros.processes.startup import ros_error_text, send_in_background, start_ros
+from social_implicit_ros.untrusted_files import printable_text
 
 PACKAGE = "social_implicit_ros"
 _PARAMETERS = """\
@@ -40,6 +46,8 @@ def main(args: list[str] | None = None) -> None:
     start_ros("predictor_node", args)
     executor = SingleThreadedExecutor()
     node = PredictorNode()
+    for line in ineffective_files(args, node.get_fully_qualified_name()):
+        node.get_logger().warning(line)
     try:
         executor.add_node(node)
         node.autostart()
@@ -51,6 +59,20 @@ def main(args: list[str] | None = None) -> None:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def ineffective_files(arguments: Sequence[str], node: str) -> Iterator[str]:
+    """A line for each parameter file that has no section for the node of a full name."""
+    for option, file in pairwise(arguments):
+        if option != "--params-file":
+            continue
+        with suppress(ParameterError):  # rcl has read it
+            others = sections_of_others(Path(file), node)
+            if others:
+                yield printable_text(
+                    f"{file} has no section for {node}, but for {', '.join(others[:3])}: rename "
+                    f"that to {node}, or to /** for every node"
+                )
 
 
 def check_command_line(arguments: Sequence[str]) -> None:

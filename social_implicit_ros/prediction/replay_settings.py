@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,11 +107,22 @@ def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
         raise ParameterError(f"{parameters}: {error}") from error
 
 
-def _node_parameters(path: Path) -> Mapping[str, Any]:
-    """Name -> value in a ROS parameter file: sections for all nodes, then the predictor's own.
+def sections_of_others(parameters: Path, node: str) -> list[str]:
+    """The sections of a ROS parameter file, if ROS gives none of them to the node of a full name.
 
-    A file with one named section is the predictor's, which may have been renamed.
+    Raises:
+        ParameterError: the file cannot be read, or is no parameter file.
     """
+    sections = [*_file_sections(parameters)]
+    # `*` stands for one name of a full name, `**` for any number of them.
+    patterns = (re.escape(section).replace(r"/\*\*", "(/[^/]+)*") for section in sections)
+    if any(re.fullmatch(pattern.replace(r"\*", "[^/]+"), node) for pattern in patterns):
+        return []
+    return sections
+
+
+def _file_sections(path: Path) -> dict[str, Mapping[Any, Any]]:
+    """Full name of each node in a ROS parameter file, and its parameters."""
     try:
         content = load_yaml(path, _MAX_FILE_BYTES)
     except (OSError, UnusableFileError) as error:
@@ -120,6 +132,15 @@ def _node_parameters(path: Path) -> Mapping[str, Any]:
         raise ParameterError(
             f"{path} is no ROS parameter file: no section of it has ros__parameters"
         )
+    return sections
+
+
+def _node_parameters(path: Path) -> Mapping[str, Any]:
+    """Name -> value in a ROS parameter file: sections for all nodes, then the predictor's own.
+
+    A file with one named section is the predictor's, which may have been renamed.
+    """
+    sections = _file_sections(path)
     shared = [name for name in sections if name.endswith("*")]
     named = [name for name in sections if name not in shared]
     own = [name for name in named if name.split("/")[-1] == NODE_NAME] or named

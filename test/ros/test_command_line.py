@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from social_implicit_ros.commands.predictor_node import check_command_line
+from social_implicit_ros.commands.predictor_node import check_command_line, ineffective_files
 from social_implicit_ros.ros.processes import startup
 from social_implicit_ros.ros.processes.startup import start_ros
 
@@ -64,6 +64,18 @@ def test_wrong_ros_arguments_are_named_without_lines_of_rcl(
     with pytest.raises(SystemExit) as ended:
         start_ros("predictor_node", ["--ros-args", *arguments])
     assert says in str(ended.value.code) and ".c:" not in str(ended.value.code)
+
+
+def test_a_parameter_file_of_another_node_is_named(tmp_path: Path) -> None:
+    """As of a node that was renamed: its parameters would have no effect, without a word."""
+    path = tmp_path / "params.yaml"
+    path.write_text("planner:\n  ros__parameters:\n    confidence: 0.5\n")
+    arguments = ["--ros-args", "--params-file", str(path)]
+
+    (line,) = ineffective_files(arguments, "/robot1/predictor")
+
+    assert "no section for /robot1/predictor, but for /planner" in line
+    assert not [*ineffective_files(arguments, "/planner")]
 
 
 @pytest.mark.parametrize(

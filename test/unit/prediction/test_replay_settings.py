@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from social_implicit_ros.parameter_spec import ParameterError
-from social_implicit_ros.prediction.replay_settings import load_choices, load_settings
+from social_implicit_ros.prediction.replay_settings import (
+    load_choices,
+    load_settings,
+    sections_of_others,
+)
 
 
 def file_with(folder: Path, *lines: str) -> Path:
@@ -21,6 +25,30 @@ def test_what_is_left_out_has_the_defaults_of_a_replay(tmp_path: Path) -> None:
     settings = load_settings(file_with(tmp_path, "n_samples: 5"))
     assert (settings.tick_rate_hz, settings.fixed_frame) == (2.5, "")
     assert settings.pipeline.n_samples == 5
+
+
+@pytest.mark.parametrize(
+    ("sections", "is_for_node"),
+    [
+        ("predictor:", False),
+        ("robot1/predictor:", True),
+        ("/robot1/predictor:", True),
+        ("robot1:\n  predictor:", True),
+        ("robot1:\n  planner:", False),
+        ("/**:", True),
+        ("/**/predictor:", True),
+        ("/*/predictor:", True),
+        ("/*:", False),
+        ("/robot2/**:", False),
+        ("other: {ros__parameters: {a: 1}}\n/robot1/*:", True),
+    ],
+)
+def test_a_file_without_a_section_for_the_node_is_told_as_ros_reads_it(
+    tmp_path: Path, sections: str, is_for_node: bool
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{sections} {{ros__parameters: {{confidence: 0.5}}}}\n")
+    assert (sections_of_others(path, "/robot1/predictor") == []) == is_for_node
 
 
 def test_what_is_given_counts(tmp_path: Path) -> None:
