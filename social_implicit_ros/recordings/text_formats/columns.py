@@ -29,7 +29,7 @@ _ID = (
 )
 #: Times come first: they have a unit, while the rate of frames may be unknown.
 _NAMES = ((*_TIME, *_FRAME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
-#: Ends of the names of columns with the nanoseconds of a ROS stamp, beside one with its seconds.
+#: In place of `sec` or `secs`: ends of the name of a column with the nanoseconds of a ROS stamp.
 _NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
 #: Unit at the end of a column's name -> units per second, and metres.
 _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
@@ -173,7 +173,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
                     f"{fix}"
                 )
     base, unit = _base_and_unit(header[places[0]] if header is not None else "")
-    is_time = base in _TIME or unit in _UNITS
+    is_time = _last_part(base) in _TIME or unit in _UNITS
     per_second = _UNITS.get(unit, 1.0) if is_time else None
     if header is not None and _DATE.match(_cell(rows, separator, places[0])):
         times, positions = column(places[0], dtype=str)[:, 0], column(places[2], places[3])
@@ -200,9 +200,10 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
 
 def _nanoseconds(header: list[str] | None, place: int) -> int | None:
     """Place of the nanoseconds that belong to a column of seconds, if there is one."""
-    rest = [i for i, name in enumerate(header or ()) if name.endswith(_NANOSECONDS)]
-    is_whole = header is not None and header[place].endswith(("sec", "secs"))
-    return rest[0] if is_whole and len(rest) == 1 and rest[0] != place else None
+    if header is None or not (whole := re.fullmatch(r"(.*?)secs?", header[place])):
+        return None
+    names = {whole[1] + end for end in _NANOSECONDS}
+    return next((number for number, name in enumerate(header) if name in names), None)
 
 
 def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
@@ -256,10 +257,14 @@ def _fault(
 
 
 def _base_and_unit(name: str) -> tuple[str, str]:
-    """Name and unit of a column; of `pose.position.x` the last part."""
+    """Name and unit of a column."""
     found = _NAME_AND_UNIT.fullmatch(name)
-    base, unit = found.groups() if found else (name, "")
-    return re.split(r"[./]", base)[-1], unit
+    return (found[1], found[2]) if found else (name, "")
+
+
+def _last_part(name: str) -> str:
+    """Of `pose.position.x` the x."""
+    return re.split(r"[./]", name)[-1]
 
 
 def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
@@ -280,6 +285,8 @@ def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> 
     if header is None:
         return [0, 1, 2, 3]
     plain = [_base_and_unit(name)[0] for name in header]
+    # A column `x` comes before one such as `velocity.x`.
+    plain = [last if (last := _last_part(name)) not in plain else name for name in plain]
     found = [next((plain.index(name) for name in names if name in plain), -1) for names in _NAMES]
     if -1 in found:
         raise ColumnsError(

@@ -95,10 +95,15 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
             + lines([(t * 1e3, i, x * 1e3, y) for t, i, x, y in SECONDS], ","),
             TextFormat(columns=("when_ms", "who", "x_mm", "y")),
         ),
+        (
+            "velocity.x,velocity.y,time,id,x_m,y_m\n"
+            + lines([(9, 9, *row) for row in SECONDS], ","),
+            TEXT,
+        ),
         ("sep=;\ntime;id;x;y\n" + lines(SECONDS, ";"), TEXT),
         (
-            "header.stamp.sec,header.stamp.nanosec,id,pose.position.x,pose.position.y\n"
-            + lines([(int(t), round(t % 1 * 1e9), i, x, y) for t, i, x, y in SECONDS], ","),
+            "header.stamp.sec,header.stamp.nanosec,id,pose.position.x,pose.position.y,age.nanosec\n"
+            + lines([(int(t), round(t % 1 * 1e9), i, x, y, 7) for t, i, x, y in SECONDS], ","),
             TEXT,
         ),
         (
@@ -126,7 +131,8 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
     ids=[
         *("spaces", "crlf", "commas", "bom", "unsorted", "floats", "seconds", "csv", "quoted"),
         *("times", "order", "both", "milliseconds", "nanoseconds", "named", "brackets"),
-        *("lengths", "chosen-units", "excel", "ros-stamp", "dates", "numbered", "trajnet"),
+        *("lengths", "chosen-units", "velocities", "excel", "ros-stamp", "dates", "numbered"),
+        "trajnet",
     ],
 )  # fmt: skip
 def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: TextFormat) -> None:
