@@ -87,7 +87,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     try:
         others = remove_ros_args(arguments)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeEncodeError) as error:
         parser.exit(1, f"predictor_node: {ros_error_text(error)}\n")
     if parser.parse_args(others).version:
         print(PACKAGE, version(PACKAGE))

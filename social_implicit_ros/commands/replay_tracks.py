@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parser().parse_args(remove_ros_args(argv))
-    except RuntimeError as error:  # of rcl
+    except (RuntimeError, UnicodeEncodeError) as error:  # of rcl
         raise ValueError(ros_error_text(error)) from error
     recording, playback = _open(options)
     try:

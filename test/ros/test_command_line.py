@@ -66,6 +66,14 @@ def test_wrong_ros_arguments_are_named_without_lines_of_rcl(
     assert says in str(ended.value.code) and ".c:" not in str(ended.value.code)
 
 
+def test_an_argument_that_is_not_utf_8_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as the path of a file from an old disk."""
+    with pytest.raises(SystemExit) as ended:
+        check_command_line(["--ros-args", "-p", "model:=caf\udce9.onnx"])
+    assert ended.value.code == 1
+    assert r"not UTF-8: model:=caf\udce9.onnx" in capsys.readouterr().err
+
+
 def test_a_parameter_file_of_another_node_is_named(tmp_path: Path) -> None:
     """As of a node that was renamed: its parameters would have no effect, without a word."""
     path = tmp_path / "params.yaml"

@@ -11,6 +11,8 @@ from pathlib import Path
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from social_implicit_ros.untrusted_files import printable_text
+
 
 def send_in_background() -> None:
     """Makes Fast DDS send messages from a thread of its own; call it before `start_ros`.
@@ -39,8 +41,10 @@ def start_ros(command: str, args: Sequence[str]) -> None:
         sys.exit(f"{command}: {ros_error_text(error)}")
 
 
-def ros_error_text(error: RuntimeError) -> str:
+def ros_error_text(error: RuntimeError | UnicodeEncodeError) -> str:
     """What rcl says of ROS arguments, without the lines of its source."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"a ROS argument is not UTF-8: {printable_text(error.object)}"
     text = re.sub(r",? at \S+\.\w+:\d+", "", str(error))
     # Of unknown arguments it gives the list only.
     return f"unknown ROS arguments: {text}" if text.startswith("[") else text
