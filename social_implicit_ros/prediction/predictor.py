@@ -107,7 +107,11 @@ class Predictor:
             guard = StampGuard(self.config.pipeline.track_timeout_s)
             self._trackers[source] = KnownTracker(guard)
         tracker = self._trackers[source]
-        status = tracker.guard.check(tracks.stamp_ns, now_ns)
+        oldest_ns = 0
+        if self.config.tick_rate_hz > 0.0:
+            longest_s = max(self.track_timeout_s, self.config.pipeline.max_track_timeout_s)
+            oldest_ns = now_ns - round(longest_s * NS_PER_S)
+        status = tracker.guard.check(tracks.stamp_ns, now_ns, oldest_ns)
         if status in REFUSED_STAMPS:
             reason, text = REFUSED_STAMPS[status]
             update.skip(source, reason, len(tracks.ids))

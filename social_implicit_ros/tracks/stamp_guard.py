@@ -40,12 +40,13 @@ class StampGuard:
         self.newest_ns: int | None = None
         self._n_late = 0
 
-    def check(self, stamp_ns: int, now_ns: int) -> StampStatus:
+    def check(self, stamp_ns: int, now_ns: int, oldest_ns: int = 0) -> StampStatus:
         """Checks the stamp of a message.
 
         Args:
             stamp_ns: of the message; an unset stamp is 0.
             now_ns: the clock; 0 if it does not run (simulated time before its first message).
+            oldest_ns: time did not jump back to before this: such tracks would be of no use.
 
         Returns:
             `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all histories
@@ -58,7 +59,7 @@ class StampGuard:
             return StampStatus.FUTURE
         if self.newest_ns is not None and stamp_ns < self.newest_ns - tolerance_ns:
             self._n_late += 1
-            if self._n_late < _LATE_MEANS_JUMP:
+            if self._n_late < _LATE_MEANS_JUMP or stamp_ns < oldest_ns:
                 return StampStatus.LATE
             self.newest_ns, self._n_late = stamp_ns, 0
             return StampStatus.JUMPED_BACK

@@ -458,6 +458,22 @@ def test_people_of_a_tracker_that_slows_down_are_soon_predicted_again() -> None:
     assert all(n == 2 for tenth, n in n_predicted.items() if tenth >= 84)
 
 
+def test_a_camera_with_another_clock_on_the_same_topic_resets_nothing() -> None:
+    """Three of its messages stand between two of the others, stamped since the start of it."""
+    predictor = predictor_of(tick_rate_hz=10.0)
+    for fifth in range(50):
+        time_s = 1000.0 + fifth / 5.0
+        update = predictor.add_tracks(walkers(time_s), "odom", round(time_s * S))
+        assert update.is_accepted
+        for late in range(1, 4):
+            stamp_s = time_s - 900.0 + late / 20.0
+            now_ns = round((time_s + late / 20.0) * S)
+            update = predictor.add_tracks(walkers(stamp_s), "odom", now_ns)
+            assert not update.jumped_back
+            assert update.skipped == {SkipReason.OUT_OF_ORDER: 2}
+        assert len(predictor.tick(now_ns).ids) == (2 if fifth else 0)
+
+
 def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
     predictor = predictor_of(tick_rate_hz=0.0)
     for n in range(20):
