@@ -83,7 +83,8 @@ class _Slider:
         self._name, self._left_out = str(source.path), left_out
         self._transforms = TransformBuffer()
         # Its predictions are not used: it checks stamps, transforms tracks and keeps the history.
-        config = replace(predictor_config(source, settings), robot="none")
+        # As at every message: stamps count, whenever a message was recorded.
+        config = replace(predictor_config(source, settings), robot="none", tick_rate_hz=0.0)
         self._predictor = Predictor(ConstantVelocity(), config, self._transforms)
         #: Windows with pending positions; their content is the track numbers.
         self._windows: PendingPredictions[IntArray] = PendingPredictions(
