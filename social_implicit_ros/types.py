@@ -27,6 +27,7 @@ class SkipReason(str, Enum):
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
     UNSET_POSITION = "unset_position"
+    DUPLICATE_POSITION = "duplicate_position"
     REPEATED = "repeated"
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"

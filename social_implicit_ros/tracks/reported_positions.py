@@ -89,6 +89,7 @@ class ReportedPositions:
         self._placeholders: list[_Point] = []
         #: The newest position that was left out as it stands for none.
         self.unset_m: _Point = _UNSET
+        self._doubles: set[str] = set()  # ids that were left out as others were exactly there
         self._left_unset: set[str] = set()  # ids that were at zeros, and then elsewhere
         # Jumps: whether to where somebody else was, who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
@@ -185,19 +186,22 @@ class ReportedPositions:
             is_present = is_repeated & state["is_observed"]
             self._remember(tracks, state, rows, is_known | is_position)
         is_unset = self._is_placeholder(points_m)
+        is_double = self._find_doubles(tracks.ids, points_m) & ~is_unset
+        is_repeated, is_present = is_repeated & ~is_double, is_present & ~is_double
         if is_unset.any():
             self.unset_m = _point(points_m[is_unset.argmax()])
         lost = Counter(
             {
                 SkipReason.UNSET_POSITION: int(is_unset.sum()),
                 SkipReason.REPEATED: int(is_repeated.sum()),
+                SkipReason.DUPLICATE_POSITION: int(is_double.sum()),
             }
         )
         if not lost.total():
             return tracks, lost
         # New ids are nobody before they are observed.
         repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
-        observed = tracks.of_agents(~(is_unset | is_repeated))
+        observed = tracks.of_agents(~(is_unset | is_repeated | is_double))
         return replace(observed, repeated_ids=repeated_ids), lost
 
     def _remember(
@@ -238,6 +242,28 @@ class ReportedPositions:
             for new in np.flatnonzero(is_new).tolist():
                 rows[new] = row_at.pop(_point(points_m[new]), -1)
         return is_new & (rows >= 0)
+
+    def _find_doubles(self, ids: tuple[str, ...], points_m: FloatArray) -> BoolArray:
+        """(A,) entries that are exactly where another id is, as of somebody in two classes.
+
+        One of each stays, and it is the same in the next messages. In a cell of a grid there may be
+        several people.
+        """
+        is_double = np.zeros(len(ids), dtype=bool)
+        doubles: set[str] = set()
+        if not self._is_on_grid and len(set(points_m[:, 0].tolist())) < len(ids):
+            row_at: dict[_Point, int] = {}
+            for row in np.flatnonzero(~np.isnan(points_m[:, 0])).tolist():
+                point = _point(points_m[row])
+                other = row_at.setdefault(point, row)
+                if ids[other] == ids[row]:
+                    continue  # itself, or an id that is given twice
+                if ids[other] in self._doubles and ids[row] not in self._doubles:
+                    row_at[point], row = row, other
+                is_double[row] = True
+                doubles.add(ids[row])
+        self._doubles = doubles
+        return is_double
 
     def _is_placeholder(self, points_m: FloatArray) -> BoolArray:
         is_placeholder = np.zeros(len(points_m), dtype=bool)

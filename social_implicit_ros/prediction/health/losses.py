@@ -17,6 +17,8 @@ FIXES = {
     SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
     "tracker or the transform",
     SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know",
+    SkipReason.DUPLICATE_POSITION: "they are listed twice, as in two classes; filter the others in "
+    "the tracker mapping",
     SkipReason.REPEATED: "the tracker publishes positions again with new stamps; let it publish "
     "each once, stamped with the time of measurement",
     SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",

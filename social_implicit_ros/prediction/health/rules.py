@@ -28,6 +28,7 @@ _WRONG = {
     SkipReason.DUPLICATE_ID: ("duplicates", "have an id that another entry has"),
     SkipReason.OUTLIER: ("outliers", "are where the person of that id cannot be"),
     SkipReason.UNSET_POSITION: ("unset", "have a position that stands for none"),
+    SkipReason.DUPLICATE_POSITION: ("doubles", "are exactly where another entry is"),
 }
 #: Time for which positions may be repeated, seconds: detectors slower than 4 Hz cost accuracy.
 _MAX_HOLD_S = 0.25

@@ -117,6 +117,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"given_away_s": 2.5}, ("go to somebody elsewhere after 2.5 s", "place in a list")),
         ({"frozen": ("'7'",)}, ("positions of '7' on /tracks do not", "does not see any more")),
         ({"frozen": tuple("abcdef")}, ("positions of a, b, c and 3 more on /tracks",)),
+        ({"lost": {SkipReason.DUPLICATE_POSITION: 10}}, ("17%", "exactly where another", "filter")),
         ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "stands for none", "leave out people")),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),

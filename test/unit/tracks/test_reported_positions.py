@@ -217,6 +217,25 @@ def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
     assert reported.unset_m == (*place, 0.0)
 
 
+def test_who_is_listed_twice_is_taken_once() -> None:
+    """As in two classes; whichever is first in the message, it is the same id."""
+    noise = np.random.default_rng(0)
+    reported, seen = ReportedPositions(), []
+    for n in range(100):
+        positions_m = walk(n / 10.0) + noise.normal(0.0, 0.05, (3, 2))
+        entries = [("1", 0), ("2", 1), ("b2", 1), ("3", 2)][:: 1 if n % 3 else -1]
+        if n >= 80:
+            entries.remove(("2", 1))
+        ids, rows = zip(*entries, strict=True)
+        now = Tracks(100 * S + n * S // 10, ids, positions_m[list(rows)])
+        tracks, lost = reported.take(now, MAX_SPEED_M_S)
+        if n >= 10:  # it is known that positions are on no grid
+            assert lost[SkipReason.DUPLICATE_POSITION] == (n < 80)
+            assert {"1", "3"} < set(tracks.ids)
+            seen += {"2", "b2"} & set(tracks.ids)
+    assert seen == seen[:1] * 70 + ["b2"] * 20
+
+
 def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
     taken, lost = shown(ReportedPositions(), lambda n: walk(5.0 / 1.2 + (n - 100) / 20.0))
     assert any((tracks.positions_m == 0.0).all(axis=1).any() for tracks in taken)
