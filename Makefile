@@ -12,8 +12,9 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 	$(VENV)
 	@$(BIN)/social_implicit_demo
 
-# Number of processes that run tests in parallel, each with one thread for matrices.
-WORKERS ?= 2
+# Number of processes that run tests in parallel, each with one thread for matrices: one more than
+# two cores, as tests of nodes mostly wait.
+WORKERS ?= 3
 # Bytecode is kept, or each of hundreds of processes compiles the package again.
 # Fast DDS without shared memory: what a killed process leaves there can hang later ones.
 PYTEST := PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
