@@ -35,8 +35,6 @@ from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
-#: Positions with less noise may be exact: people stand still to the last bit, metres.
-_EXACT_M = 0.01
 #: Time without any change after which a track says nothing about people, seconds.
 _FROZEN_S = 0.3
 
@@ -269,17 +267,6 @@ class Predictor:
         """What the messages of a tracker say; nothing if it is unknown."""
         return self._trackers.get(source) or KnownTracker(StampGuard(0.0))
 
-    def frozen(self, source: str, min_s: float) -> tuple[str, ...]:
-        """Tracks of a tracker that do not move any more at all, though its positions are noisy.
-
-        Args:
-            source: the tracker.
-            min_s: time for which they did not change, seconds.
-        """
-        if self.history.noise_m(source) < _EXACT_M:
-            return ()
-        return self.tracker(source).reported.stopped(min_s)
-
     @property
     def n_waiting(self) -> int:
         """Messages that wait for a transform."""
@@ -343,8 +330,10 @@ class Predictor:
         self.history.hidden = self._identities.hidden
         self.history.frozen = frozenset(
             agent_id
-            for source in self._trackers
-            for agent_id in self._identities.known_as(self.frozen(source, _FROZEN_S), source)
+            for source, known in self._trackers.items()
+            for agent_id in self._identities.known_as(
+                known.frozen(_FROZEN_S, self.history.noise_m(source)), source
+            )
         )
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:

@@ -8,6 +8,9 @@ from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 
+#: Positions with less noise may be exact: people stand still to the last bit, metres.
+_EXACT_M = 0.01
+
 
 @dataclass
 class KnownTracker:
@@ -31,3 +34,12 @@ class KnownTracker:
     def needed_timeout_s(self) -> float:
         """Time without observations after which its tracks are gone, seconds; 0 if unknown."""
         return max(self.timing.needed_timeout_s, PERIODS_KEPT * self.reported.hold_s)
+
+    def frozen(self, min_s: float, noise_m: float) -> tuple[str, ...]:
+        """Tracks that do not move any more at all, though positions are noisy.
+
+        Args:
+            min_s: time for which they did not change, seconds.
+            noise_m: standard deviation of each coordinate of a position.
+        """
+        return () if noise_m < _EXACT_M else self.reported.stopped(min_s)

@@ -187,7 +187,7 @@ class TrackerLog:
         self.needed_timeout_s = max(
             known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
         )
-        self.frozen = predictor.frozen(source, FROZEN_S)
+        self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
         tick = predictor.last_tick
         if tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
