@@ -68,7 +68,7 @@ def status_of_findings(snapshot: Snapshot, findings: list[Finding]) -> tuple[Lev
     """Level and message of a status."""
     if not findings:
         if snapshot.state.lifecycle != "active":
-            return Level.OK, _waiting(snapshot)
+            return Level.OK, snapshot.waits_for
         return Level.OK, f"predicting {snapshot.n_predicted} of {snapshot.n_tracked} agents"
     texts = [finding.text for finding in findings[:_MAX_TEXTS]]
     if len(findings) > _MAX_TEXTS:
@@ -85,17 +85,7 @@ def _lifecycle(now: Snapshot) -> Iterable[Finding]:
         )
         yield Finding("configure", problem, level=Level.ERROR, is_logged=True, reminder=reminder)
     elif not now.surroundings.waits_for_manager:
-        yield Finding("lifecycle", _waiting(now), log_after_s=PATIENCE_S)
-
-
-def _waiting(now: Snapshot) -> str:
-    """What a node that is not active waits for."""
-    label = "activate" if now.state.lifecycle == "inactive" else "configure"
-    if now.surroundings.waits_for_manager:
-        cause = f"it waits for its lifecycle manager to {label} it (autostart is false)"
-    else:
-        cause = f"a lifecycle transition stopped it; ros2 lifecycle set NODE {label} starts it"
-    return f"{now.state.lifecycle}, nobody is predicted: {cause}"
+        yield Finding("lifecycle", now.waits_for, log_after_s=PATIENCE_S)
 
 
 def _reported(now: Snapshot) -> Iterable[Finding]:

@@ -184,6 +184,16 @@ class Snapshot:
     few_predicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
 
+    @property
+    def waits_for(self) -> str:
+        """What a node that is not active waits for."""
+        label = "activate" if self.state.lifecycle == "inactive" else "configure"
+        if self.surroundings.waits_for_manager:
+            cause = f"it waits for its lifecycle manager to {label} it (autostart is false)"
+        else:
+            cause = f"a lifecycle transition stopped it; ros2 lifecycle set NODE {label} starts it"
+        return f"{self.state.lifecycle}, nobody is predicted: {cause}"
+
 
 def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:
     """Uncertainty that the tracker adds to a tick.
