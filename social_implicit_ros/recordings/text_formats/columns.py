@@ -9,7 +9,7 @@ import csv
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -27,8 +27,10 @@ _ID = (
     *("id", "ped_id", "pedestrian_id", "pedestrian", "person_id", "person", "agent_id", "agent"),
     *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
 )
-#: Times come first: they have a unit, while the rate of frames may be unknown.
-_NAMES = ((*_TIME, *_FRAME), _ID, ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos"))
+_X, _Y = ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos")
+#: Columns that are found together. Of frames and times the times come first: they have a unit,
+#: while the rate of frames may be unknown.
+_NAMES = (((*_TIME, *_FRAME),), (_ID,), (_X, _Y))
 #: In place of `sec` or `secs`: ends of the name of a column with the nanoseconds of a ROS stamp.
 _NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
 #: Unit at the end of a column's name -> units per second, and metres.
@@ -38,7 +40,10 @@ _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _NAME_AND_UNIT = re.compile(
     rf"(.*\w)(?:[_ /]+|\s*[(\[]\s*)({'|'.join((*_UNITS, *_METRES))})\s*[)\]]?"
 )
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|\+00:?00)?")
+#: In 64 bits of nanoseconds: the years up to 2199.
+_DATE = re.compile(
+    r"((?:19|2[01])\d\d-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|\+00:?00)?"
+)
 #: Frames per second of an array: one per step of the benchmark.
 _ARRAY_HZ = 2.5
 #: Raised by lines of JSON that are something else.
@@ -284,19 +289,42 @@ def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> 
         return places
     if header is None:
         return [0, 1, 2, 3]
-    plain = [_base_and_unit(name)[0] for name in header]
-    # A column `x` comes before one such as `velocity.x`.
-    plain = [last if (last := _last_part(name)) not in plain else name for name in plain]
-    found = [next((plain.index(name) for name in names if name in plain), -1) for names in _NAMES]
+    split = [_base_and_unit(name) for name in header]
+    plain = [base for base, _ in split]
+    readings = (
+        # Metres come before other units of the same name, and that before nested names.
+        [f"{base}_{unit}" if unit in ("cm", "mm") else base for base, unit in split],
+        plain,
+        # Positions come before velocities and orientations, which end alike.
+        [re.sub(r".*\bposition[./]", "", name) for name in plain],
+        [_last_part(name) for name in plain],
+    )
+    found = [place for kinds in _NAMES for place in _found(readings, kinds)]
     if -1 in found:
         raise ColumnsError(
             f"has the columns {short_text(', '.join(header))}: name those of frame or time, id, x "
             "and y with --columns"
         )
-    twice = next((plain[place] for place in found if plain.count(plain[place]) > 1), None)
-    if twice is not None:
-        raise ColumnsError(f"has several columns {twice!r}: choose four by number with --columns")
     return found
+
+
+def _found(readings: Iterable[Sequence[str]], kinds: Sequence[Sequence[str]]) -> list[int]:
+    """Places of a column of each kind, all by the first reading of the header that has them; or -1.
+
+    Args:
+        readings: the names of all columns, in several ways.
+        kinds: possible names of each kind, the preferred first.
+    """
+    for columns in readings:
+        found = [next((name for name in names if name in columns), "") for names in kinds]
+        if all(found):
+            twice = next((name for name in found if columns.count(name) > 1), None)
+            if twice is None:
+                return [columns.index(name) for name in found]
+            raise ColumnsError(
+                f"has several columns {twice!r}: choose four by number with --columns"
+            )
+    return [-1]
 
 
 def _is_number(cell: str) -> bool:

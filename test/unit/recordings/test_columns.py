@@ -100,6 +100,20 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
             + lines([(9, 9, *row) for row in SECONDS], ","),
             TEXT,
         ),
+        (
+            "velocity.x,velocity.y,time,camera.time,id,camera.id,pos_x,pos_y\n"
+            + lines([(9, 9, t, 9, i, 9, x, y) for t, i, x, y in SECONDS], ","),
+            TEXT,
+        ),
+        (
+            "x_mm,y_mm,time,id,x,y\n" + lines([(9, 9, *row) for row in SECONDS], ","),
+            TEXT,
+        ),
+        (
+            "orientation.x,orientation.y,time,id,pose.position.x,pose.position.y\n"
+            + lines([(9, 9, *row) for row in SECONDS], ","),
+            TEXT,
+        ),
         ("sep=;\ntime;id;x;y\n" + lines(SECONDS, ";"), TEXT),
         (
             "header.stamp.sec,header.stamp.nanosec,id,pose.position.x,pose.position.y,age.nanosec\n"
@@ -131,8 +145,8 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
     ids=[
         *("spaces", "crlf", "commas", "bom", "unsorted", "floats", "seconds", "csv", "quoted"),
         *("times", "order", "both", "milliseconds", "nanoseconds", "named", "brackets"),
-        *("lengths", "chosen-units", "velocities", "excel", "ros-stamp", "dates", "numbered"),
-        "trajnet",
+        *("lengths", "chosen-units", "velocities", "nested", "metres", "orientations", "excel"),
+        *("ros-stamp", "dates", "numbered", "trajnet"),
     ],
 )  # fmt: skip
 def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: TextFormat) -> None:
@@ -273,7 +287,9 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             "time,id,x,y\n2026-01-31 12:00:00,1,0,0\n2026-01-31 12:00:01+01:00,1,0,0\n",
             r"01\+01:00' for a time in line 3; expected dates in UTC",
         ),
+        ("two.csv", "time,id,a.x,a.y,b.x,b.y\n0,1,0,0,0,0\n", "several columns 'x': choose"),
         ("date.csv", "time,id,x,y\n2026-02-31 12:00:00,1,0,0\n", "a date that is none"),
+        ("late.csv", "time,id,x,y\n2300-02-01 12:00:00,1,0,0\n", "2300-02-01.* in line 2"),
         ("list.json", '[{"f": 0, "p": 1, "x": 0, "y": 0}]', "line 1 is no TrajNet"),
         ("hole.csv", "frame,id,x,y\n\n0,1,,0\n", "has '' for a number in line 3, column 3"),
         ("short.csv", "frame,id,x,y\n0,1,2\n", "has 3 columns in line 2"),
