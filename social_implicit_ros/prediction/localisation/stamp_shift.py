@@ -22,8 +22,8 @@ _MIN_PERIOD_NS, _MAX_PERIOD_NS = 800_000_000, 1_600_000_000
 _MAX_CHANGE_M, _MIN_CHANGE_M_S = 3.0, 0.1
 #: People of whom what they share can be taken off.
 _MIN_PEOPLE = 3
-#: Residuals after which an old one counts half, and before a shift is known.
-_HALF_LIFE, _MIN_RESIDUALS = 300.0, 15.0
+#: Messages after which an old one counts half, and before a shift is known.
+_HALF_LIFE, _MIN_MESSAGES = 50.0, 10.0
 #: Shifts that are corrected, seconds: what is below costs little, what is above is no shift.
 _MIN_SHIFT_S, _MAX_SHIFT_S = 0.02, 0.5
 #: Standard errors in a shift from which on it is corrected, and below which it is no longer.
@@ -56,9 +56,8 @@ class StampShift:
         self.shift_ns = 0
         self._waiting: Tracks | None = None  # until the transforms after its stamp are known
         self._seen: _Seen | None = None
-        # Number of residuals, and the sums of products of both changes, of squares of those of the
-        # frame, and of those of the people.
-        self._sums = np.zeros(4)
+        # Number of messages; of `_compare` the sums of both values, of their squares and product.
+        self._sums = np.zeros(6)
 
     def observe(self, tracks: Tracks, pose_at: Callable[[int], RigidTransform | None]) -> None:
         """Takes a message.
@@ -125,21 +124,20 @@ class StampShift:
             # People and a robot may start, stop and turn together.
             changes -= changes.mean(axis=0)
             people_m, frame_m_s = changes[:, :2], changes[:, 2:]
-            self._sums *= 0.5 ** (len(changes) / _HALF_LIFE)
-            self._sums += [
-                len(changes) - 1,
-                (people_m * frame_m_s).sum(),
-                np.square(frame_m_s).sum(),
-                np.square(people_m).sum(),
-            ]
+            # An error of the pose is one of all people: a message tells one thing of the shift.
+            of_both = float((people_m * frame_m_s).sum())
+            of_frame = float(np.square(frame_m_s).sum())
+            self._sums *= 0.5 ** (1.0 / _HALF_LIFE)
+            self._sums += [1, of_both, of_frame, of_both**2, of_frame**2, of_both * of_frame]
             self._find_shift()
 
     def _find_shift(self) -> None:
-        n_residuals, products, of_frame, of_people = self._sums.tolist()
-        shift_s = products / of_frame
-        # Each residual has two components.
-        unexplained_m2 = max(of_people - shift_s * products, 0.0) / (2.0 * n_residuals)
+        n_messages, of_both, of_frame, of_both_2, of_frame_2, product = self._sums.tolist()
+        if n_messages < _MIN_MESSAGES or of_frame == 0.0:
+            return
+        shift_s = of_both / of_frame
+        unexplained = of_both_2 - 2.0 * shift_s * product + shift_s * shift_s * of_frame_2
         n_errors = _ERRORS_UNTIL if self.shift_ns else _ERRORS_FROM
-        least_s = max(_MIN_SHIFT_S, n_errors * float(np.sqrt(unexplained_m2 / of_frame)))
-        is_known = n_residuals >= _MIN_RESIDUALS and least_s <= abs(shift_s) <= _MAX_SHIFT_S
+        least_s = max(_MIN_SHIFT_S, n_errors * float(np.sqrt(max(unexplained, 0.0))) / of_frame)
+        is_known = least_s <= abs(shift_s) <= _MAX_SHIFT_S
         self.shift_ns = round(shift_s * NS_PER_S) if is_known else 0

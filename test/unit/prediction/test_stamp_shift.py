@@ -51,6 +51,12 @@ def seen_by_robot(time_s: float, late_s: float) -> Tracks:
     return Tracks(START_NS + round((time_s + late_s) * S), IDS, positions_m)
 
 
+def true_pose(stamp_ns: int) -> RigidTransform:
+    """Of the robot at a stamp."""
+    time_s = (stamp_ns - START_NS) / S
+    return pose_at(time_s, yaw_at(time_s))
+
+
 def found_s(late_s: float, yaw: Callable[[float], float] = yaw_at, n_people: int = 6) -> float:
     """The shift that is found in 40 s, seconds."""
     shift = StampShift()
@@ -80,6 +86,27 @@ def test_a_pose_that_jitters_is_no_shift() -> None:
         return yaw_at(time_s) + float(noise)
 
     assert found_s(0.0, jittering) == 0.0
+
+
+@pytest.mark.parametrize("seed", [2, 3, 6])
+def test_stamps_that_jitter_are_not_shifted(seed: int) -> None:
+    shift, generator = StampShift(), np.random.default_rng(seed)
+    for time_s in np.arange(0.0, 40.0, 0.1).tolist():
+        tracks = seen_by_robot(time_s, late_s=generator.normal(0.0, 0.06))
+        shift.observe(tracks, true_pose)
+        assert shift.shift_ns == 0
+
+
+def test_a_robot_that_does_not_turn_tells_nothing() -> None:
+    shift = StampShift()
+
+    def straight(stamp_ns: int) -> RigidTransform:
+        x_m = 0.5 * ((stamp_ns - START_NS) / S) ** 3
+        return RigidTransform(np.eye(3), np.array([x_m, 0.0, 0.0]))
+
+    for tenth in range(100):
+        shift.observe(Tracks(START_NS + tenth * S // 10, IDS[:4], np.zeros((4, 2))), straight)
+    assert shift.shift_ns == 0
 
 
 def test_two_people_who_may_turn_with_the_robot_tell_nothing() -> None:
@@ -114,7 +141,7 @@ def errors_m(late_s: float) -> FloatArray:
         now_ns = START_NS + round((time_s + 0.3) * S)
         if tenth > 10:
             predictor.add_tracks(seen_by_robot(time_s - 0.3, late_s), "base_link", now_ns)
-        forecast = predictor.tick(START_NS + round(time_s * S))
+        forecast, _ = predictor.published(predictor.tick(START_NS + round(time_s * S)))
         if tenth > 400:
             rows = [IDS.index(agent_id) for agent_id in forecast.ids]
             assert len(rows) == len(IDS)
