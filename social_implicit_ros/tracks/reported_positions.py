@@ -171,8 +171,8 @@ class ReportedPositions:
             is_position = ~self._is_placeholder(points_m) & ~np.isnan(points_m[:, 0])
             is_same = is_known & is_position & (points_m == state["point_m"]).all(axis=1)
             is_changed = is_known & is_position & ~is_same
-            if is_known.any():
-                self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed, is_known)
+            if (is_same | is_changed).any():
+                self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed)
             elapsed_ns = tracks.stamp_ns - state["observed_ns"]
             is_repeated = is_same & (elapsed_ns < _SEEN_AGAIN * self.hold_s * NS_PER_S)
             # Who has no position in this message keeps the one before.
@@ -278,10 +278,11 @@ class ReportedPositions:
         state: np.ndarray,
         is_same: BoolArray,
         is_changed: BoolArray,
-        is_known: BoolArray,
     ) -> None:
         """Learns for how long positions stay, and whether those who stop move on."""
-        self._periods_ns.append(lower_median((stamp_ns - state["last_ns"][is_known]).tolist()))
+        self._periods_ns.append(
+            lower_median((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
+        )
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():

@@ -133,6 +133,22 @@ def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) 
     assert len(reported._ids) == 3
 
 
+def test_held_positions_are_found_beside_empty_slots() -> None:
+    """Most entries of a list of places stand at zeros, after somebody was there."""
+    reported = ReportedPositions()
+    noise = np.random.default_rng(0).normal(0.0, 0.05, (40, 4, 2))
+    ids, n_taken = ("1", "2", "3", "4"), 0
+    for n in range(200):
+        held = n - n % 5
+        positions_m = 5.0 + walk(held / 20.0)[[0, 0, 0, 1]] + noise[n // 5]
+        positions_m[1 : 1 if n < 30 else None] = 0.0
+        now = Tracks(100 * S + n * S // 20, ids, positions_m)
+        tracks, _ = reported.take(now, MAX_SPEED_M_S)
+        n_taken += n >= 100 and "1" in tracks.ids
+    assert reported.usual_hold_s == pytest.approx(0.25)
+    assert n_taken == 20
+
+
 def test_gaps_and_slower_messages_repeat_nothing() -> None:
     reported = ReportedPositions()
     noise = np.random.default_rng(0)
