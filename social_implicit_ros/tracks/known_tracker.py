@@ -14,12 +14,12 @@ _EXACT_M = 0.01
 
 @dataclass
 class KnownTracker:
-    """A tracker, which has a delay of its own.
+    """What is known of a tracker from its messages.
 
     Attributes:
         guard: checks its stamps.
-        timing: period and latency.
-        reported: what its positions say.
+        timing: its period and latency.
+        reported: positions that it repeats, and those that stand for none.
     """
 
     guard: StampGuard
@@ -27,7 +27,7 @@ class KnownTracker:
     reported: ReportedPositions = field(default_factory=ReportedPositions)
 
     def forget(self) -> None:
-        """Forgets all but its stamps."""
+        """Forgets all but the guard."""
         self.timing, self.reported = TrackerTiming(), ReportedPositions()
 
     @property

@@ -46,7 +46,8 @@ class StampGuard:
         Args:
             stamp_ns: of the message; an unset stamp is 0.
             now_ns: the clock; 0 if it does not run (simulated time before its first message).
-            oldest_ns: time did not jump back to before this: such tracks would be of no use.
+            oldest_ns: older stamps are late, however many there are: their tracks would be too old
+                to be predicted from.
 
         Returns:
             `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all histories

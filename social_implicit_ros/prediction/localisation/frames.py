@@ -253,7 +253,7 @@ class TransformQueue:
                 if error.may_come and now_ns < entry.deadline_ns and n >= too_many:
                     still.append(entry)
                     continue
-                pose = self._pose_by_other_clock(target, entry)
+                pose = self._pose_by_other_stamp(target, entry)
                 if pose is None:
                     timed_out.append((entry.tracks, self._reason(error, now_ns)))
                     continue
@@ -269,8 +269,8 @@ class TransformQueue:
         self._waiting.clear()
         self._shifts.clear()
 
-    def _pose_by_other_clock(self, target: str, entry: _Waiting) -> RigidTransform | None:
-        """The pose at the stamp itself, or of a publisher without the clock of the tracks."""
+    def _pose_by_other_stamp(self, target: str, entry: _Waiting) -> RigidTransform | None:
+        """The pose at the stamp without the shift, or at the stamp less the lead of the tracker."""
         stamp_ns, shift = entry.tracks.stamp_ns, self._shifts[entry.tracks.source, entry.frame_id]
         pose = self._pose_at(target, entry.frame_id, stamp_ns) if shift.shift_ns else None
         if pose is None and entry.lead_ns:

@@ -12,21 +12,23 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: The velocity of the frame is that from so long before a stamp to so long after it, nanoseconds.
+#: The velocity of the frame at a stamp is its mean from this time before to this time after it,
+#: nanoseconds.
 _STEP_NS = 25_000_000
-#: Least and longest time between two messages that are compared, nanoseconds: noise counts less in
-#: a longer time, and people turn.
+#: Shortest and longest time between two messages that are compared, nanoseconds: over a shorter one
+#: noise dominates, over a longer one people turn.
 _MIN_PERIOD_NS, _MAX_PERIOD_NS = 800_000_000, 1_600_000_000
-#: Larger changes of a position are no person's, metres; smaller ones of the velocity of the frame
-#: say nothing, metres per second.
+#: Nobody changes their way by more than this between two messages, metres; smaller changes of the
+#: velocity of the frame say nothing, metres per second.
 _MAX_CHANGE_M, _MIN_CHANGE_M_S = 3.0, 0.1
-#: People of whom what they share can be taken off.
+#: Fewest people whose common motion can be subtracted.
 _MIN_PEOPLE = 3
 #: Messages after which an old one counts half, and before a shift is known.
 _HALF_LIFE, _MIN_MESSAGES = 50.0, 10.0
-#: Shifts that are corrected, seconds: what is below costs little, what is above is no shift.
+#: Range of shifts that are corrected, seconds: smaller ones cost little, larger ones are errors.
 _MIN_SHIFT_S, _MAX_SHIFT_S = 0.02, 0.5
-#: Standard errors in a shift from which on it is corrected, and below which it is no longer.
+#: A shift is corrected once it exceeds this many of its standard errors, until it falls below the
+#: second number of them.
 _ERRORS_FROM, _ERRORS_UNTIL = 5.0, 2.5
 
 
@@ -45,8 +47,8 @@ class StampShift:
 
     If a position is transformed at a time that is late by a shift, it is off by the shift times
     the velocity of the frame at that place. So whenever that velocity changes, as when the robot
-    begins to turn, people seem to change theirs, and all alike: the shift is the slope of the
-    changes of their positions over those of that velocity.
+    begins to turn, all people seem to jump by the shift times that change: the shift is the slope
+    of the changes of their ways over the changes of that velocity.
 
     Attributes:
         shift_ns: the time, integer nanoseconds; negative if the stamps are early, 0 if unknown.
@@ -56,15 +58,16 @@ class StampShift:
         self.shift_ns = 0
         self._waiting: Tracks | None = None  # until the transforms after its stamp are known
         self._seen: _Seen | None = None
-        # Number of messages; of `_compare` the sums of both values, of their squares and product.
+        # Number of messages, then sums over them: `of_both`, `of_frame`, the squares of each, and
+        # their product.
         self._sums = np.zeros(6)
 
     def observe(self, tracks: Tracks, pose_at: Callable[[int], RigidTransform | None]) -> None:
-        """Takes a message.
+        """Learns from a message.
 
         Args:
             tracks: in the tracker's frame.
-            pose_at: the pose of that frame at a stamp, if it is known by now.
+            pose_at: stamp -> the pose of that frame, None if it is not known yet.
         """
         newest = self._waiting or self._seen
         elapsed_ns = _MAX_PERIOD_NS if newest is None else tracks.stamp_ns - newest.stamp_ns

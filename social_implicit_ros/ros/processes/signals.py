@@ -29,7 +29,7 @@ def catch_stop_signals() -> Callable[[], bool]:
 
 
 def take_over(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Handles these signals, except SIGHUP where `nohup` had it ignored."""
+    """Installs a handler of these signals; SIGHUP stays ignored under `nohup`."""
     for number in STOP_SIGNALS:
         is_ignored = signal.getsignal(number) is signal.SIG_IGN
         if number in (signal.SIGINT, signal.SIGTERM) or not is_ignored:
