@@ -47,6 +47,9 @@ _N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
 _MIN_LEFT_UNSET = 2
 #: Placeholders of a tracker, and positions of which it is not known yet.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
+#: People who are remembered beside those of a message, the newest: detectors without tracking have
+#: new ids in each.
+_MAX_OTHERS = 256
 #: Who has exactly the same position for this time has stopped, nanoseconds.
 _STOPPED_NS = NS_PER_S
 #: Share of those who stopped that move on: with more, people really stand so still.
@@ -219,8 +222,9 @@ class ReportedPositions:
             is_other[rows[rows >= 0]] = False
             present = set(ids)
             is_other &= [agent_id not in present for agent_id in self._ids]
-            ids += tuple(compress(self._ids, is_other.tolist()))
-            state = np.concatenate([state, self._state[is_other]])
+            others = np.flatnonzero(is_other)[:_MAX_OTHERS]
+            ids += tuple(self._ids[row] for row in others.tolist())
+            state = np.concatenate([state, self._state[others]])
         self._ids, self._state = ids, state
         if self._away:
             present = set(ids)

@@ -133,6 +133,18 @@ def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) 
     assert len(reported._ids) == 3
 
 
+@pytest.mark.parametrize("period_ns", [0, S // 20])
+def test_ids_that_are_new_in_each_message_are_not_all_remembered(period_ns: int) -> None:
+    """As of a detector without tracking, also with a stamp that stands."""
+    reported = ReportedPositions()
+    for n in range(60):
+        ids = tuple(f"{n}-{row}" for row in range(20))
+        now = Tracks(100 * S + n * period_ns, ids, 100.0 * n + np.arange(40.0).reshape(20, 2))
+        assert reported.take(now, MAX_SPEED_M_S)[0] == now
+        assert set(ids) <= set(reported._ids)
+    assert len(reported._ids) < 300
+
+
 def test_held_positions_are_found_beside_empty_slots() -> None:
     """Most entries of a list of places stand at zeros, after somebody was there."""
     reported = ReportedPositions()
