@@ -184,7 +184,7 @@ def _doubled_people(now: Snapshot) -> Iterable[Finding]:
                 f"most people on {tracker.topic} have somebody else at the same place for "
                 f"{tracker.doubled_s:.0f} s",
                 "they are reported twice; filter the others in the tracker mapping, or set "
-                "merge_distance_m for several trackers; or positions are not in metres",
+                "merge_distance_m for several trackers; if not, check that positions are in metres",
             )
 
 
@@ -343,7 +343,7 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
         yield Finding(
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
-            "reduce n_samples, outputs or tick_rate_hz, or publish /clock as often",
+            "reduce n_samples, outputs or tick_rate_hz; or publish /clock more often",
             log_after_s=PATIENCE_S,  # a clock that is set forth looks so for a moment
         )
 
