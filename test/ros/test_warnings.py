@@ -144,7 +144,7 @@ def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) ->
         assert f"{well}," not in f"{value_of(status, 'warnings')},"
     assert_logged(node, "/no_ids", "empty_id", "an id of its own")
     assert_logged(node, "class 'human' is not in [person, pedestrian]: add it to class_in")
-    assert_logged(node, "median lifetime of an id on /new_ids is 0.")
+    assert_logged(node, "median lifetime of an id on /new_ids is 0.0 s")
     assert_logged(node, "/one_id", "duplicate_id", "seen '")
     assert_logged(node, "on /twice have an id that another entry has")
     assert_logged(node, "/late", "max_track_timeout_s")

@@ -109,8 +109,12 @@ class IdLifetimes:
             self._ended.popleft()
         if len(self._ended) < _MIN_ENDED:
             return None
-        ages_s = [(self._newest_ns - first_ns) / NS_PER_S for first_ns in self._first_ns.values()]
-        known_s = [age_s for age_s in ages_s if age_s >= _MIN_AGE_S]
+        # So far: who was reported once has none, however long ago that was.
+        known_s = [
+            (self._last_ns[agent_id] - first_ns) / NS_PER_S
+            for agent_id, first_ns in self._first_ns.items()
+            if self._newest_ns - first_ns >= _MIN_AGE_S * NS_PER_S
+        ]
         return median([*known_s, *(lifetime_s for _, lifetime_s in self._ended)])
 
 
