@@ -69,8 +69,10 @@ def metrics_of(
         names: name in the result -> name in `METRICS`.
     """
     chosen = [METRICS[name] for name in names.values()]
-    rows = [[metric.measure(*scene) for metric in chosen] for scene in scenes]
+    # Several metrics share a measure, such as the levels of all regions.
+    measures = dict.fromkeys(metric.measure for metric in chosen)
+    rows = [{measure: measure(*scene) for measure in measures} for scene in scenes]
     return {
-        name: metric.reduce(np.concatenate(values))
-        for name, metric, values in zip(names, chosen, zip(*rows, strict=True), strict=True)
+        name: metric.reduce(np.concatenate([row[metric.measure] for row in rows]))
+        for name, metric in zip(names, chosen, strict=True)
     }

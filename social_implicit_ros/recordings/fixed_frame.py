@@ -41,8 +41,9 @@ def choose_fixed_frame(
     if fixed_frame and (not is_name or plain_frame(fixed_frame) == plain_frame(frame_id)):
         return fixed_frame, []
     moving, still = transform_connections(reader)
+    is_fixed = plain_frame(frame_id) in _FIXED_FRAMES
     if not moving and not still:
-        if plain_frame(frame_id) in _FIXED_FRAMES and not fixed_frame:
+        if is_fixed and not fixed_frame:
             return frame_id, []
         name = f"; {fixed_frame} is another name for it" if fixed_frame else ""
         own = frame_id or "without a name"
@@ -70,10 +71,8 @@ def choose_fixed_frame(
             raise RecordingError(_missing_link(path, chain, others))
     if len(chain) > 1:
         return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
-    is_fixed = plain_frame(frame_id) in _FIXED_FRAMES
-    return frame_id, [] if is_fixed else [
-        f"no transform moves frame {frame_id}: it is taken as fixed"
-    ]
+    text = f"no transform moves frame {frame_id}: it is taken as fixed"
+    return frame_id, [] if is_fixed else [text]
 
 
 def _add_all(transforms: TransformBuffer, messages: Iterable[bytes], is_static: bool) -> None:
