@@ -1,13 +1,15 @@
 """What is wrong with the tracks and the predictions: one list of rules over one snapshot.
 
-A rule is a function of the snapshot that returns its findings. To add one, write it and append it
-to `RULES`; a number that it needs is a key of `Predictor.counters`, which the snapshot holds and
-`/diagnostics` shows.
+A rule is a function of the snapshot that returns its findings. A rule of each tracker is a row of
+`RULES`. To add one, append it there; a number that it needs is a field of `TrackerCounts`, or a key
+of `Predictor.counters`, which the snapshot holds and `/diagnostics` shows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from social_implicit_ros.prediction.health.findings import Finding, Level
 from social_implicit_ros.prediction.health.losses import (
@@ -16,20 +18,22 @@ from social_implicit_ros.prediction.health.losses import (
     main_tick_reason,
     with_example,
 )
-from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, Endpoint, Snapshot
+from social_implicit_ros.prediction.health.snapshot import (
+    MAX_LOST,
+    PATIENCE_S,
+    Endpoint,
+    Snapshot,
+    TrackerCounts,
+    quoted,
+)
 from social_implicit_ros.types import SkipReason
+
+_Text = str | Callable[[TrackerCounts, Snapshot], str]
 
 #: Names of the robot's frame by REP 105.
 _ROBOT_FRAMES = {"base_link", "base_footprint"}
-#: Share of the entries left out for one of these reasons above which the status is WARN, and what
-#: it calls them.
+#: Share of the entries left out for one of some reasons above which the status is WARN.
 _MAX_WRONG = 0.1
-_WRONG = {
-    SkipReason.DUPLICATE_ID: ("duplicates", "have an id that another entry has"),
-    SkipReason.OUTLIER: ("outliers", "are where the person of that id cannot be"),
-    SkipReason.UNSET_POSITION: ("unset", "have a position that stands for none"),
-    SkipReason.DUPLICATE_POSITION: ("doubles", "are exactly where another entry is"),
-}
 #: Time for which positions may be repeated, seconds: detectors slower than 4 Hz cost accuracy.
 _MAX_HOLD_S = 0.25
 #: Ids that a text names.
@@ -126,17 +130,6 @@ def _moving_frame(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _silent_trackers(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if not tracker.is_silent(now.state.track_timeout_s):
-            continue
-        reason = f"no tracks yet on {tracker.topic}"
-        if tracker.silent_s is not None:
-            reason = f"no tracks on {tracker.topic} for {tracker.silent_s:.1f} s"
-        fix = _where_to_find(now.surroundings.endpoints.get(tracker.topic))
-        yield Finding(f"silent.{tracker.topic}", reason, fix, log_after_s=PATIENCE_S)
-
-
 def _where_to_find(endpoint: Endpoint | None) -> str:
     """What the graph says about a topic without messages; empty if nothing."""
     if endpoint is None:
@@ -146,84 +139,6 @@ def _where_to_find(endpoint: Endpoint | None) -> str:
         topics = ", ".join(endpoint.elsewhere)
         hints.append(f"{endpoint.message_type} is published on {topics}, remap the topic")
     return "; ".join(hints)
-
-
-def _nobody(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.unpredicted_s >= PATIENCE_S:
-            yield Finding(
-                f"nobody.{tracker.topic}",
-                f"nobody on {tracker.topic} is predicted for {tracker.unpredicted_s:.0f} s",
-                main_loss(tracker) or main_tick_reason(tracker.tick_reasons),
-            )
-
-
-def _lost_entries(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.losing_s >= PATIENCE_S > tracker.unpredicted_s:
-            yield Finding(f"lost.{tracker.topic}", main_loss(tracker))
-
-
-def _wrong_entries(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        for reason, (kind, text) in _WRONG.items():
-            share = tracker.lost.get(reason, 0) / max(tracker.n_entries, 1)
-            if _MAX_WRONG < share <= MAX_LOST:
-                yield Finding(
-                    f"{kind}.{tracker.topic}",
-                    f"{share:.0%} of the entries on {tracker.topic} {text}",
-                    with_example(tracker, reason),
-                )
-
-
-def _doubled_people(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.doubled_s >= PATIENCE_S:
-            yield Finding(
-                f"doubled.{tracker.topic}",
-                f"most people on {tracker.topic} have somebody else at the same place for "
-                f"{tracker.doubled_s:.0f} s",
-                "they are reported twice; filter the others in the tracker mapping, or set "
-                "merge_distance_m for several trackers; if not, check that positions are in metres",
-            )
-
-
-def _held_positions(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.hold_s > _MAX_HOLD_S:
-            yield Finding(
-                f"repeated.{tracker.topic}",
-                f"positions on {tracker.topic} are repeated with new stamps for "
-                f"{tracker.hold_s:.2f} s",
-                "publish each detection once, stamped with the time of measurement; repetitions "
-                "are left out",
-                log_after_s=PATIENCE_S,
-            )
-
-
-def _frozen_people(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.frozen:
-            names = ", ".join(tracker.frozen[:_MAX_NAMES])
-            more = len(tracker.frozen) - _MAX_NAMES
-            yield Finding(
-                f"frozen.{tracker.topic}",
-                f"positions of {names}{f' and {more} more' if more > 0 else ''} on {tracker.topic} "
-                "do not change at all, and those of others do: they are predicted to stand there",
-                "the tracker must not publish people whom it does not see any more",
-            )
-
-
-def _climbing_people(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.climb_m_s > _MAX_CLIMB_M_S:
-            yield Finding(
-                f"heights.{tracker.topic}",
-                f"people on {tracker.topic} rise or sink by {tracker.climb_m_s:.1f} m/s on average",
-                "z must point upwards in fixed_frame, and header.frame_id must be the frame whose "
-                "axes the positions have: of a camera often the optical one",
-                log_after_s=PATIENCE_S,
-            )
 
 
 def _few_predicted(now: Snapshot) -> Iterable[Finding]:
@@ -236,17 +151,6 @@ def _few_predicted(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _waiting_people(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.n_waiting and now.n_predicted:
-            yield Finding(
-                f"waiting.{tracker.topic}",
-                f"{tracker.n_waiting} of the people on {tracker.topic} are tracked, but not "
-                f"predicted for {tracker.waiting_s:.0f} s",
-                with_example(tracker, SkipReason.TOO_FEW_OBSERVATIONS),
-            )
-
-
 def _over_capacity(now: Snapshot) -> Iterable[Finding]:
     n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
     if n_lost:
@@ -257,41 +161,6 @@ def _over_capacity(now: Snapshot) -> Iterable[Finding]:
             f"{n_lost} entries are left out",
             FIXES[SkipReason.OVER_CAPACITY],
         )
-
-
-def _short_ids(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.id_lifetime_s is not None and tracker.id_lifetime_s < _MIN_LIFETIME_S:
-            yield Finding(
-                f"ids.{tracker.topic}",
-                f"the median lifetime of an id on {tracker.topic} is {tracker.id_lifetime_s:.1f} s",
-                "the tracker must keep the id of a person from message to message; see id in the "
-                "tracker mapping",
-            )
-
-
-def _given_away(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.given_away_s is not None and tracker.given_away_s < _MIN_KEPT_S:
-            yield Finding(
-                f"given_away.{tracker.topic}",
-                f"ids on {tracker.topic} go to somebody elsewhere after {tracker.given_away_s:.1f} "
-                "s on average",
-                "the tracker must keep the id of a person; a place in a list is none; see id in "
-                "the tracker mapping",
-            )
-
-
-def _slow_tracker(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        limit_s = now.state.track_timeout_s
-        if tracker.needed_timeout_s > 1.01 * limit_s >= tracker.latency_s:
-            yield Finding(
-                f"slow.{tracker.topic}",
-                f"tracks on {tracker.topic} need a timeout of {tracker.needed_timeout_s:.1f} s by "
-                f"their period and latency, but are dropped after {limit_s:g} s",
-                "raise max_track_timeout_s, or the rate of the tracker",
-            )
 
 
 def _large_covariances(now: Snapshot) -> Iterable[Finding]:
@@ -348,31 +217,6 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _old_tracks(now: Snapshot) -> Iterable[Finding]:
-    limit_s = now.state.track_timeout_s
-    for tracker in now.trackers:
-        if tracker.latency_s > min(_MAX_LATENCY_S, limit_s) and not tracker.is_silent(limit_s):
-            is_lost = tracker.latency_s > limit_s
-            yield Finding(
-                f"old.{tracker.topic}",
-                f"tracks on {tracker.topic} arrive {tracker.latency_s:.1f} s old and are "
-                + ("dropped at once" if is_lost else "extrapolated over that time"),
-                "set use_sim_time in a replay, synchronise the tracker's clock, or raise "
-                "max_track_timeout_s",
-            )
-
-
-def _early_tracks(now: Snapshot) -> Iterable[Finding]:
-    for tracker in now.trackers:
-        if tracker.latency_s < -_MAX_AHEAD_S:
-            yield Finding(
-                f"ahead.{tracker.topic}",
-                f"tracks on {tracker.topic} are stamped {-tracker.latency_s:.2f} s ahead of this "
-                "node's clock, and taken for measured on arrival",
-                "synchronise the clocks, or let the tracker stamp the time of measurement",
-            )
-
-
 def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
     if shift_ms := now.counters.get("stamp_shift_ms", 0):
         yield Finding(
@@ -396,30 +240,172 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
         )
 
 
+@dataclass(frozen=True)
+class _OfTracker:
+    """A rule that holds for each tracker.
+
+    Attributes:
+        kind: of its findings; the topic follows.
+        holds: whether a tracker is meant.
+        reason: a text in which `{t.NAME}` is a value of the tracker and `{now.NAME}` one of the
+            snapshot, or a function of both.
+        fix: the same.
+        log_after_s: as of `Finding`.
+    """
+
+    kind: str
+    holds: Callable[[TrackerCounts, Snapshot], bool]
+    reason: _Text
+    fix: _Text = ""
+    log_after_s: float = 0.0
+
+    def __call__(self, now: Snapshot) -> Iterable[Finding]:
+        """A finding for each tracker that is meant."""
+        for t in now.trackers:
+            if self.holds(t, now):
+                reason, fix = (
+                    text.format(t=t, now=now) if isinstance(text, str) else text(t, now)
+                    for text in (self.reason, self.fix)
+                )
+                yield Finding(f"{self.kind}.{t.topic}", reason, fix, log_after_s=self.log_after_s)
+
+
+def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
+    """A rule of entries that are left out, of which a few are normal; most are `_lost_entries`."""
+    return _OfTracker(
+        kind,
+        lambda t, now: _MAX_WRONG < t.share_lost(reason) <= MAX_LOST,
+        lambda t, now: f"{t.share_lost(reason):.0%} of the entries on {t.topic} {text}",
+        lambda t, now: with_example(t, reason),
+    )
+
+
+def _frozen_names(t: TrackerCounts, now: Snapshot) -> str:
+    names, more = ", ".join(map(quoted, t.frozen[:_MAX_NAMES])), len(t.frozen) - _MAX_NAMES
+    return (
+        f"positions of {names}{f' and {more} more' if more > 0 else ''} on {t.topic} do not change "
+        "at all, and those of others do: they are predicted to stand there"
+    )
+
+
 #: In the order in which a status names them.
 RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _reported,
     _around,
     _moving_frame,
-    _silent_trackers,
-    _nobody,
-    _lost_entries,
+    _OfTracker(
+        "silent",
+        lambda t, now: t.silent_s > now.state.track_timeout_s,
+        lambda t, now: (
+            f"no tracks {'yet ' if t.silent_s == math.inf else ''}on {t.topic}"
+            + ("" if t.silent_s == math.inf else f" for {t.silent_s:.1f} s")
+        ),
+        lambda t, now: _where_to_find(now.surroundings.endpoints.get(t.topic)),
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "nobody",
+        lambda t, now: t.unpredicted_s >= PATIENCE_S,
+        "nobody on {t.topic} is predicted for {t.unpredicted_s:.0f} s",
+        lambda t, now: main_loss(t) or main_tick_reason(t.tick_reasons),
+    ),
+    _OfTracker(
+        "lost",
+        lambda t, now: t.losing_s >= PATIENCE_S > t.unpredicted_s,
+        lambda t, now: main_loss(t),
+    ),
     _few_predicted,
-    _waiting_people,
-    _wrong_entries,
-    _doubled_people,
-    _held_positions,
-    _frozen_people,
-    _climbing_people,
-    _short_ids,
-    _given_away,
+    _OfTracker(
+        "waiting",
+        lambda t, now: t.n_waiting > 0 and now.n_predicted > 0,
+        "{t.n_waiting} of the people on {t.topic} are tracked, but not predicted for "
+        "{t.waiting_s:.0f} s",
+        lambda t, now: with_example(t, SkipReason.TOO_FEW_OBSERVATIONS),
+    ),
+    _wrong_entries("duplicates", SkipReason.DUPLICATE_ID, "have an id that another entry has"),
+    _wrong_entries("outliers", SkipReason.OUTLIER, "are where the person of that id cannot be"),
+    _wrong_entries("unset", SkipReason.UNSET_POSITION, "have a position that stands for none"),
+    _wrong_entries("doubles", SkipReason.DUPLICATE_POSITION, "are exactly where another entry is"),
+    _OfTracker(
+        "doubled",
+        lambda t, now: t.doubled_s >= PATIENCE_S,
+        "most people on {t.topic} have somebody else at the same place for {t.doubled_s:.0f} s",
+        "they are reported twice; filter the others in the tracker mapping, or set "
+        "merge_distance_m for several trackers; if not, check that positions are in metres",
+    ),
+    _OfTracker(
+        "repeated",
+        lambda t, now: t.hold_s > _MAX_HOLD_S,
+        "positions on {t.topic} are repeated with new stamps for {t.hold_s:.2f} s",
+        "publish each detection once, stamped with the time of measurement; repetitions are left "
+        "out",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "frozen",
+        lambda t, now: bool(t.frozen),
+        _frozen_names,
+        "the tracker must not publish people whom it does not see any more",
+    ),
+    _OfTracker(
+        "heights",
+        lambda t, now: t.climb_m_s > _MAX_CLIMB_M_S,
+        "people on {t.topic} rise or sink by {t.climb_m_s:.1f} m/s on average",
+        "z must point upwards in fixed_frame, and header.frame_id must be the frame whose axes the "
+        "positions have: of a camera often the optical one",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "ids",
+        lambda t, now: t.id_lifetime_s < _MIN_LIFETIME_S,
+        "the median lifetime of an id on {t.topic} is {t.id_lifetime_s:.1f} s",
+        "the tracker must keep the id of a person from message to message; see id in the tracker "
+        "mapping",
+    ),
+    _OfTracker(
+        "given_away",
+        lambda t, now: t.given_away_s < _MIN_KEPT_S,
+        "ids on {t.topic} go to somebody elsewhere after {t.given_away_s:.1f} s on average",
+        "the tracker must keep the id of a person; a place in a list is none; see id in the "
+        "tracker mapping",
+    ),
     _over_capacity,
     _lost_robot,
     _no_map,
-    _slow_tracker,
+    _OfTracker(
+        "slow",
+        lambda t, now: t.needed_timeout_s > 1.01 * now.state.track_timeout_s >= t.latency_s,
+        "tracks on {t.topic} need a timeout of {t.needed_timeout_s:.1f} s by their period and "
+        "latency, but are dropped after {now.state.track_timeout_s:g} s",
+        "raise max_track_timeout_s, or the rate of the tracker",
+    ),
     _large_covariances,
     _slow_ticks,
-    _old_tracks,
-    _early_tracks,
+    _OfTracker(
+        "old",
+        lambda t, now: (
+            t.latency_s > min(_MAX_LATENCY_S, now.state.track_timeout_s)
+            and t.silent_s <= now.state.track_timeout_s
+        ),
+        lambda t, now: (
+            f"tracks on {t.topic} arrive {t.latency_s:.1f} s old and are "
+            + (
+                "dropped at once"
+                if t.latency_s > now.state.track_timeout_s
+                else "extrapolated over that time"
+            )
+        ),
+        "set use_sim_time in a replay, synchronise the tracker's clock, or raise "
+        "max_track_timeout_s",
+    ),
+    _OfTracker(
+        "ahead",
+        lambda t, now: t.latency_s < -_MAX_AHEAD_S,
+        lambda t, now: (
+            f"tracks on {t.topic} are stamped {-t.latency_s:.2f} s ahead of this node's "
+            "clock, and taken for measured on arrival"
+        ),
+        "synchronise the clocks, or let the tracker stamp the time of measurement",
+    ),
     _shifted_stamps,
 )

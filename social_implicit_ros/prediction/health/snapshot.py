@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +21,8 @@ PATIENCE_S = 2.0
 FROZEN_S = 3.0
 #: Share of lost entries above which the status is WARN.
 MAX_LOST = 0.5
+#: Length to which a value of a message is cut in a text.
+_MAX_EXAMPLE = 40
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,19 @@ class Surroundings:
     n_namesakes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrackerCounts:
-    """What one tracker sent during the last reports.
+    """What one tracker sent during the last reports; `TrackerLog` keeps it up to date.
 
     Attributes:
         topic: resolved name.
         spec: the tracker's mapping.
-        silent_s: time since its last message, seconds; None without any.
+        silent_s: time since its last message, seconds; infinite without any.
         n_entries: entries of its messages, without those that are left out on purpose.
         n_ignored: entries of a class that is left out on purpose.
         lost: entries that were left out, by reason.
         examples: a value seen by reason.
-        id_lifetime_s: median lifetime of its ids, seconds; None if unknown.
+        id_lifetime_s: median lifetime of its ids, seconds; infinite if unknown.
         needed_timeout_s: time after which its tracks can be dropped, by its period and latency.
         latency_s: median time from stamp to arrival, seconds; negative if the stamp is later.
         losing_s: time for which more than half of its entries are left out, seconds.
@@ -104,20 +108,20 @@ class TrackerCounts:
         doubled_s: time for which most of its people have somebody else at the same place, seconds.
         climb_m_s: mean speed at which its people rise or sink, metres per second.
         given_away_s: mean time for which a person keeps an id before it goes to somebody elsewhere,
-            seconds; None if it hardly ever does.
+            seconds; infinite if it hardly ever does.
         hold_s: time for which it repeats positions, seconds; 0 if messages have new ones.
         frozen: ids of people whose positions did not change at all for `FROZEN_S`.
-        age_s: age of its newest tracks, seconds; None without any.
+        age_s: age of its newest tracks, seconds; infinite without any.
     """
 
     topic: str
     spec: TrackerSpec
-    silent_s: float | None = None
+    silent_s: float = math.inf
     n_entries: int = 0
     n_ignored: int = 0
     lost: Mapping[SkipReason, int] = field(default_factory=dict)
-    examples: Mapping[SkipReason, str] = field(default_factory=dict)
-    id_lifetime_s: float | None = None
+    examples: dict[SkipReason, str] = field(default_factory=dict)
+    id_lifetime_s: float = math.inf
     needed_timeout_s: float = 0.0
     latency_s: float = 0.0
     losing_s: float = 0.0
@@ -127,14 +131,14 @@ class TrackerCounts:
     waiting_s: float = 0.0
     doubled_s: float = 0.0
     climb_m_s: float = 0.0
-    given_away_s: float | None = None
+    given_away_s: float = math.inf
     hold_s: float = 0.0
     frozen: tuple[str, ...] = ()
-    age_s: float | None = None
+    age_s: float = math.inf
 
-    def is_silent(self, limit_s: float) -> bool:
-        """Whether it sent nothing yet, or nothing for longer than that."""
-        return self.silent_s is None or self.silent_s > limit_s
+    def share_lost(self, reason: SkipReason) -> float:
+        """Share of its entries that are left out for a reason."""
+        return self.lost.get(reason, 0) / max(self.n_entries, 1)
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,9 @@ class Ellipses:
     growth: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Snapshot:
-    """All that the rules look at.
+    """All that the rules look at; `DiagnosticsLog` keeps it up to date.
 
     Attributes:
         state: of the node.
@@ -170,19 +174,19 @@ class Snapshot:
         tick_reasons: why people were not predicted since the last report.
     """
 
-    state: NodeState
+    state: NodeState = NodeState("unconfigured")
     surroundings: Surroundings = field(default_factory=Surroundings)
-    trackers: tuple[TrackerCounts, ...] = ()
+    trackers: Collection[TrackerCounts] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
     ellipses: Ellipses = field(default_factory=Ellipses)
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     robot_lost: bool = False
     rate_hz: float | None = None
     n_tracked: int = 0
     n_predicted: int = 0
     few_predicted_s: float = 0.0
-    tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
+    tick_reasons: Counter[SkipReason] = field(default_factory=Counter)
 
     @property
     def waits_for(self) -> str:
@@ -193,6 +197,29 @@ class Snapshot:
         else:
             cause = f"a lifecycle transition stopped it; ros2 lifecycle set NODE {label} starts it"
         return f"{self.state.lifecycle}, nobody is predicted: {cause}"
+
+
+def quoted(text: str) -> str:
+    """A value of a message, as a text shows it."""
+    return ascii(text[:_MAX_EXAMPLE])
+
+
+class Lasting:
+    """For how long something has been so."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+
+    def follow(self, is_so: bool, began: float, now: float) -> float:
+        """The time for which it is so, 0 if it is not.
+
+        Args:
+            is_so: whether it is so now.
+            began: when it began, if it was not so at the last call.
+            now: the present time, in the same unit.
+        """
+        self._began = (began if self._began is None else self._began) if is_so else None
+        return 0.0 if self._began is None else now - self._began
 
 
 def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from itertools import compress
@@ -13,7 +14,9 @@ from social_implicit_ros.prediction.health.snapshot import (
     FROZEN_S,
     MAX_LOST,
     PATIENCE_S,
+    Lasting,
     TrackerCounts,
+    quoted,
 )
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.predictor import Predictor
@@ -44,16 +47,6 @@ _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
 _N_HEIGHTS = 4
 #: Reports over which is counted how often ids go to others, and the least number of times.
 _N_GIVEN, _MIN_GIVEN = 10, 5
-#: Length to which a value of a message is cut in a text.
-_MAX_EXAMPLE = 40
-
-
-def _is_losing(counts: Counter[SkipReason | str]) -> bool:
-    return sum(counts[reason] for reason in SkipReason) > MAX_LOST * counts["entries"]
-
-
-def _first(since_s: float | None, now_s: float) -> float:
-    return now_s if since_s is None else since_s
 
 
 def doubled_rows(tick: Tick | None) -> set[int]:
@@ -94,8 +87,8 @@ class IdLifetimes:
             for agent_id in ids:
                 self._first_ns.setdefault(agent_id, stamp_ns)
 
-    def median_s(self, timeout_s: float) -> float | None:
-        """Median lifetime, seconds; None if too few ids ended lately.
+    def median_s(self, timeout_s: float) -> float:
+        """Median lifetime, seconds; infinite if too few ids ended lately.
 
         Args:
             timeout_s: time after which an id that is not reported has ended.
@@ -108,7 +101,7 @@ class IdLifetimes:
         while self._ended and self._ended[0][0] < self._newest_ns - _LIFETIMES_S * NS_PER_S:
             self._ended.popleft()
         if len(self._ended) < _MIN_ENDED:
-            return None
+            return math.inf
         # So far: who was reported once has none, however long ago that was.
         known_s = [
             (self._last_ns[agent_id] - first_ns) / NS_PER_S
@@ -118,7 +111,7 @@ class IdLifetimes:
         return median([*known_s, *(lifetime_s for _, lifetime_s in self._ended)])
 
 
-class TrackerLog:
+class TrackerLog(TrackerCounts):
     """Counts what one tracker sends. Time is an argument."""
 
     def __init__(self, topic: str, spec: TrackerSpec) -> None:
@@ -128,34 +121,20 @@ class TrackerLog:
             topic: resolved name.
             spec: the tracker's mapping.
         """
-        self.topic, self.spec = topic, spec
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets all messages."""
+        super().__init__(topic, spec)
         #: Steady time of its last message, seconds; None without any.
         self.last_message_s: float | None = None
         self.ids = IdLifetimes()
-        self.needed_timeout_s = self.latency_s = 0.0
-        #: Its people in the newest tick, and why others of it were not predicted.
+        #: Its people in the newest tick.
         self.n_predicted = 0
-        self.tick_reasons: Counter[SkipReason] = Counter()
         #: Stamp of its newest tracks, integer nanoseconds.
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
-        self.waiting_s, self.n_waiting = 0.0, 0
-        self._doubled_since_ns: int | None = None
-        self.doubled_s = 0.0
+        self._doubled, self._unpredicted, self._losing = Lasting(), Lasting(), Lasting()
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
-        self.climb_m_s = 0.0
         self._given_away: deque[tuple[float, int, int]] = deque(maxlen=_N_GIVEN)
-        self.given_away_s: float | None = None
-        self.hold_s, self.frozen = 0.0, tuple[str, ...]()
         self._was_predicted = False
-        self._unpredicted_since_s: float | None = None
-        self._losing_since_s: float | None = None
         self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
-        self._examples: dict[SkipReason, str] = {}
 
     def add(self, decoded: DecodedMessage) -> None:
         """A message was decoded."""
@@ -174,7 +153,7 @@ class TrackerLog:
         """
         self._periods[-1].update({r: n for r, n in lost.items() if r is not SkipReason.REPEATED})
         for reason, text in examples.items():
-            self._examples[reason] = ascii(text[:_MAX_EXAMPLE])
+            self.examples[reason] = quoted(text)
 
     def accept(self, tracks: Tracks) -> None:
         """A message was accepted."""
@@ -205,7 +184,9 @@ class TrackerLog:
         self.tick_reasons = Counter(skipped.values())
         self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        self._find_doubled(2 * len(doubled.intersection(mine)) > len(mine), tick.stamp_ns)
+        are_doubled = 2 * len(doubled.intersection(mine)) > len(mine)
+        doubled_ns = self._doubled.follow(are_doubled, tick.stamp_ns, tick.stamp_ns)
+        self.doubled_s = doubled_ns / NS_PER_S
         heights_m = tick.window.heights_m[mine].tolist()
         self._find_climbing(
             dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns
@@ -219,7 +200,7 @@ class TrackerLog:
         (began_s, n_before, _), people = self._given_away[0], [n for *_, n in self._given_away]
         n_lately = n_given_away - n_before
         person_s = (stamp_ns / NS_PER_S - began_s) * fmean(people)
-        self.given_away_s = person_s / n_lately if n_lately >= _MIN_GIVEN else None
+        self.given_away_s = person_s / n_lately if n_lately >= _MIN_GIVEN else math.inf
 
     def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
         """Finds out how fast people rise or sink: fast if their axes are not those of the frame."""
@@ -228,14 +209,6 @@ class TrackerLog:
         climbs_m = [abs(z_m - before_m[i]) for i, z_m in heights_m.items() if i in before_m]
         is_known = climbs_m and len(self._heights_m) == _N_HEIGHTS and stamp_ns > before_ns
         self.climb_m_s = fmean(climbs_m) * NS_PER_S / (stamp_ns - before_ns) if is_known else 0.0
-
-    def _find_doubled(self, is_doubled: bool, stamp_ns: int) -> None:
-        """Finds out for how long most people have somebody else at the same place."""
-        if not is_doubled:
-            self._doubled_since_ns = None
-        elif self._doubled_since_ns is None:
-            self._doubled_since_ns = stamp_ns
-        self.doubled_s = (stamp_ns - (self._doubled_since_ns or stamp_ns)) / NS_PER_S
 
     def _find_waiting(
         self, history: TrackHistory, skipped: Mapping[str, SkipReason], stamp_ns: int
@@ -254,13 +227,18 @@ class TrackerLog:
         waiting = [i for i, waited in waited_s.items() if waited >= PATIENCE_S]
         self.n_waiting = len(waiting)
         if waiting:
-            self._examples[few] = ascii(waiting[0][:_MAX_EXAMPLE])
+            self.examples[few] = quoted(waiting[0])
 
-    def end_period(self, began_s: float, *, has_tick: bool) -> None:
-        """A period ends.
+    def end_period(
+        self, began_s: float, now_ns: int, now_s: float, timeout_s: float, *, has_tick: bool
+    ) -> None:
+        """A period ends: counts what was sent in the last ones.
 
         Args:
             began_s: steady time at which it began, seconds.
+            now_ns: the node's clock, integer nanoseconds.
+            now_s: steady time, seconds.
+            timeout_s: time after which a track that is not reported is dropped.
             has_tick: there was a tick in it, or no message.
         """
         n_predicted = self.n_predicted if has_tick else 0
@@ -268,44 +246,18 @@ class TrackerLog:
         counts = self._periods[-1]
         # What is left out on purpose is nobody, unless nobody else was ever there.
         n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
-        is_nobody, is_losing = n_entries > 0 and not n_predicted, _is_losing(counts)
-        self._unpredicted_since_s = (
-            _first(self._unpredicted_since_s, began_s) if is_nobody else None
-        )
-        self._losing_since_s = _first(self._losing_since_s, began_s) if is_losing else None
-
-    def counts(self, now_ns: int, now_s: float, timeout_s: float) -> TrackerCounts:
-        """The counts of the last periods.
-
-        Args:
-            now_ns: the node's clock, integer nanoseconds.
-            now_s: steady time, seconds.
-            timeout_s: time after which a track that is not reported is dropped.
-        """
+        is_nobody = n_entries > 0 and not n_predicted
+        self.unpredicted_s = self._unpredicted.follow(is_nobody, began_s, now_s)
+        n_lost = sum(counts[reason] for reason in SkipReason)
+        self.losing_s = self._losing.follow(n_lost > MAX_LOST * counts["entries"], began_s, now_s)
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
-        return TrackerCounts(
-            topic=self.topic,
-            spec=self.spec,
-            silent_s=None if self.last_message_s is None else now_s - self.last_message_s,
-            n_entries=total["entries"],
-            n_ignored=total["ignored"],
-            lost={reason: total[reason] for reason in SkipReason if total[reason]},
-            examples=dict(self._examples),
-            id_lifetime_s=self.ids.median_s(timeout_s),
-            needed_timeout_s=self.needed_timeout_s,
-            latency_s=self.latency_s,
-            losing_s=now_s - _first(self._losing_since_s, now_s),
-            unpredicted_s=now_s - _first(self._unpredicted_since_s, now_s),
-            tick_reasons=self.tick_reasons,
-            n_waiting=self.n_waiting,
-            waiting_s=self.waiting_s,
-            doubled_s=self.doubled_s,
-            climb_m_s=self.climb_m_s,
-            given_away_s=self.given_away_s,
-            hold_s=self.hold_s,
-            frozen=tuple(ascii(agent_id[:_MAX_EXAMPLE]) for agent_id in self.frozen),
-            age_s=None if self.newest_ns is None else (now_ns - self.newest_ns) / NS_PER_S,
-        )
+        self.n_entries, self.n_ignored = total["entries"], total["ignored"]
+        self.lost = {reason: total[reason] for reason in SkipReason if total[reason]}
+        self.id_lifetime_s = self.ids.median_s(timeout_s)
+        if self.last_message_s is not None:
+            self.silent_s = now_s - self.last_message_s
+        if self.newest_ns is not None:
+            self.age_s = (now_ns - self.newest_ns) / NS_PER_S
 
     def begin_period(self) -> None:
         """Starts the period of the next report."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -11,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from social_implicit_ros.prediction.health.findings import Finding
 from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
 from social_implicit_ros.prediction.health.snapshot import (
-    Ellipses,
+    Lasting,
     NodeState,
     Snapshot,
     Surroundings,
@@ -65,9 +67,8 @@ class DiagnosticsLog:
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
         self._n_ticks = self._n_failed_ticks = 0
-        self._counters: dict[str, int] = {}
-        self._ellipses = Ellipses()
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
+        self._now = Snapshot()
         self.begin(None)
 
     def begin(self, now_ns: int | None) -> None:
@@ -77,20 +78,24 @@ class DiagnosticsLog:
             now_ns: the node's clock, integer nanoseconds; None if the next report shall not
                 evaluate the tick rate.
         """
-        self._n_tracked = self._n_due = self._n_predicted = 0
+        counters, ellipses = self._now.counters, self._now.ellipses
+        self._now = Snapshot(counters=counters, ellipses=ellipses)
+        self._n_tracked = self._n_predicted = 0
         self._reported_s: float | None = None
-        self._few_since_s: float | None = None
-        for tracker in self.trackers.values():
-            tracker.reset()
+        self._few = Lasting()
+        self.trackers = {
+            source: TrackerLog(before.topic, before.spec)
+            for source, before in self.trackers.items()
+        }
         self._begin_period(now_ns)
 
     def _begin_period(self, now_ns: int | None) -> None:
         """Starts the period of the next report."""
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
-        self._tick_reasons: Counter[SkipReason] = Counter()
-        self._refusals: dict[str, str] = {}
-        self._failure, self._robot_lost = "", False
+        self._now = replace(
+            self._now, tick_reasons=Counter(), refusals={}, failure="", robot_lost=False
+        )
         self._n_period_messages = 0
         for tracker in self.trackers.values():
             tracker.begin_period()
@@ -132,7 +137,7 @@ class DiagnosticsLog:
             why: reason; a report shows the last one of its period.
         """
         self._n_refused += 1
-        self._refusals[kind] = why
+        self._now.refusals[kind] = why
 
     def add_tick(
         self, duration_s: float, n_tracked: int, skipped: Iterable[SkipReason], n_predicted: int
@@ -150,20 +155,20 @@ class DiagnosticsLog:
         self._recent_ticks_s.append(duration_s)
         reasons = Counter(skipped)
         self._skipped.update(reasons)
-        self._tick_reasons.update(reasons)
+        self._now.tick_reasons.update(reasons)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
         # Others are gone, the robot, or predicted as the track of another tracker.
         not_due = SkipReason.VANISHED, SkipReason.MERGED, SkipReason.ROBOT
-        self._n_due = n_tracked - sum(reasons[reason] for reason in not_due)
+        self._now.n_tracked = n_tracked - sum(reasons[reason] for reason in not_due)
 
     def add_failed_tick(self, why: str) -> None:
         """The model failed in a tick, which predicted nobody; a report shows the last reason."""
         self._n_failed_ticks += 1
-        self._failure = why
+        self._now.failure = why
 
     def add_lost_robot(self) -> None:
         """The robot's position was unknown in a tick."""
-        self._robot_lost = True
+        self._now.robot_lost = True
 
     def add_reset(self) -> None:
         """All histories were cleared."""
@@ -173,9 +178,9 @@ class DiagnosticsLog:
 
     def take_counts(self, predictor: Predictor) -> None:
         """Takes over what the predictor counts itself."""
-        self._counters = predictor.counters()
+        self._now.counters = predictor.counters()
         is_added = predictor.config.pipeline.add_tracker_covariance
-        self._ellipses = ellipses_of(predictor.last_tick, is_added=is_added)
+        self._now.ellipses = ellipses_of(predictor.last_tick, is_added=is_added)
         doubled = doubled_rows(predictor.last_tick)
         for source, tracker in self.trackers.items():
             tracker.take_counts(predictor, source, doubled)
@@ -189,20 +194,19 @@ class DiagnosticsLog:
             now_ns: the node's clock, integer nanoseconds.
             now_s: steady time, seconds.
         """
-        snapshot = self._snapshot(state, now_ns, now_s)
-        self.findings = findings_of(snapshot)
-        level, text = status_of_findings(snapshot, self.findings)
-        rate_hz = snapshot.rate_hz
-        age_s = min((t.age_s for t in snapshot.trackers if t.age_s is not None), default=None)
+        now = self._end_period(state, now_ns, now_s)
+        self.findings = findings_of(now)
+        level, text = status_of_findings(now, self.findings)
+        age_s = min((tracker.age_s for tracker in now.trackers), default=math.inf)
         values = {
             "state": state.lifecycle,
             "model": state.model,
             "warnings": ", ".join(finding.kind for finding in self.findings),
-            "tick_rate_hz": "" if rate_hz is None else f"{rate_hz:.2f}",
+            "tick_rate_hz": "" if now.rate_hz is None else f"{now.rate_hz:.2f}",
             "tick_ms_median": _ms_text(self._recent_ticks_s, 50.0),
             "tick_ms_p99": _ms_text(self._recent_ticks_s, 99.0),
             "tick_ms_max": _ms_text(self._recent_ticks_s, 100.0),
-            "tracks_age_s": "" if age_s is None else f"{age_s:.3f}",
+            "tracks_age_s": "" if age_s == math.inf else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
@@ -212,43 +216,30 @@ class DiagnosticsLog:
             "ticks": str(self._n_ticks),
             "ticks_failed": str(self._n_failed_ticks),
             "connections_broken": str(len(self.surroundings.broken)),
-            **{key: str(count) for key, count in self._counters.items()},
+            **{key: str(count) for key, count in now.counters.items()},
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
         self._reported_s = now_s
         self._begin_period(now_ns)
         return status_of(name, "prediction", bytes([level]), text, values)
 
-    def _snapshot(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
+    def _end_period(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
         # What was so in all of a period began with it.
         began_s = now_s if self._reported_s is None else self._reported_s
         # A message without a tick predicts nobody.
         has_tick = bool(self._ticks_s) or not self._n_period_messages
         for tracker in self.trackers.values():
-            tracker.end_period(began_s, has_tick=has_tick)
+            tracker.end_period(began_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)
         n_predicted = self._n_predicted if has_tick else 0
-        few = 2 * n_predicted < self._n_due
-        if not few:
-            self._few_since_s = None
-        elif self._few_since_s is None:
-            self._few_since_s = began_s
-        return Snapshot(
+        are_few = 2 * n_predicted < self._now.n_tracked
+        return replace(
+            self._now,
             state=state,
             surroundings=self.surroundings,
-            trackers=tuple(
-                tracker.counts(now_ns, now_s, state.track_timeout_s)
-                for tracker in self.trackers.values()
-            ),
-            counters=self._counters,
-            ellipses=self._ellipses,
-            refusals=self._refusals,
-            failure=self._failure,
-            robot_lost=self._robot_lost,
+            trackers=self.trackers.values(),
             rate_hz=self._tick_rate_hz(now_ns),
-            n_tracked=self._n_due,
             n_predicted=n_predicted,
-            few_predicted_s=0.0 if self._few_since_s is None else now_s - self._few_since_s,
-            tick_reasons=self._tick_reasons,
+            few_predicted_s=self._few.follow(are_few, began_s, now_s),
         )
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:

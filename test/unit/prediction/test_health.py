@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -115,13 +116,13 @@ def test_few_of_the_tracked_are_predicted() -> None:
             ("are repeated with new stamps for 0.50 s", "publish each detection once"),
         ),
         ({"given_away_s": 2.5}, ("go to somebody elsewhere after 2.5 s", "place in a list")),
-        ({"frozen": ("'7'",)}, ("positions of '7' on /tracks do not", "does not see any more")),
-        ({"frozen": tuple("abcdef")}, ("positions of a, b, c and 3 more on /tracks",)),
+        ({"frozen": ("7",)}, ("positions of '7' on /tracks do not", "does not see any more")),
+        ({"frozen": tuple("abcdef")}, ("positions of 'a', 'b', 'c' and 3 more on /tracks",)),
         ({"lost": {SkipReason.DUPLICATE_POSITION: 10}}, ("17%", "exactly where another", "filter")),
         ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "stands for none", "leave out people")),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
-        ({"silent_s": None}, ("no tracks yet on /tracks",)),
+        ({"silent_s": math.inf}, ("no tracks yet on /tracks",)),
         ({"silent_s": 3.5}, ("no tracks on /tracks for 3.5 s",)),
     ],
 )
@@ -152,7 +153,7 @@ def test_what_else_is_wrong(changes: dict[str, Any], words: tuple[str, ...]) -> 
 
 def test_a_silent_topic_is_told_with_where_its_type_is_published() -> None:
     endpoint = Endpoint("/tracks", "people_msgs/msg/People", 0, ("/acme/people",))
-    silent = with_tracker(silent_s=None)
+    silent = with_tracker(silent_s=math.inf)
     text = text_of(replace(silent, surroundings=Surroundings({"/tracks": endpoint})))
     assert "nobody publishes people_msgs/msg/People there" in text
     assert "people_msgs/msg/People is published on /acme/people" in text
