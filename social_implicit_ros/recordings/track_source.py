@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,18 +21,11 @@ from social_implicit_ros.recordings.text_formats.text import (
 )
 from social_implicit_ros.recordings.truncated import truncation_note
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
-from social_implicit_ros.tracks.messages.decoder import (
-    DecodedMessage,
-    RawTrackerDecoder,
-    TrackerDecoder,
-)
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
-from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
     TrackerSpec,
-    check_tracker_spec,
     find_tracker_spec,
     load_tracker_spec,
     shipped_trackers,
@@ -286,27 +278,20 @@ def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
     if first is None:
         return False
     ensure_definition(reader, spec.message_type)
-    message: Any = reader.deserialize(first[2], spec.message_type)
     try:
-        names = point_cloud_array(message).dtype.names or ()
+        decoder_of(spec, reader)(first[2])
     except ValueError:
         return False
-    needed = {str(step) for step in (*spec.id, *spec.position[:2])}
-    return needed <= set(names)
+    return True
 
 
 def decoder_of(spec: TrackerSpec, reader: BagReader) -> _Decode:
-    """A decoder of serialised messages; reads the bytes directly if the type allows it."""
+    """A decoder of serialised messages."""
     definitions = definitions_of(reader.typestore, spec.message_type)
     try:
-        check_tracker_spec(spec, definitions)
+        return TrackerDecoder(spec, definitions).decode
     except TrackerSpecError as error:
         raise RecordingError(f"{reader.path}: {error}") from error
-    try:
-        return RawTrackerDecoder(spec, definitions).decode
-    except UnsupportedLayoutError:
-        plain = TrackerDecoder(spec)
-        return lambda data: plain.decode(reader.deserialize(data, spec.message_type))
 
 
 def _first_decoded(

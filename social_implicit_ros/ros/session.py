@@ -103,8 +103,8 @@ def open_session(
 ) -> Session:
     """Loads what the parameters select and makes its endpoints; none is left if one cannot be made.
 
-    Tracks are serialised for a tracker that reads bytes. Raises ValueError if something cannot be
-    used; the message says how to fix it.
+    Tracks are serialised. Raises ValueError if something cannot be used; the message says how to
+    fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)
@@ -179,7 +179,7 @@ def _create_endpoints(
                 tracker.topic,
                 partial(on_tracks, tracker),
                 qos.tracks(),
-                raw=tracker.is_raw,
+                raw=True,
                 qos_overriding_options=qos.overridable(),
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import PurePosixPath
-from typing import Any
 
 from ament_index_python import get_resource
 from rclpy.exceptions import InvalidTopicNameException
@@ -13,14 +12,9 @@ from rclpy.validate_topic_name import validate_topic_name
 
 from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.messages.cdr_layout import UnsupportedLayoutError
-from social_implicit_ros.tracks.messages.decoder import (
-    DecodedMessage,
-    RawTrackerDecoder,
-    TrackerDecoder,
-)
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
-from social_implicit_ros.tracks.messages.spec import check_tracker_spec, find_tracker_spec
+from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 
 TRACKS_TOPIC = "~/tracks"
 
@@ -33,32 +27,19 @@ class Tracker:
         name: of its mapping.
         topic: to subscribe to.
         message_class: of the topic.
-        decoder: of its messages; of serialised ones if the type allows it, which is about ten times
-            faster than rclpy's conversion.
+        decoder: of its serialised messages.
         id_prefix: prepended to every id.
     """
 
     name: str
     topic: str
     message_class: type
-    decoder: TrackerDecoder | RawTrackerDecoder
+    decoder: TrackerDecoder
     id_prefix: str = ""
 
-    @property
-    def is_raw(self) -> bool:
-        """Whether to subscribe to serialised messages."""
-        return isinstance(self.decoder, RawTrackerDecoder)
-
-    def decode(self, message: Any) -> DecodedMessage:
-        """As `TrackerDecoder.decode`, with ids distinct from those of other trackers.
-
-        Args:
-            message: serialised if the tracker is raw.
-
-        Raises:
-            ValueError: as `TrackerDecoder.decode`, or the bytes are not of this message type.
-        """
-        decoded = self.decoder.decode(message)
+    def decode(self, data: bytes) -> DecodedMessage:
+        """As `TrackerDecoder.decode`, with ids distinct from those of other trackers."""
+        decoded = self.decoder.decode(data)
         if decoded.tracks is None or not self.id_prefix:
             return decoded
         ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
@@ -116,13 +97,7 @@ def load_tracker(
         raise TrackerSpecError(f"tracker {tracker!r} has an invalid topic name: {error}") from error
     spec = replace(find_tracker_spec(tracker), stamp_spread_s=stamp_spread_s)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
-    definitions = definitions_of(spec.message_type)
-    check_tracker_spec(spec, definitions)
-    decoder: TrackerDecoder | RawTrackerDecoder
-    try:
-        decoder = RawTrackerDecoder(spec, definitions)
-    except UnsupportedLayoutError:
-        decoder = TrackerDecoder(spec)
+    decoder = TrackerDecoder(spec, definitions_of(spec.message_type))
     return Tracker(spec.name, topic, message_class, decoder)
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import walking_forecast
+from support.object_decoder import ObjectDecoder
 from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
@@ -23,7 +24,6 @@ from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.trackers import Tracker, TrackerSpecError, load_tracker
 from social_implicit_ros.settings import PARAMETERS, NodeConfig
-from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.types import Tracks
 
 try:
@@ -74,13 +74,13 @@ def test_decode(benchmark: Any, tables: Any, name: str) -> None:
     except TrackerSpecError as error:
         pytest.skip(f"{error} (scripts/build_test_interfaces.py)")
     data = message_of_a_hundred(name, tracker)
-    of_objects = TrackerDecoder(tracker.decoder.spec)
+    of_objects = ObjectDecoder(tracker.decoder.spec)
 
     def by_rclpy() -> Any:
         return of_objects.decode(deserialize_message(data, tracker.message_class))
 
     def decode() -> Any:
-        return tracker.decode(data) if tracker.is_raw else by_rclpy()
+        return tracker.decode(data)
 
     assert len(decode().tracks.ids) == N_AGENTS
     if not benchmark.disabled:

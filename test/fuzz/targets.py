@@ -19,6 +19,7 @@ import numpy as np
 from fuzz.draws import NUMBERS, TEXTS, Draws
 from fuzz.meaning import meaning_seeds, run_meaning
 from fuzz.messages import build, typestore
+from support.object_decoder import ObjectDecoder
 
 from social_implicit_ros.models.card import load_card
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
@@ -28,11 +29,10 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions
-from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.spec import (
     TrackerSpec,
-    check_tracker_spec,
     load_tracker_spec,
     shipped_trackers,
 )
@@ -78,7 +78,7 @@ def run_messages(data: bytes) -> None:
     """Three messages of a shipped mapping; published predictions are finite."""
     draws = Draws(data)
     spec = _specs()[draws.byte() % len(_specs())]
-    decoder, guard = TrackerDecoder(spec), StampGuard(1.0)
+    decoder, guard = ObjectDecoder(spec), StampGuard(1.0)
     config = PipelineConfig(n_samples=2, add_tracker_covariance=True)
     pipeline = PredictionPipeline(ConstantVelocity(), config)
     for _ in range(3):
@@ -94,31 +94,13 @@ def run_messages(data: bytes) -> None:
             _enter(pipeline, guard, tracks, draws.integer(8, signed=True))
 
 
-def run_cdr(data: bytes) -> None:
-    """Serialised messages with wrong bytes, if rosbags deserialises them."""
+def run_raw(data: bytes) -> None:
+    """Serialised messages with wrong bytes."""
     if not data:
         return
     spec = _specs()[data[0] % len(_specs())]
     try:
-        message = typestore().deserialize_cdr(data[1:], spec.message_type)
-    except Exception:  # noqa: BLE001 - the library's own; readers of recordings catch it all
-        return
-    try:
-        tracks = TrackerDecoder(spec).decode(message).tracks
-    except ValueError as error:
-        assert str(error)
-        return
-    if tracks is not None:
-        _enter_first(tracks)
-
-
-def run_raw(data: bytes) -> None:
-    """Serialised messages with wrong bytes, decoded without message objects."""
-    if not data:
-        return
-    spec = _raw_specs()[data[0] % len(_raw_specs())]
-    try:
-        tracks = _raw_decoder(spec).decode(data[1:]).tracks
+        tracks = _decoder(spec).decode(data[1:]).tracks
     except ValueError as error:
         assert str(error)
         return
@@ -133,13 +115,8 @@ def _enter_first(tracks: Tracks) -> None:
 
 
 @cache
-def _raw_specs() -> list[TrackerSpec]:
-    return [spec for spec in _specs() if spec.entries is not None]
-
-
-@cache
-def _raw_decoder(spec: TrackerSpec) -> RawTrackerDecoder:
-    return RawTrackerDecoder(spec, _definitions_of(spec.message_type))
+def _decoder(spec: TrackerSpec) -> TrackerDecoder:
+    return TrackerDecoder(spec, _definitions_of(spec.message_type))
 
 
 def _definitions_of(message_type: str) -> Definitions:
@@ -151,10 +128,6 @@ def _definitions_of(message_type: str) -> Definitions:
 
 
 def raw_seeds() -> list[bytes]:
-    return _message_seeds(_raw_specs())
-
-
-def cdr_seeds() -> list[bytes]:
     return _message_seeds(_specs())
 
 
@@ -206,13 +179,13 @@ def _written(name: str, data: bytes) -> Path:
 def run_tracker_yaml(data: bytes) -> None:
     try:
         spec = load_tracker_spec(_written("tracker.yaml", data))
-        check_tracker_spec(spec, _definitions_of(spec.message_type))
+        TrackerDecoder(spec, _definitions_of(spec.message_type))
     except TrackerSpecError as error:
         assert str(error)
         return
     if spec.message_type in typestore().fielddefs:
         try:
-            TrackerDecoder(spec).decode(build(spec.message_type, Draws(data)))
+            ObjectDecoder(spec).decode(build(spec.message_type, Draws(data)))
         except ValueError as error:
             assert str(error)
 
@@ -372,7 +345,6 @@ def drawn_seeds() -> list[bytes]:
 TARGETS = {
     "messages": Target(run_messages, drawn_seeds, 40_000),
     "meaning": Target(run_meaning, meaning_seeds, 600),
-    "cdr": Target(run_cdr, cdr_seeds, 15_000),
     "raw": Target(run_raw, raw_seeds, 40_000),
     "tracker_yaml": Target(run_tracker_yaml, tracker_seeds, 5_000),
     "parameters": Target(run_parameters, drawn_seeds, 12_000, needs="rclpy"),

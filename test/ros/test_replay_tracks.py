@@ -19,6 +19,7 @@ import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
+from support.object_decoder import ObjectDecoder
 from support.ros import NodeProcess, Peer, running
 from visualization_msgs.msg import MarkerArray
 
@@ -29,14 +30,13 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.playback import Playback
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.ros.processes.domains import reserve_domain
-from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 CROWD = str(resources.files("social_implicit_ros.recordings") / "crowd")
 Replay = Callable[..., AbstractContextManager[NodeProcess]]
-MARKERS = TrackerDecoder(find_tracker_spec("marker_array"))
-CLOUD = TrackerDecoder(find_tracker_spec("point_cloud"))
+MARKERS = ObjectDecoder(find_tracker_spec("marker_array"))
+CLOUD = ObjectDecoder(find_tracker_spec("point_cloud"))
 CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 

@@ -1,8 +1,4 @@
-"""Decodes a tracker's messages into `Tracks`, as its description says.
-
-`RawTrackerDecoder` reads serialised messages; `TrackerDecoder` reads message objects of rclpy or
-`rosbags`, for types that the former does not support such as PointCloud2.
-"""
+"""Decodes a tracker's messages into `Tracks`, as its mapping says."""
 
 from __future__ import annotations
 
@@ -11,17 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.messages.cdr import CdrReader
+from social_implicit_ros.tracks.messages.cdr import CdrReader, Fields
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions, UnsupportedLayoutError
-from social_implicit_ros.tracks.messages.field_path import FieldPath
-from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
-from social_implicit_ros.tracks.messages.spec import TrackerSpec
+from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpecError
+from social_implicit_ros.tracks.messages.point_cloud import (
+    CLOUD_ATTRIBUTES,
+    FIELD_ATTRIBUTES,
+    cloud_of_fields,
+    point_cloud_array,
+)
+from social_implicit_ros.tracks.messages.spec import TrackerSpec, check_tracker_spec
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
@@ -63,123 +63,84 @@ class DecodedMessage:
 
 
 class TrackerDecoder:
-    """Decodes message objects of one tracker."""
-
-    def __init__(self, spec: TrackerSpec) -> None:
-        self.spec = spec
-
-    def decode(self, message: Any) -> DecodedMessage:
-        """Decodes a message of `spec.message_type`.
-
-        Values are not checked; only the filters of the description and empty ids remove entries.
-
-        Raises:
-            ValueError: entries of stamps too far apart or of different frames, or a PointCloud2
-                without the described fields or shorter than it states.
-        """
-        spec = self.spec
-        if spec.entries is None:
-            return _decoded(spec, _Objects([message]), _Points(spec, message))
-        return _decoded(spec, _Objects([message]), _Objects(spec.entries.read(message)))
-
-
-class RawTrackerDecoder:
     """Decodes serialised messages of one tracker, several times faster than rclpy converts them."""
 
     def __init__(self, spec: TrackerSpec, definitions: Definitions) -> None:
-        """Compiles the reader.
+        """Checks the mapping, and compiles the reader.
 
         Args:
-            spec: the tracker's description.
+            spec: the tracker's mapping.
             definitions: of the types of its messages.
 
         Raises:
-            UnsupportedLayoutError: a type that needs `TrackerDecoder`, such as PointCloud2.
+            TrackerSpecError: as `check_tracker_spec`, or a type that cannot be read.
         """
-        if spec.entries is None:
-            raise UnsupportedLayoutError(f"{spec.message_type} has no list of messages")
+        check_tracker_spec(spec, definitions)
         self.spec = spec
-        filters = spec.filters
-        # Only fields that a filter needs are read.
-        optional = [
-            spec.covariance,
-            spec.score if filters.score_above is not None else None,
-            spec.class_ if filters.reads_class else None,
-            spec.state if filters.reads_state else None,
-        ]
-        in_list = [*spec.id, *spec.position, *spec.velocity, *filter(None, optional)]
-        in_message = []
+        in_message, in_list, list_path = [], [], "fields"
+        if spec.entries is None:
+            in_message, in_list = list(CLOUD_ATTRIBUTES), list(FIELD_ATTRIBUTES)
+        else:
+            list_path, filters = spec.entries.text, spec.filters
+            # Only fields that a filter needs are read.
+            optional = [
+                spec.covariance,
+                spec.score if filters.score_above is not None else None,
+                spec.class_ if filters.reads_class else None,
+                spec.state if filters.reads_state else None,
+            ]
+            paths = [*spec.id, *spec.position, *spec.velocity, *filter(None, optional)]
+            in_list = [path.text for path in paths]
         for path in (spec.stamp, spec.frame):
             in_entry = spec.path_in_entry(path)
             if in_entry is None:
-                in_message.append(path)
+                in_message.append(path.text)
             else:
-                in_list.append(in_entry)
-        self._reader = CdrReader(
-            spec.message_type,
-            definitions,
-            list_path=spec.entries.text,
-            chosen=[path.text for path in in_message],
-            chosen_in_list=[path.text for path in in_list],
-        )
+                in_list.append(in_entry.text)
+        try:
+            self._reader = CdrReader(
+                spec.message_type,
+                definitions,
+                list_path=list_path,
+                chosen=in_message,
+                chosen_in_list=in_list,
+            )
+        except UnsupportedLayoutError as error:
+            text = f"tracker {spec.name!r}: its messages cannot be read: {error}"
+            raise TrackerSpecError(text) from error
 
     def decode(self, data: bytes) -> DecodedMessage:
-        """Decodes a serialised message of the described type, as `TrackerDecoder.decode`.
+        """Decodes a serialised message of `spec.message_type`.
+
+        Values are not checked; only the filters of the mapping and empty ids remove entries.
 
         Raises:
-            ValueError: no such message, or entries as of `TrackerDecoder.decode`.
+            ValueError: no such message, entries of stamps too far apart or of different frames, or
+                a PointCloud2 without the mapped fields or shorter than it states.
         """
-        return _decoded(self.spec, *self._reader.read(data))
+        message, entries = self._reader.read(data)
+        if self.spec.entries is None:
+            cloud = cloud_of_fields(message, entries)
+            return decoded_from(self.spec, message, Points(self.spec.name, cloud))
+        return decoded_from(self.spec, message, entries)
 
 
-class _Fields(Protocol):
-    """The fields of a message, or of each entry of its list, by dotted path."""
+class Points:
+    """The points of a PointCloud2, to be read as `Fields`."""
 
-    def __len__(self) -> int:
-        """Number of entries."""
-
-    def has(self, path: str) -> bool:
-        """Whether entries have such a field."""
-
-    def values(self, path: str) -> list[Any]:
-        """A value for each entry; None where an empty sequence on the path has none."""
-
-
-class _Objects:
-    """Messages with attributes."""
-
-    def __init__(self, messages: Sequence[Any]) -> None:
-        self._messages = messages
+    def __init__(self, tracker: str, message: Any) -> None:
+        self._tracker, self._points = tracker, point_cloud_array(message)
 
     def __len__(self) -> int:
-        return len(self._messages)
-
-    def has(self, path: str) -> bool:
-        try:
-            self.values(path)
-        except AttributeError:
-            return False
-        return True
-
-    def values(self, path: str) -> list[Any]:
-        # Much faster than `FieldPath.read`, which a path with elements of arrays needs.
-        read = FieldPath.parse(path, "path").read if "[" in path else attrgetter(path)
-        return list(map(read, self._messages))
-
-
-class _Points:
-    """The points of a PointCloud2."""
-
-    def __init__(self, spec: TrackerSpec, message: Any) -> None:
-        self._tracker, self._points = spec.name, point_cloud_array(message)
-
-    def __len__(self) -> int:
+        """Number of points."""
         return len(self._points)
 
     def has(self, path: str) -> bool:
+        """Whether points have such a field."""
         return path in (self._points.dtype.names or ())
 
     def values(self, path: str) -> list[Any]:
+        """A value for each point; raises ValueError without such a field."""
         if not self.has(path):
             names = ", ".join(self._points.dtype.names or ()) or "none"
             raise ValueError(
@@ -209,8 +170,12 @@ def robot_from_odometry(message: Any) -> Tracks:
     )
 
 
-def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMessage:
-    """The tracks of the entries that pass the filters."""
+def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -> DecodedMessage:
+    """The tracks of the entries that pass the filters of a mapping.
+
+    Raises:
+        ValueError: as of `TrackerDecoder.decode`.
+    """
     ids = _ids([entries.values(path.text) for path in spec.id], spec.no_id)
     rows, rest = _passing_rows(spec, ids, entries)
 
@@ -256,7 +221,7 @@ def _decoded(spec: TrackerSpec, message: _Fields, entries: _Fields) -> DecodedMe
 
 
 def _passing_rows(
-    spec: TrackerSpec, ids: list[str], entries: _Fields
+    spec: TrackerSpec, ids: list[str], entries: Fields | Points
 ) -> tuple[IntArray, DecodedMessage]:
     """(P,) rows that pass the filters, and a message with what became of the others."""
     rest = DecodedMessage(None, "", Counter(), len(ids))
@@ -277,7 +242,7 @@ def _passing_rows(
 
 
 def _conditions(
-    spec: TrackerSpec, ids: list[str], entries: _Fields
+    spec: TrackerSpec, ids: list[str], entries: Fields | Points
 ) -> Iterator[tuple[BoolArray, BoolArray, Sequence[Any] | None, SkipReason]]:
     """(A,) entries that pass a filter, and that it leaves out on purpose, (A,) values, reason."""
     filters, none = spec.filters, np.zeros(len(ids), dtype=np.bool_)
@@ -342,7 +307,7 @@ def _text(value: Any) -> str:
     return data.hex() if any(data) else ""
 
 
-def _vectors(entries: _Fields, paths: tuple[FieldPath, ...]) -> FloatArray:
+def _vectors(entries: Fields | Points, paths: tuple[FieldPath, ...]) -> FloatArray:
     """(A, 3) from a point, an array or a path per coordinate; NaN if absent, z may be missing."""
     names = [path.text for path in paths]
     if len(names) == 1:

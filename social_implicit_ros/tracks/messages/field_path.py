@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from social_implicit_ros.tracks.messages.cdr import index_of_largest
 from social_implicit_ros.untrusted_files import short_text
 
 _STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(?:(\d{1,6})|max ([\w.]+))\])?$", re.ASCII)
@@ -69,15 +67,3 @@ class FieldPath:
     def __str__(self) -> str:
         """As `text`."""
         return self.text
-
-    def read(self, message: Any) -> Any:
-        """The value at the path, or None if an array on the path is too short."""
-        for name, at in self.steps:
-            message = getattr(message, name)
-            if isinstance(at, FieldPath):
-                at = index_of_largest([at.read(element) for element in message])
-            if at is not None:
-                if at >= len(message):
-                    return None
-                message = message[at]
-        return message

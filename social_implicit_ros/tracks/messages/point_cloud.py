@@ -7,9 +7,12 @@ messages.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from social_implicit_ros.tracks.messages.cdr import Fields
 
 #: sensor_msgs/PointField.datatype -> numpy type, without byte order.
 POINT_FIELD_TYPES = {
@@ -22,6 +25,19 @@ POINT_FIELD_TYPES = {
     7: "f4",
     8: "f8",
 }
+
+
+#: Attributes of a cloud, and of each of its fields, that `point_cloud_array` reads.
+CLOUD_ATTRIBUTES = ("height", "width", "is_bigendian", "point_step", "row_step", "data")
+FIELD_ATTRIBUTES = ("name", "offset", "datatype")
+
+
+def cloud_of_fields(message: Fields, fields: Fields) -> Any:
+    """What `point_cloud_array` reads, from the chosen fields of a serialised message."""
+    columns = map(fields.values, FIELD_ATTRIBUTES)
+    rows = [dict(zip(FIELD_ATTRIBUTES, row, strict=True)) for row in zip(*columns, strict=True)]
+    values = {name: message.values(name)[0] for name in CLOUD_ATTRIBUTES}
+    return SimpleNamespace(fields=[SimpleNamespace(**row) for row in rows], **values)
 
 
 def point_cloud_array(message: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.object_decoder import ObjectDecoder
 from support.random_messages import random_message
 from support.typestore import STORE
 
@@ -21,7 +22,7 @@ from social_implicit_ros.tracks.messages.cdr_layout import (
     FieldType,
     UnsupportedLayoutError,
 )
-from social_implicit_ros.tracks.messages.decoder import RawTrackerDecoder, TrackerDecoder
+from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import FieldPath
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
@@ -62,9 +63,9 @@ def outcome(decode: Callable[[], Any]) -> Any:
         return str(error)
 
 
-def decoders(spec: TrackerSpec) -> tuple[RawTrackerDecoder, TrackerDecoder]:
+def decoders(spec: TrackerSpec) -> tuple[TrackerDecoder, ObjectDecoder]:
     definitions = definitions_of(STORE, spec.message_type)
-    return RawTrackerDecoder(spec, definitions), TrackerDecoder(spec)
+    return TrackerDecoder(spec, definitions), ObjectDecoder(spec)
 
 
 def classified(*classes: tuple[int, float], number: int = 1) -> Any:
@@ -182,15 +183,6 @@ def test_unsupported_layouts_are_named() -> None:
     raw, _ = decoders(people)
     with pytest.raises(UnsupportedLayoutError, match="no plain CDR"):
         raw.decode(b"\x00\x03\x00\x00")
-    with pytest.raises(UnsupportedLayoutError, match="has no list crowd"):
-        RawTrackerDecoder(
-            replace(people, entries=FieldPath.parse("crowd", "list")),
-            definitions_of(STORE, people.message_type),
-        )
-    with pytest.raises(UnsupportedLayoutError, match="has no list of messages"):
-        RawTrackerDecoder(find_tracker_spec("point_cloud"), {})
-    with pytest.raises(UnsupportedLayoutError, match="no definition of people_msgs/msg/People"):
-        RawTrackerDecoder(people, {})
     outer = [("list", FieldType("a/msg/B", 0))]
     wide = {
         "a/msg/A": outer,
@@ -198,6 +190,10 @@ def test_unsupported_layouts_are_named() -> None:
     }
     with pytest.raises(UnsupportedLayoutError, match="wstring"):
         CdrReader("a/msg/A", wide, list_path="list", chosen=[], chosen_in_list=["id"])
+    with pytest.raises(UnsupportedLayoutError, match="has no list crowd"):
+        CdrReader("a/msg/A", wide, list_path="crowd", chosen=[], chosen_in_list=["id"])
+    with pytest.raises(UnsupportedLayoutError, match="no definition of a/msg/A"):
+        CdrReader("a/msg/A", {}, list_path="list", chosen=[], chosen_in_list=["id"])
     plain = {"a/msg/A": outer, "a/msg/B": [("id", FieldType("int8"))]}
     with pytest.raises(UnsupportedLayoutError, match="no name that can be read"):
         CdrReader("a/msg/A", plain, list_path="list", chosen=[], chosen_in_list=["name"])

@@ -8,6 +8,7 @@ from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
+from support.object_decoder import ObjectDecoder
 
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
 from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
@@ -42,6 +43,12 @@ DEFINITIONS: Definitions = {
         ("stamp", FieldType("builtin_interfaces/msg/Time")),
         ("frame_id", FieldType("string")),
     ],
+}
+
+
+READABLE = {
+    **DEFINITIONS,
+    "builtin_interfaces/msg/Time": [("sec", FieldType("int32")), ("nanosec", FieldType("uint32"))],
 }
 
 
@@ -157,8 +164,15 @@ def test_path_that_the_type_does_not_have_is_named(changes: dict[str, object], e
         check_tracker_spec(spec(**changes), DEFINITIONS)
 
 
+def test_a_type_that_cannot_be_read_is_named() -> None:
+    fields = [*DEFINITIONS["crowd_msgs/msg/Person"], ("note", FieldType("wstring"))]
+    with pytest.raises(TrackerSpecError, match=r"tracker 't': .* no definition of wstring"):
+        TrackerDecoder(spec(), {**READABLE, "crowd_msgs/msg/Person": fields})
+    assert TrackerDecoder(spec(), READABLE)
+
+
 def test_entries_become_tracks_at_the_header_stamp() -> None:
-    decoded = TrackerDecoder(spec()).decode(crowd(person(), person(id=8)))
+    decoded = ObjectDecoder(spec()).decode(crowd(person(), person(id=8)))
     assert decoded.tracks is not None
     assert decoded.tracks.stamp_ns == 3_000_000_005
     assert decoded.tracks.ids == ("7", "8")
@@ -169,18 +183,18 @@ def test_entries_become_tracks_at_the_header_stamp() -> None:
 
 
 def test_an_empty_message_gives_no_agents_but_a_stamp() -> None:
-    decoded = TrackerDecoder(spec(velocity="v")).decode(crowd())
+    decoded = ObjectDecoder(spec(velocity="v")).decode(crowd())
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ()
 
 
 def test_an_empty_message_with_stamps_per_entry_gives_no_tracks() -> None:
-    decoder = TrackerDecoder(spec(stamp="people[0].stamp", frame="people[0].frame"))
+    decoder = ObjectDecoder(spec(stamp="people[0].stamp", frame="people[0].frame"))
     assert decoder.decode(crowd()).tracks is None
 
 
 def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
-    decoder = TrackerDecoder(
+    decoder = ObjectDecoder(
         spec(
             stamp="people[0].stamp",
             frame="people[0].frame",
@@ -200,7 +214,7 @@ def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
 
 
 def test_of_stamps_a_little_apart_the_newest_counts() -> None:
-    decoder = TrackerDecoder(spec(stamp="people[0].stamp"))
+    decoder = ObjectDecoder(spec(stamp="people[0].stamp"))
     entries = [person(stamp=Message(sec=2, nanosec=n)) for n in (10_000, 50_000_000, 0)]
     decoded = decoder.decode(crowd(*entries))
     assert decoded.tracks is not None
@@ -220,14 +234,14 @@ def test_of_stamps_a_little_apart_the_newest_counts() -> None:
     ],
 )
 def test_ids_of_every_kind_become_text(value: object, text: str) -> None:
-    decoded = TrackerDecoder(spec()).decode(crowd(person(id=value)))
+    decoded = ObjectDecoder(spec()).decode(crowd(person(id=value)))
     assert decoded.tracks is not None
     assert decoded.tracks.ids == (text,)
 
 
 @pytest.mark.parametrize("value", ["", float("nan"), np.zeros(16, dtype=np.uint8)])
 def test_untracked_entries_are_skipped_and_counted(value: object) -> None:
-    decoded = TrackerDecoder(spec()).decode(crowd(person(id=value), person()))
+    decoded = ObjectDecoder(spec()).decode(crowd(person(id=value), person()))
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ("7",)
     assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
@@ -235,7 +249,7 @@ def test_untracked_entries_are_skipped_and_counted(value: object) -> None:
 
 @pytest.mark.parametrize("value", [-1, "-1", -1.0])
 def test_ids_that_mean_none_are_skipped_and_counted(value: object) -> None:
-    decoded = TrackerDecoder(spec(no_id=[-1])).decode(crowd(person(id=value), person()))
+    decoded = ObjectDecoder(spec(no_id=[-1])).decode(crowd(person(id=value), person()))
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ("7",)
     assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
@@ -271,7 +285,7 @@ def test_shipped_mappings_know_the_labels_of_people(
     described = replace(
         spec(**{"class": "label"}), filters=load_tracker_spec(shipped(tracker)).filters
     )
-    decoded = TrackerDecoder(replace(described, state=None)).decode(crowd(person(label=label)))
+    decoded = ObjectDecoder(replace(described, state=None)).decode(crowd(person(label=label)))
     assert decoded.tracks is not None
     assert bool(decoded.tracks.ids) == passes
     is_known = label != "somebody_3"
@@ -300,7 +314,7 @@ def test_shipped_mappings_know_the_labels_of_people(
 def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -> None:
     described = spec(no_id=list(load_tracker_spec(shipped(tracker)).no_id))
     value = np.frombuffer(no_id, np.uint8) if isinstance(no_id, bytes) else no_id
-    decoded = TrackerDecoder(described).decode(crowd(person(id=value)))
+    decoded = ObjectDecoder(described).decode(crowd(person(id=value)))
     assert decoded.skipped == {SkipReason.EMPTY_ID: 1}
     assert decoded.n_entries == 1
 
@@ -308,7 +322,7 @@ def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -
 def test_markers_that_delete_are_no_people_and_no_loss() -> None:
     filters = load_tracker_spec(shipped("marker_array")).filters
     described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
-    decoded = TrackerDecoder(described).decode(
+    decoded = ObjectDecoder(described).decode(
         crowd(
             person(action=3, type=3),
             person(id=1, action=0, type=3),
@@ -325,7 +339,7 @@ def test_markers_with_points_or_a_text_are_nobody(kind: int) -> None:
     """They are trails and labels, whose pose is often the origin of the frame."""
     filters = load_tracker_spec(shipped("marker_array")).filters
     described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
-    decoded = TrackerDecoder(described).decode(crowd(person(action=0, type=kind)))
+    decoded = ObjectDecoder(described).decode(crowd(person(action=0, type=kind)))
     is_body = kind in (0, 1, 2, 3, 10)  # arrow, cube, sphere, cylinder, mesh
     assert decoded.tracks is not None
     assert len(decoded.tracks.ids) == is_body
@@ -333,7 +347,7 @@ def test_markers_with_points_or_a_text_are_nobody(kind: int) -> None:
 
 
 def test_filters_skip_by_class_score_and_state() -> None:
-    decoder = TrackerDecoder(
+    decoder = ObjectDecoder(
         spec(
             **{"class": "labels[0].text", "score": "score", "state": "state"},
             filters={"class_in": ["person"], "score_above": 0.3, "state_in": [1]},
@@ -374,7 +388,7 @@ def test_filters_skip_by_class_score_and_state() -> None:
     ids=["2x2", "upper", "3x3", "6x6"],
 )
 def test_covariances_of_every_layout_are_read(numbers: list[float]) -> None:
-    decoded = TrackerDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
+    decoded = ObjectDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
     assert decoded.tracks is not None
     assert decoded.tracks.covariances_m2 is not None
     np.testing.assert_allclose(decoded.tracks.covariances_m2[0, :2, :2], [[0.1, 0.02], [0.02, 0.2]])
@@ -383,7 +397,7 @@ def test_covariances_of_every_layout_are_read(numbers: list[float]) -> None:
 @pytest.mark.parametrize("variance", [0.0, 1e6, float("nan")])
 def test_unset_covariance_is_unknown(variance: float) -> None:
     numbers = (variance * np.eye(3)).ravel()
-    decoded = TrackerDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
+    decoded = ObjectDecoder(spec(covariance="cov")).decode(crowd(person(cov=numbers)))
     assert decoded.tracks is not None
     assert decoded.tracks.covariances_m2 is not None
     assert np.isnan(decoded.tracks.covariances_m2).all()
@@ -391,7 +405,7 @@ def test_unset_covariance_is_unknown(variance: float) -> None:
 
 def test_velocity_of_zero_is_unknown() -> None:
     moving, unset = Message(x=1.0, y=0.0, z=0.0), Message(x=0.0, y=0.0, z=0.0)
-    decoded = TrackerDecoder(spec(velocity="v")).decode(
+    decoded = ObjectDecoder(spec(velocity="v")).decode(
         crowd(person(id=1, v=moving), person(id=2, v=unset))
     )
     assert decoded.tracks is not None
