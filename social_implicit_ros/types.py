@@ -7,7 +7,7 @@ nanoseconds; durations in the public interface are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -111,6 +111,14 @@ class Tracks:
             require_shape("Tracks", "velocities_m_s", self.velocities_m_s, (n_agents, 3))
         if self.covariances_m2 is not None:
             require_shape("Tracks", "covariances_m2", self.covariances_m2, (n_agents, 3, 3))
+
+    def renamed(self, new_id_of: Mapping[str, str]) -> Tracks:
+        """The tracks under other ids, where these are given."""
+        ids, repeated_ids = (
+            tuple(new_id_of.get(agent_id, agent_id) for agent_id in names)
+            for names in (self.ids, self.repeated_ids)
+        )
+        return replace(self, ids=ids, repeated_ids=repeated_ids)
 
     def of_agents(self, rows: IntArray | BoolArray) -> Tracks:
         """The tracks of some agents, by their rows or by a mask."""

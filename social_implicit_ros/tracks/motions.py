@@ -41,6 +41,10 @@ class Motions:
         """The motions of some tracks, by their rows."""
         return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
+    def extrapolated_m(self, gaps_s: FloatArray) -> FloatArray:
+        """(A, 2) positions in metres, (A,) times after the newest observations, in seconds."""
+        return np.asarray(self.positions_m + self.velocities_m_s * gaps_s[:, None])
+
     def followed_by(self, others: Motions) -> Motions:
         """These motions and then others."""
         values = ((getattr(self, e.name), getattr(others, e.name)) for e in fields(self))

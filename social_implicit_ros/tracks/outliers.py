@@ -44,7 +44,7 @@ def _leaves_motion(
     motions = motions_of(table, rows)
     elapsed_ns = stamp_ns - motions.stamps_ns
     elapsed_s = elapsed_ns / NS_PER_S
-    off_m = seen_m - motions.positions_m - motions.velocities_m_s * elapsed_s[:, None]
+    off_m = seen_m - motions.extrapolated_m(elapsed_s)
     columns = np.maximum(table.counts[rows, None] - _RECENT, 0)
     second_m = np.diff(table.states_m[rows[:, None], :2, columns], n=2, axis=1)
     allowed_m = (

@@ -6,7 +6,7 @@ tracker loses it, another takes its place under the same id.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -31,9 +31,9 @@ _MAX_GAP_S = 1.5
 class TrackMerger:
     """Follows which tracks of different trackers are the same person."""
 
-    def __init__(self) -> None:
-        #: Tracks that were merged into another, in total.
-        self.n_merged = 0
+    def __init__(self, counts: Counter[str]) -> None:
+        """Knows no tracks; counts those that are `merged` into another."""
+        self._counts = counts
         self._source_of: dict[str, str] = {}
         self._person_of: dict[str, str] = {}  # published id of each merged track
         self._close_since_ns: dict[tuple[str, str], int] = {}
@@ -202,12 +202,11 @@ class TrackMerger:
         members = [i for i, p in self._person_of.items() if p in persons]
         self._person_of.update(dict.fromkeys((*members, *pair), person))
         del self._close_since_ns[pair]
-        self.n_merged += 1
+        self._counts["merged"] += 1
 
 
 def _positions_at(stamp_ns: int, ids: tuple[str, ...], history: TrackHistory) -> FloatArray:
     """(B, 2) positions of tracks at a stamp near their newest one, metres."""
     motions = history.motions(ids)
-    gaps_s = np.clip((stamp_ns - motions.stamps_ns) / NS_PER_S, -_MAX_GAP_S, _MAX_GAP_S)
-    expected_m: FloatArray = motions.positions_m + motions.velocities_m_s * gaps_s[:, None]
-    return expected_m
+    gaps_s = (stamp_ns - motions.stamps_ns) / NS_PER_S
+    return motions.extrapolated_m(np.clip(gaps_s, -_MAX_GAP_S, _MAX_GAP_S))

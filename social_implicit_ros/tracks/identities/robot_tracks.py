@@ -40,10 +40,9 @@ class RobotTracks:
         seen = tuple(i for i in dict.fromkeys(tracks.ids) if i not in unknown)
         if ROBOT_ID not in unknown and seen:
             motions, robot = history.motions(seen), history.motions((ROBOT_ID,))
-            gaps_s = (motions.stamps_ns - robot.stamps_ns)[:, None] / NS_PER_S
-            off_m = motions.positions_m - robot.positions_m - robot.velocities_m_s * gaps_s
-            distances_m = np.hypot(*off_m.T)
-            for row in np.flatnonzero(np.abs(gaps_s[:, 0]) <= _MAX_GAP_S).tolist():
+            gaps_s = (motions.stamps_ns - robot.stamps_ns) / NS_PER_S
+            distances_m = np.hypot(*(motions.positions_m - robot.extrapolated_m(gaps_s)).T)
+            for row in np.flatnonzero(np.abs(gaps_s) <= _MAX_GAP_S).tolist():
                 self._compare(seen[row], float(distances_m[row]), int(motions.stamps_ns[row]))
         before = self.ids
         self.ids = tuple(i for i in self._near_since_ns if self._is_robot(i, tracks.stamp_ns))

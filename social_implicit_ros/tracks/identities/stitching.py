@@ -6,6 +6,7 @@ a vanished one would be by now, and moves alike, is the same person.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,22 +57,22 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
     return pairs(costs, costs <= POSITION_GATE, POSITION_GATE)
 
 
-def motion_cost(
-    lost: Motions, position_m: FloatArray, velocity_m_s: FloatArray, std_m_s: float, stamp_ns: int
-) -> float:
-    """Squared Mahalanobis distance of a position and a velocity from where a track would be.
+def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
+    """(A, B) squared Mahalanobis distances of positions and velocities from where tracks would be.
 
     Args:
-        lost: (1,) the track, which is extrapolated.
-        position_m: (2,) metres.
-        velocity_m_s: (2,) metres per second.
-        std_m_s: standard deviation of the velocity.
-        stamp_ns: of `position_m`, integer nanoseconds.
+        lost: (A,) the tracks, which are extrapolated.
+        first: (B,) observations of tracks.
+        second: (B,) later ones of the same tracks.
     """
-    gap_s = (stamp_ns - lost.stamps_ns[0]) / NS_PER_S
-    variance = lost.velocity_std_m_s[0] ** 2 + _VELOCITY_STD_M_S**2 * gap_s + std_m_s**2
-    cost = np.square(velocity_m_s - lost.velocities_m_s[0]).sum() / variance
-    return float(cost + position_costs(lost, position_m[None], stamp_ns)[0, 0])
+    elapsed_s = (second.stamp_ns - first.stamp_ns) / NS_PER_S
+    velocities_m_s = (second.positions_m - first.positions_m) / elapsed_s
+    gaps_s = (first.stamp_ns - lost.stamps_ns) / NS_PER_S
+    variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
+    variance += 2.0 * (_NOISE_STD_M / elapsed_s) ** 2
+    costs = np.square(velocities_m_s - lost.velocities_m_s[:, None]).sum(axis=-1)
+    costs /= variance[:, None]
+    return costs + position_costs(lost, first.positions_m, first.stamp_ns)
 
 
 def position_costs(
@@ -85,30 +86,20 @@ def position_costs(
         stamp_ns: of the positions, integer nanoseconds.
         std_m: standard deviation of a position, metres.
     """
-    gaps_s = ((stamp_ns - lost.stamps_ns) / NS_PER_S)[:, None]
-    expected_m = lost.positions_m + lost.velocities_m_s * gaps_s
-    velocity_variance = lost.velocity_std_m_s[:, None] ** 2 + _VELOCITY_STD_M_S**2 * gaps_s
+    gaps_s = (stamp_ns - lost.stamps_ns) / NS_PER_S
+    velocity_variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
     variance_m2 = std_m**2 + velocity_variance * gaps_s**2
-    distances_m = positions_m - expected_m[:, None]
-    costs: FloatArray = np.square(distances_m).sum(axis=-1) / variance_m2
+    distances_m = positions_m - lost.extrapolated_m(gaps_s)[:, None]
+    costs: FloatArray = np.square(distances_m).sum(axis=-1) / variance_m2[:, None]
     return costs
-
-
-def velocity_std_m_s(elapsed_s: float) -> float:
-    """Standard deviation of a velocity from two positions that are `elapsed_s` apart."""
-    return 2**0.5 * _NOISE_STD_M / elapsed_s
 
 
 class TrackStitcher:
     """Renames the ids of one tracker's messages."""
 
-    def __init__(self) -> None:
-        #: Tracks that went on under an old id.
-        self.n_stitched = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets all ids."""
+    def __init__(self, counts: Counter[str]) -> None:
+        """Knows no ids; counts the `stitched` tracks, which went on under an old id."""
+        self._counts = counts
         #: Ids of stitched tracks in the history, by the tracker's present id.
         self.old_id_of: dict[str, str] = {}
         self._held: dict[str, _Held] = {}  # by the tracker's present id
@@ -153,11 +144,7 @@ class TrackStitcher:
         if is_held.any():
             tracks = tracks.of_agents(~is_held)
         if self.old_id_of:
-            ids, repeated_ids = (
-                tuple(self.old_id_of.get(agent_id, agent_id) for agent_id in names)
-                for names in (tracks.ids, tracks.repeated_ids)
-            )
-            tracks = replace(tracks, ids=ids, repeated_ids=repeated_ids)
+            tracks = tracks.renamed(self.old_id_of)
         self._own.update(tracks.ids)
         return [*entering, tracks]
 
@@ -180,20 +167,12 @@ class TrackStitcher:
             )
             if is_same:
                 lost = history.motions((held.old_id,))
-                second_m = tracks.positions_m[tracks.ids.index(new_id)]
-                elapsed_s = elapsed_ns / NS_PER_S
-                velocity_m_s = (second_m - held.first.positions_m[0]) / elapsed_s
-                cost = motion_cost(
-                    lost,
-                    held.first.positions_m[0],
-                    velocity_m_s,
-                    velocity_std_m_s(elapsed_s),
-                    held.first.stamp_ns,
-                )
+                second = tracks.of_agents(np.array([tracks.ids.index(new_id)]))
+                cost = motion_costs(lost, held.first, second)[0, 0]
                 is_same = lost.stamps_ns[0] < held.first.stamp_ns and cost <= MOTION_GATE
             if is_same:
                 self.old_id_of[new_id] = held.old_id
-                self.n_stitched += 1
+                self._counts["stitched"] += 1
             entering.append(replace(held.first, ids=(held.old_id,)) if is_same else held.first)
         return entering
 

@@ -6,6 +6,7 @@ and neither on its own, their ids were swapped. Where motion does not tell, noth
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,9 +17,8 @@ from social_implicit_ros.tracks.identities.pairing import close_rows
 from social_implicit_ros.tracks.identities.stitching import (
     MOTION_GATE,
     POSITION_GATE,
-    motion_cost,
+    motion_costs,
     position_costs,
-    velocity_std_m_s,
 )
 from social_implicit_ros.tracks.motions import Motions
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -64,9 +64,9 @@ class _Suspects:
 class SwapUntangler:
     """Renames the ids of one tracker's messages."""
 
-    def __init__(self) -> None:
-        #: Swaps that were undone.
-        self.n_untangled = 0
+    def __init__(self, counts: Counter[str]) -> None:
+        """Knows no ids; counts the swaps that it undoes, as `untangled`."""
+        self._counts = counts
         #: Ids of people by the tracker's id, where they differ; a permutation.
         self.own_id_of: dict[str, str] = {}
         self._pairs: list[_Pair] = []  # people who are or were close
@@ -95,11 +95,7 @@ class SwapUntangler:
         """
         entering = self._decide(tracks) if self._suspects else []
         if self.own_id_of:
-            ids, repeated_ids = (
-                tuple(self.own_id_of.get(i, i) for i in names)
-                for names in (tracks.ids, tracks.repeated_ids)
-            )
-            tracks = replace(tracks, ids=ids, repeated_ids=repeated_ids)
+            tracks = tracks.renamed(self.own_id_of)
         if abs(tracks.stamp_ns - (self._compared_ns or 0)) >= _PERIOD_S * NS_PER_S:
             self._compared_ns = tracks.stamp_ns
             self._watch(_close_pairs(tracks), history, known_as)
@@ -183,15 +179,13 @@ class SwapUntangler:
             if is_confirmable and _is_swapped(suspects, seen):
                 self._swap(pair)
                 other = dict(zip(pair, pair[::-1], strict=True))
-                suspects.held = [
-                    replace(each, ids=tuple(other[i] for i in each.ids)) for each in suspects.held
-                ]
+                suspects.held = [each.renamed(other) for each in suspects.held]
             del self._suspects[pair]
             entering.extend(suspects.held)
         return sorted(entering, key=lambda each: each.stamp_ns)
 
     def _swap(self, pair: _Pair) -> None:
-        self.n_untangled += 1
+        self._counts["untangled"] += 1
         others = [row for row, watched in enumerate(self._pairs) if watched != pair]
         self._keep(np.array(others, dtype=np.int64))
         other = {pair[0]: pair[1], pair[1]: pair[0]}
@@ -205,21 +199,7 @@ class SwapUntangler:
 
 def _is_swapped(suspects: _Suspects, later: Tracks) -> bool:
     """Whether two tracks move as the other did before, and not as they did themselves."""
-    first = suspects.held[0]
-    elapsed_s = (later.stamp_ns - first.stamp_ns) / NS_PER_S
-    velocities_m_s = (later.positions_m - first.positions_m) / elapsed_s
-    before = [suspects.before.of_tracks(np.array([row])) for row in (0, 1)]
-    costs = np.array(
-        [
-            [
-                motion_cost(
-                    motion, position_m, velocity_m_s, velocity_std_m_s(elapsed_s), first.stamp_ns
-                )
-                for position_m, velocity_m_s in zip(first.positions_m, velocities_m_s, strict=True)
-            ]
-            for motion in before
-        ]
-    )
+    costs = motion_costs(suspects.before, suspects.held[0], later)
     return bool(_gain(costs) >= _MARGIN and _swapped_cost(costs) <= MOTION_GATE)
 
 

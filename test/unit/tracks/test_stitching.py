@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,8 @@ class Crowd:
 
     def __init__(self) -> None:
         self.history = TrackHistory(HistoryLimits(position_noise_m=0.0))
-        self.stitcher = TrackStitcher()
+        self.counts: Counter[str] = Counter()
+        self.stitcher = TrackStitcher(self.counts)
         self.messages: list[Tracks] = []
 
     def add(self, seconds: float, **positions_m: np.ndarray) -> None:
@@ -44,7 +47,7 @@ def test_a_cut_track_continues_under_its_old_id(period_s: float) -> None:
     crowd.walk("old", 0, 10, period_s=period_s)
     crowd.walk("new", 10, 20, period_s=period_s)
     assert crowd.history.ids == ("old",)
-    assert crowd.stitcher.n_stitched == 1
+    assert crowd.counts["stitched"] == 1
     window, _ = crowd.history.window(round(19 * period_s * S))
     expected = [WALK_M_S * (19 * period_s - 0.4 * k) for k in range(2, -1, -1)]
     np.testing.assert_allclose(window.positions_m[0, -3:], expected, atol=1e-9)
@@ -62,7 +65,7 @@ def test_a_track_that_is_cut_again_and_again_keeps_the_first_id() -> None:
     for n, name in enumerate("abcde"):
         crowd.walk(name, 10 * n, 10 * n + 10)
     assert crowd.history.ids == ("a",)
-    assert crowd.stitcher.n_stitched == 4
+    assert crowd.counts["stitched"] == 4
 
 
 def test_a_track_that_was_forgotten_is_not_continued() -> None:
@@ -78,7 +81,7 @@ def test_somebody_who_comes_the_other_way_is_somebody_else() -> None:
     for n in range(10, 15):
         crowd.add(0.4 * n, enters=WALK_M_S * 4.0 + BACK_M_S * 0.4 * (n - 10))
     assert crowd.history.ids[-1] == "enters"
-    assert crowd.stitcher.n_stitched == 0
+    assert crowd.counts["stitched"] == 0
     began_ns = crowd.history.began_ns(("enters",))
     assert began_ns == round(4.0 * S)  # the observation that was held back is not lost
 
@@ -91,7 +94,7 @@ def test_two_people_who_are_both_seen_stay_two() -> None:
             people["b"] = WALK_M_S * n / 10 + [0.0, 0.3]
         crowd.add(n / 10, **people)
     assert set(crowd.history.ids) == {"a", "b"}
-    assert crowd.stitcher.n_stitched == 0
+    assert crowd.counts["stitched"] == 0
 
 
 def test_if_the_old_id_returns_the_new_one_is_somebody_else() -> None:
@@ -121,12 +124,12 @@ def test_people_in_messages_of_their_own_are_not_missing_in_each_others() -> Non
         if n >= 5:
             crowd.add(n / 10 + 0.04, b=WALK_M_S * n / 10 + [0.0, 0.3])
     assert set(crowd.history.ids) == {"a", "b"}
-    assert crowd.stitcher.n_stitched == 0
+    assert crowd.counts["stitched"] == 0
 
 
 def test_what_another_tracker_reports_is_not_continued() -> None:
     crowd = Crowd()
     crowd.walk("theirs", 0, 10)
-    crowd.stitcher = TrackStitcher()
+    crowd.stitcher = TrackStitcher(crowd.counts)
     crowd.walk("ours", 10, 15)
     assert set(crowd.history.ids) == {"theirs", "ours"}
