@@ -29,7 +29,7 @@ from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.identities import Identities
 from social_implicit_ros.tracks.known_tracker import KnownTracker
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
+from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
@@ -109,16 +109,17 @@ class Predictor:
         if self.config.tick_rate_hz > 0.0:
             longest_s = max(self.track_timeout_s, self.config.pipeline.max_track_timeout_s)
             oldest_ns = now_ns - round(longest_s * NS_PER_S)
-        status = tracker.guard.check(tracks.stamp_ns, now_ns, oldest_ns)
-        if status in REFUSED_STAMPS:
-            reason, text = REFUSED_STAMPS[status]
+        reason = tracker.guard.check(tracks.stamp_ns, now_ns, oldest_ns)
+        if reason is not None:
             update.skip(source, reason, len(tracks.ids))
             times = (
                 f"(header.stamp {tracks.stamp_ns / NS_PER_S:.3f} s, now {now_ns / NS_PER_S:.3f} s)"
             )
-            update.refusals.append(Refusal(reason.value, f"tracks {text} {times}"))
+            update.refusals.append(
+                Refusal(reason.value, f"tracks {REFUSED_STAMPS[reason]} {times}")
+            )
             return update
-        if status is StampStatus.JUMPED_BACK:
+        if tracker.guard.has_jumped_back:
             self._jump_back(source, update)
         update.is_accepted = True
         # A forecast with the stamp of the message does not depend on latency.
@@ -320,8 +321,8 @@ class Predictor:
             # People of several trackers do not jump in the same message.
             tracks = self._frame.moved_back(tracks)
         else:
-            tracks, texts = self._frame.take_out_jump(tracks, self.history)
-            update.corrections += texts
+            tracks, text = self._frame.take_out_jump(tracks, self.history)
+            update.corrections += [text] if text else []
         *held, tracks = self._identities.rename(tracks, self.history)
         for first in held:
             self._enter_as(first, update)

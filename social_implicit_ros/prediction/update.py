@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from social_implicit_ros.tracks.stamp_guard import StampStatus
 from social_implicit_ros.types import SkipReason
 
-#: Refused stamp -> reason of its entries, and text about the message.
+#: Reason for which a stamp is refused -> text about the message.
 REFUSED_STAMPS = {
-    StampStatus.NO_STAMP: (
-        SkipReason.NO_STAMP,
-        "without a time: the publisher must set header.stamp; for tracks, stamp_source: arrival "
-        "helps, too",
-    ),
-    StampStatus.FUTURE: (
-        SkipReason.FUTURE_STAMP,
-        "from the future: header.stamp is ahead of this node's clock by more than "
-        "track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
-    ),
-    StampStatus.LATE: (
-        SkipReason.OUT_OF_ORDER,
-        "older than the newest by more than track_timeout_s",
-    ),
+    SkipReason.NO_STAMP: "without a time: the publisher must set header.stamp; for tracks, "
+    "stamp_source: arrival helps, too",
+    SkipReason.FUTURE_STAMP: "from the future: header.stamp is ahead of this node's clock by more "
+    "than track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
+    SkipReason.OUT_OF_ORDER: "older than the newest by more than track_timeout_s",
 }
 
 

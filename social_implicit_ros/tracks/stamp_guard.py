@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import SkipReason
 
 #: Late messages in a row that mean a jump back in time. One or two are an old message, or two
 #: trackers on one topic of which one lags; a recording that restarts keeps sending them.
@@ -13,18 +12,13 @@ _LATE_MEANS_JUMP = 3
 LATEST_NS = (2**31 - 61) * NS_PER_S
 
 
-class StampStatus(str, Enum):
-    """The status of a header stamp."""
-
-    IN_TIME = "in_time"
-    NO_STAMP = "no_stamp"
-    FUTURE = "future"
-    LATE = "late"
-    JUMPED_BACK = "jumped_back"
-
-
 class StampGuard:
-    """Checks header stamps against the newest earlier one and, if there is one, a clock."""
+    """Checks header stamps against the newest earlier one and, if there is one, a clock.
+
+    Attributes:
+        has_jumped_back: the stamp that was checked last is valid, but all histories are in its
+            future and must be reset.
+    """
 
     def __init__(self, tolerance_s: float) -> None:
         """Starts without stamps.
@@ -38,9 +32,10 @@ class StampGuard:
     def reset(self) -> None:
         """Forgets the newest stamp."""
         self.newest_ns: int | None = None
+        self.has_jumped_back = False
         self._n_late = 0
 
-    def check(self, stamp_ns: int, now_ns: int, oldest_ns: int = 0) -> StampStatus:
+    def check(self, stamp_ns: int, now_ns: int, oldest_ns: int = 0) -> SkipReason | None:
         """Checks the stamp of a message.
 
         Args:
@@ -50,23 +45,22 @@ class StampGuard:
                 to be predicted from.
 
         Returns:
-            `IN_TIME`, or why not. `JUMPED_BACK` means that the message is valid, but all histories
-            are in its future and must be reset.
+            Why the stamp is refused; None if it is valid.
         """
+        self.has_jumped_back = False
         if stamp_ns <= 0:
-            return StampStatus.NO_STAMP
+            return SkipReason.NO_STAMP
         tolerance_ns = round(self.tolerance_s * NS_PER_S)
         if stamp_ns > (now_ns + tolerance_ns if now_ns > 0 else LATEST_NS):
-            return StampStatus.FUTURE
+            return SkipReason.FUTURE_STAMP
         if self.newest_ns is not None and stamp_ns < self.newest_ns - tolerance_ns:
             self._n_late += 1
             if self._n_late < _LATE_MEANS_JUMP or stamp_ns < oldest_ns:
-                return StampStatus.LATE
-            self.newest_ns, self._n_late = stamp_ns, 0
-            return StampStatus.JUMPED_BACK
+                return SkipReason.OUT_OF_ORDER
+            self.has_jumped_back, self.newest_ns = True, None
         self._n_late = 0
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
-        return StampStatus.IN_TIME
+        return None
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """Whether the histories must be reset, as the clock went back to `now_ns`."""

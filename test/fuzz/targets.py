@@ -36,7 +36,7 @@ from social_implicit_ros.tracks.messages.spec import (
     load_tracker_spec,
     shipped_trackers,
 )
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
+from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.types import Tracks
 
 _STEPS = Steps(0.4, 12)
@@ -147,11 +147,10 @@ def _transform(draws: Draws) -> RigidTransform:
 
 
 def _enter(pipeline: PredictionPipeline, guard: StampGuard, tracks: Tracks, now_ns: int) -> None:
-    status = guard.check(tracks.stamp_ns, now_ns)
-    if status is StampStatus.JUMPED_BACK:
-        pipeline.history.reset()
-    elif status is not StampStatus.IN_TIME:
+    if guard.check(tracks.stamp_ns, now_ns) is not None:
         return
+    if guard.has_jumped_back:
+        pipeline.history.reset()
     assert ROBOT_ID not in tracks.ids
     rejected = pipeline.history.insert(tracks)
     assert set(rejected) <= set(tracks.ids)

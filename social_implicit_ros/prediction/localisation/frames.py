@@ -93,11 +93,11 @@ class HistoryFrame:
         self._jumps.reset()
         self._published_pose = None
 
-    def take_out_jump(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, list[str]]:
-        """Tracks in the histories' coordinates, and a text if they show a jump."""
-        tracks, jump = self._jumps.take_out(tracks, history)
-        self.n_corrections += jump is not None
-        return tracks, [] if jump is None else [str(jump)]
+    def take_out_jump(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
+        """Tracks in the histories' coordinates; a text if they show a jump, else an empty one."""
+        tracks, text = self._jumps.take_out(tracks, history)
+        self.n_corrections += bool(text)
+        return tracks, text
 
     def moved_back(self, tracks: Tracks) -> Tracks:
         """Tracks in the histories' coordinates; a jump is not looked for."""

@@ -15,7 +15,7 @@ from social_implicit_ros.tracks.frames.transforms import TransformUnavailableErr
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.reach import is_in_reach
-from social_implicit_ros.tracks.stamp_guard import StampGuard, StampStatus
+from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
 
@@ -49,11 +49,10 @@ class RobotGate:
 
     def stamp_problem(self, robot: Tracks, now_ns: int, kind: str, what: str) -> Refusal | None:
         """Why the stamp of a position is refused, if it is."""
-        status = self.guard.check(robot.stamp_ns, now_ns)
-        if status in REFUSED_STAMPS:
-            reason, text = REFUSED_STAMPS[status]
-            return Refusal(f"{kind}.{reason.value}", f"{what} {text}")
-        if status is StampStatus.JUMPED_BACK and not self._history.unknown((ROBOT_ID,)):
+        reason = self.guard.check(robot.stamp_ns, now_ns)
+        if reason is not None:
+            return Refusal(f"{kind}.{reason.value}", f"{what} {REFUSED_STAMPS[reason]}")
+        if self.guard.has_jumped_back and not self._history.unknown((ROBOT_ID,)):
             self._history.forget([ROBOT_ID])
             self.reset()
         return None

@@ -7,7 +7,6 @@ everybody at once. It is no motion, but histories would take it for a high speed
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,23 +35,6 @@ _MAX_USUAL_M = 0.4
 _MAX_TURN_RAD, _MIN_TURNING = math.radians(20.0), 3
 
 
-@dataclass(frozen=True)
-class Jump:
-    """A jump that was taken out."""
-
-    distance_m: float
-    turn_rad: float
-    n_people: int
-
-    def __str__(self) -> str:
-        """For the log."""
-        return (
-            f"{self.n_people} people moved alike by {self.distance_m:.2f} m between two messages: "
-            "taken for a correction of the localisation, not for motion; let the tracker publish "
-            "in a frame that moves smoothly, such as odom, and set publish_frame"
-        )
-
-
 class SharedJumps:
     """Takes shared jumps out of tracks, so that histories stay as they are.
 
@@ -73,29 +55,32 @@ class SharedJumps:
         self._jumped_ns: int | None = None
         self._before: Tracks | None = None  # the newest tracks, moved back
 
-    def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, Jump | None]:
+    def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
         """Moves tracks back by all jumps so far, and by the one that they show.
 
         Args:
             tracks: of one message.
             history: of earlier tracks that were moved back.
+
+        Returns:
+            The tracks, and a text for the log if they show a jump, else an empty one.
         """
         if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
-            return self.moved_back(tracks), None
+            return self.moved_back(tracks), ""
         moved = self.moved_back(tracks)
         before, self._before = self._before, moved
         if before is not None and (step_m := _step_m(before, moved)) <= _MIN_JUMP_M:
             self._learn(step_m)
-            return moved, None
+            return moved, ""
         found = self._find(moved, history)
         if found is None:
-            return moved, None
+            return moved, ""
         self._before = None
-        by, jump = found
+        by, text = found
         self._earlier = self.pose
         self.pose = by if self.pose is None else self.pose.after(by)
         self._jumped_ns = tracks.stamp_ns
-        return self.moved_back(tracks), jump
+        return self.moved_back(tracks), text
 
     def moved_back(self, tracks: Tracks) -> Tracks:
         """Tracks without the jumps before them."""
@@ -103,7 +88,7 @@ class SharedJumps:
         pose = self._earlier if is_earlier else self.pose
         return tracks if pose is None else transform_tracks(tracks, pose.inverse())
 
-    def _find(self, tracks: Tracks, history: TrackHistory) -> tuple[RigidTransform, Jump] | None:
+    def _find(self, tracks: Tracks, history: TrackHistory) -> tuple[RigidTransform, str] | None:
         known = set(history.ids) - {ROBOT_ID}
         rows = np.array([i in known for i in tracks.ids], dtype=bool)
         if rows.sum() < _MIN_PEOPLE:
@@ -114,11 +99,10 @@ class SharedJumps:
         usable &= np.isfinite(tracks.positions_m[rows]).all(axis=1)
         if usable.sum() < _MIN_PEOPLE:
             return None
-        gaps_s, speeds = gaps_s[usable], motions.velocities_m_s[usable]
-        expected_m = motions.positions_m[usable] + speeds * gaps_s[:, None]
+        expected_m = motions.extrapolated_m(gaps_s)[usable]
         seen_m = tracks.positions_m[rows][usable]
-        gap_s = float(np.median(gaps_s))
-        speed_m_s = float(np.median(np.hypot(*speeds.T)))
+        gap_s = float(np.median(gaps_s[usable]))
+        speed_m_s = float(np.median(np.hypot(*motions.velocities_m_s[usable].T)))
         residual_m = float(np.median(np.hypot(*(seen_m - expected_m).T)))
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
@@ -138,8 +122,8 @@ class SharedJumps:
 
     def _common(
         self, expected_m: FloatArray, seen_m: FloatArray, least_m: float
-    ) -> tuple[RigidTransform, Jump] | None:
-        """The rigid motion that most people share, if it is large enough."""
+    ) -> tuple[RigidTransform, str] | None:
+        """The rigid motion that most people share, if it is large enough, and a text on it."""
         tolerance_m = max(_MIN_SPREAD_M, _SPREAD_FACTOR * self._usual_m)
         needed = max(_MIN_PEOPLE, math.ceil(_MIN_SHARE * len(seen_m)))
         shift_m = np.median(seen_m - expected_m, axis=0)
@@ -151,7 +135,11 @@ class SharedJumps:
                 rotation = np.eye(3)
                 rotation[:2, :2] = _rotation(turn_rad)
                 pose = RigidTransform(rotation, np.array([*shift, 0.0]))
-                return pose, Jump(distance_m, turn_rad, int(alike.sum()))
+                return pose, (
+                    f"{alike.sum()} people moved alike by {distance_m:.2f} m between two messages: "
+                    "taken for a correction of the localisation, not for motion; let the tracker "
+                    "publish in a frame that moves smoothly, such as odom, and set publish_frame"
+                )
         return None
 
 
