@@ -1,14 +1,84 @@
-"""Writes a model file and its card."""
+"""Exports a network to ONNX and writes a model file and its card."""
 
 from __future__ import annotations
 
+import io
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 from social_implicit_ros.models.card import ModelCard, file_sha256
-from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S
+from social_implicit_ros.models.onnx_model import AGENT_AXIS, INPUTS
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, STEP_S
+
+#: Runs on onnxruntime 1.12 (2022) and newer.
+OPSET = 17
+
+
+class _Module(nn.Module):
+    """A function as the exporter takes it."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self.forward = forward
+
+
+def exported(
+    forward: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]],
+    outputs: Sequence[str],
+    *,
+    noise_dimension: int,
+) -> onnx.ModelProto:
+    """Traces a network, for any number of agents and samples.
+
+    Args:
+        forward: (A, 8, 2) observed, (A, 8) mask and (K, D) noise to the outputs, see
+            `models.onnx_model`, by operations on tensors and constants.
+        outputs: their names.
+        noise_dimension: length of a noise vector (D).
+    """
+    example = (
+        torch.ones(3, N_OBSERVED, 2),
+        torch.ones(3, N_OBSERVED),
+        torch.ones(2, noise_dimension),
+    )
+    axes = {"observed": {0: "A"}, "mask": {0: "A"}, "noise": {0: "K"}}
+    axes |= {name: {AGENT_AXIS[name]: "A"} for name in outputs}
+    axes["samples"][0] = "K"
+    file: Any = io.BytesIO()
+    with warnings.catch_warnings():
+        # Of constants, which are meant, and of the exporter's successor, which needs onnxscript.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Module(forward).eval(),
+            example,
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=list(outputs),
+            dynamic_axes=axes,
+        )
+    model = onnx.load_from_string(file.getvalue())
+    # The exporter does not know every length.
+    for tensor, values in zip(model.graph.output, forward(*example), strict=True):
+        for axis, length in enumerate(values.shape):
+            if axis not in axes[tensor.name]:
+                tensor.type.tensor_type.shape.dim[axis].dim_value = length
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def constant(values: ArrayLike) -> Tensor:
+    """A constant of a network that is exported."""
+    return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
 def save_model(

@@ -37,9 +37,7 @@ class Pair:
     def difference_m(self, observed: np.ndarray, noise: np.ndarray) -> float:
         observed, noise = observed.astype(np.float32), noise.astype(np.float32)
         mask = np.ones(observed.shape[:2], dtype=np.float32)
-        (graph,) = self.session.run(
-            ["samples"], {"observed": observed, "mask": mask, "noise": noise}
-        )
+        (graph,) = self.session.run(["samples"], {"observed": observed, "noise": noise})
         with torch.no_grad():
             model = self.model(*map(torch.from_numpy, (observed, mask, noise)))
         assert graph.shape == (len(noise), len(observed), 12, 2)

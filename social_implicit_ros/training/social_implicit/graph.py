@@ -1,7 +1,7 @@
-"""Social-Implicit as an ONNX graph: the same function with far fewer operations.
+"""Social-Implicit as it is exported: the same function with far fewer operations.
 
-The network consists of two linear maps and one ReLU, so everything else is multiplied out at
-export. Per zone, two matrices remain:
+The network consists of two linear maps and one ReLU, so everything else is multiplied out before
+`torch.onnx.export`. Per zone, two matrices remain:
 
 * the first takes the displacements of an agent and its two neighbours to the hidden values of both
   streams, as functions of the noise; it is applied once for all samples;
@@ -21,10 +21,9 @@ from typing import cast
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto
-from torch import nn
+from torch import Tensor, nn
 
-from social_implicit_ros.training.onnx_graph import GraphBuilder
+from social_implicit_ros.training.export import constant, exported
 from social_implicit_ros.training.social_implicit.model import (
     N_AXES,
     N_OBSERVED,
@@ -50,135 +49,91 @@ _N_ADJACENT = 3
 
 def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
     """The model as an ONNX graph, for any number of agents and samples."""
-    # If zones do not depend on the speed, every agent is in the first.
-    n_zones = len(ZONE_BOUNDS_M) if model.zones_by_speed else 1
-    cells = [
-        _fold(cast(SocialCell, model.cells[zone]), model.noise_weights[zone])
-        for zone in range(n_zones)
-    ]
-    builder = GraphBuilder()
-    steps = _steps(builder, n_zones)
-    above = _above_bounds(builder, steps, n_zones)
-    # In a zone: above its bound and not above the next bound.
-    in_zone = np.eye(n_zones) - np.eye(n_zones, k=-1)
-    belongs = builder.node("MatMul", above, builder.constant(in_zone))
-    adjacent = _neighbours(builder, belongs, n_zones)
-    in_columns = builder.constant(np.repeat(in_zone, _N_COLUMNS, axis=1))
-    rows = builder.node("Mul", steps, builder.node("MatMul", above, in_columns))
-    samples = _cells(builder, rows, belongs, adjacent, cells)
-    return builder.model(
-        samples, n_observed=N_OBSERVED, n_predicted=N_PREDICTED, noise_dimension=N_AXES
-    )
+    return exported(_Graph(model), ["samples"], noise_dimension=N_AXES)
 
 
-def _steps(builder: GraphBuilder, n_zones: int) -> str:
-    """(A, zones * 15) the 14 displacements and a one, repeated for each zone."""
-    node, indices, constant = builder.node, builder.indices, builder.constant
-    flat = node("Reshape", "observed", indices([-1, _N_FEATURES]))
-    # A sum of one position, minus one position, and zeros: exact like a subtraction.
-    later, earlier = np.eye(_N_FEATURES, _N_STEPS, k=-N_AXES), np.eye(_N_FEATURES, _N_STEPS)
-    difference = np.pad(later - earlier, ((0, 0), (0, 1)))
-    one = np.eye(1, _N_COLUMNS, k=_N_STEPS)
-    return node(
-        "Gemm", flat, constant(np.tile(difference, n_zones)), constant(np.tile(one, n_zones))
-    )
+class _Graph:
+    """A model as a function of the tensors of a model file, see `models.onnx_model`."""
 
+    def __init__(self, model: SocialImplicit) -> None:
+        # If zones do not depend on the speed, every agent is in the first.
+        self.n_zones = len(ZONE_BOUNDS_M) if model.zones_by_speed else 1
+        cells = [
+            _fold(cast(SocialCell, model.cells[zone]), model.noise_weights[zone])
+            for zone in range(self.n_zones)
+        ]
+        n_columns = _N_ADJACENT * self.n_zones * _N_COLUMNS
+        first, noise = (
+            np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
+        )
+        #: To hidden values as functions of the noise: constant; and factor of x, factor of y.
+        self.still = constant(first.reshape(n_columns, -1))
+        self.moving = constant(noise.reshape(_N_ADJACENT * self.n_zones, -1))
+        self.second = constant([cell.second for cell in cells])
 
-def _above_bounds(builder: GraphBuilder, steps: str, n_zones: int) -> str:
-    """(A, zones) 1 where an agent's maximum speed is at least the zone's lower bound."""
-    node, constant = builder.node, builder.constant
-    squares = node("Mul", steps, steps)
-    # Sum of the squares of x and y of each step, in the columns of the first zone.
-    pairs = np.zeros((n_zones * _N_COLUMNS, _N_STEPS // N_AXES))
-    pairs[:_N_STEPS] = np.repeat(np.eye(_N_STEPS // N_AXES), N_AXES, axis=0)
-    squared_speeds = node("MatMul", squares, constant(pairs))
-    fastest = node("ReduceMax", squared_speeds, axes=[1], keepdims=1)
-    bounds = np.array(ZONE_BOUNDS_M[:n_zones], dtype=np.float32) ** 2
-    above = node("GreaterOrEqual", fastest, constant([bounds]))
-    return node("Cast", above, to=TensorProto.FLOAT)
+    def __call__(self, observed: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor]:
+        """(K, A, 12, 2) positions."""
+        del mask
+        steps = self._steps(observed)
+        above = self._above_bounds(steps)
+        # In a zone: above its bound and not above the next bound.
+        in_zone = np.eye(self.n_zones) - np.eye(self.n_zones, k=-1)
+        belongs = above @ constant(in_zone)
+        adjacent = self._neighbours(belongs)
+        # Displacements and a one in the columns of the agent's zone, zero in the others: the
+        # product with the stacked matrices of all zones equals that with its own.
+        rows = steps * (above @ constant(np.repeat(in_zone, _N_COLUMNS, axis=1)))
+        # The last row, of zeros, stands for a missing neighbour.
+        rows = nn.functional.pad(rows, (0, 0, 0, 1))
+        around = rows[adjacent].reshape(-1, len(self.still))
+        ones = around[:, _N_STEPS::_N_COLUMNS]
+        n_hidden = self.still.shape[1]
+        mixed = torch.cat([around @ self.still, ones @ self.moving], dim=1)
+        mixed = mixed.reshape(-1, 1 + N_AXES, n_hidden)
+        hidden = nn.functional.pad(noise, (1, 0), value=1.0) @ mixed  # (A, K, 66)
+        main, residual = hidden.split(n_hidden // 2, dim=2)
+        streams = torch.relu(main) + residual
+        # Positions, from these and the global stream of both neighbours.
+        shared = nn.functional.pad(streams[..., :_N_FEATURES], (0, 0, 0, 0, 0, 1))
+        together = torch.cat([shared[adjacent[:, 0]], streams, shared[adjacent[:, 2]]], dim=2)
+        positions = together @ self.second[belongs.argmax(dim=1)]
+        return (positions.reshape(-1, noise.shape[0], N_PREDICTED, N_AXES).transpose(0, 1),)
 
+    def _steps(self, observed: Tensor) -> Tensor:
+        """(A, zones * 15) the 14 displacements and a one, repeated for each zone."""
+        # A sum of one position, minus one position, and zeros: exact like a subtraction.
+        later, earlier = np.eye(_N_FEATURES, _N_STEPS, k=-N_AXES), np.eye(_N_FEATURES, _N_STEPS)
+        difference = np.pad(later - earlier, ((0, 0), (0, 1)))
+        one = np.eye(1, _N_COLUMNS, k=_N_STEPS)
+        return torch.addmm(
+            constant(np.tile(one, self.n_zones)),
+            observed.reshape(-1, _N_FEATURES),
+            constant(np.tile(difference, self.n_zones)),
+        )
 
-def _neighbours(builder: GraphBuilder, belongs: str, n_zones: int) -> str:
-    """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none."""
-    node, indices, constant = builder.node, builder.indices, builder.constant
-    # The agents of each zone occupy consecutive slots, with an empty slot before and after.
-    place = node("CumSum", belongs, indices(0))
-    n_in_zone = node("ReduceSum", belongs, indices([0]), keepdims=1)
-    # A zone's slots follow those of the previous zones, each with its empty slot.
-    before = node(
-        "Gemm",
-        n_in_zone,
-        constant(np.triu(np.ones((n_zones, n_zones)), k=1)),
-        constant([np.arange(n_zones)]),
-    )
-    slots_in_zones = node("Mul", belongs, node("Add", place, before))
-    slot = node("ReduceSum", slots_in_zones, indices([1]), keepdims=0)
-    slot = node("Cast", slot, to=TensorProto.INT64)
+    def _above_bounds(self, steps: Tensor) -> Tensor:
+        """(A, zones) 1 where an agent's maximum speed is at least the zone's lower bound."""
+        # Sum of the squares of x and y of each step, in the columns of the first zone.
+        pairs = np.zeros((self.n_zones * _N_COLUMNS, _N_STEPS // N_AXES))
+        pairs[:_N_STEPS] = np.repeat(np.eye(_N_STEPS // N_AXES), N_AXES, axis=0)
+        fastest = ((steps * steps) @ constant(pairs)).amax(dim=1, keepdim=True)
+        return (fastest >= constant(ZONE_BOUNDS_M[: self.n_zones]) ** 2).float()
 
-    count = node("Shape", belongs, start=0, end=1)
-    n_slots = node("Add", count, indices([n_zones + 1]))
-    empty = node("Expand", count, n_slots)
-    agents = node("Range", indices(0), node("Squeeze", count), indices(1))
-    agent_in_slot = node("ScatterElements", empty, slot, agents)
-    around = node("Add", node("Unsqueeze", slot, indices([1])), indices([[-1, 0, 1]]))
-    return node("Gather", agent_in_slot, around)
-
-
-def _cells(
-    builder: GraphBuilder, rows: str, belongs: str, adjacent: str, cells: list[_FoldedCell]
-) -> str:
-    """(K, A, 12, 2) positions.
-
-    Args:
-        builder: of the graph.
-        rows: (A, zones * 15) displacements and a one in the columns of the agent's zone, zero in
-            the others: the product with the stacked matrices of all zones equals that with its own.
-        belongs: (A, zones) 1 in the agent's zone.
-        adjacent: (A, 3) previous agent, itself, and next agent; A if none.
-        cells: one for each zone.
-    """
-    node, indices, constant = builder.node, builder.indices, builder.constant
-    # The last row, of zeros, stands for a missing neighbour.
-    rows = node("Pad", rows, indices([0, 0, 1, 0]))
-    n_columns = _N_ADJACENT * len(cells) * _N_COLUMNS
-    around = node("Gather", rows, adjacent)
-    around = node("Reshape", around, indices([-1, n_columns]))
-
-    # Hidden values as functions of the noise: constant, factor of x, factor of y.
-    first, noise = (
-        np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
-    )
-    still = constant(first.reshape(n_columns, -1))
-    moving = constant(noise.reshape(_N_ADJACENT * len(cells), -1))
-    ones = indices(np.arange(_N_STEPS, n_columns, _N_COLUMNS))
-    mixed = node(
-        "Concat",
-        node("MatMul", around, still),
-        node("MatMul", node("Gather", around, ones, axis=1), moving),
-        axis=1,
-    )
-    mixed = node("Reshape", mixed, indices([-1, 1 + N_AXES, first.shape[-1]]))
-    draws = node("Pad", "noise", indices([0, 1, 0, 0]), constant(1.0))
-    hidden = node("MatMul", draws, mixed)
-
-    last = indices([2])
-    half, full = indices([first.shape[-1] // 2]), indices([first.shape[-1]])
-    main = node("Slice", hidden, indices([0]), half, last)
-    residual = node("Slice", hidden, half, full, last)
-    streams = node("Add", node("Relu", main), residual)
-
-    # Positions, from these and the global stream of both neighbours.
-    shared = node("Slice", streams, indices([0]), indices([_N_FEATURES]), last)
-    shared = node("Pad", shared, indices([0, 0, 0, 1, 0, 0]))
-    before, after = (
-        node("Gather", shared, node("Gather", adjacent, indices(place), axis=1)) for place in (0, 2)
-    )
-    together = node("Concat", before, streams, after, axis=2)
-    zone = node("ArgMax", belongs, axis=1, keepdims=0)
-    second = constant(np.stack([cell.second for cell in cells]))
-    positions = node("MatMul", together, node("Gather", second, zone))
-    positions = node("Transpose", positions, perm=[1, 0, 2])
-    return node("Reshape", positions, indices([0, 0, N_PREDICTED, N_AXES]))
+    def _neighbours(self, belongs: Tensor) -> Tensor:
+        """(A, 3) index of the previous agent, itself and the next agent of its zone; A if none."""
+        n_agents = belongs.shape[0]
+        # The agents of each zone occupy consecutive slots, with an empty slot before and after.
+        n_in_zone = belongs.sum(dim=0, keepdim=True)
+        # A zone's slots follow those of the previous zones, each with its empty slot.
+        before = torch.addmm(
+            constant([np.arange(self.n_zones)]),
+            n_in_zone,
+            constant(np.triu(np.ones((self.n_zones, self.n_zones)), k=1)),
+        )
+        slot = (belongs * (belongs.cumsum(dim=0) + before)).sum(dim=1).long()
+        empty = n_agents * torch.ones(n_agents + self.n_zones + 1, dtype=torch.int64)
+        agent_in_slot = empty.scatter(0, slot, torch.arange(n_agents))
+        return agent_in_slot[slot[:, None] + torch.tensor([[-1, 0, 1]])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +194,7 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
     return _FoldedCell(first.numpy(), noise.numpy(), summed.numpy())
 
 
-def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> torch.Tensor:
+def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> Tensor:
     """(3, 17, 33) spatial convolutions of both streams, with their biases."""
     folded = torch.zeros(_N_ADJACENT, _N_FEATURES + 1, 2 * _N_FEATURES + 1, dtype=torch.float64)
     for number, convolution in enumerate((wide, narrow)):

@@ -15,21 +15,21 @@ N_STEPS = N_OBSERVED - 1
 #: displacement again in the unit of relative velocities.
 POSITION, LAST = N_STEPS, N_STEPS + 1
 N_VECTORS = N_STEPS + 2
-#: Products of the heading with or by the scale and the unit, see `_Writer._motion`.
+#: Products of the heading with or by the scale and the unit, see `SocialZoneGraph._motion`.
 PER_SCALE, PLAIN, PER_UNIT, TIMES_SCALE = range(4)
 N_COPIES = 4
 #: Length of each copy of a heading in a unit vector of all copies.
 COPY_LENGTH = N_COPIES**-0.5
 #: Third differences of the positions.
 N_JERKS = N_OBSERVED - 3
-#: Columns of `_Writer._inputs`: vectors, vectors rotated to the right, third differences, and three
+#: Columns of `_inputs`: vectors, vectors rotated to the right, third differences, and three
 #: columns of what is known: sum of the weights, expected noise, and a constant one.
 TURNED = slice(2 * N_VECTORS, 4 * N_VECTORS)
 JERKS = slice(TURNED.stop, TURNED.stop + 2 * N_JERKS)
 TOTAL, SMOOTH, ONE = range(JERKS.stop, JERKS.stop + 3)
 N_INPUTS = ONE + 1
-#: Columns of the features: `_Writer._inputs` in the agent's frame as two summands, mask, logarithm
-#: of the energy, and `_Writer._motion`: headings, speed per scale, extrapolation.
+#: Columns of the features: `_inputs` in the agent's frame as two summands, mask, logarithm
+#: of the energy, and `_motion`: headings, speed per scale, extrapolation.
 MASK = slice(N_INPUTS, N_INPUTS + N_OBSERVED)
 LOG_ENERGY = MASK.stop
 FIRST_HEADING = LOG_ENERGY + 1
@@ -50,7 +50,7 @@ class FeatureLayer:
             self.weight[columns, outputs] += weight
 
     def read_heading(self, product: int, weight: ArrayLike, outputs: slice) -> None:
-        """Adds cosine and sine, times a product of `_Writer._motion`, times (2, n) weights."""
+        """Adds cosine and sine, times a product of `_motion`, times (2, n) weights."""
         start = FIRST_HEADING + 2 * product
         self.weight[start : start + 2, outputs] = np.asarray(weight) / COPY_LENGTH
 
@@ -67,7 +67,7 @@ def of_log_scale(weight: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def into_frame() -> NDArray:
-    """(11, 49) from headings to the factors of `_Writer._inputs`."""
+    """(11, 49) from headings to the factors of `_inputs`."""
     product = np.full(N_VECTORS, PER_SCALE)
     product[POSITION], product[LAST] = PLAIN, PER_UNIT
     factors = np.zeros((N_FEATURES - FIRST_HEADING, N_INPUTS))
@@ -78,7 +78,7 @@ def into_frame() -> NDArray:
 
 
 def vector(place: int, *, turned: bool = False) -> slice:
-    """Columns of a vector in `_Writer._inputs`."""
+    """Columns of a vector in `_inputs`."""
     start = 2 * place + (TURNED.start if turned else 0)
     return slice(start, start + 2)
 
