@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from social_implicit_ros import metrics
-from social_implicit_ros.metrics.table import METRICS, Metric
+from social_implicit_ros.metrics.table import METRICS, Measured, Metric, measured, reduced
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
@@ -121,7 +121,8 @@ def evaluate(
     """
     metrics = [metrics] if isinstance(metrics, str) else metrics
     predict = _predictor(model, max([n_samples, *(_split(name)[1] for name in metrics)]), seed)
-    measured: dict[str, list[FloatArray]] = {name: [] for name in metrics}
+    chosen = {name: _metric(name) for name in metrics}
+    values: list[Measured] = []
     for index, scene in enumerate(scenes):
         if len(scene) != 2:
             raise ValueError(
@@ -148,11 +149,10 @@ def evaluate(
             )
         if not np.isfinite(prediction.samples).all():
             raise ValueError(f"scene {index}: the model predicts positions that are not finite")
-        for name, values in measured.items():
-            values.append(_metric(name).measure(_first_samples(prediction, name), future))
-    if not all(measured.values()):
+        values.append(measured(chosen.values(), prediction, observed, future))
+    if not values:
         raise ValueError("no scene to evaluate: check the recording and min_agents")
-    return {name: _metric(name).reduce(np.concatenate(values)) for name, values in measured.items()}
+    return reduced(chosen, values)
 
 
 def _predictor(
@@ -173,23 +173,25 @@ def _predictor(
     return predict
 
 
-def _first_samples(prediction: Prediction, metric: str) -> Prediction:
-    _, n_best = _split(metric)
-    if n_best > len(prediction.samples):
-        raise ValueError(f"{metric} needs {n_best} samples, got {len(prediction.samples)}")
-    if n_best in (0, len(prediction.samples)):
-        return prediction
-    return replace(prediction, samples=prediction.samples[:n_best], probabilities=np.empty(0))
-
-
 def _metric(name: str) -> Metric:
-    found = METRICS.get(_split(name)[0])
-    if found is None:
+    """A metric of `METRICS`, of the first K samples if the name says so."""
+    plain_name, n_best = _split(name)
+    metric = METRICS.get(plain_name)
+    if metric is None:
         raise ValueError(
             f"unknown metric {name!r}{did_you_mean(name, METRICS)}: expected one of "
             f"{', '.join(METRICS)}"
         )
-    return found
+    if n_best == 0:
+        return metric
+
+    def of_first(prediction: Prediction, observed: FloatArray, truth: FloatArray) -> FloatArray:
+        if n_best > len(prediction.samples):
+            raise ValueError(f"{name} needs {n_best} samples, got {len(prediction.samples)}")
+        first = replace(prediction, samples=prediction.samples[:n_best], probabilities=np.empty(0))
+        return metric.measure(first, observed, truth)
+
+    return replace(metric, measure=of_first)
 
 
 def _split(name: str) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Situations that matter to a robot: who stands, has just stopped or started, or is met head-on.
 
 They are recognised from observed positions alone, so that a metric of one situation cannot be
-improved by choosing who counts after the fact.
+improved by choosing who counts after the fact. Observed positions are (A, H, 2), the ground truth
+is (A, T, 2), in metres.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from social_implicit_ros.metrics.collision import closest_approach
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray
+from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
+from social_implicit_ros.metrics.reliability import ground_truth_levels
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
+from social_implicit_ros.uncertainty.ellipses import radius_at
 
 #: Net speed below which an agent stands, and from which on it walks, m/s.
 STANDING_M_S = 0.2
@@ -21,6 +25,10 @@ _EARLY_STEPS, _LATE_STEPS = 3, 2
 _OPPOSITE_COSINE = -np.cos(np.radians(30.0))
 _APART_M = 1.5
 _PASSING_M = 1.0
+#: Confidence of the region whose area is measured, and of the one of standing people.
+AREA_CONFIDENCE, STANDING_CONFIDENCE = 0.95, 0.5
+#: Mean paths that come closer collide, metres.
+HEAD_ON_M = 0.3
 
 
 def net_speed_m_s(observed: FloatArray, step_s: float) -> FloatArray:
@@ -70,26 +78,86 @@ def passing_distances(paths: FloatArray, pairs: IntArray) -> FloatArray:
     return closest_approach(relative).min(axis=1)
 
 
-def area_at_coverage(
-    distance: FloatArray, radius: FloatArray, area_m2: FloatArray, confidence: float
-) -> float:
+def area_at_coverage(regions: FloatArray, confidence: float) -> float:
     """Mean area of regions after one common factor gives them a coverage in (0, 1).
 
     Makes the widths of differently calibrated models comparable.
 
     Args:
-        distance: (N,) Mahalanobis distance of each ground truth.
-        radius: (N,) Mahalanobis radius of each region.
-        area_m2: (N,) area of each region, square metres.
+        regions: (N, 3) Mahalanobis distance of each ground truth, Mahalanobis radius of the region,
+            and its area, square metres.
         confidence: the coverage.
 
     Returns:
         Square metres; NaN without regions, or where no factor gives that coverage.
     """
-    if len(distance) == 0:
+    if len(regions) == 0:
         return float("nan")
+    distance, radius, area_m2 = regions.T
     factor = float(np.sort(distance / radius)[int(np.ceil(confidence * len(distance))) - 1])
     return factor**2 * float(area_m2.mean()) if np.isfinite(factor) else float("nan")
+
+
+def standing_levels(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    """(S, T) confidence levels of the ground truth of who stands."""
+    stands = net_speed_m_s(observed, prediction.step_s) < STANDING_M_S
+    return ground_truth_levels(prediction, ground_truth)[stands]
+
+
+def walking_regions(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    """(W, 3) final regions of who walks, see `area_at_coverage`."""
+    walks = net_speed_m_s(observed, prediction.step_s) >= WALKING_M_S
+    distance_2, log_determinant = squared_mahalanobis(
+        prediction.mean[walks, -1], prediction.covariance[walks, -1], ground_truth[walks, -1]
+    )
+    radius = radius_at(prediction, AREA_CONFIDENCE)[walks, -1]
+    area_m2 = np.pi * radius**2 * np.exp(0.5 * log_determinant)
+    return np.stack([np.sqrt(distance_2), radius, area_m2], axis=1)
+
+
+def stopped_errors(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    """(S, 2) final errors of who has stopped: of the mean, and of constant velocity, metres."""
+    return _final_errors(prediction, observed, ground_truth)[
+        has_stopped(observed, prediction.step_s)
+    ]
+
+
+def started_errors(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    """(S, 2) the same of who has started."""
+    return _final_errors(prediction, observed, ground_truth)[
+        has_started(observed, prediction.step_s)
+    ]
+
+
+def head_on_distances(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    """(P, 2) passing distances of head-on pairs: of the mean paths, and of the people, metres."""
+    pairs = head_on_pairs(observed, ground_truth.shape[1], prediction.step_s)
+    paths = (prediction.mean, ground_truth)
+    return np.stack([passing_distances(path, pairs) for path in paths], axis=1)
+
+
+def mean_of(values: np.ndarray) -> float:
+    """The mean; NaN without values: not every recording has every situation."""
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _final_errors(
+    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+) -> FloatArray:
+    n_steps = ground_truth.shape[1]
+    straight = observed[:, -1] + n_steps * (observed[:, -1] - observed[:, -2])
+    ends = np.stack([prediction.mean[:, -1], straight], axis=1)
+    return np.asarray(np.linalg.norm(ends - ground_truth[:, -1:], axis=2))
 
 
 def _early_and_late_m_s(observed: FloatArray, step_s: float) -> tuple[FloatArray, FloatArray]:

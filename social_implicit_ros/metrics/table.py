@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,62 +17,99 @@ from social_implicit_ros.metrics.reliability import (
     ground_truth_levels,
     reliability_scores,
 )
+from social_implicit_ros.metrics.situations import mean_of
 from social_implicit_ros.types import FloatArray, Prediction
 
-
-def _mean(values: FloatArray) -> FloatArray:
-    return np.array([values.mean()])
+#: Prediction, (A, H, 2) observed positions and (A, T, 2) ground truth of a scene, metres -> values,
+#: a row for each agent, for each pair of agents, or for the scene.
+Measure = Callable[[Prediction, FloatArray, FloatArray], FloatArray]
+#: The values of one scene.
+Measured = Mapping[Measure, FloatArray]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of scenes.
+    """A metric of scenes; several metrics may share a measure, which is computed once.
 
     Attributes:
-        measure: prediction and (A, T, 2) ground truth of a scene -> values of its agents, or one
-            value of the scene.
+        measure: the values of a scene.
         reduce: the values of all scenes -> the metric.
     """
 
-    measure: Callable[[Prediction, FloatArray], FloatArray]
-    reduce: Callable[[FloatArray], float] = lambda values: float(values.mean())
+    measure: Measure
+    reduce: Callable[[FloatArray], float] = mean_of
+
+
+def mean_of_column(index: int) -> Callable[[FloatArray], float]:
+    """The mean of a column of the values."""
+    return lambda values: mean_of(values[:, index])
+
+
+def _best_of_n(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(A, 2) ADE and FDE of the best sample, metres."""
+    return np.stack(best_of_n(prediction.samples, truth), axis=1)
+
+
+def _joint(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(1, 2) ADE and FDE of the best joint sample, metres."""
+    return np.array([joint_best_of_n(prediction.samples, truth)])
+
+
+def _mean_path(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(A, 2) ADE and FDE of the mean trajectory, metres."""
+    return np.stack(mean_path(prediction.mean, truth), axis=1)
+
+
+def amd_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(1, 2) mean distance of the scene, and the number of positions without a published one."""
+    distances = mahalanobis_distances(prediction.samples, truth)
+    return np.array([[distances.values.mean(), distances.undefined.sum()]])
+
+
+def kde_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(1, 2) mean of the scene in nats, and the number of positions without a density."""
+    nll, degenerate = kde_nll(prediction.samples, truth)
+    return np.array([[nll.mean(), degenerate.sum()]])
+
+
+def levels_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
+    """(A, T) confidence levels of the ground truth."""
+    return ground_truth_levels(prediction, truth)
 
 
 #: Metric -> how it is computed.
 METRICS = {
-    "minADE": Metric(lambda p, truth: best_of_n(p.samples, truth)[0]),
-    "minFDE": Metric(lambda p, truth: best_of_n(p.samples, truth)[1]),
-    "MR": Metric(lambda p, truth: missed(p.samples, truth).astype(np.float64)),
-    "JADE": Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[0]])),
-    "JFDE": Metric(lambda p, truth: np.array([joint_best_of_n(p.samples, truth)[1]])),
-    "CR": Metric(lambda p, truth: np.array([collision_rate(p.samples)])),
-    "ADE_mean": Metric(lambda p, truth: mean_path(p.mean, truth)[0]),
-    "FDE_mean": Metric(lambda p, truth: mean_path(p.mean, truth)[1]),
-    "AMD": Metric(lambda p, truth: _mean(mahalanobis_distances(p.samples, truth).values)),
-    "AMV": Metric(lambda p, truth: np.array([mean_covariance_eigenvalue(p.samples)])),
-    "KDE_NLL": Metric(lambda p, truth: _mean(kde_nll(p.samples, truth)[0])),
-    "ES": Metric(lambda p, truth: energy_score(p.samples, truth).mean(axis=1)),
-    "NLL": Metric(lambda p, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
-    "coverage_95": Metric(ground_truth_levels, lambda levels: coverage(levels, 0.95)),
-    "R_avg": Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[0]),
-    "R_min": Metric(ground_truth_levels, lambda levels: reliability_scores(levels)[1]),
+    "minADE": Metric(_best_of_n, mean_of_column(0)),
+    "minFDE": Metric(_best_of_n, mean_of_column(1)),
+    "MR": Metric(lambda p, _, truth: missed(p.samples, truth).astype(np.float64)),
+    "JADE": Metric(_joint, mean_of_column(0)),
+    "JFDE": Metric(_joint, mean_of_column(1)),
+    "CR": Metric(lambda p, _, truth: np.array([collision_rate(p.samples)])),
+    "ADE_mean": Metric(_mean_path, mean_of_column(0)),
+    "FDE_mean": Metric(_mean_path, mean_of_column(1)),
+    "AMD": Metric(amd_of_scene, mean_of_column(0)),
+    "AMV": Metric(lambda p, _, truth: np.array([mean_covariance_eigenvalue(p.samples)])),
+    "KDE_NLL": Metric(kde_of_scene, mean_of_column(0)),
+    "ES": Metric(lambda p, _, truth: energy_score(p.samples, truth).mean(axis=1)),
+    "NLL": Metric(lambda p, _, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
+    "coverage_95": Metric(levels_of_scene, lambda levels: coverage(levels, 0.95)),
+    "R_avg": Metric(levels_of_scene, lambda levels: reliability_scores(levels)[0]),
+    "R_min": Metric(levels_of_scene, lambda levels: reliability_scores(levels)[1]),
 }
 
 
-def metrics_of(
-    scenes: Iterable[tuple[Prediction, FloatArray]], names: Mapping[str, str]
-) -> dict[str, float]:
-    """Metrics of one or more scenes.
+def measured(
+    metrics: Iterable[Metric], prediction: Prediction, observed: FloatArray, truth: FloatArray
+) -> dict[Measure, FloatArray]:
+    """What the metrics need of a scene; arguments as of a `Measure`."""
+    measures = dict.fromkeys(metric.measure for metric in metrics)
+    return {measure: measure(prediction, observed, truth) for measure in measures}
 
-    Args:
-        scenes: prediction and (A, T, 2) ground truth of each, metres.
-        names: name in the result -> name in `METRICS`.
-    """
-    chosen = [METRICS[name] for name in names.values()]
-    # Several metrics share a measure, such as the levels of all regions.
-    measures = dict.fromkeys(metric.measure for metric in chosen)
-    rows = [{measure: measure(*scene) for measure in measures} for scene in scenes]
-    return {
-        name: metric.reduce(np.concatenate([row[metric.measure] for row in rows]))
-        for name, metric in zip(names, chosen, strict=True)
+
+def reduced(metrics: Mapping[str, Metric], scenes: Sequence[Measured]) -> dict[str, float]:
+    """The metrics by name, of one or more scenes; each counts in the measures that it has."""
+    values = {
+        measure: np.concatenate([scene[measure] for scene in scenes if measure in scene])
+        for measure in dict.fromkeys(metric.measure for metric in metrics.values())
     }
+    return {name: metric.reduce(values[metric.measure]) for name, metric in metrics.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from social_implicit_ros.metrics.table import metrics_of
+from social_implicit_ros.metrics.table import METRICS, measured, reduced
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 
@@ -30,11 +30,15 @@ def evaluate_model(
     model: TrajectoryModel, scenes: Sequence[Scene], *, seed: int
 ) -> dict[str, float]:
     """Metrics by the names of `LABELS`, averaged over all agents of one or more scenes."""
-    predicted = (
-        (model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed), scene.future)
-        for scene in scenes
+    metrics = {label: METRICS[name] for label, name in zip(LABELS, _NAMES, strict=True)}
+    predictions = (
+        model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed) for scene in scenes
     )
-    return metrics_of(predicted, dict(zip(LABELS, _NAMES, strict=True)))
+    values = [
+        measured(metrics.values(), prediction, scene.observed, scene.future)
+        for prediction, scene in zip(predictions, scenes, strict=True)
+    ]
+    return reduced(metrics, values)
 
 
 def comparison_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:

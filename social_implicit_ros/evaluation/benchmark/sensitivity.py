@@ -18,14 +18,11 @@ from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
-    Batch,
     Metrics,
     average_metrics,
     candidate,
     families,
     load_benchmark_model,
-    scene_batches,
-    scene_means,
     scene_seed,
 )
 from social_implicit_ros.evaluation.progress_bar import progress_bar
@@ -105,13 +102,13 @@ def shifted_metrics(
         Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
     """
 
-    def measure(batch: Batch) -> list[list[FloatArray]]:
-        measures = _measure(model, batch, n_samples, seed)
-        advance(len(batch))
+    def measure(index: int, scene: Scene) -> list[list[FloatArray]]:
+        measures = _measure(model, scene, n_samples, scene_seed(seed, index))
+        advance(1)
         return measures
 
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, scene_batches(test_scenes)))
+        parts = list(pool.map(measure, range(len(test_scenes)), test_scenes))
     return {
         f"{shift_m:+g}" if shift_m else "0": {
             name: float(np.concatenate([part[row][column] for part in parts]).mean())
@@ -122,30 +119,23 @@ def shifted_metrics(
 
 
 def _measure(
-    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int
+    model: TrajectoryModel, scene: Scene, n_samples: int, seed: int
 ) -> list[list[FloatArray]]:
-    """For every shift the arrays of `METRIC_NAMES`, per agent or per scene.
+    """For every shift the arrays of `METRIC_NAMES`, per agent or of the scene.
 
     A prediction shifted one way is the truth shifted the other way, so that neither samples nor
     mixtures are made again for another shift.
     """
     few, many = (
-        [
-            model.predict(scene.observed, n_samples=number, seed=scene_seed(seed, index)).samples
-            for index, scene in batch
-        ]
+        model.predict(scene.observed, n_samples=number, seed=seed).samples
         for number in (n_samples, DISTRIBUTION_SAMPLES)
     )
-    truth = np.concatenate([scene.future for _, scene in batch])
-    few_together, many_together = np.concatenate(few, axis=1), np.concatenate(many, axis=1)
-    mixtures = fit_sample_mixtures(many_together)
-    amv = np.array([mean_covariance_eigenvalue(samples) for samples in many])
+    mixtures = fit_sample_mixtures(many)
+    amv = mean_covariance_eigenvalue(many)
     rows = []
     for shift_m in SHIFTS_M:
-        shifted = truth - shift_m
-        ade, fde = best_of_n(few_together, shifted)
-        distance = mixture_distances(mixtures, shifted.reshape(-1, 2)).values
-        amd = scene_means(distance.reshape(truth.shape[:2]), batch)
-        kde = scene_means(kde_nll(many_together, shifted)[0], batch)
-        rows.append([ade, fde, amd, amv, kde])
+        shifted = scene.future - shift_m
+        amd = mixture_distances(mixtures, shifted.reshape(-1, 2)).values.mean()
+        kde = kde_nll(many, shifted)[0].mean()
+        rows.append([*best_of_n(few, shifted), *np.array([[amd], [amv], [kde]])])
     return rows

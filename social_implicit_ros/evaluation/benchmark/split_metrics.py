@@ -3,7 +3,7 @@
 Averages follow the source of each metric. Over all agents of a split: ade, fde, mean_ade,
 mean_fde, miss_rate, energy, nll, coverage_95, r_avg, r_min. Over all scenes of a split: amd, amv,
 kde; and jade, jfde and collision_rate, in which scenes of a single agent count, too (Weng et al.,
-"Joint Metrics Matter", ICCV 2023). Over agents or pairs in a situation: see `situations`.
+"Joint Metrics Matter", ICCV 2023). Over agents or pairs in a situation: `metrics.situations`.
 
 Input: ade, fde, jade, jfde, miss_rate and collision_rate use K samples (20 by default); amd, amv,
 kde and energy use 1000 samples; mean_ade, mean_fde, nll, coverage_95, r_avg and r_min use the
@@ -13,27 +13,36 @@ prediction's mean and covariance at 1000 samples, as a robot does, calibration i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from social_implicit_ros.evaluation.benchmark.situations import (
-    SITUATION_STYLES,
-    situation_measures,
-    situation_metrics,
+from social_implicit_ros.metrics.reliability import coverage, pooled_reliability_scores
+from social_implicit_ros.metrics.situations import (
+    AREA_CONFIDENCE,
+    HEAD_ON_M,
+    STANDING_CONFIDENCE,
+    area_at_coverage,
+    head_on_distances,
+    mean_of,
+    standing_levels,
+    started_errors,
+    stopped_errors,
+    walking_regions,
 )
-from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
-from social_implicit_ros.metrics.collision import collision_rate
-from social_implicit_ros.metrics.displacement import best_of_n, joint_best_of_n, mean_path, missed
-from social_implicit_ros.metrics.kde import kde_nll
-from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
-from social_implicit_ros.metrics.reliability import (
-    coverage,
-    ground_truth_levels,
-    pooled_reliability_scores,
-    reliability_scores,
+from social_implicit_ros.metrics.table import (
+    METRICS,
+    Measure,
+    Metric,
+    amd_of_scene,
+    kde_of_scene,
+    levels_of_scene,
+    measured,
+    reduced,
 )
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -49,37 +58,77 @@ from social_implicit_ros.types import FloatArray
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Metrics = dict[str, float]
 
-#: Every metric in the order of tables and files -> unit, and value for a perfect prediction.
-STYLES: dict[str, tuple[str, str]] = {
-    "ade": ("m", "low"),
-    "fde": ("m", "low"),
-    "mean_ade": ("m", "low"),
-    "mean_fde": ("m", "low"),
-    "jade": ("m", "low"),
-    "jfde": ("m", "low"),
-    "miss_rate": ("%", "low"),
-    "collision_rate": ("%", "low"),
-    "amd": ("", "1.253"),
-    "amv": ("m^2", "low"),
-    "kde": ("nats", "low"),
-    "energy": ("m", "low"),
-    "nll": ("nats", "low"),
-    "coverage_95": ("%", "95"),
-    "r_avg": ("%", "100"),
-    "r_min": ("%", "100"),
-    "r_avg_pooled": ("%", "100"),
-    "r_min_pooled": ("%", "100"),
-    **SITUATION_STYLES,
-    "amd_undefined": ("count", "0"),
-    "kde_degenerate": ("count", "0"),
+
+class Row(NamedTuple):
+    """A metric in the tables.
+
+    Attributes:
+        unit: of the values; `count` for a number of positions without AMD or KDE as published, for
+            which the means use a substitute.
+        ideal: value for a perfect prediction.
+        of_few: measured with K samples, not with `DISTRIBUTION_SAMPLES`.
+    """
+
+    metric: Metric
+    unit: str
+    ideal: str
+    of_few: bool = False
+
+
+def _ratio_of_means(values: FloatArray) -> float:
+    return mean_of(values[:, 0]) / mean_of(values[:, 1])
+
+
+def _count(values: FloatArray) -> float:
+    return float(values[:, 1].sum())
+
+
+#: Every metric of the benchmark in the order of tables and files.
+ROWS: dict[str, Row] = {
+    "ade": Row(METRICS["minADE"], "m", "low", of_few=True),
+    "fde": Row(METRICS["minFDE"], "m", "low", of_few=True),
+    "mean_ade": Row(METRICS["ADE_mean"], "m", "low"),
+    "mean_fde": Row(METRICS["FDE_mean"], "m", "low"),
+    "jade": Row(METRICS["JADE"], "m", "low", of_few=True),
+    "jfde": Row(METRICS["JFDE"], "m", "low", of_few=True),
+    "miss_rate": Row(METRICS["MR"], "%", "low", of_few=True),
+    "collision_rate": Row(METRICS["CR"], "%", "low", of_few=True),
+    "amd": Row(METRICS["AMD"], "", "1.253"),
+    "amv": Row(METRICS["AMV"], "m^2", "low"),
+    "kde": Row(METRICS["KDE_NLL"], "nats", "low"),
+    "energy": Row(METRICS["ES"], "m", "low"),
+    "nll": Row(METRICS["NLL"], "nats", "low"),
+    "coverage_95": Row(METRICS["coverage_95"], "%", "95"),
+    "r_avg": Row(METRICS["R_avg"], "%", "100"),
+    "r_min": Row(METRICS["R_min"], "%", "100"),
+    "r_avg_pooled": Row(
+        Metric(levels_of_scene, lambda levels: pooled_reliability_scores(levels)[0]), "%", "100"
+    ),
+    "r_min_pooled": Row(
+        Metric(levels_of_scene, lambda levels: pooled_reliability_scores(levels)[1]), "%", "100"
+    ),
+    "coverage_50_standing": Row(
+        Metric(standing_levels, partial(coverage, confidence=STANDING_CONFIDENCE)), "%", "50"
+    ),
+    "area_95_walking": Row(
+        Metric(walking_regions, partial(area_at_coverage, confidence=AREA_CONFIDENCE)), "m^2", "low"
+    ),
+    "fde_over_cv_stopped": Row(Metric(stopped_errors, _ratio_of_means), "", "low"),
+    "fde_over_cv_started": Row(Metric(started_errors, _ratio_of_means), "", "low"),
+    "head_on_rate": Row(
+        Metric(head_on_distances, lambda values: mean_of(values[:, 0] < HEAD_ON_M)), "%", "low"
+    ),
+    "head_on_rate_people": Row(
+        Metric(head_on_distances, lambda values: mean_of(values[:, 1] < HEAD_ON_M)), "%", ""
+    ),
+    "amd_undefined": Row(Metric(amd_of_scene, _count), "count", "0"),
+    "kde_degenerate": Row(Metric(kde_of_scene, _count), "count", "0"),
 }
-#: Numbers of positions without AMD or KDE as published; the means use a substitute.
-COUNTS = ("amd_undefined", "kde_degenerate")
+#: Those that are printed without --all-metrics, and those in which single agents count.
+DISPLACEMENT, JOINT = ("ade", "fde"), ("jade", "jfde", "collision_rate")
 
 #: Samples for the metrics of the whole distribution, as in the reference's evaluation.
 DISTRIBUTION_SAMPLES = 1000
-#: Agents evaluated together.
-_BATCH_AGENTS = 48
 
 
 class BenchmarkError(ValueError):
@@ -128,152 +177,46 @@ def evaluate_split(
     Raises:
         BenchmarkError: a model of another horizon or step.
     """
+    chosen = ROWS if all_metrics else {name: ROWS[name] for name in DISPLACEMENT}
+    few = n_samples, [row.metric for row in chosen.values() if row.of_few]
+    many = DISTRIBUTION_SAMPLES, [row.metric for row in chosen.values() if not row.of_few]
 
-    def measure(batch: Batch) -> _Measures:
-        measures = _displacement_measures(model, batch, n_samples, seed, all_metrics)
-        if all_metrics:
-            measures.update(_distribution_measures(model, batch, seed))
-        advance(len(batch))
-        return measures
+    def measure(
+        wanted: Sequence[tuple[int, list[Metric]]], index: int, scene: Scene
+    ) -> dict[Measure, FloatArray]:
+        values: dict[Measure, FloatArray] = {}
+        for number, metrics in wanted:
+            predicted = model.predict(
+                scene.observed, n_samples=number, seed=scene_seed(seed, index)
+            )
+            values |= measured(metrics, predicted, scene.observed, scene.future)
+        advance(1)
+        return values
 
     crowds = [scene for scene in test_scenes if len(scene.ids) > 1]
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, scene_batches(crowds)))
+        of_crowd = partial(measure, [few, many] if all_metrics else [few])
+        parts = list(pool.map(of_crowd, range(len(crowds)), crowds))
     if all_metrics:
         alone = [scene for scene in test_scenes if len(scene.ids) == 1]
-        parts.append(_joint_measures(model, list(enumerate(alone)), n_samples, seed))
-        advance(len(alone))
-    values = {
-        name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
-    }
-    metrics: Metrics = {}
-    if all_metrics:
-        levels = values["levels"]
-        metrics["coverage_95"] = coverage(levels, 0.95)
-        metrics["r_avg"], metrics["r_min"] = reliability_scores(levels)
-        metrics["r_avg_pooled"], metrics["r_min_pooled"] = pooled_reliability_scores(levels)
-        metrics.update(situation_metrics(values))
-    for name in STYLES.keys() & values.keys():
-        metrics[name] = float(np.sum(values[name]) if name in COUNTS else np.mean(values[name]))
-    return {name: metrics[name] for name in STYLES if name in metrics}
-
-
-#: Scenes with their index in the split.
-Batch = list[tuple[int, Scene]]
-#: Arrays of one entry per agent, or of one per scene; `levels` of one per agent and step.
-_Measures = dict[str, FloatArray]
-
-
-def scene_batches(test_scenes: Sequence[Scene]) -> Iterator[Batch]:
-    """Groups scenes: small batches waste calls, large ones memory."""
-    batch: Batch = []
-    n_agents = 0
-    for index, scene in enumerate(test_scenes):
-        batch.append((index, scene))
-        n_agents += len(scene.ids)
-        if n_agents >= _BATCH_AGENTS:
-            yield batch
-            batch, n_agents = [], 0
-    if batch:
-        yield batch
-
-
-def _displacement_measures(
-    model: TrajectoryModel, batch: Batch, n_samples: int, seed: int, all_metrics: bool
-) -> _Measures:
-    """Metrics of single samples."""
-    rows: list[_Measures] = []
-    for index, scene in batch:
-        samples = _samples(model, scene, n_samples, scene_seed(seed, index))
-        ade, fde = best_of_n(samples, scene.future)
-        rows.append({"ade": ade, "fde": fde})
-        if all_metrics:
-            rows[-1]["miss_rate"] = missed(samples, scene.future).astype(np.float64)
-            rows[-1].update(_joint(samples, scene.future))
-    return concatenated(rows)
-
-
-def _joint_measures(model: TrajectoryModel, batch: Batch, n_samples: int, seed: int) -> _Measures:
-    """Metrics of joint samples alone."""
-    return concatenated(
-        [
-            _joint(_samples(model, scene, n_samples, scene_seed(seed, index)), scene.future)
-            for index, scene in batch
-        ]
-    )
-
-
-def _samples(model: TrajectoryModel, scene: Scene, n_samples: int, seed: int) -> FloatArray:
-    return model.predict(scene.observed, n_samples=n_samples, seed=seed).samples
-
-
-def _joint(samples: FloatArray, future: FloatArray) -> _Measures:
-    joint_ade, joint_fde = joint_best_of_n(samples, future)
-    measures = {"jade": joint_ade, "jfde": joint_fde, "collision_rate": collision_rate(samples)}
-    return {name: np.array([value]) for name, value in measures.items()}
-
-
-def concatenated(rows: Sequence[_Measures]) -> _Measures:
-    """All rows below each other."""
-    return {name: np.concatenate([row[name] for row in rows]) for name in (rows[0] if rows else ())}
-
-
-def _distribution_measures(model: TrajectoryModel, batch: Batch, seed: int) -> _Measures:
-    """Metrics of the whole predicted distribution."""
-    predictions = [
-        model.predict(scene.observed, n_samples=DISTRIBUTION_SAMPLES, seed=scene_seed(seed, index))
-        for index, scene in batch
-    ]
-    truth = np.concatenate([scene.future for _, scene in batch])
-    samples = np.concatenate([prediction.samples for prediction in predictions], axis=1)
-    mean = np.concatenate([prediction.mean for prediction in predictions])
-    covariance = np.concatenate([prediction.covariance for prediction in predictions])
-
-    mean_ade, mean_fde = mean_path(mean, truth)
-    mahalanobis = mahalanobis_distances(samples, truth)
-    kde, degenerate = kde_nll(samples, truth)
-    return {
-        "mean_ade": mean_ade,
-        "mean_fde": mean_fde,
-        "amd": scene_means(mahalanobis.values, batch),
-        "amv": np.array([mean_covariance_eigenvalue(one.samples) for one in predictions]),
-        "kde": scene_means(kde, batch),
-        "energy": energy_score(samples, truth).mean(axis=1),
-        "nll": gaussian_nll(mean, covariance, truth).mean(axis=1),
-        **concatenated(
-            [
-                {
-                    "levels": ground_truth_levels(prediction, scene.future),
-                    **situation_measures(prediction, scene),
-                }
-                for prediction, (_, scene) in zip(predictions, batch, strict=True)
-            ]
-        ),
-        "amd_undefined": mahalanobis.undefined.sum(axis=1).astype(np.float64),
-        "kde_degenerate": degenerate.sum(axis=1).astype(np.float64),
-    }
-
-
-def scene_means(values: FloatArray, batch: Batch) -> FloatArray:
-    """The mean of every scene of a batch, from values (A, T) of the batch's agents in order."""
-    ends = np.cumsum([len(scene.ids) for _, scene in batch])[:-1]
-    return np.array([part.mean() for part in np.split(values, ends)])
+        joint = n_samples, [ROWS[name].metric for name in JOINT]
+        parts += map(partial(measure, [joint]), range(len(alone)), alone)
+    return reduced({name: row.metric for name, row in chosen.items()}, parts)
 
 
 def average_metrics(splits: Iterable[Mapping[str, float]]) -> Metrics:
     """The mean over splits of every metric that all of them have; counts are added up."""
     rows = list(splits)
-    names = [name for name in rows[0] if all(name in row for row in rows)]
-    return {
-        name: float((np.sum if name in COUNTS else _known_mean)([row[name] for row in rows]))
-        for name in names
+    # Not every split has every situation.
+    values = {
+        name: [row[name] for row in rows if not math.isnan(row[name])]
+        for name in rows[0]
+        if all(name in row for row in rows)
     }
-
-
-def _known_mean(values: Sequence[float]) -> float:
-    """The mean of the values that are not NaN: not every split has every situation."""
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
+    return {
+        name: sum(known) if ROWS[name].unit == "count" else mean_of(np.array(known))
+        for name, known in values.items()
+    }
 
 
 def scene_seed(seed: int, index: int) -> int:

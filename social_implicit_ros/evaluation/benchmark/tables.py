@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.evaluation.benchmark.robot_metrics import ROBOT_STYLES
-from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, STYLES
+from social_implicit_ros.evaluation.benchmark.robot_metrics import ROBOT_ROWS
+from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, ROWS, Row
 from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
@@ -58,11 +58,11 @@ def print_all_metrics(
         columns = {
             _heading(name) + marks[name]: _metrics(model, row) for name, model in models.items()
         }
-        _print_metrics(row, columns, STYLES, console)
+        _print_metrics(row, columns, ROWS, console)
     kinds = {kind: None for model in models.values() for kind in model.get("robot", {})}
     for kind in kinds:
         columns = {_heading(n): m["robot"][kind] for n, m in models.items() if m.get("robot")}
-        _print_metrics(f"robot/{kind}", columns, ROBOT_STYLES, console)
+        _print_metrics(f"robot/{kind}", columns, ROBOT_ROWS, console)
     console.print(
         f"ade to collision_rate from {n_samples} samples (except mean_ade, mean_fde), the others "
         f"from {DISTRIBUTION_SAMPLES}; a dash: unknown."
@@ -72,7 +72,7 @@ def print_all_metrics(
 def _print_metrics(
     title: str,
     columns: Mapping[str, Mapping[str, float]],
-    styles: Mapping[str, tuple[str, str]],
+    rows: Mapping[str, Row],
     console: Console,
 ) -> None:
     """Prints a row per metric that a column has, and a column per model."""
@@ -81,10 +81,10 @@ def _print_metrics(
         table.add_column(column, no_wrap=True)
     for heading in columns:
         table.add_column(heading, justify="right", min_width=8)
-    for name, (unit, ideal) in styles.items():
+    for name, row in rows.items():
         if any(name in metrics for metrics in columns.values()):
-            cells = (metric_text(metrics.get(name), unit) for metrics in columns.values())
-            table.add_row(name, unit, ideal, *cells)
+            cells = (metric_text(metrics.get(name), row.unit) for metrics in columns.values())
+            table.add_row(name, row.unit, row.ideal, *cells)
     console.print(table)
 
 

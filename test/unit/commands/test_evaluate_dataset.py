@@ -11,7 +11,7 @@ from social_implicit_ros.commands import evaluate_dataset
 from social_implicit_ros.evaluation.benchmark import split_metrics
 from social_implicit_ros.evaluation.benchmark import split_metrics as benchmark
 from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_metrics
-from social_implicit_ros.evaluation.benchmark.split_metrics import STYLES
+from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
@@ -91,7 +91,7 @@ def test_tracker_noise_is_on_what_is_observed_only(
 def test_all_metrics_of_one_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(data, "--split", "zara1", "--all-metrics", "--k", "3")
     metrics = results["models"]["tiny"]["splits"]["zara1"]
-    assert list(metrics) == list(STYLES)
+    assert list(metrics) == list(ROWS)
     assert metrics["nll"] is None  # all samples agree: there is no density
     assert results["samples"] == 3
     printed = capsys.readouterr().out

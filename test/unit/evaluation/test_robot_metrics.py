@@ -7,7 +7,7 @@ import pytest
 
 from social_implicit_ros.evaluation.benchmark.robot_metrics import (
     OVER_KALMAN,
-    ROBOT_STYLES,
+    ROBOT_ROWS,
     is_fast,
     robot_metrics,
     windows_of,
@@ -55,7 +55,7 @@ def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
     metrics = robot_metrics(
         ConstantVelocity(), windows["fast"], n_samples=1, seed=0, over_kalman=True
     )
-    assert list(metrics) == [name for name in ROBOT_STYLES if name in metrics]
+    assert list(metrics) == [name for name in ROBOT_ROWS if name in metrics]
     assert metrics["mean_fde"] == pytest.approx(0.0, abs=1e-9)
     slow = robot_metrics(
         ConstantVelocity(), windows["slow"], n_samples=1, seed=0, over_kalman=False

@@ -79,7 +79,8 @@ def test_area_at_coverage_does_not_depend_on_the_calibration() -> None:
     distance = np.linalg.norm(rng.normal(size=(n, 2)), axis=1)
     for radius in (0.5, 3.0):
         area_m2 = np.full(n, np.pi * (radius * sigma_m) ** 2)
-        found = area_at_coverage(distance, np.full(n, radius), area_m2, 0.95)
+        regions = np.stack([distance, np.full(n, radius), area_m2], axis=1)
+        found = area_at_coverage(regions, 0.95)
         # The 95 % region of a Gaussian.
         assert found == pytest.approx(np.pi * sigma_m**2 * -2.0 * np.log(0.05), rel=0.03)
-    assert np.isnan(area_at_coverage(*np.empty((3, 0)), 0.95))
+    assert np.isnan(area_at_coverage(np.empty((0, 3)), 0.95))
