@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from social_implicit_ros.evaluation.scored_tick import ScoredTick
 from social_implicit_ros.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import joined_scales
+
+#: Confidences of the ellipses whose coverage is reported.
+CONFIDENCES = (0.5, 0.95)
+#: What is added up of complete trajectories: their number, errors in metres, how many are missed,
+#: their steps, and the steps inside the ellipses of `CONFIDENCES`.
+COLUMNS = (
+    *("futures", "ade", "fde", "best_ade", "best_fde", "missed"),
+    *("steps", "inside_50", "inside_95"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +44,8 @@ class Measures:
         levels: (N, T) confidence of the smallest ellipse that covers the ground truth.
         radius_m: (N, T) radius of the circle with the area of the one-sigma ellipse.
         position_m: (N, 2) last observed position.
-        speed_m_s, n_near, n_observed: (N,) context of the agent.
+        context: (N,) values by which the trajectories are grouped: `speed` in m/s, `crowd`, the
+            people near, `history`, the observed steps, and, with a reference, `age` in seconds.
     """
 
     ticks: Sequence[ScoredTick]
@@ -46,24 +59,29 @@ class Measures:
     levels: FloatArray
     radius_m: FloatArray
     position_m: FloatArray
-    speed_m_s: FloatArray
-    n_near: IntArray
-    n_observed: IntArray
-
-    @property
-    def ade_m(self) -> FloatArray:
-        """(N,) ADE of the mean trajectory; NaN where not complete."""
-        return self.error_m.mean(axis=1)
+    context: Mapping[str, NDArray[Any]]
 
     @property
     def fde_m(self) -> FloatArray:
         """(N,) FDE of the mean trajectory."""
         return self.error_m[:, -1]
 
-    @property
-    def best_fde_m(self) -> FloatArray:
-        """(N,) FDE of the nearest sample."""
-        return self.best_m[:, -1]
+    @cached_property
+    def columns(self) -> FloatArray:
+        """(N, C) values of `COLUMNS` of each trajectory, to add up; zero where not complete."""
+        values = np.column_stack(
+            [
+                self.complete,
+                self.error_m.mean(axis=1),
+                self.fde_m,
+                self.best_ade_m,
+                self.best_m[:, -1],
+                self.missed,
+                np.full(len(self.levels), self.levels.shape[1]),
+                *((self.levels <= confidence).sum(axis=1) for confidence in CONFIDENCES),
+            ]
+        )
+        return np.where(self.complete[:, None], values, 0.0)
 
 
 def measure(ticks: Sequence[ScoredTick]) -> Measures:
@@ -81,6 +99,13 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         for prediction, tick in zip(predictions, ticks, strict=True)
     ]
     best, best_ade = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
+    contexts = [tick.context for tick in ticks]
+    context: dict[str, list[NDArray[Any]]] = {
+        "speed": [of_tick.speed_m_s for of_tick in contexts],
+        "crowd": [of_tick.n_near for of_tick in contexts],
+        "history": [tick.forecast.n_observed for tick in ticks],
+        "age": [of_tick.age_s for of_tick in contexts if of_tick.age_s is not None],
+    }
     determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] ** 2
     return Measures(
         ticks=ticks,
@@ -93,10 +118,8 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([tick.context.observed_m for tick in ticks]),
-        speed_m_s=np.concatenate([tick.context.speed_m_s for tick in ticks]),
-        n_near=np.concatenate([tick.context.n_near for tick in ticks]),
-        n_observed=np.concatenate([tick.forecast.n_observed for tick in ticks]),
+        position_m=np.concatenate([of_tick.observed_m for of_tick in contexts]),
+        context={name: np.concatenate(values) for name, values in context.items() if values},
     )
 
 

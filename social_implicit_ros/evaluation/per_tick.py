@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from social_implicit_ros.evaluation.errors import Measures
+from social_implicit_ros.evaluation.errors import CONFIDENCES, Measures
 from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.types import FloatArray
 
@@ -76,23 +76,12 @@ def join_files(parts: Iterable[Path], into: Path) -> None:
 def _columns(measures: Measures) -> dict[str, np.ndarray]:
     """All columns except the names of recording and model, in the order of the schema."""
     n_ticks = len(measures.ticks)
-    counts = np.diff([*measures.first_rows.tolist(), len(measures.complete)])
+    counts = np.diff(measures.first_rows, append=len(measures.complete))
     tick_of_row = np.repeat(np.arange(n_ticks), counts)
-    complete, known = measures.complete, measures.known.sum(axis=1)
-    of_complete = (measures.ade_m, measures.fde_m, measures.best_ade_m, measures.best_fde_m)
-    # One column per quantity, summed per tick; unknown values count as zero.
-    of_rows = np.column_stack(
-        [
-            complete,
-            known,
-            measures.missed,
-            *(np.where(complete, error_m, 0.0) for error_m in of_complete),
-            (measures.levels <= 0.5).sum(axis=1),
-            (measures.levels <= 0.95).sum(axis=1),
-        ]
-    )
-    sums = sums_by_group(of_rows, tick_of_row, n_ticks)
-    futures, known_steps, missed, *errors_m, inside_50, inside_95 = sums.T
+    of_known = [measures.known, *(measures.levels <= c for c in CONFIDENCES)]
+    rows = np.column_stack([measures.columns[:, :6], *(of.sum(axis=1) for of in of_known)])
+    sums = sums_by_group(rows, tick_of_row, n_ticks)
+    futures, *errors_m, missed, known_steps, inside_50, inside_95 = sums.T
     return {
         "stamp_ns": np.array([tick.forecast.stamp_ns for tick in measures.ticks]),
         "predicted": counts,

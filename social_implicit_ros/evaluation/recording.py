@@ -66,8 +66,8 @@ def evaluate_recording(
         advance: called with the number of messages read so far and that of all.
 
     Returns:
-        JSON-serialisable values: `bag` (description of the recording), `tallies` by model,
-        `tracker` (sums against an independent ground truth), and `highlights` (of the report).
+        JSON-serialisable values: `bag` (description of the recording), `tallies` by model, and
+        `highlights` (of the report).
 
     Raises:
         RecordingError: nothing could be evaluated; the message says why.
@@ -107,7 +107,6 @@ def evaluate_recording(
     return {
         "bag": _description(source, replay, primary, problem, notes),
         "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
-        "tracker": evaluation.tracker_sums(),
         "highlights": evaluation.highlights(walls if is_fixed else None),
     }
 
@@ -141,7 +140,7 @@ class _Evaluation:
             for name, steps in replay.steps.items()
         }
         with_tracker = models if request.has_ground_truth else ()
-        self._trackers = {name: TrackerScorer() for name in with_tracker}
+        self._trackers = {name: TrackerScorer(self.tallies[name]) for name in with_tracker}
         self._chooser = MomentChooser(duration_s, request.n_moments)
         self._scene = SceneChooser()
         self._worst = {name: WorstMoments() for name in models}
@@ -169,6 +168,10 @@ class _Evaluation:
             self._measure_moments()
         if self._unmeasured:
             self._measure_ticks(writer)
+        counts = self._replay.counts
+        for tally in self.tallies.values():
+            tally.sums["person_ticks"] += counts.person_ticks
+            tally.sums["people"] += len(counts.people)
 
     def _measure_moments(self) -> None:
         for name, tally in self.tallies.items():
@@ -190,21 +193,10 @@ class _Evaluation:
         self._map.add(measures)
         self._unmeasured, self._n_rows = [], 0
 
-    def tracker_sums(self) -> dict[str, Any] | None:
-        """Sums by model against an independent ground truth; None without one."""
-        counts = self._replay.counts
-        for scorer in self._trackers.values():
-            scorer.sums["person_ticks"] += counts.person_ticks
-            scorer.sums["people"] += len(counts.people)
-        return {
-            name: {key: values.tolist() for key, values in scorer.sums.items()}
-            for name, scorer in self._trackers.items()
-        } or None
-
     def notes(self) -> list[str]:
         """What may be wrong with an independent ground truth that has nobody who is predicted."""
-        sums = [scorer.sums for scorer in self._trackers.values()]
-        if not sums or sums[0]["predicted"] or not sums[0]["published"]:
+        sums = next(iter(self.tallies.values())).sums
+        if not self._trackers or sums["matched"] or not sums["predicted"]:
             return []
         return [
             f"nobody of the ground truth is within {GATE_M:g} m of anybody predicted: are both in "
@@ -279,7 +271,7 @@ def _clock_notes(replay: BagReplay) -> list[str]:
 
 
 def _partial_notes(primary: Tally) -> list[str]:
-    if primary.sums["futures"] > 0 or not primary.sums["horizon_known"].any():
+    if counts_of(primary)["futures"] or not primary.sums["horizon_known"].any():
         return []
     known = [t for t, n in zip(primary.times_s, primary.sums["horizon_known"], strict=True) if n]
     return [

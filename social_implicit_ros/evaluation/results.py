@@ -84,7 +84,7 @@ def results_of(
     """Adds up the results of each recording, as `evaluate_recording` returns them."""
     settings = asdict(request.settings)
     settings |= settings.pop("pipeline")
-    tallies = {name: [Tally.from_dict(p["tallies"][name]) for p in parts] for name in models}
+    tallies = {name: [Tally.from_dict(part["tallies"][name]) for part in parts] for name in models}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -102,8 +102,7 @@ def results_of(
         "models": {
             name: {
                 **_identity(model),
-                **_result(tallies[name], model.step_s),
-                **_tracker(name, parts),
+                **_result(Tally.total(tallies[name]), model.step_s, request),
             }
             for name, model in models.items()
         },
@@ -131,16 +130,7 @@ def _identity(model: TrajectoryModel) -> dict[str, Any]:
     }
 
 
-def _tracker(name: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What only an independent ground truth shows; empty without one."""
-    sums = [part["tracker"][name] for part in parts if part["tracker"]]
-    return {"tracker": tracker_metrics(sums)} if sums else {}
-
-
-def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:
-    total = Tally.empty(tallies[0].times_s)
-    for tally in tallies:
-        total.add(tally)
+def _result(total: Tally, step_s: float, request: Request) -> dict[str, Any]:
     return {
         "counts": counts_of(total),
         "figures": metrics_of(total),
@@ -150,4 +140,5 @@ def _result(tallies: Sequence[Tally], step_s: float) -> dict[str, Any]:
             "frequency": reliability_of(total).tolist(),
         },
         "by": groups_of(total, step_s),
+        **({"tracker": tracker_metrics(total)} if request.has_ground_truth else {}),
     }

@@ -42,7 +42,7 @@ from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 from social_implicit_ros.untrusted_files import printable_text
 
 #: Version of the parts' layout: parts of another version are evaluated again.
-PART_VERSION = 5
+PART_VERSION = 6
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 #: Messages between two updates of the progress display.

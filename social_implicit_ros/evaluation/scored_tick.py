@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Context:
         observed_m: (A, 2) last observed positions, metres.
         speed_m_s: (A,) net speed over the observed past, m/s.
         n_near: (A,) number of other people within `NEAR_M`.
-        people: (A,) the person who the agent is, negative for nobody; empty without a reference.
+        people: (A,) the person who the agent is, negative for nobody; None without a reference.
         age_s: (A,) seconds since the track began; likewise.
     """
 
@@ -35,8 +35,8 @@ class Context:
     observed_m: FloatArray
     speed_m_s: FloatArray
     n_near: IntArray
-    people: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    age_s: FloatArray = field(default_factory=lambda: np.empty(0))
+    people: IntArray | None = None
+    age_s: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,29 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.errors import Measures
+from social_implicit_ros.evaluation.errors import COLUMNS, CONFIDENCES, Measures
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID, scores_of_curves
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Confidences of the ellipses whose coverage is reported per step.
-CONFIDENCES = (0.5, 0.95)
-
-#: Groups by net speed over the observed past: names, and lower bounds of all but the first, m/s.
+#: Names of the groups by net speed over the observed past, by people nearby, and by the age of a
+#: track; those by observed steps depend on the model.
 SPEED_NAMES = ("standing", "strolling", "walking", "hurrying", "running")
-SPEED_EDGES_M_S = (0.2, 0.8, 1.6, 2.5)
-#: Groups by people nearby: names, and lower bounds of all but the first.
 CROWD_NAMES = ("alone", "1-2 near", "3-5 near", "6-9 near", "10 or more near")
-CROWD_EDGES = (1, 3, 6, 10)
-#: Groups by observed steps; the last includes all longer histories.
-LONGEST_HISTORY = 8
+AGE_NAMES = ("< 0.3 s", "0.3-0.6 s", "0.6-1.2 s", "1.2-2.4 s", "2.4-4.8 s", "> 4.8 s")
+#: Lower bounds of all but the first group, in the units of `Measures.context`. The last group by
+#: observed steps includes all longer histories.
+GROUP_EDGES: dict[str, Sequence[float]] = {
+    "speed": (0.2, 0.8, 1.6, 2.5),
+    "crowd": (1, 3, 6, 10),
+    "history": range(1, 9),
+    "age": (0.3, 0.6, 1.2, 2.4, 4.8),
+}
 
-_GROUP_COLUMNS = ("futures", "ade", "fde", "best_ade", "best_fde", "steps", "inside_95")
-_SCALARS = ("ticks", "predicted", "futures", "ade", "fde", "best_ade", "best_fde", "missed")
+_SCALARS = ("ticks", "predicted")
 _HORIZON = ("known", "error", "best", "inside_50", "inside_95", "radius")
 _POSITIONS = ("amd", "amd_undefined", "kde", "kde_degenerate", "energy")
 _MOMENTS = ("moments", "positions", *_POSITIONS, "amv", "collision_rate")
+#: Against an independent ground truth, see `faulty_tracker.tracker_tally`.
+_TRACKER = ("person_ticks", "people", "matched", "id_changes")
+_TRACKER_HISTOGRAMS = ("end_change", "radius_change")
 #: Latency histogram: logarithmic bins from 1e-5 s to 10 s.
 _LATENCY_EDGES_S = np.logspace(-5, 1, 241)
+#: Histograms of metres and of ratios: logarithmic bins.
+RATIO_EDGES = np.logspace(-4, 3, 281)
 _GRID = np.array(CONFIDENCE_GRID)
 
 
@@ -46,25 +52,30 @@ class Tally:
     @classmethod
     def empty(cls, times_s: Sequence[float]) -> Tally:
         """A tally of nothing."""
-        n_steps = len(times_s)
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_SCALARS, *_MOMENTS), ())
+        n_steps, n_bins = len(times_s), len(RATIO_EDGES) + 1
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_SCALARS, *_MOMENTS, *_TRACKER), ())
         shapes |= {f"horizon_{name}": (n_steps,) for name in _HORIZON}
         shapes |= {
             "levels": (n_steps, len(_GRID) + 1),
             "latency": (len(_LATENCY_EDGES_S) + 1,),
-            "speed": (len(SPEED_NAMES), len(_GROUP_COLUMNS)),
-            "crowd": (len(CROWD_NAMES), len(_GROUP_COLUMNS)),
-            "history": (LONGEST_HISTORY + 1, len(_GROUP_COLUMNS)),
+            **dict.fromkeys(_TRACKER_HISTOGRAMS, (n_bins,)),
+            "age_fde": (len(AGE_NAMES), n_bins),
         }
+        shapes |= {name: (len(edges) + 1, len(COLUMNS)) for name, edges in GROUP_EDGES.items()}
         return cls(tuple(times_s), {name: np.zeros(shape) for name, shape in shapes.items()})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tally:
         """Reads the output of `to_dict`."""
-        tally = cls.empty(values["times_s"])
-        for name in tally.sums:
-            tally.sums[name] += np.array(values["sums"][name])
-        return tally
+        sums = {name: np.array(sums) for name, sums in values["sums"].items()}
+        return cls(tuple(values["times_s"]), sums)
+
+    @classmethod
+    def total(cls, tallies: Sequence[Tally]) -> Tally:
+        """The tally of one or more recordings together, of the same steps."""
+        first = tallies[0]
+        sums = {name: np.sum([of.sums[name] for of in tallies], axis=0) for name in first.sums}
+        return cls(first.times_s, sums)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable values, lossless."""
@@ -73,76 +84,45 @@ class Tally:
             "sums": {name: values.tolist() for name, values in self.sums.items()},
         }
 
-    def add(self, other: Tally) -> None:
-        """Adds the sums of another tally; raises ValueError for different steps."""
-        if other.times_s != self.times_s:
-            raise ValueError(f"a tally of steps {other.times_s} s, expected {self.times_s}")
-        for name, values in other.sums.items():
-            self.sums[name] += values
-
     def add_measures(self, measures: Measures) -> None:
         """Adds the predicted trajectories of ticks."""
-        sums, complete = self.sums, measures.complete
+        sums, known, complete = self.sums, measures.known, measures.complete
         sums["ticks"] += len(measures.ticks)
         sums["predicted"] += len(complete)
         latency_s = np.array([tick.window_s + tick.model_s for tick in measures.ticks])
-        bins = np.searchsorted(_LATENCY_EDGES_S, latency_s)
-        sums["latency"] += np.bincount(bins, minlength=len(sums["latency"]))
+        self.count("latency", latency_s, _LATENCY_EDGES_S)
 
-        known = measures.known
         sums["horizon_known"] += known.sum(axis=0)
         sums["horizon_error"] += measures.error_m.sum(axis=0, where=known)
         sums["horizon_best"] += measures.best_m.sum(axis=0, where=known)
         sums["horizon_radius"] += measures.radius_m.sum(axis=0, where=known)
-        inside = {c: measures.levels <= c for c in CONFIDENCES}  # NaN is not inside
-        sums["horizon_inside_50"] += inside[0.5].sum(axis=0)
-        sums["horizon_inside_95"] += inside[0.95].sum(axis=0)
-        if not complete.any():
-            return
+        for name, confidence in zip(("inside_50", "inside_95"), CONFIDENCES, strict=True):
+            sums[f"horizon_{name}"] += (measures.levels <= confidence).sum(axis=0)  # NaN is outside
 
-        levels = measures.levels[complete]
         # Searching the grid in sorted levels is faster than searching each level in the grid.
-        for step, ordered in enumerate(np.sort(levels, axis=0).T):
+        for step, ordered in enumerate(np.sort(measures.levels[complete], axis=0).T):
             not_above = np.searchsorted(ordered, _GRID, side="right")
             sums["levels"][step] += np.diff(not_above, prepend=0, append=len(ordered))
-        rows = np.column_stack(
-            [
-                np.ones(len(levels)),
-                measures.ade_m[complete],
-                measures.fde_m[complete],
-                measures.best_ade_m[complete],
-                measures.best_fde_m[complete],
-                np.full(len(levels), float(levels.shape[1])),
-                inside[0.95][complete].sum(axis=1),
-            ]
-        )
-        totals = rows.sum(axis=0)
-        for column, name in enumerate(_GROUP_COLUMNS[:5]):
-            sums[name] += totals[column]
-        sums["missed"] += measures.missed.sum()
-        for name, group in (
-            ("speed", np.searchsorted(SPEED_EDGES_M_S, measures.speed_m_s, side="right")),
-            ("crowd", np.searchsorted(CROWD_EDGES, measures.n_near, side="right")),
-            ("history", np.minimum(measures.n_observed, LONGEST_HISTORY)),
-        ):
-            sums[name] += sums_by_group(rows, group[complete], len(sums[name]))
+        for name, values in measures.context.items():
+            group = np.searchsorted(GROUP_EDGES[name], values, side="right")
+            sums[name] += sums_by_group(measures.columns, group, len(sums[name]))
 
     def add_distribution(self, measures: Mapping[str, float]) -> None:
         """Adds the sums of `measure_distribution`."""
         for name in _MOMENTS:
             self.sums[name] += measures[name]
 
+    def count(self, name: str, values: FloatArray, edges: FloatArray = RATIO_EDGES) -> None:
+        """Counts values in a histogram."""
+        bins = np.searchsorted(edges, values)
+        self.sums[name] += np.bincount(bins, minlength=len(edges) + 1)
+
 
 def metrics_of(tally: Tally) -> dict[str, float]:
     """The metrics by name: metres, square metres for amv, nats for kde, else shares, or NaN."""
-    sums = {name: float(tally.sums[name]) for name in (*_SCALARS, *_MOMENTS)}
-
-    def mean(name: str, over: str) -> float:
-        return sums[name] / sums[over] if sums[over] else math.nan
-
+    sums = {name: float(tally.sums[name]) for name in _MOMENTS} | totals_of(tally)
+    mean = partial(mean_of_sums, sums)
     r_avg, r_min = scores_of_curves(_frequencies(tally.sums["levels"]))
-    steps = tally.sums["speed"][:, _GROUP_COLUMNS.index("steps")].sum()
-    inside = tally.sums["speed"][:, _GROUP_COLUMNS.index("inside_95")].sum()
     latency_s = partial(histogram_quantile, tally.sums["latency"], _LATENCY_EDGES_S)
     return {
         "best_ade": mean("best_ade", "futures"),
@@ -155,7 +135,7 @@ def metrics_of(tally: Tally) -> dict[str, float]:
         "amv": mean("amv", "moments"),
         "kde": mean("kde", "positions"),
         "energy": mean("energy", "positions"),
-        "coverage_95": float(inside / steps) if steps else math.nan,
+        "coverage_95": mean("inside_95", "steps"),
         "r_avg": r_avg,
         "r_min": r_min,
         "latency_ms_median": 1e3 * latency_s(0.5),
@@ -163,12 +143,23 @@ def metrics_of(tally: Tally) -> dict[str, float]:
     }
 
 
+def totals_of(tally: Tally) -> dict[str, float]:
+    """The sums of all complete trajectories by `COLUMNS`."""
+    return dict(zip(COLUMNS, tally.sums["speed"].sum(axis=0).tolist(), strict=True))
+
+
+def mean_of_sums(sums: Mapping[str, float], name: str, over: str) -> float:
+    """A sum over another one; NaN over nothing."""
+    return sums[name] / sums[over] if sums[over] else math.nan
+
+
 def counts_of(tally: Tally) -> dict[str, int]:
     """Numbers of ticks, predictions and positions behind the metrics."""
-    names = ("futures", "moments", "positions", "amd_undefined", "kde_degenerate")
+    names = ("moments", "positions", "amd_undefined", "kde_degenerate")
     return {
         "ticks": int(tally.sums["ticks"]),
         "predictions": int(tally.sums["predicted"]),
+        "futures": int(totals_of(tally)["futures"]),
         **{name: int(tally.sums[name]) for name in names},
     }
 
@@ -208,28 +199,29 @@ def _frequencies(histogram: FloatArray) -> FloatArray:
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
     """Errors by speed, crowd and length of history in steps of `step_s`; no empty groups."""
     # Two observed steps span one step period.
-    history = [f"{max(n - 1, 0) * step_s:.1f} s" for n in range(LONGEST_HISTORY + 1)]
+    history = [f"{max(n - 1, 0) * step_s:.1f} s" for n in range(len(GROUP_EDGES["history"]) + 1)]
     names = {"speed": SPEED_NAMES, "crowd": CROWD_NAMES, "history": history}
     return {
         group: [
-            _group_row(str(name), row)
-            for name, row in zip(names[group], tally.sums[group], strict=True)
-            if row[0] > 0
+            {
+                "name": name,
+                "futures": int(row["futures"]),
+                "mean_ade": row["ade"] / row["futures"],
+                "mean_fde": row["fde"] / row["futures"],
+                "best_ade": row["best_ade"] / row["futures"],
+                "best_fde": row["best_fde"] / row["futures"],
+                "coverage_95": row["inside_95"] / row["steps"],
+            }
+            for name, row in zip(names[group], rows_of(tally, group), strict=True)
+            if row["futures"]
         ]
         for group in names
     }
 
 
-def _group_row(name: str, row: FloatArray) -> dict[str, Any]:
-    values = dict(zip(_GROUP_COLUMNS, row.tolist(), strict=True))
-    futures = values["futures"]
-    errors = {"mean_ade": "ade", "mean_fde": "fde", "best_ade": "best_ade", "best_fde": "best_fde"}
-    return {
-        "name": name,
-        "futures": int(futures),
-        **{metric: values[column] / futures for metric, column in errors.items()},
-        "coverage_95": values["inside_95"] / values["steps"],
-    }
+def rows_of(tally: Tally, group: str) -> list[dict[str, float]]:
+    """The sums by `COLUMNS` of each part of a group."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in tally.sums[group].tolist()]
 
 
 def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArray:

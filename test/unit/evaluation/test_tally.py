@@ -181,11 +181,9 @@ def test_sums_do_not_depend_on_how_ticks_were_grouped(ticks):
 
 
 def test_the_sum_of_two_tallies_is_the_tally_of_both(ticks):
-    first, second = tally_of(ticks[:20]), tally_of(ticks[20:])
+    both = Tally.total([tally_of(ticks[:20]), tally_of(ticks[20:])])
 
-    first.add(second)
-
-    assert metrics_of(first)["mean_ade"] == pytest.approx(metrics_of(tally_of(ticks))["mean_ade"])
+    assert metrics_of(both)["mean_ade"] == pytest.approx(metrics_of(tally_of(ticks))["mean_ade"])
 
 
 def test_a_tally_survives_json_without_loss(ticks):
@@ -196,11 +194,6 @@ def test_a_tally_survives_json_without_loss(ticks):
     assert again.times_s == tally.times_s
     for name, values in tally.sums.items():
         np.testing.assert_array_equal(again.sums[name], values)
-
-
-def test_tallies_of_other_steps_are_not_added():
-    with pytest.raises(ValueError, match="steps"):
-        Tally.empty([0.4]).add(Tally.empty([0.5]))
 
 
 def test_figures_of_nothing_are_nan():

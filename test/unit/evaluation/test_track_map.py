@@ -33,9 +33,7 @@ def measures_at(places_m: np.ndarray, fde_m: np.ndarray) -> Measures:
         levels=nothing,
         radius_m=nothing,
         position_m=places_m,
-        speed_m_s=nothing[:, 0],
-        n_near=none,
-        n_observed=none,
+        context={},
     )
 
 
