@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from social_implicit_ros.commands import options as opt
-from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.report.tables import (
     print_failures,
@@ -31,6 +30,7 @@ from social_implicit_ros.evaluation.runner import (
     remove_unfinished,
     run_jobs,
 )
+from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.models.registry import BASELINES, load_model
 from social_implicit_ros.prediction.predictor import steps_of
 from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices

@@ -29,9 +29,9 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
 )
-from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.request import Request
+from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.settings import PredictorConfig

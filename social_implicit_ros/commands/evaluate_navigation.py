@@ -16,7 +16,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
-from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.navigation.crowd import Crowd, crowd_of
 from social_implicit_ros.evaluation.navigation.page import write_page
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED
@@ -33,8 +32,8 @@ from social_implicit_ros.evaluation.navigation.study import (
     study_results,
 )
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
-from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.terminal import begin, output_console, progress_bar, show
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text

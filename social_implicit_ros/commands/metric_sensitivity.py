@@ -13,8 +13,8 @@ from rich.table import Table
 from social_implicit_ros.commands.options import add_benchmark_options, reports_errors
 from social_implicit_ros.evaluation.benchmark.sensitivity import METRIC_NAMES, metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.split_metrics import Metrics
-from social_implicit_ros.evaluation.benchmark.tables import output_console
 from social_implicit_ros.evaluation.output_files import write_json
+from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 

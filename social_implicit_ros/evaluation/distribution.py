@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from social_implicit_ros.evaluation.scored_tick import ScoredTick
+from social_implicit_ros.evaluation.errors import ScoredTick
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
 from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS

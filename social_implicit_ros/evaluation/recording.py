@@ -15,14 +15,13 @@ from social_implicit_ros.evaluation.distribution import (
     MomentChooser,
     measure_distribution,
 )
-from social_implicit_ros.evaluation.errors import measure
+from social_implicit_ros.evaluation.errors import ScoredTick, measure
 from social_implicit_ros.evaluation.faulty_tracker.reference import (
     GATE_M,
     Reference,
     with_ground_truth,
     with_simulated_tracker,
 )
-from social_implicit_ros.evaluation.faulty_tracker.tracker_tally import TrackerScorer
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.report.highlights import (
@@ -33,8 +32,7 @@ from social_implicit_ros.evaluation.report.highlights import (
     encoded_scene,
 )
 from social_implicit_ros.evaluation.request import Request, opened_recording
-from social_implicit_ros.evaluation.scored_tick import ScoredTick
-from social_implicit_ros.evaluation.tally import Tally, counts_of
+from social_implicit_ros.evaluation.tally import Tally, TrackerScorer, counts_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.walls import FloorPlan

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from social_implicit_ros.evaluation.errors import Predictions, ScoredTicks, scored_ticks
 from social_implicit_ros.evaluation.faulty_tracker.reference import Reference
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
-from social_implicit_ros.evaluation.scored_tick import Predictions, ScoredTicks, scored_ticks
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PredictionPipeline

@@ -15,13 +15,12 @@ from typing import Any
 from rich.console import Console
 
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
-from social_implicit_ros.evaluation.faulty_tracker.tracker_tally import tracker_metrics
+from social_implicit_ros.evaluation.errors import NEAR_M
 from social_implicit_ros.evaluation.output_files import without_nan, write_json, written_beside
 from social_implicit_ros.evaluation.per_tick import join_files
 from social_implicit_ros.evaluation.report.page import write_report
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
-from social_implicit_ros.evaluation.scored_tick import NEAR_M
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,
@@ -29,6 +28,7 @@ from social_implicit_ros.evaluation.tally import (
     horizon_of,
     metrics_of,
     reliability_of,
+    tracker_metrics,
 )
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID
 from social_implicit_ros.models.base import TrajectoryModel

@@ -26,9 +26,9 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from social_implicit_ros.evaluation.output_files import UNFINISHED
-from social_implicit_ros.evaluation.progress_bar import begin, progress_bar, show
 from social_implicit_ros.evaluation.recording import evaluate_recording, files_of
 from social_implicit_ros.evaluation.request import Request
+from social_implicit_ros.evaluation.terminal import begin, progress_bar, show
 from social_implicit_ros.models.registry import (
     BASELINES,
     DEFAULT_MODEL,

@@ -23,8 +23,8 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     families,
     load_benchmark_model,
 )
-from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.metrics.reliability import coverage, reliability_curve, scores_of_curves
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model

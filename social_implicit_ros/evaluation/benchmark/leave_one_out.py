@@ -1,39 +1,66 @@
-"""The leave-one-out table: every model on the splits that it was not trained on."""
+"""The leave-one-out table: every model on the splits that it was not trained on.
+
+With every metric also on recordings of robots and halls, which no split has.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from social_implicit_ros.evaluation.benchmark.robot_metrics import (
-    Windows,
-    is_fast,
-    robot_metrics,
-    windows_of,
-)
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     DISTRIBUTION_SAMPLES,
-    Candidate,
+    ROWS,
     Metrics,
+    Row,
     average_metrics,
     candidate,
     evaluate_split,
     families,
     load_benchmark_model,
+    on_splits,
     parameter_count,
     with_tracker_noise,
 )
-from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.kalman import tuned_error_m
+from social_implicit_ros.metrics.displacement import distances
+from social_implicit_ros.metrics.table import Metric, measured, reduced
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import BASELINES
-from social_implicit_ros.recordings.text_formats.eth_ucy import split_scenes
-from social_implicit_ros.recordings.text_formats.robot_recordings import robot_recordings
+from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S, split_scenes
+from social_implicit_ros.recordings.text_formats.robot_recordings import (
+    RATE_HZ,
+    robot_recordings,
+    robot_windows,
+)
+from social_implicit_ros.recordings.text_formats.text import Recording
+
+#: What a robot that plans again and again relies on most, seconds ahead.
+REPLANNING_S = 1.2
+_SOON = round(REPLANNING_S / STEP_S) - 1
+#: Mean error of the mean path at that time over that of a tuned Kalman filter, at 10 Hz.
+OVER_KALMAN = "error_1.2s_over_kalman"
+
+#: Metrics in the order of tables.
+ROBOT_ROWS: dict[str, Row] = {
+    **{
+        name: ROWS[name]
+        for name in (
+            *("ade", "fde", "mean_ade", "mean_fde", "collision_rate"),
+            *("coverage_95", "r_avg", "r_min", "coverage_50_standing", "area_95_walking"),
+            *("fde_over_cv_stopped", "fde_over_cv_started", "head_on_rate", "head_on_rate_people"),
+        )
+    },
+    OVER_KALMAN: Row(Metric(lambda p, _, truth: distances(p.mean, truth)[:, _SOON]), "", "low"),
+}
 
 
 def leave_one_out(
@@ -70,45 +97,23 @@ def leave_one_out(
         BenchmarkError: a model that does not fit the benchmark.
         ModelFileError: no such model.
     """
-    names = dict.fromkeys((*BASELINES, *(models or families())))
-    # Everything is loaded before anything is computed: a wrong name fails at once.
     test_scenes = {}
     for split in splits:
         found = split_scenes(data, split, min_agents=1)
         found.sort(key=lambda scene: len(scene.ids) == 1)  # those of a single agent last
         test_scenes[split] = with_tracker_noise(found, tracker_noise_m, seed)
-    candidates = [candidate(name) for name in names]
-    loaded = [
-        {split: load_benchmark_model(one.files[split]) for split in splits} for one in candidates
-    ]
-    recordings = robot_recordings(data) if all_metrics else {}
-    windows = {
-        kind: (of_kind, is_fast(recordings[kind]))
-        for kind, of_kind in windows_of(recordings).items()
-    }
+    candidates = [candidate(name) for name in dict.fromkeys((*BASELINES, *(models or families())))]
+    of_robots = robot_recordings(data) if all_metrics else {}
+    evaluate = partial(evaluate_split, n_samples=n_samples, seed=seed, all_metrics=all_metrics)
     results = {}
-    with progress_bar(console) as progress:
-        for one, model_of_split in zip(candidates, loaded, strict=True):
-            metrics = {}
-            for split, model in model_of_split.items():
-                task = progress.add_task(f"{one.name} on {split}", total=len(test_scenes[split]))
-                metrics[split] = evaluate_split(
-                    model,
-                    test_scenes[split],
-                    n_samples=n_samples,
-                    seed=seed,
-                    all_metrics=all_metrics,
-                    workers=os.cpu_count() or 1,
-                    advance=partial(progress.advance, task),
-                )
-                progress.remove_task(task)
-            results[one.name] = {
-                "robot": _robot_results(one, windows, n_samples, seed),
-                "parameters": parameter_count(next(iter(model_of_split.values()))),
-                "held_out": [split for split in splits if split in one.held_out],
-                "splits": metrics,
-                "average": average_metrics(metrics.values()),
-            }
+    for one, metrics in on_splits(candidates, test_scenes, evaluate, console):
+        results[one.name] = {
+            "robot": _robot_results(one.name, of_robots, n_samples, seed),
+            "parameters": parameter_count(load_benchmark_model(one.files[splits[0]])),
+            "held_out": [split for split in splits if split in one.held_out],
+            "splits": metrics,
+            "average": average_metrics(metrics.values()),
+        }
     return {
         "models": results,
         "reference": reference_metrics(),
@@ -120,16 +125,54 @@ def leave_one_out(
 
 
 def _robot_results(
-    one: Candidate, windows: Mapping[str, tuple[Windows, bool]], n_samples: int, seed: int
+    name: str, of_robots: Mapping[str, Sequence[Recording]], n_samples: int, seed: int
 ) -> dict[str, Metrics]:
     """Metrics of the model of all recordings; none for a file per split."""
-    if not windows or "{split}" in one.name:
+    if not of_robots or "{split}" in name:
         return {}
-    model = load_benchmark_model(one.name)
+    model = load_benchmark_model(name)
     return {
-        kind: robot_metrics(model, of_kind, n_samples=n_samples, seed=seed, over_kalman=fast)
-        for kind, (of_kind, fast) in windows.items()
+        kind: robot_metrics(model, recordings, n_samples=n_samples, seed=seed)
+        for kind, recordings in of_robots.items()
     }
+
+
+def is_fast(recordings: Sequence[Recording]) -> bool:
+    """Whether a folder's recordings have frames at 10 Hz."""
+    intervals_ms = [np.median(np.diff(np.unique(recording.frames))) for recording in recordings]
+    times_ms = np.concatenate([recording.frames for recording in recordings])
+    return bool(np.median(intervals_ms) == 1000 / RATE_HZ and not (times_ms % 100).any())
+
+
+def robot_metrics(
+    model: TrajectoryModel, recordings: Sequence[Recording], *, n_samples: int, seed: int
+) -> Metrics:
+    """Metrics of a model on the windows of one folder, by the names of `ROBOT_ROWS`.
+
+    `OVER_KALMAN` is among them where the recordings are at 10 Hz.
+    """
+    windows = list(chain.from_iterable(map(robot_windows, recordings)))
+    over_kalman = is_fast(recordings)
+    metrics = {
+        name: row.metric for name, row in ROBOT_ROWS.items() if over_kalman or name != OVER_KALMAN
+    }
+    found = reduced(
+        metrics,
+        [
+            measured(
+                metrics.values(),
+                model.predict(scene.observed, n_samples=n_samples, seed=seed),
+                scene.observed,
+                scene.future,
+            )
+            for scene, _ in windows
+        ],
+    )
+    if over_kalman:
+        ground_truth = np.concatenate([scene.future[:, _SOON] for scene, _ in windows])
+        fast = [fast for _, fast in windows]
+        found[OVER_KALMAN] /= tuned_error_m(fast, ground_truth, 1.0 / RATE_HZ, REPLANNING_S)
+    return found
 
 
 def reference_metrics() -> dict[str, Any]:

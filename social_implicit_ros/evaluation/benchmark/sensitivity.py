@@ -6,7 +6,6 @@ the best of 20 samples hardly change when all samples are shifted by centimetres
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,10 +21,9 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     average_metrics,
     candidate,
     families,
-    load_benchmark_model,
+    on_splits,
     scene_seed,
 )
-from social_implicit_ros.evaluation.progress_bar import progress_bar
 from social_implicit_ros.metrics.amd import (
     fit_sample_mixtures,
     mean_covariance_eigenvalue,
@@ -59,26 +57,15 @@ def metric_sensitivity(
     """
     names = dict.fromkeys(models or families() or ("sampled_constant_velocity",))
     test_scenes = {split: split_scenes(data, split) for split in splits}
+    evaluate = partial(shifted_metrics, n_samples=n_samples, seed=seed)
     results: dict[str, dict[str, dict[str, Metrics]]] = {}
-    with progress_bar(console) as progress:
-        for name in names:
-            results[name] = {}
-            for split in splits:
-                task = progress.add_task(f"{name} on {split}", total=len(test_scenes[split]))
-                results[name][split] = shifted_metrics(
-                    load_benchmark_model(candidate(name).files[split]),
-                    test_scenes[split],
-                    n_samples=n_samples,
-                    seed=seed,
-                    workers=os.cpu_count() or 1,
-                    advance=partial(progress.advance, task),
-                )
-                progress.remove_task(task)
-            if len(splits) == len(LEAVE_ONE_OUT):
-                rows = list(results[name].values())
-                results[name]["average"] = {
-                    shift: average_metrics(row[shift] for row in rows) for shift in rows[0]
-                }
+    for one, of_splits in on_splits([candidate(n) for n in names], test_scenes, evaluate, console):
+        results[one.name] = of_splits
+        if len(splits) == len(LEAVE_ONE_OUT):
+            rows = list(of_splits.values())
+            of_splits["average"] = {
+                shift: average_metrics(row[shift] for row in rows) for shift in rows[0]
+            }
     return {
         "models": results,
         "samples": n_samples,

@@ -13,14 +13,17 @@ prediction's mean and covariance at 1000 samples, as a robot does, calibration i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from rich.console import Console
 
+from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.metrics.reliability import coverage, pooled_reliability_scores
 from social_implicit_ros.metrics.situations import (
     AREA_CONFIDENCE,
@@ -57,6 +60,8 @@ from social_implicit_ros.types import FloatArray
 
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Metrics = dict[str, float]
+#: Of a candidate on a split.
+Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
@@ -292,3 +297,40 @@ def families() -> tuple[str, ...]:
 def parameter_count(model: TrajectoryModel) -> int:
     """Live parameters as the model card counts them; 0 for a baseline."""
     return model.card.parameters if isinstance(model, OnnxModel) else 0
+
+
+def on_splits(
+    candidates: Sequence[Candidate],
+    test_scenes: Mapping[str, Sequence[Scene]],
+    evaluate: Callable[..., Result],
+    console: Console,
+) -> Iterator[tuple[Candidate, dict[str, Result]]]:
+    """Evaluates candidates on the test scenes of splits, on all cores, and shows the progress.
+
+    Args:
+        candidates: the models.
+        test_scenes: of each split.
+        evaluate: called as `evaluate_split`, for each candidate and split.
+        console: where progress is shown.
+
+    Yields:
+        Each candidate, with the results by split.
+
+    Raises:
+        BenchmarkError, ModelFileError: as `load_benchmark_model`, before anything is computed.
+    """
+    loaded = [
+        {split: load_benchmark_model(one.files[split]) for split in test_scenes}
+        for one in candidates
+    ]
+    with progress_bar(console) as progress:
+        for one, models in zip(candidates, loaded, strict=True):
+            results = {}
+            for split, model in models.items():
+                scenes = test_scenes[split]
+                task = progress.add_task(f"{one.name} on {split}", total=len(scenes))
+                advance = partial(progress.advance, task)
+                workers = os.cpu_count() or 1
+                results[split] = evaluate(model, scenes, workers=workers, advance=advance)
+                progress.remove_task(task)
+            yield one, results

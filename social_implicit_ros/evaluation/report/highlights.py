@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.errors import Measures
-from social_implicit_ros.evaluation.scored_tick import ScoredTick
+from social_implicit_ros.evaluation.errors import Measures, ScoredTick
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction

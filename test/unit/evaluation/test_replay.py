@@ -21,8 +21,8 @@ from support.bags import (
     write_bag,
 )
 
+from social_implicit_ros.evaluation.errors import ScoredTick
 from social_implicit_ros.evaluation.replay import BagReplay
-from social_implicit_ros.evaluation.scored_tick import ScoredTick
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.benchmark.robot_metrics import (
+from social_implicit_ros.evaluation.benchmark.leave_one_out import (
     OVER_KALMAN,
     ROBOT_ROWS,
     is_fast,
     robot_metrics,
-    windows_of,
 )
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.recordings.text_formats.robot_recordings import robot_recordings
+from social_implicit_ros.recordings.text_formats.robot_recordings import (
+    robot_recordings,
+    robot_windows,
+)
 
 SPEED_M_S = 1.25
 
@@ -33,8 +35,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_windows_are_at_the_model_rate_and_never_span_a_gap(data: Path) -> None:
-    windows = windows_of(robot_recordings(data))
-    assert sorted(windows) == ["fast", "slow"]
+    recordings = robot_recordings(data)
+    assert sorted(recordings) == ["fast", "slow"]
+    windows = {name: list(robot_windows(one)) for name, (one,) in recordings.items()}
     for of_kind in windows.values():
         assert len(of_kind) > 1
         for scene, fast in of_kind:
@@ -51,13 +54,8 @@ def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
     recordings = robot_recordings(data)
     assert is_fast(recordings["fast"])
     assert not is_fast(recordings["slow"])
-    windows = windows_of(recordings)
-    metrics = robot_metrics(
-        ConstantVelocity(), windows["fast"], n_samples=1, seed=0, over_kalman=True
-    )
+    metrics = robot_metrics(ConstantVelocity(), recordings["fast"], n_samples=1, seed=0)
     assert list(metrics) == [name for name in ROBOT_ROWS if name in metrics]
     assert metrics["mean_fde"] == pytest.approx(0.0, abs=1e-9)
-    slow = robot_metrics(
-        ConstantVelocity(), windows["slow"], n_samples=1, seed=0, over_kalman=False
-    )
+    slow = robot_metrics(ConstantVelocity(), recordings["slow"], n_samples=1, seed=0)
     assert OVER_KALMAN not in slow

@@ -10,9 +10,8 @@ import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
 from social_implicit_ros.evaluation.distribution import MomentChooser, measure_distribution
-from social_implicit_ros.evaluation.errors import measure
+from social_implicit_ros.evaluation.errors import Context, ScoredTick, measure
 from social_implicit_ros.evaluation.replay import BagReplay
-from social_implicit_ros.evaluation.scored_tick import Context, ScoredTick
 from social_implicit_ros.evaluation.tally import (
     Tally,
     counts_of,

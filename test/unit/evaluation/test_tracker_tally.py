@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.faulty_tracker.tracker_tally import tracker_metrics
-from social_implicit_ros.evaluation.tally import RATIO_EDGES, Tally, histogram_quantile
+from social_implicit_ros.evaluation.tally import (
+    RATIO_EDGES,
+    Tally,
+    histogram_quantile,
+    tracker_metrics,
+)
 
 
 def tally_of(**known: float) -> Tally:

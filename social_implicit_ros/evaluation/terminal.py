@@ -1,9 +1,17 @@
-"""Progress of an evaluation, on a terminal only."""
+"""What evaluations write to a terminal: tables, and progress."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
+
+#: Characters of the widest lines, those of `evaluate_navigation` with intervals in each column.
+FILE_COLUMNS = 150
+
+
+def output_console() -> Console:
+    """Console for tables: a narrow terminal wraps their lines, in place of lost columns."""
+    return Console(width=max(Console().width, FILE_COLUMNS), emoji=False)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from support.bags import people_messages, walkers, write_bag
 
-from social_implicit_ros.evaluation.progress_bar import progress_bar
+from social_implicit_ros.evaluation.terminal import progress_bar
 
 
 def shown(file: io.StringIO) -> str:
