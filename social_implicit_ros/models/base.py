@@ -63,7 +63,7 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
         ValueError: wrong shape, H outside 2..n_observed_max, or NaN where a position must be
             known.
     """
-    observed = np.ma.filled(np.ma.asarray(observed, dtype=np.float64), np.nan)
+    observed = np.ma.filled(np.asanyarray(observed, dtype=np.float64), np.nan)
     if observed.ndim != 3 or observed.shape[2] != 2:
         raise ValueError(f"observed has shape {observed.shape}, expected (A, H, 2)")
     if not 2 <= observed.shape[1] <= n_observed_max:
@@ -76,12 +76,12 @@ def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:
         return observed
     if np.isinf(observed).any():
         raise ValueError("observed has infinite positions; remove those agents first")
-    known = np.all(finite, axis=2)
+    known = finite[..., 0] & finite[..., 1]
     if not known[:, -2:].all():
         agent = int(np.flatnonzero(~known[:, -2:].all(axis=1))[0])
         raise ValueError(
             f"agent {agent} has NaN in its last two steps; every agent needs two known positions"
         )
-    if (np.diff(known.astype(np.int8), axis=1) < 0).any():
+    if (known[:, 1:] < known[:, :-1]).any():
         raise ValueError("observed has NaN after a known step; only leading steps may be NaN")
     return observed

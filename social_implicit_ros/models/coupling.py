@@ -194,7 +194,7 @@ def _meeting_pairs(
 
     Returns (N,) first and second people, weights, and the first ones' shares of the offset.
     """
-    start, end = last_m.T, mean[:, -1].T
+    start, end = np.array([last_m.T, mean[:, -1].T])
     move = end - start
     length = np.hypot(*move)
     limit_m = passing_m + _CHORD_M
@@ -235,28 +235,26 @@ def _close_pairs(
     samples: FloatArray, last_m: FloatArray, apart_m: float
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
     """(N,) samples and pairs that come closer than a distance, each once, in blocks if any."""
-    n_samples, n_agents = samples.shape[:2]
-    # (2, T + 1, A, K): numpy is fast along long last axes, and in float32 about a near origin.
-    origin = last_m.mean(axis=0)
-    start = np.broadcast_to((last_m - origin).T[:, None, :, None], (2, 1, n_agents, n_samples))
-    later = (samples - origin).transpose(3, 2, 1, 0)
-    paths = np.concatenate([start, later], axis=1, dtype=np.float32)
-    low, high = paths.min(axis=3), paths.max(axis=3)
+    n_samples, n_agents, n_steps, _ = samples.shape
+    start = np.broadcast_to(last_m[:, None], (n_samples, n_agents, 1, 2))
+    paths = np.concatenate([start, samples], axis=2)
+    low, high = np.array([paths.min(axis=0).T, paths.max(axis=0).T])
     low = np.minimum(low[:, 1:], low[:, :-1])  # (2, T, A) boxes around all samples of a step
-    high = np.maximum(high[:, 1:], high[:, :-1]) + np.float32(apart_m)
-    rows = paths.reshape(2, -1, n_samples)
+    high = np.maximum(high[:, 1:], high[:, :-1]) + apart_m
+    points = paths.reshape(n_samples, -1, 2)
     overlapping = _overlapping(low.min(axis=1), high.max(axis=1))
     for begin in range(0, len(overlapping[0]), _BLOCK):
         first, second = (people[begin : begin + _BLOCK] for people in overlapping)
         near = low.take(first, axis=2) < high.take(second, axis=2)
         near &= low.take(second, axis=2) < high.take(first, axis=2)
         step, pair = np.nonzero(near[0] & near[1])
-        one, other = step * n_agents + first[pair], step * n_agents + second[pair]
-        x, y = rows.take(other, axis=1) - rows.take(one, axis=1)
-        later_x, later_y = rows.take(other + n_agents, axis=1) - rows.take(one + n_agents, axis=1)
-        _, distance_2 = _along_segments(x, y, later_x - x, later_y - y)
+        one, other = first[pair] * (n_steps + 1) + step, second[pair] * (n_steps + 1) + step
+        relative = points.take(other, axis=1) - points.take(one, axis=1)
+        later = points.take(other + 1, axis=1) - points.take(one + 1, axis=1)
+        _, distance_2 = _along_segments(*relative.T, *(later - relative).T)
+        is_close = np.zeros((n_samples, len(first)), dtype=bool)
         found, sample = np.nonzero(distance_2 < apart_m**2)
-        if len(found):
-            key = np.unique(sample * len(first) + pair[found])
-            sample, pair = np.divmod(key, len(first))
+        is_close[sample, pair[found]] = True
+        sample, pair = np.nonzero(is_close)
+        if len(pair):
             yield sample, first[pair], second[pair]
