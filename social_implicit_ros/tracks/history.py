@@ -130,7 +130,7 @@ class TrackHistory:
         """Forgets remembered agents."""
         self._announce_forgetting(self.rows_of(tuple(ids)))
         if ROBOT_ID in ids:
-            self._centre_m = self._table.newest(self.rows_of((ROBOT_ID,)))[1][0, :2]
+            self._centre_m = self.newest((ROBOT_ID,))[1][0, :2]
         rows = [self._row_of_id.pop(agent_id) for agent_id in ids]
         self._free_rows.extend(rows)
         self._table.clear(np.array(rows, dtype=np.int64))
@@ -141,7 +141,7 @@ class TrackHistory:
 
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
-        newest_ns, _ = self._table.newest(self._rows())
+        newest_ns = self._table.newest_ns(self._rows())
         newest_ns = newest_ns[newest_ns <= stamp_ns]
         return int(newest_ns.max()) if len(newest_ns) else None
 
@@ -161,6 +161,14 @@ class TrackHistory:
             KeyError: an agent that is not remembered.
         """
         return motions_of(self._table, self.rows_of(ids))
+
+    def newest(self, ids: tuple[str, ...]) -> tuple[IntArray, FloatArray]:
+        """(A,) stamps, integer nanoseconds, and (A, 3) states in metres, newest of each agent.
+
+        Raises:
+            KeyError: an agent that is not remembered.
+        """
+        return self._table.newest(self.rows_of(ids))
 
     def began_ns(self, ids: tuple[str, ...]) -> IntArray:
         """(A,) first observations since the tracks last restarted, integer nanoseconds.
@@ -231,7 +239,7 @@ class TrackHistory:
         early = compress(self._row_of_id, (~ready).tolist())
         skipped.update(dict.fromkeys(early, SkipReason.TOO_FEW_OBSERVATIONS))
         if self.config.min_track_age_s > 0.0:
-            age_ns = table.newest(rows)[0] - self._began_ns[rows]
+            age_ns = table.newest_ns(rows) - self._began_ns[rows]
             young = ready & (age_ns < self.config.min_track_age_s * NS_PER_S)
             skipped.update(
                 dict.fromkeys(compress(self._row_of_id, young.tolist()), SkipReason.TOO_YOUNG)
@@ -287,7 +295,7 @@ class TrackHistory:
         stamp_ns, table, source = tracks.stamp_ns, self._table, _source(tracks)
         noise_m = self._estimator.noise.std_m(source)
         limits = self.config.max_speed_m_s, noise_m
-        newest_ns, has_any = table.newest(rows)[0], table.counts[rows] > 0
+        newest_ns, has_any = table.newest_ns(rows), table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
             refused = insert_late(table, rows[late], stamp_ns, states_m[columns[late]], *limits)
@@ -393,12 +401,12 @@ class TrackHistory:
         """Calls the listeners before the observations of some rows are removed."""
         rows = rows[self._table.counts[rows] > 0]
         if len(rows) and self.before_forgetting:
-            newest_ns = int(self._table.newest(rows)[0].max())
+            newest_ns = int(self._table.newest_ns(rows).max())
             for listener in self.before_forgetting:
                 listener(newest_ns)
 
     def _forget_stale(self, stamp_ns: int) -> dict[str, SkipReason]:
-        newest_ns, _ = self._table.newest(self._rows())
+        newest_ns = self._table.newest_ns(self._rows())
         stale = stamp_ns - newest_ns > self._timeout_ns
         stale_ids = list(compress(self._row_of_id, stale.tolist()))
         if stale_ids:

@@ -55,6 +55,11 @@ class ObservationTable:
         self.counts[rows] = 0
         self.times_ns[rows] = NEVER
 
+    def newest_ns(self, rows: IntArray) -> IntArray:
+        """(A,) stamps of the newest observations; `NEVER` in empty rows."""
+        newest_ns: IntArray = self.times_ns[rows, np.maximum(self.counts[rows] - 1, 0)]
+        return newest_ns
+
     def newest(self, rows: IntArray) -> tuple[IntArray, FloatArray]:
         """(A,) stamps and (A, 3) states of the newest observations; `NEVER` in empty rows."""
         last = np.maximum(self.counts[rows] - 1, 0)

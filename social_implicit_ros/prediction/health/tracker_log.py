@@ -218,7 +218,7 @@ class TrackerLog(TrackerCounts):
         ids = [i for i, reason in skipped.items() if reason is few and i != ROBOT_ID]
         unknown = set(history.unknown(ids))
         ids = [i for i in ids if i not in unknown]
-        newest_ns = history.motions(tuple(ids)).stamps_ns if ids else np.empty(0)
+        newest_ns, _ = history.newest(tuple(ids))
         reported = compress(ids, newest_ns > stamp_ns - _REPORTED_S * NS_PER_S)
         before = self._waiting_since_ns
         self._waiting_since_ns = {i: before.get(i, stamp_ns) for i in reported}

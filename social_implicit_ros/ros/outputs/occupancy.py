@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ _MIN_SIGMA_M = 0.02
 #: Half the side of the square with the area of a disc of radius 1.
 _HALF_SIDE = math.sqrt(math.pi) / 2.0
 #: Cells evaluated together: few enough for the processor's cache.
-_CHUNK_CELLS = 24_000
+_CHUNK_CELLS = 8_000
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,18 @@ def occupancy(
     if len(boxes) == 0:
         return 1.0 - free
     patches = _patches(segments, boxes, radius_m, grid)
-    slices = [_slices(corners) for corners in boxes.tolist()]
+    highest = np.zeros_like(free)
     firsts = np.flatnonzero(np.diff(segments.agents, prepend=-1))
     low = np.minimum.reduceat(boxes[:, 0], firsts)
     high = np.maximum.reduceat(boxes[:, 1], firsts)
-    around = [_slices(corners) for corners in np.stack([low, high], axis=1).tolist()]
-    highest = np.zeros_like(free)
-    ends = [*firsts[1:].tolist(), len(patches)]
-    for first, end, place in zip(firsts.tolist(), ends, around, strict=True):
-        for row in range(first, end):
-            cells = highest[slices[row]]
-            np.maximum(cells, patches[row], out=cells)
+    around = np.concatenate([low, high], axis=1).tolist()
+    each = iter(zip(boxes.reshape(-1, 4).tolist(), patches, strict=True))
+    n_segments = np.diff(firsts, append=len(patches)).tolist()
+    for n_of_agent, (left, bottom, right, top) in zip(n_segments, around, strict=True):
+        place = slice(bottom, top), slice(left, right)
+        for (left, bottom, right, top), patch in islice(each, n_of_agent):
+            cells = highest[bottom:top, left:right]
+            np.maximum(cells, patch, out=cells)
         cells, still_free = highest[place], free[place]
         np.subtract(1.0, cells, out=cells)
         np.multiply(still_free, cells, out=still_free)
@@ -153,12 +155,6 @@ class _Segments:
         return _Segments(
             self.agents[rows], self.starts_m[rows], self.ends_m[rows], self.covariances_m2[rows]
         )
-
-
-def _slices(corners: list[list[int]]) -> tuple[slice, slice]:
-    """Rows and columns of a bounding box."""
-    (left, bottom), (right, top) = corners
-    return slice(bottom, top), slice(left, right)
 
 
 def _interpolated(values: FloatArray, at: FloatArray) -> FloatArray:
@@ -204,14 +200,12 @@ def _patches(
         n_columns, n_rows = sizes[chunk].max(axis=0).tolist()
         cells = np.ones((3, n_rows, n_columns), dtype=np.float32)
         cells[1], cells[0] = np.indices((n_rows, n_columns))
-        at = to_cells[chunk].transpose(1, 0, 2) @ cells.reshape(3, -1)
-        fraction = np.clip(at[2], 0.0, 1.0)
-        values = np.ones_like(fraction)
-        for axis in range(2):
-            from_mean = at[axis] - fraction * steps[chunk, axis, None]
-            half = halves[chunk, axis, None]
-            values *= _normal_cdf(from_mean + half) - _normal_cdf(from_mean - half)
-        values = values.reshape(-1, n_rows, n_columns)
+        at = to_cells[:, chunk] @ cells.reshape(3, -1)
+        from_mean, fraction = at[:2], np.minimum(np.maximum(at[2], 0.0), 1.0)
+        from_mean -= fraction * steps[:, chunk]
+        half = halves[:, chunk]
+        along, across = _normal_cdf(from_mean + half) - _normal_cdf(from_mean - half)
+        values = (along * across).reshape(-1, n_rows, n_columns)
         corners = sizes[chunk].tolist()
         for row, patch, (width, height) in zip(chunk.tolist(), values, corners, strict=True):
             patches[row] = patch[:height, :width]
@@ -224,9 +218,9 @@ def _in_sigmas(
     """Transforms from cells to sigmas along the axes of each segment's covariance ellipse.
 
     Returns:
-        (N, 3, 3) matrix that maps (column in the box, row in the box, 1) to the two coordinates
+        (3, N, 3) matrix that maps (column in the box, row in the box, 1) to the two coordinates
         relative to the start of the segment, and to the fraction of the segment that is closest;
-        (N, 2) half the side of the square; (N, 2) the segment. All in sigmas.
+        (2, N, 1) half the side of the square; (2, N, 1) the segment. All in sigmas.
     """
     major_m, minor_m, yaw_rad = ellipse_axes(segments.covariances_m2)
     sigmas_m = np.maximum(np.stack([major_m, minor_m], axis=1), _MIN_SIGMA_M)
@@ -242,7 +236,11 @@ def _in_sigmas(
         [to_sigmas * grid.resolution_m, to_sigmas @ first_m[..., None]], axis=2
     )
     halves = _HALF_SIDE * radius_m / sigmas_m
-    return to_cells.astype(np.float32), halves.astype(np.float32), steps.astype(np.float32)
+    return (
+        to_cells.swapaxes(0, 1).astype(np.float32),
+        halves.T[..., None].astype(np.float32),
+        steps.T[..., None].astype(np.float32),
+    )
 
 
 def _normal_cdf(z: Float32Array) -> Float32Array:

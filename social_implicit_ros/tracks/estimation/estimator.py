@@ -109,7 +109,7 @@ def _resample(
     if len(rows) == 0:
         return np.empty((0, n_steps, 2))
     steps_ns = stamp_ns - step_ns * np.arange(n_steps - 1, -1, -1)
-    last_ns = table.newest(rows)[0][:, None]
+    last_ns = table.newest_ns(rows)[:, None]
     # Observations before the first step do not matter.
     first_ns = np.maximum(table.times_ns[rows, :1], np.minimum(steps_ns[0], last_ns - step_ns))
     targets_ns = np.empty((len(rows), n_steps + 4), dtype=np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
@@ -165,8 +167,10 @@ class TrackerNoise:
 
     def std_m(self, source: str) -> float:
         """Standard deviation of each coordinate of a tracker's positions, metres."""
-        known = [self._noises[i] for (name, _), i in self._index_of.items() if name == source]
-        return float(np.mean([noise.variance_m2 for noise in known] or self.first_std_m**2)) ** 0.5
+        known_m2 = [
+            self._noises[i].variance_m2 for (name, _), i in self._index_of.items() if name == source
+        ] or [self.first_std_m**2]
+        return math.sqrt(sum(known_m2) / len(known_m2))
 
     def variances_m2(self, rows: IntArray, ages_ns: IntArray) -> FloatArray:
         """(A,) variances of each coordinate, square metres.

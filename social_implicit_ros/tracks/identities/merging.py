@@ -191,7 +191,7 @@ class TrackMerger:
 
     def _merge(self, pair: tuple[str, str], history: TrackHistory) -> None:
         """Makes two tracks one person, who keeps the id of the better track."""
-        began_ns, newest_ns = history.began_ns(pair), history.motions(pair).stamps_ns
+        began_ns, newest_ns = history.began_ns(pair), history.newest(pair)[0]
         lags_s = (newest_ns.max() - newest_ns) / NS_PER_S
         is_second = began_ns[1] < began_ns[0] if lags_s.max() < _LAG_S else lags_s[0] > 0.0
         better = pair[int(is_second)]

@@ -39,11 +39,12 @@ class RobotTracks:
         self._near_since_ns = {i: ns for i, ns in self._near_since_ns.items() if i not in unknown}
         seen = tuple(i for i in dict.fromkeys(tracks.ids) if i not in unknown)
         if ROBOT_ID not in unknown and seen:
-            motions, robot = history.motions(seen), history.motions((ROBOT_ID,))
-            gaps_s = (motions.stamps_ns - robot.stamps_ns) / NS_PER_S
-            distances_m = np.hypot(*(motions.positions_m - robot.extrapolated_m(gaps_s)).T)
+            stamps_ns, states_m = history.newest(seen)
+            robot = history.motions((ROBOT_ID,))
+            gaps_s = (stamps_ns - robot.stamps_ns) / NS_PER_S
+            distances_m = np.hypot(*(states_m[:, :2] - robot.extrapolated_m(gaps_s)).T)
             for row in np.flatnonzero(np.abs(gaps_s) <= _MAX_GAP_S).tolist():
-                self._compare(seen[row], float(distances_m[row]), int(motions.stamps_ns[row]))
+                self._compare(seen[row], float(distances_m[row]), int(stamps_ns[row]))
         before = self.ids
         self.ids = tuple(i for i in self._near_since_ns if self._is_robot(i, tracks.stamp_ns))
         return [
