@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from itertools import compress
 from statistics import fmean, median
 
-import numpy as np
-
 from social_implicit_ros.prediction.health.snapshot import (
     FROZEN_S,
     MAX_LOST,
