@@ -48,6 +48,8 @@ class NodeProcess:
     def __init__(self, process: subprocess.Popen, log: Path) -> None:
         self.process = process
         self._log = log
+        #: Of its log, and of the files that a node keeps.
+        self.folder = log.parent
 
     @property
     def output(self) -> str:
