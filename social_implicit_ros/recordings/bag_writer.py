@@ -21,11 +21,11 @@ from rosbags.typesys.store import Typestore
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID
-from social_implicit_ros.tracks.messages.agent_ids import agent_number
-from social_implicit_ros.tracks.messages.markers import (
+from social_implicit_ros.tracks.messages.agent_ids import (
     MARKER_ADD,
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,
+    agent_number,
     marker_id,
 )
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_data, point_field_layout

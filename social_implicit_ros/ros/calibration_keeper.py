@@ -183,7 +183,7 @@ def open_calibration(
         uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
             parameters name a file.
     """
-    # Imports onnxruntime, see `components`.
+    # Imports onnxruntime, see `session`.
     from social_implicit_ros.models.registry import fingerprint_of
 
     path, reason = None, "not kept, as use_sim_time is true: set calibration_file to keep it"

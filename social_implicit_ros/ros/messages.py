@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from social_implicit_ros.tracks.messages.markers import PERSON_HEIGHT_M
+from social_implicit_ros.tracks.messages.agent_ids import PERSON_HEIGHT_M
 from social_implicit_ros.tracks.messages.point_cloud import point_field_layout
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -16,12 +17,12 @@ from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from std_msgs.msg import Float64MultiArray
 
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.bond import Bond
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, open_calibration
-from social_implicit_ros.ros.components import load_model, load_outputs
 from social_implicit_ros.ros.online_evaluation_messages import (
     METRICS_TOPIC,
     metrics_to_msg,
@@ -29,10 +30,12 @@ from social_implicit_ros.ros.online_evaluation_messages import (
     scores_to_status,
 )
 from social_implicit_ros.ros.outputs.base import Output
+from social_implicit_ros.ros.outputs.registry import load_output
 from social_implicit_ros.ros.preparation import Preparation
 from social_implicit_ros.ros.trackers import Tracker, load_trackers
-from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.settings import NodeConfig, PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.types import Tracks
 
 
 @dataclass
@@ -139,6 +142,61 @@ def open_session(
         _create_endpoints(node, session, on_tracks, on_odometry, on_map)
         undo.pop_all()
     return session
+
+
+def load_outputs(
+    model: TrajectoryModel, lookup: TransformBuffer, config: NodeConfig
+) -> dict[str, Output]:
+    """The outputs for some parameters, after one run of the model and of the outputs with them."""
+    outputs = {name: load_output(name, config) for name in config.outputs}
+    # Walls change covariances as they change samples.
+    _make_samples(model, config.use_map or any(output.reads_samples for output in outputs.values()))
+    _warm_up(model, outputs, lookup, config.predictor)
+    return outputs
+
+
+def load_model(name: str) -> TrajectoryModel:
+    """Loads a model; raises ValueError with the reason and how to fix it."""
+    try:
+        # Imports onnxruntime, which is not needed to list the parameters.
+        from social_implicit_ros.models import registry
+    except ImportError as error:
+        raise ValueError(
+            f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
+        ) from error
+    return registry.load_model(name)
+
+
+def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
+    from social_implicit_ros.models.onnx_model import OnnxModel  # after `load_model`
+
+    if isinstance(model, OnnxModel):
+        model.makes_samples = is_needed
+
+
+def _warm_up(
+    model: TrajectoryModel,
+    outputs: Mapping[str, Output],
+    lookup: TransformBuffer,
+    config: PredictorConfig,
+) -> None:
+    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one."""
+    pipeline = PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
+    # Of one frame, without a robot.
+    plain = PredictorConfig(
+        pipeline=pipeline,
+        time_step_s=config.time_step_s,
+        horizon_s=config.horizon_s,
+        fixed_frame=config.fixed_frame,
+    )
+    predictor = Predictor(model, plain, lookup)
+    for stamp_ns in (1, 100_000_000):
+        tracks = Tracks(stamp_ns, ("one", "two"), np.eye(2))
+        predictor.add_tracks(tracks, config.fixed_frame, stamp_ns)
+    forecast = predictor.tick(100_000_000)
+    for output in outputs.values():
+        output.render(forecast)
+        output.clear(forecast.stamp_ns)
 
 
 def close_session(node: LifecycleNode, session: Session) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 
 from social_implicit_ros.tracks.motions import motions_of
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
-from social_implicit_ros.tracks.reach import is_in_reach
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason
 
+#: Distance that is plausible in any time: a detector fits another box, metres, and the noise of two
+#: positions, in standard deviations of one.
+_REFIT_M, _REACH_STDS = 0.1, 8.0
 #: Who moves less fast is not compared with the motion before, metres per second.
 _STROLL_M_S = 1.0
 #: Less certain velocities say nothing, metres per second.
@@ -26,6 +28,31 @@ _ACCELERATION_M_S2, _BOX_M = 6.0, 0.3
 _NOISE_STDS, _VELOCITY_STDS, _SCATTER = 8.0, 2.0, 1.5
 #: Positions of which that is taken, before the end of the track.
 _RECENT = np.arange(5, 0, -1)
+
+
+def is_in_reach(
+    before_m: FloatArray,
+    after_m: FloatArray,
+    elapsed_ns: IntArray | int,
+    max_speed_m_s: float,
+    noise_m: float,
+) -> BoolArray:
+    """Whether displacements are plausible.
+
+    Args:
+        before_m: (A, 2) positions in metres.
+        after_m: (A, 2) later positions in metres.
+        elapsed_ns: (A,) times between them, or one for all, integer nanoseconds.
+        max_speed_m_s: maximum plausible speed.
+        noise_m: standard deviation of each coordinate of a position.
+
+    Returns:
+        (A,) booleans; False where a position is not finite.
+    """
+    x, y = (after_m - before_m).T
+    reach_m = max_speed_m_s / NS_PER_S * elapsed_ns + _REFIT_M + _REACH_STDS * noise_m
+    in_reach: BoolArray = x * x + y * y <= reach_m * reach_m
+    return in_reach
 
 
 def _leaves_motion(

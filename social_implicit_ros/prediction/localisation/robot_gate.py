@@ -14,7 +14,7 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.reach import is_in_reach
+from social_implicit_ros.tracks.outliers import is_in_reach
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks

@@ -22,7 +22,6 @@ from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps, without_samples
-from social_implicit_ros.prediction.scoring.motionless import MotionlessTracks, weights_of
 from social_implicit_ros.prediction.scoring.recent_scores import RecentScores, ScoreWindow
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
@@ -38,6 +37,8 @@ MAX_GAP_S = 0.5
 EARLY = 0.1
 #: Pending predictions allowed beyond twice the steps, for horizons of few steps.
 _SPARE = 8
+#: A track that stays this near to its first position has not moved, metres.
+MOTIONLESS_M = 0.01
 
 Content = TypeVar("Content")
 
@@ -200,6 +201,55 @@ class PendingPredictions(Generic[Content]):
             found = found_m[pending.rows, column : column + len(steps)]
             np.copyto(known, found, where=~np.isnan(found))
             column += len(steps)
+
+
+class MotionlessTracks:
+    """Finds predictions that say nothing new, as their track has never moved.
+
+    All predictions of such a track are equal. Counted each, a few pillars would outweigh everybody
+    who stands. Somebody who comes and then stands still has moved, and counts.
+    """
+
+    def __init__(self) -> None:
+        self._first_m: dict[str, FloatArray] = {}  # NaN once the track moved
+
+    def add(self, ids: tuple[str, ...], positions_m: FloatArray) -> FloatArray:
+        """Takes the present positions; tracks that are not among them are forgotten.
+
+        Args:
+            ids: (A,) of the predicted agents.
+            positions_m: (A, 2) their positions, metres.
+
+        Returns:
+            (A, 2) where a track has been since before and never moved, metres; NaN for the others.
+        """
+        before = self._first_m
+        known = np.array([agent in before for agent in ids], dtype=bool)
+        first_m = np.array(
+            [before.get(agent, at_m) for agent, at_m in zip(ids, positions_m, strict=True)]
+        ).reshape(-1, 2)
+        first_m = np.where(_is_near(positions_m, first_m)[:, None], first_m, np.nan)
+        self._first_m = dict(zip(ids, first_m, strict=True))
+        return np.where(known[:, None], first_m, np.nan)
+
+    def clear(self) -> None:
+        """Forgets all tracks."""
+        self._first_m.clear()
+
+
+def weights_of(ground_truth_m: FloatArray, still_m: FloatArray) -> FloatArray:
+    """(E,) weight of scored positions: 0 where a track still has not moved, else 1.
+
+    Args:
+        ground_truth_m: (E, 2) positions, metres.
+        still_m: (E, 2) from `MotionlessTracks.add` at the time of the prediction.
+    """
+    return np.where(_is_near(ground_truth_m, still_m), 0.0, 1.0)
+
+
+def _is_near(first_m: FloatArray, second_m: FloatArray) -> FloatArray:
+    near: FloatArray = np.hypot(*(first_m - second_m).T) <= MOTIONLESS_M
+    return near
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from social_implicit_ros.tracks.frames.poses import (
-    IDENTITY,
-    Pose,
-    between,
-    compose,
-    differ,
-    inverse,
-)
 from social_implicit_ros.tracks.frames.transform_messages import (
     StampedPose,
     name_bytes,
     names_frame,
     transforms_of,
 )
-from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
+from social_implicit_ros.tracks.frames.transforms import (
+    IDENTITY,
+    Pose,
+    RigidTransform,
+    TransformUnavailableError,
+    between,
+    compose,
+    differ,
+    inverse,
+)
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import plain_frame
 

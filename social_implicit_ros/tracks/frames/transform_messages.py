@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from social_implicit_ros.tracks.frames.poses import Pose
+from social_implicit_ros.tracks.frames.transforms import Pose
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import plain_frame
 

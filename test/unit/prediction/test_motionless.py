@@ -10,7 +10,7 @@ import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.scoring.motionless import (
+from social_implicit_ros.prediction.scoring.online_evaluation import (
     MOTIONLESS_M,
     MotionlessTracks,
     weights_of,

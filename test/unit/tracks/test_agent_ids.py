@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers, agent_number
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers, agent_number, marker_id
 
 #: Two strings with the same CRC-32.
 COLLIDING = ("plumless", "buckeroo")
@@ -53,3 +53,15 @@ def test_of_two_colliding_ids_the_first_keeps_its_number_while_present() -> None
 def test_numbers_of_a_tick_are_unique(ids: list[str]) -> None:
     numbers = AgentNumbers().assign(ids)
     assert len(set(numbers.tolist())) == len(ids)
+
+
+@given(namespace=st.text(min_size=1), number=st.integers(0, 2**31 - 1))
+def test_an_id_from_a_marker_maps_back_to_it(namespace: str, number: int) -> None:
+    assert marker_id(f"{namespace}/{number}") == (namespace, number)
+
+
+@given(agent_id=st.text())
+def test_every_id_fits_into_a_marker(agent_id: str) -> None:
+    namespace, number = marker_id(agent_id)
+    assert namespace
+    assert 0 <= number < 2**31
