@@ -327,7 +327,8 @@ class Predictor:
         for first in held:
             self._enter_as(first, update)
         self._enter_as(tracks, update)
-        update.corrections += self._identities.follow(tracks, self.history, now_ns)
+        period_ns = self.tracker(tracks.source).reported.period_ns
+        update.corrections += self._identities.follow(tracks, self.history, now_ns, period_ns)
         self.history.hidden = self._identities.hidden
         self.history.frozen = frozenset(
             agent_id

@@ -111,6 +111,11 @@ class ReportedPositions:
         return self._placeholders
 
     @property
+    def period_ns(self) -> int:
+        """Usual time between two positions of somebody, integer nanoseconds; 0 if unknown."""
+        return lower_median(self._periods_ns) if self._periods_ns else 0
+
+    @property
     def hold_s(self) -> float:
         """Time for which the tracker repeats positions that are not current, seconds.
 
@@ -130,9 +135,8 @@ class ReportedPositions:
         """Time between two positions of somebody, seconds; 0 if each message has new ones."""
         if len(self._stays_ns) < _MIN_CHANGES or self._is_on_grid:
             return 0.0
-        stay_ns, period_ns = lower_median(self._stays_ns), lower_median(self._periods_ns)
-        is_held = stay_ns + period_ns >= _HELD_PERIODS * period_ns
-        return (stay_ns + period_ns) / NS_PER_S if is_held else 0.0
+        hold_ns = lower_median(self._stays_ns) + self.period_ns
+        return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * self.period_ns else 0.0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
         """Ids that moved, and have had one position since, bit by bit, while others still move.
@@ -215,9 +219,7 @@ class ReportedPositions:
         if not is_kept.all():
             ids, state = tuple(compress(ids, is_kept.tolist())), state[is_kept]
         if len(self._ids) > np.count_nonzero(rows >= 0):
-            kept_ns = round(_MAX_MISSED_S * NS_PER_S)
-            if self._periods_ns:
-                kept_ns = round(PERIODS_KEPT * lower_median(self._periods_ns))
+            kept_ns = round(PERIODS_KEPT * self.period_ns or _MAX_MISSED_S * NS_PER_S)
             is_other = self._state["last_ns"] >= tracks.stamp_ns - kept_ns
             is_other[rows[rows >= 0]] = False
             present = set(ids)
@@ -295,7 +297,7 @@ class ReportedPositions:
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             self._is_on_grid = _are_on_grid(self._changes_m)
             # A gap between two messages, as of a slower tracker, repeats nothing.
-            held_ns = stayed_ns + lower_median(self._periods_ns)
+            held_ns = stayed_ns + self.period_ns
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
             self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
             is_resumed = is_changed & (missed_ns == 0) & (stayed_ns >= _STOPPED_NS)
@@ -312,7 +314,7 @@ class ReportedPositions:
         held_ns: IntArray,
     ) -> IntArray:
         """(A,) for how long those who move on were missed: 0 if they stood, -1 for all others."""
-        usual_s = max(self.usual_hold_s, lower_median(self._periods_ns) / NS_PER_S)
+        usual_s = max(self.usual_hold_s, self.period_ns / NS_PER_S)
         moves_on = is_changed & (held_ns > _HELD_PERIODS * usual_s * NS_PER_S)
         missed_ns = np.where(moves_on, 0, -1)
         if moves_on.any():

@@ -36,8 +36,6 @@ class RigidTransform:
     def __post_init__(self) -> None:
         require_shape("RigidTransform", "rotation", self.rotation, (3, 3))
         require_shape("RigidTransform", "translation_m", self.translation_m, (3,))
-        if not np.allclose(self.rotation @ self.rotation.T, np.eye(3), atol=1e-6):
-            raise ValueError("RigidTransform.rotation is not orthonormal")
 
     @classmethod
     def from_quaternion(cls, xyzw: FloatArray, translation_m: FloatArray) -> RigidTransform:

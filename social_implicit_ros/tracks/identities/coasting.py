@@ -19,10 +19,6 @@ from social_implicit_ros.types import FloatArray, IntArray
 
 #: Gaps from which a tracker's are learnt.
 _N_RECENT = 64
-#: Tracks whose period is taken.
-_N_PERIODS = 9
-#: Periods before a period is known: one alone may be a pause.
-_MIN_PERIODS = 2
 #: A track is missed once it was not reported for this share of its period.
 _MISSED_SHARE = 0.95
 #: Gap after which half of the tracks come back, before any is seen: in periods, and at least in
@@ -51,11 +47,16 @@ class Coasting:
         self._missed: set[str] = set()
         self._newest_ns: int | None = None
         self._before_ns = 0  # newest stamp before that one
-        self._periods_ns: deque[int] = deque(maxlen=_N_PERIODS)
         self._gaps_ns: deque[float] = deque(maxlen=_N_RECENT)  # infinite: did not come back
 
     def observe(
-        self, ids: tuple[str, ...], stamp_ns: int, *, timeout_s: float, min_probability: float
+        self,
+        ids: tuple[str, ...],
+        stamp_ns: int,
+        *,
+        period_ns: int,
+        timeout_s: float,
+        min_probability: float,
     ) -> None:
         """Takes a message of the tracker.
 
@@ -63,10 +64,13 @@ class Coasting:
             ids: as they are remembered.
             stamp_ns: integer nanoseconds. Of some trackers each message has one person, and the
                 stamp of all. Late messages show that somebody was still there.
+            period_ns: usual time between two positions of somebody, integer nanoseconds; 0 if it is
+                not known yet.
             timeout_s: time after which missed tracks are forgotten, seconds.
             min_probability: of coming back, for a track that coasts on.
         """
         known_ns, missed, back = self._seen_ns, self._missed, []
+        self._period_ns = period_ns
         if self._newest_ns is None or stamp_ns > self._newest_ns:
             self._before_ns, self._newest_ns = self._newest_ns or stamp_ns, stamp_ns
             back = [i for i in ids if i in missed]  # in this order, that results are repeatable
@@ -78,8 +82,6 @@ class Coasting:
             ids = tuple(i for i in ids if known_ns.get(i, 0) < stamp_ns)
         for agent_id in back:
             self._end_gap(self._before_ns - known_ns[agent_id])
-        if ids and known_ns.get(ids[0], stamp_ns) < stamp_ns:
-            self._periods_ns.append(stamp_ns - known_ns[ids[0]])
         known_ns.update(dict.fromkeys(ids, stamp_ns))
         stamp_ns = self._newest_ns
         # Some come back after they are forgotten.
@@ -114,12 +116,8 @@ class Coasting:
         is_known = len(gaps_ns) >= max(_MIN_RETURNS, len(self._gaps_ns) // 2)
         return lower_median(gaps_ns) / NS_PER_S if is_known else 0.0
 
-    @property
-    def _period_ns(self) -> int:
-        return lower_median(self._periods_ns) if self._periods_ns else 0
-
     def _vanished(self, stamp_ns: int, min_probability: float) -> Iterable[str]:
-        if not self._missed or len(self._periods_ns) < _MIN_PERIODS:
+        if not self._missed or not self._period_ns:
             return ()
         missed = tuple(self._missed)
         seen_ns = np.array([self._seen_ns[agent_id] for agent_id in missed])

@@ -75,13 +75,16 @@ class Identities:
         own_ids = (own_id_of.get(agent_id, agent_id) for agent_id in ids)
         return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
 
-    def follow(self, tracks: Tracks, history: TrackHistory, now_ns: int = 0) -> list[str]:
+    def follow(
+        self, tracks: Tracks, history: TrackHistory, now_ns: int, period_ns: int
+    ) -> list[str]:
         """Finds out which tracks are gone, or the robot's.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
+            period_ns: of the tracker, as of `ReportedPositions`.
 
         Returns:
             A text for each track that is the robot from now on.
@@ -94,6 +97,7 @@ class Identities:
         coasting.observe(
             (*tracks.ids, *tracks.repeated_ids, *present, *sorted(stitcher.awaited)),
             tracks.stamp_ns,
+            period_ns=period_ns,
             timeout_s=history.config.track_timeout_s,
             min_probability=self.config.min_return_probability,
         )

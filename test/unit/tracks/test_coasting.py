@@ -25,6 +25,7 @@ class Tracker:
             self.coasting.observe(
                 ("a", *others),
                 round(self.n * self.period_s * S),
+                period_ns=round(self.period_s * S),
                 timeout_s=1.0,
                 min_probability=self.min_probability,
             )
@@ -84,7 +85,9 @@ def test_a_tracker_that_reports_each_person_in_a_message_of_its_own_misses_nobod
     names = [f"p{number}" for number in range(8)]
     for n in range(400):
         stamp_ns = round(n * 0.05 * S)
-        coasting.observe((names[n % 8],), stamp_ns, timeout_s=1.0, min_probability=0.35)
+        coasting.observe(
+            (names[n % 8],), stamp_ns, period_ns=S * 2 // 5, timeout_s=1.0, min_probability=0.35
+        )
         assert not coasting.vanished
 
 
@@ -95,7 +98,9 @@ def test_a_tracker_may_give_the_messages_of_one_moment_the_same_stamp() -> None:
     for n in range(400):
         present = draws.sample(names, 5) if n < 390 else names[:4]
         for name in present:
-            coasting.observe((name,), n * S // 10, timeout_s=1.0, min_probability=0.35)
+            coasting.observe(
+                (name,), n * S // 10, period_ns=S // 10, timeout_s=1.0, min_probability=0.35
+            )
             assert n >= 390 or not coasting.vanished
     assert coasting.vanished == {"p4"}
 
@@ -107,7 +112,9 @@ def test_who_is_shown_by_late_messages_is_there() -> None:
     for _ in range(20):
         tracker.report()
         late_ns = round((tracker.n - 0.5) * 0.1 * S)
-        tracker.coasting.observe(("b",), late_ns, timeout_s=1.0, min_probability=0.35)
+        tracker.coasting.observe(
+            ("b",), late_ns, period_ns=S // 10, timeout_s=1.0, min_probability=0.35
+        )
         assert not tracker.coasting.vanished
 
 
@@ -127,7 +134,9 @@ def test_late_messages_change_nothing() -> None:
     tracker = Tracker()
     tracker.report("b", n_messages=10)
     late_ns = round(0.55 * S)
-    tracker.coasting.observe(("a",), late_ns, timeout_s=1.0, min_probability=0.99)
+    tracker.coasting.observe(
+        ("a",), late_ns, period_ns=S // 10, timeout_s=1.0, min_probability=0.99
+    )
     assert not tracker.coasting.vanished
 
 
