@@ -290,11 +290,9 @@ def test_an_invalid_topic_and_quality_of_service(
     assert "Traceback" not in node.process.output
 
 
-def test_a_full_disk_while_the_calibration_is_saved(
-    start: Callable[..., NodeUnderTest], tmp_path: Path
-) -> None:
+def test_a_full_disk_while_the_calibration_is_saved(node: NodeUnderTest, tmp_path: Path) -> None:
     kept = tmp_path / "learnt.json"
-    node = start(tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=str(kept))
+    node.restart(model="sampled_constant_velocity", calibration_file=str(kept))
     talk = Conversation(node)
     # The temporary file of the node is on a full disk.
     unfinished = tmp_path / f"learnt.json.{node.process.process.pid}.tmp"
@@ -308,23 +306,19 @@ def test_a_full_disk_while_the_calibration_is_saved(
     assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
     assert node.transition("deactivate")
     assert kept.is_file()
-    assert node.process.stop() == 0
     assert "Traceback" not in node.process.output
 
 
-def test_a_folder_without_write_permission(start: Callable[..., NodeUnderTest]) -> None:
+def test_a_folder_without_write_permission(node: NodeUnderTest) -> None:
     # Nobody can write there, whatever the permissions.
     folder = "/proc/learnt"
-    node = start(
-        tick_rate_hz=0.0, model="sampled_constant_velocity", calibration_file=f"{folder}/here.json"
-    )
+    node.restart(model="sampled_constant_velocity", calibration_file=f"{folder}/here.json")
     talk = Conversation(node)
     assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
     assert node.transition("deactivate")
     assert folder in node.process.output
     assert node.transition("activate")
     assert len(talk.walk(talk.new_stamps(), 30).agents) == 2
-    assert node.process.stop() == 0
     assert "Traceback" not in node.process.output
 
 

@@ -67,7 +67,7 @@ class Run:
     ) -> Run:
         messages = iter(np.arange(0.0, duration_s, 1.0 / rate_hz).tolist())
         message_s: float | None = next(messages)
-        for tick_s in np.arange(0.05, duration_s, 0.1).tolist():
+        for tick_s in np.arange(0.15, duration_s, 0.2).tolist():
             while message_s is not None and message_s <= tick_s:
                 self._tell(position_of(message_s), message_s, ahead_s)
                 message_s = next(messages, None)

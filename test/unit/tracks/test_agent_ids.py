@@ -49,7 +49,7 @@ def test_of_two_colliding_ids_the_first_keeps_its_number_while_present() -> None
     assert numbers.assign(COLLIDING[1:]).tolist() == [shared + 1]
 
 
-@given(st.lists(st.text(min_size=1), unique=True, max_size=30))
+@given(st.lists(st.text(min_size=1), unique=True, max_size=10))
 def test_numbers_of_a_tick_are_unique(ids: list[str]) -> None:
     numbers = AgentNumbers().assign(ids)
     assert len(set(numbers.tolist())) == len(ids)
