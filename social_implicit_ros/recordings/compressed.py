@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,19 +69,7 @@ def require_allowed(n_packed: int, n_unpacked: int) -> None:
 
 def decompress_message(data: bytes) -> bytes:
     """The message itself, whether it was compressed or not; raises ZstdError if it is damaged."""
-    if not data.startswith(_FRAME_MAGIC):
-        return data
-    blocks: list[bytes] = []
-    n_unpacked = 0
-    frame = zstd.ZstdDecompressor()
-    while not frame.eof:
-        block = frame.decompress(b"" if blocks else data, _MAX_BLOCK_BYTES)
-        if not block and frame.needs_input and not frame.eof:
-            raise zstd.ZstdError("a compressed message is truncated")
-        blocks.append(block)
-        n_unpacked += len(block)
-        require_allowed(len(data), n_unpacked)
-    return b"".join(blocks)
+    return b"".join(_blocks(io.BytesIO(data))) if data.startswith(_FRAME_MAGIC) else data
 
 
 def decompress_file(file: Path, into: Path) -> None:
@@ -90,6 +80,11 @@ def decompress_file(file: Path, into: Path) -> None:
 
 def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
     """Decompresses block by block, up to the first damage, the end, or the size allowed."""
+    with suppress(zstd.ZstdError):
+        yield from _blocks(content)
+
+
+def _blocks(content: IO[bytes]) -> Iterator[bytes]:
     frame = zstd.ZstdDecompressor()
     n_packed = n_unpacked = 0
     while data := content.read(_BLOCK_BYTES):
@@ -97,11 +92,10 @@ def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
         while data or not (frame.needs_input or frame.eof):
             if frame.eof:
                 frame = zstd.ZstdDecompressor()
-            try:
-                block = frame.decompress(data, _MAX_BLOCK_BYTES)
-            except zstd.ZstdError:
-                return
+            block = frame.decompress(data, _MAX_BLOCK_BYTES)
             n_unpacked += len(block)
             require_allowed(n_packed, n_unpacked)
             yield block
             data = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise zstd.ZstdError("compressed data is truncated")

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -35,6 +35,8 @@ _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX = 0x02, 0x03, 0x04, 0
 _STATISTICS, _DATA_END = 0x0B, 0x0F
 _HEAD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
+#: Without the name of the compression.
+_CHUNK_HEAD_BYTES = 40
 _FOOTER_BYTES = _HEAD.size + 20 + len(MCAP_MAGIC)
 
 #: Topic, record time in nanoseconds, and data of a message.
@@ -132,47 +134,35 @@ class McapFile:
             is_within = end_ns >= first_ns and start_ns < stop_ns
             if is_within and (not channels or not wanted.isdisjoint(channels)):
                 self._file.seek(offset)
-                opcode, data = next(_records(self._file, is_complete=True))
+                opcode, data = next(_records(self._file))
                 if opcode != _CHUNK:
                     raise ValueError("the index points beside the chunks")
-                yield start_ns, self._in_chunk(_content(data, is_complete=True), True)
+                yield start_ns, self._in_chunk(data)
 
     def _all(self) -> Iterator[tuple[int, int, bytes]]:
         """Channel, record time and data of messages; notes schemas and channels."""
         self._file.seek(len(MCAP_MAGIC))
-        for opcode, data in _records(self._file, self._is_complete):
+        try:
+            for opcode, data in _records(self._file):
+                if opcode == _DATA_END:
+                    return
+                yield from self._in_chunk(data) if opcode == _CHUNK else self._in([(opcode, data)])
+        except _CutError:
+            if self._is_complete:
+                raise
+
+    def _in_chunk(self, chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
+        return self._in(_records(io.BytesIO(_content(chunk, self._is_complete))))
+
+    def _in(self, records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+        for opcode, data in records:
             if opcode == _MESSAGE:
                 channel, _, recorded_ns, _ = _MESSAGE_HEAD.unpack_from(data)
-                self._require_known(channel)
+                if channel not in self._channels:
+                    raise ValueError(f"a message is of the unknown channel {channel}")
                 yield channel, recorded_ns, data[_MESSAGE_HEAD.size :]
-            elif opcode == _CHUNK:
-                yield from self._in_chunk(_content(data, self._is_complete), self._is_complete)
-            elif opcode == _DATA_END:
-                return
             else:
                 self._note(opcode, data)
-
-    def _in_chunk(self, data: bytes, is_complete: bool) -> Iterator[tuple[int, int, bytes]]:
-        """Channel, record time and data of messages; notes schemas and channels."""
-        end = 0
-        while end + _HEAD.size <= len(data):
-            opcode, length = _HEAD.unpack_from(data, end)
-            begin = end + _HEAD.size
-            end = begin + length
-            if end > len(data):
-                if is_complete:
-                    raise ValueError("a record is longer than its chunk")
-                return
-            if opcode == _MESSAGE:
-                channel, _, recorded_ns, _ = _MESSAGE_HEAD.unpack_from(data, begin)
-                self._require_known(channel)
-                yield channel, recorded_ns, data[begin + _MESSAGE_HEAD.size : end]
-            else:
-                self._note(opcode, data[begin:end])
-
-    def _require_known(self, channel: int) -> None:
-        if channel not in self._channels:
-            raise ValueError(f"a message is of the unknown channel {channel}")
 
     def _note(self, opcode: int, data: bytes) -> None:
         if opcode == _SCHEMA:
@@ -200,7 +190,7 @@ class McapFile:
             return False
         has_statistics = False
         self._file.seek(summary)
-        for opcode, data in _records(self._file, is_complete=True):
+        for opcode, data in _records(self._file):
             if opcode == _FOOTER:
                 break
             self._note(opcode, data)
@@ -292,40 +282,40 @@ def is_truncated_sqlite(file: Path) -> bool:
     return bool(file.stat().st_size < stated_bytes)
 
 
-def _records(stream: IO[bytes], is_complete: bool) -> Iterator[tuple[int, bytes]]:
+class _CutError(ValueError):
+    """A record ends after its file or chunk."""
+
+
+def _records(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Opcode and content of each record; of a truncated last chunk what there is of it."""
     while head := stream.read(_HEAD.size):
-        opcode, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 1)
+        if len(head) < _HEAD.size:
+            raise _CutError("the last record is truncated")
+        opcode, length = _HEAD.unpack(head)
         # Attachments, which may be large, and indexes are not read.
         if opcode in (_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS):
             place = stream.tell()
             n_left = stream.seek(0, io.SEEK_END) - place if length > 2**20 else length
             stream.seek(place)
             data = stream.read(min(length, n_left))
+            if len(data) == length or (opcode == _CHUNK and len(data) >= _CHUNK_HEAD_BYTES):
+                yield opcode, data
             if len(data) < length:
-                if is_complete:
-                    raise ValueError(f"a record of {length} bytes is truncated")
-                if opcode != _CHUNK:
-                    return
-            yield opcode, data
+                raise _CutError(f"a record of {length} bytes is truncated")
+        elif opcode == 0:
+            raise _CutError("an opcode is 0")
         else:
-            if opcode == 0 and is_complete:
-                raise ValueError("an opcode is 0")
             yield opcode, b""
             stream.seek(min(length, _FOREVER_NS - stream.tell()), os.SEEK_CUR)
 
 
 def _content(chunk: bytes, is_complete: bool) -> bytes:
     """The records in a chunk; of a truncated one as far as they can be decompressed."""
-    if len(chunk) < 40 and not is_complete:
-        return b""
     n_plain, checksum = struct.unpack_from("<QI", chunk, 16)
     compression, offset = _text(chunk, 28)
     packed = chunk[offset + 8 :]
-    if not is_complete and compression == "zstd":
-        return b"".join(compressed.decompressed_blocks(io.BytesIO(packed)))
     if compression == "zstd":
-        plain = compressed.decompress_message(packed)
+        plain = b"".join(compressed.decompressed_blocks(io.BytesIO(packed)))
     elif compression == "lz4":
         compressed.require_allowed(len(packed), n_plain)
         plain = LZ4FrameDecompressor().decompress(packed, max_length=n_plain)
