@@ -88,8 +88,6 @@ def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
         raise _refused(path, str(error)) from error
     if not isinstance(values, dict):
         raise _refused(path, f"it contains {type(values).__name__}, expected an object")
-    if values.get("format") == 1:
-        raise _refused(path, "an earlier version wrote it, which learned from what never moves")
     if values.get("model") == model.name and values.get("fingerprint") != model.fingerprint:
         raise _refused(
             path,

@@ -123,7 +123,7 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("format", 1, "an earlier version wrote it, which learned from what never moves"),
+        ("format", 1, "its format is 1, not 2"),
         ("format", 3, "its format is 3, not 2"),
         ("model", "other", "its model is 'other', not social_zone"),
         ("fingerprint", "6" * 64, "social_zone was trained or calibrated since"),
