@@ -23,7 +23,6 @@ from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.training.calibrate import ANNOTATED, TRACKED, Residuals, calibrate
-from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit.data import (
     ROBOT_FOLDER,
     ROBOT_SPLIT,
@@ -39,9 +38,8 @@ from social_implicit_ros.training.social_zone.evaluate import (
     residuals,
     with_tracker_noise,
 )
-from social_implicit_ros.training.social_zone.file import ARCHITECTURE
+from social_implicit_ros.training.social_zone.file import ARCHITECTURE, save_social_zone
 from social_implicit_ros.training.social_zone.fit import FitSettings, agents_of_scenes, fit
-from social_implicit_ros.training.social_zone.graph import social_zone_graph
 from social_implicit_ros.training.social_zone.model import SocialZoneSizes, live_parameters
 
 #: Chosen on the recordings of the benchmark: up to these distances neither the mean error nor the
@@ -127,17 +125,11 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
         else f"For the benchmark: {split} is left out of training and calibration."
     )
     name = ARCHITECTURE if for_robots else f"{ARCHITECTURE}_{split}"
-    return save_model(
-        social_zone_graph(model),
+    return save_social_zone(
+        model,
         out / f"{name}.onnx",
-        architecture=ARCHITECTURE,
-        description=(
-            "Trajectories in each agent's frame, low-rank in time: a mixture of 20 modes with "
-            f"calibrated ellipses, coupled within a scene. {purpose}"
-        ),
-        parameters=live_parameters(model),
-        noise_sequence="sobol",
-        interaction_range_m=model.sizes.social_range_m,
+        validation=validation,
+        calibration=calibrate(Residuals.joined(found), TRACKED if for_robots else ANNOTATED),
         training={
             "command": f"train_social_zone --data DIR --split {split} --seed {seed} --out DIR",
             "split": split,
@@ -145,13 +137,12 @@ def train_split(data: Path, split: str, seed: int, out: Path) -> ModelCard:
             "agents": {"training": len(training), "validation": len(validation)},
             "seed": seed,
             "settings": dataclasses.asdict(settings),
-            "sizes": dataclasses.asdict(model.sizes),
-            "torch": torch.__version__,
         },
-        metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
-        calibration=calibrate(
-            Residuals.joined(found), TRACKED if for_robots else ANNOTATED
-        ).to_dict(),
+        description=(
+            "Trajectories in each agent's frame, low-rank in time: a mixture of 20 modes with "
+            f"calibrated ellipses, coupled within a scene. {purpose}"
+        ),
+        noise_sequence="sobol",
         coupling=dataclasses.asdict(COUPLING),
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from social_implicit_ros.models.card import ModelCard, file_sha256
 from social_implicit_ros.models.onnx_model import AGENT_AXIS, INPUTS
-from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, STEP_S
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S
 
 #: Runs on onnxruntime 1.12 (2022) and newer.
 OPSET = 17
@@ -81,9 +81,7 @@ def constant(values: ArrayLike) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
-def save_model(
-    graph: onnx.ModelProto, path: Path, *, step_s: float = STEP_S, **fields: Any
-) -> ModelCard:
+def save_model(graph: onnx.ModelProto, path: Path, **fields: Any) -> ModelCard:
     """Writes a model file ending in `.onnx`, and its card as `.json` beside it.
 
     Raises:
@@ -96,16 +94,10 @@ def save_model(
     card = ModelCard(
         name=path.stem,
         sha256=file_sha256(path),
-        step_s=step_s,
-        n_observed=_steps(graph.graph.input, "observed", axis=1),
-        n_predicted=_steps(graph.graph.output, "samples", axis=2),
+        step_s=STEP_S,
+        n_observed=N_OBSERVED,
+        n_predicted=N_PREDICTED,
         **fields,
     )
     card.save(path.with_suffix(".json"))
     return card
-
-
-def _steps(tensors: Any, name: str, axis: int) -> int:
-    """Length of a fixed axis of an input or output."""
-    (tensor,) = (entry for entry in tensors if entry.name == name)
-    return int(tensor.type.tensor_type.shape.dim[axis].dim_value)

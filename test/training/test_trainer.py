@@ -162,18 +162,3 @@ def test_accuracy_with_a_short_history() -> None:
     accuracy(Watched(), [np.zeros((3, 20, 2))], n_known=2)
 
     assert received[0].tolist() == [[0.0] * 6 + [1.0] * 2] * 3
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"epochs": 0}, "epochs is 0"),
-        ({"scenes_per_batch": 0}, "scenes_per_batch is 0"),
-        ({"n_samples": 1}, "n_samples is 1, expected at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"short_history_share": 1.5}, "short_history_share is 1.5"),
-    ],
-)
-def test_bad_settings_are_named(values: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Settings(**values)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ agents of one zone: each agent selects its neighbours and its zone's matrices by
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -62,14 +61,12 @@ class _Graph:
             _fold(cast(SocialCell, model.cells[zone]), model.noise_weights[zone])
             for zone in range(self.n_zones)
         ]
-        n_columns = _N_ADJACENT * self.n_zones * _N_COLUMNS
-        first, noise = (
-            np.stack([getattr(cell, name) for cell in cells], axis=1) for name in ("first", "noise")
-        )
+        first, noise, second = zip(*cells, strict=True)
+        n_rows = _N_ADJACENT * self.n_zones
         #: To hidden values as functions of the noise: constant; and factor of x, factor of y.
-        self.still = constant(first.reshape(n_columns, -1))
-        self.moving = constant(noise.reshape(_N_ADJACENT * self.n_zones, -1))
-        self.second = constant([cell.second for cell in cells])
+        self.still = constant(np.stack(first, axis=1).reshape(n_rows * _N_COLUMNS, -1))
+        self.moving = constant(np.stack(noise, axis=1).reshape(n_rows, -1))
+        self.second = constant(second)
 
     def __call__(self, observed: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor]:
         """(K, A, 12, 2) positions."""
@@ -136,28 +133,19 @@ class _Graph:
         return agent_in_slot[slot[:, None] + torch.tensor([[-1, 0, 1]])]
 
 
-@dataclass(frozen=True, eq=False)
-class _FoldedCell:
+@torch.no_grad()
+def _fold(cell: SocialCell, zone_noise_weight: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The matrices of one cell, float64.
 
     There are 33 hidden values before the ReLU and 33 on the residual paths: 16 of the global
     stream, 16 of the local one, and a constant one for the bias.
 
-    Attributes:
-        first: (3, 15, 66) from the 14 displacements and the constant one of the previous agent,
-            itself and the next agent; to hidden values without noise.
-        noise: (3, 2, 66) change of the hidden values per unit of noise, for each of the three.
-        second: (65, 24) from the global hidden values of the previous agent, all of its own and the
-            global ones of the next agent; to positions.
+    Returns:
+        (3, 15, 66) from the 14 displacements and the constant one of the previous agent, itself and
+        the next agent; to hidden values without noise. (3, 2, 66) change of the hidden values per
+        unit of noise, for each of the three. (65, 24) from the global hidden values of the previous
+        agent, all of its own and the global ones of the next agent; to positions.
     """
-
-    first: np.ndarray
-    noise: np.ndarray
-    second: np.ndarray
-
-
-@torch.no_grad()
-def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
     cell = copy.deepcopy(cell).double()
     wide, narrow = cell.global_stream, cell.local_stream
     spatial = torch.cat(
@@ -191,7 +179,7 @@ def _fold(cell: SocialCell, zone_noise_weight: float) -> _FoldedCell:
         ]
     )
     summed = second.unflatten(1, (N_PREDICTED, N_AXES)).cumsum(dim=1).flatten(1)
-    return _FoldedCell(first.numpy(), noise.numpy(), summed.numpy())
+    return first.numpy(), noise.numpy(), summed.numpy()
 
 
 def _spatial(wide: nn.Conv2d, narrow: nn.Conv2d, *, carried: float) -> Tensor:

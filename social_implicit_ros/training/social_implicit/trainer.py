@@ -50,16 +50,6 @@ class Settings:
     n_samples: int = 40
     short_history_share: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("scenes_per_batch", 1), ("n_samples", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}, expected a value above 0")
-        share = self.short_history_share
-        if not 0 <= share <= 1:
-            raise ValueError(f"short_history_share is {share}, expected a value in 0..1")
-
 
 @dataclass(frozen=True)
 class Accuracy:

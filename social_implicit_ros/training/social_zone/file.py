@@ -1,4 +1,4 @@
-"""Reads Social-Zone from a model file, to train it further.
+"""Writes Social-Zone to a model file, and reads it, to train it further.
 
 The constants of the graph are computed from the weights; the weights are in the file's metadata.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,23 @@ import torch
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.features import Float32Array
 from social_implicit_ros.models.onnx_model import MAX_FILE_BYTES, open_session
+from social_implicit_ros.training.export import save_model
+from social_implicit_ros.training.social_zone.evaluate import accuracy
+from social_implicit_ros.training.social_zone.fit import Agents
 from social_implicit_ros.training.social_zone.graph import (
     N_CHOICE,
     N_FLOOR,
     WEIGHTS,
     SocialZoneGraph,
+    social_zone_graph,
 )
-from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone, SocialZoneSizes
+from social_implicit_ros.training.social_zone.model import (
+    N_OBSERVED,
+    SocialZone,
+    SocialZoneSizes,
+    live_parameters,
+)
+from social_implicit_ros.uncertainty.calibration import Calibration
 from social_implicit_ros.untrusted_files import read_file
 
 ARCHITECTURE = "social_zone"
@@ -32,6 +43,29 @@ _ROUNDING_M = 1e-3
 
 class ModelReadError(ValueError):
     """A model file cannot be trained further; the message says why."""
+
+
+def save_social_zone(
+    model: SocialZone,
+    path: Path,
+    *,
+    validation: Agents,
+    calibration: Calibration,
+    training: Mapping[str, Any],
+    **fields: Any,
+) -> ModelCard:
+    """Writes a model file and its card, with errors on validation scenes; `fields` of the card."""
+    return save_model(
+        social_zone_graph(model),
+        path,
+        architecture=ARCHITECTURE,
+        parameters=live_parameters(model),
+        interaction_range_m=model.sizes.social_range_m,
+        training={**training, "sizes": asdict(model.sizes), "torch": torch.__version__},
+        metrics={"validation": asdict(accuracy(model, validation))},
+        calibration=calibration.to_dict(),
+        **fields,
+    )
 
 
 def read_social_zone(path: Path, card: ModelCard) -> SocialZone:

@@ -20,12 +20,10 @@ import torch
 
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.training.calibrate import calibrate, calibrate_from
-from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_zone.evaluate import Accuracy, accuracy, residuals
-from social_implicit_ros.training.social_zone.file import ARCHITECTURE
+from social_implicit_ros.training.social_zone.file import save_social_zone
 from social_implicit_ros.training.social_zone.fit import Agents, FitSettings, augment, training_loss
-from social_implicit_ros.training.social_zone.graph import social_zone_graph
-from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone, live_parameters
+from social_implicit_ros.training.social_zone.model import N_OBSERVED, SocialZone
 from social_implicit_ros.types import IntArray
 from social_implicit_ros.uncertainty.calibration import Calibration
 
@@ -171,14 +169,11 @@ def save_tuned(
         if base.calibration
         else calibrate(found)
     )
-    return save_model(
-        social_zone_graph(model),
+    return save_social_zone(
+        model,
         path,
-        architecture=ARCHITECTURE,
-        description=f"{base.name}, fine-tuned and calibrated on own recordings.",
-        parameters=live_parameters(model),
-        noise_sequence=base.noise_sequence,
-        interaction_range_m=model.sizes.social_range_m,
+        validation=validation,
+        calibration=calibration,
         training={
             **provenance,
             "base": {"name": base.name, "sha256": base.sha256},
@@ -189,10 +184,8 @@ def save_tuned(
             ),
             "settings": {**dataclasses.asdict(settings), "trust": model.trust},
             "validation_curve": [[entry.iteration, round(entry.loss, 5)] for entry in tuned.curve],
-            "sizes": dataclasses.asdict(model.sizes),
-            "torch": torch.__version__,
         },
-        metrics={"validation": dataclasses.asdict(accuracy(model, validation))},
-        calibration=calibration.to_dict(),
+        description=f"{base.name}, fine-tuned and calibrated on own recordings.",
+        noise_sequence=base.noise_sequence,
         coupling=base.coupling,
     )
