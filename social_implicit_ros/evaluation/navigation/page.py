@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.navigation.crowd import ORACLE, SUBSTEPS, VELOCITY, Crowd
-from social_implicit_ros.evaluation.navigation.drive import Drives, drive
-from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.drive import Drives, Episodes, RecordedCrowd, drive
 from social_implicit_ros.evaluation.navigation.study import Study, Trial
 from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.types import FloatArray
@@ -37,17 +36,11 @@ def _watched(crowd: Crowd, episodes: Episodes, trial: Trial, study: Study) -> li
     """The episodes in which predictors differ most in the distance that they keep."""
     planner = trial.planners[0]
     regions = next(name for name in crowd.beliefs if name.endswith("regions"))
-    drives = {
-        name: drive(
-            crowd,
-            crowd.beliefs[name],
-            episodes,
-            trial.robot,
-            study.chosen(name, planner),
-            trial.person_radius_m,
-        )
-        for name in (VELOCITY, regions, ORACLE)
-    }
+    drives = {}
+    for name in (VELOCITY, regions, ORACLE):
+        setting = study.chosen(name, planner)
+        world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
+        drives[name] = drive(world, trial.robot)
     least_m = np.array([of.gap_m.min(axis=1) for of in drives.values()])
     least_m = np.where(np.isfinite(least_m), least_m, 0.0)
     shown = np.argsort(np.ptp(least_m, axis=0))[::-1][:N_EPISODES]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.beliefs import Belief
+from social_implicit_ros.evaluation.navigation.crowd import Belief
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts, braking
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes

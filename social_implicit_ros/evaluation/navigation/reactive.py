@@ -10,10 +10,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.beliefs import BeliefBuilder
-from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Scene, beliefs_of, model_of
-from social_implicit_ros.evaluation.navigation.drive import least_m, nearest_rows, robot_path
-from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.crowd import (
+    SUBSTEPS,
+    BeliefBuilder,
+    Scene,
+    beliefs_of,
+    model_of,
+)
+from social_implicit_ros.evaluation.navigation.drive import (
+    Episodes,
+    least_m,
+    nearest_rows,
+    robot_path,
+)
 from social_implicit_ros.evaluation.navigation.planners import Obstacles, Setting, obstacles_of
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -56,8 +65,9 @@ class ReactiveCrowd:
             attentive: share of the people who make way for the robot; all do for each other.
             seed: of who is attentive.
         """
-        self._scene, self._predictor, self._setting = scene, predictor, setting
-        self._radii_m, self._period_ns = radii_m, scene.period_ns
+        self.episodes, self.setting = episodes, setting
+        self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
+        self._scene, self._predictor, self._radii_m = scene, predictor, radii_m
         model = model_of(predictor)
         self._trackers = [scene.new_predictor(model) for _ in episodes.ticks]
         self._starts_ns = scene.first_ns + episodes.ticks * scene.period_ns
@@ -85,13 +95,13 @@ class ReactiveCrowd:
         kinds = {model_of(self._predictor): builder.beliefs(len(active))}
         belief = beliefs_of(kinds)[self._predictor]
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
-        return obstacles_of(belief, self._setting, sum(self._radii_m)), rows
+        return obstacles_of(belief, self.setting, self.contact_m), rows
 
     def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
         """(E,) least distance of centres while the active robots drive (E, S, 2) `path_m`."""
         robots_m = robot_path(path_m)
         now = self._now + step * SUBSTEPS
-        seconds = self._period_ns / NS_PER_S / SUBSTEPS
+        seconds = self.period_s / SUBSTEPS
         before_m = path_m[:, 0]
         # Whoever is there at no time of this step is left out of the pairs.
         recorded = self._recorded_m[active, :, now : now + SUBSTEPS + 1]
@@ -116,7 +126,7 @@ class ReactiveCrowd:
             is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded[:, :, substep, :1])
             at_m = np.where(is_entering, recorded[:, :, substep], at_m)
             stamps_ns = self._starts_ns[active] + round(
-                (step + substep / SUBSTEPS) * self._period_ns
+                (step + substep / SUBSTEPS) * self._scene.period_ns
             )
             is_new = self._known_ns[rows] > stamps_ns[:, None]
             distances_m.append(least_m(np.where(is_new[..., None], np.nan, at_m), robot_m))
@@ -161,13 +171,13 @@ class ReactiveCrowd:
             predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
 
     def _stamp_ns(self, row: int, step: int) -> int:
-        return int(self._starts_ns[row] + step * self._period_ns)
+        return int(self._starts_ns[row] + step * self._scene.period_ns)
 
     def _paths(self, n_before: int, n_ticks: int) -> tuple[FloatArray, IntArray]:
         """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) who it is."""
         steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
         people = self._scene.people
-        times_ns = self._starts_ns[:, None] + steps * (self._period_ns // SUBSTEPS)
+        times_ns = self._starts_ns[:, None] + steps * (self._scene.period_ns // SUBSTEPS)
         present = []
         for first_ns, last_ns in times_ns[:, [0, -1]]:
             first, last = np.searchsorted(people.stamps_ns, [first_ns, last_ns])

@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.beliefs import Belief
-from social_implicit_ros.evaluation.navigation.crowd import ORACLE, VELOCITY, Crowd
-from social_implicit_ros.evaluation.navigation.drive import drive, driven, episode_metrics
-from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
+from social_implicit_ros.evaluation.navigation.crowd import ORACLE, VELOCITY, Belief, Crowd
+from social_implicit_ros.evaluation.navigation.drive import (
+    Episodes,
+    RecordedCrowd,
+    World,
+    draw_episodes,
+    drive,
+    episode_metrics,
+)
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED, Setting
 from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
@@ -79,6 +84,11 @@ class Trial:
                 raise ValueError(f"horizon is {horizon_s} s, expected {DT_S} to {DT_S * N_STEPS:g}")
         if self.attentive is not None and not 0.0 <= self.attentive <= 1.0:
             raise ValueError(f"reactive is {self.attentive}, expected a share from 0 to 1")
+
+    @property
+    def contact_m(self) -> float:
+        """Distance of the centres of robot and person in contact, metres."""
+        return self.robot.radius_m + self.person_radius_m
 
 
 def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
@@ -250,9 +260,10 @@ def study_crowds(
 def _driven(
     part: str, crowd: Crowd, name: str, episodes: Episodes, trial: Trial, setting: Setting
 ) -> Metrics:
-    robot, person_m = trial.robot, trial.person_radius_m
+    robot = trial.robot
+    world: World
     if part != REACTIVE:
-        drives = drive(crowd, crowd.beliefs[name], episodes, robot, setting, person_m)
+        world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
     else:
         assert crowd.scene is not None and trial.attentive is not None
         world = ReactiveCrowd(
@@ -260,13 +271,11 @@ def _driven(
             name,
             episodes,
             setting,
-            (robot.radius_m, person_m),
+            (robot.radius_m, trial.person_radius_m),
             attentive=trial.attentive,
             seed=trial.seed,
         )
-        contact_m = robot.radius_m + person_m
-        drives = driven(world, episodes, robot, setting, contact_m, crowd.period_s)
-    return episode_metrics(drives, episodes, trial.robot, crowd.period_s)
+    return episode_metrics(drive(world, robot), episodes, robot, crowd.period_s)
 
 
 def _joined(metrics: Iterable[Metrics]) -> Metrics:

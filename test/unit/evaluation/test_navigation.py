@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
-from social_implicit_ros.evaluation.navigation.beliefs import Belief, oracle
-from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Crowd
-from social_implicit_ros.evaluation.navigation.drive import Drives, drive, episode_metrics
-from social_implicit_ros.evaluation.navigation.episodes import Episodes, draw_episodes
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Belief, Crowd, oracle
+from social_implicit_ros.evaluation.navigation.drive import (
+    Drives,
+    Episodes,
+    RecordedCrowd,
+    draw_episodes,
+    drive,
+    episode_metrics,
+)
 from social_implicit_ros.evaluation.navigation.planners import (
     CHANCE,
     COSTMAP,
@@ -46,6 +51,11 @@ def crossing():
     return Crowd(PERIOD_S, fine, {"oracle": truth, "nobody moves": truth.standing()})
 
 
+def drive_among(crowd, belief, episodes, robot, setting):
+    contact_m = robot.radius_m + RADIUS_M
+    return drive(RecordedCrowd(crowd, belief, episodes, setting, contact_m), robot)
+
+
 @pytest.mark.parametrize("planner", [CHANCE, EXPECTED])
 @pytest.mark.parametrize("is_holonomic", [False, True])
 def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_holonomic):
@@ -55,7 +65,7 @@ def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_
 
     collisions = {}
     for name, belief in crossing.beliefs.items():
-        drives = drive(crossing, belief, episodes, robot, setting, RADIUS_M)
+        drives = drive_among(crossing, belief, episodes, robot, setting)
         metrics = episode_metrics(drives, episodes, robot, PERIOD_S)
         collisions[name] = metrics["collision"].mean()
 
@@ -78,7 +88,7 @@ def test_a_robot_without_a_feasible_motion_evades_or_brakes():
     moved_m = {}
     for brakes in (False, True):
         setting = Setting(CHANCE, 4.8, None, 0.4, brakes=brakes)
-        drives = drive(crowd, person, episodes, Robot(is_holonomic=True), setting, RADIUS_M)
+        drives = drive_among(crowd, person, episodes, Robot(is_holonomic=True), setting)
         moved_m[brakes] = np.abs(drives.states[0, 1:, 1]).max()
 
     assert moved_m[True] == 0.0 and moved_m[False] > 0.2
@@ -199,7 +209,7 @@ def test_without_people_the_robot_drives_straight():
     crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 4.0]]), 40)
 
-    drives = drive(crowd, nobody, episodes, Robot(), Setting(CHANCE, 4.8), RADIUS_M)
+    drives = drive_among(crowd, nobody, episodes, Robot(), Setting(CHANCE, 4.8))
 
     metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
     assert metrics["success"] == [1.0] and metrics["path"][0] == pytest.approx(1.0, abs=0.06)
@@ -234,7 +244,7 @@ def test_a_costmap_closes_the_way_that_time_would_open():
     speed = {}
     for planner in (EXPECTED, COSTMAP):
         setting = Setting(planner, 4.8, None, weight_m=30.0)
-        drives = drive(crowd, crossing, episodes, Robot(), setting, RADIUS_M)
+        drives = drive_among(crowd, crossing, episodes, Robot(), setting)
         speed[planner] = drives.states[0, 1, 3] * np.cos(drives.states[0, 1, 2])
 
     assert speed[COSTMAP] < 0.9 * speed[EXPECTED]

@@ -5,8 +5,7 @@ import pytest
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene
-from social_implicit_ros.evaluation.navigation.drive import driven
-from social_implicit_ros.evaluation.navigation.episodes import Episodes
+from social_implicit_ros.evaluation.navigation.drive import Episodes, drive
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, Setting
 from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, avoidance
 from social_implicit_ros.evaluation.navigation.robot import Robot
@@ -79,7 +78,7 @@ def test_a_prediction_follows_the_crowd_as_it_is_now(scene):
     drives = []
     for _ in range(2):
         world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
-        drives.append(driven(world, episodes, Robot(), setting, sum(RADII_M), 0.4))
+        drives.append(drive(world, Robot()))
 
     assert drives[0].is_arrived.all() and drives[0].gap_m.min() > 0.0
     assert (drives[0].states == drives[1].states).all()
@@ -90,7 +89,7 @@ def test_a_robot_drives_where_nobody_is_predicted(scene):
     setting = Setting(CHANCE, 4.8)
     world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
 
-    drives = driven(world, episodes, Robot(), setting, sum(RADII_M), 0.4)
+    drives = drive(world, Robot())
 
     assert drives.is_arrived.all() and np.isinf(drives.gap_m).all()
 
