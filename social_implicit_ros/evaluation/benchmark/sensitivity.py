@@ -6,8 +6,7 @@ the best of 20 samples hardly change when all samples are shifted by centimetres
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,22 +79,15 @@ def shifted_metrics(
     *,
     n_samples: int = 20,
     seed: int = 0,
-    workers: int = 1,
-    advance: Callable[[int], None] = lambda n_scenes: None,
+    each: Callable[..., Iterable[Any]] = map,
 ) -> dict[str, Metrics]:
     """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
 
     Returns:
         Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
     """
-
-    def measure(index: int, scene: Scene) -> list[list[FloatArray]]:
-        measures = _measure(model, scene, n_samples, scene_seed(seed, index))
-        advance(1)
-        return measures
-
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(measure, range(len(test_scenes)), test_scenes))
+    seeds = [scene_seed(seed, index) for index in range(len(test_scenes))]
+    parts = list(each(partial(_measure, model, n_samples), test_scenes, seeds))
     return {
         f"{shift_m:+g}" if shift_m else "0": {
             name: float(np.concatenate([part[row][column] for part in parts]).mean())
@@ -106,7 +98,7 @@ def shifted_metrics(
 
 
 def _measure(
-    model: TrajectoryModel, scene: Scene, n_samples: int, seed: int
+    model: TrajectoryModel, n_samples: int, scene: Scene, seed: int
 ) -> list[list[FloatArray]]:
     """For every shift the arrays of `METRIC_NAMES`, per agent or of the scene.
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from rich.console import Console
+from rich.progress import TaskID
 
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.metrics.reliability import coverage, pooled_reliability_scores
@@ -160,8 +161,7 @@ def evaluate_split(
     n_samples: int = 20,
     seed: int = 0,
     all_metrics: bool = False,
-    workers: int = 1,
-    advance: Callable[[int], None] = lambda n_scenes: None,
+    each: Callable[..., Iterable[Any]] = map,
 ) -> Metrics:
     """Metrics of a model on one split.
 
@@ -172,8 +172,7 @@ def evaluate_split(
         n_samples: K of the metrics of single samples.
         seed: of the run; every scene draws its own noise from it.
         all_metrics: every metric instead of `ade` and `fde` alone.
-        workers: threads; the metrics do not depend on their number.
-        advance: called with the number of scenes whenever some are done.
+        each: measures every scene, as `map` does; the metrics do not depend on the order.
 
     Returns:
         Metrics by name, see the module; with `all_metrics` also `amd_undefined` and
@@ -195,17 +194,15 @@ def evaluate_split(
                 scene.observed, n_samples=number, seed=scene_seed(seed, index)
             )
             values |= measured(metrics, predicted, scene.observed, scene.future)
-        advance(1)
         return values
 
     crowds = [scene for scene in test_scenes if len(scene.ids) > 1]
-    with ThreadPoolExecutor(workers) as pool:
-        of_crowd = partial(measure, [few, many] if all_metrics else [few])
-        parts = list(pool.map(of_crowd, range(len(crowds)), crowds))
+    of_crowd = partial(measure, [few, many] if all_metrics else [few])
+    parts = list(each(of_crowd, range(len(crowds)), crowds))
     if all_metrics:
         alone = [scene for scene in test_scenes if len(scene.ids) == 1]
         joint = n_samples, [ROWS[name].metric for name in JOINT]
-        parts += map(partial(measure, [joint]), range(len(alone)), alone)
+        parts += each(partial(measure, [joint]), range(len(alone)), alone)
     return reduced({name: row.metric for name, row in chosen.items()}, parts)
 
 
@@ -323,14 +320,18 @@ def on_splits(
         {split: load_benchmark_model(one.files[split]) for split in test_scenes}
         for one in candidates
     ]
-    with progress_bar(console) as progress:
+    with progress_bar(console) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def each(task: TaskID, *arguments: Any) -> Iterator[Any]:
+            for values in pool.map(*arguments):
+                progress.advance(task)
+                yield values
+
         for one, models in zip(candidates, loaded, strict=True):
             results = {}
             for split, model in models.items():
                 scenes = test_scenes[split]
                 task = progress.add_task(f"{one.name} on {split}", total=len(scenes))
-                advance = partial(progress.advance, task)
-                workers = os.cpu_count() or 1
-                results[split] = evaluate(model, scenes, workers=workers, advance=advance)
+                results[split] = evaluate(model, scenes, each=partial(each, task))
                 progress.remove_task(task)
             yield one, results

@@ -1,22 +1,28 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from support.benchmark_data import DATA, needs_recordings, write_walks
 
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     ROWS,
     BenchmarkError,
     average_metrics,
+    candidate,
     evaluate_split,
     load_benchmark_model,
+    on_splits,
     scene_seed,
 )
 from social_implicit_ros.metrics.amd import mahalanobis_distances
 from social_implicit_ros.metrics.displacement import best_of_n
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene, split_scenes
 from social_implicit_ros.types import FloatArray, Prediction
@@ -74,7 +80,8 @@ def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> No
 def test_figures_do_not_depend_on_threads(straight: Path) -> None:
     scenes = split_scenes(straight, "univ")
     one = evaluate_split(Wanderer(), scenes, all_metrics=True)
-    two = evaluate_split(Wanderer(), scenes, all_metrics=True, workers=2)
+    with ThreadPoolExecutor(2) as pool:
+        two = evaluate_split(Wanderer(), scenes, all_metrics=True, each=pool.map)
     assert two == pytest.approx(one, rel=0.0, abs=0.0, nan_ok=True)
 
 
@@ -118,11 +125,20 @@ def test_windows_of_a_single_agent_count_in_joint_metrics_only(straight: Path) -
     assert metrics["jade"] < without["jade"]
 
 
-def test_progress_counts_every_scene(straight: Path) -> None:
-    seen: list[int] = []
-    scenes = split_scenes(straight, "univ")
-    evaluate_split(ConstantVelocity(), scenes, advance=seen.append)
-    assert sum(seen) == len(scenes)
+def test_each_model_is_evaluated_on_every_scene_of_every_split(straight: Path) -> None:
+    scenes = {split: split_scenes(straight, split) for split in ("univ", "eth")}
+    models = [candidate("constant_velocity"), candidate("sampled_constant_velocity")]
+
+    def evaluate(model: TrajectoryModel, of_split: list[Scene], each: Any) -> list[str]:
+        return list(each(lambda scene: f"{model.name} {scene.recording} {scene.frame}", of_split))
+
+    found = list(on_splits(models, scenes, evaluate, Console(quiet=True)))
+    for one, splits in found:
+        assert splits == {
+            split: [f"{one.name} {scene.recording} {scene.frame}" for scene in of_split]
+            for split, of_split in scenes.items()
+        }
+    assert [one for one, _ in found] == models
 
 
 def test_a_situation_that_a_split_lacks_is_not_averaged() -> None:
