@@ -20,7 +20,6 @@ from social_implicit_ros.evaluation.report.tables import (
     print_results,
     print_tracker,
 )
-from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import write_results
 from social_implicit_ros.evaluation.runner import (
     Job,
@@ -65,11 +64,10 @@ def _evaluated(jobs: Sequence[Job], options: argparse.Namespace, console: Consol
     if len(todo) < len(jobs):
         console.print(f"{len(jobs) - len(todo)} of {len(jobs)} recordings are already evaluated")
     try:
-        outcomes = run_jobs(todo, options.jobs, options.scheduler, console=console)
+        reasons = run_jobs(todo, options.jobs, options.scheduler, console=console)
     finally:
         remove_unfinished(options.out)
         remove_abandoned_copies()
-    reasons = {outcome.job.path: outcome.reason for outcome in outcomes if outcome.reason}
     failed = [
         {"path": str(job.path), "reason": reasons[job.path]} for job in jobs if job.path in reasons
     ]
@@ -172,16 +170,15 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
     ]
     models = options.model or [*filter(None, [node.model]), *compared]
     paths = find_bags(options.bags)
-    request = Request(
-        models=tuple(dict.fromkeys(models)),
-        settings=settings,
+    request = opt.request_of(
+        options,
+        [],
+        models,
+        settings,
         n_moments=options.moments,
         start_s=options.start,
         duration_s=options.duration,
-        odometry=options.odometry,
         faults=opt.faults_of(options.tracker_faults),
-        map_file=options.map,
-        uses_map=not options.no_map,
         is_adaptive=options.adaptive,
         ground_truth=options.ground_truth,
         ground_truth_shift_s=shift_s,

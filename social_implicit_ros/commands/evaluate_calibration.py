@@ -30,7 +30,6 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
     recording_cases,
 )
 from social_implicit_ros.evaluation.output_files import write_json
-from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
@@ -76,15 +75,8 @@ def _cases(options: argparse.Namespace, settings: PredictorConfig) -> list[Case]
     if not options.recordings:
         return benchmark_cases(options.data, options.split or (), options.model or ())
     paths = find_bags(options.recordings)
-    model = load_choices(options.params, options.tracker).model
-    request = Request(
-        models=tuple(dict.fromkeys(options.model or [model or "default"])),
-        settings=settings,
-        **opt.recording_choices(options, paths),
-        odometry=options.odometry,
-        map_file=options.map,
-        uses_map=not options.no_map,
-    )
+    model = load_choices(options.params, options.tracker).model or "default"
+    request = opt.request_of(options, paths, options.model or [model], settings)
     return recording_cases(paths, request)
 
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from social_implicit_ros.evaluation.navigation.study import (
 )
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
 from social_implicit_ros.evaluation.request import Request, opened_recording
-from social_implicit_ros.evaluation.terminal import begin, output_console, progress_bar, show
+from social_implicit_ros.evaluation.terminal import output_console, progress_bar, shown_task
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.untrusted_files import printable_text
@@ -78,12 +77,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     opt.make_folder(options.out)
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
-        task = begin(progress, "episodes")
-        study, episodes = study_crowds(
-            crowds,
-            trial,
-            partial(show, progress, task),
-        )
+        with shown_task(progress, "episodes", every=1) as show:
+            study, episodes = study_crowds(crowds, trial, show)
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
         "recordings": [
@@ -105,13 +100,9 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 
 
 def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: Progress) -> Crowd:
-    task = begin(progress, escape(printable_text(path.name)))
-    crowd = crowd_of(
-        opened_recording(path, request).part(options.start, options.duration),
-        request,
-        partial(show, progress, task),
-    )
-    progress.remove_task(task)
+    source = opened_recording(path, request).part(options.start, options.duration)
+    with shown_task(progress, path.name) as show:
+        crowd = crowd_of(source, request, show)
     opt.print_notes("evaluate_navigation", path, crowd.notes)
     return crowd
 
@@ -218,16 +209,9 @@ def _cell(values: Sequence[float], factor: float, form: str) -> str:
 def _request(options: argparse.Namespace, paths: Sequence[Path]) -> Request:
     own: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
     settings = replace(opt.settings_of("evaluate_navigation", options, unused=own), **own)
-    node = load_choices(options.params, options.tracker)
-    return Request(
-        models=tuple(dict.fromkeys(options.model or [node.model or "default"])),
-        settings=settings,
-        **opt.recording_choices(options, paths),
-        odometry=options.odometry,
-        faults=opt.faults_of(options.tracker_faults),
-        map_file=options.map,
-        uses_map=not options.no_map,
-    )
+    model = load_choices(options.params, options.tracker).model or "default"
+    faults = opt.faults_of(options.tracker_faults)
+    return opt.request_of(options, paths, options.model or [model], settings, faults=faults)
 
 
 def _trial(options: argparse.Namespace) -> Trial:

@@ -18,6 +18,7 @@ from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
     TrackerFaults,
     parse_faults,
 )
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import (
     changed_names,
@@ -142,6 +143,27 @@ def recording_choices(
         "tracker": node.tracker,
         "text": TextFormat(options.frames_per_second, options.seconds, columns),
     }
+
+
+def request_of(
+    options: argparse.Namespace,
+    recordings: Sequence[Path],
+    models: Iterable[str],
+    settings: PredictorConfig,
+    **own: Any,
+) -> Request:
+    """What the options of an evaluation of recordings ask for, and what is its own; raises as
+    `recording_choices`.
+    """
+    return Request(
+        models=tuple(dict.fromkeys(models)),
+        settings=settings,
+        odometry=options.odometry,
+        map_file=options.map,
+        uses_map=not options.no_map,
+        **recording_choices(options, recordings),
+        **own,
+    )
 
 
 def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder") -> None:

@@ -89,17 +89,17 @@ def measure_distribution(
 
 
 def _draw(
-    tick: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
+    scored: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
 ) -> tuple[FloatArray, FloatArray, float]:
     """(K, P, 2) samples and (P, 2) ground truth at one moment, metres, and AMV of all, m^2."""
-    window, truth = tick.window, tick.context.ground_truth
+    window, truth = scored.tick.window, scored.context.ground_truth
     prediction, present_m = predict_from(
-        tick.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
+        scored.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )
     samples = resample_prediction(prediction, present_m, steps).samples
     row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
-    rows = np.array([row_of[tick.forecast.ids[index]] for index in complete])
+    rows = np.array([row_of[scored.forecast.ids[index]] for index in complete])
     # Where the future of all is known, their samples need not be copied.
     known_samples = samples if len(rows) == samples.shape[1] else samples[:, rows]
     n_steps = truth.shape[1]

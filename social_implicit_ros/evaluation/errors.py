@@ -14,7 +14,7 @@ from social_implicit_ros.metrics.displacement import MISS_THRESHOLD_M, distances
 from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.pipeline import Tick
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, ObservationWindow
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import joined_scales
 
 #: Other people within this distance count as near, metres.
@@ -54,13 +54,11 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class ScoredTick:
-    """Prediction of one model at one tick, its ground truth, and the time it took, seconds."""
+    """Prediction of one model at one tick, and its ground truth."""
 
-    window: ObservationWindow
+    tick: Tick
     forecast: Forecast
     context: Context
-    window_s: float
-    model_s: float
 
 
 #: Predictions at one tick, and the same with their ground truth, by model name.
@@ -75,7 +73,7 @@ def scored_ticks(
     scored: ScoredTicks = {}
     contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
     for name, (tick, forecast) in predictions.items():
-        window, timings_s = tick.window, tick.timings_s
+        window = tick.window
         if forecast.ids not in contexts:
             row_of = {agent: row for row, agent in enumerate(window.ids)}
             rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
@@ -86,10 +84,7 @@ def scored_ticks(
                 n_near=_n_near(forecast.present_m),
                 **{name: values[rows] for name, values in known.items()},
             )
-        context = contexts[forecast.ids]
-        scored[name] = ScoredTick(
-            window, forecast, context, timings_s["window"], timings_s["model"]
-        )
+        scored[name] = ScoredTick(tick, forecast, contexts[forecast.ids])
     return scored
 
 

@@ -91,8 +91,10 @@ def _columns(measures: Measures) -> dict[str, np.ndarray]:
         "missed": missed,
         "inside_50": _ratio(inside_50, known_steps),
         "inside_95": _ratio(inside_95, known_steps),
-        "window_ms": np.array([1e3 * tick.window_s for tick in measures.ticks]),
-        "model_ms": np.array([1e3 * tick.model_s for tick in measures.ticks]),
+        **{
+            f"{part}_ms": np.array([1e3 * scored.tick.timings_s[part] for scored in measures.ticks])
+            for part in ("window", "model")
+        },
     }
 
 

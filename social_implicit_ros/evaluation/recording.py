@@ -24,13 +24,7 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
 )
 from social_implicit_ros.evaluation.per_tick import PerTickWriter
 from social_implicit_ros.evaluation.replay import BagReplay
-from social_implicit_ros.evaluation.report.highlights import (
-    SceneChooser,
-    TrackMap,
-    WorstMoments,
-    encoded_failures,
-    encoded_scene,
-)
+from social_implicit_ros.evaluation.report.highlights import SceneChooser, TrackMap, WorstMoments
 from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.evaluation.tally import Tally, TrackerScorer, counts_of
 from social_implicit_ros.models.base import TrajectoryModel
@@ -204,8 +198,8 @@ class _Evaluation:
     def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
         """Scenes, worst predictions and map of the report."""
         return {
-            "scene": encoded_scene(self._scene.frames(), walls),
-            "worst": {name: encoded_failures(worst) for name, worst in self._worst.items()},
+            "scene": self._scene.encoded(walls),
+            "worst": {name: worst.encoded() for name, worst in self._worst.items()},
             "map": self._map.encoded(),
         }
 

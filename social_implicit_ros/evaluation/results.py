@@ -18,7 +18,7 @@ from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
 from social_implicit_ros.evaluation.errors import NEAR_M
 from social_implicit_ros.evaluation.output_files import without_nan, write_json, written_beside
 from social_implicit_ros.evaluation.per_tick import join_files
-from social_implicit_ros.evaluation.report.page import write_report
+from social_implicit_ros.evaluation.report.page import report_page
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
 from social_implicit_ros.evaluation.tally import (
@@ -44,9 +44,8 @@ VERSION = 1
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
     """Evaluates one recording, as `write_results`; raises RecordingError if nothing can be."""
     jobs = jobs_of([path], request, out)
-    (outcome,) = run_jobs(jobs, 1, console=console)
-    if outcome.reason is not None:
-        raise RecordingError(outcome.reason)
+    for reason in run_jobs(jobs, 1, console=console).values():
+        raise RecordingError(reason)
     return write_results(jobs, [], out)
 
 
@@ -71,7 +70,7 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     ):
         write_json(results, numbers, indent=1)
         join_files(per_ticks, rows)
-        write_report(page, results, of_path)
+        page.write_text(report_page(results, of_path), encoding="utf-8")
     return results
 
 

@@ -14,7 +14,7 @@ import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,11 @@ from typing import Any
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 
 from social_implicit_ros.evaluation.output_files import UNFINISHED
 from social_implicit_ros.evaluation.recording import evaluate_recording, files_of
 from social_implicit_ros.evaluation.request import Request
-from social_implicit_ros.evaluation.terminal import begin, progress_bar, show
+from social_implicit_ros.evaluation.terminal import progress_bar, shown_task
 from social_implicit_ros.models.registry import (
     BASELINES,
     DEFAULT_MODEL,
@@ -39,14 +37,11 @@ from social_implicit_ros.models.registry import (
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import load_map
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
-from social_implicit_ros.untrusted_files import printable_text
 
 #: Version of the parts' layout: parts of another version are evaluated again.
 PART_VERSION = 6
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
-#: Messages between two updates of the progress display.
-_PROGRESS_EVERY = 32
 _KILLED = (
     "its process was killed, as by a lack of memory: close other programs, use fewer --jobs, or "
     "evaluate a part of it with --duration"
@@ -90,16 +85,8 @@ class Job:
             return False
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes:
-        reason: why it failed; None if its part was written.
-    """
-
-    job: Job
-    reason: str | None
+#: A job, and why it failed; None if its part was written.
+Outcome = tuple[Job, str | None]
 
 
 def default_models() -> tuple[str, ...]:
@@ -155,19 +142,19 @@ def run_job(
         reason = str(error) or type(error).__name__
         # A full disk names no file.
         has_name = not isinstance(error, OSError) or error.filename is not None
-        return Outcome(job, reason if has_name else f"{job.part.parent}: {reason}")
+        return job, reason if has_name else f"{job.part.parent}: {reason}"
     except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
-        return Outcome(job, f"{job.path}: {type(error).__name__}: {error}")
+        return job, f"{job.path}: {type(error).__name__}: {error}"
     finally:
         for file in temporary:
             file.unlink(missing_ok=True)
-    return Outcome(job, None)
+    return job, None
 
 
 def run_jobs(
     jobs: Sequence[Job], n_processes: int, scheduler: str | None = None, *, console: Console
-) -> list[Outcome]:
-    """Evaluates recordings side by side and shows the progress; returns how each job ended.
+) -> dict[Path, str]:
+    """Evaluates recordings side by side and shows the progress; returns why some failed, by path.
 
     Args:
         jobs: of `jobs_of`.
@@ -178,38 +165,44 @@ def run_jobs(
     Raises:
         RecordingError: the cluster cannot be reached.
     """
+    reasons: dict[Path, str | None] = {}
     with progress_bar(console) as progress:
         if scheduler is None and (n_processes == 1 or len(jobs) <= 1):
-            return [_run_here(job, progress) for job in jobs]
-        task = progress.add_task(f"{len(jobs)} recordings", total=sum(job.n_bytes for job in jobs))
-        remaining = {job.part: job for job in jobs}
-        outcomes: list[Outcome] = []
-
-        def run(some: Sequence[Job], n_workers: int) -> bool:
-            """Runs jobs in workers; returns whether no worker was killed."""
-            try:
-                for outcome in _outcomes(some, n_workers):
-                    finish(outcome)
-            except TerminatedWorkerError:
-                return False
-            return True
-
-        def finish(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            del remaining[outcome.job.part]
-            progress.advance(task, outcome.job.n_bytes)
-
-        n_workers = -1 if scheduler else min(n_processes, len(jobs))
-        with _workers(scheduler):
-            while remaining and not run([*remaining.values()], n_workers):
-                # A worker was killed, with one of the recordings that were begun: each runs alone.
-                for job in [*remaining.values()][:n_processes]:
-                    if not run([job], 2):
-                        finish(Outcome(job, f"{job.path}: {_KILLED}"))
-        return outcomes
+            for job in jobs:
+                with shown_task(progress, job.path.name) as show:
+                    _, reasons[job.path] = run_job(job, show)
+        else:
+            n_bytes = sum(job.n_bytes for job in jobs)
+            task = progress.add_task(f"{len(jobs)} recordings", total=n_bytes)
+            for job, reason in _in_workers(jobs, n_processes, scheduler):
+                reasons[job.path] = reason
+                progress.advance(task, job.n_bytes)
+    return {path: reason for path, reason in reasons.items() if reason is not None}
 
 
-def _outcomes(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
+def _in_workers(jobs: Sequence[Job], n_processes: int, scheduler: str | None) -> Iterator[Outcome]:
+    """Outcomes as they come; those of killed workers, too."""
+    remaining = {job.part: job for job in jobs}
+
+    def outcomes(some: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
+        """Ends early if a worker is killed."""
+        with suppress(TerminatedWorkerError):
+            for job, reason in _parallel(some, n_workers):
+                del remaining[job.part]
+                yield job, reason
+
+    with _workers(scheduler):
+        while remaining:
+            n_workers = -1 if scheduler else min(n_processes, len(jobs))
+            yield from outcomes([*remaining.values()], n_workers)
+            # A worker was killed, with one of the recordings that were begun: each runs alone.
+            for job in [*remaining.values()][:n_processes]:
+                yield from outcomes([job], 2)
+                if remaining.pop(job.part, None):
+                    yield job, f"{job.path}: {_KILLED}"
+
+
+def _parallel(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
     # Processes inherit that SIGINT (Ctrl-C) is blocked; this one ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -233,19 +226,6 @@ def locked(out: Path) -> Iterator[None]:
         ) from error
     finally:
         os.close(folder)
-
-
-def _run_here(job: Job, progress: Progress) -> Outcome:
-    task = begin(progress, escape(printable_text(job.path.name)))
-
-    def advance(n_read: int, n_messages: int) -> None:
-        # An update at every message takes longer than reading it.
-        if n_read % _PROGRESS_EVERY == 0:
-            show(progress, task, n_read, n_messages)
-
-    outcome = run_job(job, advance)
-    progress.remove_task(task)
-    return outcome
 
 
 def parts_folder(out: Path) -> Path:

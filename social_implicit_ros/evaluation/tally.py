@@ -90,7 +90,7 @@ class Tally:
         sums, known, complete = self.sums, measures.known, measures.complete
         sums["ticks"] += len(measures.ticks)
         sums["predicted"] += len(complete)
-        latency_s = np.array([tick.window_s + tick.model_s for tick in measures.ticks])
+        latency_s = np.array([sum(scored.tick.timings_s.values()) for scored in measures.ticks])
         self.count("latency", latency_s, _LATENCY_EDGES_S)
 
         sums["horizon_known"] += known.sum(axis=0)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.markup import escape
+from rich.progress import Progress
+
+from social_implicit_ros.untrusted_files import printable_text
 
 #: Characters of the widest lines, those of `evaluate_navigation` with intervals in each column.
 FILE_COLUMNS = 150
@@ -20,13 +26,23 @@ def progress_bar(console: Console) -> Progress:
     return Progress(console=console if console.is_terminal else Console(quiet=True), transient=True)
 
 
-def begin(progress: Progress, name: str) -> TaskID:
-    """A task whose size is not known yet: until `show`, its bar pulses."""
+@contextmanager
+def shown_task(
+    progress: Progress, name: str, *, every: int = 32
+) -> Iterator[Callable[[int, int], None]]:
+    """A task whose size is not known yet: its bar pulses.
+
+    Yields:
+        Shows how much is done, and of how much; draws every so many calls, as an update at every
+        message takes longer than reading it.
+    """
     # A total of None would say so, too, but not to the rich of Ubuntu 22.04.
-    return progress.add_task(name, start=False)
+    task = progress.add_task(escape(printable_text(name)), start=False)
 
+    def show(done: int, total: int) -> None:
+        if done % every == 0:
+            progress.update(task, completed=done, total=total)
+            progress.start_task(task)
 
-def show(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    """Shows how much of a task is done."""
-    progress.update(task, completed=done, total=total)
-    progress.start_task(task)
+    yield show
+    progress.remove_task(task)

@@ -144,10 +144,18 @@ class SceneChooser:
         self._score += int(known.sum())
         self._frames.append(snapshot(ticks, _nearest_to_all(lead.forecast.present_m)))
 
-    def frames(self) -> list[Snapshot]:
-        """The scene, oldest frame first; empty without predictions."""
+    def encoded(self, walls: FloorPlan | None = None) -> dict[str, Any]:
+        """The scene, and walls in its frame, in the form that the page reads."""
         self._close()
-        return self._best
+        if not self._best:
+            return {"origin_m": [0.0, 0.0], "frames": [], "walls": []}
+        places = np.concatenate([frame.past_m[:, -1] for frame in self._best])
+        origin_m = np.round((places.min(axis=0) + places.max(axis=0)) / 2)
+        return {
+            "origin_m": origin_m.tolist(),
+            "frames": [frame.encoded(origin_m) for frame in self._best],
+            "walls": encoded_walls(walls, places, origin_m),
+        }
 
     def _close(self) -> None:
         if self._frames and self._score > self._best_score:
@@ -202,6 +210,16 @@ class WorstMoments:
         kept = [known for known in self.failures if known not in same]
         kept.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
         self.failures = sorted(kept, reverse=True)[:N_WORST]
+
+    def encoded(self) -> list[dict[str, Any]]:
+        """The form that the page reads."""
+        encoded = []
+        for failure in self.failures:
+            origin_m = np.round(failure.snapshot.past_m[0, -1])
+            shown = failure.snapshot.encoded(origin_m)
+            shown |= {"agent": shown_id(failure.agent), "fde_m": round(failure.fde_m, 3)}
+            encoded.append({**shown, "origin_m": origin_m.tolist()})
+        return encoded
 
 
 class TrackMap:
@@ -287,30 +305,6 @@ class TrackMap:
         heapq.heappush(self._ranks, (-rank, agent))
         self._tracks[agent] = []
         return self._tracks[agent]
-
-
-def encoded_scene(frames: Sequence[Snapshot], walls: FloorPlan | None = None) -> dict[str, Any]:
-    """A scene, oldest frame first, and walls in its frame, in the form that the page reads."""
-    if not frames:
-        return {"origin_m": [0.0, 0.0], "frames": [], "walls": []}
-    places = np.concatenate([frame.past_m[:, -1] for frame in frames])
-    origin_m = np.round((places.min(axis=0) + places.max(axis=0)) / 2)
-    return {
-        "origin_m": origin_m.tolist(),
-        "frames": [frame.encoded(origin_m) for frame in frames],
-        "walls": encoded_walls(walls, places, origin_m),
-    }
-
-
-def encoded_failures(worst: WorstMoments) -> list[dict[str, Any]]:
-    """Worst moments in the form that the page reads."""
-    encoded = []
-    for failure in worst.failures:
-        origin_m = np.round(failure.snapshot.past_m[0, -1])
-        shown = failure.snapshot.encoded(origin_m)
-        shown |= {"agent": shown_id(failure.agent), "fde_m": round(failure.fde_m, 3)}
-        encoded.append({**shown, "origin_m": origin_m.tolist()})
-    return encoded
 
 
 def shown_id(agent: str) -> str:

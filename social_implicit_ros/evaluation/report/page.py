@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from social_implicit_ros.evaluation.output_files import filled_page
@@ -161,10 +160,3 @@ def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, An
             break
         kept.append(scene)
     return kept
-
-
-def write_report(
-    out: Path, results: Mapping[str, Any], highlights: Iterable[tuple[str, Mapping[str, Any]]]
-) -> None:
-    """Writes `report.html`; see `report_page`."""
-    out.write_text(report_page(results, highlights), encoding="utf-8")

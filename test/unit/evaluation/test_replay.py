@@ -261,12 +261,12 @@ class TestRobot:
 
         assert source.notes == ()
         assert len(ticks) > 60
-        for scored in ticks[5:]:
-            tick = scored["plain"]
-            assert ROBOT_ID in tick.window.ids
-            assert ROBOT_ID not in tick.forecast.ids
-            expected_m = self.place_m(tick.forecast.stamp_ns)
-            np.testing.assert_allclose(tick.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
+        for models in ticks[5:]:
+            scored = models["plain"]
+            assert ROBOT_ID in scored.tick.window.ids
+            assert ROBOT_ID not in scored.forecast.ids
+            expected_m = self.place_m(scored.forecast.stamp_ns)
+            np.testing.assert_allclose(scored.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
 
     def test_it_is_what_the_pipeline_makes_of_the_same_messages(self, tmp_path):
         settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")

@@ -273,4 +273,4 @@ def _tick_with_ground_truth(recording, model, generator, index) -> ScoredTick:
     context = Context(
         ground_truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
     )
-    return ScoredTick(tick.window, forecast, context, 0.0, 0.0)
+    return ScoredTick(tick, forecast, context)
