@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -88,8 +87,7 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
         step_m = path_m[..., -1:, :] - before
         return np.concatenate([path_m, path_m[..., -1:, :] + step_m * beyond[:, None]], axis=-2)
 
-    growth = (1.0 + beyond / n_known) ** (2.0 * _SIGMA_GROWTH)
-    grown = prediction.covariance[:, -1:] * growth[:, None, None]
+    grown = prediction.covariance[:, -1:] * _growth(beyond, n_known)[:, None, None]
     return Prediction(
         samples=extrapolate(prediction.samples),
         mean=extrapolate(prediction.mean),
@@ -161,12 +159,13 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
         return prediction
     at = np.arange(1, steps.n_steps + 1, dtype=np.float64) * (steps.step_s / prediction.step_s)
     read = partial(_between_steps, at=at)
-    n_samples, n_agents = prediction.samples.shape[:2]
-    start = np.broadcast_to(last_m, (n_samples, n_agents, 2))
+    mean, covariance = moments_at(prediction, last_m, steps.times_s)
     return Prediction(
-        samples=read(prediction.samples, 2, start),
-        mean=read(prediction.mean, 1, last_m),
-        covariance=read(prediction.covariance, 1, np.zeros((n_agents, 2, 2))),
+        samples=read(
+            prediction.samples, 2, np.broadcast_to(last_m, prediction.samples[:, :, 0].shape)
+        ),
+        mean=mean,
+        covariance=covariance,
         step_s=steps.step_s,
         radius_scales=_factors_between_steps(prediction.radius_scales, at),
         probabilities=prediction.probabilities,
@@ -204,23 +203,38 @@ def without_samples(prediction: Prediction) -> Prediction:
     )
 
 
-def extend_moments(
-    prediction: Prediction, last_m: FloatArray, steps: Steps
+def moments_at(
+    prediction: Prediction, last_m: FloatArray, times_s: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance at any steps, also beyond the horizon of the prediction.
+    """Mean and covariance at any times, also beyond the horizon of the prediction.
 
-    Beyond the horizon the mean keeps the velocity of the last step. The covariance keeps its shape
-    and grows continuously with time to the power of 2.5.
+    Both are linear between two steps; at the stamp the covariance is zero. Beyond the horizon they
+    go on as in `extend_prediction`.
 
     Args:
         prediction: of A agents at T steps.
         last_m: (A, 2) positions at the stamp, metres.
-        steps: requested steps (S).
+        times_s: (S,) seconds from the stamp.
 
     Returns:
         (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
-    n_needed = math.ceil(steps.n_steps * steps.step_s / prediction.step_s - 1e-6)
-    extended = extend_prediction(without_samples(prediction), last_m, n_needed)
-    at_steps = resample_prediction(extended, last_m, steps)
-    return at_steps.mean, at_steps.covariance
+    n_agents, n_known, _ = prediction.mean.shape
+    at, steps = times_s[:, None] / prediction.step_s, np.arange(n_known + 1)
+    low = np.minimum(np.maximum(np.ceil(at - 1e-6) - 1.0, 0.0), n_known - 1.0)
+    # (S, 1 + T) weights of the present and of each step.
+    of_mean = np.where(steps == low, 1.0 - (at - low), 0.0) + np.where(
+        steps == low + 1.0, at - low, 0.0
+    )
+    beyond = np.arange(max(np.ceil(at.max(initial=0.0)) - n_known, 0.0) + 1.0)
+    growth = np.interp(at - n_known, beyond, _growth(beyond, n_known))
+    of_covariance = np.where(at > n_known, np.where(steps == n_known, growth, 0.0), of_mean)
+    mean = of_mean[:, :1] * last_m[:, None] + of_mean[:, 1:] @ prediction.mean
+    covariance = of_covariance[:, 1:] @ prediction.covariance.reshape(n_agents, n_known, 4)
+    return mean, covariance.reshape(n_agents, len(times_s), 2, 2)
+
+
+def _growth(steps_beyond: FloatArray, n_known: int) -> FloatArray:
+    """Factors on the covariance of the last step, some steps later."""
+    growth: FloatArray = (1.0 + steps_beyond / n_known) ** (2.0 * _SIGMA_GROWTH)
+    return growth

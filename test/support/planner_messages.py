@@ -42,7 +42,7 @@ from vision_msgs.msg import (
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths
 from social_implicit_ros.prediction.planar import headings_rad, mean_velocity_m_s, pose_covariance
-from social_implicit_ros.prediction.resample import Steps, extend_moments
+from social_implicit_ros.prediction.resample import Steps, moments_at
 from social_implicit_ros.ros.messages import duration_to_msg, header_to_msg, person_size_to_msg
 from social_implicit_ros.ros.outputs.autoware import uuid_of
 from social_implicit_ros.ros.outputs.mpc_planner import semiaxes
@@ -136,7 +136,7 @@ def autoware(forecast: Forecast, config: NodeConfig) -> PredictedObjects:
 def mpc_planner(forecast: Forecast, config: NodeConfig) -> ObstacleArray:
     options = config.mpc_planner
     steps = Steps(options.integrator_step_s, options.horizon_steps)
-    mean_m, covariance_m2 = extend_moments(forecast.prediction, forecast.present_m, steps)
+    mean_m, covariance_m2 = moments_at(forecast.prediction, forecast.present_m, steps.times_s)
     path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
     headings = headings_rad(path_m, steps.step_s)
     first_m, second_m, yaw_rad = semiaxes(covariance_m2, options.sigma_convention)

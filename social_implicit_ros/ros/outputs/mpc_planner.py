@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.planar import headings_rad
-from social_implicit_ros.prediction.resample import Steps, extend_moments, without_samples
+from social_implicit_ros.prediction.resample import Steps, moments_at, without_samples
 from social_implicit_ros.ros.messages import pose_numbers, stamp_numbers
 from social_implicit_ros.ros.outputs.base import ListOutput
 from social_implicit_ros.settings import NodeConfig
@@ -50,8 +50,7 @@ class MpcPlanner(ListOutput):
         self._confidence = options.confidence
         # The planner multiplies semi-axes by its own radius.
         ratio = confidence_to_sigmas(options.confidence) / confidence_to_sigmas(1.0 - options.risk)
-        times_s = self._steps.step_s * np.arange(1, self._steps.n_steps + 1)
-        self._scale = np.where(times_s < options.horizon_s + 1e-6, ratio * ratio, 0.0)
+        self._scale = np.where(self._steps.times_s < options.horizon_s + 1e-6, ratio * ratio, 0.0)
         self._numbers = AgentNumbers(_LARGEST_INT32)
 
     def render(self, forecast: Forecast) -> bytes:
@@ -61,7 +60,7 @@ class MpcPlanner(ListOutput):
         present_m, heights_m = forecast.present_m[rows], forecast.heights_m[rows]
         prediction = without_samples(forecast.prediction).of_agents(rows)
         prediction = at_confidence(prediction, self._confidence)
-        mean_m, covariance_m2 = extend_moments(prediction, present_m, self._steps)
+        mean_m, covariance_m2 = moments_at(prediction, present_m, self._steps.times_s)
         covariance_m2 = covariance_m2 * self._scale[:, None, None]
         path_m = np.concatenate([present_m[:, None], mean_m], axis=1)
         headings = headings_rad(path_m, self._steps.step_s)

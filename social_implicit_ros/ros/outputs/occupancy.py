@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from social_implicit_ros.prediction.resample import Steps, extend_moments
+from social_implicit_ros.prediction.resample import moments_at
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
@@ -76,15 +76,11 @@ def window_path(
         (A, S, 2) mean in metres and (A, S, 2, 2) covariance in square metres at the start, at
         the steps in between and at the end.
     """
-    n_steps = max(1, math.ceil(end_s / prediction.step_s - 1e-6))
-    mean_m, covariance_m2 = extend_moments(prediction, last_m, Steps(prediction.step_s, n_steps))
-    mean_m = np.concatenate([last_m[:, None], mean_m], axis=1)
-    covariance_m2 = np.concatenate([np.zeros_like(covariance_m2[:, :1]), covariance_m2], axis=1)
-    start, end = start_s / prediction.step_s, end_s / prediction.step_s
-    steps = np.arange(n_steps + 1.0)
-    between = steps[(steps > start + 1e-6) & (steps < end - 1e-6)]
-    at = np.concatenate([[start], between, [end]])
-    return _interpolated(mean_m, at), _interpolated(covariance_m2, at)
+    first, last = start_s / prediction.step_s, end_s / prediction.step_s
+    steps = np.arange(np.ceil(last))
+    between = steps[(steps > first + 1e-6) & (steps < last - 1e-6)]
+    times_s = prediction.step_s * np.concatenate([[first], between, [last]])
+    return moments_at(prediction, last_m, times_s)
 
 
 def occupancy(
@@ -155,13 +151,6 @@ class _Segments:
         return _Segments(
             self.agents[rows], self.starts_m[rows], self.ends_m[rows], self.covariances_m2[rows]
         )
-
-
-def _interpolated(values: FloatArray, at: FloatArray) -> FloatArray:
-    """(A, S, ...) values at fractional indices of the second axis, interpolated linearly."""
-    low = np.minimum(at.astype(np.int64), values.shape[1] - 2)
-    weight = (at - low).reshape([-1] + [1] * (values.ndim - 2))
-    return values[:, low] + weight * (values[:, low + 1] - values[:, low])
 
 
 def _boxes(segments: _Segments, radius_m: float, grid: Grid) -> IntArray:

@@ -7,7 +7,7 @@ import pytest
 from support.benchmark_data import DATA, needs_recordings
 
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.resample import Steps, extend_moments, resample_prediction
+from social_implicit_ros.prediction.resample import Steps, moments_at, resample_prediction
 from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
@@ -24,7 +24,7 @@ def random_prediction(n_steps: int = 12, n_agents: int = 3) -> tuple[Prediction,
 @pytest.mark.parametrize("steps", [Steps(0.4, 12), Steps(0.2, 24), Steps(0.3, 7)])
 def test_within_the_horizon_it_is_the_prediction_at_other_steps(steps: Steps) -> None:
     prediction, last_m = random_prediction()
-    mean, covariance = extend_moments(prediction, last_m, steps)
+    mean, covariance = moments_at(prediction, last_m, steps.times_s)
     resampled = resample_prediction(prediction, last_m, steps)
     np.testing.assert_allclose(mean, resampled.mean)
     np.testing.assert_allclose(covariance, resampled.covariance)
@@ -33,7 +33,7 @@ def test_within_the_horizon_it_is_the_prediction_at_other_steps(steps: Steps) ->
 @pytest.mark.parametrize("steps", [Steps(0.2, 30), Steps(0.1, 200), Steps(0.7, 20), Steps(5.0, 2)])
 def test_beyond_the_horizon_everybody_walks_on(steps: Steps) -> None:
     prediction, last_m = random_prediction()
-    mean, covariance = extend_moments(prediction, last_m, steps)
+    mean, covariance = moments_at(prediction, last_m, steps.times_s)
     assert mean.shape == (3, steps.n_steps, 2)
     assert covariance.shape == (3, steps.n_steps, 2, 2)
     beyond_s = steps.step_s * np.arange(1, steps.n_steps + 1) - 4.8
@@ -44,7 +44,7 @@ def test_beyond_the_horizon_everybody_walks_on(steps: Steps) -> None:
 
 def test_the_covariance_grows_from_the_last_one_and_keeps_its_shape() -> None:
     prediction, last_m = random_prediction()
-    _, covariance = extend_moments(prediction, last_m, Steps(0.4, 24))
+    _, covariance = moments_at(prediction, last_m, Steps(0.4, 24).times_s)
     np.testing.assert_allclose(covariance[:, 11], prediction.covariance[:, 11])
     shares = covariance[:, 12:] / covariance[:, 11:12]
     np.testing.assert_allclose(shares, np.broadcast_to(shares[:1, :, :1, :1], shares.shape))
@@ -57,19 +57,19 @@ def test_the_covariance_grows_from_the_last_one_and_keeps_its_shape() -> None:
 
 def test_covariances_stay_positive_semi_definite() -> None:
     prediction, last_m = random_prediction()
-    _, covariance = extend_moments(prediction, last_m, Steps(0.17, 60))
+    _, covariance = moments_at(prediction, last_m, Steps(0.17, 60).times_s)
     assert np.linalg.eigvalsh(covariance).min() > 0
 
 
 def test_a_single_step_is_walked_on_from_the_present() -> None:
     prediction, last_m = random_prediction(n_steps=1)
-    mean, _ = extend_moments(prediction, last_m, Steps(0.4, 3))
+    mean, _ = moments_at(prediction, last_m, Steps(0.4, 3).times_s)
     np.testing.assert_allclose(mean[:, 2], last_m + 3 * (prediction.mean[:, 0] - last_m))
 
 
 def test_nobody_is_no_problem() -> None:
     prediction, last_m = random_prediction(n_agents=0)
-    mean, covariance = extend_moments(prediction, last_m, Steps(0.2, 30))
+    mean, covariance = moments_at(prediction, last_m, Steps(0.2, 30).times_s)
     assert (mean.shape, covariance.shape) == ((0, 30, 2), (0, 30, 2, 2))
 
 
@@ -90,7 +90,7 @@ def test_an_extrapolated_ellipse_covers_the_share_of_the_last_one() -> None:
     observed, future = walks[:, :8], walks[:, 8:]
     prediction = load_model("social_zone_zara1").predict(observed, n_samples=1)
 
-    mean, covariance = extend_moments(prediction, observed[:, -1], Steps(0.4, 15))
+    mean, covariance = moments_at(prediction, observed[:, -1], Steps(0.4, 15).times_s)
 
     errors = (future - mean)[..., None]
     distances = (errors.swapaxes(-1, -2) @ np.linalg.solve(covariance, errors))[..., 0, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ncx2, norm
 
-from social_implicit_ros.prediction.resample import Steps, extend_moments
+from social_implicit_ros.prediction.resample import Steps, moments_at
 from social_implicit_ros.ros.outputs.occupancy import Grid, occupancy, window_path
 from social_implicit_ros.types import FloatArray, Prediction
 
@@ -209,6 +209,6 @@ def test_a_window_may_have_no_duration(at_s: float) -> None:
 def test_a_window_beyond_the_horizon_is_extrapolated() -> None:
     prediction, last_m = walking_prediction()
     path_m, covariance_m2 = window_path(prediction, last_m, start_s=4.8, end_s=6.0)
-    mean, covariance = extend_moments(prediction, last_m, Steps(0.4, 15))
+    mean, covariance = moments_at(prediction, last_m, Steps(0.4, 15).times_s)
     np.testing.assert_allclose(path_m, mean[:, 11:])
     np.testing.assert_allclose(covariance_m2, covariance[:, 11:])
