@@ -33,11 +33,11 @@ def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArr
     # Relative to the mean the squares are small, and so are their rounding errors.
     samples = paths - mean
     squares = np.einsum("akd,akd->ak", samples, samples)
-    centres = np.zeros_like(mean)
+    centres = np.zeros((n_agents, n_modes, 2 * n_steps))  # the first stays at the mean
     to_nearest = squares
-    for _ in range(n_modes - 1):
-        farthest = _taken(samples, to_nearest.argmax(axis=1)[:, None])
-        centres = np.concatenate([centres, farthest], axis=1)
+    for mode in range(1, n_modes):
+        farthest = centres[:, mode : mode + 1]
+        farthest[:] = _taken(samples, to_nearest.argmax(axis=1)[:, None])
         to_farthest = squares + _relative_squares(samples, farthest)[:, 0]
         to_nearest = np.minimum(to_nearest, to_farthest)
     for _ in range(_ROUNDS):
@@ -55,7 +55,7 @@ def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArr
 
 def _taken(samples: FloatArray, indices: IntArray) -> FloatArray:
     """(A, K, D) samples and (A, P) indices -> (A, P, D)."""
-    taken: FloatArray = np.take_along_axis(samples, indices[..., None], axis=1)
+    taken: FloatArray = samples[np.arange(len(samples))[:, None], indices]
     return taken
 
 

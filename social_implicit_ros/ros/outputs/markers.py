@@ -23,7 +23,7 @@ from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.cdr_writer import list_writer
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
-from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
+from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radii_at
 
 #: RViz does not draw a scale of zero, and warns.
 _MIN_DIAMETER_M = 0.02
@@ -186,10 +186,10 @@ class Markers(Output):
         mean_m = prediction.mean[:, self._ellipse_steps]
         major_m, minor_m, yaw_rad = ellipse_axes(prediction.covariance[:, self._ellipse_steps])
         ellipses = pose_numbers(mean_m, heights_m, yaw_rad)
+        axes_m = 2.0 * np.stack([major_m, minor_m], axis=-1)
+        radii = radii_at(prediction, self._confidences)[:, self._ellipse_steps]
         for level, confidence in enumerate(self._confidences):
-            radii = radius_at(prediction, confidence)[:, self._ellipse_steps]
-            diameters_m = 2.0 * radii[..., None] * np.stack([major_m, minor_m], axis=-1)
-            diameters_m = np.maximum(diameters_m, _MIN_DIAMETER_M)
+            diameters_m = np.maximum(radii[..., level, None] * axes_m, _MIN_DIAMETER_M)
             if confidence == min(self._confidences):
                 first = len(_SINGLES) + level * n_ellipses
                 scales_m[:, first : first + n_ellipses, :2] = diameters_m
