@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -77,25 +76,9 @@ def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) 
         last_m: (A, 2) positions in metres a step before the first.
         n_steps: requested steps; a prediction that has as many is returned unchanged.
     """
-    n_known = prediction.mean.shape[1]
-    if n_steps <= n_known:
+    if n_steps <= prediction.mean.shape[1]:
         return prediction
-    beyond = np.arange(1, n_steps - n_known + 1)
-
-    def extrapolate(path_m: FloatArray) -> FloatArray:
-        before = path_m[..., -2:-1, :] if n_known > 1 else last_m[:, None]
-        step_m = path_m[..., -1:, :] - before
-        return np.concatenate([path_m, path_m[..., -1:, :] + step_m * beyond[:, None]], axis=-2)
-
-    grown = prediction.covariance[:, -1:] * _growth(beyond, n_known)[:, None, None]
-    return Prediction(
-        samples=extrapolate(prediction.samples),
-        mean=extrapolate(prediction.mean),
-        covariance=np.concatenate([prediction.covariance, grown], axis=1),
-        step_s=prediction.step_s,
-        radius_scales=_with_last_repeated(prediction.radius_scales, len(beyond)),
-        probabilities=prediction.probabilities,
-    )
+    return _at(prediction, last_m, np.arange(1.0, n_steps + 1))
 
 
 def advance_prediction(
@@ -113,31 +96,10 @@ def advance_prediction(
     Returns:
         The prediction from the current time, and (A, 2) mean positions at that time, metres.
     """
-    n_steps, step_s = prediction.mean.shape[1], prediction.step_s
-    n_late = max(int(np.ceil(age_s / step_s - 1e-9)), 1)
-    share = age_s / step_s - (n_late - 1)
-    extended = extend_prediction(prediction, last_m, n_steps + n_late)
-
-    def between(path: FloatArray) -> FloatArray:
-        """At times that are all the same share of a step after a known one."""
-        low, high = path[n_late - 1 : -1], path[n_late:]
-        between_m: FloatArray = low + share * (high - low)
-        return between_m
-
-    def of_agents(values: FloatArray) -> FloatArray:
-        return between(values.swapaxes(0, 1)).swapaxes(0, 1)
-
-    factors = extended.radius_scales
-    before_m = last_m if n_late == 1 else extended.mean[:, n_late - 2]
-    advanced = Prediction(
-        samples=between(extended.samples.transpose(2, 0, 1, 3)).transpose(1, 2, 0, 3),
-        mean=of_agents(extended.mean),
-        covariance=of_agents(extended.covariance),
-        step_s=step_s,
-        radius_scales=None if factors is None else of_agents(factors),
-        probabilities=prediction.probabilities,
-    )
-    return advanced, before_m + share * (extended.mean[:, n_late - 1] - before_m)
+    age = age_s / prediction.step_s
+    advanced = _at(prediction, last_m, age + np.arange(1.0, prediction.mean.shape[1] + 1))
+    of_present = _weights(np.array([age]), prediction.mean.shape[1])
+    return advanced, _paths(prediction.mean, last_m, of_present)[:, 0]
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
@@ -154,46 +116,10 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
     Returns:
         The prediction at `steps`; the same object if these are the model's.
     """
-    n_known = prediction.mean.shape[1]
-    if steps == Steps(prediction.step_s, n_known):
+    if steps == Steps(prediction.step_s, prediction.mean.shape[1]):
         return prediction
-    at = np.arange(1, steps.n_steps + 1, dtype=np.float64) * (steps.step_s / prediction.step_s)
-    read = partial(_between_steps, at=at)
-    mean, covariance = moments_at(prediction, last_m, steps.times_s)
-    return Prediction(
-        samples=read(
-            prediction.samples, 2, np.broadcast_to(last_m, prediction.samples[:, :, 0].shape)
-        ),
-        mean=mean,
-        covariance=covariance,
-        step_s=steps.step_s,
-        radius_scales=_factors_between_steps(prediction.radius_scales, at),
-        probabilities=prediction.probabilities,
-    )
-
-
-def _with_last_repeated(factors: FloatArray | None, n_times: int) -> FloatArray | None:
-    if factors is None:
-        return None
-    return np.concatenate([factors, np.repeat(factors[:, -1:], n_times, axis=1)], axis=1)
-
-
-def _factors_between_steps(factors: FloatArray | None, at: FloatArray) -> FloatArray | None:
-    """As `_between_steps`; before the first step the factors are those of the first step."""
-    return None if factors is None else _between_steps(factors, 1, factors[:, 0], at=at)
-
-
-def _between_steps(
-    values: FloatArray, axis: int, start: FloatArray, *, at: FloatArray
-) -> FloatArray:
-    """Interpolates along `axis`, one step after `start` onwards, at times `at` in steps."""
-    n_known = values.shape[axis]
-    values = np.concatenate([np.expand_dims(start, axis), values], axis=axis)
-    high = np.clip(np.ceil(at - 1e-6).astype(int), 1, n_known)
-    share = np.minimum(at - (high - 1), 1.0)
-    weight = share.reshape([-1] + [1] * (values.ndim - axis - 1))
-    low = np.take(values, high - 1, axis)
-    return low + weight * (np.take(values, high, axis) - low)
+    resampled = _at(prediction, last_m, steps.times_s / prediction.step_s)
+    return replace(resampled, step_s=steps.step_s)
 
 
 def without_samples(prediction: Prediction) -> Prediction:
@@ -219,22 +145,60 @@ def moments_at(
     Returns:
         (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
-    n_agents, n_known, _ = prediction.mean.shape
-    at, steps = times_s[:, None] / prediction.step_s, np.arange(n_known + 1)
-    low = np.minimum(np.maximum(np.ceil(at - 1e-6) - 1.0, 0.0), n_known - 1.0)
-    # (S, 1 + T) weights of the present and of each step.
-    of_mean = np.where(steps == low, 1.0 - (at - low), 0.0) + np.where(
-        steps == low + 1.0, at - low, 0.0
+    at = times_s / prediction.step_s
+    return _moments(prediction, last_m, at, _weights(at, prediction.mean.shape[1]))
+
+
+def _at(prediction: Prediction, last_m: FloatArray, at: FloatArray) -> Prediction:
+    """A prediction at (S,) times in its steps from its stamp, with its own time between steps."""
+    n_known, factors = prediction.mean.shape[1], prediction.radius_scales
+    weights = _weights(at, n_known)
+    mean, covariance = _moments(prediction, last_m, at, weights)
+    if factors is not None:
+        # Those of the first step before it, those of the last beyond.
+        factors = _weights(np.minimum(np.maximum(at, 1.0), n_known), n_known)[:, 1:] @ factors
+    return Prediction(
+        samples=_paths(prediction.samples, last_m, weights),
+        mean=mean,
+        covariance=covariance,
+        step_s=prediction.step_s,
+        radius_scales=factors,
+        probabilities=prediction.probabilities,
     )
-    beyond = np.arange(max(np.ceil(at.max(initial=0.0)) - n_known, 0.0) + 1.0)
-    growth = np.interp(at - n_known, beyond, _growth(beyond, n_known))
-    of_covariance = np.where(at > n_known, np.where(steps == n_known, growth, 0.0), of_mean)
-    mean = of_mean[:, :1] * last_m[:, None] + of_mean[:, 1:] @ prediction.mean
-    covariance = of_covariance[:, 1:] @ prediction.covariance.reshape(n_agents, n_known, 4)
-    return mean, covariance.reshape(n_agents, len(times_s), 2, 2)
 
 
-def _growth(steps_beyond: FloatArray, n_known: int) -> FloatArray:
-    """Factors on the covariance of the last step, some steps later."""
-    growth: FloatArray = (1.0 + steps_beyond / n_known) ** (2.0 * _SIGMA_GROWTH)
-    return growth
+def _weights(at: FloatArray, n_known: int) -> FloatArray:
+    """(S, 1 + T) weights of the stamp and of each step in positions at (S,) times in steps.
+
+    They are linear between two steps. The velocity of the last step goes on beyond it.
+    """
+    low = np.minimum(np.maximum(np.ceil(at - 1e-6) - 1.0, 0.0), n_known - 1.0)[:, None]
+    share, steps = at[:, None] - low, np.arange(n_known + 1.0)
+    return np.asarray((steps == low) * (1.0 - share) + (steps == low + 1.0) * share)
+
+
+def _moments(
+    prediction: Prediction, last_m: FloatArray, at: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(A, S, 2) mean and (A, S, 2, 2) covariance at (S,) times with (S, 1 + T) weights."""
+    n_agents, n_known, _ = prediction.mean.shape
+    mean = _paths(prediction.mean, last_m, weights)
+    if (at > n_known).any():
+        beyond = np.arange(np.ceil(at.max()) - n_known + 1.0)
+        growth = np.interp(at - n_known, beyond, (1.0 + beyond / n_known) ** (2.0 * _SIGMA_GROWTH))
+        weights = np.where(at[:, None] > n_known, 0.0, weights)
+        weights[:, -1] += np.where(at > n_known, growth, 0.0)
+    covariance = weights[:, 1:] @ prediction.covariance.reshape(n_agents, n_known, 4)
+    return mean, covariance.reshape(n_agents, len(at), 2, 2)
+
+
+def _paths(paths_m: FloatArray, last_m: FloatArray, weights: FloatArray) -> FloatArray:
+    """(..., A, S, 2) positions on (..., A, T, 2) paths from (A, 2), by (S, 1 + T) weights."""
+    n_times, n_known = len(weights), weights.shape[1] - 1
+    # Of x and y in one product: many times faster than a small product for each path.
+    of_both = np.zeros((n_known + 1, 2, n_times, 2))
+    of_both[:, 0, :, 0] = of_both[:, 1, :, 1] = weights.T
+    from_steps = paths_m.reshape(-1, 2 * n_known) @ of_both[1:].reshape(2 * n_known, -1)
+    positions_m = from_steps.reshape(*paths_m.shape[:-2], 2 * n_times)
+    positions_m += last_m @ of_both[0].reshape(2, -1)
+    return positions_m.reshape(*paths_m.shape[:-2], n_times, 2)
