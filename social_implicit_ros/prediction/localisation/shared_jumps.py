@@ -7,6 +7,7 @@ everybody at once. It is no motion, but histories would take it for a high speed
 from __future__ import annotations
 
 import math
+from itertools import compress
 
 import numpy as np
 
@@ -53,7 +54,9 @@ class SharedJumps:
         self.pose: RigidTransform | None = None
         self._earlier: RigidTransform | None = None  # before the newest jump
         self._jumped_ns: int | None = None
-        self._before: Tracks | None = None  # the newest tracks, moved back
+        # The newest tracks, and those before them, moved back.
+        self._before: Tracks | None = None
+        self._before_last: Tracks | None = None
 
     def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
         """Moves tracks back by all jumps so far, and by the one that they show.
@@ -69,13 +72,14 @@ class SharedJumps:
             return self.moved_back(tracks), ""
         moved = self.moved_back(tracks)
         before, self._before = self._before, moved
+        before_last, self._before_last = self._before_last, before
         if before is not None and (step_m := _step_m(before, moved)) <= _MIN_JUMP_M:
             self._learn(step_m)
             return moved, ""
-        found = self._find(moved, history)
+        found = self._find(moved, history, before_last)
         if found is None:
             return moved, ""
-        self._before = None
+        self._before = self._before_last = None
         by, text = found
         self._earlier = self.pose
         self.pose = by if self.pose is None else self.pose.after(by)
@@ -88,12 +92,15 @@ class SharedJumps:
         pose = self._earlier if is_earlier else self.pose
         return tracks if pose is None else transform_tracks(tracks, pose.inverse())
 
-    def _find(self, tracks: Tracks, history: TrackHistory) -> tuple[RigidTransform, str] | None:
+    def _find(
+        self, tracks: Tracks, history: TrackHistory, before_last: Tracks | None
+    ) -> tuple[RigidTransform, str] | None:
         known = set(history.ids) - {ROBOT_ID}
         rows = np.array([i in known for i in tracks.ids], dtype=bool)
         if rows.sum() < _MIN_PEOPLE:
             return None
-        motions = history.motions(tuple(i for i, row in zip(tracks.ids, rows, strict=True) if row))
+        ids = tuple(i for i, row in zip(tracks.ids, rows, strict=True) if row)
+        motions = history.motions(ids)
         gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
         usable = (gaps_s > 0.0) & (gaps_s <= _MAX_GAP_S) & (motions.intervals_ns > 0)
         usable &= np.isfinite(tracks.positions_m[rows]).all(axis=1)
@@ -101,15 +108,25 @@ class SharedJumps:
             return None
         expected_m = motions.extrapolated_m(gaps_s)[usable]
         seen_m = tracks.positions_m[rows][usable]
+        speeds = motions.velocities_m_s[usable]
         gap_s = float(np.median(gaps_s[usable]))
-        speed_m_s = float(np.median(np.hypot(*motions.velocities_m_s[usable].T)))
-        residual_m = float(np.median(np.hypot(*(seen_m - expected_m).T)))
+        speed_m_s = float(np.median(np.hypot(*speeds.T)))
+        off_m = np.hypot(*(seen_m - expected_m).T)
+        residual_m = float(np.median(off_m))
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
+        if before_last is not None:
+            # Who was off in one message and is back now shares no jump.
+            places_m = dict(zip(before_last.ids, before_last.positions_m, strict=True))
+            earlier_m = np.array([places_m.get(i, (np.inf, np.inf)) for i in compress(ids, usable)])
+            earlier_m += speeds * ((tracks.stamp_ns - before_last.stamp_ns) / NS_PER_S)
+            is_back = np.hypot(*(seen_m - earlier_m).T) < off_m
+            expected_m = np.where(is_back[:, None], earlier_m, expected_m)
+            off_m = np.hypot(*(seen_m - expected_m).T)
         found = None
         # So much noise moves a few people alike by chance.
         is_blind = self._usual_m > _MAX_USUAL_M
-        if residual_m > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
+        if np.median(off_m) > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
             found = self._common(expected_m, seen_m, least_m)
         if found is None:
             self._learn(residual_m)

@@ -142,6 +142,18 @@ def test_noise_is_no_correction(n_people: int, noise_m: float) -> None:
     assert tell(predictor(), noisy, every(0.1, 1.0, 61.0)) == []
 
 
+def test_people_who_are_off_one_after_the_other_are_no_correction() -> None:
+    """One is back when the other is off, by about as much in the other direction."""
+    rng = np.random.default_rng(0)
+    off_m = {5.0: [[0.0, 0.6], [0.0, 0.0]], 5.1: [[0.0, 0.0], [0.0, -0.6]]}
+
+    def noisy(time_s: float) -> np.ndarray:
+        noise_m = rng.normal(scale=0.05, size=(2, 2))
+        return walking(time_s)[3:] + noise_m + off_m.get(round(time_s, 3), 0.0)
+
+    assert tell(predictor(), noisy, every(0.1, 1.0, 6.0)) == []
+
+
 def test_after_a_pause_nothing_is_concluded() -> None:
     target = predictor()
     tell(target, walking, every(0.1, 1.0, 5.0))
