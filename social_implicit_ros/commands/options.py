@@ -277,6 +277,19 @@ def print_notes(command: str, recording: Path, notes: Iterable[str]) -> None:
         print(f"{command}: {printable_text(f'{recording}: {note}')}", file=sys.stderr)
 
 
+def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+    """Accepts the former name of an option, and says what it is called now."""
+
+    class OldName(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, options: Any, *given: Any) -> None:
+            print(f"{parser.prog}: {old} is called {new} now", file=sys.stderr)
+            setattr(options, new.strip("-").replace("-", "_"), given[0])
+
+    kind: Any = next(entry.type for entry in parser._actions if new in entry.option_strings)
+    hidden = argparse.SUPPRESS
+    parser.add_argument(old, action=OldName, type=kind, help=hidden, default=hidden)
+
+
 def add_faults_option(parser: argparse.ArgumentParser) -> None:
     """Adds --tracker-faults; see `faults_of`."""
     names = [spec.name for spec in TrackerFaults.rows()]

@@ -313,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     out = Path("demo_output")
     text = "output folder (default: %(default)s)"
     parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
+    opt.add_old_name(parser, "--output", "--out")
     text = "seconds (default: %(default)s)"
     parser.add_argument("--duration", type=opt.duration_s, default=20.0, metavar="S", help=text)
     text = "as the node's parameter (default: the node's)"

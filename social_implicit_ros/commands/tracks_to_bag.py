@@ -17,7 +17,13 @@ from social_implicit_ros.recordings.left_out import LeftOut
 @opt.reports_errors("tracks_to_bag", failure=1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Converts a recording."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.out is None:
+        if options.old_out is None:
+            parser.error("the following arguments are required: --out")
+        options.out = options.old_out
+        print("tracks_to_bag: give the folder as --out DIR", file=sys.stderr)
     recording, settings = opt.opened_to_publish("tracks_to_bag", options)
     left_out = LeftOut()
     try:
@@ -42,11 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add, default = parser.add_argument, "default: %(default)s"
     add("file", type=Path, metavar="FILE", help="the trajectories")
-    opt.add_out_option(parser, "the rosbag2 folder to create")
+    add("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
+    add("--out", type=Path, metavar="DIR", help="the rosbag2 folder to create")
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
     opt.add_publishing_options(parser)
     opt.add_tracks_options(parser)
+    opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_text_options(parser)
     return parser
 

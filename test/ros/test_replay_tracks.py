@@ -128,9 +128,9 @@ def test_text_is_published_message_by_message_with_clock(
 def test_a_bag_is_published_as_recorded(
     text: Path, tmp_path: Path, peer: Peer, replay: Replay
 ) -> None:
-    assert tracks_to_bag([str(text), "--out", str(tmp_path / "bag"), "--type", "point_cloud"]) == 0
+    assert tracks_to_bag([str(text), str(tmp_path / "bag"), "--type", "point_cloud"]) == 0
     clouds = peer.collect(PointCloud2, "/people")
-    options = ("--rate", "20", "--topic", "/people", "--fixed-frame", "hall")
+    options = ("--rate", "20", "--topic", "/people", "--frame", "hall")
     with replay(tmp_path / "bag", *options) as process:
         peer.wait_for(lambda: len(clouds) == 11, "the last message", None)
         peer.wait_for(lambda: process.process.poll() is not None, "the end", None)

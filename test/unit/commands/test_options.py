@@ -24,6 +24,7 @@ from social_implicit_ros.commands import evaluate_bag, evaluate_navigation
 from social_implicit_ros.commands.options import (
     DATA_VARIABLE,
     add_data_option,
+    add_old_name,
     add_seed_option,
     error_text,
     positive_int,
@@ -66,6 +67,17 @@ def test_a_number_out_of_range_is_refused(arguments, monkeypatch, capsys):
         parser().parse_args(arguments)
 
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_former_name_of_an_option_is_accepted_and_named(capsys):
+    command = argparse.ArgumentParser(prog="command")
+    command.add_argument("--fixed-frame", default="odom")
+    add_old_name(command, "--frame", "--fixed-frame")
+
+    assert command.parse_args([]).fixed_frame == "odom"
+    assert capsys.readouterr().err == ""
+    assert command.parse_args(["--frame", "map"]).fixed_frame == "map"
+    assert "command: --frame is called --fixed-frame now" in capsys.readouterr().err
 
 
 #: Commands that read recordings -> arguments that they need.

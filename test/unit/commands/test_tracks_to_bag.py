@@ -40,9 +40,7 @@ def text(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("message_type", sorted(MESSAGE_TYPES))
 def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_type: str) -> None:
     out = tmp_path / "bag"
-    assert (
-        main([str(text), "--out", str(out), "--type", message_type, "--fixed-frame", "hall"]) == 0
-    )
+    assert main([str(text), str(out), "--type", message_type, "--frame", "hall"]) == 0
     bag = open_source(out)
     assert (bag.frame_id, bag.message_type) == ("hall", MESSAGE_TYPES[message_type])
     for read, written in zip(recorded_tracks(bag), recorded_tracks(open_source(text)), strict=True):
@@ -118,7 +116,7 @@ def test_a_recording_without_usable_tracks_is_no_bag(
 
 
 def test_the_metadata_is_that_of_rosbag2(text: Path, tmp_path: Path) -> None:
-    assert main([str(text), "--out", str(tmp_path / "bag"), "--topic", "/people"]) == 0
+    assert main([str(text), str(tmp_path / "bag"), "--topic", "/people"]) == 0
     metadata = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())
     information = metadata["rosbag2_bagfile_information"]
     assert information["storage_identifier"] == "mcap"
@@ -134,7 +132,7 @@ def test_an_existing_folder_is_left_alone(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bag").mkdir()
-    assert main([str(text), "--out", str(tmp_path / "bag")]) == 1
+    assert main([str(text), str(tmp_path / "bag")]) == 1
     assert "not overwritten" in capsys.readouterr().err
     assert list((tmp_path / "bag").iterdir()) == []
 
@@ -151,7 +149,7 @@ def test_a_topic_that_no_node_can_have_is_refused(
 def test_a_bad_file_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "nothing.txt"), "--out", str(tmp_path / "bag")]) == 1
+    assert main([str(tmp_path / "nothing.txt"), str(tmp_path / "bag")]) == 1
     assert "no such file" in capsys.readouterr().err
     assert not (tmp_path / "bag").exists()
 
