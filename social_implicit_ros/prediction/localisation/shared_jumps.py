@@ -15,7 +15,7 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform, transfo
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import BoolArray, FloatArray, Tracks
+from social_implicit_ros.types import FloatArray, Tracks
 
 #: Fewest people who must jump alike, and the share of all whose motion is known.
 _MIN_PEOPLE, _MIN_SHARE = 2, 0.75
@@ -62,7 +62,7 @@ class SharedJumps:
         """Moves tracks back by all jumps so far, and by the one that they show.
 
         Args:
-            tracks: of one message.
+            tracks: of one message, with valid positions.
             history: of earlier tracks that were moved back.
 
         Returns:
@@ -103,15 +103,14 @@ class SharedJumps:
         motions = history.motions(ids)
         gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
         usable = (gaps_s > 0.0) & (gaps_s <= _MAX_GAP_S) & (motions.intervals_ns > 0)
-        usable &= np.isfinite(tracks.positions_m[rows]).all(axis=1)
         if usable.sum() < _MIN_PEOPLE:
             return None
         expected_m = motions.extrapolated_m(gaps_s)[usable]
         seen_m = tracks.positions_m[rows][usable]
         speeds = motions.velocities_m_s[usable]
         gap_s = float(np.median(gaps_s[usable]))
-        speed_m_s = float(np.median(np.hypot(*speeds.T)))
-        off_m = np.hypot(*(seen_m - expected_m).T)
+        speed_m_s = float(np.median(_length_m(speeds)))
+        off_m = _length_m(seen_m - expected_m)
         residual_m = float(np.median(off_m))
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
@@ -120,9 +119,9 @@ class SharedJumps:
             places_m = dict(zip(before_last.ids, before_last.positions_m, strict=True))
             earlier_m = np.array([places_m.get(i, (np.inf, np.inf)) for i in compress(ids, usable)])
             earlier_m += speeds * ((tracks.stamp_ns - before_last.stamp_ns) / NS_PER_S)
-            is_back = np.hypot(*(seen_m - earlier_m).T) < off_m
+            is_back = _length_m(seen_m - earlier_m) < off_m
             expected_m = np.where(is_back[:, None], earlier_m, expected_m)
-            off_m = np.hypot(*(seen_m - expected_m).T)
+            off_m = _length_m(seen_m - expected_m)
         found = None
         # So much noise moves a few people alike by chance.
         is_blind = self._usual_m > _MAX_USUAL_M
@@ -143,15 +142,12 @@ class SharedJumps:
         """The rigid motion that most people share, if it is large enough, and a text on it."""
         tolerance_m = max(_MIN_SPREAD_M, _SPREAD_FACTOR * self._usual_m)
         needed = max(_MIN_PEOPLE, math.ceil(_MIN_SHARE * len(seen_m)))
-        shift_m = np.median(seen_m - expected_m, axis=0)
-        for turn_rad, shift in _candidates(expected_m, seen_m, shift_m, tolerance_m):
-            alike = _agree(expected_m, seen_m, turn_rad, shift, tolerance_m)
-            moved_m = _turned(expected_m, turn_rad) + shift - expected_m
-            distance_m = float(np.median(np.hypot(*moved_m[alike].T))) if alike.any() else 0.0
+        for pose in _candidates(expected_m, seen_m, tolerance_m):
+            moved_m = pose.of_ground(expected_m)
+            alike = _length_m(moved_m - seen_m) <= tolerance_m
+            distances_m = _length_m(moved_m - expected_m)[alike]
+            distance_m = float(np.median(distances_m)) if alike.any() else 0.0
             if alike.sum() >= needed and distance_m > least_m:
-                rotation = np.eye(3)
-                rotation[:2, :2] = _rotation(turn_rad)
-                pose = RigidTransform(rotation, np.array([*shift, 0.0]))
                 return pose, (
                     f"{alike.sum()} people moved alike by {distance_m:.2f} m between two messages: "
                     "taken for a correction of the localisation, not for motion; let the tracker "
@@ -167,61 +163,48 @@ def _step_m(before: Tracks, now: Tracks) -> float:
     """
     if before.ids != now.ids or now.stamp_ns < before.stamp_ns or len(now.ids) < _MIN_PEOPLE:
         return math.inf
-    # Positions that are not finite are rejected by the history.
-    with np.errstate(invalid="ignore", over="ignore"):
-        x, y = (now.positions_m - before.positions_m).T
-        ways_m = np.sort(np.hypot(x, y))
+    ways_m = np.sort(_length_m(now.positions_m - before.positions_m))
     return float(ways_m[len(ways_m) // 2])
 
 
 def _candidates(
-    expected_m: FloatArray, seen_m: FloatArray, shift_m: FloatArray, tolerance_m: float
-) -> list[tuple[float, FloatArray]]:
-    """Rigid motions (turn in rad, shift in metres), the simplest first."""
-    alike = _agree(expected_m, seen_m, 0.0, shift_m, tolerance_m)
+    expected_m: FloatArray, seen_m: FloatArray, tolerance_m: float
+) -> list[RigidTransform]:
+    """Rigid motions in the plane, the simplest first."""
+    shifts_m = seen_m - expected_m
+    shift_m = np.median(shifts_m, axis=0)
+    alike = _length_m(shifts_m - shift_m) <= tolerance_m
     if alike.sum() >= _MIN_PEOPLE:
-        shift_m = (seen_m - expected_m)[alike].mean(axis=0)
-    candidates = [(0.0, shift_m)]
+        shift_m = shifts_m[alike].mean(axis=0)
+    candidates = [_planar(0.0, shift_m)]
     if len(seen_m) >= _MIN_TURNING:
-        turn_rad, shift = _fit(expected_m, seen_m)
+        pose = _fit(expected_m, seen_m)
         # Once more without those who do not fit.
-        errors_m = np.hypot(*(_turned(expected_m, turn_rad) + shift - seen_m).T)
+        errors_m = _length_m(pose.of_ground(expected_m) - seen_m)
         near = errors_m <= max(tolerance_m, float(np.median(errors_m)))
         if near.sum() >= _MIN_TURNING:
-            turn_rad, shift = _fit(expected_m[near], seen_m[near])
-        if abs(turn_rad) <= _MAX_TURN_RAD:
-            candidates.append((turn_rad, shift))
+            pose = _fit(expected_m[near], seen_m[near])
+        if abs(math.atan2(pose.rotation[1, 0], pose.rotation[0, 0])) <= _MAX_TURN_RAD:
+            candidates.append(pose)
     return candidates
 
 
-def _fit(expected_m: FloatArray, seen_m: FloatArray) -> tuple[float, FloatArray]:
-    """The rigid motion of least squares in the plane (Umeyama 1991): turn and shift."""
+def _fit(expected_m: FloatArray, seen_m: FloatArray) -> RigidTransform:
+    """The rigid motion of least squares in the plane (Umeyama 1991)."""
     before, after = expected_m.mean(axis=0), seen_m.mean(axis=0)
     a, b = expected_m - before, seen_m - after
     turn_rad = math.atan2(
         float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()), float((a * b).sum())
     )
-    return turn_rad, after - _turned(before, turn_rad)
+    return _planar(turn_rad, after - _planar(turn_rad, np.zeros(2)).of_ground(before))
 
 
-def _agree(
-    expected_m: FloatArray,
-    seen_m: FloatArray,
-    turn_rad: float,
-    shift_m: FloatArray,
-    tolerance_m: float,
-) -> BoolArray:
-    """(A,) whether a rigid motion explains where people are seen."""
-    errors_m = np.hypot(*(_turned(expected_m, turn_rad) + shift_m - seen_m).T)
-    agree: BoolArray = errors_m <= tolerance_m
-    return agree
-
-
-def _turned(positions_m: FloatArray, turn_rad: float) -> FloatArray:
-    turned: FloatArray = positions_m @ _rotation(turn_rad).T
-    return turned
-
-
-def _rotation(turn_rad: float) -> FloatArray:
+def _planar(turn_rad: float, shift_m: FloatArray) -> RigidTransform:
     sine, cosine = math.sin(turn_rad), math.cos(turn_rad)
-    return np.array([[cosine, -sine], [sine, cosine]])
+    rotation = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    return RigidTransform(rotation, np.array([*shift_m, 0.0]))
+
+
+def _length_m(offsets_m: FloatArray) -> FloatArray:
+    """(A,) lengths of (A, 2) vectors."""
+    return np.asarray(np.hypot(*offsets_m.T))

@@ -117,7 +117,7 @@ class TrackStitcher:
         Until then the old one is extrapolated.
 
         Args:
-            tracks: one message of the tracker, in the frame of `history`.
+            tracks: one message of the tracker, with valid positions, in the frame of `history`.
             history: before the message is added.
 
         Returns:
@@ -189,11 +189,9 @@ class TrackStitcher:
         gap_ns = tracks.stamp_ns - lost.stamps_ns
         is_lost = (gap_ns > 0) & (gap_ns >= _MISSED_SHARE * lost.intervals_ns)
         is_lost &= gap_ns <= history.config.track_timeout_s * NS_PER_S
-        columns = np.array([tracks.ids.index(agent_id) for agent_id in new])
-        # What is not finite is rejected by the history.
-        columns = columns[np.isfinite(tracks.positions_m[columns]).all(axis=1)]
-        if not is_lost.any() or not len(columns):
+        if not is_lost.any():
             return
+        columns = np.array([tracks.ids.index(agent_id) for agent_id in new])
         rows = np.flatnonzero(is_lost)
         found = successors(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
         for row, column in found:
