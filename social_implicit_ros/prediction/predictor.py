@@ -10,8 +10,6 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
-
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.localisation.frames import HistoryFrame, TransformQueue
@@ -22,7 +20,7 @@ from social_implicit_ros.prediction.scoring.online_evaluation import SelfEvaluat
 from social_implicit_ros.prediction.update import REFUSED_STAMPS, Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
+from social_implicit_ros.tracks.entries import are_valid
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
@@ -312,7 +310,7 @@ class Predictor:
         lead_ns = self.tracker(tracks.source).timing.lead_ns
         if lead_ns:
             tracks = replace(tracks, stamp_ns=tracks.stamp_ns - lead_ns)
-        is_usable = np.all(np.abs(tracks.positions_m) <= MAX_COORDINATE_M, axis=1)
+        is_usable = are_valid(tracks.positions_m)
         if not is_usable.all():
             # They are refused, each with its reason, and tell nothing of who is who.
             self._enter_as(tracks.of_agents(~is_usable), update)

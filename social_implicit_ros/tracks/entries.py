@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.types import FloatArray, SkipReason
+from social_implicit_ros.types import BoolArray, FloatArray, SkipReason, Tracks
 
 #: No map of the Earth has larger coordinates (the largest northing of UTM).
 MAX_COORDINATE_M = 1e7
@@ -14,12 +14,25 @@ _MAX_VARIANCE_M2 = 1e5
 _ROUNDING = 1e-3
 
 
+def are_valid(positions_m: FloatArray) -> BoolArray:
+    """(A,) whether (A, 2) positions are finite and on the Earth."""
+    # False for NaN, too.
+    return np.asarray((np.abs(positions_m) <= MAX_COORDINATE_M).all(axis=1))
+
+
+def points_of(tracks: Tracks) -> FloatArray:
+    """(A, 3) positions in metres; NaN where x or y is invalid, 0 in place of an invalid z."""
+    points_m = np.column_stack([tracks.positions_m, tracks.heights_m])
+    points_m[~(np.abs(points_m[:, 2]) <= MAX_COORDINATE_M), 2] = 0.0
+    points_m[~are_valid(tracks.positions_m)] = np.nan
+    return points_m
+
+
 def usable_entries(
     ids: tuple[str, ...], states_m: FloatArray
 ) -> tuple[dict[str, int], dict[str, SkipReason]]:
     """The columns of valid entries by their ids, and the reasons of the others."""
-    # False for NaN, too.
-    usable = np.all(np.abs(states_m[:, :2]) <= MAX_COORDINATE_M, axis=1).tolist()
+    usable = are_valid(states_m[:, :2]).tolist()
     columns: dict[str, int] = {}
     rejected: dict[str, SkipReason] = {}
     for column, agent_id in enumerate(ids):

@@ -12,7 +12,7 @@ from itertools import compress
 
 import numpy as np
 
-from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
+from social_implicit_ros.tracks.entries import points_of
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
@@ -165,7 +165,7 @@ class ReportedPositions:
         Returns:
             The tracks without entries that are no observations, and the number of these by reason.
         """
-        points_m = _points_m(tracks)
+        points_m = points_of(tracks)
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
         rows = self._rows_of(tracks.ids)
         if (self._state["last_ns"][rows[rows >= 0]] < tracks.stamp_ns).all():
@@ -380,16 +380,6 @@ def _are_on_grid(changes_m: Collection[float]) -> bool:
     multiples = np.array(changes_m) / cell_m
     are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
     return bool(are_whole and np.median(multiples) < _FEW and cell_m <= _MAX_CELL_M)
-
-
-def _points_m(tracks: Tracks) -> FloatArray:
-    """(A, 3) positions; NaN where x or y is invalid, which the history rejects. Such a z is 0."""
-    points_m = np.column_stack([tracks.positions_m, tracks.heights_m])
-    # False for NaN, too.
-    is_invalid = ~(np.abs(points_m) <= MAX_COORDINATE_M)
-    points_m[is_invalid[:, 2], 2] = 0.0
-    points_m[is_invalid[:, :2].any(axis=1)] = np.nan
-    return points_m
 
 
 def _point(position_m: FloatArray) -> _Point:

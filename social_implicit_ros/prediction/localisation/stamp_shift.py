@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
+from social_implicit_ros.tracks.entries import are_valid, points_of
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
@@ -85,11 +85,8 @@ class StampShift:
 
     def _learn(self, tracks: Tracks, poses: Iterable[RigidTransform | None]) -> None:
         """Compares a message with the one before, by three poses of their frame."""
-        points_m = np.column_stack([tracks.positions_m, tracks.heights_m])
-        # False for NaN, too.
-        points_m[~(np.abs(points_m[:, 2]) <= MAX_COORDINATE_M), 2] = 0.0
-        rows = np.flatnonzero((np.abs(points_m) <= MAX_COORDINATE_M).all(axis=1))
-        points_m, ids = points_m[rows], tuple(tracks.ids[row] for row in rows.tolist())
+        tracks = tracks.of_agents(are_valid(tracks.positions_m))
+        points_m, ids = points_of(tracks), tracks.ids
         before_m, seen_m, after_m = (
             (points_m @ each.rotation.T + each.translation_m)[:, :2]
             for each in poses
