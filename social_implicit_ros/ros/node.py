@@ -96,15 +96,15 @@ class PredictorNode(ParameterNode):
             prepared = session.preparation.take(wait=wait)
             if prepared is None:
                 return
-            before, config = session.config, prepared.config
+            before, (config, outputs) = session.config, prepared
             session.config = config
             session.predictor.reconfigure(config.predictor)
             self.reporter.state = self.reporter.state.with_config(config)
             if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
                 self._tick_timer.restart(config.predictor.tick_rate_hz)
-            if prepared.outputs is not None and config.for_outputs != before.for_outputs:
+            if outputs is not None and config.for_outputs != before.for_outputs:
                 self._clear_outputs(session)
-                session.outputs = prepared.outputs
+                session.outputs = outputs
 
     # Transitions
 

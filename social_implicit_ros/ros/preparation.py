@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
 
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a tick takes over at once.
-
-    Attributes:
-        config: the parameters.
-        outputs: made from them, by name; None where they need no new ones.
-    """
-
-    config: NodeConfig
-    outputs: dict[str, Output] | None = None
+#: What a tick takes over at once: the parameters, and the outputs made from them by name, None
+#: where they need no new ones.
+Prepared = tuple[NodeConfig, dict[str, Output] | None]
 
 
 class NewestJob:
@@ -78,7 +68,7 @@ class Preparation:
     def begin(self, config: NodeConfig, before: NodeConfig) -> None:
         """Prepares parameters; immediately if they need nothing that those before do not."""
         if not self._jobs.is_running and _drawn(config) == _drawn(before):
-            self._result = Prepared(config)
+            self._result = config, None
         else:
             self._jobs.begin(partial(self._run, config))
 
@@ -99,7 +89,7 @@ class Preparation:
 
     def _run(self, config: NodeConfig) -> None:
         try:
-            self._result = Prepared(config, self._prepare(config))
+            self._result = config, self._prepare(config)
         except Exception as error:  # noqa: BLE001 (raised by `take`)
             self._result = error
 

@@ -164,17 +164,16 @@ def _over_capacity(now: Snapshot) -> Iterable[Finding]:
 
 
 def _large_covariances(now: Snapshot) -> Iterable[Finding]:
-    ellipses = now.ellipses
     fix = "correct the tracker's covariance; 0 means unknown"
-    if ellipses.growth > _MAX_GROWTH:
+    if now.growth > _MAX_GROWTH:
         yield Finding(
             "covariance",
-            f"the tracker's variance of {ellipses.variance_m2:.3g} m^2 makes the ellipses "
-            f"{ellipses.growth:.0f} times as large as the model says",
+            f"the tracker's variance of {now.variance_m2:.3g} m^2 makes the ellipses "
+            f"{now.growth:.0f} times as large as the model says",
             f"{fix}, or set add_tracker_covariance to false",
         )
-    elif ellipses.variance_m2 > _MAX_VARIANCE_M2:
-        text = f"the tracker's positions have a variance of {ellipses.variance_m2:.3g} m^2"
+    elif now.variance_m2 > _MAX_VARIANCE_M2:
+        text = f"the tracker's positions have a variance of {now.variance_m2:.3g} m^2"
         yield Finding("covariance", text, fix)
 
 

@@ -141,19 +141,6 @@ class TrackerCounts:
         return self.lost.get(reason, 0) / max(self.n_entries, 1)
 
 
-@dataclass(frozen=True)
-class Ellipses:
-    """Uncertainty that a tracker adds.
-
-    Attributes:
-        variance_m2: median over the people of the larger variance of the tracker's position.
-        growth: median ratio of the areas of the last ellipse with that and without.
-    """
-
-    variance_m2: float = 0.0
-    growth: float = 1.0
-
-
 @dataclass
 class Snapshot:
     """All that the rules look at; `DiagnosticsLog` keeps it up to date.
@@ -163,7 +150,8 @@ class Snapshot:
         surroundings: of the node.
         trackers: what each tracker sent.
         counters: of the predictor, in total.
-        ellipses: uncertainty of the newest tick.
+        variance_m2: median over the people of the larger variance of the trackers' positions.
+        growth: median ratio of the areas of the last ellipse with that and without.
         refusals: kind -> text of messages that were rejected since the last report.
         failure: why the last tick failed since the last report; empty if none did.
         robot_lost: the robot's position was unknown in a tick since the last report.
@@ -178,7 +166,8 @@ class Snapshot:
     surroundings: Surroundings = field(default_factory=Surroundings)
     trackers: Collection[TrackerCounts] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
-    ellipses: Ellipses = field(default_factory=Ellipses)
+    variance_m2: float = 0.0
+    growth: float = 1.0
     refusals: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     robot_lost: bool = False
@@ -222,21 +211,21 @@ class Lasting:
         return 0.0 if self._began is None else now - self._began
 
 
-def ellipses_of(tick: Tick | None, *, is_added: bool) -> Ellipses:
-    """Uncertainty that the tracker adds to a tick.
+def added_uncertainty(tick: Tick | None, *, is_added: bool) -> tuple[float, float]:
+    """Uncertainty that trackers add to a tick: `variance_m2` and `growth` of a `Snapshot`.
 
     Args:
         tick: the newest one; None without any.
         is_added: the tracker's covariance is added to the predicted ones.
     """
     if tick is None or not tick.window.ids:
-        return Ellipses()
+        return 0.0, 1.0
     tracker_m2 = tick.window.covariances_m2
     variance_m2 = float(np.median(tracker_m2[:, [0, 1], [0, 1]].max(axis=1)))
     if not is_added:
-        return Ellipses(variance_m2)
+        return variance_m2, 1.0
     with_m2 = tick.base.covariance[:, -1].astype(np.float64)
     added_m2 = unestimated(tracker_m2, tick.window.state_covariances)
     areas, areas_without = (np.linalg.det(m2) for m2 in (with_m2, with_m2 - added_m2))
     growth = np.sqrt(np.maximum(areas, 1e-12) / np.maximum(areas_without, 1e-12))
-    return Ellipses(variance_m2, float(np.median(growth)))
+    return variance_m2, float(np.median(growth))

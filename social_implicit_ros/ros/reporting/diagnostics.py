@@ -17,7 +17,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     NodeState,
     Snapshot,
     Surroundings,
-    ellipses_of,
+    added_uncertainty,
 )
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog, doubled_rows
 from social_implicit_ros.prediction.predictor import Predictor
@@ -78,8 +78,7 @@ class DiagnosticsLog:
             now_ns: the node's clock, integer nanoseconds; None if the next report shall not
                 evaluate the tick rate.
         """
-        counters, ellipses = self._now.counters, self._now.ellipses
-        self._now = Snapshot(counters=counters, ellipses=ellipses)
+        self._now = Snapshot(counters=self._now.counters)
         self._n_tracked = self._n_predicted = 0
         self._reported_s: float | None = None
         self._few = Lasting()
@@ -180,7 +179,9 @@ class DiagnosticsLog:
         """Takes over what the predictor counts itself."""
         self._now.counters = predictor.counters()
         is_added = predictor.config.pipeline.add_tracker_covariance
-        self._now.ellipses = ellipses_of(predictor.last_tick, is_added=is_added)
+        self._now.variance_m2, self._now.growth = added_uncertainty(
+            predictor.last_tick, is_added=is_added
+        )
         doubled = doubled_rows(predictor.last_tick)
         for source, tracker in self.trackers.items():
             tracker.take_counts(predictor, source, doubled)

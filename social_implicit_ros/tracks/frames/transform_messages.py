@@ -31,16 +31,11 @@ class StampedPose:
     pose: Pose
 
 
-class _Layout:
-    """The parts of a TransformStamped in one byte order."""
-
-    def __init__(self, order: str) -> None:
-        self.length = struct.Struct(f"{order}I").unpack_from
-        self.stamp_and_length = struct.Struct(f"{order}iII").unpack_from
-        self.numbers = struct.Struct(f"{order}7d").unpack_from
-
-
-_LAYOUTS = {byte: _Layout(order) for byte, order in _BYTE_ORDERS.items()}
+#: The same byte -> readers of a length, of a stamp and a length, and of the seven numbers.
+_READERS = {
+    byte: [struct.Struct(order + code).unpack_from for code in ("I", "iII", "7d")]
+    for byte, order in _BYTE_ORDERS.items()
+}
 
 
 def transforms_of(data: bytes) -> list[StampedPose]:
@@ -71,22 +66,23 @@ def name_bytes(frame: str) -> bytes:
 
 def _entries(data: bytes) -> Iterator[tuple[bytes, bytes, int, tuple[float, ...]]]:
     """Parent, child, stamp and seven numbers of each transform."""
-    layout = _LAYOUTS.get(data[1]) if len(data) > 1 and data[0] == 0 else None
-    if layout is None:
+    readers = _READERS.get(data[1]) if len(data) > 1 and data[0] == 0 else None
+    if readers is None:
         raise ValueError(f"a message of {len(data)} bytes is no plain CDR: {data[:2]!r}")
-    (n_entries,), at = layout.length(data, _HEADER_BYTES), 2 * _HEADER_BYTES
+    length_at, stamp_and_length_at, numbers_at = readers
+    (n_entries,), at = length_at(data, _HEADER_BYTES), 2 * _HEADER_BYTES
     for _ in range(n_entries):
         at = (at + 3) & -4
-        seconds, nanoseconds, length = layout.stamp_and_length(data, at)
+        seconds, nanoseconds, length = stamp_and_length_at(data, at)
         at, end = at + 12, at + 12 + length
         parent = data[at:end]
         at = (end + 3) & -4
-        (length,) = layout.length(data, at)
+        (length,) = length_at(data, at)
         at, end = at + 4, at + 4 + length
         child = data[at:end]
         # Numbers of eight bytes are aligned to eight, counted from the end of the header.
         at = ((end - _HEADER_BYTES + 7) & -8) + _HEADER_BYTES
-        yield parent, child, seconds * NS_PER_S + nanoseconds, layout.numbers(data, at)
+        yield parent, child, seconds * NS_PER_S + nanoseconds, numbers_at(data, at)
         at += 56
 
 

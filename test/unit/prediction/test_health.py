@@ -12,7 +12,6 @@ import pytest
 from social_implicit_ros.prediction.health.findings import Announcer, Finding, Level
 from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
 from social_implicit_ros.prediction.health.snapshot import (
-    Ellipses,
     Endpoint,
     NodeState,
     Snapshot,
@@ -134,8 +133,8 @@ def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ..
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ellipses": Ellipses(400.0, 50.0)}, ("400 m^2", "50 times", "add_tracker_covariance")),
-        ({"ellipses": Ellipses(400.0)}, ("400 m^2", "correct the tracker's covariance")),
+        ({"variance_m2": 400.0, "growth": 50.0}, ("400 m^2", "50 times", "add_tracker_covariance")),
+        ({"variance_m2": 400.0}, ("400 m^2", "correct the tracker's covariance")),
         ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
