@@ -172,8 +172,10 @@ def open_calibration(
     logger: RcutilsLogger,
     *,
     uses_sim_time: bool,
-) -> CalibrationKeeper:
+) -> CalibrationKeeper | None:
     """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
+
+    None if the parameters ask for the model's ellipses.
 
     Args:
         config: the parameters.
@@ -183,6 +185,8 @@ def open_calibration(
         uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
             parameters name a file.
     """
+    if not config.adaptive_calibration:
+        return None
     # Imports onnxruntime, see `session`.
     from social_implicit_ros.models.registry import fingerprint_of
 

@@ -112,16 +112,12 @@ def open_session(
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)
     outputs = load_outputs(model, lookup, config)
-    keeper = (
-        open_calibration(
-            config,
-            model,
-            node.get_fully_qualified_name(),
-            node.get_logger(),
-            uses_sim_time=node.get_parameter("use_sim_time").value,
-        )
-        if config.adaptive_calibration
-        else None
+    keeper = open_calibration(
+        config,
+        model,
+        node.get_fully_qualified_name(),
+        node.get_logger(),
+        uses_sim_time=node.get_parameter("use_sim_time").value,
     )
     adaptive = None if keeper is None else keeper.adaptive
     session = Session(
