@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from social_implicit_ros.tracks.frames.transform_messages import (
-    StampedPose,
-    name_bytes,
-    names_frame,
-    transforms_of,
-)
+from social_implicit_ros.tracks.frames.transform_messages import StampedPose, transforms_of
 from social_implicit_ros.tracks.frames.transforms import (
     IDENTITY,
     Pose,
@@ -147,7 +142,8 @@ class TransformBuffer:
             if not self._pairs:
                 self._unread.append(data)
                 return
-            if self._watched is not None and not names_frame(data, self._watched_bytes):
+            # Takes a few microseconds, while most messages name other frames.
+            if self._watched is not None and not any(name in data for name in self._watched_bytes):
                 return
         if self._insert(data, is_static):
             self._watch()
@@ -237,7 +233,8 @@ class TransformBuffer:
                 return
             watched.update(frame for frame in path if self._parent(frame) in path)
         self._watched = frozenset(watched)
-        self._watched_bytes = tuple(name_bytes(frame) for frame in watched)
+        # As names end in a message, with or without a leading slash.
+        self._watched_bytes = tuple(frame.encode() + b"\0" for frame in watched)
 
     def _path(self, target: str, source: str) -> list[str] | None:
         up, down = self.ancestors(source), self.ancestors(target)
@@ -279,24 +276,17 @@ class TransformBuffer:
         self, frame: str, stamp_ns: int
     ) -> tuple[dict[str, Pose], TransformUnavailableError | None]:
         """The poses of a frame in itself and its ancestors, and why there are no more."""
-        pose = IDENTITY
-        poses = {frame: pose}
-        try:
-            for parent, in_parent in self._links_from(frame, stamp_ns):
-                pose = compose(in_parent, pose)
-                if parent in poses:
-                    break
-                poses[parent] = pose
-        except TransformUnavailableError as error:
-            return poses, error
-        return poses, None
-
-    def _links_from(self, frame: str, stamp_ns: int) -> Iterator[tuple[str, Pose]]:
-        """Parent and pose of a frame at a time, of its parent, and so on."""
+        poses = {frame: IDENTITY}
         while frame in self._links:
-            parent, pose = self._links[frame].at(frame, stamp_ns)
-            yield parent, pose
+            try:
+                parent, in_parent = self._links[frame].at(frame, stamp_ns)
+            except TransformUnavailableError as error:
+                return poses, error
+            if parent in poses:
+                break
+            poses[parent] = compose(in_parent, poses[frame])
             frame = parent
+        return poses, None
 
     def _unavailable(
         self,

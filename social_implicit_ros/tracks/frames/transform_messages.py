@@ -54,16 +54,6 @@ def transforms_of(data: bytes) -> list[StampedPose]:
     return [entry for entry in found if entry is not None]
 
 
-def names_frame(data: bytes, names: tuple[bytes, ...]) -> bool:
-    """Whether a message may contain one of the frames, given by `name_bytes`; takes a few us."""
-    return any(name in data for name in names)
-
-
-def name_bytes(frame: str) -> bytes:
-    """A frame's name as it ends in a message, with or without a leading slash."""
-    return frame.encode() + b"\0"
-
-
 def _entries(data: bytes) -> Iterator[tuple[bytes, bytes, int, tuple[float, ...]]]:
     """Parent, child, stamp and seven numbers of each transform."""
     readers = _READERS.get(data[1]) if len(data) > 1 and data[0] == 0 else None
