@@ -86,8 +86,7 @@ class TrackerDecoder:
             optional = [
                 spec.covariance,
                 spec.score if filters.score_above is not None else None,
-                spec.class_ if filters.reads_class else None,
-                spec.state if filters.reads_state else None,
+                *(path for path, *_ in spec.name_filters),
             ]
             paths = [*spec.id, *spec.position, *spec.velocity, *filter(None, optional)]
             in_list = [path.text for path in paths]
@@ -246,16 +245,10 @@ def _conditions(
 ) -> Iterator[tuple[BoolArray, BoolArray, Sequence[Any] | None, SkipReason]]:
     """(A,) entries that pass a filter, and that it leaves out on purpose, (A,) values, reason."""
     filters, none = spec.filters, np.zeros(len(ids), dtype=np.bool_)
-    if filters.reads_class and spec.class_ is not None:
-        classes = entries.values(spec.class_.text)
-        is_out = _is_class_in(classes, filters.class_out)
-        is_in = _is_class_in(classes, filters.class_in or ("*",)) & ~is_out
-        yield is_in, is_out, classes, SkipReason.OTHER_CLASS
-    if filters.reads_state and spec.state is not None:
-        states = entries.values(spec.state.text)
-        is_out = _is_in(states, filters.state_out)
-        is_in = _is_in(states, filters.state_in) & ~is_out if filters.state_in else ~is_out
-        yield is_in, is_out, states, SkipReason.OTHER_STATE
+    for path, allowed, ignored, reason in spec.name_filters:
+        values = entries.values(path.text)
+        is_ignored = _is_in(values, ignored)
+        yield _is_in(values, allowed or ("*",)) & ~is_ignored, is_ignored, values, reason
     if filters.score_above is not None and spec.score is not None:
         scores = _as_floats(entries.values(spec.score.text))
         yield scores > filters.score_above, none, scores.tolist(), SkipReason.LOW_SCORE
@@ -264,13 +257,8 @@ def _conditions(
     yield named, none, None, SkipReason.EMPTY_ID
 
 
-def _is_in(values: Sequence[Any], allowed: tuple[str | int, ...]) -> BoolArray:
+def _is_in(values: Sequence[Any], patterns: tuple[str | int, ...]) -> BoolArray:
     # A class may be a number in the message and a string in the file, or the reverse.
-    texts = {str(value) for value in allowed}
-    return np.array([_text(value) in texts for value in values], dtype=np.bool_)
-
-
-def _is_class_in(values: Sequence[Any], patterns: tuple[str | int, ...]) -> BoolArray:
     texts = [_text(value).casefold() for value in values]
     folded = [str(pattern).casefold() for pattern in patterns]
     passes = {text: any(fnmatchcase(text, one) for one in folded) for text in set(texts)}

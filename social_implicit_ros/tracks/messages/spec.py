@@ -33,6 +33,7 @@ from social_implicit_ros.resources import shared_folder
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.cdr_layout import NUMBER_CODES, Definitions, FieldType
 from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpecError
+from social_implicit_ros.types import SkipReason
 from social_implicit_ros.untrusted_files import (
     UnusableFileError,
     did_you_mean,
@@ -42,6 +43,7 @@ from social_implicit_ros.untrusted_files import (
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 
+_Names = tuple[str | int, ...]
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
@@ -65,25 +67,15 @@ class TrackerFilters:
             `*` stands for any characters.
         class_out: entries of these classes are skipped on purpose: they are nobody, and the node
             does not warn of them.
-        state_in: entries in other states are skipped; empty accepts all.
+        state_in: as `class_in`, of states.
         state_out: as `class_out`.
     """
 
     score_above: float | None = None
-    class_in: tuple[str | int, ...] = ()
-    class_out: tuple[str | int, ...] = ()
-    state_in: tuple[str | int, ...] = ()
-    state_out: tuple[str | int, ...] = ()
-
-    @property
-    def reads_class(self) -> bool:
-        """Whether an entry's class matters."""
-        return bool(self.class_in or self.class_out)
-
-    @property
-    def reads_state(self) -> bool:
-        """Whether an entry's state matters."""
-        return bool(self.state_in or self.state_out)
+    class_in: _Names = ()
+    class_out: _Names = ()
+    state_in: _Names = ()
+    state_out: _Names = ()
 
 
 @dataclass(frozen=True)
@@ -124,8 +116,22 @@ class TrackerSpec:
     frame: FieldPath = _FRAME
     stamp: FieldPath = _STAMP
     filters: TrackerFilters = field(default_factory=TrackerFilters)
-    no_id: tuple[str | int, ...] = ()
+    no_id: _Names = ()
     stamp_spread_s: float = PredictorConfig.stamp_spread_s
+
+    @property
+    def name_filters(self) -> list[tuple[FieldPath, _Names, _Names, SkipReason]]:
+        """Path, accepted names, ignored names and reason of the filters by class and by state."""
+        filters = self.filters
+        found = (
+            (self.class_, filters.class_in, filters.class_out, SkipReason.OTHER_CLASS),
+            (self.state, filters.state_in, filters.state_out, SkipReason.OTHER_STATE),
+        )
+        return [
+            (path, allowed, ignored, reason)
+            for path, allowed, ignored, reason in found
+            if path is not None and (allowed or ignored)
+        ]
 
     def path_in_entry(self, path: FieldPath) -> FieldPath | None:
         """The path relative to an entry if it starts with the list's first entry, else None."""
@@ -375,7 +381,7 @@ def _filters(values: object, paths: Mapping[str, FieldPath], source: str) -> Tra
     return TrackerFilters(score_above, **{key: _names(table, key, owner) for key in lists})
 
 
-def _names(table: Mapping[str, Any], key: str, owner: str) -> tuple[str | int, ...]:
+def _names(table: Mapping[str, Any], key: str, owner: str) -> _Names:
     listed = table.get(key, [])
     if not isinstance(listed, list) or not all(isinstance(v, (str, int)) for v in listed):
         raise TrackerSpecError(f"{owner}: {key} is {short_text(listed)}, expected a list of names")

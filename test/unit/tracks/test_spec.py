@@ -213,6 +213,14 @@ def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
         decoder.decode(crowd(adds, later))
 
 
+def test_states_are_matched_as_classes_are() -> None:
+    decoder = ObjectDecoder(spec(state="action", filters={"state_in": ["track*"]}))
+    decoded = decoder.decode(crowd(person(action="TRACKED"), person(action="lost", id=8)))
+    assert decoded.tracks is not None
+    assert decoded.tracks.ids == ("7",)
+    assert decoded.skipped == {SkipReason.OTHER_STATE: 1}
+
+
 def test_of_stamps_a_little_apart_the_newest_counts() -> None:
     decoder = ObjectDecoder(spec(stamp="people[0].stamp"))
     entries = [person(stamp=Message(sec=2, nanosec=n)) for n in (10_000, 50_000_000, 0)]
