@@ -242,10 +242,8 @@ def test_tracks_of_the_fixed_frame_do_not_wait_for_those_of_another(robot: Robot
     assert set(answer.agents.tolist()) >= {agent_number(i) for i in WALKERS}
 
 
-def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(start: Start) -> None:
-    node = start(
-        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=0.1
-    )
+def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(restart: Start) -> None:
+    node = restart(position_noise_m=0.0, transform_wait_s=0.1)
     robot = Robot(node)
     times_s = robot.new_times()
     before = robot.skipped()
@@ -271,13 +269,11 @@ def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(start: S
     assert not any(robot.answer_at(time_s) for time_s in strays)
 
 
-def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
+def test_covariances_are_rotated_with_the_positions(restart: Start) -> None:
     messages = pytest.importorskip(
         "spencer_tracking_msgs.msg", reason="needs spencer_tracking_msgs (make test builds it)"
     )
-    node = start(
-        tick_rate_hz=0.0,
-        model="constant_velocity",
+    node = restart(
         position_noise_m=0.0,
         tracker="spencer@/spencer",
         add_tracker_covariance=True,
@@ -313,13 +309,11 @@ def test_covariances_are_rotated_with_the_positions(start: Start) -> None:
     )
 
 
-def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
-    node = start(
-        tick_rate_hz=0.0,
-        model="constant_velocity",
+def test_the_robots_own_place_comes_from_tf(restart: Start) -> None:
+    node = restart(
         position_noise_m=0.0,
         robot="tf",
-        outputs="[pointcloud, costmap]",
+        outputs=["pointcloud", "costmap"],
         costmap__recentre_m=0.0,
     )
     broadcaster = Broadcaster(node.peer.node)
@@ -342,10 +336,8 @@ def test_the_robots_own_place_comes_from_tf(start: Start) -> None:
         assert set(prediction_from_point_cloud(cloud).agents.tolist()) <= numbers
 
 
-def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: Start) -> None:
-    node = start(
-        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=0.1
-    )
+def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(restart: Start) -> None:
+    node = restart(position_noise_m=0.0, transform_wait_s=0.1)
     robot = Robot(node)
     now_s = time.time()
     robot.drive(now_s - 1.0)
@@ -356,12 +348,8 @@ def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(start: 
     assert "'base_link' in 'odom' is known only until" in status.message
 
 
-def test_two_cameras_with_frames_of_their_own_share_a_topic(start: Start) -> None:
+def test_two_cameras_with_frames_of_their_own_share_a_topic(robot: Robot) -> None:
     """One of them with a leading slash, as in the transforms of the other."""
-    node = start(
-        tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=10.0
-    )
-    robot = Robot(node)
     mount = (Rotation.from_euler("z", -1.0), np.array([0.0, 0.5, 1.0]))
     robot.broadcast_static(transform("/base_link", "rear", mount, 0.0))
 
@@ -389,7 +377,7 @@ def test_two_cameras_with_frames_of_their_own_share_a_topic(start: Start) -> Non
     np.testing.assert_allclose(
         ends_m[agent_number("people/2")], np.array([-0.7, 0.3]) * end_s, atol=5e-3
     )
-    assert node.process.output.count("frame /rear is read as rear") == 1
+    assert robot.node.process.output.count("frame /rear is read as rear") == 1
 
 
 class Localised(Robot):
@@ -419,17 +407,10 @@ class Localised(Robot):
     "frames", [{"fixed_frame": "odom", "publish_frame": "map"}, {"fixed_frame": "map"}]
 )
 def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
-    start: Start, frames: dict[str, str]
+    restart: Start, frames: dict[str, str]
 ) -> None:
-    robot = Localised(
-        start(
-            tick_rate_hz=0.0,
-            model="constant_velocity",
-            position_noise_m=0.0,
-            outputs="[pointcloud, markers]",
-            **frames,
-        )
-    )
+    node = restart(position_noise_m=0.0, outputs=["pointcloud", "markers"], **frames)
+    robot = Localised(node)
     times_s = robot.new_times()
     robot.assert_straight_on(robot.follow(times_s, 15))
     robot.yaw, robot.shift_m = 0.8, np.array([3.4, -0.7, 0.0])
