@@ -8,9 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rosbags.highlevel import AnyReader
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
@@ -19,7 +16,6 @@ from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.types import Tracks
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
 START_NS = 5_000_000_000
 
 
@@ -61,11 +57,6 @@ def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
     assert len(part) == 6
 
 
-def test_the_mcap_file_alone_is_a_recording_too(tmp_path: Path) -> None:
-    folder = write(tmp_path / "bag")
-    assert len(list(recorded_tracks(open_source(folder / "bag.mcap")))) == 30
-
-
 @pytest.mark.slow
 def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "bag"
@@ -99,37 +90,6 @@ def test_text_frames_become_stamps(tmp_path: Path) -> None:
     assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
 
 
-def test_sqlite3_bags_are_read(tmp_path: Path) -> None:
-    recording = open_source(write_as_sqlite3(tmp_path / "bag"))
-    read = [(tracks.stamp_ns, tracks.ids) for tracks in recorded_tracks(recording)]
-    assert read == [(tracks.stamp_ns, tracks.ids) for tracks in crowd()]
-
-
-def test_an_unknown_topic_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"no topic '/people'.*/tracks \(sensor_msgs"):
-        open_source(write(tmp_path / "bag"), topic="/people")
-
-
-def test_an_empty_topic_is_refused(tmp_path: Path) -> None:
-    with Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
-        writer.add_connection("/tracks", MESSAGE_TYPES["point_cloud"], typestore=STORE)
-    with pytest.raises(RecordingError, match="no message on topic /tracks"):
-        open_source(tmp_path / "bag")
-
-
-def write_as_sqlite3(path: Path) -> Path:
-    """The crowd, its messages copied as they are into a `.db3` file."""
-    mcap = write(path.with_name("mcap"))
-    with (
-        AnyReader([mcap]) as reader,
-        Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer,
-    ):
-        connection = writer.add_connection("/tracks", MESSAGE_TYPES["point_cloud"], typestore=STORE)
-        for _, stamp_ns, data in reader.messages():
-            writer.write(connection, stamp_ns, data)
-    return path
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed: int) -> None:
     storage = write(tmp_path / "bag") / "bag.mcap"
@@ -152,12 +112,6 @@ def test_metadata_that_was_cut_is_refused_with_what_mends_it(tmp_path: Path, con
     (path / "metadata.yaml").write_text(content)
     with pytest.raises(RecordingError, match=r"metadata.yaml is damaged.*ros2 bag reindex"):
         open_source(path)
-
-
-def test_a_folder_without_metadata_is_refused_with_what_mends_it(tmp_path: Path) -> None:
-    (write(tmp_path / "bag") / "metadata.yaml").unlink()
-    with pytest.raises(RecordingError, match="ros2 bag reindex"):
-        open_source(tmp_path / "bag")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from support.bags import (
 from social_implicit_ros.recordings.arrivals import TracksArrival, arrivals_of
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import write_tracks, zero_message
-from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
 
@@ -42,29 +41,6 @@ def assert_same(arrivals: list[TracksArrival], recording: list[Tracks]) -> None:
         np.testing.assert_allclose(tracks.positions_m, written.positions_m, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("storage", "compression"),
-    [
-        ("sqlite3", "none"),
-        ("sqlite3", "file"),
-        ("sqlite3", "message"),
-        ("mcap", "none"),
-        ("mcap", "file"),
-        ("mcap", "storage"),
-    ],
-)
-def test_every_storage_is_read(tmp_path, storage, compression):
-    recording = walkers(duration_s=2.0)
-    bag = write_bag(
-        tmp_path / "bag", people_messages(recording), storage=storage, compression=compression
-    )
-
-    source = open_source(bag)
-
-    assert (source.topic, source.tracker.name, source.n_messages) == ("/people", "people", 21)
-    assert_same(read(source), recording)
-
-
 def test_a_recording_in_several_files_is_read_as_one(tmp_path):
     recording = walkers(duration_s=4.0)
     parts = [
@@ -77,13 +53,6 @@ def test_a_recording_in_several_files_is_read_as_one(tmp_path):
 
     assert source.n_messages == len(recording)
     assert_same(read(source), recording)
-
-
-def test_a_single_file_without_its_folder_is_read(tmp_path):
-    recording = walkers(duration_s=1.0)
-    (file,) = write_bag(tmp_path / "bag", people_messages(recording)).glob("*.mcap")
-
-    assert_same(read(open_source(file)), recording)
 
 
 @pytest.mark.parametrize("kind", ["marker_array", "point_cloud"])
@@ -338,48 +307,6 @@ class TestClock:
 
 
 class TestDamage:
-    RECORDING = walkers(duration_s=60.0, n_agents=75)
-
-    def cut(self, tmp_path: Path, share: float, **options: str) -> Path:
-        """A bag of several chunks or many pages, without the end of its file."""
-        bag = write_bag(tmp_path / "bag", people_messages(self.RECORDING), **options)
-        (file,) = (entry for entry in bag.iterdir() if entry.suffix != ".yaml")
-        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-        return bag
-
-    def test_a_folder_without_metadata_holds_files_that_are_read_one_by_one(self, tmp_path):
-        bag = self.cut(tmp_path, 0.8)
-        (bag / "metadata.yaml").unlink()
-
-        (path,) = find_bags([str(bag)])
-
-        assert len(read(open_source(path))) > 0.4 * len(self.RECORDING)
-
-    def test_one_of_several_files_that_is_truncated_is_named(self, tmp_path):
-        parts = [
-            write_bag(tmp_path / f"part{index}", people_messages(half))
-            for index, half in enumerate((self.RECORDING[:300], self.RECORDING[300:]))
-        ]
-        bag = join_bags(tmp_path / "bag", parts)
-        file = bag / "part_1.mcap"
-        file.write_bytes(file.read_bytes()[:-200])
-
-        source = open_source(bag)
-
-        assert source.problem.startswith("part_1.mcap is truncated")
-        assert_same(read(source), self.RECORDING)
-
-    def test_no_message_before_the_cut_is_an_error_that_says_so(self, tmp_path):
-        with pytest.raises(RecordingError, match=r"bag\.mcap is truncated"):
-            open_source(self.cut(tmp_path, 0.0005))
-
-    def test_a_complete_file_is_not_truncated(self, tmp_path):
-        for storage in ("mcap", "sqlite3"):
-            bag = tmp_path / storage
-            write_bag(bag, people_messages(walkers(duration_s=1.0)), storage=storage)
-
-            assert open_source(bag).problem is None
-
     def test_a_damaged_database_gives_what_it_holds_before_the_damage(self, tmp_path):
         recording = walkers(duration_s=60.0, n_agents=5)
         bag = write_bag(tmp_path / "bag", people_messages(recording), storage="sqlite3")

@@ -78,6 +78,12 @@ def cut(file: Path, share: float) -> None:
     file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
 
 
+def assert_same(read: list[Tracks], written: list[Tracks]) -> None:
+    for found, expected in zip(read, written, strict=True):
+        assert (found.stamp_ns, found.ids) == (expected.stamp_ns, expected.ids)
+        np.testing.assert_array_equal(found.positions_m, expected.positions_m)
+
+
 def stamps_in(source: TrackSource) -> list[int]:
     return [tracks.stamp_ns for tracks in recorded_tracks(source)]
 
@@ -96,9 +102,7 @@ def test_the_messages_before_the_cut_are_read(
 
     assert source.problem is not None and f"{file.name} is truncated" in source.problem
     assert 0.5 < len(read) / len(crowd) < 0.75
-    for found, written in zip(read, crowd, strict=False):
-        assert (found.stamp_ns, found.ids) == (written.stamp_ns, written.ids)
-        np.testing.assert_array_equal(found.positions_m, written.positions_m)
+    assert_same(read, crowd[: len(read)])
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
@@ -110,8 +114,10 @@ def test_a_complete_recording_is_read_in_full(
 
     source = open_source(file_of(bag) if single else bag)
 
-    assert source.problem is None
-    assert stamps_in(source) == [tracks.stamp_ns for tracks in crowd]
+    assert source.tracker is not None
+    assert (source.topic, source.tracker.name, source.problem) == ("/people", "people", None)
+    assert source.n_messages == len(crowd)
+    assert_same(list(recorded_tracks(source)), crowd)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.5, 0.8, 0.95, 0.9999])
@@ -124,7 +130,8 @@ def test_wherever_the_cut_is_there_is_a_part_or_a_reason(
     try:
         source = open_source(bag)
     except RecordingError as error:
-        assert "truncated" in str(error)
+        reason = f"{file_of(bag).name} is truncated" if compression == "none" and share else ""
+        assert "truncated" in str(error) and reason in str(error)
         assert share < 0.1
     else:
         assert source.problem is not None
@@ -223,6 +230,18 @@ def test_one_file_of_a_split_recording_may_be_truncated(
     read = stamps_in(source)
     assert read == [tracks.stamp_ns for tracks in crowd][: len(read)]
     assert half < len(read) < len(crowd)
+
+
+def test_a_truncated_file_in_a_folder_without_metadata_is_found(
+    tmp_path: Path, bags: Any, crowd: list[Tracks]
+) -> None:
+    bag = Path(shutil.copytree(bags["mcap", "none"], tmp_path / "bag"))
+    cut(file_of(bag), 0.7)
+    (bag / "metadata.yaml").unlink()
+
+    (path,) = find_bags([str(bag)])
+
+    assert len(stamps_in(open_source(path))) > 0.5 * len(crowd)
 
 
 def test_a_recorder_killed_while_it_compressed_leaves_one_recording(
