@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit import trainer
 from social_implicit_ros.training.social_implicit.augmentation import augment
@@ -119,7 +119,7 @@ def _train_with_progress(
     split: str,
     console: Console,
 ) -> trainer.Epoch:
-    with Progress(console=console, transient=True) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task(split, total=settings.epochs)
 
         def show(epoch: trainer.Epoch) -> None:

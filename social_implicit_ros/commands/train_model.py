@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
@@ -104,7 +105,7 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
         for scenes in (parts.training, parts.validation)
     )
     tune_settings = TuneSettings(iterations=options.iterations)
-    with _bar(progress_console, "{task.description}") as progress:
+    with progress_bar(progress_console) as progress:
         task = progress.add_task("training", total=tune_settings.iterations)
 
         def show(evaluation: Evaluation) -> None:
@@ -160,9 +161,9 @@ def _read(
     sources: Sequence[TrackSource], settings: PredictorConfig, console: Console
 ) -> list[Parts]:
     found = []
-    with _bar(console, "{task.completed} of {task.total} messages") as progress:
+    with progress_bar(console) as progress:
         for source in sources:
-            task = progress.add_task(source.path.name, total=source.n_messages)
+            task = progress.add_task(escape(source.path.name), total=source.n_messages)
             left_out = LeftOut()
             scenes = bag_scenes(source, settings, partial(progress.advance, task), left_out)
             opt.print_notes("train_model", source.path, [*source.remarks, *left_out.notes()])
@@ -187,11 +188,6 @@ def _provenance(source: TrackSource, parts: Parts) -> dict[str, Any]:
             for name, counts in parts.counts().items()
         },
     }
-
-
-def _bar(console: Console, text: str) -> Progress:
-    columns = (BarColumn(), TextColumn(text), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
 
 
 def _print_parts(parts: Parts, console: Console) -> None:
