@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,3 +90,15 @@ def test_a_file_that_does_not_match_its_card_is_rejected(sizes: dict[str, float]
     training = {**card.training, "sizes": {**card.training["sizes"], **sizes}}
     with pytest.raises(ModelReadError, match="was not written by this version"):
         read_social_zone(model_path("social_zone"), replace(card, training=training))
+
+
+def test_weights_that_are_not_those_of_the_graph_are_rejected(tmp_path: Path) -> None:
+    file = onnx.load(model_path("social_zone"))
+    (entry,) = (entry for entry in file.metadata_props if entry.key == "weights")
+    weights = np.frombuffer(base64.b64decode(entry.value), dtype="<f4").copy()
+    weights[100] += 0.1
+    entry.value = base64.b64encode(weights.tobytes()).decode()
+    onnx.save(file, tmp_path / "other.onnx")
+
+    with pytest.raises(ModelReadError, match="was not written by this version"):
+        read_social_zone(tmp_path / "other.onnx", card_of("social_zone"))
