@@ -33,8 +33,8 @@ from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.models.registry import BASELINES, load_model
 from social_implicit_ros.prediction.predictor import steps_of
 from social_implicit_ros.prediction.replay_settings import TICK_RATE_HZ, load_choices
+from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.recordings.compressed import DEFAULT_LIMIT_GB, LIMIT_VARIABLE, MAX_RATIO
-from social_implicit_ros.recordings.find import find_bags
 from social_implicit_ros.recordings.truncated import remove_abandoned_copies
 from social_implicit_ros.untrusted_files import printable_text
 

@@ -32,7 +32,7 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.prediction.replay_settings import load_choices
-from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.settings import PredictorConfig
 
 #: From this many recordings on, the median and the worst are printed too.

@@ -34,7 +34,7 @@ from social_implicit_ros.evaluation.output_files import write_json, written_besi
 from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.evaluation.terminal import output_console, progress_bar, shown_task
 from social_implicit_ros.prediction.replay_settings import load_choices
-from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.untrusted_files import printable_text
 
 #: What the numbers mean and what they do not; printed first.

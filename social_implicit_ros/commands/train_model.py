@@ -21,7 +21,7 @@ from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
 from social_implicit_ros.prediction.replay_settings import load_choices
-from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene

@@ -29,8 +29,7 @@ from social_implicit_ros.recordings.arrivals import (
     arrivals_of,
     recorded_tracks,
 )
-from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.find import find_bags
+from social_implicit_ros.recordings.bag import RecordingError, find_bags
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
 
