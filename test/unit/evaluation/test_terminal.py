@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from support.bags import people_messages, walkers, write_bag
 
+from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation.terminal import progress_bar
 
 
@@ -53,28 +54,31 @@ def test_without_a_terminal_nothing_is_written() -> None:
     ]
 )
 def command(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
-    """`evaluate_bag` on one recording, or on two side by side."""
+    """Arguments of `evaluate_bag`: one recording, or two side by side."""
     bags = [
         str(write_bag(tmp_path / f"hall_{index}", people_messages(walkers(duration_s=9.0))))
         for index in range(request.param)
     ]
-    module = "social_implicit_ros.commands.evaluate_bag"
     options = ["--model", "constant_velocity", "--moments", "0", "--jobs", "2"]
-    return [sys.executable, "-m", module, *bags, "--out", str(tmp_path / "out"), *options]
+    return [*bags, "--out", str(tmp_path / "out"), *options]
 
 
-def test_a_log_gets_a_few_plain_lines(command: list[str]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_a_log_gets_a_few_plain_lines(
+    command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate_bag.main(command) == 0
+    out, err = capfd.readouterr()
 
-    lines = ended.stderr.splitlines()
-    assert len(lines) <= 3 and "s of recordings in" in ended.stderr
-    assert "\x1b" not in ended.stderr + ended.stdout
-    assert "%" not in ended.stderr and "" not in lines
+    lines = err.splitlines()
+    assert len(lines) <= 3 and "s of recordings in" in err
+    assert "\x1b" not in err + out
+    assert "%" not in err and "" not in lines
 
 
 def test_a_terminal_gets_a_bar(command: list[str]) -> None:
     mine, its = pty.openpty()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its) as process:
+    module = [sys.executable, "-m", "social_implicit_ros.commands.evaluate_bag"]
+    with subprocess.Popen([*module, *command], stdout=subprocess.DEVNULL, stderr=its) as process:
         os.close(its)
         drawn = b""
         while True:
