@@ -286,7 +286,7 @@ class TestRobot:
             while waiting and waiting[0].stamp_ns <= scored["plain"].forecast.stamp_ns:
                 pipeline.history.insert(waiting.pop(0))
             expected = pipeline.tick(scored["plain"].forecast.stamp_ns).window
-            window = scored["plain"].window
+            window = scored["plain"].tick.window
             rows = [expected.ids.index(agent) for agent in window.ids]
             np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
 
