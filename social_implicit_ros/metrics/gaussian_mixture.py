@@ -159,17 +159,13 @@ def _coefficients(moments: FloatArray) -> FloatArray:
     # A component without points has moments of rounding errors: the likelihood becomes NaN,
     # so that a mixture with fewer components is selected.
     determinant[(weight <= 0.0) | (determinant <= 0.0)] = np.nan
-    coefficients = np.empty_like(moments)
-    linear_x = np.divide(yy * x - xy * y, determinant, out=coefficients[..., 1])
-    linear_y = np.divide(xx * y - xy * x, determinant, out=coefficients[..., 2])
-    np.divide(xy, determinant, out=coefficients[..., 4])
+    linear_x = (yy * x - xy * y) / determinant
+    linear_y = (xx * y - xy * x) / determinant
     half = -0.5 / determinant
-    np.multiply(half, yy, out=coefficients[..., 3])
-    np.multiply(half, xx, out=coefficients[..., 5])
     # ln(weight) - ln(det) / 2 in one logarithm, then the quadratic form at the origin.
     log_scale = np.log(weight / np.sqrt(determinant)) - _LOG_2_PI
-    coefficients[..., 0] = log_scale - 0.5 * (linear_x * x + linear_y * y)
-    return coefficients
+    constant = log_scale - 0.5 * (linear_x * x + linear_y * y)
+    return np.stack([constant, linear_x, linear_y, half * yy, xy / determinant, half * xx], axis=-1)
 
 
 def _bic(log_likelihood: FloatArray, n_points: int, n_components: int) -> FloatArray:
