@@ -147,25 +147,20 @@ def compare_calibrations(
         for case in cases:
             row = results.setdefault(case.family, {}).setdefault(case.name, {})
             for way in ("as_shipped", "adaptive"):
-                left_out = LeftOut()
                 task = progress.add_task(
                     f"{case.family}, {case.name}", total=case.source.n_messages
                 )
-                row[way] = _metrics(
-                    replay_calibration(
-                        case.model,
-                        case.source,
-                        settings,
-                        adaptive=AdaptiveCalibration(case.model.n_predicted)
-                        if way == "adaptive"
-                        else None,
-                        walls=case.walls,
-                        left_out=left_out,
-                        advance=partial(progress.advance, task),
-                    )
+                replay = replay_calibration(
+                    case.model,
+                    case.source,
+                    settings,
+                    is_adaptive=way == "adaptive",
+                    walls=case.walls,
+                    advance=partial(progress.advance, task),
                 )
+                row[way] = _metrics(replay)
                 progress.remove_task(task)
-            for note in (*case.source.remarks, *left_out.notes()):
+            for note in (*case.source.remarks, *replay.notes):
                 text = escape(printable_text(f"{case.name}: {note}"))
                 console.print(text, highlight=False, soft_wrap=True)
     return results
@@ -181,6 +176,7 @@ class CalibrationReplay:
         steps: (E,) predicted steps, from 0.
         duration_s: from the first prediction to the last.
         area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`.
+        notes: what of the recording is left out.
     """
 
     times_s: FloatArray
@@ -188,6 +184,7 @@ class CalibrationReplay:
     steps: IntArray
     duration_s: float
     area_m2: float
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("levels", "steps"):
@@ -237,9 +234,8 @@ def replay_calibration(
     source: TrackSource,
     settings: PredictorConfig,
     *,
-    adaptive: AdaptiveCalibration | None,
+    is_adaptive: bool,
     walls: FloorPlan | None = None,
-    left_out: LeftOut | None = None,
     advance: Callable[[int], None] = lambda n_messages: None,
 ) -> CalibrationReplay:
     """Predicts once per step, at the stamp of a message, and scores the predictions.
@@ -249,9 +245,8 @@ def replay_calibration(
         source: the recording. When its stamps jump back, as in a looped recording, the histories
             are reset; the adaptive calibration is not.
         settings: as the node's parameters, except tick rate and confidence.
-        adaptive: updated during the replay; None evaluates the model as shipped.
+        is_adaptive: an adaptive calibration starts from nothing; otherwise the model is as shipped.
         walls: that predictions keep out of.
-        left_out: counts what is left out of the recording.
         advance: called with the number of messages whenever some were read.
 
     Raises:
@@ -261,8 +256,8 @@ def replay_calibration(
     config = predictor_config(source, settings)
     pipeline = replace(config.pipeline, confidence=CONFIDENCE)
     config = replace(config, pipeline=pipeline, tick_rate_hz=0.0)
-    left_out = left_out or LeftOut()
-    transforms = TransformBuffer()
+    left_out, transforms = LeftOut(), TransformBuffer()
+    adaptive = AdaptiveCalibration(model.n_predicted) if is_adaptive else None
     predictor = Predictor(model, config, transforms, adaptive=adaptive)
     predictor.floor_plan = None if walls is None else walls.prepare()
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
@@ -299,15 +294,17 @@ def replay_calibration(
             steps.append(scored.steps)
     left_out.add_update(predictor.poll(NEVER_NS))
     left_out.add_unreadable_transforms(transforms.n_unreadable)
+    notes = left_out.notes()
     if not levels:
         why = "nobody was seen for long enough after a prediction to score it"
-        raise BenchmarkError("; ".join([f"{source.path}: {why}", *left_out.notes()]))
+        raise BenchmarkError("; ".join([f"{source.path}: {why}", *notes]))
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
         levels=np.concatenate(levels),
         steps=np.concatenate(steps),
         duration_s=(stamps_ns[-1] - stamps_ns[0]) * 1e-9,
         area_m2=float(np.exp(np.concatenate(log_areas).mean())),
+        notes=tuple(notes),
     )
 
 

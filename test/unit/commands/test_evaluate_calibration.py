@@ -29,7 +29,6 @@ from social_implicit_ros.recordings.bag_writer import write_tracks
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
-from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 
 def replay_of(times_s: list[float], inside: list[bool]) -> CalibrationReplay:
@@ -67,7 +66,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     lonely = source_of(tmp_path, walkers(duration_s=0.2))
     with pytest.raises(BenchmarkError, match="nobody was seen"):
-        replay_calibration(ConstantVelocity(), lonely, load_settings(), adaptive=None)
+        replay_calibration(ConstantVelocity(), lonely, load_settings(), is_adaptive=False)
 
 
 def test_it_prints_and_writes_what_it_measured(
@@ -183,7 +182,10 @@ def test_a_recording_of_a_loop_is_evaluated_in_each_round(tmp_path: Path) -> Non
     again = [*walk[:1], *walk[:1], *walk]
     once, twice = (
         replay_calibration(
-            ConstantVelocity(), source_of(tmp_path / name, tracks), load_settings(), adaptive=None
+            ConstantVelocity(),
+            source_of(tmp_path / name, tracks),
+            load_settings(),
+            is_adaptive=False,
         )
         for name, tracks in (("once", walk), ("twice", walk + again))
     )
@@ -197,7 +199,10 @@ def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None
     refused = [replace(walk[30], stamp_ns=stamp_ns) for stamp_ns in (0, walk[10].stamp_ns - 9 * S)]
     clean, mixed = (
         replay_calibration(
-            ConstantVelocity(), source_of(tmp_path / name, tracks), load_settings(), adaptive=None
+            ConstantVelocity(),
+            source_of(tmp_path / name, tracks),
+            load_settings(),
+            is_adaptive=False,
         )
         for name, tracks in (("clean", walk), ("mixed", [*walk[:30], *refused, *walk[30:]]))
     )
@@ -208,7 +213,7 @@ def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
     source = source_of(tmp_path, walkers(duration_s=10.0))
     reported: list[int] = []
     replay_calibration(
-        ConstantVelocity(), source, load_settings(), adaptive=None, advance=reported.append
+        ConstantVelocity(), source, load_settings(), is_adaptive=False, advance=reported.append
     )
     assert sum(reported) == source.n_messages
 
@@ -277,7 +282,7 @@ def test_ellipses_reach_nominal_coverage_on_every_split(family: str, split: str,
         load_benchmark_model(f"{family}_{split}"),
         open_source(DATA / f"eth_ucy/all_data/{name}.txt").part(0.0, duration_s),
         load_settings(),
-        adaptive=AdaptiveCalibration(12),
+        is_adaptive=True,
     )
     r_avg, r_min = replay.reliability
     assert replay.seconds_to_band() <= 60.0
