@@ -202,7 +202,7 @@ class Prediction:
     def __post_init__(self) -> None:
         require_shape("Prediction", "samples", self.samples, ("K", "A", "T", 2))
         n_samples, n_agents, n_steps, _ = self.samples.shape
-        if self.probabilities.size == 0:
+        if self.probabilities.shape == (0,):  # left out
             equal = np.full((n_samples, n_agents), 1.0 / max(n_samples, 1))
             object.__setattr__(self, "probabilities", equal)
         require_shape("Prediction", "probabilities", self.probabilities, (n_samples, n_agents))

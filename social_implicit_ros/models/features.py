@@ -72,7 +72,7 @@ def _origins(last_m: FloatArray) -> FloatArray:
     if len(last_m) == 0:
         return np.zeros((1, 1, 2))
     if (last_m.max(axis=0) - last_m.min(axis=0)).max() <= MAX_OFFSET_M:
-        return last_m.mean(axis=0)[None, None]
+        return (last_m.sum(axis=0) / len(last_m))[None, None]
     from_centre_m = last_m - np.median(last_m, axis=0)
     return (last_m - np.clip(from_centre_m, -MAX_OFFSET_M, MAX_OFFSET_M))[:, None]
 

@@ -334,7 +334,7 @@ class ReportedPositions:
         max_speed_m_s: float,
     ) -> None:
         """Looks at the tracks that jump, unless they only exchange ids."""
-        way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
+        way_m = np.sqrt(np.square(points_m - state["point_m"]).sum(axis=1))
         elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
         jumps = (rows >= 0) & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
         if jumps.any():

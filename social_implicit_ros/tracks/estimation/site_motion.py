@@ -91,7 +91,7 @@ class SiteMotion:
 
         Args:
             means_m_s: (A, W, 2) estimates of W hypotheses with the prior of any site, m/s.
-            variances: (A, W) of each component of these, m^2/s^2.
+            variances: (A, W), or (1, W) for all, of each component of these, m^2/s^2.
             prior_variance: of each component of the prior of any site, about zero, m^2/s^2.
 
         Returns:

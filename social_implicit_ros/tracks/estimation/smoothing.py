@@ -177,7 +177,7 @@ def _inform(
     follows /= variances[..., None]
     walks_m = paths_m[:, _WALKS].reshape(len(paths_m), -1, covariances.shape[-1], 2)
     means_m_s = (walks_m[:, :, -1] - walks_m[:, :, -2]) / step_s
-    variances = np.broadcast_to(variances[of_agents], means_m_s.shape[:2])
+    variances = variances[of_agents]
     evidence, informed_m_s, informed = site.posterior(means_m_s, variances, _SPEED_STD_M_S**2)
     log_evidence[:, _STANDS] += np.log(site.standing / STANDING)
     log_evidence[:, _STANDS + 1 :] += np.log((1.0 - site.standing) / (1.0 - STANDING))
@@ -185,7 +185,8 @@ def _inform(
     follows = follows[of_agents]
     walks_m = walks_m + follows[..., None] * (informed_m_s - means_m_s)[:, :, None]
     paths_m[:, _WALKS] = walks_m.reshape(*means_m_s.shape[:2], -1)
-    ends = np.stack([follows[..., -1], np.ones_like(follows[..., -1])], axis=2)
+    ends = np.ones((*follows.shape[:2], 2))
+    ends[..., 0] = follows[..., -1]
     informed[..., 0, 0] -= variances
     informed[..., 1, 1] -= variances
     changes = (ends[..., :, None] * ends[..., None, :])[..., :, None, :, None]
