@@ -96,10 +96,9 @@ def advance_prediction(
     Returns:
         The prediction from the current time, and (A, 2) mean positions at that time, metres.
     """
-    age = age_s / prediction.step_s
-    advanced = _at(prediction, last_m, age + np.arange(1.0, prediction.mean.shape[1] + 1))
-    of_present = _weights(np.array([age]), prediction.mean.shape[1])
-    return advanced, _paths(prediction.mean, last_m, of_present)[:, 0]
+    at = age_s / prediction.step_s + np.arange(prediction.mean.shape[1] + 1.0)
+    present_m = _paths(prediction.mean, last_m, at[:1])[:, 0]
+    return _at(prediction, last_m, at[1:]), present_m
 
 
 def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps) -> Prediction:
@@ -146,21 +145,19 @@ def moments_at(
         (A, S, 2) metres and (A, S, 2, 2) square metres.
     """
     at = times_s / prediction.step_s
-    return _moments(prediction, last_m, at, _weights(at, prediction.mean.shape[1]))
+    return _paths(prediction.mean, last_m, at), _covariances(prediction.covariance, at)
 
 
 def _at(prediction: Prediction, last_m: FloatArray, at: FloatArray) -> Prediction:
     """A prediction at (S,) times in its steps from its stamp, with its own time between steps."""
-    n_known, factors = prediction.mean.shape[1], prediction.radius_scales
-    weights = _weights(at, n_known)
-    mean, covariance = _moments(prediction, last_m, at, weights)
+    factors = prediction.radius_scales
     if factors is not None:
-        # Those of the first step before it, those of the last beyond.
-        factors = _weights(np.minimum(np.maximum(at, 1.0), n_known), n_known)[:, 1:] @ factors
+        # Before the first step those of the first apply.
+        factors = _weights(np.maximum(at, 1.0), factors.shape[1])[:, 1:] @ factors
     return Prediction(
-        samples=_paths(prediction.samples, last_m, weights),
-        mean=mean,
-        covariance=covariance,
+        samples=_paths(prediction.samples, last_m, at),
+        mean=_paths(prediction.mean, last_m, at),
+        covariance=_covariances(prediction.covariance, at),
         step_s=prediction.step_s,
         radius_scales=factors,
         probabilities=prediction.probabilities,
@@ -168,37 +165,34 @@ def _at(prediction: Prediction, last_m: FloatArray, at: FloatArray) -> Predictio
 
 
 def _weights(at: FloatArray, n_known: int) -> FloatArray:
-    """(S, 1 + T) weights of the stamp and of each step in positions at (S,) times in steps.
-
-    They are linear between two steps. The velocity of the last step goes on beyond it.
-    """
-    low = np.minimum(np.maximum(np.ceil(at - 1e-6) - 1.0, 0.0), n_known - 1.0)[:, None]
-    share, steps = at[:, None] - low, np.arange(n_known + 1.0)
-    return np.asarray((steps == low) * (1.0 - share) + (steps == low + 1.0) * share)
+    """(S, 1 + T) weights of the stamp and of each step, linear in between, the last held beyond."""
+    within = np.minimum(at, n_known)[:, None]
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(within - np.arange(n_known + 1.0))))
 
 
-def _moments(
-    prediction: Prediction, last_m: FloatArray, at: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """(A, S, 2) mean and (A, S, 2, 2) covariance at (S,) times with (S, 1 + T) weights."""
-    n_agents, n_known, _ = prediction.mean.shape
-    mean = _paths(prediction.mean, last_m, weights)
+def _covariances(covariances_m2: FloatArray, at: FloatArray) -> FloatArray:
+    """(A, S, 2, 2) covariances at (S,) times in steps, from (A, T, 2, 2)."""
+    n_agents, n_known = covariances_m2.shape[:2]
+    weights = _weights(at, n_known)
     if (at > n_known).any():
         beyond = np.arange(np.ceil(at.max()) - n_known + 1.0)
         growth = np.interp(at - n_known, beyond, (1.0 + beyond / n_known) ** (2.0 * _SIGMA_GROWTH))
-        weights = np.where(at[:, None] > n_known, 0.0, weights)
-        weights[:, -1] += np.where(at > n_known, growth, 0.0)
-    covariance = weights[:, 1:] @ prediction.covariance.reshape(n_agents, n_known, 4)
-    return mean, covariance.reshape(n_agents, len(at), 2, 2)
+        weights *= growth[:, None]
+    found_m2: FloatArray = weights[:, 1:] @ covariances_m2.reshape(n_agents, n_known, 4)
+    return found_m2.reshape(n_agents, len(at), 2, 2)
 
 
-def _paths(paths_m: FloatArray, last_m: FloatArray, weights: FloatArray) -> FloatArray:
-    """(..., A, S, 2) positions on (..., A, T, 2) paths from (A, 2), by (S, 1 + T) weights."""
-    n_times, n_known = len(weights), weights.shape[1] - 1
+def _paths(paths_m: FloatArray, last_m: FloatArray, at: FloatArray) -> FloatArray:
+    """(..., A, S, 2) positions at (S,) times in steps, on (..., A, T, 2) paths from (A, 2)."""
+    n_times, n_known = len(at), paths_m.shape[-2]
+    weights = _weights(at, n_known)
+    beyond = np.maximum(at - n_known, 0.0)  # at the last velocity
+    weights[:, -1] += beyond
+    weights[:, -2] -= beyond
     # Of x and y in one product: many times faster than a small product for each path.
     of_both = np.zeros((n_known + 1, 2, n_times, 2))
     of_both[:, 0, :, 0] = of_both[:, 1, :, 1] = weights.T
     from_steps = paths_m.reshape(-1, 2 * n_known) @ of_both[1:].reshape(2 * n_known, -1)
-    positions_m = from_steps.reshape(*paths_m.shape[:-2], 2 * n_times)
+    positions_m: FloatArray = from_steps.reshape(*paths_m.shape[:-2], 2 * n_times)
     positions_m += last_m @ of_both[0].reshape(2, -1)
     return positions_m.reshape(*paths_m.shape[:-2], n_times, 2)

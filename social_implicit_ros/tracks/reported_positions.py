@@ -199,9 +199,9 @@ class ReportedPositions:
             self.unset_m = _point(points_m[is_unset.argmax()])
         lost = Counter(
             {
-                SkipReason.UNSET_POSITION: int(is_unset.sum()),
-                SkipReason.REPEATED: int(is_repeated.sum()),
-                SkipReason.DUPLICATE_POSITION: int(is_double.sum()),
+                SkipReason.UNSET_POSITION: int(np.count_nonzero(is_unset)),
+                SkipReason.REPEATED: int(np.count_nonzero(is_repeated)),
+                SkipReason.DUPLICATE_POSITION: int(np.count_nonzero(is_double)),
             }
         )
         if not lost.total():
