@@ -79,14 +79,19 @@ def autoware(stamp_ns: int, x: float, y: float, frame_id: str) -> Any:
 
 
 def spencer(stamp_ns: int, x: float, y: float, frame_id: str) -> Any:
-    track = _message(
-        "spencer_tracking_msgs/TrackedPerson",
-        track_id=42,
-        pose__pose__position__x=x,
-        pose__pose__position__y=y,
-    )
+    def tracked(track_id: int, is_occluded: bool) -> Any:
+        return _message(
+            "spencer_tracking_msgs/TrackedPerson",
+            track_id=track_id,
+            is_occluded=is_occluded,
+            pose__pose__position__x=x,
+            pose__pose__position__y=y,
+        )
+
     return _message(
-        "spencer_tracking_msgs/TrackedPersons", header=_header(stamp_ns, frame_id), tracks=[track]
+        "spencer_tracking_msgs/TrackedPersons",
+        header=_header(stamp_ns, frame_id),
+        tracks=[tracked(42, False), tracked(9, True)],
     )
 
 
