@@ -6,7 +6,8 @@ Every parameter of the node is an argument; one that is not given is left to the
 """
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,9 +23,12 @@ from launch_ros.substitutions import FindPackageShare
 
 from social_implicit_ros.parameter_spec import ParameterSpec
 from social_implicit_ros.settings import PARAMETERS
+from social_implicit_ros.untrusted_files import did_you_mean
 
 PACKAGE = "social_implicit_ros"
 _TRUE = ("true", "1")
+#: Further arguments of replay.launch.py.
+_OF_REPLAY = ("file", "rate", "loop", "replay_options")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -58,9 +63,24 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in arguments.items()
             ),
+            OpaqueFunction(function=_warn_of_unknown, args=[(*arguments, *_OF_REPLAY)]),
             OpaqueFunction(function=_nodes),
         ]
     )
+
+
+def _warn_of_unknown(context: LaunchContext, known: Collection[str]) -> None:
+    """Warns of arguments that launch ignores, unless they are those of the user's launch file."""
+    own = {file.name for file in Path(__file__).parent.glob("*.launch.py")}
+    if own.isdisjoint(Path(argument).name for argument in sys.argv):
+        return
+    for given in context.argv:
+        name, separator, _ = given.partition(":=")
+        if separator and name not in known:
+            get_logger(PACKAGE).warning(
+                f"argument {given} has no effect: there is no argument {name}"
+                f"{did_you_mean(name, known)}; --show-args lists them"
+            )
 
 
 def _nodes(context: LaunchContext) -> list[Action]:

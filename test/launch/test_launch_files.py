@@ -16,6 +16,7 @@ pytest.importorskip("launch_ros", reason="needs launch_ros: source a ROS distrib
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch.logging import get_logger
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
@@ -95,6 +96,30 @@ def test_arguments_that_are_not_given_come_from_the_params_file(tmp_path: Path) 
         "fixed_frame": "map",
     }
     assert launched["remappings"] == {}
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Warnings of the launch files."""
+    texts: list[str] = []
+    monkeypatch.setattr(get_logger("social_implicit_ros"), "warning", texts.append)
+    return texts
+
+
+@pytest.mark.parametrize("file", [file.name for file in FILES])
+def test_an_unknown_argument_is_named(file: str, monkeypatch, warnings) -> None:
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "social_implicit_ros", file])
+    launched_predictor(traker="people", tracks="/people", rate="2.0")
+
+    (warning,) = warnings
+    assert "argument traker:=people has no effect" in warning
+    assert "did you mean tracker?" in warning
+
+
+def test_arguments_of_the_users_launch_file_are_its_own(monkeypatch, warnings) -> None:
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "my_robot", "bringup.launch.py"])
+    launched_predictor(use_rviz="true")
+    assert not warnings
 
 
 def test_given_arguments_reach_the_node() -> None:
