@@ -139,6 +139,11 @@ class TrackHistory:
         """Standard deviation of each coordinate of a tracker's positions, metres."""
         return self._estimator.noise.std_m(source)
 
+    def refutes_velocities(self, source: str) -> bool:
+        """Whether the velocities that a tracker reports do not fit its positions."""
+        tracker = self._trackers.get(source)
+        return tracker is not None and self._estimator.velocities.are_refuted(tracker)
+
     def newest_ns(self, stamp_ns: int) -> int | None:
         """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
         newest_ns = self._table.newest_ns(self._rows())

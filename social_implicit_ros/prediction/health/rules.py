@@ -355,6 +355,14 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
+        "velocities",
+        lambda t, now: t.has_wrong_velocities,
+        "velocities on {t.topic} do not fit the positions: they are not used",
+        "they must be those of people over ground, in m/s and in the axes of header.frame_id; see "
+        "velocity in the tracker mapping",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
         "ids",
         lambda t, now: t.id_lifetime_s < _MIN_LIFETIME_S,
         "the median lifetime of an id on {t.topic} is {t.id_lifetime_s:.1f} s",

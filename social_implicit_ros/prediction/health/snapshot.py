@@ -109,6 +109,7 @@ class TrackerCounts:
         climb_m_s: mean speed at which its people rise or sink, metres per second.
         given_away_s: mean time for which a person keeps an id before it goes to somebody elsewhere,
             seconds; infinite if it hardly ever does.
+        has_wrong_velocities: the velocities that it reports do not fit its positions.
         hold_s: time for which it repeats positions, seconds; 0 if messages have new ones.
         frozen: ids of people whose positions did not change at all for `FROZEN_S`.
         age_s: age of its newest tracks, seconds; infinite without any.
@@ -132,6 +133,7 @@ class TrackerCounts:
     doubled_s: float = 0.0
     climb_m_s: float = 0.0
     given_away_s: float = math.inf
+    has_wrong_velocities: bool = False
     hold_s: float = 0.0
     frozen: tuple[str, ...] = ()
     age_s: float = math.inf

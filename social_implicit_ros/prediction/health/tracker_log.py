@@ -168,6 +168,7 @@ class TrackerLog(TrackerCounts):
         self.needed_timeout_s = max(
             known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
         )
+        self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
         tick = predictor.last_tick
         if tick is None:

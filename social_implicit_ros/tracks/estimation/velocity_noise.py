@@ -132,6 +132,11 @@ class VelocityNoise:
         velocities_m_s[~is_known] = 0.0
         return Velocities(velocities_m_s, variances)
 
+    def are_refuted(self, tracker: int) -> bool:
+        """Whether the velocities of a tracker's older tracks say nothing; its number is given."""
+        *_, unexplained, later = self._sums[tracker, -1] if tracker < len(self._sums) else (0, 0)
+        return bool(unexplained > _MAX_UNEXPLAINED * later)
+
     def _learn(
         self,
         tracker: int,

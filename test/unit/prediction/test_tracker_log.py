@@ -118,6 +118,26 @@ def test_people_whose_axes_are_those_of_another_frame_are_noticed(axes: tuple[in
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
 
+@pytest.mark.parametrize(
+    ("name", "reported"),
+    [("right", np.eye(2)), ("backwards", -np.eye(2)), ("turned", np.array([[0, 1], [-1, 0]]))],
+)
+def test_velocities_that_do_not_fit_the_positions_are_noticed(name, reported) -> None:
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    walk_m_s = np.array([[1.0, 0.5], [-1.2, 0.0], [0.0, 0.0]])
+    velocities_m_s = np.column_stack([walk_m_s @ reported, np.zeros(3)])
+    for n in range(40):
+        stamp_ns = 100 * S + n * S // 10
+        seen_m = np.array([[0.0, 0.0], [9.0, 3.0], [5.0, 8.0]]) + 0.1 * n * walk_m_s
+        tracks = Tracks(stamp_ns, tuple("abc"), seen_m, velocities_m_s=velocities_m_s)
+        predictor.add_tracks(tracks, "odom", stamp_ns)
+    log.take_counts(predictor, "", set())
+    assert log.has_wrong_velocities == (name != "right")
+
+
 @pytest.mark.parametrize("other", ["", "b/"], ids=["one tracker", "two trackers"])
 @pytest.mark.parametrize("apart_m", [0.03, 0.25, 0.5])
 def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -> None:
