@@ -143,6 +143,9 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     header = [cell.lower() for cell in first] if not any(map(_is_number, first)) else None
     if header is not None:
         del rows[next(iter(rows))]
+    if separator is not None and '"' in text:
+        # NumPy takes a quote after a space for a part of the cell.
+        rows = {n: re.sub(rf'{separator} +"', f'{separator}"', line) for n, line in rows.items()}
     places = _places(header, len(first), [name.strip().lower() for name in wanted])
     if not rows:
         raise ColumnsError(f"has a header only; {_EXPECTED}")

@@ -174,9 +174,9 @@ def test_ids_may_be_names(tmp_path: Path) -> None:
     named = [(frame, f"p{who}", x, y) for frame, who, x, y in ROWS]
     assert_walk(read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(named, ",")), ("p1", "p2"))
     quoted = [(frame, f'"Doe, {who}"', x, y) for frame, who, x, y in ROWS]
-    assert_walk(
-        read(tmp_path / "a.csv", "frame,id,x,y\n" + lines(quoted, ",")), ("Doe, 1", "Doe, 2")
-    )
+    for separator in (",", ", "):
+        text = "frame,id,x,y\n" + lines(quoted, separator)
+        assert_walk(read(tmp_path / "a.csv", text), ("Doe, 1", "Doe, 2"))
 
 
 def test_a_number_is_the_same_id_however_it_is_written(tmp_path: Path) -> None:
