@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.bags import people_messages, walkers, write_bag
 
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
@@ -59,16 +60,11 @@ def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
-    path = tmp_path / "bag"
-    # Incompressible, 8 MB as read.
-    rng = np.random.default_rng(0)
-    ids = tuple(str(agent) for agent in range(300))
-    long = (
-        Tracks(START_NS + index * 100_000_000, ids, rng.normal(size=(300, 2)))
-        for index in range(1000)
-    )
-    write_tracks(path, long, topic="/tracks", message_type="point_cloud", frame_id="map")
-    recording = open_source(path)
+    # 8 MB, of which most are texts that are not decoded.
+    messages = people_messages(walkers(duration_s=99.9))
+    for entry in messages:
+        entry.message.people[0].tags = ["x" * 8000]
+    recording = open_source(write_bag(tmp_path / "bag", messages))
     entries = recorded_tracks(recording)
     next(entries)
     tracemalloc.start()
