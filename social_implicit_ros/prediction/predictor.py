@@ -29,7 +29,6 @@ from social_implicit_ros.tracks.known_tracker import KnownTracker
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
@@ -101,7 +100,7 @@ class Predictor:
         update = Update()
         if source not in self._trackers:
             guard = StampGuard(self.config.pipeline.track_timeout_s)
-            self._trackers[source] = KnownTracker(guard)
+            self._trackers[source] = KnownTracker(guard, self._identities.counts)
         tracker = self._trackers[source]
         oldest_ns = 0
         if self.config.tick_rate_hz > 0.0:
@@ -264,7 +263,7 @@ class Predictor:
 
     def tracker(self, source: str) -> KnownTracker:
         """What the messages of a tracker say; nothing if it is unknown."""
-        return self._trackers.get(source) or KnownTracker(StampGuard(0.0))
+        return self._trackers.get(source) or KnownTracker(StampGuard(0.0), Counter())
 
     @property
     def n_waiting(self) -> int:
@@ -307,9 +306,9 @@ class Predictor:
             refusal = self._robot.enter(self._frame.moved_back(tracks), update.robot_skipped)
             update.refusals += [refusal] if refusal else []
             return
-        lead_ns = self.tracker(tracks.source).timing.lead_ns
-        if lead_ns:
-            tracks = replace(tracks, stamp_ns=tracks.stamp_ns - lead_ns)
+        known, config = self.tracker(tracks.source), self.config.pipeline
+        if known.timing.lead_ns:
+            tracks = replace(tracks, stamp_ns=tracks.stamp_ns - known.timing.lead_ns)
         is_usable = are_valid(tracks.positions_m)
         if not is_usable.all():
             # They are refused, each with its reason, and tell nothing of who is who.
@@ -321,19 +320,18 @@ class Predictor:
         else:
             tracks, text = self._frame.take_out_jump(tracks, self.history)
             update.corrections += [text] if text else []
-        *held, tracks = self._identities.rename(tracks, self.history)
+        *held, tracks = known.rename(tracks, self.history, config)
         for first in held:
             self._enter_as(first, update)
         self._enter_as(tracks, update)
-        period_ns = self.tracker(tracks.source).reported.period_ns
-        update.corrections += self._identities.follow(tracks, self.history, now_ns, period_ns)
+        known.follow(tracks, self.history, config)
+        vanished = [i for each in self._trackers.values() for i in each.coasting.vanished]
+        update.corrections += self._identities.follow(tracks, self.history, vanished, now_ns)
         self.history.hidden = self._identities.hidden
         self.history.frozen = frozenset(
             agent_id
-            for source, known in self._trackers.items()
-            for agent_id in self._identities.known_as(
-                known.frozen(_FROZEN_S, self.history.noise_m(source)), source
-            )
+            for source, each in self._trackers.items()
+            for agent_id in each.known_as(each.frozen(_FROZEN_S, self.history.noise_m(source)))
         )
 
     def _enter_as(self, tracks: Tracks, update: Update) -> None:
@@ -356,11 +354,7 @@ class Predictor:
     def _follow_trackers(self) -> None:
         """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
         config = self.config.pipeline
-        needed_s = max(
-            PERIODS_KEPT * self._identities.usual_gap_s,
-            *(known.needed_timeout_s for known in self._trackers.values()),
-            0.0,
-        )
+        needed_s = max((known.needed_timeout_s for known in self._trackers.values()), default=0.0)
         # In tenths of a second, so that it does not change at every message.
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
@@ -393,7 +387,6 @@ class Predictor:
         others = [known.guard for name, known in self._trackers.items() if name != source]
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
-            self._identities.forget(source)
             mine.forget()
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable
 
+from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.identities.coasting import Coasting
+from social_implicit_ros.tracks.identities.stitching import TrackStitcher
+from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
+from social_implicit_ros.types import Tracks
 
 #: Positions with less noise may be exact: people stand still to the last bit, metres.
 _EXACT_M = 0.01
 
 
-@dataclass
 class KnownTracker:
     """What is known of a tracker from its messages.
 
@@ -20,20 +26,24 @@ class KnownTracker:
         guard: checks its stamps.
         timing: its period and latency.
         reported: positions that it repeats, and those that stand for none.
+        coasting: its tracks that are missed.
     """
 
-    guard: StampGuard
-    timing: TrackerTiming = field(default_factory=TrackerTiming)
-    reported: ReportedPositions = field(default_factory=ReportedPositions)
+    def __init__(self, guard: StampGuard, counts: Counter[str]) -> None:
+        """Knows nothing yet; `counts` are those of `Identities`."""
+        self.guard, self._counts = guard, counts
+        self.forget()
 
     def forget(self) -> None:
         """Forgets all but the guard."""
-        self.timing, self.reported = TrackerTiming(), ReportedPositions()
+        self.timing, self.reported, self.coasting = TrackerTiming(), ReportedPositions(), Coasting()
+        self._stitcher, self._untangler = TrackStitcher(self._counts), SwapUntangler(self._counts)
 
     @property
     def needed_timeout_s(self) -> float:
         """Time without observations after which its tracks are gone, seconds; 0 if unknown."""
-        return max(self.timing.needed_timeout_s, PERIODS_KEPT * self.reported.hold_s)
+        kept_s = max(self.reported.hold_s, self.coasting.usual_gap_s)
+        return max(self.timing.needed_timeout_s, PERIODS_KEPT * kept_s)
 
     def frozen(self, min_s: float, noise_m: float) -> tuple[str, ...]:
         """Tracks that do not move any more at all, though positions are noisy.
@@ -43,3 +53,33 @@ class KnownTracker:
             noise_m: standard deviation of each coordinate of a position.
         """
         return () if noise_m < _EXACT_M else self.reported.stopped(min_s)
+
+    def rename(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> list[Tracks]:
+        """What to add to the history in place of a message, in this order; the message last."""
+        entering = [tracks]
+        if config.untangling:
+            entering = self._untangler.rename(tracks, history, self._stitcher.old_id_of)
+        if config.stitching:
+            entering = [new for each in entering for new in self._stitcher.rename(each, history)]
+        return entering
+
+    def known_as(self, ids: Iterable[str]) -> list[str]:
+        """The ids under which people are remembered, by the tracker's present ids."""
+        own_id_of, old_id_of = self._untangler.own_id_of, self._stitcher.old_id_of
+        own_ids = (own_id_of.get(agent_id, agent_id) for agent_id in ids)
+        return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
+
+    def follow(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> None:
+        """Finds out which of its tracks are gone, from a renamed message that was added."""
+        # Whoever is held back is there.
+        held = sorted(self._untangler.held)
+        present = [self._stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
+        self.coasting.observe(
+            (*tracks.ids, *tracks.repeated_ids, *present, *sorted(self._stitcher.awaited)),
+            tracks.stamp_ns,
+            period_ns=self.reported.period_ns,
+            timeout_s=history.config.track_timeout_s,
+            min_probability=config.min_return_probability,
+        )
+        if len(self.coasting) > 2 * config.max_agents:
+            self.coasting.forget_others(history.ids)

@@ -1,32 +1,20 @@
-"""Who is who: the ids of all trackers, and the people that they stand for."""
+"""Who is who: the tracks of all trackers, and the people that they stand for."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities import pairing
-from social_implicit_ros.tracks.identities.coasting import Coasting
 from social_implicit_ros.tracks.identities.merging import TrackMerger
 from social_implicit_ros.tracks.identities.robot_tracks import RobotTracks
-from social_implicit_ros.tracks.identities.stitching import TrackStitcher
-from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import SkipReason, Tracks
 
 
-class _OfTracker:
-    """Who is who among the tracks of one tracker."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        self.stitcher, self.untangler = TrackStitcher(counts), SwapUntangler(counts)
-        self.coasting = Coasting()
-
-
 class Identities:
-    """Corrects ids, finds out which tracks are gone or the robot's, and merges trackers."""
+    """Finds out which tracks are gone or the robot's, and merges those of several trackers."""
 
     def __init__(self, config: PipelineConfig) -> None:
         #: The limits; may change.
@@ -38,15 +26,8 @@ class Identities:
             pairing.load()
         self.reset()
 
-    @property
-    def usual_gap_s(self) -> float:
-        """Time for which a tracker usually leaves people out who come back, seconds."""
-        return max((each.coasting.usual_gap_s for each in self._of.values()), default=0.0)
-
     def reset(self) -> None:
         """Forgets all ids."""
-        # By tracker.
-        self._of: defaultdict[str, _OfTracker] = defaultdict(partial(_OfTracker, self.counts))
         self._merger = TrackMerger(self.counts)
         self._robot = RobotTracks()
         #: Published ids of agents, where they are not their own.
@@ -54,56 +35,20 @@ class Identities:
         #: Agents that are remembered but not predicted, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
 
-    def forget(self, source: str) -> None:
-        """Forgets the ids of a tracker."""
-        self._of.pop(source, None)
-
-    def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
-        """What to add to the history in place of a message, in this order; the message last."""
-        of = self._of[tracks.source]
-        entering = [tracks]
-        if self.config.untangling:
-            entering = of.untangler.rename(tracks, history, of.stitcher.old_id_of)
-        if self.config.stitching:
-            entering = [new for each in entering for new in of.stitcher.rename(each, history)]
-        return entering
-
-    def known_as(self, ids: Iterable[str], source: str) -> list[str]:
-        """The ids under which people of a tracker are remembered, by the tracker's present ids."""
-        own_id_of = self._of[source].untangler.own_id_of
-        old_id_of = self._of[source].stitcher.old_id_of
-        own_ids = (own_id_of.get(agent_id, agent_id) for agent_id in ids)
-        return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
-
     def follow(
-        self, tracks: Tracks, history: TrackHistory, now_ns: int, period_ns: int
+        self, tracks: Tracks, history: TrackHistory, vanished: Iterable[str], now_ns: int
     ) -> list[str]:
-        """Finds out which tracks are gone, or the robot's.
+        """Finds out which tracks are the robot's, or people of other trackers.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
+            vanished: tracks of all trackers that are gone.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
-            period_ns: of the tracker, as of `ReportedPositions`.
 
         Returns:
             A text for each track that is the robot from now on.
         """
-        of = self._of[tracks.source]
-        coasting, stitcher = of.coasting, of.stitcher
-        # Whoever is held back is there.
-        held = sorted(of.untangler.held)
-        present = [stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
-        coasting.observe(
-            (*tracks.ids, *tracks.repeated_ids, *present, *sorted(stitcher.awaited)),
-            tracks.stamp_ns,
-            period_ns=period_ns,
-            timeout_s=history.config.track_timeout_s,
-            min_probability=self.config.min_return_probability,
-        )
-        if len(coasting) > 2 * self.config.max_agents:
-            coasting.forget_others(history.ids)
-        vanished = [i for each in self._of.values() for i in each.coasting.vanished]
         texts = self._robot.observe(tracks, history)
         self.hidden = {
             **dict.fromkeys(vanished, SkipReason.VANISHED),
