@@ -141,8 +141,8 @@ def errors_m(late_s: float) -> FloatArray:
         now_ns = START_NS + round((time_s + 0.3) * S)
         if tenth > 10:
             predictor.add_tracks(seen_by_robot(time_s - 0.3, late_s), "base_link", now_ns)
-        forecast, _ = predictor.published(predictor.tick(START_NS + round(time_s * S)))
         if tenth > 400:
+            forecast, _ = predictor.published(predictor.tick(START_NS + round(time_s * S)))
             rows = [IDS.index(agent_id) for agent_id in forecast.ids]
             assert len(rows) == len(IDS)
             end_m = (FIRST_M + VELOCITIES_M_S * (time_s + 4.8 - 20.0))[rows]
