@@ -35,6 +35,8 @@ _BYTE_ORDERS = {b"\x00\x00": ">", b"\x00\x01": "<"}
 _HEADER_BYTES = 4
 #: Size and alignment of a length field.
 _LENGTH_BYTES = 4
+#: Largest index of an element that may be chosen.
+_MAX_INDEX = 99
 #: Offset of a field that an empty sequence does not have.
 _ABSENT = -1
 #: Skips a part of a message and appends the offsets of its chosen fields:
@@ -48,8 +50,8 @@ class CdrReader:
     """Reads chosen fields of one message type, and of the entries of one list in it.
 
     Fields are chosen by dotted path. The path of a message chooses all its fields, the path of an
-    array all its numbers; `[0]` takes the first message of a sequence, `[max PATH]` that with the
-    largest number at PATH.
+    array all its numbers; `[0]` takes the first element of an array or a sequence, `[max PATH]` the
+    message with the largest number at PATH in a sequence.
     """
 
     def __init__(
@@ -184,7 +186,7 @@ class _Compiler:
         chosen = [row for row, (path, _) in enumerate(fields) if self._is_chosen(path)]
         for row in chosen:
             path, kind = fields[row]
-            self.columns[path] = _numbers(self._n_offsets, kind, run.offsets[row])
+            self._add_column(path, _numbers(self._n_offsets, kind, run.offsets[row]))
         n_bytes, alignment = run.n_bytes, run.alignment
         if not chosen:
             return lambda data, lengths, at, offsets: at + n_bytes[at % alignment]
@@ -226,7 +228,7 @@ class _Compiler:
         size = np.dtype(code).itemsize
         is_chosen = self._is_chosen(path)
         if is_chosen:
-            self.columns[path] = _sequences(self._n_offsets, code)
+            self._add_column(path, _sequences(self._n_offsets, code))
             self._n_offsets += 2
 
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
@@ -244,18 +246,24 @@ class _Compiler:
         fields = flattened(self._definitions, item)
         skip = _skipper(fields, self._definitions)
         has_largest = self._choose_largest(path, fields)
-        n_before = self._n_offsets
-        first = self.parser([(f"{path}[0].{name}", kind) for name, kind in fields if name])
-        n_chosen = self._n_offsets - n_before
+        # Of each chosen element, and of those before it: a parser, and its number of offsets.
+        elements: list[tuple[_Parser, int]] = []
+        for index in range(max(self._chosen_elements(path), default=0) + 1):
+            n_before, place = self._n_offsets, f"{path}[{index}]"
+            named = [(f"{place}.{name}" if name else place, kind) for name, kind in fields]
+            elements.append((self.parser(named), self._n_offsets - n_before))
+        while elements and not elements[-1][1]:
+            elements.pop()
 
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
             length, at = _length_at(lengths, at)
             if has_largest:
                 offsets += (at, length)
-            if n_chosen and length:
-                at, length = first(data, lengths, at, offsets), length - 1
-            elif n_chosen:
-                offsets += [_ABSENT] * n_chosen
+            for parse_one, n_offsets in elements:
+                if length:
+                    at, length = parse_one(data, lengths, at, offsets), length - 1
+                else:
+                    offsets += [_ABSENT] * n_offsets
             return skip(data, lengths, at, length)
 
         return parse
@@ -278,7 +286,24 @@ class _Compiler:
         return bool(matches)
 
     def _is_chosen(self, path: str) -> bool:
-        return any(covers(chosen, path) for chosen in self.chosen)
+        return any(covers(chosen, path) for chosen in self.chosen) or bool(
+            self._chosen_elements(path)
+        )
+
+    def _chosen_elements(self, path: str) -> set[int]:
+        """Indices of the chosen elements of an array, or of fields within these."""
+        within = [c.removeprefix(f"{path}[") for c in self.chosen if c.startswith(f"{path}[")]
+        indices = (rest.partition("]")[0] for rest in within)
+        found = {int(index) for index in indices if index.isdecimal()}
+        if max(found, default=0) > _MAX_INDEX:
+            raise UnsupportedLayoutError(f"{path}[{max(found)}] is beyond [{_MAX_INDEX}]")
+        return found
+
+    def _add_column(self, path: str, column: _Column) -> None:
+        """A column, and those of the chosen elements if it is one of arrays."""
+        self.columns[path] = column
+        for index in self._chosen_elements(path):
+            self.columns[f"{path}[{index}]"] = _element(column, index)
 
 
 def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
@@ -326,6 +351,18 @@ def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
             return values
         remaining = iter(values)
         return [next(remaining) if present else None for present in is_present.tolist()]
+
+    return read
+
+
+def _element(arrays: _Column, index: int) -> _Column:
+    """One number of each array; None where there are fewer."""
+
+    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
+        return [
+            None if array is None or index >= len(array) else array[index].item()
+            for array in arrays(data, order, offsets)
+        ]
 
     return read
 

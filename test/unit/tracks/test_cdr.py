@@ -312,3 +312,43 @@ def test_strings_of_different_lengths_are_read() -> None:
     assert_same_tracks(
         raw.decode(data), plain.decode(STORE.deserialize_cdr(data, spec.message_type))
     )
+
+
+#: Arrays whose elements are chosen.
+ARRAYS = {
+    "a/msg/A": [("list", FieldType("a/msg/Entry", 0)), ("last", FieldType("uint8"))],
+    "a/msg/Entry": [
+        ("state", FieldType("float64", 4)),
+        ("flags", FieldType("int16", 0)),
+        ("names", FieldType("string", 0)),
+        ("pairs", FieldType("a/msg/Pair", 0)),
+    ],
+    "a/msg/Pair": [("name", FieldType("string")), ("number", FieldType("int32"))],
+}
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_elements_of_arrays_and_sequences_are_read(n: int) -> None:
+    chosen = ["state[2]", "flags[1]", "names[1]", "pairs[2].number", "pairs[0].name"]
+    reader = CdrReader("a/msg/A", ARRAYS, list_path="list", chosen=["last"], chosen_in_list=chosen)
+    body = struct.pack("<Ixxxx4d", 1, 0.0, 1.0, 2.0, 3.0)
+    body += struct.pack(f"<I{n}h", n, *range(10, 10 + n))
+
+    def string(before: bytes, text: bytes) -> bytes:
+        return before + bytes(-len(before) % 4) + struct.pack("<I", len(text) + 1) + text + b"\0"
+
+    body += bytes(-len(body) % 4) + struct.pack("<I", n)
+    for number in range(n):
+        body = string(body, b"x" * number)
+    body += bytes(-len(body) % 4) + struct.pack("<I", n)
+    for number in range(n):
+        body = string(body, b"p%d" % number)
+        body += bytes(-len(body) % 4) + struct.pack("<i", number)
+    message = b"\0\1\0\0" + body + b"\x07"
+    last, entries = reader.read(message)
+    assert last.values("last") == [7]
+    assert entries.values("state[2]") == [2.0]
+    assert entries.values("flags[1]") == [11 if n > 1 else None]
+    assert entries.values("names[1]") == ["x" if n > 1 else None]
+    assert entries.values("pairs[2].number") == [2 if n > 2 else None]
+    assert entries.values("pairs[0].name") == ["p0" if n > 0 else None]

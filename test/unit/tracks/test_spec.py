@@ -133,10 +133,13 @@ def test_missing_file_and_unsafe_yaml_are_refused(tmp_path: Path) -> None:
         {},
         {"id": "uuid", "position": "xyz", "covariance": "cov", "score": "labels[0].weight"},
         {"id": ["name", "id"], "position": ["at.x", "at.y"], "class": "labels[1].text"},
+        {"id": "uuid[3]", "position": ["xyz[0]", "xyz[2]"], "velocity": ["cov[7]", "cov[8]"]},
     ],
 )
 def test_a_mapping_that_matches_its_type_passes(changes: dict[str, object]) -> None:
     check_tracker_spec(spec(**changes), DEFINITIONS)
+    filters = {"class_in": ["person"]} if "class" in changes else {}
+    assert TrackerDecoder(spec(**changes, filters=filters), READABLE)
 
 
 @pytest.mark.parametrize(
