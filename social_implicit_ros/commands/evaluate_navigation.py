@@ -78,7 +78,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
         with shown_task(progress, "episodes", every=1) as show:
-            study, episodes = study_crowds(crowds, trial, show)
+            study = study_crowds(crowds, trial, show)
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
         "recordings": [
@@ -87,7 +87,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         ],
         "trial": asdict(trial),
         "faults": str(request.faults) if request.faults else None,
-        "planners": study_results(study, trial.planners),
+        "planners": study_results(study),
     }
     results["advice"] = advice(results["planners"], request.models[0])
     with (
@@ -95,7 +95,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         written_beside(options.out / "report.html") as page,
     ):
         write_json(results, numbers, indent=1)
-        write_page(page, results, crowds[0], episodes[0], trial, study)
+        write_page(page, results, crowds[0], study)
     _print(results, output_console(), trial, request.models[0])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.navigation.crowd import ORACLE, SUBSTEPS, VELOCITY, Crowd
 from social_implicit_ros.evaluation.navigation.drive import Drives, Episodes, RecordedCrowd, drive
-from social_implicit_ros.evaluation.navigation.study import Study, Trial
+from social_implicit_ros.evaluation.navigation.study import Study
 from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.types import FloatArray
 
@@ -19,21 +19,15 @@ N_EPISODES = 3
 _VIEW_M = 12.0
 
 
-def write_page(
-    out: Path,
-    results: Mapping[str, Any],
-    crowd: Crowd,
-    episodes: Episodes,
-    trial: Trial,
-    study: Study,
-) -> None:
-    """Writes the page of `results.json`; it shows episodes of the first recording's test part."""
-    data = {"results": results, "episodes": _watched(crowd, episodes, trial, study)}
+def write_page(out: Path, results: Mapping[str, Any], crowd: Crowd, study: Study) -> None:
+    """Writes the page of `results.json`; it shows test episodes of the first recording, `crowd`."""
+    data = {"results": results, "episodes": _watched(crowd, study)}
     out.write_text(filled_page(__package__, "page.html", data), encoding="utf-8")
 
 
-def _watched(crowd: Crowd, episodes: Episodes, trial: Trial, study: Study) -> list[dict[str, Any]]:
+def _watched(crowd: Crowd, study: Study) -> list[dict[str, Any]]:
     """The episodes in which predictors differ most in the distance that they keep."""
+    trial, episodes = study.trial, study.episodes["test"][0]
     planner = trial.planners[0]
     regions = next(name for name in crowd.beliefs if name.endswith("regions"))
     drives = {}

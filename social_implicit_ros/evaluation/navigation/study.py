@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -114,16 +114,21 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
 
 @dataclass
 class Study:
-    """Metrics of all episodes, by part, predictor and setting; blocks of the bootstrap by part.
-
-    Each recording has `n_episodes` in each part, one recording after another.
+    """Metrics of all episodes, one recording after another.
 
     On the tuning part all settings are driven, on the test part those of `chosen` and `frontier`.
+
+    Attributes:
+        trial: what is driven.
+        metrics: by part, predictor and setting.
+        blocks: of the bootstrap, by part.
+        episodes: of each recording, by part.
     """
 
+    trial: Trial
     metrics: dict[tuple[str, str, Setting], Metrics]
     blocks: dict[str, IntArray]
-    n_episodes: int
+    episodes: dict[str, list[Episodes]] = field(default_factory=dict)
 
     def predictors(self) -> list[str]:
         """In the order of tables."""
@@ -178,7 +183,7 @@ class Study:
         """Collisions and time of the test episodes in each recording."""
         metrics = self.metrics["test", predictor, setting]
         means = {
-            name: metrics[name].reshape(-1, self.n_episodes).mean(axis=1)
+            name: metrics[name].reshape(-1, self.trial.n_episodes).mean(axis=1)
             for name in ("collision", "time")
         }
         return [
@@ -197,16 +202,13 @@ def study_crowds(
     crowds: Sequence[Crowd],
     trial: Trial,
     advance: Callable[[int, int], None] = lambda n_done, n_drives: None,
-) -> tuple[Study, list[Episodes]]:
+) -> Study:
     """Drives all predictors through recordings; their episodes count together.
 
     Args:
         crowds: the recordings, with the same predictors.
         trial: what is driven.
         advance: called with the number of drives that are done and that of all.
-
-    Returns:
-        The study, and the test episodes of each recording.
 
     Raises:
         RecordingError: too short, or nobody walks there.
@@ -226,9 +228,8 @@ def study_crowds(
         for part, shares in PARTS.items()
     }
     episodes[REACTIVE] = episodes["test"]
-    study = Study(
-        {}, {part: _blocks(crowds, of_part) for part, of_part in episodes.items()}, trial.n_episodes
-    )
+    blocks = {part: _blocks(crowds, of_part) for part, of_part in episodes.items()}
+    study = Study(trial, {}, blocks, episodes)
 
     def run(part: str, name: str, setting: Setting) -> None:
         if (part, name, setting) not in study.metrics:
@@ -254,7 +255,7 @@ def study_crowds(
             run("test", name, setting)
         if trial.attentive is not None and name != ORACLE:
             run(REACTIVE, name, chosen)
-    return study, episodes["test"]
+    return study
 
 
 def _driven(
@@ -317,12 +318,12 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
     return [float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist()]
 
 
-def study_results(study: Study, planners: Sequence[str]) -> dict[str, Any]:
+def study_results(study: Study) -> dict[str, Any]:
     """JSON-serialisable: by planner and predictor the frontier on the tuning
     part, the chosen setting and its test.
     """
     results: dict[str, Any] = {}
-    for planner in planners:
+    for planner in study.trial.planners:
         reference = study.chosen(VELOCITY, planner)
         results[planner] = {}
         for name in study.predictors():

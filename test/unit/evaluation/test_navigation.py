@@ -22,11 +22,12 @@ from social_implicit_ros.evaluation.navigation.planners import (
     region_form,
 )
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
-from social_implicit_ros.evaluation.navigation.study import Study, interval
+from social_implicit_ros.evaluation.navigation.study import Study, Trial, interval
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 PERIOD_S, RADIUS_M = 0.4, 0.3
+TRIAL = Trial(Robot(), RADIUS_M, n_episodes=4, seed=0, planners=(CHANCE,))
 S = 1_000_000_000
 
 
@@ -260,7 +261,7 @@ def test_the_frontier_takes_the_fewest_collisions_within_each_time():
         }
         for setting, collision, time in rows
     }
-    study = Study(metrics, {"tuning": np.arange(4)}, 4)
+    study = Study(TRIAL, metrics, {"tuning": np.arange(4)})
 
     found = study.frontier("default, regions", CHANCE)
 
@@ -279,6 +280,6 @@ def test_the_fastest_setting_within_one_standard_error_of_the_safest_is_chosen()
         for setting, hit, time in zip(settings, collisions, (1.1, 1.2, 1.5), strict=True)
     }
 
-    study = Study(metrics, {"tuning": np.arange(100)}, 100)
+    study = Study(TRIAL, metrics, {"tuning": np.arange(100)})
 
     assert study.chosen("default, regions", CHANCE) == settings[1]
