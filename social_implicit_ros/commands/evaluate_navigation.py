@@ -243,68 +243,48 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "several settings of two planners, and writes report.html and results.json. Needs no ROS.",
         epilog=LIMITS,
     )
-    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
+    add = parser.add_argument
+    add("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
     opt.add_tracks_options(parser, "that of --params, else by type")
-    parser.add_argument(
-        "--model",
-        action="append",
-        metavar="NAME",
-        help="a shipped model or an .onnx file; may be "
-        "repeated; {split} stands for the split of the benchmark that holds the recording out "
-        "(default: that of --params, else default)",
+    text = (
+        "a shipped model or an .onnx file; may be repeated; {split} stands for the split of the "
+        "benchmark that holds the recording out (default: that of --params, else default)"
     )
+    add("--model", action="append", metavar="NAME", help=text)
     opt.add_params_options(parser)
     opt.add_section_options(parser, " of each recording")
     opt.add_faults_option(parser)
     opt.add_map_options(parser)
     opt.add_text_options(parser)
     opt.add_out_option(parser)
-    parser.add_argument(
-        "--planner",
-        action="append",
-        choices=(CHANCE, EXPECTED, COSTMAP),
-        help="chance constraints as of mpc_planner, expected cost, or a costmap without time; may "
-        "be repeated (default: chance and expected)",
+    text = (
+        "chance constraints as of mpc_planner, expected cost, or a costmap without time; may be "
+        "repeated (default: chance and expected)"
     )
-    parser.add_argument(
-        "--episodes",
-        type=opt.positive_int,
-        default=100,
-        metavar="N",
-        help="in each of the two parts of a recording (default: %(default)s)",
-    )
+    add("--planner", action="append", choices=(CHANCE, EXPECTED, COSTMAP), help=text)
+    text = "in each of the two parts of a recording (default: %(default)s)"
+    add("--episodes", type=opt.positive_int, default=100, metavar="N", help=text)
     opt.add_seed_option(parser, "of starts and goals")
     for name, values, what in (
         ("--confidence", CONFIDENCES, "of the regions"),
         ("--horizon", HORIZONS_S, "within which people are considered, seconds"),
     ):
-        parser.add_argument(
-            name,
-            type=float,
-            action="append",
-            metavar="X",
-            help=f"setting of the planners, {what}; may be repeated (default: "
-            f"{', '.join(map(str, values))})",
-        )
+        known = ", ".join(map(str, values))
+        text = f"setting of the planners, {what}; may be repeated (default: {known})"
+        add(name, type=float, action="append", metavar="X", help=text)
+    text = "moves sideways, too (default: a unicycle)"
+    add("--holonomic", action="store_true", help=text)
+    text = (
+        "drive the chosen settings in a simulated crowd, too, in which this share of the people "
+        "makes way for the robot (default without a value: 0.5)"
+    )
+    add("--reactive", type=float, nargs="?", const=0.5, metavar="SHARE", help=text)
+    text = (
+        "without a feasible motion the chance planner brakes, as planners without slack do "
+        "(default: it takes the motion that violates the constraints least)"
+    )
+    add("--brake", action="store_true", help=text)
     robot = Robot()
-    parser.add_argument(
-        "--holonomic", action="store_true", help="moves sideways, too (default: a unicycle)"
-    )
-    parser.add_argument(
-        "--reactive",
-        type=float,
-        nargs="?",
-        const=0.5,
-        metavar="SHARE",
-        help="drive the chosen settings in a simulated crowd, too, in which this share of the "
-        "people makes way for the robot (default without a value: 0.5)",
-    )
-    parser.add_argument(
-        "--brake",
-        action="store_true",
-        help="without a feasible motion the chance planner brakes, as planners without slack do "
-        "(default: it takes the motion that violates the constraints least)",
-    )
     for name, default, what in (
         ("--robot-radius", robot.radius_m, "of the robot, metres"),
         ("--person-radius", PERSON_RADIUS_M, "of a person, metres"),
@@ -312,9 +292,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         ("--acceleration", robot.acceleration_m_s2, "highest, m/s^2"),
         ("--rate", 2.5, "plans per second; 2.5 or 5"),
     ):
-        parser.add_argument(
-            name, type=float, default=default, metavar="X", help=f"{what} (default: %(default)s)"
-        )
+        text = f"{what} (default: %(default)s)"
+        add(name, type=float, default=default, metavar="X", help=text)
     options = parser.parse_args(arguments)
     if options.rate not in (2.5, 5.0):
         parser.error("--rate must be 2.5 or 5: a plan has steps of 0.2 s")
