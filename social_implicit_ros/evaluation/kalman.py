@@ -33,22 +33,19 @@ class ConstantVelocityKalman:
         """Predicts as `TrajectoryModel.predict`; all samples are the mean."""
         require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)
-        step, noise = _motion(self.step_s, self._density)
-        state, covariance = filtered(observed, self.step_s, self._density)
-        means, covariances = [], []
-        for _ in range(self.n_predicted):
-            state, covariance = step @ state, step @ covariance @ step.T + noise
-            means.append(state[:, 0])
-            covariances.append(covariance[:, 0, 0, None, None] * np.eye(2))
-        mean = np.stack(means, axis=1)
+        ahead = ((0, 0), (0, self.n_predicted), (0, 0))
+        known = np.pad(observed, ahead, constant_values=np.nan)
+        states, covariances = filtered(known, self.step_s, self._density)
+        mean = states[:, -self.n_predicted :, 0]
+        variance = covariances[:, -self.n_predicted :, 0, 0]
         samples = np.broadcast_to(mean, (n_samples, *mean.shape))
-        return Prediction(samples, mean, np.stack(covariances, axis=1), self.step_s)
+        return Prediction(samples, mean, variance[..., None, None] * np.eye(2), self.step_s)
 
 
 def filtered(
     positions_m: FloatArray, step_s: float, density: float
 ) -> tuple[FloatArray, FloatArray]:
-    """The state at the last observation. The axes are independent and have the same gains.
+    """The state at each position. The axes are independent and have the same gains.
 
     Args:
         positions_m: (A, N, 2) at a constant rate, NaN where unknown.
@@ -56,13 +53,16 @@ def filtered(
         density: of the acceleration's noise, m^2/s^3.
 
     Returns:
-        (A, 2, 2) position and velocity by axis, and (A, 2, 2) their covariance, of one axis.
+        (A, N, 2, 2) position and velocity by axis, and (A, N, 2, 2) their covariance, of one axis.
     """
-    step, noise = _motion(step_s, density)
+    step = np.array([[1.0, step_s], [0.0, 1.0]])
+    noise = np.array([[step_s**3 / 3.0, step_s**2 / 2.0], [step_s**2 / 2.0, step_s]]) * density
     state = np.zeros((len(positions_m), 2, 2))
     covariance = np.tile(np.diag(_INITIAL), (len(positions_m), 1, 1))
-    for number, seen in enumerate(positions_m.swapaxes(0, 1)):
-        if number:
+    states: list[FloatArray] = []
+    covariances: list[FloatArray] = []
+    for seen in positions_m.swapaxes(0, 1):
+        if states:
             state, covariance = step @ state, step @ covariance @ step.T + noise
         known = np.isfinite(seen[:, 0])
         variance = covariance[:, 0, 0] + _MEASUREMENT_M**2
@@ -70,7 +70,9 @@ def filtered(
         innovation = np.where(known[:, None], seen, state[:, 0]) - state[:, 0]
         state = state + gain[:, :, None] * innovation[:, None]
         covariance = covariance - gain[:, :, None] * covariance[:, :1]
-    return state, covariance
+        states.append(state)
+        covariances.append(covariance)
+    return np.stack(states, axis=1), np.stack(covariances, axis=1)
 
 
 def tuned_error_m(
@@ -87,13 +89,7 @@ def tuned_error_m(
     positions_m = np.concatenate(histories)
     errors_m = []
     for density in DENSITIES:
-        state, _ = filtered(positions_m, step_s, density)
-        off_m = state[:, 0] + ahead_s * state[:, 1] - ground_truth
+        states, _ = filtered(positions_m, step_s, density)
+        off_m = states[:, -1, 0] + ahead_s * states[:, -1, 1] - ground_truth
         errors_m.append(np.linalg.norm(off_m, axis=1).mean())
     return float(min(errors_m))
-
-
-def _motion(step_s: float, density: float) -> tuple[FloatArray, FloatArray]:
-    """Transition of position and velocity over a step, and covariance of its noise."""
-    noise = [[step_s**3 / 3.0, step_s**2 / 2.0], [step_s**2 / 2.0, step_s]]
-    return np.array([[1.0, step_s], [0.0, 1.0]]), density * np.array(noise)

@@ -13,8 +13,8 @@ from social_implicit_ros.types import FloatArray
 
 
 def extrapolated(positions_m: FloatArray, density: float, ahead_s: float) -> FloatArray:
-    state, _ = filtered(positions_m, 0.1, density)
-    return state[:, 0] + ahead_s * state[:, 1]
+    states, _ = filtered(positions_m, 0.1, density)
+    return states[:, -1, 0] + ahead_s * states[:, -1, 1]
 
 
 def test_the_predictor_extrapolates_a_straight_walk() -> None:
