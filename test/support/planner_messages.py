@@ -136,29 +136,32 @@ def autoware(forecast: Forecast, config: NodeConfig) -> PredictedObjects:
 def mpc_planner(forecast: Forecast, config: NodeConfig) -> ObstacleArray:
     options = config.mpc_planner
     steps = Steps(options.integrator_step_s, options.horizon_steps)
-    mean_m, covariance_m2 = moments_at(forecast.prediction, forecast.present_m, steps.times_s)
-    path_m = np.concatenate([forecast.present_m[:, None], mean_m], axis=1)
+    rows = forecast.nearest(options.max_obstacles)
+    # Of the same people as in the output: products of matrices of other sizes round differently.
+    prediction, present_m = forecast.prediction.of_agents(rows), forecast.present_m[rows]
+    mean_m, covariance_m2 = moments_at(prediction, present_m, steps.times_s)
+    path_m = np.concatenate([present_m[:, None], mean_m], axis=1)
     headings = headings_rad(path_m, steps.step_s)
     first_m, second_m, yaw_rad = semiaxes(covariance_m2, options.sigma_convention)
     step_ns = round(steps.step_s * 1_000_000_000)
     numbers = AgentNumbers(2**31 - 1).assign(forecast.ids).tolist()
     header = header_to_msg(forecast.stamp_ns, forecast.frame_id)
     message = ObstacleArray(header=header)
-    for row in forecast.nearest(options.max_obstacles).tolist():
+    for at, row in enumerate(rows.tolist()):
         height_m = forecast.heights_m[row]
         poses = [
             PoseStamped(
                 header=header_to_msg(forecast.stamp_ns + (step + 1) * step_ns, forecast.frame_id),
-                pose=_pose(mean_m[row, step], height_m, yaw_rad[row, step]),
+                pose=_pose(mean_m[at, step], height_m, yaw_rad[at, step]),
             )
             for step in range(steps.n_steps)
         ]
         gaussian = Gaussian(
             mean=Path(header=header, poses=poses),
-            major_semiaxis=first_m[row].tolist(),
-            minor_semiaxis=second_m[row].tolist(),
+            major_semiaxis=first_m[at].tolist(),
+            minor_semiaxis=second_m[at].tolist(),
         )
-        present = _pose(path_m[row, 0], height_m, headings[row, 0])
+        present = _pose(path_m[at, 0], height_m, headings[at, 0])
         message.obstacles.append(
             ObstacleGMM(id=numbers[row], pose=present, gaussians=[gaussian], probabilities=[1.0])
         )
