@@ -62,7 +62,8 @@ def _taken(samples: FloatArray, indices: IntArray) -> FloatArray:
 def _relative_squares(samples: FloatArray, centres: FloatArray) -> FloatArray:
     """(A, K, D), (A, P, D) -> (A, P, K) squared distances minus the squares of the samples."""
     squares = np.einsum("apd,apd->ap", centres, centres)
-    relative: FloatArray = squares[..., None] - 2.0 * (centres @ samples.swapaxes(1, 2))
+    relative: FloatArray = (-2.0 * centres) @ samples.swapaxes(1, 2)
+    relative += squares[..., None]
     return relative
 
 

@@ -188,7 +188,7 @@ def _patches(
         chunk = order[start:end]
         n_columns, n_rows = sizes[chunk].max(axis=0).tolist()
         cells = np.ones((3, n_rows, n_columns), dtype=np.float32)
-        cells[1], cells[0] = np.indices((n_rows, n_columns))
+        cells[0], cells[1] = np.arange(n_columns), np.arange(n_rows)[:, None]
         at = to_cells[:, chunk] @ cells.reshape(3, -1)
         from_mean, fraction = at[:2], np.minimum(np.maximum(at[2], 0.0), 1.0)
         from_mean -= fraction * steps[:, chunk]

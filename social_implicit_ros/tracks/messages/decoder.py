@@ -247,8 +247,9 @@ def _conditions(
     filters, none = spec.filters, np.zeros(len(ids), dtype=np.bool_)
     for path, allowed, ignored, reason in spec.name_filters:
         values = entries.values(path.text)
-        is_ignored = _is_in(values, ignored)
-        yield _is_in(values, allowed or ("*",)) & ~is_ignored, is_ignored, values, reason
+        texts = [_text(value).casefold() for value in values]
+        is_ignored = _is_in(texts, ignored)
+        yield _is_in(texts, allowed or ("*",)) & ~is_ignored, is_ignored, values, reason
     if filters.score_above is not None and spec.score is not None:
         scores = _as_floats(entries.values(spec.score.text))
         yield scores > filters.score_above, none, scores.tolist(), SkipReason.LOW_SCORE
@@ -257,9 +258,8 @@ def _conditions(
     yield named, none, None, SkipReason.EMPTY_ID
 
 
-def _is_in(values: Sequence[Any], patterns: tuple[str | int, ...]) -> BoolArray:
+def _is_in(texts: Sequence[str], patterns: tuple[str | int, ...]) -> BoolArray:
     # A class may be a number in the message and a string in the file, or the reverse.
-    texts = [_text(value).casefold() for value in values]
     folded = [str(pattern).casefold() for pattern in patterns]
     passes = {text: any(fnmatchcase(text, one) for one in folded) for text in set(texts)}
     return np.array([passes[text] for text in texts], dtype=np.bool_)
