@@ -43,7 +43,9 @@ class RobotTracks:
             robot = history.motions((ROBOT_ID,))
             gaps_s = (stamps_ns - robot.stamps_ns) / NS_PER_S
             distances_m = np.hypot(*(states_m[:, :2] - robot.extrapolated_m(gaps_s)).T)
-            for row in np.flatnonzero(np.abs(gaps_s) <= _MAX_GAP_S).tolist():
+            # Nothing changes for people who are far away, and were before.
+            matters = (distances_m <= _NEAR_M) | [i in self._near_since_ns for i in seen]
+            for row in np.flatnonzero(matters & (np.abs(gaps_s) <= _MAX_GAP_S)).tolist():
                 self._compare(seen[row], float(distances_m[row]), int(stamps_ns[row]))
         before = self.ids
         self.ids = tuple(i for i in self._near_since_ns if self._is_robot(i, tracks.stamp_ns))
