@@ -236,8 +236,10 @@ def _close_pairs(
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
     """(N,) samples and pairs that come closer than a distance, each once, in blocks if any."""
     n_samples, n_agents, n_steps, _ = samples.shape
-    start = np.broadcast_to(last_m[:, None], (n_samples, n_agents, 1, 2))
-    paths = np.concatenate([start, samples], axis=2)
+    # Twice as fast in float32, which is exact enough about a near origin.
+    origin = last_m.mean(axis=0)
+    start = np.broadcast_to((last_m - origin)[:, None], (n_samples, n_agents, 1, 2))
+    paths = np.concatenate([start, samples - origin], axis=2, dtype=np.float32)
     low, high = np.array([paths.min(axis=0).T, paths.max(axis=0).T])
     low = np.minimum(low[:, 1:], low[:, :-1])  # (2, T, A) boxes around all samples of a step
     high = np.maximum(high[:, 1:], high[:, :-1]) + apart_m
