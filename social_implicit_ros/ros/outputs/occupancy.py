@@ -119,22 +119,28 @@ def occupancy(
         return 1.0 - free
     patches = _patches(segments, boxes, radius_m, grid)
     highest = np.zeros_like(free)
-    firsts = np.flatnonzero(np.diff(segments.agents, prepend=-1))
+    n_segments = np.bincount(segments.agents)
+    n_segments = n_segments[n_segments > 0]
+    firsts = n_segments.cumsum() - n_segments
     low = np.minimum.reduceat(boxes[:, 0], firsts)
     high = np.maximum.reduceat(boxes[:, 1], firsts)
     around = np.concatenate([low, high], axis=1).tolist()
     each = iter(zip(boxes.reshape(-1, 4).tolist(), patches, strict=True))
-    n_segments = np.diff(firsts, append=len(patches)).tolist()
-    for n_of_agent, (left, bottom, right, top) in zip(n_segments, around, strict=True):
-        place = slice(bottom, top), slice(left, right)
-        for (left, bottom, right, top), patch in islice(each, n_of_agent):
-            cells = highest[bottom:top, left:right]
+    for n_of_agent, box in zip(n_segments.tolist(), around, strict=True):
+        for box_of_segment, patch in islice(each, n_of_agent):
+            cells = _within(highest, box_of_segment)
             np.maximum(cells, patch, out=cells)
-        cells, still_free = highest[place], free[place]
+        cells, still_free = _within(highest, box), _within(free, box)
         np.subtract(1.0, cells, out=cells)
         np.multiply(still_free, cells, out=still_free)
         cells.fill(0.0)
     return 1.0 - free
+
+
+def _within(values: Float32Array, box: list[int]) -> Float32Array:
+    """The cells of a bounding box, rows by columns."""
+    left, bottom, right, top = box
+    return values[bottom:top, left:right]
 
 
 @dataclass(frozen=True, eq=False)
