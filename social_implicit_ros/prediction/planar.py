@@ -29,11 +29,12 @@ def headings_rad(path_m: FloatArray, step_s: float) -> FloatArray:
     """
     moves = path_m[:, 1:] - path_m[:, :-1]
     moves = np.concatenate([moves[:, :1], moves], axis=1)
-    moving = np.hypot(moves[..., 0], moves[..., 1]) > _STANDING_M_S * step_s
+    x, y = moves[..., 0], moves[..., 1]
+    moving = x * x + y * y > (_STANDING_M_S * step_s) ** 2  # several times faster than np.hypot
     indices = np.arange(moving.shape[1])
     latest = np.maximum.accumulate(np.where(moving, indices, -1), axis=1)
     source = np.where(latest >= 0, latest, moving.argmax(axis=1)[:, None])
-    angles = np.where(moving, np.arctan2(moves[..., 1], moves[..., 0]), 0.0)
+    angles = np.where(moving, np.arctan2(y, x), 0.0)
     headings: FloatArray = angles[np.arange(len(angles))[:, None], source]
     return headings
 
