@@ -302,10 +302,10 @@ def _vectors(entries: Fields | Points, paths: tuple[FieldPath, ...]) -> FloatArr
         if not entries.has(f"{names[0]}.x"):
             return _vectors_of_arrays(entries.values(names[0]))
         names = [f"{names[0]}.{axis}" for axis in "xyz"]
+    if len(names) == 3 and not entries.has(names[2]):
+        del names[2]
     vectors = np.zeros((len(entries), 3))
-    for axis, name in enumerate(names):
-        if axis < 2 or entries.has(name):
-            vectors[:, axis] = _as_floats(entries.values(name))
+    vectors[:, : len(names)] = _as_floats([entries.values(name) for name in names]).T
     return vectors
 
 
