@@ -101,6 +101,12 @@ class PipelineConfig(HistoryLimits):
         "flicker.",
         within=(0, 2**31 - 1),
     )
+    correct_trajectories: bool = row(
+        True,
+        "Correct the mean trajectories of people who walk by the errors of earlier predictions "
+        "nearby, see docs/calibration.md. Only with adaptive_calibration.",
+        effect=Effect.CONFIGURE,
+    )
     add_tracker_covariance: bool = row(
         False,
         "Add the tracker's covariance of the latest position to every predicted covariance, as far "

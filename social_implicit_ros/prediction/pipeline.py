@@ -9,6 +9,7 @@ from functools import cached_property
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.prediction.site_errors import SiteErrors, Uncorrected
 from social_implicit_ros.prediction.state_uncertainty import (
     unestimated,
     with_state_uncertainty,
@@ -37,6 +38,7 @@ class Tick:
         timings_s: duration of `window` and `model`, seconds.
         base: the prediction before the adaptive calibration rescaled its ellipses; without
             adaptive calibration the prediction itself.
+        uncorrected: the prediction before the errors at this site corrected it; None without.
     """
 
     stamp_ns: int
@@ -46,6 +48,7 @@ class Tick:
     skipped: Mapping[str, SkipReason]
     timings_s: Mapping[str, float]
     base: Prediction
+    uncorrected: Uncorrected | None = None
 
     @cached_property
     def speed_m_s(self) -> FloatArray:
@@ -65,6 +68,9 @@ class PredictionPipeline:
         self.model = model
         self.config = config
         self.adaptive = adaptive
+        is_corrected = adaptive is not None and config.correct_trajectories
+        #: Errors of the predictions here, by which later ones are corrected, if any are learned.
+        self.site_errors = SiteErrors() if is_corrected else None
         #: Walls in the coordinates of the histories, that predictions keep out of.
         self.floor_plan: FloorPlan | None = None
         #: The observed positions of all agents.
@@ -121,6 +127,10 @@ class PredictionPipeline:
             seed=self.config.seed,
             max_speed_m_s=self.config.max_speed_m_s,
         )
+        uncorrected = None
+        if self.site_errors is not None and window.ids:
+            prediction, uncorrected = self.site_errors.correct(prediction, present_m)
+            prediction = within_speed(prediction, present_m, self.config.max_speed_m_s)
         if self.floor_plan is not None:
             prediction = self.floor_plan.constrain(prediction, present_m)
         if self.config.add_tracker_covariance:
@@ -133,7 +143,7 @@ class PredictionPipeline:
                 prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
             prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
-        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base)
+        return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base, uncorrected)
 
 
 def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:

@@ -244,7 +244,7 @@ def replay_calibration(
         model: to evaluate.
         source: the recording. When its stamps jump back, as in a looped recording, the histories
             are reset; the adaptive calibration is not.
-        settings: as the node's parameters, except tick rate and confidence.
+        settings: as the node's parameters, except tick rate, confidence and corrections.
         is_adaptive: an adaptive calibration starts from nothing; otherwise the model is as shipped.
         walls: that predictions keep out of.
         advance: called with the number of messages whenever some were read.
@@ -254,7 +254,7 @@ def replay_calibration(
         RecordingError: the recording turns out to be damaged.
     """
     config = predictor_config(source, settings)
-    pipeline = replace(config.pipeline, confidence=CONFIDENCE)
+    pipeline = replace(config.pipeline, confidence=CONFIDENCE, correct_trajectories=False)
     config = replace(config, pipeline=pipeline, tick_rate_hz=0.0)
     left_out, transforms = LeftOut(), TransformBuffer()
     adaptive = AdaptiveCalibration(model.n_predicted) if is_adaptive else None

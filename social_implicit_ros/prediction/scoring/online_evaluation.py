@@ -23,6 +23,7 @@ from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps, without_samples
 from social_implicit_ros.prediction.scoring.recent_scores import RecentScores, ScoreWindow
+from social_implicit_ros.prediction.site_errors import Uncorrected
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -261,12 +262,14 @@ class _Published:
         published: the prediction without its samples.
         base: the same before an adaptive calibration.
         still_m: (A, 2) from `MotionlessTracks.add`.
+        uncorrected: before the errors at this site corrected it; None without.
     """
 
     speed_m_s: FloatArray
     published: Prediction
     base: Prediction
     still_m: FloatArray
+    uncorrected: Uncorrected | None
 
 
 _Due = list[tuple[PendingPrediction[_Published], range]]
@@ -323,6 +326,8 @@ class SelfEvaluation:
     def reset(self) -> None:
         """Drops the pending predictions and all scores in the window."""
         self._pending.clear()
+        if self._pipeline.site_errors is not None:
+            self._pipeline.site_errors.reset()
         self._scored_ns = None
         self._motionless.clear()
         self.window.clear()
@@ -350,6 +355,7 @@ class SelfEvaluation:
             without_samples(tick.prediction).of_agents(rows),
             without_samples(tick.base).of_agents(rows),
             still_m[rows],
+            None if tick.uncorrected is None else tick.uncorrected.of_agents(rows),
         )
         self._pending.add(tick.stamp_ns, tick.window.stamp_ns, chosen, content)
         self._added_ns = tick.stamp_ns
@@ -359,7 +365,9 @@ class SelfEvaluation:
             return None
         self._pending.max_gap_s = min(MAX_GAP_S, self._pipeline.config.track_timeout_s)
         due = self._pending.update(tick.stamp_ns)
-        self._pending.pop_complete()
+        for entry in self._pending.pop_complete():
+            if self._pipeline.site_errors is not None and entry.content.uncorrected is not None:
+                self._pipeline.site_errors.learn(entry.content.uncorrected, entry.ground_truth_m)
         if not due:
             return None
         self._scored_ns = tick.stamp_ns
