@@ -68,22 +68,23 @@ class CdrReader:
         Args:
             message_type: `package/msg/Type`.
             definitions: of this type and of all types within.
-            list_path: of the list, a sequence of messages.
+            list_path: of the list, a sequence of messages or an array of them.
             chosen: paths relative to the message.
             chosen_in_list: paths relative to an entry.
 
         Raises:
             UnsupportedLayoutError: an unknown type, or a path that does not exist.
         """
-        fields = flattened(definitions, message_type)
-        entry_type = dict(fields).get(list_path, FieldType("")).name
-        if entry_type not in definitions:
+        fields = flattened(definitions, message_type, whole=list_path)
+        listed = dict(fields).get(list_path, FieldType(""))
+        if listed.name not in definitions:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
-        row = fields.index((list_path, FieldType(entry_type, 0)))
+        row = fields.index((list_path, listed))
+        self._n_entries = listed.length or 0  # of an array; 0 if each message states it
         self._message = _Compiler(definitions, chosen)
         self._in_list = _Compiler(definitions, chosen_in_list)
         self._before = self._message.parser(fields[:row])
-        self._entry = self._in_list.parser(flattened(definitions, entry_type))
+        self._entry = self._in_list.parser(flattened(definitions, listed.name))
         self._after = self._message.parser(fields[row + 1 :])
         for compiler in (self._message, self._in_list):
             for path in compiler.chosen:
@@ -112,7 +113,9 @@ class CdrReader:
         offsets: list[int] = []
         offsets_in_list: list[int] = []
         try:
-            n_entries, at = _length_at(lengths, self._before(data, lengths, 0, offsets))
+            n_entries, at = self._n_entries, self._before(data, lengths, 0, offsets)
+            if not n_entries:
+                n_entries, at = _length_at(lengths, at)
             for _ in range(n_entries):
                 at = self._entry(data, lengths, at, offsets_in_list)
                 if at > len(data):  # entries of a fixed size do not notice the end
@@ -273,15 +276,18 @@ class _Compiler:
 
         Their offsets are the start and the length of the sequence.
         """
-        start = re.compile(rf"{re.escape(path)}\[max ([\w.]+)\]\.")
+        start = re.compile(rf"{re.escape(path)}\[max ([\w.]+)\](?:\.|$)")
         matches = [match for match in map(start.match, self.chosen) if match]
         for key in {match[1] for match in matches}:
             of_key = [match for match in matches if match[1] == key]
-            inner = _Compiler(self._definitions, [key, *(m.string[m.end() :] for m in of_key)])
+            chosen = [match.string[match.end() :] for match in of_key]
+            if "" in chosen:  # all of the message
+                chosen = [name for name, _ in fields]
+            inner = _Compiler(self._definitions, [key, *chosen])
             parser = inner.parser(fields)
             for name in inner.columns:
                 column = _largest(self._n_offsets, inner, parser, key, name)
-                self.columns[f"{of_key[0][0]}{name}"] = column
+                self.columns[f"{path}[max {key}].{name}"] = column
         self._n_offsets += 2 if matches else 0
         return bool(matches)
 

@@ -62,14 +62,27 @@ class FieldType:
 Definitions = Mapping[str, Sequence[tuple[str, FieldType]]]
 
 
-def flattened(definitions: Definitions, message_type: str) -> list[tuple[str, FieldType]]:
-    """Paths and types of the numbers, strings and sequences of a type, in their order."""
+def flattened(
+    definitions: Definitions, message_type: str, *, whole: str | None = None
+) -> list[tuple[str, FieldType]]:
+    """Paths and types of the numbers, strings and sequences of a type, in their order.
+
+    Args:
+        definitions: of the type and of all types within.
+        message_type: `package/msg/Type`.
+        whole: path of an array of messages that is one of the fields, and not its elements.
+
+    Raises:
+        UnsupportedLayoutError: an unknown type, or too many fields.
+    """
     fields: list[tuple[str, FieldType]] = []
 
     def add(kind: FieldType, path: str) -> None:
         if len(fields) == _MAX_FIELDS:
             raise UnsupportedLayoutError(f"{message_type} has more than {_MAX_FIELDS} fields")
-        if kind.length == 0 or kind.has_fixed_size or kind == FieldType("string"):
+        is_text = kind == FieldType("string")
+        is_whole = path == whole and kind.length is not None
+        if kind.length == 0 or kind.has_fixed_size or is_text or is_whole:
             fields.append((path, kind))
         elif kind.length is not None:
             for index in range(kind.length):

@@ -263,7 +263,8 @@ class _Checker:
         entry = listed.name
         for path in spec.id:
             found = self._resolve("id", path, entry)
-            if found.name not in (*NUMBER_CODES, *_STRINGS):
+            is_text = found.name in _STRINGS and found.length is None
+            if not is_text and found.name not in NUMBER_CODES:
                 raise self._error("id", path, f"is {found}, expected a text, a number or a uuid")
         for key, paths in (("position", spec.position), ("velocity", spec.velocity)):
             self._check_vector(key, paths, entry)
@@ -313,6 +314,13 @@ class _Checker:
                     raise self._error(key, path, f"takes an element of {name!r}, which is {kind}")
                 kind = FieldType(kind.name)
             if isinstance(at, FieldPath):
+                if fields[name].length:
+                    raise self._error(
+                        key,
+                        path,
+                        f"takes the largest of {name!r}, which is {fields[name]}: "
+                        "[max PATH] needs an array of any length",
+                    )
                 self._expect(key, at, kind.name, NUMBER_CODES)
         return kind
 

@@ -352,3 +352,33 @@ def test_elements_of_arrays_and_sequences_are_read(n: int) -> None:
     assert entries.values("names[1]") == ["x" if n > 1 else None]
     assert entries.values("pairs[2].number") == [2 if n > 2 else None]
     assert entries.values("pairs[0].name") == ["p0" if n > 0 else None]
+
+
+def test_a_list_may_be_an_array_of_a_fixed_length() -> None:
+    definitions = {
+        "a/msg/A": [("first", FieldType("uint8")), ("list", FieldType("a/msg/Pair", 3))],
+        "a/msg/Pair": [("number", FieldType("int32")), ("flag", FieldType("bool"))],
+    }
+    reader = CdrReader(
+        "a/msg/A", definitions, list_path="list", chosen=["first"], chosen_in_list=["number"]
+    )
+    message = b"\0\1\0\0" + struct.pack("<Bxxxi?xxxi?xxxi?", 7, 1, True, 2, True, 3, False)
+    first, entries = reader.read(message)
+    assert first.values("first") == [7]
+    assert entries.values("number") == [1, 2, 3]
+    with pytest.raises(ValueError, match="ends before"):
+        reader.read(message[:-1])
+
+
+def test_the_message_with_the_largest_number_may_be_read_as_a_whole() -> None:
+    definitions = {
+        "a/msg/A": [("list", FieldType("a/msg/Entry", 0))],
+        "a/msg/Entry": [("joints", FieldType("a/msg/Joint", 0))],
+        "a/msg/Joint": [(name, FieldType("float32")) for name in ("x", "y", "score")],
+    }
+    chosen = ["joints[max score]"]
+    reader = CdrReader("a/msg/A", definitions, list_path="list", chosen=[], chosen_in_list=chosen)
+    message = b"\0\1\0\0" + struct.pack("<III6f", 2, 0, 2, 1.0, 2.0, 0.25, 3.0, 4.0, 0.5)
+    _, entries = reader.read(message)
+    assert entries.values("joints[max score].x") == [None, 3.0]
+    assert entries.values("joints[max score].y") == [None, 4.0]
