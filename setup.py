@@ -79,7 +79,7 @@ setup(
         "fleet": ["distributed"],
         # colcon runs pytest where the extra of this name asks for it.
         "test": ["hypothesis", "mcap", "pytest"],
-        "training": ["onnx", "torch"],
+        "training": ["onnx", "torch>=2.5"],
     },
     zip_safe=True,
     entry_points={

@@ -44,8 +44,9 @@ VERSION = 1
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
     """Evaluates one recording, as `write_results`; raises RecordingError if nothing can be."""
     jobs = jobs_of([path], request, out)
-    for reason in run_jobs(jobs, 1, console=console).values():
-        raise RecordingError(reason)
+    reasons = run_jobs(jobs, 1, console=console)
+    if reasons:
+        raise RecordingError(reasons[jobs[0].path])
     return write_results(jobs, [], out)
 
 

@@ -146,7 +146,10 @@ class McapFile:
             for opcode, data in _records(self._file):
                 if opcode == _DATA_END:
                     return
-                yield from self._in_chunk(data) if opcode == _CHUNK else self._in([(opcode, data)])
+                if opcode == _CHUNK:
+                    yield from self._in_chunk(data)
+                else:
+                    yield from self._in([(opcode, data)])
         except _CutError:
             if self._is_complete:
                 raise

@@ -219,7 +219,9 @@ class ReportedPositions:
         if not is_kept.all():
             ids, state = tuple(compress(ids, is_kept.tolist())), state[is_kept]
         if len(self._ids) > np.count_nonzero(rows >= 0):
-            kept_ns = round(PERIODS_KEPT * self.period_ns or _MAX_MISSED_S * NS_PER_S)
+            kept_ns = round(PERIODS_KEPT * self.period_ns)
+            if not kept_ns:
+                kept_ns = round(_MAX_MISSED_S * NS_PER_S)
             is_other = self._state["last_ns"] >= tracks.stamp_ns - kept_ns
             is_other[rows[rows >= 0]] = False
             present = set(ids)

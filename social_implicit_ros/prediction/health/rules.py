@@ -262,15 +262,16 @@ class _OfTracker:
         """A finding for each tracker that is meant."""
         for t in now.trackers:
             if self.holds(t, now):
-                reason, fix = (
-                    text.format(t=t, now=now) if isinstance(text, str) else text(t, now)
-                    for text in (self.reason, self.fix)
-                )
+                reason, fix = _filled(self.reason, t, now), _filled(self.fix, t, now)
                 yield Finding(f"{self.kind}.{t.topic}", reason, fix, log_after_s=self.log_after_s)
 
 
+def _filled(text: _Text, t: TrackerCounts, now: Snapshot) -> str:
+    return text.format(t=t, now=now) if isinstance(text, str) else text(t, now)
+
+
 def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
-    """A rule of entries that are left out, of which a few are normal; most are `_lost_entries`."""
+    """A rule of entries that are left out: a few are normal, and of most the rule `lost` tells."""
     return _OfTracker(
         kind,
         lambda t, now: _MAX_WRONG < t.share_lost(reason) <= MAX_LOST,
@@ -279,12 +280,27 @@ def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
     )
 
 
-def _frozen_names(t: TrackerCounts, now: Snapshot) -> str:
-    names, more = ", ".join(map(quoted, t.frozen[:_MAX_NAMES])), len(t.frozen) - _MAX_NAMES
+def _frozen_people(t: TrackerCounts, now: Snapshot) -> str:
+    names = ", ".join(map(quoted, t.frozen[:_MAX_NAMES]))
+    n_more = len(t.frozen) - _MAX_NAMES
+    if n_more > 0:
+        names += f" and {n_more} more"
     return (
-        f"positions of {names}{f' and {more} more' if more > 0 else ''} on {t.topic} do not change "
-        "at all, and those of others do: they are predicted to stand there"
+        f"positions of {names} on {t.topic} do not change at all, and those of others do: they are "
+        "predicted to stand there"
     )
+
+
+def _silent_tracker(t: TrackerCounts, now: Snapshot) -> str:
+    if t.silent_s == math.inf:
+        return f"no tracks yet on {t.topic}"
+    return f"no tracks on {t.topic} for {t.silent_s:.1f} s"
+
+
+def _old_tracks(t: TrackerCounts, now: Snapshot) -> str:
+    is_lost = t.latency_s > now.state.track_timeout_s
+    fate = "dropped at once" if is_lost else "extrapolated over that time"
+    return f"tracks on {t.topic} arrive {t.latency_s:.1f} s old and are {fate}"
 
 
 #: In the order in which a status names them.
@@ -295,10 +311,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _OfTracker(
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
-        lambda t, now: (
-            f"no tracks {'yet ' if t.silent_s == math.inf else ''}on {t.topic}"
-            + ("" if t.silent_s == math.inf else f" for {t.silent_s:.1f} s")
-        ),
+        _silent_tracker,
         lambda t, now: _where_to_find(now.surroundings.endpoints.get(t.topic)),
         log_after_s=PATIENCE_S,
     ),
@@ -343,7 +356,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _OfTracker(
         "frozen",
         lambda t, now: bool(t.frozen),
-        _frozen_names,
+        _frozen_people,
         "the tracker must not publish people whom it does not see any more",
     ),
     _OfTracker(
@@ -394,14 +407,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
             t.latency_s > min(_MAX_LATENCY_S, now.state.track_timeout_s)
             and t.silent_s <= now.state.track_timeout_s
         ),
-        lambda t, now: (
-            f"tracks on {t.topic} arrive {t.latency_s:.1f} s old and are "
-            + (
-                "dropped at once"
-                if t.latency_s > now.state.track_timeout_s
-                else "extrapolated over that time"
-            )
-        ),
+        _old_tracks,
         "set use_sim_time in a replay, synchronise the tracker's clock, or raise "
         "max_track_timeout_s",
     ),

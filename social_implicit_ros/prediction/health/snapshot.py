@@ -209,8 +209,12 @@ class Lasting:
             began: when it began, if it was not so at the last call.
             now: the present time, in the same unit.
         """
-        self._began = (began if self._began is None else self._began) if is_so else None
-        return 0.0 if self._began is None else now - self._began
+        if not is_so:
+            self._began = None
+            return 0.0
+        if self._began is None:
+            self._began = began
+        return now - self._began
 
 
 def added_uncertainty(tick: Tick | None, *, is_added: bool) -> tuple[float, float]:

@@ -134,7 +134,9 @@ class VelocityNoise:
 
     def are_refuted(self, tracker: int) -> bool:
         """Whether the velocities of a tracker's older tracks say nothing; its number is given."""
-        *_, unexplained, later = self._sums[tracker, -1] if tracker < len(self._sums) else (0, 0)
+        if tracker >= len(self._sums):
+            return False
+        *_, unexplained, later = self._sums[tracker, -1]
         return bool(unexplained > _MAX_UNEXPLAINED * later)
 
     def _learn(
