@@ -25,6 +25,7 @@ from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerD
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
+    TrackerFilters,
     TrackerSpec,
     find_tracker_spec,
     load_tracker_spec,
@@ -278,8 +279,10 @@ def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
     if first is None:
         return False
     ensure_definition(reader, spec.message_type)
+    # A field that is missing of the others is an error, which names it.
+    needed = replace(spec, velocity=(), filters=TrackerFilters())
     try:
-        decoder_of(spec, reader)(first[2])
+        decoder_of(needed, reader)(first[2])
     except ValueError:
         return False
     return True

@@ -51,8 +51,9 @@ _FRAME = FieldPath((("header", None), ("frame_id", None)))
 _STAMP = FieldPath((("header", None), ("stamp", None)))
 #: Larger files are refused before they are parsed.
 _MAX_FILE_BYTES = 64 * 1024
-#: Maximum length of a list: paths of an id or a vector, and values of a filter.
+#: Maximum length of a list: paths of an id, values of a filter, and paths of a vector.
 _MAX_PATHS, _MAX_FILTER_VALUES = 8, 1000
+_MAX_AXES = 3
 #: Maximum score, which is usually a probability.
 _MAX_SCORE = 1e9
 
@@ -222,6 +223,11 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
         for key in ("id", "position", "velocity")
         if key in table
     }
+    for key in ("position", "velocity"):
+        if len(many.get(key, ())) > _MAX_AXES:
+            raise TrackerSpecError(
+                f"{source}: {key} has {len(many[key])} paths, expected one, or those of x, y and z"
+            )
     if "class" in one:
         one["class_"] = one.pop("class")
     filters = _filters(table.get("filters", {}), one, source)

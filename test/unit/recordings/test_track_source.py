@@ -156,6 +156,18 @@ class TestTopic:
         with pytest.raises(RecordingError, match="topic /t: no message contains a person"):
             open_source(joined)
 
+    def test_an_optional_field_that_a_cloud_lacks_is_named(self, tmp_path):
+        mapping = tmp_path / "mine.yaml"
+        mapping.write_text(
+            "message_type: sensor_msgs/msg/PointCloud2\nid: id\nposition: [x, y]\n"
+            "velocity: [vx, vy]\n"
+        )
+        clouds = [self.cloud("/lidar", "x", "y", "z"), self.cloud("/t", "x", "y", "id")]
+        bag = write_bag(tmp_path / "bag", clouds)
+
+        with pytest.raises(RecordingError, match=r"topic /t: .* no field vx \(it has x, y, id\)"):
+            open_source(bag, tracker=str(mapping))
+
     def test_two_candidates_are_named(self, tmp_path):
         recording = walkers(duration_s=1.0)
         bag = write_bag(

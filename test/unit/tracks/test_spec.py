@@ -93,6 +93,7 @@ def crowd(*people: Message) -> Message:
         ({"position": "at" + ".at" * 40}, "of at most 32 steps"),
         ({"id": f"at[{'9' * 5000}]"}, "expected a dotted path"),
         ({"id": ["id"] * 9}, "has 9 paths, expected at most 8"),
+        ({"position": ["at.x"] * 4}, "position has 4 paths, expected one, or those of x, y and z"),
         ({"class": "name", "filters": {"class_in": ["a"] * 1001}}, "has 1001 values"),
         ({"score": "score", "filters": {"score_above": float("nan")}}, "score_above is nan"),
         ({"score": "score", "filters": {"score_above": 10**5000}}, "too long to print"),
