@@ -116,6 +116,18 @@ def test_an_unknown_argument_is_named(file: str, monkeypatch, warnings) -> None:
     assert "did you mean tracker?" in warning
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_arguments_of_a_launch_file_are_known(file: Path, monkeypatch, warnings) -> None:
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", str(file)])
+    names = arguments_of(get_launch_description_from_python_launch_file(str(file)))
+    context = LaunchContext(argv=[f"{name}:=anything" for name in names])
+    predictor = get_launch_description_from_python_launch_file(str(LAUNCH / "predictor.launch.py"))
+    for entity in predictor.entities:
+        entity.visit(context)
+    assert len(names) > 0
+    assert not warnings
+
+
 def test_arguments_of_the_users_launch_file_are_its_own(monkeypatch, warnings) -> None:
     monkeypatch.setattr("sys.argv", ["ros2", "launch", "my_robot", "bringup.launch.py"])
     launched_predictor(use_rviz="true")
