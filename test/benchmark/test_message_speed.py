@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from rclpy.serialization import deserialize_message, serialize_message
 from support.forecasts import walking_forecast
-from support.object_decoder import ObjectDecoder
+from support.object_decoder import ObjectDecoder, read
 from support.speed import on_core, times_s
 from support.ticking import crowd
 from support.tracker_messages import MESSAGES
@@ -52,7 +52,7 @@ def message_of_a_hundred(name: str, tracker: Tracker) -> bytes:
         return serialize_message(tracks_to_point_cloud(tracks, "odom"))
     build, _ = MESSAGES[name]
     message = build(10**9, 1.0, 2.0, "odom")
-    entries = tracker.decoder.spec.entries.read(message)
+    entries = read(tracker.decoder.spec.entries, message)
     entries[:] = [deepcopy(entries[0]) for _ in range(N_AGENTS)]
     return serialize_message(message)
 
