@@ -137,7 +137,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused"
     )
     add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
-    text = "adapt the regions of every model during each recording, from nothing, as the node does"
+    text = (
+        "adapt regions and mean trajectories of every model during each recording, from nothing, "
+        "as the node does"
+    )
     add("--adaptive", action="store_true", help=f"{text} (default: as shipped)")
     opt.add_map_options(parser)
     opt.add_text_options(parser)
