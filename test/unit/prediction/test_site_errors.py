@@ -129,3 +129,33 @@ def test_errors_by_chance_correct_nothing() -> None:
         errors.learn(before, made.mean + rng.normal(size=2))
     found, _ = errors.correct(made, place)
     np.testing.assert_allclose(found.mean, made.mean, atol=0.1)
+
+
+def learn(errors: SiteErrors, place_m: tuple[float, float], error_m: float, n_ticks: int) -> None:
+    """People walk east at a place, and are off to the north."""
+    place, velocity = np.array([place_m]), np.array([[1.2, 0.0]])
+    for _ in range(n_ticks):
+        made = prediction_of(place, velocity)
+        _, before = errors.correct(made, place)
+        errors.learn(before, made.mean + np.array([0.0, error_m]))
+
+
+def correction_m(errors: SiteErrors, place_m: tuple[float, float]) -> float:
+    """How far to the north the end point of somebody who walks east is corrected."""
+    place = np.array([place_m])
+    made = prediction_of(place, np.array([[1.2, 0.0]]))
+    return float((errors.correct(made, place)[0].mean - made.mean)[0, -1, 1])
+
+
+def test_rare_places_are_remembered_however_many_walk_elsewhere() -> None:
+    errors = SiteErrors()
+    learn(errors, (0.0, 0.0), 1.0, 50)
+    learn(errors, (20.0, 0.0), 0.5, 3000)
+    assert correction_m(errors, (0.0, 0.0)) > 0.7
+
+
+def test_a_place_where_people_walk_otherwise_now_is_learned_again() -> None:
+    errors = SiteErrors()
+    learn(errors, (0.0, 0.0), 1.0, 1000)
+    learn(errors, (0.0, 0.0), -1.0, 200)
+    assert correction_m(errors, (0.0, 0.0)) < -0.5
