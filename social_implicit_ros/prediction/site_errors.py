@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
+
+Float32Array = NDArray[np.float32]
 
 #: Standard deviations of the kernel: in position, metres, and in velocity, metres per second.
 _NEAR_M, _ALIKE_M_S = 1.5, 0.3
@@ -120,7 +123,7 @@ class SiteErrors:
         self._sums += [(errors_m * offsets_m).sum(), np.square(offsets_m).sum()]
         self._remember(known.states, errors_m.astype(np.float32), n_known)
 
-    def _remember(self, states: FloatArray, errors_m: FloatArray, n_known: FloatArray) -> None:
+    def _remember(self, states: FloatArray, errors_m: Float32Array, n_known: Float32Array) -> None:
         """Adds (N, T, 2) errors in (N, 4) states to those of the state alike, or as new ones."""
         is_new = np.ones(len(states), dtype=np.bool_)
         if len(self._states):
@@ -142,7 +145,7 @@ class SiteErrors:
         self._errors_m = _newest(self._errors_m, errors_m[is_new])
         self._n_known = _newest(self._n_known, n_known[is_new])
 
-    def _weights(self, states: FloatArray) -> FloatArray:
+    def _weights(self, states: FloatArray) -> Float32Array:
         """(A, N) values of the kernel between (A, 4) states and the remembered ones."""
         exponents = states @ self._states.T
         exponents -= 0.5 * np.square(states).sum(axis=1)[:, None]
@@ -150,6 +153,6 @@ class SiteErrors:
         return np.asarray(np.exp(exponents.astype(np.float32)))
 
 
-def _newest(before: FloatArray, new: FloatArray) -> FloatArray:
+def _newest(before: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The newest rows of two arrays."""
     return np.concatenate([before.reshape(-1, *new.shape[1:]), new])[-_CAPACITY:]
