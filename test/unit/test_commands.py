@@ -138,6 +138,20 @@ def test_the_check_imports_none_of_the_libraries():
     assert (ended.returncode, ended.stdout) == (0, "set()\n"), ended.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is that of Linux")
+def test_matrices_have_one_thread():
+    program = (
+        "import social_implicit_ros.commands.entry_points\n"
+        "import os, numpy as np\n"
+        "np.ones((1024, 1024)) @ np.ones((1024, 1024))\n"
+        "print(len(os.listdir('/proc/self/task')))\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
+    process = [sys.executable, "-c", program]
+    found = subprocess.run(process, env=environ, capture_output=True, text=True, check=True)
+    assert found.stdout == "1\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "euc_jp", "latin-1"])
 def test_a_terminal_that_lacks_a_character_prints_another(encoding):
     program = (
