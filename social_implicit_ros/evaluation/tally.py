@@ -12,6 +12,7 @@ import numpy as np
 
 from social_implicit_ros.evaluation.errors import COLUMNS, CONFIDENCES, Measures, ScoredTick
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID, scores_of_curves
+from social_implicit_ros.prediction.resample import moments_at, without_samples
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import radius_at
 
@@ -334,17 +335,13 @@ def _end_change_m(
     before: ScoredTick, now: ScoredTick, then: IntArray, rows: IntArray
 ) -> FloatArray:
     """Distance between the end predicted before, and the prediction now for that same time."""
-    forecast = now.forecast
+    forecast, prediction = now.forecast, without_samples(now.forecast.prediction).of_agents(rows)
     elapsed_s = (forecast.stamp_ns - before.forecast.stamp_ns) * 1e-9
-    path_m = np.concatenate(
-        [forecast.present_m[rows, None], forecast.prediction.mean[rows]], axis=1
-    )
-    end = path_m.shape[1] - 1 - elapsed_s / forecast.prediction.step_s
-    if end < 0:
+    left_s = prediction.mean.shape[1] * prediction.step_s - elapsed_s
+    if left_s < 0:
         return np.empty(0)
-    low = min(int(end), path_m.shape[1] - 2)
-    same_time_m = path_m[:, low] + (end - low) * (path_m[:, low + 1] - path_m[:, low])
-    return np.asarray(np.hypot(*(same_time_m - before.forecast.prediction.mean[then, -1]).T))
+    same_time_m, _ = moments_at(prediction, forecast.present_m[rows], np.array([left_s]))
+    return np.asarray(np.hypot(*(same_time_m[:, 0] - before.forecast.prediction.mean[then, -1]).T))
 
 
 def _radius_95_m(tick: ScoredTick, rows: IntArray) -> FloatArray:
