@@ -11,11 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from social_implicit_ros.types import FloatArray
-
-Float32Array = NDArray[np.float32]
+from social_implicit_ros.types import Float32Array, FloatArray
 
 #: Beyond every interaction range; the resolution of float32 at this distance is 1 mm.
 MAX_OFFSET_M = 10_000.0

@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from social_implicit_ros.types import FloatArray, IntArray, Prediction
-
-Float32Array = NDArray[np.float32]
+from social_implicit_ros.types import Float32Array, FloatArray, IntArray, Prediction
 
 #: Standard deviations of the kernel: in position, metres, and in velocity, metres per second.
 _NEAR_M, _ALIKE_M_S = 1.5, 0.3
@@ -86,8 +83,8 @@ class SiteErrors:
             present_m: (A, 2) positions a step before the first, metres.
         """
         velocities_m_s = (prediction.mean[:, 0] - present_m) / prediction.step_s
-        speeds_m_s = np.hypot(*velocities_m_s.T)
-        walks = np.clip((speeds_m_s - _STANDS_M_S) / (_WALKS_M_S - _STANDS_M_S), 0.0, 1.0)
+        speeds_m_s: FloatArray = np.hypot(*velocities_m_s.T)
+        walks = np.interp(speeds_m_s, (_STANDS_M_S, _WALKS_M_S), (0.0, 1.0))
         states = np.concatenate([present_m / _NEAR_M, velocities_m_s / _ALIKE_M_S], axis=1)
         offsets_m = np.zeros(prediction.mean.shape)
         if len(self._states):

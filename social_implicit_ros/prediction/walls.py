@@ -8,20 +8,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.types import (
     BoolArray,
+    Float32Array,
     FloatArray,
     IntArray,
     Prediction,
     plain_frame,
     require_shape,
 )
-
-Float32Array = NDArray[np.float32]
 
 #: Cells at least this likely to be occupied, in percent, are walls (map_server's default).
 OCCUPIED_PERCENT = 65

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from social_implicit_ros.prediction.resample import moments_at
-from social_implicit_ros.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.types import Float32Array, FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
-
-Float32Array = NDArray[np.float32]
 
 #: Smaller contributions of a person to a cell may be omitted.
 LEAST_PROBABILITY = 0.005

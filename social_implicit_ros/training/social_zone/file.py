@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from social_implicit_ros.models.card import ModelCard
-from social_implicit_ros.models.features import Float32Array
 from social_implicit_ros.models.onnx_model import MAX_FILE_BYTES, open_session
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_zone.evaluate import accuracy
@@ -33,6 +32,7 @@ from social_implicit_ros.training.social_zone.model import (
     SocialZoneSizes,
     live_parameters,
 )
+from social_implicit_ros.types import Float32Array
 from social_implicit_ros.uncertainty.calibration import Calibration
 from social_implicit_ros.untrusted_files import read_file
 
