@@ -147,6 +147,12 @@ class PipelineConfig(HistoryLimits):
         within=(0.0, 3.0),
         effect=Effect.CONFIGURE,
     )
+    merge_doubles: bool = row(
+        True,
+        "Tracks of one tracker that stay so close to each other for two seconds as only the noise "
+        "of its positions explains are one person, listed twice, who is predicted once.",
+        effect=Effect.CONFIGURE,
+    )
     min_return_probability: float = row(
         0.35,
         "A track that its tracker no longer reports is predicted while the probability that it "

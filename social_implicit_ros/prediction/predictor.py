@@ -326,7 +326,9 @@ class Predictor:
         self._enter_as(tracks, update)
         known.follow(tracks, self.history, config)
         vanished = [i for each in self._trackers.values() for i in each.coasting.vanished]
-        update.corrections += self._identities.follow(tracks, self.history, vanished, now_ns)
+        update.corrections += self._identities.follow(
+            tracks, self.history, vanished, known.doubles.found, now_ns
+        )
         self.history.hidden = self._identities.hidden
         self.history.frozen = frozenset(
             agent_id

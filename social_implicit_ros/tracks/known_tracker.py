@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.coasting import Coasting
+from social_implicit_ros.tracks.identities.doubles import Doubles
 from social_implicit_ros.tracks.identities.stitching import TrackStitcher
 from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.tracks.reported_positions import ReportedPositions
@@ -27,6 +28,7 @@ class KnownTracker:
         timing: its period and latency.
         reported: positions that it repeats, and those that stand for none.
         coasting: its tracks that are missed.
+        doubles: its tracks that are the same person.
     """
 
     def __init__(self, guard: StampGuard, counts: Counter[str]) -> None:
@@ -37,6 +39,7 @@ class KnownTracker:
     def forget(self) -> None:
         """Forgets all but the guard."""
         self.timing, self.reported, self.coasting = TrackerTiming(), ReportedPositions(), Coasting()
+        self.doubles = Doubles()
         self._stitcher, self._untangler = TrackStitcher(self._counts), SwapUntangler(self._counts)
 
     @property
@@ -70,7 +73,7 @@ class KnownTracker:
         return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
 
     def follow(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> None:
-        """Finds out which of its tracks are gone, from a renamed message that was added."""
+        """Finds out which of its tracks are gone or doubles, from a renamed message, now added."""
         # Whoever is held back is there.
         held = sorted(self._untangler.held)
         present = [self._stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
@@ -83,3 +86,5 @@ class KnownTracker:
         )
         if len(self.coasting) > 2 * config.max_agents:
             self.coasting.forget_others(history.ids)
+        if config.merge_doubles:
+            self.doubles.observe(tracks, history, self.reported.cell_m)

@@ -138,6 +138,12 @@ class ReportedPositions:
         hold_ns = lower_median(self._stays_ns) + self.period_ns
         return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * self.period_ns else 0.0
 
+    @property
+    def cell_m(self) -> float:
+        """Length of the cells of the grid to which positions are rounded, metres; 0 if to none."""
+        is_known = len(self._changes_m) >= _LEAST_CHANGES and self._is_on_grid
+        return min(self._changes_m) if is_known else 0.0
+
     def stopped(self, min_s: float) -> tuple[str, ...]:
         """Ids that moved, and have had one position since, bit by bit, while others still move.
 

@@ -346,6 +346,15 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "merge_distance_m for several trackers; if not, check that positions are in metres",
     ),
     _OfTracker(
+        "listed_twice",
+        lambda t, now: t.n_doubles > 0,
+        "{t.n_doubles} of the people on {t.topic} are listed twice, under two ids and within the "
+        "noise of their positions: each is predicted once",
+        "let the tracker merge its detections, or filter a second class or camera in the tracker "
+        "mapping; merge_doubles: false keeps all tracks",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
         "repeated",
         lambda t, now: t.hold_s > _MAX_HOLD_S,
         "positions on {t.topic} are repeated with new stamps for {t.hold_s:.2f} s",

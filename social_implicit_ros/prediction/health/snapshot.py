@@ -106,6 +106,7 @@ class TrackerCounts:
         n_waiting: people whom it reports, but who were not predicted for `PATIENCE_S`.
         waiting_s: time for which the first of them was not, seconds.
         doubled_s: time for which most of its people have somebody else at the same place, seconds.
+        n_doubles: people whom it lists twice, who are predicted once.
         climb_m_s: mean speed at which its people rise or sink, metres per second.
         given_away_s: mean time for which a person keeps an id before it goes to somebody elsewhere,
             seconds; infinite if it hardly ever does.
@@ -131,6 +132,7 @@ class TrackerCounts:
     n_waiting: int = 0
     waiting_s: float = 0.0
     doubled_s: float = 0.0
+    n_doubles: int = 0
     climb_m_s: float = 0.0
     given_away_s: float = math.inf
     has_wrong_velocities: bool = False

@@ -170,6 +170,7 @@ class TrackerLog(TrackerCounts):
         )
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
+        self.n_doubles = len(known.doubles.found)
         tick = predictor.last_tick
         if tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
@@ -14,13 +14,13 @@ from social_implicit_ros.types import SkipReason, Tracks
 
 
 class Identities:
-    """Finds out which tracks are gone or the robot's, and merges those of several trackers."""
+    """Finds out which tracks are gone or the robot's, and merges those of one person."""
 
     def __init__(self, config: PipelineConfig) -> None:
         #: The limits; may change.
         self.config = config
         #: Tracks that went on under an old id, swaps that were undone, and tracks that were merged
-        #: with another tracker's, in total, by the names that `/diagnostics` has for them.
+        #: with another of the same person, in total, by the names that `/diagnostics` has for them.
         self.counts = Counter(stitched=0, untangled=0, merged=0)
         if config.stitching or config.merge_distance_m > 0.0:
             pairing.load()
@@ -36,7 +36,12 @@ class Identities:
         self.hidden: Mapping[str, SkipReason] = {}
 
     def follow(
-        self, tracks: Tracks, history: TrackHistory, vanished: Iterable[str], now_ns: int
+        self,
+        tracks: Tracks,
+        history: TrackHistory,
+        vanished: Iterable[str],
+        doubles: Collection[tuple[str, str]],
+        now_ns: int,
     ) -> list[str]:
         """Finds out which tracks are the robot's, or people of other trackers.
 
@@ -44,6 +49,7 @@ class Identities:
             tracks: a renamed message.
             history: after the message was added.
             vanished: tracks of all trackers that are gone.
+            doubles: pairs of tracks of its tracker that are one person.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
 
         Returns:
@@ -54,10 +60,10 @@ class Identities:
             **dict.fromkeys(vanished, SkipReason.VANISHED),
             **dict.fromkeys(self._robot.ids, SkipReason.ROBOT),
         }
-        if self.config.merge_distance_m > 0.0:
-            self._merger.observe(tracks, history, self.config.merge_distance_m)
+        self._merger.observe(tracks, history, self.config.merge_distance_m, doubles)
+        if self._merger.has_merged:
             shown = [agent_id for agent_id in history.ids if agent_id not in self.hidden]
             merged = self._merger.hidden(shown, history, now_ns or tracks.stamp_ns)
             self.hidden = {**self.hidden, **dict.fromkeys(merged, SkipReason.MERGED)}
-            self.published_ids = self._merger.published_ids(history.ids)
+        self.published_ids = self._merger.published_ids(history.ids)
         return texts

@@ -1,4 +1,4 @@
-"""Merging: a person whom several trackers see is predicted once, under one id.
+"""Merging: a person whom several trackers see, or one tracker twice, is predicted once.
 
 The tracks stay apart in the history. One of them is predicted, the others are hidden; if its
 tracker loses it, another takes its place under the same id.
@@ -27,26 +27,37 @@ _AHEAD_S = 0.05
 #: Longest time over which a track is extrapolated for a comparison, seconds.
 _MAX_GAP_S = 1.5
 
+_Pair = tuple[str, str]
+
 
 class TrackMerger:
-    """Follows which tracks of different trackers are the same person."""
+    """Follows which tracks are the same person."""
 
     def __init__(self, counts: Counter[str]) -> None:
         """Knows no tracks; counts those that are `merged` into another."""
         self._counts = counts
         self._source_of: dict[str, str] = {}
         self._person_of: dict[str, str] = {}  # published id of each merged track
-        self._close_since_ns: dict[tuple[str, str], int] = {}
+        self._close_since_ns: dict[_Pair, int] = {}
         self._apart_since_ns: dict[str, int] = {}
 
-    def observe(self, tracks: Tracks, history: TrackHistory, max_distance_m: float) -> None:
+    def observe(
+        self,
+        tracks: Tracks,
+        history: TrackHistory,
+        max_distance_m: float,
+        doubles: Collection[_Pair] = (),
+    ) -> None:
         """Compares the tracks of a message with those of other trackers.
 
         Args:
             tracks: a renamed message.
             history: after the message was added.
-            max_distance_m: between two tracks that may be one person.
+            max_distance_m: between tracks of two trackers that may be one person; 0 for none.
+            doubles: pairs of ids of its tracker that are one person.
         """
+        if not (max_distance_m or doubles or self._person_of):
+            return
         known = dict.fromkeys(history.ids)
         for remembered in (self._source_of, self._person_of, self._apart_since_ns):
             for agent_id in remembered.keys() - known.keys():
@@ -54,12 +65,20 @@ class TrackMerger:
         rows = [row for row, agent_id in enumerate(tracks.ids) if agent_id in known]
         mine = tuple(tracks.ids[row] for row in rows)
         self._source_of.update(dict.fromkeys(mine, tracks.source))
-        others = tuple(i for i in known if self._source_of.get(i, tracks.source) != tracks.source)
+        others: tuple[str, ...] = ()
+        if max_distance_m:
+            source_of = self._source_of
+            others = tuple(i for i in known if source_of.get(i, tracks.source) != tracks.source)
         distances_m = np.empty((len(mine), len(others)))
         if mine and others:
             expected_m = _positions_at(tracks.stamp_ns, others, history)
             distances_m = np.linalg.norm(tracks.positions_m[rows, None] - expected_m, axis=-1)
-        self._split(mine, others, distances_m, tracks.stamp_ns, max_distance_m)
+        for pair in doubles:
+            persons = {self._person_of.get(agent_id, agent_id) for agent_id in pair}
+            if len(persons) == 2 and known.keys() >= set(pair):
+                self._merge(pair, history)
+        doubled = {agent_id for pair in doubles for agent_id in pair}
+        self._split(mine, others, distances_m, tracks.stamp_ns, max_distance_m, doubled)
         close = self._assigned(mine, others, distances_m, max_distance_m)
         for pair in [p for p in self._close_since_ns if p[0] in mine or p[0] not in known]:
             if pair not in close:
@@ -71,6 +90,11 @@ class TrackMerger:
                 # By now one of them may be merged with a third one.
                 if not sources[pair[0]] & sources[pair[1]]:
                     self._merge(pair, history)
+
+    @property
+    def has_merged(self) -> bool:
+        """Whether a track stands for a person that is known under an id."""
+        return bool(self._person_of)
 
     def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
         """Tracks that are not predicted as another one stands for the same person.
@@ -130,8 +154,12 @@ class TrackMerger:
         distances_m: FloatArray,
         stamp_ns: int,
         max_distance_m: float,
+        doubled: Collection[str],
     ) -> None:
-        """Takes tracks out of their persons that are apart from all other tracks of these."""
+        """Takes tracks out of their persons that are apart from all other tracks of these.
+
+        Those in `doubled` are not. Tracks of one tracker that are no doubles any more are apart.
+        """
         for agent_id, to_others_m in zip(mine, distances_m, strict=True):
             person = self._person_of.get(agent_id)
             same = [
@@ -139,7 +167,12 @@ class TrackMerger:
                 for other, distance_m in zip(others, to_others_m, strict=True)
                 if person is not None and self._person_of.get(other) == person
             ]
-            if not same or min(same) <= _SPLIT_DISTANCES * max_distance_m:
+            if person is not None and any(
+                self._person_of.get(other) == person for other in mine if other != agent_id
+            ):
+                same.append(np.inf)
+            is_near = agent_id in doubled or not same
+            if is_near or min(same) <= _SPLIT_DISTANCES * max_distance_m:
                 self._apart_since_ns.pop(agent_id, None)
                 continue
             since_ns = self._apart_since_ns.setdefault(agent_id, stamp_ns)
@@ -159,7 +192,7 @@ class TrackMerger:
         others: tuple[str, ...],
         distances_m: FloatArray,
         max_distance_m: float,
-    ) -> set[tuple[str, str]]:
+    ) -> set[_Pair]:
         """Pairs of tracks that are close, one to one with each tracker."""
         if not mine or not others:
             return set()
@@ -189,7 +222,7 @@ class TrackMerger:
             for agent_id, source in self._source_of.items()
         }
 
-    def _merge(self, pair: tuple[str, str], history: TrackHistory) -> None:
+    def _merge(self, pair: _Pair, history: TrackHistory) -> None:
         """Makes two tracks one person, who keeps the id of the better track."""
         began_ns, newest_ns = history.began_ns(pair), history.newest(pair)[0]
         lags_s = (newest_ns.max() - newest_ns) / NS_PER_S
@@ -201,7 +234,7 @@ class TrackMerger:
         persons = {self._person_of[i] for i in merged}
         members = [i for i, p in self._person_of.items() if p in persons]
         self._person_of.update(dict.fromkeys((*members, *pair), person))
-        del self._close_since_ns[pair]
+        self._close_since_ns.pop(pair, None)
         self._counts["merged"] += 1
 
 

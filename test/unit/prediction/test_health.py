@@ -106,6 +106,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"lost": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
         ({"lost": {SkipReason.OUTLIER: 30}}, ("50%", "cannot be", "several publish on one topic")),
         ({"doubled_s": 2.0}, ("most people on /tracks have", "reported twice", "merge_distance_m")),
+        ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
         ({"has_wrong_velocities": True}, ("do not fit the positions", "axes of header.frame_id")),
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),

@@ -162,7 +162,10 @@ def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -
         predictor.tick(stamp_ns)
         if n % 10 == 0:
             log.take_counts(predictor, "a/" if other else "", doubled_rows(predictor.last_tick))
-    assert log.doubled_s == (2.0 if apart_m < 0.3 else 0.0)
+    # Within the noise of one tracker each is predicted once.
+    is_merged = apart_m < 0.1 and not other
+    assert log.n_doubles == (2 if is_merged else 0)
+    assert log.doubled_s == (2.0 if apart_m < 0.3 and not is_merged else 0.0)
 
 
 GRID_M = np.stack(np.divmod(np.arange(16.0), 4.0), axis=1)
