@@ -25,10 +25,9 @@ from social_implicit_ros.evaluation.navigation.study import (
     PERSON_RADIUS_M,
     REACTIVE,
     TIMES,
+    Study,
     Trial,
     advice,
-    study_crowds,
-    study_results,
 )
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
 from social_implicit_ros.evaluation.request import Request, opened_recording
@@ -78,7 +77,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
         with shown_task(progress, "episodes", every=1) as show:
-            study = study_crowds(crowds, trial, show)
+            study = Study(crowds, trial)
+            planners = study.results(show)
     results: dict[str, Any] = {
         "limits": LIMITS if trial.attentive is None else f"{LIMITS} {REACTIVE_LIMITS}",
         "recordings": [
@@ -87,7 +87,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         ],
         "trial": asdict(trial),
         "faults": str(request.faults) if request.faults else None,
-        "planners": study_results(study),
+        "planners": planners,
     }
     results["advice"] = advice(results["planners"], request.models[0])
     with (
@@ -95,7 +95,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         written_beside(options.out / "report.html") as page,
     ):
         write_json(results, numbers, indent=1)
-        write_page(page, results, crowds[0], study)
+        write_page(page, results, study)
     _print(results, output_console(), trial, request.models[0])
 
 

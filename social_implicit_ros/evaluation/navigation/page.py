@@ -19,20 +19,19 @@ N_EPISODES = 3
 _VIEW_M = 12.0
 
 
-def write_page(out: Path, results: Mapping[str, Any], crowd: Crowd, study: Study) -> None:
-    """Writes the page of `results.json`; it shows test episodes of the first recording, `crowd`."""
-    data = {"results": results, "episodes": _watched(crowd, study)}
+def write_page(out: Path, results: Mapping[str, Any], study: Study) -> None:
+    """Writes the page of `results.json`; it shows test episodes of the first recording."""
+    data = {"results": results, "episodes": _watched(study)}
     out.write_text(filled_page(__package__, "page.html", data), encoding="utf-8")
 
 
-def _watched(crowd: Crowd, study: Study) -> list[dict[str, Any]]:
+def _watched(study: Study) -> list[dict[str, Any]]:
     """The episodes in which predictors differ most in the distance that they keep."""
-    trial, episodes = study.trial, study.episodes["test"][0]
-    planner = trial.planners[0]
+    crowd, trial, episodes = study.crowds[0], study.trial, study.episodes["test"][0]
     regions = next(name for name in crowd.beliefs if name.endswith("regions"))
     drives = {}
     for name in (VELOCITY, regions, ORACLE):
-        setting = study.chosen(name, planner)
+        setting = study.chosen(trial.planners[0], name)
         world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
         drives[name] = drive(world, trial.robot)
     least_m = np.array([of.gap_m.min(axis=1) for of in drives.values()])

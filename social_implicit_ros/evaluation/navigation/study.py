@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -112,150 +112,170 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
     return settings
 
 
-@dataclass
-class Study:
-    """Metrics of all episodes, one recording after another.
+def fewest(tuned: Mapping[Setting, Metrics]) -> Setting:
+    """The setting with the fewest collisions, of equal ones the fastest."""
+    return min(tuned, key=lambda setting: _means(tuned[setting]))
 
-    On the tuning part all settings are driven, on the test part those of `chosen` and `frontier`.
+
+def chosen(tuned: Mapping[Setting, Metrics], blocks: IntArray) -> Setting:
+    """The fastest setting that is as safe as the safest on the tuning part, but for chance.
+
+    It has at most one standard error more collisions, paired by episodes: the
+    one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984).
+
+    Args:
+        tuned: metrics of the tuning episodes under each setting.
+        blocks: of these episodes, see `bootstrap_means`.
+    """
+    safest = tuned[fewest(tuned)]
+
+    def is_as_safe(setting: Setting) -> bool:
+        more = tuned[setting]["collision"] - safest["collision"]
+        return bool(more.mean() <= bootstrap_means(more, blocks).std())
+
+    return min(filter(is_as_safe, tuned), key=lambda setting: _means(tuned[setting])[1])
+
+
+def frontier(tuned: Mapping[Setting, Metrics]) -> dict[float, Setting]:
+    """The setting with the fewest collisions within each of `TIMES`, if there is one."""
+    within = {
+        most: {s: metrics for s, metrics in tuned.items() if _means(metrics)[1] <= most}
+        for most in TIMES
+    }
+    return {most: fewest(settings) for most, settings in within.items() if settings}
+
+
+def _means(metrics: Metrics) -> tuple[float, float]:
+    """Share of episodes with a collision, and time."""
+    return float(metrics["collision"].mean()), float(metrics["time"].mean())
+
+
+class Study:
+    """Episodes of recordings, each driven with several predictors, planners and settings.
+
+    The episodes of all recordings count together. On the tuning part all settings are driven, on
+    the test part those that are chosen there.
 
     Attributes:
-        trial: what is driven.
-        metrics: by part, predictor and setting.
-        blocks: of the bootstrap, by part.
         episodes: of each recording, by part.
     """
 
-    trial: Trial
-    metrics: dict[tuple[str, str, Setting], Metrics]
-    blocks: dict[str, IntArray]
-    episodes: dict[str, list[Episodes]] = field(default_factory=dict)
+    def __init__(self, crowds: Sequence[Crowd], trial: Trial) -> None:
+        """Draws the episodes.
 
-    def predictors(self) -> list[str]:
-        """In the order of tables."""
-        return list(dict.fromkeys(predictor for _, predictor, _ in self.metrics))
+        Args:
+            crowds: the recordings, with the same predictors.
+            trial: what is driven.
 
-    def settings(self, predictor: str, planner: str) -> list[Setting]:
-        """Of a predictor and planner."""
-        of_part = [key for key in self.metrics if key[:2] == ("tuning", predictor)]
-        return [setting for _, _, setting in of_part if setting.planner == planner]
-
-    def chosen(self, predictor: str, planner: str) -> Setting:
-        """The fastest setting that is as safe as the safest on the tuning part, but for chance.
-
-        It has at most one standard error more collisions, paired by episodes: the
-        one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984).
+        Raises:
+            RecordingError: too short, or nobody walks there.
         """
-        rows = self._tuned(predictor, planner)
-        fewest = self.metrics["tuning", predictor, min(rows, key=lambda row: row[:2])[2]]
-
-        def is_as_safe(setting: Setting) -> bool:
-            ours = self.metrics["tuning", predictor, setting]
-            more = ours["collision"] - fewest["collision"]
-            return bool(more.mean() <= bootstrap_means(more, self.blocks["tuning"]).std())
-
-        return min((row for row in rows if is_as_safe(row[2])), key=lambda row: row[1])[2]
-
-    def frontier(self, predictor: str, planner: str) -> dict[float, Setting]:
-        """That with the fewest collisions on the tuning part within each of `TIMES`, if any is."""
-        found = {}
-        for most in TIMES:
-            rows = [row for row in self._tuned(predictor, planner) if row[1] <= most]
-            if rows:
-                found[most] = min(rows, key=lambda row: row[:2])[2]
-        return found
-
-    def _tuned(self, predictor: str, planner: str) -> list[tuple[float, float, Setting]]:
-        """Collisions and time of each setting on the tuning part."""
-        rows = []
-        for setting in self.settings(predictor, planner):
-            metrics = self.metrics["tuning", predictor, setting]
-            rows.append(
-                (float(metrics["collision"].mean()), float(metrics["time"].mean()), setting)
-            )
-        return rows
-
-    def summary(self, part: str, predictor: str, setting: Setting) -> dict[str, list[float]]:
-        """Mean of each metric, and its 95 % interval: three numbers each."""
-        metrics = self.metrics[part, predictor, setting]
-        return {name: interval(values, self.blocks[part]) for name, values in metrics.items()}
-
-    def by_recording(self, predictor: str, setting: Setting) -> list[dict[str, float]]:
-        """Collisions and time of the test episodes in each recording."""
-        metrics = self.metrics["test", predictor, setting]
-        means = {
-            name: metrics[name].reshape(-1, self.trial.n_episodes).mean(axis=1)
-            for name in ("collision", "time")
+        self.crowds, self.trial = crowds, trial
+        sizes = trial.robot, trial.person_radius_m, trial.n_episodes, trial.seed
+        self.episodes = {
+            part: [draw_episodes(crowd, *sizes, part=shares) for crowd in crowds]
+            for part, shares in PARTS.items()
         }
-        return [
-            {name: float(values[row]) for name, values in means.items()}
-            for row in range(len(means["time"]))
-        ]
+        self.episodes[REACTIVE] = self.episodes["test"]
+        self._blocks = {part: _blocks(crowds, drawn) for part, drawn in self.episodes.items()}
+        self._driven: dict[tuple[str, str, Setting], Metrics] = {}
 
-    def against(self, part: str, predictor: str, setting: Setting, other: Setting) -> list[float]:
+    def results(
+        self, advance: Callable[[int, int], None] = lambda n_done, n_settings: None
+    ) -> dict[str, Any]:
+        """Drives all episodes.
+
+        Args:
+            advance: called with the number of settings that are driven and that of all.
+
+        Returns:
+            JSON-serialisable: by planner and predictor the frontier on the tuning part, the chosen
+            setting and its test.
+        """
+        pairs = list(product(self.trial.planners, self.crowds[0].beliefs))
+        settings = {pair: self._settings(*pair) for pair in pairs}
+        todo = [(name, setting) for (_, name), of_pair in settings.items() for setting in of_pair]
+        for n_done, (name, setting) in enumerate(todo, start=1):
+            self._metrics("tuning", name, setting)
+            advance(n_done, len(todo))
+        results: dict[str, Any] = {planner: {} for planner in self.trial.planners}
+        for planner, name in pairs:
+            results[planner][name] = self._result(planner, name)
+        return results
+
+    def chosen(self, planner: str, name: str) -> Setting:
+        """The setting of a predictor that is tested."""
+        return chosen(self._tuned(planner, name), self._blocks["tuning"])
+
+    def _settings(self, planner: str, name: str) -> list[Setting]:
+        return settings_of(self.crowds[0].beliefs[name], planner, self.trial)
+
+    def _tuned(self, planner: str, name: str) -> dict[Setting, Metrics]:
+        return {s: self._metrics("tuning", name, s) for s in self._settings(planner, name)}
+
+    def _metrics(self, part: str, name: str, setting: Setting) -> Metrics:
+        """Of all episodes, one recording after another."""
+        key = part, name, setting
+        if key not in self._driven:
+            driven = [
+                _driven(part, crowd, name, drawn, self.trial, setting)
+                for crowd, drawn in zip(self.crowds, self.episodes[part], strict=True)
+            ]
+            self._driven[key] = {
+                metric: np.concatenate([of_one[metric] for of_one in driven])
+                for metric in driven[0]
+            }
+        return self._driven[key]
+
+    def _result(self, planner: str, name: str) -> dict[str, Any]:
+        tuned = self._tuned(planner, name)
+        setting, reference = self.chosen(planner, name), self.chosen(planner, VELOCITY)
+        reacts = self.trial.attentive is not None and name != ORACLE
+        test = self._metrics("test", name, setting)
+        of_recordings = {
+            metric: test[metric].reshape(-1, self.trial.n_episodes).mean(axis=1).tolist()
+            for metric in ("collision", "time")
+        }
+        return {
+            "chosen": str(setting),
+            "test": self._summary("test", name, setting),
+            **self._against("test", name, setting, reference),
+            REACTIVE: {
+                **self._summary(REACTIVE, name, setting),
+                **self._against(REACTIVE, name, setting, reference),
+            }
+            if reacts
+            else None,
+            "recordings": [
+                dict(zip(of_recordings, row, strict=True))
+                for row in zip(*of_recordings.values(), strict=True)
+            ],
+            "within": {
+                f"{most:g}": {"setting": str(fast), **self._summary("test", name, fast)}
+                for most, fast in frontier(tuned).items()
+            },
+            "frontier": [
+                {
+                    "setting": str(one),
+                    **{key: getattr(one, key) for key in ("confidence", "horizon_s", "margin_m")},
+                    "tuning": self._summary("tuning", name, one),
+                }
+                for one in tuned
+            ],
+        }
+
+    def _summary(self, part: str, name: str, setting: Setting) -> dict[str, list[float]]:
+        """Mean of each metric, and its 95 % interval: three numbers each."""
+        metrics = self._metrics(part, name, setting)
+        return {metric: interval(values, self._blocks[part]) for metric, values in metrics.items()}
+
+    def _against(
+        self, part: str, name: str, setting: Setting, reference: Setting
+    ) -> dict[str, list[float]]:
         """Collisions minus those with constant velocity on the same episodes of a part."""
-        ours = self.metrics[part, predictor, setting]["collision"]
-        theirs = self.metrics[part, VELOCITY, other]["collision"]
-        return interval(ours - theirs, self.blocks[part])
-
-
-def study_crowds(
-    crowds: Sequence[Crowd],
-    trial: Trial,
-    advance: Callable[[int, int], None] = lambda n_done, n_drives: None,
-) -> Study:
-    """Drives all predictors through recordings; their episodes count together.
-
-    Args:
-        crowds: the recordings, with the same predictors.
-        trial: what is driven.
-        advance: called with the number of drives that are done and that of all.
-
-    Raises:
-        RecordingError: too short, or nobody walks there.
-    """
-    episodes = {
-        part: [
-            draw_episodes(
-                crowd,
-                trial.robot,
-                trial.person_radius_m,
-                trial.n_episodes,
-                trial.seed,
-                part=shares,
-            )
-            for crowd in crowds
-        ]
-        for part, shares in PARTS.items()
-    }
-    episodes[REACTIVE] = episodes["test"]
-    blocks = {part: _blocks(crowds, of_part) for part, of_part in episodes.items()}
-    study = Study(trial, {}, blocks, episodes)
-
-    def run(part: str, name: str, setting: Setting) -> None:
-        if (part, name, setting) not in study.metrics:
-            study.metrics[part, name, setting] = _joined(
-                _driven(part, crowd, name, drawn, trial, setting)
-                for crowd, drawn in zip(crowds, episodes[part], strict=True)
-            )
-        advance(next(done), n_drives)
-
-    names = list(crowds[0].beliefs)
-    settings = {
-        (name, planner): settings_of(crowds[0].beliefs[name], planner, trial)
-        for planner in trial.planners
-        for name in names
-    }
-    n_drives = sum(len(of_predictor) + 2 + len(TIMES) for of_predictor in settings.values())
-    done = count(1)
-    for (name, planner), of_predictor in settings.items():
-        for setting in of_predictor:
-            run("tuning", name, setting)
-        chosen = study.chosen(name, planner)
-        for setting in (chosen, *study.frontier(name, planner).values()):
-            run("test", name, setting)
-        if trial.attentive is not None and name != ORACLE:
-            run(REACTIVE, name, chosen)
-    return study
+        ours = self._metrics(part, name, setting)["collision"]
+        theirs = self._metrics(part, VELOCITY, reference)["collision"]
+        return {"collision_against_constant_velocity": interval(ours - theirs, self._blocks[part])}
 
 
 def _driven(
@@ -267,21 +287,17 @@ def _driven(
         world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
     else:
         assert crowd.scene is not None and trial.attentive is not None
+        radii_m = robot.radius_m, trial.person_radius_m
         world = ReactiveCrowd(
             crowd.scene,
             name,
             episodes,
             setting,
-            (robot.radius_m, trial.person_radius_m),
+            radii_m,
             attentive=trial.attentive,
             seed=trial.seed,
         )
     return episode_metrics(drive(world, robot), episodes, robot, crowd.period_s)
-
-
-def _joined(metrics: Iterable[Metrics]) -> Metrics:
-    parts = list(metrics)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
@@ -316,55 +332,6 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
     """Mean of (E,) values of episodes and its 95 % interval, by `bootstrap_means`."""
     means = bootstrap_means(values, blocks)
     return [float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist()]
-
-
-def study_results(study: Study) -> dict[str, Any]:
-    """JSON-serialisable: by planner and predictor the frontier on the tuning
-    part, the chosen setting and its test.
-    """
-    results: dict[str, Any] = {}
-    for planner in study.trial.planners:
-        reference = study.chosen(VELOCITY, planner)
-        results[planner] = {}
-        for name in study.predictors():
-            chosen = study.chosen(name, planner)
-            results[planner][name] = {
-                "chosen": str(chosen),
-                "test": study.summary("test", name, chosen),
-                "collision_against_constant_velocity": study.against(
-                    "test", name, chosen, reference
-                ),
-                REACTIVE: _reacting(study, name, chosen, reference),
-                "recordings": study.by_recording(name, chosen),
-                "within": {
-                    f"{most:g}": {"setting": str(setting), **study.summary("test", name, setting)}
-                    for most, setting in study.frontier(name, planner).items()
-                },
-                "frontier": [
-                    {
-                        "setting": str(setting),
-                        **{
-                            key: getattr(setting, key)
-                            for key in ("confidence", "horizon_s", "margin_m")
-                        },
-                        "tuning": study.summary("tuning", name, setting),
-                    }
-                    for setting in study.settings(name, planner)
-                ],
-            }
-    return results
-
-
-def _reacting(
-    study: Study, name: str, setting: Setting, reference: Setting
-) -> dict[str, Any] | None:
-    if (REACTIVE, name, setting) not in study.metrics:
-        return None
-    against = study.against(REACTIVE, name, setting, reference)
-    return {
-        **study.summary(REACTIVE, name, setting),
-        "collision_against_constant_velocity": against,
-    }
 
 
 def advice(results: Mapping[str, Any], model: str) -> str:

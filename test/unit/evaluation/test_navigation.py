@@ -22,12 +22,11 @@ from social_implicit_ros.evaluation.navigation.planners import (
     region_form,
 )
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
-from social_implicit_ros.evaluation.navigation.study import Study, Trial, interval
+from social_implicit_ros.evaluation.navigation.study import chosen, frontier, interval
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 PERIOD_S, RADIUS_M = 0.4, 0.3
-TRIAL = Trial(Robot(), RADIUS_M, n_episodes=4, seed=0, planners=(CHANCE,))
 S = 1_000_000_000
 
 
@@ -254,19 +253,15 @@ def test_a_costmap_closes_the_way_that_time_would_open():
 def test_the_frontier_takes_the_fewest_collisions_within_each_time():
     settings = [Setting(CHANCE, horizon_s) for horizon_s in (1.2, 2.4, 4.8)]
     rows = zip(settings, (0.3, 0.1, 0.0), (1.1, 1.24, 1.5), strict=True)
-    metrics = {
-        ("tuning", "default, regions", setting): {
-            "collision": np.full(4, collision),
-            "time": np.full(4, time),
-        }
+    tuned = {
+        setting: {"collision": np.full(4, collision), "time": np.full(4, time)}
         for setting, collision, time in rows
     }
-    study = Study(TRIAL, metrics, {"tuning": np.arange(4)})
 
-    found = study.frontier("default, regions", CHANCE)
+    found = frontier(tuned)
 
     assert found == {1.15: settings[0], 1.25: settings[1], 1.4: settings[1], 1.6: settings[2]}
-    assert study.chosen("default, regions", CHANCE) == settings[2]
+    assert chosen(tuned, np.arange(4)) == settings[2]
 
 
 def test_the_fastest_setting_within_one_standard_error_of_the_safest_is_chosen():
@@ -275,11 +270,9 @@ def test_the_fastest_setting_within_one_standard_error_of_the_safest_is_chosen()
     collisions[0, :20] = 1.0  # the fastest: far more than chance explains
     collisions[1, :5] = 1.0
     collisions[2, 3:7] = 1.0  # the slowest: one fewer, on partly other episodes
-    metrics = {
-        ("tuning", "default, regions", setting): {"collision": hit, "time": np.full(100, time)}
+    tuned = {
+        setting: {"collision": hit, "time": np.full(100, time)}
         for setting, hit, time in zip(settings, collisions, (1.1, 1.2, 1.5), strict=True)
     }
 
-    study = Study(TRIAL, metrics, {"tuning": np.arange(100)})
-
-    assert study.chosen("default, regions", CHANCE) == settings[1]
+    assert chosen(tuned, np.arange(100)) == settings[1]
