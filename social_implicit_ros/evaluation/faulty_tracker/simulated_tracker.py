@@ -54,7 +54,8 @@ class SimulatedTracks:
     @property
     def rows(self) -> list[slice]:
         """The entries of each message."""
-        return _rows_of_messages(self.messages, len(self.stamps_ns))
+        ends = np.searchsorted(self.messages, np.arange(len(self.stamps_ns) + 1)).tolist()
+        return list(map(slice, ends[:-1], ends[1:]))
 
 
 def simulate(
@@ -71,152 +72,174 @@ def simulate(
     Raises:
         ValueError: a fault needs the robot, and its positions are missing.
     """
-    seeds = np.random.SeedSequence(faults.seed).spawn(7)
-    miss, cut, swap, white, drift, ghost, late = (np.random.default_rng(seed) for seed in seeds)
-    stamps_ns, messages = np.unique(people.stamps_ns, return_inverse=True)
-    of_person = np.lexsort((people.stamps_ns, people.people))
-    is_seen = ~missed(people, of_person, faults, miss)
-    if faults.needs_robot:
-        if robot_m is None:
+    return _Tracker(people, faults, robot_m).tracks()
+
+
+class _Tracker:
+    """A tracker with faults, and the people before it: N observations in M messages.
+
+    What is drawn comes from a generator of its own for each fault, in the order of people and then
+    of time, or in that of messages.
+    """
+
+    def __init__(self, people: People, faults: TrackerFaults, robot_m: FloatArray | None) -> None:
+        if faults.needs_robot and robot_m is None:
             raise ValueError("occlusion, range and fov need the positions of the robot")
-        is_seen &= _seen_by_robot(people, messages, faults, robot_m)
-    ids, is_lost = track_ids(people, of_person, is_seen, faults, cut)
-    is_seen &= ~is_lost
-    if faults.swaps:
-        ids = swapped_ids(people, messages, ids, is_seen, faults, swap)
-    positions_m = people.positions_m + faults.noise * white.standard_normal((len(ids), 2))
-    positions_m += faults.drift * ornstein_uhlenbeck(people, of_person, faults.drift_s, drift)
-    false_in, false_ids, false_m = false_tracks(people, messages, faults, ghost)
-    in_messages = np.concatenate([messages[is_seen], false_in])
-    order = np.argsort(in_messages, kind="stable")
-    positions_m = np.concatenate([positions_m[is_seen], false_m])[order]
-    if faults.quantum:
-        positions_m = np.round(positions_m / faults.quantum) * faults.quantum
-    return SimulatedTracks(
-        stamps_ns,
-        arrivals_ns(stamps_ns, faults, late),
-        in_messages[order],
-        np.concatenate([ids[is_seen], false_ids + ids.max(initial=0) + 1])[order],
-        np.concatenate([people.people[is_seen], np.full(len(false_ids), NOBODY)])[order],
-        positions_m,
-    )
+        self._people, self._faults, self._robot_m = people, faults, robot_m
+        seeds = np.random.SeedSequence(faults.seed).spawn(7)
+        self._draws = [np.random.default_rng(seed) for seed in seeds]
+        self._stamps_ns, self._messages = np.unique(people.stamps_ns, return_inverse=True)
+        # By person, then by time; in that order, seconds since the person's observation before.
+        self._of_person = np.lexsort((people.stamps_ns, people.people))
+        persons = people.people[self._of_person]
+        self._elapsed_s = np.full(len(persons), np.inf)
+        is_next = persons[1:] == persons[:-1]
+        steps_ns = np.diff(people.stamps_ns[self._of_person])
+        self._elapsed_s[1:][is_next] = steps_ns[is_next] / NS_PER_S
 
+    def tracks(self) -> SimulatedTracks:
+        """The output."""
+        people, faults = self._people, self._faults
+        miss, cut, swap, white, drift, ghost, late = self._draws
+        is_seen = ~self._missed(miss)
+        if faults.needs_robot:
+            is_seen &= self._in_view()
+        ids, is_lost = self._ids(is_seen, cut)
+        is_seen &= ~is_lost
+        if faults.swaps:
+            ids = self._swapped(ids, is_seen, swap)
+        positions_m = people.positions_m + faults.noise * white.standard_normal((len(ids), 2))
+        positions_m += faults.drift * self._drift(drift)
+        false_in, false_ids, false_m = self._false_tracks(ghost)
+        in_messages = np.concatenate([self._messages[is_seen], false_in])
+        order = np.argsort(in_messages, kind="stable")
+        positions_m = np.concatenate([positions_m[is_seen], false_m])[order]
+        if faults.quantum:
+            positions_m = np.round(positions_m / faults.quantum) * faults.quantum
+        delays_s = faults.latency + faults.jitter * late.random(len(self._stamps_ns))
+        arrivals_ns = self._stamps_ns + np.round(delays_s * NS_PER_S).astype(np.int64)
+        return SimulatedTracks(
+            self._stamps_ns,
+            np.maximum.accumulate(arrivals_ns),  # messages keep their order
+            in_messages[order],
+            np.concatenate([ids[is_seen], false_ids + ids.max(initial=0) + 1])[order],
+            np.concatenate([people.people[is_seen], np.full(len(false_ids), NOBODY)])[order],
+            positions_m,
+        )
 
-def missed(
-    people: People, of_person: IntArray, faults: TrackerFaults, generator: np.random.Generator
-) -> BoolArray:
-    """(N,) observations that are missing, in bursts: a Markov chain of each person.
+    def _missed(self, generator: np.random.Generator) -> BoolArray:
+        """(N,) observations that are missing, in bursts: a Markov chain of each person."""
+        share, burst_s = self._faults.misses, self._faults.burst
+        draws = generator.random(len(self._of_person))
+        decay = np.zeros(len(draws))
+        if burst_s:
+            decay = np.exp(-self._elapsed_s / (burst_s * (1.0 - share)))
+        is_missed = np.zeros(len(draws), dtype=bool)
+        before = 0.0
+        for at, weight, draw in zip(
+            self._of_person.tolist(), decay.tolist(), draws.tolist(), strict=True
+        ):
+            before = float(draw < share + (before - share) * weight)
+            is_missed[at] = before
+        return is_missed
 
-    Args:
-        people: N observations.
-        of_person: (N,) their order by person, then by time.
-        faults: `misses` is the share, `burst` the mean duration.
-        generator: of random numbers.
-    """
-    share = faults.misses
-    draws = generator.random(len(of_person))
-    decay = np.zeros(len(of_person))
-    if faults.burst:
-        decay = np.exp(-_elapsed_s(people, of_person) / (faults.burst * (1.0 - share)))
-    is_missed = np.zeros(len(of_person), dtype=bool)
-    before = 0.0
-    for at, weight, draw in zip(of_person.tolist(), decay.tolist(), draws.tolist(), strict=True):
-        before = float(draw < share + (before - share) * weight)
-        is_missed[at] = before
-    return is_missed
+    def _drift(self, generator: np.random.Generator) -> FloatArray:
+        """(N, 2) Ornstein-Uhlenbeck noise of unit variance, independent by person."""
+        decay = np.exp(-self._elapsed_s / self._faults.drift_s)
+        kicks = generator.standard_normal((len(decay), 2)) * np.sqrt(1.0 - decay**2)[:, None]
+        noise = np.zeros_like(kicks)
+        before = np.zeros(2)
+        for at, weight, kick in zip(self._of_person.tolist(), decay.tolist(), kicks, strict=True):
+            before = weight * before + kick
+            noise[at] = before
+        return noise
 
+    def _ids(
+        self, is_seen: BoolArray, generator: np.random.Generator
+    ) -> tuple[IntArray, BoolArray]:
+        """Numbers the tracks: every person's first, and a new one after each cut or long absence.
 
-def ornstein_uhlenbeck(
-    people: People, of_person: IntArray, time_s: float, generator: np.random.Generator
-) -> FloatArray:
-    """(N, 2) noise of unit variance that is correlated over `time_s`, independent by person."""
-    decay = np.exp(-_elapsed_s(people, of_person) / time_s)
-    kicks = generator.standard_normal((len(of_person), 2))
-    kicks *= np.sqrt(1.0 - decay**2)[:, None]
-    noise = np.zeros((len(of_person), 2))
-    before = np.zeros(2)
-    for at, weight, kick in zip(of_person.tolist(), decay.tolist(), kicks, strict=True):
-        before = weight * before + kick
-        noise[at] = before
-    return noise
+        Returns (N,) ids from 0, and (N,) observations that are lost in a gap.
+        """
+        people, faults = self._people, self._faults
+        ids, is_lost = np.zeros(len(is_seen), dtype=np.int64), np.zeros(len(is_seen), dtype=bool)
+        cut_ns, gap_ns, forget_ns = (
+            round(value * NS_PER_S) for value in (faults.cuts, faults.gap, faults.forget)
+        )
+        track, person = -1, NOBODY
+        since_ns = seen_ns = lost_until_ns = 0
+        for at in self._of_person.tolist():
+            stamp_ns = int(people.stamps_ns[at])
+            if people.people[at] != person:
+                person, track = int(people.people[at]), track + 1
+                seen_ns, lost_until_ns = stamp_ns, 0
+                since_ns = stamp_ns - round(generator.random() * cut_ns)
+            elif cut_ns and stamp_ns - since_ns >= cut_ns:
+                track, since_ns, lost_until_ns = track + 1, stamp_ns, stamp_ns + gap_ns
+            elif forget_ns and is_seen[at] and stamp_ns - seen_ns > forget_ns:
+                track += 1
+            ids[at], is_lost[at] = track, stamp_ns < lost_until_ns
+            if is_seen[at] and not is_lost[at]:
+                seen_ns = stamp_ns
+        return ids, is_lost
 
+    def _swapped(
+        self, ids: IntArray, is_seen: BoolArray, generator: np.random.Generator
+    ) -> IntArray:
+        """(N,) ids after exchanges between people who are seen near each other."""
+        people, faults = self._people, self._faults
+        swapped = ids.copy()
+        label_of: dict[int, int] = {}
+        elapsed_s = np.diff(self._stamps_ns, prepend=self._stamps_ns[:1]) / NS_PER_S
+        for rows, share in zip(self._rows(), -np.expm1(-faults.swap_rate * elapsed_s), strict=True):
+            seen = rows[is_seen[rows]]
+            if len(seen) > 1:
+                for pair in sorted(cKDTree(people.positions_m[seen]).query_pairs(faults.swaps)):
+                    if generator.random() < share:
+                        one, other = (int(ids[seen[row]]) for row in pair)
+                        labels = label_of.get(one, one), label_of.get(other, other)
+                        label_of[other], label_of[one] = labels
+            if label_of:
+                swapped[rows] = [label_of.get(track, track) for track in ids[rows].tolist()]
+        return swapped
 
-def track_ids(
-    people: People,
-    of_person: IntArray,
-    is_seen: BoolArray,
-    faults: TrackerFaults,
-    generator: np.random.Generator,
-) -> tuple[IntArray, BoolArray]:
-    """Numbers the tracks: every person's first, and a new one after each cut or long absence.
+    def _in_view(self) -> BoolArray:
+        """(N,) observations that the robot sees."""
+        assert self._robot_m is not None
+        positions_m = self._people.positions_m
+        seen = [
+            is_in_view(positions_m[rows], robot_m, heading_rad, self._faults)
+            for rows, robot_m, heading_rad in zip(
+                self._rows(), self._robot_m, headings_rad(self._robot_m), strict=True
+            )
+        ]
+        return np.concatenate(seen)
 
-    Args:
-        people: N observations.
-        of_person: (N,) their order by person, then by time.
-        is_seen: (N,) whether the tracker has the observation.
-        faults: `cuts`, `gap` and `forget`.
-        generator: of random numbers.
+    def _false_tracks(
+        self, generator: np.random.Generator
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        """Tracks of nobody: each stands near where somebody is when it appears.
 
-    Returns:
-        (N,) ids from 0, and (N,) observations that are lost in a gap.
-    """
-    ids, is_lost = np.zeros(len(of_person), dtype=np.int64), np.zeros(len(of_person), dtype=bool)
-    cut_ns, gap_ns, forget_ns = (
-        round(value * NS_PER_S) for value in (faults.cuts, faults.gap, faults.forget)
-    )
-    track, person = -1, NOBODY
-    since_ns = seen_ns = lost_until_ns = 0
-    for at in of_person.tolist():
-        stamp_ns = int(people.stamps_ns[at])
-        if people.people[at] != person:
-            person, track, seen_ns, lost_until_ns = int(people.people[at]), track + 1, stamp_ns, 0
-            since_ns = stamp_ns - round(generator.random() * cut_ns)
-        elif cut_ns and stamp_ns - since_ns >= cut_ns:
-            track, since_ns, lost_until_ns = track + 1, stamp_ns, stamp_ns + gap_ns
-        elif forget_ns and is_seen[at] and stamp_ns - seen_ns > forget_ns:
-            track += 1
-        ids[at], is_lost[at] = track, stamp_ns < lost_until_ns
-        if is_seen[at] and not is_lost[at]:
-            seen_ns = stamp_ns
-    return ids, is_lost
+        Returns of each of their entries the message (G,), the track (G,) from 0, and (G, 2) metres.
+        """
+        people, faults, stamps_ns = self._people, self._faults, self._stamps_ns
+        duration_s = float(np.ptp(stamps_ns)) / NS_PER_S if len(stamps_ns) else 0.0
+        parts = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))]
+        for track in range(generator.poisson(faults.ghosts * duration_s / 60.0)):
+            row = int(generator.integers(len(self._messages)))
+            end_ns = people.stamps_ns[row] + round(generator.exponential(faults.ghost_s) * NS_PER_S)
+            alive = np.arange(self._messages[row], np.searchsorted(stamps_ns, end_ns, side="right"))
+            offset_m = generator.uniform(-_GHOST_DISTANCE_M, _GHOST_DISTANCE_M, 2)
+            shaken_m = faults.noise * generator.standard_normal((len(alive), 2))
+            positions_m = people.positions_m[row] + offset_m + shaken_m
+            parts.append((alive, np.full(len(alive), track), positions_m))
+        in_messages, tracks, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return in_messages, tracks, positions
 
-
-def swapped_ids(
-    people: People,
-    messages: IntArray,
-    ids: IntArray,
-    is_seen: BoolArray,
-    faults: TrackerFaults,
-    generator: np.random.Generator,
-) -> IntArray:
-    """(N,) ids after exchanges between people who are near each other.
-
-    Args:
-        people: N observations, sorted by time.
-        messages: (N,) message of each.
-        ids: (N,) before any exchange.
-        is_seen: (N,) whether the tracker has the observation; others exchange nothing.
-        faults: `swaps` and `swap_rate`.
-        generator: of random numbers.
-    """
-    swapped = ids.copy()
-    label_of: dict[int, int] = {}
-    before_ns = int(people.stamps_ns[0]) if len(ids) else 0
-    for rows in _rows_of_messages(messages, messages.max(initial=-1) + 1):
-        stamp_ns = int(people.stamps_ns[rows.start])
-        share = -np.expm1(-faults.swap_rate * (stamp_ns - before_ns) / NS_PER_S)
-        before_ns = stamp_ns
-        seen = rows.start + np.flatnonzero(is_seen[rows])
-        if len(seen) > 1:
-            pairs = cKDTree(people.positions_m[seen]).query_pairs(faults.swaps)
-            for pair in sorted(pairs):
-                if generator.random() < share:
-                    one, other = (int(ids[seen[row]]) for row in pair)
-                    labels = label_of.get(one, one), label_of.get(other, other)
-                    label_of[other], label_of[one] = labels
-        if label_of:
-            swapped[rows] = [label_of.get(track, track) for track in ids[rows].tolist()]
-    return swapped
+    def _rows(self) -> list[IntArray]:
+        """The observations of each message."""
+        first = np.searchsorted(self._messages, np.arange(1, len(self._stamps_ns)))
+        return np.split(np.arange(len(self._messages)), first)
 
 
 def is_in_view(
@@ -263,72 +286,3 @@ def headings_rad(robot_m: FloatArray) -> FloatArray:
     first = heading[~np.isnan(heading)]
     heading[np.isnan(heading)] = first[0] if len(first) else 0.0
     return heading
-
-
-def arrivals_ns(
-    stamps_ns: IntArray, faults: TrackerFaults, generator: np.random.Generator
-) -> IntArray:
-    """(M,) times at which messages arrive, in their order, integer nanoseconds."""
-    delays_s = faults.latency + faults.jitter * generator.random(len(stamps_ns))
-    delays_ns = np.round(delays_s * NS_PER_S).astype(np.int64)
-    return np.asarray(np.maximum.accumulate(stamps_ns + delays_ns), dtype=np.int64)
-
-
-def _seen_by_robot(
-    people: People, messages: IntArray, faults: TrackerFaults, robot_m: FloatArray
-) -> BoolArray:
-    is_seen = np.zeros(len(messages), dtype=bool)
-    headings = headings_rad(robot_m)
-    for message, rows in enumerate(_rows_of_messages(messages, len(robot_m))):
-        is_seen[rows] = is_in_view(
-            people.positions_m[rows], robot_m[message], headings[message], faults
-        )
-    return is_seen
-
-
-def false_tracks(
-    people: People, messages: IntArray, faults: TrackerFaults, generator: np.random.Generator
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Tracks of nobody: each stands near where somebody is when it appears.
-
-    Args:
-        people: N observations, sorted by time.
-        messages: (N,) message of each.
-        faults: `ghosts`, `ghost_s` and `noise`.
-        generator: of random numbers.
-
-    Returns:
-        Of each of their entries the message (G,), the track (G,) from 0, and (G, 2) metres.
-    """
-    stamps_ns = np.unique(people.stamps_ns)
-    duration_s = float(np.ptp(stamps_ns)) / NS_PER_S if len(stamps_ns) else 0.0
-    parts = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))]
-    for track in range(generator.poisson(faults.ghosts * duration_s / 60.0)):
-        row = int(generator.integers(len(messages)))
-        end_ns = people.stamps_ns[row] + round(generator.exponential(faults.ghost_s) * NS_PER_S)
-        last = int(np.searchsorted(stamps_ns, end_ns, side="right"))
-        alive = np.arange(messages[row], last)
-        offset_m = generator.uniform(-_GHOST_DISTANCE_M, _GHOST_DISTANCE_M, 2)
-        shaken_m = faults.noise * generator.standard_normal((len(alive), 2))
-        parts.append(
-            (alive, np.full(len(alive), track), people.positions_m[row] + offset_m + shaken_m)
-        )
-    in_messages, tracks, positions_m = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
-    return in_messages, tracks, positions_m
-
-
-def _elapsed_s(people: People, of_person: IntArray) -> FloatArray:
-    """(N,) seconds since the person's observation before, in that order; infinite for the first."""
-    stamps_ns, persons = people.stamps_ns[of_person], people.people[of_person]
-    elapsed_s = np.full(len(of_person), np.inf)
-    is_next = persons[1:] == persons[:-1]
-    elapsed_s[1:][is_next] = np.diff(stamps_ns)[is_next] / NS_PER_S
-    return elapsed_s
-
-
-def _rows_of_messages(messages: IntArray, n_messages: int) -> list[slice]:
-    """The rows of each message, from the (N,) ascending messages of the rows."""
-    ends = np.searchsorted(messages, np.arange(n_messages + 1)).tolist()
-    return list(map(slice, ends[:-1], ends[1:]))
