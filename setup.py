@@ -61,7 +61,6 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "backports.zstd ; python_version < '3.14'",
-        "joblib>=1.4",
         "lz4",
         "matplotlib",
         "numpy",

@@ -9,18 +9,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
 
 from social_implicit_ros.evaluation.output_files import UNFINISHED
@@ -186,31 +186,55 @@ def _in_workers(jobs: Sequence[Job], n_processes: int, scheduler: str | None) ->
 
     def outcomes(some: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
         """Ends early if a worker is killed."""
-        with suppress(TerminatedWorkerError):
-            for job, reason in _parallel(some, n_workers):
+        with suppress(BrokenExecutor), _workers(scheduler, n_workers) as workers:
+            # Processes inherit that SIGINT (Ctrl-C) is blocked; this one ends them.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                futures = [workers.submit(run_job, job) for job in some]
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for future in as_completed(futures):
+                job, reason = future.result()
                 del remaining[job.part]
                 yield job, reason
 
-    with _workers(scheduler):
-        while remaining:
-            n_workers = -1 if scheduler else min(n_processes, len(jobs))
-            yield from outcomes([*remaining.values()], n_workers)
-            # A worker was killed, with one of the recordings that were begun: each runs alone.
-            for job in [*remaining.values()][:n_processes]:
-                yield from outcomes([job], 2)
-                if remaining.pop(job.part, None):
-                    yield job, f"{job.path}: {_KILLED}"
+    while remaining:
+        yield from outcomes([*remaining.values()], min(n_processes, len(jobs)))
+        # A worker was killed, with one of the recordings that were begun: each runs alone.
+        for job in [*remaining.values()][:n_processes]:
+            yield from outcomes([job], 1)
+            if remaining.pop(job.part, None):
+                yield job, f"{job.path}: {_KILLED}"
 
 
-def _parallel(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
-    # Processes inherit that SIGINT (Ctrl-C) is blocked; this one ends them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+@contextmanager
+def _workers(scheduler: str | None, n_workers: int) -> Iterator[Executor]:
+    """Processes of this machine or of a cluster; raises BrokenExecutor if one is killed."""
+    if scheduler is None:
+        spawn = multiprocessing.get_context("spawn")  # a copy of a process with threads may hang
+        with ProcessPoolExecutor(n_workers, spawn) as executor:
+            try:
+                yield executor
+            except BaseException:
+                for process in multiprocessing.active_children():
+                    process.kill()
+                raise
+        return
     try:
-        parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
-        outcomes: Iterator[Outcome] = parallel(joblib.delayed(run_job)(job) for job in jobs)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return outcomes
+        from distributed import Client, KilledWorker
+    except ImportError as error:
+        raise RecordingError(
+            "--backend dask needs dask.distributed: pip install 'social_implicit_ros[fleet]'"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=SCHEDULER_PATIENCE_S)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RecordingError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client:
+        try:
+            yield client.get_executor(pure=False)
+        except KilledWorker as error:
+            raise BrokenExecutor from error
 
 
 @contextmanager
@@ -243,26 +267,6 @@ def remove_unfinished(out: Path) -> None:
 
 def _digests(*files: Path) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-
-
-@contextmanager
-def _workers(scheduler: str | None) -> Iterator[None]:
-    if scheduler is None:
-        with joblib.parallel_config(backend="loky"):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise RecordingError(
-            "--backend dask needs dask.distributed: pip install 'social_implicit_ros[fleet]'"
-        ) from error
-    try:
-        client = Client(scheduler, timeout=SCHEDULER_PATIENCE_S)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise RecordingError(f"no Dask scheduler answers at {scheduler}: {error}") from error
-    with client, joblib.parallel_config(backend="dask"):
-        yield
 
 
 def _digest(value: Any) -> str:

@@ -22,7 +22,6 @@ ROSDEP_KEY = {
     # rosbags brings what it reads files through.
     "backports": "python3-rosbags-pip",
     "hypothesis": "python3-hypothesis",
-    "joblib": "python3-joblib",
     "lz4": "python3-rosbags-pip",
     "matplotlib": "python3-matplotlib",
     "numpy": "python3-numpy",

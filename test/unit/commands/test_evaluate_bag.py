@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -48,6 +49,16 @@ SHIPPED = Path(str(resources.files("social_implicit_ros.models.weights")))
 
 def run(*arguments: object) -> int:
     return evaluate_bag.main([*map(str, arguments), *FAST, "--jobs", "1"])
+
+
+_RUN_JOB = runner.run_job
+
+
+def killed_at_bag_1(job: Job) -> Any:
+    """As `run_job`; at the top of a module, so that processes find it by its name."""
+    if job.path.name == "bag_1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _RUN_JOB(job)
 
 
 def results_in(folder: Path) -> dict[str, Any]:
@@ -448,17 +459,6 @@ class TestManyBags:
         assert run(folder / "bag_0", "--out", tmp_path) == 0
 
     def test_a_worker_that_is_killed_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
-        # A function in a function travels to the workers as it is.
-        def killed_at_bag_1(job: Job) -> Any:
-            import os
-            import signal
-
-            from social_implicit_ros.evaluation.runner import run_job
-
-            if job.path.name == "bag_1":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return run_job(job)
-
         monkeypatch.setattr(runner, "run_job", killed_at_bag_1)
 
         assert evaluate_bag.main([str(folder), "--out", str(tmp_path), *FAST, "--jobs", "2"]) == 3
