@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,11 +92,27 @@ class Belief:
         return replace(self.without_regions(), mean_m=mean_m, weights=self.weights[:, :1])
 
 
+#: Predictor, as tables name it -> its model, and the kind of its `Belief`; of the models by name.
+Predictors = Mapping[str, tuple[str, str]]
+
+
+def predictors_of(models: Iterable[str]) -> Predictors:
+    """The predictors that are compared, in the order of tables, but for the oracle."""
+    found = {
+        STANDING: (VELOCITY, "standing"),
+        VELOCITY: (VELOCITY, "mean"),
+        KALMAN: (KALMAN, "regions"),
+    }
+    for model in models:
+        found |= {f"{model}, {kind}": (model, kind) for kind in ("mean", "regions", "modes")}
+    return found
+
+
 class BeliefBuilder:
-    """Collects the forecasts of one predictor."""
+    """Collects the forecasts of one model."""
 
     def __init__(self, *, has_modes: bool) -> None:
-        """`has_modes` also collects the modes, see `modes`."""
+        """`has_modes` also collects the modes."""
         self._has_modes = has_modes
         self._ticks: list[int] = []
         self._parts: list[tuple[FloatArray, Prediction]] = []
@@ -111,7 +127,7 @@ class BeliefBuilder:
         self._parts.append((forecast.present_m, without_samples(prediction)))
 
     def beliefs(self, n_ticks: int) -> dict[str, Belief]:
-        """By kind: `regions`, and `modes` if they are collected."""
+        """By kind: `standing`, `mean`, `regions`, and `modes` if they are collected."""
         present_m = np.concatenate([part for part, _ in self._parts])
         predictions = [prediction for _, prediction in self._parts]
         regions = Belief(
@@ -123,14 +139,12 @@ class BeliefBuilder:
             joined_scales(predictions),
             has_regions=True,
         )
-        if not self._has_modes:
-            return {"regions": regions}
-        modes = replace(
-            regions.without_regions(),
-            mean_m=np.concatenate([paths for paths, _ in self._modes]),
-            weights=np.concatenate([shares for _, shares in self._modes]),
-        )
-        return {"regions": regions, "modes": modes}
+        mean = regions.without_regions()
+        kinds = {"standing": regions.standing(), "mean": mean, "regions": regions}
+        if self._has_modes:
+            paths, shares = (np.concatenate(part) for part in zip(*self._modes, strict=True))
+            kinds["modes"] = replace(mean, mean_m=paths, weights=shares)
+        return kinds
 
 
 def oracle(people: People, stamps_ns: Sequence[int]) -> Belief:
@@ -178,6 +192,7 @@ class Scene:
         first_ns: stamp of the first tick.
         period_ns: from tick to tick.
         frame_id: of the positions.
+        predictors: models and kinds of belief.
         new_predictor: a predictor with an empty history, by the name of its model.
     """
 
@@ -186,6 +201,7 @@ class Scene:
     first_ns: int
     period_ns: int
     frame_id: str
+    predictors: Predictors
     new_predictor: Callable[[str], Predictor]
 
 
@@ -240,6 +256,7 @@ def crowd_of(
     models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
     models[KALMAN] = ConstantVelocityKalman()
     models.update({name: load_model(of_split(name, source.path)) for name in request.models})
+    predictors = predictors_of(request.models)
     builders = {name: BeliefBuilder(has_modes=name in request.models) for name in models}
     period_ns = round(NS_PER_S / settings.tick_rate_hz)
     first_ns, n_ticks = None, 0
@@ -257,7 +274,8 @@ def crowd_of(
     if first_ns is None:
         raise RecordingError(f"{source.path}: nobody could be predicted; evaluate_bag says why")
     stamps_ns = first_ns + period_ns * np.arange(n_ticks)
-    beliefs = beliefs_of({name: b.beliefs(n_ticks) for name, b in builders.items()})
+    kinds = {name: builder.beliefs(n_ticks) for name, builder in builders.items()}
+    beliefs = {name: kinds[model][kind] for name, (model, kind) in predictors.items()}
     beliefs[ORACLE] = oracle(people, stamps_ns.tolist())
 
     def new_predictor(model: str) -> Predictor:
@@ -267,7 +285,8 @@ def crowd_of(
         return predictor
 
     known_ns = _known_ns(people, first_ns)
-    scene = Scene(people, known_ns, first_ns, period_ns, source.fixed_frame, new_predictor)
+    frame_id = source.fixed_frame
+    scene = Scene(people, known_ns, first_ns, period_ns, frame_id, predictors, new_predictor)
     present_m = _positions(people, known_ns, stamps_ns, period_ns)
     notes = (*source.remarks, *(reference.notes if reference else ()), *replay.counts.notes())
     return Crowd(period_ns / NS_PER_S, present_m, beliefs, notes, scene, str(source.path))
@@ -283,28 +302,6 @@ def of_split(model: str, path: Path) -> str:
         if path.stem in (*names, f"seq_{split}"):
             return model.replace("{split}", split)
     raise RecordingError(f"{path} is in no split of the benchmark: give --model without {{split}}")
-
-
-def model_of(predictor: str) -> str:
-    """The model that a predictor needs, except for the oracle."""
-    return VELOCITY if predictor == STANDING else predictor.rpartition(", ")[0] or predictor
-
-
-def beliefs_of(kinds: Mapping[str, Mapping[str, Belief]]) -> dict[str, Belief]:
-    """By predictor, in the order of tables, from the beliefs of each model by kind."""
-    beliefs: dict[str, Belief] = {}
-    for name, of_model in kinds.items():
-        regions = of_model["regions"]
-        if name == VELOCITY:
-            beliefs[STANDING], beliefs[VELOCITY] = regions.standing(), regions.without_regions()
-        elif name == KALMAN:
-            beliefs[KALMAN] = regions
-        else:
-            beliefs[f"{name}, mean"] = regions.without_regions()
-            beliefs[f"{name}, regions"] = regions
-        if "modes" in of_model:
-            beliefs[f"{name}, modes"] = of_model["modes"]
-    return beliefs
 
 
 def _known_ns(people: People, start_ns: int) -> IntArray:

@@ -10,13 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.crowd import (
-    SUBSTEPS,
-    BeliefBuilder,
-    Scene,
-    beliefs_of,
-    model_of,
-)
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, BeliefBuilder, Scene
 from social_implicit_ros.evaluation.navigation.drive import (
     Episodes,
     least_m,
@@ -67,8 +61,8 @@ class ReactiveCrowd:
         """
         self.episodes, self.setting = episodes, setting
         self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
-        self._scene, self._predictor, self._radii_m = scene, predictor, radii_m
-        model = model_of(predictor)
+        self._scene, self._radii_m = scene, radii_m
+        model, self._kind = scene.predictors[predictor]
         self._trackers = [scene.new_predictor(model) for _ in episodes.ticks]
         self._starts_ns = scene.first_ns + episodes.ticks * scene.period_ns
         n_before = round(_OBSERVED_S * NS_PER_S / scene.period_ns)
@@ -88,12 +82,11 @@ class ReactiveCrowd:
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
         """What the planner gets, and (E, M) the rows of each active episode's people."""
-        builder = BeliefBuilder(has_modes=self._predictor.endswith(", modes"))
+        builder = BeliefBuilder(has_modes=self._kind == "modes")
         for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
             self._observe(row, step, self.positions_m[row], robot_m)
             builder.add(number, self._trackers[row].tick(self._stamp_ns(row, step)))
-        kinds = {model_of(self._predictor): builder.beliefs(len(active))}
-        belief = beliefs_of(kinds)[self._predictor]
+        belief = builder.beliefs(len(active))[self._kind]
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
         return obstacles_of(belief, self.setting, self.contact_m), rows
 

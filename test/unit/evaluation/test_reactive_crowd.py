@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
-from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene
+from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene, predictors_of
 from social_implicit_ros.evaluation.navigation.drive import Episodes, drive
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, Setting
 from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, avoidance
@@ -36,7 +36,8 @@ def scene():
     def new_predictor(model):
         return Predictor(load_model("constant_velocity"), CONFIG, TransformBuffer())
 
-    return Scene(people, np.zeros(2, dtype=np.int64), 0, PERIOD_NS, "map", new_predictor)
+    known_ns = np.zeros(2, dtype=np.int64)
+    return Scene(people, known_ns, 0, PERIOD_NS, "map", predictors_of([]), new_predictor)
 
 
 def standing_robot(scene, at_m, **options):
