@@ -2,7 +2,7 @@
 
     ros2 launch social_implicit_ros predictor.launch.py tracker:=people tracks:=/people rviz:=true
 
-Every parameter of the node is an argument; one that is not given is left to the params file.
+Every parameter of the node is an argument; without the argument the params file sets it.
 """
 
 import os
@@ -42,7 +42,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         "tracks": ("", "Topic of the tracker; default: ~/tracks of the node."),
         "odometry": ("", "Topic of the odometry for robot:=odometry; default: ~/odometry."),
-        "map": ("", "Topic of a map, such as /map, whose walls predictions keep out of."),
+        "map": ("", "Topic of a map, such as /map; predictions keep out of its walls."),
         "namespaced_tf": (
             "false",
             "Read tf and tf_static of the namespace instead of /tf and /tf_static, as Nav2 does "
@@ -70,7 +70,11 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _warn_of_unknown(context: LaunchContext, known: Collection[str]) -> None:
-    """Warns of arguments that launch ignores, unless they are those of the user's launch file."""
+    """Warns of arguments that launch ignores.
+
+    Only if a launch file of this package was started directly: another launch file may have
+    arguments of its own.
+    """
     own = {file.name for file in Path(__file__).parent.glob("*.launch.py")}
     if own.isdisjoint(Path(argument).name for argument in sys.argv):
         return
@@ -118,7 +122,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
             },
         ],
         remappings=[(name, topic) for name, topic in topics.items() if topic],
-        # Of this node alone: rcl's own messages at debug level hide those of the node.
+        # For this logger only: at debug level the messages of rcl would bury those of the node.
         ros_arguments=[
             "--log-level",
             f"{'.'.join([*_parts(namespace), 'predictor'])}:={argument('log_level')}",

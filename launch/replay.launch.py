@@ -20,7 +20,7 @@ PACKAGE = "social_implicit_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declares the arguments and starts the predictor and the replay, which waits for it."""
+    """Declares the arguments and starts the predictor, and the replay, which waits for it."""
     predictor = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "predictor.launch.py"])
     return LaunchDescription(
         [

@@ -2,7 +2,7 @@
 
     python3 scripts/write_parameters.py
 
-Run it after a change of a parameter; a test compares both files with the rows.
+Run it after changing a parameter; a test compares both files with the rows.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _YAML_HEADER = """\
 _PAGE_HEADER = """\
 # Parameters of predictor_node
 
-The same stands in [config/predictor.yaml](../config/predictor.yaml). Copy that file, keep the lines
-that you change, and start the node with `--params-file`. `ros2 param describe /predictor NAME`
-shows one parameter.
+[config/predictor.yaml](../config/predictor.yaml) has the same content. Copy that file, keep the
+lines that you change, and start the node with `--params-file`.
+`ros2 param describe /predictor NAME` shows one parameter.
 
 Changes while the node runs take effect at the next tick. Those of parameters marked *configure* are
 rejected while the node is configured: deactivate, clean up, set, configure, activate. An invalid
@@ -48,7 +48,7 @@ Written by `scripts/write_parameters.py` from the rows in `social_implicit_ros/s
 
 
 def parameters_yaml() -> str:
-    """What config/predictor.yaml holds."""
+    """The content of config/predictor.yaml."""
     blocks = []
     for prefix, specs in _groups():
         indent = " " * (6 if prefix else 4)
@@ -58,7 +58,7 @@ def parameters_yaml() -> str:
 
 
 def parameters_page() -> str:
-    """What docs/parameters.md holds."""
+    """The content of docs/parameters.md."""
     tables = [
         "\n".join(
             [

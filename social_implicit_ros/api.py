@@ -41,11 +41,11 @@ except PackageNotFoundError:  # a checkout on PYTHONPATH
     __version__ = "unknown"
 __all__ = ["METRICS", "Prediction", "evaluate", "load_model", "load_scenes", "metrics"]
 
-#: A model of one's own: (A, H, 2) observed positions -> (K, A, T, 2) samples, metres.
+#: A user's model: (A, H, 2) observed positions -> (K, A, T, 2) samples, metres.
 Sampler = Callable[[FloatArray], FloatArray]
 
 
-#: Metrics of the best of K samples, whose names may end in K, such as minADE_20.
+#: Best-of-K metrics; K may be appended to their names, as in minADE_20.
 _BEST_OF = ("minADE", "minFDE", "MR", "JADE", "JFDE", "CR")
 
 
@@ -77,7 +77,7 @@ def load_scenes(
     step_s = (
         float(np.median(np.diff(frames))) / recording.frames_per_second if len(frames) > 1 else 0
     )
-    # A file that does not say its rate has that of ETH/UCY, or another one that nobody knows.
+    # The default rate is only an assumption about files without a rate, so it is not checked.
     if recording.frames_per_second != FRAMES_PER_SECOND and not 0.9 < step_s / STEP_S < 1.1:
         warnings.warn(
             f"{path}: its frames are {step_s:.3g} s apart, but shipped models have steps of "
@@ -99,21 +99,21 @@ def evaluate(
     n_samples: int = 20,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Metrics of a model on scenes of any horizon.
+    """Evaluates a model on scenes of any horizon.
 
-    Mean and covariance of a function's samples are their moments; a model of this package has its
-    own, which are calibrated.
+    The mean and covariance of a function are the moments of its samples. A model of this package
+    predicts its own, which are calibrated.
 
     Args:
         model: a model, its name, or a function from (A, H, 2) observed positions in metres to
             (K, A, T, 2) samples in metres.
         scenes: (A, H, 2) observed positions and (A, T, 2) ground truth of each scene, in metres.
-        metrics: names in `METRICS`; `_K` after a metric of the best sample takes the first K.
-        n_samples: samples to draw from a model that is no function.
-        seed: of these samples.
+        metrics: names in `METRICS`; the suffix `_K` of a best-of metric uses the first K samples.
+        n_samples: number of samples to draw from a model that is not a function.
+        seed: random seed of these samples.
 
     Returns:
-        Metric by name: the mean over agents, or over scenes where the source says so.
+        Metric by name: the mean over agents, or over scenes if the metric is defined per scene.
 
     Raises:
         ValueError: an unknown metric, no scene, too few samples, positions that are not finite, or
@@ -129,7 +129,7 @@ def evaluate(
                 f"scene {index} has {len(scene)} entries, expected a pair of observed "
                 "positions and ground truth"
             )
-        # A model may change its copy. What is masked is unknown.
+        # A copy, as a model may modify its input. Masked positions are unknown, so NaN.
         observed, future = (
             np.ma.filled(np.ma.array(positions_m, dtype=np.float64, copy=True), np.nan)
             for positions_m in scene
@@ -174,7 +174,7 @@ def _predictor(
 
 
 def _metric(name: str) -> Metric:
-    """A metric of `METRICS`, of the first K samples if the name says so."""
+    """A metric of `METRICS`, restricted to the first K samples if the name ends in `_K`."""
     plain_name, n_best = _split(name)
     metric = METRICS.get(plain_name)
     if metric is None:
@@ -195,6 +195,6 @@ def _metric(name: str) -> Metric:
 
 
 def _split(name: str) -> tuple[str, int]:
-    """A metric's name without its K, and K; 0 for all samples."""
+    """The name of a metric without K, and K; 0 for all samples."""
     matched = re.fullmatch(rf"({'|'.join(_BEST_OF)})_([1-9]\d{{0,3}})", name)
     return (matched[1], int(matched[2])) if matched else (name, 0)

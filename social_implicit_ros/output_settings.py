@@ -8,18 +8,18 @@ from social_implicit_ros.parameter_spec import ParameterError, Settings, row
 
 
 def _confidence() -> float:
-    """The row of an output's own confidence level."""
+    """The parameter of an output's own confidence level."""
     value: float = row(
         0.0,
-        "Confidence level at which the published covariances have correct coverage. 0 takes that "
-        "of confidence.",
+        "Confidence level at which the published covariances have correct coverage. 0 uses the "
+        "parameter confidence.",
         within=(0.0, 0.99),
         minimum_above_zero=0.05,
     )
     return value
 
 
-#: Grid cells per side of the costmap: enough for a robot, and a second of computation.
+#: Maximum number of cells per side of the costmap, which takes a second to compute.
 _MAX_CELLS_PER_SIDE = 4000
 
 
@@ -53,7 +53,7 @@ class MarkerStyle(Settings):
 
 @dataclass(frozen=True)
 class MpcPlannerOptions(Settings):
-    """Must agree with the configuration of the planner."""
+    """Options of the output `mpc_planner`; they must agree with the planner's configuration."""
 
     prefix = "mpc_planner."
 
@@ -85,8 +85,8 @@ class MpcPlannerOptions(Settings):
     )
     horizon_s: float = row(
         2.4,
-        "Time in seconds up to which poses have regions. Those of later poses are as small as "
-        "possible: the planner keeps its radii from the mean trajectory.",
+        "Time in seconds up to which poses have regions. Later poses have the smallest possible "
+        "region: there the planner keeps only its own radii from the mean trajectory.",
         within=(0.01, 60.0),
     )
     sigma_convention: str = row(
@@ -128,8 +128,8 @@ class CostmapOptions(Settings):
     )
     end_s: float = row(
         2.0,
-        "End of the time window, in seconds from now. In closed loop no other measured "
-        "window is better with certainty.",
+        "End of the time window, in seconds from now. In closed loop, no other tested window "
+        "was significantly better.",
         within=(0.0, 60.0),
     )
 
@@ -167,8 +167,8 @@ class AutowareOptions(Settings):
 
     max_paths: int = row(
         5,
-        "Maximum number of paths per person: the mean trajectory, and samples that represent the "
-        "others.",
+        "Maximum number of paths per person: the mean trajectory, and samples that each represent "
+        "similar ones.",
         within=(1, 100),
     )
     confidence: float = _confidence()

@@ -1,4 +1,4 @@
-"""What a parameter is: a field of a frozen dataclass with a default, a range and a description."""
+"""Defines parameters: fields of frozen dataclasses with default, range and description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Maximum number of elements of a list.
 MAX_ELEMENTS = 20
-#: Largest number of characters of a text, such as a path.
+#: Maximum length of a string, such as a path, in characters.
 MAX_CHARACTERS = 4096
 
 _NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?")
@@ -40,11 +40,11 @@ class ParameterSpec:
     """One row of the table.
 
     Attributes:
-        default: its type is the parameter's type. The first element of a tuple gives the type of
-            all elements.
+        default: default value, which defines the type of the parameter. The first element of a
+            tuple defines the type of all elements.
         minimum, maximum: inclusive range of a number, or of each element of a list.
-        choices: allowed texts, each with its meaning; empty allows all.
-        minimum_above_zero: minimum of all values but 0, where 0 has a meaning of its own.
+        choices: allowed strings, each with its meaning; empty allows all.
+        minimum_above_zero: minimum of all values but 0, if 0 has a special meaning.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ParameterSpec:
         return self.description + "".join(lines)
 
     def check(self, value: object) -> Value:
-        """The value in the parameter's type; raises ParameterError for a wrong one."""
+        """The value in the parameter's type; raises ParameterError for an invalid value."""
         if not isinstance(self.default, tuple):
             return self._check_one(value, self.default)
         # Lists of numbers arrive as array.array.
@@ -84,7 +84,7 @@ class ParameterSpec:
     def _check_one(self, value: object, like: object) -> Any:
         expected = type(like)
         if type(value) is not expected:
-            # YAML takes `1e-1`, `0,95` and `'10.0'` for texts.
+            # YAML reads `1e-1`, `0,95` and `'10.0'` as strings.
             text = str(value).replace(",", ".") if isinstance(value, (str, int)) else ""
             hint = f"; write {float(text)}" if expected is float and _NUMBER.fullmatch(text) else ""
             raise ParameterError(
@@ -122,7 +122,14 @@ class ParameterSpec:
 def row(
     default: Value, description: str, *, within: Sequence[float | None] = (None, None), **rest: Any
 ) -> Any:
-    """A field that is a parameter, `within` minimum and maximum; `rest` as of `ParameterSpec`."""
+    """A dataclass field that declares a parameter; see `ParameterSpec`.
+
+    Args:
+        default: default value.
+        description: help text.
+        within: minimum and maximum.
+        rest: other attributes of `ParameterSpec`.
+    """
     minimum, maximum = within
     ends = {"minimum": minimum, "maximum": maximum}
     return field(default=default, metadata={"description": description, **ends, **rest})
@@ -133,7 +140,7 @@ class Settings:
     """A group of parameters and of other groups; a parameter is a field made by `row`.
 
     Attributes:
-        prefix: of the names of its parameters, before those of the fields.
+        prefix: prepended to the name of a field to give the name of its parameter.
     """
 
     prefix: ClassVar[str] = ""
@@ -158,8 +165,8 @@ class Settings:
         """Builds the group.
 
         Args:
-            values: name of a parameter -> value. Parameters without one have their defaults; other
-                names are ignored.
+            values: name of a parameter -> value. Parameters that are missing keep their defaults;
+                unknown names are ignored.
 
         Raises:
             ParameterError: an invalid value.

@@ -11,13 +11,13 @@ _PACKAGE = "social_implicit_ros"
 
 
 def shared_folder(relative: str) -> Path:
-    """Finds a folder in the package's share.
+    """Finds a folder in the share directory of the package.
 
     Searches sourced workspaces, the virtual environment and the checkout of the repository, in this
     order. Needs no ROS.
 
     Args:
-        relative: such as `config/trackers`.
+        relative: path within the share directory, such as `config/trackers`.
 
     Raises:
         FileNotFoundError: no such folder; the message lists the searched paths.

@@ -21,9 +21,9 @@ from social_implicit_ros.parameter_spec import Effect, ParameterError, Parameter
 from social_implicit_ros.types import plain_frame
 from social_implicit_ros.untrusted_files import did_you_mean
 
-#: Sampled trajectories of one tick: each takes about 200 bytes, in several copies.
+#: Maximum number of sampled trajectories per tick: each takes about 200 bytes, in several copies.
 _MAX_TRAJECTORIES = 2_500_000
-#: Observations of all histories: each takes about 50 bytes.
+#: Maximum number of observations in all histories: each takes about 50 bytes.
 _MAX_OBSERVATIONS = 30_000_000
 
 
@@ -37,41 +37,43 @@ class HistoryLimits(Settings):
     min_track_age_s: float = row(
         0.0,
         "Time since its first observation after which a new track is predicted, in seconds. "
-        "Younger tracks are counted as too_young. Use it for trackers with false tracks that "
-        "flicker.",
+        "Younger tracks are counted as too_young. Use it for trackers that report short-lived "
+        "false tracks.",
         within=(0.0, 60.0),
     )
     track_timeout_s: float = row(
         1.0,
         "Time after which a track that is no longer reported is dropped, in seconds. Until then it "
-        "is extrapolated, see min_return_probability. It is longer for slow trackers, see "
-        "max_track_timeout_s. Also the tolerance for stamps ahead of the clock or behind the "
+        "is extrapolated, see min_return_probability. For slow trackers the time is longer, see "
+        "max_track_timeout_s. It is also the tolerance for stamps ahead of the clock or behind the "
         "newest stamp.",
         within=(0.05, 60.0),
     )
     max_speed_m_s: float = row(
         10.0,
-        "Maximum plausible speed in m/s. A larger jump is left out, unless the next position "
-        "confirms it: then the tracker reused the id for another person, and the history restarts.",
+        "Maximum plausible speed in m/s. A position that needs a higher speed is dropped as an "
+        "outlier. If the next position confirms it, the tracker has reused the id for another "
+        "person and the history restarts.",
         within=(0.1, 100.0),
     )
     position_noise_m: float = row(
         0.05,
-        "Standard deviation of the tracker's positions in metres until it is learned from the "
-        "tracks. 0 takes positions for exact, as those of a simulator.",
+        "Initial standard deviation of the tracker's position noise in metres; it is then learned "
+        "from the tracks. 0 treats positions as exact, as those of a simulator.",
         within=(0.0, 1.0),
     )
     max_agents: int = row(
         1000,
-        "Maximum number of tracked agents: the nearest to the newest known position of the robot, "
-        "or to the origin of fixed_frame without any. Further agents are rejected and counted as "
-        "over_capacity.",
+        "Maximum number of tracked agents. If there are more, the nearest to the last known "
+        "position of the robot are kept, or to the origin of fixed_frame if there is none. The "
+        "others are rejected and counted as over_capacity.",
         within=(1, 100_000),
     )
     max_history: int = row(
         256,
-        "Maximum number of observations kept per agent, at least two per step of the model. Closer "
-        "observations are thinned out, so that this number always spans the steps of the model.",
+        "Maximum number of observations kept per agent, at least two per step of the model. The "
+        "observations of a fast tracker are thinned out, so that the kept ones always span the "
+        "observed steps of the model.",
         within=(1, 10_000),
         effect=Effect.CONFIGURE,
     )
@@ -103,14 +105,15 @@ class PipelineConfig(HistoryLimits):
     )
     correct_trajectories: bool = row(
         True,
-        "Correct the mean trajectories of people who walk by the errors of earlier predictions "
-        "nearby, see docs/calibration.md. Only with adaptive_calibration.",
+        "Correct the mean trajectories of walking people by the errors of earlier predictions "
+        "nearby, see docs/calibration.md. Needs adaptive_calibration.",
         effect=Effect.CONFIGURE,
     )
     add_tracker_covariance: bool = row(
         False,
-        "Add the tracker's covariance of the latest position to every predicted covariance, as far "
-        "as it is larger than that of the estimate, which is always contained.",
+        "Add the tracker's covariance of the latest position to every predicted covariance. The "
+        "covariance of the node's own position estimate is always included, so only the excess "
+        "over it is added.",
     )
     confidence: float = row(
         0.95,
@@ -122,27 +125,28 @@ class PipelineConfig(HistoryLimits):
 
     max_track_timeout_s: float = row(
         3.0,
-        "If a tracker is slow, tracks are dropped after 2.2 of its periods and its latency, at "
-        "most after this time, in seconds. With a value not above track_timeout_s that is fixed.",
+        "Upper limit of the timeout of slow trackers, in seconds. Their tracks are dropped after "
+        "2.2 tracker periods plus the latency, if that is longer than track_timeout_s. If this "
+        "parameter is not above track_timeout_s, the timeout is always track_timeout_s.",
         within=(0.05, 60.0),
     )
     stitching: bool = row(
         True,
-        "Continue the history of a track that vanishes under the new id that appears where it "
-        "would be by now. Predictions are published under the old id.",
+        "If a track vanishes and a new id appears where that person would be by now, continue the "
+        "old history. Predictions are published under the old id.",
         effect=Effect.CONFIGURE,
     )
     untangling: bool = row(
         True,
-        "If a tracker swaps the ids of two people who pass closer than 0.7 m, which their motion "
-        "shows, predict each under its own id.",
+        "Undo swaps of ids: if the motion of two people who passed closer than 0.7 m shows that "
+        "the tracker swapped their ids, predict each under the original id.",
         effect=Effect.CONFIGURE,
     )
     merge_distance_m: float = row(
         0.0,
-        "Tracks of different trackers that stay within this distance of each other for a second "
-        "are one person, who is predicted once, under the id of the older track, or of the tracker "
-        "with less latency. 0 keeps all tracks. It must be less than the distance between two "
+        "Distance in metres at which tracks of different trackers are merged. Tracks that stay "
+        "this close for a second are predicted as one person, under the id of the older track, or "
+        "of the tracker with less latency. 0 merges none. Set it below the distance between two "
         "people of whom each tracker sees only one.",
         within=(0.0, 3.0),
         effect=Effect.CONFIGURE,
@@ -155,9 +159,9 @@ class PipelineConfig(HistoryLimits):
     )
     min_return_probability: float = row(
         0.35,
-        "A track that its tracker no longer reports is predicted while the probability that it "
-        "comes back is at least this. The probability is learnt from the gaps in the tracks of "
-        "this tracker. 0 predicts every track until it is dropped.",
+        "A track that is no longer reported is predicted while the probability that it reappears "
+        "is at least this value. The probability is learned from the gaps in the tracks of its "
+        "tracker. 0 predicts every track until it is dropped.",
         within=(0.0, 0.99),
     )
 
@@ -181,20 +185,20 @@ class PredictorConfig(Settings):
 
     fixed_frame: str = row(
         "odom",
-        "Level frame that does not move, in which people are predicted. Tracks in another frame "
-        "are transformed at their own stamp.",
+        "Static frame with a horizontal x-y plane in which people are predicted. Tracks in another "
+        "frame are transformed at their own stamp.",
         effect=Effect.CONFIGURE,
     )
     publish_frame: str = row(
         "",
         "Frame of all outputs, such as map; fixed_frame if empty. People are predicted in "
-        "fixed_frame, so corrections of a localisation are no motion.",
+        "fixed_frame, so that corrections of the localisation do not look like motion.",
         effect=Effect.CONFIGURE,
     )
     stamp_source: str = row(
         "header",
         "Time at which tracks were measured. Use arrival only for trackers that do not set "
-        "header.stamp: their latency is unknown then.",
+        "header.stamp: it cannot compensate their latency.",
         choices={
             "header": "header.stamp of the message",
             "arrival": "arrival of the message at the node",
@@ -203,8 +207,8 @@ class PredictorConfig(Settings):
     )
     stamp_spread_s: float = row(
         0.05,
-        "Largest difference between the stamps of the entries of one message, in seconds. The "
-        "newest stamp counts for all. A message with a larger difference is refused.",
+        "Largest accepted difference between the stamps of the entries of one message, in seconds. "
+        "The newest stamp is used for all entries. A message with a larger difference is refused.",
         within=(0.0, 1.0),
         effect=Effect.CONFIGURE,
     )
@@ -217,8 +221,8 @@ class PredictorConfig(Settings):
     )
     robot: str = row(
         "none",
-        "Source of the robot's own position. People are predicted in the presence of the robot, "
-        "which is never published as a pedestrian.",
+        "Source of the robot's own position. The model treats the robot as a further agent, which "
+        "is never published as a pedestrian.",
         choices={
             "none": "the robot is not considered",
             "odometry": "nav_msgs/Odometry on ~/odometry",
@@ -238,7 +242,7 @@ class PredictorConfig(Settings):
     )
     time_step_s: float = row(
         0.0,
-        "Time between two published steps in seconds. 0 takes the model's; other steps are "
+        "Time between two published steps in seconds. 0 uses the model's step; other steps are "
         "interpolated.",
         within=(0.0, 60.0),
         minimum_above_zero=0.01,
@@ -246,7 +250,8 @@ class PredictorConfig(Settings):
     )
     horizon_s: float = row(
         0.0,
-        "Time of the last published step in seconds. 0 takes the model's, which is the maximum.",
+        "Time of the last published step in seconds. 0 uses the model's horizon, which is the "
+        "maximum.",
         within=(0.0, 60.0),
         minimum_above_zero=0.01,
         effect=Effect.CONFIGURE,
@@ -314,13 +319,13 @@ class NodeConfig(Settings):
     use_map: bool = row(
         False,
         "Keep predictions out of the walls of a nav_msgs/OccupancyGrid on ~/map. The model itself "
-        "knows no walls.",
+        "does not know walls.",
         effect=Effect.CONFIGURE,
     )
     confidence_levels: tuple[float, ...] = row(
         (0.5, 0.95),
-        "Confidence levels of the drawn ellipses, one ellipse each: the fraction of ground-truth "
-        "positions that it covers.",
+        "Confidence levels of the drawn ellipses, one ellipse per level: the fraction of "
+        "ground-truth positions that the ellipse covers.",
         within=(0.01, 0.999),
     )
     adaptive_calibration: bool = row(
@@ -331,9 +336,9 @@ class NodeConfig(Settings):
     )
     calibration_file: str = row(
         "",
-        "File in which adaptive_calibration keeps what it learned for the next start. Empty: "
-        "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros; none "
-        "with use_sim_time.",
+        "File that stores the adaptive calibration for the next start. Empty: "
+        "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros, or no "
+        "file if use_sim_time is true.",
         effect=Effect.CONFIGURE,
     )
     coverage_tolerance: float = row(
@@ -363,7 +368,7 @@ class NodeConfig(Settings):
                 "outputs contains costmap, which is centred on the robot, but robot is none: set "
                 "robot to tf (with robot_frame) or to odometry, or remove costmap from outputs"
             )
-        # Parameters of an output matter only if it is published.
+        # Parameters of an output are checked only if it is published.
         if "costmap" in self.outputs:
             self.costmap.check_together()
         period_s = 1.0 / predictor.tick_rate_hz if predictor.tick_rate_hz > 0 else 0.0
@@ -375,7 +380,7 @@ class NodeConfig(Settings):
 
     @property
     def for_outputs(self) -> tuple[object, ...]:
-        """All that outputs are made from and that may change while the node runs."""
+        """The values that outputs are created from and that may change while the node runs."""
         options = (self.markers, self.mpc_planner, self.costmap, self.detections, self.autoware)
         return (self.confidence_levels, self.person_radius_m, *options)
 
@@ -387,7 +392,7 @@ _RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_over
 
 
 def unknown_parameters(names: Iterable[str]) -> list[str]:
-    """A line for each name that is no parameter of the node, with the closest known name."""
+    """A line for each name that is not a parameter of the node, with the closest known name."""
     known = {spec.name for spec in PARAMETERS}
     lines = []
     for name in names:

@@ -58,13 +58,13 @@ def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[i
     """Raises ValueError unless `array` has the `expected` shape; a string accepts any length.
 
     Args:
-        owner: what the array belongs to, for the message.
-        name: the array's name, for the message.
-        array: to check.
-        expected: one entry per axis: a length, or the axis's letter where any length will do.
+        owner: what the array belongs to, for the error message.
+        name: the array's name, for the error message.
+        array: the array to check.
+        expected: one entry per axis: a length, or a letter for an axis of any length.
     """
     shape = array.shape
-    # A plain loop: this runs some fifty times a tick.
+    # A plain loop, as this runs about fifty times a tick.
     if len(shape) == len(expected):
         for have, want in zip(shape, expected):  # noqa: B905 (of one length)
             if have != want and not isinstance(want, str):
@@ -77,19 +77,19 @@ def require_shape(owner: str, name: str, array: np.ndarray, expected: Sequence[i
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """What a tracker said at one moment.
+    """The tracks that one tracker reports at one stamp.
 
     Attributes:
         stamp_ns: when the positions were measured, integer nanoseconds.
         ids: (A,) the tracker's own ids, as text.
         positions_m: (A, 2) positions in metres, fixed frame.
-        heights_m: (A,) z in metres, passed through to the output; zeros where left out.
-        velocities_m_s: (A, 3) in metres per second, NaN where unknown; None where the tracker
-            gives none.
-        covariances_m2: (A, 3, 3) covariance of the positions in square metres, NaN where
-            unknown; None where the tracker gives none.
-        source: the tracker, by the prefix of its ids; empty if there is only one.
-        repeated_ids: ids of further people, whom the tracker still reports, but without a new
+        heights_m: (A,) z in metres, passed through to the output; zeros by default.
+        velocities_m_s: (A, 3) velocities in metres per second, NaN if unknown; None if the tracker
+            reports none.
+        covariances_m2: (A, 3, 3) covariances of the positions in square metres, NaN if unknown;
+            None if the tracker reports none.
+        source: prefix of the ids, which identifies the tracker; empty if there is only one.
+        repeated_ids: ids of further people that the tracker still reports, but without a new
             observation.
     """
 
@@ -114,7 +114,7 @@ class Tracks:
             require_shape("Tracks", "covariances_m2", self.covariances_m2, (n_agents, 3, 3))
 
     def renamed(self, new_id_of: Mapping[str, str]) -> Tracks:
-        """The tracks under other ids, where these are given."""
+        """A copy with ids replaced according to `new_id_of`; other ids stay."""
         ids, repeated_ids = (
             tuple(new_id_of.get(agent_id, agent_id) for agent_id in names)
             for names in (self.ids, self.repeated_ids)
@@ -122,7 +122,7 @@ class Tracks:
         return replace(self, ids=ids, repeated_ids=repeated_ids)
 
     def of_agents(self, rows: IntArray | BoolArray) -> Tracks:
-        """The tracks of some agents, by their rows or by a mask."""
+        """The tracks of some agents, selected by row indices or a mask."""
         rows = np.arange(len(self.ids))[rows]
         velocities, covariances = self.velocities_m_s, self.covariances_m2
         return replace(
@@ -137,18 +137,18 @@ class Tracks:
 
 @dataclass(frozen=True, eq=False)
 class ObservationWindow:
-    """The recent past of every agent to predict, at the model's rate, ending at one stamp.
+    """The observed steps of every agent to predict, at the model's rate, ending at one stamp.
 
     Attributes:
         stamp_ns: the time of the last step (step 0), integer nanoseconds.
         step_s: seconds between two steps.
         ids: (A,) the tracker's own ids, as text.
-        positions_m: (A, H, 2) positions in metres, oldest first; NaN in the leading steps from
-            before an agent was first seen.
-        n_observed: (A,) how many of the trailing steps are known, 2 to H.
+        positions_m: (A, H, 2) positions in metres, oldest first; NaN in the leading steps before
+            an agent was first seen.
+        n_observed: (A,) number of trailing steps that are known, 2 to H.
         heights_m: (A,) latest z in metres.
         covariances_m2: (A, 2, 2) the tracker's covariance of the latest position in square
-            metres, zero where it gave none.
+            metres, zero if it reported none.
         state_covariances: (A, 4, 4) covariance of the estimated x and y in metres and their
             velocities in metres per second, at the last step; None for exact positions.
     """
@@ -181,16 +181,17 @@ class Prediction:
     Step i is the position (i + 1) * step_s after the window's last step.
 
     Attributes:
-        samples: (K, A, T, 2) possible futures, metres; sample k is one future of the whole scene.
-        mean: (A, T, 2) expected position, metres.
+        samples: (K, A, T, 2) sampled trajectories, metres; sample k is one joint future of the
+            scene.
+        mean: (A, T, 2) mean position, metres.
         covariance: (A, T, 2, 2) covariance of the position, square metres, symmetric and
-            positive semi-definite; calibrated where the model card holds a calibration.
+            positive semi-definite; calibrated if the model card contains a calibration.
         step_s: seconds between two steps.
         radius_scales: (A, T, L) scale of the ellipse at each confidence in
             `uncertainty.ellipses.CONFIDENCES`, relative to the Gaussian's; None for Gaussian
             ellipses.
-        probabilities: (K, A) of each agent's samples, of sum 1; 1 / K each if left out, as draws
-            have.
+        probabilities: (K, A) probabilities of each agent's samples, which add up to 1; by default
+            1 / K, as for independent draws.
     """
 
     samples: FloatArray
@@ -215,7 +216,7 @@ class Prediction:
             )
 
     def of_agents(self, rows: IntArray | slice) -> Prediction:
-        """The prediction of some agents, by their rows."""
+        """The prediction of some agents, selected by row indices."""
         return Prediction(
             self.samples[:, rows],
             self.mean[rows],

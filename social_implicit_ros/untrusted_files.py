@@ -15,7 +15,7 @@ import yaml
 
 #: Integers of ROS parameters and messages have 64 bits.
 _MAX_INTEGER_BITS = 64
-#: Longest decimal text of such an integer; leading zeros are not expected.
+#: Maximum number of decimal digits of such an integer.
 _MAX_INTEGER_DIGITS = 20
 #: Maximum length of a value in an error message, in characters.
 _MAX_TEXT = 80
@@ -29,7 +29,7 @@ _KINDS = {
 
 
 def user_path(path: str | Path) -> Path:
-    """The path with a leading `~` replaced by the home folder: only shells do that themselves.
+    """The path with a leading `~` replaced by the home folder, as a shell does.
 
     Raises:
         UnusableFileError: there is no such home folder.
@@ -41,11 +41,11 @@ def user_path(path: str | Path) -> Path:
 
 
 class UnusableFileError(ValueError):
-    """A file that is not regular, too large or not in its format; the message names it."""
+    """A file that is not regular, is too large or has an invalid format; the message names it."""
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Reads a regular file of limited size; never waits for a pipe or a device.
+    """Reads a regular file of limited size; never blocks on a pipe or a device.
 
     Raises:
         OSError: the file cannot be opened or read.
@@ -103,7 +103,7 @@ def load_json(path: Path, max_bytes: int) -> Any:
 def short_text(value: object) -> str:
     """A value for an error message: its `repr`, cut to 80 characters."""
     try:
-        # Unlike repr, bounded for nested lists, too.
+        # Unlike `repr`, it also shortens nested lists.
         text = _SHORT.repr(value)
     except ValueError:  # integers of thousands of digits have no text
         text = f"a {type(value).__name__} that is too long to print"
@@ -134,7 +134,7 @@ _SHORT.maxlevel = 3
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A SafeLoader without aliases, keys that stand twice, and integers beyond 64 bits."""
+    """A SafeLoader that refuses aliases, repeated keys, and integers of more than 64 bits."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
