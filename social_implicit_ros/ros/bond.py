@@ -1,4 +1,4 @@
-"""The node's half of a bond, by which Nav2's lifecycle manager notices that it died."""
+"""The node's side of a bond, by which Nav2's lifecycle manager detects that the node died."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from social_implicit_ros.ros.messages import header_to_msg
 
 TOPIC = "bond"  # in the node's namespace
 PERIOD_S = 0.25
-#: Silence after which the other half is considered dead; Nav2's default bond_timeout.
+#: Time without heartbeats after which the other side is considered dead; Nav2's bond_timeout.
 _TIMEOUT_S = 4.0
 
 
@@ -29,28 +29,28 @@ def status_class() -> type:
 
 
 class Bond:
-    """Sends heartbeats from activation to deactivation, and says when it ends.
+    """Sends heartbeats while the node is active, and a last message when it is deactivated.
 
-    Source: the protocol of `bond_core`. The manager's half has the same `id`, the name of the
+    Source: the protocol of `bond_core`. The manager's side has the same `id`, the name of the
     node, and listens for another `instance_id`.
     """
 
     def __init__(self, name: str, publisher: Publisher) -> None:
-        """Starts no heartbeat: `beat` is one.
+        """Sends nothing yet.
 
         Args:
-            name: of the node, as in the manager's `node_names`.
-            publisher: of `status_class` on `TOPIC`.
+            name: name of the node, as in the manager's `node_names`.
+            publisher: publishes `status_class` on `TOPIC`.
         """
         self._name, self.publisher = name, publisher
         self._instance = str(uuid.uuid4())
 
     def beat(self, stamp_ns: int) -> None:
-        """Says that the node is alive; for every `PERIOD_S`."""
+        """Sends a heartbeat; to be called every `PERIOD_S`."""
         self.publisher.publish(self._status(stamp_ns, is_active=True))
 
     def end(self, stamp_ns: int) -> None:
-        """Says that the node stops on purpose."""
+        """Announces that the node stops on purpose."""
         self.publisher.publish(self._status(stamp_ns, is_active=False))
 
     def _status(self, stamp_ns: int, *, is_active: bool) -> Any:

@@ -21,24 +21,24 @@ from social_implicit_ros.uncertainty.storage import (
 )
 from social_implicit_ros.untrusted_files import UnusableFileError, short_text, user_path
 
-#: Save period, seconds: robots are switched off without a signal.
+#: Save period, seconds: robots are often switched off without a shutdown signal.
 SAVE_PERIOD_S = 60.0
 _FOLDER = "social_implicit_ros"
-#: Most `.refused` files kept, so that they do not fill the disk.
+#: Maximum number of `.refused` files that are kept, so that they do not fill the disk.
 _MAX_REFUSED = 10
 
 
 def calibration_path(given: str, node: str, model: str, environ: Mapping[str, str]) -> Path | None:
-    """Path of the file of an adaptive calibration; None without a home folder to keep it in.
+    """Path of the file of an adaptive calibration; None if there is no home folder.
 
     Args:
         given: the parameter `calibration_file`; empty for a file in ROS_HOME.
         node: the node's fully qualified name.
         model: the model's name.
-        environ: of the process; ROS_HOME defaults to ~/.ros.
+        environ: environment variables; ROS_HOME defaults to ~/.ros.
 
     Raises:
-        ValueError: it is a folder, a pipe or a device, or begins with ~ where there is no home.
+        ValueError: the path is a folder, a pipe or a device, or begins with ~ without a home.
     """
     if not given and not environ.get("ROS_HOME") and not _has_home():
         return None
@@ -71,15 +71,15 @@ def _has_home() -> bool:
 
 
 class CalibrationKeeper:
-    """Loads, saves and resets the state; file errors are returned, never raised."""
+    """Loads, saves and resets an adaptive calibration; file errors are returned, never raised."""
 
     def __init__(self, path: Path | None, model: AdaptedModel, not_kept: str = "") -> None:
         """Starts without calibration and without reading the file.
 
         Args:
-            path: of the file; None keeps nothing for the next start.
-            model: whose ellipses are rescaled.
-            not_kept: why there is no path.
+            path: of the file; None saves nothing for the next start.
+            model: the model whose ellipses are rescaled.
+            not_kept: the reason if `path` is None.
         """
         self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
@@ -89,7 +89,7 @@ class CalibrationKeeper:
 
     @property
     def state(self) -> str:
-        """The path of the file, or why the calibration is not kept."""
+        """The path of the file, or the reason why the calibration is not saved."""
         return self._problem or str(self._path)
 
     @property
@@ -98,7 +98,7 @@ class CalibrationKeeper:
         return self._path is not None
 
     def load(self) -> str:
-        """Loads the file; returns why it cannot be used, or an empty text.
+        """Loads the file; returns the reason why it cannot be used, or an empty text.
 
         An invalid file is renamed to `.refused`: it may belong to another program.
         """
@@ -142,7 +142,7 @@ class CalibrationKeeper:
         return ""
 
     def reset(self) -> str:
-        """Resets the state and removes the file; returns why that fails, or an empty text."""
+        """Resets the state and removes the file; returns the reason of a failure, or ''."""
         self.adaptive.restore(Learnt.nothing(self.adaptive.n_steps))
         self._saved = self.adaptive.learnt
         if self._path is None:
@@ -156,7 +156,7 @@ class CalibrationKeeper:
 
 def _rename_refused(path: Path) -> str:
     asides = [path.with_name(f"{path.name}.refused{n or ''}") for n in range(_MAX_REFUSED)]
-    # An earlier model may be used again with the state learnt for it.
+    # Earlier refused files stay: one may belong to a model that will be used again.
     aside = next((each for each in asides if not each.exists()), asides[-1])
     try:
         path.replace(aside)
@@ -173,17 +173,17 @@ def open_calibration(
     *,
     uses_sim_time: bool,
 ) -> CalibrationKeeper | None:
-    """Adapts the ellipses, from what an earlier run learned where that is kept, and logs it.
+    """Creates the adaptive calibration, restores what an earlier run saved, and logs the result.
 
-    None if the parameters ask for the model's ellipses.
+    Returns None if the parameter `adaptive_calibration` is false.
 
     Args:
         config: the parameters.
-        model: whose ellipses are adapted.
+        model: the model whose ellipses are adapted.
         node: fully qualified name of the node.
-        logger: of the node.
-        uses_sim_time: what a replay or a simulation teaches is not kept for the robot, unless the
-            parameters name a file.
+        logger: the node's logger.
+        uses_sim_time: whether time is simulated. What the node learns from a replay or a
+            simulation is not saved for the robot, unless `calibration_file` is set.
     """
     if not config.adaptive_calibration:
         return None
@@ -202,5 +202,5 @@ def open_calibration(
     elif problem:
         logger.warning(problem)
     elif keeper.adaptive.learnt.seconds.any():
-        logger.info(f"ellipses begin with what was learnt before: {keeper.state}")
+        logger.info(f"adaptive calibration of an earlier run restored from {keeper.state}")
     return keeper

@@ -1,4 +1,4 @@
-"""Definitions of installed message types, as the readers and writers of CDR need them."""
+"""Definitions of installed message types, in the form that the CDR decoder and writer need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
 
 
 def definitions_of(message_type: str) -> Definitions:
-    """The definitions of an installed type, `package/msg/Type`, and of all types within."""
+    """The definitions of an installed type, `package/msg/Type`, and of all nested types."""
     definitions: dict[str, list[tuple[str, FieldType]]] = {}
     pending = [message_type]
     while pending:

@@ -1,4 +1,4 @@
-"""Numbers -> messages: stamps, poses, clouds."""
+"""Converts numbers to messages: stamps, poses, clouds."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def points_to_msg(points: np.ndarray, stamp_ns: int, frame_id: str) -> PointClou
 
 @lru_cache(maxsize=16)
 def _point_fields(dtype: np.dtype) -> list[PointField]:
-    """The same objects for every cloud of a type; nobody changes them."""
+    """Fields of a cloud, shared by all clouds of a type: callers must not modify them."""
     return [
         PointField(name=name, offset=offset, datatype=datatype, count=1)
         for name, offset, datatype in point_field_layout(dtype)

@@ -1,4 +1,4 @@
-"""The lifecycle node: tracks in, predicted futures out."""
+"""The lifecycle node: subscribes to tracks and publishes predictions."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from social_implicit_ros.tracks.frames.transforms import TransformUnavailableErr
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 
 _DIAGNOSTICS_PERIOD_S = 1.0
-#: How often tracks that wait for a transform ask for it.
+#: Period at which waiting tracks look up their transform again, seconds.
 _TRANSFORM_PERIOD_S = 0.01
 
 
 class PredictorNode(ParameterNode):
-    """Subscribes to tracks, predicts at every tick, publishes what is listened to."""
+    """Subscribes to tracks, predicts at every tick, publishes the outputs with subscribers."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Declares parameters; everything else waits for configure.
 
         Args:
-            kwargs: of `rclpy.node.Node`, such as its context.
+            kwargs: arguments of `rclpy.node.Node`, such as its context.
         """
         super().__init__("predictor", **kwargs)
         self._session: Session | None = None
@@ -67,14 +67,14 @@ class PredictorNode(ParameterNode):
         self._reset_calibration_service = self.create_service(
             Trigger, "~/reset_calibration", self._on_reset_calibration
         )
-        at_no_jump_forward: Any = None  # which Humble's annotation leaves out
+        never: Any = None  # valid, although Humble's annotation does not allow it
         self._jump_handle = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=at_no_jump_forward, min_backward=Duration(nanoseconds=-1)),
+            JumpThreshold(min_forward=never, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_time_jump,
         )
 
     def autostart(self) -> None:
-        """Configures and activates, where the parameter `autostart` says so."""
+        """Configures and activates the node if the parameter `autostart` is true."""
         if not self.get_parameter("autostart").value:
             return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
@@ -82,13 +82,13 @@ class PredictorNode(ParameterNode):
 
     def destroy_node(self) -> None:
         """Clears the outputs, then destroys the node."""
-        # Without a context nothing can be published any more.
+        # After the shutdown of the context nothing can be published.
         if self.context.ok():
             self._close_session()
         super().destroy_node()
 
     def _apply_changed_parameters(self, session: Session, *, wait: bool = False) -> None:
-        """Takes over what was set, once it is prepared; the values were checked when set."""
+        """Applies changed parameters once they are prepared; they were checked when set."""
         with self.reporter.contained("parameters", "changed parameters cannot take effect"):
             if self.parameters_changed:
                 self.parameters_changed = False
@@ -120,7 +120,7 @@ class PredictorNode(ParameterNode):
                     on_odometry=self._on_odometry,
                     on_map=self._on_map,
                 )
-            except Exception as error:  # noqa: BLE001 (files and libraries raise what they meet)
+            except Exception as error:  # noqa: BLE001 (libraries raise errors of many kinds)
                 reason = self.reporter.reason_of(error)
                 self.get_logger().error(f"cannot configure: {reason}")
                 self.reporter.state = NodeState("unconfigured", problem=reason)
@@ -136,7 +136,8 @@ class PredictorNode(ParameterNode):
             self.reporter.log.reset(logs)
             state = NodeState("inactive", model=session.predictor.model.name)
             self.reporter.state = state.with_config(session.config)
-            # Else Python looks through all that was imported now and then, for longer than a tick.
+            # Excludes all imported objects from garbage collection, which would else now and then
+            # take longer than a tick.
             gc.freeze()
             return super().on_configure(previous)
 
@@ -153,8 +154,8 @@ class PredictorNode(ParameterNode):
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
             topics = ", ".join(log.topic for log in self.reporter.log.trackers.values())
             self.get_logger().info(
-                f"predicting with {session.predictor.model.name} what arrives on {topics} in frame "
-                f"{session.predictor.published_frame}"
+                f"predicting with {session.predictor.model.name} in frame "
+                f"{session.predictor.published_frame}: tracks of {topics}"
             )
             return result
 
@@ -281,7 +282,7 @@ class PredictorNode(ParameterNode):
         self._tick(self._configured(), self._now_ns(), time.perf_counter())
 
     def _take(self, session: Session, update: Update, started_s: float) -> None:
-        """Reports what became of messages, and publishes a forecast where one is due."""
+        """Reports the outcome of messages, and publishes a forecast if one is due."""
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
         self.reporter.log.add_update(update)
@@ -303,7 +304,7 @@ class PredictorNode(ParameterNode):
             forecast, corrections = predictor.published(predictor.tick(stamp_ns))
             session.publish(forecast)
         except TransformUnavailableError as error:
-            # The positions of people in the published frame are not known.
+            # Without the transform, positions in the published frame are unknown.
             reason = f"nothing is published in frame {predictor.published_frame}: {error}"
             self.reporter.refuse("publish_frame", reason)
             with self.reporter.contained("clear", "outputs cannot be cleared"):
@@ -313,7 +314,7 @@ class PredictorNode(ParameterNode):
             reason = f"nobody is predicted: {self.reporter.reason_of(error)}"
             self.reporter.log.add_failed_tick(reason)
             self.reporter.warn("tick", reason)
-            # A planner must not go on with predictions of a tick ago.
+            # Planners must not keep using the previous predictions.
             with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
             return
@@ -328,7 +329,7 @@ class PredictorNode(ParameterNode):
         self.reporter.log.add_tick(
             duration_s, predictor.n_tracked, forecast.skipped.values(), len(forecast.ids)
         )
-        # After publishing, which it shall not delay.
+        # After publishing, so that the evaluation does not delay it.
         with self.reporter.contained("evaluation", "predictions cannot be evaluated"):
             predictor.evaluate()
 
@@ -354,13 +355,13 @@ class PredictorNode(ParameterNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         session = self._active_session()
         if session is None:
-            response.message = f"nothing to forget: the node is {self.reporter.state.lifecycle}"
+            response.message = f"nothing to reset: the node is {self.reporter.state.lifecycle}"
             return response
         n_tracked = len(session.predictor.history)
         session.predictor.reset()
         self._report_reset(session)
         response.success = True
-        response.message = f"forgot {n_tracked} agents"
+        response.message = f"the histories of {n_tracked} agents are cleared"
         return response
 
     def _on_reset_calibration(
@@ -371,26 +372,26 @@ class PredictorNode(ParameterNode):
             reason = f"the node is {self.reporter.state.lifecycle}"
             if session is not None:
                 reason = "the parameter adaptive_calibration is false"
-            response.message = f"nothing to forget: {reason}"
+            response.message = f"nothing to reset: {reason}"
             return response
         problem = session.keeper.reset()
-        # Predictions made with the old calibration say nothing about the new one.
+        # Predictions made with the old calibration must not be scored for the new one.
         session.predictor.evaluation.reset()
         response.success = not problem
         response.message = problem or "the calibration is reset to that of the model"
         return response
 
     def _report_reset(self, session: Session, reason: str = "") -> None:
-        """Counts that all histories were forgotten, and clears what is shown."""
+        """Counts a reset of all histories, and clears the outputs."""
         if reason:
-            self.get_logger().warning(f"{reason}: all histories are forgotten")
+            self.get_logger().warning(f"{reason}: all histories are cleared")
         self.reporter.log.add_reset()
         self._clear_outputs(session)
 
     # Publishing
 
     def _on_diagnostics_timer(self) -> None:
-        # Where nothing ticks, this is when changed parameters take effect.
+        # If no ticks run, changed parameters take effect here.
         active, statuses = self._active_session(), []
         if active is not None:
             self._apply_changed_parameters(active)
@@ -419,7 +420,7 @@ class PredictorNode(ParameterNode):
         session.clear(self._now_ns())
 
     def _clear_outdated(self, session: Session) -> None:
-        """Where only messages make ticks, clears what is shown once they stop."""
+        """If messages trigger the ticks, clears the outputs once the messages stop."""
         if session.shown_s is None or self._tick_timer.is_running or is_time_simulated(self):
             return
         if time.monotonic() - session.shown_s > session.predictor.track_timeout_s:

@@ -28,7 +28,7 @@ COLUMNS = (
     "coverage_standing",
     "coverage_walking",
 )
-#: Fewer scored positions are too few for a warning.
+#: Minimum number of scored positions for a warning.
 MIN_POSITIONS = 200
 
 
@@ -78,7 +78,7 @@ def scores_to_status(
         name: of the node.
         scores: recent scores.
         factors: (2, T) from `radius_factors`.
-        tolerance: largest accepted difference between coverage and confidence.
+        tolerance: largest difference between coverage and confidence without a warning.
         window_s: time window of the scores, seconds.
         calibration: state of the adaptive calibration: `off`, the path of its file, or the
             problem with that file.

@@ -32,7 +32,7 @@ class ParameterNode(LifecycleNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Declares all parameters; `kwargs` are those of `rclpy.node.Node`, such as its context."""
-        #: Overrides without a type: empty lists, whose elements ROS does not know.
+        #: Overrides whose type ROS cannot infer: empty lists.
         self._empty_overrides: set[str] = set()
         super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
         self.is_configured = False
@@ -43,7 +43,7 @@ class ParameterNode(LifecycleNode):
     def declare_parameters(
         self, namespace: str, parameters: Sequence[Any], ignore_override: bool = False
     ) -> list[Parameter]:
-        """As rclpy's, which would raise for the empty lists of a parameter file."""
+        """As in rclpy, but without the empty lists of a parameter file, for which rclpy raises."""
         empty = {entry[0] for entry in parameters if len(entry) > 1 and entry[1] is None}
         self._empty_overrides |= empty
         rows = [entry for entry in parameters if entry[0] not in empty]
@@ -102,7 +102,7 @@ class ParameterNode(LifecycleNode):
                 if name.startswith("qos_overrides."):
                     qos.check_override(name, value)
             check_change(self._values(), changes, is_configured=self.is_configured)
-        except Exception as error:  # noqa: BLE001 (else a value of an unforeseen type ends us)
+        except Exception as error:  # noqa: BLE001 (any error here would end the process)
             return SetParametersResult(successful=False, reason=reason_of(error))
         for name in changes:
             self._bad_overrides.pop(name, None)
@@ -111,7 +111,7 @@ class ParameterNode(LifecycleNode):
 
 
 def descriptor_of(spec: ParameterSpec) -> ParameterDescriptor:
-    """What `ros2 param describe` shows."""
+    """The descriptor that `ros2 param describe` shows."""
     descriptor = ParameterDescriptor(name=spec.name, description=spec.help)
     if spec.choices:
         descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
@@ -138,8 +138,8 @@ def check_change(
     """Checks a change while the node runs.
 
     Args:
-        values: name -> present value, for every parameter of the table.
-        changes: name -> new value. Names that are not in the table are ignored.
+        values: name -> present value, for every parameter of the node.
+        changes: name -> new value. Other names are ignored.
         is_configured: whether the node is inactive or active.
 
     Raises:

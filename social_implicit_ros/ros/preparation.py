@@ -9,13 +9,13 @@ from threading import Condition, Thread
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
 
-#: What a tick takes over at once: the parameters, and the outputs made from them by name, None
-#: where they need no new ones.
+#: Parameters that a tick applies, and the outputs created from them by name; None if the present
+#: outputs stay.
 Prepared = tuple[NodeConfig, dict[str, Output] | None]
 
 
 class NewestJob:
-    """Runs one job at a time in a thread; of those that wait, only the newest is run."""
+    """Runs one job at a time in a thread; of several waiting jobs only the newest runs."""
 
     def __init__(self, name: str) -> None:
         """Starts without jobs; the thread gets the name."""
@@ -25,7 +25,7 @@ class NewestJob:
         self.is_running = False
 
     def begin(self, job: Callable[[], None]) -> None:
-        """Runs a job, which raises nothing, now or after the one that runs."""
+        """Runs a job now, or after the running one; the job must not raise."""
         with self._changed:
             self._next = job
             if not self.is_running:
@@ -50,23 +50,23 @@ class NewestJob:
 
 
 class Preparation:
-    """Prepares the newest parameters.
+    """Prepares the newest parameters in a thread.
 
-    The first draw of another number of samples imports scipy.stats, which takes seconds.
+    The first change of the number of samples imports scipy.stats, which takes seconds.
     """
 
     def __init__(self, prepare: Callable[[NodeConfig], dict[str, Output]]) -> None:
         """Starts with nothing to prepare.
 
         Args:
-            prepare: runs in the thread: makes the outputs, and whatever ticks need, once.
+            prepare: creates the outputs and runs a tick with them once; called in the thread.
         """
         self._prepare = prepare
         self._jobs = NewestJob("preparation")
         self._result: Prepared | Exception | None = None
 
     def begin(self, config: NodeConfig, before: NodeConfig) -> None:
-        """Prepares parameters; immediately if they need nothing that those before do not."""
+        """Prepares parameters; immediately if they need neither new samples nor new outputs."""
         if not self._jobs.is_running and _drawn(config) == _drawn(before):
             self._result = config, None
         else:
@@ -76,7 +76,7 @@ class Preparation:
         """What was prepared since the last call; None if there is nothing, or not yet.
 
         Raises:
-            Exception: it cannot be prepared.
+            Exception: the preparation failed.
         """
         if wait:
             self._jobs.wait()
@@ -95,6 +95,6 @@ class Preparation:
 
 
 def _drawn(config: NodeConfig) -> tuple[object, ...]:
-    """The parameters that need new draws or outputs."""
+    """The parameters whose change needs new samples or outputs."""
     pipeline = config.predictor.pipeline
     return (pipeline.n_samples, pipeline.seed, *config.for_outputs)

@@ -40,11 +40,10 @@ from social_implicit_ros.types import Tracks
 
 @dataclass
 class Session:
-    """The running node, from configure to cleanup.
+    """What the node needs from configure to cleanup.
 
     Attributes:
-        shown_s: steady time at which somebody was predicted last; None if the last prediction is
-            empty.
+        shown_s: steady time of the last prediction with people; None if the newest has none.
     """
 
     config: NodeConfig
@@ -104,10 +103,10 @@ def open_session(
     on_odometry: Callable[[Odometry], None],
     on_map: Callable[[OccupancyGrid], None],
 ) -> Session:
-    """Loads what the parameters select and makes its endpoints; none is left if one cannot be made.
+    """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
 
-    Tracks are serialised. Raises ValueError if something cannot be used; the message says how to
-    fix it.
+    `on_tracks` receives serialised messages. Raises ValueError if something cannot be used; the
+    message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)
@@ -143,9 +142,9 @@ def open_session(
 def load_outputs(
     model: TrajectoryModel, lookup: TransformBuffer, config: NodeConfig
 ) -> dict[str, Output]:
-    """The outputs for some parameters, after one run of the model and of the outputs with them."""
+    """Creates the outputs that the parameters select, and warms up model and outputs."""
     outputs = {name: load_output(name, config) for name in config.outputs}
-    # Walls change covariances as they change samples.
+    # With a map, the covariances are corrected by means of the samples.
     _make_samples(model, config.use_map or any(output.reads_samples for output in outputs.values()))
     _warm_up(model, outputs, lookup, config.predictor)
     return outputs
@@ -176,9 +175,9 @@ def _warm_up(
     lookup: TransformBuffer,
     config: PredictorConfig,
 ) -> None:
-    """Runs one tick on dummy data: errors and lazy initialisation do not wait for a real one."""
+    """Runs one tick on dummy data, so that errors and lazy initialisation happen at configure."""
     pipeline = PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
-    # Of one frame, without a robot.
+    # A single frame and no robot, so that no transform is needed.
     plain = PredictorConfig(
         pipeline=pipeline,
         time_step_s=config.time_step_s,
@@ -213,7 +212,7 @@ def _create_endpoints(
     on_odometry: Callable[[Odometry], None],
     on_map: Callable[[OccupancyGrid], None],
 ) -> None:
-    """Adds the endpoints that the session's parameters ask for to the session."""
+    """Adds the publishers and subscriptions that the parameters select to the session."""
     for name, output in session.outputs.items():
         session.publishers[name] = node.create_lifecycle_publisher(
             output.message_class,

@@ -14,12 +14,12 @@ from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 
-#: Period of reading transforms that nothing looks up, seconds; the queue must hold them.
+#: Period of reading transforms without a lookup, seconds, so that the queue does not overflow.
 _PERIOD_S = 0.1
 
 
 class _Polled(CallbackGroup):
-    """Keeps subscriptions out of the executor, which takes 0.4 ms for each message."""
+    """Keeps subscriptions out of the executor, which takes 0.4 ms per message."""
 
     def can_execute(self, entity: Any) -> bool:
         """Never."""
@@ -36,14 +36,14 @@ class _Polled(CallbackGroup):
 class TransformListener:
     """Fills a `TransformBuffer` from /tf and /tf_static, from its first lookup on.
 
-    A robot publishes hundreds of transforms a second, of which a few matter. They are read
-    serialised, all at once, when a transform is looked up. A node whose tracks are in the fixed
-    frame subscribes to nothing.
+    A robot publishes hundreds of transforms a second, of which few matter. They are read
+    serialised, all at once, when a transform is looked up. If all tracks are in the fixed frame,
+    no lookup happens and the node does not subscribe.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._subscriptions: list[tuple[Subscription, bool]] = []  # with whether it is static
+        self._subscriptions: list[tuple[Subscription, bool]] = []  # and whether it is static
         self._polled = _Polled()
         self.buffer = TransformBuffer(before_lookup=self._before_lookup)
 
@@ -53,7 +53,7 @@ class TransformListener:
         self._read()
 
     def _subscribe(self, target: str, source: str) -> None:
-        """Subscribes; raises TransformUnavailableError where tf2_msgs is not installed."""
+        """Subscribes; raises TransformUnavailableError if tf2_msgs is not installed."""
         try:
             from tf2_msgs.msg import TFMessage
         except ImportError as error:
@@ -68,7 +68,7 @@ class TransformListener:
             return self._node.create_subscription(
                 TFMessage,
                 topic,
-                lambda message: None,  # not called
+                lambda message: None,  # never called
                 profile,
                 callback_group=self._polled,
                 raw=True,

@@ -1,4 +1,4 @@
-"""Timers of the node: steady unless time is simulated, as the system's clock may be set back."""
+"""Timers of the node: steady unless time is simulated, as the system clock may be set back."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from rclpy.timer import Timer
 
 
 def is_time_simulated(node: Node) -> bool:
-    """Whether the node's time is that of `/clock`."""
+    """Whether the node takes its time from `/clock`."""
     clock = node.get_clock()
     return isinstance(clock, ROSClock) and clock.ros_time_is_active
 
 
 def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
-    """A timer that goes on while simulated time stands still."""
+    """A timer that continues while simulated time is paused."""
     return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 class TickTimer:
-    """The timer of the ticks, in simulated time if the node's is."""
+    """The timer of the ticks; it uses simulated time if the node does."""
 
     def __init__(self, node: Node, callback: Callable[[], None]) -> None:
-        """Does not run yet.
+        """Creates no timer yet.
 
         Args:
             node: owns the timer.
@@ -40,7 +40,7 @@ class TickTimer:
         return self._timer is not None
 
     def restart(self, rate_hz: float) -> None:
-        """Ticks at a rate from now on; never at 0."""
+        """Ticks at this rate from now on; 0 stops the ticks."""
         self.stop()
         if rate_hz == 0.0:
             return
@@ -50,7 +50,7 @@ class TickTimer:
             self._timer = steady_timer(self._node, 1.0 / rate_hz, self._callback)
 
     def stop(self) -> None:
-        """Ends the ticks."""
+        """Stops the ticks."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None

@@ -24,10 +24,10 @@ class Tracker:
     """A tracker to subscribe to.
 
     Attributes:
-        name: of its mapping.
-        topic: to subscribe to.
-        message_class: of the topic.
-        decoder: of its serialised messages.
+        name: name of its mapping.
+        topic: topic to subscribe to.
+        message_class: message class of the topic.
+        decoder: decodes its serialised messages.
         id_prefix: prepended to every id.
     """
 
@@ -38,7 +38,7 @@ class Tracker:
     id_prefix: str = ""
 
     def decode(self, data: bytes) -> DecodedMessage:
-        """As `TrackerDecoder.decode`, with ids distinct from those of other trackers."""
+        """As `TrackerDecoder.decode`, but prepends `id_prefix` to the ids."""
         decoded = self.decoder.decode(data)
         if decoded.tracks is None or not self.id_prefix:
             return decoded
@@ -55,7 +55,7 @@ def load_trackers(
         text: name of a shipped mapping or path of a YAML file, several separated by commas. An @
             precedes the topic, which defaults to `~/tracks`: `people` or
             `people, zed@/zed/objects`.
-        stamp_spread_s: largest difference between the stamps of one message.
+        stamp_spread_s: largest accepted difference between the stamps of one message.
 
     Raises:
         TrackerSpecError: as `load_tracker`, or two trackers on one topic.
@@ -80,16 +80,16 @@ def load_trackers(
 def load_tracker(
     tracker: str, topic: str, stamp_spread_s: float = PredictorConfig.stamp_spread_s
 ) -> Tracker:
-    """Reads a tracker mapping, imports its message type and checks the paths in it.
+    """Reads a tracker mapping, imports its message type and checks its field paths.
 
     Args:
         tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
-        topic: to subscribe to.
-        stamp_spread_s: largest difference between the stamps of one message.
+        topic: topic to subscribe to.
+        stamp_spread_s: largest accepted difference between the stamps of one message.
 
     Raises:
         TrackerSpecError: no such mapping, an invalid mapping, a message package that is not
-            installed, a path that the message type does not have, or an invalid topic name.
+            installed, a field path that the message type does not have, or an invalid topic name.
     """
     try:
         validate_topic_name(topic)
@@ -106,7 +106,7 @@ def import_message(message_type: str, owner: str) -> type:
 
     Args:
         message_type: `package/msg/Type`.
-        owner: what needs it, for the error message.
+        owner: what needs the type, for the error message.
 
     Raises:
         TrackerSpecError: the package is not installed, or has no such type.
@@ -116,7 +116,7 @@ def import_message(message_type: str, owner: str) -> type:
         f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or source the workspace that "
         "contains it"
     )
-    # Before anything is imported: an import runs the code of whatever Python package has the name.
+    # Checked before the import, which runs the code of any Python package with this name.
     offered = _installed_messages(package)
     if not offered:
         raise TrackerSpecError(
@@ -137,7 +137,7 @@ def import_message(message_type: str, owner: str) -> type:
 
 
 def _installed_messages(package: str) -> list[str]:
-    """Names of a package's message types in the ament index; empty if it has none."""
+    """Names of the message types of a package in the ament index; empty if there are none."""
     try:
         content, _ = get_resource("rosidl_interfaces", package)
     # Without a sourced workspace the index raises EnvironmentError.

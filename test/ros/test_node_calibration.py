@@ -109,7 +109,7 @@ def test_the_state_is_saved_for_the_next_start_until_it_is_reset(
     assert max(learnt["seconds"]) > 2.0
 
     second = SelfAware(start)
-    assert "ellipses begin with what was learnt before" in second.node.process.output
+    assert "adaptive calibration of an earlier run restored" in second.node.process.output
     response = second.call("reset_calibration")
     assert response.success and "reset to that of the model" in response.message
     assert files(tmp_path) == []

@@ -66,7 +66,7 @@ def test_reset_forgets_everybody(talk: Conversation) -> None:
     talk.walk(stamps_ns, 5)
     response = talk.reset()
     assert response.success
-    assert response.message == "forgot 2 agents"
+    assert response.message == "the histories of 2 agents are cleared"
     assert len(talk.walk(stamps_ns, 1).agents) == 0
 
 

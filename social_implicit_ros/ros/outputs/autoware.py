@@ -30,14 +30,14 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 
-#: Namespace of the UUIDs of ids that are no UUIDs (RFC 4122, version 5).
+#: Namespace in which ids that are not UUIDs get one (RFC 4122, version 5).
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "ros:social_implicit_ros/agent")
 _INITIAL_POSE = "kinematics.initial_pose_with_covariance"
 _INITIAL_VELOCITY = "kinematics.initial_twist_with_covariance.twist.linear"
 
 
 class Autoware(ListOutput):
-    """A pedestrian per person, with the mean trajectory first and then the modes.
+    """One pedestrian per person, with the mean trajectory first and then the modes.
 
     Every path begins at the present position, at the header's stamp. Its confidence is the
     probability of the samples that are closest to it, so the confidences of a person add up to 1.
@@ -108,7 +108,7 @@ class Autoware(ListOutput):
 
 @lru_cache(maxsize=1024)
 def uuid_of(agent_id: str) -> bytes:
-    """The 16 bytes of an id that is a UUID in hexadecimal, else of a UUID generated from the id."""
+    """16 bytes: the id itself if it is a UUID in hexadecimal, else a UUID generated from it."""
     try:
         return uuid.UUID(hex=agent_id).bytes
     except ValueError:

@@ -21,12 +21,12 @@ from social_implicit_ros.uncertainty.ellipses import at_confidence
 class Output(ABC):
     """Converts forecasts into messages of one topic.
 
-    An output is created from the node's config and never sees the node, which publishes for it.
+    An output is created from the node's config and has no access to the node, which publishes.
     """
 
     topic: ClassVar[str]
     message_class: ClassVar[type]
-    #: Whether it renders samples: only then are they made.
+    #: Whether `render` reads samples; if no output does, none are drawn.
     reads_samples: ClassVar[bool] = False
 
     def __init__(self, config: NodeConfig) -> None:
@@ -41,7 +41,7 @@ class Output(ABC):
         """The message to publish, or its serialised bytes."""
 
     def clear(self, stamp_ns: int) -> Any:
-        """A message without people, as consumers keep the last one; None where nothing is kept."""
+        """A message without people, for consumers that keep the last one; None if none does."""
         return self.message_class(header=header_to_msg(stamp_ns, self._frame_id))
 
 
@@ -54,7 +54,7 @@ class ListOutput(Output):
 
     @abstractmethod
     def entries(self, shape: Any) -> Sequence[object]:
-        """Template messages of a group of entries; see `CdrListWriter`."""
+        """Template messages of the entries of a group; see `CdrListWriter`."""
 
     def serialised(
         self,
@@ -68,5 +68,5 @@ class ListOutput(Output):
 
 
 def at_own_confidence(prediction: Prediction, confidence: float) -> Prediction:
-    """The prediction with the covariance of an output's own confidence; 0 leaves it."""
+    """Rescales the covariances to an output's own confidence level; 0 leaves them unchanged."""
     return at_confidence(prediction, confidence) if confidence else prediction

@@ -1,9 +1,9 @@
 """Serialises messages with a long list from numpy arrays, without message objects.
 
-rclpy takes 60 ms to create and convert a thousand small messages, at every tick. Only numbers, and
-strings of a few lengths, differ between ticks and entries. So the entries of each shape are
-serialised once from template messages, a list is a concatenation of such bytes, and each tick
-writes its numbers into them, all values of a field at once.
+rclpy would take 60 ms per tick to create and convert a thousand small messages. Between ticks and
+entries only numbers and strings of a few lengths differ. So the entries of each shape are
+serialised once from template messages, and a list is a concatenation of these bytes. At each tick
+the numbers are written into them, all values of a field at once.
 
 Source: OMG Common Data Representation, see `tracks.cdr_layout`.
 """
@@ -32,7 +32,7 @@ _ENCAPSULATION = b"\x00\x01\x00\x00"
 _WORD_BYTES = 8
 #: Size of the length field of a list.
 _COUNT_BYTES = 4
-#: Cached shapes and alignments; the bound keeps strings of ever new lengths from filling memory.
+#: Maximum number of cached shapes and alignments, as strings of new lengths may keep coming.
 _MOST_GROUPS = 64
 #: Code of `struct` -> size of a number, bytes.
 _SIZES = {code: struct.calcsize(f"<{code}") for code in NUMBER_CODES.values()}
@@ -56,9 +56,9 @@ class CdrListWriter:
 
         Args:
             message_type: `package/msg/Type`.
-            definitions: of this type and of all types within.
-            entries_of: shape -> template messages of the entries of such a group, with all fields
-                set that `write` does not set.
+            definitions: definitions of this type and of all nested types.
+            entries_of: shape of a group -> template messages of its entries, in which all fields
+                are set that `write` does not set.
 
         Raises:
             UnsupportedLayoutError: a type that does not end with a list of messages.
@@ -80,7 +80,7 @@ class CdrListWriter:
 
         Args:
             message: provides the fields before the list.
-            shapes: of the groups.
+            shapes: shapes of the groups, in order.
             values: dotted path, relative to an entry, of each field to set: numbers, arrays,
                 messages of numbers of one type (a pose, a stamp), and strings -> values of the
                 first entry, then of the second, and so on, in an array of any shape. Strings as
@@ -206,7 +206,7 @@ class _Encoder:
         self._definitions = definitions
         self._content = bytearray(offset)
         self._rewritten = tuple(rewritten)
-        # Path of a field -> rewritten paths around it.
+        # Path of a field -> rewritten paths that contain it.
         self._rewritten_of: dict[str, list[str]] = {}
         self.codes: dict[str, str] = {}
         self.offsets: dict[str, list[int]] = {path: [] for path in rewritten}
@@ -222,7 +222,7 @@ class _Encoder:
             self._add_field(kind, getattr(message, name), f"{path}.{name}" if path else name)
 
     def add_all(self, message_type: str, messages: Sequence[object], path: str = "") -> None:
-        """Serialises messages in order; an object that occurs again is copied from its bytes."""
+        """Serialises messages in order; the bytes of an object that occurs again are copied."""
         known: dict[tuple[int, int], tuple[int, int, dict[str, slice]]] = {}
         for message in messages:
             start = len(self._content)

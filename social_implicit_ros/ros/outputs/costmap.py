@@ -21,9 +21,9 @@ from social_implicit_ros.types import FloatArray
 class Costmap(Output):
     """The probability in percent, 0 to 100, that a person occupies a cell within a time window.
 
-    The grid is centred on the robot; while the robot's position is unknown it stays. It moves only
-    when its centre is off by more than `recentre_m`, as the static layer resets and logs at every
-    move. It moves by whole cells, so that the content of cells does not shift.
+    The grid is centred on the robot and stays in place while the robot's position is unknown. It
+    moves only when the robot is more than `recentre_m` from its centre, as the static layer resets
+    and logs at every move. It moves by whole cells, so that the content of cells does not shift.
     """
 
     topic = "~/costmap"

@@ -29,7 +29,7 @@ _MIN_SEMIAXIS_M = 0.01
 
 
 class MpcPlanner(ListOutput):
-    """An obstacle per person, with one Gaussian per step of the planner.
+    """One obstacle per person, with one Gaussian per step of the planner.
 
     The planner ignores frame and stamp: it plans in `fixed_frame`. Pose k is the mean position
     after k + 1 integrator steps. There are always `horizon_steps` poses, as the planner does not

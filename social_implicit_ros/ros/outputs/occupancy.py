@@ -14,7 +14,7 @@ from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
 #: Smaller contributions of a person to a cell may be omitted.
 LEAST_PROBABILITY = 0.005
-#: The one-sided tail of a normal distribution beyond it has the least probability.
+#: Quantile of the normal distribution whose one-sided tail has `LEAST_PROBABILITY`.
 _REACH_SIGMAS = 2.576
 #: Lower bound of the standard deviation of a position.
 _MIN_SIGMA_M = 0.02
@@ -159,8 +159,8 @@ class _Segments:
 def _boxes(segments: _Segments, radius_m: float, grid: Grid) -> IntArray:
     """(N, 2, 2) bounding boxes in cells: first column and row, then the exclusive ends.
 
-    Beyond it a person contributes less than `LEAST_PROBABILITY`: the square lies beyond a tangent
-    to the ellipse of `_REACH_SIGMAS`. Outside the grid a box is empty.
+    Outside its box a person contributes less than `LEAST_PROBABILITY`, as the square then lies
+    beyond a tangent to the ellipse of `_REACH_SIGMAS`. Boxes outside the grid are empty.
     """
     _, _, yaw_rad = ellipse_axes(segments.covariances_m2)
     half_width_m = _HALF_SIDE * radius_m * (np.abs(np.cos(yaw_rad)) + np.abs(np.sin(yaw_rad)))

@@ -14,7 +14,7 @@ from social_implicit_ros.ros.outputs.cdr_writer import text_bytes
 
 
 class People(ListOutput):
-    """A Person per person at the header's stamp, with the velocity of the mean trajectory.
+    """One `Person` per person at the header's stamp, with the velocity of the mean trajectory.
 
     `name` is the tracker's id. The velocity is in the header's frame.
     """

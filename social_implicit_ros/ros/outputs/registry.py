@@ -7,8 +7,8 @@ from importlib import import_module
 from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.settings import NodeConfig
 
-#: Name -> module in this folder, and its class. A new output is added here, and to the choices of
-#: the parameter `outputs`.
+#: Name -> module in this folder and class. Add a new output here and to the choices of the
+#: parameter `outputs`.
 OUTPUTS = {
     "pointcloud": ("prediction_cloud", "PredictionCloud"),
     "samples": ("samples_cloud", "SamplesCloud"),

@@ -1,1 +1,1 @@
-"""The life of a process: start, signals, domains, and those of the demo."""
+"""Processes: start, signals, ROS domains, and the processes of the demo."""

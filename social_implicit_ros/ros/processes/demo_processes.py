@@ -1,4 +1,4 @@
-"""Processes of the demonstration, and what it receives from them."""
+"""Processes of the demonstration, and a listener that receives their messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from social_implicit_ros.ros.processes.startup import start_ros
 
 NODE_NAME = "predictor"
 PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
-#: Time for a process to end by itself, seconds.
+#: Time that a process has to end after SIGINT, seconds.
 _END_S = 5.0
 
 Content = TypeVar("Content")
@@ -33,8 +33,8 @@ class Listener(Generic[Content]):
     """Receives the output of the node while the demonstration runs.
 
     Attributes:
-        predictions: of at least one agent, oldest first.
-        diagnostics: of the newest status, by key.
+        predictions: decoded predictions with at least one agent, oldest first.
+        diagnostics: values of the newest status, by key.
         problem: message of that status if it is an error, else empty.
     """
 
@@ -59,7 +59,7 @@ class Listener(Generic[Content]):
         self._executor.spin_once(timeout_sec=duration_s)
 
     def hears_node(self) -> bool:
-        """Whether diagnostics were received and the predictions are discovered."""
+        """Whether diagnostics were received and the publisher of predictions is discovered."""
         return bool(self.diagnostics) and self._node.count_publishers(PREDICTIONS_TOPIC) > 0
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class Listener(Generic[Content]):
 
 @contextmanager
 def listening(decode: Callable[[PointCloud2], Content]) -> Iterator[Listener[Content]]:
-    """A listener, and ROS until the end of the block."""
+    """Initialises ROS and creates a listener; shuts both down at the end of the block."""
     # Python handles Ctrl-C, so that every `finally` runs.
     start_ros("social_implicit_demo", [])
     listener = Listener(decode)
@@ -93,7 +93,7 @@ def listening(decode: Callable[[PointCloud2], Content]) -> Iterator[Listener[Con
 
 @contextmanager
 def running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
-    """A command of this package that ends with the block, also on errors."""
+    """Runs a command of this package, and ends it with the block, also on errors."""
     process = None
     with log.open("w") as output:
         try:
@@ -137,7 +137,7 @@ def _interrupts_deferred() -> Iterator[None]:
 
 
 def tail(log: Path, n_lines: int = 15) -> str:
-    """The end of a log."""
+    """The last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) or "(nothing)"
 
 

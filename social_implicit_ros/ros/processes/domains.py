@@ -1,4 +1,4 @@
-"""Finds a ROS domain for nodes that must not meet others."""
+"""Finds a ROS domain for nodes that must be isolated from others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 import socket
 from collections import deque
 
-#: Linux never hands out the ports of domains 1 to 101 by itself; 0 is everybody's default.
+#: Domains whose ports are below Linux's ephemeral range, without 0, the default of all nodes.
 DOMAIN_IDS = range(1, 102)
-#: Of the 250 ports of a domain: those on which participants listen for discovery, and one that DDS
-#: leaves unused. The first participants may have ended before later ones.
+#: Offsets within the 250 ports of a domain: discovery ports of participants, and one port that DDS
+#: does not use. All participants are checked, as the first ones may have ended before later ones.
 _PARTICIPANTS, _RESERVATION = range(10, 250, 2), 5
 
-#: Nodes take a moment to start. Until then nobody else may choose the same domain.
+#: Held until the nodes have started, so that no other process chooses the same domain.
 _reservations: deque[socket.socket] = deque(maxlen=10)
 
 
@@ -21,10 +21,9 @@ class NoDomainError(RuntimeError):
 
 
 def reserve_domain() -> int:
-    """Chooses a domain in which no program on this machine takes part.
+    """Chooses a domain that no program on this machine uses.
 
-    No other process on this machine chooses it while this one runs, until this process has reserved
-    ten more.
+    The domain stays reserved while this process runs, until it has reserved ten more.
 
     Source: a domain owns 250 UDP ports from 7400 + 250 x domain on; its participants listen on the
     tenth and every second one after it (DDS-RTPS 2.5, section 9.6.2).

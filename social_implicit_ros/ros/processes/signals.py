@@ -1,4 +1,4 @@
-"""Ends a node's process on SIGINT and SIGTERM, and on SIGHUP, of a terminal that closes."""
+"""Ends a node's process on SIGINT and SIGTERM, and on SIGHUP, when its terminal closes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _received: list[int] = []
 
 
 def catch_stop_signals() -> Callable[[], bool]:
-    """Takes these signals over from Python and rclpy, which would end a tick halfway.
+    """Replaces the handlers of Python and rclpy, which would interrupt a tick.
 
     The first signal asks the process to stop. All later ones are ignored: `ros2 launch` and the
-    terminal both send SIGINT for one Ctrl-C. May be called again, as early as possible and then
-    where the answer is needed.
+    terminal both send SIGINT for one Ctrl-C. Call it as early as possible, and again where the
+    result is needed.
 
     Returns:
-        A function that tells whether a signal has arrived.
+        A function that returns whether a signal has arrived.
     """
     if not _received:
         take_over(_stop)
@@ -29,7 +29,7 @@ def catch_stop_signals() -> Callable[[], bool]:
 
 
 def take_over(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Installs a handler of these signals; SIGHUP stays ignored under `nohup`."""
+    """Installs a handler of the stop signals; SIGHUP stays ignored under `nohup`."""
     for number in STOP_SIGNALS:
         is_ignored = signal.getsignal(number) is signal.SIG_IGN
         if number in (signal.SIGINT, signal.SIGTERM) or not is_ignored:

@@ -19,13 +19,13 @@ def send_in_background() -> None:
 
     By default it sends within `publish`. A reliable subscriber that hangs and holds back large
     messages then costs the caller several times the computation, and all other outputs are late.
-    A mode that the user chose stays.
+    A mode that the user set is kept.
     """
     os.environ.setdefault("RMW_FASTRTPS_PUBLICATION_MODE", "ASYNCHRONOUS")
 
 
 def start_ros(command: str, args: Sequence[str]) -> None:
-    """Initialises rclpy without its signal handlers; without a log file where none can be written.
+    """Initialises rclpy without its signal handlers, and without a log file if it is not writable.
 
     Raises:
         SystemExit: rclpy cannot be initialised.
@@ -42,16 +42,16 @@ def start_ros(command: str, args: Sequence[str]) -> None:
 
 
 def ros_error_text(error: RuntimeError | UnicodeEncodeError) -> str:
-    """What rcl says of ROS arguments, without the lines of its source."""
+    """The error message of rcl about ROS arguments, without its source locations."""
     if isinstance(error, UnicodeEncodeError):
         return f"a ROS argument is not UTF-8: {printable_text(error.object)}"
     text = re.sub(r",? at \S+\.\w+:\d+", "", str(error))
-    # Of unknown arguments it gives the list only.
+    # For unknown arguments the message is only their list.
     return f"unknown ROS arguments: {text}" if text.startswith("[") else text
 
 
 def _log_folder_problem() -> str:
-    """Why rcl cannot write its log; empty if it can. See ROS 2's documentation of logging."""
+    """The reason why rcl cannot write its log, or ''. See ROS 2's documentation of logging."""
     home = os.environ.get("ROS_HOME") or (
         f"{os.environ['HOME']}/.ros" if os.environ.get("HOME") else ""
     )

@@ -1,1 +1,1 @@
-"""What the node says of itself: diagnostics, log and connections."""
+"""What the node reports about itself: diagnostics, log and connections."""

@@ -1,4 +1,4 @@
-"""What the node sees around it: endpoints that do not match, topics that nobody publishes."""
+"""Checks the connections of the node: incompatible endpoints, topics without publishers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from social_implicit_ros.prediction.health.snapshot import Endpoint, Surroundings
 
-#: Topics that a warning names at most.
+#: Maximum number of topics that a warning names.
 _MAX_TOPICS = 3
-#: Name of a node until rmw has received it.
+#: Name of a node until the middleware has received it.
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _INFINITE = Duration(nanoseconds=2**63 - 1)
 
@@ -25,7 +25,7 @@ _INFINITE = Duration(nanoseconds=2**63 - 1)
 def surroundings_of(
     node: Node, subscriptions: Sequence[Subscription], publishers: Collection[Publisher]
 ) -> Surroundings:
-    """What the graph says of the node's subscriptions and publishers, and of its clock."""
+    """State of the node's subscriptions, publishers and clock according to the ROS graph."""
     endpoints = [_endpoint(node, subscription) for subscription in subscriptions]
     simulated = node.get_parameter("use_sim_time").value
     names = node.get_node_names_and_namespaces()
@@ -51,7 +51,7 @@ def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
             if wanted in offered
             and name != topic
             and any(
-                (other.topic_type, _name(other) == own) == (wanted, False)
+                other.topic_type == wanted and _name(other) != own
                 for other in node.get_publishers_info_by_topic(name)
             )
         ]
@@ -61,10 +61,10 @@ def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
 def _broken_connections(
     node: Node, subscriptions: Iterable[Subscription], publishers: Collection[Publisher]
 ) -> list[str]:
-    """A line for each endpoint that exchanges no messages with the node.
+    """A line for each endpoint that cannot exchange messages with the node.
 
-    DDS does not match endpoints with incompatible QoS or types. The node's topics then show
-    nothing: the tracker seems silent.
+    DDS silently does not match endpoints with incompatible QoS or types: the tracker then only
+    seems to be silent.
     """
     lines = []
     own = {publisher.topic_name for publisher in publishers}
@@ -100,7 +100,7 @@ def _problem(
 
 
 def _as_in_graph(profile: QoSProfile) -> QoSProfile:
-    """A profile as the graph reports it: a duration that is not set is infinite."""
+    """A profile as the graph reports it: unset durations are infinite."""
     reported = copy(profile)
     for name in ("deadline", "liveliness_lease_duration"):
         if getattr(profile, name).nanoseconds == 0:

@@ -37,10 +37,10 @@ def status_of(
 
     Args:
         node: fully qualified name of the node.
-        part: of the node that the status describes.
-        level: of `DiagnosticStatus`.
+        part: the part of the node that the status describes.
+        level: one of the levels of `DiagnosticStatus`.
         text: message of the status.
-        values: by key.
+        values: values by key.
     """
     return DiagnosticStatus(
         level=level,
@@ -58,11 +58,11 @@ class DiagnosticsLog:
         self.reset({})
 
     def reset(self, trackers: Mapping[str, TrackerLog]) -> None:
-        """Sets all counters to zero; the trackers are by the prefix of their ids."""
+        """Sets all counters to zero; the keys of `trackers` are the prefixes of their ids."""
         self.trackers = dict(trackers)
-        #: What the node sees around it.
+        #: State of the connections of the node.
         self.surroundings = Surroundings()
-        #: What is wrong by the last report.
+        #: Findings of the last report.
         self.findings: list[Finding] = []
         self._skipped: Counter[SkipReason] = Counter()
         self._n_messages = self._n_refused = self._n_resets = 0
@@ -72,10 +72,10 @@ class DiagnosticsLog:
         self.begin(None)
 
     def begin(self, now_ns: int | None) -> None:
-        """Starts again, as the node is activated.
+        """Starts the first period, when the node is activated.
 
         Args:
-            now_ns: the node's clock, integer nanoseconds; None if the next report shall not
+            now_ns: the node's clock, integer nanoseconds; None if the next report must not
                 evaluate the tick rate.
         """
         self._now = Snapshot(counters=self._now.counters)
@@ -132,8 +132,8 @@ class DiagnosticsLog:
         """A whole message was rejected.
 
         Args:
-            kind: equal for equal causes.
-            why: reason; a report shows the last one of its period.
+            kind: identifies the cause.
+            why: the reason; a report shows the last one of its period for each kind.
         """
         self._n_refused += 1
         self._now.refusals[kind] = why
@@ -145,9 +145,9 @@ class DiagnosticsLog:
 
         Args:
             duration_s: time from its start to its last message.
-            n_tracked: people before the tick.
-            skipped: why people were not predicted.
-            n_predicted: the others.
+            n_tracked: number of tracks at the tick.
+            skipped: for each track that was not predicted, the reason.
+            n_predicted: number of predicted tracks.
         """
         self._n_ticks += 1
         self._ticks_s.append(duration_s)
@@ -156,12 +156,12 @@ class DiagnosticsLog:
         self._skipped.update(reasons)
         self._now.tick_reasons.update(reasons)
         self._n_tracked, self._n_predicted = n_tracked, n_predicted
-        # Others are gone, the robot, or predicted as the track of another tracker.
+        # These need no prediction: tracks that are gone or merged into another one, the robot.
         not_due = SkipReason.VANISHED, SkipReason.MERGED, SkipReason.ROBOT
         self._now.n_tracked = n_tracked - sum(reasons[reason] for reason in not_due)
 
     def add_failed_tick(self, why: str) -> None:
-        """The model failed in a tick, which predicted nobody; a report shows the last reason."""
+        """A tick failed and predicted nobody; a report shows the last reason."""
         self._n_failed_ticks += 1
         self._now.failure = why
 
@@ -176,7 +176,7 @@ class DiagnosticsLog:
             tracker.ids.reset()
 
     def take_counts(self, predictor: Predictor) -> None:
-        """Takes over what the predictor counts itself."""
+        """Copies the counters of the predictor."""
         self._now.counters = predictor.counters()
         is_added = predictor.config.pipeline.add_tracker_covariance
         self._now.variance_m2, self._now.growth = added_uncertainty(
@@ -225,9 +225,9 @@ class DiagnosticsLog:
         return status_of(name, "prediction", bytes([level]), text, values)
 
     def _end_period(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
-        # What was so in all of a period began with it.
+        # A condition that held for the whole period is dated back to its start.
         began_s = now_s if self._reported_s is None else self._reported_s
-        # A message without a tick predicts nobody.
+        # If messages arrived but no tick ran, nobody was predicted.
         has_tick = bool(self._ticks_s) or not self._n_period_messages
         for tracker in self.trackers.values():
             tracker.end_period(began_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)

@@ -1,4 +1,4 @@
-"""What the node says of itself: its log and its status on `/diagnostics`."""
+"""What the node reports about itself: its log and its status on `/diagnostics`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.types import plain_frame
 from social_implicit_ros.untrusted_files import printable_text
 
-#: A warning that did not recur for this time is logged when it comes again, seconds.
+#: Time after which a warning that did not recur has ended, seconds; the next one is logged again.
 _ENDED_S = 5.0
 _REMINDER_S = 60.0
-#: A timeout of tracks is logged if it is longer by this factor than any before.
+#: A track timeout is logged if it exceeds all earlier ones by this factor.
 _LONGER = 1.2
 
 
 class Reporter:
-    """Logs each kind of warning now and then, counts events, and publishes the status.
+    """Logs each kind of warning at a limited rate, counts events, and publishes the status.
 
     Attributes:
         log: counters of the next report.
-        state: of the node, the reason of a failed configure included.
+        state: state of the node, with the reason of a failed configure.
     """
 
     def __init__(self, node: str, logger: RcutilsLogger, publisher: Publisher) -> None:
@@ -40,8 +40,8 @@ class Reporter:
 
         Args:
             node: fully qualified name of the node.
-            logger: of the node.
-            publisher: of `/diagnostics`.
+            logger: the node's logger.
+            publisher: publishes `/diagnostics`.
         """
         self.log = DiagnosticsLog()
         self.state = NodeState("unconfigured")
@@ -53,7 +53,7 @@ class Reporter:
         self._logged_timeout_s = 0.0
 
     def warn(self, kind: str, why: str) -> None:
-        """Logs a warning when it begins, and once a minute while it goes on."""
+        """Logs a warning when it begins, and once a minute while it continues."""
         now_s = time.monotonic()
         last_s, logged_s = self._warned_s.get(kind, (-_ENDED_S, -_REMINDER_S))
         is_due = now_s - last_s >= _ENDED_S or now_s - logged_s >= _REMINDER_S
@@ -77,7 +77,7 @@ class Reporter:
 
     @contextmanager
     def contained(self, kind: str, what: str) -> Iterator[None]:
-        """Counts and logs an exception in a callback, which would end the process."""
+        """Catches, counts and logs exceptions of a callback, which would end the process."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 (reported by kind, see `reason_of`)
@@ -89,21 +89,21 @@ class Reporter:
         return reason_of(error)
 
     def take_counts(self, predictor: Predictor) -> None:
-        """Takes over what the predictor counts itself."""
+        """Copies the counters of the predictor, and logs a longer track timeout."""
         self.log.take_counts(predictor)
         timeout_s = predictor.track_timeout_s
         self.state = replace(self.state, track_timeout_s=timeout_s)
         least_s = predictor.config.pipeline.track_timeout_s
-        # The time of an irregular tracker changes all the time.
+        # The timeout of an irregular tracker changes continually.
         if timeout_s > _LONGER * max(self._logged_timeout_s, least_s):
             self._logged_timeout_s = timeout_s
             self._logger.info(
-                f"tracks are dropped after {timeout_s:g} s, as the tracker's period and latency "
-                "need: see track_timeout_s and max_track_timeout_s"
+                f"tracks are dropped after {timeout_s:g} s, because of the tracker's period and "
+                "latency: see track_timeout_s and max_track_timeout_s"
             )
 
     def publish(self, now_ns: int, others: Sequence[DiagnosticStatus]) -> None:
-        """Publishes the status of the period since the last one.
+        """Publishes the status of the period since the last call.
 
         Args:
             now_ns: the node's clock, integer nanoseconds.
@@ -138,7 +138,7 @@ def reason_of(error: BaseException) -> str:
     """What went wrong and how to fix it, by the kind of exception.
 
     Args:
-        error: whose traceback stands in the log at debug level.
+        error: the exception; its traceback is in the log at debug level.
     """
     text = printable_text(" ".join(str(error).split())) or "no text"
     if isinstance(error, MemoryError):
