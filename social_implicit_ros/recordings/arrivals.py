@@ -1,7 +1,7 @@
-"""Messages of a recording, in the order in which a node receives them.
+"""Messages of a recording, in the order in which a node would receive them.
 
-Streams rosbag2 (sqlite3, MCAP; split, compressed) through `rosbags`, and ETH/UCY text. Transforming
-tracks and waiting for transforms is left to the predictor.
+Streams rosbag2 (sqlite3, MCAP; split, compressed) and text recordings. The predictor transforms
+the tracks and waits for transforms.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 _HEAD_START_NS = 1_000_000_000
 #: A time after all messages.
 NEVER_NS = 2**62
-#: Characters of the reason why a message cannot be used.
+#: Maximum number of characters of the reason why a message cannot be used.
 _LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
 class TracksArrival:
-    """A message of the tracks' topic.
+    """A message of the tracker.
 
     Attributes:
         received_ns: receive time on the recording's clock, integer nanoseconds.
-        tracks: in the frame `frame_id`; None if the message contains no person.
-        frame_id: of its header.
-        skipped: entries left out by the filters of the tracker mapping, by reason.
-        unusable: why the message cannot be used; empty if it can.
+        tracks: tracks in the frame `frame_id`; None if the message contains no person.
+        frame_id: frame of the message header.
+        skipped: number of entries that the tracker mapping filters out, by reason.
+        unusable: reason why the message cannot be used, or ''.
     """
 
     received_ns: int
@@ -58,7 +58,7 @@ class TracksArrival:
 
 @dataclass(frozen=True, eq=False)
 class RobotArrival:
-    """A message of the robot's odometry; attributes as of `TracksArrival`."""
+    """A message of the robot's odometry; attributes as in `TracksArrival`."""
 
     received_ns: int
     tracks: Tracks | None
@@ -72,8 +72,8 @@ class TransformsArrival:
 
     Attributes:
         received_ns: receive time on the recording's clock, integer nanoseconds.
-        data: serialised, input of `TransformBuffer.add`.
-        is_static: from /tf_static, valid for the whole recording.
+        data: serialised message, input of `TransformBuffer.add`.
+        is_static: whether it is from /tf_static, which is valid for the whole recording.
     """
 
     received_ns: int
@@ -89,11 +89,11 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
 
     Args:
         source: the recording.
-        only_tracks: without transforms and odometry.
+        only_tracks: whether to leave out transforms and odometry.
 
     Yields:
-        Every message of the tracks' topic; in between transforms, as any message may be in another
-        frame, and odometry, if the robot's position is requested.
+        Every message of the tracker; in between the transforms, as any message may be in another
+        frame, and the odometry if the robot's position is requested.
 
     Raises:
         RecordingError: the recording is damaged.
@@ -116,7 +116,7 @@ def recorded_tracks(
     start_s: float = 0.0,
     duration_s: float | None = None,
 ) -> Iterator[Tracks]:
-    """Streams the tracks of a part, see `TrackSource.part`, as `moved_tracks` without the robot."""
+    """Like `moved_tracks` for a part of a recording (see `TrackSource.part`), without the robot."""
     part = replace(source.part(start_s, duration_s), robot=None)
     return moved_tracks(part, settings, left_out or LeftOut())
 
@@ -124,10 +124,10 @@ def recorded_tracks(
 def moved_tracks(
     source: TrackSource, settings: PredictorConfig, left_out: LeftOut
 ) -> Iterator[Tracks]:
-    """Streams the tracks in the fixed frame of a recording, the robot's among them.
+    """Streams the tracks and the robot's positions, transformed into the fixed frame.
 
-    Tracks that have no transform within `transform_wait_s` are `left_out`. Those without a stamp
-    have that of their arrival, as all have if that is the `stamp_source`.
+    Tracks without a transform within `transform_wait_s` are counted in `left_out`. Tracks without
+    a stamp get their receive time as stamp; with `stamp_source: arrival` all tracks do.
     """
     for tracks in _moved_tracks(source, settings, left_out):
         left_out.entries += len(tracks.ids) - (ROBOT_ID in tracks.ids)
@@ -154,7 +154,7 @@ def _moved_tracks(
         if isinstance(arrival, TracksArrival):
             left_out.add_message(arrival.skipped, arrival.unusable)
         if isinstance(arrival, TransformsArrival):
-            with suppress(ValueError):  # which is counted
+            with suppress(ValueError):  # the buffer counts them
                 transforms.add(arrival.data, is_static=arrival.is_static)
         elif isinstance(arrival, RobotArrival) and arrival.unusable:
             left_out.add_other(unreadable_odometry(arrival))
@@ -184,12 +184,12 @@ def _robot_by_transforms(
 
 
 def unreadable_odometry(arrival: RobotArrival) -> Refusal:
-    """Why a message of the robot's odometry is left out."""
+    """The refusal of an odometry message that cannot be decoded."""
     return Refusal("odometry", f"odometry cannot be read: {arrival.unusable}")
 
 
 def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:
-    """What to say of a part of a recording, as of `TrackSource.part`, that has no message."""
+    """Error text for a part of a recording (see `TrackSource.part`) without messages."""
     part = f"from {start_s:g}"
     part += " s on" if duration_s is None else f" to {start_s + duration_s:g} s"
     text = f"{source.path} has no messages {part}; it is {source.duration_s:.1f} s long"
@@ -200,7 +200,7 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
         if isinstance(arrival, TracksArrival) and arrival.tracks is not None
     )
     later_ns = next(later, None)
-    # Stamps of another clock do not give the position in the recording.
+    # Stamps of another clock do not tell the time since the start of the recording.
     if later_ns is None or source.uses_stamps_as_clock:
         return text
     return (
@@ -215,9 +215,9 @@ def predictor_config(
 
     Args:
         source: the recording.
-        settings: of the node.
-        is_tracked: a text recording holds the output of a tracker. Others are annotations and not
-            stitched: an annotator's ids are the ground truth.
+        settings: settings of the node.
+        is_tracked: whether a text recording is the output of a tracker. Otherwise it is annotated,
+            and tracks are not stitched, as ids of annotations are ground truth.
     """
     is_annotated = source.tracker is None and not is_tracked
     stitching = settings.pipeline.stitching and not is_annotated
@@ -229,7 +229,7 @@ def predictor_config(
 
 
 def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer) -> Update:
-    """Hands what arrived to a predictor and to its lookup, as a node does with its messages."""
+    """Passes a message to the predictor or to its transform buffer, as the node does."""
     if isinstance(arrival, TransformsArrival):
         try:
             transforms.add(arrival.data, is_static=arrival.is_static)
@@ -254,7 +254,7 @@ def _bag_arrivals(
     decode = decoder_of(tracker, reader)
     wanted = (source.topic, tracker.message_type)
     tracks = [entry for entry in reader.topics if (entry.topic, entry.msgtype) == wanted]
-    # Empty if the robot's position comes from its transforms.
+    # Empty if the robot's position comes from transforms.
     odometry_topic = source.robot.topic if source.robot and not only_tracks else ""
     odometry = [c for c in reader.topics if odometry_topic and c.topic == odometry_topic]
     if odometry:
@@ -264,14 +264,14 @@ def _bag_arrivals(
         moving, still = transform_connections(reader)
         for _, recorded_ns, data in reader.messages(still) if still else ():
             yield TransformsArrival(recorded_ns, data, is_static=True)
-    # Transforms start earlier, so that the first tracks have one before and one after.
+    # Transforms start earlier, so that those of the first tracks can be interpolated.
     first_ns, end_ns = None, None
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
     n_read, now_ns = 0, source.start_ns - _HEAD_START_NS
 
     def arrival_ns(recorded_ns: int, tracks: Tracks | None) -> int:
-        """When a message arrives: as it was recorded, or by the stamps if those are the clock."""
+        """Receive time of a message: its record time, or the stamp if stamps are the clock."""
         nonlocal now_ns
         if not source.uses_stamps_as_clock:
             now_ns = max(now_ns, recorded_ns)
@@ -287,7 +287,7 @@ def _bag_arrivals(
             n_read += 1
             try:
                 decoded = decode(data)
-            except Exception as error:  # noqa: BLE001 (damaged bytes: the node goes on, too)
+            except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
                 at_ns = arrival_ns(recorded_ns, None)
                 yield TracksArrival(at_ns, None, "", Counter(), _reason(error))
                 continue

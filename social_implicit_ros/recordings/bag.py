@@ -34,7 +34,7 @@ from social_implicit_ros.recordings.truncated import (
 )
 from social_implicit_ros.untrusted_files import load_yaml
 
-#: Coordinate frame where a recording names none: the predictor's default.
+#: Frame of recordings that name none: the predictor's default.
 DEFAULT_FRAME = "odom"
 #: Maximum size of a metadata.yaml.
 _MAX_METADATA_BYTES = 16 * 2**20
@@ -45,7 +45,7 @@ class RecordingError(ValueError):
 
 
 def find_bags(arguments: Iterable[str]) -> list[Path]:
-    """The recordings of files, folders (at any depth) and patterns, each once, in order."""
+    """Finds the recordings in files, folders (at any depth) and patterns, each once, in order."""
     found: dict[Path, Path] = {}
     for argument in arguments:
         paths = [Path(argument)]
@@ -68,7 +68,7 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
 
 
 def _recordings_below(path: Path, seen: set[Path]) -> list[Path]:
-    """Recordings in folders that were not `seen`, as links may lead back."""
+    """Recordings below a folder; skips folders that were `seen`, as links may form loops."""
     if not path.is_dir() or (path / METADATA).is_file():
         return [path] if path.exists() else []
     if path.resolve() in seen:
@@ -85,12 +85,18 @@ def _recordings_below(path: Path, seen: set[Path]) -> list[Path]:
 
 
 class BagReader:
-    """The topics, loaded definitions and messages of a recording's files, one after the other."""
+    """The topics, loaded definitions and messages of the files of a recording, in order."""
 
     def __init__(
         self, path: Path, files: Sequence[McapFile | SqliteFile], stated: dict[str, int]
     ) -> None:
-        """Joins the topics of files in order; `stated` counts messages by topic, lost ones too."""
+        """Joins the topics of all files.
+
+        Args:
+            path: path of the recording.
+            files: its files, in order.
+            stated: number of messages by topic according to the metadata, lost ones included.
+        """
         self.path = path
         self.typestore = get_typestore(Stores.EMPTY)
         self.end_ns = max((file.end_ns for file in files), default=0)
@@ -99,7 +105,7 @@ class BagReader:
             for topic in file.topics:
                 joined.setdefault((topic.topic, topic.msgtype), []).append((number, topic))
         self._files = files
-        #: Of each file: its topic -> the joined one.
+        #: For each file: its topic -> the joined topic.
         self._topics: list[dict[Topic, Topic]] = [{} for _ in files]
         self.topics = []
         for (name, _), parts in joined.items():
@@ -121,7 +127,7 @@ class BagReader:
                 yield joined[topic], recorded_ns, decompress_message(data)
 
     def deserialize(self, data: bytes, message_type: str) -> Any:
-        """A message; its definition must be loaded."""
+        """Deserialises a message; its definition must be loaded."""
         return self.typestore.deserialize_cdr(data, message_type)
 
 
@@ -140,7 +146,7 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
         )
     if path.is_dir() and not (path / METADATA).is_file():
         raise RecordingError(
-            f"{path} has no metadata.yaml: it is no rosbag2 folder, or its recorder was killed; "
+            f"{path} has no metadata.yaml: it is not a rosbag2 folder, or its recorder was killed; "
             f"create the file with `ros2 bag reindex {path}`, or give the .mcap or .db3 file itself"
         )
     try:
@@ -165,15 +171,15 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
                 f"{path} cannot be unpacked: {gettempdir()} is full; make room, or set TMPDIR to "
                 "another folder"
             ) from error
-        # Damaged bytes make parsers, decompressors and databases raise whatever they meet.
+        # Damaged bytes make parsers, decompressors and databases raise errors of any kind.
         raise RecordingError(
-            f"{path} is damaged, truncated or no rosbag2 recording "
+            f"{path} is damaged, truncated or not a rosbag2 recording "
             f"({str(error) or type(error).__name__}); {_remedy(path)}"
         ) from error
 
 
 def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
-    """The files of a folder in their order, and the number of messages by topic."""
+    """Reads metadata.yaml: the files of a folder in order, and the message count by topic."""
     try:
         whole = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)
         information = whole["rosbag2_bagfile_information"]
@@ -187,7 +193,7 @@ def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
             f"{folder / METADATA} is damaged or incomplete: write it again with `ros2 bag reindex "
             f"{folder}`, or give the .mcap or .db3 file itself"
         ) from error
-    # A recorder that is killed names files that it did not write.
+    # The metadata of a killed recorder may name files that it did not write.
     missing = [file.name for file in files if not file.exists()]
     if missing:
         raise RecordingError(

@@ -1,4 +1,4 @@
-"""Tracks and maps as messages, and as a rosbag2 recording (MCAP); ROS need not be installed."""
+"""Writes tracks and maps as messages and rosbag2 recordings (MCAP); ROS need not be installed."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def write_tracks(
     frame_id: str,
     floor_plan: FloorPlan | None = None,
 ) -> int:
-    """Writes a new rosbag2 folder with one MCAP file, compressed; returns the number of messages.
+    """Writes a new rosbag2 folder with one compressed MCAP file; returns the number of messages.
 
-    Takes the tracks of each message in the order of their stamps. Walls are written to `/map` at
-    the time of the first tracks. Raises RecordingError if `path` exists, or for another type or a
-    topic that is no full name.
+    `recording` has the tracks of each message in the order of their stamps. The floor plan is
+    written to `/map` at the time of the first tracks. Raises RecordingError if `path` exists, for
+    an unknown message type, or if the topic is not a full name.
     """
     if message_type not in MESSAGE_TYPES:
         raise RecordingError(
@@ -105,21 +105,24 @@ def write_tracks(
                 n_messages += 1
             if n_messages == 0:
                 raise RecordingError("there is no message to write")
-    except BaseException:  # Ctrl-C, too: half a recording has no metadata
+    except BaseException:  # including Ctrl-C: an incomplete recording has no metadata
         shutil.rmtree(path, ignore_errors=True)
         raise
     return n_messages
 
 
 def serialised_tracks(tracks: Tracks, message_type: str, frame_id: str) -> bytes:
-    """A message of one of `MESSAGE_TYPES`, CDR."""
+    """A message of one of `MESSAGE_TYPES`, serialised as CDR."""
     encode = _marker_array if message_type == "marker_array" else _point_cloud
     message = encode(_store(), tracks, frame_id)
     return bytes(_store().serialize_cdr(message, MESSAGE_TYPES[message_type]))
 
 
 def serialised_map(plan: FloorPlan, stamp_ns: int, frame_id: str) -> bytes:
-    """A `nav_msgs/OccupancyGrid`, CDR: 100 where occupied; `frame_id` where the plan has none."""
+    """A `nav_msgs/OccupancyGrid`, serialised as CDR: 100 if occupied, else 0.
+
+    `frame_id` is used if the plan has no frame.
+    """
     store, (rows, columns) = _store(), plan.occupied.shape
     zero = zero_message(store, OCCUPANCY_GRID)
     origin = _pose(zero.info.origin, *plan.origin_m, yaw_rad=plan.yaw_rad)

@@ -1,4 +1,4 @@
-"""Recordings compressed as files, complete or truncated, which `rosbags` refuses as a whole."""
+"""Decompresses files and messages, also truncated files, which `rosbags` refuses as a whole."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ else:
 SUFFIX = ".zstd"
 #: First bytes of a compressed frame.
 _FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
-#: Compressed bytes decoded at once: damage loses no more than these.
+#: Compressed bytes that are decoded at once: at most this much is lost before a damaged byte.
 _BLOCK_BYTES = 16 * 1024
 #: Maximum number of bytes that are unpacked at once.
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
 #: Environment variable with the maximum size of an unpacked file, GB. Workers inherit it.
 LIMIT_VARIABLE = "SOCIAL_IMPLICIT_MAX_UNPACKED_GB"
 DEFAULT_LIMIT_GB = 100.0
-#: Unpacked bytes per compressed byte: recordings reach a few tens, bombs tens of thousands.
+#: Maximum compression ratio: recordings reach a few tens, decompression bombs tens of thousands.
 MAX_RATIO = 1000
-#: Up to this size any ratio is allowed.
+#: Unpacked size up to which any ratio is allowed.
 ANY_RATIO_BYTES = 64 * 1024 * 1024
 
 
@@ -53,11 +53,11 @@ def lacks_end(file: Path) -> bool:
 
 
 class UnpackedTooLargeError(ValueError):
-    """Compressed data unpacks to more than is allowed; the message names limit and fix."""
+    """Compressed data unpacks to more than the limit; the message names limit and fix."""
 
 
 def require_allowed(n_packed: int, n_unpacked: int) -> None:
-    """Raises UnpackedTooLargeError if compressed bytes unpack to more than is allowed."""
+    """Raises UnpackedTooLargeError if compressed bytes unpack to more than the limit."""
     limit_bytes = float(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB) * 1e9
     if n_unpacked > min(limit_bytes, max(MAX_RATIO * n_packed, ANY_RATIO_BYTES)):
         raise UnpackedTooLargeError(
@@ -68,7 +68,7 @@ def require_allowed(n_packed: int, n_unpacked: int) -> None:
 
 
 def decompress_message(data: bytes) -> bytes:
-    """The message itself, whether it was compressed or not; raises ZstdError if it is damaged."""
+    """The message, decompressed if it was compressed; raises ZstdError if it is damaged."""
     return b"".join(_blocks(io.BytesIO(data))) if data.startswith(_FRAME_MAGIC) else data
 
 
@@ -79,7 +79,7 @@ def decompress_file(file: Path, into: Path) -> None:
 
 
 def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
-    """Decompresses block by block, up to the first damage, the end, or the size allowed."""
+    """Decompresses block by block, up to the first damage, the end, or the size limit."""
     with suppress(zstd.ZstdError):
         yield from _blocks(content)
 

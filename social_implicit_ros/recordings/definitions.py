@@ -1,4 +1,4 @@
-"""Message definitions of a recording, else of a sourced ROS workspace."""
+"""Loads message definitions from a recording, or from a sourced ROS workspace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldTyp
 
 
 def ensure_definition(reader: BagReader, message_type: str) -> None:
-    """Loads a definition, of the recording or of a sourced workspace, or raises RecordingError."""
+    """Loads a definition from the recording or a sourced workspace; raises RecordingError."""
     if message_type in reader.typestore.fielddefs:
         return
     found = _recorded(reader, message_type)
@@ -49,7 +49,7 @@ def ensure_definition(reader: BagReader, message_type: str) -> None:
 
 
 def _recorded(reader: BagReader, message_type: str) -> dict[str, Any]:
-    """The definition in the recording, with those inside it; empty without one."""
+    """The definition in the recording and those of nested types; empty if it has none."""
     topic = next((t for t in reader.topics if t.msgtype == message_type and t.definition), None)
     if topic is None or topic.encoding not in _PARSERS:
         return {}
@@ -63,7 +63,7 @@ def _recorded(reader: BagReader, message_type: str) -> dict[str, Any]:
 
 
 def _from_idl(text: str, message_type: str) -> dict[str, Any]:
-    """Several files may follow each other, each after a line with its name."""
+    """Parses IDL; the text may hold several files, each after a line with its name."""
     line = "=" * 80 + "\n"
     parts = text.split(line)[1:] if text.startswith(f"{line}IDL: ") else [f"\n{text}"]
     found: dict[str, Any] = {}
@@ -77,7 +77,7 @@ _PARSERS = {"ros2msg": get_types_from_msg, "ros2idl": _from_idl, "omgidl": _from
 
 
 class _IdlParser(IDLParser):
-    """Remembers what it parsed: brackets in brackets otherwise take exponential time."""
+    """Caches parsed expressions: nested brackets would otherwise take exponential time."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -105,7 +105,7 @@ def _named_types(fields: Any) -> Iterator[str]:
 
 
 def definitions_of(store: Typestore, message_type: str) -> Definitions:
-    """The definitions of `package/msg/Type` and all nested types, as `tracks.cdr` reads them."""
+    """The definitions of `package/msg/Type` and all nested types, in the form for `tracks.cdr`."""
     definitions: dict[str, list[tuple[str, FieldType]]] = {}
     pending = [message_type]
     while pending:

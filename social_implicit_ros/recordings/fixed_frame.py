@@ -17,7 +17,7 @@ from social_implicit_ros.types import plain_frame
 PREFERRED_FRAME = "odom"
 #: Frames that do not move, by REP 105.
 _FIXED_FRAMES = ("map", "odom", "earth", "world")
-#: Messages with moving transforms that are read to determine the frame tree.
+#: Number of messages of /tf that are read to determine the frame tree.
 _TRANSFORMS_TO_LEARN = 500
 
 
@@ -31,9 +31,14 @@ def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
 def choose_fixed_frame(
     path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None, *, is_name: bool = False
 ) -> tuple[str, list[str]]:
-    """The frame to predict in, and notes about it; the user's choice if there is one.
+    """Chooses the frame to predict in; returns it, and notes about it.
 
-    A choice that `is_name` counts only if transforms lead to it; else it is a name for the other.
+    Args:
+        path: path of the recording, for errors.
+        reader: reads the recording.
+        frame_id: frame of the tracks.
+        fixed_frame: the user's choice; None chooses a frame that does not move.
+        is_name: use `fixed_frame` only if transforms lead to it; else it only names the frame.
 
     Raises:
         RecordingError: other frames move, and no transform tells whether that of the tracks does.
@@ -63,7 +68,7 @@ def choose_fixed_frame(
     if PREFERRED_FRAME in chain:
         return PREFERRED_FRAME, []
     if chain[-1] not in _FIXED_FRAMES and not _moves_in(transforms, chain):
-        # Some robots stand for a while. This reads as far as the first motion.
+        # The robot may stand still at first: read until a transform changes.
         while not (others := transforms.moving()) and (data := next(messages, None)) is not None:
             _add_all(transforms, [data], False)
         chain = transforms.ancestors(frame_id)
@@ -82,7 +87,7 @@ def _add_all(transforms: TransformBuffer, messages: Iterable[bytes], is_static: 
 
 
 def _moves_in(transforms: TransformBuffer, chain: list[str]) -> bool:
-    """Whether a link of a chain of frames moves."""
+    """Whether a transform along a chain of frames changes over time."""
     return any(frame in chain for frame, _ in transforms.moving())
 
 

@@ -1,4 +1,4 @@
-"""Walls around the people: the map in a recording, or the file of a map server."""
+"""Loads walls from the map in a recording, or from the map file of a map server."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from social_implicit_ros.untrusted_files import (
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 _MAX_FILE_BYTES, _MAX_IMAGE_BYTES = 64 * 1024, 256 * 1024**2
-#: Probabilities up to which a map server takes a cell for free, from which on for occupied.
+#: Default thresholds of a map server: a cell is free below the first, occupied above the second.
 _FREE, _OCCUPIED = 0.25, 0.65
 
 
 def floor_plan_of(path: Path) -> FloorPlan | None:
-    """The map in a bag; None if it has none, and for any other file.
+    """The map in a bag; None if the bag has none, or the file is not a bag.
 
-    The map is the last message of a topic that is named `map`, as the maps of a SLAM grow; costmaps
-    have the same type.
+    The map is the last message of a topic named `map`: the last, as a SLAM map grows; by name, as
+    costmaps have the same type.
     """
     if not is_bag(path):
         return None
@@ -59,26 +59,26 @@ def floor_plan_of(path: Path) -> FloorPlan | None:
 
 
 def _last(messages: Iterator[Entry]) -> Entry | None:
-    """The last message; after damage, which the reader of the tracks reports, the one before."""
+    """The last message before the end or the first damage, which the track reader reports."""
     last = None
     try:
         for last in messages:  # noqa: B007
             pass
-    except Exception:  # damaged bytes make parsers raise whatever they meet
+    except Exception:  # damaged bytes make parsers raise errors of any kind
         if last is None:
             raise
     return last
 
 
 def load_map(path: Path) -> FloorPlan:
-    """Reads the YAML file of a map server, and its image; raises RecordingError for others.
+    """Reads the YAML file of a map server and its image; raises RecordingError if it cannot.
 
-    Source: the format of `nav2_map_server`. Walls are those of the grid that it publishes.
+    Source: the format of `nav2_map_server`. Occupied cells are those of the grid that it publishes.
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
         if not isinstance(values, dict) or not {"image", "resolution", "origin"} <= {*values}:
-            raise UnusableFileError(f"{path} is no map: expected image, resolution and origin")
+            raise UnusableFileError(f"{path} is not a map: expected image, resolution and origin")
         origin = values["origin"]
         if not isinstance(origin, list) or len(origin) != 3:
             raise UnusableFileError(f"origin is {short_text(origin)}, expected [x_m, y_m, yaw_rad]")
@@ -96,7 +96,7 @@ def load_map(path: Path) -> FloorPlan:
 
 
 def _number(name: str, value: object) -> float:
-    """A value of the file."""
+    """A value of the file as a number; raises UnusableFileError."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError) as error:
@@ -110,13 +110,13 @@ def _brightness(path: Path) -> FloatArray:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("L"), dtype=np.float64) / 255.0
     except UnidentifiedImageError as error:
-        raise UnusableFileError(f"{path} is no image, or a damaged one") from error
+        raise UnusableFileError(f"{path} is not an image, or is damaged") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UnusableFileError(f"{path}: {error}") from error
 
 
 def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
-    """(rows, columns) whether the cell that a map server makes of each pixel is a wall."""
+    """(rows, columns) whether a map server marks the cell of a pixel as occupied."""
     mode = values.get("mode", "trinary")
     if mode not in ("trinary", "scale", "raw"):
         raise UnusableFileError(f"mode is {mode!r}, expected trinary, scale or raw")

@@ -1,4 +1,4 @@
-"""What of a recording is left out, and why."""
+"""Counts the messages and entries of a recording that are left out, by reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from social_implicit_ros.prediction.health.losses import FIXES
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.types import SkipReason
 
-#: Reason why entries are left out -> how to fix it, as the node says or as recordings need it.
+#: Reason why entries are left out -> fix: that of the node, unless recordings need another.
 RECORDED_FIXES = {
     **FIXES,
     SkipReason.NO_STAMP: "set stamp_source to arrival in a --params file, or let the tracker set "
@@ -26,14 +26,14 @@ RECORDED_FIXES = {
 
 @dataclass
 class LeftOut:
-    """Counts of what is left out, by reason.
+    """Counts used and left-out data.
 
     Attributes:
-        messages: read, of the tracks.
-        entries: tracked people that are used.
-        skipped: those that are not.
-        unusable: messages of the tracks.
-        others: transforms and positions of the robot, by kind: number, and a text on the first.
+        messages: number of tracker messages that were read.
+        entries: number of used entries, one per person and message.
+        skipped: number of entries left out, by reason.
+        unusable: number of tracker messages that cannot be used, by reason.
+        others: transforms and robot positions left out, by kind: number, and text of the first.
     """
 
     messages: int = 0
@@ -43,24 +43,24 @@ class LeftOut:
     others: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add_message(self, skipped: Counter[SkipReason], unusable: str) -> None:
-        """Counts a message of the tracks, see `TracksArrival`."""
+        """Counts a tracker message, see `TracksArrival`."""
         self.messages += 1
         self.skipped.update(skipped)
         if unusable:
             self.unusable[unusable] += 1
 
     def add_update(self, update: Update) -> None:
-        """Counts the result of messages."""
+        """Counts what the predictor used and left out."""
         self.entries += update.n_entered
         self.skipped.update(update.skipped)
         for refusal in update.refusals:
-            if refusal.kind not in self.skipped:  # whose entries are counted
+            if refusal.kind not in self.skipped:  # else its entries are counted already
                 self.add_other(refusal)
         for reason, n in update.robot_skipped.items():
             self.add_robot(reason, n)
 
     def skip(self, reason: SkipReason) -> None:
-        """Leaves out an entry that was counted as used."""
+        """Counts an entry as left out that was counted as used."""
         self.entries -= 1
         self.skipped[reason] += 1
 
@@ -70,13 +70,13 @@ class LeftOut:
         self.add_other(Refusal(f"robot.{reason.value}", text), n)
 
     def add_other(self, refusal: Refusal | None, n: int = 1) -> None:
-        """Counts what is left out beside tracks."""
+        """Counts `n` left-out transforms or robot positions."""
         if refusal is not None and n:
             n_before, text = self.others.get(refusal.kind, (0, refusal.text))
             self.others[refusal.kind] = n_before + n, text
 
     def add_unreadable_transforms(self, n_in_total: int) -> None:
-        """Counts those of which no update tells."""
+        """Counts unreadable transforms that no update reported, given the total number."""
         refusal = Refusal("transforms", "transforms cannot be read")
         self.add_other(refusal, n_in_total - self.others.get(refusal.kind, (0, ""))[0])
 

@@ -1,4 +1,4 @@
-"""When each entry of a recording is due; needs no clock and no ROS."""
+"""Schedules the tracks of a recording for playback; needs no clock and no ROS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from social_implicit_ros.types import Tracks
 
 
 class Playback:
-    """Plays a recording by a time that the caller measures."""
+    """Plays a recording; the caller measures the time."""
 
     def __init__(
         self,
@@ -25,18 +25,18 @@ class Playback:
         loop: bool = False,
         settings: PredictorConfig = PredictorConfig(),  # noqa: B008 (frozen)
     ) -> None:
-        """Reads the first entry.
+        """Reads the first tracks.
 
         Args:
-            recording: to play.
+            recording: the recording to play.
             rate: recorded seconds per second.
             start_s: seconds to skip at the beginning.
             duration_s: recorded seconds to play; None plays to the end.
             loop: restart at the end.
-            settings: of stamps and transforms, as of the node.
+            settings: settings of the node, for stamps and transforms.
 
         Raises:
-            RecordingError: an invalid option, or the part to play is empty.
+            RecordingError: an option is invalid, or the part to play is empty.
         """
         if not 0.01 <= rate <= 1000.0:
             raise RecordingError(f"rate is {rate}, expected a value from 0.01 to 1000")
@@ -47,7 +47,7 @@ class Playback:
         self._recording, self._part = recording, (start_s, duration_s)
         self._settings = settings
         self._rate, self._loop = rate, loop
-        #: Of the rounds that were played.
+        #: Counts what was left out in all loops so far.
         self.left_out = LeftOut()
         self._entries: Iterator[Tracks] = iter(())
         self._next: Tracks | None = None
@@ -56,7 +56,7 @@ class Playback:
 
     @property
     def is_done(self) -> bool:
-        """Whether every entry was returned and none follows."""
+        """Whether all tracks were returned; never true in a loop."""
         return self._next is None and not self._loop
 
     def advance(self, elapsed_s: float) -> tuple[int, list[Tracks]]:
@@ -64,7 +64,7 @@ class Playback:
 
         Returns:
             The recording's time, integer nanoseconds, which jumps back when a loop restarts, and
-            the entries that became due since the last call, oldest first.
+            the tracks that became due since the last call, oldest first.
         """
         if self._next is None and not self.is_done:
             self._begin(elapsed_s)

@@ -1,4 +1,4 @@
-"""Training and evaluation windows of any tracker: positions interpolated at the model's steps."""
+"""Windows of a recording for training and evaluation: positions interpolated to model steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from social_implicit_ros.types import IntArray
 
 _STEP_NS = round(STEP_S * NS_PER_S)
 N_STEPS = N_OBSERVED + N_PREDICTED
-#: From the first position of a window to its last, integer nanoseconds.
+#: Time from the first to the last position of a window, integer nanoseconds.
 WINDOW_NS = (N_STEPS - 1) * _STEP_NS
 
 
@@ -50,13 +50,13 @@ def bag_scenes(
     Args:
         source: the recording.
         settings: as the node's parameters.
-        advance: called with the number of messages whenever some were read.
-        left_out: counts what of the recording is left out.
+        advance: called with the number of messages that were read since the last call.
+        left_out: counts what is left out.
 
     Returns:
         A scene for each window with at least one complete track, in order of time. `frame` is the
         stamp of the first position, integer nanoseconds. `ids` number unbroken tracks, so that a
-        recycled id is another person.
+        reused id is a different person.
 
     Raises:
         RecordingError: the recording is damaged.
@@ -71,8 +71,8 @@ def bag_scenes(
             advance(1)
         found.extend(slider.take(arrival))
     found.extend(slider.end())
-    # A looped recording repeats the same times: sorted side by side, they cannot fall into both
-    # training and test set.
+    # A looped recording repeats the same times. After sorting, repetitions are neighbours and do
+    # not fall into both training and test set.
     return sorted(found, key=lambda scene: scene.frame)
 
 
@@ -82,8 +82,8 @@ class _Slider:
     def __init__(self, source: TrackSource, settings: PredictorConfig, left_out: LeftOut) -> None:
         self._name, self._left_out = str(source.path), left_out
         self._transforms = TransformBuffer()
-        # Its predictions are not used: it checks stamps, transforms tracks and keeps the history.
-        # As at every message: stamps count, whenever a message was recorded.
+        # The predictor checks stamps, transforms tracks and keeps the history; its predictions are
+        # not used. A tick rate of 0 makes it use stamps instead of receive times.
         config = replace(predictor_config(source, settings), robot="none", tick_rate_hz=0.0)
         self._predictor = Predictor(ConstantVelocity(), config, self._transforms)
         #: Windows with pending positions; their content is the track numbers.
@@ -94,7 +94,7 @@ class _Slider:
             reads_forgotten=True,
         )
         self._timeout_ns = round(settings.pipeline.track_timeout_s * NS_PER_S)
-        #: By id and first observation; `count` numbers those of later rounds on.
+        #: (id, first stamp) -> track number; the numbering continues when a recording loops.
         self._numbers: defaultdict[tuple[str, int], int] = defaultdict(count().__next__)
         self._next_ns: int | None = None
 
@@ -113,21 +113,21 @@ class _Slider:
         yield from self._complete()
 
     def rest(self) -> Iterator[Scene]:
-        """The windows left where time jumps back."""
+        """The remaining windows when time jumps back."""
         self._windows.finish()
         yield from self._complete()
 
     def end(self) -> Iterator[Scene]:
-        """The windows left at the end of the recording."""
+        """The remaining windows at the end of the recording."""
         self._left_out.add_update(self._predictor.poll(NEVER_NS))
         self._left_out.add_unreadable_transforms(self._transforms.n_unreadable)
         yield from self.rest()
 
     def _begin_windows(self, newest_ns: int) -> None:
-        """Adds the windows that start until now, one step apart."""
+        """Adds the windows that start up to now, one step apart."""
         if self._next_ns is None:
             self._next_ns = newest_ns
-        # All tracks end in a gap longer than the timeout: no window spans it.
+        # No window spans a gap longer than the timeout, as all tracks end there.
         silent_ns = newest_ns - self._timeout_ns - self._next_ns
         self._next_ns += max(silent_ns // _STEP_NS, 0) * _STEP_NS
         while self._next_ns <= newest_ns:

@@ -1,8 +1,8 @@
-"""The files of rosbag2 recordings, MCAP and sqlite3: topics, definitions, and messages in order.
+"""Reads the files of rosbag2 recordings, MCAP and sqlite3: topics, definitions, ordered messages.
 
-`rosbags` refuses a whole recording for what one topic brings (a schema of another kind, another
-type hash), for messages without index that are a millisecond out of order, and for a missing end;
-`mcap` is no package of a ROS distribution. Definitions are therefore not parsed here.
+Own readers, as `rosbags` refuses a whole recording if one topic has a schema of another kind or
+another type hash, if messages without index are a millisecond out of order, or if the end is
+missing, and as no ROS distribution has a package of `mcap`. Definitions are not parsed here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from social_implicit_ros.recordings import compressed
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 _SQLITE_MAGIC = b"SQLite format 3\0"
-#: Messages without index are sorted within this time and number.
+#: Messages without index are sorted within this time and this number of messages.
 _WINDOW_NS, _WINDOW = 1_000_000_000, 10_000
 _FOREVER_NS = 2**63 - 1
 
@@ -35,7 +35,7 @@ _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX = 0x02, 0x03, 0x04, 0
 _STATISTICS, _DATA_END = 0x0B, 0x0F
 _HEAD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
-#: Without the name of the compression.
+#: Size of the fields of a chunk, without the name of the compression.
 _CHUNK_HEAD_BYTES = 40
 _FOOTER_BYTES = _HEAD.size + 20 + len(MCAP_MAGIC)
 
@@ -63,7 +63,7 @@ def has_bag_magic(path: Path) -> bool:
 
 
 def open_file(path: Path) -> McapFile | SqliteFile:
-    """Opens an uncompressed file by its content; raises ValueError if it is no bag's."""
+    """Opens an uncompressed file by its content; raises ValueError if it is not of a bag."""
     with path.open("rb") as file:
         magic = file.read(len(_SQLITE_MAGIC))
     if magic.startswith(MCAP_MAGIC):
@@ -74,7 +74,7 @@ def open_file(path: Path) -> McapFile | SqliteFile:
 
 
 class McapFile:
-    """Reads an MCAP file by its index; without one, or without its end, from front to back."""
+    """Reads an MCAP file by its index; without index or if truncated, from front to back."""
 
     def __init__(self, path: Path) -> None:
         """Reads the summary, or all records if there is none."""
@@ -127,7 +127,7 @@ class McapFile:
     def _blocks(
         self, wanted: set[int], first_ns: int, stop_ns: int
     ) -> Iterator[tuple[int, Iterator[tuple[int, int, bytes]]]]:
-        """Time before which nothing follows, and messages: of each chunk, or of the whole file."""
+        """Messages by chunk, or of the whole file; each with the earliest time that may follow."""
         if not self._chunks:
             yield 0, self._all()
         for start_ns, end_ns, offset, channels in self._chunks:
@@ -136,11 +136,11 @@ class McapFile:
                 self._file.seek(offset)
                 opcode, data = next(_records(self._file))
                 if opcode != _CHUNK:
-                    raise ValueError("the index points beside the chunks")
+                    raise ValueError("the index does not point to a chunk")
                 yield start_ns, self._in_chunk(data)
 
     def _all(self) -> Iterator[tuple[int, int, bytes]]:
-        """Channel, record time and data of messages; notes schemas and channels."""
+        """Channel, record time and data of all messages; stores schemas and channels."""
         self._file.seek(len(MCAP_MAGIC))
         try:
             for opcode, data in _records(self._file):
@@ -162,7 +162,7 @@ class McapFile:
             if opcode == _MESSAGE:
                 channel, _, recorded_ns, _ = _MESSAGE_HEAD.unpack_from(data)
                 if channel not in self._channels:
-                    raise ValueError(f"a message is of the unknown channel {channel}")
+                    raise ValueError(f"a message belongs to the unknown channel {channel}")
                 yield channel, recorded_ns, data[_MESSAGE_HEAD.size :]
             else:
                 self._note(opcode, data)
@@ -183,7 +183,7 @@ class McapFile:
         return Topic(topic, name, self._counts[channel], encoding, definition)
 
     def _read_summary(self) -> bool:
-        """Whether the summary holds all that is needed."""
+        """Reads the summary; returns whether it is complete."""
         size = self._file.seek(0, io.SEEK_END)
         if not self._is_complete or size < len(MCAP_MAGIC) + _FOOTER_BYTES:
             return False
@@ -266,7 +266,7 @@ class SqliteFile:
 
 
 def is_truncated_mcap(file: Path) -> bool:
-    """Whether an MCAP file does not end as one."""
+    """Whether an MCAP file lacks the magic bytes at its end."""
     with file.open("rb") as content:
         is_mcap = content.read(len(MCAP_MAGIC)) == MCAP_MAGIC
         content.seek(max(content.seek(0, io.SEEK_END) - len(MCAP_MAGIC), len(MCAP_MAGIC)))
@@ -274,7 +274,7 @@ def is_truncated_mcap(file: Path) -> bool:
 
 
 def is_truncated_sqlite(file: Path) -> bool:
-    """Whether a database lacks bytes, which sqlite3 reads as zeros, within a message too."""
+    """Whether a database is shorter than stated; sqlite3 reads missing bytes as zeros."""
     uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
     query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     with closing(sqlite3.connect(uri, uri=True)) as database:
@@ -286,11 +286,11 @@ def is_truncated_sqlite(file: Path) -> bool:
 
 
 class _CutError(ValueError):
-    """A record ends after its file or chunk."""
+    """A record extends beyond the end of its file or chunk."""
 
 
 def _records(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Opcode and content of each record; of a truncated last chunk what there is of it."""
+    """Opcode and content of each record; of a truncated last chunk the existing bytes."""
     while head := stream.read(_HEAD.size):
         if len(head) < _HEAD.size:
             raise _CutError("the last record is truncated")
@@ -313,7 +313,7 @@ def _records(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _content(chunk: bytes, is_complete: bool) -> bytes:
-    """The records in a chunk; of a truncated one as far as they can be decompressed."""
+    """The records in a chunk; of a truncated chunk all that can be decompressed."""
     n_plain, checksum = struct.unpack_from("<QI", chunk, 16)
     compression, offset = _text(chunk, 28)
     packed = chunk[offset + 8 :]
@@ -327,14 +327,14 @@ def _content(chunk: bytes, is_complete: bool) -> bytes:
     else:
         plain = packed
     if is_complete and (len(plain) != n_plain or (checksum and crc32(plain) != checksum)):
-        raise ValueError("a chunk has another length or checksum than stated")
+        raise ValueError("a chunk does not have the stated length or checksum")
     return plain
 
 
 def _text(data: bytes, offset: int) -> tuple[str, int]:
-    """A text of MCAP, and the offset behind it."""
+    """A string of MCAP, and the offset of the byte after it."""
     (length,) = struct.unpack_from("<I", data, offset)
     end = offset + 4 + length
     if end > len(data):
-        raise ValueError("a text is longer than its record")
+        raise ValueError("a string is longer than its record")
     return data[offset + 4 : end].decode(errors="replace"), end

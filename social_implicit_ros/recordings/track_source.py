@@ -35,9 +35,9 @@ from social_implicit_ros.types import SkipReason
 from social_implicit_ros.untrusted_files import did_you_mean
 
 ODOMETRY = "nav_msgs/msg/Odometry"
-#: Types that other nodes publish, too: a topic of a more specific type is preferred.
+#: Types that are not only used for tracks: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
-#: A larger difference between record time and header stamp means another clock, seconds.
+#: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
 #: Lower bound of the longest time between two observations to interpolate over, seconds.
 MIN_GAP_S = 0.5
@@ -61,14 +61,17 @@ class TrackSource:
     """A recording, and how to read its tracks; text has no topic, tracker and frames.
 
     Attributes:
-        frame_id, fixed_frame: of the recorded tracks, and into which they are transformed.
+        frame_id: frame of the recorded tracks.
+        fixed_frame: frame into which they are transformed.
         start_ns, end_ns: record times of the first and last message, integer nanoseconds.
-        n_messages: on the topic; an estimate for a part.
-        uses_stamps_as_clock: header stamps are the receive times, as the record times are of
-            another clock.
-        problem: what is missing because a file is truncated.
-        robot: source of the robot's position; None without it.
-        is_part: only messages between start and end are read.
+        n_messages: number of messages on the topic; an estimate for a part.
+        uses_stamps_as_clock: whether header stamps replace the receive times, as the messages were
+            recorded with another clock.
+        notes: remarks on how the recording is read.
+        problem: note on truncated files; None if there are none.
+        robot: source of the robot's position; None if it is not used.
+        is_part: whether only messages between start and end are read.
+        text: format of a text recording.
     """
 
     path: Path
@@ -93,7 +96,7 @@ class TrackSource:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """For the user: the notes, and the problem if there is one."""
+        """The notes, and the problem if there is one."""
         return (*self.notes, *filter(None, [self.problem]))
 
     @property
@@ -107,7 +110,7 @@ class TrackSource:
         return self.duration_s / max(self.n_messages - 1, 1)
 
     def part(self, start_s: float, duration_s: float | None) -> TrackSource:
-        """A section of the recording; raises RecordingError if the recording ends before."""
+        """A part of the recording; raises RecordingError if the recording ends before it."""
         if start_s == 0 and duration_s is None:
             return self
         if start_s >= self.duration_s > 0:
@@ -124,7 +127,7 @@ class TrackSource:
         return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
     def longest_gap_s(self, track_timeout_s: float) -> float:
-        """Longest time to interpolate over: two periods, within `MIN_GAP_S` and the timeout."""
+        """Longest gap to interpolate: two periods, limited to `MIN_GAP_S` and the timeout."""
         return min(max(MIN_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MIN_GAP_S))
 
 
@@ -144,16 +147,17 @@ def open_source(
     """Opens a recording and determines how to read it.
 
     Args:
-        path: a rosbag2 folder, an `.mcap` or `.db3` file, or any that `recordings.columns` reads.
-        topic: of the tracks; may be omitted if only one topic qualifies.
+        path: a rosbag2 folder, an `.mcap` or `.db3` file, or a file that
+            `recordings.text_formats.columns` reads.
+        topic: topic of the tracks; may be omitted if only one topic qualifies.
         tracker: name or file of a mapping; may be omitted if the topic's type has a shipped one.
-        fixed_frame: into which tracks are transformed; else one that does not move is chosen.
-        names_frame: `fixed_frame` is a name only where no transform leads to it.
-        text: format of a recording that is no bag.
-        robot: as the node's parameter, as are the next two.
-        robot_frame: of the transforms.
-        stamp_spread_s: within one message, seconds.
+        fixed_frame: frame into which tracks are transformed; None chooses one that does not move.
+        names_frame: use `fixed_frame` only as a name if no transform leads to it.
+        text: format of a recording that is not a bag.
+        robot: the node's parameter of this name.
+        robot_frame: the node's parameter of this name.
         odometry: topic of the robot's odometry; may be omitted if there is only one.
+        stamp_spread_s: the node's parameter of this name.
 
     Raises:
         RecordingError: not a recording, damaged, or without such tracks.
@@ -279,7 +283,7 @@ def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
     if first is None:
         return False
     ensure_definition(reader, spec.message_type)
-    # A field that is missing of the others is an error, which names it.
+    # Without optional fields, as decoding the tracks names those that are missing.
     needed = replace(spec, velocity=(), filters=TrackerFilters())
     try:
         decoder_of(needed, reader)(first[2])
@@ -300,11 +304,12 @@ def decoder_of(spec: TrackerSpec, reader: BagReader) -> _Decode:
 def _first_decoded(
     reader: BagReader, connections: Sequence[Topic], decode: _Decode, path: Path
 ) -> tuple[int, int, DecodedMessage]:
-    """Record times of the first message and of the first with a person, and the latter decoded."""
+    """Record times of the first message and of the first with a person, which is decoded."""
     skipped: Counter[SkipReason] = Counter()
     begin_ns: int | None = None
     damage: ValueError | None = None
-    # Times before the clock was set would stretch the recording by decades; 0 is "no time".
+    # A record time from before the clock was set would lengthen the recording by decades; 0 means
+    # "no time".
     earliest_ns = CLOCK_SET_NS if reader.end_ns > CLOCK_SET_NS else 1
     for _, recorded_ns, data in reader.messages(connections):
         if begin_ns is None or begin_ns < earliest_ns:

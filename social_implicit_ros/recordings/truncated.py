@@ -1,6 +1,6 @@
-"""Truncated recordings: a killed recorder, a full disk or a broken copy leaves a file without end.
+"""Truncated recordings: left by a killed recorder, a full disk or an incomplete copy.
 
-An MCAP file is then read up to the last complete message. A truncated sqlite3 file is refused.
+A truncated MCAP file is read up to the last complete message. A truncated sqlite3 file is refused.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from tempfile import TemporaryDirectory, gettempdir
 from social_implicit_ros.recordings import compressed
 from social_implicit_ros.recordings.storage import is_truncated_mcap, is_truncated_sqlite
 
-#: Suffixes of files that hold a recording, or a part of one.
+#: Suffixes of the files of a bag.
 BAG_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
-#: Of temporary folders; the number of the process follows.
+#: Prefix of temporary folders, before the process id.
 _PREFIX = "social_implicit_ros-"
 
 
 def is_bag_file(path: Path) -> bool:
-    """Whether a path is named like a file of a bag, compressed (`.mcap.zstd`) or not."""
+    """Whether a path has the name of a file of a bag, compressed (`.mcap.zstd`) or not."""
     plain = path.with_suffix("") if path.suffix == compressed.SUFFIX else path
     return plain.suffix in BAG_SUFFIXES
 
 
 def truncation_note(path: Path) -> str | None:
-    """What is missing in a recording because files are truncated; None where none is."""
+    """A note on the truncated files of a recording; None if there are none."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     names = [file.name for file in files if file.is_file() and _is_truncated(file)]
     if not names:
@@ -45,12 +45,12 @@ def truncation_note(path: Path) -> str | None:
 def readable(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Yields uncompressed files with all of their messages; raises ValueError for unreadable ones.
 
-    A copy in a temporary folder stands for a compressed file, and for a database with its log
-    (`-wal`, of rosbag2's resilient preset).
+    Compressed files, and databases with a log (`-wal`, of rosbag2's resilient preset), are replaced
+    by copies in a temporary folder.
     """
     for file in files:
         if not file.is_file():
-            raise ValueError(f"{file.name} is no regular file")
+            raise ValueError(f"{file.name} is not a regular file")
     with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
         yield [_readable_file(file, Path(folder)) for file in files]
 
@@ -85,11 +85,11 @@ def _readable_file(file: Path, folder: Path) -> Path:
     else:
         copy = file
     if copy.suffix == ".db3" and is_truncated_sqlite(copy):
-        raise ValueError(f"{file.name} is truncated or no sqlite3 database")
+        raise ValueError(f"{file.name} is truncated or not a sqlite3 database")
     return copy
 
 
 def _logs_of(database: Path) -> list[Path]:
-    """Files beside a database with changes that it lacks."""
+    """Log files of a database with changes that are not yet in the database."""
     logs = [database.with_name(f"{database.name}{suffix}") for suffix in ("-wal", "-journal")]
     return [log for log in logs if log.is_file() and log.stat().st_size > 0]

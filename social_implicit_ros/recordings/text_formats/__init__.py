@@ -1,1 +1,1 @@
-"""Recordings that are no bags: text, CSV, TrajNet++, NumPy arrays; ETH/UCY."""
+"""Recordings that are not bags: text, CSV, TrajNet++, NumPy arrays; ETH/UCY."""

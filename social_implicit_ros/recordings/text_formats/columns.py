@@ -1,6 +1,6 @@
-"""Readers of trajectory files that are no bags: text, CSV, TrajNet++, NumPy arrays.
+"""Readers of trajectory files that are not bags: text, CSV, TrajNet++, NumPy arrays.
 
-Each returns the columns of the file as they are; `text.load_recording` checks them.
+Each returns the columns of the file unchecked; `text.load_recording` checks them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from social_implicit_ros.recordings.compressed import require_allowed
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.untrusted_files import short_text
 
-#: Names of columns, in lower case without their unit; of those of times the unit decides.
+#: Names of columns, in lower case and without unit. Times are converted by the unit of the name.
 _FRAME = ("frame", "frame_id", "frame_number", "frame_idx", "f")
 _TIME = ("time", "t", "timestamp", "seconds", "sec", "secs", "stamp")
 _ID = (
@@ -28,25 +28,25 @@ _ID = (
     *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
 )
 _X, _Y = ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos")
-#: Columns that are found together. Of frames and times the times come first: they have a unit,
-#: while the rate of frames may be unknown.
+#: Groups of columns that belong together: (time or frame), (id), (x, y). Times are preferred to
+#: frames: they have a unit, while the frame rate may be unknown.
 _NAMES = (((*_TIME, *_FRAME),), (_ID,), (_X, _Y))
-#: In place of `sec` or `secs`: ends of the name of a column with the nanoseconds of a ROS stamp.
+#: Endings, in place of `sec` or `secs`, of the column with the nanoseconds of a ROS stamp.
 _NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
-#: Unit at the end of a column's name -> units per second, and metres.
+#: Unit at the end of a column name -> units per second; unit -> metres.
 _UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-#: As in `t_ms`, `x [m]`, `time(s)` and `header/stamp/sec`.
+#: Column names with a unit, such as `t_ms`, `x [m]`, `time(s)` and `header/stamp/sec`.
 _NAME_AND_UNIT = re.compile(
     rf"(.*\w)(?:[_ /]+|\s*[(\[]\s*)({'|'.join((*_UNITS, *_METRES))})\s*[)\]]?"
 )
-#: In 64 bits of nanoseconds: the years up to 2199.
+#: Dates of the years 1900 to 2199, which fit into 64 bits of nanoseconds.
 _DATE = re.compile(
     r"((?:19|2[01])\d\d-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|\+00:?00)?"
 )
-#: Frames per second of an array: one per step of the benchmark.
+#: Frames per second of an array, which has one frame per step of the benchmark.
 _ARRAY_HZ = 2.5
-#: Raised by lines of JSON that are something else.
+#: Errors of lines that are not valid TrajNet++ JSON.
 _JSON_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _TRAJNET = '{"track": {"f": frame, "p": id, "x": metres, "y": metres}}'
 _PICKLE = (
@@ -59,17 +59,20 @@ _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
 
 
 class ColumnsError(ValueError):
-    """A file does not hold trajectories; the message says what is expected."""
+    """A file does not contain trajectories; the message says what is expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Observations in the order of the file: (N,) frames or times, numbers or texts, (N, 2) metres.
+    """Observations in the order of the file.
 
     Attributes:
-        per_second: frames, or units of time, in a second; None if the file does not say it.
-        is_time: times need not be whole.
-        lines: (N,) of the file, from 1 on; None if it has none.
+        times: (N,) frames or times.
+        ids: (N,) ids, numbers or strings.
+        positions_m: (N, 2) metres.
+        per_second: frames, or units of time, per second; None if the file does not say it.
+        is_time: whether `times` are times, which need not be integers.
+        lines: (N,) line numbers, from 1 on; None if the file has no lines.
     """
 
     times: FloatArray
@@ -81,14 +84,18 @@ class Columns:
 
 
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
-    """Reads a file by its content, with the `wanted` columns: names, or numbers from 1 on.
+    """Reads a file; its content determines the format.
+
+    Args:
+        path: the file.
+        wanted: columns to read, by name or by number from 1 on; empty finds them by name.
 
     Raises:
         OSError: the file cannot be read.
-        ColumnsError: it holds no trajectories.
+        ColumnsError: the file does not contain trajectories.
     """
     if not path.is_file():
-        raise ColumnsError("is no regular file: give text, CSV, TrajNet++ or a NumPy array")
+        raise ColumnsError("is not a regular file: give text, CSV, TrajNet++ or a NumPy array")
     data = path.read_bytes()
     if data.startswith(b"#ROSBAG"):
         raise ColumnsError(
@@ -134,7 +141,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     if not rows:
         raise ColumnsError(f"is empty; {_EXPECTED}")
     first_line = next(iter(rows.values()))
-    # A comma may be decimal, or in a quoted name.
+    # A comma may also be a decimal comma, or part of a quoted name.
     mark = max(",;\t", key=lambda mark: len(_cells(first_line, mark)))
     separator = mark if mark in first_line else None
     if separator == "\t" and len(first_line.split("\t")) != len(first_line.split()):
@@ -144,7 +151,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     if header is not None:
         del rows[next(iter(rows))]
     if separator is not None and '"' in text:
-        # NumPy takes a quote after a space for a part of the cell.
+        # NumPy treats a quote after a space as part of the cell.
         rows = {n: re.sub(rf'{separator} +"', f'{separator}"', line) for n, line in rows.items()}
     places = _places(header, len(first), [name.strip().lower() for name in wanted])
     if not rows:
@@ -197,7 +204,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     except ColumnsError:
         if header is None:
             raise
-        # A whole number is the same id however it is written, as in a file without names.
+        # `7` and `7.0` are the same id, as in a file with numbers only.
         names = np.char.strip(column(places[1], dtype=str)[:, 0]).tolist()
         ids = np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
     if header is not None:
@@ -207,7 +214,7 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
 
 
 def _nanoseconds(header: list[str] | None, place: int) -> int | None:
-    """Place of the nanoseconds that belong to a column of seconds, if there is one."""
+    """Index of the column of nanoseconds that belongs to a column of seconds, if any."""
     if header is None or not (whole := re.fullmatch(r"(.*?)secs?", header[place])):
         return None
     names = {whole[1] + end for end in _NANOSECONDS}
@@ -215,7 +222,7 @@ def _nanoseconds(header: list[str] | None, place: int) -> int | None:
 
 
 def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
-    """(N,) nanoseconds since 1970 of dates in UTC; `rows` are their lines."""
+    """(N,) nanoseconds since 1970 of dates in UTC; `rows` are the lines, for errors."""
     plain = []
     for number, text in zip(rows, texts.tolist(), strict=True):
         date = _DATE.fullmatch(text.strip())
@@ -228,11 +235,11 @@ def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
     try:
         return np.array(plain, dtype="datetime64[ns]").astype(np.int64).astype(np.float64)
     except ValueError as error:
-        raise ColumnsError(f"has a date that is none: {error}") from error
+        raise ColumnsError(f"has an invalid date: {error}") from error
 
 
 def _cell(rows: Mapping[int, str], separator: str | None, place: int) -> str:
-    """The text at a place of the first line."""
+    """The text in a column of the first line."""
     cells = _cells(next(iter(rows.values())), separator)
     return cells[place] if place < len(cells) else ""
 
@@ -243,14 +250,14 @@ def _cells(line: str, separator: str | None) -> list[str]:
     try:
         (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
     except csv.Error as error:
-        raise ColumnsError(f"has a line that is no CSV: {error}; {_EXPECTED}") from error
+        raise ColumnsError(f"has a line that is not CSV: {error}; {_EXPECTED}") from error
     return [cell.strip() for cell in cells]
 
 
 def _fault(
     rows: Mapping[int, str], separator: str | None, places: Sequence[int], error: Exception
 ) -> str:
-    """The first line without numbers in some places, of lines that cannot be read."""
+    """Describes the first line that lacks a number in one of the columns `places`."""
     for number, line in rows.items():
         cells = _cells(line, separator)
         for place in places:
@@ -271,15 +278,15 @@ def _base_and_unit(name: str) -> tuple[str, str]:
 
 
 def _last_part(name: str) -> str:
-    """Of `pose.position.x` the x."""
+    """The last part of a nested name: `x` of `pose.position.x`."""
     return re.split(r"[./]", name)[-1]
 
 
 def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
-    """Places of the columns of frame or time, id, x and y."""
+    """Indices of the columns of frame or time, id, x and y."""
     if wanted:
         if len(wanted) != 4:
-            raise ColumnsError("--columns takes four: of frame or time, id, x and y")
+            raise ColumnsError("--columns takes four columns: frame or time, id, x and y")
         places = []
         for name in wanted:
             if header is not None and name in header:
@@ -295,10 +302,10 @@ def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> 
     split = [_base_and_unit(name) for name in header]
     plain = [base for base, _ in split]
     readings = (
-        # Metres come before other units of the same name, and that before nested names.
+        # Columns in metres are preferred to other units, and plain names to nested ones.
         [f"{base}_{unit}" if unit in ("cm", "mm") else base for base, unit in split],
         plain,
-        # Positions come before velocities and orientations, which end alike.
+        # Positions are preferred to velocities and orientations, whose names end in x and y, too.
         [re.sub(r".*\bposition[./]", "", name) for name in plain],
         [_last_part(name) for name in plain],
     )
@@ -312,11 +319,11 @@ def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> 
 
 
 def _found(readings: Iterable[Sequence[str]], kinds: Sequence[Sequence[str]]) -> list[int]:
-    """Places of a column of each kind, all by the first reading of the header that has them; or -1.
+    """Indices of one column of each kind, by the first reading that has all; else [-1].
 
     Args:
-        readings: the names of all columns, in several ways.
-        kinds: possible names of each kind, the preferred first.
+        readings: several ways to read the names of all columns.
+        kinds: possible names of each kind, preferred names first.
     """
     for columns in readings:
         found = [next((name for name in names if name in columns), "") for names in kinds]
@@ -339,7 +346,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _from_json(text: str) -> Columns:
-    """TrajNet++: a JSON object in each line, `scene` or `track`; predictions are left out."""
+    """TrajNet++: a JSON object per line, `scene` or `track`; recorded predictions are skipped."""
     rows, rates = [], []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -353,20 +360,20 @@ def _from_json(text: str) -> Columns:
                 rows.append([float(track[key]) for key in ("f", "p", "x", "y")])
         except _JSON_ERRORS as error:
             raise ColumnsError(
-                f"line {number} is no TrajNet++: {short_text(str(error))}; expected {_TRAJNET}"
+                f"line {number} is not TrajNet++: {short_text(str(error))}; expected {_TRAJNET}"
             ) from error
     if not rows:
         raise ColumnsError(f"has no TrajNet++ tracks; expected lines of {_TRAJNET}")
-    # Scenes overlap: they repeat their tracks.
+    # Overlapping scenes repeat tracks.
     table = np.unique(np.array(rows), axis=0)
     steps = np.diff(np.unique(table[:, 0]))
-    # `fps` counts annotated frames, `f` those of the video.
+    # `fps` is the rate of annotated frames, `f` counts frames of the video.
     per_second = float(np.median(rates) * np.median(steps)) if rates and len(steps) else None
     return Columns(table[:, 0], table[:, 1], table[:, 2:], per_second)
 
 
 def _from_array(data: bytes) -> Columns:
-    """`.npy`, or `.npz` with one array: (people, steps, 2), NaN where unknown, or rows of text."""
+    """`.npy`, or `.npz` with one array: (people, steps, 2), NaN if unknown, or (N, 4) rows."""
     try:
         if data.startswith(b"PK"):
             with zipfile.ZipFile(BytesIO(data)) as archive:
@@ -388,7 +395,7 @@ def _from_array(data: bytes) -> Columns:
         array = np.asarray(loaded, dtype=np.float64)
     except ColumnsError:
         raise
-    # Damaged headers make the readers raise whatever they meet, MemoryError included.
+    # Damaged headers make the readers raise errors of any kind, even MemoryError.
     except Exception as error:
         raise ColumnsError(f"cannot be read as an array: {short_text(str(error))}") from error
     if array.ndim == 2 and array.shape[1] == 4:

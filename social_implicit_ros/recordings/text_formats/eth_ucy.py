@@ -12,12 +12,12 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Steps observed and predicted in the benchmark, 0.4 s each.
+#: Observed and predicted steps of the benchmark.
 N_OBSERVED = 8
 N_PREDICTED = 12
 STEP_S = 0.4
 
-#: Split -> its test recordings, which its training leaves out.
+#: Split -> its test recordings, which are not used for its training.
 LEAVE_ONE_OUT: dict[str, tuple[str, ...]] = {
     "eth": ("biwi_eth",),
     "hotel": ("biwi_hotel",),
@@ -36,8 +36,9 @@ class Scene:
     """The agents that are present in every step of one benchmark window.
 
     Attributes:
+        recording: name of the recording.
         frame: the first frame of the window.
-        ids: (A,) pedestrians.
+        ids: (A,) ids of the pedestrians.
         positions_m: (A, 20, 2) positions in metres, oldest first.
     """
 
@@ -48,7 +49,7 @@ class Scene:
 
     @property
     def observed(self) -> FloatArray:
-        """(A, 8, 2) the observed part, metres."""
+        """(A, 8, 2) observed positions, metres."""
         return self.positions_m[:, :N_OBSERVED]
 
     @property
@@ -60,7 +61,7 @@ class Scene:
 def scenes(
     recording: Recording, *, n_steps: int = N_OBSERVED + N_PREDICTED, min_agents: int = 2
 ) -> Iterator[Scene]:
-    """Windows of `n_steps` successive annotated frames, of the agents present in all of them."""
+    """Windows of `n_steps` successive annotated frames, with the agents present in all of them."""
     frames = np.unique(recording.frames)
     ids, agent_of_row = np.unique(recording.ids, return_inverse=True)
     frame_of_row = np.searchsorted(frames, recording.frames)
@@ -81,7 +82,7 @@ def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
     if not folder.is_dir():
         raise RecordingError(
             f"{data} is not the data folder: it has no eth_ucy/all_data; "
-            "give the folder that holds the ETH/UCY recordings; docs/data.md says where to get them"
+            "give the folder with the ETH/UCY recordings; docs/data.md says where to get them"
         )
     found: list[Scene] = []
     for name in LEAVE_ONE_OUT[split]:
@@ -90,5 +91,5 @@ def split_scenes(data: Path, split: str, *, min_agents: int = 2) -> list[Scene]:
             raise RecordingError(f"{folder} lacks {name}.txt, which split {split!r} is tested on")
         found.extend(scenes(load_recording(file), min_agents=min_agents))
     if not found:
-        raise RecordingError(f"split {split!r} of {data} holds no window with {min_agents} agents")
+        raise RecordingError(f"split {split!r} of {data} has no window with {min_agents} agents")
     return found

@@ -1,4 +1,4 @@
-"""Text recordings of robots: observations at any time, of every kind of tracker."""
+"""Text recordings of trackers on robots: observations at irregular times."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import (
 from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Tracks are interpolated across shorter gaps only, seconds.
+#: Longest gap that is interpolated, seconds.
 MAX_GAP_S = 0.5
-#: Rate at which windows are read, and that of the fastest trackers.
+#: Rate of the observed positions of a window: that of the fastest trackers.
 RATE_HZ = 10
 
 
@@ -32,11 +32,11 @@ def robot_recordings(data: Path) -> dict[str, list[Recording]]:
 
 
 def robot_windows(recording: Recording) -> Iterator[tuple[Scene, FloatArray]]:
-    """Windows of a recording in milliseconds, a step of 0.4 s at a time.
+    """Slides a window over a recording in milliseconds, by 0.4 s at a time.
 
     Yields:
-        A scene of at least one agent that is present at every step of a window; and the
-        (A, 29, 2) positions during the observed steps at `RATE_HZ`, NaN where unknown.
+        A scene with at least one agent that is present at every step of the window, and its
+        (A, 29, 2) positions during the observed steps at `RATE_HZ`, NaN if unknown.
     """
     tick_ms = 1000 // RATE_HZ
     per_step = round(STEP_S * RATE_HZ)
@@ -55,7 +55,7 @@ def robot_windows(recording: Recording) -> Iterator[tuple[Scene, FloatArray]]:
 
 
 def _track(recording: Recording, agent: int, times_ms: IntArray) -> FloatArray:
-    """(N, 2) positions of an agent, interpolated; NaN in gaps and where it was not seen."""
+    """(N, 2) interpolated positions of an agent; NaN in gaps, and before and after its track."""
     seen = recording.ids == agent
     at_ms, positions_m = recording.frames[seen], recording.positions_m[seen]
     after = np.minimum(np.searchsorted(at_ms, times_ms), len(at_ms) - 1)

@@ -1,6 +1,6 @@
-"""Recordings of pedestrians that are no bags: ETH/UCY text, CSV, TrajNet++ and NumPy arrays.
+"""Loads recordings that are not bags: ETH/UCY text, CSV, TrajNet++ and NumPy arrays.
 
-A line of ETH/UCY text holds `frame  pedestrian_id  x_m  y_m`, separated by white space.
+A line of ETH/UCY text is `frame  pedestrian_id  x_m  y_m`, separated by white space.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shap
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
 FRAMES_PER_SECOND = 25.0
 
-#: Stamp of frame 0: ROS takes a stamp of 0 for "no time".
+#: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
 _START_NS = 1_000_000_000
-#: Year 2000: earlier times are those of a file or of a clock that is not set, nanoseconds.
+#: Year 2000: earlier times are relative to a start, or of a clock that is not set, nanoseconds.
 CLOCK_SET_NS = 946_684_800 * 1_000_000_000
-#: From here on double precision does not represent every integer.
+#: Double precision does not represent all integers above.
 _TOO_LARGE = 2.0**53
 _NS_PER_S = 1_000_000_000
 #: Latest time, seconds: in the year 2200.
@@ -34,12 +34,12 @@ _TOO_LATE = "is later than the year 2200: name another unit in the header, such 
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How to read a recording that is no bag.
+    """How to read a recording that is not a bag.
 
     Attributes:
-        frames_per_second: None for what the file says, else `FRAMES_PER_SECOND`.
-        is_in_seconds: it has seconds in place of frames.
-        columns: of frame or time, id, x and y, by name or number; empty for the usual ones.
+        frames_per_second: None uses the rate in the file, or `FRAMES_PER_SECOND` if it has none.
+        is_in_seconds: whether the column of frames contains seconds.
+        columns: columns of frame or time, id, x and y, by name or number; empty finds them.
     """
 
     frames_per_second: float | None = None
@@ -57,14 +57,15 @@ class TextFormat:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A recording that is no bag, sorted by frame, then by id.
+    """A recording that is not a bag, sorted by frame, then by id.
 
     Attributes:
+        name: name of the file without suffix.
         frames: (N,) frame of each observation; nanoseconds if the file has times.
         ids: (N,) pedestrian of each observation.
-        positions_m: (N, 2) in metres, world frame.
+        positions_m: (N, 2) positions in metres, world frame.
         frames_per_second: rate of the frames, 1/s.
-        labels: of each id, where the file has texts.
+        labels: the original id for each of `ids`, if the file has strings as ids; else None.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Recording:
 
 
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
-    """Reads a recording that is no bag; raises RecordingError if it holds something else."""
+    """Reads a recording that is not a bag; raises RecordingError if it cannot be read."""
     path = Path(path)
     path.stat()
     try:
@@ -101,7 +102,7 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     too_large = (np.abs(times) >= _TOO_LARGE) & (not columns.is_time) | (np.abs(ids) >= _TOO_LARGE)
     require(too_large, "has a frame or id beyond 2^53; renumber it")
     require(times < 0, "has a negative frame, expected frames from 0 on")
-    require(ids != np.floor(ids), "has an id that is no whole number")
+    require(ids != np.floor(ids), "has an id that is not an integer")
     rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
@@ -113,7 +114,7 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
         require(times / unit_hz >= _LONGEST_S, _TOO_LATE)
         frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
     else:
-        why = "has a frame that is no whole number: if the file has seconds, give --seconds"
+        why = "has a frame that is not an integer: if the file has seconds, give --seconds"
         require(times != np.floor(times), why)
         require(times / rate_hz >= _LONGEST_S, f"{_TOO_LATE}, or --frames-per-second")
         frames = times
@@ -130,7 +131,7 @@ def _require_valid(path: Path, lines: IntArray | None, is_invalid: ArrayLike, re
 
 
 def text_tracks(recording: Recording) -> Iterator[Tracks]:
-    """The tracks of a recording, frame by frame, stamped by `frame_stamp_ns`."""
+    """The tracks of a recording, frame by frame, with stamps of `frame_stamp_ns`."""
     frames, first_rows = np.unique(recording.frames, return_index=True)
     ends = [*first_rows[1:].tolist(), len(recording.frames)]
     labels = recording.labels
@@ -144,7 +145,7 @@ def text_tracks(recording: Recording) -> Iterator[Tracks]:
 
 
 def frame_stamp_ns(frame: int, frames_per_second: float) -> int:
-    """The stamp of a recording's frame, integer nanoseconds; a time since 1970 is its own stamp."""
+    """The stamp of a frame, integer nanoseconds; times since 1970 are kept as stamps."""
     since_ns = frame
     if frames_per_second != _NS_PER_S:
         since_ns = round(frame / frames_per_second * 1e9)

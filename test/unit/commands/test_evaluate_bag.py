@@ -524,7 +524,7 @@ class TestManyBags:
         file.unlink()
         os.mkfifo(file)
         assert run(bag, "--out", tmp_path / "out") == 1
-        assert "is no regular file" in capsys.readouterr().err
+        assert "is not a regular file" in capsys.readouterr().err
 
     def test_a_file_that_unpacks_to_too_much_is_refused_and_leaves_nothing(
         self, folder, tmp_path, monkeypatch, capsys
