@@ -51,7 +51,7 @@ def mahalanobis_distances(
     Args:
         samples: (K, A, T, 2) positions in metres.
         ground_truth: (A, T, 2) positions in metres.
-        max_components: of the mixture, chosen by BIC.
+        max_components: maximum number of components of a mixture, which BIC chooses.
 
     Returns:
         (A, T) distances. If all samples coincide, the mixture is a Gaussian with the standard
@@ -119,8 +119,8 @@ def mean_covariance_eigenvalue(samples: FloatArray) -> float:
     """AMV of a scene: the largest eigenvalue of the mean mixture covariance, square metres, or NaN.
 
     Expectation-maximisation preserves the first two moments, so the covariance of a mixture is that
-    of the (K, A, T, 2) samples plus the regularisation, whatever its components: none is fitted.
-    The value of a benchmark is the mean over its scenes.
+    of the (K, A, T, 2) samples plus the regularisation for any number of components. Therefore no
+    mixture is fitted. The value of a benchmark is the mean over its scenes.
     """
     require_shape("metric", "samples", samples, ("K", "A", "T", 2))
     _, covariance = sample_moments(samples)

@@ -47,7 +47,7 @@ def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray
 
 
 def joint_best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[float, float]:
-    """JADE and JFDE: sample k is a joint sample of the scene, and one is selected for all agents.
+    """JADE and JFDE: sample k is a joint sample of the scene; the best one counts for all agents.
 
     Source: Weng et al., "Joint Metrics Matter", ICCV 2023, section 3; the value of a benchmark is
     the mean over its scenes.
@@ -69,7 +69,7 @@ def mean_path(mean: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, F
 def missed(
     samples: FloatArray, ground_truth: FloatArray, *, threshold_m: float = MISS_THRESHOLD_M
 ) -> BoolArray:
-    """(A,) True where no sample ends within `threshold_m`, as where none is finite."""
+    """(A,) True if no sample ends within `threshold_m`, also if none is finite."""
     _, fde = best_of_n(samples, ground_truth)
     return ~(fde <= threshold_m)
 

@@ -176,8 +176,8 @@ def _bic(log_likelihood: FloatArray, n_points: int, n_components: int) -> FloatA
 def _start(features: FloatArray, moments: FloatArray) -> FloatArray:
     """Moments (P, K + 1, 6) to start from: the widest of K components split, then k-means.
 
-    k-means runs for a few rounds on the first points only (any prefix of independent or of
-    low-discrepancy draws is a fair picture); all points are labelled once, at the end.
+    k-means runs for a few rounds on the first points only: any prefix of independent or of
+    low-discrepancy draws is representative.
     """
     weight, x, y, xx, xy, yy = _parameters(moments)
     major, _, yaw = ellipse_axes(np.stack([xx, xy, xy, yy], axis=-1).reshape(*xx.shape, 2, 2))
@@ -211,11 +211,11 @@ def _expectation_maximisation(
 ) -> tuple[FloatArray, FloatArray]:
     """Iterates every cloud until its own likelihood converges, from (P, K, 6) moments.
 
-    Component 0 is the one the others are compared with: only its log-density's mean is needed,
-    which follows from the moments, and its share is what the others leave.
+    Densities are relative to that of component 0. Of its log-density only the mean is needed, which
+    follows from the moments; its responsibilities are 1 minus those of the others.
 
     Returns:
-        (P, K, 6) moments and (P,) the mean log-likelihood per point of the mixture they make.
+        (P, K, 6) moments and (P,) the mean log-likelihood per point of their mixture.
     """
     n_clouds, _, n_points = features.shape
     final_moments, final_likelihood = moments.copy(), np.full(n_clouds, np.nan)

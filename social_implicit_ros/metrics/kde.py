@@ -31,8 +31,8 @@ def kde_nll(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, 
     Returns:
         (A, T) in nats, of a density per square metre, at most 20; NaN where a sample or the ground
         truth is not finite. And (A, T) True where no density exists, because the samples coincide
-        or lie on a line. Those count 20; the reference omits coinciding ones from the sum, which
-        counts them as 0, and fails on a line.
+        or lie on a line. Their value is 20; the reference counts coinciding samples as 0 and fails
+        on a line.
     """
     require_samples(samples, ground_truth)
     n_samples = len(samples)

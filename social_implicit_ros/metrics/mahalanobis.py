@@ -13,7 +13,7 @@ def squared_mahalanobis(
     """Squared Mahalanobis distance of the ground truth, and ln det of the covariance.
 
     Args:
-        mean: (..., 2) mean positions in metres, as the ground truth.
+        mean: (..., 2) mean positions in metres.
         covariance: (..., 2, 2) in square metres, symmetric.
         ground_truth: (..., 2) positions in metres.
 

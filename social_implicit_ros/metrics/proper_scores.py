@@ -46,7 +46,7 @@ def energy_score(
         samples: (K, A, T, 2) positions in metres.
         ground_truth: (A, T, 2) positions in metres.
         n_pairings: pairs per sample; from K - 1 all pairs are compared.
-        seed: of the order.
+        seed: random seed of the order.
 
     Returns:
         (A, T) in metres. A single sample has no spread term. A value that is not finite gives NaN.

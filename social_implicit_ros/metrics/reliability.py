@@ -50,7 +50,11 @@ def ground_truth_levels(prediction: Prediction, ground_truth: FloatArray) -> Flo
 
 
 def coverage(levels: FloatArray, confidence: float) -> float:
-    """Fraction of levels, NaN outside, in the ellipse of a confidence; ValueError beyond (0, 1)."""
+    """Fraction of `confidence_levels` inside the ellipse of a confidence; NaN counts as outside.
+
+    Raises:
+        ValueError: confidence outside (0, 1).
+    """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
     return float(np.mean(levels <= confidence)) if levels.size else float("nan")
@@ -72,8 +76,9 @@ def reliability_curve(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
 def reliability_scores(levels: FloatArray) -> tuple[float, float]:
     """R_avg = 1 - mean |c - f(c)| and R_min = 1 - max |c - f(c)| over confidences and steps.
 
-    Both are 1 when calibrated; NaN without (A, T) levels, of which NaN is outside. Unlike in
-    `pooled_reliability_scores`, too wide regions do not compensate for too narrow ones.
+    Both are 1 if calibrated, and NaN if there are no (A, T) levels; a level of NaN counts as
+    outside. Unlike in `pooled_reliability_scores`, too wide regions at one step do not compensate
+    for too narrow ones at another.
 
     Source: Hetzel et al., arXiv 2410.06905; they ask R_avg >= 0.95 and R_min >= 0.90.
     """
@@ -82,11 +87,11 @@ def reliability_scores(levels: FloatArray) -> tuple[float, float]:
 
 
 def pooled_reliability_scores(levels: FloatArray) -> tuple[float, float]:
-    """As `reliability_scores`, with f(c) over levels of any shape instead of those of one step."""
+    """As `reliability_scores`, but f(c) is the fraction over levels of any shape, not per step."""
     return scores_of_curves(reliability_curve(levels)[1])
 
 
 def scores_of_curves(frequency: FloatArray) -> tuple[float, float]:
-    """R_avg and R_min of (..., 99) fractions inside at each of `CONFIDENCE_GRID`."""
+    """R_avg and R_min of (..., 99) fractions inside the region of each of `CONFIDENCE_GRID`."""
     gap = np.abs(frequency - np.array(CONFIDENCE_GRID))
     return float(1.0 - gap.mean()), float(1.0 - gap.max())

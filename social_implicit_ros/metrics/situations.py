@@ -1,8 +1,7 @@
-"""Situations that matter to a robot: who stands, has just stopped or started, or is met head-on.
+"""Situations that matter to a robot: people who stand, have stopped or started, or meet head-on.
 
-They are recognised from observed positions alone, so that a metric of one situation cannot be
-improved by choosing who counts after the fact. Observed positions are (A, H, 2), the ground truth
-is (A, T, 2), in metres.
+They are detected from observed positions only, so that the selection of people does not depend on
+the ground truth. Observed positions are (A, H, 2), the ground truth is (A, T, 2), in metres.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _EARLY_STEPS, _LATE_STEPS = 3, 2
 _OPPOSITE_COSINE = -np.cos(np.radians(30.0))
 _APART_M = 1.5
 _PASSING_M = 1.0
-#: Confidence of the region whose area is measured, and of the one of standing people.
+#: Confidence of the region whose area is measured, and of the region of standing people.
 AREA_CONFIDENCE, STANDING_CONFIDENCE = 0.95, 0.5
 #: Mean paths that come closer collide, metres.
 HEAD_ON_M = 0.3
@@ -44,13 +43,13 @@ def has_stopped(observed: FloatArray, step_s: float) -> BoolArray:
 
 
 def has_started(observed: FloatArray, step_s: float) -> BoolArray:
-    """(A,) the same, for agents that stood and walk."""
+    """(A,) whether agents, as in `has_stopped`, stood at first and walk at last."""
     early, late = _early_and_late_m_s(observed, step_s)
     return (early < STANDING_M_S) & (late >= WALKING_M_S)
 
 
 def head_on_pairs(observed: FloatArray, n_steps: int, step_s: float) -> IntArray:
-    """(P, 2) agents that walk towards each other and must make way or pass closely.
+    """(P, 2) agents that walk towards each other and must give way or pass closely.
 
     Args:
         observed: (A, H, 2) positions in metres.
@@ -86,10 +85,10 @@ def area_at_coverage(regions: FloatArray, confidence: float) -> float:
     Args:
         regions: (N, 3) Mahalanobis distance of each ground truth, Mahalanobis radius of the region,
             and its area, square metres.
-        confidence: the coverage.
+        confidence: the common coverage.
 
     Returns:
-        Square metres; NaN without regions, or where no factor gives that coverage.
+        Square metres; NaN without regions, or if no factor gives that coverage.
     """
     if len(regions) == 0:
         return float("nan")
@@ -101,7 +100,7 @@ def area_at_coverage(regions: FloatArray, confidence: float) -> float:
 def standing_levels(
     prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
 ) -> FloatArray:
-    """(S, T) confidence levels of the ground truth of who stands."""
+    """(S, T) confidence levels of the ground truth of standing people."""
     stands = net_speed_m_s(observed, prediction.step_s) < STANDING_M_S
     return ground_truth_levels(prediction, ground_truth)[stands]
 
@@ -109,7 +108,7 @@ def standing_levels(
 def walking_regions(
     prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
 ) -> FloatArray:
-    """(W, 3) final regions of who walks, see `area_at_coverage`."""
+    """(W, 3) regions of walking people at the last step, see `area_at_coverage`."""
     walks = net_speed_m_s(observed, prediction.step_s) >= WALKING_M_S
     distance_2, log_determinant = squared_mahalanobis(
         prediction.mean[walks, -1], prediction.covariance[walks, -1], ground_truth[walks, -1]
@@ -122,7 +121,7 @@ def walking_regions(
 def stopped_errors(
     prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
 ) -> FloatArray:
-    """(S, 2) final errors of who has stopped: of the mean, and of constant velocity, metres."""
+    """(S, 2) final errors of people who stopped: of the mean, and of constant velocity, metres."""
     return _final_errors(prediction, observed, ground_truth)[
         has_stopped(observed, prediction.step_s)
     ]
@@ -131,7 +130,7 @@ def stopped_errors(
 def started_errors(
     prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
 ) -> FloatArray:
-    """(S, 2) the same of who has started."""
+    """(S, 2) the same for people who started."""
     return _final_errors(prediction, observed, ground_truth)[
         has_started(observed, prediction.step_s)
     ]
@@ -140,14 +139,14 @@ def started_errors(
 def head_on_distances(
     prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
 ) -> FloatArray:
-    """(P, 2) passing distances of head-on pairs: of the mean paths, and of the people, metres."""
+    """(P, 2) passing distances of head-on pairs: of mean paths, and of the ground truth, metres."""
     pairs = head_on_pairs(observed, ground_truth.shape[1], prediction.step_s)
     paths = (prediction.mean, ground_truth)
     return np.stack([passing_distances(path, pairs) for path in paths], axis=1)
 
 
 def mean_of(values: np.ndarray) -> float:
-    """The mean; NaN without values: not every recording has every situation."""
+    """The mean; NaN without values, as some recordings lack a situation."""
     return float(values.mean()) if values.size else float("nan")
 
 

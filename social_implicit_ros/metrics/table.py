@@ -1,4 +1,4 @@
-"""Every metric of scenes by its name; `docs/metrics.md` defines each with its source and unit."""
+"""Table of all metrics of scenes by name; `docs/metrics.md` defines them with source and unit."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from social_implicit_ros.metrics.reliability import (
 from social_implicit_ros.metrics.situations import mean_of
 from social_implicit_ros.types import FloatArray, Prediction
 
-#: Prediction, (A, H, 2) observed positions and (A, T, 2) ground truth of a scene, metres -> values,
-#: a row for each agent, for each pair of agents, or for the scene.
+#: Function of the prediction, (A, H, 2) observed positions and (A, T, 2) ground truth of a scene,
+#: metres, that returns values: a row per agent, per pair of agents, or for the scene.
 Measure = Callable[[Prediction, FloatArray, FloatArray], FloatArray]
 #: The values of one scene.
 Measured = Mapping[Measure, FloatArray]
@@ -32,8 +32,8 @@ class Metric:
     """A metric of scenes; several metrics may share a measure, which is computed once.
 
     Attributes:
-        measure: the values of a scene.
-        reduce: the values of all scenes -> the metric.
+        measure: computes the values of a scene.
+        reduce: computes the metric from the values of all scenes.
     """
 
     measure: Measure
@@ -41,7 +41,7 @@ class Metric:
 
 
 def mean_of_column(index: int) -> Callable[[FloatArray], float]:
-    """The mean of a column of the values."""
+    """A reduction: the mean of a column of the values."""
     return lambda values: mean_of(values[:, index])
 
 
@@ -61,13 +61,13 @@ def _mean_path(prediction: Prediction, _: FloatArray, truth: FloatArray) -> Floa
 
 
 def amd_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
-    """(1, 2) mean distance of the scene, and the number of positions without a published one."""
+    """(1, 2) mean distance, and number of positions whose published distance is undefined."""
     distances = mahalanobis_distances(prediction.samples, truth)
     return np.array([[distances.values.mean(), distances.undefined.sum()]])
 
 
 def kde_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
-    """(1, 2) mean of the scene in nats, and the number of positions without a density."""
+    """(1, 2) mean in nats, and number of positions without a density."""
     nll, degenerate = kde_nll(prediction.samples, truth)
     return np.array([[nll.mean(), degenerate.sum()]])
 
@@ -101,13 +101,13 @@ METRICS = {
 def measured(
     metrics: Iterable[Metric], prediction: Prediction, observed: FloatArray, truth: FloatArray
 ) -> dict[Measure, FloatArray]:
-    """What the metrics need of a scene; arguments as of a `Measure`."""
+    """The values of a scene that the metrics need; arguments as in `Measure`."""
     measures = dict.fromkeys(metric.measure for metric in metrics)
     return {measure: measure(prediction, observed, truth) for measure in measures}
 
 
 def reduced(metrics: Mapping[str, Metric], scenes: Sequence[Measured]) -> dict[str, float]:
-    """The metrics by name, of one or more scenes; each counts in the measures that it has."""
+    """The metrics of one or more scenes by name; scenes without a measure do not count in it."""
     values = {
         measure: np.concatenate([scene[measure] for scene in scenes if measure in scene])
         for measure in dict.fromkeys(metric.measure for metric in metrics.values())

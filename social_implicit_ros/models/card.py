@@ -15,7 +15,7 @@ CARD_FORMAT = 1
 #: Larger files are rejected before they are read.
 MAX_CARD_BYTES = 1024 * 1024
 
-#: Field -> its type, since JSON does not check it.
+#: Field -> its type, as JSON files are not typed.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "architecture", "description", "sha256", "noise_sequence"), str),
     **dict.fromkeys(("parameters", "n_observed", "n_predicted", "format"), int),
@@ -44,7 +44,7 @@ class ModelCard:
         noise_sequence: `independent` or `sobol`, see `models.noise`.
         interaction_range_m: agents farther away than this do not affect a prediction, metres; null
             if unknown or unlimited.
-        training: data, seed, command and settings: all that is needed to train the model again.
+        training: data, seed, command and settings: everything needed to train the model again.
         calibration: see `Calibration.from_dict`; empty if the model is not calibrated.
         coupling: the fields of `coupling.Coupling`; empty if the agents are not coupled.
     """
@@ -93,7 +93,7 @@ class ModelCard:
                 raise ValueError(
                     f"ModelCard.{name} has {len(text)} characters, expected at most {longest}"
                 )
-            # They go to messages, terminals and pages.
+            # These texts are shown in messages, terminals and web pages.
             line = text.replace("\n", "") if name == "description" else text
             if not line.isprintable() or (name == "name" and not text.strip()):
                 raise ValueError(

@@ -1,8 +1,8 @@
-"""Couples the futures of a scene: people who meet make way, and nobody walks through another.
+"""Couples the predictions of a scene: people who meet give way, and do not overlap in a sample.
 
-Both passes are sums over pairs, so they do not depend on the order of the agents, and they move
-with the scene. A path gives way sideways, smoothly from its start until the moment of the closest
-approach, and keeps that offset: people do not return to their line at once.
+Both steps are sums over pairs of agents, so the result does not depend on their order, and it
+rotates and shifts with the scene. Paths are offset sideways. The offset grows linearly from the
+start until the closest approach and then stays, as people do not return to their line at once.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import numpy as np
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.untrusted_files import short_text
 
-#: Who moves less than the first over the horizon stands, who moves more than the second walks,
-#: metres. In between, as between the cosines below, people give way in part: paths never jump.
+#: Displacement over the horizon below which a person stands, and above which a person walks,
+#: metres. In between, as between the cosines below, the offset is scaled, so that paths never jump.
 _STANDS_M, _WALKS_M = 0.5, 1.5
-#: Cosines of the angle between the headings of walking people who do not meet, and who do.
+#: Cosine of the angle between the headings of two walking people above which they do not meet, and
+#: below which they do.
 _MEETING_COSINES = (-0.25, -0.75)
-#: Chords of mean paths deviate from the paths by less than this, metres.
+#: Maximum deviation of a mean path from its chord, metres.
 _CHORD_M = 0.5
-#: Rounds of giving way: the new path may lead towards somebody else.
+#: Maximum number of iterations: the new path may lead towards another person.
 _ROUNDS = 4
-#: Paths never give way sooner than this, steps.
+#: Minimum time over which the offset grows, steps.
 _SOONEST = 0.5
-#: Pairs that are compared at once: those of 200 people who are all in one place.
+#: Number of pairs that are compared at once: those of 200 people in one place.
 _BLOCK = 20_000
 #: Below this length a vector has no direction, metres.
 _NO_LENGTH_M = 1e-6
@@ -38,8 +39,8 @@ class Coupling:
     """Distances of a coupling, chosen on training recordings.
 
     Attributes:
-        passing_m: mean paths of people who meet give way to this distance of their centres.
-        apart_m: so do paths of one sample.
+        passing_m: minimum distance between the centres of people who meet, on mean paths.
+        apart_m: minimum distance between the centres of any two people in a sample.
     """
 
     passing_m: float
@@ -68,10 +69,10 @@ class Coupling:
     def made_way(
         self, mean: FloatArray, samples: FloatArray, last_m: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Mean paths that give way where people walk towards each other or towards somebody.
+        """Offsets mean paths of people who walk towards each other or towards a standing person.
 
-        Each gives way in proportion to the own speed, so that somebody who stands stays. The
-        samples of an agent move with its mean path.
+        People share the offset in proportion to their speeds, so a standing person stays in place.
+        The samples of an agent are shifted like its mean path.
 
         Args:
             mean: (A, T, 2) positions in metres.
@@ -79,29 +80,29 @@ class Coupling:
             last_m: (A, 2) positions a step before the first, metres.
 
         Returns:
-            Both; the same arrays if nobody meets.
+            Mean and samples; the same arrays if nobody meets.
         """
         first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m)
         if len(first) == 0:
             return mean, samples
-        given = np.zeros_like(mean)
+        offset_m = np.zeros_like(mean)
         # Steps last: numpy is fast along long last axes.
         paths = np.empty((2, len(mean), mean.shape[1] + 1))
         paths[..., 0] = last_m.T
         for _ in range(min(_ROUNDS, len(first))):
-            paths[..., 1:] = np.moveaxis(mean + given, -1, 0)
+            paths[..., 1:] = np.moveaxis(mean + offset_m, -1, 0)
             near = _closest(paths.take(second, axis=1) - paths.take(first, axis=1))
             hits = np.flatnonzero(near.distance < self.passing_m)
             if len(hits) == 0:
                 break
             push = near.of(hits).push(self.passing_m, mean.shape[1]) * weight[hits, None, None]
             shares = share[hits, None, None]
-            np.add.at(given, first[hits], (shares - 1.0) * push)
-            np.add.at(given, second[hits], shares * push)
-        return mean + given, samples + given
+            np.add.at(offset_m, first[hits], (shares - 1.0) * push)
+            np.add.at(offset_m, second[hits], shares * push)
+        return mean + offset_m, samples + offset_m
 
     def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
-        """Samples in which people pass each other at `apart_m`, each giving way by one half.
+        """Offsets paths within each sample so that people pass at `apart_m`, each by one half.
 
         Args:
             samples: (K, A, T, 2) positions in metres.
@@ -131,7 +132,7 @@ class _Closest:
     Attributes:
         distance: (N,) metres.
         sideways: (N, 2) unit vectors across the relative motion, from the first to the second.
-        steps: (N,) when, in steps.
+        steps: (N,) time of the closest approach, in steps.
     """
 
     distance: FloatArray
@@ -139,11 +140,11 @@ class _Closest:
     steps: FloatArray
 
     def of(self, rows: IntArray) -> _Closest:
-        """Some of the pairs."""
+        """The pairs in some rows."""
         return _Closest(self.distance[rows], self.sideways[rows], self.steps[rows])
 
     def push(self, distance_m: float, n_steps: int) -> FloatArray:
-        """(N, T, 2) offsets of the second person that bring the pair to a distance, if nearer."""
+        """(N, T, 2) offsets of the second people that widen pairs to a distance, if closer."""
         ramp = np.arange(1.0, n_steps + 1) / np.maximum(self.steps, _SOONEST)[:, None]
         missing_m = np.maximum(distance_m - self.distance, 0.0)
         size_m = missing_m[:, None] * np.minimum(ramp, 1.0)
@@ -151,7 +152,7 @@ class _Closest:
 
 
 def _closest(relative: FloatArray) -> _Closest:
-    """Closest approach of pairs, straight between (2, N, T + 1) relative positions in metres."""
+    """Closest approach of pairs with (2, N, T + 1) relative positions, straight between steps."""
     start = relative[..., :-1]
     move = relative[..., 1:] - start
     along, distance_2 = _along_segments(*start, *move)
@@ -159,11 +160,11 @@ def _closest(relative: FloatArray) -> _Closest:
     (move_x, move_y), along = move[:, rows, step], along[rows, step]
     x, y = start[:, rows, step] + along * move[:, rows, step]
     distance = np.sqrt(distance_2[rows, step])
-    # Pairs on one line pass on each other's left, as if both kept right.
+    # Pairs on one line pass each other as if both kept right.
     side = np.where(move_x * y <= move_y * x, -1.0, 1.0)
     across = side / np.maximum(np.sqrt(move_x * move_x + move_y * move_y), _NO_LENGTH_M)
     apart = 1.0 / np.maximum(distance, _NO_LENGTH_M)
-    # The closest point of a segment's inside is across it; at an end it is where it is.
+    # Inside a segment the offset is perpendicular to it; at an end it points to the closest point.
     inside = ((along > 0.0) & (along < 1.0)) | (distance < _NO_LENGTH_M)
     sideways = np.empty((len(rows), 2))
     sideways[:, 0] = np.where(inside, -move_y * across, x * apart)
@@ -174,7 +175,7 @@ def _closest(relative: FloatArray) -> _Closest:
 def _along_segments(
     x: FloatArray, y: FloatArray, move_x: FloatArray, move_y: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Place on each segment that is closest to the origin, 0 to 1, and its squared distance."""
+    """Fraction of each segment at which it is closest to the origin, and the squared distance."""
     length_2 = move_x * move_x + move_y * move_y
     along = x * move_x
     along += y * move_y
@@ -190,9 +191,9 @@ def _along_segments(
 def _meeting_pairs(
     mean: FloatArray, last_m: FloatArray, passing_m: float
 ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-    """Pairs of whom one walks towards the other and whose chords pass closely.
+    """Pairs in which one person walks towards the other and the chords of the paths pass closely.
 
-    Returns (N,) first and second people, weights, and the first ones' shares of the offset.
+    Returns (N,) first and second people, weights, and shares of the offset of the second people.
     """
     start, end = np.array([last_m.T, mean[:, -1].T])
     move = end - start
@@ -201,7 +202,7 @@ def _meeting_pairs(
     first, second = _overlapping(np.minimum(start, end), np.maximum(start, end) + limit_m)
     relative = (one.take(second, axis=1) - one.take(first, axis=1) for one in (start, move))
     along, distance_2 = _along_segments(*(axis for one in relative for axis in one))
-    # At the start nobody can give way any more.
+    # Pairs that are closest at the start can no longer give way.
     near = (distance_2 < limit_m**2) & (along > 0.0)
     first, second = first[near], second[near]
     walks = _ramp(length, _STANDS_M, _WALKS_M)
@@ -217,7 +218,7 @@ def _meeting_pairs(
 
 
 def _overlapping(low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
-    """First and second of the pairs of (2, A) boxes that overlap, each once."""
+    """First and second index of the pairs of overlapping (2, A) boxes, each pair once."""
     before = low[:, :, None] < high[:, None]
     before = before[0] & before[1]
     # Several times faster than np.nonzero of two axes.
@@ -227,16 +228,16 @@ def _overlapping(low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]
 
 
 def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
-    """0 up to the low value, 1 from the high one."""
+    """0 up to `low`, 1 from `high` on, linear in between."""
     return np.minimum(np.maximum((values - low) / (high - low), 0.0), 1.0)
 
 
 def _close_pairs(
     samples: FloatArray, last_m: FloatArray, apart_m: float
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
-    """(N,) samples and pairs that come closer than a distance, each once, in blocks if any."""
+    """Blocks of (N,) samples and pairs of people that come closer than `apart_m`, each once."""
     n_samples, n_agents, n_steps, _ = samples.shape
-    # Twice as fast in float32, which is exact enough about a near origin.
+    # float32 is twice as fast, and precise enough relative to a near origin.
     origin = last_m.mean(axis=0)
     start = np.broadcast_to((last_m - origin)[:, None], (n_samples, n_agents, 1, 2))
     paths = np.concatenate([start, samples - origin], axis=2, dtype=np.float32)

@@ -35,7 +35,7 @@ _INNER: Mapping[str, Mapping[int, str]] = {
 _NODE, _OP_TYPE, _DOMAIN = ("Graph", 1), ("Node", 4), ("Node", 7)
 _TRAINING, _FUNCTION = ("Model", 20), ("Model", 25)
 _EXTERNAL_DATA, _DATA_LOCATION = ("Tensor", 13), ("Tensor", 14)
-#: ONNX's own operators stand in either of these domains.
+#: Domains of ONNX's own operators.
 _OWN_DOMAINS = (b"", b"ai.onnx")
 #: Operators that exporters of trajectory models use: arithmetic on tensors, layers and `If`. Each
 #: terminates, and none is random, reads files or runs a graph more than once.
@@ -81,7 +81,7 @@ def check_onnx_file(data: bytes) -> None:
 
 
 def _check(data: memoryview, message: str, depth: int) -> int:
-    """Checks a message and all within; returns its number of nodes."""
+    """Checks a message and all nested ones; returns the number of nodes."""
     n_nodes = 0
     if depth > _MAX_DEPTH:
         raise ValueError(f"graphs are nested more than {_MAX_DEPTH // 3} deep")

@@ -9,21 +9,21 @@ input      `noise`             (K, D) float32, standard normal, drawn once per s
 output     `samples`           (K, A, T, 2) float32, metres, relative to the last position
 =========  ==================  ==========================================================
 
-Exporters leave out inputs that a graph does not use: `mask` and `noise` may be absent.
+Exporters omit inputs that a graph does not use, so `mask` and `noise` may be absent.
 
 Optional outputs, for models that compute them without samples:
 
 =========  ==================  ==========================================================
 output     `mean`              (A, T, 2) float32, metres, relative to the last position
 output     `covariance`        (A, T, 2, 2) float32, square metres
-output     `representatives`   (R, A, T, 2) float32, modes, likewise
-output     `probabilities`     (A, R) float32, of each agent's modes, of sum 1
+output     `representatives`   (R, A, T, 2) float32, modes, metres, relative likewise
+output     `probabilities`     (A, R) float32, of each agent's modes, with sum 1
 =========  ==================  ==========================================================
 
-A and K are dynamic; H, T, D and R are fixed in the file, and H and T equal the card's. `mean` and
-`covariance` occur together, `probabilities` with `representatives` only; without them the modes are
-equally probable. The R modes cover the distribution best; they are returned if exactly R samples
-are requested, else samples are drawn.
+A and K are dynamic; H, T, D and R are fixed in the file, and H and T equal those of the card.
+`mean` and `covariance` occur together. `probabilities` needs `representatives`; without it the
+modes are equally probable. The R modes represent the distribution best; they are returned if
+exactly R samples are requested, else samples are drawn.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class OnnxModel:
     """A model file with its card; implements `TrajectoryModel`.
 
     Attributes:
-        makes_samples: whether predictions have samples. Without them mean and covariance are the
-            same, and take half the time. Files without outputs for these always make samples.
+        makes_samples: whether predictions have samples. Without samples, a prediction has the same
+            mean and covariance and takes half the time. Files without these outputs always make
+            samples.
     """
 
     makes_samples = True
@@ -176,9 +177,9 @@ class OnnxModel:
         return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
-        """(K, D) noise for a number of samples; one row if these are none or the modes."""
+        """(K, D) noise; a single row if no samples are drawn: for none, or for the modes."""
         if n_samples == 0 or self._has_representatives(n_samples):
-            # The samples are not used.
+            # Its sample is not used.
             return np.zeros((1, self.noise_dimension), dtype=np.float32)
         return standard_normal(n_samples, self.noise_dimension, seed, self.card.noise_sequence)
 
@@ -251,8 +252,8 @@ def open_session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
     """Opens the content of a model file.
 
     Args:
-        data: the bytes that are checked and run: the file may change meanwhile.
-        path: of the file, for error messages.
+        data: content that is checked and run, as the file may change in between.
+        path: path of the file, for error messages.
 
     Raises:
         ModelFileError: not ONNX, or operators that are not allowed.
@@ -293,7 +294,7 @@ def batches(positions_m: Float32Array, range_m: float) -> Iterator[tuple[IntArra
 
 
 def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
-    """A model file's bytes, whose checksum equals the card's, and the card."""
+    """The content of a model file and its card, after comparing the checksums."""
     if path.suffix != ".onnx" or not path.is_file():
         raise ModelFileError(f"no model {str(path)!r}: expected an existing .onnx file")
     card_path = path.with_suffix(".json")
@@ -317,7 +318,7 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: exceptions of its own without a common base, and RuntimeError."""
+    """Exceptions of onnxruntime, which have no common base class, and RuntimeError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = (

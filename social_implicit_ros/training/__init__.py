@@ -1,1 +1,1 @@
-"""Trains, calibrates and exports models; the only room that imports torch."""
+"""Trains, calibrates and exports models; the only folder that imports torch."""

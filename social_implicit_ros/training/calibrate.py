@@ -16,10 +16,10 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_RADII
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The motion at which factors are fitted.
+    """Grid points at which factors are fitted.
 
     Attributes:
-        speeds_m_s: (Z,) from standing to walking fast. Slow people differ most.
+        speeds_m_s: (Z,) speeds, denser at low ones, where factors differ most.
         jerk_rms_m: (R,) jerk RMS of the histories, metres.
     """
 
@@ -27,24 +27,24 @@ class Grid:
     jerk_rms_m: FloatArray
 
 
-#: For annotated recordings: exact lines, smooth and rough annotation, and tracker noise of 1.5 cm
-#: and of 5 cm.
+#: For annotated recordings. The values of the jerk RMS stand for exact lines, smooth and rough
+#: annotations, and tracker noise of 1.5 cm and of 5 cm.
 ANNOTATED = Grid(
     np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5]), np.array([0.004, 0.015, 0.04, 0.1, 0.3])
 )
-#: For robots: trackers report no exact lines, which say who stands for long in a recording. Who
-#: shifts from foot to foot walks off sooner than who does not move.
+#: For robots. Their trackers never report exact lines, by which annotations show people who stand
+#: for long. Low speeds are denser: people who shift their feet walk off sooner than others.
 TRACKED = Grid(np.array([0.0, 0.03, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5]), np.array([0.01, 0.06, 0.3]))
 #: The confidence at which the Gaussian of the covariance alone has nominal coverage.
 CONFIDENCE = 0.95
-#: Minimum radius scale: where half of the agents do not move at all, the 50 % region has no size.
+#: Minimum radius scale: if half of the agents do not move at all, the 50 % region would be a point.
 MIN_RADIUS_SCALE = 0.005
 #: Mean Mahalanobis distance of a calibrated Gaussian in two dimensions.
 CALIBRATED_DISTANCE = float(np.sqrt(np.pi / 2.0))
-#: A grid point with fewer agents takes the factors of the nearest one with enough.
+#: A grid point with fewer agents gets the factors of the nearest one with enough agents.
 MIN_AGENTS = 30
-#: Weight of the prior calibration at each grid point, in people. Without it, a few people who stand
-#: still throughout would shrink the ellipses of all standing people to nothing.
+#: Weight of the prior calibration at each grid point, in people. Without it, a few people who never
+#: move would shrink the ellipses of all standing people to points.
 PRIOR_PEOPLE = 20.0
 
 
@@ -55,8 +55,8 @@ class Residuals:
     Attributes:
         error: (A, T, 2) ground truth minus mean, metres.
         covariance: (A, T, 2, 2) predicted covariance, square metres.
-        weights: (A,) of the agents. With equal sums per recording, the one with the densest crowd
-            does not decide alone.
+        weights: (A,) weights of the agents. Equal sums per recording keep the one with the densest
+            crowd from dominating.
     """
 
     error: FloatArray
@@ -66,7 +66,7 @@ class Residuals:
 
     @classmethod
     def joined(cls, recordings: Sequence[Residuals]) -> Residuals:
-        """The residuals of several recordings, of which each has the same weight."""
+        """The residuals of several recordings, all with the same total weight."""
         motions = [(one.motion.speed_m_s, one.motion.jerk_rms_m) for one in recordings]
         return cls(
             np.concatenate([one.error for one in recordings]),
@@ -77,7 +77,7 @@ class Residuals:
 
 
 def calibrate(residuals: Residuals, grid: Grid = ANNOTATED) -> Calibration:
-    """The factors that give a model's ellipses and samples nominal coverage."""
+    """Fits the factors that give a model's ellipses and samples nominal coverage."""
     zero = np.zeros_like(residuals.error)
     distance_2, _ = squared_mahalanobis(zero, residuals.covariance, residuals.error)
     distance = np.sqrt(distance_2)
@@ -110,7 +110,7 @@ def calibrate(residuals: Residuals, grid: Grid = ANNOTATED) -> Calibration:
 
 
 def calibrate_from(prior: Calibration, residuals: Residuals, people: IntArray) -> Calibration:
-    """The factors of few people, shrunk towards those of a prior calibration.
+    """Fits factors to few people, shrunk towards those of a prior calibration.
 
     Logarithms are averaged, weighted by the number of different people at a grid point, as windows
     of one person are correlated; `people` is (A,) the person of each residual.

@@ -23,7 +23,7 @@ OPSET = 17
 
 
 class _Module(nn.Module):
-    """A function as the exporter takes it."""
+    """Wraps a function as a module, which the exporter needs."""
 
     def __init__(self, forward: Callable[..., Any]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def exported(
     Args:
         forward: (A, 8, 2) observed, (A, 8) mask and (K, D) noise to the outputs, see
             `models.onnx_model`, by operations on tensors and constants.
-        outputs: their names.
+        outputs: names of the outputs.
         noise_dimension: length of a noise vector (D).
     """
     example = (
@@ -54,7 +54,8 @@ def exported(
     axes["samples"][0] = "K"
     file: Any = io.BytesIO()
     with warnings.catch_warnings():
-        # Of constants, which are meant, and of the exporter's successor, which needs onnxscript.
+        # Warnings about constants, which are intended, and about the exporter's successor, which
+        # needs onnxscript.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Module(forward).eval(),
@@ -67,7 +68,7 @@ def exported(
             dynamic_axes=axes,
         )
     model = onnx.load_from_string(file.getvalue())
-    # The exporter does not know every length.
+    # Sets the fixed lengths that the exporter could not infer.
     for tensor, values in zip(model.graph.output, forward(*example), strict=True):
         for axis, length in enumerate(values.shape):
             if axis not in axes[tensor.name]:
@@ -85,7 +86,7 @@ def save_model(graph: onnx.ModelProto, path: Path, **fields: Any) -> ModelCard:
     """Writes a model file ending in `.onnx`, and its card as `.json` beside it.
 
     Raises:
-        ValueError: another ending, or the card rejects a value.
+        ValueError: the path does not end in `.onnx`, or a field of the card is invalid.
     """
     if path.suffix != ".onnx":
         raise ValueError(f"model path is {str(path)!r}, expected one that ends in .onnx")

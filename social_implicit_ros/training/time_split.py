@@ -19,8 +19,9 @@ class TooLittleDataError(ValueError):
     """The recordings have too few people; the message says how many are needed."""
 
 
-#: Part -> minimum number of agents, summed over windows, and of people, as windows of one track are
-#: correlated. Each grid point of the calibration needs 30 agents; fewer people would be overfitted.
+#: Part -> minimum number of agents, summed over windows, and minimum number of people, as windows
+#: of one track are correlated. Each grid point of the calibration needs 30 agents, and a model
+#: would overfit to fewer people.
 NEEDS = {"training": (200, 15), "validation": (60, 5), "test": (60, 5)}
 
 

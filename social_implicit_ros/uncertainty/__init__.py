@@ -1,1 +1,1 @@
-"""Ellipses, their calibration, and how it adapts to a site at run time."""
+"""Uncertainty ellipses, their calibration, and its adaptation to a site at run time."""

@@ -1,6 +1,6 @@
-"""Ellipses that adapt to the prediction errors at a site while the robot runs.
+"""Adapts ellipses to the prediction errors at a site while the robot runs.
 
-The calibration of a model card is valid where its recordings were made. Elsewhere people walk
+The calibration of a model card is valid at the places of its recordings. Elsewhere people walk
 differently, trackers have other noise, and coverage is too low or too high. Here the radius of the
 ellipse of every confidence level and every predicted step is learned again from observed errors:
 
@@ -15,17 +15,18 @@ ellipse of every confidence level and every predicted step is learned again from
    (Angelopoulos, Barber and Bates, "Online conformal prediction with decaying step sizes",
    ICML 2024, arXiv 2402.01139; the minimum lets it follow a site that changes).
 
-Standing and walking people share nothing: pillars say nothing about walkers, and a class without
-scores keeps the ellipses of the model. A track that never moved counts once (`ScoredPositions`).
+Standing and walking people are learned separately: errors at pillars say nothing about walking
+people. A class without scores keeps the ellipses of the model. A track that never moved counts once
+(`ScoredPositions`).
 
 Successive predictions of a person at step t overlap by all but one of their t + 1 steps, so their
-errors are almost equal. Therefore gamma is divided by t + 1. The calibration of the model counts
-as a number of scores of its own: few where errors are larger than the model says, many where they
-are smaller, in proportion to the square root of t + 1. So few people enlarge ellipses soon, and
-take long to shrink them.
+errors are almost equal. Therefore gamma is divided by t + 1. The calibration of the model is a
+prior with the weight of a number of scores: few if errors are larger than the model says; many if
+they are smaller, in proportion to the square root of t + 1. So ellipses grow soon, after few
+people, and shrink slowly.
 
-An error is known when its step has passed, up to a horizon later. It always counts against the
-ellipse that was published then.
+An error is known when its step has passed, up to a horizon later. It is always compared with the
+ellipse that was published for that prediction.
 
 Z counts classes of speed, T predicted steps, L confidence levels, E scored positions.
 """
@@ -43,30 +44,29 @@ from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, GAUSSIAN_GRID,
 #: Speeds of standing and walking people, m/s. Scores in between count for both.
 SPEEDS_M_S = (0.1, 0.7)
 CLASS_NAMES = ("standing", "walking")
-#: Minimum standard deviation of a prediction, metres. Without it, ellipses of people who stand
-#: still may be too small for any factor.
+#: Minimum standard deviation of a prediction, metres. Otherwise ellipses of people who do not move
+#: could be too small for any factor.
 FLOOR_M = 0.02
 #: Bounds of a radius, relative to that of the Gaussian.
 MIN_FACTOR, MAX_FACTOR = 0.05, 20.0
 #: Edges of the bins of the histogram: distances in standard deviations, about 6 % apart.
 EDGES: FloatArray = np.exp(np.linspace(-4.0, 4.0, 128))
-#: Number of scores as which the calibration of the model counts where it keeps an ellipse from
-#: growing.
+#: Weight of the calibration of the model against larger ellipses, in scores.
 PRIOR_SCORES = 10.0
-#: The same where it keeps an ellipse from shrinking, at the first step.
+#: Weight of the calibration of the model against smaller ellipses at the first step, in scores.
 SHRINKING_PRIOR_SCORES = 90.0
-#: Time with people of a class in view after which a score of the class counts half, seconds.
+#: Half-life of a score, in seconds with people of its class in view.
 HALF_LIFE_S = 600.0
 #: Step size at the first predicted step: initial value, time constant of its decrease in seconds,
 #: minimum.
 FIRST_STEP, STEADY_S, LAST_STEP = 2.0, 60.0, 0.2
-#: Time until the step size is at its minimum: more is not counted, seconds.
+#: Time at which the step size reaches its minimum, seconds; more time is not counted.
 MAX_SECONDS: float = STEADY_S * ((FIRST_STEP / LAST_STEP) ** 2 - 1.0)
 #: Number of people at which the step size is halved: coverage among few people is noisy.
 SHRINKAGE_PEOPLE = 5.0
 #: Maximum shift of the level on the logit: 95 % becomes at most 99.3 % or 72 %.
 MAX_SHIFT = 2.0
-#: Longer intervals between two updates count as this one: without people nothing fades, seconds.
+#: Maximum counted time between two updates, seconds: without people no score fades.
 _MAX_PAUSE_S = 1.0
 
 _LEVELS: FloatArray = np.array(CONFIDENCES)
@@ -86,8 +86,8 @@ class ScoredPositions:
         distance: (E,) the same in units of the ellipses before they were adapted, as returned by
             `ellipses.gaussian_distance`.
         levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
-        weight: (E,) 1, or 0 for another prediction of a track that never moved: a pillar is one
-            observation, however long it is in view.
+        weight: (E,) 1, or 0 for further predictions of a track that never moved, as a pillar is
+            only one observation however long it is in view.
     """
 
     stamp_ns: int
@@ -205,13 +205,13 @@ class AdaptiveCalibration:
         """Updates the state.
 
         Args:
-            scored: errors of predictions that `adapt` returned, or would have returned; later than
-                all before.
+            scored: errors of predictions that `adapt` returned, or would have returned; their
+                stamps must not decrease.
         """
         weights = scored.class_weights
         of_step = (np.arange(self.n_steps)[:, None] == scored.steps).astype(np.float64)
         n_people = weights @ of_step.T  # (Z, T)
-        # Without people of a class nothing of it fades.
+        # Scores of a class fade only while people of the class are in view.
         elapsed_s = self._elapsed_s(scored.stamp_ns) * np.minimum(n_people.max(axis=1), 1.0)
         before = self._learnt
         fading = 0.5 ** (elapsed_s / HALF_LIFE_S)
@@ -237,9 +237,9 @@ class AdaptiveCalibration:
         return counts.reshape(len(SPEEDS_M_S), self.n_steps, _N_BINS)
 
     def _shifted(self, inside: FloatArray, n_people: FloatArray) -> FloatArray:
-        """(Z, T, L) the levels after the misses of the published ellipses.
+        """(Z, T, L) shifts of the levels, updated by the misses of the published ellipses.
 
-        `inside` has the weight of the people inside each ellipse, (Z, T, 1) `n_people` that of all.
+        `inside` is the weight of the people inside each ellipse, (Z, T, 1) `n_people` of all.
         """
         missing = _LEVELS - inside / np.where(n_people > 0.0, n_people, 1.0)
         step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S), LAST_STEP)

@@ -13,9 +13,9 @@ from social_implicit_ros.types import FloatArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 from social_implicit_ros.untrusted_files import short_text
 
-#: Offset of the logarithm of speeds: slower speeds hardly differ, m/s.
+#: Offset of the logarithm of speeds, m/s: below it, speeds hardly make a difference.
 _SPEED_OFFSET_M_S = 0.05
-#: Offset of the logarithm of the jerk RMS: smaller values hardly differ, metres.
+#: Offset of the logarithm of the jerk RMS, metres: likewise.
 _JERK_OFFSET_M = 0.005
 #: Maximum of a factor on a standard deviation; the minimum is its inverse.
 _MAX_FACTOR = 1e6

@@ -1,4 +1,4 @@
-"""From samples to mean and covariance, and from confidences to ellipses."""
+"""Converts samples to mean and covariance, and confidence levels to ellipses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from social_implicit_ros.types import FloatArray, Prediction
 CONFIDENCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 #: (L,) their Mahalanobis radii for a Gaussian: the chi distribution with two degrees of freedom.
 GAUSSIAN_RADII: FloatArray = np.sqrt(-2.0 * np.log1p(-np.array(CONFIDENCES)))
-#: (L + 2,) the same with the centre and a radius beyond all observations.
+#: (L + 2,) the same, with 0 before and a radius beyond all observations after them.
 GAUSSIAN_GRID = np.array([0.0, *GAUSSIAN_RADII, 10.0])
-#: (L + 2,) index of the confidence level whose factor applies at each of them.
+#: (L + 2,) index of the confidence level whose factor applies at each grid point.
 _LEVEL_OF_GRID = np.array([0, *range(len(CONFIDENCES)), len(CONFIDENCES) - 1])
 #: Makes radii strictly ascending, so that every distance has one confidence level.
 _ASCENDING: FloatArray = 1.0 + 1e-9 * np.arange(len(GAUSSIAN_GRID), dtype=np.float64)
@@ -46,7 +46,7 @@ def sample_moments(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def confidence_to_sigmas(confidence: float) -> float:
-    """Mahalanobis radius of the ellipse that contains the share `confidence` of a 2-D Gaussian.
+    """Mahalanobis radius of the ellipse that contains the fraction `confidence` of a 2-D Gaussian.
 
     Source: the chi-square distribution with two degrees of freedom, whose quantile is
     -2 ln(1 - confidence).
@@ -130,7 +130,7 @@ def joined_scales(
     predictions: Sequence[Prediction],
     join: Callable[[Sequence[FloatArray]], FloatArray] = np.concatenate,
 ) -> FloatArray | None:
-    """Their radius scales; None if any has none."""
+    """The radius scales of several predictions, joined; None if any prediction has none."""
     known = [p.radius_scales for p in predictions if p.radius_scales is not None]
     return join(known) if len(known) == len(predictions) else None
 

@@ -24,7 +24,7 @@ MAX_LOADED_SCORES = 300.0
 
 
 class CalibrationFileError(ValueError):
-    """An invalid file; the message names the reason."""
+    """The file is invalid; the message names the reason."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class AdaptedModel:
     """The model whose ellipses are adapted; the state is valid for this model only.
 
     Attributes:
-        name: of the model.
-        fingerprint: of its file and card. It changes when the model is trained or calibrated again.
-            Empty for a baseline, which has no file.
+        name: name of the model.
+        fingerprint: hash of its file and card, which changes when the model is trained or
+            calibrated again. Empty for a baseline, which has no file.
         n_steps: predicted steps.
     """
 
@@ -50,7 +50,7 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
     damaged by a power failure is rejected by `load_learnt`.
 
     Raises:
-        OSError: it cannot be written; an existing file does not change.
+        OSError: the file cannot be written; an existing file does not change.
     """
     text = json.dumps(
         {
@@ -61,7 +61,7 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two nodes with one file must not write to the same temporary file.
+    # Two nodes that share a file must not write to the same temporary file.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -74,8 +74,8 @@ def save_learnt(path: Path, learnt: Learnt, model: AdaptedModel) -> None:
 def load_learnt(path: Path, model: AdaptedModel) -> Learnt:
     """Reads and checks the file.
 
-    Its values are bounded, as anybody may have written them: scores weigh at most
-    `MAX_LOADED_SCORES`, and levels are not shifted down. A class without scores has no shift.
+    The file is not trusted, so its values are bounded: scores weigh at most `MAX_LOADED_SCORES`,
+    and levels are not shifted down. A class without scores has no shift.
 
     Raises:
         FileNotFoundError: there is no file.

@@ -33,7 +33,7 @@ ROBOT_SPLIT = "robot"
 SPLITS = (*LEAVE_ONE_OUT, ROBOT_SPLIT)
 #: The ETH recording at its true rate, which replaces `biwi_eth`.
 TRUE_RATE_ETH = "seq_eth"
-#: Folder of `robot/` whose recordings are licensed for this (THOR, CC BY 4.0), likewise.
+#: Folder of `robot/` whose licence permits training (THOR, CC BY 4.0), also for the robot split.
 ROBOT_FOLDER = "thor"
 #: Share of the frames of these recordings for training; the rest is for validation.
 ROBOT_TRAIN_SHARE = 0.8
@@ -66,7 +66,7 @@ class SceneBatch:
 
 
 def split_recordings(split: str) -> tuple[str, ...]:
-    """Names of a split's recordings for training and validation; raises ValueError for others."""
+    """Names of a split's recordings for training and validation; ValueError: unknown split."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     if split == ROBOT_SPLIT:
@@ -146,7 +146,7 @@ def batches(
 ) -> Iterator[SceneBatch]:
     """Yields the batches of one epoch, in random order, from scenes of (A, 20, 2) metres.
 
-    A share of the agents has only 2 to 7 known steps, like people who have just come into view.
+    A share of the agents has only 2 to 7 known steps, like people who have just appeared.
     """
     order = generator.permutation(len(positions))
     for start in range(0, len(order), scenes_per_batch):

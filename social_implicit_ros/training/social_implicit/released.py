@@ -40,7 +40,7 @@ class CheckpointError(ValueError):
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
-    """A released model, without executing code in its file; raises CheckpointError for others.
+    """Reads a released model without executing code in its file; raises CheckpointError.
 
     The file lacks the scale of the noise in each zone. Zones are chosen as in the released code.
     """
@@ -87,7 +87,7 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except _LOAD_ERRORS as error:
-        # The text of torch advises to load it unsafely.
+        # The error text of torch recommends unsafe loading, so it is not shown.
         raise CheckpointError(
             f"{path} cannot be read as a file of tensors: it is damaged, or it contains objects "
             "other than tensors, which are not loaded"

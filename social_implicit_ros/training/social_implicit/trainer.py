@@ -145,13 +145,13 @@ def accuracy(
     seed: int = 0,
     n_known: int | None = None,
 ) -> Accuracy:
-    """Best-of-20 errors of a model on scenes of (A, 20, 2) metres, each with its own draws.
+    """Best-of-20 errors of a model on scenes, each with its own draws.
 
     Args:
-        model: to evaluate.
-        scenes: (A, 20, 2) positions in metres.
+        model: the model.
+        scenes: (A, 20, 2) positions in metres of each scene.
         noise_sequence: see `models.noise`.
-        seed: of the draws.
+        seed: random seed of the draws.
         n_known: number of known observed steps, 2 to 8; all if left out.
     """
     model.eval()

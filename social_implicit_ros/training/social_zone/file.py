@@ -1,4 +1,4 @@
-"""Writes Social-Zone to a model file, and reads it, to train it further.
+"""Writes Social-Zone to a model file, and reads it again for further training.
 
 The constants of the graph are computed from the weights; the weights are in the file's metadata.
 """
@@ -54,7 +54,10 @@ def save_social_zone(
     training: Mapping[str, Any],
     **fields: Any,
 ) -> ModelCard:
-    """Writes a model file and its card, with errors on validation scenes; `fields` of the card."""
+    """Writes a model file and its card with errors on the validation scenes.
+
+    `fields` are further fields of the card.
+    """
     return save_model(
         social_zone_graph(model),
         path,
@@ -69,7 +72,7 @@ def save_social_zone(
 
 
 def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
-    """The model that a file was written from; raises ModelReadError for another's file."""
+    """Reads a model from its file; raises ModelReadError if it was not written by this package."""
     if card.architecture != ARCHITECTURE:
         raise ModelReadError(
             f"model {card.name!r} is a {card.architecture}; only models of the architecture "
@@ -85,7 +88,7 @@ def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
     if is_ours:
         torch.nn.utils.vector_to_parameters(torch.from_numpy(weights.copy()), model.parameters())
         feed = _example(N_CHOICE + sizes.spread + N_FLOOR)
-        # The graph in the file must compute what the weights do.
+        # The graph in the file must compute the same as the weights.
         ours = SocialZoneGraph(model)(*map(torch.from_numpy, feed.values()))
         theirs = session.run([entry.name for entry in session.get_outputs()], feed)
         is_ours = len(theirs) == len(ours) and all(
@@ -101,9 +104,9 @@ def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
 
 
 def _example(n_noise: int) -> dict[str, Float32Array]:
-    """Inputs of a model file: people who walk close to each other, some in view for a short time.
+    """Inputs of a model file: people who walk close to each other, some with short histories.
 
-    The only sample is of all zeros, so that rounding does not choose another mode.
+    The noise of the only sample is zero, so that rounding cannot select another mode.
     """
     generator = np.random.default_rng(0)
     tensors = {

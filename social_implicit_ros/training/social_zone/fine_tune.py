@@ -76,13 +76,16 @@ def fine_tune(
     settings: TuneSettings | None = None,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Tuned:
-    """Fine-tunes a copy; validation selects iteration and trust, and is reported from 0 on."""
+    """Fine-tunes a copy; the validation part selects iteration and trust.
+
+    `on_evaluation` is called for each evaluation, first for the base model (iteration 0).
+    """
     settings = settings or TuneSettings()
     torch.manual_seed(seed)
     model = copy.deepcopy(base).train()
     model.trust = 1.0  # in training
     # Rare events cannot be learnt from few people: if all standing people of a recording stay, the
-    # model would not expect any to walk. Calibration adapts the spread instead.
+    # model would no longer expect anybody to start walking. Calibration adapts the spread instead.
     model.spread.requires_grad_(False)
     model.shares.requires_grad_(False)
     anchor = [weights.detach().clone() for weights in model.parameters()]
@@ -122,7 +125,7 @@ def fine_tune(
 def _loss(
     model: SocialZone, agents: Agents, mask: torch.Tensor, settings: TuneSettings
 ) -> torch.Tensor:
-    """The loss of the base model's training at its end."""
+    """The loss at the end of the training of the base model."""
     fit = settings.augmentation
     forecast = model(agents.observed, mask, agents.neighbours)
     return training_loss(model, forecast, agents.future, fit, fit.softness_end_m)

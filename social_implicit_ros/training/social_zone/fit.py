@@ -1,4 +1,4 @@
-"""Trains Social-Zone: the modes by IMLE, their mixture by likelihood."""
+"""Trains Social-Zone: the modes by IMLE, their mixture by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -43,17 +43,18 @@ class FitSettings:
         jitter_m: maximum standard deviation of the tracker noise added to half of the histories.
         correlation: maximum correlation of this noise from step to step (Ornstein-Uhlenbeck).
         grid_m: maximum resolution of the positions of `grid_share` of the histories.
-        dropped_share: share of the positions that are interpolated, as where a tracker missed them.
+        dropped_share: share of the positions that are interpolated, as if a tracker missed them.
         turn_share: share of the agents that walk a bend.
-        turn_rad: minimum and maximum change of heading per step in a bend. Smaller ones are those
-            of people who walk on, which a model must not extrapolate.
-        turn_steps: mean number of steps for which a bend goes on after the last observation.
+        turn_rad: minimum and maximum change of heading per step in a bend. Smaller changes also
+            occur in straight walking, where a model must not extrapolate them.
+        turn_steps: mean number of steps that a bend continues after the last observation.
         short_history_share: share of the agents with 2 to 7 known steps.
-        softness_m: initial distance over which other modes than the nearest are trained.
-        softness_end_m: the same from 70 % of the steps on.
+        softness_m: initial length scale of the weights by which modes other than the nearest are
+            trained, too.
+        softness_end_m: the same from 70 % of the iterations on.
         trust: see `SocialZone`; chosen by cross-validation over the training recordings.
         sharpness: factor on the logits of the modes after training. Likely modes are ordinary
-            ones, so above 1 the mean stays nearer to what most people do.
+            motions, so a factor above 1 moves the mean towards what most people do.
     """
 
     iterations: int = 6000
@@ -181,7 +182,7 @@ def training_loss(
     settings: FitSettings,
     softness_m: float,
 ) -> torch.Tensor:
-    """Sum of the likelihoods and the IMLE terms of a batch; arguments as of its summands."""
+    """Weighted sum of the likelihoods and the IMLE terms of a batch."""
     return (
         settings.likelihood_weight * negative_log_likelihood(model, forecast, future)
         + settings.share_weight * share_loss(model, forecast, future)
@@ -218,7 +219,7 @@ def augment(batch: Agents, settings: FitSettings) -> tuple[Agents, torch.Tensor]
 
 
 def _as_tracked(observed: torch.Tensor, settings: FitSettings) -> torch.Tensor:
-    """(A, 8, 2) positions with noise, on grids, and with interpolated ones, for part of them."""
+    """(A, 8, 2) positions as a tracker reports them: some noisy, on a grid, or interpolated."""
     n_agents = len(observed)
     noisy = torch.rand(n_agents, 1) < 0.5
     sigma_m = settings.jitter_m * torch.rand(n_agents, 1) * noisy
@@ -239,7 +240,7 @@ def _as_tracked(observed: torch.Tensor, settings: FitSettings) -> torch.Tensor:
 
 
 def _with_bends(positions: torch.Tensor, settings: FitSettings) -> torch.Tensor:
-    """(A, 20, 2) positions of which part turn steadily, and go on turning for a while."""
+    """(A, 20, 2) positions; some agents turn steadily until some steps after the observation."""
     n_agents, n_steps, _ = positions.shape
     bends = (torch.rand(n_agents, 1) < settings.turn_share).to(torch.float32)
     low_rad, high_rad = settings.turn_rad
@@ -252,7 +253,7 @@ def _with_bends(positions: torch.Tensor, settings: FitSettings) -> torch.Tensor:
     steps = differences(positions)
     x, y = steps.unbind(dim=-1)
     turned = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
-    # Relative to the last observed position, where nobody's neighbours change.
+    # Turned about the last observed position, so that the relative positions of neighbours stay.
     path = torch.cat([torch.zeros(n_agents, 1, 2), turned.cumsum(dim=1)], dim=1)
     last = N_OBSERVED - 1
     return path - path[:, last : last + 1] + positions[:, last : last + 1]
@@ -261,10 +262,11 @@ def _with_bends(positions: torch.Tensor, settings: FitSettings) -> torch.Tensor:
 def negative_log_likelihood(
     model: SocialZone, forecast: Forecast, future: torch.Tensor
 ) -> torch.Tensor:
-    """Of a Student distribution with the moments of the mixture, and of one about the centre.
+    """Negative log-likelihood of Student distributions with the moments of the mixture.
 
-    Mean over agents and steps, in units of the agent's frame. With a Gaussian, the few people who
-    do something unexpected, with errors of many sigmas, would dominate the loss.
+    Sum for one distribution about the mean and one about the centre; mean over agents and steps, in
+    units of the agent's frame. With Gaussians, the few people with errors of many sigmas would
+    dominate the loss.
     """
     ground_truth = model.in_frame(future, forecast.frame)
     moments = model.moments(forecast)
@@ -275,7 +277,7 @@ def negative_log_likelihood(
 
 
 def _student_loss(error: torch.Tensor, moments: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Of (A, T, 2) errors, with the (A, T) moments of `SocialZone.moments`."""
+    """The loss of (A, T, 2) errors with the (A, T) moments of `SocialZone.moments`."""
     x, y = error.unbind(dim=-1)
     xx, yy, xy = moments
     determinant = xx * yy - xy * xy

@@ -1,6 +1,6 @@
-"""Social-Zone as it is exported: the same function with few and large operations.
+"""Social-Zone as it is exported: the same function with few large operations.
 
-For the small crowds around a robot the call of an operation costs more than its computation.
+For the small crowds around a robot, calling an operation costs more than its computation.
 Therefore linear operations are multiplied out before `torch.onnx.export`:
 
 * vectors are flat, x and y alternating, and stored a second time rotated by 90 degrees: a rotation
@@ -15,7 +15,7 @@ Therefore linear operations are multiplied out before `torch.onnx.export`:
 Training sums over the nearest neighbours, the graph over all agents; those out of range have
 weight 0.
 
-The file's metadata contains the weights, from which `train_model` continues.
+The file's metadata contains the weights, so that `train_model` can continue the training.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ OUTPUTS = ("samples", "mean", "covariance", "representatives", "probabilities")
 _TIME = np.arange(1.0, N_PREDICTED + 1.0)
 #: Avoids 0 / 0 in the share of noise of a history without third differences, m^2.
 _NO_NOISE_M2 = 1e-9
-#: Noise values of a draw: the first chooses the mode, the last are the floor of the variance, which
-#: offsets all steps equally.
+#: Numbers of noise values in a draw: the first value chooses the mode; the last ones make the floor
+#: of the variance and offset all steps equally.
 N_CHOICE, N_FLOOR = 1, 2
 #: Rotate row vectors by 90 degrees.
 _LEFT = np.array([[0.0, 1.0], [-1.0, 0.0]])
@@ -116,7 +116,7 @@ class SocialZoneGraph:
         )
 
     def _shrunk(self, mean: Tensor, mask: Tensor, headings: Tensor) -> Tensor:
-        """(A, 2 T) means, moved towards the extrapolation as `SocialZone.trust` says."""
+        """(A, 2 T) means, shrunk towards the extrapolation by `SocialZone.trust`."""
         left_out = 1.0 - self.model.trust
         per_step = np.zeros((N_OBSERVED, 1))
         per_step[: col.N_STEPS] = -left_out / col.N_STEPS
@@ -138,7 +138,7 @@ class SocialZoneGraph:
     ) -> Tensor:
         """(K, A, T, 2) draws: the first noise value chooses the mode of each agent."""
         choice, values = noise.split([N_CHOICE, self.sizes.spread + N_FLOOR], dim=1)
-        # The normal value as a uniform one, against the cumulative probabilities.
+        # The normal value becomes a uniform one, which is compared with cumulative probabilities.
         uniform = 0.5 + 0.5 * torch.erf(choice * math.sqrt(0.5))
         n_modes = self.sizes.representatives
         below = _product(probabilities, np.triu(np.ones((n_modes, n_modes)))[:, :-1])
@@ -172,7 +172,7 @@ class SocialZoneGraph:
         take[:, col.JERKS] = col.flat(jerks)
         ones[col.TOTAL :] = 1.0
         known[: col.N_STEPS, col.TOTAL] = self.decay
-        # Too short a history has no noise; the last step is always known.
+        # The share of noise of a short history is 0; the last step is always known.
         known[:, col.SMOOTH] = _NO_NOISE_M2
         known[: col.N_JERKS, col.SMOOTH] = self.sizes.smooth_m**2
         always[col.ONE] = 1.0
@@ -282,7 +282,7 @@ class SocialZoneGraph:
         states = _affine(positions, state, np.eye(5)[4]).T  # (5, A)
         pairs = torch.relu(own @ states)  # (A, F, A)
         others = (pairs * self._pair_weight(positions)).sum(dim=2)
-        # Every agent is its own neighbour at distance 0, with weight 1.
+        # The sum includes every agent as its own neighbour at distance 0, with weight 1.
         itself = _affine(log_energy, *col.of_log_scale(log_scale[None], bias))
         return others, torch.relu(itself)
 

@@ -115,7 +115,7 @@ class Forecast:
 
     Attributes:
         frame: frame of each agent.
-        centre: (A, rank, 2) coefficients of what the modes are about.
+        centre: (A, rank, 2) coefficients of the centre of the modes.
         mean: (A, rank, 2) coefficients of the mean, without a gradient to the centre.
         spread: (A, S, rank, 2) change of the coefficients per unit of each noise value.
         representatives: (A, R, rank, 2) coefficients of the modes.
@@ -143,8 +143,8 @@ class SocialZone(nn.Module):
     Attributes:
         sizes: sizes of the network.
         trust: shrinkage factor of the learnt correction to constant velocity, for a full history;
-            what is left out almost doubles towards a history of two steps. 1 in training; less for
-            other places, where the full correction is worse than a part of it.
+            the part that is removed almost doubles towards a history of two steps. 1 in training,
+            less in use: at other places, part of the correction is better than all of it.
         basis: (T, rank) orthogonal polynomials of time without a constant: trajectories start at
             the agent's position. Each has a root mean square of 1 over the predicted steps.
     """
@@ -203,8 +203,8 @@ class SocialZone(nn.Module):
         spread = self.spread(hidden).view(-1, self.sizes.spread, rank, 2)
         reach = self.reach(hidden).view(-1, self.sizes.reach, 2 * rank)
         around = (self.codes @ reach).view(-1, self.sizes.representatives, rank, 2)
-        # IMLE moves the modes about the centre. The probabilities fit the modes, not the modes the
-        # probabilities.
+        # IMLE trains the modes about the centre. Detached, so that the probabilities adapt to the
+        # modes and not the modes to the probabilities.
         logits = self.shares(hidden.detach())
         fixed = around.detach()
         offset = (torch.softmax(logits, dim=1)[..., None, None] * fixed).sum(dim=1)
@@ -251,7 +251,7 @@ class SocialZone(nn.Module):
     def paths(self, coefficients: torch.Tensor, frame: Frame) -> torch.Tensor:
         """Converts coefficients to positions relative to each agent's last one.
 
-        (A, ..., rank, 2) in the agents' frames -> (A, ..., T, 2) metres, world axes.
+        (A, ..., rank, 2) coefficients in the agents' frames -> (A, ..., T, 2) metres, world axes.
         """
         shape = (-1,) + (1,) * (coefficients.dim() - 1)
         metres = (self.basis @ coefficients) * frame.scale.view(shape)
