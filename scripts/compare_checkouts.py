@@ -30,13 +30,13 @@ from typing import Any
 
 import numpy as np
 
-#: No two runs share the machine's timings, nor the paths of files.
+#: Values that differ between any two runs: timings of the machine and paths of files.
 EXCLUDED = re.compile(r"latency_ms|\bwindow_ms$|\bmodel_ms$|\bpath$|\bbag$")
 #: Floats that differ by less than this are equal.
 ABSOLUTE_TOLERANCE = 1e-12
 #: The files to compare, below the folder of a checkout's results.
 RESULTS = ("*.json", "*/results.json", "*/per_tick.parquet", "*/*.npz", "*/calibration.json")
-#: Missing and extra values to list of each comparison.
+#: Maximum number of missing and extra values that are listed for each comparison.
 MAX_LISTED = 10
 
 HOTEL = "eth_ucy/all_data/biwi_hotel.txt"
@@ -62,22 +62,23 @@ SETTINGS: dict[str, Any] = {
     "confidence_levels": [0.3, 0.6, 0.9],
 }
 
-#: Name -> values. The name says where in a file they are.
+#: Name -> values. The name is the place of the values in a file.
 Leaves = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far two results differ.
+    """The differences between two results.
 
     Attributes:
         name: file of the result.
         n_values: numbers and texts that both have; None if the files are the same byte for byte.
-        difference: the largest: relative of floats, absolute of integers, infinite of texts.
+        difference: largest difference: relative for floats, absolute for integers, infinite for
+            texts.
         where: leaf and index of the largest difference; empty if there is none.
-        n_different: leaves with any difference.
-        missing: leaves of the old result alone.
-        extra: leaves of the new result alone.
+        n_different: number of leaves with any difference.
+        missing: leaves that only the old result has.
+        extra: leaves that only the new result has.
     """
 
     name: str
@@ -129,7 +130,7 @@ def compare(name: str, old: Leaves, new: Leaves, allowed: str | None = None) -> 
 
 
 def compare_files(old: Path, new: Path, name: str, allowed: str | None = None) -> Comparison:
-    """Compares the files of a name in two folders of results; see `compare`."""
+    """Compares the files with this name in two folders of results; see `compare`."""
     paths = old / name, new / name
     # Messages take long to decode.
     if (
@@ -144,7 +145,7 @@ def compare_files(old: Path, new: Path, name: str, allowed: str | None = None) -
 def largest_difference(old: np.ndarray, new: np.ndarray) -> tuple[float, str]:
     """The largest difference as in `Comparison`, and where it is: an index, or what has changed.
 
-    NaN equals NaN; another number of values, or texts for numbers, differ infinitely.
+    NaN equals NaN. A different number of values, or texts instead of numbers, count as infinite.
     """
     old_kind, new_kind = old.dtype.kind, new.dtype.kind
     is_number = old_kind in "biuf"
@@ -160,7 +161,7 @@ def largest_difference(old: np.ndarray, new: np.ndarray) -> tuple[float, str]:
                 sizes = np.abs(a - b) / np.maximum(np.abs(a), np.abs(b))
             else:
                 equal = old == new
-                # As floats, neighbouring stamps in nanoseconds are the same.
+                # At least 1, as `a` and `b` are floats, which may be equal for different integers.
                 sizes = np.maximum(np.abs(a - b), 1.0)
         differences = np.where(equal, 0.0, np.nan_to_num(sizes, nan=np.inf, posinf=np.inf))
     if not differences.any():
@@ -199,7 +200,7 @@ def leaves_of(path: Path) -> Leaves:
 
 
 def produce(checkout: Path, data: Path, folder: Path, quick: bool) -> None:
-    """Writes all results of a checkout with the recordings in `data`; `quick` ones are fewer."""
+    """Writes all results of a checkout with the recordings in `data`; fewer if `quick`."""
 
     def run(command: str, *arguments: object) -> str:
         words = [str(checkout / ".venv/bin" / command), *map(str, arguments)]
@@ -314,7 +315,7 @@ def main() -> int:
     for checkout in (old, new):
         if not (checkout / ".venv/bin/predictor_node").exists():
             parser.error(f"{checkout} has no commands in .venv/bin: run `make test` there")
-    # What runs here stays on this machine.
+    # ROS messages stay on this machine.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:

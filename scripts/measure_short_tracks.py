@@ -80,10 +80,10 @@ def measure(
 
 
 def bound_m(n_observed: int, rate_hz: float, noise_m: float, horizon_s: float = 4.8) -> float:
-    """The median end error of walkers that no predictor can beat, metres.
+    """A lower bound of the median end error of any predictor for walking people, metres.
 
-    It knows that they walk, the distribution of their speeds, the noise, and their present position
-    exactly. Of each measured velocity it chooses the end that most walkers are near.
+    The best predictor knows that they walk, the distribution of their speeds, the noise, and their
+    exact present position. For each measured velocity it chooses the end near most walkers.
     """
     noise_m_s = noise_m * rate_hz * (12.0 / (n_observed * (n_observed**2 - 1.0))) ** 0.5
     cell = 0.04  # metres per second

@@ -36,12 +36,12 @@ OUTPUTS = (
     *("pointcloud", "samples", "markers", "mpc_planner", "costmap", "detections", "autoware"),
     *("people", "costmap_converter"),
 )
-#: These follow the wall clock.
+#: Topics whose content depends on the wall clock.
 NO_OUTPUTS = {"/predictor/metrics", "/predictor/transition_event"}
-#: Every replay begins at this stamp: those of text recordings begin at zero, with none before.
+#: Every replay begins at this stamp. Text recordings begin at zero, which allows no earlier stamps.
 BEGIN_NS = 1_700_000_000_000_000_000
-#: The first messages, of which some are lost, are so much older than the recording: the node has
-#: forgotten them by then. They are so close to one another that none of them is evaluated.
+#: Some of the first messages are lost. They are so much older than the recording that the node has
+#: dropped their tracks by then, and so close to one another that none of them is evaluated.
 BEFORE_NS, APART_NS = 1_000_000_000_000, 1_000
 ASK_AGAIN_S = 0.5
 #: sensor_msgs/PointField.datatype -> numpy's name.
@@ -56,9 +56,9 @@ def record_outputs(
     Args:
         command: `predictor_node` of a checkout.
         bag: rosbag2 folder; its topic /tracks is a PointCloud2 or a MarkerArray.
-        folder: to make; gets an .npz of each topic, and what the adaptive calibration has learnt.
-        parameters: of the node.
-        n_messages: to replay, or fewer if the bag is shorter.
+        folder: created; gets an .npz of each topic, and the file of the adaptive calibration.
+        parameters: parameters of the node.
+        n_messages: maximum number of messages to replay.
     """
     recording = read_tracks(bag, n_messages)
     folder.mkdir()
@@ -110,7 +110,7 @@ def read_tracks(bag: Path, n_messages: int) -> list[Any]:
 def replay(
     recording: list[Any], received: Mapping[str, list[bytes]], peer: Peer, node: NodeProcess
 ) -> None:
-    """Publishes message by message; then each list holds one answer for each message."""
+    """Publishes message by message; afterwards each list has one answer for each message."""
     tracks = peer.publisher(type(recording[0]), "/predictor/tracks", node)
     # The longest message has people in it.
     first = copy.deepcopy(max(recording, key=lambda message: len(serialize_message(message))))

@@ -36,7 +36,7 @@ WALLS = shapely.union_all(
         shapely.LineString([(DOOR_X_M, DOOR_HIGH_M), (DOOR_X_M, HEIGHT_M + 3.0)]).buffer(0.2),
     ]
 )
-#: People enter and leave this far outside the area that the tracker sees.
+#: Distance outside the area that the tracker sees at which people enter and leave, metres.
 MARGIN_M = 2.0
 PLAZA = (
     shapely.box(-MARGIN_M, -MARGIN_M, WIDTH_M + MARGIN_M, HEIGHT_M + MARGIN_M) - WALLS - FOUNTAIN
@@ -46,13 +46,13 @@ MAP_RESOLUTION_M = 0.05
 
 TIME_STEP_S = 0.05
 TRACKER_PERIOD_S = 0.1
-#: The plaza fills with people before the recording starts.
+#: Time in which the plaza fills with people before the recording starts.
 WARM_UP_S = 25.0
 
 SPEED_MEAN_M_S, SPEED_SIGMA_M_S = 1.25, 0.2
 SPEED_LOW_M_S, SPEED_HIGH_M_S = 0.7, 1.6
 STOP_SHARE, PAIR_SHARE = 0.15, 0.2
-#: A person needs about this long to stop and to start.
+#: Time that a person needs to stop and to start.
 STOP_RAMP_S = 0.8
 
 NOISE_SIGMA_M, NOISE_TIME_S = 0.02, 1.0
@@ -143,7 +143,7 @@ class Crowd:
             )
         journey_id = self._simulation.add_journey(journey)
         in_pair = self._rng.random() < PAIR_SHARE
-        # The two of a pair walk side by side.
+        # Pairs walk side by side.
         sideways = np.array([0.0, 0.75]) if x1 - x0 < y1 - y0 else np.array([0.75, 0.0])
         for person in range(2 if in_pair else 1):
             position = place + person * sideways
@@ -199,7 +199,7 @@ class Tracker:
                 self._ids[person] = self._next_id
                 self._next_id += 1
             ids.append(str(self._ids[person]))
-            # Millimetres are more precise than a tracker.
+            # Rounded to millimetres, which is finer than the precision of a tracker.
             places.append(np.round(position + noise_m, 3))
         return Tracks(stamp_ns, tuple(ids), np.array(places, dtype=np.float64).reshape(-1, 2))
 

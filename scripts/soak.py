@@ -52,7 +52,7 @@ TOGGLED = (
     {"n_samples": 0},  # rejected
 )
 TOGGLE_PERIOD_S = 5.0
-#: File descriptors and threads are counted from this share of the time on.
+#: Share of the time after which file descriptors and threads are counted.
 WARM_UP_SHARE = 0.3
 #: Memory grows in steps for half an hour, until the allocator has enough blocks of all sizes. The
 #: slope is fitted from then on, over a minimum time: in a shorter run one step looks like a slope.

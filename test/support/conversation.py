@@ -42,7 +42,7 @@ class Conversation:
         self.reset()
 
     def new_stamps(self) -> Iterator[int]:
-        """Stamps 0.1 s apart, later than all before, so that late messages have no effect."""
+        """Stamps 0.1 s apart, later than all earlier ones, so that late messages have no effect."""
         self._start_ns += 1_000 * S
         return itertools.count(self._start_ns, STEP_NS)
 
@@ -100,7 +100,7 @@ class Conversation:
 
 
 def predictions_of(reports: Iterable[DiagnosticArray]) -> Iterator[DiagnosticStatus]:
-    """The statuses of predicting; reports have others as well."""
+    """The statuses `prediction`; reports contain other statuses, too."""
     statuses = (status for report in reports for status in report.status)
     return (status for status in statuses if status.name.endswith(": prediction"))
 

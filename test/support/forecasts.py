@@ -49,14 +49,14 @@ def walking_forecast(
     """People who walk straight, with the same ellipses, which grow with time.
 
     Args:
-        positions_m: (A, 2) at the stamp.
-        velocities_m_s: (A, 2).
+        positions_m: (A, 2) positions at the stamp.
+        velocities_m_s: (A, 2) velocities.
         sigmas_m: semi-axes of the ellipse after one second.
-        yaw_rad: of its first axis.
-        ids: "1", "2" and so on where left out.
+        yaw_rad: yaw of its first axis.
+        ids: by default "1", "2" and so on.
         robot_m: (2,) position of the robot.
-        step_s: of the prediction.
-        n_steps: of the prediction.
+        step_s: time between two steps of the prediction.
+        n_steps: number of steps of the prediction.
     """
     n_agents = len(positions_m)
     ids = tuple(str(number) for number in range(1, n_agents + 1)) if ids is None else ids

@@ -1,6 +1,6 @@
 """Changes every parameter of a ticking node; prints what its ticks imported and predicted.
 
-A process of its own, as other tests may have imported what a tick would. Run as a module.
+Runs as a module in a process of its own, as other tests may have imported what a tick would import.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PATIENCE_S = 60.0
 
 
 class MainThreadImports:
-    """A finder that finds nothing, and notes what the main thread looks for."""
+    """An import finder that finds nothing, and records what the main thread imports."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -33,7 +33,7 @@ class MainThreadImports:
 
 
 def other_value(spec: ParameterSpec, value: Any) -> Any:
-    """A valid value that differs."""
+    """A valid value other than `value`."""
     if isinstance(spec.default, bool):
         return not value
     if spec.choices:

@@ -48,7 +48,7 @@ class NodeProcess:
     def __init__(self, process: subprocess.Popen, log: Path) -> None:
         self.process = process
         self._log = log
-        #: Of its log, and of the files that a node keeps.
+        #: Folder of its log, and of the files that a node saves.
         self.folder = log.parent
 
     @property
@@ -73,7 +73,7 @@ def running(
             [sys.executable, "-m", f"social_implicit_ros.commands.{module}", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Files that a node keeps for its next start are seen by the same test only.
+            # Files that a node saves for its next start are visible to the same test only.
             env={**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(folder)},
         )
         try:
@@ -180,7 +180,7 @@ class NodeUnderTest:
         self._changed: set[str] = set()
 
     def restart(self, **parameters: Any) -> NodeUnderTest:
-        """Activates the node with other parameters than at its start; those of before are undone.
+        """Activates the node with other parameters; earlier changes are undone.
 
         Takes a fraction of the time of a new process. Subscriptions of the peer end.
         """
@@ -195,7 +195,7 @@ class NodeUnderTest:
         return self
 
     def unconfigure(self) -> None:
-        """Brings the node from any state to where all parameters can be set."""
+        """Brings the node from any state to unconfigured, where all parameters can be set."""
         for label in {"active": ["deactivate", "cleanup"], "inactive": ["cleanup"]}.get(
             self.state(), []
         ):
@@ -251,10 +251,10 @@ def start_predictor(
     """Starts the predictor and a peer in a domain of their own, until the stack closes.
 
     Args:
-        stack: stops both.
-        folder: for the log of the process.
+        stack: stops both when it closes.
+        folder: folder for the log of the process.
         extra: more command-line arguments.
-        parameters: of the node; a double underscore stands for a dot.
+        parameters: parameters of the node; a double underscore stands for a dot.
     """
     domain = reserve_domain()
     arguments = [*ros_arguments(**parameters), *extra]

@@ -1,4 +1,4 @@
-"""The node in this process, called as an executor calls it, with subscribers in another one."""
+"""Runs the node in this process, called as by an executor, with subscribers in another process."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TickingNode:
 
     def ticks(self, n_agents: int) -> Callable[[], None]:
         """A tick with full histories, from the serialised message to publishing."""
-        # So much later than all before that the earlier tracks are dropped.
+        # Late enough that all earlier tracks are dropped.
         messages = Messages(n_agents, stamps_from(self._begin_ns))
         callback = self._subscription.callback
 
