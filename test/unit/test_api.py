@@ -65,7 +65,7 @@ def test_every_metric_has_a_value_for_a_model_of_the_package() -> None:
         ("defualt", ["minADE"], "no model 'defualt'"),
     ],
 )
-def test_what_cannot_be_evaluated_is_named(model: object, metrics: list, message: str) -> None:
+def test_an_invalid_argument_is_named(model: object, metrics: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         si.evaluate(model, walks(), metrics=metrics)  # type: ignore[arg-type]
 
@@ -145,14 +145,14 @@ def test_a_recording_of_another_rate_is_named(tmp_path: Path) -> None:
         assert si.load_scenes(path)
 
 
-def test_what_a_model_refuses_names_the_scene() -> None:
+def test_an_error_of_a_model_names_the_scene() -> None:
     unknown = np.full((1, 8, 2), np.nan), np.zeros((1, 12, 2))
     with pytest.raises(ValueError, match="scene 0: agent 0 has NaN"):
         si.evaluate("default", [unknown])
 
 
-def test_what_is_masked_is_unknown() -> None:
-    """The numbers under a mask are anything, often zeros or 999999."""
+def test_masked_positions_are_unknown() -> None:
+    """The numbers under a mask are arbitrary, often 0 or 999999."""
     walk = np.arange(8.0)[None, :, None] * [0.4, 0.0]
     masked = np.ma.array(walk, mask=np.zeros_like(walk, dtype=bool))
     masked[:, :3] = np.ma.masked

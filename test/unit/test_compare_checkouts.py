@@ -32,7 +32,7 @@ def test_a_result_is_the_same_as_itself():
         (2.0, 2.0 + 2e-8, 1e-8),
         (-1.0, 1.0, 2.0),
         (1, 1.5, 1 / 3),
-        # Not relative: a change of one is one, also of a stamp that has no float64 of its own.
+        # Integers are compared absolutely, also stamps that float64 cannot represent exactly.
         (4, 5, 1.0),
         (1_700_000_000_000_000_000, 1_700_000_000_000_000_001, 1.0),
         ("walking", "standing", np.inf),
@@ -52,7 +52,7 @@ def test_a_changed_value_is_above_the_tolerance(old, new, difference):
 @pytest.mark.parametrize(
     ("old", "new"), [(2.0, 2.0 + 1e-10), (0.0, 1e-13), (3, 3.0), (float("inf"), float("inf"))]
 )
-def test_values_that_arithmetic_alone_tells_apart_are_the_same(old, new):
+def test_values_that_differ_by_rounding_are_the_same(old, new):
     assert compared({"a": old}, {"a": new}).is_within(TOLERANCE)
 
 
@@ -119,7 +119,7 @@ def test_the_table_says_which_result_differs(capsys):
     assert lines[2].split() == ["missing", "b"]
 
 
-def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_checkout_is_refused(tmp_path):
     command = [sys.executable, str(SCRIPTS / "compare_checkouts.py"), str(tmp_path), str(tmp_path)]
 
     done = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True)

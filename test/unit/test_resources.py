@@ -1,4 +1,4 @@
-"""Files beside the code are found in a checkout that nobody installed."""
+"""Shared files are found in a checkout that is not installed."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ def test_a_regular_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     assert read_file(tmp_path / "link", 5) == b"12345"
 
 
-def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "socket"))
@@ -88,8 +88,8 @@ def test_every_error_of_yaml_is_one_error(tmp_path: Path, text: str) -> None:
         load_yaml(path, 100_000)
 
 
-def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
-    """YAML's readers take the last one and say nothing."""
+def test_a_repeated_key_is_refused_with_both_lines(tmp_path: Path) -> None:
+    """YAML parsers silently take the last one."""
     path = tmp_path / "mine.yaml"
     path.write_text("id: a\nfilters:\n  id: b\nlist: c\nid: d\n")
     with pytest.raises(UnusableFileError, match="line 5 has the key 'id' again, which line 1 has"):

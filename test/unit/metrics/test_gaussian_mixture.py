@@ -102,7 +102,7 @@ def test_map_coordinates_do_not_cost_digits() -> None:
     np.testing.assert_array_equal(there.n_components, here.n_components)
 
 
-def test_degenerate_clouds_are_fitted_and_disturb_nobody() -> None:
+def test_degenerate_clouds_are_fitted_and_do_not_affect_others() -> None:
     points = clouds_of(2, 3.0, n_clouds=4)
     expected = fit_mixtures(points[3:]).bic
     points[0] = [1.0, 2.0]
@@ -132,7 +132,7 @@ def test_a_component_that_loses_its_points_is_not_kept() -> None:
         assert (mixtures.n_components >= 2).all()
 
 
-def test_fewer_components_can_be_asked_for_and_wrong_input_is_refused() -> None:
+def test_max_components_is_respected_and_wrong_input_is_refused() -> None:
     points = clouds_of(4, 3.0)
     assert fit_mixtures(points, max_components=2).n_components.max() == 2
     assert fit_mixtures(points[:0]).bic.shape == (0,)

@@ -62,7 +62,7 @@ def test_turning_changes_nothing_and_scaling_adds_its_logarithm(
     map_ = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     before, _ = kde_nll(samples, truth)
     after, _ = kde_nll(samples @ map_.T + 5.0, truth @ map_.T + 5.0)
-    free = (before < 14.0) & (after < 19.0)  # where the clip does not bite
+    free = (before < 14.0) & (after < 19.0)  # where the clip has no effect
     np.testing.assert_allclose(after[free], before[free] + 2 * np.log(scale), atol=1e-6)
 
 

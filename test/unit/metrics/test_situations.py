@@ -32,7 +32,7 @@ def rotated(positions: FloatArray, yaw: float) -> FloatArray:
     return positions @ [[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]] + [50.0, -7.0]
 
 
-def test_who_stopped_and_who_started() -> None:
+def test_people_who_stopped_or_started_are_found() -> None:
     observed = np.stack(
         [
             walk([1.2, 1.2, 1.2, 0.8, 0.3, 0.05, 0.05]),
@@ -56,7 +56,7 @@ def test_head_on_pairs_are_those_who_would_pass_closely(lateral_m: float, meets:
         assert head_on_pairs(positions, 12, STEP_S).tolist() == ([[0, 1]] if meets else [])
 
 
-def test_who_walks_apart_or_side_by_side_or_stands_does_not_meet() -> None:
+def test_people_who_walk_apart_or_side_by_side_or_stand_do_not_meet() -> None:
     observed = meeting(0.0)
     apart = np.stack([observed[0] + [9.0, 0.0], observed[1] - [9.0, 0.0]])
     beside = np.stack([observed[0], observed[0] + [0.0, 0.5]])

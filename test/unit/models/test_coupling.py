@@ -26,14 +26,14 @@ def meeting(lateral_m: float) -> tuple[FloatArray, FloatArray]:
 
 
 def given_way(mean: FloatArray, last_m: FloatArray) -> FloatArray:
-    """(A, T, 2) offsets of mean paths, which those of a sample equal."""
+    """(A, T, 2) offsets of mean paths; checks that samples have the same offsets."""
     moved, samples = COUPLING.made_way(mean, mean[None] + 0.1, last_m)
     np.testing.assert_allclose(samples[0], moved + 0.1)
     return moved - mean
 
 
 def coupled(mean: FloatArray, samples: FloatArray, last_m: FloatArray) -> tuple[FloatArray, ...]:
-    """Both passes."""
+    """Mean paths and samples after both steps of the coupling."""
     mean, samples = COUPLING.made_way(mean, samples, last_m)
     return mean, COUPLING.kept_apart(samples, last_m)
 
@@ -47,7 +47,7 @@ def crowd(n_agents: int, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatAr
 
 
 @pytest.mark.parametrize("lateral_m", [0.0, 0.1, -0.2, 0.4])
-def test_people_who_meet_pass_at_the_distance_and_share_the_way(lateral_m: float) -> None:
+def test_people_who_meet_pass_at_the_distance_and_share_the_offset(lateral_m: float) -> None:
     mean, last_m = meeting(lateral_m)
     given = given_way(mean, last_m)
     assert passing_distances(mean + given, PAIR) == pytest.approx([0.45], abs=0.02)
@@ -56,14 +56,14 @@ def test_people_who_meet_pass_at_the_distance_and_share_the_way(lateral_m: float
     assert np.sign(given[1, -1, 1]) == (-1.0 if lateral_m < 0 else 1.0)
 
 
-def test_who_passes_far_away_or_walks_along_keeps_the_path() -> None:
+def test_people_who_pass_far_away_or_walk_together_keep_their_paths() -> None:
     assert not given_way(*meeting(1.2)).any()
     last_m = np.array([[0.0, 0.0], [0.0, 0.3]])
     along = straight(last_m, np.array([[0.5, 0.0], [0.5, 0.0]]))
     assert not given_way(along, last_m).any()
 
 
-def test_somebody_who_stands_stays_and_is_walked_around() -> None:
+def test_a_standing_person_stays_and_others_walk_around() -> None:
     mean, last_m = meeting(0.1)
     mean[1] = last_m[1]
     given = given_way(mean, last_m)
@@ -78,7 +78,7 @@ def test_samples_of_a_dense_crowd_hardly_collide_and_hardly_change() -> None:
     assert collision_rate(apart) < 0.2 * collision_rate(samples)
     moved_m = np.linalg.norm(apart - samples, axis=-1)
     assert np.median(moved_m) < 0.02
-    # Nobody gives way by more than all others ask for.
+    # No offset exceeds the sum of those for each of the 14 others.
     assert moved_m.max() < 0.15 * 14
 
 
@@ -98,7 +98,7 @@ def test_many_pairs_are_kept_apart_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
     assert len(sizes) > 3 and max(sizes) <= 10 * len(samples)
 
 
-def test_who_is_alone_or_apart_is_unchanged() -> None:
+def test_people_alone_or_far_apart_are_unchanged() -> None:
     mean, samples, last_m = crowd(15)
     far_m = 100.0 * np.arange(15)[:, None] * np.ones(2)
     unchanged = coupled(mean + far_m[:, None], samples + far_m[:, None], last_m + far_m)

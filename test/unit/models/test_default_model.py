@@ -189,7 +189,7 @@ def test_modes_have_probabilities_and_the_predicted_mean(
     assert modes.probabilities.shape == (20, len(crowd))
     assert (modes.probabilities > 0.0).all()
     np.testing.assert_allclose(modes.probabilities.sum(axis=0), 1.0, rtol=1e-12)
-    # They depend on the agent, and are no equal shares.
+    # Probabilities depend on the agent, and are not equal.
     assert modes.probabilities.max() > 0.1
     draws = model.predict(crowd, n_samples=64)
     np.testing.assert_allclose(draws.probabilities, 1.0 / 64.0)
@@ -199,14 +199,14 @@ def test_modes_have_probabilities_and_the_predicted_mean(
         np.testing.assert_allclose(alone.mean, mean, atol=1e-4)
 
 
-def test_who_stands_or_has_stopped_stays(model: OnnxModel) -> None:
+def test_people_who_stand_or_have_stopped_stay(model: OnnxModel) -> None:
     standing, stopped = line(*[0.0] * 7), line(1.2, 1.2, 0.8, 0.4, 0.0, 0.0, 0.0)
     assert np.abs(model.predict(standing).mean - standing[:, -1:]).max() < 0.15
     assert np.abs(model.predict(stopped).mean - stopped[:, -1:]).max() < 0.8
 
 
 @pytest.mark.parametrize("speed_m_s", [0.6, 0.9, 1.2, 1.6, 2.0])
-def test_who_walks_straight_is_expected_to_walk_on(speed_m_s: float) -> None:
+def test_people_who_walk_straight_continue_to_walk(speed_m_s: float) -> None:
     """Some people slow down, more of the slow ones; in simulations nobody does."""
     observed = line(*[speed_m_s] * 7)
 
@@ -216,14 +216,14 @@ def test_who_walks_straight_is_expected_to_walk_on(speed_m_s: float) -> None:
     assert 0.92 <= walked_m / (12 * 0.4 * speed_m_s) <= 1.0
 
 
-def test_who_has_started_goes_on(model: OnnxModel) -> None:
+def test_people_who_have_started_continue_to_walk(model: OnnxModel) -> None:
     started = line(0.0, 0.0, 0.0, 0.1, 0.4, 0.7, 0.9)
     speed_m_s = np.diff(model.predict(started).mean[0, :, 0]) / 0.4
     assert (speed_m_s > 0.55).all()
 
 
 @pytest.mark.parametrize("degrees_per_s", [-25.0, 25.0])
-def test_a_steady_turn_goes_on(model: OnnxModel, degrees_per_s: float) -> None:
+def test_a_steady_turn_continues(model: OnnxModel, degrees_per_s: float) -> None:
     path = bend(degrees_per_s)
     mean = model.predict(path[:, :8]).mean
     straight = ConstantVelocity().predict(path[:, :8], n_samples=1).mean
@@ -244,7 +244,7 @@ def test_the_ellipses_of_a_noisy_track_are_wider(model: OnnxModel) -> None:
         assert (np.median(areas, axis=0)[0, :3] > clean[0, :3]).all()
 
 
-def test_people_who_meet_make_way(model: OnnxModel) -> None:
+def test_people_who_meet_give_way(model: OnnxModel) -> None:
     walker = line(*[1.2] * 7)
     other = -walker + [6.7 + 2.0, 0.05]
     prediction = model.predict(np.concatenate([walker, other]))

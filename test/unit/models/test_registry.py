@@ -93,7 +93,7 @@ def test_an_unknown_model_is_a_model_file_error(tmp_path: Path) -> None:
 
 
 def test_loading_a_model_leaves_no_trace_outside(tmp_path: Path) -> None:
-    """onnxruntime 1.29 and later write a device id for their maker's telemetry."""
+    """onnxruntime 1.29 and later write a device id for the telemetry of its vendor."""
     program = (
         "from social_implicit_ros.models.registry import load_model\n"
         "import numpy as np\n"

@@ -55,7 +55,7 @@ def bag_of(tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path
 def delivered(
     source: TrackSource, transform_wait_s: float = 0.2
 ) -> tuple[Predictor, list[tuple[int, Update]]]:
-    """The predictor, and what it received when."""
+    """The predictor, and its updates with their receive times."""
     settings = replace(load_settings(), transform_wait_s=transform_wait_s)
     transforms = TransformBuffer()
     predictor = Predictor(ConstantVelocity(), predictor_config(source, settings), transforms)
@@ -92,14 +92,14 @@ def test_tracks_without_a_transform_are_left_out_with_the_reason(tmp_path: Path)
     _, updates = delivered(open_source(bag_of(tmp_path, late_s=0.5)))
 
     skipped = [(at_ns, update.skipped) for at_ns, update in updates if update.skipped]
-    # The first few have a transform: of the recording's beginning.
+    # The first few tracks have a transform, that of the beginning of the recording.
     at_ns, reasons = skipped[0]
     assert reasons == {SkipReason.NO_TRANSFORM: 3}
     assert at_ns >= START_NS + round(0.2 * S)
     assert not any(update.n_entered for received_ns, update in updates if received_ns > at_ns)
 
 
-def test_where_transforms_end_tracks_end(tmp_path: Path) -> None:
+def test_tracks_end_where_transforms_end(tmp_path: Path) -> None:
     predictor, _ = delivered(open_source(bag_of(tmp_path, until_s=2.0)))
 
     assert predictor.newest_ns == START_NS + 2 * S

@@ -103,7 +103,7 @@ def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed
 
 
 @pytest.mark.parametrize("content", ["", "rosbag2_bagfile_information: {version: 8}\n"])
-def test_metadata_that_was_cut_is_refused_with_what_mends_it(tmp_path: Path, content: str) -> None:
+def test_truncated_metadata_is_refused_with_the_fix(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "bag")
     (path / "metadata.yaml").write_text(content)
     with pytest.raises(RecordingError, match=r"metadata.yaml is damaged.*ros2 bag reindex"):

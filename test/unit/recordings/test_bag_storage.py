@@ -1,4 +1,4 @@
-"""One odd topic, message or file of a recording does not cost the people in it."""
+"""The tracks of a recording are read although one topic, message or file is odd."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TestForeignTopics:
 
 
 class TestTheDefinitionOfThePeople:
-    def test_brackets_in_brackets_take_no_time(self, tmp_path: Path) -> None:
+    def test_nested_brackets_are_parsed_quickly(self, tmp_path: Path) -> None:
         header = "=" * 80 + "\n"
         odd = NESTED_IDL.decode().replace("odd", "people_msgs").replace("Odd", "People")
         bag = write_mcap(
@@ -124,7 +124,7 @@ class TestTheDefinitionOfThePeople:
             open_source(bag)
         assert time.process_time() - began_s < 5.0
 
-    def test_one_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+    def test_an_unreadable_definition_is_named(self, tmp_path: Path) -> None:
         bag = write_mcap(tmp_path / "bag.mcap", schema=("ros2msg", b"!!!\n"))
 
         with pytest.raises(RecordingError, match=r"definition of people_msgs.*cannot be read"):
@@ -161,7 +161,7 @@ class TestOrder:
 
 class TestLogsOfDatabases:
     def bag(self, folder: Path) -> Path:
-        """The last third lies in the log, as a recorder in WAL mode is killed."""
+        """A bag whose last third is in the log, as when a recorder in WAL mode is killed."""
         bag = write_bag(folder / "bag", MESSAGES, storage="sqlite3")
         copy = folder / "killed"
         copy.mkdir()
@@ -293,7 +293,7 @@ class TestOddFiles:
         assert (source.topic, source.message_type) == ("/people", "people_msgs/msg/People")
         assert stamps_in(source) == STAMPS[1:]
 
-    def test_names_that_are_no_utf8_and_links_are_read(self, tmp_path: Path) -> None:
+    def test_names_that_are_not_utf8_and_links_are_read(self, tmp_path: Path) -> None:
         folder = tmp_path / "caf\udce9 #1?%41"
         folder.mkdir()
         write_mcap(tmp_path / "bag.mcap")

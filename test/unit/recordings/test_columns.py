@@ -1,4 +1,4 @@
-"""Trajectories that are no bags: each format is read by its content, or refused by name."""
+"""Trajectory files that are not bags: the content decides how they are read, or why not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def zipped() -> bytes:
 
 
 def array_header(shape: tuple[int, ...]) -> bytes:
-    """An array file of which only the header is there."""
+    """The header of an array file without its content."""
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}"
     return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
 
@@ -222,7 +222,7 @@ def test_arrays_are_people_by_steps(tmp_path: Path, kind: str) -> None:
     assert np.diff([entry.stamp_ns for entry in tracks]).tolist() == [400_000_000] * 3
 
 
-def test_a_person_who_is_unknown_in_a_step_is_not_there(tmp_path: Path) -> None:
+def test_a_person_is_absent_at_steps_that_are_nan(tmp_path: Path) -> None:
     array = np.zeros((2, 3, 2))
     array[1, 1] = np.nan
     buffer = io.BytesIO()
@@ -244,8 +244,8 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("seconds.txt", lines(SECONDS), "no whole number.*--seconds"),
-        ("ids.txt", "0 1.5 0 0\n10 1.5 0 0\n", "id that is no whole number"),
+        ("seconds.txt", lines(SECONDS), "not an integer.*--seconds"),
+        ("ids.txt", "0 1.5 0 0\n10 1.5 0 0\n", "id that is not an integer"),
         ("words.txt", "0 anna 0 0\n10 anna 0 0\n", "four numbers"),
         ("columns.csv", "who,when\n1,2\n", "who, when.*--columns"),
         (
@@ -256,7 +256,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         (
             "long.csv",
             f'frame,id,x,"{"y" * 200_000}"\n0,1,0,0\n',
-            "a line that is no CSV: field larger",
+            "a line that is not CSV: field larger",
         ),
         (
             "quote.csv",
@@ -270,7 +270,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("walk.bin", b"\0\1\2\3", "neither text nor a bag"),
         ("walk.utf16", lines(ROWS).encode("utf-16"), "neither text nor a bag.*iconv"),
         ("walk.npy", b"\x93NUMPY\1\0", "cannot be read as an array"),
-        ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is no TrajNet"),
+        ("walk.ndjson", '{"track": {"f": 0}}\n', "line 1 is not TrajNet"),
         ("scene.ndjson", '{"scene": {"id": 0}}\n', "no TrajNet.. tracks; expected lines of"),
         (
             "late.txt",
@@ -288,9 +288,9 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             r"01\+01:00' for a time in line 3; expected dates in UTC",
         ),
         ("two.csv", "time,id,a.x,a.y,b.x,b.y\n0,1,0,0,0,0\n", "several columns 'x': choose"),
-        ("date.csv", "time,id,x,y\n2026-02-31 12:00:00,1,0,0\n", "a date that is none"),
+        ("date.csv", "time,id,x,y\n2026-02-31 12:00:00,1,0,0\n", "an invalid date"),
         ("late.csv", "time,id,x,y\n2300-02-01 12:00:00,1,0,0\n", "2300-02-01.* in line 2"),
-        ("list.json", '[{"f": 0, "p": 1, "x": 0, "y": 0}]', "line 1 is no TrajNet"),
+        ("list.json", '[{"f": 0, "p": 1, "x": 0, "y": 0}]', "line 1 is not TrajNet"),
         ("hole.csv", "frame,id,x,y\n\n0,1,,0\n", "has '' for a number in line 3, column 3"),
         ("short.csv", "frame,id,x,y\n0,1,2\n", "has 3 columns in line 2"),
         (
@@ -313,7 +313,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("late.csv", "time,id,x,y\n1700000000000000000,1,0,0\n", r"later than the year 2200.*t_ns"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_the_remedy(
+def test_an_unreadable_file_is_refused_with_the_fix(
     tmp_path: Path, name: str, content: str | bytes, says: str
 ) -> None:
     with pytest.raises(RecordingError, match=says) as error:
@@ -330,11 +330,11 @@ def test_objects_in_an_array_are_never_unpickled(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(RecordingError, match="no regular file"):
+    with pytest.raises(RecordingError, match="not a regular file"):
         load_recording(tmp_path / "pipe.txt")
 
 
-def test_a_bag_is_known_by_its_content(tmp_path: Path) -> None:
+def test_a_bag_is_recognised_by_its_content(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
     other = (bag / "bag.mcap").rename(tmp_path / "recording.dat")
 

@@ -1,4 +1,4 @@
-"""What compressed data unpacks to is bounded, and what is within bounds is complete."""
+"""The unpacked size of compressed data is limited; data within the limits is complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = random.Random(1).randbytes(1_000_000)
 @pytest.mark.parametrize(
     "plain", [b"", b"a", NOISE, bytes(30_000_000), NOISE + bytes(100_000_000)], ids=len
 )
-def test_what_is_within_bounds_is_complete(plain: bytes) -> None:
+def test_data_within_the_limits_is_complete(plain: bytes) -> None:
     packed = zstd.compress(plain)
     assert decompress_message(packed) == plain
     assert b"".join(decompressed_blocks(io.BytesIO(packed))) == plain
@@ -28,7 +28,7 @@ def test_what_is_within_bounds_is_complete(plain: bytes) -> None:
     assert twice == plain + plain
 
 
-def test_what_unpacks_to_too_much_is_refused_before_it_is_in_memory() -> None:
+def test_data_beyond_the_limits_is_refused_before_it_is_in_memory() -> None:
     packed = zstd.compress(bytes(300_000_000))
     with pytest.raises(UnpackedTooLargeError, match="beyond 1000 times"):
         decompress_message(packed)

@@ -41,16 +41,14 @@ def test_lines_are_sorted_by_frame_then_id(tmp_path: Path) -> None:
         ("0 1 2 3\n-5 1 2 3\n", "line 2 has a negative frame"),
     ],
 )
-def test_what_is_no_recording_is_told_with_its_place(
-    tmp_path: Path, text: str, reason: str
-) -> None:
+def test_an_invalid_line_is_refused_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ValueError, match=reason) as caught:
         load_recording(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_window_holds_whom_every_frame_holds(tmp_path: Path) -> None:
+def test_a_window_has_the_people_who_are_in_every_frame(tmp_path: Path) -> None:
     seen = {1: range(6), 2: range(1, 6), 3: (0, 1, 3, 4, 5)}  # frames of each person
     lines = [
         f"{10 * frame} {who} {frame} {who}" for who, frames in seen.items() for frame in frames

@@ -46,14 +46,14 @@ def test_a_floor_plan_comes_back_as_written(tmp_path: Path) -> None:
     assert len(list(recorded_tracks(open_source(path)))) == 1
 
 
-def test_the_last_map_counts_as_those_of_a_slam_grow(tmp_path: Path) -> None:
+def test_the_last_map_is_used_as_the_maps_of_a_slam_grow(tmp_path: Path) -> None:
     plans = [FloorPlan(np.ones((n, n), bool), 0.5, (0.0, 0.0)) for n in (1, 3)]
     parts = [write(tmp_path / str(number), plan) for number, plan in enumerate(plans)]
     read = floor_plan_of(join_bags(tmp_path / "bag", parts))
     assert read is not None and read.occupied.shape == (3, 3)
 
 
-def test_a_recording_may_have_none(tmp_path: Path) -> None:
+def test_a_recording_may_have_no_map(tmp_path: Path) -> None:
     assert floor_plan_of(write(tmp_path / "bag", None)) is None
     (tmp_path / "walk.txt").write_text("0 1 0 0\n")
     assert floor_plan_of(tmp_path / "walk.txt") is None
@@ -135,7 +135,7 @@ def test_walls_are_those_of_the_grid_that_a_map_server_publishes(
         ({"negate": "yes"}, "negate has 'yes', expected a number"),
         ({"origin": "0 0 0"}, "origin is '0 0 0', expected"),
         ({"image": "/dev/zero"}, "a device"),
-        ({"image": "hall.yaml"}, "hall.yaml is no image"),
+        ({"image": "hall.yaml"}, "hall.yaml is not an image"),
         ({"mode": "colour"}, "mode is 'colour', expected trinary"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_map_that_cannot_be_used_is_named(tmp_path: Path, changes: dict, messa
     assert "hall.yaml" in str(caught.value)
 
 
-def test_a_costmap_is_no_map(tmp_path: Path) -> None:
+def test_a_costmap_is_not_used_as_map(tmp_path: Path) -> None:
     path = write(tmp_path / "bag", FloorPlan(np.ones((2, 2), bool), 0.5, (0.0, 0.0)))
     recording = next(path.glob("*.mcap"))
     content = recording.read_bytes()

@@ -1,4 +1,4 @@
-"""Entries of a recording are due when their time comes."""
+"""The tracks of a recording become due at their stamps."""
 
 from __future__ import annotations
 

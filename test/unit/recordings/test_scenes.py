@@ -68,7 +68,7 @@ def test_no_window_spans_a_gap_of_a_track(tmp_path: Path) -> None:
     ]
     assert {len(scene.ids) for scene in during} == {2}
     assert {len(scene.ids) for scene in found} == {2, 3}
-    # Seen again, he is counted as another: who knows.
+    # After the gap the person counts as another one, as nothing confirms the identity.
     assert len({track for scene in found for track in scene.ids.tolist()}) == 4
 
 

@@ -1,4 +1,4 @@
-"""Recordings are read whatever their storage and tracker, in a frame that does not move."""
+"""Recordings of any storage and tracker are read, in a frame that does not move."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class TestTopic:
 
         assert source.topic == "/people"
 
-    def test_a_cloud_without_ids_is_no_tracks(self, tmp_path):
+    def test_a_cloud_without_ids_is_not_used_as_tracks(self, tmp_path):
         bag = tmp_path / "bag"
         write_tracks(
             bag, walkers(duration_s=1.0), topic="/t", message_type="point_cloud", frame_id="map"
@@ -209,7 +209,7 @@ class TestTopic:
             open_source(bag, tracker=str(description))
 
     def test_a_field_that_the_recorded_type_lacks_is_named(self, tmp_path):
-        """The recording was called damaged."""
+        """The error must not say that the recording is damaged."""
         mapping = tmp_path / "mine.yaml"
         mapping.write_text(f"message_type: {PEOPLE}\nlist: people\nid: nam\nposition: position\n")
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
@@ -244,7 +244,7 @@ class TestFrames:
         assert_same(read(source), walkers(duration_s=4.0))
 
     def unconnected(self, tmp_path: Path, frame_id: str, **connected: str) -> Path:
-        """A robot that stands for a minute, then drives; nothing tells where its sensor is."""
+        """A robot that stands for a minute, then drives; no transform leads to its sensor."""
         messages = people_messages(walkers(duration_s=4.0), frame_id=frame_id)
         for n in range(700):
             pose = transform_message(
@@ -257,7 +257,7 @@ class TestFrames:
         return write_bag(tmp_path / "bag", messages)
 
     @pytest.mark.parametrize("connected", [{}, {"lidar": "mast"}])
-    def test_a_missing_link_to_what_moves_is_an_error_that_names_it(self, tmp_path, connected):
+    def test_a_missing_transform_to_a_moving_frame_is_named(self, tmp_path, connected):
         bag = self.unconnected(tmp_path, "lidar", **connected)
 
         with pytest.raises(RecordingError, match="base_link moves in odom") as caught:
@@ -267,12 +267,12 @@ class TestFrames:
         assert "--fixed-frame lidar" in str(caught.value)
         assert open_source(bag, fixed_frame="lidar").fixed_frame == "lidar"
 
-    def test_a_frame_that_does_not_move_by_its_name_needs_no_link(self, tmp_path):
+    def test_a_frame_that_is_fixed_by_its_name_needs_no_transform(self, tmp_path):
         source = open_source(self.unconnected(tmp_path, "map"))
 
         assert source.fixed_frame == "map"
 
-    def test_where_nothing_moves_a_frame_without_a_link_is_taken_as_fixed(self, tmp_path):
+    def test_if_nothing_moves_a_frame_without_transforms_is_taken_as_fixed(self, tmp_path):
         messages = people_messages(walkers(duration_s=1.0), frame_id="lidar")
         messages.append(
             Recorded("/tf", TF_MESSAGE, transform_message("a", "b", START_NS), START_NS)
@@ -334,7 +334,7 @@ class TestDamage:
 
         assert arrivals == []
 
-    def test_nobody_in_it(self, tmp_path):
+    def test_a_recording_without_people_is_refused(self, tmp_path):
         empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
         bag = write_bag(tmp_path / "bag", people_messages(empty))
 

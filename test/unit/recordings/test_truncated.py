@@ -121,7 +121,7 @@ def test_a_complete_recording_is_read_in_full(
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.5, 0.8, 0.95, 0.9999])
 @pytest.mark.parametrize(("storage", "compression"), MCAP)
-def test_wherever_the_cut_is_there_is_a_part_or_a_reason(
+def test_any_truncation_gives_a_part_or_a_reason(
     tmp_path: Path, bags: Any, crowd: list[Tracks], storage: str, compression: str, share: float
 ) -> None:
     bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))

@@ -43,7 +43,7 @@ def test_without_a_home_folder_there_is_no_default_file(monkeypatch: pytest.Monk
     assert calibration_path("/mine.json", "/predictor", "m", {}) == Path("/mine.json")
 
 
-def test_a_keeper_without_a_file_adapts_and_keeps_nothing() -> None:
+def test_without_a_file_the_calibration_adapts_and_is_not_saved() -> None:
     keeper = CalibrationKeeper(None, MODEL, "not kept, as it is a replay")
     assert keeper.load() == "" and not keeper.is_kept
     learn(keeper.adaptive)
@@ -128,7 +128,7 @@ def test_a_folder_at_the_path_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [".", "/", "..", "{folder}", "{folder}/pipe", "/dev/zero"])
-def test_what_is_no_regular_file_is_refused_before_anything_is_read(
+def test_a_path_that_is_not_a_regular_file_is_refused_before_it_is_read(
     tmp_path: Path, given: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")

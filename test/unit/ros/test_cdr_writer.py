@@ -133,7 +133,7 @@ def test_a_string_ends_as_in_rclpy() -> None:
     assert text_bytes("\ud800") == b"?"
 
 
-def test_ever_new_lengths_do_not_fill_memory() -> None:
+def test_the_cache_of_string_lengths_is_bounded() -> None:
     people = writer(PEOPLE, lambda length: [person(length, 0)])
     message = random_message(PEOPLE, random.Random(1))
 

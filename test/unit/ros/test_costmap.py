@@ -169,13 +169,13 @@ def test_without_people_and_when_cleared_the_grid_is_free() -> None:
         assert message.header.frame_id == "odom"
 
 
-def test_the_stamp_is_the_forecasts() -> None:
+def test_the_stamp_is_that_of_the_forecast() -> None:
     message = output_of().render(walker((1.0, 2.0)))
     for stamp in (message.header.stamp, message.info.map_load_time):
         assert (stamp.sec, stamp.nanosec) == (12, 345)
 
 
-def test_the_qos_is_the_static_layers() -> None:
+def test_the_qos_matches_the_static_layer() -> None:
     profile = output_of().qos()
     assert profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
     assert profile.reliability is ReliabilityPolicy.RELIABLE
@@ -202,7 +202,7 @@ def test_an_impossible_window_or_size_is_refused(changes: dict[str, Any], messag
     published = {"outputs": ["costmap"], "robot": "tf"}
     with pytest.raises(ParameterError, match=message):
         NodeConfig.from_values({**DEFAULTS, **published, **changes})
-    NodeConfig.from_values({**DEFAULTS, **changes})  # matters to nobody
+    NodeConfig.from_values({**DEFAULTS, **changes})  # accepted, as the costmap is not published
 
 
 def test_the_nav2_example_sets_the_layers_parameters() -> None:

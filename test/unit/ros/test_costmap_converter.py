@@ -83,7 +83,7 @@ def test_circles_have_a_persons_radius() -> None:
     assert [o.radius_m for o in received(changed)] == [0.45, 0.45]
 
 
-def test_ids_are_those_of_the_agents_and_the_orientation_is_the_walks() -> None:
+def test_ids_are_those_of_the_agents_and_the_orientation_is_the_heading() -> None:
     forecast = walking_forecast(
         np.zeros((2, 2)), np.array([[0.0, 1.0], [-1.0, 0.0]]), ids=("7", str(2**32 - 1))
     )
@@ -96,7 +96,7 @@ def test_ids_are_those_of_the_agents_and_the_orientation_is_the_walks() -> None:
     np.testing.assert_allclose(yaws, [np.pi / 2, np.pi])
 
 
-def test_only_the_arrays_header_is_read_and_says_frame_and_time() -> None:
+def test_the_header_of_the_array_has_frame_and_time() -> None:
     forecast = random_forecast(("1",))
     message = rendered(forecast)
     assert message.header.frame_id == "odom"

@@ -42,7 +42,7 @@ def test_stamps_run_into_the_future() -> None:
     assert {detection.header.frame_id for detection in message.detections} == {"odom"}
 
 
-def test_poses_are_the_expected_ones_with_their_covariances() -> None:
+def test_poses_are_the_means_with_their_covariances() -> None:
     forecast = random_forecast(("1", "2"))
     detections = np.array(rendered(forecast).detections).reshape(2, 12)
     for (row, step), detection in np.ndenumerate(detections):
@@ -57,7 +57,7 @@ def test_poses_are_the_expected_ones_with_their_covariances() -> None:
         assert np.linalg.eigvalsh(covariance).min() > -1e-12
 
 
-def test_a_pose_looks_along_the_path() -> None:
+def test_the_yaw_of_a_pose_is_the_direction_of_the_path() -> None:
     forecast = walking_forecast(np.zeros((1, 2)), np.array([[0.0, 1.0]]))
     for detection in rendered(forecast).detections:
         orientation = detection.results[0].pose.pose.orientation
@@ -65,7 +65,7 @@ def test_a_pose_looks_along_the_path() -> None:
         assert 2 * np.arctan2(orientation.z, orientation.w) == pytest.approx(np.pi / 2)
 
 
-def test_class_and_size_are_a_persons() -> None:
+def test_class_and_size_are_those_of_a_person() -> None:
     (detection, *_) = rendered(random_forecast(("1",))).detections
     assert detection.results[0].hypothesis.class_id == "person"
     assert detection.results[0].hypothesis.score == 1.0

@@ -24,14 +24,14 @@ ACTIVE = NodeState("active", model="walker", track_timeout_s=1.0)
 
 @pytest.fixture
 def log() -> DiagnosticsLog:
-    """Of a node with one tracker."""
+    """The log of a node with one tracker."""
     made = DiagnosticsLog()
     made.reset({"": TrackerLog("/tracks", find_tracker_spec("people"))})
     return made
 
 
 def tell(log: DiagnosticsLog, stamp_ns: int, arrived_s: float) -> None:
-    """A message about five people."""
+    """Adds a message with five people."""
     tracks = Tracks(stamp_ns, tuple("abcde"), np.zeros((5, 2)))
     log.add_arrival("", arrived_s)
     log.add_decoded("", DecodedMessage(tracks, "odom", Counter(), 5))
@@ -54,7 +54,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
     return {entry.key: entry.value for entry in status.values}
 
 
-def test_all_well(log: DiagnosticsLog) -> None:
+def test_a_healthy_node_has_no_findings(log: DiagnosticsLog) -> None:
     log._begin_period(10 * S)
     busy_second(log, 10 * S)
     status = report(log, 11.0)
@@ -78,7 +78,7 @@ def test_median_and_maximum_are_of_the_same_ticks(log: DiagnosticsLog) -> None:
     assert (told["tick_ms_median"], told["tick_ms_max"]) == ("1.00", "9.00")
 
 
-def test_skips_are_counted_by_reason_and_for_good(log: DiagnosticsLog) -> None:
+def test_skips_are_counted_by_reason_and_never_reset(log: DiagnosticsLog) -> None:
     log.add_tick(0.1, 0, [SkipReason.STALE, SkipReason.NOT_FINITE, SkipReason.STALE], 0)
     report(log, 1.0)
     log.add_tick(0.1, 0, [SkipReason.STALE], 0)
@@ -94,7 +94,7 @@ def test_a_failed_configure_is_an_error_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("lifecycle", ["unconfigured", "inactive"])
-def test_what_is_not_active_says_what_it_waits_for(log: DiagnosticsLog, lifecycle: str) -> None:
+def test_an_inactive_node_says_what_it_waits_for(log: DiagnosticsLog, lifecycle: str) -> None:
     status = report(log, 1.0, NodeState(lifecycle))
     assert status.level == DiagnosticStatus.WARN
     assert "nobody is predicted" in status.message and "ros2 lifecycle set" in status.message
@@ -104,7 +104,7 @@ def test_what_is_not_active_says_what_it_waits_for(log: DiagnosticsLog, lifecycl
     assert "waits for its lifecycle manager" in status.message
 
 
-def test_no_tracks_ever_and_no_tracks_any_more_are_warnings(log: DiagnosticsLog) -> None:
+def test_tracks_that_never_came_or_have_stopped_are_warnings(log: DiagnosticsLog) -> None:
     status = report(log, 1.0)
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "no tracks yet on /tracks")
     busy_second(log, 1 * S)
@@ -114,7 +114,7 @@ def test_no_tracks_ever_and_no_tracks_any_more_are_warnings(log: DiagnosticsLog)
     assert status.level == DiagnosticStatus.WARN
 
 
-def test_a_message_about_nobody_is_a_sign_of_life(log: DiagnosticsLog) -> None:
+def test_a_message_without_people_counts_as_received(log: DiagnosticsLog) -> None:
     log.add_arrival("", 10.0)
     log.add_decoded("", DecodedMessage(None, "", Counter()))
     assert report(log, 10.1).level == DiagnosticStatus.OK
@@ -143,7 +143,9 @@ def test_too_few_ticks_are_a_warning(log: DiagnosticsLog) -> None:
     assert status.message.startswith("6.0 ticks per second instead of 10")
 
 
-def test_the_first_period_after_activation_is_not_judged_by_its_rate(log: DiagnosticsLog) -> None:
+def test_the_first_period_after_activation_is_not_evaluated_by_its_rate(
+    log: DiagnosticsLog,
+) -> None:
     busy_second(log, 10 * S, n_ticks=2)
     assert report(log, 11.0).level == DiagnosticStatus.OK
 
@@ -179,7 +181,7 @@ def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -
     assert "use_sim_time" in status.message
 
 
-def test_a_tick_on_message_is_judged_neither_by_rate_nor_by_age(log: DiagnosticsLog) -> None:
+def test_ticks_at_messages_are_evaluated_neither_by_rate_nor_by_age(log: DiagnosticsLog) -> None:
     log._begin_period(1000 * S)
     tell(log, 3 * S, 1001.0)
     log.add_tick(0.001, 1, [], 1)
@@ -231,7 +233,7 @@ def test_a_reason_can_be_published_whatever_a_file_contains() -> None:
 
 
 @pytest.mark.parametrize("reason", [SkipReason.MERGED, SkipReason.VANISHED, SkipReason.ROBOT])
-def test_who_is_gone_or_predicted_as_another_track_is_not_missing(
+def test_tracks_that_are_gone_or_merged_are_not_missing(
     log: DiagnosticsLog, reason: SkipReason
 ) -> None:
     log.trackers[""].n_predicted = 5

@@ -53,7 +53,7 @@ def test_a_domain_is_chosen_once(two_domains: range) -> None:
         reserve_domain()
 
 
-def test_another_process_does_not_choose_it(two_domains: range) -> None:
+def test_another_process_does_not_choose_a_reserved_domain(two_domains: range) -> None:
     (other,) = set(two_domains) - {reserve_domain()}
 
     printed = subprocess.run(
@@ -72,7 +72,7 @@ def test_another_process_does_not_choose_it(two_domains: range) -> None:
     assert int(printed) == other
 
 
-def test_it_is_free_again_where_the_reservation_has_ended(two_domains: range) -> None:
+def test_a_domain_is_free_again_after_its_reservation(two_domains: range) -> None:
     for _ in two_domains:
         reserve_domain()
     domains._reservations.pop().close()

@@ -30,7 +30,7 @@ def panel(kind: str) -> dict[str, Any]:
 
 
 def places(layout: Any) -> Iterator[str]:
-    """Names of the panels that a layout puts somewhere."""
+    """Names of the panels that a layout places."""
     if isinstance(layout, str):
         yield layout
     else:
@@ -55,7 +55,7 @@ def test_the_scene_shows_the_nodes_topics_in_its_frame() -> None:
     assert {layer["frameId"] for layer in scene["layers"].values()} == {DEFAULTS["fixed_frame"]}
 
 
-def test_status_and_plot_read_what_diagnostics_tell() -> None:
+def test_status_and_plot_read_values_of_the_diagnostics() -> None:
     status = DiagnosticsLog().report("/predictor", NodeState("active"), 0, 0.0)
     chosen = panel("DiagnosticStatusPanel")
     assert chosen["topicToRender"] == "/diagnostics"

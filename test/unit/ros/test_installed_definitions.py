@@ -1,4 +1,4 @@
-"""Installed message types have the definitions by which recorded messages are read, too."""
+"""The definitions of installed message types equal those of recordings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tracker_of(name: str) -> Tracker:
 
 @pytest.mark.parametrize("name", sorted(shipped_trackers()))
 def test_definitions_are_those_of_recordings(name: str) -> None:
-    """So all that is tested of the decoder with messages of recordings holds for those of rclpy."""
+    """So tests of the decoder with messages of recordings are valid for those of rclpy, too."""
     message_type = tracker_of(name).decoder.spec.message_type
     assert definitions_of(message_type) == recorded_definitions_of(STORE, message_type)
 

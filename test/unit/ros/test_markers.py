@@ -75,7 +75,7 @@ def test_lines_run_through_past_and_mean_future() -> None:
             assert (line.pose.position.x, line.pose.position.y) == (0.0, 0.0)
 
 
-def test_a_person_stands_where_the_past_ends_as_large_as_it_is() -> None:
+def test_a_person_is_a_disc_of_its_size_where_the_past_ends() -> None:
     forecast = random_forecast(("1", "2"))
     keyed = by_key(drawn(Markers(config(person_radius_m=0.2)).render(forecast)))
     for agent in range(2):
@@ -83,12 +83,12 @@ def test_a_person_stands_where_the_past_ends_as_large_as_it_is() -> None:
         assert person.type == Marker.CYLINDER
         assert person.pose.position == keyed["past", agent].points[-1]
         assert (person.scale.x, person.scale.y) == (0.4, 0.4)
-        # Else an ellipse lies over the person and tints it.
+        # Otherwise an ellipse would cover the person and change its colour.
         assert person.scale.z > keyed["ellipse/0.5", agent * 4].scale.z > 0.0
 
 
 def semi_axes_m(ellipse: Marker) -> tuple[float, float]:
-    """Of a disc or an outline, along the marker's own x and y."""
+    """Semi-axes of a disc or an outline, along the marker's own x and y."""
     if ellipse.type == Marker.CYLINDER:
         return ellipse.scale.x / 2, ellipse.scale.y / 2
     assert ellipse.type == Marker.LINE_STRIP

@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 N, MAX_OBSTACLES, INTEGRATOR_STEP_S = 30, 12, 0.2
 
 
-#: Regions up to the end at the level at which the planner looks: sigmas are those of the forecast.
+#: Regions up to the horizon at the level of the planner's risk: sigmas are those of the forecast.
 AS_PREDICTED = {"confidence": 0.95, "risk": 0.05, "horizon_s": 60.0}
 
 
@@ -130,7 +130,7 @@ def test_steps_and_their_number_are_the_planners(n_steps: int, step_s: float) ->
         np.testing.assert_allclose(times_s, step_s * np.arange(1, n_steps + 1), atol=1e-6)
 
 
-def test_axis_aligned_semiaxes_are_what_the_gaussian_constraint_takes_them_for() -> None:
+def test_axis_aligned_semiaxes_are_the_sigmas_of_the_gaussian_constraint() -> None:
     forecast = walkers(3)
     inputs = constraint_inputs(received(rendered(forecast, **AS_PREDICTED), np.zeros(2)))[:3]
     # Stages 2, 4, ... lie on the model's steps.
@@ -141,7 +141,7 @@ def test_axis_aligned_semiaxes_are_what_the_gaussian_constraint_takes_them_for()
     np.testing.assert_allclose(at_steps[..., 4] ** 2, covariance[..., 1, 1])
 
 
-def test_ellipsoid_semiaxes_turned_by_the_poses_give_the_covariance_back() -> None:
+def test_ellipsoid_semiaxes_rotated_by_the_yaw_give_the_covariance() -> None:
     forecast = random_forecast(("1", "2", "3"))
     message = rendered(forecast, **AS_PREDICTED, sigma_convention="ellipsoid")
     for row, obstacle in enumerate(message.obstacles):
@@ -181,7 +181,7 @@ def test_semiaxes_grow_and_are_never_zero(convention: str) -> None:
         assert (np.diff(inputs[..., 3:], axis=1) >= 0).all()
 
 
-def test_the_nearest_people_are_kept_where_the_robot_is_known() -> None:
+def test_the_nearest_people_are_published_if_the_robot_is_known() -> None:
     robot_m = np.array([3.0, -2.0])
     forecast = walkers(40, robot_m=robot_m)
     message = rendered(forecast)
@@ -193,7 +193,7 @@ def test_the_nearest_people_are_kept_where_the_robot_is_known() -> None:
     )
 
 
-def test_all_people_are_published_where_the_robot_is_not_known() -> None:
+def test_all_people_are_published_if_the_robot_is_not_known() -> None:
     assert len(rendered(walkers(40)).obstacles) == 40
 
 
@@ -216,7 +216,7 @@ def test_ids_stay_with_their_people() -> None:
     assert ids[1] == ids[0][1:]
 
 
-def test_the_present_pose_looks_where_the_person_goes() -> None:
+def test_the_present_yaw_is_the_direction_of_walking() -> None:
     forecast = walking_forecast(np.array([[1.0, 2.0]]), np.array([[0.0, -1.0]]))
     pose = rendered(forecast).obstacles[0].pose
     assert (pose.position.x, pose.position.y) == (1.0, 2.0)

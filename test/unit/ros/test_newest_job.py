@@ -1,4 +1,4 @@
-"""Of jobs that wait for a thread only the newest is run, and never beside another."""
+"""Of several waiting jobs only the newest runs, and never two at the same time."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_round_gaussian_is_near_its_exact_integral_over_the_disc(sigma_m: floa
 
 @pytest.mark.parametrize("yaw_rad", [0.0, 0.6, np.pi / 4, 2.0, -0.3])
 @pytest.mark.parametrize("sigmas_m", [(0.5, 0.2), (1.0, 0.25), (0.3, 0.29)])
-def test_a_correlated_gaussian_is_its_exact_integral_over_the_turned_square(
+def test_a_correlated_gaussian_has_its_exact_integral_over_the_rotated_square(
     sigmas_m: tuple[float, float], yaw_rad: float
 ) -> None:
     mean_m = np.array([0.5, 0.1])
@@ -61,7 +61,7 @@ def test_a_correlated_gaussian_is_its_exact_integral_over_the_turned_square(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_draws_of_a_correlated_gaussian_fall_into_the_disc_as_often(seed: int) -> None:
+def test_the_probability_is_the_share_of_draws_that_fall_into_the_disc(seed: int) -> None:
     generator = np.random.default_rng(seed)
     covariance = covariance_of(
         generator.uniform(0.2, 0.8), generator.uniform(0.15, 0.4), generator.uniform(0, np.pi)

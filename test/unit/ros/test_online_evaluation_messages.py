@@ -82,7 +82,7 @@ def test_it_warns_of_ellipses_that_are_too_large() -> None:
         (0.8, 0.8, "too small for standing people, too small for walking people;"),
     ],
 )
-def test_it_warns_of_each_class_though_the_total_is_nominal(
+def test_it_warns_of_each_class_even_if_the_total_is_nominal(
     walking: float, standing: float, wrong: str
 ) -> None:
     status = status_of(scores_of(walking, 1000, standing))

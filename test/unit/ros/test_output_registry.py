@@ -39,7 +39,7 @@ def test_the_parameter_outputs_offers_every_output() -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_an_output_is_what_the_node_needs(name: str) -> None:
+def test_an_output_implements_the_interface(name: str) -> None:
     module_name, class_name = OUTPUTS[name]
     try:
         import_module(f"social_implicit_ros.ros.outputs.{module_name}")

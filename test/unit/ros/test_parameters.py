@@ -14,7 +14,7 @@ from social_implicit_ros.settings import PARAMETERS, NodeConfig, unknown_paramet
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
-def test_defaults_make_a_config() -> None:
+def test_defaults_are_a_valid_config() -> None:
     config = NodeConfig.from_values(DEFAULTS)
     assert config.tracker == "marker_array"
     assert config.predictor.pipeline.n_samples == 20
@@ -48,17 +48,17 @@ def test_lists_are_taken_as_rclpy_delivers_them() -> None:
         ("seed", -1, "expected a value from 0"),
     ],
 )
-def test_a_bad_value_is_named_with_what_would_do(name: str, value: object, message: str) -> None:
+def test_a_bad_value_is_named_with_expected_ones(name: str, value: object, message: str) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
         NodeConfig.from_values({**DEFAULTS, name: value})
     assert name in str(caught.value)
 
 
-def test_what_acts_at_the_next_tick_may_change_while_configured() -> None:
+def test_parameters_of_the_next_tick_may_change_while_configured() -> None:
     check_change(DEFAULTS, {"n_samples": 50, "tick_rate_hz": 5.0}, is_configured=True)
 
 
-def test_what_acts_at_configure_may_change_only_before() -> None:
+def test_parameters_of_configure_may_change_only_before_it() -> None:
     check_change(DEFAULTS, {"model": "other"}, is_configured=False)
     with pytest.raises(ParameterError, match="model takes effect at configure only"):
         check_change(DEFAULTS, {"model": "other"}, is_configured=True)
@@ -68,7 +68,7 @@ def test_setting_the_same_value_again_is_no_change() -> None:
     check_change(DEFAULTS, {"outputs": ["pointcloud", "markers"]}, is_configured=True)
 
 
-def test_values_that_do_not_go_together_are_refused_together() -> None:
+def test_values_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ParameterError, match="lifetime"):
         check_change(DEFAULTS, {"tick_rate_hz": 1.0}, is_configured=True)
     check_change(DEFAULTS, {"tick_rate_hz": 1.0, "markers.lifetime_s": 2.0}, is_configured=True)
@@ -76,24 +76,24 @@ def test_values_that_do_not_go_together_are_refused_together() -> None:
     check_change(without_markers, {"tick_rate_hz": 1.0}, is_configured=True)
 
 
-def test_more_futures_than_memory_are_refused() -> None:
+def test_more_trajectories_than_fit_into_memory_are_refused() -> None:
     check_change(DEFAULTS, {"n_samples": 1000}, is_configured=True)
     check_change(DEFAULTS, {"max_agents": 100_000}, is_configured=True)
     with pytest.raises(ParameterError, match="n_samples times max_agents is 100000000"):
         check_change(DEFAULTS, {"n_samples": 1000, "max_agents": 100_000}, is_configured=True)
 
 
-def test_more_observations_than_memory_are_refused() -> None:
+def test_more_observations_than_fit_into_memory_are_refused() -> None:
     check_change(DEFAULTS, {"max_history": 10_000}, is_configured=False)
     with pytest.raises(ParameterError, match="max_agents times max_history is 1000000000"):
         NodeConfig.from_values({**DEFAULTS, "max_agents": 100_000, "max_history": 10_000})
 
 
-def test_parameters_of_others_are_not_judged() -> None:
+def test_parameters_outside_the_table_are_not_checked() -> None:
     check_change(DEFAULTS, {"use_sim_time": True}, is_configured=True)
 
 
-def test_unknown_names_are_told_with_what_may_have_been_meant() -> None:
+def test_unknown_names_are_reported_with_the_nearest_known_name() -> None:
     names = ("tick_rate", "use_sim_time", "qos_overrides./tracks.subscription.depth", "seed", "zzz")
     assert unknown_parameters(names) == [
         "unknown parameter tick_rate is ignored (did you mean tick_rate_hz?)",
@@ -102,7 +102,7 @@ def test_unknown_names_are_told_with_what_may_have_been_meant() -> None:
 
 
 @pytest.mark.parametrize("spec", PARAMETERS, ids=lambda spec: spec.name)
-def test_every_parameter_describes_itself(spec: Any) -> None:
+def test_every_parameter_has_a_description_and_a_range(spec: Any) -> None:
     descriptor = descriptor_of(spec)
     assert spec.description.endswith(".")
     assert descriptor.description.startswith(spec.description)

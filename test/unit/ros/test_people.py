@@ -25,7 +25,7 @@ def rendered(forecast: Any) -> PeopleMessage:
     return decoded(message, PeopleMessage)
 
 
-def test_people_stand_where_they_are_under_the_trackers_names() -> None:
+def test_people_have_their_positions_and_the_trackers_names() -> None:
     forecast = random_forecast(("3", "people/4", "9"))
     message = rendered(forecast)
     assert tuple(person.name for person in message.people) == forecast.ids

@@ -41,7 +41,7 @@ CASTS = st.lists(IDS, unique=True, max_size=12).map(tuple)
 
 @st.composite
 def forecasts(draw: st.DrawFn) -> Forecast:
-    """Anybody anywhere, with the robot or without it."""
+    """Any number of people anywhere, with the robot or without it."""
     forecast = random_forecast(
         draw(CASTS),
         n_samples=draw(st.integers(1, 6)),
@@ -74,10 +74,10 @@ def test_bytes_equal_the_message_built_as_objects(
 
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
-def test_people_who_come_and_go_are_written_as_the_objects_are(name: str) -> None:
+def test_a_changing_number_of_people_is_serialised_like_objects(name: str) -> None:
     config = NodeConfig.from_values(DEFAULTS)
     output = load_output(name, config)
-    # The tenth of those from 90 on has the last id of two digits.
+    # Ids begin at 90, so from the eleventh person on they have three digits.
     for n_agents in (1, 9, 10, 11, 10, 0, 25):
         forecast = random_forecast(tuple(map(str, range(90, 90 + n_agents))), seed=n_agents)
         expected = decoded(BUILDERS[name](forecast, config), output.message_class)

@@ -1,4 +1,4 @@
-"""What `scripts/compare_checkouts.py` sees of recorded messages: every field of each of them."""
+"""`scripts/compare_checkouts.py` compares every field of every recorded message."""
 
 import numpy as np
 import pytest

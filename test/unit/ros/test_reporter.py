@@ -1,4 +1,4 @@
-"""What the node logs of its own state."""
+"""What the node logs about its own state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from social_implicit_ros.ros.reporting.reporter import Reporter
 
 
-def test_a_longer_timeout_is_logged_and_not_each_change_of_an_irregular_trackers() -> None:
+def test_only_a_longer_track_timeout_is_logged() -> None:
     logged: list[str] = []
     reporter = Reporter("/predictor", SimpleNamespace(info=logged.append), SimpleNamespace())
     reporter.log = SimpleNamespace(take_counts=lambda predictor: None)

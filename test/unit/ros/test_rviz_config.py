@@ -34,7 +34,7 @@ def test_the_frame_is_the_nodes_default() -> None:
     assert shown()["Global Options"]["Fixed Frame"] == DEFAULTS["fixed_frame"]
 
 
-def test_the_demo_shows_the_same_from_elsewhere() -> None:
+def test_the_demo_shows_the_same_from_another_view() -> None:
     demo = yaml.safe_load((LAYOUT.parent / "demo.rviz").read_text())
     layout = yaml.safe_load(LAYOUT.read_text())
     for contents in (demo, layout):
@@ -43,7 +43,7 @@ def test_the_demo_shows_the_same_from_elsewhere() -> None:
     assert demo == layout
 
 
-def test_every_kind_of_marker_can_be_ticked() -> None:
+def test_every_marker_namespace_is_enabled() -> None:
     levels = DEFAULTS["confidence_levels"]
     kinds = {"person", "past", "future", *(f"ellipse/{level:g}" for level in levels)}
     (markers,) = [d for d in shown()["Displays"] if d["Name"] == "Predictions"]

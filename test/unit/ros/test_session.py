@@ -1,4 +1,4 @@
-"""What the parameters select, loaded."""
+"""Loading of what the parameters select."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
     [
         (("pointcloud",), False, False),
         (("pointcloud", "samples"), False, True),
-        # Ellipses shrink before walls as the samples do.
+        # With a map, covariances are corrected by means of the samples.
         (("pointcloud",), True, True),
     ],
 )
-def test_samples_are_made_where_somebody_needs_them(
+def test_samples_are_drawn_only_if_needed(
     outputs: tuple[str, ...], use_map: bool, is_needed: bool
 ) -> None:
     config = NodeConfig(outputs=outputs, use_map=use_map)

@@ -1,4 +1,4 @@
-"""Signals that end a process are taken over, all of them."""
+"""All signals that end a process are handled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from social_implicit_ros.ros.processes.signals import STOP_SIGNALS, take_over
 
 
 @pytest.mark.parametrize("has_nohup", [False, True])
-def test_all_are_taken_over_but_a_hangup_that_is_ignored(
+def test_all_signals_are_handled_but_a_hangup_that_is_ignored(
     monkeypatch: pytest.MonkeyPatch, has_nohup: bool
 ) -> None:
     installed: dict[int, Any] = {signal.SIGHUP: signal.SIG_IGN if has_nohup else signal.SIG_DFL}

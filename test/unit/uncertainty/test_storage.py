@@ -36,7 +36,7 @@ def learnt_of(n_steps: int = 3, per_bin: float = 1.0) -> Learnt:
     return Learnt(scores, shift, np.array([321.5, 5.0]))
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_saved_state_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "robot.json"
     saved = learnt_of()
     save_learnt(path, saved, MODEL)
