@@ -146,10 +146,10 @@ def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) ->
     assert_logged(node, "class 'human' is not in [person, pedestrian]: add it to class_in")
     assert_logged(node, "median lifetime of an id on /new_ids is 0.0 s")
     assert_logged(node, "/one_id", "duplicate_id", "seen '")
-    assert_logged(node, "on /twice have an id that another entry has")
+    assert_logged(node, "on /twice have the id of another entry")
     assert_logged(node, "/late", "max_track_timeout_s")
     assert_logged(node, "/nan", "not_finite")
-    assert_logged(node, "nobody on /stuck is predicted for")
+    assert_logged(node, "nobody on /stuck has been predicted for")
     assert_logged(node, "tracks on /stuck arrive", "s old")
     assert_logged(node, "/unset", "no_stamp", "stamp_source")
     assert_logged(node, "no tracks yet on /silent", "MarkerArray is published on /classes")
@@ -182,18 +182,18 @@ def test_nobody_predicted_and_what_widens_or_crowds(start: Start) -> None:
     status = wait_for_warnings(
         node, lambda: tracks.publish(detections("car", 0.01)), ["nobody./predictor/tracks"]
     )
-    assert "nobody on /predictor/tracks is predicted for" in status.message
+    assert "nobody on /predictor/tracks has been predicted for" in status.message
     assert "class 'car' is not in [person" in status.message
     wait_for_warnings(
         node,
         lambda: tracks.publish(detections("person", 400.0)),
         ["capacity", "covariance", "robot_lost"],
     )
-    assert_logged(node, "is predicted for", "class 'car'", "class_in")
+    assert_logged(node, "has been predicted for", "class 'car'", "class_in")
     assert_logged(node, "more people than max_agents, 4", "raise max_agents")
     assert_logged(node, "variance of 400 m^2 makes the ellipses", "add_tracker_covariance")
     assert_logged(node, "the robot is lost", "nobody publishes nav_msgs/msg/Odometry there")
-    assert_logged(node, "no longer: nobody on /predictor/tracks is predicted")
+    assert_logged(node, "resolved: nobody on /predictor/tracks has been predicted")
 
 
 def test_a_wrong_topic_a_wrong_type_and_no_clock(start: Start) -> None:

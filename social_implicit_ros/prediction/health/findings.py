@@ -1,4 +1,4 @@
-"""What is wrong, in words, and what of it is logged."""
+"""Findings: problems in words for the user, and which of them are logged when."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-#: A finding that did not recur for this time has ended, seconds.
+#: A finding ends if it does not recur for this time, seconds.
 _ENDED_S = 5.0
-#: A finding that comes and goes is logged again after this time at the earliest, seconds.
+#: Minimum time between log lines of a finding that comes and goes, seconds.
 _AGAIN_S = 30.0
 #: Period of reminders, seconds.
 REMIND_S = 10.0
@@ -24,16 +24,16 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong.
+    """A problem.
 
     Attributes:
-        kind: equal for equal causes.
+        kind: identifier of the cause.
         reason: what is wrong, with the value seen.
         fix: how to correct it.
-        level: of the status.
-        log_after_s: time that it must last before it is logged, seconds.
-        is_logged: it was logged when it happened.
-        reminder: what is logged every `REMIND_S` while it lasts; empty for nothing.
+        level: level of the status.
+        log_after_s: time that the problem must last before it is logged, seconds.
+        is_logged: the problem was already logged when it happened.
+        reminder: text logged every `REMIND_S` while the problem lasts; none if empty.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """For the user."""
+        """Reason and fix."""
         return f"{self.reason}: {self.fix}" if self.fix else self.reason
 
 
@@ -59,7 +59,7 @@ class _Announced:
 
 
 class Announcer:
-    """Decides what of the findings is logged: each when it begins and ends, some in between."""
+    """Decides which findings are logged: each when it begins and ends, some with reminders."""
 
     def __init__(self) -> None:
         self._active: dict[str, _Announced] = {}
@@ -69,7 +69,7 @@ class Announcer:
         """Lines to log, each with its level.
 
         Args:
-            findings: of a report.
+            findings: those of a report.
             now_s: steady time, seconds.
         """
         lines = []
@@ -89,5 +89,5 @@ class Announcer:
             if now_s - entry.last_s >= _ENDED_S or (not entry.is_logged and now_s > entry.last_s):
                 del self._active[kind]
                 if entry.is_logged:
-                    lines.append((Level.OK, f"no longer: {entry.finding.reason}"))
+                    lines.append((Level.OK, f"resolved: {entry.finding.reason}"))
         return lines

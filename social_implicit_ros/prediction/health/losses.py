@@ -1,4 +1,4 @@
-"""Why entries of a tracker are left out, or people are not predicted, and what helps."""
+"""Why entries of a tracker are skipped, or people are not predicted, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
 from social_implicit_ros.types import SkipReason
 
-#: Reason -> fix. Filters are named with their values, see `_filtered`.
+#: Reason -> fix. `_filtered` writes the fixes for filters, with their values.
 FIXES = {
     SkipReason.EMPTY_ID: "the tracker must give each person an id of its own; see id and no_id in "
     "the tracker mapping",
@@ -17,18 +17,18 @@ FIXES = {
     SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
     "tracker or the transform",
     SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know",
-    SkipReason.DUPLICATE_POSITION: "they are listed twice, as in two classes; filter the others in "
-    "the tracker mapping",
-    SkipReason.REPEATED: "the tracker publishes positions again with new stamps; let it publish "
-    "each once, stamped with the time of measurement",
+    SkipReason.DUPLICATE_POSITION: "the tracker lists people twice, for example in two classes; "
+    "filter one of them in the tracker mapping",
+    SkipReason.REPEATED: "the tracker repeats positions with new stamps; let it publish each once, "
+    "stamped with the time of measurement",
     SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
     SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
     "measurement",
     SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
     "raise track_timeout_s",
-    SkipReason.OUTLIER: "the tracker must give each person an id of its own, also if several "
-    "publish on one topic, and positions in metres; or max_speed_m_s is too low",
+    SkipReason.OUTLIER: "each person needs an id of its own, also if several publish on one topic, "
+    "and positions must be in metres; otherwise max_speed_m_s may be too low",
     SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
     SkipReason.OVER_CAPACITY: "raise max_agents",
     SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
@@ -42,7 +42,7 @@ _FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
 
 
 def main_loss(tracker: TrackerCounts) -> str:
-    """Why a tracker's entries are left out; empty if they are not."""
+    """Main reason why most entries of a tracker are skipped; empty if most are used."""
     lost = dict(tracker.lost)
     if tracker.n_ignored and tracker.unpredicted_s >= PATIENCE_S:
         lost[SkipReason.OTHER_CLASS] = lost.get(SkipReason.OTHER_CLASS, 0) + tracker.n_ignored
@@ -57,7 +57,7 @@ def main_loss(tracker: TrackerCounts) -> str:
 
 
 def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
-    """The fix for entries that a filter of the mapping leaves out."""
+    """The fix for entries that a filter of the mapping skips; empty for other reasons."""
     filters, seen = tracker.spec.filters, tracker.examples.get(reason, "")
     if reason is SkipReason.LOW_SCORE:
         return f"score {seen} is not above {filters.score_above}: lower score_above"
@@ -65,12 +65,12 @@ def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
         return ""
     name = _FILTERS[reason]
     allowed = ", ".join(map(str, getattr(filters, f"{name}_in")))
-    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out if it is nobody"
+    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out if it is not a person"
     return f"{name} {seen} is not in [{allowed}]: {fix}"
 
 
 def with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
-    """The fix for a reason, after a value seen."""
+    """The fix for a reason, with a value seen as example."""
     seen = tracker.examples.get(reason)
     return f"{f'seen {seen}; ' if seen else ''}{FIXES.get(reason, reason.value)}"
 

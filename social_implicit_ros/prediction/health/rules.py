@@ -1,8 +1,8 @@
-"""What is wrong with the tracks and the predictions: one list of rules over one snapshot.
+"""The rules that find problems of tracks and predictions.
 
-A rule is a function of the snapshot that returns its findings. A rule of each tracker is a row of
-`RULES`. To add one, append it there; a number that it needs is a field of `TrackerCounts`, or a key
-of `Predictor.counters`, which the snapshot holds and `/diagnostics` shows.
+A rule is a function from a snapshot to findings. A rule that applies to each tracker is an
+`_OfTracker`. To add a rule, append it to `RULES`. A value that it needs is a field of
+`TrackerCounts`, or a key of `Predictor.counters`; `/diagnostics` shows both.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _Text = str | Callable[[TrackerCounts, Snapshot], str]
 
 #: Names of the robot's frame by REP 105.
 _ROBOT_FRAMES = {"base_link", "base_footprint"}
-#: Share of the entries left out for one of some reasons above which the status is WARN.
+#: Share of entries with a fault of one kind above which the status is WARN.
 _MAX_WRONG = 0.1
-#: Time for which positions may be repeated, seconds: detectors slower than 4 Hz cost accuracy.
+#: Longest time for which positions may be repeated, seconds: detectors below 4 Hz cost accuracy.
 _MAX_HOLD_S = 0.25
-#: Ids that a text names.
+#: Maximum number of ids in a text.
 _MAX_NAMES = 3
-#: Median lifetime of an id below which a tracker does not track, seconds.
+#: Minimum plausible median lifetime of an id, seconds.
 _MIN_LIFETIME_S = 1.0
-#: Mean time for which people keep an id below which ids are no ids, seconds.
+#: Minimum plausible mean time until an id is reassigned to another person, seconds.
 _MIN_KEPT_S = 12.0
 #: Largest plausible variance of a tracked position: 5 m of standard deviation.
 _MAX_VARIANCE_M2 = 25.0
@@ -48,21 +48,21 @@ _MAX_VARIANCE_M2 = 25.0
 _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
-#: Time by which stamps may be ahead of the clock, seconds: people walk 0.15 m in it. Of larger ones
-#: `TrackerTiming.lead_ns` is taken off.
+#: Time by which stamps may be ahead of the clock without a warning, seconds; people walk 0.15 m in
+#: it. `TrackerTiming.lead_ns` corrects larger leads.
 _MAX_AHEAD_S = 0.1
-#: Latency of a tracker above which its clock is more likely to be wrong, seconds.
+#: Latency above which a wrong clock of the tracker is the more likely cause, seconds.
 _MAX_LATENCY_S = 1.0
-#: Time for which a node that was killed still stands in the graph, seconds; DDS's default is 20.
+#: Time for which a killed node may stay in the graph, seconds; the default lease of DDS is 20 s.
 _GHOST_S = 25.0
-#: Mean speed above which people do not rise and sink on level ground, metres per second.
+#: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
-#: Findings in the message of a status; its value `warnings` lists all of them.
+#: Maximum number of findings in the message of a status; its value `warnings` lists all kinds.
 _MAX_TEXTS = 3
 
 
 def findings_of(snapshot: Snapshot) -> list[Finding]:
-    """What is wrong, the worst first; of the rules of an active node only if it is."""
+    """Findings of all rules, the most severe first. Most rules apply to active nodes only."""
     rules = RULES if snapshot.state.lifecycle == "active" else (_lifecycle,)
     found = [finding for rule in rules for finding in rule(snapshot)]
     return sorted(found, key=lambda finding: -finding.level)
@@ -103,8 +103,8 @@ def _around(now: Snapshot) -> Iterable[Finding]:
     if now.surroundings.n_namesakes:
         yield Finding(
             "name",
-            f"{now.surroundings.n_namesakes} more node has this node's name: predictions of both "
-            "mix on the same topics, and services reach either",
+            f"{now.surroundings.n_namesakes} more node has this node's name: their predictions mix "
+            "on the same topics, and a service call may reach either",
             "stop one of them, or start it in another namespace (-r __ns:=/NAME)",
             log_after_s=_GHOST_S,
         )
@@ -131,7 +131,7 @@ def _moving_frame(now: Snapshot) -> Iterable[Finding]:
 
 
 def _where_to_find(endpoint: Endpoint | None) -> str:
-    """What the graph says about a topic without messages; empty if nothing."""
+    """Why a topic has no messages, by the graph; empty if unknown."""
     if endpoint is None:
         return ""
     hints = [] if endpoint.n_publishers else [f"nobody publishes {endpoint.message_type} there"]
@@ -192,14 +192,14 @@ def _lost_robot(now: Snapshot) -> Iterable[Finding]:
         fix = f"check that ~/odometry{hint} publishes without jumps, in a frame of /tf"
     yield Finding(
         "robot_lost",
-        f"the robot is lost: its position from {source} is unknown, and the costmap stays where "
-        f"it was; {fix}",
+        f"the robot is lost: its position from {source} is unknown, and the costmap keeps its last "
+        f"position; {fix}",
         log_after_s=PATIENCE_S,
     )
 
 
 def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
-    # A report has too few ticks of a slower rate.
+    # At less than 2 Hz a report has too few ticks to measure the rate.
     wanted_hz = now.state.config.predictor.tick_rate_hz
     explained = now.failure or now.surroundings.lacks_clock or "publish_frame" in now.refusals
     if now.rate_hz is None or wanted_hz < 2.0 or explained:
@@ -212,7 +212,7 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
             "reduce n_samples, outputs or tick_rate_hz; or publish /clock more often",
-            log_after_s=PATIENCE_S,  # a clock that is set forth looks so for a moment
+            log_after_s=PATIENCE_S,  # a clock that jumps forward causes one such report
         )
 
 
@@ -221,7 +221,8 @@ def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
         yield Finding(
             "stamp_shift",
             f"tracks are stamped {abs(shift_ms)} ms too {'late' if shift_ms > 0 else 'early'} for "
-            "the transforms: people seem to move when the robot turns; this is taken off",
+            "the transforms, so that people seem to move when the robot turns; the stamps are "
+            "corrected by this time",
             "let the tracker stamp the time of measurement, and synchronise the clocks",
         )
 
@@ -241,15 +242,15 @@ def _no_map(now: Snapshot) -> Iterable[Finding]:
 
 @dataclass(frozen=True)
 class _OfTracker:
-    """A rule that holds for each tracker.
+    """A rule that is applied to each tracker.
 
     Attributes:
-        kind: of its findings; the topic follows.
-        holds: whether a tracker is meant.
+        kind: kind of the findings; the topic is appended.
+        holds: whether a tracker has the problem.
         reason: a text in which `{t.NAME}` is a value of the tracker and `{now.NAME}` one of the
             snapshot, or a function of both.
-        fix: the same.
-        log_after_s: as of `Finding`.
+        fix: likewise.
+        log_after_s: as in `Finding`.
     """
 
     kind: str
@@ -259,7 +260,7 @@ class _OfTracker:
     log_after_s: float = 0.0
 
     def __call__(self, now: Snapshot) -> Iterable[Finding]:
-        """A finding for each tracker that is meant."""
+        """A finding for each tracker that has the problem."""
         for t in now.trackers:
             if self.holds(t, now):
                 reason, fix = _filled(self.reason, t, now), _filled(self.fix, t, now)
@@ -271,7 +272,7 @@ def _filled(text: _Text, t: TrackerCounts, now: Snapshot) -> str:
 
 
 def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
-    """A rule of entries that are left out: a few are normal, and of most the rule `lost` tells."""
+    """A rule for entries skipped for `reason`: few are normal; if most are, rule `lost` warns."""
     return _OfTracker(
         kind,
         lambda t, now: _MAX_WRONG < t.share_lost(reason) <= MAX_LOST,
@@ -286,8 +287,8 @@ def _frozen_people(t: TrackerCounts, now: Snapshot) -> str:
     if n_more > 0:
         names += f" and {n_more} more"
     return (
-        f"positions of {names} on {t.topic} do not change at all, and those of others do: they are "
-        "predicted to stand there"
+        f"positions of {names} on {t.topic} do not change at all while those of others do: these "
+        "people are predicted to stand still"
     )
 
 
@@ -303,7 +304,7 @@ def _old_tracks(t: TrackerCounts, now: Snapshot) -> str:
     return f"tracks on {t.topic} arrive {t.latency_s:.1f} s old and are {fate}"
 
 
-#: In the order in which a status names them.
+#: In the order of the texts in a status.
 RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _reported,
     _around,
@@ -318,7 +319,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _OfTracker(
         "nobody",
         lambda t, now: t.unpredicted_s >= PATIENCE_S,
-        "nobody on {t.topic} is predicted for {t.unpredicted_s:.0f} s",
+        "nobody on {t.topic} has been predicted for {t.unpredicted_s:.0f} s",
         lambda t, now: main_loss(t) or main_tick_reason(t.tick_reasons),
     ),
     _OfTracker(
@@ -330,20 +331,21 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _OfTracker(
         "waiting",
         lambda t, now: t.n_waiting > 0 and now.n_predicted > 0,
-        "{t.n_waiting} of the people on {t.topic} are tracked, but not predicted for "
+        "{t.n_waiting} of the people on {t.topic} are tracked, but have not been predicted for "
         "{t.waiting_s:.0f} s",
         lambda t, now: with_example(t, SkipReason.TOO_FEW_OBSERVATIONS),
     ),
-    _wrong_entries("duplicates", SkipReason.DUPLICATE_ID, "have an id that another entry has"),
-    _wrong_entries("outliers", SkipReason.OUTLIER, "are where the person of that id cannot be"),
-    _wrong_entries("unset", SkipReason.UNSET_POSITION, "have a position that stands for none"),
-    _wrong_entries("doubles", SkipReason.DUPLICATE_POSITION, "are exactly where another entry is"),
+    _wrong_entries("duplicates", SkipReason.DUPLICATE_ID, "have the id of another entry"),
+    _wrong_entries("outliers", SkipReason.OUTLIER, "are implausibly far from their track"),
+    _wrong_entries("unset", SkipReason.UNSET_POSITION, "have a placeholder as position"),
+    _wrong_entries("doubles", SkipReason.DUPLICATE_POSITION, "have the position of another entry"),
     _OfTracker(
         "doubled",
         lambda t, now: t.doubled_s >= PATIENCE_S,
-        "most people on {t.topic} have somebody else at the same place for {t.doubled_s:.0f} s",
-        "they are reported twice; filter the others in the tracker mapping, or set "
-        "merge_distance_m for several trackers; if not, check that positions are in metres",
+        "most people on {t.topic} have had another person at the same position for "
+        "{t.doubled_s:.0f} s",
+        "if they are reported twice, filter one of the two in the tracker mapping, or set "
+        "merge_distance_m for several trackers; otherwise check that positions are in metres",
     ),
     _OfTracker(
         "listed_twice",
@@ -358,29 +360,29 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "repeated",
         lambda t, now: t.hold_s > _MAX_HOLD_S,
         "positions on {t.topic} are repeated with new stamps for {t.hold_s:.2f} s",
-        "publish each detection once, stamped with the time of measurement; repetitions are left "
-        "out",
+        "publish each detection once, stamped with the time of measurement; repetitions are not "
+        "used",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
         "frozen",
         lambda t, now: bool(t.frozen),
         _frozen_people,
-        "the tracker must not publish people whom it does not see any more",
+        "the tracker must not publish people whom it no longer sees",
     ),
     _OfTracker(
         "heights",
         lambda t, now: t.climb_m_s > _MAX_CLIMB_M_S,
         "people on {t.topic} rise or sink by {t.climb_m_s:.1f} m/s on average",
-        "z must point upwards in fixed_frame, and header.frame_id must be the frame whose axes the "
-        "positions have: of a camera often the optical one",
+        "z must point upwards in fixed_frame, and header.frame_id must name the frame of the "
+        "positions; for a camera this is often the optical frame",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
         "velocities",
         lambda t, now: t.has_wrong_velocities,
-        "velocities on {t.topic} do not fit the positions: they are not used",
-        "they must be those of people over ground, in m/s and in the axes of header.frame_id; see "
+        "velocities on {t.topic} do not fit the positions and are not used",
+        "they must be relative to the ground, in m/s and in the axes of header.frame_id; see "
         "velocity in the tracker mapping",
         log_after_s=PATIENCE_S,
     ),
@@ -394,8 +396,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _OfTracker(
         "given_away",
         lambda t, now: t.given_away_s < _MIN_KEPT_S,
-        "ids on {t.topic} go to somebody elsewhere after {t.given_away_s:.1f} s on average",
-        "the tracker must keep the id of a person; a place in a list is none; see id in the "
+        "ids on {t.topic} are reassigned to another person after {t.given_away_s:.1f} s on average",
+        "the tracker must keep the id of a person; an index in a list is not an id; see id in the "
         "tracker mapping",
     ),
     _over_capacity,
@@ -425,7 +427,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         lambda t, now: t.latency_s < -_MAX_AHEAD_S,
         lambda t, now: (
             f"tracks on {t.topic} are stamped {-t.latency_s:.2f} s ahead of this node's "
-            "clock, and taken for measured on arrival"
+            "clock; the newest are treated as measured on arrival"
         ),
         "synchronise the clocks, or let the tracker stamp the time of measurement",
     ),

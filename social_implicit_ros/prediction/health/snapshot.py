@@ -1,4 +1,4 @@
-"""What the rules of `health` look at: the node, its surroundings, and what it counted lately."""
+"""Input of the health rules: state of the node, its surroundings and recent statistics."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
 
-#: Time for which nobody, less than half, or one who is reported, may not be predicted, seconds.
+#: Time that a problem must last before most rules warn of it, seconds; a start takes about that.
 PATIENCE_S = 2.0
-#: Time after which a track whose position does not change at all is named, seconds.
+#: Time after which a track whose position is exactly constant is reported, seconds.
 FROZEN_S = 3.0
-#: Share of lost entries above which the status is WARN.
+#: Share of skipped entries above which the status is WARN.
 MAX_LOST = 0.5
-#: Length to which a value of a message is cut in a text.
+#: Number of characters after which a value of a message is truncated in a text.
 _MAX_EXAMPLE = 40
 
 
@@ -31,8 +31,8 @@ class NodeState:
 
     Attributes:
         lifecycle: `unconfigured`, `inactive` or `active`.
-        problem: why configure failed; empty if it did not.
-        model: the model's name.
+        problem: why configure failed; empty otherwise.
+        model: name of the model.
         track_timeout_s: time without tracks after which the status is WARN.
         config: the parameters.
     """
@@ -68,11 +68,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the node sees around it.
+    """What the node finds in the ROS graph, and how it is run.
 
     Attributes:
-        endpoints: its subscriptions by topic.
-        broken: endpoints of others that do not match the node's, a line each.
+        endpoints: the node's subscriptions by topic.
+        broken: endpoints of other nodes that do not match this node's, a line each.
         lacks_clock: simulated time is used and nobody publishes `/clock`.
         waits_for_manager: the parameter `autostart` is false.
         n_namesakes: other nodes of the same name and namespace.
@@ -87,33 +87,33 @@ class Surroundings:
 
 @dataclass
 class TrackerCounts:
-    """What one tracker sent during the last reports; `TrackerLog` keeps it up to date.
+    """Recent statistics of one tracker; `TrackerLog` updates them.
 
     Attributes:
         topic: resolved name.
         spec: the tracker's mapping.
-        silent_s: time since its last message, seconds; infinite without any.
-        n_entries: entries of its messages, without those that are left out on purpose.
-        n_ignored: entries of a class that is left out on purpose.
-        lost: entries that were left out, by reason.
-        examples: a value seen by reason.
-        id_lifetime_s: median lifetime of its ids, seconds; infinite if unknown.
-        needed_timeout_s: time after which its tracks can be dropped, by its period and latency.
-        latency_s: median time from stamp to arrival, seconds; negative if the stamp is later.
-        losing_s: time for which more than half of its entries are left out, seconds.
-        unpredicted_s: time for which its entries arrive and none of them is predicted, seconds.
-        tick_reasons: why people of it were not predicted in the newest tick.
-        n_waiting: people whom it reports, but who were not predicted for `PATIENCE_S`.
-        waiting_s: time for which the first of them was not, seconds.
-        doubled_s: time for which most of its people have somebody else at the same place, seconds.
-        n_doubles: people whom it lists twice, who are predicted once.
-        climb_m_s: mean speed at which its people rise or sink, metres per second.
-        given_away_s: mean time for which a person keeps an id before it goes to somebody elsewhere,
-            seconds; infinite if it hardly ever does.
-        has_wrong_velocities: the velocities that it reports do not fit its positions.
-        hold_s: time for which it repeats positions, seconds; 0 if messages have new ones.
-        frozen: ids of people whose positions did not change at all for `FROZEN_S`.
-        age_s: age of its newest tracks, seconds; infinite without any.
+        silent_s: time since the last message, seconds; infinite before the first.
+        n_entries: entries of its messages, without those filtered out on purpose.
+        n_ignored: entries of classes that are filtered out on purpose.
+        lost: number of skipped entries by reason.
+        examples: a value seen, by reason.
+        id_lifetime_s: median lifetime of ids, seconds; infinite if unknown.
+        needed_timeout_s: timeout that tracks need at this period and latency, seconds.
+        latency_s: median time from stamp to arrival, seconds; negative for stamps in the future.
+        losing_s: time for which more than half of the entries have been skipped, seconds.
+        unpredicted_s: time for which entries have arrived, but nobody was predicted, seconds.
+        tick_reasons: number of people not predicted in the newest tick, by reason.
+        n_waiting: people who have been reported, but not predicted, for `PATIENCE_S`.
+        waiting_s: the longest of these times, seconds.
+        doubled_s: time for which most people have had another person at the same position, seconds.
+        n_doubles: people who are listed twice, and predicted once.
+        climb_m_s: mean vertical speed of people, metres per second.
+        given_away_s: mean time after which an id is reassigned to another person, seconds; infinite
+            if that is rare.
+        has_wrong_velocities: the reported velocities do not fit the positions.
+        hold_s: time for which each position is repeated, seconds; 0 if every message has new ones.
+        frozen: ids of people whose positions have been exactly constant for `FROZEN_S`.
+        age_s: age of the newest tracks, seconds; infinite before the first.
     """
 
     topic: str
@@ -141,29 +141,31 @@ class TrackerCounts:
     age_s: float = math.inf
 
     def share_lost(self, reason: SkipReason) -> float:
-        """Share of its entries that are left out for a reason."""
+        """Share of entries that are skipped for a reason."""
         return self.lost.get(reason, 0) / max(self.n_entries, 1)
 
 
 @dataclass
 class Snapshot:
-    """All that the rules look at; `DiagnosticsLog` keeps it up to date.
+    """Input of all rules; `DiagnosticsLog` updates it.
 
     Attributes:
-        state: of the node.
-        surroundings: of the node.
-        trackers: what each tracker sent.
-        counters: of the predictor, in total.
-        variance_m2: median over the people of the larger variance of the trackers' positions.
-        growth: median ratio of the areas of the last ellipse with that and without.
-        refusals: kind -> text of messages that were rejected since the last report.
+        state: state of the node.
+        surroundings: surroundings of the node.
+        trackers: statistics of each tracker.
+        counters: totals of the predictor.
+        variance_m2: variance of the trackers' positions along x or y, the larger one, median over
+            people, square metres.
+        growth: ratio of the areas of ellipses at the horizon with the trackers' covariance and
+            without, median over people.
+        refusals: kind -> text of messages refused since the last report.
         failure: why the last tick failed since the last report; empty if none did.
         robot_lost: the robot's position was unknown in a tick since the last report.
         rate_hz: measured ticks per second; None if unknown.
-        n_tracked: people in the newest tick.
-        n_predicted: those that were predicted.
-        few_predicted_s: time for which less than half of the people are predicted, seconds.
-        tick_reasons: why people were not predicted since the last report.
+        n_tracked: tracked people in the newest tick.
+        n_predicted: predicted people in the newest tick.
+        few_predicted_s: time for which less than half of the people have been predicted, seconds.
+        tick_reasons: number of people not predicted since the last report, by reason.
     """
 
     state: NodeState = NodeState("unconfigured")
@@ -183,7 +185,7 @@ class Snapshot:
 
     @property
     def waits_for(self) -> str:
-        """What a node that is not active waits for."""
+        """Why the node is not active, and what activates it."""
         label = "activate" if self.state.lifecycle == "inactive" else "configure"
         if self.surroundings.waits_for_manager:
             cause = f"it waits for its lifecycle manager to {label} it (autostart is false)"
@@ -193,25 +195,25 @@ class Snapshot:
 
 
 def quoted(text: str) -> str:
-    """A value of a message, as a text shows it."""
+    """A value of a message in quotes, ASCII only and truncated, for texts."""
     return ascii(text[:_MAX_EXAMPLE])
 
 
 class Lasting:
-    """For how long something has been so."""
+    """Measures for how long a condition has held."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
-    def follow(self, is_so: bool, began: float, now: float) -> float:
-        """The time for which it is so, 0 if it is not.
+    def follow(self, holds: bool, began: float, now: float) -> float:
+        """Time for which the condition has held; 0 if it does not hold.
 
         Args:
-            is_so: whether it is so now.
-            began: when it began, if it was not so at the last call.
-            now: the present time, in the same unit.
+            holds: whether the condition holds now.
+            began: time at which it began to hold, if it did not at the last call.
+            now: the current time, in the same unit.
         """
-        if not is_so:
+        if not holds:
             self._began = None
             return 0.0
         if self._began is None:
@@ -223,8 +225,8 @@ def added_uncertainty(tick: Tick | None, *, is_added: bool) -> tuple[float, floa
     """Uncertainty that trackers add to a tick: `variance_m2` and `growth` of a `Snapshot`.
 
     Args:
-        tick: the newest one; None without any.
-        is_added: the tracker's covariance is added to the predicted ones.
+        tick: the newest tick; None before the first.
+        is_added: whether the trackers' covariances are added to the predicted ones.
     """
     if tick is None or not tick.window.ids:
         return 0.0, 1.0

@@ -1,4 +1,4 @@
-"""What one tracker sent lately: entries, losses with examples, and how long its ids live."""
+"""Recent statistics of one tracker: entries, skipped entries with examples, lifetimes of ids."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import SkipReason, Tracks
 
-#: Reports over which losses are counted.
+#: Number of report periods over which skipped entries are counted.
 _N_PERIODS = 3
-#: Time over which lifetimes of ids are taken, seconds, and the least number of ids that ended.
+#: The median lifetime of ids is that of the last seconds, if at least this many ids ended.
 _LIFETIMES_S, _MIN_ENDED = 10.0, 5
-#: A younger id says nothing about lifetimes until it ends, seconds.
+#: Ids that still live count from this age on, seconds; the final lifetime of younger ones is open.
 _MIN_AGE_S = 1.0
-#: Ids followed at most, so that a flood of new ones does not take memory.
+#: Maximum number of ids in memory, against trackers that give every entry a new one.
 _MAX_IDS = 20_000
-#: Age up to which the newest position of a person is one that the tracker reports, seconds.
+#: A person whose newest position is older is not reported any more, seconds.
 _REPORTED_S = 0.6
-#: Most people are never this close to others, in no recording: they are reported twice, metres.
+#: If most people have another one within this distance, they are reported twice, metres. People
+#: in crowds do not walk that close.
 _DOUBLED_M = 0.3
-#: Nor do so many of so many people come in pairs that are this close, in no recording.
+#: The same within a larger distance (metres) for at least this share of at least this many people,
+#: if each has exactly one other. Couples are never that frequent.
 _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
-#: Reports over which changes of height are taken; people bow and rise within one.
+#: Number of reports over which the rate of climb is measured: longer than people take to bend down.
 _N_HEIGHTS = 4
-#: Reports over which is counted how often ids go to others, and the least number of times.
+#: Number of reports over which reassigned ids are counted, and the minimum count for a rate.
 _N_GIVEN, _MIN_GIVEN = 10, 5
 
 
 def doubled_rows(tick: Tick | None) -> set[int]:
-    """The rows of the people, of all trackers, who have somebody else at the same place."""
+    """Rows of people, of all trackers, with another person at the same position."""
     if tick is None:
         return set()
     people = [row for row, agent_id in enumerate(tick.window.ids) if agent_id != ROBOT_ID]
@@ -74,7 +76,7 @@ class IdLifetimes:
         self._newest_ns = 0
 
     def add(self, ids: tuple[str, ...], stamp_ns: int) -> None:
-        """The ids of a message with this stamp, integer nanoseconds."""
+        """Adds the ids of a message with this stamp, integer nanoseconds."""
         if stamp_ns < self._newest_ns - _LIFETIMES_S * NS_PER_S:
             self.reset()
         if stamp_ns < self._newest_ns or len(self._last_ns) > _MAX_IDS:
@@ -100,13 +102,13 @@ class IdLifetimes:
             self._ended.popleft()
         if len(self._ended) < _MIN_ENDED:
             return math.inf
-        # So far: who was reported once has none, however long ago that was.
-        known_s = [
+        # From first to last report: 0 for an id of a single message, whatever its age.
+        living_s = [
             (self._last_ns[agent_id] - first_ns) / NS_PER_S
             for agent_id, first_ns in self._first_ns.items()
             if self._newest_ns - first_ns >= _MIN_AGE_S * NS_PER_S
         ]
-        return median([*known_s, *(lifetime_s for _, lifetime_s in self._ended)])
+        return median([*living_s, *(lifetime_s for _, lifetime_s in self._ended)])
 
 
 class TrackerLog(TrackerCounts):
@@ -120,12 +122,12 @@ class TrackerLog(TrackerCounts):
             spec: the tracker's mapping.
         """
         super().__init__(topic, spec)
-        #: Steady time of its last message, seconds; None without any.
+        #: Steady time of the last message, seconds; None before the first.
         self.last_message_s: float | None = None
         self.ids = IdLifetimes()
-        #: Its people in the newest tick.
+        #: Predicted people of this tracker in the newest tick.
         self.n_predicted = 0
-        #: Stamp of its newest tracks, integer nanoseconds.
+        #: Stamp of the newest tracks, integer nanoseconds.
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
         self._doubled, self._unpredicted, self._losing = Lasting(), Lasting(), Lasting()
@@ -135,33 +137,36 @@ class TrackerLog(TrackerCounts):
         self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
 
     def add(self, decoded: DecodedMessage) -> None:
-        """A message was decoded."""
+        """Counts the entries of a decoded message."""
         counts = self._periods[-1]
         counts["entries"] += decoded.n_entries - decoded.ignored.total()
-        # A class that is left out on purpose may still be that of all people.
+        # Counted, as the filter may exclude the class of all people by mistake.
         counts["ignored"] += decoded.ignored[SkipReason.OTHER_CLASS]
         self.add_lost(decoded.skipped - decoded.ignored, decoded.examples)
 
     def add_lost(self, lost: Counter[SkipReason], examples: Mapping[SkipReason, str]) -> None:
-        """Entries were left out.
+        """Counts skipped entries.
 
         Args:
-            lost: number by reason.
-            examples: a value of an entry by reason.
+            lost: number of entries by reason.
+            examples: value of one entry by reason.
         """
         self._periods[-1].update({r: n for r, n in lost.items() if r is not SkipReason.REPEATED})
         for reason, text in examples.items():
             self.examples[reason] = quoted(text)
 
     def accept(self, tracks: Tracks) -> None:
-        """A message was accepted."""
+        """Records the ids and the stamp of an accepted message."""
         self.newest_ns = tracks.stamp_ns
         self.ids.add(tracks.ids, tracks.stamp_ns)
 
     def take_counts(self, predictor: Predictor, source: str, doubled: set[int]) -> None:
-        """Takes over what the predictor knows of this tracker, the prefix of whose ids is given.
+        """Reads statistics of this tracker from the predictor.
 
-        `doubled` are the `doubled_rows` of its newest tick.
+        Args:
+            predictor: after its newest tick.
+            source: prefix of this tracker's ids.
+            doubled: the `doubled_rows` of that tick.
         """
         known = predictor.tracker(source)
         self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
@@ -177,23 +182,23 @@ class TrackerLog(TrackerCounts):
             return
         skipped = {i: reason for i, reason in tick.skipped.items() if i.startswith(source)}
         ids = tick.window.ids
-        mine = [row for row, i in enumerate(ids) if i.startswith(source) and i != ROBOT_ID]
-        # Of merged ones another tracker's track is predicted; the robot is not to be.
-        is_fine = SkipReason.MERGED, SkipReason.ROBOT
-        self.n_predicted = len(mine) + sum(reason in is_fine for reason in skipped.values())
+        rows = [row for row, i in enumerate(ids) if i.startswith(source) and i != ROBOT_ID]
+        # A merged person is predicted under another tracker's id; the robot needs no prediction.
+        expected = SkipReason.MERGED, SkipReason.ROBOT
+        self.n_predicted = len(rows) + sum(reason in expected for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
         self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        are_doubled = 2 * len(doubled.intersection(mine)) > len(mine)
+        are_doubled = 2 * len(doubled.intersection(rows)) > len(rows)
         doubled_ns = self._doubled.follow(are_doubled, tick.stamp_ns, tick.stamp_ns)
         self.doubled_s = doubled_ns / NS_PER_S
-        heights_m = tick.window.heights_m[mine].tolist()
+        heights_m = tick.window.heights_m[rows].tolist()
         self._find_climbing(
-            dict(zip([ids[row] for row in mine], heights_m, strict=True)), tick.stamp_ns
+            dict(zip([ids[row] for row in rows], heights_m, strict=True)), tick.stamp_ns
         )
 
     def _find_given_away(self, n_given_away: int, stamp_ns: int) -> None:
-        """Finds out for how long people keep their ids, from how often these went to others."""
+        """Updates the mean time until an id is reassigned: person-seconds per reassignment."""
         if self._given_away and stamp_ns / NS_PER_S < self._given_away[-1][0]:
             self._given_away.clear()  # time jumped back
         self._given_away.append((stamp_ns / NS_PER_S, n_given_away, self.n_predicted))
@@ -203,7 +208,7 @@ class TrackerLog(TrackerCounts):
         self.given_away_s = person_s / n_lately if n_lately >= _MIN_GIVEN else math.inf
 
     def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
-        """Finds out how fast people rise or sink: fast if their axes are not those of the frame."""
+        """Updates the mean vertical speed, which is large if positions have wrong axes."""
         self._heights_m.append((stamp_ns, heights_m))
         before_ns, before_m = self._heights_m[0]
         climbs_m = [abs(z_m - before_m[i]) for i, z_m in heights_m.items() if i in before_m]
@@ -213,9 +218,9 @@ class TrackerLog(TrackerCounts):
     def _find_waiting(
         self, history: TrackHistory, skipped: Mapping[str, SkipReason], stamp_ns: int
     ) -> None:
-        """Finds the people who are reported for some time, but not predicted."""
-        few = SkipReason.TOO_FEW_OBSERVATIONS
-        ids = [i for i, reason in skipped.items() if reason is few and i != ROBOT_ID]
+        """Finds people who have been reported for some time, but not predicted."""
+        too_few = SkipReason.TOO_FEW_OBSERVATIONS
+        ids = [i for i, reason in skipped.items() if reason is too_few and i != ROBOT_ID]
         unknown = set(history.unknown(ids))
         ids = [i for i in ids if i not in unknown]
         newest_ns, _ = history.newest(tuple(ids))
@@ -227,27 +232,28 @@ class TrackerLog(TrackerCounts):
         waiting = [i for i, waited in waited_s.items() if waited >= PATIENCE_S]
         self.n_waiting = len(waiting)
         if waiting:
-            self.examples[few] = quoted(waiting[0])
+            self.examples[too_few] = quoted(waiting[0])
 
     def end_period(
         self, began_s: float, now_ns: int, now_s: float, timeout_s: float, *, has_tick: bool
     ) -> None:
-        """A period ends: counts what was sent in the last ones.
+        """Ends a report period and sums up the last periods.
 
         Args:
-            began_s: steady time at which it began, seconds.
+            began_s: steady time at which the period began, seconds.
             now_ns: the node's clock, integer nanoseconds.
             now_s: steady time, seconds.
-            timeout_s: time after which a track that is not reported is dropped.
-            has_tick: there was a tick in it, or no message.
+            timeout_s: time after which a track that is not reported is dropped, seconds.
+            has_tick: the period had a tick, or no message.
         """
         n_predicted = self.n_predicted if has_tick else 0
         self._was_predicted |= n_predicted > 0
         counts = self._periods[-1]
-        # What is left out on purpose is nobody, unless nobody else was ever there.
+        # Classes filtered out on purpose do not count as people, unless this tracker has never
+        # reported another class.
         n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
-        is_nobody = n_entries > 0 and not n_predicted
-        self.unpredicted_s = self._unpredicted.follow(is_nobody, began_s, now_s)
+        is_unpredicted = n_entries > 0 and not n_predicted
+        self.unpredicted_s = self._unpredicted.follow(is_unpredicted, began_s, now_s)
         n_lost = sum(counts[reason] for reason in SkipReason)
         self.losing_s = self._losing.follow(n_lost > MAX_LOST * counts["entries"], began_s, now_s)
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
@@ -260,5 +266,5 @@ class TrackerLog(TrackerCounts):
             self.age_s = (now_ns - self.newest_ns) / NS_PER_S
 
     def begin_period(self) -> None:
-        """Starts the period of the next report."""
+        """Begins the period of the next report."""
         self._periods.append(Counter())

@@ -1,4 +1,4 @@
-"""Whatever keeps people from being predicted is named, with the value seen and the fix."""
+"""Every cause that keeps people from being predicted is named, with its value and the fix."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_fixed_frame_that_moves_with_the_robot_is_named(frame: str) -> None:
     assert f"fixed_frame {frame} moves with the robot" in text and "such as odom" in text
 
 
-def test_all_well() -> None:
+def test_a_healthy_node_has_no_findings() -> None:
     assert findings_of(WELL) == []
     assert status_of_findings(WELL, []) == (Level.OK, "predicting 3 of 3 agents")
 
@@ -59,7 +59,7 @@ def test_all_well() -> None:
 def test_somebody_who_is_reported_and_not_predicted_is_named() -> None:
     seen = {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
     text = text_of(with_tracker(n_waiting=1, waiting_s=3.0, examples=seen))
-    assert "1 of the people on /tracks are tracked, but not predicted for 3 s" in text
+    assert "1 of the people on /tracks are tracked, but have not been predicted for 3 s" in text
     assert "seen '7'; tracks end or jump before" in text
 
 
@@ -70,17 +70,19 @@ def test_a_class_that_is_filtered_out_is_named_with_the_fix() -> None:
         text = text_of(snapshot)
         assert "100% of the entries on /tracks" in text
         assert "class 'walker' is not in [person" in text and "add it to class_in" in text
-    assert "nobody on /tracks is predicted for 3 s" in text_of(nobody)
+    assert "nobody on /tracks has been predicted for 3 s" in text_of(nobody)
 
 
-def test_classes_that_are_nobody_are_told_only_while_nobody_is_predicted() -> None:
+def test_ignored_classes_are_reported_only_while_nobody_is_predicted() -> None:
     cars = {"n_entries": 0, "n_ignored": 60, "examples": {SkipReason.OTHER_CLASS: "'car'"}}
     assert findings_of(with_tracker(**cars)) == []
     assert "class 'car'" in text_of(with_tracker(**cars, unpredicted_s=3.0))
 
 
 @pytest.mark.parametrize("reason", list(SkipReason))
-def test_more_than_half_of_the_entries_lost_is_told_with_its_reason(reason: SkipReason) -> None:
+def test_a_loss_of_more_than_half_of_the_entries_is_reported_with_its_reason(
+    reason: SkipReason,
+) -> None:
     text = text_of(with_lost({reason: 31}, {reason: "'seen'"}, losing_s=2.0))
     assert reason.value in text or reason is SkipReason.OVER_CAPACITY
     assert "'seen'" in text
@@ -92,7 +94,7 @@ def test_nobody_is_predicted_for_any_reason() -> None:
     reasons = {SkipReason.TOO_FEW_OBSERVATIONS: 30}
     nobody = with_tracker(unpredicted_s=2.5, tick_reasons=reasons)
     assert "too_few_observations" in text_of(nobody)
-    assert "nobody on /tracks is predicted" in text_of(with_tracker(unpredicted_s=2.5))
+    assert "nobody on /tracks has been predicted" in text_of(with_tracker(unpredicted_s=2.5))
     assert findings_of(with_tracker(unpredicted_s=1.5)) == []
 
 
@@ -104,7 +106,10 @@ def test_few_of_the_tracked_are_predicted() -> None:
     ("changes", "words"),
     [
         ({"lost": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
-        ({"lost": {SkipReason.OUTLIER: 30}}, ("50%", "cannot be", "several publish on one topic")),
+        (
+            {"lost": {SkipReason.OUTLIER: 30}},
+            ("50%", "implausibly far", "several publish on one topic"),
+        ),
         ({"doubled_s": 2.0}, ("most people on /tracks have", "reported twice", "merge_distance_m")),
         ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
@@ -116,18 +121,26 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"hold_s": 0.5},
             ("are repeated with new stamps for 0.50 s", "publish each detection once"),
         ),
-        ({"given_away_s": 2.5}, ("go to somebody elsewhere after 2.5 s", "place in a list")),
-        ({"frozen": ("7",)}, ("positions of '7' on /tracks do not", "does not see any more")),
+        (
+            {"given_away_s": 2.5},
+            ("are reassigned to another person after 2.5 s", "index in a list"),
+        ),
+        ({"frozen": ("7",)}, ("positions of '7' on /tracks do not", "no longer sees")),
         ({"frozen": tuple("abcdef")}, ("positions of 'a', 'b', 'c' and 3 more on /tracks",)),
-        ({"lost": {SkipReason.DUPLICATE_POSITION: 10}}, ("17%", "exactly where another", "filter")),
-        ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "stands for none", "leave out people")),
+        (
+            {"lost": {SkipReason.DUPLICATE_POSITION: 10}},
+            ("17%", "position of another entry", "filter"),
+        ),
+        ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "placeholder", "leave out people")),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
         ({"silent_s": math.inf}, ("no tracks yet on /tracks",)),
         ({"silent_s": 3.5}, ("no tracks on /tracks for 3.5 s",)),
     ],
 )
-def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ...]) -> None:
+def test_faults_of_a_tracker_are_named_with_the_fix(
+    changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
     text = text_of(with_tracker(**changes))
     assert all(word in text for word in words)
 
@@ -147,12 +160,14 @@ def test_what_a_tracker_does_wrong(changes: dict[str, Any], words: tuple[str, ..
         ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
     ],
 )
-def test_what_else_is_wrong(changes: dict[str, Any], words: tuple[str, ...]) -> None:
+def test_other_problems_are_named_with_the_fix(
+    changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
     text = text_of(replace(WELL, **changes))
     assert all(word in text for word in words)
 
 
-def test_a_silent_topic_is_told_with_where_its_type_is_published() -> None:
+def test_a_silent_topic_is_reported_with_topics_that_have_its_type() -> None:
     endpoint = Endpoint("/tracks", "people_msgs/msg/People", 0, ("/acme/people",))
     silent = with_tracker(silent_s=math.inf)
     text = text_of(replace(silent, surroundings=Surroundings({"/tracks": endpoint})))
@@ -165,7 +180,7 @@ def test_more_people_than_capacity() -> None:
     assert "more people than max_agents, 1000" in text
 
 
-def test_a_lost_frame_of_the_outputs_is_no_clock_that_stands_still() -> None:
+def test_a_missing_publish_frame_is_not_reported_as_a_stopped_clock() -> None:
     lost = replace(WELL, refusals={"publish_frame": "nothing is published"}, rate_hz=0.0)
     assert [finding.kind for finding in findings_of(lost)] == ["publish_frame"]
 
@@ -179,7 +194,7 @@ def test_a_robot_without_odometry() -> None:
     assert "nav_msgs/msg/Odometry is published on /odom" in text
 
 
-def test_errors_come_first_and_long_lists_are_cut() -> None:
+def test_errors_come_first_and_long_lists_are_truncated() -> None:
     refusals = {str(n): f"text {n}" for n in range(5)}
     snapshot = replace(WELL, refusals=refusals, failure="no memory")
     level, text = status_of_findings(snapshot, findings_of(snapshot))
@@ -195,7 +210,7 @@ def test_a_finding_is_logged_once_when_it_begins_and_once_when_it_ends() -> None
     assert announcer.update([], 3.0) == []
     assert announcer.update([finding], 4.0) == []
     assert announcer.update([], 8.9) == []
-    assert announcer.update([], 9.0) == [(Level.OK, "no longer: reason")]
+    assert announcer.update([], 9.0) == [(Level.OK, "resolved: reason")]
     assert announcer.update([], 20.0) == []
 
 
@@ -205,7 +220,7 @@ def test_a_finding_that_comes_and_goes_does_not_fill_the_log() -> None:
     assert sum(map(len, lines)) == 4
 
 
-def test_what_a_start_makes_look_wrong_is_logged_only_if_it_lasts() -> None:
+def test_a_finding_with_log_after_s_is_logged_only_if_it_lasts() -> None:
     announcer, finding = Announcer(), Finding("a", "reason", log_after_s=2.0)
     assert announcer.update([finding], 1.0) == []
     assert announcer.update([], 2.0) == []
@@ -213,13 +228,13 @@ def test_what_a_start_makes_look_wrong_is_logged_only_if_it_lasts() -> None:
     assert announcer.update([finding], 5.0) == [(Level.WARN, "reason")]
 
 
-def test_what_was_logged_when_it_happened_is_not_logged_again() -> None:
+def test_a_finding_that_was_already_logged_is_not_logged_again() -> None:
     announcer, finding = Announcer(), Finding("a", "reason", is_logged=True)
     assert announcer.update([finding], 1.0) == []
-    assert announcer.update([], 6.0) == [(Level.OK, "no longer: reason")]
+    assert announcer.update([], 6.0) == [(Level.OK, "resolved: reason")]
 
 
-def test_a_node_that_could_not_be_configured_says_every_ten_seconds_that_it_waits_and_why() -> None:
+def test_a_node_that_failed_to_configure_repeats_the_reason_every_ten_seconds() -> None:
     state = NodeState("unconfigured", problem="tracker.yaml: no such file")
     announcer, findings = Announcer(), findings_of(replace(WELL, state=state))
     lines = {second: announcer.update(findings, float(second)) for second in range(25)}

@@ -1,4 +1,4 @@
-"""What a tracker sent lately, and how long its ids live."""
+"""Recent statistics of a tracker, and lifetimes of its ids."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def median_of(id_of: object, n_messages: int = 50, timeout_s: float = 1.0) -> fl
 
 
 @pytest.mark.parametrize("timeout_s", [1.0, 4.5])
-def test_a_new_id_in_every_message_lives_for_no_time(timeout_s: float) -> None:
+def test_a_new_id_in_every_message_has_a_lifetime_of_zero(timeout_s: float) -> None:
     assert median_of(lambda n, person: f"{n}/{person}", timeout_s=timeout_s) == 0.0
 
 
-def test_ids_that_are_cut_live_until_they_are_cut() -> None:
+def test_the_lifetime_of_an_id_ends_where_it_is_cut() -> None:
     assert median_of(lambda n, person: f"{n // 8}/{person}", 200) == pytest.approx(0.7)
 
 
-def test_people_who_stay_are_more_than_a_few_ids_that_flicker() -> None:
+def test_a_few_flickering_ids_do_not_outweigh_people_who_stay() -> None:
     assert median_of(lambda n, person: "x" if person else f"{n}") == 0.0
     assert median_of(lambda n, person: f"{person}" if person or n % 20 else f"new {n}") == math.inf
     assert median_of(lambda n, person: str(person)) == math.inf
 
 
-def test_a_flood_of_ids_takes_no_memory() -> None:
+def test_the_number_of_ids_in_memory_is_bounded() -> None:
     lifetimes, numbers = IdLifetimes(), itertools.count()
     for n in range(100):
         lifetimes.add(tuple(str(next(numbers)) for _ in range(2000)), n * S)
     assert len(lifetimes._last_ns) <= 22_000
 
 
-def test_stamps_that_begin_again_are_followed() -> None:
+def test_lifetimes_restart_when_stamps_jump_back() -> None:
     lifetimes = IdLifetimes()
     lifetimes.add(("a",), 1000 * S)
     for n in range(50):
@@ -59,8 +59,8 @@ def test_stamps_that_begin_again_are_followed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["jumps", "walks", "flickers"])
-def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
-    """Beside somebody who walks."""
+def test_people_who_are_reported_but_never_predicted_are_counted(kind: str) -> None:
+    """The id 1 is that of a person who walks."""
     predictor = Predictor(
         ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
     )
@@ -81,7 +81,7 @@ def test_who_is_reported_but_never_predicted_is_counted(kind: str) -> None:
         assert log.examples == {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
 
 
-def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> None:
+def test_a_merged_person_counts_as_predicted_for_both_trackers() -> None:
     pipeline = PipelineConfig(merge_distance_m=0.5)
     config = PredictorConfig(pipeline=pipeline, fixed_frame="odom")
     predictor = Predictor(ConstantVelocity(), config, TransformBuffer())
@@ -99,14 +99,14 @@ def test_somebody_is_predicted_also_if_it_is_the_track_of_another_tracker() -> N
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)], ids=["level", "optical"])
-def test_people_whose_axes_are_those_of_another_frame_are_noticed(axes: tuple[int, ...]) -> None:
+def test_positions_in_the_axes_of_another_frame_are_noticed(axes: tuple[int, ...]) -> None:
     predictor = Predictor(
         ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
     )
     log = TrackerLog("/tracks", find_tracker_spec("yolo"))
     for n in range(50):
         stamp_ns = 100 * S + n * S // 10
-        # One walks forth, one across, one up a ramp.
+        # One walks along x, one along y, one up a ramp.
         seen_m = np.array([[0.1 * n, 0.0, 1.0], [3.0, 0.1 * n, 1.0], [0.1 * n, 5.0, 0.01 * n]])
         seen_m = seen_m[:, axes]
         tracks = Tracks(stamp_ns, tuple("abc"), seen_m[:, :2], seen_m[:, 2])
@@ -180,7 +180,9 @@ GRID_M = np.stack(np.divmod(np.arange(16.0), 4.0), axis=1)
         (0.5 * GRID_M, 0),  # a dense crowd
     ],
 )
-def test_whether_people_come_in_pairs(places_m: FloatArray, n_doubled: int) -> None:
+def test_people_reported_twice_are_told_from_couples_and_crowds(
+    places_m: FloatArray, n_doubled: int
+) -> None:
     predictor = Predictor(
         ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
     )
@@ -192,8 +194,8 @@ def test_whether_people_come_in_pairs(places_m: FloatArray, n_doubled: int) -> N
 
 
 @pytest.mark.parametrize("is_index", [False, True])
-def test_ids_that_are_places_in_a_list_are_noticed(is_index: bool) -> None:
-    """People stand apart; every second the first one of the list leaves, and somebody comes.
+def test_ids_that_are_indices_in_a_list_are_noticed(is_index: bool) -> None:
+    """People stand apart. Every second the first one of the list leaves, and somebody enters.
 
     After 10 s time jumps back.
     """
