@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Fields of every point; the radii of the confidence levels follow.
+#: Fields of every point; one radius per confidence level follows.
 CLOUD_FIELDS = ("x", "y", "z", "t", "agent_id", "sigma_xx", "sigma_xy", "sigma_yy", "n_observed")
 _RADIUS = "radius_"
 

@@ -1,4 +1,4 @@
-"""The result of a tick as it is published."""
+"""The forecast: the result of a tick, as it is published."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Forecast:
         ids: (A,) the tracker's ids, as text.
         numbers: (A,) uint32 published ids.
         heights_m: (A,) z in metres.
-        past_m: (A, H, 2) observed positions in metres, oldest first, NaN before an agent was
-            seen; the last is at the stamp.
+        past_m: (A, H, 2) observed positions in metres, oldest first; NaN before the first
+            observation of an agent; the last is at the stamp.
         n_observed: (A,) number of trailing steps of the past that are known.
-        skipped: agents that are left out, with the reason.
+        skipped: agents without a prediction, with the reason.
         robot_m: (2,) the robot's position in metres, if known.
     """
 
@@ -64,8 +64,8 @@ class Forecast:
         """The forecast in another frame.
 
         Args:
-            pose: of this forecast's frame in the other.
-            frame_id: the other frame.
+            pose: pose of this forecast's frame in the other frame.
+            frame_id: name of the other frame.
         """
         points = np.column_stack([self.present_m, self.heights_m])
         heights_m = points @ pose.rotation[2] + pose.translation_m[2]
@@ -93,9 +93,9 @@ class Forecast:
         return self.past_m[:, -1]
 
     def nearest(self, n_agents: int) -> IntArray:
-        """The rows of the agents nearest to the robot, at most `n_agents`, in their own order.
+        """Rows of the `n_agents` agents nearest to the robot, in the order of `ids`.
 
-        All agents if the robot's position is unknown.
+        All rows if the robot's position is unknown.
         """
         if self.robot_m is None or len(self.ids) <= n_agents:
             return np.arange(len(self.ids))
@@ -104,16 +104,16 @@ class Forecast:
 
 
 def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id: str) -> Forecast:
-    """Brings a tick to the published steps.
+    """Resamples a tick to the published steps.
 
-    Agents whose prediction is not finite are left out, with that reason: planners must never
-    receive them. The robot is left out as it is no pedestrian; its position is preserved.
+    Predictions that are not finite are skipped with this reason, as planners must never receive
+    them. The robot is not a pedestrian: its prediction is left out, its position is kept.
 
     Args:
         tick: at the model's steps.
-        numbers: assigns published ids that are stable between ticks.
-        steps: to publish.
-        frame_id: of the tick.
+        numbers: assigns published ids, which are stable between ticks.
+        steps: steps to publish.
+        frame_id: frame of the tick.
     """
     window = tick.window
     prediction = resample_prediction(tick.prediction, tick.present_m, steps)
@@ -121,7 +121,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
     skipped.pop(ROBOT_ID, None)
     rows: slice | NDArray[np.int64] = slice(None)
     robot_m = None
-    # Usually all agents are published and nothing is copied.
+    # Usually all agents are published, and no arrays are copied.
     if not _is_all_finite(prediction) or ROBOT_ID in ids:
         published = _is_finite(prediction)
         skipped.update((ids[row], SkipReason.NOT_FINITE) for row in np.flatnonzero(~published))
@@ -147,7 +147,7 @@ def forecast_from_tick(tick: Tick, numbers: AgentNumbers, steps: Steps, frame_id
 
 
 def _transformed(prediction: Prediction, heights_m: FloatArray, pose: RigidTransform) -> Prediction:
-    # One product instead of two for each matrix, which takes ten times longer.
+    # R C R^T for all matrices in one product, ten times faster than two products each.
     turn = np.kron(pose.rotation[:2, :2], pose.rotation[:2, :2])
     covariance = prediction.covariance
     return replace(
@@ -161,17 +161,17 @@ def _transformed(prediction: Prediction, heights_m: FloatArray, pose: RigidTrans
 def _planar(positions_m: FloatArray, heights_m: FloatArray, pose: RigidTransform) -> FloatArray:
     """(..., 2) positions in another frame; `heights_m` broadcasts against them."""
     flat_m = positions_m.reshape(-1, 2) @ pose.rotation[:2, :2].T
-    # By column: numpy takes ten times longer to add pairs.
+    # Column by column, which is ten times faster in numpy than adding pairs.
     flat_m[:, 0] += pose.translation_m[0]
     flat_m[:, 1] += pose.translation_m[1]
     moved: FloatArray = flat_m.reshape(positions_m.shape)
-    if pose.rotation[:2, 2].any():  # not between level frames
+    if pose.rotation[:2, 2].any():  # zero between level frames
         moved += heights_m * pose.rotation[:2, 2]
     return moved
 
 
 def _past_until_now(tick: Tick) -> FloatArray:
-    """(A, H, 2) the past; the last position is at the stamp, observed or mean."""
+    """(A, H, 2) past positions; the last one is at the stamp, observed or predicted."""
     observed_m = tick.window.positions_m
     if tick.stamp_ns == tick.window.stamp_ns:
         return observed_m
@@ -179,12 +179,12 @@ def _past_until_now(tick: Tick) -> FloatArray:
 
 
 def _is_all_finite(prediction: Prediction) -> bool:
-    """Whether mean and covariance of all agents are finite; a sum that overflows says no."""
+    """Whether mean and covariance of all agents are finite; False if their sum overflows."""
     return math.isfinite(prediction.mean.sum() + prediction.covariance.sum())
 
 
 def _is_finite(prediction: Prediction) -> BoolArray:
-    """(A,) whether mean and covariance are finite; they are only if all samples are."""
+    """(A,) whether mean and covariance are finite, which implies finite samples."""
     n_agents, n_steps, _ = prediction.mean.shape
     values = np.concatenate(
         [

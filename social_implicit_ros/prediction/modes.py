@@ -8,7 +8,7 @@ from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Predictio
 
 #: Iterations of k-medoids; the medoids hardly change after the third.
 _ROUNDS = 3
-#: Sums of squared distances that differ by less are taken as equal, square metres.
+#: Squared distances that differ by less count as equal, square metres.
 _EQUAL_M2 = 1e-9
 
 
@@ -30,7 +30,7 @@ def representative_paths(prediction: Prediction, n_modes: int) -> tuple[FloatArr
     n_samples, n_agents, n_steps, _ = prediction.samples.shape
     paths = prediction.samples.swapaxes(0, 1).reshape(n_agents, n_samples, 2 * n_steps)
     mean = prediction.mean.reshape(n_agents, 1, 2 * n_steps)
-    # Relative to the mean the squares are small, and so are their rounding errors.
+    # Samples relative to the mean have small squares and small rounding errors.
     samples = paths - mean
     squares = np.einsum("akd,akd->ak", samples, samples)
     centres = np.zeros((n_agents, n_modes, 2 * n_steps))  # the first stays at the mean
@@ -68,13 +68,13 @@ def _relative_squares(samples: FloatArray, centres: FloatArray) -> FloatArray:
 
 
 def _first_minimum(values: FloatArray, axis: int) -> IntArray:
-    """Index of the minimum; of equal values the first, so that rounding does not flip it."""
+    """Index of the minimum; the first of nearly equal values, so that rounding cannot change it."""
     minimum = values.min(axis=axis, keepdims=True)
     return np.asarray((values <= minimum + _EQUAL_M2).argmax(axis=axis))
 
 
 def _assigned(samples: FloatArray, centres: FloatArray) -> BoolArray:
-    """(A, P, K) whether a centre is the nearest of a sample."""
+    """(A, P, K) whether a centre is the one nearest to a sample."""
     nearest = _first_minimum(_relative_squares(samples, centres), axis=1)
     assigned: BoolArray = nearest[:, None] == np.arange(centres.shape[1])[:, None]
     return assigned

@@ -30,15 +30,16 @@ class Tick:
 
     Attributes:
         stamp_ns: current time, integer nanoseconds.
-        window: the predicted agents and their recent past; ends with the newest observation, at
-            or before the stamp.
+        window: the predicted agents and their recent past, up to the newest observation, which is
+            at or before the stamp.
         prediction: starts at the stamp; agents in the order of `window.ids`.
         present_m: (A, 2) mean positions at the stamp, metres.
         skipped: agents that were not predicted, with the reason.
         timings_s: duration of `window` and `model`, seconds.
         base: the prediction before the adaptive calibration rescaled its ellipses; without
-            adaptive calibration the prediction itself.
-        uncorrected: the prediction before the errors at this site corrected it; None without.
+            adaptive calibration, before the scaling to `confidence`.
+        uncorrected: the prediction before it was corrected by the errors at this site; None if it
+            was not.
     """
 
     stamp_ns: int
@@ -69,9 +70,9 @@ class PredictionPipeline:
         self.config = config
         self.adaptive = adaptive
         is_corrected = adaptive is not None and config.correct_trajectories
-        #: Errors of the predictions here, by which later ones are corrected, if any are learned.
+        #: Errors of earlier predictions at this site, which correct later ones; None if disabled.
         self.site_errors = SiteErrors() if is_corrected else None
-        #: Walls in the coordinates of the histories, that predictions keep out of.
+        #: Walls that limit predictions, in the frame of the histories.
         self.floor_plan: FloorPlan | None = None
         #: The observed positions of all agents.
         self.history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
@@ -97,10 +98,10 @@ class PredictionPipeline:
     def repeat(self, tick: Tick) -> Tick:
         """Repeats the tick of another pipeline with this pipeline's model.
 
-        Compared models that take the same steps share one history.
+        So models with the same observed steps can be compared on one history.
 
         Raises:
-            ValueError: the window's steps are not this model's.
+            ValueError: the steps of the window differ from those of this model.
         """
         window = tick.window
         steps = (window.step_s, window.positions_m.shape[1])
@@ -167,8 +168,8 @@ def predict_from(
         window: the observations.
         model: predicts from the end of the window.
         n_samples: number of trajectories to draw.
-        seed: of the random draws.
-        max_speed_m_s: maximum speed of the mean trajectories.
+        seed: seed of the random draws.
+        max_speed_m_s: maximum speed of the mean trajectories, m/s.
 
     Returns:
         The prediction, and (A, 2) mean positions at the stamp, metres.
@@ -176,10 +177,10 @@ def predict_from(
     prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
     last_m = window.positions_m[:, -1]
     prediction = within_speed(prediction, last_m, max_speed_m_s)
-    # A model that states no uncertainty goes on to state none.
+    # A model without uncertainty (zero covariances) stays without.
     if window.state_covariances is not None and prediction.covariance.any():
         prediction = with_state_uncertainty(prediction, window.state_covariances, seed)
-    # If all tracks are stale, the window may have ended long ago.
+    # The window ends at the newest observation, which may be old.
     if stamp_ns <= window.stamp_ns or not window.ids:
         return prediction, last_m
     return advance_prediction(prediction, last_m, (stamp_ns - window.stamp_ns) * 1e-9)

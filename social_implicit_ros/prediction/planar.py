@@ -8,7 +8,7 @@ from social_implicit_ros.types import FloatArray
 
 #: Below this speed the direction of motion is noise, m/s.
 _STANDING_M_S = 0.1
-#: Variance of an unknown heading: uniform over the circle, rad^2.
+#: Variance of an unknown heading (uniform over the circle), rad^2.
 _ANY_DIRECTION_RAD2 = np.pi**2 / 3.0
 #: Initial part of the mean trajectory over which the velocity is averaged, seconds: the first step
 #: alone is noisy, and consumers extrapolate the velocity by a second or two.

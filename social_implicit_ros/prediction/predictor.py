@@ -1,7 +1,7 @@
 """The runtime: tracks in, forecasts out. The node and the replay of recordings drive it.
 
-It depends neither on ROS nor on files. Time is an argument: nothing here asks a clock. Whatever is
-left out is returned with its reason.
+It depends neither on ROS nor on files. Time is an argument; nothing here reads a clock. Skipped
+entries are returned with their reason.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
-#: Time without any change after which a track says nothing about people, seconds.
+#: Time with an exactly constant position after which a track is ignored in learning, seconds.
 _FROZEN_S = 0.3
 
 
 def steps_of(model: TrajectoryModel, config: PredictorConfig) -> Steps:
-    """The predicted steps of a model; raises ValueError for others than the model supports."""
+    """The predicted steps; raises ValueError if the model does not support them."""
     return Steps.within(
         model.step_s, model.n_predicted, step_s=config.time_step_s, horizon_s=config.horizon_s
     )
@@ -57,13 +57,13 @@ class Predictor:
         """Starts with an empty history.
 
         Args:
-            model: predicts.
+            model: the prediction model.
             config: the options.
-            lookup: transforms of tracks that are not in the fixed frame.
+            lookup: transforms for tracks in other frames than the fixed one.
             adaptive: adapts the ellipses and learns in `evaluate`; None for the model's ellipses.
 
         Raises:
-            ValueError: steps or a horizon that the model does not have.
+            ValueError: the model does not support the steps or the horizon.
         """
         self.config = config
         self.steps = steps_of(model, config)
@@ -80,22 +80,22 @@ class Predictor:
         self.newest_ns: int | None = None
         #: The newest tick, from which the newest forecast is made.
         self.last_tick: Tick | None = None
-        #: Why the robot's position is unknown at the newest tick, if it comes from tf.
+        #: With `robot: tf`, why the robot's position is unknown at the newest tick.
         self.robot_refusal: Refusal | None = None
-        #: Walls that predictions keep out of, in the frame of their map. May change at any time.
+        #: Walls that limit predictions, in the frame of their map. May change at any time.
         self.floor_plan: FloorPlan | None = None
-        #: Why they are not known in the histories' frame at the newest tick.
+        #: Why the pose of the walls in the histories' frame is unknown at the newest tick.
         self.map_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
-        """Takes a tracker message.
+        """Adds a tracker message.
 
         Args:
             tracks: in the frame `frame_id`.
             frame_id: of the message's header.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
-            source: the tracker, by the prefix that its ids have and no other tracker's. Stamps are
-                compared with those of the same source only.
+            source: prefix of the ids of this tracker, which identifies it. Stamps are compared only
+                with those of the same source.
         """
         update = Update()
         if source not in self._trackers:
@@ -119,7 +119,7 @@ class Predictor:
         if tracker.guard.has_jumped_back:
             self._jump_back(source, update)
         update.is_accepted = True
-        # A forecast with the stamp of the message does not depend on latency.
+        # Forecasts at the stamp of each message do not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
         tracker.timing.add(tracks.stamp_ns, arrived_ns)
         tracks, lost = tracker.reported.take(tracks, self.config.pipeline.max_speed_m_s)
@@ -134,7 +134,7 @@ class Predictor:
         return update
 
     def add_robot(self, robot: Tracks, frame_id: str, now_ns: int) -> Update:
-        """Takes the robot's position from odometry; arguments as for `add_tracks`."""
+        """Adds the robot's position from odometry; arguments as for `add_tracks`."""
         update = Update()
         refusal = self._robot.stamp_problem(robot, now_ns, "odometry", "odometry")
         if refusal is not None:
@@ -145,13 +145,13 @@ class Predictor:
         return update
 
     def poll(self, now_ns: int) -> Update:
-        """Adds the waiting tracks whose transform is known; drops those that timed out."""
+        """Adds waiting tracks whose transform is known by now; drops those that timed out."""
         update = Update()
         self._move_waiting(now_ns, update)
         return update
 
     def tick(self, now_ns: int) -> Forecast:
-        """Predicts all agents from the current time on, in the histories' coordinates.
+        """Predicts all agents from the current time on, in the frame of the histories.
 
         Raises:
             ValueError: the model cannot be run.
@@ -169,24 +169,24 @@ class Predictor:
         return forecast_from_tick(tick, self._numbers, self.steps, self._frame.frame_id)
 
     def published(self, forecast: Forecast) -> tuple[Forecast, list[str]]:
-        """A forecast of `tick` in the published frame, and texts on corrections of that frame.
+        """A forecast of `tick` in the published frame, and log texts on corrections of that frame.
 
         Raises:
-            TransformUnavailableError: the pose of that frame is not known.
+            TransformUnavailableError: the transform into that frame is not known.
         """
         return self._frame.published(forecast, self._max_pose_age_s)
 
     def fixed_frame_pose(self, now_ns: int) -> RigidTransform | None:
-        """The pose of the fixed frame in the histories' coordinates; None if they are the same.
+        """The pose of the fixed frame in the histories' frame; None if they are the same.
 
         Raises:
-            TransformUnavailableError: that pose is not known.
+            TransformUnavailableError: this pose is not known.
         """
         return self._frame.pose_of(self.config.fixed_frame, now_ns, self._max_pose_age_s)
 
     @property
     def placed_walls(self) -> FloorPlan | None:
-        """The walls of the newest tick, in the histories' coordinates."""
+        """The walls of the newest tick, in the frame of the histories."""
         return self._pipeline.floor_plan
 
     @property
@@ -196,13 +196,13 @@ class Predictor:
     def evaluate(self) -> ScoredPositions | None:
         """Scores earlier predictions with the ground truth known at the newest tick.
 
-        An adaptive calibration learns from them. Call it after each tick, when the forecast is
-        published: publishing must not wait for it.
+        The adaptive calibration learns from these scores. Call it after the forecast of each tick
+        is published, as it would delay publishing.
         """
         return None if self.last_tick is None else self.evaluation.observe(self.last_tick)
 
     def reset(self) -> None:
-        """Resets all histories; the next stamp may be any."""
+        """Resets all histories; the next message may have any stamp."""
         self._trackers.clear()
         self._forget()
 
@@ -218,7 +218,7 @@ class Predictor:
             guard.tolerance_s = config.pipeline.track_timeout_s
 
     def clock_jumped_back(self, now_ns: int) -> bool:
-        """Whether the history is in the future of a clock that went back to `now_ns`."""
+        """Whether the clock jumped back to `now_ns`, so that the history lies in its future."""
         return any(known.guard.clock_jumped_back(now_ns) for known in self._trackers.values())
 
     @property
@@ -238,7 +238,7 @@ class Predictor:
 
     @property
     def track_timeout_s(self) -> float:
-        """Time after which tracks are dropped, as the slowest tracker needs it, seconds."""
+        """Time after which tracks are dropped, long enough for the slowest tracker, seconds."""
         return self._pipeline.config.track_timeout_s
 
     @property
@@ -247,7 +247,7 @@ class Predictor:
         return self._frame.published_id
 
     def counters(self) -> dict[str, int]:
-        """Further counts for `/diagnostics` and `health`, in total, by their key."""
+        """Further counters for `/diagnostics` and the health rules, by key."""
         return {
             **self._identities.counts,
             "frame_corrections": self._frame.n_corrections,
@@ -258,20 +258,20 @@ class Predictor:
 
     @property
     def n_tracked(self) -> int:
-        """Remembered people, without the robot."""
+        """Number of people in the history, without the robot."""
         return len(self.history) - (not self.history.unknown((ROBOT_ID,)))
 
     def tracker(self, source: str) -> KnownTracker:
-        """What the messages of a tracker say; nothing if it is unknown."""
+        """The statistics of a tracker; empty ones for an unknown tracker."""
         return self._trackers.get(source) or KnownTracker(StampGuard(0.0), Counter())
 
     @property
     def n_waiting(self) -> int:
-        """Messages that wait for a transform."""
+        """Number of messages that wait for a transform."""
         return len(self._queue)
 
     def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
-        """Adds tracks to the history now, or when the transform into the fixed frame is known."""
+        """Adds tracks to the history now, or once their transform is known."""
         frame_id = plain_frame(frame_id)
         self._take_notice({frame_id})
         if frame_id == self._frame.frame_id:
@@ -297,7 +297,7 @@ class Predictor:
             update.refusals.append(Refusal(kind, text))
 
     def _take_notice(self, frame_ids: set[str]) -> None:
-        """Chooses the frame of the histories; those of another frame are forgotten."""
+        """Chooses the frame of the histories; if it changes, resets them."""
         if self._frame.take_notice(frame_ids):
             self._forget_histories()
 
@@ -311,11 +311,11 @@ class Predictor:
             tracks = replace(tracks, stamp_ns=tracks.stamp_ns - known.timing.lead_ns)
         is_usable = are_valid(tracks.positions_m)
         if not is_usable.all():
-            # They are refused, each with its reason, and tell nothing of who is who.
+            # The history refuses them with a reason; identities are not matched by them.
             self._enter_as(tracks.of_agents(~is_usable), update)
             tracks = tracks.of_agents(is_usable)
         if len(self._trackers) > 1:
-            # People of several trackers do not jump in the same message.
+            # Jumps are recognised only in messages with all people, here no message has them.
             tracks = self._frame.moved_back(tracks)
         else:
             tracks, text = self._frame.take_out_jump(tracks, self.history)
@@ -341,8 +341,8 @@ class Predictor:
         n_entries = Counter(tracks.ids) if rejected else {}
         n_entered = len(tracks.ids)
         for agent_id, reason in rejected.items():
-            # Remembered people that are forgotten for nearer ones are no entries of the message,
-            # and the first of several entries with one id is no duplicate.
+            # Not counted: tracks removed in favour of nearer people, which are not in this message,
+            # and the first of several entries with one id, which is used.
             n_skipped = n_entries[agent_id] - (reason is SkipReason.DUPLICATE_ID)
             update.skip(tracks.source, reason, n_skipped)
             update.examples[reason] = agent_id
@@ -354,17 +354,17 @@ class Predictor:
                 update.tick_ns = tracks.stamp_ns
 
     def _follow_trackers(self) -> None:
-        """Adapts the timeout of tracks to the slowest tracker, within the limits of the user."""
+        """Adapts the timeout of tracks to the slowest tracker, within the configured limits."""
         config = self.config.pipeline
         needed_s = max((known.needed_timeout_s for known in self._trackers.values()), default=0.0)
-        # In tenths of a second, so that it does not change at every message.
+        # Rounded up to 0.1 s, so that it does not change at every message.
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
         if timeout_s != self.track_timeout_s:
             self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
 
     def _place_walls(self, now_ns: int) -> Refusal | None:
-        """Brings the walls into the histories' coordinates; returns why that fails."""
+        """Transforms the walls into the frame of the histories; returns why that fails."""
         plan, self._pipeline.floor_plan = self.floor_plan, None
         if plan is None:
             return None
@@ -378,23 +378,24 @@ class Predictor:
         return None
 
     def _jump_back(self, source: str, update: Update) -> None:
-        """Forgets what lies in the future of a source whose stamps jumped back.
+        """Forgets tracks after the stamps of a source jumped back.
 
-        If another source is still ahead, it is that source's clock and not time itself.
+        If another source is still ahead, only the clock of this source jumped: only its tracks are
+        forgotten. Otherwise time jumped, as when a recording starts again: everything is reset.
         """
-        mine = self._trackers[source]
-        assert mine.guard.newest_ns is not None
-        # When time jumps back, the sources that did so already are ahead by their latency only.
-        latest_ns = mine.guard.newest_ns + round(0.5 * mine.guard.tolerance_s * NS_PER_S)
+        tracker = self._trackers[source]
+        assert tracker.guard.newest_ns is not None
+        # After a jump of time, sources that jumped before are ahead by their latency only.
+        latest_ns = tracker.guard.newest_ns + round(0.5 * tracker.guard.tolerance_s * NS_PER_S)
         others = [known.guard for name, known in self._trackers.items() if name != source]
         if any(other.newest_ns and other.newest_ns > latest_ns for other in others):
             self.history.forget([i for i in self.history.ids if i.startswith(source)])
-            mine.forget()
+            tracker.forget()
             self.newest_ns = None
             text = f"the stamps of tracker {source} jumped back: its tracks are forgotten"
             update.refusals.append(Refusal("jumped_back", text))
             return
-        self._trackers = {source: mine}
+        self._trackers = {source: tracker}
         self._forget()
         self._lookup.clear()
         update.jumped_back = True

@@ -1,4 +1,4 @@
-"""What a replay does as the node does it, read from the node's own parameter file."""
+"""Settings of a replay, read from the node's parameter file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, PredictorConfig, unknown_parameters
 from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
 
-#: A node predicts every tenth of a second. In an evaluation, one prediction per step of 0.4 s is as
-#: informative and takes a quarter of the time.
+#: Default of an evaluation: one prediction per step of 0.4 s is as informative as the node's 10 Hz
+#: and takes a quarter of the time.
 TICK_RATE_HZ = 2.5
 #: Name of the node, unless it is renamed.
 NODE_NAME = "predictor"
@@ -25,12 +25,12 @@ def load_settings(parameters: Path | None = None) -> PredictorConfig:
     """Reads a ROS parameter file of the node.
 
     Args:
-        parameters: such as `config/predictor.yaml`. Parameters that it leaves out have the node's
-            defaults, but for a tick rate of `TICK_RATE_HZ` and a fixed frame that each recording
-            chooses.
+        parameters: such as `config/predictor.yaml`. Parameters that are not in it have the node's
+            defaults, except for the tick rate, `TICK_RATE_HZ`, and the fixed frame, which is chosen
+            for each recording.
 
     Raises:
-        ParameterError: the file cannot be read, is no parameter file, or has an invalid value.
+        ParameterError: the file cannot be read, is not a parameter file, or has an invalid value.
     """
     given, config = _read(parameters)
     own: dict[str, Any] = {"tick_rate_hz": TICK_RATE_HZ, "fixed_frame": ""}
@@ -40,7 +40,7 @@ def load_settings(parameters: Path | None = None) -> PredictorConfig:
 
 
 def unknown_names(parameters: Path | None) -> list[str]:
-    """A line for each name in a ROS parameter file that is no parameter of the node.
+    """A line for each name in a ROS parameter file that the node does not know.
 
     Raises:
         ParameterError: as `load_settings`.
@@ -49,7 +49,7 @@ def unknown_names(parameters: Path | None) -> list[str]:
 
 
 def changed_names(parameters: Path | None) -> set[str]:
-    """The parameters that a ROS parameter file sets to other values than the node's defaults.
+    """The parameters whose values in a ROS parameter file differ from the node's defaults.
 
     Raises:
         ParameterError: as `load_settings`.
@@ -75,11 +75,11 @@ def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeCho
     """Reads the model and the tracker that a ROS parameter file sets.
 
     Args:
-        parameters: of the node; None sets nothing.
-        tracker: chosen by the user, which overrides the file.
+        parameters: parameter file of the node; None for none.
+        tracker: the user's choice, which overrides the file.
 
     Raises:
-        ParameterError: the file cannot be read, or sets several trackers. A recording is evaluated
+        ParameterError: the file cannot be read, or sets several trackers; a recording is evaluated
             with one at a time.
     """
     given, config = _read(parameters)
@@ -93,13 +93,13 @@ def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeCho
     return NodeChoices(
         model=config.model if "model" in given else None,
         tracker=name or None,
-        # A name in the node's own namespace says nothing about a recording.
+        # A relative name depends on the node's namespace, which a recording does not contain.
         topic=topic if topic.startswith("/") else None,
     )
 
 
 def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
-    """The values that a file sets, and all of the node's, checked as the node does."""
+    """The values in a file, and the complete configuration, checked as in the node."""
     given = {} if parameters is None else _node_parameters(parameters)
     try:
         return given, NodeConfig.from_values(given)
@@ -108,13 +108,17 @@ def _read(parameters: Path | None) -> tuple[Mapping[str, Any], NodeConfig]:
 
 
 def sections_of_others(parameters: Path, node: str) -> list[str]:
-    """The sections of a ROS parameter file, if ROS gives none of them to the node of a full name.
+    """All sections of a ROS parameter file if none of them applies to a node; empty otherwise.
+
+    Args:
+        parameters: the file.
+        node: fully qualified name of the node.
 
     Raises:
-        ParameterError: the file cannot be read, or is no parameter file.
+        ParameterError: the file cannot be read, or is not a parameter file.
     """
     sections = [*_file_sections(parameters)]
-    # `*` stands for one name of a full name, `**` for any number of them.
+    # `*` matches one name of a fully qualified name, `**` any number of names.
     patterns = (re.escape(section).replace(r"/\*\*", "(/[^/]+)*") for section in sections)
     if any(re.fullmatch(pattern.replace(r"\*", "[^/]+"), node) for pattern in patterns):
         return []
@@ -122,7 +126,7 @@ def sections_of_others(parameters: Path, node: str) -> list[str]:
 
 
 def _file_sections(path: Path) -> dict[str, Mapping[Any, Any]]:
-    """Full name of each node in a ROS parameter file, and its parameters."""
+    """Fully qualified name of each node in a ROS parameter file -> its parameters."""
     try:
         content = load_yaml(path, _MAX_FILE_BYTES)
     except (OSError, UnusableFileError) as error:
@@ -130,15 +134,15 @@ def _file_sections(path: Path) -> dict[str, Mapping[Any, Any]]:
     sections = dict(_sections(content))
     if not sections:
         raise ParameterError(
-            f"{path} is no ROS parameter file: no section of it has ros__parameters"
+            f"{path} is not a ROS parameter file: no section of it has ros__parameters"
         )
     return sections
 
 
 def _node_parameters(path: Path) -> Mapping[str, Any]:
-    """Name -> value in a ROS parameter file: sections for all nodes, then the predictor's own.
+    """Name -> value in a ROS parameter file; the predictor's section overrides wildcards.
 
-    A file with one named section is the predictor's, which may have been renamed.
+    If only one section has a name without wildcards, it is the predictor's, possibly renamed.
     """
     sections = _file_sections(path)
     shared = [name for name in sections if name.endswith("*")]
@@ -165,7 +169,7 @@ def _sections(content: object, node: str = "") -> Iterator[tuple[str, Mapping[An
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots, as ROS does."""
+    """Joins nested names by dots, as ROS does."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -34,12 +34,12 @@ class Steps:
 
         Args:
             model_step_s: seconds between two steps of the model.
-            model_n_steps: number of steps it predicts.
+            model_n_steps: number of steps that the model predicts.
             step_s: seconds between two published steps; 0 for the model's.
             horizon_s: seconds to the last published step; 0 for the model's horizon.
 
         Raises:
-            ValueError: a horizon beyond the model's, or shorter than one step.
+            ValueError: the horizon is beyond the model's, or shorter than one step.
         """
         model_horizon_s = model_step_s * model_n_steps
         step_s = step_s or model_step_s
@@ -58,23 +58,23 @@ class Steps:
         return cls(step_s, n_steps)
 
 
-#: Power of time with which standard deviations grow beyond the last step: between a velocity
-#: error that is constant (1) and one that is a random walk (1.5). On the ETH and UCY recordings
-#: prediction errors grow with powers of 1.1 to 1.3. With 1.25 an ellipse at 6 s covers the same
-#: share of ground truth as the ellipse at 4.8 s that it is extrapolated from.
+#: Exponent with which standard deviations grow over time beyond the last step. A constant velocity
+#: error gives 1, a random walk of the velocity 1.5. Prediction errors on ETH/UCY grow with 1.1 to
+#: 1.3. With 1.25 the coverage of ellipses at 6 s equals that at 4.8 s, from which they are
+#: extrapolated.
 _SIGMA_GROWTH = 1.25
 
 
 def extend_prediction(prediction: Prediction, last_m: FloatArray, n_steps: int) -> Prediction:
     """Extrapolates a prediction beyond its last step.
 
-    Mean and samples keep their last velocity; the covariance keeps its shape and grows with time
-    to the power of 2.5.
+    Mean and samples continue at their last velocity. The covariance keeps its shape and grows with
+    the power 2.5 of time.
 
     Args:
         prediction: of at least one step.
-        last_m: (A, 2) positions in metres a step before the first.
-        n_steps: requested steps; a prediction that has as many is returned unchanged.
+        last_m: (A, 2) positions one step before the first predicted one, metres.
+        n_steps: requested number of steps; a prediction with as many is returned unchanged.
     """
     if n_steps <= prediction.mean.shape[1]:
         return prediction
@@ -122,7 +122,7 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
 
 
 def without_samples(prediction: Prediction) -> Prediction:
-    """The same mean and covariance; samples take time and memory."""
+    """The prediction without its samples, which take time and memory."""
     return replace(
         prediction, samples=prediction.samples[:0], probabilities=prediction.probabilities[:0]
     )
@@ -134,7 +134,7 @@ def moments_at(
     """Mean and covariance at any times, also beyond the horizon of the prediction.
 
     Both are linear between two steps; at the stamp the covariance is zero. Beyond the horizon they
-    go on as in `extend_prediction`.
+    are extrapolated as in `extend_prediction`.
 
     Args:
         prediction: of A agents at T steps.
@@ -149,10 +149,10 @@ def moments_at(
 
 
 def _at(prediction: Prediction, last_m: FloatArray, at: FloatArray) -> Prediction:
-    """A prediction at (S,) times in its steps from its stamp, with its own time between steps."""
+    """A prediction at (S,) times from its stamp, in steps; `step_s` is kept."""
     factors = prediction.radius_scales
     if factors is not None:
-        # Before the first step those of the first apply.
+        # Before the first step, the scales of the first step apply.
         factors = _weights(np.maximum(at, 1.0), factors.shape[1])[:, 1:] @ factors
     return Prediction(
         samples=_paths(prediction.samples, last_m, at),
@@ -165,7 +165,7 @@ def _at(prediction: Prediction, last_m: FloatArray, at: FloatArray) -> Predictio
 
 
 def _weights(at: FloatArray, n_known: int) -> FloatArray:
-    """(S, 1 + T) weights of the stamp and of each step, linear in between, the last held beyond."""
+    """(S, 1 + T) weights of linear interpolation between stamp and steps, constant beyond."""
     within = np.minimum(at, n_known)[:, None]
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(within - np.arange(n_known + 1.0))))
 
@@ -183,13 +183,13 @@ def _covariances(covariances_m2: FloatArray, at: FloatArray) -> FloatArray:
 
 
 def _paths(paths_m: FloatArray, last_m: FloatArray, at: FloatArray) -> FloatArray:
-    """(..., A, S, 2) positions at (S,) times in steps, on (..., A, T, 2) paths from (A, 2)."""
+    """(..., A, S, 2) positions on (..., A, T, 2) paths from (A, 2), at (S,) times in steps."""
     n_times, n_known = len(at), paths_m.shape[-2]
     weights = _weights(at, n_known)
-    beyond = np.maximum(at - n_known, 0.0)  # at the last velocity
+    beyond = np.maximum(at - n_known, 0.0)  # continues at the last velocity
     weights[:, -1] += beyond
     weights[:, -2] -= beyond
-    # Of x and y in one product: many times faster than a small product for each path.
+    # One product for x and y of all paths, many times faster than a small product per path.
     of_both = np.zeros((n_known + 1, 2, n_times, 2))
     of_both[:, 0, :, 0] = of_both[:, 1, :, 1] = weights.T
     from_steps = paths_m.reshape(-1, 2 * n_known) @ of_both[1:].reshape(2 * n_known, -1)

@@ -1,8 +1,9 @@
-"""Errors of predictions at a site: who walks as others did before, at the same place, errs alike.
+"""Corrects mean trajectories by the errors of earlier predictions at this site.
 
-The mean error of earlier predictions nearby is added to the mean trajectory of somebody who walks:
-a kernel regression (Nadaraya and Watson, 1964) over position and velocity, shrunk towards none. It
-is used as far as such corrections helped before.
+Predictions of people with similar position and velocity have similar errors. Kernel regression over
+both (Nadaraya and Watson, 1964), shrunk towards zero, estimates the mean error of earlier
+predictions nearby, which is added to the mean trajectory of people who walk. The correction is
+scaled by how much earlier corrections helped.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from social_implicit_ros.types import Float32Array, FloatArray, IntArray, Predic
 
 #: Standard deviations of the kernel: in position, metres, and in velocity, metres per second.
 _NEAR_M, _ALIKE_M_S = 1.5, 0.3
-#: Weight of no error, in predictions.
+#: Weight of the prior, an error of zero, as a number of predictions.
 _PRIOR_WEIGHT = 3.0
-#: Weight from which on two predictions are alike enough to be remembered as one.
+#: Predictions with at least this kernel weight between them are stored as one state.
 _SAME = 0.88
-#: Places and velocities that are remembered, the latest ones; and the number of predictions of each
-#: beyond which older ones fade.
+#: Maximum number of stored states, the latest ones; and the number of predictions per state beyond
+#: which older ones fade.
 _CAPACITY, _MOST = 1024, 30.0
-#: Share of the evidence for corrections that is left at the next tick that is learned from.
+#: Factor by which earlier evidence for corrections is weighted down at each tick with new evidence.
 _KEPT = 0.999
-#: Who is slower than the first speed is not corrected, who is faster than the second one fully,
-#: metres per second: errors of people who stand are those of somebody who starts.
+#: Below the first speed nobody is corrected, above the second one everybody fully, metres per
+#: second: people who stand have errors only when they start, in any direction.
 _STANDS_M_S, _WALKS_M_S = 0.4, 0.6
-#: Squared corrections, summed over all steps, until which they are hardly used, square metres.
+#: Sum of squared corrections over all steps below which corrections are hardly used, square metres.
 _UNPROVEN_M2 = 5.0
 
 
@@ -36,10 +37,10 @@ class Uncorrected:
     """Predictions before their correction.
 
     Attributes:
-        states: (A, 4) positions and velocities, in units of the kernel.
-        walks: (A,) from 0, stands, to 1.
+        states: (A, 4) positions and velocities, divided by the kernel's standard deviations.
+        walks: (A,) 0 for standing to 1 for walking.
         mean_m: (A, T, 2) mean trajectories, metres.
-        offsets_m: (A, T, 2) the mean errors nearby, metres.
+        offsets_m: (A, T, 2) mean errors of earlier predictions nearby, metres.
     """
 
     states: FloatArray
@@ -48,39 +49,39 @@ class Uncorrected:
     offsets_m: FloatArray
 
     def of_agents(self, rows: IntArray | slice) -> Uncorrected:
-        """Those of some agents, by their rows."""
+        """The predictions of the agents in some rows."""
         return Uncorrected(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
 
 class SiteErrors:
-    """Remembers errors of predictions, and corrects later ones by them."""
+    """Stores errors of predictions and corrects later predictions by them."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forgets all errors."""
-        # Of each remembered prediction its state, and by steps the sums of errors and their number.
+        # Per stored state (N, 4): (N, T, 2) sums of errors and (N, T) numbers of errors per step.
         self._states = np.empty((0, 4))
         self._errors_m = np.empty((0, 0, 2), np.float32)
         self._n_known = np.empty((0, 0), np.float32)
-        # Sums of errors times corrections, and of squared corrections.
+        # Sum of errors times corrections, and sum of squared corrections.
         self._sums = np.zeros(2)
 
     @property
     def share(self) -> float:
-        """The share of corrections that is applied: what of the earlier ones was right."""
+        """Factor of corrections: regression of errors on earlier corrections, within 0 to 1."""
         helped, squares = self._sums.tolist()
         return min(max(helped / (squares + _UNPROVEN_M2), 0.0), 1.0)
 
     def correct(
         self, prediction: Prediction, present_m: FloatArray
     ) -> tuple[Prediction, Uncorrected]:
-        """Corrects the mean trajectories, and their samples with them.
+        """Shifts mean trajectories and samples by the mean errors of earlier predictions nearby.
 
         Args:
             prediction: of A agents.
-            present_m: (A, 2) positions a step before the first, metres.
+            present_m: (A, 2) present positions, one step before the first predicted one, metres.
         """
         velocities_m_s = (prediction.mean[:, 0] - present_m) / prediction.step_s
         speeds_m_s: FloatArray = np.hypot(*velocities_m_s.T)
@@ -103,11 +104,11 @@ class SiteErrors:
         return prediction, before
 
     def learn(self, before: Uncorrected, ground_truth_m: FloatArray) -> None:
-        """Learns from predictions of one tick.
+        """Learns from the predictions of one tick.
 
         Args:
-            before: of A agents.
-            ground_truth_m: (A, T, 2) where they were, metres; NaN where unknown.
+            before: predictions of A agents.
+            ground_truth_m: (A, T, 2) observed positions, metres; NaN where unknown.
         """
         is_known = np.isfinite(ground_truth_m[..., 0])
         rows = np.flatnonzero(is_known.any(axis=1) & (before.walks > 0.0))
@@ -121,7 +122,7 @@ class SiteErrors:
         self._remember(known.states, errors_m.astype(np.float32), n_known)
 
     def _remember(self, states: FloatArray, errors_m: Float32Array, n_known: Float32Array) -> None:
-        """Adds (N, T, 2) errors in (N, 4) states to those of the state alike, or as new ones."""
+        """Adds (N, T, 2) errors to the most similar of the stored states, or as (N, 4) new ones."""
         is_new = np.ones(len(states), dtype=np.bool_)
         if len(self._states):
             weights = self._weights(states)
@@ -133,7 +134,7 @@ class SiteErrors:
             fading = _MOST / np.maximum(self._n_known[seen].max(axis=1, initial=0.0), _MOST)
             self._errors_m[seen] *= fading[:, None, None]
             self._n_known[seen] *= fading[:, None]
-            # The latest ones are kept.
+            # The latest states come last, where `_newest` keeps them.
             order = np.concatenate([np.delete(np.arange(len(self._states)), seen), seen])
             self._states, self._errors_m, self._n_known = (
                 values[order] for values in (self._states, self._errors_m, self._n_known)
@@ -143,7 +144,7 @@ class SiteErrors:
         self._n_known = _newest(self._n_known, n_known[is_new])
 
     def _weights(self, states: FloatArray) -> Float32Array:
-        """(A, N) values of the kernel between (A, 4) states and the remembered ones."""
+        """(A, N) kernel weights between (A, 4) states and the stored ones."""
         exponents = states @ self._states.T
         exponents -= 0.5 * np.square(states).sum(axis=1)[:, None]
         exponents -= 0.5 * np.square(self._states).sum(axis=1)
@@ -151,5 +152,5 @@ class SiteErrors:
 
 
 def _newest(before: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The newest rows of two arrays."""
+    """The last `_CAPACITY` rows of two concatenated arrays."""
     return np.concatenate([before.reshape(-1, *new.shape[1:]), new])[-_CAPACITY:]

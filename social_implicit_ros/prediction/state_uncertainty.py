@@ -1,4 +1,4 @@
-"""What an uncertain position and velocity add to a prediction."""
+"""Adds the uncertainty of present positions and velocities to predictions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _ROUNDING = 1e-10 * np.eye(4)
 def with_state_uncertainty(
     prediction: Prediction, state_covariances: FloatArray, seed: int
 ) -> Prediction:
-    """Adds the errors of the present positions and velocities, carried on at constant velocity.
+    """Adds errors of the present positions and velocities, propagated at constant velocity.
 
     Args:
-        prediction: from these positions and velocities, as if they were exact.
-        state_covariances: (A, 4, 4) of x, y in metres and their velocities in metres per second.
-        seed: of the draws that spread the samples.
+        prediction: made from these positions and velocities as if they were exact.
+        state_covariances: (A, 4, 4) covariances of x and y in metres and of their velocities in
+            metres per second.
+        seed: seed of the draws that are added to the samples.
     """
     n_agents, n_steps, _ = prediction.mean.shape
     powers, onwards = _propagation(n_steps, prediction.step_s)
@@ -32,7 +33,7 @@ def with_state_uncertainty(
     covariance = prediction.covariance + added
     factors = prediction.radius_scales
     if factors is not None:
-        # The added errors are Gaussian: their ellipses need no factors.
+        # Added errors are Gaussian, with radius scales of 1: the squares are averaged by variance.
         before = prediction.covariance[..., 0, 0] + prediction.covariance[..., 1, 1]
         after = covariance[..., 0, 0] + covariance[..., 1, 1]
         share = (before / np.maximum(after, 1e-12))[..., None]
@@ -51,24 +52,25 @@ def _offsets(
     prediction: Prediction, state_covariances: FloatArray, onwards: FloatArray, seed: int
 ) -> FloatArray:
     """(K, A, T, 2) draws of the errors at each step, metres; their mean is zero."""
-    # Rounding may make an eigenvalue of an exact state negative.
+    # Rounding can make an eigenvalue of an exactly known state negative.
     roots = np.linalg.cholesky(state_covariances + _ROUNDING)
-    # From a draw to the offset at every step.
+    # Maps a standard normal draw to the offsets at all steps.
     gains = np.swapaxes(roots, 1, 2) @ onwards  # (A, 4, 2 T)
     draws = standardised_normal(len(prediction.samples), 4, seed)
     offsets_m = draws @ np.swapaxes(gains, 0, 1).reshape(4, -1)
-    # The draws are centred, but samples have probabilities.
+    # Draws have zero mean with equal weights, but samples have probabilities.
     centre = prediction.probabilities.T @ draws  # (A, 4)
     offsets_m -= (centre[:, None] @ gains).ravel()
     return np.asarray(offsets_m.reshape(prediction.samples.shape))
 
 
 def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None) -> FloatArray:
-    """(A, 2, 2) what a tracker's covariances exceed those of the estimate by, square metres.
+    """(A, 2, 2) the part of a tracker's covariances that exceeds the estimate's, square metres.
 
     Args:
-        covariances_m2: (A, 2, 2) the tracker's, of positions.
-        state_covariances: (A, 4, 4) of the estimate, which predictions contain; None without one.
+        covariances_m2: (A, 2, 2) covariances of positions that the tracker states.
+        state_covariances: (A, 4, 4) covariances of the estimated states, which predictions already
+            contain; None if states are not estimated.
     """
     if state_covariances is None:
         return covariances_m2
@@ -80,7 +82,7 @@ def unestimated(covariances_m2: FloatArray, state_covariances: FloatArray | None
 
 @lru_cache(maxsize=8)
 def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
-    """(T, 3) powers of the times, and (4, 2 T) from a state to its displacements at each step."""
+    """(T, 3) powers 0 to 2 of the times; (4, 2 T) the map from a state to its displacements."""
     times_s = step_s * np.arange(1, n_steps + 1, dtype=np.float64)
     moves = np.kron(np.stack([np.ones(n_steps), times_s]), np.eye(2))
     onwards: FloatArray = np.asarray(moves, dtype=np.float64)
@@ -89,11 +91,11 @@ def _propagation(n_steps: int, step_s: float) -> tuple[FloatArray, FloatArray]:
 
 
 def within_speed(prediction: Prediction, last_m: FloatArray, max_speed_m_s: float) -> Prediction:
-    """Shrinks mean trajectories that are faster than a speed, with their samples.
+    """Scales mean trajectories that exceed a speed down to it, and their samples with them.
 
     Args:
         prediction: of A agents.
-        last_m: (A, 2) positions in metres a step before the first.
+        last_m: (A, 2) positions one step before the first predicted one, metres.
         max_speed_m_s: maximum plausible speed.
     """
     limit_m = max_speed_m_s * prediction.step_s

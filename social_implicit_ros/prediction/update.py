@@ -1,4 +1,4 @@
-"""The result of adding a message: what entered, and what is left out and why."""
+"""The result of adding a message: added entries, and skipped ones with reasons."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from social_implicit_ros.types import SkipReason
 
-#: Reason for which a stamp is refused -> text about the message.
+#: Reason for which a stamp is refused -> description of the message.
 REFUSED_STAMPS = {
     SkipReason.NO_STAMP: "without a time: the publisher must set header.stamp; for tracks, "
-    "stamp_source: arrival helps, too",
+    "stamp_source: arrival is an alternative",
     SkipReason.FUTURE_STAMP: "from the future: header.stamp is ahead of this node's clock by more "
     "than track_timeout_s; synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.OUT_OF_ORDER: "older than the newest by more than track_timeout_s",
@@ -19,11 +19,11 @@ REFUSED_STAMPS = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """Reason why a message, or the robot's position, is left out.
+    """Why a message, or the robot's position, is refused.
 
     Attributes:
-        kind: equal for equal causes, to throttle warnings.
-        text: for the user, with the remedy.
+        kind: identifier of the cause, by which warnings are throttled.
+        text: cause and fix, for the user.
     """
 
     kind: str
@@ -36,15 +36,14 @@ class Update:
 
     Attributes:
         is_accepted: the stamp of the new message is valid.
-        n_entered: entries added to the history.
-        lost: entries that are left out, by tracker and reason.
-        examples: an id of such an entry, by reason.
-        robot_skipped: positions of the robot that are left out, by reason.
-        refusals: messages that are left out.
-        corrections: texts on corrections of a localisation that were taken out, and on tracks that
-            are the robot.
-        jumped_back: time jumped back: all histories were reset first.
-        tick_ns: stamp at which a forecast is due, if one is due at every message.
+        n_entered: number of entries added to the history.
+        lost: number of skipped entries by tracker and reason.
+        examples: id of a skipped entry, by reason.
+        robot_skipped: number of skipped positions of the robot by reason.
+        refusals: refused messages.
+        corrections: log texts on localisation jumps that were removed, and on tracks of the robot.
+        jumped_back: time jumped back, so all histories were reset before the message was added.
+        tick_ns: stamp at which a forecast is due, if every message triggers one.
     """
 
     is_accepted: bool = False
@@ -58,11 +57,11 @@ class Update:
     tick_ns: int | None = None
 
     def skip(self, source: str, reason: SkipReason, n_entries: int) -> None:
-        """Entries of a tracker are left out."""
+        """Counts skipped entries of a tracker."""
         if n_entries:
             self.lost.setdefault(source, Counter())[reason] += n_entries
 
     @property
     def skipped(self) -> Counter[SkipReason]:
-        """Entries of all trackers that are left out, by reason."""
+        """Number of skipped entries of all trackers by reason."""
         return sum(self.lost.values(), Counter())

@@ -1,4 +1,4 @@
-"""Keeps predicted trajectories out of walls, which a map of occupied cells has."""
+"""Keeps predicted trajectories out of the walls of an occupancy grid."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from social_implicit_ros.types import (
     require_shape,
 )
 
-#: Cells at least this likely to be occupied, in percent, are walls (map_server's default).
+#: Occupancy from which on a cell is a wall, percent (default of map_server).
 OCCUPIED_PERCENT = 65
-#: Distance between two looks for a wall on the way, in cells.
+#: Distance between the points of a displacement that are checked for walls, in cells.
 _PROBE_CELLS = 0.9
-#: Share of a displacement along a wall from which on it says to which side somebody turns.
+#: Minimum share of a blocked displacement that is parallel to the wall for people to turn that way.
 _LEAST_SIDE = 0.1
-#: Shorter displacements are always free, in cells.
+#: Shorter displacements always count as free, in cells.
 _SHORTEST_CELLS = 1e-4
-#: Cells are merged to at least this size, which costs a tenth of a metre and no time.
+#: Cells are merged to about this size, metres. Walls may become that much thicker; it saves time.
 _LEAST_CELL_M = 0.1
-#: Cells of a plan, once merged; the distances from walls take 80 bytes for each while they are
-#: computed. Before, there may be eight times as many.
+#: Maximum number of merged cells: computing their distances from walls takes 80 bytes per cell.
+#: Before merging there may be eight times as many.
 _MAX_CELLS = 16_000_000
-#: Edges that cells of a map of a building or a town can have, metres.
+#: Range of plausible edges of a cell, metres.
 _CELL_M = (1e-3, 100.0)
-#: Smallest variance of samples that has a direction, square metres.
+#: Added to variances of samples, so that their matrices can be inverted, square metres.
 _LEAST_VARIANCE_M2 = 1e-6
 
 
@@ -49,7 +49,7 @@ class FloorPlan:
         resolution_m: edge of a cell, metres.
         origin_m: (x, y) of the outer corner of cell (0, 0), metres.
         yaw_rad: rotation of the grid about that corner.
-        frame_id: of the plan; empty for the fixed frame.
+        frame_id: frame of the plan; empty for the fixed frame.
     """
 
     occupied: BoolArray
@@ -81,28 +81,28 @@ class FloorPlan:
 
     @property
     def extent_m(self) -> tuple[float, float, float, float]:
-        """Left, right, lower and upper edge in metres, of a grid that is not rotated."""
+        """Left, right, lower and upper edge of a grid without rotation, metres."""
         rows, columns = self.occupied.shape
         x_m, y_m = self.origin_m
         return x_m, x_m + columns * self.resolution_m, y_m, y_m + rows * self.resolution_m
 
     def moved(self, pose: RigidTransform) -> FloorPlan:
-        """The plan in a level frame in which its own frame has this pose."""
+        """The plan in another level frame, given the pose of its own frame there."""
         turn = pose.rotation[:2, :2]
         x_m, y_m = turn @ np.asarray(self.origin_m) + pose.translation_m[:2]
         yaw_rad = self.yaw_rad + math.atan2(turn[1, 0], turn[0, 0])
         moved = replace(self, origin_m=(float(x_m), float(y_m)), yaw_rad=yaw_rad)
-        # The distances do not depend on the pose.
+        # Distances from walls do not depend on the pose.
         moved.__dict__["_field"] = self._field
         return moved
 
     def prepare(self) -> FloorPlan:
-        """Computes the distances from the walls now, which takes up to seconds; returns itself."""
+        """Computes the distances from walls, which takes up to seconds; returns itself."""
         _ = self._field
         return self
 
     def is_occupied(self, positions_m: FloatArray) -> BoolArray:
-        """(...) whether (..., 2) positions are in occupied cells; outside the grid none is."""
+        """(...) whether (..., 2) positions are in occupied cells; False outside the grid."""
         return self._field.clearance_at(*self._cells(np.moveaxis(positions_m, -1, 0))) <= 0.0
 
     def covers(self, positions_m: FloatArray) -> BoolArray:
@@ -113,20 +113,20 @@ class FloorPlan:
         return np.asarray(((cells >= 0) & (cells < edges)).all(axis=0))
 
     def constrain(self, prediction: Prediction, present_m: FloatArray) -> Prediction:
-        """Keeps a prediction in free space, with no wall between a person and a position.
+        """Keeps predicted trajectories in free space, on the person's side of walls.
 
-        A trajectory that meets a wall slides along it; where it cannot, it ends there. Mean and
-        samples are treated alike. The covariance changes as that of the samples does. Who is inside
-        an occupied cell is predicted as without walls.
+        A trajectory that meets a wall slides along it, or stops there if it cannot. This applies to
+        the mean and to each sample. The covariance changes as the covariance of the samples does.
+        Predictions of people inside occupied cells are not changed.
 
         Args:
-            prediction: from the present on.
-            present_m: (A, 2) present positions in metres.
+            prediction: of A agents.
+            present_m: (A, 2) present positions, metres.
         """
         paths_m = np.concatenate([prediction.samples, prediction.mean[None]])
         near = self._near_walls(paths_m, present_m)
         n_paths, _, n_steps, _ = paths_m.shape
-        # Steps last, x and y apart: numpy is fast along long last axes.
+        # x and y first, steps last: numpy is fast along long last axes.
         walks_m = np.empty((2, n_paths, len(near), n_steps + 1))
         walks_m[..., 0] = present_m[near].T[:, None]
         walks_m[..., 1:] = np.moveaxis(paths_m.take(near, axis=1), -1, 0)
@@ -143,7 +143,7 @@ class FloorPlan:
         moved = np.zeros(prediction.mean.shape[:2], dtype=np.bool_)
         moved[near[row], step] = True
         pairs = np.flatnonzero(moved)
-        # `take` is several times faster here than an index.
+        # `take` is several times faster here than indexing.
         before_m, after_m = (
             each.reshape(n_paths - 1, -1, 2).take(pairs, axis=1)
             for each in (prediction.samples, samples)
@@ -153,7 +153,7 @@ class FloorPlan:
         return replace(prediction, samples=samples, mean=paths_m[-1], covariance=covariance)
 
     def _near_walls(self, paths_m: FloatArray, present_m: FloatArray) -> IntArray:
-        """(N,) people with (K, A, T, 2) paths beyond a free disc about their (A, 2) positions."""
+        """(N,) rows of people whose (K, A, T, 2) paths may leave the free disc around them."""
         reach_m = np.maximum(paths_m.max(axis=0) - present_m[:, None], 0.0)
         reach_m = np.maximum(reach_m, present_m[:, None] - paths_m.min(axis=0)).max(axis=1)
         clearance = self._field.clearance_at(*self._cells(present_m.T))
@@ -177,13 +177,13 @@ class FloorPlan:
         return self._n_merged * self.resolution_m
 
     def _cells(self, positions_m: FloatArray) -> FloatArray:
-        """(2, ...) column and row, as fractions, of x and y; cell (0, 0) is from 0 to 1."""
+        """(2, ...) x and y -> fractional column and row; cell (0, 0) extends from 0 to 1."""
         offset_m = positions_m.reshape(2, -1) - np.array(self.origin_m)[:, None]
         cells: FloatArray = (self._turn.T / self._cell_m) @ offset_m
         return cells.reshape(positions_m.shape)
 
     def _metres(self, cells: FloatArray) -> FloatArray:
-        """(2, N) x and y of (2, N) cells."""
+        """(2, N) fractional columns and rows -> x and y in metres."""
         offset_m = self._turn @ cells * self._cell_m
         return np.asarray(offset_m + np.array(self.origin_m)[:, None])
 
@@ -194,10 +194,10 @@ class FloorPlan:
 
 
 def floor_plan_from_grid(message: Any) -> FloorPlan:
-    """The floor plan in a `nav_msgs/OccupancyGrid`, of ROS or of rosbags. Unknown cells are free.
+    """The floor plan in a `nav_msgs/OccupancyGrid` of ROS or of rosbags. Unknown cells are free.
 
     Raises:
-        ValueError: data that does not fit the size of the grid, or a value out of bounds.
+        ValueError: the data does not fit the size of the grid, or a value is out of bounds.
     """
     info = message.info
     cells = np.asarray(message.data, dtype=np.int8)
@@ -223,12 +223,12 @@ def floor_plan_from_grid(message: Any) -> FloorPlan:
 
 @dataclass(frozen=True, eq=False)
 class _ClearanceField:
-    """Distance of cells to the nearest occupied one, in cells, with a free border of one cell.
+    """Distances from the nearest wall, in cells, with a free border of one cell.
 
     Attributes:
-        clearance: (rows + 2, columns + 2) no more than the distance of any point of the cell to an
-            occupied one; 0 in occupied cells.
-        away: (rows + 2, columns + 2, 2) unit vectors from the nearest occupied cell, x and y.
+        clearance: (rows + 2, columns + 2) lower bound of the distance from any point of a cell to
+            an occupied cell; 0 in occupied cells.
+        away: (rows + 2, columns + 2, 2) unit vectors (x, y) away from the nearest occupied cell.
     """
 
     clearance: Float32Array
@@ -240,33 +240,34 @@ class _ClearanceField:
         if not padded.any():
             clearance = np.full(padded.shape, np.inf, np.float32)
             return cls(clearance, np.zeros((*padded.shape, 2), np.float32))
-        # Imported here: it takes time and memory, for which nobody has a use without a map. Maps
-        # are prepared before a replay, and by the node in a thread of its own.
+        # Imported here, as it takes time and memory that is wasted without a map. Maps are prepared
+        # before a replay, and by the node in a separate thread.
         from scipy.ndimage import distance_transform_edt
 
         distance, nearest = distance_transform_edt(~padded, return_indices=True)
         rows, columns = np.indices(padded.shape)
         away = np.stack([columns - nearest[1], rows - nearest[0]], axis=-1)
         away = away / np.maximum(distance, 1.0)[..., None]
-        # Between the centres of two cells less half the diagonal of each.
+        # Distance between the centres of two cells, minus half the diagonal of each.
         clearance = np.where(padded, 0.0, np.maximum(distance - math.sqrt(2.0), 1e-3))
         return cls(clearance.astype(np.float32), away.astype(np.float32))
 
     def clearance_at(
         self, x: FloatArray | Float32Array, y: FloatArray | Float32Array
     ) -> Float32Array:
-        """(...) clearance at positions in cells."""
+        """(...) clearance at fractional columns x and rows y."""
         return self.clearance.ravel().take(self._at(x, y))
 
     def first_blocked(self, positions: FloatArray) -> IntArray:
-        """(N,) the first step of (2, N, T + 1) paths behind a wall; T + 1 where none is.
+        """(N,) first step of each (2, N, T + 1) path that meets a wall; T + 1 for free paths.
 
-        Paths that begin in an occupied cell pass through walls.
+        Paths that begin in an occupied cell count as free.
         """
         clearance = self.clearance_at(*positions)
         x, y = start = positions[..., :-1]
         move_x, move_y = move = positions[..., 1:] - start
-        # Two free discs cover most steps. What comes after a step into a wall does not matter.
+        # Most displacements lie within the free discs around their ends. Only others are checked
+        # in detail, up to the first step inside a wall.
         covered = clearance[:, :-1] + clearance[:, 1:]
         is_doubtful = covered * covered < move_x * move_x + move_y * move_y
         is_inside = clearance[:, 1:] <= 0.0
@@ -277,7 +278,7 @@ class _ClearanceField:
         share = self._free_share(
             x[path, step], y[path, step], move_x.ravel()[doubtful], move_y.ravel()[doubtful]
         )
-        # The first of several steps of a path is written last.
+        # In reverse order, so that the earliest blocked step of a path is written last.
         hits = np.flatnonzero(share < 1.0)[::-1]
         first = np.full(len(clearance), positions.shape[-1])
         first[path[hits]] = step[hits] + 1
@@ -285,10 +286,10 @@ class _ClearanceField:
         return first
 
     def walked(self, positions: FloatArray, first: IntArray) -> FloatArray:
-        """(2, N, T + 1) paths that follow paths in cells as far as walls let them.
+        """(2, N, T + 1) paths that slide along walls.
 
-        A path goes on at its own speed along the wall that it meets from its `first` step behind
-        one on, so that it passes through the door beside which it was predicted into the wall.
+        From its `first` blocked step on, a path continues along the wall at its own speed. So it
+        passes through a door if it was predicted into the wall beside it.
         """
         walked = positions.copy()
         moves = positions[..., 1:] - positions[..., :-1]
@@ -299,7 +300,7 @@ class _ClearanceField:
         return walked
 
     def _advanced(self, here: FloatArray, delta: FloatArray) -> FloatArray:
-        """(2, N) positions after (2, N) displacements from (2, N) free positions."""
+        """(2, N) positions after (2, N) displacements from (2, N) free positions, with sliding."""
         share = self._free_share(*here, *delta)
         there = here + delta * share
         hit = np.flatnonzero(share < 1.0)
@@ -310,7 +311,7 @@ class _ClearanceField:
             inwards = left * away
             along = left - np.minimum(inwards[0] + inwards[1], 0.0) * away
             slow, fast = np.hypot(*along), np.hypot(*left)
-            # Who walks straight at a wall stays there: a side is not known.
+            # People who walk straight at a wall stop, as the side to which they turn is unknown.
             known = slow > _LEAST_SIDE * fast
             along *= np.where(known, fast / np.maximum(slow, 1e-9), 1.0)
             there[:, hit] = stopped + along * self._free_share(*stopped, *along)
@@ -319,9 +320,9 @@ class _ClearanceField:
     def _free_share(
         self, x: FloatArray, y: FloatArray, move_x: FloatArray, move_y: FloatArray
     ) -> FloatArray:
-        """(N,) how much of displacements from free positions in cells is free, 0 to 1."""
+        """(N,) share of each displacement before the first wall, 0 to 1."""
         length = np.hypot(move_x, move_y).astype(np.float32)
-        # Displacements of one step are short: all probes together are one look-up.
+        # Displacements of one step are short, so that all points fit into one look-up.
         n_probes = max(1, math.ceil(length.max(initial=0.0) / _PROBE_CELLS))
         probes = np.arange(1, n_probes + 1, dtype=np.float32)[:, None] * np.float32(_PROBE_CELLS)
         walked = np.minimum(probes, length)
@@ -335,7 +336,7 @@ class _ClearanceField:
 
     def _at(self, x: FloatArray | Float32Array, y: FloatArray | Float32Array) -> IntArray:
         rows, columns = self.clearance.shape
-        # Conversion rounds towards zero, which is down where the border begins at zero.
+        # Conversion truncates, which is floor for non-negative values.
         column = np.minimum(np.maximum(x + np.float32(1.0), 0.0), columns - 1).astype(np.int64)
         row = np.minimum(np.maximum(y + np.float32(1.0), 0.0), rows - 1).astype(np.int64)
         row *= columns
@@ -344,9 +345,9 @@ class _ClearanceField:
 
 
 def _without_diagonal_gaps(occupied: BoolArray) -> BoolArray:
-    """(rows, columns) cells, occupied beside two that touch at a corner only.
+    """(rows, columns) occupied cells, with one added where two touch only at a corner.
 
-    A wall of one cell that is not along the grid would let steps between its cells pass.
+    Otherwise a displacement could pass between the cells of a thin diagonal wall.
     """
     closed = occupied.copy()
     (a, b), (c, d) = ((row[:, :-1], row[:, 1:]) for row in (occupied[:-1], occupied[1:]))
@@ -356,15 +357,15 @@ def _without_diagonal_gaps(occupied: BoolArray) -> BoolArray:
 
 
 def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> FloatArray:
-    """(N, 2, 2) covariances that change as the moments of (K, N, 2) samples do.
+    """(N, 2, 2) covariances, changed as the covariance of (K, N, 2) samples changes.
 
-    `M covariance M^T`, where M maps the square root of the samples' covariance before to that
-    after.
+    `M covariance M^T`, where M maps the square root of the samples' covariance `before` to the one
+    `after`.
     """
     if len(before) < 3:
         return covariance
     (a, b, c), (d, e, f) = (_root(*_spread(samples)) for samples in (before, after))
-    # The product of the second matrix and the inverse of the first one.
+    # M: the square root after times the inverse of the square root before.
     change = np.stack([d * c - e * b, e * a - d * b, e * c - f * b, f * a - e * b], axis=-1)
     change = change.reshape(*a.shape, 2, 2) / (a * c - b * b)[..., None, None]
     reshaped: FloatArray = change @ covariance @ change.swapaxes(-1, -2)
@@ -372,7 +373,7 @@ def _reshaped(covariance: FloatArray, before: FloatArray, after: FloatArray) -> 
 
 
 def _spread(samples: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(N,) variances of x, covariances, variances of y of (K, N, 2) samples."""
+    """(N,) variances of x, covariances of x and y, variances of y of (K, N, 2) samples."""
     x, y = np.moveaxis(samples - samples.mean(axis=0), -1, 0)
     xx, xy, yy = (np.einsum("kn,kn->n", a, b) / len(samples) for a, b in ((x, x), (x, y), (y, y)))
     return xx + _LEAST_VARIANCE_M2, xy, yy + _LEAST_VARIANCE_M2
@@ -381,7 +382,7 @@ def _spread(samples: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 def _root(
     xx: FloatArray, xy: FloatArray, yy: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Symmetric square roots of positive definite matrices, by their three elements."""
+    """Symmetric square roots of positive definite 2 x 2 matrices, as elements xx, xy, yy."""
     # Closed form for 2 x 2: (M + sqrt(det) I) / sqrt(trace + 2 sqrt(det)).
     determinant = np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
     scale = 1.0 / np.sqrt(xx + yy + 2.0 * determinant)

@@ -1,4 +1,4 @@
-"""The frames of a message, of the histories and of the forecasts."""
+"""Frames: that of the histories, that of forecasts, and messages that wait for transforms."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks, plain_frame
 
-#: Most messages that wait for a transform at once; at 60 Hz about one second.
+#: Maximum number of messages that wait for a transform, about one second at 60 Hz.
 _MAX_WAITING = 64
-#: A transform that is older is not only late, seconds: the longest `transform_wait_s`.
+#: Age beyond which a transform is not late, but its publisher stopped, seconds: the maximum of
+#: `transform_wait_s`.
 _MAX_DELAY_S = 10.0
-#: A smaller correction of the published frame between two ticks is not counted, metres.
+#: Minimum correction of the published frame between two ticks that is counted, metres.
 _MIN_CORRECTION_M = 0.1
 #: Frames that move smoothly by REP 105, such as odom, robot1/odom and odom_combined.
 _SMOOTH = re.compile(r"(?:^|[/_])odom(?:$|[/_])")
@@ -37,24 +38,24 @@ _SMOOTH = re.compile(r"(?:^|[/_])odom(?:$|[/_])")
 class HistoryFrame:
     """The frame in which histories are kept, and its pose in the published frame.
 
-    A localisation corrects the pose of `odom` in `map`. In `map` each correction would be a motion
-    of everybody. So histories are kept in the odometry frame, if all tracks come through the same
-    one, and forecasts are transformed when they are published.
+    A localisation corrects the pose of `odom` in `map`. In `map`, each correction would look like
+    motion of all people. So histories are kept in the odometry frame if the transforms of all
+    tracks pass through the same one, and forecasts are transformed when they are published.
 
-    Where tracks arrive in the corrected frame itself, a jump that all people share is taken out.
+    If tracks arrive in the corrected frame itself, jumps that all people share are removed.
 
     Attributes:
-        n_corrections: corrections that were not taken for motion, in total.
+        n_corrections: total number of corrections that were recognised, and not taken for motion.
     """
 
     def __init__(self, lookup: TransformBuffer, fixed_frame: str, publish_frame: str = "") -> None:
         """Starts with the fixed frame.
 
         Args:
-            lookup: of transforms.
-            fixed_frame: of the histories, unless an odometry frame is on the way to it.
-            publish_frame: of the published forecasts; empty for the fixed frame. If it is given,
-                histories are kept in the fixed frame.
+            lookup: source of transforms.
+            fixed_frame: frame of the histories, unless transforms to it pass an odometry frame.
+            publish_frame: frame of the published forecasts; empty for the fixed frame. If it is
+                set, histories are always kept in the fixed frame.
         """
         self._lookup, self._fixed_frame = lookup, fixed_frame
         self._is_chosen = bool(publish_frame or _SMOOTH.search(fixed_frame))
@@ -65,13 +66,13 @@ class HistoryFrame:
         self._published_pose: RigidTransform | None = None  # at the newest tick
         self._smooth_of: dict[str, str | None] = {}  # frame of a message -> its odometry frame
         if self.published_id != fixed_frame:
-            self._path(fixed_frame)  # so that the lookup receives transforms from now on
+            self._path(fixed_frame)  # so that the lookup begins to store these transforms
 
     def take_notice(self, frame_ids: Iterable[str]) -> bool:
-        """Learns how messages of some frames get into the fixed frame.
+        """Chooses the frame of the histories by the paths from the messages' frames.
 
         Returns:
-            Whether the frame of the histories is another one now.
+            Whether the frame of the histories has changed.
         """
         if self._is_chosen:
             return False
@@ -89,29 +90,29 @@ class HistoryFrame:
         return self.frame_id != before
 
     def reset(self) -> None:
-        """Forgets all jumps; histories must be forgotten, too."""
+        """Forgets all jumps; histories must be reset with it."""
         self._jumps.reset()
         self._published_pose = None
 
     def take_out_jump(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
-        """Tracks in the histories' coordinates; a text if they show a jump, else an empty one."""
+        """Tracks with jumps removed, in the histories' frame; log text on a new jump, or empty."""
         tracks, text = self._jumps.take_out(tracks, history)
         self.n_corrections += bool(text)
         return tracks, text
 
     def moved_back(self, tracks: Tracks) -> Tracks:
-        """Tracks in the histories' coordinates; a jump is not looked for."""
+        """Tracks in the histories' frame, with earlier jumps removed; finds no new ones."""
         return self._jumps.moved_back(tracks)
 
     def published(self, forecast: Forecast, max_age_s: float) -> tuple[Forecast, list[str]]:
-        """A forecast in the published frame, and texts on corrections of that frame.
+        """A forecast in the published frame, and log texts on corrections of that frame.
 
         Args:
             forecast: in the frame of the histories.
-            max_age_s: the newest pose of the frame is used if it is not older.
+            max_age_s: maximum age of the transform that is used, seconds.
 
         Raises:
-            TransformUnavailableError: that pose is not known.
+            TransformUnavailableError: there is no such transform.
         """
         pose = self._pose(forecast.stamp_ns, max_age_s)
         before, self._published_pose = self._published_pose, pose
@@ -121,8 +122,8 @@ class HistoryFrame:
             if distance_m > _MIN_CORRECTION_M:
                 self.n_corrections += 1
                 texts = [
-                    f"frame {self.frame_id} moved by {distance_m:.2f} m in {self.published_id}: "
-                    "predictions moved with it, histories did not"
+                    f"frame {self.frame_id} was corrected by {distance_m:.2f} m in "
+                    f"{self.published_id}: predictions moved with it, histories did not"
                 ]
         for move in (self._jumps.pose, pose):
             if move is not None:
@@ -130,15 +131,15 @@ class HistoryFrame:
         return forecast, texts
 
     def pose_of(self, frame_id: str, now_ns: int, max_age_s: float) -> RigidTransform | None:
-        """The pose of another frame in the histories' coordinates; None if they are the same.
+        """The pose of another frame in the histories' frame; None if they are the same.
 
         Args:
             frame_id: such as that of a map.
             now_ns: current time, integer nanoseconds.
-            max_age_s: the newest pose of the frame is used if it is not older.
+            max_age_s: maximum age of the transform that is used, seconds.
 
         Raises:
-            TransformUnavailableError: that pose is not known.
+            TransformUnavailableError: there is no such transform.
         """
         pose = None
         if frame_id != self.frame_id:
@@ -155,7 +156,7 @@ class HistoryFrame:
         return self._newest(self.published_id, self.frame_id, now_ns, max_age_s)
 
     def _newest(self, target: str, source: str, now_ns: int, max_age_s: float) -> RigidTransform:
-        """The pose of a frame in another at a time, or the newest one if it is not too old."""
+        """The pose of `source` in `target` at a time, or the newest one if it is not too old."""
         try:
             return self._lookup.lookup(target, source, now_ns)
         except TransformUnavailableError as error:
@@ -174,7 +175,7 @@ class HistoryFrame:
 
 
 def _moved_m(before: RigidTransform, after: RigidTransform, at_m: FloatArray) -> float:
-    """How far a place in the plane moved between two poses, metres."""
+    """Distance between the positions of a point of the plane under two poses, metres."""
     place = np.array([*at_m, 0.0])
     moved = (after.rotation - before.rotation) @ place
     return float(np.linalg.norm(moved + after.translation_m - before.translation_m))
@@ -189,7 +190,7 @@ class _Waiting:
 
 
 class TransformQueue:
-    """Messages that wait, up to a time limit, for the transform into the histories' frame."""
+    """Messages that wait, up to a timeout, for the transform into the histories' frame."""
 
     def __init__(self, lookup: TransformBuffer, wait_s: float) -> None:
         self._lookup = lookup
@@ -209,9 +210,9 @@ class TransformQueue:
 
     @property
     def shift_ns(self) -> int:
-        """Largest time by which stamps are late for the transforms, nanoseconds; below 0 if early.
+        """Largest delay of stamps relative to transforms, nanoseconds; negative for early stamps.
 
-        It is taken off before positions are transformed.
+        It is subtracted from stamps to look up transforms.
         """
         return max((each.shift_ns for each in self._shifts.values()), key=abs, default=0)
 
@@ -219,13 +220,14 @@ class TransformQueue:
         """Queues tracks of another frame; `take` returns them once they are transformed.
 
         Args:
-            tracks: of the message.
-            frame_id: of its header.
+            tracks: tracks of the message.
+            frame_id: frame of the message's header.
             now_ns: current time, integer nanoseconds.
-            lead_ns: time by which the tracker's clock is ahead. That of the transforms may be, too.
+            lead_ns: time by which the tracker's clock is ahead. The transforms may have the same
+                clock.
         """
         if len(self._shifts) > _MAX_WAITING:
-            self._shifts.clear()  # no recording has so many frames
+            self._shifts.clear()  # bounds memory; no real system has so many frames
         deadline_ns = now_ns + round(self._wait_s * NS_PER_S)
         self._waiting.append(_Waiting(tracks, plain_frame(frame_id), deadline_ns, lead_ns))
 
@@ -237,7 +239,7 @@ class TransformQueue:
             now_ns: current time, integer nanoseconds.
 
         Returns:
-            Tracks in the target frame in order of arrival, and tracks without a transform with the
+            Tracks in the target frame in order of arrival; and tracks without a transform, with the
             reason.
         """
         moved: list[Tracks] = []
@@ -270,7 +272,7 @@ class TransformQueue:
         self._shifts.clear()
 
     def _pose_by_other_stamp(self, target: str, entry: _Waiting) -> RigidTransform | None:
-        """The pose at the stamp without the shift, or at the stamp less the lead of the tracker."""
+        """The pose at the uncorrected stamp, or else at the stamp minus the tracker's lead."""
         stamp_ns, shift = entry.tracks.stamp_ns, self._shifts[entry.tracks.source, entry.frame_id]
         pose = self._pose_at(target, entry.frame_id, stamp_ns) if shift.shift_ns else None
         if pose is None and entry.lead_ns:

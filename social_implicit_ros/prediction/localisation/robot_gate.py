@@ -1,4 +1,4 @@
-"""The robot's way into the history, which holds back positions that cannot be right."""
+"""Adds the robot's positions to the history, without implausible ones."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
 
-#: Time for which the robot must stay where it jumped to until that is believed, and for which it
-#: may stand still while it reports a speed, nanoseconds.
+#: Time after which a jump is accepted if the robot stays there, and after which a constant position
+#: with a reported speed is refused, nanoseconds.
 _PATIENCE_NS = NS_PER_S
-#: Speed that is no noise, and displacement that is no motion.
+#: A reported speed above the first value means motion, a displacement below the second none.
 _MOVING_M_S, _STILL_M = 0.1, 1e-3
 
 
 class RobotGate:
-    """Follows the robot's positions; believes a jump when all positions of a second confirm it.
+    """Checks the robot's positions; accepts a jump when all positions of a second confirm it.
 
-    Outliers in a row, two publishers on one topic, and a pose that is frozen while the robot drives
-    would otherwise move the outputs away from the robot, or leave them behind.
+    Otherwise several outliers in a row, two publishers on one topic, or a pose that freezes while
+    the robot drives would place the outputs away from the robot.
     """
 
     def __init__(self, history: TrackHistory, config: PredictorConfig) -> None:
@@ -40,15 +40,15 @@ class RobotGate:
 
     def reset(self) -> None:
         """Forgets all positions."""
-        self._last: Tracks | None = None
+        self._last: Tracks | None = None  # the newest accepted position
         self._jumped: Tracks | None = None  # the newest position after a jump
-        self._jumped_ns = 0  # since when it is there
-        self._stands: Tracks | None = None  # the first position where it stands with a speed
-        #: The newest accepted position is where the robot jumped to: what was before is no past.
+        self._jumped_ns = 0  # time of the jump
+        self._stands: Tracks | None = None  # first of equal positions with a reported speed
+        #: The newest accepted position follows a jump, so that earlier ones are not its past.
         self.has_jumped = False
 
     def stamp_problem(self, robot: Tracks, now_ns: int, kind: str, what: str) -> Refusal | None:
-        """Why the stamp of a position is refused, if it is."""
+        """Why the stamp of a position is refused; None if it is accepted."""
         reason = self.guard.check(robot.stamp_ns, now_ns)
         if reason is not None:
             return Refusal(f"{kind}.{reason.value}", f"{what} {REFUSED_STAMPS[reason]}")
@@ -58,13 +58,13 @@ class RobotGate:
         return None
 
     def enter(self, robot: Tracks, skipped: Counter[SkipReason]) -> Refusal | None:
-        """Adds a position in the histories' coordinates; returns why it is held back, if it is."""
+        """Adds a position in the histories' frame; returns why it is refused, or None."""
         problem = self.problem_of(robot, self.config.pipeline.max_speed_m_s)
         if problem:
             return Refusal("robot.position", problem)
         if self.has_jumped and not self._history.unknown((ROBOT_ID,)):
             self._history.forget([ROBOT_ID])
-        # Its velocity is one in its own frame.
+        # The velocity of odometry is in the robot's frame.
         rejected = self._history.insert(replace(robot, velocities_m_s=None))
         skipped.update(rejected.values())
         return None
@@ -82,21 +82,21 @@ class RobotGate:
             check = "check the clock and rate of its publisher"
             return Refusal("robot", f"the robot's pose is {age_s:.1f} s old: {check}")
         at_m = pose.translation_m
-        # A static pose is that of any time.
+        # A static transform has no stamp and is valid at any time.
         robot = Tracks(stamp_ns or now_ns, (ROBOT_ID,), at_m[None, :2], at_m[2:])
         refusal = self.stamp_problem(robot, now_ns, "robot", "the robot's pose is")
         return refusal or self.enter(frame.moved_back(robot), Counter())
 
     def problem_of(self, robot: Tracks, max_speed_m_s: float) -> str:
-        """Why a position is held back; empty if it is not.
+        """Why a position is refused; empty if it is accepted.
 
         Args:
-            robot: in the histories' coordinates. A velocity may have any direction.
-            max_speed_m_s: of the robot.
+            robot: position in the histories' frame. Only the norm of its velocity is used.
+            max_speed_m_s: maximum speed of the robot.
         """
         last, jumped, stamp_ns = self._last, self._jumped, robot.stamp_ns
         self.has_jumped = False
-        # The history refuses what is not finite, and compares what is late.
+        # The history refuses values that are not finite, and checks late positions.
         if not np.isfinite(robot.positions_m).all() or (last and stamp_ns <= last.stamp_ns):
             return ""
         if last is not None:
@@ -112,7 +112,7 @@ class RobotGate:
         speed_m_s = 0.0
         if robot.velocities_m_s is not None:
             speed_m_s = float(np.linalg.norm(robot.velocities_m_s))
-        # Not since the last message: at 1 kHz a robot hardly moves.
+        # Not compared with the last message, as a robot hardly moves between messages at 1 kHz.
         stands = self._stands if speed_m_s > _MOVING_M_S else None
         if stands is None or _distance_m(stands, robot) > _STILL_M:
             stands = robot
@@ -120,13 +120,13 @@ class RobotGate:
         if stamp_ns - stands.stamp_ns < _PATIENCE_NS:
             return ""
         return (
-            f"the robot's position does not change at a speed of {speed_m_s:.1f} m/s: left out; "
-            "check what publishes the pose"
+            f"the robot's position does not change at a reported speed of {speed_m_s:.1f} m/s and "
+            "is not used; check the publisher of the pose"
         )
 
 
 def _follows(before: Tracks | None, robot: Tracks, max_speed_m_s: float) -> bool:
-    """Whether the robot can have moved there."""
+    """Whether the robot can have moved there from an earlier position."""
     if before is None:
         return False
     elapsed_ns = abs(robot.stamp_ns - before.stamp_ns)
@@ -146,6 +146,6 @@ def _text_on_jump(before: Tracks, robot: Tracks) -> str:
     elapsed_s = (robot.stamp_ns - before.stamp_ns) / NS_PER_S
     return (
         f"the robot's position jumps by {_distance_m(before, robot):.1f} m within "
-        f"{elapsed_s:.2f} s: left out until it stays there for {_PATIENCE_NS / NS_PER_S:g} s; "
-        "check that one source publishes the pose, without jumps"
+        f"{elapsed_s:.2f} s and is not used until it stays there for "
+        f"{_PATIENCE_NS / NS_PER_S:g} s; check that only one source publishes the pose"
     )

@@ -1,7 +1,7 @@
-"""Displacements that all people share between two messages: corrections of a localisation.
+"""Removes corrections of a localisation: displacements that all people share between two messages.
 
-Where tracks arrive in a frame that a localisation corrects, such as `map`, a correction moves
-everybody at once. It is no motion, but histories would take it for a high speed.
+If tracks arrive in a frame that a localisation corrects, such as `map`, a correction moves all
+people at once. Without this, histories would contain it as a high speed.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: Fewest people who must jump alike, and the share of all whose motion is known.
+#: Minimum number of people with the same jump, and their minimum share of people with known motion.
 _MIN_PEOPLE, _MIN_SHARE = 2, 0.75
 #: Longest time between two observations over which motion is extrapolated, seconds.
 _MAX_GAP_S = 0.6
-#: Smallest jump, metres. To it people add by how much they may change their velocity together,
-#: metres per second and as a share of their speed: groups start and stop together.
+#: Smallest jump, metres. Added is the distance by which a group may start (metres per second) or
+#: change its speed (share of the speed) together in the time between two messages.
 _MIN_JUMP_M, _START_M_S, _STOP_SHARE = 0.2, 1.3, 0.25
-#: Residuals that noise explains, as multiples of the usual one of a person.
+#: A jump is larger than `_NOISE_FACTOR` usual residuals, divided by the root of the number of
+#: people. Jumps of people are the same within `_SPREAD_FACTOR` usual residuals, at least
+#: `_MIN_SPREAD_M` metres.
 _NOISE_FACTOR, _SPREAD_FACTOR, _MIN_SPREAD_M = 5.0, 2.0, 0.1
-#: Messages from which the usual residual is known, and the least weight of a new one in it.
+#: Messages until the usual residual is known, and minimum weight of a new residual in its mean.
 _MIN_MESSAGES, _WEIGHT = 5, 0.1
-#: A larger residual is no noise, metres.
+#: Residuals are clipped to this value before they are averaged, metres.
 _MAX_NOISE_M = 0.5
-#: If residuals are usually larger, jumps cannot be told from noise, metres.
+#: Usual residual above which jumps cannot be distinguished from noise, metres.
 _MAX_USUAL_M = 0.4
-#: Largest rotation of a correction, and people whom a rotation needs.
+#: Largest rotation of a correction, and minimum number of people to estimate a rotation.
 _MAX_TURN_RAD, _MIN_TURNING = math.radians(20.0), 3
 
 
 class SharedJumps:
-    """Takes shared jumps out of tracks, so that histories stay as they are.
+    """Removes shared jumps from tracks, so that histories remain continuous.
 
-    Tracks are moved back by all jumps so far, and forecasts forth.
+    The inverse of all jumps so far is applied to tracks, the jumps themselves to forecasts.
 
     Attributes:
-        pose: of the histories' coordinates in the tracks' frame; None before the first jump.
+        pose: pose of the histories' frame in the tracks' frame; None before the first jump.
     """
 
     def __init__(self) -> None:
@@ -50,23 +52,23 @@ class SharedJumps:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all jumps; histories must be forgotten, too."""
+        """Forgets all jumps; histories must be reset with it."""
         self.pose: RigidTransform | None = None
-        self._earlier: RigidTransform | None = None  # before the newest jump
+        self._earlier: RigidTransform | None = None  # `pose` before the newest jump
         self._jumped_ns: int | None = None
-        # The newest tracks, and those before them, moved back.
+        # The newest tracks and those before them, without jumps.
         self._before: Tracks | None = None
         self._before_last: Tracks | None = None
 
     def take_out(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
-        """Moves tracks back by all jumps so far, and by the one that they show.
+        """Removes all jumps so far from tracks, and a new one if they show it.
 
         Args:
-            tracks: of one message, with valid positions.
-            history: of earlier tracks that were moved back.
+            tracks: tracks of one message, with valid positions.
+            history: history of earlier tracks, without jumps.
 
         Returns:
-            The tracks, and a text for the log if they show a jump, else an empty one.
+            The tracks; and a log text if they show a new jump, else an empty text.
         """
         if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
             return self.moved_back(tracks), ""
@@ -87,7 +89,7 @@ class SharedJumps:
         return self.moved_back(tracks), text
 
     def moved_back(self, tracks: Tracks) -> Tracks:
-        """Tracks without the jumps before them."""
+        """Tracks without the jumps before their stamp."""
         is_earlier = self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns
         pose = self._earlier if is_earlier else self.pose
         return tracks if pose is None else transform_tracks(tracks, pose.inverse())
@@ -115,7 +117,7 @@ class SharedJumps:
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
         if before_last is not None:
-            # Who was off in one message and is back now shares no jump.
+            # People who return from an outlier in the last message do not share a jump.
             places_m = dict(zip(before_last.ids, before_last.positions_m, strict=True))
             earlier_m = np.array([places_m.get(i, (np.inf, np.inf)) for i in compress(ids, usable)])
             earlier_m += speeds * ((tracks.stamp_ns - before_last.stamp_ns) / NS_PER_S)
@@ -123,7 +125,7 @@ class SharedJumps:
             expected_m = np.where(is_back[:, None], earlier_m, expected_m)
             off_m = _length_m(seen_m - expected_m)
         found = None
-        # So much noise moves a few people alike by chance.
+        # With this much noise, a few people have the same displacement by chance.
         is_blind = self._usual_m > _MAX_USUAL_M
         if np.median(off_m) > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
             found = self._common(expected_m, seen_m, least_m)
@@ -139,7 +141,7 @@ class SharedJumps:
     def _common(
         self, expected_m: FloatArray, seen_m: FloatArray, least_m: float
     ) -> tuple[RigidTransform, str] | None:
-        """The rigid motion that most people share, if it is large enough, and a text on it."""
+        """The rigid motion that most people share, if it is large enough, with its log text."""
         tolerance_m = max(_MIN_SPREAD_M, _SPREAD_FACTOR * self._usual_m)
         needed = max(_MIN_PEOPLE, math.ceil(_MIN_SHARE * len(seen_m)))
         for pose in _candidates(expected_m, seen_m, tolerance_m):
@@ -149,17 +151,18 @@ class SharedJumps:
             distance_m = float(np.median(distances_m)) if alike.any() else 0.0
             if alike.sum() >= needed and distance_m > least_m:
                 return pose, (
-                    f"{alike.sum()} people moved alike by {distance_m:.2f} m between two messages: "
-                    "taken for a correction of the localisation, not for motion; let the tracker "
-                    "publish in a frame that moves smoothly, such as odom, and set publish_frame"
+                    f"{alike.sum()} people moved by the same {distance_m:.2f} m between two "
+                    "messages: treated as a correction of the localisation, not as motion; let the "
+                    "tracker publish in a frame that moves smoothly, such as odom, and set "
+                    "publish_frame"
                 )
         return None
 
 
 def _step_m(before: Tracks, now: Tracks) -> float:
-    """The median way of the people between two messages, metres; infinite if they differ.
+    """Median displacement of people between two messages, metres; infinite for other people.
 
-    This is all that is computed where people walk at 10 Hz: a jump is farther.
+    At 10 Hz, walking people stay below the smallest jump, so that nothing else is computed.
     """
     if before.ids != now.ids or now.stamp_ns < before.stamp_ns or len(now.ids) < _MIN_PEOPLE:
         return math.inf
@@ -179,7 +182,7 @@ def _candidates(
     candidates = [_planar(0.0, shift_m)]
     if len(seen_m) >= _MIN_TURNING:
         pose = _fit(expected_m, seen_m)
-        # Once more without those who do not fit.
+        # Fitted again without outliers.
         errors_m = _length_m(pose.of_ground(expected_m) - seen_m)
         near = errors_m <= max(tolerance_m, float(np.median(errors_m)))
         if near.sum() >= _MIN_TURNING:
@@ -190,7 +193,7 @@ def _candidates(
 
 
 def _fit(expected_m: FloatArray, seen_m: FloatArray) -> RigidTransform:
-    """The rigid motion of least squares in the plane (Umeyama 1991)."""
+    """The least-squares rigid motion in the plane (Umeyama 1991)."""
     before, after = expected_m.mean(axis=0), seen_m.mean(axis=0)
     a, b = expected_m - before, seen_m - after
     turn_rad = math.atan2(

@@ -1,4 +1,7 @@
-"""Trackers whose stamps do not fit the transforms: people seem to move when the robot turns."""
+"""Estimates the delay of stamps relative to transforms, from apparent motion of people.
+
+With such a delay, people seem to move whenever the robot turns.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,29 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: The velocity of the frame at a stamp is its mean from this time before to this time after it,
+#: The velocity of the frame is a central difference over this time before and after a stamp,
 #: nanoseconds.
 _STEP_NS = 25_000_000
-#: Shortest and longest time between two messages that are compared, nanoseconds: over a shorter one
-#: noise dominates, over a longer one people turn.
+#: Range of the time between two messages that are compared, nanoseconds: over shorter times noise
+#: dominates, over longer ones people turn.
 _MIN_PERIOD_NS, _MAX_PERIOD_NS = 800_000_000, 1_600_000_000
-#: Nobody changes their way by more than this between two messages, metres; smaller changes of the
-#: velocity of the frame say nothing, metres per second.
+#: Maximum plausible change of a displacement between messages, metres; and minimum change of the
+#: frame's velocity from which a shift can be measured, metres per second.
 _MAX_CHANGE_M, _MIN_CHANGE_M_S = 3.0, 0.1
-#: Fewest people whose common motion can be subtracted.
+#: Minimum number of people, as their common motion is subtracted.
 _MIN_PEOPLE = 3
-#: Messages after which an old one counts half, and before a shift is known.
+#: Half-life of evidence and minimum evidence for a shift, in messages.
 _HALF_LIFE, _MIN_MESSAGES = 50.0, 10.0
 #: Range of shifts that are corrected, seconds: smaller ones cost little, larger ones are errors.
 _MIN_SHIFT_S, _MAX_SHIFT_S = 0.02, 0.5
-#: A shift is corrected once it exceeds this many of its standard errors, until it falls below the
-#: second number of them.
+#: The correction begins when a shift exceeds the first number of its standard errors, and ends when
+#: it falls below the second one.
 _ERRORS_FROM, _ERRORS_UNTIL = 5.0, 2.5
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """People at a stamp: their positions and the velocities of the frame there, in x and y."""
+    """People at a stamp: positions, and velocities of the frame at these points, in x and y."""
 
     stamp_ns: int
     ids: tuple[str, ...]
@@ -43,23 +46,24 @@ class _Seen:
 
 
 class StampShift:
-    """Finds out by how much the stamps of one tracker are late for the transforms of its frame.
+    """Estimates by how much the stamps of one tracker are late for the transforms of its frame.
 
-    If a position is transformed at a time that is late by a shift, it is off by the shift times
-    the velocity of the frame at that place. So whenever that velocity changes, as when the robot
-    begins to turn, all people seem to jump by the shift times that change: the shift is the slope
-    of the changes of their ways over the changes of that velocity.
+    A position that is transformed too late by a shift has an error of the shift times the velocity
+    of the frame at this point. Whenever that velocity changes, as when the robot begins to turn,
+    all people seem to jump by the shift times the change. So the shift is the regression slope of
+    changes of people's displacements on changes of the frame's velocity.
 
     Attributes:
-        shift_ns: the time, integer nanoseconds; negative if the stamps are early, 0 if unknown.
+        shift_ns: delay of the stamps, integer nanoseconds; negative if they are early, 0 if
+            unknown.
     """
 
     def __init__(self) -> None:
         self.shift_ns = 0
-        self._waiting: Tracks | None = None  # until the transforms after its stamp are known
+        self._waiting: Tracks | None = None  # waits for the transforms after its stamp
         self._seen: _Seen | None = None
-        # Number of messages, then sums over them: `of_both`, `of_frame`, the squares of each, and
-        # their product.
+        # Over messages: their number, and sums of `of_both`, `of_frame`, their squares and their
+        # product.
         self._sums = np.zeros(6)
 
     def observe(self, tracks: Tracks, pose_at: Callable[[int], RigidTransform | None]) -> None:
@@ -67,7 +71,7 @@ class StampShift:
 
         Args:
             tracks: in the tracker's frame.
-            pose_at: stamp -> the pose of that frame, None if it is not known yet.
+            pose_at: stamp -> pose of that frame; None if it is not known yet.
         """
         newest = self._waiting or self._seen
         elapsed_ns = _MAX_PERIOD_NS if newest is None else tracks.stamp_ns - newest.stamp_ns
@@ -84,7 +88,7 @@ class StampShift:
             self._waiting = None
 
     def _learn(self, tracks: Tracks, poses: Iterable[RigidTransform | None]) -> None:
-        """Compares a message with the one before, by three poses of their frame."""
+        """Compares a message with the one before, by poses before, at and after its stamp."""
         tracks = tracks.of_agents(are_valid(tracks.positions_m))
         points_m, ids = points_of(tracks), tracks.ids
         before_m, seen_m, after_m = (
@@ -109,7 +113,7 @@ class StampShift:
         rates: FloatArray,
         period_s: float,
     ) -> None:
-        """Fills in the rates, and learns from those that differ from the ones before."""
+        """Fills in the rates, and learns from their changes since the message before."""
         row_of = {agent_id: row for row, agent_id in enumerate(seen.ids)}
         pairs = [(row, row_of[i]) for row, i in enumerate(ids) if i in row_of]
         if not pairs:
@@ -118,13 +122,13 @@ class StampShift:
         rates[rows] = (states[rows] - seen.states[rows_before]) / period_s
         changes = (rates[rows] - seen.rates[rows_before]) * period_s
         largest = np.abs(changes.reshape(-1, 2, 2)).max(axis=2)
-        # False for NaN, too.
+        # The conditions are False for NaN.
         changes = changes[(largest[:, 0] <= _MAX_CHANGE_M) & (largest[:, 1] >= _MIN_CHANGE_M_S)]
         if len(changes) >= _MIN_PEOPLE:
-            # People and a robot may start, stop and turn together.
+            # People may start, stop and turn together with the robot.
             changes -= changes.mean(axis=0)
             people_m, frame_m_s = changes[:, :2], changes[:, 2:]
-            # An error of the pose is one of all people: a message tells one thing of the shift.
+            # Errors of the pose affect all people, so that each message is one observation.
             of_both = float((people_m * frame_m_s).sum())
             of_frame = float(np.square(frame_m_s).sum())
             self._sums *= 0.5 ** (1.0 / _HALF_LIFE)

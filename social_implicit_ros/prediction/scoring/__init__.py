@@ -1,1 +1,1 @@
-"""Scores past predictions as soon as their future is known."""
+"""Scores past predictions as soon as their ground truth is known."""

@@ -4,8 +4,8 @@ A prediction is pending until its horizon has passed. The ground truth of each p
 read from the track history, which interpolates between two observations. It is unknown if the agent
 is not observed, or if its track restarts in between.
 
-The node scores one prediction per step of the model (`SelfEvaluation`): predictions a tenth of a
-second apart are of almost the same future. A replay scores every prediction (`PendingPredictions`).
+The node scores one prediction per step of the model (`SelfEvaluation`), as predictions 0.1 s apart
+have almost the same ground truth. A replay scores every prediction (`PendingPredictions`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_GAP_S = 0.5
 EARLY = 0.1
 #: Pending predictions allowed beyond twice the steps, for horizons of few steps.
 _SPARE = 8
-#: A track that stays this near to its first position has not moved, metres.
+#: A track has not moved while it stays within this distance of its first position, metres.
 MOTIONLESS_M = 0.01
 
 Content = TypeVar("Content")
@@ -50,8 +50,9 @@ class PendingPrediction(Generic[Content]):
 
     Attributes:
         stamp_ns: time of the prediction, integer nanoseconds.
-        since_ns: newest observation it is made from; a track that breaks later is another agent.
-        rows: (A,) the agents' rows in the history.
+        since_ns: stamp of the newest observation used. Ground truth ends where a track restarts
+            after it.
+        rows: (A,) rows of the agents in the history.
         content: the prediction itself.
         ground_truth_m: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
         n_final: leading steps whose ground truth is final.
@@ -70,7 +71,7 @@ class PendingPrediction(Generic[Content]):
 
 
 class PendingPredictions(Generic[Content]):
-    """Predictions pending until their ground truth is known, oldest first; same steps for all."""
+    """Predictions that wait for their ground truth, oldest first; all have the same steps."""
 
     def __init__(
         self,
@@ -85,12 +86,12 @@ class PendingPredictions(Generic[Content]):
         """Starts empty, for steps at `times_s` after the stamp, ascending.
 
         Args:
-            history: of the predicted agents.
+            history: history of the predicted agents.
             times_s: (T,) predicted steps in seconds after the stamp, ascending.
             max_gap_s: longest gap between two observations to interpolate over, seconds.
-            max_pending: most predictions pending at once; beyond it the oldest is dropped.
-            reads_forgotten: read a track before the history forgets it. Takes time when an agent
-                leaves; without it the positions of the last `max_gap_s` are lost.
+            max_pending: maximum number of pending predictions; beyond it the oldest is dropped.
+            reads_forgotten: read a track before the history forgets it. This takes time when an
+                agent leaves; otherwise the last `max_gap_s` of its ground truth is lost.
             period_s: delay before ground truth is read; reading many steps at once is faster.
         """
         self.max_gap_s = max_gap_s
@@ -98,7 +99,7 @@ class PendingPredictions(Generic[Content]):
         self._offsets_ns: list[int] = np.round(times_s * NS_PER_S).astype(np.int64).tolist()
         self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
         self._period_ns = round(period_s * NS_PER_S)
-        self._next_ns = _NEVER_NS  # earliest time without final ground truth
+        self._next_ns = _NEVER_NS  # earliest step whose ground truth is not final
         if reads_forgotten:
             history.before_forgetting.append(self._read_provisional)
 
@@ -110,8 +111,8 @@ class PendingPredictions(Generic[Content]):
         """Adds a pending prediction.
 
         Args:
-            stamp_ns: its time, integer nanoseconds.
-            since_ns: newest observation it is made from.
+            stamp_ns: time of the prediction, integer nanoseconds.
+            since_ns: stamp of the newest observation used.
             ids: (A,) the predicted agents, all in the history.
             content: returned with the ground truth.
         """
@@ -121,7 +122,7 @@ class PendingPredictions(Generic[Content]):
         self._next_ns = min(self._next_ns, stamp_ns + self._offsets_ns[0])
 
     def update(self, now_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth that is final by now.
+        """Reads the ground truth that has become final.
 
         A position is final when the newest observation is `max_gap_s` later: no further
         observation can change it.
@@ -130,7 +131,7 @@ class PendingPredictions(Generic[Content]):
             now_ns: current time, integer nanoseconds.
 
         Returns:
-            The predictions with new ground truth, each with its steps.
+            The predictions with new ground truth, each with the range of new steps.
         """
         max_gap_ns = round(self.max_gap_s * NS_PER_S)
         if now_ns - max_gap_ns - self._period_ns < self._next_ns:
@@ -139,11 +140,11 @@ class PendingPredictions(Generic[Content]):
         return self._read_final((now_ns if newest_ns is None else newest_ns) - max_gap_ns)
 
     def finish(self) -> None:
-        """Reads all known ground truth and makes it final."""
+        """Reads all known ground truth and marks it as final."""
         self._read_final(_NEVER_NS)
 
     def pop_complete(self) -> list[PendingPrediction[Content]]:
-        """Removes the predictions with final ground truth at all steps; returns them in order."""
+        """Removes and returns the oldest predictions whose ground truth is final at all steps."""
         complete = []
         while self._pending and self._pending[0].n_final == len(self._offsets_ns):
             complete.append(self._pending.popleft())
@@ -155,7 +156,7 @@ class PendingPredictions(Generic[Content]):
         self._next_ns = _NEVER_NS
 
     def _read_final(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
-        """Reads the ground truth up to a time and makes it final."""
+        """Reads the ground truth up to a time and marks it as final."""
         due = self._steps_until(until_ns)
         self._read(due)
         for pending, steps in due:
@@ -184,7 +185,7 @@ class PendingPredictions(Generic[Content]):
         return [(p, range(p.n_final, end)) for p, end in steps if end > p.n_final]
 
     def _read(self, due: Sequence[tuple[PendingPrediction[Content], range]]) -> None:
-        """Copies the positions that the history knows; positions read earlier remain."""
+        """Copies the positions that the history knows; positions read earlier are kept."""
         if not due:
             return
         times_ns = [
@@ -205,24 +206,25 @@ class PendingPredictions(Generic[Content]):
 
 
 class MotionlessTracks:
-    """Finds predictions that say nothing new, as their track has never moved.
+    """Finds predictions of tracks that have never moved, which get no weight.
 
-    All predictions of such a track are equal. Counted each, a few pillars would outweigh everybody
-    who stands. Somebody who comes and then stands still has moved, and counts.
+    All predictions of such a track are equal. If each counted, a few pillars that were detected as
+    people would outweigh all people who stand. A person who enters and then stands has moved.
     """
 
     def __init__(self) -> None:
-        self._first_m: dict[str, FloatArray] = {}  # NaN once the track moved
+        self._first_m: dict[str, FloatArray] = {}  # first position by id; NaN once the track moved
 
     def add(self, ids: tuple[str, ...], positions_m: FloatArray) -> FloatArray:
-        """Takes the present positions; tracks that are not among them are forgotten.
+        """Adds present positions; tracks that are not among them are forgotten.
 
         Args:
-            ids: (A,) of the predicted agents.
+            ids: (A,) ids of the predicted agents.
             positions_m: (A, 2) their positions, metres.
 
         Returns:
-            (A, 2) where a track has been since before and never moved, metres; NaN for the others.
+            (A, 2) constant positions of tracks that were added before and have not moved since,
+            metres; NaN for all others.
         """
         before = self._first_m
         known = np.array([agent in before for agent in ids], dtype=bool)
@@ -239,11 +241,11 @@ class MotionlessTracks:
 
 
 def weights_of(ground_truth_m: FloatArray, still_m: FloatArray) -> FloatArray:
-    """(E,) weight of scored positions: 0 where a track still has not moved, else 1.
+    """(E,) weights of scored positions: 0 where the track has not moved yet, else 1.
 
     Args:
         ground_truth_m: (E, 2) positions, metres.
-        still_m: (E, 2) from `MotionlessTracks.add` at the time of the prediction.
+        still_m: (E, 2) result of `MotionlessTracks.add` at the time of the prediction.
     """
     return np.where(_is_near(ground_truth_m, still_m), 0.0, 1.0)
 
@@ -260,9 +262,9 @@ class _Published:
     Attributes:
         speed_m_s: (A,) observed speeds, m/s.
         published: the prediction without its samples.
-        base: the same before an adaptive calibration.
-        still_m: (A, 2) from `MotionlessTracks.add`.
-        uncorrected: before the errors at this site corrected it; None without.
+        base: the same before the adaptive calibration.
+        still_m: (A, 2) result of `MotionlessTracks.add`.
+        uncorrected: the same before its correction by the errors at this site; None without one.
     """
 
     speed_m_s: FloatArray
@@ -286,7 +288,7 @@ class SelfEvaluation:
         """Starts without scores.
 
         Args:
-            pipeline: makes the observed ticks; its adaptive calibration, if any, is updated.
+            pipeline: source of the ticks; its adaptive calibration, if any, is updated.
             window_s: time window of `recent`, seconds; may change.
         """
         self._pipeline = pipeline
@@ -296,7 +298,7 @@ class SelfEvaluation:
             pipeline.history,
             self._steps.times_s,
             max_gap_s=MAX_GAP_S,
-            # No horizon needs more.
+            # Twice the number of steps: one prediction is added per step, each waits for all steps.
             max_pending=2 * self._steps.n_steps + _SPARE,
         )
         self._added_ns: int | None = None  # the last added tick
@@ -324,7 +326,7 @@ class SelfEvaluation:
         return scored
 
     def reset(self) -> None:
-        """Drops the pending predictions and all scores in the window."""
+        """Drops all pending predictions, scores and errors at this site."""
         self._pending.clear()
         if self._pipeline.site_errors is not None:
             self._pipeline.site_errors.reset()

@@ -1,4 +1,4 @@
-"""Scores of a predictor's latest predictions, in total and by class of speed."""
+"""Scores of recent predictions, in total and by speed class."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from social_implicit_ros.uncertainty.adaptive import CLASS_NAMES, ScoredPosition
 class RecentScores:
     """Scores of the predictions within a time window.
 
-    Further predictions of a track that never moved are left out. A position between two of the Z
-    classes of speed, `CLASS_NAMES`, counts for both in part.
+    Of a track that has never moved, only the first prediction counts. A position whose speed is
+    between two of the Z speed classes, `CLASS_NAMES`, counts partly for both.
 
     Attributes:
         times_s: (T,) seconds from a prediction to each step.
         n_scored: (Z, T) number of scored positions.
-        sum_error_m: (Z, T) summed distances of the ground truth from the mean trajectory, metres.
+        sum_error_m: (Z, T) sum of distances between ground truth and mean trajectory, metres.
         n_inside: (Z, T) number of positions inside the region of `confidence`.
-        confidence: of that region.
+        confidence: confidence level of that region.
     """
 
     times_s: FloatArray
@@ -45,32 +45,32 @@ class RecentScores:
 
     @property
     def inside(self) -> FloatArray:
-        """(T,) share inside the region; NaN without scores."""
+        """(T,) coverage of the region; NaN without scores."""
         return _ratio(self.n_inside.sum(axis=0), self.n_scored.sum(axis=0))
 
     @property
     def class_inside(self) -> FloatArray:
-        """(Z, T) the same by class of speed."""
+        """(Z, T) coverage of the region by speed class; NaN without scores."""
         return _ratio(self.n_inside, self.n_scored)
 
     @property
     def ade_m(self) -> float:
-        """Mean of the steps' mean errors, metres; NaN until every step was scored."""
+        """Mean error over all steps, metres; NaN until every step has scores."""
         return float(self.error_m.mean())
 
     @property
     def fde_m(self) -> float:
-        """Mean error at the last step, metres; NaN until it was scored."""
+        """Mean error at the last step, metres; NaN until it has scores."""
         return float(self.error_m[-1])
 
     @property
     def coverage(self) -> float:
-        """Share of all ground truth inside the region; NaN where nothing was scored."""
+        """Coverage of the region over all steps; NaN without scores."""
         return float(_ratio(self.n_inside.sum(), self.n_scored.sum()))
 
     @property
     def class_coverage(self) -> FloatArray:
-        """(Z,) the same by class of speed."""
+        """(Z,) coverage over all steps by speed class; NaN without scores."""
         return _ratio(self.n_inside.sum(axis=1), self.n_scored.sum(axis=1))
 
 
@@ -86,7 +86,7 @@ class ScoreWindow:
         """
         self.window_s = window_s
         self._times_s = times_s
-        # Per evaluation: stamp and (3, Z, T) positions, summed errors, positions inside.
+        # Per evaluation: stamp, and (3, Z, T) numbers of positions, sums of errors, numbers inside.
         self._rounds: deque[tuple[int, FloatArray]] = deque()
 
     def add(self, scored: ScoredPositions, confidence: float) -> None:

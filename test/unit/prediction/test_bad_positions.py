@@ -26,7 +26,7 @@ NOISE_M = 0.05
 
 
 def people() -> tuple[FloatArray, FloatArray]:
-    """(A, 2) first positions and velocities; a third stands."""
+    """(A, 2) first positions and velocities; one person in three stands."""
     generator = np.random.default_rng(3)
     speed = generator.uniform(0.6, 1.6, N_PEOPLE) * (np.arange(N_PEOPLE) % 3 > 0)
     heading = generator.uniform(-np.pi, np.pi, N_PEOPLE)
@@ -41,7 +41,7 @@ Seen = Callable[[float], FloatArray]
 
 
 def seen(time_s: float, noise_m: float = NOISE_M) -> FloatArray:
-    """Where a tracker sees people; at equal times the same."""
+    """Noisy positions of people as a tracker reports them; equal at equal times."""
     generator = np.random.default_rng(round(1e6 * time_s))
     noise = generator.normal(0.0, noise_m, FIRST_M.shape)
     return FIRST_M + VELOCITIES_M_S * time_s + noise
@@ -101,12 +101,12 @@ class Run:
 
 @functools.cache
 def plain_run(rate_hz: float) -> Run:
-    """With a tracker that does nothing wrong."""
+    """The result with a tracker without faults."""
     return Run().watch(seen, rate_hz=rate_hz)
 
 
 @pytest.mark.parametrize("detector_hz", [2.0, 4.0])
-def test_repeated_positions_change_nothing(detector_hz: float) -> None:
+def test_repeated_positions_do_not_change_predictions(detector_hz: float) -> None:
     """A detector of a few hertz whose positions are published at 20 Hz with new stamps."""
     plain = plain_run(detector_hz)
     held = Run().watch(
@@ -118,13 +118,13 @@ def test_repeated_positions_change_nothing(detector_hz: float) -> None:
     assert held.predictor.counters()["frame_corrections"] == 0
     assert held.skipped[SkipReason.REPEATED] > 0.7 * 20 * N_PEOPLE * 20
     assert held.log.hold_s == pytest.approx(1.0 / detector_hz)
-    # They are not lost: no other warning.
+    # Repetitions do not count as losses, which would cause another warning.
     held.log.end_period(0.0, 0, 0.0, 1.0, has_tick=True)
     assert held.log.lost == {}
 
 
-def test_who_is_repeated_while_missed_walks_on() -> None:
-    """Each for a second in five, as behind somebody; then they are where they walked to."""
+def test_people_who_are_repeated_while_missed_are_extrapolated() -> None:
+    """Each person is missed for one second in five, as behind another one."""
 
     def missed(time_s: float) -> FloatArray:
         positions_m = seen(time_s)
@@ -146,8 +146,8 @@ def test_a_slow_detector_keeps_its_people_although_it_publishes_fast() -> None:
     assert len(held.errors_m) == N_PEOPLE * held.n_ticks
 
 
-def test_people_who_stand_exactly_stay_predicted() -> None:
-    """In a simulator they are no frozen tracks."""
+def test_people_who_stand_exactly_still_stay_predicted() -> None:
+    """As in a simulator; their tracks are not frozen."""
     exact = Run().watch(lambda time_s: seen(min(time_s, 6.0), noise_m=0.0), rate_hz=10.0)
     assert exact.log.frozen == ()
     assert len(exact.errors_m) == N_PEOPLE * exact.n_ticks
@@ -155,38 +155,38 @@ def test_people_who_stand_exactly_stay_predicted() -> None:
 
 
 def frozen(time_s: float) -> FloatArray:
-    """Half of the people are not seen any more after six seconds, but published."""
+    """After six seconds, half of the people are published at their last position."""
     positions_m = seen(time_s)
     positions_m[::2] = seen(min(time_s, 6.0))[::2]
     return positions_m
 
 
 def gone(time_s: float) -> FloatArray:
-    """As `frozen`, but their positions are unknown then."""
+    """As `frozen`, but with unknown positions."""
     positions_m = seen(time_s)
     if time_s > 6.0:
         positions_m[::2] = np.nan
     return positions_m
 
 
-def test_frozen_tracks_are_named_and_teach_nothing() -> None:
+def test_frozen_tracks_are_named_and_not_learned_from() -> None:
     run = Run().watch(frozen, rate_hz=10.0)
     assert set(run.log.frozen) == set(IDS[::2])
     assert run.predictor.history.frozen == set(IDS[::2])
     site = run.predictor.history._estimator.site
     standing = np.hypot(*np.array([*site._velocity_m_s.values()]).T) < 0.3
     assert standing.sum() == np.count_nonzero(~VELOCITIES_M_S.any(axis=1))
-    # The regions of people who stand do not shrink by them.
+    # They do not shrink the regions of people who stand.
     others = Run().watch(gone, rate_hz=10.0)
     assert run.predictor.adaptive is not None and others.predictor.adaptive is not None
     ratio = run.predictor.adaptive.radii[0] / others.predictor.adaptive.radii[0]
     assert ratio.min() > 0.9
 
 
-def test_zeros_for_people_who_are_lost_are_no_positions() -> None:
+def test_zeros_for_lost_people_are_not_used_as_positions() -> None:
     def zeros(time_s: float) -> FloatArray:
         positions_m = seen(time_s)
-        # Somebody else every second, for half a second.
+        # Each second another person, for half a second.
         if time_s % 1.0 >= 0.5:
             positions_m[int(time_s) % N_PEOPLE] = 0.0
         return positions_m
@@ -199,7 +199,7 @@ def test_zeros_for_people_who_are_lost_are_no_positions() -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [0.35, 0.9])
-def test_a_clock_that_is_ahead_costs_nothing(ahead_s: float) -> None:
+def test_a_tracker_clock_that_is_ahead_does_not_increase_errors(ahead_s: float) -> None:
     plain = plain_run(10.0)
     ahead = Run().watch(seen, rate_hz=10.0, ahead_s=ahead_s)
     assert ahead.error_m == pytest.approx(plain.error_m, rel=0.02)
@@ -207,7 +207,7 @@ def test_a_clock_that_is_ahead_costs_nothing(ahead_s: float) -> None:
     assert ahead.log.latency_s == pytest.approx(-ahead_s)  # which is named
 
 
-def test_a_clock_in_steps_is_no_tracker_that_is_ahead() -> None:
+def test_simulated_time_in_steps_is_not_taken_for_a_lead_of_the_tracker() -> None:
     """Simulated time that is published twice a second: messages between seem to be ahead."""
     run = Run()
     for n in range(60):
@@ -219,7 +219,7 @@ def test_a_clock_in_steps_is_no_tracker_that_is_ahead() -> None:
 
 
 def messages_ahead(leads_s: Iterator[float]) -> list[float]:
-    """The lead that is taken off after each message, seconds."""
+    """The lead that is subtracted after each message, seconds."""
     run = Run()
     taken = []
     for n, lead_s in enumerate(leads_s):
@@ -229,7 +229,7 @@ def messages_ahead(leads_s: Iterator[float]) -> list[float]:
 
 
 def test_the_clock_of_a_tracker_is_followed() -> None:
-    # What a late clock explains is left as it is.
+    # A small lead may be delay of this node's clock, and is not corrected.
     assert set(messages_ahead(iter([0.08] * 20))) == {0.0}
     drifting = messages_ahead(n / 100.0 for n in range(60))
     assert drifting[9] == 0.0 and drifting[30] == pytest.approx(0.3)

@@ -22,7 +22,7 @@ def random_prediction(n_steps: int = 12, n_agents: int = 3) -> tuple[Prediction,
 
 
 @pytest.mark.parametrize("steps", [Steps(0.4, 12), Steps(0.2, 24), Steps(0.3, 7)])
-def test_within_the_horizon_it_is_the_prediction_at_other_steps(steps: Steps) -> None:
+def test_within_the_horizon_a_prediction_is_resampled(steps: Steps) -> None:
     prediction, last_m = random_prediction()
     mean, covariance = moments_at(prediction, last_m, steps.times_s)
     resampled = resample_prediction(prediction, last_m, steps)
@@ -31,7 +31,7 @@ def test_within_the_horizon_it_is_the_prediction_at_other_steps(steps: Steps) ->
 
 
 @pytest.mark.parametrize("steps", [Steps(0.2, 30), Steps(0.1, 200), Steps(0.7, 20), Steps(5.0, 2)])
-def test_beyond_the_horizon_everybody_walks_on(steps: Steps) -> None:
+def test_beyond_the_horizon_velocities_are_constant(steps: Steps) -> None:
     prediction, last_m = random_prediction()
     mean, covariance = moments_at(prediction, last_m, steps.times_s)
     assert mean.shape == (3, steps.n_steps, 2)
@@ -61,13 +61,13 @@ def test_covariances_stay_positive_semi_definite() -> None:
     assert np.linalg.eigvalsh(covariance).min() > 0
 
 
-def test_a_single_step_is_walked_on_from_the_present() -> None:
+def test_a_single_step_is_extrapolated_from_the_present() -> None:
     prediction, last_m = random_prediction(n_steps=1)
     mean, _ = moments_at(prediction, last_m, Steps(0.4, 3).times_s)
     np.testing.assert_allclose(mean[:, 2], last_m + 3 * (prediction.mean[:, 0] - last_m))
 
 
-def test_nobody_is_no_problem() -> None:
+def test_an_empty_prediction_is_extrapolated() -> None:
     prediction, last_m = random_prediction(n_agents=0)
     mean, covariance = moments_at(prediction, last_m, Steps(0.2, 30).times_s)
     assert (mean.shape, covariance.shape) == ((0, 30, 2), (0, 30, 2, 2))
@@ -84,7 +84,7 @@ def walks_of(recording: Recording, n_steps: int) -> FloatArray:
 
 
 @needs_recordings
-def test_an_extrapolated_ellipse_covers_the_share_of_the_last_one() -> None:
+def test_an_extrapolated_ellipse_has_the_coverage_of_the_last_one() -> None:
     recording = load_recording(DATA / "eth_ucy/all_data/crowds_zara01.txt")
     walks = walks_of(recording, n_steps=8 + 15)[::5]
     observed, future = walks[:, :8], walks[:, 8:]

@@ -28,7 +28,7 @@ def two_walkers() -> Tick:
     return pipeline.tick(2 * S)
 
 
-def test_a_forecast_holds_the_tick_at_the_published_steps() -> None:
+def test_a_forecast_contains_the_tick_at_the_published_steps() -> None:
     tick = two_walkers()
     forecast = forecast_from_tick(tick, AgentNumbers(), Steps(0.8, 6), "map")
     assert forecast.ids == ("7", "left")
@@ -40,7 +40,7 @@ def test_a_forecast_holds_the_tick_at_the_published_steps() -> None:
     np.testing.assert_allclose(forecast.heights_m, [0.5, 1.5])
 
 
-def test_an_agent_without_a_finite_future_is_left_out_and_named() -> None:
+def test_an_agent_without_a_finite_prediction_is_skipped_with_the_reason() -> None:
     tick = two_walkers()
     mean = tick.prediction.mean.copy()
     mean[0, 5, 1] = np.nan
@@ -77,7 +77,7 @@ def test_an_empty_tick_gives_an_empty_forecast() -> None:
     assert forecast.prediction.mean.shape == (0, 24, 2)
 
 
-def test_the_robot_is_seen_by_people_and_never_published() -> None:
+def test_the_robot_is_a_neighbour_and_never_published() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
         positions = np.array([[0.1 * n, 0.0], [5.0, 0.1 * n]])

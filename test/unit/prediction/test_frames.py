@@ -46,7 +46,7 @@ def tracks(stamp_ns: int) -> Tracks:
     return Tracks(stamp_ns, ("a",), np.array([[1.0, 2.0]]))
 
 
-def test_each_message_is_moved_by_the_transform_of_its_own_stamp() -> None:
+def test_each_message_is_transformed_at_its_own_stamp() -> None:
     poses = Poses()
     poses.known_ns = {1, 2}
     queue = TransformQueue(poses, wait_s=0.2)
@@ -58,7 +58,7 @@ def test_each_message_is_moved_by_the_transform_of_its_own_stamp() -> None:
     assert len(queue) == 0
 
 
-def test_what_has_no_transform_waits_then_is_timed_out_with_the_reason() -> None:
+def test_a_message_without_a_transform_waits_then_times_out_with_the_reason() -> None:
     poses = Poses()
     queue = TransformQueue(poses, wait_s=0.2)
     queue.add(tracks(1), "camera", 10 * S)
@@ -71,7 +71,7 @@ def test_what_has_no_transform_waits_then_is_timed_out_with_the_reason() -> None
     assert len(queue) == 0
 
 
-def test_a_flood_without_transform_is_bounded_and_the_oldest_go_first() -> None:
+def test_the_queue_is_bounded_and_drops_the_oldest_first() -> None:
     queue = TransformQueue(Poses(), wait_s=100.0)
     timed_out = []
     for n in range(200):
@@ -82,7 +82,7 @@ def test_a_flood_without_transform_is_bounded_and_the_oldest_go_first() -> None:
     assert [entry.stamp_ns for entry, _ in timed_out] == list(range(len(timed_out)))
 
 
-def test_what_no_later_transform_can_help_does_not_wait() -> None:
+def test_a_message_that_no_later_transform_can_help_does_not_wait() -> None:
     poses = Poses()
     poses.may_come = False
     queue = TransformQueue(poses, wait_s=10.0)
@@ -92,7 +92,7 @@ def test_what_no_later_transform_can_help_does_not_wait() -> None:
     assert len(queue) == 0
 
 
-def test_clearing_drops_what_waits() -> None:
+def test_clear_drops_waiting_messages() -> None:
     queue = TransformQueue(Poses(), wait_s=1.0)
     queue.add(tracks(1), "camera", 0)
     queue.clear()
@@ -109,7 +109,7 @@ def test_a_transform_later_than_allowed_names_the_parameter_and_the_delay() -> N
     assert "increase transform_wait_s" in reason
 
 
-def test_the_clock_of_a_tracker_need_not_be_that_of_the_transforms() -> None:
+def test_the_clocks_of_tracker_and_transforms_may_differ() -> None:
     """It is 400 ahead. Transforms of its own clock are preferred, and awaited."""
     poses = Poses()
     queue = TransformQueue(poses, wait_s=0.2)
@@ -124,7 +124,7 @@ def test_the_clock_of_a_tracker_need_not_be_that_of_the_transforms() -> None:
     assert len(queue.take("odom", 11 * S)[1]) == 1
 
 
-def test_a_transform_of_another_clock_is_no_late_one() -> None:
+def test_a_transform_of_another_clock_is_not_reported_as_late() -> None:
     buffer = TransformBuffer()
     add(buffer, "odom", "camera", 9.5)
     queue = TransformQueue(buffer, wait_s=0.2)
@@ -185,7 +185,7 @@ class Robot:
     ],
 )
 @pytest.mark.parametrize("frame_id", ["base", "odom"])
-def test_a_correction_of_the_localisation_is_no_motion(frames, frame_id) -> None:
+def test_a_correction_of_the_localisation_is_not_taken_for_motion(frames, frame_id) -> None:
     robot = Robot(**frames)
     for n in range(30):
         forecast = robot.sees(1.0 + n / 10, frame_id)
@@ -200,7 +200,7 @@ def test_a_correction_of_the_localisation_is_no_motion(frames, frame_id) -> None
     assert robot.predictor.counters()["frame_corrections"] == 1
 
 
-def test_tracks_that_arrive_in_the_corrected_frame_stay_those_of_that_time() -> None:
+def test_tracks_that_arrive_in_the_corrected_frame_are_kept_in_it() -> None:
     robot = Robot(fixed_frame="odom", publish_frame="map")
     for n in range(30):
         robot.sees(1.0 + n / 10, "map")
@@ -211,7 +211,7 @@ def test_tracks_that_arrive_in_the_corrected_frame_stay_those_of_that_time() -> 
     np.testing.assert_allclose(forecast.prediction.mean[0, -1], [10.8, 1.5], atol=1e-6)
 
 
-def test_tracks_of_two_ways_into_the_fixed_frame_share_that_frame() -> None:
+def test_tracks_with_different_paths_to_the_fixed_frame_are_kept_in_it() -> None:
     """A camera on a wall does not take part in the odometry of a robot."""
     robot = Robot(fixed_frame="map")
     robot.sees(1.0)
@@ -233,7 +233,7 @@ def test_the_newest_pose_of_the_published_frame_is_used_for_a_while_and_no_longe
         robot.sees(3.1, localised=False)
 
 
-def test_a_forecast_in_another_frame_is_the_same_for_people() -> None:
+def test_a_forecast_in_another_frame_keeps_relative_positions() -> None:
     forecast = random_forecast(("a", "b", "c"))
     rotation = Rotation.from_euler("z", 0.7)
     shift_m = np.array([3.0, -2.0, 0.5])

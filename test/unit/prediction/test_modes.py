@@ -1,4 +1,4 @@
-"""A few paths stand for all samples, each for those that are nearest to it."""
+"""Modes: a few trajectories, each with the probability of the samples nearest to it."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def test_the_others_are_samples() -> None:
             assert (prediction.samples[:, agent] == path).all(axis=(1, 2)).any()
 
 
-def test_left_and_right_are_found_with_their_shares() -> None:
+def test_left_and_right_are_found_with_their_probabilities() -> None:
     prediction = around([(4.0, 3.0), (4.0, -3.0)], [14, 6])
     paths, shares = representative_paths(prediction, 3)
     ends = paths[0, :, -1]
     left, right = sorted((1, 2), key=lambda place: -ends[place, 1])
     np.testing.assert_allclose(ends[left], [4.0, 3.0], atol=0.2)
     np.testing.assert_allclose(ends[right], [4.0, -3.0], atol=0.2)
-    # The mean runs between the two, where nobody goes.
+    # The mean is between the two, where no sample is.
     np.testing.assert_allclose(shares[0], np.array([0, 14, 6])[[0, left, right]] / 20)
 
 
-def test_a_representative_lies_in_the_middle_of_its_samples() -> None:
+def test_a_mode_is_the_medoid_of_its_samples() -> None:
     prediction = around([(4.0, 3.0), (4.0, -3.0)], [30, 30])
     paths, _ = representative_paths(prediction, 3)
     for place in (1, 2):
@@ -65,7 +65,7 @@ def test_a_representative_lies_in_the_middle_of_its_samples() -> None:
         assert np.linalg.norm(end - own.mean(axis=0)) <= np.sort(from_middle)[2]
 
 
-def test_where_all_samples_agree_the_mean_stands_for_all() -> None:
+def test_if_all_samples_agree_the_mean_has_all_probability() -> None:
     samples = np.tile(np.arange(24.0).reshape(12, 2), (20, 2, 1, 1))
     _, shares = representative_paths(prediction_of(samples), 4)
     np.testing.assert_allclose(shares, [[1.0, 0.0, 0.0, 0.0]] * 2)
@@ -80,7 +80,7 @@ def test_the_order_of_the_samples_does_not_matter() -> None:
     np.testing.assert_allclose(other_shares, shares, atol=1e-12)
 
 
-def test_fewer_samples_than_paths_and_nobody_are_no_problem() -> None:
+def test_fewer_samples_than_modes_and_no_agents_are_accepted() -> None:
     few = prediction_of(np.random.default_rng(1).normal(size=(2, 3, 12, 2)))
     paths, shares = representative_paths(few, 6)
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
@@ -89,7 +89,7 @@ def test_fewer_samples_than_paths_and_nobody_are_no_problem() -> None:
     assert (paths.shape, shares.shape) == ((0, 4, 12, 2), (0, 4))
 
 
-def test_rounding_does_not_choose_between_two_that_are_alike() -> None:
+def test_rounding_does_not_choose_between_equal_candidates() -> None:
     plain = around([(4.0, 3.0), (4.0, -3.0)], [2, 2])
     paths, shares = representative_paths(plain, 3)
     generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What never moves does not lull the calibration of people who do."""
+"""Tracks that never move, such as pillars, do not affect the calibration of people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODEL = AdaptedModel("constant_velocity", "", 12)
 
 
 class GrowingEllipses(ConstantVelocity):
-    """Constant velocity with a standard deviation of 0.1 m per step, whoever else is there."""
+    """Constant velocity with a standard deviation of 0.1 m per step, without interactions."""
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
         prediction = super().predict(observed, n_samples=n_samples, seed=seed)
@@ -52,7 +52,7 @@ class Hall:
     def watch(
         self, from_s: float, paths_m: FloatArray, n_pillars: int = 0
     ) -> list[ScoredPositions]:
-        """Shows paths (A, N, 2) beside pillars; returns what was scored."""
+        """Adds (A, N, 2) paths beside pillars; returns the scores."""
         pillars = 30.0 + np.arange(2.0 * n_pillars).reshape(-1, 2)
         names = (
             *(f"person {person}" for person in range(len(paths_m))),
@@ -70,7 +70,7 @@ class Hall:
 
 
 def walkers(n_people: int, duration_s: float) -> FloatArray:
-    """(A, N, 2) walks whose heading wanders; far wider than the model expects."""
+    """(A, N, 2) walks with random turns; their errors are far larger than the model states."""
     rng = np.random.default_rng(4)
     n_steps = round(duration_s / STEP_S)
     heading = np.cumsum(rng.normal(0.0, 0.3, (n_people, n_steps)), axis=1)
@@ -104,7 +104,7 @@ def test_walkers_are_covered_as_well_beside_ten_pillars_as_alone() -> None:
     assert covered == pytest.approx(0.95, abs=0.03)
 
 
-def test_what_is_reported_of_walkers_is_theirs() -> None:
+def test_scores_of_walkers_do_not_contain_pillars() -> None:
     hall = Hall()
     found = hall.watch(1.0, walkers(6, 40.0), n_pillars=10)
     scores = hall.predictor.evaluation.recent()
@@ -113,7 +113,7 @@ def test_what_is_reported_of_walkers_is_theirs() -> None:
     assert scores.n_scored[0].tolist() == pytest.approx([10.0] * 12, abs=2.0)
 
 
-def test_people_who_stand_keep_ellipses_of_their_own_among_pillars() -> None:
+def test_pillars_do_not_shrink_the_ellipses_of_people_who_stand() -> None:
     found = Hall().watch(1.0, standing(3, 120.0), n_pillars=10)
     assert coverage(found, 60.0) == pytest.approx(0.95, abs=0.04)
 
@@ -126,12 +126,12 @@ def test_quiet_minutes_with_pillars_leave_the_ellipses_of_walkers(tmp_path: Path
     begins = Hall()
     begins.adaptive.restore(load_learnt(tmp_path / "kept.json", MODEL))
     np.testing.assert_array_equal(begins.adaptive.radii[1], AdaptiveCalibration(12).radii[1])
-    # A pillar is one score, which changes little for who stands, too.
+    # Each pillar is scored once, which hardly changes the ellipses of people who stand.
     ratio = begins.adaptive.radii[0] / AdaptiveCalibration(12).radii[0]
     assert ratio[:, CONFIDENCES.index(0.95)].min() > 0.95
 
 
-def test_a_track_that_stays_is_known_and_one_that_moved_is_not_still_again() -> None:
+def test_a_track_that_moved_once_does_not_become_motionless_again() -> None:
     tracks = MotionlessTracks()
     here, there = np.zeros((1, 2)), np.array([[1.0, 0.0]])
     assert np.isnan(tracks.add(("a",), here)).all()
@@ -151,7 +151,7 @@ def test_a_track_that_left_begins_again() -> None:
     assert np.isnan(tracks.add(("a",), here)).all()
 
 
-def test_who_starts_to_walk_counts() -> None:
+def test_a_track_that_starts_to_walk_counts() -> None:
     still_m = np.array([[0.0, 0.0], [0.0, 0.0], [np.nan, np.nan]])
     found_m = np.array([[0.0, 0.0], [0.3, 0.0], [0.0, 0.0]])
     np.testing.assert_array_equal(weights_of(found_m, still_m), [0.0, 1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Predictions are scored where the ground truth is known, and nowhere else."""
+"""Predictions are scored where their ground truth is known, and only there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, Scored
 
 S = 1_000_000_000
 
-#: Where somebody is at a time in seconds, or None.
+#: Time in seconds -> position of a person, or None.
 Walk = Callable[[float], tuple[float, float] | None]
 
 
@@ -64,7 +64,7 @@ def n_by_step(found: list[ScoredPositions]) -> list[int]:
     return np.bincount(steps.astype(int), minlength=12).tolist()
 
 
-def test_who_walks_as_predicted_has_no_error_at_any_step() -> None:
+def test_a_correct_prediction_has_no_error_at_any_step() -> None:
     watched = Watched()
     found = watched.walk({"a": straight, "b": lambda t: (0.0, -t)}, every(0.1, 20.0))
     scores = watched.evaluation.recent()
@@ -75,7 +75,7 @@ def test_who_walks_as_predicted_has_no_error_at_any_step() -> None:
     assert scores.n_positions == sum(n_by_step(found))
 
 
-def test_who_stops_is_missed_by_as_much_as_was_predicted() -> None:
+def test_the_error_of_somebody_who_stops_is_the_predicted_displacement() -> None:
     watched = Watched()
     # Predictions of the last seconds before the stop continue at 1 m/s.
     watched.walk({"a": lambda t: (min(t, 10.0), 0.0)}, every(0.1, 15.3))
@@ -85,7 +85,7 @@ def test_who_stops_is_missed_by_as_much_as_was_predicted() -> None:
     assert (np.diff(scores.error_m) > 0.0).all()
 
 
-def test_a_position_is_scored_once_and_a_gap_after_its_time() -> None:
+def test_a_position_is_scored_once_max_gap_s_after_its_time() -> None:
     watched = Watched()
     found = watched.walk({"a": straight}, every(0.1, 12.0))
     for scored in found:
@@ -96,7 +96,7 @@ def test_a_position_is_scored_once_and_a_gap_after_its_time() -> None:
     assert n_by_step(found)[0] == pytest.approx(12.0 / 0.4, abs=4)
 
 
-def test_a_fast_tracker_makes_scores_no_more_frequent() -> None:
+def test_a_fast_tracker_does_not_make_scores_more_frequent() -> None:
     found = Watched().walk({"a": straight}, every(0.02, 20.0))
     assert min(n_by_step(found)) > 30
     assert np.diff([scored.stamp_ns for scored in found]).min() >= 0.36 * S
@@ -110,7 +110,7 @@ def test_ground_truth_between_two_observations_is_interpolated() -> None:
     assert max(float(scored.error_m.max()) for scored in found) < 1e-6
 
 
-def test_nothing_counts_where_nobody_was_seen() -> None:
+def test_unobserved_steps_are_not_scored() -> None:
     def hidden(t: float) -> tuple[float, float] | None:
         return None if 5.0 < t < 5.9 else (t, 0.0)
 
@@ -155,7 +155,7 @@ def test_old_scores_leave_the_window_and_a_reset_empties_it() -> None:
     assert np.isnan(empty.coverage) and np.isnan(empty.ade_m) and np.isnan(empty.fde_m)
 
 
-def test_memory_is_bounded_whatever_the_ticks() -> None:
+def test_memory_is_bounded_for_any_ticks() -> None:
     watched = Watched()
     # Ticks far apart, with observations that never catch up with them.
     for n in range(500):
@@ -199,7 +199,7 @@ def test_a_prediction_is_scored_with_the_ellipse_that_was_published_then() -> No
     adaptive = watched.pipeline.adaptive
     assert adaptive is not None
     scored = watched.walk({"a": straight}, every(0.1, 3.0))
-    # From here on all ellipses have the largest radius; those already published stay small.
+    # From here on, new ellipses have the largest radius; those already published stay small.
     far = np.full(12, 1e6)
     huge = ScoredPositions(
         5 * S, np.arange(12), np.ones(12), np.ones(12), far, np.ones(12), weight=np.ones(12)
@@ -227,7 +227,7 @@ class TestPendingPredictions:
             place = np.array([[x_m + time_s, 0.0]])
             history.insert(Tracks(round(time_s * S), ("a",), place))
 
-    def test_a_step_is_final_a_gap_after_its_time_and_not_before(self) -> None:
+    def test_a_step_is_final_max_gap_s_after_its_time_and_not_before(self) -> None:
         history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history)
         self.see(history, 0.0, 1.0)
@@ -266,7 +266,7 @@ class TestPendingPredictions:
 
     @pytest.mark.parametrize("ends", ["leaves", "jumps", "pauses", "reset"])
     @pytest.mark.parametrize("reads_forgotten", [True, False])
-    def test_a_track_is_known_to_its_end_where_that_is_asked_for(
+    def test_reads_forgotten_reads_a_track_to_its_end(
         self, ends: str, reads_forgotten: bool
     ) -> None:
         history = TrackHistory(HistoryLimits(position_noise_m=0.0))
@@ -288,7 +288,7 @@ class TestPendingPredictions:
         known = np.isfinite(entry.ground_truth_m[0, :, 0]).tolist()
         assert known == [reads_forgotten, reads_forgotten, False]
 
-    def test_somebody_else_in_a_forgotten_row_is_not_the_ground_truth(self) -> None:
+    def test_another_person_in_a_reused_row_is_not_the_ground_truth(self) -> None:
         history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, reads_forgotten=True)
         self.see(history, 0.0, 1.0)
@@ -314,7 +314,7 @@ class TestPendingPredictions:
         (entry,) = pending.pop_complete()
         np.testing.assert_allclose(entry.ground_truth_m[0, :, 0], 1.0 + self.STEPS_S)
 
-    def test_beyond_the_most_pending_the_oldest_are_dropped(self) -> None:
+    def test_beyond_max_pending_the_oldest_are_dropped(self) -> None:
         history = TrackHistory(HistoryLimits(position_noise_m=0.0))
         pending = self.pending(history, max_pending=2)
         self.see(history, 0.0, 1.0)

@@ -76,7 +76,7 @@ def test_bad_config_names_the_field(field: str, value: int) -> None:
         PipelineConfig(**{field: value})
 
 
-def test_tracker_covariance_is_added_where_asked_for() -> None:
+def test_tracker_covariance_is_added_if_the_option_is_set() -> None:
     for asked, expected in ((True, 0.04), (False, 0.0)):
         config = PipelineConfig(add_tracker_covariance=asked, position_noise_m=0.0)
         pipeline = PredictionPipeline(ConstantVelocity(), config)
@@ -94,7 +94,7 @@ def test_tracker_covariance_is_added_where_asked_for() -> None:
         np.testing.assert_allclose(covariance, expected_m2, atol=1e-12)
 
 
-def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> None:
+def test_a_late_tick_shifts_the_prediction_and_widens_its_ellipses() -> None:
     pipeline = PredictionPipeline(
         ConstantVelocity(heading_sigma_rad=0.3), PipelineConfig(n_samples=50, position_noise_m=0.0)
     )
@@ -104,7 +104,7 @@ def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> No
 
     late = pipeline.tick(round(3.3 * S))
 
-    # 0.4 s late is a step late: the same future, a step on.
+    # 0.4 s is one step: the same trajectory, shifted by one step.
     assert late.window.stamp_ns == in_time.window.stamp_ns
     np.testing.assert_allclose(late.present_m, in_time.prediction.mean[:, 0])
     for name in ("mean", "covariance"):
@@ -118,7 +118,7 @@ def test_a_late_tick_reads_the_prediction_further_on_and_is_less_certain() -> No
     assert (np.diff(sigmas) > 0).all()
 
 
-def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> None:
+def test_an_agent_missing_in_the_newest_message_is_extrapolated() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(20):
         ids = ("a", "b") if n < 17 else ("a",)
@@ -129,7 +129,7 @@ def test_an_agent_missing_in_the_newest_message_walks_on_beside_the_others() -> 
 
 
 class WithLevels(ConstantVelocity):
-    """Its ellipses of 50 % are as large as a Gaussian's, those of 95 % twice as large."""
+    """A model whose 50 % ellipses equal a Gaussian's and whose 95 % ellipses are twice as large."""
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
         prediction = super().predict(observed, n_samples=n_samples, seed=seed)
@@ -143,7 +143,7 @@ class WithLevels(ConstantVelocity):
 
 
 @pytest.mark.parametrize(("confidence", "variance"), [(0.5, 1.0), (0.95, 4.0)])
-def test_covariances_are_true_at_the_confidence_asked_for(
+def test_covariances_have_correct_coverage_at_the_configured_confidence(
     confidence: float, variance: float
 ) -> None:
     pipeline = PredictionPipeline(
@@ -157,7 +157,7 @@ def test_covariances_are_true_at_the_confidence_asked_for(
     np.testing.assert_allclose(covariance, np.broadcast_to(variance * np.eye(2), covariance.shape))
 
 
-def test_a_jump_of_years_costs_neither_time_nor_memory() -> None:
+def test_a_jump_of_years_takes_neither_time_nor_memory() -> None:
     pipeline = PredictionPipeline(ConstantVelocity(), PipelineConfig(position_noise_m=0.0))
     for n in range(3):
         pipeline.history.insert(Tracks(S + n * S // 10, ("a",), np.array([[0.1 * n, 0.0]])))

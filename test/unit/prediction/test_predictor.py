@@ -1,4 +1,4 @@
-"""The predictor lets in what is in time and in its frame, and says why it leaves out the rest."""
+"""The predictor accepts messages with valid stamps and known frames; it gives reasons otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VELOCITY_M_S = np.array([[1.0, 0.0], [0.0, -0.5]])
 
 
 class Transforms:
-    """Moves `camera` by a metre along x, at the times from which on it is known."""
+    """A lookup in which `camera` is 1 m along x, known from given times on."""
 
     def __init__(self, known_until_ns: int = 0) -> None:
         self.known_until_ns = known_until_ns
@@ -86,7 +86,7 @@ def mean_at(predictor: Predictor, time_s: float) -> FloatArray:
     return forecast.prediction.mean
 
 
-def test_straight_walkers_are_predicted_to_walk_on() -> None:
+def test_straight_walkers_are_predicted_at_their_velocity() -> None:
     predictor = predictor_of()
     updates = walk(predictor, 1.0, 5.0)
     assert all(update.is_accepted and update.n_entered == 2 for update in updates)
@@ -95,7 +95,7 @@ def test_straight_walkers_are_predicted_to_walk_on() -> None:
     np.testing.assert_allclose(mean_at(predictor, 5.0), expected, atol=1e-9)
 
 
-def test_steps_and_horizon_are_those_asked_for() -> None:
+def test_steps_and_horizon_are_those_of_the_configuration() -> None:
     predictor = predictor_of(time_step_s=0.5, horizon_s=2.0)
     walk(predictor, 1.0, 5.0)
     np.testing.assert_allclose(predictor.tick(5 * S).times_s, [0.5, 1.0, 1.5, 2.0])
@@ -112,7 +112,7 @@ class TestStamps:
             (3.0, 5.0, SkipReason.OUT_OF_ORDER),
         ],
     )
-    def test_a_message_out_of_time_is_refused_with_the_reason(
+    def test_a_message_with_an_invalid_stamp_is_refused_with_the_reason(
         self, stamp_s: float, now_s: float, reason: SkipReason
     ) -> None:
         predictor = predictor_of()
@@ -125,7 +125,7 @@ class TestStamps:
         assert refusal.kind == reason.value and refusal.text.startswith("tracks ")
         np.testing.assert_array_equal(mean_at(predictor, 5.0), before)
 
-    def test_entries_that_the_history_turns_away_are_counted(self) -> None:
+    def test_entries_that_the_history_rejects_are_counted(self) -> None:
         tracks = Tracks(S, ("a", "", "a"), np.zeros((3, 2)))
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert update.n_entered == 1
@@ -145,7 +145,7 @@ class TestStamps:
         expected = VELOCITY_M_S[:, None] * steps_s[:, None]
         np.testing.assert_allclose(mean_at(predictor, 4.0), expected, atol=1e-9)
 
-    def test_after_a_reset_any_time_may_come(self) -> None:
+    def test_after_a_reset_any_stamp_is_accepted(self) -> None:
         predictor = predictor_of()
         walk(predictor, 100.0, 105.0)
         assert not predictor.clock_jumped_back(105 * S) and predictor.clock_jumped_back(5 * S)
@@ -154,7 +154,7 @@ class TestStamps:
         assert not predictor.clock_jumped_back(5 * S)
         assert all(update.is_accepted for update in walk(predictor, 1.0, 2.0))
 
-    def test_another_timeout_counts_at_once(self) -> None:
+    def test_a_new_timeout_applies_at_once(self) -> None:
         predictor = predictor_of()
         walk(predictor, 1.0, 5.0)
         config = PredictorConfig(pipeline=PipelineConfig(track_timeout_s=3.0), tick_rate_hz=0.0)
@@ -164,7 +164,7 @@ class TestStamps:
 
 
 class TestTransforms:
-    def test_tracks_are_moved_at_their_own_stamp(self) -> None:
+    def test_tracks_are_transformed_at_their_own_stamp(self) -> None:
         predictor = predictor_of(Transforms(known_until_ns=9 * S))
         walk(predictor, 1.0, 5.0, frame_id="camera")
         steps_s = 5.0 + 0.4 * np.arange(1, 13)
@@ -203,7 +203,7 @@ class TestTransforms:
         predictor.add_tracks(walkers(1.0), "camera", S)
         assert walk(predictor, 1.1, 1.1)[0].n_entered == 2
 
-    def test_what_waits_is_forgotten_with_the_rest(self) -> None:
+    def test_a_reset_drops_waiting_tracks(self) -> None:
         predictor = predictor_of()
         predictor.add_tracks(walkers(1.0), "camera", S)
         predictor.reset()
@@ -216,31 +216,31 @@ class TestSchedule:
         assert [update.tick_ns for update in walk(predictor, 1.0, 1.3)] == [
             S + n * S // 10 for n in range(4)
         ]
-        # Late, but not too late: it fills the history, and nothing else.
+        # A late message within the tolerance is added to the history, but triggers no forecast.
         late = predictor.add_tracks(walkers(1.25), "odom", round(1.3 * S))
         assert late.n_entered == 2 and late.tick_ns is None
 
-    def test_one_forecast_is_due_where_several_messages_enter_together(self) -> None:
+    def test_several_messages_that_enter_together_trigger_one_forecast(self) -> None:
         transforms = Transforms(known_until_ns=S)
         predictor = predictor_of(transforms, transform_wait_s=9.0)
         walk(predictor, 1.1, 1.3, frame_id="camera")
         transforms.known_until_ns = 2 * S
         assert predictor.poll(round(1.4 * S)).tick_ns == round(1.3 * S)
 
-    def test_a_message_that_still_waits_does_not_keep_others_from_a_forecast(self) -> None:
+    def test_a_waiting_message_does_not_block_forecasts_of_others(self) -> None:
         transforms = Transforms(known_until_ns=S)
         predictor = predictor_of(transforms, transform_wait_s=9.0)
         walk(predictor, 1.1, 1.3, frame_id="camera")
         transforms.known_until_ns = round(1.2 * S)
         assert predictor.poll(round(1.4 * S)).tick_ns == round(1.2 * S)
 
-    def test_with_a_tick_rate_no_message_asks_for_a_forecast(self) -> None:
+    def test_with_a_tick_rate_no_message_triggers_a_forecast(self) -> None:
         predictor = predictor_of(tick_rate_hz=10.0)
         assert all(update.tick_ns is None for update in walk(predictor, 1.0, 2.0))
 
 
 @pytest.mark.filterwarnings("error")
-def test_positions_off_the_earth_tell_nothing_of_who_is_who() -> None:
+def test_positions_out_of_range_do_not_affect_identities() -> None:
     predictor = predictor_of()
     for n in range(10, 40):
         at_m = np.array([[0.1 * n, 0.0], [0.1 * n, 0.4], [1e308, -1e308], [np.nan, 0.0]])
@@ -261,8 +261,8 @@ class TestRobot:
         assert forecast.ids == ("a", "b")
         np.testing.assert_allclose(forecast.robot_m, [3.0, 0.0])
 
-    def test_a_track_that_stays_where_the_robot_is_is_the_robot(self) -> None:
-        """It is the robot until it leaves; who walks beside it is a person, and who passes it."""
+    def test_a_track_that_stays_at_the_robot_is_the_robot(self) -> None:
+        """Until it leaves. People who walk beside the robot or pass it are not the robot."""
         predictor = predictor_of(robot="odometry")
         predicted: list[tuple[str, ...]] = []
         texts: list[str] = []
@@ -279,18 +279,18 @@ class TestRobot:
         assert len(texts) == 1 and "track 'robot' stays within 0.3 m of the robot" in texts[0]
         assert predictor.last_tick is not None and predictor.last_tick.skipped == {}
 
-    def test_odometry_asks_for_no_forecast_and_is_no_entry(self) -> None:
+    def test_odometry_triggers_no_forecast_and_is_not_counted_as_an_entry(self) -> None:
         update = predictor_of(robot="odometry").add_robot(robot(1.0), "odom", S)
         assert update.is_accepted
         assert update.tick_ns is None and update.n_entered == 0
 
-    def test_odometry_that_the_history_rejects_is_counted_apart(self) -> None:
+    def test_rejected_odometry_is_counted_separately(self) -> None:
         predictor = predictor_of(robot="odometry")
         update = predictor.add_robot(robot(1.0, x_m=np.nan), "odom", S)
         assert update.robot_skipped == {SkipReason.NOT_FINITE: 1}
         assert not update.skipped
 
-    def test_odometry_out_of_time_is_refused_and_forgets_nobody(self) -> None:
+    def test_odometry_with_an_invalid_stamp_is_refused_and_resets_nothing(self) -> None:
         predictor = predictor_of(robot="odometry")
         walk(predictor, 4.0, 5.0)
         predictor.add_robot(robot(5.0), "odom", 5 * S)
@@ -326,7 +326,7 @@ class TestRobot:
         assert predictor.robot_refusal is not None
         assert "the robot's pose is 2.0 s old" in predictor.robot_refusal.text
 
-    def test_people_are_predicted_without_a_robot_that_no_transform_tells_of(self) -> None:
+    def test_people_are_predicted_if_the_pose_of_the_robot_is_unknown(self) -> None:
         transforms = Transforms()
         predictor = predictor_of(transforms, robot="tf")
         walk(predictor, 1.0, 2.0)
@@ -363,7 +363,7 @@ class TestEvaluation:
         assert predictor.evaluation.recent().n_positions == 0
         assert adaptive.learnt is learnt
 
-    def test_a_tick_of_a_model_that_fails_raises_and_harms_nothing(self) -> None:
+    def test_a_failing_model_raises_and_leaves_the_predictor_usable(self) -> None:
         class Fails(ConstantVelocity):
             def predict(
                 self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0
@@ -454,12 +454,12 @@ def test_people_of_a_tracker_that_slows_down_are_soon_predicted_again() -> None:
             stamp_s = float(stamps_s.pop(0))
             predictor.add_tracks(walkers(stamp_s), "odom", round((stamp_s + 0.4) * S))
         n_predicted[tenth] = len(predictor.tick(tenth * S // 10).ids)
-    # Two long periods are no pause; then the next observation is the second one of a track.
+    # After two long periods the timeout grows; the next observation is the second of its track.
     assert all(n == 2 for tenth, n in n_predicted.items() if tenth >= 84)
 
 
-def test_a_camera_with_another_clock_on_the_same_topic_resets_nothing() -> None:
-    """Three of its messages stand between two of the others, stamped since the start of it."""
+def test_a_second_camera_with_another_clock_on_the_same_topic_resets_nothing() -> None:
+    """It sends three messages between two of the first camera, with stamps since its start."""
     predictor = predictor_of(tick_rate_hz=10.0)
     for fifth in range(50):
         time_s = 1000.0 + fifth / 5.0
@@ -474,14 +474,14 @@ def test_a_camera_with_another_clock_on_the_same_topic_resets_nothing() -> None:
         assert len(predictor.tick(now_ns).ids) == (2 if fifth else 0)
 
 
-def test_latency_does_not_matter_if_every_message_is_predicted() -> None:
+def test_latency_does_not_matter_without_a_tick_rate() -> None:
     predictor = predictor_of(tick_rate_hz=0.0)
     for n in range(20):
         predictor.add_tracks(walkers(1.0 + n / 10), "odom", 1000 * S)
     assert predictor.track_timeout_s == 1.0
 
 
-def test_a_leading_slash_of_a_frame_is_taken_off() -> None:
+def test_a_leading_slash_of_a_frame_is_removed() -> None:
     predictor = predictor_of(Transforms(10 * S), fixed_frame="/odom")
     walk(predictor, 1.0, 3.0)
     walk(predictor, 3.1, 5.0, frame_id="/odom")
@@ -492,9 +492,9 @@ def test_a_leading_slash_of_a_frame_is_taken_off() -> None:
 
 
 class TestCounts:
-    """Counts are of a message's entries, not of ids."""
+    """Counters count entries of messages, not ids."""
 
-    def test_five_entries_with_one_id_are_four_duplicates(self) -> None:
+    def test_five_entries_with_one_id_count_as_four_duplicates(self) -> None:
         tracks = Tracks(S, ("a",) * 5 + ("b",), np.zeros((6, 2)))
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert update.n_entered == 2
@@ -507,13 +507,13 @@ class TestCounts:
         assert update.n_entered == int(np.isfinite(x_m).any())
         assert update.n_entered + sum(update.skipped.values()) == 2
 
-    def test_losses_are_those_of_a_tracker_with_an_example(self) -> None:
+    def test_losses_are_counted_by_tracker_with_an_example(self) -> None:
         tracks = Tracks(S, ("0/a", "0/a", "0/b"), np.zeros((3, 2)))
         update = predictor_of().add_tracks(tracks, "odom", S, source="0/")
         assert update.lost == {"0/": {SkipReason.DUPLICATE_ID: 1}}
         assert update.examples == {SkipReason.DUPLICATE_ID: "0/a"}
 
-    def test_the_robot_is_no_tracked_person(self) -> None:
+    def test_the_robot_does_not_count_as_a_tracked_person(self) -> None:
         predictor = predictor_of(robot="odometry")
         predictor.add_robot(Tracks(S, (ROBOT_ID,), np.zeros((1, 2))), "odom", S)
         assert predictor.n_tracked == 0
@@ -525,7 +525,7 @@ class TestCounts:
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert (update.n_entered, update.skipped) == (1, {SkipReason.EMPTY_ID: 2})
 
-    def test_people_forgotten_for_nearer_ones_are_no_entries_of_the_message(self) -> None:
+    def test_people_forgotten_for_nearer_ones_do_not_count_as_entries(self) -> None:
         predictor = predictor_of(pipeline=PipelineConfig(max_agents=1))
         predictor.add_tracks(Tracks(S, ("far",), np.array([[9.0, 0.0]])), "odom", S)
         near = Tracks(S + 1, ("near",), np.array([[1.0, 0.0]]))
@@ -534,14 +534,14 @@ class TestCounts:
 
 
 class TestSources:
-    """Each tracker has a delay, and a clock, of its own."""
+    """Each tracker has its own latency and clock."""
 
     @staticmethod
     def add(predictor: Predictor, source: str, stamp_s: float, now_s: float) -> Update:
         tracks = Tracks(round(stamp_s * S), (f"{source}a",), np.array([[stamp_s, 0.0]]))
         return predictor.add_tracks(tracks, "odom", round(now_s * S), source=source)
 
-    def test_a_tracker_that_lags_behind_another_is_no_jump_back(self) -> None:
+    def test_a_lag_between_trackers_is_not_taken_for_a_jump_back(self) -> None:
         predictor = predictor_of()
         for n in range(100, 300):
             updates = [self.add(predictor, "0/slow/", n / 20 - 1.3, n / 20)]
@@ -565,7 +565,7 @@ class TestSources:
         assert "0/a/" in updates[-1].refusals[0].text
         assert predictor.tick(8 * S).ids == ("1/b/a",)
 
-    def test_a_jump_back_of_all_trackers_is_one_of_time(self) -> None:
+    def test_a_jump_back_of_all_trackers_resets_everything(self) -> None:
         predictor = predictor_of()
         for n in range(50, 80):
             self.add(predictor, "0/a/", n / 10, n / 10)
@@ -581,7 +581,7 @@ class TestSources:
 
 
 class TestGhosts:
-    def test_whoever_is_gone_is_not_predicted_though_not_forgotten(self) -> None:
+    def test_people_who_are_gone_are_not_predicted_but_remembered(self) -> None:
         predictor = predictor_of()
         for n in range(20):
             predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)
@@ -602,7 +602,7 @@ class TestGhosts:
             predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)
         assert predictor.tick(round(3.8 * S)).ids == ("a", "b")
 
-    def test_tracks_younger_than_asked_for_are_counted_but_not_predicted(self) -> None:
+    def test_tracks_below_min_track_age_s_are_counted_but_not_predicted(self) -> None:
         predictor = predictor_of(pipeline=PipelineConfig(min_track_age_s=0.5))
         for n in range(5):
             predictor.add_tracks(walkers(1.0 + n / 10), "odom", 0)

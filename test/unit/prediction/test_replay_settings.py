@@ -1,4 +1,4 @@
-"""A replay takes the node's parameter file, and refuses what the node refuses."""
+"""A replay reads the node's parameter file, and refuses the values that the node refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def file_with(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_what_is_left_out_has_the_defaults_of_a_replay(tmp_path: Path) -> None:
+def test_missing_parameters_have_the_defaults_of_a_replay(tmp_path: Path) -> None:
     settings = load_settings(file_with(tmp_path, "n_samples: 5"))
     assert (settings.tick_rate_hz, settings.fixed_frame) == (2.5, "")
     assert settings.pipeline.n_samples == 5
@@ -43,7 +43,7 @@ def test_what_is_left_out_has_the_defaults_of_a_replay(tmp_path: Path) -> None:
         ("other: {ros__parameters: {a: 1}}\n/robot1/*:", True),
     ],
 )
-def test_a_file_without_a_section_for_the_node_is_told_as_ros_reads_it(
+def test_the_sections_of_a_file_without_one_for_the_node_are_named(
     tmp_path: Path, sections: str, is_for_node: bool
 ) -> None:
     path = tmp_path / "params.yaml"
@@ -51,7 +51,7 @@ def test_a_file_without_a_section_for_the_node_is_told_as_ros_reads_it(
     assert (sections_of_others(path, "/robot1/predictor") == []) == is_for_node
 
 
-def test_what_is_given_counts(tmp_path: Path) -> None:
+def test_parameters_in_the_file_override_defaults(tmp_path: Path) -> None:
     settings = load_settings(file_with(tmp_path, "tick_rate_hz: 10.0", "fixed_frame: map"))
     assert (settings.tick_rate_hz, settings.fixed_frame) == (10.0, "map")
 
@@ -82,7 +82,7 @@ def test_what_is_given_counts(tmp_path: Path) -> None:
         ("model: !!bool x", "is not YAML"),
     ],
 )
-def test_what_the_node_refuses_is_refused(tmp_path: Path, line: str, message: str) -> None:
+def test_values_that_the_node_refuses_are_refused(tmp_path: Path, line: str, message: str) -> None:
     path = file_with(tmp_path, line)
     with pytest.raises(ParameterError, match=message) as caught:
         load_settings(path)

@@ -1,4 +1,4 @@
-"""Velocities and covariances of trackers help as far as they are right, and harm nobody."""
+"""Velocities and covariances of trackers are used as far as they fit the positions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FIELDS: dict[str, Field | None] = {
 
 @lru_cache(maxsize=16)
 def ticks(field: str, variance_m2: float | None = None) -> tuple[Tick, ...]:
-    """A tick at each observation of people who appear, after others taught the tracker's noise."""
+    """A tick at each observation of new people, after the noise of the tracker is known."""
     generator = np.random.default_rng(6)
     velocities_of = FIELDS[field]
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
@@ -90,25 +90,25 @@ def test_with_a_velocity_two_observations_are_enough() -> None:
 
 
 @pytest.mark.parametrize("field", [name for name in FIELDS if name not in ("none", "good")])
-def test_a_velocity_that_says_nothing_misleads_nobody(field: str) -> None:
+def test_an_uninformative_velocity_does_not_change_predictions(field: str) -> None:
     for without, tick in zip(ticks("none"), ticks(field), strict=True):
         assert np.mean(off_m(tick)[0]) < 1.3 * np.mean(off_m(without)[0])
         assert off_m(tick)[1] >= 0.9
 
 
 @pytest.mark.parametrize("variance_m2", [400.0, 1e-9])
-def test_a_covariance_that_is_the_same_for_all_changes_nothing(variance_m2: float) -> None:
+def test_equal_covariances_do_not_change_predictions(variance_m2: float) -> None:
     for without, tick in zip(ticks("none"), ticks("none", variance_m2), strict=True):
         np.testing.assert_allclose(tick.prediction.mean, without.prediction.mean, atol=0.1)
 
 
-def test_who_is_seen_worse_by_the_tracker_is_followed_with_less_trust() -> None:
+def test_tracks_with_larger_covariances_are_smoothed_more() -> None:
     generator = np.random.default_rng(7)
     std_m = np.where(np.arange(N_PEOPLE) % 2, 0.02, 0.2)
     covariances = (std_m**2)[:, None, None] * np.eye(3)
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
     for n in range(40):
-        # Everybody is a new track after 3 s.
+        # Every person gets a new track after 3 s.
         ids = tuple(f"{n // 30}.{person}" for person in range(N_PEOPLE))
         stamp_ns = round((100.0 + n / RATE_HZ) * NS_PER_S)
         seen_m = PLACES_M + VELOCITIES_M_S * n / RATE_HZ

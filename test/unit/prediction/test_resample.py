@@ -35,7 +35,7 @@ def test_a_straight_walk_stays_straight_at_any_step() -> None:
     assert finer.step_s == 0.1
 
 
-def test_the_models_own_steps_are_handed_through() -> None:
+def test_a_prediction_at_the_models_steps_is_returned_unchanged() -> None:
     prediction, last_m = random_prediction()
     assert resample_prediction(prediction, last_m, MODEL) is prediction
 
@@ -55,7 +55,7 @@ def test_values_at_the_models_steps_are_kept(step_s: float, n_steps: int) -> Non
         )
 
 
-def test_radius_scales_go_along() -> None:
+def test_radius_scales_are_interpolated() -> None:
     prediction, last_m = random_prediction()
     assert resample_prediction(prediction, last_m, Steps(0.2, 24)).radius_scales is None
     factors = np.random.default_rng(1).uniform(0.5, 2.0, (3, 12, len(CONFIDENCES)))
@@ -82,7 +82,7 @@ def test_covariances_stay_positive_and_the_mean_is_the_samples_mean(
     np.testing.assert_allclose(other.mean, other.samples.mean(axis=0), atol=1e-9)
 
 
-def test_nobody_is_no_problem() -> None:
+def test_an_empty_prediction_is_resampled() -> None:
     prediction = ConstantVelocity().predict(np.empty((0, 2, 2)), n_samples=4)
     assert resample_prediction(prediction, np.empty((0, 2)), Steps(0.2, 24)).samples.shape == (
         4,

@@ -1,4 +1,4 @@
-"""A jump that all people share is a correction of the localisation; what people do is motion."""
+"""A jump that all people share is a correction of the localisation, and not motion."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def predictor() -> Predictor:
 
 
 def tell(target: Predictor, places: Places, times_s: Iterable[float]) -> list[str]:
-    """Tells a predictor where people are; returns the texts on corrections."""
+    """Adds positions of people to a predictor; returns the log texts on corrections."""
     texts = []
     for time_s in times_s:
         places_m = places(time_s)
@@ -60,7 +60,7 @@ def test_predictions_go_on_straight_in_the_corrected_frame(period_s, shift_m, tu
     assert tell(target, walking, every(period_s, 1.0, 6.0)) == []
     (text,) = tell(target, corrected, every(period_s, 6.0, 6.0 + 1.5 * period_s))
 
-    assert text.startswith("5 people moved alike by")
+    assert text.startswith("5 people moved by the same")
     assert target.counters()["frame_corrections"] == 1
     forecast, _ = target.published(target.tick(target.newest_ns))
     assert forecast.frame_id == "map"
@@ -70,7 +70,7 @@ def test_predictions_go_on_straight_in_the_corrected_frame(period_s, shift_m, tu
     np.testing.assert_allclose(forecast.present_m, corrected(target.newest_ns / S), atol=1e-3)
 
 
-def test_each_of_several_jumps_counts() -> None:
+def test_several_jumps_are_removed_one_after_the_other() -> None:
     target = predictor()
     for n in range(4):
         tell(
@@ -85,7 +85,7 @@ def test_each_of_several_jumps_counts() -> None:
     np.testing.assert_allclose(forecast.prediction.mean[:, -1], expected_m, atol=0.05)
 
 
-def test_a_late_message_from_before_the_jump_is_understood() -> None:
+def test_a_late_message_from_before_the_jump_is_not_shifted() -> None:
     target = predictor()
     tell(target, walking, every(0.1, 1.0, 5.0))
     tell(target, lambda t: walking(t) + NORTH_M, [5.1])
@@ -100,8 +100,10 @@ def test_a_late_message_from_before_the_jump_is_understood() -> None:
 
 @pytest.mark.parametrize("period_s", [0.04, 0.1, 0.2, 0.4, 0.5])
 @pytest.mark.parametrize("speed_m_s", [1.5, -1.5, 2.0])
-def test_people_who_start_and_stop_together_walk(period_s: float, speed_m_s: float) -> None:
-    """Within half a second, as fast as people do."""
+def test_people_who_start_and_stop_together_are_not_a_correction(
+    period_s: float, speed_m_s: float
+) -> None:
+    """Within half a second, which is as fast as people can."""
 
     def places(time_s: float) -> np.ndarray:
         moving_s = np.clip(time_s - 5.0, 0.0, 4.0)
@@ -112,14 +114,14 @@ def test_people_who_start_and_stop_together_walk(period_s: float, speed_m_s: flo
     assert tell(target, places, every(period_s, 1.0, 14.0)) == []
 
 
-def test_a_jump_of_some_is_no_correction() -> None:
+def test_a_jump_of_some_people_is_not_a_correction() -> None:
     def some(time_s: float) -> np.ndarray:
         return walking(time_s) + np.array([[1.0, 0.0]] * 3 + [[0.0, 0.0]] * 2) * (time_s > 5.0)
 
     assert tell(predictor(), some, every(0.1, 1.0, 7.0)) == []
 
 
-def test_swapped_ids_are_no_correction() -> None:
+def test_swapped_ids_are_not_a_correction() -> None:
     def swapped(time_s: float) -> np.ndarray:
         order = [1, 0, 3, 2, 4] if time_s > 5.0 else [0, 1, 2, 3, 4]
         return walking(time_s)[order]
@@ -127,13 +129,13 @@ def test_swapped_ids_are_no_correction() -> None:
     assert tell(predictor(), swapped, every(0.1, 1.0, 7.0)) == []
 
 
-def test_a_jump_of_one_person_alone_is_no_correction() -> None:
+def test_a_jump_of_a_single_person_is_not_a_correction() -> None:
     assert tell(predictor(), lambda t: walking(t)[:1] + (t > 5.0), every(0.1, 1.0, 7.0)) == []
 
 
 @pytest.mark.parametrize("noise_m", [0.2, 1.0])
 @pytest.mark.parametrize("n_people", [2, 5])
-def test_noise_is_no_correction(n_people: int, noise_m: float) -> None:
+def test_noise_is_not_a_correction(n_people: int, noise_m: float) -> None:
     rng = np.random.default_rng(0)
 
     def noisy(time_s: float) -> np.ndarray:
@@ -142,8 +144,8 @@ def test_noise_is_no_correction(n_people: int, noise_m: float) -> None:
     assert tell(predictor(), noisy, every(0.1, 1.0, 61.0)) == []
 
 
-def test_people_who_are_off_one_after_the_other_are_no_correction() -> None:
-    """One is back when the other is off, by about as much in the other direction."""
+def test_outliers_of_one_person_after_another_are_not_a_correction() -> None:
+    """One returns when the other jumps, by about the same distance in the other direction."""
     rng = np.random.default_rng(0)
     off_m = {5.0: [[0.0, 0.6], [0.0, 0.0]], 5.1: [[0.0, 0.0], [0.0, -0.6]]}
 
@@ -154,7 +156,7 @@ def test_people_who_are_off_one_after_the_other_are_no_correction() -> None:
     assert tell(predictor(), noisy, every(0.1, 1.0, 6.0)) == []
 
 
-def test_after_a_pause_nothing_is_concluded() -> None:
+def test_after_a_pause_no_correction_is_found() -> None:
     target = predictor()
     tell(target, walking, every(0.1, 1.0, 5.0))
     assert tell(target, lambda t: walking(t) + 1.0, [6.0]) == []

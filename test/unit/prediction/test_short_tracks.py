@@ -87,7 +87,7 @@ def test_regions_cover_at_any_age(rate_hz: float) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [2.5, 5.0])
-def test_regions_cover_people_unlike_those_before(rate_hz: float) -> None:
+def test_regions_cover_people_who_move_differently_from_earlier_ones(rate_hz: float) -> None:
     for tick in ticks(rate_hz, 0.05, 0, 16, others_m_s=1.2):
         assert errors(tick, 0)[1].mean() >= 0.9
 
@@ -101,7 +101,7 @@ def test_errors_decrease_with_age() -> None:
     assert medians_m[28] < 0.35
 
 
-def test_regions_of_new_tracks_are_not_larger_than_people_are_fast() -> None:
+def test_regions_of_new_tracks_are_limited_by_the_speed_of_people() -> None:
     covariance = ticks(10.0, 0.05, N_PEOPLE // 2, 16)[0].prediction.covariance[:, -1]
     radius_m = np.sqrt(REGION_95 * np.linalg.eigvalsh(covariance)[:, 1])
     assert radius_m.max() < 2.2 * HORIZON_S
@@ -134,7 +134,7 @@ def test_samples_mean_and_covariance_agree() -> None:
 
 
 @pytest.mark.parametrize("gap_s", [0.001, 0.033])
-def test_two_observations_at_once_make_nobody_run(gap_s: float) -> None:
+def test_two_observations_at_nearly_the_same_time_give_no_high_speed(gap_s: float) -> None:
     generator = np.random.default_rng(3)
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
     ids = tuple(f"p{n}" for n in range(N_PEOPLE))
@@ -147,7 +147,7 @@ def test_two_observations_at_once_make_nobody_run(gap_s: float) -> None:
     assert error_m.max() < 4.0
 
 
-def test_a_burst_after_silence_makes_nobody_run() -> None:
+def test_a_burst_after_silence_gives_no_high_speed() -> None:
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
 
     def see(time_s: float, at_m: float) -> None:
@@ -156,7 +156,7 @@ def test_a_burst_after_silence_makes_nobody_run() -> None:
 
     for n in range(20):
         see(0.1 * n, 0.13 * n)
-    # What was measured during 1.1 s of silence is stamped when it is sent.
+    # Positions that were measured during 1.1 s of silence are stamped when they are sent.
     for n in range(10):
         see(3.0 + 0.002 * n, 2.5 + 0.13 * n)
     prediction = pipeline.tick(START_NS + round(3.018 * NS_PER_S)).prediction
@@ -179,7 +179,7 @@ def test_no_velocity_is_above_the_limit(model: str) -> None:
     assert past_m_s.max() <= 2.0 + 1e-9
 
 
-def test_a_track_that_is_noisier_than_others_is_followed_with_less_trust() -> None:
+def test_a_track_that_is_noisier_than_others_is_smoothed_more() -> None:
     generator = np.random.default_rng(4)
     pipeline = PredictionPipeline(load_model("default"), PipelineConfig())
     ids = ("good", "bad", *(f"p{n}" for n in range(8)))

@@ -1,4 +1,4 @@
-"""Who walks as others did before, at the same place, is predicted as these went on."""
+"""Mean trajectories are corrected by errors of earlier predictions with similar motion nearby."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 S = 1_000_000_000
 N_STEPS = 12
 SPEED_M_S = 1.2
-#: Time between two people who come, seconds.
+#: Time between two people who enter, seconds.
 PAUSE_S = 4.0
 
 
 def corner(way_m: float) -> list[float]:
-    """Where somebody is after a way: everybody turns left at (5, 0)."""
+    """Position after a walked distance; everybody turns left at (5, 0)."""
     return [min(way_m, 5.0), max(way_m - 5.0, 0.0)]
 
 
@@ -46,7 +46,7 @@ def walked(n_people: int, *, adapts: bool = True) -> tuple[Predictor, Tick]:
 
 
 def end_error_m(tick: Tick) -> float:
-    """Error of the end point of the last who came."""
+    """Error of the end point of the last person who entered."""
     row = int(np.argmax(tick.window.ids))
     end_m = corner(3.0 + SPEED_M_S * 4.8)
     return float(np.hypot(*(tick.prediction.mean[row, -1] - end_m)))
@@ -59,7 +59,7 @@ def test_people_are_predicted_round_a_corner_where_others_turned() -> None:
     assert later_m < 0.3 * first_m
 
 
-def test_without_adaptive_calibration_the_model_is_published_as_it_is() -> None:
+def test_without_adaptive_calibration_predictions_are_not_corrected() -> None:
     tick = walked(20, adapts=False)[1]
     assert tick.uncorrected is None
     assert end_error_m(tick) > 3.0
@@ -100,7 +100,7 @@ def prediction_of(places_m: FloatArray, velocities_m_s: FloatArray) -> Predictio
     ],
     ids=["alike", "elsewhere", "backwards", "stands"],
 )
-def test_only_who_walks_alike_nearby_is_corrected(
+def test_only_people_with_similar_position_and_velocity_are_corrected(
     learnt_m_s, place_m, velocity_m_s, is_corrected
 ) -> None:
     errors = SiteErrors()
@@ -120,7 +120,7 @@ def test_only_who_walks_alike_nearby_is_corrected(
     assert (north_m > 0.7).all() if is_corrected else (np.abs(north_m) < 0.05).all()
 
 
-def test_errors_by_chance_correct_nothing() -> None:
+def test_random_errors_lead_to_no_correction() -> None:
     errors, rng = SiteErrors(), np.random.default_rng(0)
     place, velocity = np.array([[0.0, 0.0]]), np.array([[1.2, 0.0]])
     for _ in range(300):
@@ -132,7 +132,7 @@ def test_errors_by_chance_correct_nothing() -> None:
 
 
 def learn(errors: SiteErrors, place_m: tuple[float, float], error_m: float, n_ticks: int) -> None:
-    """People walk east at a place, and are off to the north."""
+    """Learns from people who walk east at a place and end north of their predictions."""
     place, velocity = np.array([place_m]), np.array([[1.2, 0.0]])
     for _ in range(n_ticks):
         made = prediction_of(place, velocity)
@@ -141,20 +141,20 @@ def learn(errors: SiteErrors, place_m: tuple[float, float], error_m: float, n_ti
 
 
 def correction_m(errors: SiteErrors, place_m: tuple[float, float]) -> float:
-    """How far to the north the end point of somebody who walks east is corrected."""
+    """Correction to the north of the end point of a person who walks east, metres."""
     place = np.array([place_m])
     made = prediction_of(place, np.array([[1.2, 0.0]]))
     return float((errors.correct(made, place)[0].mean - made.mean)[0, -1, 1])
 
 
-def test_rare_places_are_remembered_however_many_walk_elsewhere() -> None:
+def test_rare_places_are_remembered_when_many_walk_elsewhere() -> None:
     errors = SiteErrors()
     learn(errors, (0.0, 0.0), 1.0, 50)
     learn(errors, (20.0, 0.0), 0.5, 3000)
     assert correction_m(errors, (0.0, 0.0)) > 0.7
 
 
-def test_a_place_where_people_walk_otherwise_now_is_learned_again() -> None:
+def test_a_place_where_people_change_their_behaviour_is_learned_again() -> None:
     errors = SiteErrors()
     learn(errors, (0.0, 0.0), 1.0, 1000)
     learn(errors, (0.0, 0.0), -1.0, 200)

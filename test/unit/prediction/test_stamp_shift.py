@@ -1,4 +1,4 @@
-"""Stamps that do not fit the transforms: people seem to move when the robot turns."""
+"""Stamps that are late or early for the transforms: people seem to move when the robot turns."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_stamps_that_are_late_or_early_are_found(late_s: float) -> None:
     assert found_s(late_s) == pytest.approx(late_s, abs=0.015)
 
 
-def test_stamps_that_fit_are_left_as_they_are() -> None:
+def test_correct_stamps_are_not_shifted() -> None:
     assert found_s(0.0) == 0.0
 
 
-def test_a_pose_that_jitters_is_no_shift() -> None:
+def test_jitter_of_the_pose_is_not_taken_for_a_shift() -> None:
     def jittering(time_s: float) -> float:
         noise = np.random.default_rng(round(1e4 + time_s * 1e3)).normal(0.0, 0.02)
         return yaw_at(time_s) + float(noise)
@@ -89,7 +89,7 @@ def test_a_pose_that_jitters_is_no_shift() -> None:
 
 
 @pytest.mark.parametrize("seed", [2, 3, 6])
-def test_stamps_that_jitter_are_not_shifted(seed: int) -> None:
+def test_jitter_of_stamps_is_not_taken_for_a_shift(seed: int) -> None:
     shift, generator = StampShift(), np.random.default_rng(seed)
     for time_s in np.arange(0.0, 40.0, 0.1).tolist():
         tracks = seen_by_robot(time_s, late_s=generator.normal(0.0, 0.06))
@@ -97,7 +97,7 @@ def test_stamps_that_jitter_are_not_shifted(seed: int) -> None:
         assert shift.shift_ns == 0
 
 
-def test_a_robot_that_does_not_turn_tells_nothing() -> None:
+def test_without_turns_of_the_robot_no_shift_is_found() -> None:
     shift = StampShift()
 
     def straight(stamp_ns: int) -> RigidTransform:
@@ -109,11 +109,11 @@ def test_a_robot_that_does_not_turn_tells_nothing() -> None:
     assert shift.shift_ns == 0
 
 
-def test_two_people_who_may_turn_with_the_robot_tell_nothing() -> None:
+def test_two_people_are_too_few_to_find_a_shift() -> None:
     assert found_s(0.2, n_people=2) == 0.0
 
 
-def test_poses_that_never_come_change_nothing() -> None:
+def test_missing_poses_give_no_shift() -> None:
     shift = StampShift()
     for time_s in np.arange(0.0, 5.0, 0.1).tolist():
         shift.observe(seen_by_robot(time_s, 0.1), lambda stamp_ns: None)
@@ -151,5 +151,5 @@ def errors_m(late_s: float) -> FloatArray:
     return np.array(found)
 
 
-def test_people_are_predicted_as_with_the_right_stamps() -> None:
+def test_predictions_are_as_good_as_with_correct_stamps() -> None:
     assert errors_m(-0.1).mean() < 1.2 * errors_m(0.0).mean()

@@ -1,4 +1,4 @@
-"""Predictions stay in free space: analytic rooms, invariances, and what must not change."""
+"""Predictions stay in free space: analytic rooms and invariances."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def straight(present: tuple[float, float], velocity: tuple[float, float]) -> tup
     return walkers(present_m, np.array([velocity]), spread_m_s=0.0, n_samples=1), present_m
 
 
-def test_who_walks_at_an_angle_into_a_wall_slides_along_it() -> None:
+def test_a_trajectory_at_an_angle_to_a_wall_slides_along_it() -> None:
     prediction, present_m = straight((2.0, 1.0), (1.0, -0.5))
     mean = corridor().constrain(prediction, present_m).mean[0]
-    # At the same speed, which is along the wall now.
+    # The speed is kept, and is parallel to the wall.
     assert np.hypot(*np.diff(mean, axis=0)[-1]) == pytest.approx(STEP_S * np.hypot(1.0, 0.5))
     assert (mean[:, 1] > -1e-6).all() and mean[-1, 1] < 0.2
 
 
-def test_who_walks_straight_at_a_wall_ends_before_it() -> None:
+def test_a_trajectory_straight_at_a_wall_ends_before_it() -> None:
     prediction, present_m = straight((18.0, 1.5), (1.0, 0.0))
     mean = corridor().constrain(prediction, present_m).mean[0]
     np.testing.assert_allclose(mean[:4], prediction.mean[0, :4])
@@ -92,7 +92,7 @@ def test_no_wall_is_between_a_person_and_a_predicted_position(yaw_rad: float) ->
 
 
 @pytest.mark.parametrize("slope", [1.0, 1.0 / 3.0, -1.0])
-def test_a_wall_of_one_cell_that_is_not_along_the_grid_has_no_gaps(slope: float) -> None:
+def test_a_thin_diagonal_wall_has_no_gaps(slope: float) -> None:
     columns = np.arange(1, 200)
     rows = (100 + slope * (columns - 100)).astype(int)
     occupied = np.zeros((200, 200), dtype=bool)
@@ -122,7 +122,7 @@ def test_far_from_walls_and_outside_the_grid_nothing_changes() -> None:
     assert corridor().constrain(nobody, np.empty((0, 2))).mean.shape == (0, T, 2)
 
 
-def test_who_is_seen_inside_a_wall_is_predicted_as_without_a_map() -> None:
+def test_people_inside_a_wall_are_predicted_as_without_a_map() -> None:
     present_m = np.array([[20.1, 1.5]])
     prediction = walkers(present_m, np.array([[-1.0, 0.0]]))
     assert corridor().constrain(prediction, present_m) is prediction
@@ -186,7 +186,7 @@ def test_an_impossible_map_is_refused_by_name(field: str, value: float, text: st
         floor_plan_from_grid(message)
 
 
-def test_a_map_of_a_thousand_million_cells_is_refused_before_it_takes_memory() -> None:
+def test_a_map_of_a_billion_cells_is_refused_before_it_takes_memory() -> None:
     occupied = np.broadcast_to(np.zeros(1, dtype=bool), (31_623, 31_623))
     with pytest.raises(ValueError, match=r"31623 x 31623 cells of 0.05 m is too large"):
         FloorPlan(occupied, 0.05, (0.0, 0.0))
