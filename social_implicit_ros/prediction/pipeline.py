@@ -140,8 +140,9 @@ class PredictionPipeline:
         base = prediction
         if window.ids:
             if self.adaptive is not None:
-                base = self.adaptive.base(prediction)
-                prediction = self.adaptive.adapt(base, _observed_speed_m_s(window))
+                speed_m_s = _observed_speed_m_s(window)
+                base = self.adaptive.base(prediction, speed_m_s)
+                prediction = self.adaptive.adapt(base, speed_m_s)
             prediction = at_confidence(prediction, self.config.confidence)
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
         return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base, uncorrected)

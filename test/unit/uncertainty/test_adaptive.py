@@ -16,6 +16,9 @@ from social_implicit_ros.uncertainty.adaptive import (
     MAX_SECONDS,
     MAX_SHIFT,
     MIN_FACTOR,
+    PRIOR_FREEDOM,
+    RIDING_FACTOR,
+    RIDING_M_S,
     AdaptiveCalibration,
     Learnt,
     ScoredPositions,
@@ -81,7 +84,7 @@ def run(
     """Learns from all errors; returns the levels (R, A * T) of the predictions before each."""
     rng = np.random.default_rng(3)
     speeds = np.full(n_agents, speed_m_s)
-    base = adaptive.base(prediction_of(n_agents, factors))
+    base = adaptive.base(prediction_of(n_agents, factors), speeds)
     levels = []
     for n in range(n_rounds):
         ground_truth = heavy_tailed(rng, n_agents, scale_m)
@@ -119,8 +122,8 @@ def test_standing_people_have_ellipses_of_their_own() -> None:
     adaptive = AdaptiveCalibration(N_STEPS)
     run(adaptive, scale_m=0.02, speed_m_s=STANDING)
     run(adaptive, scale_m=1.0, speed_m_s=WALKING, start_ns=1000 * S)
-    base = adaptive.base(prediction_of(3))
-    adapted = adaptive.adapt(base, np.array([STANDING, 0.3, WALKING]))
+    speeds = np.array([STANDING, 0.3, WALKING])
+    adapted = adaptive.adapt(adaptive.base(prediction_of(3), speeds), speeds)
     standing, between, walking = radius_at(adapted, 0.9).mean(axis=1)
     assert standing < 0.3 * walking
     assert standing < between < walking
@@ -153,23 +156,50 @@ def test_few_scores_enlarge_ellipses_sooner_than_they_shrink_them() -> None:
     assert -0.3 < shrunk < 0.0 < enlarged and enlarged > -3.0 * shrunk
 
 
-def test_before_any_score_the_ellipses_are_those_of_the_model() -> None:
+@pytest.mark.parametrize(("distance", "grows"), [(5.0, True), (0.1, False)])
+def test_large_errors_of_the_first_step_enlarge_the_ellipses_of_all(
+    distance: float, grows: bool
+) -> None:
+    # The errors of the last step are not known yet.
     adaptive = AdaptiveCalibration(N_STEPS)
-    for factors in (None, np.linspace(0.7, 1.6, len(CONFIDENCES))):
-        base = adaptive.base(prediction_of(2, factors))
-        adapted = adaptive.adapt(base, np.array([STANDING, WALKING]))
-        expected = np.ones(len(CONFIDENCES)) if factors is None else factors
+    before = adaptive.radii[1]
+    unit = np.ones(20)
+    first = ScoredPositions(S, np.zeros(20, int), 1.4 * unit, unit, distance * unit, unit, unit)
+    adaptive.learn(first)
+    if grows:
+        assert (adaptive.radii[1, 1:, -6:] > 1.2 * before[1:, -6:]).all()
+    else:
+        np.testing.assert_array_equal(adaptive.radii[1, 1:], before[1:])
+
+
+def test_people_who_ride_have_larger_ellipses_before_any_score() -> None:
+    speeds = np.array([WALKING, 2.0, RIDING_M_S[1], 6.0])
+    base = AdaptiveCalibration(N_STEPS).base(prediction_of(4), speeds)
+    deviations_m = np.sqrt(base.covariance[:, 0, 0, 0] - FLOOR_M**2)
+    between = 0.5 * (1.0 + RIDING_FACTOR)
+    np.testing.assert_allclose(deviations_m, [0.5, 0.5 * between, *2 * [0.5 * RIDING_FACTOR]])
+
+
+def test_before_any_score_the_ellipses_allow_for_an_unknown_site() -> None:
+    # Quantiles of Student's t in two dimensions: its scale is as uncertain as that of a new site.
+    exponent = -2.0 / PRIOR_FREEDOM
+    distances = np.sqrt(PRIOR_FREEDOM * ((1.0 - np.array(CONFIDENCES)) ** exponent - 1.0))
+    adaptive = AdaptiveCalibration(N_STEPS)
+    speeds = np.array([STANDING, WALKING])
+    for factors in (np.ones(len(CONFIDENCES)), np.linspace(0.7, 1.6, len(CONFIDENCES))):
+        adapted = adaptive.adapt(adaptive.base(prediction_of(2, factors), speeds), speeds)
         assert adapted.radius_scales is not None
-        np.testing.assert_allclose(
-            adapted.radius_scales, np.broadcast_to(expected, (2, N_STEPS, 12)), rtol=0.01
-        )
+        expected = np.interp(distances, [0.0, *GAUSSIAN], [0.0, *factors * GAUSSIAN])
+        expected[-1] = distances[-1] * factors[-1]
+        radii = np.broadcast_to(expected, (2, N_STEPS, len(CONFIDENCES)))
+        np.testing.assert_allclose(adapted.radius_scales * GAUSSIAN, radii, rtol=0.01)
 
 
 def test_a_model_without_any_spread_gets_ellipses_too() -> None:
     mean = np.zeros((2, N_STEPS, 2))
     still = Prediction(mean[None], mean, np.zeros((2, N_STEPS, 2, 2)), 0.4)
     adaptive = AdaptiveCalibration(N_STEPS)
-    base = adaptive.base(still)
+    base = adaptive.base(still, np.full(2, WALKING))
     np.testing.assert_allclose(
         base.covariance, np.broadcast_to(FLOOR_M**2 * np.eye(2), base.covariance.shape)
     )
@@ -201,7 +231,7 @@ def test_radii_are_bounded_and_rise_with_the_confidence(
         )
     speeds = rng.uniform(0.0, 3.0, 4)
     for base_factors in (None, factors):
-        base = adaptive.base(prediction_of(4, base_factors))
+        base = adaptive.base(prediction_of(4, base_factors), speeds)
         adapted = adaptive.adapt(base, speeds).radius_scales
         assert adapted is not None
         radii = adapted * GAUSSIAN
@@ -241,8 +271,9 @@ def test_levels_agree_with_the_published_ellipse() -> None:
     # The published 95 % ellipse covers exactly the positions whose level is at most 0.95.
     adaptive = AdaptiveCalibration(N_STEPS)
     run(adaptive, scale_m=1.5)
-    base = adaptive.base(prediction_of(200, np.linspace(0.7, 1.6, len(CONFIDENCES))))
-    published = at_confidence(adaptive.adapt(base, np.full(200, WALKING)), 0.95)
+    speeds = np.full(200, WALKING)
+    base = adaptive.base(prediction_of(200, np.linspace(0.7, 1.6, len(CONFIDENCES))), speeds)
+    published = at_confidence(adaptive.adapt(base, speeds), 0.95)
     ground_truth = heavy_tailed(np.random.default_rng(9), 200, 1.5)
     plain = confidence_levels(published.mean, published.covariance, ground_truth)
     np.testing.assert_array_equal(
