@@ -38,7 +38,8 @@ class PerTickWriter:
         self._bag = bag.encode(errors="backslashreplace").decode()
         self._file = path.open("wb")
         self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
-        self._tables: list[pa.Table] = []
+        self._columns: list[dict[str, np.ndarray]] = []  # of some ticks of a model each
+        self._n_rows = 0
 
     def close(self) -> None:
         """Writes what is left and closes the file."""
@@ -50,14 +51,19 @@ class PerTickWriter:
         """Adds a row for each tick."""
         names = {"bag": self._bag, "model": model}
         columns = {name: np.full(len(measures.ticks), text) for name, text in names.items()}
-        self._tables.append(pa.table(columns | _columns(measures)).cast(SCHEMA))
-        if sum(table.num_rows for table in self._tables) >= _ROWS_AT_ONCE:
+        self._columns.append(columns | _columns(measures))
+        self._n_rows += len(measures.ticks)
+        if self._n_rows >= _ROWS_AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
-            self._tables = []
+        if self._columns:
+            columns = {
+                name: np.concatenate([of_some[name] for of_some in self._columns])
+                for name in SCHEMA.names
+            }
+            self._writer.write_table(pa.table(columns).cast(SCHEMA))
+            self._columns, self._n_rows = [], 0
 
 
 def join_files(parts: Iterable[Path], into: Path) -> None:

@@ -320,17 +320,21 @@ class TrackHistory:
             rows, columns, states_m = rows[~waits], columns[~waits], states_m[~waits]
             begins, confirmed = begins[~waits], confirmed[~waits]
             before_ns, before_m = before_ns[~waits], before_m[~waits]
-        self._announce_forgetting(rows[begins])
-        table.clear(rows[begins])
-        self._began_ns[rows[begins]] = stamp_ns
+        if begins.any():
+            self._announce_forgetting(rows[begins])
+            table.clear(rows[begins])
+            self._began_ns[rows[begins]] = stamp_ns
         if confirmed.any():
             self._began_ns[rows[confirmed]] = before_ns[confirmed]
             table.append(rows[confirmed], before_ns[confirmed], before_m[confirmed])
         velocities_m_s = None
         if tracks.velocities_m_s is not None:
             velocities_m_s = known_velocities(tracks.velocities_m_s[columns], limits[0])
-            first = begins & ~confirmed
-            self._begin_with_velocity(rows[first], stamp_ns, states_m[first], velocities_m_s[first])
+            first = begins & ~confirmed & ~np.isnan(velocities_m_s[:, 0])
+            if first.any():
+                self._begin_with_velocity(
+                    rows[first], stamp_ns, states_m[first], velocities_m_s[first]
+                )
         table.append(rows, stamp_ns, states_m)
         tracker = self._trackers.setdefault(source, len(self._trackers))
         self._tracker_of_row[rows] = tracker
@@ -359,10 +363,9 @@ class TrackHistory:
         Exact positions are extrapolated from it. The estimate leaves it out: it begins with the
         track.
         """
-        known = ~np.isnan(velocities_m_s[:, 0])
-        before_m = states_m[known]
-        before_m[:, :2] -= velocities_m_s[known] * self._step_s
-        self._table.append(rows[known], stamp_ns - self._step_ns, before_m)
+        before_m = states_m.copy()
+        before_m[:, :2] -= velocities_m_s * self._step_s
+        self._table.append(rows, stamp_ns - self._step_ns, before_m)
 
     def _make_room(
         self, columns: dict[str, int], tracks: Tracks, rejected: dict[str, SkipReason]

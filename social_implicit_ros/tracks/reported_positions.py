@@ -89,6 +89,10 @@ class ReportedPositions:
         # Distances by which x and y of people changed, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
         self._is_on_grid = True  # positions may stay the same because they are rounded
+        #: Time for which the tracker repeats positions that are not current, seconds. 0 if they
+        #: are: each message has new ones, and who is repeated stands, or is rounded to the same
+        #: place of a grid.
+        self.hold_s = 0.0
         self._placeholders: list[_Point] = []
         #: The newest position that was left out as it stands for none.
         self.unset_m: _Point = _UNSET
@@ -115,13 +119,7 @@ class ReportedPositions:
         """Usual time between two positions of somebody, integer nanoseconds; 0 if unknown."""
         return lower_median(self._periods_ns) if self._periods_ns else 0
 
-    @property
-    def hold_s(self) -> float:
-        """Time for which the tracker repeats positions that are not current, seconds.
-
-        0 if they are: each message has new ones, and who is repeated stands, or is rounded to the
-        same place of a grid.
-        """
+    def _learnt_hold_s(self) -> float:
         if self._is_on_grid:
             return 0.0
         missed_ns = sorted(ns for ns in self._missed_ns if ns)
@@ -313,6 +311,7 @@ class ReportedPositions:
         stops = is_same & state["has_moved"]
         stops &= (stayed_ns < _STOPPED_NS) & (now_stayed_ns >= _STOPPED_NS)
         self._n_stopped += int(np.count_nonzero(stops))
+        self.hold_s = self._learnt_hold_s()
 
     def _missed(
         self,
@@ -353,8 +352,8 @@ class ReportedPositions:
             for row, is_exchange in zip(np.flatnonzero(jumps).tolist(), are_exchanges, strict=True):
                 if not is_exchange:
                     self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
-        was_unset = (rows >= 0) & (state["point_m"] == _UNSET).all(axis=1) & (way_m > 0.0)
-        if was_unset.any() and len(self._left_unset) < _MIN_LEFT_UNSET:
+        if len(self._left_unset) < _MIN_LEFT_UNSET:
+            was_unset = (rows >= 0) & ~state["point_m"].any(axis=1) & (way_m > 0.0)
             self._left_unset.update(compress(tracks.ids, was_unset.tolist()))
         if len(self._left_unset) >= _MIN_LEFT_UNSET and not self._is_on_grid:
             self._add_placeholder(_UNSET)

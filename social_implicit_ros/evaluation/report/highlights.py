@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.errors import Measures, ScoredTick
+from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
@@ -228,16 +229,16 @@ class TrackMap:
     def __init__(self, models: Iterable[str]) -> None:
         self._models = tuple(models)
         self._cell_m = CELL_M
-        #: Column and row -> (models, 2) number of predictions, and the sum of their FDE.
-        self._sums: dict[tuple[int, int], FloatArray] = {}
+        # (C, 2) columns and rows, ascending, and (C, models, 2) predictions and sums of their FDE.
+        self._cells: IntArray = np.empty((0, 2), dtype=np.int64)
+        self._sums = np.empty((0, len(self._models), 2))
         self._tracks: dict[str, list[tuple[float, float]]] = {}
         self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
         self._drawn_ns = 0
 
     def add(self, measures: Mapping[str, Measures]) -> None:
         """Adds some ticks of all models."""
-        for model, name in enumerate(self._models):
-            self._add_errors(model, measures[name])
+        self._add_errors([measures[name] for name in self._models])
         for tick in measures[self._models[0]].ticks:
             since_ns = abs(tick.forecast.stamp_ns - self._drawn_ns)
             if since_ns >= TRACK_PERIOD_S * NS_PER_S:
@@ -246,43 +247,43 @@ class TrackMap:
 
     def encoded(self) -> dict[str, Any]:
         """The form that the page reads, metres."""
-        cells = sorted(self._sums)
-        sums = np.array([self._sums[cell] for cell in cells]).reshape(-1, len(self._models), 2)
         return {
             "cell_m": self._cell_m,
-            "cells": [list(cell) for cell in cells],
-            "futures": sums[..., 0].max(axis=1, initial=0.0).astype(int).tolist(),
+            "cells": self._cells.tolist(),
+            "futures": self._sums[..., 0].max(axis=1, initial=0.0).astype(int).tolist(),
             "mean_fde": {
                 name: [
                     round(total / count, 3) if count else None
-                    for count, total in sums[:, index].tolist()
+                    for count, total in self._sums[:, index].tolist()
                 ]
                 for index, name in enumerate(self._models)
             },
             "tracks": [np.round(points, 2).tolist() for _, points in sorted(self._tracks.items())],
         }
 
-    def _add_errors(self, model: int, measures: Measures) -> None:
-        rows = np.flatnonzero(measures.complete)
-        places = np.floor(measures.position_m[rows] / self._cell_m).astype(np.int64)
-        cells, of_row = np.unique(places, axis=0, return_inverse=True)
-        counts, totals = (
-            np.bincount(of_row.ravel(), weights, len(cells))
-            for weights in (None, measures.fde_m[rows])
-        )
-        for (column, row), *sums in zip(cells.tolist(), counts, totals, strict=True):
-            cell = self._sums.setdefault((column, row), np.zeros((len(self._models), 2)))
-            cell[model] += sums
-        while len(self._sums) > MAX_CELLS or self._n_abreast() > MAX_CELLS_ABREAST:
+    def _add_errors(self, of_models: Sequence[Measures]) -> None:
+        cells, sums = [self._cells], [self._sums]
+        for model, measures in enumerate(of_models):
+            rows = np.flatnonzero(measures.complete)
+            cells.append(np.floor(measures.position_m[rows] / self._cell_m).astype(np.int64))
+            sums.append(np.zeros((len(rows), len(of_models), 2)))
+            sums[-1][:, model, 0], sums[-1][:, model, 1] = 1.0, measures.fde_m[rows]
+        self._add_up(np.concatenate(cells), np.concatenate(sums))
+        while len(self._cells) > MAX_CELLS or self._n_abreast() > MAX_CELLS_ABREAST:
             self._cell_m *= 2
-            smaller, self._sums = self._sums, {}
-            for (column, row), of_cell in smaller.items():
-                place = column // 2, row // 2
-                self._sums[place] = self._sums.get(place, 0.0) + of_cell
+            self._add_up(self._cells // 2, self._sums)
+
+    def _add_up(self, cells: IntArray, sums: FloatArray) -> None:
+        """Takes (N, 2) cells with their sums; equal ones become one."""
+        self._cells, of_cell = np.unique(cells, axis=0, return_inverse=True)
+        rows = sums.reshape(len(sums), -1)
+        self._sums = sums_by_group(rows, of_cell.ravel(), len(self._cells)).reshape(
+            -1, *sums.shape[1:]
+        )
 
     def _n_abreast(self) -> int:
         """Columns or rows of the map, whichever are more."""
-        return int(np.ptp(list(self._sums), axis=0).max()) + 1 if self._sums else 0
+        return int(np.ptp(self._cells, axis=0).max()) + 1 if len(self._cells) else 0
 
     def _add_tracks(self, tick: ScoredTick) -> None:
         for agent, (x, y) in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):

@@ -98,7 +98,10 @@ class VelocityNoise:
             self._sums = np.concatenate([self._sums, np.tile(_FIRST, (n_new, 1, 1))])
         self._velocities_m_s[rows] = velocities_m_s
         self._group[rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
-        elapsed_ns = stamp_ns - self._waiting_ns[rows]
+        waiting_ns, is_known = self._waiting_ns[rows], ~np.isnan(velocities_m_s[:, 0])
+        if not (is_known.any() or waiting_ns.any()):  # of a tracker that reports none
+            return
+        elapsed_ns = stamp_ns - waiting_ns
         is_due = elapsed_ns >= _AFTER_NS
         if not is_due.any():
             return
@@ -106,7 +109,7 @@ class VelocityNoise:
         if is_learnt.any():
             elapsed_s = elapsed_ns[is_learnt] / NS_PER_S
             self._learn(tracker, rows[is_learnt], elapsed_s, positions_m[is_learnt], noise_m)
-        is_due &= ~np.isnan(velocities_m_s[:, 0])
+        is_due &= is_known
         # Of most tracks the first velocity, of the others the second.
         is_first = ages_ns == 0
         if is_first.any():

@@ -40,12 +40,11 @@ def close_rows(positions_m: FloatArray, within_m: float) -> list[tuple[int, int]
     """Pairs of rows of (A, 2) positions that are nearer to each other, by a sweep along x."""
     order = positions_m[:, 0].argsort()
     x_m, y_m = positions_m.T.take(order, axis=1)
-    found: list[tuple[int, int]] = []
-    for n in range(1, len(order)):
-        apart_m = x_m[n:] - x_m[:-n]
-        if apart_m.min() >= within_m:
-            break
-        apart_m2 = np.square(apart_m) + np.square(y_m[n:] - y_m[:-n])
-        (near,) = np.nonzero(apart_m2 < within_m**2)
-        found += zip(order[near].tolist(), order[near + n].tolist(), strict=True)
-    return found
+    places = np.arange(len(order))
+    # Each with the next ones along x, as long as these are near; none is near to a NaN.
+    n_next = np.maximum(x_m.searchsorted(x_m + within_m) - places - 1, 0)
+    first = places.repeat(n_next)
+    second = first + 1 + np.arange(len(first)) - (n_next.cumsum() - n_next).repeat(n_next)
+    apart_m2 = np.square(x_m[second] - x_m[first]) + np.square(y_m[second] - y_m[first])
+    near = apart_m2 < within_m**2
+    return list(zip(order[first[near]].tolist(), order[second[near]].tolist(), strict=True))

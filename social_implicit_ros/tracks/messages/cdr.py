@@ -345,7 +345,7 @@ def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
         starts, dtype = offsets[:, slot], dtypes[order]
         is_present = starts != _ABSENT
-        is_complete = is_present.all()
+        is_complete = np.count_nonzero(is_present) == len(starts)
         if not is_complete:
             starts = starts[is_present]
         at = (starts + offsets_in_run[starts % len(offsets_in_run)]) // dtype.itemsize

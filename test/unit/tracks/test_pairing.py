@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from social_implicit_ros.tracks.identities.pairing import pairs
+from social_implicit_ros.tracks.identities.pairing import close_rows, pairs
 
 
 def test_more_pairs_are_better_than_cheaper_ones() -> None:
@@ -27,3 +27,16 @@ def test_the_sum_of_costs_is_the_least(seed: int) -> None:
     least = costs[linear_sum_assignment(costs)].sum()
     assert len(chosen[0]) == min(costs.shape)
     assert costs[chosen].sum() == pytest.approx(least)
+
+
+@pytest.mark.parametrize("n_people", [0, 1, 2, 40])
+def test_close_rows_are_those_of_a_comparison_of_all(n_people: int) -> None:
+    positions_m = np.random.default_rng(n_people).uniform(0.0, 5.0, (n_people, 2))
+    positions_m[3:5] = np.nan  # nobody is near to an unknown position
+    positions_m[7:9] = positions_m[9:10]
+
+    found = close_rows(positions_m, 0.7)
+
+    apart_m = np.linalg.norm(positions_m[:, None] - positions_m, axis=2)
+    expected = np.argwhere(np.triu(apart_m < 0.7, k=1)).tolist()
+    assert sorted(sorted(pair) for pair in found) == expected
