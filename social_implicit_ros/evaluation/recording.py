@@ -22,7 +22,7 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
     with_ground_truth,
     with_simulated_tracker,
 )
-from social_implicit_ros.evaluation.per_tick import PerTickWriter
+from social_implicit_ros.evaluation.parts import PartWriter
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.report.highlights import SceneChooser, TrackMap, WorstMoments
 from social_implicit_ros.evaluation.request import Request, opened_recording
@@ -45,21 +45,22 @@ _RESETS = "time jumped back {} times: histories started again"
 def evaluate_recording(
     path: Path,
     request: Request,
-    per_tick: Path,
+    part: Path,
     *,
+    fingerprint: str = "",
     advance: Callable[[int, int], None] = lambda n_read, n_messages: None,
-) -> dict[str, Any]:
-    """Evaluates all models on one recording and writes the parquet file `per_tick`.
+) -> None:
+    """Evaluates all models on one recording and writes its part.
+
+    The part has `fingerprint`, `bag` (description of the recording), `tallies` by model, and
+    `highlights` (of the report).
 
     Args:
         path: of the recording.
         request: what to evaluate.
-        per_tick: the file to write.
+        part: the file to write.
+        fingerprint: of what is asked; identifies the part.
         advance: called with the number of messages read so far and that of all.
-
-    Returns:
-        JSON-serialisable values: `bag` (description of the recording), `tallies` by model, and
-        `highlights` (of the report).
 
     Raises:
         RecordingError: nothing could be evaluated; the message says why.
@@ -78,29 +79,30 @@ def evaluate_recording(
     )
     evaluation = _Evaluation(replay, models, request, source.duration_s)
     problem = source.problem
-    with closing(PerTickWriter(per_tick, str(path))) as writer:
+    with closing(PartWriter(part, str(path))) as writer:
         try:
             for ticks in replay.ticks(advance):
                 evaluation.add(ticks, writer)
         except RecordingError as error:
             problem = str(error)  # includes a truncation
         evaluation.finish(writer)
-    # A map in a frame that moves has no one place in the page.
-    is_fixed = walls is not None and walls.frame_id in ("", plain_frame(source.fixed_frame))
-    primary = evaluation.tallies[request.models[0]]
-    # By an independent ground truth nobody predicted is a result.
-    if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
-        if replay.counts.messages == 0:
-            why = why_empty(whole, request.start_s, request.duration_s)
-        else:
-            why = _why_nothing(source, replay, counts_of(primary))
-        raise RecordingError(f"{why} ({problem})" if problem else why)
-    notes = [*(reference.notes if reference else ()), *evaluation.notes()]
-    return {
-        "bag": _description(source, replay, primary, problem, notes),
-        "tallies": {name: tally.to_dict() for name, tally in evaluation.tallies.items()},
-        "highlights": evaluation.highlights(walls if is_fixed else None),
-    }
+        primary = evaluation.tallies[request.models[0]]
+        # By an independent ground truth nobody predicted is a result.
+        if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
+            if replay.counts.messages == 0:
+                why = why_empty(whole, request.start_s, request.duration_s)
+            else:
+                why = _why_nothing(source, replay, counts_of(primary))
+            raise RecordingError(f"{why} ({problem})" if problem else why)
+        notes = [*(reference.notes if reference else ()), *evaluation.notes()]
+        # A map in a frame that moves has no one place in the page.
+        is_fixed = walls is not None and walls.frame_id in ("", plain_frame(source.fixed_frame))
+        writer.describe(
+            fingerprint=fingerprint,
+            bag=_description(source, replay, primary, problem, notes),
+            tallies={name: tally.to_dict() for name, tally in evaluation.tallies.items()},
+            highlights=evaluation.highlights(walls if is_fixed else None),
+        )
 
 
 def _reference(source: TrackSource, request: Request) -> Reference | None:
@@ -141,7 +143,7 @@ class _Evaluation:
         self._unmeasured: list[dict[str, ScoredTick]] = []
         self._n_rows = 0
 
-    def add(self, ticks: dict[str, ScoredTick], writer: PerTickWriter) -> None:
+    def add(self, ticks: dict[str, ScoredTick], writer: PartWriter) -> None:
         """Adds one tick of all models."""
         primary = next(iter(ticks.values()))
         self._scene.add(ticks)
@@ -154,7 +156,7 @@ class _Evaluation:
         if self._n_rows >= _ROWS_AT_ONCE:
             self._measure_ticks(writer)
 
-    def finish(self, writer: PerTickWriter) -> None:
+    def finish(self, writer: PartWriter) -> None:
         """Measures the remaining ticks."""
         if self._moments:
             self._measure_moments()
@@ -172,7 +174,7 @@ class _Evaluation:
             tally.add_distribution(measured)
         self._moments = []
 
-    def _measure_ticks(self, writer: PerTickWriter) -> None:
+    def _measure_ticks(self, writer: PartWriter) -> None:
         measures = {
             name: measure([ticks[name] for ticks in self._unmeasured]) for name in self.tallies
         }

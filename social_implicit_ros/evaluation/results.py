@@ -6,7 +6,6 @@ distribution of the work.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.console import Console
 from social_implicit_ros.evaluation.distribution import POSITIONS, SAMPLES
 from social_implicit_ros.evaluation.errors import NEAR_M
 from social_implicit_ros.evaluation.output_files import without_nan, write_json, written_beside
-from social_implicit_ros.evaluation.per_tick import join_files
+from social_implicit_ros.evaluation.parts import join_rows, read_part
 from social_implicit_ros.evaluation.report.page import report_page
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, jobs_of, run_jobs
@@ -56,12 +55,12 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     Takes at least one complete job, and `path` and `reason` of each failure; returns the content
     of `results.json`. If a file cannot be written (OSError), those of an earlier run do not change.
     """
-    per_ticks, highlights, summaries = zip(*(job.files for job in jobs), strict=True)
-    parts = [json.loads(file.read_text()) for file in summaries]
+    files = [job.part for job in jobs]
+    parts = [read_part(file, "bag", "tallies") for file in files]
     request = jobs[0].request
     models = {name: load_model(name) for name in request.models}
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
-    shown = (json.loads(file.read_text()) for file in highlights)
+    shown = (read_part(file, "highlights")["highlights"] for file in files)
     of_path = zip((part["bag"]["path"] for part in parts), shown, strict=True)
     # All or none: each replaces that of an earlier run when the last is written.
     with (
@@ -70,7 +69,7 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
         written_beside(out / "report.html") as page,
     ):
         write_json(results, numbers, indent=1)
-        join_files(per_ticks, rows)
+        join_rows(files, rows)
         page.write_text(report_page(results, of_path), encoding="utf-8")
     return results
 
@@ -81,7 +80,7 @@ def results_of(
     request: Request,
     models: Mapping[str, TrajectoryModel],
 ) -> dict[str, Any]:
-    """Adds up the results of each recording, as `evaluate_recording` returns them."""
+    """Adds up the results of each recording, of the parts of `evaluate_recording`."""
     settings = asdict(request.settings)
     settings |= settings.pop("pipeline")
     tallies = {name: [Tally.from_dict(part["tallies"][name]) for part in parts] for name in models}

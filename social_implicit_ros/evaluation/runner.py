@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import re
 import signal
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -23,7 +22,8 @@ from typing import Any
 
 from rich.console import Console
 
-from social_implicit_ros.evaluation.output_files import UNFINISHED
+from social_implicit_ros.evaluation.output_files import UNFINISHED, written_beside
+from social_implicit_ros.evaluation.parts import read_part
 from social_implicit_ros.evaluation.recording import evaluate_recording, files_of
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.terminal import progress_bar, shown_task
@@ -39,7 +39,7 @@ from social_implicit_ros.recordings.floor_plan import load_map
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
 
 #: Version of the parts' layout: parts of another version are evaluated again.
-PART_VERSION = 6
+PART_VERSION = 7
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _KILLED = (
@@ -55,7 +55,7 @@ class Job:
     """One recording to evaluate.
 
     Attributes:
-        part: of the file to write, without suffix.
+        part: the file to write.
         fingerprint: of the recording, the request and the models; identifies the part.
         n_bytes: size of the recording.
     """
@@ -66,22 +66,11 @@ class Job:
     n_bytes: int
     request: Request
 
-    @property
-    def files(self) -> tuple[Path, Path, Path]:
-        """A row for each tick; the part of the page; the sums, which mark the others complete."""
-        folder, name = self.part.parent, self.part.name
-        suffixes = (".parquet", ".highlights.json", ".json")
-        per_tick, highlights, summary = (folder / f"{name}{suffix}" for suffix in suffixes)
-        return per_tick, highlights, summary
-
     def is_done(self) -> bool:
         """Whether an earlier run wrote this part."""
-        *contents, summary = self.files
         try:
-            written = json.loads(summary.read_text())
-            known = written["fingerprint"], written["digests"]
-            return known == (self.fingerprint, _digests(*contents))
-        except (OSError, ValueError, LookupError, TypeError):
+            return read_part(self.part, "fingerprint") == {"fingerprint": self.fingerprint}
+        except (OSError, ValueError):
             return False
 
 
@@ -108,7 +97,7 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
         stats = [(file, file.stat()) for entry in read for file in files_of(entry)]
         content = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
         stem = re.sub(r"[^\w.-]", "_", path.stem)[:80]
-        part = parts / f"{stem}-{_digest(str(path.resolve()))[:8]}"
+        part = parts / f"{stem}-{_digest(str(path.resolve()))[:8]}.parquet"
         n_bytes = sum(file.stat().st_size for file in files_of(path))
         jobs.append(Job(path.resolve(), part, _digest([asked, content]), n_bytes, request))
     return jobs
@@ -128,16 +117,11 @@ def run_job(
 ) -> Outcome:
     """Evaluates one recording and writes its part."""
     # Another process may evaluate the same recording, if a cluster lost contact with this one.
-    token = uuid.uuid4().hex
-    temporary = [file.with_name(f"{file.name}.{token}{UNFINISHED}") for file in job.files]
-    per_tick, highlights, summary = temporary
     try:
-        part = evaluate_recording(job.path, job.request, per_tick, advance=advance)
-        highlights.write_text(json.dumps(part.pop("highlights")))
-        part["fingerprint"], part["digests"] = job.fingerprint, _digests(per_tick, highlights)
-        summary.write_text(json.dumps(part))
-        for written, file in zip(temporary, job.files, strict=True):
-            written.replace(file)
+        with written_beside(job.part) as part:
+            evaluate_recording(
+                job.path, job.request, part, fingerprint=job.fingerprint, advance=advance
+            )
     except (RecordingError, ValueError, OSError) as error:
         reason = str(error) or type(error).__name__
         # A full disk names no file.
@@ -145,9 +129,6 @@ def run_job(
         return job, reason if has_name else f"{job.part.parent}: {reason}"
     except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
         return job, f"{job.path}: {type(error).__name__}: {error}"
-    finally:
-        for file in temporary:
-            file.unlink(missing_ok=True)
     return job, None
 
 
@@ -263,10 +244,6 @@ def remove_unfinished(out: Path) -> None:
     for folder in (out, parts_folder(out)):
         for file in folder.glob(f"*{UNFINISHED}"):
             file.unlink(missing_ok=True)
-
-
-def _digests(*files: Path) -> list[str]:
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 def _digest(value: Any) -> str:

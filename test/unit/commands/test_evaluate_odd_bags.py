@@ -25,6 +25,7 @@ from support.bags import (
 )
 
 from social_implicit_ros.commands import evaluate_bag
+from social_implicit_ros.evaluation.parts import read_part
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.types import Tracks
 
@@ -174,8 +175,8 @@ def test_ids_of_a_megabyte_do_not_swell_the_report(tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     assert (out / "report.html").stat().st_size < 10_000_000
-    (part,) = (out / "parts").glob("*.highlights.json")
-    frame = json.loads(part.read_text())["scene"]["frames"][0]
+    (part,) = (out / "parts").iterdir()
+    frame = read_part(part, "highlights")["highlights"]["scene"]["frames"][0]
     assert len(set(frame["ids"])) == len(frame["ids"])
     assert max(map(len, frame["ids"])) <= 48
 
@@ -258,5 +259,6 @@ def test_a_map_is_used_or_the_report_says_why_not(tmp_path: Path, frame_id: str,
     messages = [*people_messages(WALK), Recorded("/map", grid.__msgtype__, grid, at_ns)]
     (file,) = write_bag(tmp_path / "bag", messages).glob("*.mcap")
     assert any(note in text for text in evaluated(file)["notes"])
-    (highlights,) = (file.parent / "out" / "parts").glob("*.highlights.json")
-    assert bool(json.loads(highlights.read_text())["scene"]["walls"]) == (frame_id == "map")
+    (part,) = (file.parent / "out" / "parts").iterdir()
+    scene = read_part(part, "highlights")["highlights"]["scene"]
+    assert bool(scene["walls"]) == (frame_id == "map")

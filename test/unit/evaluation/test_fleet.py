@@ -73,7 +73,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster,
     evaluation.start()
     finished_a_part = threading.Event()
     while evaluation.is_alive() and not finished_a_part.wait(0.02):
-        if any((fleet / "parts").glob("*.json")):
+        if any((fleet / "parts").glob("*.parquet")):
             finished_a_part.set()
     os.kill(victim, signal.SIGKILL)
     evaluation.join()
@@ -84,7 +84,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster,
     assert one.num_rows > 100 and one.schema == other.schema
     for name in set(one.column_names) - MEASURED:
         np.testing.assert_array_equal(one[name].to_numpy(), other[name].to_numpy(), name)
-    assert {file.suffix for file in (fleet / "parts").iterdir()} == {".json", ".parquet"}
+    assert {file.suffix for file in (fleet / "parts").iterdir()} == {".parquet"}
 
 
 def test_a_scheduler_that_does_not_answer_is_said(bags, tmp_path, capsys, monkeypatch):

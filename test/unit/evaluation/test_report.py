@@ -17,6 +17,7 @@ from support.browser import headless_browser, needs_browser, settle
 
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation.output_files import DATA_MARK, PLOTLY_MARK
+from social_implicit_ros.evaluation.parts import read_part
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
 from social_implicit_ros.evaluation.report.highlights import encoded_walls
@@ -472,9 +473,9 @@ class TestInTheBrowser:
 
 def test_of_many_large_scenes_as_many_are_shown_as_the_page_has_room_for(report, monkeypatch):
     results = json.loads((report.parent / "results.json").read_text())
-    parts = sorted((report.parent / "parts").glob("*.highlights.json"))
+    parts = sorted((report.parent / "parts").iterdir())
     shown = [
-        (bag["path"], json.loads(part.read_text()))
+        (bag["path"], read_part(part, "highlights")["highlights"])
         for bag, part in zip(results["bags"], parts, strict=True)
     ]
     n_bytes = len(json.dumps(shown[0][1]["scene"]))

@@ -1,9 +1,15 @@
-"""`per_tick.parquet`: one row per tick and model, for further analysis."""
+"""What is kept of a recording: one parquet file with a row per tick and model.
+
+Its metadata are the sums, the description of the recording, and what the page shows. So a part is
+complete, or no parquet file. The rows of all parts are `per_tick.parquet`, for further analysis.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +35,7 @@ SCHEMA = pa.schema(
 _ROWS_AT_ONCE = 20_000
 
 
-class PerTickWriter:
+class PartWriter:
     """Writes one file, some thousand rows at a time; for `contextlib.closing`."""
 
     def __init__(self, path: Path, bag: str) -> None:
@@ -40,6 +46,11 @@ class PerTickWriter:
         self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
         self._columns: list[dict[str, np.ndarray]] = []  # of some ticks of a model each
         self._n_rows = 0
+
+    def describe(self, **values: Any) -> None:
+        """Adds JSON-serialisable values to the metadata, for `read_part`."""
+        texts = {name: json.dumps(value) for name, value in values.items()}
+        self._writer.add_key_value_metadata(texts)
 
     def close(self) -> None:
         """Writes what is left and closes the file."""
@@ -66,8 +77,23 @@ class PerTickWriter:
             self._columns, self._n_rows = [], 0
 
 
-def join_files(parts: Iterable[Path], into: Path) -> None:
-    """Concatenates files of this schema, one row group in memory at a time."""
+def read_part(file: Path, *names: str) -> dict[str, Any]:
+    """Values of `PartWriter.describe` by name.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is no part.
+    """
+    with file.open("rb") as opened:  # whose path parquet might not take
+        found = parquet.read_metadata(opened).metadata or {}
+    try:
+        return {name: json.loads(found[name.encode()]) for name in names}
+    except KeyError as error:
+        raise ValueError(f"{file} has no {error}") from error
+
+
+def join_rows(parts: Iterable[Path], into: Path) -> None:
+    """Concatenates the rows of parts, one row group in memory at a time."""
     with (
         into.open("wb") as whole,
         parquet.ParquetWriter(whole, SCHEMA, compression="zstd") as writer,
