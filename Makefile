@@ -89,7 +89,7 @@ soak: ## Run the node under load for MINUTES=15; report missed ticks, memory, ha
 
 audit: ## Check the pinned versions for known vulnerabilities
 	$(VENV) audit
-	$(BIN)/python scripts/audit.py
+	@$(foreach pins,$(wildcard requirements/constraints_*.txt),echo $(pins); $(BIN)/pip-audit --no-deps --disable-pip --requirement $(pins) || failed=1;) exit $${failed:-0}
 
 gallery: ## Draw the default model in typical situations into gallery.png
 	$(VENV) test
