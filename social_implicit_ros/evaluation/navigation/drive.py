@@ -150,7 +150,7 @@ class Drives:
 
 
 class World(Protocol):
-    """The people of E episodes, and what a planner gets of them under a setting.
+    """The people of E episodes, and what a planner gets of them.
 
     Attributes:
         contact_m: sum of the radii of robot and person.
@@ -158,7 +158,6 @@ class World(Protocol):
     """
 
     episodes: Episodes
-    setting: Setting
     contact_m: float
     period_s: float
 
@@ -195,7 +194,7 @@ def drive(world: World, robot: Robot) -> Drives:
             break
         now, goal_m = states[active, step], episodes.goal_m[active]
         obstacles, rows = world.perceive(active, step, now[:, :2])
-        planned = plan(robot, world.setting, now.T, goal_m, obstacles, rows)[:stride]
+        planned = plan(robot, now.T, goal_m, obstacles, rows)[:stride]
         path = np.concatenate([now[:, None], np.moveaxis(planned, 2, 0)], axis=1)
         gaps_m[active, step] = world.advance(active, step, path[..., :2]) - world.contact_m
         states[active, step + 1 :] = path[:, -1, None]
@@ -222,7 +221,7 @@ class RecordedCrowd:
     def __init__(
         self, crowd: Crowd, belief: Belief, episodes: Episodes, setting: Setting, contact_m: float
     ) -> None:
-        self.episodes, self.setting = episodes, setting
+        self.episodes = episodes
         self.contact_m, self.period_s = contact_m, crowd.period_s
         self._crowd, self._belief = crowd, belief
         self._obstacles = obstacles_of(belief, setting, contact_m)

@@ -67,9 +67,10 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Obstacles:
-    """Quadratic forms of all predicted positions under one setting.
+    """Quadratic forms of all predicted positions, for a planner.
 
     Attributes:
+        setting: of the planner.
         mean_m: (N, P, T, 2) centres, metres.
         form: (N, P, T, 3) xx, xy, yy of the symmetric form, per square metre.
         weight: (N, P, T) cost at the centre; for `chance` 1, or 0 where ignored.
@@ -77,6 +78,7 @@ class Obstacles:
     The steps of `costmap` begin with the present.
     """
 
+    setting: Setting
     mean_m: FloatArray
     form: FloatArray
     weight: FloatArray
@@ -99,7 +101,8 @@ def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacle
         weight = np.broadcast_to(
             (belief.weights >= least[:, None])[..., None], belief.mean_m.shape[:3]
         )
-        return Obstacles(belief.mean_m, _of_modes(form, weight), weight.astype(np.float64))
+        form = _of_modes(form, weight)
+        return Obstacles(setting, belief.mean_m, form, weight.astype(np.float64))
     mean_m = belief.mean_m[:, :, :n_steps]
     scale = belief.scale_at(setting.confidence)[:, :n_steps, None, None]
     covariance_m2 = belief.covariance_m2[:, :n_steps] * scale
@@ -109,7 +112,7 @@ def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacle
         covariance_m2 = np.concatenate([np.zeros((len(mean_m), 1, 2, 2)), covariance_m2], axis=1)
     form, peak = contact_form(covariance_m2, 0.5 * contact_m + _COMFORT_M)
     weight = setting.weight_m * belief.weights[:, :, None] * peak[:, None]
-    return Obstacles(mean_m, _of_modes(form, weight), weight)
+    return Obstacles(setting, mean_m, _of_modes(form, weight), weight)
 
 
 def _of_modes(form: FloatArray, weight: FloatArray) -> FloatArray:
@@ -157,21 +160,15 @@ def contact_form(covariance_m2: FloatArray, scale_m: float) -> tuple[FloatArray,
 
 
 def plan(
-    robot: Robot,
-    setting: Setting,
-    state: FloatArray,
-    goal_m: FloatArray,
-    obstacles: Obstacles,
-    rows: IntArray,
+    robot: Robot, state: FloatArray, goal_m: FloatArray, obstacles: Obstacles, rows: IntArray
 ) -> FloatArray:
     """The planned states of robots.
 
     Args:
         robot: all of them.
-        setting: of the planner.
         state: (4, E) as `Robot.moved`.
         goal_m: (E, 2) metres.
-        obstacles: as `obstacles_of` the same setting.
+        obstacles: of all predictions.
         rows: (E, M) their rows for each robot; negative for none.
 
     Returns:
@@ -182,26 +179,22 @@ def plan(
     for first in range(0, len(cost) if (rows >= 0).any() else 0, _ROBOTS_AT_ONCE):
         part = slice(first, first + _ROBOTS_AT_ONCE)
         origin_m = state[:2, part].T
-        cost[part] += _cost_of_people(setting, rollouts, origin_m, obstacles, rows[part], part)
+        cost[part] += _cost_of_people(obstacles, rollouts, origin_m, rows[part], part)
     best = cost.argmin(axis=1)
     chosen = rollouts.states[:, :, np.arange(len(best)), best].astype(np.float64)
     chosen[:, :2] += state[:2]
-    stops = setting.brakes & (cost.min(axis=1) >= _VIOLATION_M)
+    stops = obstacles.setting.brakes & (cost.min(axis=1) >= _VIOLATION_M)
     if stops.any():
         chosen[:, :, stops] = braking(robot, state[:, stops])
     return chosen
 
 
 def _cost_of_people(
-    setting: Setting,
-    rollouts: Rollouts,
-    origin_m: FloatArray,
-    obstacles: Obstacles,
-    rows: IntArray,
-    part: slice,
+    obstacles: Obstacles, rollouts: Rollouts, origin_m: FloatArray, rows: IntArray, part: slice
 ) -> FloatArray:
     """(E, K) expected cost, or that of violated constraints."""
-    is_costmap = setting.planner == COSTMAP
+    planner = obstacles.setting.planner
+    is_costmap = planner == COSTMAP
     n_steps = _COSTMAP_STEPS if is_costmap else obstacles.mean_m.shape[2]
     # (T, E, K), (E, T, M P, ...): relative to each robot, so that single precision is enough.
     x, y = (rollouts.states[:n_steps, axis, part] for axis in (0, 1))
@@ -222,7 +215,7 @@ def _cost_of_people(
         expected = occupied.sum(axis=3)
     else:
         values = features @ coefficients
-        if setting.planner == CHANCE:
+        if planner == CHANCE:
             values += np.where(weight > 0.0, 0.0, 4.0).astype(np.float32)[:, :, None]
             depth = 1.0 - np.sqrt(np.clip(values.min(axis=3, initial=4.0), 0.0, 1.0))
             depth *= is_driving * np.exp(-DT_S / _URGENT_S * np.arange(n_steps))[:, None]

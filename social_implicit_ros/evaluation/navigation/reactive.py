@@ -59,7 +59,7 @@ class ReactiveCrowd:
             attentive: share of the people who make way for the robot; all do for each other.
             seed: of who is attentive.
         """
-        self.episodes, self.setting = episodes, setting
+        self.episodes, self._setting = episodes, setting
         self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
         self._scene, self._radii_m = scene, radii_m
         model, self._kind = scene.predictors[predictor]
@@ -88,7 +88,7 @@ class ReactiveCrowd:
             builder.add(number, self._trackers[row].tick(self._stamp_ns(row, step)))
         belief = builder.beliefs(len(active))[self._kind]
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
-        return obstacles_of(belief, self.setting, self.contact_m), rows
+        return obstacles_of(belief, self._setting, self.contact_m), rows
 
     def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
         """(E,) least distance of centres while the active robots drive (E, S, 2) `path_m`."""
