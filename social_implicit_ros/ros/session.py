@@ -70,9 +70,7 @@ class Session:
         """Clears the outputs at their consumers: planners keep the last message."""
         self.shown_s = None
         for name, publisher in self.publishers.items():
-            message = self.outputs[name].clear(stamp_ns)
-            if message is not None:
-                publisher.publish(message)
+            publisher.publish(self.outputs[name].clear(stamp_ns))
 
     def publish_metrics(self, node: str) -> DiagnosticStatus:
         """Publishes the scores of recent predictions, and returns them as a status of `node`."""

@@ -41,7 +41,7 @@ class Output(ABC):
         """The message to publish, or its serialised bytes."""
 
     def clear(self, stamp_ns: int) -> Any:
-        """A message without people, for consumers that keep the last one; None if none does."""
+        """A message without people, as consumers keep the last one."""
         return self.message_class(header=header_to_msg(stamp_ns, self._frame_id))
 
 

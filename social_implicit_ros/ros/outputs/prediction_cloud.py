@@ -60,5 +60,6 @@ class PredictionCloud(Output):
                 points[name] = radii[..., level]
         return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
-    def clear(self, stamp_ns: int) -> None:
-        """Nothing: subscribers do not keep the last cloud."""
+    def clear(self, stamp_ns: int) -> PointCloud2:
+        """A cloud without points, with the fields that readers ask for."""
+        return points_to_msg(np.empty(0, self._point), stamp_ns, self._frame_id)

@@ -9,6 +9,7 @@ import pytest
 from support.forecasts import S, random_forecast
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
+from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.prediction_cloud import PredictionCloud
 from social_implicit_ros.ros.outputs.samples_cloud import SamplesCloud
 from social_implicit_ros.settings import PARAMETERS, NodeConfig
@@ -52,6 +53,15 @@ def test_fields_have_the_documented_names_and_types() -> None:
     assert (message.height, message.width) == (1, 12)
     assert message.row_step == len(message.data) == 12 * message.point_step
     assert message.is_dense
+
+
+@pytest.mark.parametrize("output", [PredictionCloud(CONFIG), SamplesCloud(CONFIG)])
+def test_a_cleared_cloud_has_the_fields_and_no_points(output: Output) -> None:
+    """Readers ask for fields by name, and a consumer must not go on with the last cloud."""
+    cleared = output.clear(5 * S)
+    assert stamp_ns_of(cleared.header.stamp) == 5 * S
+    assert cleared.fields == output.render(random_forecast(("1",))).fields
+    assert len(point_cloud_array(cleared)) == 0
 
 
 def test_rows_run_by_agent_then_by_step_with_time_and_height() -> None:
