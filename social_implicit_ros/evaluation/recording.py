@@ -278,6 +278,7 @@ def _partial_notes(primary: Tally) -> list[str]:
 def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, int]) -> str:
     """Why a recording could not be evaluated, and how to fix it."""
     seen = replay.counts
+    remarks = "".join(f"; {note}" for note in (*source.notes, *seen.notes()))
     where = f"{source.path}, topic {source.topic}" if source.topic else str(source.path)
     clocks = _clock_notes(replay)
     if counts["predictions"] == 0 and clocks:
@@ -294,10 +295,11 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
         return (
             f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "
             f"do its ids change from message to message, or are its positions not in metres{times}?"
+            f"{remarks}"
         )
     return (
         f"{where}: {counts['predictions']} predictions, but no ground truth at any predicted time: "
-        "the recording is too short, or tracks end too soon"
+        f"the recording is too short, or tracks end too soon{remarks}"
     )
 
 

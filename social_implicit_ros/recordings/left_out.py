@@ -20,6 +20,8 @@ RECORDED_FIXES = {
     SkipReason.OTHER_CLASS: "the tracker mapping accepts other classes: see its class_in",
     SkipReason.OTHER_STATE: "the tracker mapping accepts other states: see its state_in",
     SkipReason.LOW_SCORE: "scores are low: see score_above of the tracker mapping",
+    SkipReason.DUPLICATE_ID: "the first of several entries with the same id and time is used: give "
+    "each person an id of its own, and do not round times",
     SkipReason.EMPTY_ID: "detections without an id are not tracks: record the output of a tracker",
 }
 

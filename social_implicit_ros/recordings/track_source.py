@@ -221,7 +221,7 @@ def _open_text(path: Path, text: TextFormat, robot: str) -> TrackSource:
     start_ns, end_ns = (
         frame_stamp_ns(int(frames[at]), recording.frames_per_second) for at in (0, -1)
     )
-    notes = (_NO_ROBOT,) if robot != "none" else ()
+    notes = recording.notes + ((_NO_ROBOT,) if robot != "none" else ())
     return TrackSource(
         path, "", None, "", "", start_ns, end_ns, len(frames), notes=notes, text=text
     )

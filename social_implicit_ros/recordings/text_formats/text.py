@@ -19,6 +19,9 @@ from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shap
 
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
 FRAMES_PER_SECOND = 25.0
+_ETH_UCY_STEP = 10
+#: Median speed above which a recording is hardly one of people in metres.
+_SPRINT_M_S = 5.0
 
 #: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
 _START_NS = 1_000_000_000
@@ -66,6 +69,7 @@ class Recording:
         positions_m: (N, 2) positions in metres, world frame.
         frames_per_second: rate of the frames, 1/s.
         labels: the original id for each of `ids`, if the file has strings as ids; else None.
+        assumes_rate: neither the file nor an option gives the rate of the frames.
     """
 
     name: str
@@ -74,10 +78,34 @@ class Recording:
     positions_m: FloatArray
     frames_per_second: float = FRAMES_PER_SECOND
     labels: tuple[str, ...] | None = None
+    assumes_rate: bool = False
 
     def __post_init__(self) -> None:
         require_shape("Recording", "ids", self.ids, self.frames.shape)
         require_shape("Recording", "positions_m", self.positions_m, (*self.frames.shape, 2))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may be wrong with the units, which a file without a header does not name."""
+        rows = np.lexsort((self.frames, self.ids))
+        steps = np.diff(self.frames[rows])
+        is_same = (np.diff(self.ids[rows]) == 0) & (steps > 0)
+        if not is_same.any():
+            return ()
+        distances_m = np.linalg.norm(np.diff(self.positions_m[rows], axis=0)[is_same], axis=1)
+        speed_m_s = float(np.median(distances_m / steps[is_same])) * self.frames_per_second
+        notes = []
+        if speed_m_s > _SPRINT_M_S:
+            notes.append(
+                f"people move at {speed_m_s:.0f} m/s (median): positions must be in metres, or "
+                "name their unit in the header, such as x_cm"
+            )
+        if self.assumes_rate and np.median(steps[is_same]) != _ETH_UCY_STEP:
+            notes.append(
+                f"frames are taken for {FRAMES_PER_SECOND:g} a second, at which people move at "
+                f"{speed_m_s:.2g} m/s (median): if that is wrong, give --frames-per-second"
+            )
+        return tuple(notes)
 
 
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
@@ -103,7 +131,8 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     require(too_large, "has a frame or id beyond 2^53; renumber it")
     require(times < 0, "has a negative frame, expected frames from 0 on")
     require(ids != np.floor(ids), "has an id that is not an integer")
-    rate_hz = text.frames_per_second or columns.per_second or FRAMES_PER_SECOND
+    known_hz = text.frames_per_second or columns.per_second
+    rate_hz = known_hz or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0
         if text.frames_per_second or (unit_hz != 1.0 and text.is_in_seconds):
@@ -120,7 +149,8 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
         frames = times
     rows = np.lexsort((ids, frames))
     frames, ids = frames[rows].astype(np.int64), ids[rows].astype(np.int64)
-    return Recording(path.stem, frames, ids, positions_m[rows], rate_hz, labels)
+    assumes_rate = known_hz is None and not text.is_in_seconds
+    return Recording(path.stem, frames, ids, positions_m[rows], rate_hz, labels, assumes_rate)
 
 
 def _require_valid(path: Path, lines: IntArray | None, is_invalid: ArrayLike, reason: str) -> None:

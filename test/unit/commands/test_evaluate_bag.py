@@ -316,6 +316,15 @@ class TestWhatIsWrong:
 
         assert "too short" in self.nothing(bag, tmp_path, capsys)
 
+    def test_centimetres(self, tmp_path, capsys):
+        """Everybody moves faster than people can: each position starts a new track, or is none."""
+        file = tmp_path / "crowd.txt"
+        file.write_text(
+            "".join(f"{10 * i} {k} {40 * i} {100 * k}\n" for i in range(20) for k in (1, 2))
+        )
+
+        assert "people move at 100 m/s" in self.nothing(file, tmp_path, capsys)
+
     def test_tracks_shorter_than_the_horizon_give_a_part(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
 

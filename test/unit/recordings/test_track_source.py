@@ -23,6 +23,7 @@ from support.bags import (
 from social_implicit_ros.recordings.arrivals import TracksArrival, arrivals_of
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import write_tracks, zero_message
+from social_implicit_ros.recordings.text_formats.text import TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.types import Tracks
 
@@ -75,6 +76,27 @@ def test_text_recordings_are_read(tmp_path):
     assert source.n_messages == 20
     assert read(source)[1].tracks.positions_m.tolist() == [[0.4, 0.0]]
     assert len(read(source.part(2.0, 4.0))) == 11
+
+
+@pytest.mark.parametrize(
+    ("step", "walked", "notes"),
+    [
+        (10, 0.4, ()),  # as ETH/UCY
+        (1, 0.1, ("frames are taken for 25 a second, at which people move at 2.5 m/s (median)",)),
+        (10, 40.0, ("people move at 100 m/s (median): positions must be in metres",)),
+    ],
+)
+def test_units_of_text_that_nobody_named_are_remarked(tmp_path, step, walked, notes):
+    file = tmp_path / "crowd.txt"
+    file.write_text("".join(f"{step * i} {k} {walked * i} {k}\n" for i in range(9) for k in "12"))
+
+    found = open_source(file).notes
+
+    assert len(found) == len(notes)
+    assert all(note.startswith(start) for note, start in zip(found, notes, strict=True))
+    assert open_source(file, text=TextFormat(frames_per_second=25.0)).notes == (
+        found if walked > 1 else ()
+    )
 
 
 def test_text_has_no_robot_and_says_so(tmp_path):
