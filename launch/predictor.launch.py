@@ -26,7 +26,9 @@ from social_implicit_ros.settings import PARAMETERS
 from social_implicit_ros.untrusted_files import did_you_mean
 
 PACKAGE = "social_implicit_ros"
-_TRUE = ("true", "1")
+_TRUE = ("true", "True", "1")
+#: Any other text would mean false.
+_BOOLEAN = (*_TRUE, "false", "False", "0")
 #: Further arguments of replay.launch.py.
 _OF_REPLAY = ("file", "rate", "loop", "replay_options")
 
@@ -60,7 +62,12 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
+                DeclareLaunchArgument(
+                    name,
+                    default_value=default,
+                    description=description,
+                    choices=_BOOLEAN if default == "false" else None,
+                )
                 for name, (default, description) in arguments.items()
             ),
             OpaqueFunction(function=_warn_of_unknown, args=[(*arguments, *_OF_REPLAY)]),
@@ -93,7 +100,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
         return value
 
     namespace = argument("namespace").strip("/")
-    use_sim_time = {"use_sim_time": argument("use_sim_time").lower() in _TRUE}
+    use_sim_time = {"use_sim_time": argument("use_sim_time") in _TRUE}
     given = {spec.name: argument(spec.name) for spec in PARAMETERS}
     topics = {
         "~/tracks": argument("tracks"),
@@ -102,7 +109,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
     }
     if argument("map") and not given["use_map"]:
         given["use_map"] = "true"
-    if argument("namespaced_tf").lower() in _TRUE:
+    if argument("namespaced_tf") in _TRUE:
         topics |= {"/tf": "tf", "/tf_static": "tf_static"}
     # The node configures itself if autostart is true; otherwise launch events may do so.
     predictor = LifecycleNode(
@@ -129,7 +136,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
         ],
         output="screen",
     )
-    if argument("rviz").lower() not in _TRUE:
+    if argument("rviz") not in _TRUE:
         return [predictor]
     _require_package("rviz2", "rviz:=false")
     prefix = f"/{namespace}" if namespace else ""

@@ -33,7 +33,10 @@ def generate_launch_description() -> LaunchDescription:
                 description="Speed of the replay: recorded seconds per second.",
             ),
             DeclareLaunchArgument(
-                "loop", default_value="false", description="Restart the recording at its end."
+                "loop",
+                default_value="false",
+                choices=["true", "True", "1", "false", "False", "0"],
+                description="Restart the recording at its end.",
             ),
             DeclareLaunchArgument(
                 "replay_options",
@@ -68,7 +71,7 @@ def _replay(context: LaunchContext) -> list[Action]:
     file = Path(given).expanduser()
     if not file.exists():
         raise RuntimeError(f"argument file:={given}: no such recording; give an absolute path")
-    loops = LaunchConfiguration("loop").perform(context).lower() in ("true", "1")
+    loops = LaunchConfiguration("loop").perform(context) in ("true", "True", "1")
     return [
         Node(
             package=PACKAGE,

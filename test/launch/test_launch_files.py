@@ -174,6 +174,8 @@ def test_every_parameter_of_the_node_is_an_argument() -> None:
         ({"params_file": "/none.yaml"}, "params_file:=/none.yaml: no such file"),
         ({"tick_rate_hz": "fast"}, "tick_rate_hz:=fast: expected float"),
         ({"autostart": "maybe"}, "autostart:=maybe: expected true or false"),
+        ({"use_sim_time": "yes"}, '"yes" is not valid. Valid options are: .*true'),
+        ({"rviz": "on"}, '"on" is not valid. Valid options are: .*true'),
         ({"rviz": "true"}, "rviz2 is not installed: .*rviz:=false"),
     ],
 )
