@@ -19,9 +19,11 @@ from social_implicit_ros.prediction.replay_settings import sections_of_others
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
 from social_implicit_ros.ros.processes.startup import ros_error_text, send_in_background, start_ros
+from social_implicit_ros.settings import PARAMETERS
 from social_implicit_ros.untrusted_files import printable_text
 
 PACKAGE = "social_implicit_ros"
+_NAMES = {spec.name for spec in PARAMETERS}
 _PARAMETERS = """\
 The node is configured by ROS parameters. config/predictor.yaml explains each parameter and holds
 its default (installed as share/social_implicit_ros/config/predictor.yaml).
@@ -89,6 +91,11 @@ def check_command_line(arguments: Sequence[str]) -> None:
         others = remove_ros_args(arguments)
     except (RuntimeError, UnicodeEncodeError) as error:
         parser.exit(1, f"predictor_node: {ros_error_text(error)}\n")
+    own = arguments[: arguments.index("--ros-args")] if "--ros-args" in arguments else arguments
+    for argument in own:
+        # rcl takes it for a remapping, of which it then says nothing.
+        if argument in ("-p", "-r") or argument.partition(":=")[0] in _NAMES:
+            parser.error(f"{argument}: parameters and remappings follow --ros-args, see --help")
     if parser.parse_args(others).version:
         print(PACKAGE, version(PACKAGE))
         parser.exit()

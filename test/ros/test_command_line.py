@@ -49,12 +49,40 @@ def test_a_word_that_nobody_understands_is_refused(capsys: pytest.CaptureFixture
     assert "--model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["-p", "tracker:=people"], ["tracker:=people"]])
+def test_a_parameter_without_ros_args_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """rcl takes it for a remapping of an old syntax, which has no effect."""
+    with pytest.raises(SystemExit) as ended:
+        check_command_line([*arguments, "--ros-args", "--log-level", "info"])
+    assert ended.value.code == 2
+    assert f"{arguments[0]}: parameters and remappings follow --ros-args" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("predictor:\n  ros_parameters:\n    seed: 1\n", "ros__parameters with two underscores"),
+        ("predictor:\n  ros__parameters:\n\tseed: 1\n", "write no tabs"),
+    ],
+)
+def test_a_parameter_file_that_is_none_is_explained(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        start_ros("predictor_node", ["--ros-args", "--params-file", str(path)])
+    assert says in str(ended.value.code)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--frobnicate"], "unknown ROS arguments: ['--frobnicate']"),
         (["--log-level", "loud"], "Argument does not use a valid severity level"),
         (["--params-file", "/no/file.yaml"], "Error opening YAML file"),
+        (["-p", "tracker=people"], "expected -p NAME:=VALUE"),
+        (["-r", "__ns:=robot1"], "-r __ns:=/NAME"),
     ],
 )
 def test_wrong_ros_arguments_are_named_without_lines_of_rcl(

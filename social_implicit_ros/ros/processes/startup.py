@@ -13,6 +13,16 @@ from rclpy.signals import SignalHandlerOptions
 
 from social_implicit_ros.untrusted_files import printable_text
 
+#: Part of an error of rcl -> what it expects, which rcl names by numbers of lexemes or not at all.
+_RCL_HINTS = {
+    "parse parameter override rule": "expected -p NAME:=VALUE",
+    "parse remap rule": "expected -r FROM:=TO of valid names, and of a namespace -r __ns:=/NAME",
+    "parse log level": "expected debug, info, warn, error or fatal",
+    "before ros__parameters": "expected the name of the node or /**, below it ros__parameters with "
+    "two underscores, and below that the parameters",
+    "Error parsing a event": "there it is no YAML: correct the indentation, and write no tabs",
+}
+
 
 def send_in_background() -> None:
     """Makes Fast DDS send messages from a thread of its own; call it before `start_ros`.
@@ -47,7 +57,9 @@ def ros_error_text(error: RuntimeError | UnicodeEncodeError) -> str:
         return f"a ROS argument is not UTF-8: {printable_text(error.object)}"
     text = re.sub(r",? at \S+\.\w+:\d+", "", str(error))
     # For unknown arguments the message is only their list.
-    return f"unknown ROS arguments: {text}" if text.startswith("[") else text
+    if text.startswith("["):
+        return f"unknown ROS arguments: {text}"
+    return text + next((f"; {hint}" for part, hint in _RCL_HINTS.items() if part in text), "")
 
 
 def _log_folder_problem() -> str:
