@@ -68,7 +68,10 @@ class ParameterSpec:
             return self._check_one(value, self.default)
         # Lists of numbers arrive as array.array.
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-            raise ParameterError(f"{self.name} is {short_text(value)}, expected a list: [...]")
+            example = ", ".join(map(str, self.default))
+            raise ParameterError(
+                f"{self.name} is {short_text(value)}, expected a list, such as [{example}]"
+            )
         n_elements = len(value) if isinstance(value, Sized) else 0
         if n_elements > MAX_ELEMENTS:
             raise ParameterError(
@@ -89,7 +92,7 @@ class ParameterSpec:
             hint = f"; write {float(text)}" if expected is float and _NUMBER.fullmatch(text) else ""
             raise ParameterError(
                 f"{self.name} is {short_text(value)} of type {type(value).__name__}, "
-                f"expected {expected.__name__}{hint}"
+                f"expected {expected.__name__}{hint or self._one_of()}"
             )
         if isinstance(value, str) and not (value.isprintable() and len(value) <= MAX_CHARACTERS):
             raise ParameterError(
@@ -114,9 +117,12 @@ class ParameterSpec:
         if self.choices and value not in self.choices:
             raise ParameterError(
                 f"{self.name} is {short_text(value)}{did_you_mean(str(value), self.choices)}, "
-                f"expected one of {', '.join(self.choices)}"
+                f"expected{self._one_of()}"
             )
         return value
+
+    def _one_of(self) -> str:
+        return f" one of {', '.join(self.choices)}" if self.choices else ""
 
 
 def row(

@@ -389,6 +389,8 @@ class NodeConfig(Settings):
 PARAMETERS: tuple[ParameterSpec, ...] = tuple(NodeConfig.rows())
 #: Names of parameters that rclpy declares itself.
 _RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+#: Arguments of the launch file that remap a topic of the node.
+_TOPICS = ("tracks", "odometry", "map")
 
 
 def unknown_parameters(names: Iterable[str]) -> list[str]:
@@ -397,5 +399,8 @@ def unknown_parameters(names: Iterable[str]) -> list[str]:
     lines = []
     for name in names:
         if name not in known and not name.startswith(_RCLPY_PARAMETERS):
-            lines.append(f"unknown parameter {name} is ignored{did_you_mean(name, known)}")
+            hint = did_you_mean(name, known)
+            if name in _TOPICS:
+                hint = f": it is a topic, remap ~/{name} or launch with {name}:=/..."
+            lines.append(f"unknown parameter {name} is ignored{hint}")
     return lines

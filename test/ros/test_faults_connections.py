@@ -50,7 +50,8 @@ def test_a_tracker_of_another_type(talk: Conversation) -> None:
     # In a process of its own, as a process knows one type of a topic.
     other = Peer(talk.node.peer.node.context.get_domain_id())
     other.node.create_publisher(PointCloud2, "/predictor/tracks", 1)
-    told(talk, "no messages from /peer", "its type is sensor_msgs/msg/PointCloud2")
+    type_seen = "its type is sensor_msgs/msg/PointCloud2"
+    told(talk, "no messages from /peer", type_seen, "or set tracker to point_cloud")
     other.close()
 
 

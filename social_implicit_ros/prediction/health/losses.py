@@ -31,8 +31,8 @@ FIXES = {
     "and positions must be in metres; otherwise max_speed_m_s may be too low",
     SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",
     SkipReason.OVER_CAPACITY: "raise max_agents",
-    SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, or "
-    "raise transform_wait_s",
+    SkipReason.NO_TRANSFORM: "publish the transform from the tracks' frame to fixed_frame, set "
+    "fixed_frame to a frame that has one, or raise transform_wait_s",
     SkipReason.TOO_FEW_OBSERVATIONS: "tracks end or jump before they have min_observations "
     "observations: the tracker must keep ids and report often enough",
     SkipReason.STALE: "the tracker must report each person more often than track_timeout_s, "

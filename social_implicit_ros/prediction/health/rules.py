@@ -26,10 +26,14 @@ from social_implicit_ros.prediction.health.snapshot import (
     TrackerCounts,
     quoted,
 )
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import SkipReason
 
 _Text = str | Callable[[TrackerCounts, Snapshot], str]
 
+_ODOMETRY, _MAP = "nav_msgs/msg/Odometry", "nav_msgs/msg/OccupancyGrid"
+#: Type -> the node's private topic, which is also the launch argument; all others are tracks.
+_SUBSCRIBED = {_ODOMETRY: "odometry", _MAP: "map"}
 #: Names of the robot's frame by REP 105.
 _ROBOT_FRAMES = {"base_link", "base_footprint"}
 #: Share of entries with a fault of one kind above which the status is WARN.
@@ -130,14 +134,18 @@ def _moving_frame(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _where_to_find(endpoint: Endpoint | None) -> str:
+def _where_to_find(endpoint: Endpoint | None, config: NodeConfig) -> str:
     """Why a topic has no messages, by the graph; empty if unknown."""
     if endpoint is None:
         return ""
     hints = [] if endpoint.n_publishers else [f"nobody publishes {endpoint.message_type} there"]
     if endpoint.elsewhere:
         topics = ", ".join(endpoint.elsewhere)
-        hints.append(f"{endpoint.message_type} is published on {topics}, remap the topic")
+        name = _SUBSCRIBED.get(endpoint.message_type, "tracks")
+        fix = f"remap ~/{name}, or launch with {name}:={endpoint.elsewhere[0]}"
+        if name == "tracks" and "@" in config.tracker:
+            fix = "name that topic in the parameter tracker"
+        hints.append(f"{endpoint.message_type} is published on {topics}: {fix}")
     return "; ".join(hints)
 
 
@@ -180,20 +188,19 @@ def _large_covariances(now: Snapshot) -> Iterable[Finding]:
 def _lost_robot(now: Snapshot) -> Iterable[Finding]:
     if not now.robot_lost:
         return
-    source = now.state.config.predictor.robot
+    config = now.state.config
+    source = config.predictor.robot
     fix = "check the transform from robot_frame to fixed_frame"
     if source == "odometry":
-        odometry = [
-            endpoint
-            for endpoint in now.surroundings.endpoints.values()
-            if endpoint.message_type == "nav_msgs/msg/Odometry" and not endpoint.n_publishers
-        ]
-        hint = f" ({_where_to_find(odometry[0])})" if odometry else ""
-        fix = f"check that ~/odometry{hint} publishes without jumps, in a frame of /tf"
+        fix = "check that ~/odometry publishes without jumps, in a frame of /tf"
+        for endpoint in now.surroundings.endpoints.values():
+            if endpoint.message_type == _ODOMETRY and not endpoint.n_publishers:
+                fix = f"{endpoint.topic}: {_where_to_find(endpoint, config)}"
+    costmap = ", and the costmap keeps its last position" if "costmap" in config.outputs else ""
     yield Finding(
         "robot_lost",
-        f"the robot is lost: its position from {source} is unknown, and the costmap keeps its last "
-        f"position; {fix}",
+        f"the robot is lost: its position from {source} is unknown{costmap}",
+        fix,
         log_after_s=PATIENCE_S,
     )
 
@@ -229,13 +236,13 @@ def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
 
 def _no_map(now: Snapshot) -> Iterable[Finding]:
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
-        kind, endpoints = "nav_msgs/msg/OccupancyGrid", now.surroundings.endpoints.values()
-        maps = [endpoint for endpoint in endpoints if endpoint.message_type == kind]
+        endpoints = now.surroundings.endpoints.values()
+        maps = [endpoint for endpoint in endpoints if endpoint.message_type == _MAP]
         yield Finding(
             "map",
             f"no usable map yet on {maps[0].topic if maps else '~/map'}: people are predicted "
             "through walls",
-            _where_to_find(maps[0]) if maps else "",
+            _where_to_find(maps[0], now.state.config) if maps else "",
             log_after_s=PATIENCE_S,
         )
 
@@ -313,7 +320,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
         _silent_tracker,
-        lambda t, now: _where_to_find(now.surroundings.endpoints.get(t.topic)),
+        lambda t, now: _where_to_find(now.surroundings.endpoints.get(t.topic), now.state.config),
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
+from functools import cache
 from typing import Any
 
 from rclpy.duration import Duration
@@ -14,6 +15,7 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from social_implicit_ros.prediction.health.snapshot import Endpoint, Surroundings
+from social_implicit_ros.tracks.messages.spec import load_tracker_spec, shipped_trackers
 
 #: Maximum number of topics that a warning names.
 _MAX_TOPICS = 3
@@ -74,8 +76,10 @@ def _broken_connections(
             lines.append(f"this node receives its own output on {topic}; remap one of them")
         for other in node.get_publishers_info_by_topic(topic):
             problem = _problem(other, wanted, other.qos_profile, subscription.qos_profile)
+            tracker = _tracker_of(other.topic_type) if other.topic_type != wanted else ""
             if problem:
-                lines.append(f"no messages from {_name(other)} on {topic}: {problem}")
+                fix = f", or set tracker to {tracker}" if tracker else ""
+                lines.append(f"no messages from {_name(other)} on {topic}: {problem}{fix}")
     for publisher in publishers:
         topic, offered = publisher.topic_name, _type_name(publisher.msg_type)
         for other in node.get_subscriptions_info_by_topic(topic):
@@ -97,6 +101,15 @@ def _problem(
         f"{reason.strip().rstrip(';.')}; change its QoS, or the QoS of this node by the "
         "parameters qos_overrides"
     )
+
+
+@cache
+def _tracker_of(message_type: str) -> str:
+    """Name of the shipped mapping that reads a type; empty if there is none."""
+    for name, file in shipped_trackers().items():
+        if load_tracker_spec(file).message_type == message_type:
+            return name
+    return ""
 
 
 def _as_in_graph(profile: QoSProfile) -> QoSProfile:

@@ -172,7 +172,11 @@ def test_a_silent_topic_is_reported_with_topics_that_have_its_type() -> None:
     silent = with_tracker(silent_s=math.inf)
     text = text_of(replace(silent, surroundings=Surroundings({"/tracks": endpoint})))
     assert "nobody publishes people_msgs/msg/People there" in text
-    assert "people_msgs/msg/People is published on /acme/people" in text
+    assert "people_msgs/msg/People is published on /acme/people: remap ~/tracks" in text
+    assert "launch with tracks:=/acme/people" in text
+    several = replace(ACTIVE, config=NodeConfig.from_values({"tracker": "people@/people"}))
+    text = text_of(replace(silent, state=several, surroundings=Surroundings({"/tracks": endpoint})))
+    assert "on /acme/people: name that topic in the parameter tracker" in text
 
 
 def test_more_people_than_capacity() -> None:
@@ -190,8 +194,8 @@ def test_a_robot_without_odometry() -> None:
     endpoint = Endpoint("/predictor/odometry", "nav_msgs/msg/Odometry", 0, ("/odom",))
     surroundings = Surroundings({"/predictor/odometry": endpoint})
     text = text_of(replace(WELL, state=state, surroundings=surroundings, robot_lost=True))
-    assert "the robot is lost" in text
-    assert "nav_msgs/msg/Odometry is published on /odom" in text
+    assert "the robot is lost: its position from odometry is unknown: /predictor/odometry" in text
+    assert "nav_msgs/msg/Odometry is published on /odom: remap ~/odometry" in text
 
 
 def test_errors_come_first_and_long_lists_are_truncated() -> None:

@@ -40,7 +40,8 @@ def test_lists_are_taken_as_rclpy_delivers_them() -> None:
         ("autostart", 1, "of type int, expected bool"),
         ("outputs", ["markers", "smoke"], "'smoke', expected one of"),
         ("outputs", ["markers", "markers"], "expected no element twice"),
-        ("outputs", "markers", "expected a list"),
+        ("outputs", "markers", r"expected a list, such as \[pointcloud, markers\]"),
+        ("robot", True, "of type bool, expected str one of none, odometry, tf"),
         ("outputs", [], "empty list"),
         ("confidence_levels", [0.5, 1.0], "expected a value from 0.01 to 0.999"),
         ("fixed_frame", "", "expected a frame such as odom or map"),
@@ -99,6 +100,11 @@ def test_unknown_names_are_reported_with_the_nearest_known_name() -> None:
         "unknown parameter tick_rate is ignored (did you mean tick_rate_hz?)",
         "unknown parameter zzz is ignored",
     ]
+
+
+def test_a_topic_that_is_set_as_a_parameter_is_named() -> None:
+    (line,) = unknown_parameters(["tracks"])
+    assert line.endswith("it is a topic, remap ~/tracks or launch with tracks:=/...")
 
 
 @pytest.mark.parametrize("spec", PARAMETERS, ids=lambda spec: spec.name)
