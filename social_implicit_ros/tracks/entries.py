@@ -6,22 +6,22 @@ import numpy as np
 
 from social_implicit_ros.types import BoolArray, FloatArray, SkipReason, Tracks
 
-#: No map of the Earth has larger coordinates (the largest northing of UTM).
+#: Largest coordinate of any map (the largest northing of UTM), metres.
 MAX_COORDINATE_M = 1e7
-#: A larger variance of a position means that it is unknown; this keeps float32 from overflowing.
+#: A larger variance means an unknown position; the limit also prevents overflow of float32.
 _MAX_VARIANCE_M2 = 1e5
-#: Tolerated difference of the two covariances of x and y, as a fraction of the standard deviations.
+#: Tolerated asymmetry of a covariance matrix, relative to the product of the standard deviations.
 _ROUNDING = 1e-3
 
 
 def are_valid(positions_m: FloatArray) -> BoolArray:
-    """(A,) whether (A, 2) positions are finite and on the Earth."""
-    # False for NaN, too.
+    """(A,) whether (A, 2) positions are finite and within `MAX_COORDINATE_M`."""
+    # False for NaN.
     return np.asarray((np.abs(positions_m) <= MAX_COORDINATE_M).all(axis=1))
 
 
 def points_of(tracks: Tracks) -> FloatArray:
-    """(A, 3) positions in metres; NaN where x or y is invalid, 0 in place of an invalid z."""
+    """(A, 3) positions in metres; NaN if x or y is invalid; an invalid z is replaced by 0."""
     points_m = np.column_stack([tracks.positions_m, tracks.heights_m])
     points_m[~(np.abs(points_m[:, 2]) <= MAX_COORDINATE_M), 2] = 0.0
     points_m[~are_valid(tracks.positions_m)] = np.nan
@@ -31,7 +31,7 @@ def points_of(tracks: Tracks) -> FloatArray:
 def usable_entries(
     ids: tuple[str, ...], states_m: FloatArray
 ) -> tuple[dict[str, int], dict[str, SkipReason]]:
-    """The columns of valid entries by their ids, and the reasons of the others."""
+    """Valid entries as id -> column, and the others as id -> reason."""
     usable = are_valid(states_m[:, :2]).tolist()
     columns: dict[str, int] = {}
     rejected: dict[str, SkipReason] = {}
@@ -51,7 +51,7 @@ def usable_entries(
 
 
 def known_covariances(covariances_m2: FloatArray) -> FloatArray:
-    """(A, 2, 2) covariances with NaN in place of invalid ones and of those that say nothing."""
+    """(A, 2, 2) covariances; NaN replaces invalid ones and those that mean unknown."""
     xx, xy, yx, yy = covariances_m2.reshape(-1, 4).T
     # Comparisons with NaN are false.
     known = (xx > 0) & (yy > 0) & (np.maximum(xx, yy) <= _MAX_VARIANCE_M2)
@@ -63,7 +63,7 @@ def known_covariances(covariances_m2: FloatArray) -> FloatArray:
 
 
 def known_velocities(velocities_m_s: FloatArray, max_speed_m_s: float) -> FloatArray:
-    """(A, 2) of (A, 3) velocities, NaN in place of implausible ones."""
-    # False for NaN, too.
+    """(A, 2) x and y of (A, 3) velocities; NaN replaces implausible ones."""
+    # False for NaN.
     known = np.all(np.abs(velocities_m_s) <= max_speed_m_s, axis=1)
     return np.where(known[:, None], velocities_m_s[:, :2], np.nan)

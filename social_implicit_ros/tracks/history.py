@@ -1,6 +1,6 @@
 """A short history of every track, filled at the tracker's rate and read at the model's.
 
-Keyed by the tracker's ids and ordered by header stamps. Nothing here asks a clock.
+Keyed by the tracker's ids and ordered by header stamps. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason, Tracks
 
-#: Observations that are kept per spacing of the thinned history.
+#: Number of observations kept per spacing of the thinned history.
 _PER_SPACING = 2
 
 
@@ -39,27 +39,27 @@ class TrackHistory:
         """Starts without tracks.
 
         Args:
-            config: the limits that users set.
+            config: the configured limits.
             step_s: time between two steps of a window, seconds.
-            n_steps: steps of a window (H).
+            n_steps: number of steps of a window (H).
         """
         self.config = config
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
         self.before_forgetting: list[Callable[[int], None]] = []
-        #: Agents that are remembered but are in no window, with the reason.
+        #: Agents that are remembered but left out of windows, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
-        #: Agents whose positions do not change any more at all: nobody knows where they are.
+        #: Agents with exactly constant positions, which are probably not where they are now.
         self.frozen: frozenset[str] = frozenset()
-        #: Times that an id went to somebody elsewhere while it was reported, by tracker, in total.
+        #: Total number of reassignments of ids in use to another person, by tracker.
         self.n_given_away: Counter[str] = Counter()
-        #: Entries whose z is no height, in total; 0 is used.
+        #: Total number of entries with an invalid z, for which 0 is used.
         self.n_unknown_heights = 0
         self._step_s, self._step_ns, self._n_steps = step_s, round(step_s * NS_PER_S), n_steps
         self._clear()
 
     def reconfigure(self, config: HistoryLimits) -> None:
-        """Takes other limits and forgets nobody; raises ValueError for another `max_history`."""
+        """Changes the limits and keeps all tracks; raises ValueError for another `max_history`."""
         if config.max_history != self.config.max_history:
             raise ValueError(
                 f"max_history is {config.max_history}, expected {self.config.max_history} as "
@@ -78,13 +78,13 @@ class TrackHistory:
         self._table = ObservationTable(n_kept, self._step_ns // (n_kept // least))
         self._row_of_id: dict[str, int] = {}
         self._free_rows: list[int] = []
-        self._centre_m = np.zeros(2)  # where the robot was when it was lost
-        self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions, NaN if unknown
+        self._centre_m = np.zeros(2)  # last position of the robot before it was lost
+        self._covariances_m2 = np.empty((0, 2, 2))  # of the newest positions; NaN if unknown
         self._estimator = Estimator(
             self.config.position_noise_m, step_s=self._step_s, n_steps=self._n_steps
         )
         self._held = HeldJumps()
-        self._trackers: dict[str, int] = {}  # number of each, see `_source`
+        self._trackers: dict[str, int] = {}  # source -> number of the tracker, see `_source`
         self._tracker_of_row = np.empty(0, dtype=np.int64)
         self._began_ns = np.empty(0, dtype=np.int64)  # first observation since the last restart
 
@@ -99,18 +99,18 @@ class TrackHistory:
             tracks: positions at one stamp.
 
         Returns:
-            The ids that are not added, or whose position before was an outlier, each with its
-            reason. If there are more agents than `max_agents`, also the remembered agents that are
+            Ids that are not added, or whose previous position turned out to be an outlier, each
+            with the reason. With more agents than `max_agents`, also remembered agents that are
             forgotten in favour of nearer ones.
         """
         states_m = np.empty((len(tracks.ids), 3))
-        # False for NaN, too.
+        # False for NaN.
         has_height = np.abs(tracks.heights_m) <= MAX_COORDINATE_M
         self.n_unknown_heights += len(has_height) - int(has_height.sum())
         states_m[:, :2] = tracks.positions_m
         states_m[:, 2] = np.where(has_height, tracks.heights_m, 0.0)
         columns, rejected = usable_entries(tracks.ids, states_m)
-        # The robot may make it one too many: `beyond_capacity` does not count it.
+        # The robot may exceed the limit by one; `beyond_capacity` does not count it.
         newcomers = self.unknown(columns)
         if len(self) + len(newcomers) > self.config.max_agents:
             self._make_room(columns, tracks, rejected)
@@ -145,18 +145,18 @@ class TrackHistory:
         return tracker is not None and self._estimator.velocities.are_refuted(tracker)
 
     def newest_ns(self, stamp_ns: int) -> int | None:
-        """Stamp of the newest observation of any agent, not after `stamp_ns`; None without any."""
+        """Newest stamp of an observation at or before `stamp_ns`; None without any."""
         newest_ns = self._table.newest_ns(self._rows())
         newest_ns = newest_ns[newest_ns <= stamp_ns]
         return int(newest_ns.max()) if len(newest_ns) else None
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """(A,) all remembered agents."""
+        """(A,) ids of all remembered agents."""
         return tuple(self._row_of_id)
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
-        """Those of some ids that are not remembered, each once."""
+        """The ids that are not remembered, without duplicates."""
         return [i for i in dict.fromkeys(ids) if i not in self._row_of_id]
 
     def motions(self, ids: tuple[str, ...]) -> Motions:
@@ -168,7 +168,7 @@ class TrackHistory:
         return motions_of(self._table, self.rows_of(ids))
 
     def newest(self, ids: tuple[str, ...]) -> tuple[IntArray, FloatArray]:
-        """(A,) stamps, integer nanoseconds, and (A, 3) states in metres, newest of each agent.
+        """(A,) stamps in nanoseconds and (A, 3) states in metres of the newest observations.
 
         Raises:
             KeyError: an agent that is not remembered.
@@ -176,7 +176,7 @@ class TrackHistory:
         return self._table.newest(self.rows_of(ids))
 
     def began_ns(self, ids: tuple[str, ...]) -> IntArray:
-        """(A,) first observations since the tracks last restarted, integer nanoseconds.
+        """(A,) stamps of the first observation since the last restart, integer nanoseconds.
 
         Raises:
             KeyError: an agent that is not remembered.
@@ -197,11 +197,12 @@ class TrackHistory:
 
         Args:
             stamps_ns: (M,) times, integer nanoseconds.
-            since_ns: (M,) a track that restarted after this time is another agent's.
+            since_ns: (M,) tracks that restarted after this time are unknown, as the id may be
+                another agent's.
             max_gap_s: maximum time between the two observations, seconds.
 
         Returns:
-            (R, M, 2) in metres, in the rows of `rows_of`; NaN where unknown, and of frozen agents.
+            (R, M, 2) in metres, in the rows of `rows_of`; NaN where unknown, and for frozen agents.
         """
         positions_m = np.full((len(self._table), len(stamps_ns), 2), np.nan)
         rows = self._rows()
@@ -221,11 +222,11 @@ class TrackHistory:
     def window(
         self, stamp_ns: int, *, now_ns: int | None = None
     ) -> tuple[ObservationWindow, dict[str, SkipReason]]:
-        """The past of every agent, at the model's steps and ending at `stamp_ns`.
+        """The past of every agent at the model's steps, the last of which is at `stamp_ns`.
 
-        Positions are estimated from all observations, see `smoothing`. If they are exact they are
-        interpolated, and from its last observation to `stamp_ns` an agent is extrapolated at its
-        latest velocity.
+        Positions are estimated from all observations, see `smoothing`. Exact positions are
+        interpolated instead, and extrapolated at the latest velocity from the last observation to
+        `stamp_ns`.
 
         Args:
             stamp_ns: time of the last step, integer nanoseconds.
@@ -233,11 +234,11 @@ class TrackHistory:
                 `track_timeout_s` are forgotten.
 
         Returns:
-            The window, and the ids that are not in it with their reasons.
+            The window, and ids that are not in it, with the reason.
         """
         skipped = self._forget_stale(stamp_ns if now_ns is None else now_ns)
         rows, table = self._rows(), self._table
-        # If the second observation is later than the window, it contains fewer than two.
+        # The window needs two observations, so the second one must not be later than its end.
         ready = (table.counts[rows] >= self.config.min_observations) & (
             table.times_ns[rows, 1] <= stamp_ns
         )
@@ -296,7 +297,7 @@ class TrackHistory:
         states_m: FloatArray,
         rejected: dict[str, SkipReason],
     ) -> None:
-        """Adds the agents in some columns of a message to their rows."""
+        """Adds the entries in some columns of a message to the tracks in some rows."""
         stamp_ns, table, source = tracks.stamp_ns, self._table, _source(tracks)
         noise_m = self._estimator.noise.std_m(source)
         limits = self.config.max_speed_m_s, noise_m
@@ -358,10 +359,10 @@ class TrackHistory:
     def _begin_with_velocity(
         self, rows: IntArray, stamp_ns: int, states_m: FloatArray, velocities_m_s: FloatArray
     ) -> None:
-        """Adds an observation one step before the first, so that one is enough for a prediction.
+        """Adds an observation one step before the first, so that a single one gives a prediction.
 
-        Exact positions are extrapolated from it. The estimate leaves it out: it begins with the
-        track.
+        Exact positions are extrapolated from it. The estimator ignores it, as it is before the
+        track began.
         """
         before_m = states_m.copy()
         before_m[:, :2] -= velocities_m_s * self._step_s
@@ -370,7 +371,7 @@ class TrackHistory:
     def _make_room(
         self, columns: dict[str, int], tracks: Tracks, rejected: dict[str, SkipReason]
     ) -> None:
-        """Forgets, or takes out of the columns of a message, the agents that are too many."""
+        """Removes agents beyond `max_agents` from the history, or from the columns of a message."""
         rows = self._rows()
         beyond = beyond_capacity(
             self.ids,
@@ -423,5 +424,5 @@ class TrackHistory:
 
 
 def _source(tracks: Tracks) -> str:
-    """The tracker; odometry is one of its own."""
+    """The source of the tracks; odometry counts as a separate tracker."""
     return ROBOT_ID if ROBOT_ID in tracks.ids else tracks.source

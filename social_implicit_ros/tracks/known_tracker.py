@@ -1,4 +1,4 @@
-"""What is known of a tracker from its messages."""
+"""Everything that is learned about one tracker from its messages."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 from social_implicit_ros.types import Tracks
 
-#: Positions with less noise may be exact: people stand still to the last bit, metres.
+#: Below this noise positions may be exact, so that constant ones are normal, metres.
 _EXACT_M = 0.01
 
 
 class KnownTracker:
-    """What is known of a tracker from its messages.
+    """Statistics and state of one tracker.
 
     Attributes:
-        guard: checks its stamps.
-        timing: its period and latency.
-        reported: positions that it repeats, and those that stand for none.
-        coasting: its tracks that are missed.
-        doubles: its tracks that are the same person.
+        guard: checks the stamps.
+        timing: period and latency.
+        reported: finds repeated positions and placeholders.
+        coasting: follows missed tracks.
+        doubles: finds tracks of the same person.
     """
 
     def __init__(self, guard: StampGuard, counts: Counter[str]) -> None:
-        """Knows nothing yet; `counts` are those of `Identities`."""
+        """Starts empty; `counts` are those of `Identities`."""
         self.guard, self._counts = guard, counts
         self.forget()
 
     def forget(self) -> None:
-        """Forgets all but the guard."""
+        """Forgets everything except the guard."""
         self.timing, self.reported, self.coasting = TrackerTiming(), ReportedPositions(), Coasting()
         self.doubles = Doubles()
         self._stitcher, self._untangler = TrackStitcher(self._counts), SwapUntangler(self._counts)
 
     @property
     def needed_timeout_s(self) -> float:
-        """Time without observations after which its tracks are gone, seconds; 0 if unknown."""
+        """Timeout that the tracks need, seconds; 0 if unknown."""
         kept_s = max(self.reported.hold_s, self.coasting.usual_gap_s)
         return max(self.timing.needed_timeout_s, PERIODS_KEPT * kept_s)
 
     def frozen(self, min_s: float, noise_m: float) -> tuple[str, ...]:
-        """Tracks that do not move any more at all, though positions are noisy.
+        """Ids of tracks whose position has become exactly constant, although positions are noisy.
 
         Args:
-            min_s: time for which they did not change, seconds.
-            noise_m: standard deviation of each coordinate of a position.
+            min_s: minimum time for which the position is constant, seconds.
+            noise_m: standard deviation of each coordinate of a position, metres.
         """
         return () if noise_m < _EXACT_M else self.reported.stopped(min_s)
 
     def rename(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> list[Tracks]:
-        """What to add to the history in place of a message, in this order; the message last."""
+        """The tracks to add to the history, in order: held ones, then the renamed message."""
         entering = [tracks]
         if config.untangling:
             entering = self._untangler.rename(tracks, history, self._stitcher.old_id_of)
@@ -67,14 +67,14 @@ class KnownTracker:
         return entering
 
     def known_as(self, ids: Iterable[str]) -> list[str]:
-        """The ids under which people are remembered, by the tracker's present ids."""
+        """The ids in the history of people with the tracker's current ids."""
         own_id_of, old_id_of = self._untangler.own_id_of, self._stitcher.old_id_of
         own_ids = (own_id_of.get(agent_id, agent_id) for agent_id in ids)
         return [old_id_of.get(agent_id, agent_id) for agent_id in own_ids]
 
     def follow(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> None:
-        """Finds out which of its tracks are gone or doubles, from a renamed message, now added."""
-        # Whoever is held back is there.
+        """Updates which tracks are gone or doubles, from a renamed message that was added."""
+        # People whose tracks are held back are present.
         held = sorted(self._untangler.held)
         present = [self._stitcher.old_id_of.get(agent_id, agent_id) for agent_id in held]
         self.coasting.observe(

@@ -10,25 +10,25 @@ from social_implicit_ros.tracks.observations import ObservationTable
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Observations from which the interval between them is taken.
+#: Number of recent observations for the interval between them.
 _RECENT_OBSERVATIONS = 4
-#: Standard deviation of a tracker's positions where a velocity is taken from two of them, metres.
+#: Assumed standard deviation of positions when a velocity is computed from two of them, metres.
 _NOISE_STD_M = 0.1
-#: Standard deviation of each component of people's velocities, before one is seen, metres/second.
+#: Prior standard deviation of each component of people's velocities, metres per second.
 _WALKING_STD_M_S = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Motions:
-    """Newest state of some tracks.
+    """Newest states of tracks.
 
     Attributes:
-        stamps_ns: (A,) newest observations, integer nanoseconds.
-        positions_m: (A, 2) metres.
-        velocities_m_s: (A, 2) estimates in metres per second.
-        velocity_std_m_s: (A,) standard deviation of each component of the estimate.
-        intervals_ns: (A,) shortest time between two of the last observations, integer nanoseconds;
-            0 with one observation.
+        stamps_ns: (A,) stamps of the newest observations, integer nanoseconds.
+        positions_m: (A, 2) newest positions, metres.
+        velocities_m_s: (A, 2) estimated velocities, metres per second.
+        velocity_std_m_s: (A,) standard deviation of each component of the velocity.
+        intervals_ns: (A,) shortest time between two recent observations, integer nanoseconds; 0
+            with a single observation.
     """
 
     stamps_ns: IntArray
@@ -38,15 +38,15 @@ class Motions:
     intervals_ns: IntArray
 
     def of_tracks(self, rows: IntArray) -> Motions:
-        """The motions of some tracks, by their rows."""
+        """The motions in some rows."""
         return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
     def extrapolated_m(self, gaps_s: FloatArray) -> FloatArray:
-        """(A, 2) positions in metres, (A,) times after the newest observations, in seconds."""
+        """(A, 2) positions in metres, extrapolated by (A,) times in seconds."""
         return np.asarray(self.positions_m + self.velocities_m_s * gaps_s[:, None])
 
     def followed_by(self, others: Motions) -> Motions:
-        """These motions and then others."""
+        """These motions, followed by others."""
         values = ((getattr(self, e.name), getattr(others, e.name)) for e in fields(self))
         return Motions(*map(np.concatenate, values))
 
@@ -54,8 +54,7 @@ class Motions:
 def motions_of(table: ObservationTable, rows: IntArray) -> Motions:
     """The motions of the tracks in (A,) rows of a table, each with an observation.
 
-    The velocity is taken over the last second, and shrunk towards standing still as far as noise
-    explains it.
+    The velocity is the mean over the last second, shrunk towards zero according to the noise.
     """
     newest_ns, newest_m = table.newest(rows)
     newest_m = newest_m[:, :2]

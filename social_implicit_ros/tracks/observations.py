@@ -16,19 +16,19 @@ NEVER = np.iinfo(np.int64).max
 class ObservationTable:
     """Observations of many tracks, oldest first in each row.
 
-    R counts rows, C columns. The state of an observation is x, y, z in metres.
+    R is the number of rows, C that of columns. The state of an observation is x, y, z in metres.
 
     Attributes:
         counts: (R,) number of observations.
         times_ns: (R, C) stamps in ascending order, integer nanoseconds; `NEVER` if unused.
-        states_m: (R, 3, C) states, columns last: numpy is fast along long last axes.
+        states_m: (R, 3, C) states. Columns are last, as numpy is fast along long last axes.
     """
 
     def __init__(self, n_kept: int, spacing_ns: int) -> None:
         """Creates a table without rows.
 
         Args:
-            n_kept: observations that a row keeps at least.
+            n_kept: minimum number of observations that a row keeps.
             spacing_ns: a row keeps at most two observations per spacing, integer nanoseconds.
         """
         self._n_kept, self._spacing_ns = n_kept, spacing_ns
@@ -73,7 +73,7 @@ class ObservationTable:
 
         Args:
             rows: (A,) different rows.
-            stamp_ns: one for all or each, later than all observations of these rows, integer
+            stamp_ns: one stamp or (A,) stamps, later than all observations of these rows, integer
                 nanoseconds.
             states_m: (A, 3) states.
         """
@@ -95,8 +95,8 @@ class ObservationTable:
             states_m: (A, 3) states.
 
         Returns:
-            (A,) rows that have an observation with this stamp, and (A,) rows whose observations
-            are all later. Nothing is inserted into these.
+            (A,) whether a row already has an observation with this stamp, and (A,) whether all its
+            observations are later. Nothing is inserted into such rows.
         """
         times_ns = self.times_ns[rows]
         column = (times_ns < stamp_ns).sum(axis=1)
@@ -116,28 +116,28 @@ class ObservationTable:
     def interpolate(
         self, rows: IntArray, targets_ns: IntArray
     ) -> tuple[FloatArray, IntArray, IntArray]:
-        """States at any times, linear between two observations, constant before and after all.
+        """Positions at any times, linear between observations, constant before and after them.
 
         Args:
             rows: (A,) rows that are not empty.
             targets_ns: (A, M) times, integer nanoseconds.
 
         Returns:
-            (A, M, 2) positions in metres, and (A, M) stamps of the observations before and after
-            each target. Before the first and after the last observation both are that one's.
+            (A, M, 2) positions in metres; and (A, M) stamps of the observations before and after
+            each target, both of the first or last observation if the target is outside.
         """
         first, n_columns = self._recent(rows, int(targets_ns.min()))
         after = _count_not_after(self._columns(self.times_ns, rows, first, n_columns), targets_ns)
         first, after = first[:, None], after + first[:, None]
         last = self.counts[rows, None] - 1
         low, high = np.minimum(np.maximum(after - 1, first), last), np.minimum(after, last)
-        # The tables flat, of which numpy takes elements several times faster.
+        # `take` from flat arrays is several times faster than indexing.
         times_ns, begin = self.times_ns.ravel(), rows[:, None] * self.times_ns.shape[1]
         low_ns, high_ns = times_ns.take(begin + low), times_ns.take(begin + high)
         share = (targets_ns - low_ns) / np.maximum(high_ns - low_ns, 1)
         share = np.minimum(np.maximum(share, 0.0), 1.0)
         states_m = self.states_m.ravel()
-        # Of x and y, (2, A, M).
+        # Offsets of the rows of x and y, (2, A, 1).
         begin = 3 * begin + self.times_ns.shape[1] * np.arange(2)[:, None, None]
         low_m, high_m = states_m.take(begin + low), states_m.take(begin + high)
         return np.moveaxis(low_m + share * (high_m - low_m), 0, -1), low_ns, high_ns
@@ -145,15 +145,16 @@ class ObservationTable:
     def since(
         self, rows: IntArray, since_ns: int, until_ns: int
     ) -> tuple[IntArray, FloatArray, BoolArray]:
-        """Observations within a time span, or the last two before its end.
+        """Observations within a time span, but at least the last two before its end.
 
         Args:
             rows: (A,) rows that are not empty.
             since_ns: begin of the span, integer nanoseconds.
-            until_ns: end of the span.
+            until_ns: end of the span, integer nanoseconds.
 
         Returns:
-            (A, N) stamps, (A, 2, N) x and y in metres, and (A, N) which columns are meant.
+            (A, N) stamps, (A, 2, N) x and y in metres, and (A, N) True in columns that belong to
+            the result.
         """
         first, n_columns = self._recent(rows, since_ns)
         times_ns = self._columns(self.times_ns, rows, first, n_columns)
@@ -164,9 +165,9 @@ class ObservationTable:
         return times_ns, self._columns(self.states_m, rows, first, n_columns)[:, :2], is_within
 
     def _recent(self, rows: IntArray, stamp_ns: int) -> tuple[IntArray, int]:
-        """(A,) first columns, and their number, from which on rows go back to a stamp at least.
+        """(A,) first columns and the number of columns that reach back to a stamp in all rows.
 
-        A window needs a tenth of what is kept. For 1000 rows this saves milliseconds.
+        A window needs a tenth of the columns. For 1000 rows this saves milliseconds.
         """
         after_last, n_columns = self.counts[rows], min(32, self.times_ns.shape[1])
         while True:
@@ -177,9 +178,9 @@ class ObservationTable:
 
     @staticmethod
     def _columns(table: np.ndarray, rows: IntArray, first: IntArray, n_columns: int) -> np.ndarray:
-        """(A, ..., N) consecutive columns of a table (R, ..., C), from one per row on.
+        """(A, ..., N) consecutive columns of a table (R, ..., C), from a first column per row.
 
-        Whole pieces of memory are copied, which is several times faster than element by element.
+        Contiguous memory is copied, several times faster than indexing by element.
         """
         *shape, n_kept = table.shape
         pieces: np.ndarray = np.ndarray(
@@ -192,7 +193,7 @@ class ObservationTable:
         return copied
 
     def _set_counts(self, rows: IntArray, counts: IntArray) -> None:
-        """Moves the newest observations of full rows to their front."""
+        """Sets the counts; moves the newest observations of full rows to the front."""
         self.counts[rows] = counts
         full = rows[counts == self.times_ns.shape[1]]
         if len(full):
@@ -210,13 +211,13 @@ def with_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def _count_not_after(times_ns: IntArray, targets_ns: IntArray) -> IntArray:
-    """(A, M) how many of each row's ascending times (A, C) are not after its targets (A, M).
+    """(A, M) number of ascending times (A, C) at or before each target (A, M), per row.
 
-    One search in all rows laid end to end is several times faster than one search per row.
+    One search in all rows, concatenated, is several times faster than one search per row.
     """
     n_rows, n_columns = times_ns.shape
     earliest_ns, latest_ns = int(targets_ns.min()), int(targets_ns.max())
-    # Rows are shifted by more than the targets span, and their times limited to that span.
+    # Each row gets its own range of values: clipped to the span of the targets, then shifted.
     span_ns = latest_ns - earliest_ns + 3
     row = np.arange(n_rows)[:, None]
     shift_ns = row * span_ns - earliest_ns

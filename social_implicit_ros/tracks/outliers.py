@@ -1,8 +1,8 @@
-"""Positions that do not fit their tracks.
+"""Outliers: positions that do not fit their tracks.
 
-A late one is left out. The newest one is held back until the next one tells what it is. If the next
-position of the track is near the held one, the track is somebody else's from there on:
-the tracker reused its id. If it is near the track, the held one was an outlier.
+A late one is skipped. A new one is held back until the next position of the track decides: if that
+is near the held one, the tracker reused the id for another person and the track restarts; if it is
+near the track, the held one was an outlier.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason
 
-#: Distance that is plausible in any time: a detector fits another box, metres, and the noise of two
+#: Displacement that is plausible in any time: changes of a detector's box, metres, and noise of two
 #: positions, in standard deviations of one.
 _REFIT_M, _REACH_STDS = 0.1, 8.0
-#: Who moves less fast is not compared with the motion before, metres per second.
+#: Displacements below this speed are accepted without a comparison with earlier motion, m/s.
 _STROLL_M_S = 1.0
-#: Less certain velocities say nothing, metres per second.
+#: Largest standard deviation of a velocity that is used for the comparison, metres per second.
 _MAX_STD_M_S = 0.5
-#: What people do to their velocity, metres per second squared, and a detector to its box, metres.
+#: Plausible distance from the extrapolated position: acceleration of people, metres per second
+#: squared, and changes of a detector's box, metres.
 _ACCELERATION_M_S2, _BOX_M = 6.0, 0.3
-#: Noise and velocity that are plausible, in standard deviations, and the largest second difference
-#: of the last positions, as a multiple: some tracks are noisier than others.
+#: Likewise: standard deviations of the noise and of the velocity, and a multiple of the largest
+#: second difference of recent positions, as some tracks are noisier than others.
 _NOISE_STDS, _VELOCITY_STDS, _SCATTER = 8.0, 2.0, 1.5
-#: Positions of which that is taken, before the end of the track.
+#: The recent positions for that, counted from the end of the track.
 _RECENT = np.arange(5, 0, -1)
 
 
@@ -42,12 +43,12 @@ def is_in_reach(
     Args:
         before_m: (A, 2) positions in metres.
         after_m: (A, 2) later positions in metres.
-        elapsed_ns: (A,) times between them, or one for all, integer nanoseconds.
-        max_speed_m_s: maximum plausible speed.
-        noise_m: standard deviation of each coordinate of a position.
+        elapsed_ns: one or (A,) times between them, integer nanoseconds.
+        max_speed_m_s: maximum plausible speed, m/s.
+        noise_m: standard deviation of each coordinate of a position, metres.
 
     Returns:
-        (A,) booleans; False where a position is not finite.
+        (A,) booleans; False for positions that are not finite.
     """
     x, y = (after_m - before_m).T
     reach_m = max_speed_m_s / NS_PER_S * elapsed_ns + _REFIT_M + _REACH_STDS * noise_m
@@ -63,10 +64,10 @@ def _leaves_motion(
     max_speed_m_s: float,
     noise_m: float,
 ) -> BoolArray:
-    """(A,) whether positions are out of reach, or where people who move as these do cannot be.
+    """(A,) whether positions are out of reach, or implausible given the earlier motion.
 
-    A track whose id was given to a neighbour after a gap would be a sprinter for seconds. Arguments
-    as of `HeldJumps.weigh`.
+    The latter finds ids that were reassigned to a neighbour after a gap; the track would have a
+    high speed for seconds. Arguments as for `HeldJumps.weigh`.
     """
     motions = motions_of(table, rows)
     elapsed_ns = stamp_ns - motions.stamps_ns
@@ -97,7 +98,7 @@ def insert_late(
     """Adds (A, 3) late states to their tracks; other arguments as for `HeldJumps.weigh`.
 
     Returns:
-        Index and reason of each one that is left out.
+        Index and reason of each state that is skipped.
     """
     outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], max_speed_m_s, noise_m)
     fits = np.flatnonzero(~outlier)
@@ -122,7 +123,7 @@ def _is_late_outlier(
     times_ns = table.times_ns[rows]
     column = (times_ns < stamp_ns).sum(axis=1)
     each = np.arange(len(rows))
-    # Positions before the first observation, and repeated stamps, have reasons of their own.
+    # Positions before the first observation, and repeated stamps, are skipped for other reasons.
     inserts = (column > 0) & (times_ns[each, column] != stamp_ns)
     outlier = np.zeros(len(rows), dtype=bool)
     for neighbour in (np.maximum(column - 1, 0), column):
@@ -134,11 +135,11 @@ def _is_late_outlier(
 
 
 class HeldJumps:
-    """At most one held position of each row of an `ObservationTable`.
+    """Held positions of an `ObservationTable`, at most one per row.
 
     Attributes:
-        stamps_ns: (R,) integer nanoseconds, 0 for none.
-        states_m: (R, 3) metres.
+        stamps_ns: (R,) stamps, integer nanoseconds; 0 for none.
+        states_m: (R, 3) states, metres.
     """
 
     def __init__(self) -> None:
@@ -163,17 +164,17 @@ class HeldJumps:
         """Decides on the held positions of some rows, and which new ones to hold.
 
         Args:
-            table: of the observations before.
+            table: earlier observations.
             rows: (A,) rows.
-            stamp_ns: of their new observations, integer nanoseconds.
-            states_m: (A, 3) these, metres.
-            continues: (A,) rows that have a recent observation, which is checked against.
-            max_speed_m_s: maximum plausible speed.
-            noise_m: standard deviation of each coordinate of a position.
+            stamp_ns: stamp of the new observations, integer nanoseconds.
+            states_m: (A, 3) states of the new observations, metres.
+            continues: (A,) whether a row has a recent observation to compare with.
+            max_speed_m_s: maximum plausible speed, m/s.
+            noise_m: standard deviation of each coordinate of a position, metres.
 
         Returns:
-            (A,) new observations that do not fit the track, those of them that are held, rows of
-            which the held one confirms the new one, and rows of which it was an outlier.
+            Four (A,) booleans: the new position does not fit the track; it is held, too; it
+            confirms the held position; the held position was an outlier.
         """
         newest_ns, newest_m = table.newest(rows)
         now_m, stroll_m_s = states_m[:, :2], min(_STROLL_M_S, max_speed_m_s)
@@ -189,12 +190,12 @@ class HeldJumps:
         if not (jumps.any() or held_ns.any()):
             return jumps, jumps, jumps, jumps
         elapsed_ns = stamp_ns - held_ns
-        # The same message may arrive twice, or an older one.
+        # Only later stamps decide: the same message may arrive twice, or an older one.
         is_held = (held_ns > 0) & (elapsed_ns > 0)
         confirmed = is_held & is_in_reach(held_m[:, :2], now_m, elapsed_ns, max_speed_m_s, noise_m)
         off_m, back_m = (np.hypot(*(now_m - at_m[:, :2]).T) for at_m in (held_m, newest_m))
         confirmed &= off_m < back_m
-        # A track that jumps again and again is nobody's.
+        # After a held position a second jump is not held, but restarts the track.
         waits = jumps & ~is_held
         self.stamps_ns[rows] = np.where(waits, stamp_ns, 0)
         self.states_m[rows] = states_m

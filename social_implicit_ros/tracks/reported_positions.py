@@ -1,6 +1,6 @@
-"""What the positions of a tracker say: some only repeat, and some stand for no position.
+"""Finds positions that are no observations: repetitions, placeholders and duplicates.
 
-They are compared bit by bit and in the tracker's own frame: transforms would change them.
+Positions are compared exactly, in the tracker's own frame, as transforms would change them.
 """
 
 from __future__ import annotations
@@ -17,42 +17,46 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
-#: Messages of which the medians are taken, and people who moved on; the least number of each.
+#: Number of recent values for medians, and the minimum number.
 _N_RECENT, _MIN_CHANGES = 15, 3
-#: A tracker holds positions if they usually change after this many of its periods.
+#: A tracker holds positions if they usually change only after this many of its periods.
 _HELD_PERIODS = 1.5
-#: A repeated position is an observation after this many of the times for which the tracker usually
-#: holds one: who stands is seen again.
+#: A repeated position counts as an observation again after this many times the usual hold time, as
+#: people may stand.
 _SEEN_AGAIN = 1.5
-#: Who was missed for a while, and repeated meanwhile, moves on by a step: farther than people who
-#: stood can in one, metres and metres per second, and as far as people can in that time.
+#: People who were missed, and repeated meanwhile, then jump: by more than people who stood can walk
+#: in a usual hold time (metres and metres per second), but not faster than people walk.
 _STARTED_M, _START_M_S, _WALK_M_S = 0.1, 1.6, 3.0
-#: Share of those who move on that must do so by a step, and the share of their times that counts.
+#: Minimum share of such jumps among changes after a long hold, and the quantile of their hold times
+#: that is used.
 _STEPPING_SHARE, _LONG = 1.0 / 3.0, 0.8
-#: Longest time for which people who are repeated are taken for missed, seconds.
+#: Longest time for which repeated people count as missed, seconds.
 _MAX_MISSED_S = 2.0
-#: Changes of coordinates of which a grid is found; the least number, the error of a multiple, and
-#: a multiple of the grid by which people who walk do not move from message to message.
+#: Positions are on a grid if recent changes of coordinates are multiples of the smallest one:
+#: number of changes, minimum number, tolerance of a multiple, and the median multiple, which must
+#: be smaller.
 _N_CHANGES, _LEAST_CHANGES, _MULTIPLE, _FEW = 60, 8, 1e-3, 2.0
-#: Largest cell of a grid, metres. Somebody who walks evenly moves by equal, longer steps if held.
+#: Largest cell of a grid, metres. Held positions of even walks also change by equal, larger steps.
 _MAX_CELL_M = 0.3
-#: A distance that is no jump in any time, metres.
+#: Displacement that never counts as a jump, metres.
 _MAX_ERROR_M = 0.5
-#: Jumps from places that are this far apart, to one position and back: it is a placeholder, metres.
+#: A position is a placeholder if tracks jump to it and back from points at least this far apart,
+#: metres.
 _APART_M = 0.5
-#: Jumps of which the share is taken that only exchange ids, and that above which all may: there
-#: are no placeholders then but zeros.
+#: Number of recent jumps, and the share of exchanged ids among them above which jumps do not mean
+#: placeholders, except zeros.
 _N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
-#: Tracks that leave zeros, also without a jump, of which nobody was there: one may walk through.
+#: Minimum number of tracks that leave exact zeros for these to be a placeholder; one person may
+#: walk through the origin.
 _MIN_LEFT_UNSET = 2
-#: Placeholders of a tracker, and positions of which it is not known yet.
+#: Maximum number of placeholders of a tracker, and of candidates.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
-#: People who are remembered beside those of a message, the newest: detectors without tracking have
-#: new ids in each.
+#: Maximum number of ids that are remembered beside those of a message, the newest: detectors
+#: without tracking have new ids in each message.
 _MAX_OTHERS = 256
-#: Who has exactly the same position for this time has stopped, nanoseconds.
+#: People with exactly the same position for this time have stopped, nanoseconds.
 _STOPPED_NS = NS_PER_S
-#: Share of those who stopped that move on: with more, people really stand so still.
+#: Share of stopped people who move again, above which stopped tracks are people who stand.
 _MAX_RESUMED = 0.2
 
 _Point = tuple[float, float, float]
@@ -60,8 +64,9 @@ _Point = tuple[float, float, float]
 _UNSET: _Point = (0.0, 0.0, 0.0)
 
 
-#: What is known of an id: its newest position, when that was reported first and last, when it was
-#: observed last, and whether it was under this id; and whether it had another position before.
+#: State of an id: its newest position, stamps of its first and last report and of the last report
+#: that counted as an observation, whether one counted under this id, and whether the id had another
+#: position before.
 _STATE = np.dtype(
     [
         ("point_m", np.float64, 3),
@@ -78,37 +83,36 @@ class ReportedPositions:
     """Follows the positions of one tracker."""
 
     def __init__(self) -> None:
-        # Of the newest messages: some trackers have one for each person.
+        # Ids of recent messages, as some trackers send each person in a separate message.
         self._ids: tuple[str, ...] = ()
         self._state = np.empty(0, dtype=_STATE)
-        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two positions of somebody
-        self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last message with one
-        # Of those who move on: time since they were observed, 0 if they stood.
+        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two reports of a person
+        self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last report of a position
+        # At changes after a long hold: the hold time of missed people, 0 for people who stood.
         self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._n_stopped = self._n_resumed = 0
-        # Distances by which x and y of people changed, metres.
+        # Absolute changes of x and y between reports, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
         self._is_on_grid = True  # positions may stay the same because they are rounded
-        #: Time for which the tracker repeats positions that are not current, seconds. 0 if they
-        #: are: each message has new ones, and who is repeated stands, or is rounded to the same
-        #: place of a grid.
+        #: Time for which the tracker repeats outdated positions, seconds. 0 if positions are always
+        #: current: then equal ones are those of people who stand, or are rounded to a grid.
         self.hold_s = 0.0
         self._placeholders: list[_Point] = []
-        #: The newest position that was left out as it stands for none.
+        #: The newest placeholder that was skipped.
         self.unset_m: _Point = _UNSET
-        self._doubles: set[str] = set()  # ids that were left out as others were exactly there
+        self._doubles: set[str] = set()  # ids skipped as another id had exactly their position
         self._left_unset: set[str] = set()  # ids that were at zeros, and then elsewhere
-        # Jumps: whether to where somebody else was, who is gone or jumps, too.
+        # For each jump, whether it ends where another person was who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
-        self._away: dict[str, tuple[_Point, FloatArray]] = {}  # jumped to, from
-        self._suspects: dict[_Point, FloatArray] = {}  # jumped to and back, from
+        self._away: dict[str, tuple[_Point, FloatArray]] = {}  # id -> jumped to, jumped from
+        self._suspects: dict[_Point, FloatArray] = {}  # jumped to -> jumped from
 
     @property
     def placeholders(self) -> list[_Point]:
-        """Positions that stand for none.
+        """Positions that mean an unknown position.
 
-        Those who stand are no placeholders, though ids jump to them and away, if ids are places in
-        a list.
+        If ids are indices in a list, they also jump to and from people who stand, whose positions
+        are not placeholders.
         """
         if sum(self._are_exchanges) > _MAX_EXCHANGED * len(self._are_exchanges):
             return [point for point in self._placeholders if point == _UNSET]
@@ -116,7 +120,7 @@ class ReportedPositions:
 
     @property
     def period_ns(self) -> int:
-        """Usual time between two positions of somebody, integer nanoseconds; 0 if unknown."""
+        """Median time between two reports of a person, integer nanoseconds; 0 if unknown."""
         return lower_median(self._periods_ns) if self._periods_ns else 0
 
     def _learnt_hold_s(self) -> float:
@@ -130,7 +134,7 @@ class ReportedPositions:
 
     @property
     def usual_hold_s(self) -> float:
-        """Time between two positions of somebody, seconds; 0 if each message has new ones."""
+        """Median time until a position changes, seconds; 0 if each message has new positions."""
         if len(self._stays_ns) < _MIN_CHANGES or self._is_on_grid:
             return 0.0
         hold_ns = lower_median(self._stays_ns) + self.period_ns
@@ -143,12 +147,12 @@ class ReportedPositions:
         return min(self._changes_m) if is_known else 0.0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
-        """Ids that moved, and have had one position since, bit by bit, while others still move.
+        """Ids that moved, but have had exactly the same position since, while others move.
 
-        () if people here really stand so, and move on later, or positions are rounded to a grid.
+        Empty if people do stand that still here and move again later, or positions are on a grid.
 
         Args:
-            min_s: time for which they have it, seconds; longer if the tracker holds positions.
+            min_s: minimum time with that position, seconds; longer if the tracker holds positions.
         """
         if self._n_resumed > _MAX_RESUMED * self._n_stopped or self._is_on_grid:
             return ()
@@ -163,11 +167,12 @@ class ReportedPositions:
         """The observations of a message.
 
         Args:
-            tracks: of the message, in its frame.
-            max_speed_m_s: maximum plausible speed.
+            tracks: tracks of the message, in its frame.
+            max_speed_m_s: maximum plausible speed, m/s.
 
         Returns:
-            The tracks without entries that are no observations, and the number of these by reason.
+            The tracks without entries that are no observations; and the number of such entries by
+            reason.
         """
         points_m = points_of(tracks)
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
@@ -186,7 +191,7 @@ class ReportedPositions:
                 self._learn(tracks.stamp_ns, points_m, state, is_same, is_changed)
             elapsed_ns = tracks.stamp_ns - state["observed_ns"]
             is_repeated = is_same & (elapsed_ns < _SEEN_AGAIN * self.hold_s * NS_PER_S)
-            # Who has no position in this message keeps the one before.
+            # Without a valid position in this message, the one before is kept.
             is_new = is_position & ~is_same
             state["has_moved"][is_new] = is_known[is_new]
             state["point_m"][is_new] = points_m[is_new]
@@ -210,7 +215,7 @@ class ReportedPositions:
         )
         if not lost.total():
             return tracks, lost
-        # New ids are nobody before they are observed.
+        # A new id is not a person before its first observation.
         repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
         observed = tracks.of_agents(~(is_unset | is_repeated | is_double))
         return replace(observed, repeated_ids=repeated_ids), lost
@@ -218,7 +223,7 @@ class ReportedPositions:
     def _remember(
         self, tracks: Tracks, state: np.ndarray, rows: IntArray, is_kept: BoolArray
     ) -> None:
-        """Replaces what is known of the people of a message, and forgets those who are gone."""
+        """Stores the state of the ids of a message, and forgets ids that are gone."""
         ids = tracks.ids
         if not is_kept.all():
             ids, state = tuple(compress(ids, is_kept.tolist())), state[is_kept]
@@ -239,14 +244,14 @@ class ReportedPositions:
             self._away = {i: jump for i, jump in self._away.items() if i in present}
 
     def _rows_of(self, ids: tuple[str, ...]) -> IntArray:
-        """(A,) rows of ids that are known; -1 for others, and for the second of two equal ids."""
+        """(A,) rows of known ids; -1 for unknown ids, and for repetitions of an id."""
         if ids == self._ids:
             return np.arange(len(ids))
         row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
         return np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
 
     def _find_renamed(self, rows: IntArray, points_m: FloatArray) -> BoolArray:
-        """(A,) new ids at exactly the position of one that is gone, whose rows are filled in."""
+        """(A,) new ids at exactly the position of an id that is gone; fills in that row."""
         is_new = rows < 0
         gone = np.setdiff1d(np.arange(len(self._ids)), rows) if is_new.any() else ()
         if len(gone):
@@ -256,10 +261,10 @@ class ReportedPositions:
         return is_new & (rows >= 0)
 
     def _find_doubles(self, ids: tuple[str, ...], points_m: FloatArray) -> BoolArray:
-        """(A,) entries that are exactly where another id is, as of somebody in two classes.
+        """(A,) entries with exactly the position of another id, as for one person in two classes.
 
-        One of each stays, and it is the same in the next messages. In a cell of a grid there may be
-        several people.
+        The same one of each pair is kept in all messages. If positions are on a grid, several
+        people may share a cell, so that nothing is found.
         """
         is_double = np.zeros(len(ids), dtype=bool)
         doubles: set[str] = set()
@@ -269,7 +274,7 @@ class ReportedPositions:
                 point = _point(points_m[row])
                 other = row_at.setdefault(point, row)
                 if ids[other] == ids[row]:
-                    continue  # itself, or an id that is given twice
+                    continue  # the entry itself, or a repeated id
                 if ids[other] in self._doubles and ids[row] not in self._doubles:
                     row_at[point], row = row, other
                 is_double[row] = True
@@ -291,7 +296,7 @@ class ReportedPositions:
         is_same: BoolArray,
         is_changed: BoolArray,
     ) -> None:
-        """Learns for how long positions stay, and whether those who stop move on."""
+        """Learns for how long positions are held, and whether people who stop move again."""
         self._periods_ns.append(
             lower_median((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
         )
@@ -302,7 +307,7 @@ class ReportedPositions:
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             self._is_on_grid = _are_on_grid(self._changes_m)
-            # A gap between two messages, as of a slower tracker, repeats nothing.
+            # Not the time between both reports, as a gap between messages repeats nothing.
             held_ns = stayed_ns + self.period_ns
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
             self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
@@ -320,16 +325,19 @@ class ReportedPositions:
         is_changed: BoolArray,
         held_ns: IntArray,
     ) -> IntArray:
-        """(A,) for how long those who move on were missed: 0 if they stood, -1 for all others."""
+        """(A,) time for which people were missed before they moved again: 0 if they stood.
+
+        -1 for people whose position did not change, or was not held for long.
+        """
         usual_s = max(self.usual_hold_s, self.period_ns / NS_PER_S)
-        moves_on = is_changed & (held_ns > _HELD_PERIODS * usual_s * NS_PER_S)
-        missed_ns = np.where(moves_on, 0, -1)
-        if moves_on.any():
-            way_m = np.linalg.norm(points_m - state["point_m"], axis=1)
+        resumes = is_changed & (held_ns > _HELD_PERIODS * usual_s * NS_PER_S)
+        missed_ns = np.where(resumes, 0, -1)
+        if resumes.any():
+            distance_m = np.linalg.norm(points_m - state["point_m"], axis=1)
             elapsed_s = held_ns / NS_PER_S
-            steps = way_m > _STARTED_M + _START_M_S * usual_s
-            steps &= way_m <= _MAX_ERROR_M + _WALK_M_S * elapsed_s
-            missed_ns[moves_on & steps] = held_ns[moves_on & steps]
+            jumps = distance_m > _STARTED_M + _START_M_S * usual_s
+            jumps &= distance_m <= _MAX_ERROR_M + _WALK_M_S * elapsed_s
+            missed_ns[resumes & jumps] = held_ns[resumes & jumps]
         return missed_ns
 
     def _find_placeholders(
@@ -340,7 +348,7 @@ class ReportedPositions:
         rows: IntArray,
         max_speed_m_s: float,
     ) -> None:
-        """Looks at the tracks that jump, unless they only exchange ids."""
+        """Learns placeholders from tracks that jump, unless these only exchange ids."""
         way_m = np.sqrt(np.square(points_m - state["point_m"]).sum(axis=1))
         elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
         jumps = (rows >= 0) & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
@@ -367,7 +375,7 @@ class ReportedPositions:
         if came is None or came[0] != here:
             self._away[agent_id] = (there, from_m)
             return
-        # It jumped back, or farther.
+        # The track jumped to a position and away from it: a candidate.
         first_m = self._suspects.setdefault(here, came[1])
         if np.linalg.norm(first_m - came[1]) > _APART_M:
             self._add_placeholder(here)
@@ -380,7 +388,7 @@ class ReportedPositions:
 
 
 def _are_on_grid(changes_m: Collection[float]) -> bool:
-    """Whether coordinates change by multiples of the least change, and mostly by that."""
+    """Whether coordinates change by multiples of the smallest change, and mostly by that one."""
     if len(changes_m) < _LEAST_CHANGES:
         return True
     cell_m = min(changes_m)

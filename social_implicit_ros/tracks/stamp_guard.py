@@ -1,30 +1,31 @@
-"""Checks header stamps: which are valid, and when time jumped back."""
+"""Checks header stamps: whether they are valid, and whether time jumped back."""
 
 from __future__ import annotations
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason
 
-#: Late messages in a row that mean a jump back in time. One or two are an old message, or two
-#: trackers on one topic of which one lags; a recording that restarts keeps sending them.
+#: Number of late messages in a row that means a jump back in time, as when a recording restarts.
+#: One or two may be old messages, or those of a second tracker on the topic that lags.
 _LATE_MEANS_JUMP = 3
-#: The last second that a ROS stamp can represent, less a minute for the predictions after it.
+#: The last time that a ROS stamp can represent, minus a minute for predictions.
 LATEST_NS = (2**31 - 61) * NS_PER_S
 
 
 class StampGuard:
-    """Checks header stamps against the newest earlier one and, if there is one, a clock.
+    """Checks header stamps against the newest one before and against a clock, if it runs.
 
     Attributes:
-        has_jumped_back: the stamp that was checked last is valid, but all histories are in its
-            future and must be reset.
+        has_jumped_back: the last checked stamp is valid, but all histories are in its future and
+            must be reset.
     """
 
     def __init__(self, tolerance_s: float) -> None:
         """Starts without stamps.
 
         Args:
-            tolerance_s: how far a stamp may be ahead of the clock or behind the newest stamp.
+            tolerance_s: time by which a stamp may be ahead of the clock, or behind the newest
+                stamp, seconds.
         """
         self.tolerance_s = tolerance_s
         self.reset()
@@ -39,10 +40,11 @@ class StampGuard:
         """Checks the stamp of a message.
 
         Args:
-            stamp_ns: of the message; an unset stamp is 0.
-            now_ns: the clock; 0 if it does not run (simulated time before its first message).
-            oldest_ns: older stamps are late, however many there are: their tracks would be too old
-                to be predicted from.
+            stamp_ns: stamp of the message, integer nanoseconds; 0 if it is unset.
+            now_ns: current time, integer nanoseconds; 0 if the clock does not run (simulated time
+                before its first message).
+            oldest_ns: older stamps never mean a jump back, as their tracks would be too old for
+                predictions.
 
         Returns:
             Why the stamp is refused; None if it is valid.
@@ -63,5 +65,5 @@ class StampGuard:
         return None
 
     def clock_jumped_back(self, now_ns: int) -> bool:
-        """Whether the histories must be reset, as the clock went back to `now_ns`."""
+        """Whether histories must be reset because the clock jumped back to `now_ns`."""
         return self.newest_ns is not None and self.newest_ns > now_ns + self.tolerance_s * NS_PER_S

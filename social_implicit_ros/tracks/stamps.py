@@ -1,4 +1,4 @@
-"""Integer nanoseconds of ROS stamps, whoever made the message object."""
+"""Integer nanoseconds of ROS stamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Period and latency of a tracker, as its messages show them."""
+"""Period and latency of a tracker, measured from its messages."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Collection
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
-#: Messages of which the medians are taken.
+#: Number of recent messages for the medians.
 _N_RECENT = 9
-#: Periods before a period is known: one alone may be a pause.
+#: Number of periods until the period is known; a single one may be a pause.
 _MIN_PERIODS = 2
-#: A tracker may miss one message, and be late by a fifth of its period.
+#: Timeout in periods: a tracker may miss one message and be late by a fifth of its period.
 PERIODS_KEPT = 2.2
-#: Messages that arrive within this time arrive at once, as after a pause of the network.
+#: Messages that arrive within this time are one burst, as after a pause of the network.
 _BURST_NS = NS_PER_S // 20
-#: Bursts that are this many periods apart are no jitter.
+#: Time between bursts from which on they are not jitter, in periods.
 _BURST_PERIODS = 1.5
-#: A clock that is ahead by less may be ours: simulated time arrives late, nanoseconds.
+#: Smaller leads of a tracker's clock are not corrected, nanoseconds: with simulated time this
+#: node's clock may be late.
 _MIN_LEAD_NS = NS_PER_S // 10
 
 
 class TrackerTiming:
-    """Follows the messages of one tracker."""
+    """Measures period, latency and clock lead of one tracker."""
 
     def __init__(self) -> None:
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
@@ -31,18 +32,18 @@ class TrackerTiming:
         self._newest_ns: int | None = None
         self._now_ns = self._arrived_ns = 0
         self._lead_ns = 0
-        #: Time without observations after which a track is gone, in seconds; 0 if unknown.
+        #: Timeout that tracks need at this period and latency, seconds; 0 if unknown.
         self.needed_timeout_s = 0.0
 
     def add(self, stamp_ns: int, now_ns: int) -> None:
-        """A message arrived.
+        """Adds the arrival of a message.
 
         Args:
-            stamp_ns: of its header, integer nanoseconds.
+            stamp_ns: stamp of its header, integer nanoseconds.
             now_ns: time of its arrival, integer nanoseconds; 0 if the clock does not run.
         """
         if now_ns != self._now_ns or not now_ns:
-            # Only the first message after a step of a slow clock says how late it is.
+            # With a clock in steps, only the first message after a step has a valid latency.
             self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
             self._follow_lead(-self._latencies_ns[-1])
         self._now_ns = now_ns
@@ -57,7 +58,7 @@ class TrackerTiming:
         self._newest_ns = stamp_ns
         if len(self._periods_ns) >= _MIN_PERIODS:
             period_ns, pause_ns = map(lower_median, (self._periods_ns, self._pauses_ns))
-            # Two long ones in a row are no pause: a tracker under load slows down.
+            # Two long periods in a row are not a pause, but a tracker that slows down under load.
             period_ns = max(period_ns, min(self._periods_ns[-1], self._periods_ns[-2]))
             if pause_ns > _BURST_PERIODS * period_ns:
                 period_ns = pause_ns
@@ -68,22 +69,22 @@ class TrackerTiming:
     def lead_ns(self) -> int:
         """Time by which the tracker's clock is ahead, integer nanoseconds.
 
-        Nobody is seen in the future: the newest of its messages are taken for measured on arrival.
+        Stamps are corrected by it, so that the newest messages are measured on arrival, not later.
         """
         return self._lead_ns if self._lead_ns > _MIN_LEAD_NS else 0
 
     def _follow_lead(self, lead_ns: int) -> None:
-        """Follows the largest lead, and a smaller one once no recent message has the larger one."""
+        """Updates the lead: the largest one, or a smaller one if no recent message is as early."""
         recent_ns = -min(self._latencies_ns)
         if lead_ns > self._lead_ns or recent_ns < self._lead_ns - _MIN_LEAD_NS:
             self._lead_ns = max(lead_ns, recent_ns, 0)
 
     @property
     def latency_s(self) -> float:
-        """Median time from the stamp to the arrival, seconds; negative if the stamp is later."""
+        """Median time from stamp to arrival, seconds; negative for stamps in the future."""
         return lower_median(self._latencies_ns) / NS_PER_S if self._latencies_ns else 0.0
 
 
 def lower_median(values: Collection[int]) -> int:
-    """The middle value of some, or the lower of the two in the middle."""
+    """The median; of two values in the middle the lower one."""
     return sorted(values)[(len(values) - 1) // 2]

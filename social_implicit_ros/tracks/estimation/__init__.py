@@ -1,1 +1,1 @@
-"""Positions at the steps of a model, from noisy observations at the tracker's rate."""
+"""Estimates positions at a model's steps from noisy observations at the tracker's rate."""

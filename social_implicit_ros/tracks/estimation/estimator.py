@@ -1,4 +1,4 @@
-"""Estimates tracks at the steps of a model."""
+"""Estimates tracks at the steps of a model, with the learned noise and motion priors."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _TOLERANCE = 0.25
 
 
 class Estimator:
-    """Learns how exact each tracker is and how people move here, and estimates positions by it.
+    """Learns the noise of each tracker and how people move here; estimates positions with both.
 
     Attributes:
-        noise: of the positions of each tracker.
-        velocities: that trackers report, and their noise.
-        site: how people move here.
+        noise: noise of the positions of each tracker.
+        velocities: reported velocities and their noise.
+        site: distribution of velocities at this site.
     """
 
     def __init__(self, position_noise_m: float, *, step_s: float, n_steps: int) -> None:
-        """Has learnt nothing yet.
+        """Starts with the priors.
 
         Args:
-            position_noise_m: first guess of the noise of positions, metres.
+            position_noise_m: first guess of the standard deviation of positions, metres.
             step_s: time between two steps, seconds.
-            n_steps: steps of a window (H).
+            n_steps: number of steps of a window (H).
         """
         self.noise = TrackerNoise(position_noise_m)
         self.velocities = VelocityNoise()
@@ -59,13 +59,13 @@ class Estimator:
             table: the observations.
             rows: (A,) rows.
             stamp_ns: time of the last step, integer nanoseconds.
-            began_ns: (A,) when each track began, integer nanoseconds.
-            trackers: (A,) number of each one's tracker, from 0.
-            is_exact: interpolate the positions: they have no noise.
+            began_ns: (A,) start of each track, integer nanoseconds.
+            trackers: (A,) number of the tracker of each track, from 0.
+            is_exact: whether positions have no noise and are interpolated.
 
         Returns:
-            (A, H, 2) positions in metres, NaN before the observed steps, (A,) their numbers, and
-            (A, 4, 4) covariances of the states, None if exact.
+            (A, H, 2) positions in metres, NaN before the observed steps; (A,) numbers of observed
+            steps; and (A, 4, 4) covariances of the states, None for exact positions.
         """
         step_ns, n_steps = round(self._step_s * NS_PER_S), self._n_steps
         covariances = None
@@ -93,7 +93,7 @@ class Estimator:
 
 
 def _observed_steps(past_ns: IntArray, step_ns: int, n_steps: int) -> IntArray:
-    """(A,) observed ones of the last steps, from (A,) times since the first observations."""
+    """(A,) numbers of observed steps, from (A,) times since the first observations."""
     known = (past_ns + round(_TOLERANCE * step_ns)) // step_ns + 1
     # Two observations within one step are enough for a position and a velocity.
     return np.minimum(np.maximum(known, 2), n_steps)
@@ -104,7 +104,8 @@ def _resample(
 ) -> FloatArray:
     """(A, H, 2) positions at the steps.
 
-    Outside its observations an agent moves at its first or last velocity, taken over one step.
+    Before its first and after its last observation, an agent is extrapolated at constant velocity,
+    measured over one step.
     """
     if len(rows) == 0:
         return np.empty((0, n_steps, 2))
@@ -119,7 +120,7 @@ def _resample(
     ends_ns[:, 2:3] = np.maximum(last_ns - step_ns, first_ns)
     found_m, _, _ = table.interpolate(rows, targets_ns)
     positions_m, ends_m = found_m[:, :n_steps], found_m[:, n_steps:]
-    # From the first of the ends to the second, and from the third to the fourth.
+    # Over the first step, and over the last one.
     elapsed_ns = (ends_ns[:, 1::2] - ends_ns[:, ::2])[..., None]
     first_velocity, last_velocity = np.moveaxis(
         (ends_m[:, 1::2] - ends_m[:, ::2]) / elapsed_ns, 1, 0

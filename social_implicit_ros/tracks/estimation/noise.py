@@ -10,48 +10,49 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Number of triples as which the first guess counts.
+#: Weight of the first guess, as a number of samples of four observations.
 _FIRST_WEIGHT = 5.0
-#: Smallest standard deviation, metres: keeps matrices invertible.
+#: Minimum standard deviation, metres: keeps matrices invertible.
 _MIN_STD_M = 1e-4
-#: Time until a new track is as good as the others of its tracker; before, its noise is at least
-#: the first guess as far as it is new. Good tracks say nothing about a bad newcomer. Nanoseconds.
+#: Age of a track from which on it has the noise of its tracker, nanoseconds. For younger tracks the
+#: noise is at least a decreasing share of the first guess, as new tracks may be worse.
 _NEW_NS = 1_000_000_000
-#: Number of triples after which an old one counts half.
+#: Half-life of samples, in samples.
 _HALF_LIFE = 3000.0
-#: Larger second differences are jumps of a tracker and count as this one, metres.
+#: Second differences are clipped to this value, metres; larger ones are jumps of a tracker.
 _MAX_DIFFERENCE_M = 0.6
-#: Steps up to this length are none, metres.
+#: Displacements up to this length count as zero, metres.
 _STILL_M = 1e-6
-#: Tolerated difference of each interval between four observations, relative to their mean.
+#: Tolerated relative deviation of the three intervals between four observations from their mean.
 _UNEVEN = 0.1
-#: Four observations, oldest first, in intervals before the newest.
+#: Indices of the four observations, in intervals before the newest, oldest first.
 _FOUR = np.array([3, 2, 1, 0])
-#: Interval between two of them, and the longest: people do much in that time, nanoseconds.
+#: Preferred interval between observations, and maximum interval, nanoseconds; over longer ones
+#: motion dominates.
 _LAG_NS, _MAX_GAP_NS = 100_000_000, 1_000_000_000
-#: Shortest time after which noise is learned again, nanoseconds.
+#: Minimum time between two updates, nanoseconds.
 _PERIOD_NS = 180_000_000
-#: Levels of the standard deviations that trackers state, from 8 mm to 2 m by factors of two.
+#: Levels of standard deviations that trackers state: powers of two in metres, 8 mm to 2 m.
 _MIN_LEVEL, _MAX_LEVEL, _NO_LEVEL = -7, 1, -8
-#: Until something is learned, a tracker is believed within this factor of the first guess.
+#: The first guess is the stated standard deviation, within this factor of the configured one.
 _TRUSTED = 3.0
 
 
 class PositionNoise:
     """White noise of positions, separated from motion.
 
-    With white noise of variance s^2 and white acceleration, the second differences of evenly spaced
-    positions have the variance 6 s^2 + 4 a and the covariance a - 4 s^2 with the next one. So
-    variance less four times that covariance is 22 s^2, whatever the acceleration.
+    With white noise of variance s^2 and white acceleration of strength a, second differences of
+    evenly spaced positions have the variance 6 s^2 + 4 a and the covariance a - 4 s^2 with the next
+    one. So the variance minus four times the covariance is 22 s^2, independent of a.
     """
 
     def __init__(self, first_std_m: float) -> None:
         """Starts with a guess.
 
         Args:
-            first_std_m: standard deviation until something is learned, metres.
+            first_std_m: first guess of the standard deviation, metres.
         """
-        #: Stamp of the newest observations learned from, integer nanoseconds.
+        #: Stamp of the newest learned observations, integer nanoseconds.
         self.newest_ns = 0
         self.first_std_m = first_std_m
         self._sum_m2 = _FIRST_WEIGHT * first_std_m**2
@@ -63,12 +64,12 @@ class PositionNoise:
         return max(self._sum_m2 / self._weight, _MIN_STD_M**2)
 
     def add(self, times_ns: IntArray, positions_m: FloatArray) -> None:
-        """Learns from four observations of each of some tracks.
+        """Learns from four observations of each track.
 
         Args:
-            times_ns: (A, 4) stamps, integer nanoseconds, ascending. Rows that are not evenly spaced
-                are ignored, as are those that are exactly still: pillars say nothing about people.
-            positions_m: (A, 4, 2) metres.
+            times_ns: (A, 4) ascending stamps, integer nanoseconds. Rows that are not evenly spaced
+                are ignored, as are rows without any motion, such as pillars.
+            positions_m: (A, 4, 2) positions, metres.
         """
         gaps_ns = times_ns[:, 1:] - times_ns[:, :-1]
         mean_ns = (times_ns[:, 3:] - times_ns[:, :1]) / 3.0
@@ -84,23 +85,23 @@ class PositionNoise:
         variance = 0.5 * (first @ first + next_one @ next_one)
         sum_m2 = (variance - 4.0 * (first @ next_one)) / 22.0 / 2.0
         kept = 0.5 ** (n_even / _HALF_LIFE)
-        # A sample may be negative, their sum not: the noise would never be found again.
+        # Single samples may be negative, but a negative sum would suppress later evidence.
         self._sum_m2 = max(kept * self._sum_m2 + sum_m2, 0.0)
         self._weight = kept * self._weight + n_even
 
 
 class TrackerNoise:
-    """The noise of each tracker, and which one each row of an `ObservationTable` has.
+    """The noise of each tracker and of each row of an `ObservationTable`.
 
-    A tracker's covariances say which of its tracks are worse than others, and no more: tracks of
-    about the same variance have a noise of their own, which is learned.
+    Covariances that a tracker states are used only to group its tracks by level of variance. The
+    actual noise of each group is learned.
     """
 
     def __init__(self, first_std_m: float) -> None:
-        """Knows no tracker.
+        """Starts without trackers.
 
         Args:
-            first_std_m: standard deviation until something is learned, metres.
+            first_std_m: first guess of the standard deviation, metres.
         """
         self.first_std_m = first_std_m
         self._noises: list[PositionNoise] = []
@@ -119,14 +120,15 @@ class TrackerNoise:
         table: ObservationTable,
         covariances_m2: FloatArray | None = None,
     ) -> None:
-        """Learns from the newest observations of some rows, which are of one tracker.
+        """Learns from the newest observations of some rows of one tracker.
 
         Args:
             source: the tracker.
-            stamp_ns: of these observations, integer nanoseconds.
+            stamp_ns: stamp of these observations, integer nanoseconds.
             rows: (A,) rows.
-            table: of the observations.
-            covariances_m2: (A, 2, 2) the tracker's, NaN where unknown; None for unknown.
+            table: the observations.
+            covariances_m2: (A, 2, 2) covariances that the tracker states, NaN where unknown; None
+                without any.
         """
         if covariances_m2 is None:
             self._add(self._noise_of(source, _NO_LEVEL), stamp_ns, rows, table)
@@ -138,7 +140,7 @@ class TrackerNoise:
     def _noise_of(self, source: str, level: int) -> int:
         index = self._index_of.setdefault((source, level), len(self._noises))
         if index == len(self._noises):
-            # Odometry is smooth.
+            # Odometry has no noise.
             first_m = guess_m = 0.0 if source == ROBOT_ID else self.first_std_m
             if level != _NO_LEVEL:
                 guess_m = min(max(2.0**level, first_m / _TRUSTED), first_m * _TRUSTED)
@@ -149,7 +151,7 @@ class TrackerNoise:
     def _add(self, index: int, stamp_ns: int, rows: IntArray, table: ObservationTable) -> None:
         noise = self._noises[index]
         self._index_of_row[rows] = index
-        # In between a tracker says little more.
+        # Observations that soon after the last ones contain little new information.
         if abs(stamp_ns - noise.newest_ns) < _PERIOD_NS:
             return
         noise.newest_ns = stamp_ns
@@ -176,7 +178,7 @@ class TrackerNoise:
         """(A,) variances of each coordinate, square metres.
 
         Args:
-            rows: (A,) of tracks.
+            rows: (A,) rows of tracks.
             ages_ns: (A,) times since their first observations, integer nanoseconds.
         """
         index = self._index_of_row[rows]
@@ -190,7 +192,7 @@ class TrackerNoise:
 
 
 def _levels(covariances_m2: FloatArray) -> IntArray:
-    """(A,) logarithms of standard deviations in metres, to the base 2."""
+    """(A,) rounded base-2 logarithms of standard deviations in metres."""
     variances_m2 = 0.5 * (covariances_m2[:, 0, 0] + covariances_m2[:, 1, 1])
     levels = np.clip(np.rint(0.5 * np.log2(variances_m2)), _MIN_LEVEL, _MAX_LEVEL)
     return np.where(np.isnan(levels), _NO_LEVEL, levels).astype(np.int64)

@@ -1,8 +1,8 @@
-"""How people move at this site: a prior for velocities that a track does not tell well.
+"""An empirical prior for velocities: how people move at this site.
 
-A track that was seen twice within 0.1 s says hardly how fast somebody walks, but people here have
-directions and a pace. The velocities of established tracks are remembered. They are, with the prior
-of any site, a Gaussian mixture: an empirical prior.
+Two observations within 0.1 s hardly determine a velocity, but people at a site have preferred
+directions and speeds. The prior is a Gaussian mixture of the velocities of established tracks and
+of a general prior for any site.
 """
 
 from __future__ import annotations
@@ -15,47 +15,48 @@ from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, ObservationWindow
 
-#: People who are remembered; those seen last replace others.
+#: Maximum number of stored velocities, one per person, the newest ones.
 _CAPACITY = 128
-#: Time after which velocities are learned again, nanoseconds.
+#: Time between two updates, nanoseconds.
 _PERIOD_NS = NS_PER_S
-#: Tracks that were seen at so many steps and whose velocity is known so well are established.
+#: A track is established with this many observed steps and at most this standard deviation of its
+#: velocity.
 _ESTABLISHED_STEPS, _ESTABLISHED_STD_M_S = 4, 0.2
-#: Tracks that move less are pillars: they say nothing about people, metres.
+#: Tracks that move less are not people, but for example pillars, metres.
 _STILL_M = 1e-3
-#: People as which the prior of any site counts: of those who walk, and of all for the probability
-#: that somebody stands. With less, new tracks unlike those before are not covered.
+#: Weight of the general prior as a number of people: for velocities of people who walk, and for the
+#: probability of standing. With less, regions of new tracks with other velocities are too small.
 _PRIOR_WEIGHT, _STANDING_WEIGHT = 5.0, 30.0
-#: Who is slower stands, metres per second.
+#: People below this speed stand, metres per second.
 _STANDS_M_S = 0.3
-#: Probability that somebody stands, at any site.
+#: General prior probability that a person stands.
 STANDING = 0.45
-#: Standard deviation of each component of a velocity about a remembered one, metres per second.
+#: Standard deviation of each mixture component about its stored velocity, metres per second.
 _SPREAD_M_S = 0.2
 
 
 class SiteMotion:
-    """Remembers how people moved, each once.
+    """The velocities of people at this site, one per person.
 
     Attributes:
-        standing: probability that somebody stands.
+        standing: probability that a person stands.
     """
 
     def __init__(self) -> None:
         self._learned_ns = 0
-        self._velocity_m_s: dict[str, FloatArray] = {}  # of each track, the newest last
+        self._velocity_m_s: dict[str, FloatArray] = {}  # by id, the newest last
         self._summarise()
 
     def __len__(self) -> int:
-        """Number of remembered people."""
+        """Number of stored velocities."""
         return len(self._velocity_m_s)
 
     def learn(self, window: ObservationWindow, frozen: Collection[str] = ()) -> None:
-        """Remembers the established tracks of a window with estimated states, once a second.
+        """Stores the velocities of established tracks, at most once a second.
 
         Args:
-            window: of a tick.
-            frozen: ids of tracks that say nothing about people.
+            window: window of a tick; ignored if its states are not estimated.
+            frozen: ids of tracks to ignore, as their positions are exactly constant.
         """
         if abs(window.stamp_ns - self._learned_ns) < _PERIOD_NS or window.state_covariances is None:
             return
@@ -80,26 +81,27 @@ class SiteMotion:
         n_people, n_standing = len(velocities_m_s), len(velocities_m_s) - len(walking)
         self.standing = (_STANDING_WEIGHT * STANDING + n_standing) / (_STANDING_WEIGHT + n_people)
         self._walking, self._squares = walking, (walking * walking).sum(axis=1)
-        self._weight = 1.0 / (_PRIOR_WEIGHT + len(walking))  # of each, of somebody who walks
+        self._weight = 1.0 / (_PRIOR_WEIGHT + len(walking))  # of each stored velocity
         products = walking[:, :, None] * walking[:, None]
         self._moments = np.concatenate([walking, products.reshape(-1, 4)], axis=1)
 
     def posterior(
         self, means_m_s: FloatArray, variances: FloatArray, prior_variance: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Velocities of walking people, estimated with this prior instead of that of any site.
+        """Replaces the general prior of velocity estimates of walking people by that of this site.
 
         Args:
-            means_m_s: (A, W, 2) estimates of W hypotheses with the prior of any site, m/s.
-            variances: (A, W), or (1, W) for all, of each component of these, m^2/s^2.
-            prior_variance: of each component of the prior of any site, about zero, m^2/s^2.
+            means_m_s: (A, W, 2) estimates of W hypotheses with the general prior, m/s.
+            variances: (A, W), or (1, W) for all, variance of each component of these, m^2/s^2.
+            prior_variance: variance of each component of the general prior, whose mean is zero,
+                m^2/s^2.
 
         Returns:
-            (A, W) evidence relative to that of the prior of any site, (A, W, 2) means in m/s and
+            (A, W) evidence relative to that with the general prior, (A, W, 2) means in m/s and
             (A, W, 2, 2) covariances in m^2/s^2.
         """
-        # N(v; mean, variance) / N(v; 0, prior) is what the observations say. Its product with that
-        # of another's velocity is a Gaussian about a mean that is linear in that velocity.
+        # N(v; mean, variance) / N(v; 0, prior) is the likelihood of the observations. Its product
+        # with a mixture component is a Gaussian whose mean is linear in the stored velocity.
         seen, other, prior = 1.0 / variances, _SPREAD_M_S**-2, 1.0 / prior_variance
         precision = seen + other - prior
         of_seen, of_other = (seen / precision)[..., None], (other / precision)[..., None]
@@ -130,5 +132,5 @@ class SiteMotion:
 
 
 def _outer(left: FloatArray, right: FloatArray) -> FloatArray:
-    """(..., 2, 2) products of (..., 2) vectors."""
+    """(..., 2, 2) outer products of (..., 2) vectors."""
     return np.asarray(left[..., :, None] * right[..., None, :])

@@ -1,13 +1,12 @@
-"""Positions and velocities of noisy and short tracks.
+"""Bayesian smoothing: estimates positions and velocities of noisy and short tracks.
 
-A track that was seen twice within 0.1 s says where somebody is, but hardly how fast they walk. The
-estimate here weighs all observations by the noise of the tracker, and hypotheses of how people move
-by what they say about the observations. Sure observations are followed exactly. A velocity that the
-tracker reports is one more observation.
+Two observations within 0.1 s determine a position, but hardly a velocity. The estimate weights all
+observations by the noise of the tracker, and several motion hypotheses by their evidence. Exact
+observations are followed exactly. A reported velocity is one more observation.
 
-The path is linear between the steps of the model's window. Its prior is Gaussian: an integrated
-random walk of the velocity for people who walk, a random walk of the position for people who stand.
-The posterior of each hypothesis is a linear least-squares fit; the estimate is their mixture.
+The path is linear between the steps of the model's window. Its prior is Gaussian: a random walk of
+the velocity for people who walk, a random walk of the position for people who stand. The posterior
+of each hypothesis is a linear least-squares fit; the estimate is their mixture.
 """
 
 from __future__ import annotations
@@ -25,14 +24,13 @@ from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """How a person may move.
+    """A hypothesis about the motion of a person.
 
     Attributes:
         weight: prior probability.
         velocity_std_m_s: standard deviation of each component of the velocity.
-        acceleration: spectral density of the acceleration, m^2/s^3; None for somebody who stands
-            and sways.
-        noise_factor: variance of the noise relative to the tracker's.
+        acceleration: spectral density of the acceleration, m^2/s^3; None for people who stand.
+        noise_factor: ratio of the noise variance to that of the tracker.
     """
 
     weight: float
@@ -41,8 +39,8 @@ class Hypothesis:
     noise_factor: float = 1.0
 
 
-#: Somebody who stands, walks straight on, or changes velocity; and a track whose stamps or
-#: positions are far worse than those of the others.
+#: Standing, walking straight, changing velocity; and a track whose stamps or positions are far
+#: worse than those of other tracks.
 _SPEED_STD_M_S = 0.95
 HYPOTHESES = (
     Hypothesis(STANDING, 0.03, None),
@@ -50,9 +48,9 @@ HYPOTHESES = (
     Hypothesis(0.24, _SPEED_STD_M_S, 0.4),
     Hypothesis(0.01, _SPEED_STD_M_S, 0.1, noise_factor=100.0),
 )
-#: The first of them that stands, and those of people who walk and are tracked well.
+#: Indices of the standing hypothesis, and of the walking ones with normal noise.
 _STANDS, _WALKS = 0, slice(1, 3)
-#: Spectral density of the acceleration by which people leave the line between two steps, m^2/s^3.
+#: Spectral density of the acceleration that bends the path between two steps, m^2/s^3.
 _ACCELERATION = 0.1
 _NOISE_FACTORS = np.array([hypothesis.noise_factor for hypothesis in HYPOTHESES])
 _INVERSE_FACTORS, _LOG_NOISE_FACTORS = 1.0 / _NOISE_FACTORS, np.log(_NOISE_FACTORS)
@@ -63,8 +61,8 @@ class Velocities:
     """Velocities of A agents.
 
     Attributes:
-        velocities_m_s: (A, 2) finite, metres per second.
-        noise_m2_s2: (A,) variance of each component; infinite where it is unknown.
+        velocities_m_s: (A, 2) finite values, metres per second.
+        noise_m2_s2: (A,) variance of each component; infinite for unknown velocities.
     """
 
     velocities_m_s: FloatArray
@@ -88,11 +86,11 @@ def smooth(
         ages_ns: (A, N) times from each observation to the end of the window, integer nanoseconds.
         positions_m: (A, 2, N) x and y in metres, finite.
         is_known: (A, N) False in columns without an observation. Each agent has at least one.
-        noise_m2: (A,) variance of the noise of each coordinate.
-        velocities: that the tracker reports with the newest observations.
-        site: how others move.
+        noise_m2: (A,) noise variance of each coordinate.
+        velocities: velocities that the tracker reports with the newest observations.
+        site: prior of velocities at this site.
         step_s: seconds between two steps.
-        n_steps: steps (H).
+        n_steps: number of steps (H).
 
     Returns:
         (A, H, 2) positions at the steps, metres, and (A, 4, 4) covariances of x, y and their
@@ -102,7 +100,7 @@ def smooth(
     n_agents = len(ages_ns)
     origin_m = positions_m[np.arange(n_agents), :, is_known.argmax(axis=1)]
     offsets_m = positions_m - origin_m[..., None]
-    # Agents that were seen at the same times have the same weights, and these take most time.
+    # Weights take most of the time; agents with equal observation times and noise share them.
     keys = _hash_rows((ages_ns + 1) * is_known, noise_m2)
     if velocities is not None:
         keys = keys ^ velocities.noise_m2_s2.view(np.int64)
@@ -125,7 +123,7 @@ def smooth(
     state_covariances = state_covariances.reshape(len(covariances), -1, 4)
 
     observed = np.swapaxes(offsets_m @ weighted[of_agents], 1, 2)  # (A, H, 2)
-    # Of all hypotheses at once: (A, K * H, 2).
+    # For all hypotheses at once: (A, K * H, 2).
     gains = covariances * _INVERSE_FACTORS[:, None, None]
     paths_m = gains.reshape(len(gains), -1, n_steps)[of_agents] @ observed
     paths_m = paths_m.reshape(n_agents, -1, 2 * n_steps)  # (A, K, 2 H)
@@ -148,7 +146,7 @@ def smooth(
 def _mixed(
     log_evidence: FloatArray, paths_m: FloatArray, step_s: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(A, 1, 2 H) mean path, (A, 4, 4) spread of the last states, and (A, K) probabilities."""
+    """(A, 1, 2 H) mean path, (A, 4, 4) spread of the hypotheses' last states, (A, K) weights."""
     evidence = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True))
     evidence /= evidence.sum(axis=1, keepdims=True)
     path_m = evidence[:, None] @ paths_m
@@ -165,15 +163,22 @@ def _inform(
     of_agents: IntArray | slice,
     step_s: float,
 ) -> FloatArray:
-    """Takes how others move for the prior of the velocities; changes (A, K) and (A, K, 2 H) in
-    place.
+    """Applies the site's prior of velocities to the walking hypotheses.
 
-    `covariances` are (U, K, H, H) of the paths of each kind. Returns (A, W, 4, 4) what the state
-    covariances gain for each hypothesis of somebody who walks.
+    Args:
+        site: the prior.
+        log_evidence: (A, K), changed in place.
+        paths_m: (A, K, 2 H), changed in place.
+        covariances: (U, K, H, H) covariances of the paths, see `_unique_rows`.
+        of_agents: (A,) rows of these.
+        step_s: seconds between two steps.
+
+    Returns:
+        (A, W, 4, 4) changes of the state covariances of the walking hypotheses.
     """
     follows = (covariances[:, _WALKS, :, -1] - covariances[:, _WALKS, :, -2]) / step_s
     variances = (follows[..., -1] - follows[..., -2]) / step_s  # (U, W)
-    # A path follows its last velocity as far as the two are correlated.
+    # Regression of the path on its last velocity.
     follows /= variances[..., None]
     walks_m = paths_m[:, _WALKS].reshape(len(paths_m), -1, covariances.shape[-1], 2)
     means_m_s = (walks_m[:, :, -1] - walks_m[:, :, -2]) / step_s
@@ -198,7 +203,7 @@ def _inform(
 def _priors(step_s: float, n_steps: int) -> tuple[FloatArray, FloatArray]:
     """(K, H, H) inverse prior covariances, and (K,) logarithms of their weights and determinants.
 
-    A position anywhere is as probable; the determinants leave that direction out.
+    The prior of the absolute position is flat; the determinants leave that direction out.
     """
     velocity = np.diff(np.eye(n_steps), axis=0) / step_s
     change = np.diff(velocity, axis=0)
@@ -218,7 +223,7 @@ def _priors(step_s: float, n_steps: int) -> tuple[FloatArray, FloatArray]:
 def _weights(
     ages_ns: IntArray, is_known: BoolArray, noise_m2: FloatArray, step_s: float, n_steps: int
 ) -> tuple[FloatArray, FloatArray]:
-    """(U, N) inverse variances of observations, and (U, N, H) their shares of the steps."""
+    """(U, N) inverse variances of observations; (U, N, H) interpolation weights of the steps."""
     at = (n_steps - 1) - ages_ns / (step_s * NS_PER_S)
     share = at - np.floor(at)
     # Variance of a path about the line between two steps.
@@ -226,7 +231,7 @@ def _weights(
     bend *= bend
     basis = np.maximum(0.0, 1.0 - np.abs(at[..., None] - np.arange(n_steps)))
     is_before = is_known & (at < 0.0)
-    if is_before.any():  # only in tracks that were hardly seen of late
+    if is_before.any():  # only in tracks with few recent observations
         before = at[is_before]
         bend[is_before] = np.abs(before) ** 3
         basis[is_before, 0], basis[is_before, 1] = 1.0 - before, before
@@ -237,7 +242,7 @@ def _weights(
 def _velocity_weights(
     ages_ns: IntArray, noise_m2_s2: FloatArray, step_s: float, n_steps: int
 ) -> tuple[FloatArray, FloatArray]:
-    """(U, 1) inverse variances of the ways in a step, and (U, 1, H) their shares of the steps."""
+    """(U, 1) inverse variances of displacements in a step, and (U, 1, H) their weights of steps."""
     segment = n_steps - 2 - np.minimum(ages_ns // round(step_s * NS_PER_S), n_steps - 2)
     after = np.arange(n_steps) - segment[:, None, None]
     slope = (after == 1).astype(np.float64) - (after == 0)
@@ -251,7 +256,10 @@ def _hash_rows(ages_ns: IntArray, noise_m2: FloatArray) -> IntArray:
 
 
 def _unique_rows(keys: IntArray) -> tuple[IntArray, IntArray | slice]:
-    """(U,) one row of each kind, and (A,) the kind of each row; a slice if there is but one."""
+    """(U,) one row of each distinct key, and (A,) the index of each row's key.
+
+    The index is a slice if all keys are equal.
+    """
     if (keys == keys[0]).all():
         return np.zeros(1, dtype=np.int64), slice(None)
     _, one, of_agents = np.unique(keys, return_index=True, return_inverse=True)
@@ -260,17 +268,17 @@ def _unique_rows(keys: IntArray) -> tuple[IntArray, IntArray | slice]:
 
 @lru_cache(maxsize=16)
 def _mixers(n_columns: int) -> IntArray:
-    """(N + 1,) odd numbers: sums of products with them that overflow are hash values."""
+    """(N + 1,) odd random numbers for multiplicative hashing."""
     return np.random.default_rng(0).integers(-(2**62), 2**62, n_columns + 1) * 2 + 1
 
 
 def within_speed(positions_m: FloatArray, step_s: float, max_speed_m_s: float) -> FloatArray:
-    """Paths of at most a speed: those that are faster shrink about their last position.
+    """Limits the speed of paths: faster ones are scaled down about their last position.
 
     Args:
-        positions_m: (A, H, 2) metres, NaN where unknown.
+        positions_m: (A, H, 2) positions in metres, NaN where unknown.
         step_s: seconds between two steps.
-        max_speed_m_s: maximum plausible speed.
+        max_speed_m_s: maximum plausible speed, m/s.
     """
     steps_m = positions_m[:, 1:] - positions_m[:, :-1]
     # NaN compares as false.

@@ -1,4 +1,4 @@
-"""The noise of the velocities that a tracker reports, learned from where people are later."""
+"""The noise of reported velocities, learned from later positions."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from social_implicit_ros.tracks.observations import with_rows
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: First guess of the standard deviation of each component, metres per second, and the number of
-#: residuals as which it counts.
+#: First guess of the standard deviation of each component, metres per second, and its weight as a
+#: number of residuals.
 _FIRST_STD_M_S, _FIRST_WEIGHT = 0.3, 5.0
-#: Velocities that leave more than this share of the squared ways of people unexplained say nothing.
-#: Who stands does not count: below this speed there is nothing to explain, metres per second.
+#: Velocities are not used if they leave more than this share of the squared displacements of people
+#: unexplained. Only people above this speed count, metres per second.
 _MAX_UNEXPLAINED, _MOVING_M_S = 0.5, 0.5
-#: Smallest standard deviation: people do not walk at constant velocity, metres per second.
+#: Minimum standard deviation, as people do not walk at constant velocity, metres per second.
 _MIN_STD_M_S = 0.05
-#: Number of residuals after which an old one counts half.
+#: Half-life of residuals, in residuals.
 _HALF_LIFE = 1000.0
-#: Larger residuals count as this one, metres per second.
+#: Residuals are clipped to this value, metres per second.
 _MAX_RESIDUAL_M_S = 3.0
-#: Time after which a velocity is compared with the way since, and the longest, nanoseconds.
+#: A velocity is compared with the displacement after the first time, until the second, nanoseconds.
 _AFTER_NS, _MAX_AFTER_NS = 400_000_000, 1_000_000_000
-#: The filter of a tracker settles: its first velocity, those of young tracks, and all others have
-#: a noise of their own. Ages at which these begin, nanoseconds.
+#: The filter of a tracker converges with the age of a track, so that the noise is learned for
+#: groups by age. Ages at which the later groups begin, nanoseconds; the first group has age 0.
 _AGES_NS = np.array([1, 300_000_000, 1_000_000_000])
-#: Share of tracks whose first velocity is compared.
+#: Share of tracks whose first velocity is compared; for the others it is a later one.
 _FIRST_SHARE = 0.6
 _FIRST = np.tile(
     _FIRST_WEIGHT * np.array([1.0, _FIRST_STD_M_S**2, _FIRST_STD_M_S**2, 1.0]),
@@ -37,19 +37,19 @@ _FIRST = np.tile(
 class VelocityNoise:
     """Newest velocities of the rows of a table, and the noise of each tracker's velocities.
 
-    A velocity, and the mean velocity to a position later, differ by the noise of the velocity, that
-    of both positions, and what the person did since. Only that of the positions is known. A field
-    that is not filled in, or in the axes of another frame, is found out by the same comparison.
+    The residual is a reported velocity minus the mean velocity to a later position. It contains the
+    noise of the velocity, the noise of both positions, which is known, and changes of motion. Large
+    residuals reveal a field that is not filled in, or is in the axes of another frame.
     """
 
     def __init__(self) -> None:
-        self._velocities_m_s = np.empty((0, 2))  # newest, NaN if unknown
+        self._velocities_m_s = np.empty((0, 2))  # newest; NaN if unknown
         self._draws = np.random.default_rng(0)
         self._group = np.empty(0, dtype=np.int64)
-        # Of each tracker and group: number of residuals, their squares less the noise of positions;
-        # of moving people their squares, and squared mean velocities to the positions later.
+        # Sums per tracker and group: number of residuals, and their squares minus the noise of
+        # positions; for moving people squared residuals, and squared mean velocities.
         self._sums = np.empty((0, *_FIRST.shape[1:]))
-        # One velocity of each row at a time waits for a position later; stamp 0 for none.
+        # Per row, one velocity that waits for a later position; stamp 0 for none.
         self._waiting_ns = np.empty(0, dtype=np.int64)
         self._waiting_m = np.empty((0, 2))
         self._waiting_m_s = np.empty((0, 2))
@@ -68,7 +68,7 @@ class VelocityNoise:
             setattr(self, name, with_rows(getattr(self, name), n_rows))
 
     def forget(self, rows: IntArray | int) -> None:
-        """Rows begin with another track."""
+        """Clears rows that begin another track."""
         self._velocities_m_s[rows] = np.nan
         self._waiting_ns[rows] = 0
 
@@ -82,15 +82,15 @@ class VelocityNoise:
         ages_ns: IntArray,
         noise_m: float,
     ) -> None:
-        """Takes velocities of one tracker, and learns from those before.
+        """Adds velocities of one tracker, and learns from earlier ones.
 
         Args:
-            tracker: its number, from 0 on.
+            tracker: number of the tracker, from 0.
             rows: (A,) rows.
-            stamp_ns: of the message, integer nanoseconds.
-            positions_m: (A, 2) metres.
-            velocities_m_s: (A, 2) metres per second, NaN if unknown.
-            ages_ns: (A,) since the tracks began, integer nanoseconds.
+            stamp_ns: stamp of the message, integer nanoseconds.
+            positions_m: (A, 2) positions, metres.
+            velocities_m_s: (A, 2) velocities, metres per second; NaN if unknown.
+            ages_ns: (A,) ages of the tracks, integer nanoseconds.
             noise_m: standard deviation of each coordinate of the positions, metres.
         """
         if tracker >= len(self._sums):
@@ -110,7 +110,7 @@ class VelocityNoise:
             elapsed_s = elapsed_ns[is_learnt] / NS_PER_S
             self._learn(tracker, rows[is_learnt], elapsed_s, positions_m[is_learnt], noise_m)
         is_due &= is_known
-        # Of most tracks the first velocity, of the others the second.
+        # For most tracks the first velocity is compared, for the others the second.
         is_first = ages_ns == 0
         if is_first.any():
             is_due &= ~is_first | (self._draws.random(len(rows)) < _FIRST_SHARE)
@@ -136,7 +136,7 @@ class VelocityNoise:
         return Velocities(velocities_m_s, variances)
 
     def are_refuted(self, tracker: int) -> bool:
-        """Whether the velocities of a tracker's older tracks say nothing; its number is given."""
+        """Whether the velocities of older tracks of a tracker (by number) do not fit positions."""
         if tracker >= len(self._sums):
             return False
         *_, unexplained, later = self._sums[tracker, -1]
@@ -166,5 +166,5 @@ class VelocityNoise:
             sums = self._sums[tracker, group]
             sums *= 0.5 ** (len(of_group) / _HALF_LIFE)
             sums += of_group.sum(axis=0)
-            # A sample may be negative, their sum not: the noise would never be found again.
+            # Single samples may be negative, but a negative sum would suppress later evidence.
             sums[1] = max(sums[1], 0.0)

@@ -1,7 +1,7 @@
 """A transform buffer with tf2's semantics, filled from serialised messages.
 
-tf2's own buffer takes message objects, of which Python creates one per joint of the robot. This one
-searches the bytes for the few frames that matter and ignores other messages.
+tf2's own buffer takes message objects, which are costly to create in Python for each joint of the
+robot. This one searches the bytes for the few frames that matter and ignores other messages.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from social_implicit_ros.types import plain_frame
 #: Length of the buffer, seconds; the default of tf2.
 BUFFER_S = 10.0
 _BUFFER_NS = round(BUFFER_S * NS_PER_S)
-#: Messages that are kept unread before the first lookup.
+#: Maximum number of messages that are kept unread before the first lookup.
 _MAX_UNREAD = 4096
-#: Most pairs of frames that are looked up; more are forgotten, oldest first.
+#: Maximum number of pairs of frames that are followed; beyond it the oldest is forgotten.
 _MAX_PAIRS = 32
 
 
 @dataclass
 class _Link:
-    """A frame's poses in its parents, oldest first; a static link has one, valid at any time."""
+    """Poses of a frame in its parents, oldest first; a static link has one, valid at any time."""
 
     is_static: bool
     stamps_ns: list[int] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Link:
         after = bisect_left(stamps_ns, stamp_ns)
         if after < len(stamps_ns) and stamps_ns[after] == stamp_ns:
             return poses[after]
-        # A pose stamped far in the future does not make an old one valid until then.
+        # No interpolation up to a pose that is stamped far in the future.
         is_gap = 0 < after < len(stamps_ns) and stamps_ns[after] - stamps_ns[after - 1] > _BUFFER_NS
         if after == len(stamps_ns) or is_gap:
             newest_ns = stamps_ns[after - 1]
@@ -89,15 +89,15 @@ class _Link:
         self.stamps_ns.insert(at, stamp_ns)
         self.poses.insert(at, (parent, pose))
         oldest_ns = self.stamps_ns[-1] - _BUFFER_NS
-        # Dropped in bulk: each deletion moves the whole list. The last pose before remains, so
-        # that the whole length can be interpolated.
+        # Dropped in bulk, as each deletion moves the whole list. One older pose is kept, so that
+        # the whole length can be interpolated.
         if self.stamps_ns[len(self.stamps_ns) // 2] < oldest_ns:
             n_old = bisect_left(self.stamps_ns, oldest_ns) - 1
             del self.stamps_ns[:n_old], self.poses[:n_old]
 
     @property
     def parents(self) -> set[str]:
-        """All parents that it had within the length of the buffer."""
+        """All parents of the frame within the length of the buffer."""
         return {parent for parent, _ in self.poses}
 
     @property
@@ -119,16 +119,16 @@ class TransformBuffer:
         """Creates an empty buffer.
 
         Args:
-            before_lookup: called with target and source; adds what has arrived. May raise
-                TransformUnavailableError.
+            before_lookup: called with target and source to add messages that have arrived. May
+                raise TransformUnavailableError.
         """
-        #: Messages that cannot be read, in total.
+        #: Total number of messages that cannot be read.
         self.n_unreadable = 0
         self._before_lookup = before_lookup
         self._links: dict[str, _Link] = {}
         self._pairs: dict[tuple[str, str], None] = {}  # (target, source) that were looked up
         self._unread: deque[bytes] = deque(maxlen=_MAX_UNREAD)
-        # Children of the links between those pairs; None while one of them is not connected.
+        # Children of the links between these frames; None while a pair is not connected.
         self._watched: frozenset[str] | None = None
         self._watched_bytes: tuple[bytes, ...] = ()
 
@@ -136,13 +136,13 @@ class TransformBuffer:
         """Adds a serialised `tf2_msgs/TFMessage`; invalid transforms are ignored.
 
         Raises:
-            ValueError: the bytes are no such message.
+            ValueError: the bytes are not such a message.
         """
         if not is_static:
             if not self._pairs:
                 self._unread.append(data)
                 return
-            # Takes a few microseconds, while most messages name other frames.
+            # Takes a few microseconds, and most messages contain only other frames.
             if self._watched is not None and not any(name in data for name in self._watched_bytes):
                 return
         if self._insert(data, is_static):
@@ -152,7 +152,7 @@ class TransformBuffer:
         """The pose of the frame `source` in the frame `target` at a time.
 
         Raises:
-            TransformUnavailableError: the frames are not connected, or not at that time.
+            TransformUnavailableError: the frames are not connected at that time.
         """
         target, source = self._wanted(target, source)
         up, up_error = self._climb(source, stamp_ns)
@@ -169,7 +169,7 @@ class TransformBuffer:
         The stamp is 0 if all links are static.
 
         Raises:
-            TransformUnavailableError: the frames are not connected, or at no common time.
+            TransformUnavailableError: the frames are not connected at a common time.
         """
         path = self.path(target, source) or []
         newest_ns = [
@@ -198,13 +198,13 @@ class TransformBuffer:
         return [(frame, link.parent) for frame, link in self._links.items() if link.moves]
 
     def clear(self) -> None:
-        """Forgets what moves: time jumped back. Static transforms remain."""
+        """Forgets all transforms except static ones, after time jumped back."""
         self._unread.clear()
         self._links = {frame: link for frame, link in self._links.items() if link.is_static}
         self._watch()
 
     def _wanted(self, target: str, source: str) -> tuple[str, str]:
-        """Remembers that two frames matter; returns their names without slashes."""
+        """Adds a pair of frames to follow; returns their names without leading slashes."""
         pair = plain_frame(target), plain_frame(source)
         if self._before_lookup is not None:
             self._before_lookup(*pair)
@@ -218,11 +218,11 @@ class TransformBuffer:
 
     def _read_unread(self) -> None:
         while self._unread:
-            with suppress(ValueError):  # which is counted
+            with suppress(ValueError):  # counted in `n_unreadable`
                 self._insert(self._unread.popleft(), is_static=False)
 
     def _watch(self) -> None:
-        """Determines which links matter; the others are no longer kept up to date."""
+        """Determines which links matter; messages of other links are ignored from now on."""
         watched: set[str] = set()
         self._watched = None
         if not self._pairs:
@@ -233,7 +233,7 @@ class TransformBuffer:
                 return
             watched.update(frame for frame in path if self._parent(frame) in path)
         self._watched = frozenset(watched)
-        # As names end in a message, with or without a leading slash.
+        # The end of a name in a message; a leading slash does not matter.
         self._watched_bytes = tuple(frame.encode() + b"\0" for frame in watched)
 
     def _path(self, target: str, source: str) -> list[str] | None:
@@ -275,7 +275,7 @@ class TransformBuffer:
     def _climb(
         self, frame: str, stamp_ns: int
     ) -> tuple[dict[str, Pose], TransformUnavailableError | None]:
-        """The poses of a frame in itself and its ancestors, and why there are no more."""
+        """The poses of a frame in itself and in its ancestors; the error where the chain breaks."""
         poses = {frame: IDENTITY}
         while frame in self._links:
             try:
@@ -300,7 +300,7 @@ class TransformBuffer:
             text = "the message names no frame: its publisher must set header.frame_id"
             return TransformUnavailableError(text, may_come=False)
         known = [error for error in errors if error is not None]
-        # What never comes is the reason, before what may come.
+        # A transform that can never come explains more than one that may come later.
         first = min(known, key=lambda error: error.may_come, default=None)
         text = f"no transform from {source!r} to {target!r}"
         if first is None:

@@ -1,7 +1,7 @@
 """Reads serialised `tf2_msgs/TFMessage`s.
 
-`CdrReader` takes 48 us for a message with one transform, this scan 1.4 us. A robot publishes
-hundreds a second.
+`CdrReader` takes 48 us for a message with one transform, this parser 1.4 us. A robot publishes
+hundreds of them per second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StampedPose:
     pose: Pose
 
 
-#: The same byte -> readers of a length, of a stamp and a length, and of the seven numbers.
+#: The same byte -> readers of a length, of a stamp and a length, and of the seven pose numbers.
 _READERS = {
     byte: [struct.Struct(order + code).unpack_from for code in ("I", "iII", "7d")]
     for byte, order in _BYTE_ORDERS.items()
@@ -41,16 +41,16 @@ _READERS = {
 def transforms_of(data: bytes) -> list[StampedPose]:
     """The valid transforms of a message, with unit quaternions and without leading slashes.
 
-    Transforms with an empty frame, of a frame in itself, or that are no pose, are left out, as
-    tf2 does.
+    As in tf2, transforms are ignored if a frame is empty, both frames are equal, or the values are
+    not a pose.
 
     Raises:
-        ValueError: the bytes are no such message.
+        ValueError: the bytes are not such a message.
     """
     try:
         found = [_stamped_pose(*entry) for entry in _entries(bytes(data))]
     except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{len(data)} bytes are no {TF_MESSAGE}: {error}") from error
+        raise ValueError(f"{len(data)} bytes are not a {TF_MESSAGE}: {error}") from error
     return [entry for entry in found if entry is not None]
 
 
@@ -58,7 +58,7 @@ def _entries(data: bytes) -> Iterator[tuple[bytes, bytes, int, tuple[float, ...]
     """Parent, child, stamp and seven numbers of each transform."""
     readers = _READERS.get(data[1]) if len(data) > 1 and data[0] == 0 else None
     if readers is None:
-        raise ValueError(f"a message of {len(data)} bytes is no plain CDR: {data[:2]!r}")
+        raise ValueError(f"a message of {len(data)} bytes is not plain CDR: {data[:2]!r}")
     length_at, stamp_and_length_at, numbers_at = readers
     (n_entries,), at = length_at(data, _HEADER_BYTES), 2 * _HEADER_BYTES
     for _ in range(n_entries):
@@ -70,7 +70,7 @@ def _entries(data: bytes) -> Iterator[tuple[bytes, bytes, int, tuple[float, ...]
         (length,) = length_at(data, at)
         at, end = at + 4, at + 4 + length
         child = data[at:end]
-        # Numbers of eight bytes are aligned to eight, counted from the end of the header.
+        # Doubles are aligned to eight bytes, counted from the end of the header.
         at = ((end - _HEADER_BYTES + 7) & -8) + _HEADER_BYTES
         yield parent, child, seconds * NS_PER_S + nanoseconds, numbers_at(data, at)
         at += 56

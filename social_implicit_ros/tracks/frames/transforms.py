@@ -1,6 +1,6 @@
 """Poses, rigid transforms, and the transformation of tracks.
 
-Poses are Python floats: for three or four numbers numpy takes ten times longer.
+Poses are tuples of floats, as numpy takes ten times longer for three or four numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from social_implicit_ros.types import FloatArray, Tracks, require_shape
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
 IDENTITY: Pose = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-#: Share of z in x and y, below which two frames have the same vertical axis.
+#: Below this contribution of z to x and y, two frames have the same vertical axis.
 _LEVEL = 1e-3
 
 
@@ -42,7 +42,7 @@ class RigidTransform:
         """From a (4,) quaternion x, y, z, w of any non-zero norm.
 
         Raises:
-            ValueError: a quaternion of norm zero, or a value that is not finite.
+            ValueError: the quaternion has norm zero, or a value is not finite.
         """
         norm = math.hypot(*xyzw)  # does not overflow
         if not 1e-9 < norm < np.inf or not np.isfinite(translation_m).all():
@@ -67,11 +67,11 @@ class RigidTransform:
         )
 
     def inverse(self) -> RigidTransform:
-        """The transform in the other direction."""
+        """The inverse transform."""
         return RigidTransform(self.rotation.T, -self.rotation.T @ self.translation_m)
 
     def of_ground(self, positions_m: FloatArray) -> FloatArray:
-        """(..., 2) positions in the target frame of (..., 2) positions at z = 0, metres."""
+        """Transforms (..., 2) positions at z = 0 into the target frame, metres."""
         return np.asarray(positions_m @ self.rotation[:2, :2].T + self.translation_m[:2])
 
 
@@ -85,10 +85,10 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
 
     Args:
         tracks: in the source frame.
-        transform: of the source frame in the target frame, at the tracks' stamp.
+        transform: pose of the source frame in the target frame at the tracks' stamp.
     """
     points = np.column_stack([tracks.positions_m, tracks.heights_m])
-    # False for NaN, too.
+    # True for NaN.
     no_height = ~(np.abs(tracks.heights_m) <= MAX_COORDINATE_M)
     no_height &= bool(np.abs(transform.rotation[:2, 2]).max() < _LEVEL)
     points[no_height, 2] = 0.0
@@ -111,12 +111,12 @@ def transform_tracks(tracks: Tracks, transform: RigidTransform) -> Tracks:
 
 
 class TransformUnavailableError(LookupError):
-    """A transform is not available (yet); the message says what is missing.
+    """A transform is not available, or not yet; the message says what is missing.
 
     Attributes:
         may_come: whether later messages may make it available.
-        newest_ns: newest stamp of the link that is not known up to the requested time; None if
-            another reason applies.
+        newest_ns: newest stamp of the link that ends before the requested time; None if that is not
+            the reason.
     """
 
     def __init__(self, message: str, *, may_come: bool, newest_ns: int | None = None) -> None:
@@ -151,7 +151,7 @@ def compose(outer: Pose, inner: Pose) -> Pose:
 
 
 def inverse(pose: Pose) -> Pose:
-    """The pose of the parent in the child."""
+    """The inverse pose: that of the parent in the child."""
     x, y, z, w = pose[1]
     back = (-x, -y, -z, w)
     moved = _rotate(back, pose[0])

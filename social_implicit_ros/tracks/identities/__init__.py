@@ -1,1 +1,1 @@
-"""Who is who: cut, swapped, merged and lost ids."""
+"""Corrects identities: cut, swapped, merged and lost ids."""

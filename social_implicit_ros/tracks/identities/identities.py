@@ -1,4 +1,4 @@
-"""Who is who: the tracks of all trackers, and the people that they stand for."""
+"""Identities across trackers: which tracks are the same person, the robot, or gone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Identities:
     """Finds out which tracks are gone or the robot's, and merges those of one person."""
 
     def __init__(self, config: PipelineConfig) -> None:
-        #: The limits; may change.
+        #: The options; may change.
         self.config = config
-        #: Tracks that went on under an old id, swaps that were undone, and tracks that were merged
-        #: with another of the same person, in total, by the names that `/diagnostics` has for them.
+        #: Totals by name in `/diagnostics`: tracks continued under an old id, corrected swaps, and
+        #: tracks merged with another of the same person.
         self.counts = Counter(stitched=0, untangled=0, merged=0)
         if config.stitching or config.merge_distance_m > 0.0:
             pairing.load()
@@ -30,7 +30,7 @@ class Identities:
         """Forgets all ids."""
         self._merger = TrackMerger(self.counts)
         self._robot = RobotTracks()
-        #: Published ids of agents, where they are not their own.
+        #: Published ids of agents, if they differ from those in the history.
         self.published_ids: Mapping[str, str] = {}
         #: Agents that are remembered but not predicted, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
@@ -43,17 +43,17 @@ class Identities:
         doubles: Collection[tuple[str, str]],
         now_ns: int,
     ) -> list[str]:
-        """Finds out which tracks are the robot's, or people of other trackers.
+        """Updates which tracks are the robot, or the same person as a track of another tracker.
 
         Args:
             tracks: a renamed message.
-            history: after the message was added.
+            history: the history after the message was added.
             vanished: tracks of all trackers that are gone.
             doubles: pairs of tracks of its tracker that are one person.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
 
         Returns:
-            A text for each track that is the robot from now on.
+            A log text for each track that is newly recognised as the robot.
         """
         texts = self._robot.observe(tracks, history)
         self.hidden = {

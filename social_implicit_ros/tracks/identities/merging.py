@@ -1,7 +1,7 @@
-"""Merging: a person whom several trackers see, or one tracker twice, is predicted once.
+"""Merging: a person with tracks of several trackers, or two of one, is predicted once.
 
-The tracks stay apart in the history. One of them is predicted, the others are hidden; if its
-tracker loses it, another takes its place under the same id.
+The tracks stay separate in the history. One of them is predicted, the others are hidden. If its
+tracker loses it, another one is predicted under the same id.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from social_implicit_ros.tracks.identities.pairing import pairs
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: Time for which two tracks must be close before they are one person, seconds.
+#: Time for which two tracks must be close before they are merged, seconds.
 _MERGE_S = 1.0
-#: They are two again once they are farther apart than this many merge distances, for this time.
+#: Merged tracks are split if they are farther apart than this many merge distances for this time.
 _SPLIT_DISTANCES, _SPLIT_S = 2.0, 0.5
-#: If one tracker lags behind another by this, the other one's track is predicted, seconds.
+#: Lag of a tracker behind another from which on the other one's track is predicted, seconds.
 _LAG_S = 0.3
-#: Clocks of trackers may be ahead of ours by this, seconds.
+#: Tolerated lead of trackers' clocks over this node's clock, seconds.
 _AHEAD_S = 0.05
 #: Longest time over which a track is extrapolated for a comparison, seconds.
 _MAX_GAP_S = 1.5
@@ -34,7 +34,7 @@ class TrackMerger:
     """Follows which tracks are the same person."""
 
     def __init__(self, counts: Counter[str]) -> None:
-        """Knows no tracks; counts those that are `merged` into another."""
+        """Starts without tracks; counts merged tracks in `counts["merged"]`."""
         self._counts = counts
         self._source_of: dict[str, str] = {}
         self._person_of: dict[str, str] = {}  # published id of each merged track
@@ -52,9 +52,10 @@ class TrackMerger:
 
         Args:
             tracks: a renamed message.
-            history: after the message was added.
-            max_distance_m: between tracks of two trackers that may be one person; 0 for none.
-            doubles: pairs of ids of its tracker that are one person.
+            history: the history after the message was added.
+            max_distance_m: maximum distance between tracks of one person by two trackers, metres; 0
+                merges none.
+            doubles: pairs of ids of this tracker that are one person.
         """
         if not (max_distance_m or doubles or self._person_of):
             return
@@ -63,14 +64,14 @@ class TrackMerger:
             for agent_id in remembered.keys() - known.keys():
                 del remembered[agent_id]
         rows = [row for row, agent_id in enumerate(tracks.ids) if agent_id in known]
-        mine = tuple(tracks.ids[row] for row in rows)
-        self._source_of.update(dict.fromkeys(mine, tracks.source))
+        own = tuple(tracks.ids[row] for row in rows)
+        self._source_of.update(dict.fromkeys(own, tracks.source))
         others: tuple[str, ...] = ()
         if max_distance_m:
             source_of = self._source_of
             others = tuple(i for i in known if source_of.get(i, tracks.source) != tracks.source)
-        distances_m = np.empty((len(mine), len(others)))
-        if mine and others:
+        distances_m = np.empty((len(own), len(others)))
+        if own and others:
             expected_m = _positions_at(tracks.stamp_ns, others, history)
             distances_m = np.linalg.norm(tracks.positions_m[rows, None] - expected_m, axis=-1)
         for pair in doubles:
@@ -78,16 +79,16 @@ class TrackMerger:
             if len(persons) == 2 and known.keys() >= set(pair):
                 self._merge(pair, history)
         doubled = {agent_id for pair in doubles for agent_id in pair}
-        self._split(mine, others, distances_m, tracks.stamp_ns, max_distance_m, doubled)
-        close = self._assigned(mine, others, distances_m, max_distance_m)
-        for pair in [p for p in self._close_since_ns if p[0] in mine or p[0] not in known]:
+        self._split(own, others, distances_m, tracks.stamp_ns, max_distance_m, doubled)
+        close = self._assigned(own, others, distances_m, max_distance_m)
+        for pair in [p for p in self._close_since_ns if p[0] in own or p[0] not in known]:
             if pair not in close:
                 del self._close_since_ns[pair]
         for pair in sorted(close):
             since_ns = self._close_since_ns.setdefault(pair, tracks.stamp_ns)
             if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
                 sources = self._sources()
-                # By now one of them may be merged with a third one.
+                # A pair earlier in this loop may have merged one of them with a third track.
                 if not sources[pair[0]] & sources[pair[1]]:
                     self._merge(pair, history)
 
@@ -97,14 +98,15 @@ class TrackMerger:
         return bool(self._person_of)
 
     def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
-        """Tracks that are not predicted as another one stands for the same person.
+        """Tracks that are not predicted, as another track of the same person is.
 
-        The best one stands for it: a track that goes on, then one that did not restart just now,
-        then one that neither lags nor is ahead of the clock, then the one whose id is published.
+        The predicted one is chosen in this order: a track with several observations, one that did
+        not restart just now, one that neither lags nor is ahead of the clock, the one whose id is
+        published.
 
         Args:
             shown: tracks that could be predicted, oldest first.
-            history: of them.
+            history: their history.
             now_ns: current time, integer nanoseconds.
         """
         members = tuple(i for i in shown if i in self._person_of)
@@ -113,7 +115,7 @@ class TrackMerger:
         motions, began_ns = history.motions(members), history.began_ns(members)
         persons = [self._person_of[i] for i in members]
         off_ns = now_ns - motions.stamps_ns
-        # What is stamped in the future cannot be used yet.
+        # Positions stamped in the future cannot be used yet.
         off_ns = np.where(off_ns < -_AHEAD_S * NS_PER_S, NS_PER_S, np.maximum(off_ns, 0))
         least_ns = dict(zip(persons, off_ns.tolist(), strict=True))
         for person, of_track_ns in zip(persons, off_ns.tolist(), strict=True):
@@ -136,10 +138,10 @@ class TrackMerger:
         return hidden
 
     def published_ids(self, known: Collection[str]) -> Mapping[str, str]:
-        """Published ids of tracks, where they are not their own.
+        """Published ids of tracks, if they differ from those in the history.
 
         Args:
-            known: all tracks. Nobody is published under the id of somebody else.
+            known: all tracks. No person is published under the id of another one.
         """
         return {
             agent_id: person
@@ -149,18 +151,18 @@ class TrackMerger:
 
     def _split(
         self,
-        mine: tuple[str, ...],
+        own: tuple[str, ...],
         others: tuple[str, ...],
         distances_m: FloatArray,
         stamp_ns: int,
         max_distance_m: float,
         doubled: Collection[str],
     ) -> None:
-        """Takes tracks out of their persons that are apart from all other tracks of these.
+        """Splits off tracks that are far from all other tracks of their person.
 
-        Those in `doubled` are not. Tracks of one tracker that are no doubles any more are apart.
+        Tracks in `doubled` stay. Tracks of one tracker that are no longer doubles are split off.
         """
-        for agent_id, to_others_m in zip(mine, distances_m, strict=True):
+        for agent_id, to_others_m in zip(own, distances_m, strict=True):
             person = self._person_of.get(agent_id)
             same = [
                 distance_m
@@ -168,7 +170,7 @@ class TrackMerger:
                 if person is not None and self._person_of.get(other) == person
             ]
             if person is not None and any(
-                self._person_of.get(other) == person for other in mine if other != agent_id
+                self._person_of.get(other) == person for other in own if other != agent_id
             ):
                 same.append(np.inf)
             is_near = agent_id in doubled or not same
@@ -178,7 +180,8 @@ class TrackMerger:
             since_ns = self._apart_since_ns.setdefault(agent_id, stamp_ns)
             if stamp_ns - since_ns < _SPLIT_S * NS_PER_S:
                 continue
-            # Whoever has the published id keeps it.
+            # The published id stays with the track that it came from; if that one splits off, all
+            # other tracks leave the person.
             leaving = [agent_id]
             if person == agent_id:
                 leaving = [i for i, p in self._person_of.items() if p == person]
@@ -188,28 +191,28 @@ class TrackMerger:
 
     def _assigned(
         self,
-        mine: tuple[str, ...],
+        own: tuple[str, ...],
         others: tuple[str, ...],
         distances_m: FloatArray,
         max_distance_m: float,
     ) -> set[_Pair]:
-        """Pairs of tracks that are close, one to one with each tracker."""
-        if not mine or not others:
+        """Pairs of close tracks, assigned one to one with each other tracker."""
+        if not own or not others:
             return set()
         sources = self._sources()
         trackers = np.array([self._source_of[i] for i in others])
         theirs = np.array([sources[i] for i in others])
-        taken = np.array([sources[i] for i in mine])[:, None] & theirs
+        taken = np.array([sources[i] for i in own])[:, None] & theirs
         may_be = (distances_m <= max_distance_m) & (taken == 0)
         found = set()
         for tracker in dict.fromkeys(trackers.tolist()):
             columns = np.flatnonzero(trackers == tracker)
             chosen = pairs(distances_m[:, columns], may_be[:, columns], max_distance_m)
-            found |= {(mine[row], others[columns[column]]) for row, column in chosen}
+            found |= {(own[row], others[columns[column]]) for row, column in chosen}
         return found
 
     def _sources(self) -> dict[str, int]:
-        """The trackers of each track's person, a bit each: a person has one track of a tracker."""
+        """Bit mask of the trackers of each track's person, who has at most one track of each."""
         names = dict.fromkeys(self._source_of.values())
         bit_of = {name: 1 << min(n, 62) for n, name in enumerate(names)}
         bits: defaultdict[str, int] = defaultdict(int)
@@ -223,12 +226,12 @@ class TrackMerger:
         }
 
     def _merge(self, pair: _Pair, history: TrackHistory) -> None:
-        """Makes two tracks one person, who keeps the id of the better track."""
+        """Merges two tracks into one person, with the id of the better track."""
         began_ns, newest_ns = history.began_ns(pair), history.newest(pair)[0]
         lags_s = (newest_ns.max() - newest_ns) / NS_PER_S
         is_second = began_ns[1] < began_ns[0] if lags_s.max() < _LAG_S else lags_s[0] > 0.0
         better = pair[int(is_second)]
-        # A track that stands for somebody alone goes on under the id under which it is published.
+        # A person who is merged already keeps the published id.
         merged = [i for i in pair if i in self._person_of]
         person = self._person_of[merged[-1]] if merged else better
         persons = {self._person_of[i] for i in merged}

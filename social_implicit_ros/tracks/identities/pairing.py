@@ -1,4 +1,4 @@
-"""Pairs of tracks: one to one between two groups, and those that are close."""
+"""Pairs of tracks: one-to-one assignment between two groups, and close pairs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from social_implicit_ros.types import BoolArray, FloatArray
 
 
 def load() -> None:
-    """Imports what `pairs` needs, which takes long: at configure, not within a tick."""
+    """Imports the libraries of `pairs`, which takes too long within a tick."""
     import scipy.sparse.csgraph  # noqa: F401
 
 
 def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[int, int]]:
-    """As many allowed pairs as possible, and of these the cheapest.
+    """The one-to-one assignment with the most allowed pairs, and the lowest cost among those.
 
     Args:
-        costs: (A, B) of each pair, at least 0.
+        costs: (A, B) cost of each pair, at least 0.
         is_allowed: (A, B) pairs that may be chosen.
-        limit: no allowed pair costs more.
+        limit: maximum cost of an allowed pair.
 
     Returns:
         Rows and columns of the chosen pairs.
     """
     if not is_allowed.any():
         return []
-    # Less than half of scipy.optimize's time and memory, which solves the same problem.
+    # Takes less than half the time and memory of scipy.optimize.linear_sum_assignment.
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-    # A forbidden pair costs more than all allowed ones together. A cost of 0 would be no edge.
+    # A forbidden pair costs more than all allowed ones together. `+ limit`, as 0 means no edge.
     forbidden = limit * (min(costs.shape) + 1)
     edges = csr_matrix(np.where(is_allowed, costs, forbidden) + limit)
     chosen = zip(*min_weight_full_bipartite_matching(edges), strict=True)
@@ -37,7 +37,7 @@ def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[
 
 
 def close_rows(positions_m: FloatArray, within_m: float) -> list[tuple[int, int]]:
-    """Pairs of rows of (A, 2) positions that are nearer to each other, by a sweep along x."""
+    """Pairs of rows of (A, 2) positions within a distance, by a sweep along x."""
     order = positions_m[:, 0].argsort()
     x_m, y_m = positions_m.T.take(order, axis=1)
     places = np.arange(len(order))

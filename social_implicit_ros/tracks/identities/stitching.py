@@ -1,7 +1,7 @@
-"""Stitching: a track that a tracker cuts goes on under its old id.
+"""Stitching: a track that a tracker cuts continues under its old id.
 
-Trackers lose people for a moment and report them again under a new id. A new id that appears where
-a vanished one would be by now, and moves alike, is the same person.
+Trackers lose people for a moment and report them again under a new id. A new id is the same person
+if its position and velocity match those extrapolated from a vanished track.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from social_implicit_ros.tracks.motions import Motions
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
-#: Squared Mahalanobis distances of the 98 % region of a position, and of the 94 % region of a
-#: position and a velocity. A wider one takes who enters at the border of the view for who left.
+#: Gates: squared Mahalanobis distances of the 98 % region of a position, and of the 94 % region of
+#: a position and a velocity. Wider ones would confuse people who leave and enter the field of view.
 POSITION_GATE, MOTION_GATE = 7.8, 9.0
-#: Standard deviation of where a tracker reports a person again, metres: detectors fit another box.
+#: Standard deviation of the position at which a tracker reports a person again, metres; detectors
+#: fit another box.
 _POSITION_STD_M = 0.15
 #: Standard deviation of a position relative to the next one, metres.
 _NOISE_STD_M = 0.06
-#: Standard deviation by which a walker changes velocity within a second, metres per second.
+#: Standard deviation of the change of people's velocity within a second, metres per second.
 _VELOCITY_STD_M_S = 0.25
-#: A track vanished once it was not reported for this share of the time between its observations.
-#: Some trackers report each person in a message of its own.
+#: A track is missed if it was not reported for this share of its observation interval. Some
+#: trackers report each person in a separate message.
 _MISSED_SHARE = 0.75
 
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """First observation of a new track that may continue an old one; not in the history yet."""
+    """First observation of a new track that may continue `old_id`; not in the history yet."""
 
     old_id: str
     first: Tracks
@@ -42,28 +43,28 @@ class _Held:
 def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tuple[int, int]]:
     """Pairs vanished tracks with new ones, one to one.
 
-    A vanished track is extrapolated at constant velocity. Its region grows with the gap.
+    Vanished tracks are extrapolated at constant velocity; their gates grow with the gap.
 
     Args:
         lost: (A,) vanished tracks.
         positions_m: (B, 2) first positions of new tracks, metres.
-        stamp_ns: of the new tracks, later than those of the vanished ones, integer nanoseconds.
+        stamp_ns: stamp of the new tracks, later than those of the vanished ones, integer
+            nanoseconds.
 
     Returns:
-        Rows in `lost` and in `positions_m`, of the pairs inside the region: as many as possible,
-        and of these the nearest.
+        Rows in `lost` and in `positions_m` of the pairs inside the gates, chosen as in `pairs`.
     """
     costs = position_costs(lost, positions_m, stamp_ns)
     return pairs(costs, costs <= POSITION_GATE, POSITION_GATE)
 
 
 def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of positions and velocities from where tracks would be.
+    """(A, B) squared Mahalanobis distances of observed states from extrapolated tracks.
 
     Args:
-        lost: (A,) the tracks, which are extrapolated.
-        first: (B,) observations of tracks.
-        second: (B,) later ones of the same tracks.
+        lost: (A,) tracks to extrapolate.
+        first: (B,) observations.
+        second: (B,) later observations of the same people, for the velocity.
     """
     elapsed_s = (second.stamp_ns - first.stamp_ns) / NS_PER_S
     velocities_m_s = (second.positions_m - first.positions_m) / elapsed_s
@@ -78,12 +79,12 @@ def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
 def position_costs(
     lost: Motions, positions_m: FloatArray, stamp_ns: int, *, std_m: float = _POSITION_STD_M
 ) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of positions from where tracks would be.
+    """(A, B) squared Mahalanobis distances of observed positions from extrapolated tracks.
 
     Args:
-        lost: (A,) the tracks, which are extrapolated.
-        positions_m: (B, 2) metres, or (A, B, 2) for each track.
-        stamp_ns: of the positions, integer nanoseconds.
+        lost: (A,) tracks to extrapolate.
+        positions_m: (B, 2) positions, or (A, B, 2) for each track, metres.
+        stamp_ns: stamp of the positions, integer nanoseconds.
         std_m: standard deviation of a position, metres.
     """
     gaps_s = (stamp_ns - lost.stamps_ns) / NS_PER_S
@@ -98,30 +99,30 @@ class TrackStitcher:
     """Renames the ids of one tracker's messages."""
 
     def __init__(self, counts: Counter[str]) -> None:
-        """Knows no ids; counts the `stitched` tracks, which went on under an old id."""
+        """Starts without ids; counts continued tracks in `counts["stitched"]`."""
         self._counts = counts
-        #: Ids of stitched tracks in the history, by the tracker's present id.
+        #: The tracker's current id -> id in the history, of continued tracks.
         self.old_id_of: dict[str, str] = {}
-        self._held: dict[str, _Held] = {}  # by the tracker's present id
+        self._held: dict[str, _Held] = {}  # by the tracker's current id
         self._own: set[str] = set()  # ids of this tracker in the history
 
     @property
     def awaited(self) -> set[str]:
-        """Old ids that a track which is held back may continue."""
+        """Old ids that held tracks may continue."""
         return {held.old_id for held in self._held.values()}
 
     def rename(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
-        """The tracks under the ids with which they are remembered.
+        """Renames the tracks of a message to their ids in the history.
 
-        A new track that may continue an old one is held back until its second observation tells.
+        A new track that may continue an old one is held back until its second observation decides.
         Until then the old one is extrapolated.
 
         Args:
             tracks: one message of the tracker, with valid positions, in the frame of `history`.
-            history: before the message is added.
+            history: the history before the message is added.
 
         Returns:
-            What to add to the history, in this order: tracks that were held back, and the message
+            The tracks to add to the history, in order: tracks that were held back, then the message
             without those that are held back now. No two tracks of a message get the same id.
         """
         if not self._held and not self.old_id_of and not history.unknown(tracks.ids):
@@ -149,7 +150,7 @@ class TrackStitcher:
         return [*entering, tracks]
 
     def _decide(self, tracks: Tracks, history: TrackHistory) -> list[Tracks]:
-        """The held tracks of which it is known by now whose they are."""
+        """The held tracks that are decided by now, with their ids in the history."""
         entering = []
         limit_ns = round(history.config.track_timeout_s * NS_PER_S)
         for new_id, held in list(self._held.items()):
@@ -177,7 +178,7 @@ class TrackStitcher:
         return entering
 
     def _hold(self, new: list[str], tracks: Tracks, history: TrackHistory) -> None:
-        """Holds back the new tracks that appear where an old one would be by now."""
+        """Holds back new tracks that appear near the extrapolated position of an old one."""
         self._own.intersection_update(history.ids)
         taken = self.awaited
         reported = (*tracks.ids, *tracks.repeated_ids)
@@ -200,6 +201,6 @@ class TrackStitcher:
         self._drop({missing[rows[row]] for row, _ in found})
 
     def _drop(self, old: set[str]) -> None:
-        """Lets the tracks that continue some old ones stand for themselves again."""
+        """Undoes the renaming to these old ids."""
         if old:
             self.old_id_of = {new: to for new, to in self.old_id_of.items() if to not in old}

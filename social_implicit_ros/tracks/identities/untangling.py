@@ -1,7 +1,7 @@
-"""Untangling: two people whose ids a tracker swapped keep their own.
+"""Untangling: corrects swapped ids.
 
-Trackers swap the ids of people who pass close to each other. If both continue on the other's path
-and neither on its own, their ids were swapped. Where motion does not tell, nothing is changed.
+Trackers swap the ids of people who pass close to each other. If each of the two tracks continues
+the motion of the other and not its own, their ids were swapped. In doubt nothing is changed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from social_implicit_ros.tracks.motions import Motions
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks
 
-#: Ids are swapped between people who are closer than this, metres.
+#: Distance below which ids may be swapped, metres.
 _CLOSE_M = 0.7
 #: Standard deviation of a position, metres.
 _POSITION_STD_M = 0.1
-#: By how much the sum of two squared Mahalanobis distances must be less with swapped ids.
+#: Minimum decrease of the sum of both squared Mahalanobis distances by swapped ids.
 _MARGIN = 9.0
-#: Time for which positions are compared with the motion before, seconds.
+#: Time for which positions are compared with the motion before the encounter, seconds.
 _MEMORY_S = 1.2
-#: Age of that motion at which it is read again if it proved right, seconds.
+#: Age at which that motion is replaced by a newer one if the ids were right, seconds.
 _REFRESH_S = 0.3
-#: Time over which a velocity is taken after a swap, seconds.
+#: Time over which the velocity after a swap is measured, seconds.
 _CONFIRM_S = 0.38
-#: Shortest time between two comparisons, seconds, for trackers at 20 Hz and more.
+#: Minimum time between two comparisons, seconds, for trackers at 20 Hz and more.
 _PERIOD_S = 0.09
-#: Time for which two people are awaited to tell, seconds.
+#: Maximum time for which two tracks are held back, seconds.
 _WAIT_S = 0.9
-#: Velocities that are less certain tell nothing, metres per second.
+#: Largest standard deviation of a velocity that is used, metres per second.
 _MAX_STD_M_S = 0.5
-#: Ids that are remembered as swapped; most are those of people who left long ago.
+#: Maximum number of swapped ids in memory; most are those of people who left long ago.
 _MAX_SWAPPED = 10_000
 
 _Pair = tuple[str, str]
@@ -53,8 +53,8 @@ class _Suspects:
     """Two tracks that are held back, as their ids may be swapped.
 
     Attributes:
-        before: (2,) their motions.
-        held: their observations since, oldest first.
+        before: (2,) their motions before.
+        held: their observations since then, oldest first.
     """
 
     before: Motions
@@ -65,32 +65,32 @@ class SwapUntangler:
     """Renames the ids of one tracker's messages."""
 
     def __init__(self, counts: Counter[str]) -> None:
-        """Knows no ids; counts the swaps that it undoes, as `untangled`."""
+        """Starts without ids; counts corrected swaps in `counts["untangled"]`."""
         self._counts = counts
-        #: Ids of people by the tracker's id, where they differ; a permutation.
+        #: The tracker's id -> id of the person, if they differ; a permutation.
         self.own_id_of: dict[str, str] = {}
-        self._pairs: list[_Pair] = []  # people who are or were close
-        self._before: Motions | None = None  # (2 P,) of both people of each pair
+        self._pairs: list[_Pair] = []  # people who are or were close to each other
+        self._before: Motions | None = None  # (2 P,) motions of both people of each pair
         self._suspects: dict[_Pair, _Suspects] = {}
         self._compared_ns: int | None = None
 
     @property
     def held(self) -> set[str]:
-        """Ids that are held back."""
+        """Ids of the tracks that are held back."""
         return {agent_id for pair in self._suspects for agent_id in pair}
 
     def rename(
         self, tracks: Tracks, history: TrackHistory, known_as: Mapping[str, str]
     ) -> list[Tracks]:
-        """The tracks under the ids of the people.
+        """Renames the tracks of a message to the ids of their people.
 
         Args:
             tracks: one message of the tracker, in the frame of `history`.
-            history: before the message is added.
-            known_as: ids in the history, where they differ.
+            history: the history before the message is added.
+            known_as: id -> id in the history, if they differ.
 
         Returns:
-            What to add to the history, in this order: tracks that were held back, and the message
+            The tracks to add to the history, in order: tracks that were held back, then the message
             without those that are held back now.
         """
         entering = self._decide(tracks) if self._suspects else []
@@ -109,7 +109,7 @@ class SwapUntangler:
     def _watch(
         self, close: list[_Pair], history: TrackHistory, known_as: Mapping[str, str]
     ) -> None:
-        """Remembers how people who come close move."""
+        """Stores the motions of people who come close to each other."""
         watched = {*self._pairs, *self._suspects}
         new = [pair for pair in close if pair not in watched]
         names = [known_as.get(agent_id, agent_id) for pair in new for agent_id in pair]
@@ -128,7 +128,7 @@ class SwapUntangler:
             self._keep(np.flatnonzero(is_known))
 
     def _compare(self, tracks: Tracks) -> None:
-        """Compares people who were close with their motions before, and holds back suspects."""
+        """Compares people who were close with their earlier motions, and holds back suspects."""
         assert self._before is not None
         row_of = {agent_id: row for row, agent_id in enumerate(tracks.ids)}
         rows = np.array([[row_of.get(i, -1) for i in pair] for pair in self._pairs])
@@ -138,7 +138,7 @@ class SwapUntangler:
         held = self.held
         if held:
             is_decided &= [held.isdisjoint(pair) for pair in self._pairs]
-        # (P, 2, 2) of each person's motion and each one's position.
+        # (P, 2, 2): costs between each person's motion and each person's position.
         costs = position_costs(
             self._before,
             np.repeat(tracks.positions_m[rows], 2, axis=0),
@@ -158,13 +158,13 @@ class SwapUntangler:
             self._keep(np.flatnonzero(~is_over))
 
     def _keep(self, rows: IntArray) -> None:
-        """Forgets all pairs but some."""
+        """Keeps only the pairs in some rows."""
         assert self._before is not None
         self._pairs = [self._pairs[row] for row in rows]
         self._before = self._before.of_tracks((2 * rows[:, None] + np.arange(2)).ravel())
 
     def _decide(self, tracks: Tracks) -> list[Tracks]:
-        """Releases suspects of which it is known by now whether they were swapped."""
+        """Releases suspects for whom it is decided by now whether they were swapped."""
         entering: list[Tracks] = []
         for pair, suspects in list(self._suspects.items()):
             reported = [self.own_id_of.get(agent_id, agent_id) for agent_id in tracks.ids]
@@ -198,20 +198,20 @@ class SwapUntangler:
 
 
 def _is_swapped(suspects: _Suspects, later: Tracks) -> bool:
-    """Whether two tracks move as the other did before, and not as they did themselves."""
+    """Whether each of two tracks continues the other's motion, and not its own."""
     costs = motion_costs(suspects.before, suspects.held[0], later)
     return bool(_gain(costs) >= _MARGIN and _swapped_cost(costs) <= MOTION_GATE)
 
 
 def _gain(costs: FloatArray) -> FloatArray:
-    """(...) how much lower (..., 2, 2) costs are with swapped ids."""
+    """(...) decrease of the sum of (..., 2, 2) costs by swapped ids."""
     own, swapped = costs[..., 0, 0] + costs[..., 1, 1], costs[..., 0, 1] + costs[..., 1, 0]
     gain: FloatArray = own - swapped
     return gain
 
 
 def _swapped_cost(costs: FloatArray) -> FloatArray:
-    """(...) the larger one of both people's (..., 2, 2) costs with swapped ids."""
+    """(...) larger of both people's (..., 2, 2) costs with swapped ids."""
     return np.maximum(costs[..., 0, 1], costs[..., 1, 0])
 
 

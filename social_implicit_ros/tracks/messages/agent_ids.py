@@ -1,4 +1,4 @@
-"""Numbers (uint32) under which agents are published, and their markers."""
+"""Numbers (uint32) and marker ids under which agents are published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: Id of the robot in the histories. ROS strings hold no zero byte, so no tracker uses it.
+#: Id of the robot in histories. ROS strings contain no zero byte, so no tracker can use it.
 ROBOT_ID = "\0robot"
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
@@ -21,13 +21,10 @@ _LARGEST_INT32 = 2**31 - 1
 
 
 def agent_number(agent_id: str) -> int:
-    """The tracker's own id if it is a uint32, else a stable hash of it.
+    """The tracker's id if it is a uint32, else its CRC-32, which is the same on all machines.
 
     Args:
         agent_id: the tracker's id as text, such as `7` or `people/7`.
-
-    Returns:
-        A uint32; for other ids their CRC-32, the same in every process and on every machine.
     """
     if agent_id.isascii() and agent_id.isdigit() and len(agent_id) <= MAX_DIGITS:
         number = int(agent_id)
@@ -51,12 +48,12 @@ def marker_id(agent_id: str) -> tuple[str, int]:
 class AgentNumbers:
     """Assigns numbers to the agents of consecutive ticks, unique within a tick.
 
-    If two ids have the same number (a 32-bit hash: one pair in 4e9), the agent that was there first
-    keeps it. The other one gets the next free number and keeps that while it is predicted.
+    If two ids have the same number (a 32-bit hash: one pair in 4e9), the earlier agent keeps it.
+    The other one gets the next free number and keeps that while it is predicted.
     """
 
     def __init__(self, largest: int = MAX_AGENT_NUMBER) -> None:
-        """Takes the largest valid number; larger ones wrap around."""
+        """Starts empty; numbers above `largest` wrap around."""
         self._n_numbers = largest + 1
         self._number_of_id: dict[str, int] = {}
 

@@ -1,12 +1,12 @@
 """Reads chosen fields of serialised ROS messages without creating message objects.
 
-A tracker's message consists mostly of fields that nobody needs: colours of markers, covariances of
-rotations, small objects by the dozen. The definition of a message type is compiled once into
-parsers: of runs of numbers, whose layout is fixed, and of strings and sequences, whose length
-fields must be read. One pass over a message finds the offsets of the chosen fields; numpy then
-gathers each field of all entries at once.
+Most fields of a tracker's message are not needed, such as colours of markers and covariances of
+rotations. The definition of a message type is compiled once into parsers: for runs of numbers,
+whose layout is fixed, and for strings and sequences, whose length fields must be read. One pass
+over a message finds the offsets of the chosen fields; numpy then gathers each field of all entries
+at once.
 
-`cdr_layout` has the source of the format.
+`cdr_layout` documents the format.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HEADER_BYTES = 4
 _LENGTH_BYTES = 4
 #: Largest index of an element that may be chosen.
 _MAX_INDEX = 99
-#: Offset of a field that an empty sequence does not have.
+#: Offset of a field in an element that does not exist.
 _ABSENT = -1
 #: Skips a part of a message and appends the offsets of its chosen fields:
 #: (message, the same as uint32, offset of the part, offsets to extend) -> offset of its end.
@@ -67,13 +67,13 @@ class CdrReader:
 
         Args:
             message_type: `package/msg/Type`.
-            definitions: of this type and of all types within.
-            list_path: of the list, a sequence of messages or an array of them.
+            definitions: definitions of this type and of all types that it contains.
+            list_path: path of the list, a sequence or an array of messages.
             chosen: paths relative to the message.
             chosen_in_list: paths relative to an entry.
 
         Raises:
-            UnsupportedLayoutError: an unknown type, or a path that does not exist.
+            UnsupportedLayoutError: a type is unknown, or a path does not exist.
         """
         fields = flattened(definitions, message_type, whole=list_path)
         listed = dict(fields).get(list_path, FieldType(""))
@@ -99,13 +99,13 @@ class CdrReader:
             its list, one row each.
 
         Raises:
-            ValueError: the bytes are no such message.
-            UnsupportedLayoutError: an encoding other than plain CDR.
+            ValueError: the bytes are not such a message.
+            UnsupportedLayoutError: the encoding is not plain CDR.
         """
         order = _BYTE_ORDERS.get(data[:2])
         if order is None:
             raise UnsupportedLayoutError(
-                f"a message of {len(data)} bytes is no plain CDR: it begins with {data[:2]!r}"
+                f"a message of {len(data)} bytes is not plain CDR: it begins with {data[:2]!r}"
             )
         data = data[_HEADER_BYTES:]
         words = np.frombuffer(data, f"{order}u4", len(data) // _LENGTH_BYTES)
@@ -144,11 +144,11 @@ class Fields:
         return len(self._offsets)
 
     def has(self, path: str) -> bool:
-        """Whether a number, an array or a string was chosen at the path."""
+        """Whether the path is that of a chosen number, array or string."""
         return path in self._columns
 
     def values(self, path: str) -> list[Any]:
-        """For each row a number, an (N,) array, a text, or None where a sequence is empty."""
+        """One value per row: a number, an (N,) array, a text, or None if it does not exist."""
         return self._columns[path](self._data, self._order, self._offsets)
 
 
@@ -162,7 +162,7 @@ class _Compiler:
         self._n_offsets = 0  # per row
 
     def parser(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
-        """One parser of consecutive fields."""
+        """One parser for consecutive fields."""
         parsers: list[_Parser] = []
         for has_fixed_size, group in groupby(fields, key=lambda field: field[1].has_fixed_size):
             if has_fixed_size:
@@ -214,7 +214,7 @@ class _Compiler:
             self.columns[path] = _strings(self._n_offsets)
             self._n_offsets += 2
 
-        # Most of the time for large messages is spent here, so `_length_at` is written out.
+        # Large messages spend most of their time here, so `_length_at` is inlined.
         def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
             word = (at + _LENGTH_BYTES - 1) // _LENGTH_BYTES
             at = (word + 1) * _LENGTH_BYTES
@@ -249,7 +249,7 @@ class _Compiler:
         fields = flattened(self._definitions, item)
         skip = _skipper(fields, self._definitions)
         has_largest = self._choose_largest(path, fields)
-        # Of each chosen element, and of those before it: a parser, and its number of offsets.
+        # For each element up to the last chosen one: its parser and number of offsets.
         elements: list[tuple[_Parser, int]] = []
         for index in range(max(self._chosen_elements(path), default=0) + 1):
             n_before, place = self._n_offsets, f"{path}[{index}]"
@@ -272,7 +272,7 @@ class _Compiler:
         return parse
 
     def _choose_largest(self, path: str, fields: Sequence[tuple[str, FieldType]]) -> bool:
-        """Columns of the messages with the largest number; whether there are any.
+        """Adds columns for `[max PATH]`; returns whether there are any.
 
         Their offsets are the start and the length of the sequence.
         """
@@ -306,14 +306,14 @@ class _Compiler:
         return found
 
     def _add_column(self, path: str, column: _Column) -> None:
-        """A column, and those of the chosen elements if it is one of arrays."""
+        """Adds a column, and one per chosen element of an array."""
         self.columns[path] = column
         for index in self._chosen_elements(path):
             self.columns[f"{path}[{index}]"] = _element(column, index)
 
 
 def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
-    """A length field, and the offset of its end."""
+    """The value of a length field, and the offset of its end."""
     at += -at % _LENGTH_BYTES
     return lengths[at // _LENGTH_BYTES], at + _LENGTH_BYTES
 
@@ -321,7 +321,7 @@ def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
 def _skipper(
     fields: Sequence[tuple[str, FieldType]], definitions: Definitions
 ) -> Callable[[bytes, memoryview, int, int], int]:
-    """Skips a number of consecutive messages."""
+    """A function that skips a number of consecutive messages."""
     kinds = [kind for _, kind in fields]
     if all(kind.has_fixed_size for kind in kinds):
         run = Run(kinds)
@@ -329,7 +329,7 @@ def _skipper(
     entry = _Compiler(definitions, ()).parser(fields)
 
     def skip(data: bytes, lengths: memoryview, at: int, count: int) -> int:
-        # Each entry has a length field, so a wrong count of billions stops at the end of the data.
+        # Each entry has a length field, so that a wrong count stops at the end of the data.
         for _ in range(count):
             at = entry(data, lengths, at, [])
         return at
@@ -338,7 +338,7 @@ def _skipper(
 
 
 def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
-    """Numbers or fixed arrays in runs, the offsets of which are in a slot."""
+    """Column of numbers or fixed arrays in runs, whose offsets are in a slot."""
     dtypes = {order: np.dtype(order + NUMBER_CODES[kind.name]) for order in "<>"}
     in_array = None if kind.length is None else np.arange(kind.length)
 
@@ -362,7 +362,7 @@ def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
 
 
 def _element(arrays: _Column, index: int) -> _Column:
-    """One number of each array; None where there are fewer."""
+    """Column of one element of each array; None for shorter arrays."""
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
         return [
@@ -374,7 +374,7 @@ def _element(arrays: _Column, index: int) -> _Column:
 
 
 def _sequences(slot: int, code: str) -> _Column:
-    """Sequences of numbers, the offsets and lengths of which are in two slots."""
+    """Column of sequences of numbers, whose offsets and lengths are in two slots."""
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
         return [
@@ -386,7 +386,7 @@ def _sequences(slot: int, code: str) -> _Column:
 
 
 def _strings(slot: int) -> _Column:
-    """Strings, the starts and ends of which are in two slots."""
+    """Column of strings, whose starts and ends are in two slots."""
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
         spans = offsets[:, slot : slot + 2].tolist()
@@ -400,9 +400,9 @@ def _strings(slot: int) -> _Column:
 
 
 def _largest(slot: int, inner: _Compiler, parser: _Parser, key: str, name: str) -> _Column:
-    """A field with the largest number, of sequences as of `_sequences`.
+    """Column of a field of the element with the largest number at `key`, one per sequence.
 
-    `slot` is that of the start of a sequence; the next one holds its length.
+    The start of a sequence is in `slot`, its length in the next one.
     """
 
     def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
@@ -429,6 +429,6 @@ def _largest(slot: int, inner: _Compiler, parser: _Parser, key: str, name: str) 
 
 
 def index_of_largest(numbers: Sequence[float | None]) -> int:
-    """Index of the first largest number; NaN and None are less than any; 0 if there is none."""
+    """Index of the first largest number; NaN and None are smaller than any; 0 if there is none."""
     known = [-math.inf if n is None or math.isnan(n) else n for n in numbers]
     return known.index(max(known)) if known else 0

@@ -1,6 +1,6 @@
-"""Layout of serialised ROS messages: the types of their fields, and where fields of fixed size lie.
+"""Layout of serialised ROS messages: types of fields, and offsets of fields of fixed size.
 
-Source: OMG Common Data Representation as ROS 2 writes it (XCDR1): every number is aligned to its
+Source: OMG Common Data Representation as ROS 2 writes it (XCDR1). Every number is aligned to its
 size, counted from the end of an encapsulation header of four bytes.
 """
 
@@ -28,12 +28,12 @@ NUMBER_CODES = {
     "float32": "f",
     "float64": "d",
 }
-#: A recording may define arrays of arrays of messages; larger types are not compiled.
+#: Maximum number of fields of a type, as a recording may define arrays of arrays of messages.
 _MAX_FIELDS = 10_000
 
 
 class UnsupportedLayoutError(ValueError):
-    """A message type or an encoding that this module does not read; the text names it."""
+    """A message type or an encoding is not supported; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class FieldType:
     """Type of a field of a message.
 
     Attributes:
-        name: of a number such as `float64`, `string`, or a message type `package/msg/Type`.
-        length: of a fixed array; 0 for a sequence of any length, None for a single value.
+        name: type of a number such as `float64`, `string`, or a message type `package/msg/Type`.
+        length: length of a fixed array; 0 for a sequence of any length, None for a single value.
     """
 
     name: str
@@ -68,12 +68,12 @@ def flattened(
     """Paths and types of the numbers, strings and sequences of a type, in their order.
 
     Args:
-        definitions: of the type and of all types within.
+        definitions: definitions of the type and of all types that it contains.
         message_type: `package/msg/Type`.
-        whole: path of an array of messages that is one of the fields, and not its elements.
+        whole: path of an array of messages that is kept as one field, not split into elements.
 
     Raises:
-        UnsupportedLayoutError: an unknown type, or too many fields.
+        UnsupportedLayoutError: a type is unknown, or there are too many fields.
     """
     fields: list[tuple[str, FieldType]] = []
 
@@ -103,15 +103,14 @@ def covers(path: str, name: str) -> bool:
 
 
 class Run:
-    """Consecutive numbers with the padding between them.
+    """Consecutive numbers and the padding between them.
 
-    The padding depends on the alignment of the start: its remainder modulo the size W of the
-    largest number.
+    The padding depends on the start of the run modulo the size W of its largest number.
 
     Attributes:
         alignment: W.
-        offsets: (N, W) bytes from the start of the run to each of N fields.
-        n_bytes: (W,) bytes of the run.
+        offsets: (N, W) bytes from the start of the run to each of N fields, by start modulo W.
+        n_bytes: (W,) bytes of the run, by start modulo W.
     """
 
     def __init__(self, kinds: Sequence[FieldType]) -> None:
@@ -128,9 +127,9 @@ class Run:
             self.n_bytes.append(at - start)
 
     def end(self, at: int, count: int) -> int:
-        """The end of a number of consecutive runs, the first of which starts at an offset."""
+        """The end of `count` consecutive runs, the first of which starts at `at`."""
         if count == 0:
             return at
         at += self.n_bytes[at % self.alignment]
-        # After the largest number the alignment is known, so all further runs have one size.
+        # Every run ends at the same alignment, so that all further runs have the same size.
         return at + (count - 1) * self.n_bytes[at % self.alignment]

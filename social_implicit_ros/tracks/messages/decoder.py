@@ -1,4 +1,4 @@
-"""Decodes a tracker's messages into `Tracks`, as its mapping says."""
+"""Decodes a tracker's messages into `Tracks`, by its mapping."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from social_implicit_ros.tracks.messages.spec import TrackerSpec, check_tracker_
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
-#: Length of a covariance array -> its elements that belong to the position, and their places in a
-#: 3 x 3 matrix. Four numbers are a 2 x 2 matrix, six the upper triangle of a 3 x 3 matrix, 36 the
-#: 6 x 6 matrix of a pose.
+#: Length of a covariance array -> indices of the position's elements in it and in a 3 x 3 matrix.
+#: Four numbers are a 2 x 2 matrix, six the upper triangle of a 3 x 3 matrix, 36 the 6 x 6 matrix of
+#: a pose.
 _COVARIANCE_ELEMENTS = {
     4: ([0, 1, 2, 3], [0, 1, 3, 4]),
     6: ([0, 1, 2, 1, 3, 4, 2, 4, 5], range(9)),
@@ -43,15 +43,15 @@ class DecodedMessage:
     """Content of a tracker's message.
 
     Attributes:
-        tracks: the pedestrians; None if the stamp or the frame is given per entry and no entry
-            passes the filters.
+        tracks: the pedestrians; None if stamp or frame are given per entry and no entry passes the
+            filters.
         frame_id: coordinate frame of the positions.
-        skipped: number of entries that were left out, by reason.
+        skipped: number of skipped entries by reason.
         n_entries: number of entries.
-        ignored: number of entries that the mapping leaves out on purpose, by reason; `skipped`
-            counts them, too.
-        examples: a value by reason of which entries were left out; of those that were left out on
-            purpose only without others.
+        ignored: number of entries that the mapping skips on purpose, by reason; `skipped` contains
+            them, too.
+        examples: the most frequent value of skipped entries, by reason; a value skipped on purpose
+            only if there are no others.
     """
 
     tracks: Tracks | None
@@ -63,17 +63,17 @@ class DecodedMessage:
 
 
 class TrackerDecoder:
-    """Decodes serialised messages of one tracker, several times faster than rclpy converts them."""
+    """Decodes serialised messages of one tracker, several times faster than rclpy does."""
 
     def __init__(self, spec: TrackerSpec, definitions: Definitions) -> None:
         """Checks the mapping, and compiles the reader.
 
         Args:
             spec: the tracker's mapping.
-            definitions: of the types of its messages.
+            definitions: definitions of the types of its messages.
 
         Raises:
-            TrackerSpecError: as `check_tracker_spec`, or a type that cannot be read.
+            TrackerSpecError: as `check_tracker_spec`, or if a type cannot be read.
         """
         check_tracker_spec(spec, definitions)
         self.spec = spec
@@ -82,7 +82,7 @@ class TrackerDecoder:
             in_message, in_list = list(CLOUD_ATTRIBUTES), list(FIELD_ATTRIBUTES)
         else:
             list_path, filters = spec.entries.text, spec.filters
-            # Only fields that a filter needs are read.
+            # Scores, classes and states are read only if a filter needs them.
             optional = [
                 spec.covariance,
                 spec.score if filters.score_above is not None else None,
@@ -114,8 +114,8 @@ class TrackerDecoder:
         Values are not checked; only the filters of the mapping and empty ids remove entries.
 
         Raises:
-            ValueError: no such message, entries of stamps too far apart or of different frames, or
-                a PointCloud2 without the mapped fields or shorter than it states.
+            ValueError: the bytes are not such a message, its entries have different frames or
+                stamps too far apart, or a PointCloud2 lacks mapped fields or data.
         """
         message, entries = self._reader.read(data)
         if self.spec.entries is None:
@@ -125,7 +125,7 @@ class TrackerDecoder:
 
 
 class Points:
-    """The points of a PointCloud2, to be read as `Fields`."""
+    """The points of a PointCloud2, with the interface of `Fields`."""
 
     def __init__(self, tracker: str, message: Any) -> None:
         self._tracker, self._points = tracker, point_cloud_array(message)
@@ -135,11 +135,11 @@ class Points:
         return len(self._points)
 
     def has(self, path: str) -> bool:
-        """Whether points have such a field."""
+        """Whether the points have a field."""
         return path in (self._points.dtype.names or ())
 
     def values(self, path: str) -> list[Any]:
-        """A value for each point; raises ValueError without such a field."""
+        """One value per point; raises ValueError if there is no such field."""
         if not self.has(path):
             names = ", ".join(self._points.dtype.names or ()) or "none"
             raise ValueError(
@@ -150,9 +150,9 @@ class Points:
 
 
 def robot_from_odometry(message: Any) -> Tracks:
-    """The robot as a track, in the frame of the message's header, but its velocity in its own.
+    """The robot as a track in the frame of the message's header; velocity in the robot's frame.
 
-    A pose whose orientation is not finite has no position either: its estimator has diverged.
+    If the orientation is not finite, the position is unknown, too: the estimator has diverged.
 
     Args:
         message: `nav_msgs/Odometry` of rclpy or of `rosbags`.
@@ -179,7 +179,7 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
     rows, rest = _passing_rows(spec, ids, entries)
 
     def header(path: FieldPath, field: str = "") -> list[Any]:
-        """Values of the message, or of all entries that pass."""
+        """The value in the message, or one per entry that passes the filters."""
         in_entry = spec.path_in_entry(path)
         if in_entry is None:
             return message.values(path.text + field)
@@ -198,7 +198,7 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
     spread_ns = max(stamps_ns) - min(stamps_ns)
     if spread_ns > round(spec.stamp_spread_s * NS_PER_S) or len(frames) > 1:
         raise ValueError(
-            f"one message holds entries of {len(frames)} frames and of stamps that are "
+            f"one message has entries in {len(frames)} frames and with stamps that are "
             f"{spread_ns / NS_PER_S:g} s apart; give all entries of a message the same header, or "
             "raise stamp_spread_s"
         )
@@ -222,7 +222,7 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
 def _passing_rows(
     spec: TrackerSpec, ids: list[str], entries: Fields | Points
 ) -> tuple[IntArray, DecodedMessage]:
-    """(P,) rows that pass the filters, and a message with what became of the others."""
+    """(P,) rows that pass the filters, and a message with the counts of the others."""
     rest = DecodedMessage(None, "", Counter(), len(ids))
     rows = np.arange(len(ids))
     for passes, is_ignored, values, reason in _conditions(spec, ids, entries):
@@ -243,7 +243,7 @@ def _passing_rows(
 def _conditions(
     spec: TrackerSpec, ids: list[str], entries: Fields | Points
 ) -> Iterator[tuple[BoolArray, BoolArray, Sequence[Any] | None, SkipReason]]:
-    """(A,) entries that pass a filter, and that it leaves out on purpose, (A,) values, reason."""
+    """Per filter: (A,) passes, (A,) is skipped on purpose, (A,) values, reason."""
     filters, none = spec.filters, np.zeros(len(ids), dtype=np.bool_)
     for path, allowed, ignored, reason in spec.name_filters:
         values = entries.values(path.text)
@@ -253,20 +253,20 @@ def _conditions(
     if filters.score_above is not None and spec.score is not None:
         scores = _as_floats(entries.values(spec.score.text))
         yield scores > filters.score_above, none, scores.tolist(), SkipReason.LOW_SCORE
-    # No track may pose as the robot. ROS strings hold no zero byte, so no tracker uses that id.
+    # No track may take the id of the robot, which no valid ROS string equals.
     named = np.array([text not in ("", ROBOT_ID) for text in ids], dtype=np.bool_)
     yield named, none, None, SkipReason.EMPTY_ID
 
 
 def _is_in(texts: Sequence[str], patterns: tuple[str | int, ...]) -> BoolArray:
-    # A class may be a number in the message and a string in the file, or the reverse.
+    # A class may be a number in the message and a string in the file, or vice versa.
     folded = [str(pattern).casefold() for pattern in patterns]
     passes = {text: any(fnmatchcase(text, one) for one in folded) for text in set(texts)}
     return np.array([passes[text] for text in texts], dtype=np.bool_)
 
 
 def _ids(parts: list[list[Any]], no_id: tuple[str | int, ...]) -> list[str]:
-    """The id of each entry, its parts joined by a slash; empty if a part is in `no_id`."""
+    """The ids of all entries, with parts joined by slashes; empty if a part is in `no_id`."""
     texts = [
         part if all(type(value) is str for value in part) else list(map(_text, part))
         for part in parts
@@ -296,7 +296,7 @@ def _text(value: Any) -> str:
 
 
 def _vectors(entries: Fields | Points, paths: tuple[FieldPath, ...]) -> FloatArray:
-    """(A, 3) from a point, an array or a path per coordinate; NaN if absent, z may be missing."""
+    """(A, 3) from a point, an array or a path per coordinate; NaN if absent; a missing z is 0."""
     names = [path.text for path in paths]
     if len(names) == 1:
         if not entries.has(f"{names[0]}.x"):
@@ -327,7 +327,7 @@ def _as_floats(values: list[Any]) -> FloatArray:
 
 
 def _known_velocities(velocities: FloatArray) -> FloatArray:
-    # Trackers that do not estimate a velocity leave the field at zero.
+    # A velocity of exact zeros is unknown: trackers that do not estimate it leave it unset.
     with np.errstate(invalid="ignore"):  # numpy warns of signalling NaNs
         unknown = ~velocities.any(axis=1)
     velocities[unknown] = np.nan
@@ -352,7 +352,7 @@ def _covariances(values: list[Any]) -> FloatArray:
 
 
 def _of_one_length(values: list[Any]) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Rows whose arrays have the same length, and their numbers; rows without are left out."""
+    """Groups of rows whose arrays have the same length, with their numbers; without empty ones."""
     lengths = np.array([len(value) if np.ndim(value) else 0 for value in values], dtype=np.int64)
     for length in set(lengths.tolist()) - {0}:
         rows = np.flatnonzero(lengths == length)

@@ -1,4 +1,4 @@
-"""Dotted paths into messages, as tracker mappings have them."""
+"""Dotted paths into messages, as written in tracker mappings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class FieldPath:
     """A dotted path into a message.
 
     Attributes:
-        steps: (field, element of it or None) from the outermost message inwards. A path in place
-            of an element takes the one in which the number at that path is largest.
+        steps: (field, element of it or None) from the outermost message inwards. A path as element
+            means the element in which the number at that path is largest.
     """
 
     steps: tuple[tuple[str, int | FieldPath | None], ...]

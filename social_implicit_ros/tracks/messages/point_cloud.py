@@ -1,7 +1,7 @@
 """Reads and writes the points of a `sensor_msgs/PointCloud2` as a structured numpy array.
 
-The reader takes message objects of rclpy or `rosbags`; the writer returns arrays. Neither imports
-messages.
+The reader takes message objects of rclpy or `rosbags`; the writer returns arrays. No message types
+are imported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIELD_ATTRIBUTES = ("name", "offset", "datatype")
 
 
 def cloud_of_fields(message: Fields, fields: Fields) -> Any:
-    """What `point_cloud_array` reads, from the chosen fields of a serialised message."""
+    """The input of `point_cloud_array`, from the chosen fields of a serialised message."""
     columns = map(fields.values, FIELD_ATTRIBUTES)
     rows = [dict(zip(FIELD_ATTRIBUTES, row, strict=True)) for row in zip(*columns, strict=True)]
     values = {name: message.values(name)[0] for name in CLOUD_ATTRIBUTES}
@@ -43,7 +43,7 @@ def cloud_of_fields(message: Fields, fields: Fields) -> Any:
 def point_cloud_array(message: Any) -> np.ndarray:
     """The points of a `sensor_msgs/PointCloud2`.
 
-    Of a field with several values per point the first is taken.
+    Of a field with several values per point, the first value is read.
 
     Args:
         message: the message; its data may be bytes, an array of bytes or (N,) uint8.
@@ -52,8 +52,8 @@ def point_cloud_array(message: Any) -> np.ndarray:
         (height * width,) structured array with the fields of the cloud, in the cloud's byte order.
 
     Raises:
-        ValueError: an unknown datatype, a field outside its point, or data shorter than height,
-            width and steps require.
+        ValueError: a datatype is unknown, a field is outside its point, or the data is shorter than
+            height, width and steps require.
     """
     order = ">" if message.is_bigendian else "<"
     point_step, row_step = int(message.point_step), int(message.row_step)
@@ -105,7 +105,7 @@ def point_cloud_data(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         (N,) packed structured array; its bytes are the data of the message.
 
     Raises:
-        ValueError: no columns, or columns of different lengths.
+        ValueError: there are no columns, or their lengths differ.
     """
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
@@ -121,7 +121,7 @@ def point_field_layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
     """Name, offset and `PointField` datatype of each field of a structured numpy type.
 
     Raises:
-        ValueError: a field of a type that PointCloud2 does not have.
+        ValueError: PointCloud2 has no datatype for a field.
     """
     datatypes = {np.dtype(code): number for number, code in POINT_FIELD_TYPES.items()}
     layout = []

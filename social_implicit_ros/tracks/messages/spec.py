@@ -64,12 +64,12 @@ class TrackerFilters:
 
     Attributes:
         score_above: entries with this score or less are skipped; None accepts all.
-        class_in: entries of other classes are skipped; empty accepts all. Case does not matter, and
-            `*` stands for any characters.
-        class_out: entries of these classes are skipped on purpose: they are nobody, and the node
+        class_in: entries of other classes are skipped; empty accepts all. Case is ignored, and `*`
+            matches any characters.
+        class_out: entries of these classes are skipped on purpose, as they are not people. The node
             does not warn of them.
-        state_in: as `class_in`, of states.
-        state_out: as `class_out`.
+        state_in: as `class_in`, for states.
+        state_out: as `class_out`, for states.
     """
 
     score_above: float | None = None
@@ -84,13 +84,13 @@ class TrackerSpec:
     """A tracker mapping; the module documents the file format.
 
     Attributes:
-        name: of the tracker, the stem of the file's name.
+        name: name of the tracker, the stem of the file name.
         message_type: `package/msg/Type`.
         entries: path of the list, one entry per pedestrian; None for a PointCloud2, whose points
             are the entries.
         id: paths of the parts of an id.
         position: path of a point or an array, or one path per coordinate.
-        velocity: as position; empty if the tracker provides none.
+        velocity: as position; empty if the tracker reports none.
         covariance: path of the position's covariance, if any.
         score: path of the score, if any.
         class_: path of the class, if any.
@@ -98,10 +98,10 @@ class TrackerSpec:
         frame: path of the name of the coordinate frame, relative to the message.
         stamp: path of the stamp, relative to the message.
         filters: conditions for entries.
-        no_id: an id, or a part of it, that means that the entry is not tracked. Empty ids and
-            UUIDs of zeros always do.
-        stamp_spread_s: largest difference between the stamps of the entries of one message; no key
-            of a file, but the node's parameter.
+        no_id: values of an id, or of a part of it, of entries that are not tracked. Empty ids and
+            UUIDs of zeros always mean that.
+        stamp_spread_s: maximum difference between stamps of the entries of a message, seconds. Not
+            a key of the file, but a parameter of the node.
     """
 
     name: str
@@ -158,7 +158,7 @@ def find_tracker_spec(tracker: str) -> TrackerSpec:
         tracker: name of a shipped mapping, such as `people`, or path of a YAML file.
 
     Raises:
-        TrackerSpecError: no such mapping, or an invalid one.
+        TrackerSpecError: there is no such mapping, or it is invalid.
     """
     shipped = shipped_trackers()
     if tracker in shipped:
@@ -175,7 +175,8 @@ def load_tracker_spec(path: Path) -> TrackerSpec:
     """Reads a tracker mapping.
 
     Raises:
-        TrackerSpecError: no such file, not YAML, a missing or unknown key, or an invalid value.
+        TrackerSpecError: the file does not exist or is not YAML, a key is missing or unknown, or a
+            value is invalid.
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
@@ -191,11 +192,11 @@ def tracker_spec_from_dict(values: object, name: str, source: str) -> TrackerSpe
 
     Args:
         values: content of the YAML file.
-        name: of the tracker.
-        source: of the values, for error messages.
+        name: name of the tracker.
+        source: origin of the values, for error messages.
 
     Raises:
-        TrackerSpecError: a missing or unknown key, or an invalid value.
+        TrackerSpecError: a key is missing or unknown, or a value is invalid.
     """
     table = _table(
         values,
@@ -241,14 +242,14 @@ def check_tracker_spec(spec: TrackerSpec, definitions: Definitions) -> None:
 
     Args:
         spec: the mapping.
-        definitions: of its message type and of all types within.
+        definitions: definitions of its message type and of all types that it contains.
 
     Raises:
-        TrackerSpecError: a path that the type does not have, or a field of the wrong type; the
-            message names the field and those that the type has.
+        TrackerSpecError: the type does not have a path, or a field has the wrong type; the message
+            names the field and the fields that exist.
     """
     if spec.message_type == POINT_CLOUD:
-        return  # only its messages state the fields of a cloud
+        return  # the fields of a cloud are known only from its messages
     _Checker(spec, definitions).check()
 
 
@@ -331,7 +332,7 @@ class _Checker:
         return kind
 
     def _fields_of(self, kind: FieldType) -> Mapping[str, FieldType]:
-        """Empty for numbers, strings, arrays and sequences."""
+        """Fields of a message type; empty for numbers, strings, arrays and sequences."""
         return dict(self.definitions.get(kind.name, ())) if kind.length is None else {}
 
     def _error(self, key: str, path: FieldPath, problem: str) -> TrackerSpecError:

@@ -15,20 +15,20 @@ COLLIDING = ("plumless", "buckeroo")
 
 
 @pytest.mark.parametrize("number", [0, 7, 2**32 - 1])
-def test_a_number_is_its_own_number(number: int) -> None:
+def test_a_numeric_id_is_kept_as_number(number: int) -> None:
     assert agent_number(str(number)) == number
 
 
 @pytest.mark.parametrize(
     "other", ["007", "-7", "7.0", "people/7", "\u0667", str(2**32), "1" * 5000, ""]
 )
-def test_any_other_id_is_hashed(other: str) -> None:
+def test_other_ids_are_hashed(other: str) -> None:
     assert 0 <= agent_number(other) < 2**32
     assert agent_number(other) != 7
 
 
 def test_hashed_numbers_are_the_same_everywhere() -> None:
-    # CRC-32 of the UTF-8 bytes; recordings made elsewhere must match.
+    # CRC-32 of the UTF-8 bytes, so that recordings of other machines match.
     assert agent_number("people/7") == 2244062441
 
 

@@ -82,7 +82,7 @@ def classified(*classes: tuple[int, float], number: int = 1) -> Any:
     )
 
 
-def test_the_most_probable_class_counts_and_not_the_first() -> None:
+def test_the_most_probable_class_is_used_and_not_the_first() -> None:
     nan = float("nan")
     objects = [
         classified((1, 0.1), (7, 0.9), number=1),
@@ -181,7 +181,7 @@ def test_flipped_bytes_give_tracks_or_a_value_error() -> None:
 def test_unsupported_layouts_are_named() -> None:
     people = find_tracker_spec("people")
     raw, _ = decoders(people)
-    with pytest.raises(UnsupportedLayoutError, match="no plain CDR"):
+    with pytest.raises(UnsupportedLayoutError, match="not plain CDR"):
         raw.decode(b"\x00\x03\x00\x00")
     outer = [("list", FieldType("a/msg/B", 0))]
     wide = {
@@ -370,7 +370,7 @@ def test_a_list_may_be_an_array_of_a_fixed_length() -> None:
         reader.read(message[:-1])
 
 
-def test_the_message_with_the_largest_number_may_be_read_as_a_whole() -> None:
+def test_the_element_with_the_largest_number_may_be_read_as_a_whole() -> None:
     definitions = {
         "a/msg/A": [("list", FieldType("a/msg/Entry", 0))],
         "a/msg/Entry": [("joints", FieldType("a/msg/Joint", 0))],

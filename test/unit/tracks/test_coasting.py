@@ -1,4 +1,4 @@
-"""Missed tracks are predicted as long as this tracker's tracks come back, and no longer."""
+"""Missed tracks are predicted for as long as tracks of this tracker usually come back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ S = 1_000_000_000
 
 
 class Tracker:
-    """Reports `a` always, and others as asked for."""
+    """A tracker that always reports `a`, and others on request."""
 
     def __init__(self, period_s: float = 0.1, min_probability: float = 0.35) -> None:
         self.period_s, self.min_probability = period_s, min_probability
@@ -31,7 +31,7 @@ class Tracker:
             )
 
     def n_coasting(self, name: str) -> int:
-        """Messages without a track until it is vanished."""
+        """Number of messages without a track until it has vanished."""
         for n in range(100):
             if name in self.coasting.vanished:
                 return n - 1
@@ -39,13 +39,13 @@ class Tracker:
         raise AssertionError(f"{name} is never vanished")
 
 
-def test_before_anything_is_known_a_track_coasts_for_some_periods() -> None:
+def test_without_known_gaps_a_track_coasts_for_some_periods() -> None:
     tracker = Tracker()
     tracker.report("b", n_messages=10)
     assert 2 <= tracker.n_coasting("b") <= 5
 
 
-def test_if_tracks_never_come_back_they_coast_for_a_moment_only() -> None:
+def test_if_tracks_never_come_back_they_coast_for_the_minimum_time() -> None:
     tracker = Tracker()
     for number in range(20):
         tracker.report(f"p{number}", n_messages=10)
@@ -80,7 +80,7 @@ def test_with_probability_0_nobody_is_vanished() -> None:
     assert not tracker.coasting.vanished
 
 
-def test_a_tracker_that_reports_each_person_in_a_message_of_its_own_misses_nobody() -> None:
+def test_separate_messages_per_person_make_nobody_missed() -> None:
     coasting = Coasting()
     names = [f"p{number}" for number in range(8)]
     for n in range(400):
@@ -91,8 +91,8 @@ def test_a_tracker_that_reports_each_person_in_a_message_of_its_own_misses_nobod
         assert not coasting.vanished
 
 
-def test_a_tracker_may_give_the_messages_of_one_moment_the_same_stamp() -> None:
-    """In any order; who leaves is missed as from any other tracker."""
+def test_separate_messages_may_have_the_same_stamp() -> None:
+    """In any order; people who leave are missed as with other trackers."""
     coasting, draws = Coasting(), Random(0)
     names = [f"p{number}" for number in range(5)]
     for n in range(400):
@@ -105,8 +105,8 @@ def test_a_tracker_may_give_the_messages_of_one_moment_the_same_stamp() -> None:
     assert coasting.vanished == {"p4"}
 
 
-def test_who_is_shown_by_late_messages_is_there() -> None:
-    """As by the slower of two cameras whose tracks arrive on one topic."""
+def test_late_messages_show_that_a_person_is_present() -> None:
+    """As of the slower one of two cameras on one topic."""
     tracker = Tracker()
     tracker.report("b", n_messages=10)
     for _ in range(20):
@@ -119,7 +119,7 @@ def test_who_is_shown_by_late_messages_is_there() -> None:
 
 
 def test_gaps_are_learnt_in_the_order_of_a_message() -> None:
-    """Not in that of a set, which changes from process to process: results are repeatable."""
+    """The order of a set changes from process to process; results must be repeatable."""
     tracker = Tracker()
     names = [f"p{number}" for number in range(12)]
     tracker.report(*names, n_messages=5)
@@ -130,7 +130,7 @@ def test_gaps_are_learnt_in_the_order_of_a_message() -> None:
     assert gaps_ns == sorted(gaps_ns, reverse=True) and len(set(gaps_ns)) > 5
 
 
-def test_late_messages_change_nothing() -> None:
+def test_late_messages_do_not_change_gaps() -> None:
     tracker = Tracker()
     tracker.report("b", n_messages=10)
     late_ns = round(0.55 * S)

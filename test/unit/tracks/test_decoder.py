@@ -1,4 +1,4 @@
-"""Messages of trackers become tracks, whatever the layout of their bytes.
+"""Messages of trackers become tracks, with any layout of their bytes.
 
 The messages here are those of `rosbags`; rclpy's have the same attributes.
 """
@@ -109,7 +109,7 @@ def test_markers_are_named_by_namespace_and_number() -> None:
     assert decoded(MARKERS, message).frame_id == "map"
 
 
-def test_markers_that_delete_are_no_pedestrians() -> None:
+def test_markers_that_delete_are_skipped() -> None:
     message = marker_array(marker("", 1, 9.0, 9.0, action=3), marker("p", 2, 1.0, 2.0))
     assert tracks_of(MARKERS, message).ids == ("p/2",)
 

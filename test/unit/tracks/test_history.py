@@ -23,7 +23,7 @@ def at(seconds: float) -> int:
 
 
 def walker(seconds: float, ids: tuple[str, ...] = ("a",)) -> Tracks:
-    """Everybody walks straight; agent number n starts n metres to the right."""
+    """All agents walk straight; agent number n starts n metres to the right."""
     positions = [WALK_M_S * seconds + [n, 0.0] for n in range(len(ids))]
     return Tracks(at(seconds), ids, np.array(positions).reshape(-1, 2))
 
@@ -39,7 +39,7 @@ def history(**config: float) -> TrackHistory:
     jitter=st.floats(0.0, 0.4),
     seed=st.integers(0, 1000),
 )
-def test_straight_walk_is_resampled_exactly_whatever_the_rate_and_jitter(
+def test_a_straight_walk_is_resampled_exactly_at_any_rate_and_jitter(
     rate_hz: float, jitter: float, seed: int
 ) -> None:
     tracks = history()
@@ -156,8 +156,8 @@ def test_an_id_reused_far_away_restarts_the_history() -> None:
 
 
 @pytest.mark.parametrize("n_outliers", [1, 0])
-def test_one_position_out_of_reach_is_left_out(n_outliers: int) -> None:
-    """Two in a row are somebody else, see above."""
+def test_one_position_out_of_reach_is_skipped_as_an_outlier(n_outliers: int) -> None:
+    """Two in a row mean a reassigned id, see above."""
     tracks = history(max_speed_m_s=10.0)
     for n in range(20):
         seen = walker(0.1 * n)
@@ -174,8 +174,8 @@ def test_one_position_out_of_reach_is_left_out(n_outliers: int) -> None:
 
 
 @pytest.mark.parametrize("gap_s", [0.1, 0.3, 0.5])
-def test_a_neighbour_who_takes_over_an_id_does_not_sprint(gap_s: float) -> None:
-    """Within reach at `max_speed_m_s`, but not of people who walk as the one before."""
+def test_an_id_reassigned_to_a_neighbour_gives_no_high_speed(gap_s: float) -> None:
+    """The neighbour is within reach at `max_speed_m_s`, but does not fit the earlier motion."""
     tracks = history(max_speed_m_s=10.0)
     for n in range(20):
         tracks.insert(walker(0.1 * n))
@@ -187,7 +187,7 @@ def test_a_neighbour_who_takes_over_an_id_does_not_sprint(gap_s: float) -> None:
 
 @pytest.mark.parametrize("period_s", [0.1, 0.4, 0.9])
 @pytest.mark.parametrize("motion", ["starts", "stops", "turns back", "cycles", "is noisy"])
-def test_whatever_people_do_their_track_goes_on(motion: str, period_s: float) -> None:
+def test_plausible_motion_does_not_restart_a_track(motion: str, period_s: float) -> None:
     tracks, draws = history(max_speed_m_s=10.0), np.random.default_rng(0)
     for n in range(40):
         time_s = period_s * n
@@ -203,8 +203,8 @@ def test_whatever_people_do_their_track_goes_on(motion: str, period_s: float) ->
     assert tracks.began_ns(("a",)).tolist() == [at(0.0)]
 
 
-def test_who_takes_over_an_id_is_predicted_from_the_second_position_on() -> None:
-    """Until then the one before."""
+def test_after_a_reassigned_id_the_new_person_is_predicted_from_the_second_position() -> None:
+    """Until then the person before is predicted."""
     tracks = history(max_speed_m_s=10.0)
     for n in range(12):
         seen = walker(0.1 * n)
@@ -308,7 +308,7 @@ def test_repeated_and_outdated_messages_are_rejected() -> None:
     assert tracks.insert(walker(0.05)) == {"a": SkipReason.OUT_OF_ORDER}
 
 
-def test_flood_is_bounded_and_keeps_the_newest() -> None:
+def test_memory_is_bounded_and_keeps_the_newest_observations() -> None:
     tracks = history(max_agents=3)
     ids = tuple("abcde")
     for n in range(4000):
@@ -328,7 +328,7 @@ def crowd(time_s: float, places_m: dict[str, float]) -> Tracks:
     return Tracks(at(time_s), tuple(places_m), positions)
 
 
-def test_of_too_many_the_nearest_to_the_origin_are_kept() -> None:
+def test_beyond_capacity_the_nearest_to_the_origin_are_kept() -> None:
     tracks = history(max_agents=2)
 
     rejected = tracks.insert(crowd(0.0, {"far": 9.0, "near": -1.0, "next": 3.0}))
@@ -337,7 +337,7 @@ def test_of_too_many_the_nearest_to_the_origin_are_kept() -> None:
     assert len(tracks) == 2
 
 
-def test_of_too_many_the_nearest_to_the_robot_are_kept_beside_it() -> None:
+def test_beyond_capacity_the_robot_and_the_nearest_to_it_are_kept() -> None:
     tracks = history(max_agents=2)
     tracks.insert(crowd(0.0, {ROBOT_ID: 10.0}))
 
@@ -347,7 +347,7 @@ def test_of_too_many_the_nearest_to_the_robot_are_kept_beside_it() -> None:
     assert tracks.insert(crowd(0.2, {ROBOT_ID: 10.0})) == {}
 
 
-def test_of_too_many_the_nearest_to_a_robot_that_is_lost_are_kept() -> None:
+def test_beyond_capacity_the_nearest_to_a_lost_robot_are_kept() -> None:
     tracks = history(max_agents=2)
     tracks.insert(crowd(0.0, {ROBOT_ID: 200.0}))
     tracks.window(at(5.0))
@@ -361,7 +361,7 @@ def test_of_too_many_the_nearest_to_a_robot_that_is_lost_are_kept() -> None:
 def test_a_nearer_agent_replaces_the_farthest() -> None:
     tracks = history(max_agents=2)
     tracks.insert(crowd(0.0, {"a": 2.0, "b": 8.0}))
-    # A small difference is not enough, else two at the same distance would replace each other.
+    # A small difference is not enough, or two at the same distance would replace each other.
     assert tracks.insert(crowd(0.1, {"c": 7.5})) == {"c": SkipReason.OVER_CAPACITY}
 
     assert tracks.insert(crowd(0.2, {"a": 2.0, "b": 8.0, "c": 4.0})) == {
@@ -382,7 +382,7 @@ def test_two_near_people_are_kept_beside_thousands_far_away() -> None:
 
 
 @pytest.mark.parametrize("source", ["", "0/laser/"])
-def test_ids_that_change_at_every_message_keep_nobody_out(source: str) -> None:
+def test_ids_that_change_at_every_message_do_not_keep_others_out(source: str) -> None:
     tracks = history(max_agents=6)
     for n in range(8):
         flickering = {f"{source}{n}/{k}": 1.0 + 0.5 * k for k in range(5)}
@@ -391,7 +391,7 @@ def test_ids_that_change_at_every_message_keep_nobody_out(source: str) -> None:
     assert tracks.window(at(0.7))[0].ids == (f"{source}new",)
 
 
-def test_tracks_of_another_tracker_are_not_missed() -> None:
+def test_tracks_of_another_tracker_do_not_count_as_missed() -> None:
     tracks = history(max_agents=2)
     tracks.insert(replace(crowd(0.0, {"0/b": 2.0, "0/c": 3.0}), source="0/"))
     other = replace(crowd(0.1, {"1/d": 4.0, "1/e": 5.0}), source="1/")
@@ -399,12 +399,14 @@ def test_tracks_of_another_tracker_are_not_missed() -> None:
 
 
 @pytest.mark.parametrize("states_covariances", [False, True])
-def test_flickering_ids_keep_no_newcomer_of_another_tracker_out(states_covariances: bool) -> None:
+def test_flickering_ids_do_not_keep_new_tracks_of_another_tracker_out(
+    states_covariances: bool,
+) -> None:
     tracks = history(max_agents=4)
     for n in range(8):
         flickering = {f"0/{n}": 1.0}
         seen = crowd(0.1 * n, {"0/a": 0.5, **flickering})
-        # No two of them have the same.
+        # Each id is used only once.
         stated_m2 = np.square([0.05, 0.01 * 2.0**n])[:, None, None] * np.eye(3)
         covariances_m2 = stated_m2 if states_covariances else None
         tracks.insert(replace(seen, source="0/", covariances_m2=covariances_m2))
@@ -412,7 +414,7 @@ def test_flickering_ids_keep_no_newcomer_of_another_tracker_out(states_covarianc
     assert not {"1/far", "1/next"} & set(tracks.insert(far))
 
 
-def test_a_late_message_displaces_nobody_who_is_reported() -> None:
+def test_a_late_message_does_not_replace_reported_tracks() -> None:
     tracks = history(max_agents=4)
     tracks.insert(replace(crowd(0.0, {"1/far": 9.0}), source="1/"))
     for n in range(8):
@@ -436,7 +438,7 @@ def test_a_lower_max_agents_takes_effect_at_the_next_message() -> None:
     assert len(tracks) == 1
 
 
-def test_what_decides_which_observations_are_kept_cannot_change() -> None:
+def test_max_history_cannot_change() -> None:
     tracks = history()
 
     with pytest.raises(ValueError, match="max_history"):
@@ -475,7 +477,7 @@ def test_reset_forgets_everybody() -> None:
 
 
 @pytest.mark.parametrize("height_m", [np.nan, np.inf, 1e308])
-def test_a_height_that_is_none_is_zero_and_counted(height_m: float) -> None:
+def test_an_invalid_height_is_zero_and_counted(height_m: float) -> None:
     tracks = history()
     for n in range(3):
         tracks.insert(Tracks(at(0.1 * n), ("a",), np.zeros((1, 2)), np.array([height_m])))
@@ -504,7 +506,7 @@ def test_bad_config_names_the_field(field: str, value: float) -> None:
         history(**{field: value})
 
 
-def test_known_velocity_makes_the_first_observation_enough() -> None:
+def test_with_a_known_velocity_one_observation_is_enough() -> None:
     tracks = history()
     velocity = np.array([[*WALK_M_S, 0.0], [np.nan] * 3])
     first = walker(1.0, ("told", "untold"))
@@ -570,7 +572,7 @@ def test_a_position_outside_all_maps_is_rejected(far_m: float) -> None:
 
 
 @pytest.mark.parametrize("offset_m", [500.0, 3.0])
-def test_a_late_outlier_is_left_out_and_the_track_is_as_without_it(offset_m: float) -> None:
+def test_a_late_outlier_is_skipped_and_does_not_change_the_track(offset_m: float) -> None:
     kept, expected = history(), history()
     for step in range(10):
         for each in (kept, expected):

@@ -1,4 +1,4 @@
-"""A person whom two trackers see is predicted once; two people never are."""
+"""A person whom two trackers report is predicted once; two people are never merged."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def test_the_published_id_is_that_of_the_older_track() -> None:
     assert scene.walk(20, {"a": 0.0}, {"b": 0.0}) == {"1/zed/b"}
 
 
-def test_if_one_tracker_loses_the_person_the_other_goes_on_under_the_same_id() -> None:
+def test_if_one_tracker_loses_a_person_the_other_continues_under_the_same_id() -> None:
     scene = Scene()
     scene.walk(20, {"a": 0.0, "c": 9.0}, {"b": 0.0})
     for _ in range(20):  # also when it is forgotten
         assert scene.walk(1, {"c": 9.0}, {"b": 0.0}) == {"0/people/a", "0/people/c"}
     assert scene.predictor.history.unknown(("0/people/a",))
-    # It finds the person again, under another id.
+    # The tracker finds the person again, under another id.
     assert scene.walk(20, {"c": 9.0, "d": 0.0}, {"b": 0.0}) == {"0/people/a", "0/people/c"}
 
 
-def test_two_people_close_together_of_whom_one_tracker_sees_both_stay_two() -> None:
+def test_two_close_people_whom_one_tracker_sees_both_are_not_merged() -> None:
     both = {"a": 0.0, "b": 0.4}
     assert len(Scene().walk(40, both, {"c": 0.2})) == 2
     assert len(Scene().walk(40, both, {"c": 0.0, "d": 0.4})) == 2
@@ -93,7 +93,7 @@ def test_people_who_pass_each_other_are_not_merged() -> None:
     assert scene.predictor.counters()["merged"] == 0
 
 
-def test_who_walks_away_is_somebody_else() -> None:
+def test_a_track_that_walks_away_is_split_off() -> None:
     scene = Scene()
     scene.walk(20, {"a": 0.0}, {"b": 0.0})
     for n in range(20):
@@ -101,7 +101,7 @@ def test_who_walks_away_is_somebody_else() -> None:
     assert set(scene.forecast.ids) == {"0/people/a", "1/zed/b"}
 
 
-def test_a_tracker_that_lags_behind_sees_the_same_person() -> None:
+def test_a_lagging_track_is_merged() -> None:
     scene = Scene()
     for n in range(10, 60):
         scene.add(ONE, n / 10, a=WALK_M_S * n / 10)
@@ -110,17 +110,17 @@ def test_a_tracker_that_lags_behind_sees_the_same_person() -> None:
     assert scene.predictor.tick(round(5.9 * S)).ids == ("0/people/a",)
 
 
-def test_the_track_that_jumped_does_not_stand_for_the_person() -> None:
+def test_a_track_that_jumped_is_not_the_predicted_one() -> None:
     scene = Scene()
     scene.walk(5, {"a": 0.0}, {})
     assert scene.walk(20, {"a": 0.0}, {"b": 0.0}) == {"0/people/a"}
     for away_m in (30.0, -30.0, 0.0):
-        # Alone at a new place it has no velocity yet.
+        # A single observation after the jump gives no velocity yet.
         assert scene.walk(1, {"a": away_m}, {"b": 0.0}) == {"0/people/a"}
         assert abs(scene.forecast.present_m[0, 1] - OFFSET_M[1]) < 0.3
 
 
-def test_the_track_that_lags_does_not_stand_for_the_person() -> None:
+def test_a_lagging_track_is_not_the_predicted_one() -> None:
     scene = Scene()
     scene.walk(5, {"a": 0.0}, {})
     scene.walk(20, {"a": 0.0}, {"b": 0.0})
@@ -134,7 +134,7 @@ def test_the_track_that_lags_does_not_stand_for_the_person() -> None:
 
 
 def test_a_person_seen_by_four_trackers_is_predicted_once() -> None:
-    """Which of the others is nearest changes from message to message."""
+    """The nearest track of another tracker changes from message to message."""
     scene, draws = Scene(), np.random.default_rng(0)
     for n in range(40):
         for tracker in "abcd":

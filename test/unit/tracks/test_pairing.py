@@ -11,7 +11,7 @@ def test_more_pairs_are_better_than_cheaper_ones() -> None:
     assert sorted(pairs(costs, costs <= 1.0, 1.0)) == [(0, 1), (1, 0)]
 
 
-def test_nobody_is_paired_beyond_the_limit() -> None:
+def test_pairs_beyond_the_limit_are_not_chosen() -> None:
     costs = np.array([[3.0, 0.0], [2.0, 4.0], [5.0, 6.0]])
 
     assert pairs(costs, costs <= 1.0, 1.0) == [(0, 1)]

@@ -1,4 +1,4 @@
-"""Repeated positions are no new observations, and some positions stand for none."""
+"""Repeated positions, placeholders and duplicates are no observations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from social_implicit_ros.types import FloatArray, SkipReason, Tracks
 S = 1_000_000_000
 MAX_SPEED_M_S = 10.0
 IDS = ("1", "2", "3")
-#: Walks through the origin, walks, stands.
+#: One person walks through the origin, one walks elsewhere, one stands.
 VELOCITIES = np.array([[1.2, 0.0], [-0.8, 0.6], [0.0, 0.0]])
 
 
@@ -29,7 +29,7 @@ def shown(
     rate_hz: float = 20.0,
     n_messages: int = 200,
 ) -> tuple[list[Tracks], Counter[SkipReason]]:
-    """What is taken of the messages of a tracker, and what is left out."""
+    """The observations in the messages of a tracker, and the skipped entries."""
     taken, total = [], Counter[SkipReason]()
     for n in range(n_messages):
         stamp_ns = 100 * S + round(n * S / rate_hz)
@@ -39,7 +39,7 @@ def shown(
     return taken, total
 
 
-def test_each_message_of_a_good_tracker_is_taken() -> None:
+def test_all_entries_of_a_good_tracker_are_observations() -> None:
     noise = np.random.default_rng(0)
     reported = ReportedPositions()
     taken, lost = shown(reported, lambda n: walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2)))
@@ -47,15 +47,15 @@ def test_each_message_of_a_good_tracker_is_taken() -> None:
     assert lost.total() == 0 and reported.hold_s == 0.0
 
 
-def test_people_who_stand_exactly_are_observed_in_every_message() -> None:
-    """As those of a simulator, beside others who walk."""
+def test_people_who_stand_exactly_still_are_observed_in_every_message() -> None:
+    """As in a simulator, beside others who walk."""
     taken, lost = shown(ReportedPositions(), lambda n: walk(n / 20.0))
     assert all(tracks.ids == IDS for tracks in taken)
     assert lost.total() == 0
 
 
 def test_positions_on_a_grid_are_all_observations() -> None:
-    """Rounded to 0.25 m, people who walk are often at the same place for some messages."""
+    """With positions rounded to 0.25 m, walking people have equal positions for some messages."""
     noise = np.random.default_rng(0)
 
     def position_of(n: int) -> FloatArray:
@@ -68,10 +68,8 @@ def test_positions_on_a_grid_are_all_observations() -> None:
 
 
 @pytest.mark.parametrize(("noise_m", "decimals"), [(0.0, 12), (0.05, 12), (0.05, 2)])
-def test_of_positions_that_are_held_the_first_is_an_observation(
-    noise_m: float, decimals: int
-) -> None:
-    """Detected twice a second, published 20 times, also in whole centimetres."""
+def test_the_first_of_held_positions_is_an_observation(noise_m: float, decimals: int) -> None:
+    """Detected twice a second, published 20 times a second, also rounded to centimetres."""
     noise = np.random.default_rng(0).normal(0.0, noise_m, (20, 3, 2))
     reported = ReportedPositions()
     taken, lost = shown(
@@ -82,20 +80,20 @@ def test_of_positions_that_are_held_the_first_is_an_observation(
     for n, tracks in enumerate(learned):
         assert set(IDS[:2] if n % 10 == 0 else ()) == set(tracks.ids) - {"3"}
         assert {*tracks.ids, *tracks.repeated_ids} == set(IDS)  # all are still there
-    # Who stands exactly is seen again now and then; with noise that is a new position.
+    # Some repetitions of a person who stands exactly still count; with noise, positions are new.
     seen = [n for n, tracks in enumerate(learned) if "3" in tracks.ids]
     assert np.diff(seen).max() <= 15 and len(seen) > 5
     assert lost[SkipReason.REPEATED] > 300
 
 
-def test_somebody_who_walks_evenly_and_is_held_is_on_no_grid() -> None:
+def test_held_positions_of_an_even_walk_are_not_a_grid() -> None:
     reported = ReportedPositions()
     shown(reported, lambda n: walk((n - n % 10) / 20.0)[[0, 0, 0]] + np.eye(3)[:, :2])
     assert reported.hold_s == pytest.approx(0.5)
 
 
-def test_each_track_may_be_held_for_itself() -> None:
-    """As those of several cameras that one node publishes."""
+def test_tracks_may_be_held_independently() -> None:
+    """As if one node publishes tracks of several cameras."""
     held = [walk(0.0)]
 
     def position_of(n: int) -> FloatArray:
@@ -114,7 +112,7 @@ def test_each_track_may_be_held_for_itself() -> None:
 
 @pytest.mark.parametrize("apart_ns", [0, 3_000_000])
 def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) -> None:
-    """Of a moment with the same stamp, or each with its own; somebody else is missed for long."""
+    """With equal or different stamps; another person is missed for a long time."""
     reported, taken = ReportedPositions(), Counter[int]()
     for n in range(200):
         positions_m = walk((n - n % 10) / 20.0)
@@ -126,7 +124,7 @@ def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) 
             tracks, _ = reported.take(now, MAX_SPEED_M_S)
             assert {*tracks.ids, *tracks.repeated_ids} == {IDS[row]}
             taken[row] += n >= 40 and row < 2 and bool(tracks.ids)
-            # A message again is left to the history.
+            # The history skips a repeated message.
             assert reported.take(now, MAX_SPEED_M_S) == (now, Counter({}))
     assert reported.hold_s == pytest.approx(0.5)
     assert taken[0] == taken[1] + 1 == 16
@@ -134,8 +132,8 @@ def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) 
 
 
 @pytest.mark.parametrize("period_ns", [0, S // 20])
-def test_ids_that_are_new_in_each_message_are_not_all_remembered(period_ns: int) -> None:
-    """As of a detector without tracking, also with a stamp that stands."""
+def test_memory_is_bounded_for_new_ids_in_each_message(period_ns: int) -> None:
+    """As of a detector without tracking, also with a constant stamp."""
     reported = ReportedPositions()
     for n in range(60):
         ids = tuple(f"{n}-{row}" for row in range(20))
@@ -146,7 +144,7 @@ def test_ids_that_are_new_in_each_message_are_not_all_remembered(period_ns: int)
 
 
 def test_held_positions_are_found_beside_empty_slots() -> None:
-    """Most entries of a list of places stand at zeros, after somebody was there."""
+    """Most entries of a list of fixed length become zeros after a person leaves."""
     reported = ReportedPositions()
     noise = np.random.default_rng(0).normal(0.0, 0.05, (40, 4, 2))
     ids, n_taken = ("1", "2", "3", "4"), 0
@@ -161,7 +159,7 @@ def test_held_positions_are_found_beside_empty_slots() -> None:
     assert n_taken == 20
 
 
-def test_gaps_and_slower_messages_repeat_nothing() -> None:
+def test_gaps_and_slower_messages_are_no_repetitions() -> None:
     reported = ReportedPositions()
     noise = np.random.default_rng(0)
     time_s = 0.0
@@ -174,8 +172,8 @@ def test_gaps_and_slower_messages_repeat_nothing() -> None:
         assert tracks.ids == IDS and lost.total() == 0 and reported.hold_s == 0.0
 
 
-def test_a_new_id_at_a_repeated_position_is_observed_with_its_next_one() -> None:
-    """A track that is cut while its position is held."""
+def test_a_new_id_at_a_repeated_position_is_observed_from_its_next_position() -> None:
+    """As of a track that is cut while its position is held."""
     reported = ReportedPositions()
     shown(reported, lambda n: walk((n - n % 10) / 20.0), n_messages=95)
     for n in range(95, 101):
@@ -186,8 +184,8 @@ def test_a_new_id_at_a_repeated_position_is_observed_with_its_next_one() -> None
 
 
 @pytest.mark.parametrize("n_missed", [3, 20])
-def test_who_is_repeated_while_missed_is_not_observed(n_missed: int) -> None:
-    """Everybody now and then; later they are where they walked to meanwhile."""
+def test_positions_repeated_while_people_are_missed_are_no_observations(n_missed: int) -> None:
+    """Each person is missed at times, and then reported at the current position."""
     noise = np.random.default_rng(0)
     held: list[FloatArray] = [walk(0.0)]
 
@@ -209,8 +207,8 @@ def test_who_is_repeated_while_missed_is_not_observed(n_missed: int) -> None:
             assert (IDS[row] in tracks.ids) == (not is_missed)
 
 
-def test_messages_that_are_missing_repeat_nothing() -> None:
-    """Every fifth one: people moved on for two periods."""
+def test_missing_messages_are_no_repetitions() -> None:
+    """Every fifth message is missing, so that people move for two periods."""
     noise = np.random.default_rng(0)
     reported = ReportedPositions()
     for n in filter(lambda n: n % 5, range(100)):
@@ -221,7 +219,7 @@ def test_messages_that_are_missing_repeat_nothing() -> None:
 
 
 @pytest.mark.parametrize("place", [(0.0, 0.0), (-1.0, -1.0), (999.0, 999.0)])
-def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
+def test_a_position_to_which_tracks_jump_and_back_is_a_placeholder(
     place: tuple[float, float],
 ) -> None:
     noise = np.random.default_rng(0)
@@ -234,7 +232,7 @@ def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
 
     reported = ReportedPositions()
     taken, lost = shown(reported, position_of)
-    # Zeros mean it at once, others from the third time on.
+    # Zeros are a placeholder at once, other positions from the third time on.
     n_jumps = 5 if place == (0.0, 0.0) else 3
     assert lost[SkipReason.UNSET_POSITION] >= 5 * (n_jumps - 1)
     assert lost[SkipReason.REPEATED] == 0
@@ -245,8 +243,8 @@ def test_a_position_to_which_tracks_jump_and_back_stands_for_none(
     assert reported.unset_m == (*place, 0.0)
 
 
-def test_who_is_listed_twice_is_taken_once() -> None:
-    """As in two classes; whichever is first in the message, it is the same id."""
+def test_a_person_listed_twice_is_used_once() -> None:
+    """For example in two classes. The same id is kept for any order of entries."""
     noise = np.random.default_rng(0)
     reported, seen = ReportedPositions(), []
     for n in range(100):
@@ -264,7 +262,7 @@ def test_who_is_listed_twice_is_taken_once() -> None:
     assert seen == seen[:1] * 70 + ["b2"] * 20
 
 
-def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
+def test_people_who_walk_through_the_origin_or_stand_there_are_used() -> None:
     taken, lost = shown(ReportedPositions(), lambda n: walk(5.0 / 1.2 + (n - 100) / 20.0))
     assert any((tracks.positions_m == 0.0).all(axis=1).any() for tracks in taken)
     assert lost.total() == 0
@@ -272,8 +270,8 @@ def test_who_walks_through_the_origin_or_stands_there_is_taken() -> None:
     assert lost.total() == 0
 
 
-def test_tracks_that_begin_at_zeros_near_the_origin_begin_there_no_more() -> None:
-    """They do not jump: whoever is near the robot is within reach of its origin."""
+def test_zeros_at_the_begin_of_tracks_near_the_origin_are_placeholders() -> None:
+    """Such tracks do not jump, as people near the robot are within reach of the origin."""
     reported = ReportedPositions()
     noise = np.random.default_rng(0)
     for n in range(60):
@@ -282,14 +280,14 @@ def test_tracks_that_begin_at_zeros_near_the_origin_begin_there_no_more() -> Non
         positions_m[: 0 if n % 10 else 3] = 0.0
         now = Tracks(100 * S + n * 2 * S // 5, tuple(ids), positions_m)
         _, lost = reported.take(now, MAX_SPEED_M_S)
-        # The first three show it.
+        # The first three tracks reveal it.
         is_unset = n >= 10 and n % 10 == 0
         assert lost[SkipReason.UNSET_POSITION] == (3 if is_unset else 0)
     assert reported.unset_m == (0.0, 0.0, 0.0)
 
 
-def test_two_people_under_one_id_are_at_no_placeholder() -> None:
-    """They stand exactly, and the tracker reports now this one, now that one."""
+def test_two_people_under_one_id_are_no_placeholders() -> None:
+    """They stand exactly still, and the tracker reports them in turn."""
     places_m = np.array([[2.0, 1.0], [9.0, 3.0]])
 
     def position_of(n: int) -> FloatArray:
@@ -302,7 +300,7 @@ def test_two_people_under_one_id_are_at_no_placeholder() -> None:
 
 
 def freezing(n: int) -> FloatArray:
-    """The first one is not seen any more after three seconds."""
+    """The first person is no longer seen after three seconds."""
     noise = np.random.default_rng(n).normal(0.0, 0.03, (3, 2))
     positions_m: FloatArray = walk(n / 20.0) + noise
     if n > 60:
@@ -310,17 +308,17 @@ def freezing(n: int) -> FloatArray:
     return positions_m
 
 
-def test_who_stops_exactly_where_others_jitter_is_frozen() -> None:
+def test_a_constant_track_among_noisy_ones_is_frozen() -> None:
     reported = ReportedPositions()
     shown(reported, freezing)
     assert reported.stopped(3.0) == ("1",)
     assert reported.stopped(8.0) == ()
 
 
-def test_where_people_stand_exactly_and_move_on_nobody_is_frozen() -> None:
+def test_if_people_stand_exactly_still_and_move_again_no_track_is_frozen() -> None:
     def position_of(n: int) -> FloatArray:
         positions_m = freezing(n)
-        # The second one stops for two seconds again and again.
+        # The second person stops for two seconds repeatedly.
         walked = n // 80 * 40 + max(n % 80 - 40, 0)
         positions_m[1] = freezing(walked)[1]
         return positions_m
@@ -330,8 +328,8 @@ def test_where_people_stand_exactly_and_move_on_nobody_is_frozen() -> None:
     assert reported.stopped(3.0) == ()
 
 
-def test_who_never_moved_is_not_frozen() -> None:
-    """A pillar that the tracker takes for somebody."""
+def test_a_track_that_never_moved_is_not_frozen() -> None:
+    """A pillar that the tracker reports as a person."""
     pillar_m = np.array([4.0, 4.0])
     reported = ReportedPositions()
     shown(reported, lambda n: np.vstack([freezing(0)[:1] * 0 + pillar_m, freezing(n)[1:]]))
@@ -346,7 +344,7 @@ def test_late_and_repeated_messages_are_left_to_the_history() -> None:
     assert taken is late and lost.total() == 0
 
 
-def test_an_id_twice_in_a_message_and_positions_that_are_not_finite_confuse_nothing() -> None:
+def test_repeated_ids_and_positions_that_are_not_finite_do_no_harm() -> None:
     reported = ReportedPositions()
     ids = ("1", "1", "2")
     for n in range(50):
@@ -356,8 +354,8 @@ def test_an_id_twice_in_a_message_and_positions_that_are_not_finite_confuse_noth
         assert tracks.ids == ids and lost.total() == 0
 
 
-def test_who_stands_is_no_placeholder_though_ids_are_places_in_a_list() -> None:
-    """Ids jump to exactly the same places and away again, as people are sorted by distance."""
+def test_people_who_stand_are_no_placeholders_if_ids_are_indices_in_a_list() -> None:
+    """People are sorted by distance, so that ids jump to and from exactly the same positions."""
     generator = np.random.default_rng(0)
     first_m = generator.uniform(-10.0, 10.0, (12, 2))
     velocities = generator.normal(0.0, 1.0, (12, 2)) * (np.arange(12) >= 5)[:, None]

@@ -1,4 +1,4 @@
-"""Velocities of established tracks are a prior for those of tracks that do not tell them well."""
+"""Velocities of established tracks are a prior for velocities of short and noisy tracks."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def window(
     )
 
 
-def test_a_site_where_nobody_was_seen_changes_nothing() -> None:
-    """Its prior is that of any site."""
+def test_without_people_the_prior_is_the_general_one() -> None:
+    """Estimates are not changed."""
     mean, variance = np.array([[[0.7, -0.4]]]), np.array([[0.3]])
     evidence, same, covariance = SiteMotion().posterior(mean, variance, PRIOR_VARIANCE)
     assert evidence == pytest.approx(1.0)
@@ -50,7 +50,7 @@ def test_a_site_where_nobody_was_seen_changes_nothing() -> None:
 
 @pytest.mark.parametrize("variance", [0.005, 0.1, 0.8])
 def test_the_posterior_is_that_of_bayes_rule(variance: float) -> None:
-    """The same by summing prior times likelihood over a grid of velocities."""
+    """Compared with a sum of prior times likelihood over a grid of velocities."""
     site = SiteMotion()
     walks = [(1.2, 0.1), (-0.9, 0.3), (0.4, -1.0)]
     site.learn(window([*walks, (0.05, 0.0)]))
@@ -58,7 +58,7 @@ def test_the_posterior_is_that_of_bayes_rule(variance: float) -> None:
     axis = np.linspace(-6.0, 6.0, 1201)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
     of_any_site = gaussian(grid, np.zeros(2), PRIOR_VARIANCE)
-    # The prior of any site counts as five people.
+    # The general prior counts as five people.
     prior = (5.0 * of_any_site + sum(gaussian(grid, np.array(v), 0.2**2) for v in walks)) / 8.0
     density = prior * gaussian(grid, mean, variance) / of_any_site
     evidence = density.sum() * 0.01**2
@@ -79,8 +79,8 @@ def gaussian(at: FloatArray, mean: FloatArray, variance: float) -> FloatArray:
     return np.asarray(np.exp(-0.5 * square / variance) / (2.0 * np.pi * variance))
 
 
-def test_who_stands_makes_standing_more_probable_and_is_no_walk() -> None:
-    """Only velocities of people who walk are candidates."""
+def test_people_who_stand_increase_the_probability_of_standing_only() -> None:
+    """Only velocities of people who walk are components of the prior."""
     site, mean = SiteMotion(), np.array([[[0.7, -0.4]]])
     before = site.standing
     site.learn(window([(0.05, 0.0), (0.02, 0.01)]))
@@ -99,14 +99,14 @@ def test_who_stands_makes_standing_more_probable_and_is_no_walk() -> None:
     ids=["new", "uncertain", "robot", "pillar"],
 )
 def test_only_established_tracks_of_people_are_learned_from(unknown: ObservationWindow) -> None:
-    """What newcomers seem to do follows from the prior itself."""
+    """Estimates of new tracks depend on the prior itself."""
     site = SiteMotion()
     site.learn(unknown)
     assert len(site) == 0
 
 
-def test_each_person_counts_once_and_who_was_seen_long_ago_is_forgotten() -> None:
-    """Else who stays for long, or is seen at a high rate, decides alone."""
+def test_each_person_counts_once_and_the_oldest_are_forgotten() -> None:
+    """Otherwise a person who stays for long, or is observed at a high rate, would dominate."""
     site = SiteMotion()
     for second in range(20):
         site.learn(window([ALONG], stamp_s=10.0 + second))
@@ -117,7 +117,7 @@ def test_each_person_counts_once_and_who_was_seen_long_ago_is_forgotten() -> Non
 
 
 def errors_m_s(n_before: int, velocity_m_s: FloatArray) -> list[float]:
-    """Error of a newcomer's velocity at its 2nd and 20th position, after others walked along."""
+    """Error of a new track's velocity at its 2nd and 20th position, after others walked there."""
     generator = np.random.default_rng(0)
     errors: list[list[float]] = [[], []]
     for _ in range(15):
@@ -139,21 +139,21 @@ def errors_m_s(n_before: int, velocity_m_s: FloatArray) -> list[float]:
     return [float(np.median(each)) for each in errors]
 
 
-def test_a_newcomer_is_expected_to_walk_as_others_here_do() -> None:
-    """Two positions 0.1 s apart tell a direction only roughly; the others tell the rest."""
+def test_a_new_track_is_estimated_with_the_velocities_of_others() -> None:
+    """Two positions 0.1 s apart give only a rough direction."""
     alone, _ = errors_m_s(0, np.array(ALONG))
     among_others, _ = errors_m_s(8, np.array(ALONG))
     assert among_others < 0.5 * alone
 
 
-def test_who_walks_against_the_flow_is_believed_after_two_seconds() -> None:
-    """The prior gives way to what is seen."""
+def test_a_walk_against_the_flow_is_estimated_correctly_after_two_seconds() -> None:
+    """The observations outweigh the prior."""
     _, later = errors_m_s(8, -np.array(ALONG))
     assert later < 0.15
 
 
-def test_reset_forgets_how_people_moved() -> None:
-    """Another place has another prior."""
+def test_reset_forgets_stored_velocities() -> None:
+    """Another site has another prior."""
     history = TrackHistory(HistoryLimits())
     stamps_ns = [round((100.0 + 0.1 * tick) * 1e9) for tick in range(40)]
 

@@ -55,7 +55,7 @@ READABLE = {
 
 
 def shipped(tracker: str) -> Path:
-    """File of a shipped mapping, of this checkout."""
+    """File of a shipped mapping in this checkout."""
     return Path(__file__).parents[3] / "config" / "trackers" / f"{tracker}.yaml"
 
 
@@ -217,7 +217,7 @@ def test_stamp_and_frame_per_entry_are_those_of_the_entries_that_pass() -> None:
     assert (decoded.tracks.stamp_ns, decoded.frame_id) == (2_000_000_000, "map")
     assert decoder.decode(crowd(clears)).tracks is None
     later = person(stamp=Message(sec=3, nanosec=0), frame="map", action=0)
-    with pytest.raises(ValueError, match="1 frames and of stamps that are 1 s apart"):
+    with pytest.raises(ValueError, match="1 frames and with stamps that are 1 s apart"):
         decoder.decode(crowd(adds, later))
 
 
@@ -229,7 +229,7 @@ def test_states_are_matched_as_classes_are() -> None:
     assert decoded.skipped == {SkipReason.OTHER_STATE: 1}
 
 
-def test_of_stamps_a_little_apart_the_newest_counts() -> None:
+def test_the_newest_of_nearly_equal_stamps_is_used() -> None:
     decoder = ObjectDecoder(spec(stamp="people[0].stamp"))
     entries = [person(stamp=Message(sec=2, nanosec=n)) for n in (10_000, 50_000_000, 0)]
     decoded = decoder.decode(crowd(*entries))
@@ -264,7 +264,7 @@ def test_untracked_entries_are_skipped_and_counted(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, "-1", -1.0])
-def test_ids_that_mean_none_are_skipped_and_counted(value: object) -> None:
+def test_values_of_no_id_are_skipped_and_counted(value: object) -> None:
     decoded = ObjectDecoder(spec(no_id=[-1])).decode(crowd(person(id=value), person()))
     assert decoded.tracks is not None
     assert decoded.tracks.ids == ("7",)
@@ -327,7 +327,7 @@ def test_shipped_mappings_know_the_labels_of_people(
         ("marker_array", -1),
     ],
 )
-def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -> None:
+def test_shipped_mappings_skip_ids_of_untracked_entries(tracker: str, no_id: object) -> None:
     described = spec(no_id=list(load_tracker_spec(shipped(tracker)).no_id))
     value = np.frombuffer(no_id, np.uint8) if isinstance(no_id, bytes) else no_id
     decoded = ObjectDecoder(described).decode(crowd(person(id=value)))
@@ -335,7 +335,7 @@ def test_shipped_mappings_know_ids_that_mean_none(tracker: str, no_id: object) -
     assert decoded.n_entries == 1
 
 
-def test_markers_that_delete_are_no_people_and_no_loss() -> None:
+def test_markers_that_delete_are_ignored_and_not_lost() -> None:
     filters = load_tracker_spec(shipped("marker_array")).filters
     described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
     decoded = ObjectDecoder(described).decode(
@@ -351,8 +351,8 @@ def test_markers_that_delete_are_no_people_and_no_loss() -> None:
 
 
 @pytest.mark.parametrize("kind", range(13))
-def test_markers_with_points_or_a_text_are_nobody(kind: int) -> None:
-    """They are trails and labels, whose pose is often the origin of the frame."""
+def test_markers_with_points_or_a_text_are_ignored(kind: int) -> None:
+    """They are trails and labels, often with the origin of the frame as pose."""
     filters = load_tracker_spec(shipped("marker_array")).filters
     described = replace(spec(**{"state": "action", "class": "type"}), filters=filters)
     decoded = ObjectDecoder(described).decode(crowd(person(action=0, type=kind)))

@@ -1,4 +1,4 @@
-"""Header stamps are judged by the newest before and by the clock."""
+"""Header stamps are checked against the newest one before and the clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ S = 1_000_000_000
 NO_CLOCK = 0
 
 
-def test_stamps_in_order_are_in_time() -> None:
+def test_stamps_in_order_are_valid() -> None:
     guard = StampGuard(1.0)
     assert [guard.check(n * S // 10, NO_CLOCK) for n in range(1, 20)] == [None] * 19
 
@@ -20,17 +20,17 @@ def test_unset_stamp_is_refused_and_not_remembered() -> None:
     assert guard.newest_ns is None
 
 
-def test_a_stamp_before_time_began_is_refused() -> None:
+def test_a_negative_stamp_is_refused() -> None:
     assert StampGuard(1.0).check(-5 * S, NO_CLOCK) is SkipReason.NO_STAMP
 
 
-def test_a_stamp_that_no_message_about_its_future_could_tell_is_refused() -> None:
+def test_a_stamp_whose_predictions_have_no_ros_stamp_is_refused() -> None:
     guard = StampGuard(1.0)
     assert guard.check((2**31 - 1) * S, NO_CLOCK) is SkipReason.FUTURE_STAMP
     assert guard.check(5 * S, NO_CLOCK) is None
 
 
-def test_a_little_late_is_in_time_and_newest_stays() -> None:
+def test_a_stamp_within_the_tolerance_is_valid_and_the_newest_is_kept() -> None:
     guard = StampGuard(1.0)
     guard.check(10 * S, NO_CLOCK)
     assert guard.check(9 * S, NO_CLOCK) is None
@@ -45,7 +45,7 @@ def test_one_or_two_old_messages_are_late_but_a_third_in_a_row_is_a_jump() -> No
     assert found == [(late, False), (late, False), (None, True), (None, False)]
 
 
-def test_a_second_tracker_that_lags_is_late_and_never_a_jump() -> None:
+def test_a_second_tracker_that_lags_is_never_a_jump() -> None:
     guard = StampGuard(1.0)
     statuses = []
     for n in range(100, 110):
@@ -62,11 +62,11 @@ def test_future_is_refused_and_does_not_become_the_newest() -> None:
     assert guard.newest_ns == 11 * S
 
 
-def test_without_a_running_clock_there_is_no_future() -> None:
+def test_without_a_running_clock_no_stamp_is_in_the_future() -> None:
     assert StampGuard(1.0).check(10 * S, NO_CLOCK) is None
 
 
-def test_clock_going_back_matters_only_where_something_lies_ahead_of_it() -> None:
+def test_the_clock_jumped_back_only_if_the_newest_stamp_is_ahead_of_it() -> None:
     guard = StampGuard(1.0)
     assert not guard.clock_jumped_back(1 * S)
     guard.check(10 * S, NO_CLOCK)

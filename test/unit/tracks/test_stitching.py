@@ -75,7 +75,7 @@ def test_a_track_that_was_forgotten_is_not_continued() -> None:
     assert crowd.history.ids == ("new",)
 
 
-def test_somebody_who_comes_the_other_way_is_somebody_else() -> None:
+def test_a_new_track_in_the_opposite_direction_is_not_stitched() -> None:
     crowd = Crowd()
     crowd.walk("leaves", 0, 10, period_s=0.4)
     for n in range(10, 15):
@@ -86,7 +86,7 @@ def test_somebody_who_comes_the_other_way_is_somebody_else() -> None:
     assert began_ns == round(4.0 * S)  # the observation that was held back is not lost
 
 
-def test_two_people_who_are_both_seen_stay_two() -> None:
+def test_two_people_who_are_both_reported_are_not_stitched() -> None:
     crowd = Crowd()
     for n in range(20):
         people = {"a": WALK_M_S * n / 10}
@@ -97,7 +97,7 @@ def test_two_people_who_are_both_seen_stay_two() -> None:
     assert crowd.counts["stitched"] == 0
 
 
-def test_if_the_old_id_returns_the_new_one_is_somebody_else() -> None:
+def test_if_the_old_id_returns_the_new_one_is_another_person() -> None:
     crowd = Crowd()
     crowd.walk("old", 0, 10)
     crowd.walk("new", 10, 15)
@@ -106,7 +106,7 @@ def test_if_the_old_id_returns_the_new_one_is_somebody_else() -> None:
     assert set(crowd.history.ids) == {"old", "new"}
 
 
-def test_two_cut_tracks_are_continued_each_by_its_own() -> None:
+def test_two_cut_tracks_are_each_continued_by_the_right_one() -> None:
     crowd = Crowd()
     for n in range(20):
         near, far = WALK_M_S * n / 10, WALK_M_S * n / 10 + [0.0, 0.6]
@@ -117,7 +117,7 @@ def test_two_cut_tracks_are_continued_each_by_its_own() -> None:
     np.testing.assert_allclose(window.positions_m[:, -1], expected_m)
 
 
-def test_people_in_messages_of_their_own_are_not_missing_in_each_others() -> None:
+def test_separate_messages_per_person_make_nobody_missing() -> None:
     crowd = Crowd()
     for n in range(10):
         crowd.add(n / 10, a=WALK_M_S * n / 10)
@@ -127,7 +127,7 @@ def test_people_in_messages_of_their_own_are_not_missing_in_each_others() -> Non
     assert crowd.counts["stitched"] == 0
 
 
-def test_what_another_tracker_reports_is_not_continued() -> None:
+def test_tracks_of_another_tracker_are_not_continued() -> None:
     crowd = Crowd()
     crowd.walk("theirs", 0, 10)
     crowd.stitcher = TrackStitcher(crowd.counts)

@@ -24,7 +24,7 @@ def learned_std_m(noise_m: float, acceleration_m_s2: float, outliers: int = 0) -
 
 @pytest.mark.parametrize("noise_m", [0.01, 0.05, 0.1])
 @pytest.mark.parametrize("acceleration_m_s2", [0.0, 0.5])
-def test_noise_is_told_from_motion(noise_m: float, acceleration_m_s2: float) -> None:
+def test_noise_is_separated_from_motion(noise_m: float, acceleration_m_s2: float) -> None:
     assert learned_std_m(noise_m, acceleration_m_s2) == pytest.approx(noise_m, rel=0.15, abs=0.003)
 
 
@@ -32,7 +32,7 @@ def test_positions_without_noise_are_exact() -> None:
     assert learned_std_m(0.0, 0.0) < 0.002
 
 
-def test_a_jump_hardly_counts() -> None:
+def test_a_jump_hardly_changes_the_noise() -> None:
     assert learned_std_m(0.02, 0.0, outliers=3) == pytest.approx(0.02, rel=0.15)
 
 
@@ -43,7 +43,7 @@ def test_unevenly_spaced_observations_are_ignored() -> None:
     assert noise.variance_m2 == pytest.approx(0.03**2)
 
 
-def test_what_stands_exactly_still_says_nothing() -> None:
+def test_exactly_constant_positions_are_ignored() -> None:
     noise = PositionNoise(0.03)
     times_ns = np.arange(4) * 100_000_000 + np.zeros((10, 1), dtype=np.int64)
     for _ in range(100):

@@ -45,7 +45,7 @@ def test_halfway_between_two_stamps_the_pose_is_halfway():
     )
 
 
-def test_a_pose_from_the_future_makes_no_old_one_valid():
+def test_a_pose_far_in_the_future_is_not_interpolated_to():
     buffer = buffer_of(
         *(("odom", "base", 1 + n / 10, (n, 0, 0), 0) for n in range(10)),
         ("odom", "base", 2_000_000_000, (99, 0, 0), 0),
@@ -98,7 +98,7 @@ def test_the_inverse_direction_undoes_the_other():
     )
 
 
-def test_slashes_in_front_of_frames_do_not_matter():
+def test_leading_slashes_of_frames_are_ignored():
     buffer = buffer_of(("/odom", "/base", 1, (1, 0, 0), 0))
 
     assert buffer.lookup("odom", "base", S).translation_m[0] == 1
@@ -137,7 +137,7 @@ def test_a_frame_that_two_nodes_publish_is_named():
     assert "nothing publishes" not in str(caught.value)
 
 
-def test_the_buffer_starts_again_when_time_jumps_back():
+def test_the_buffer_restarts_when_time_jumps_back():
     buffer = buffer_of(
         ("odom", "base", 100, (9, 0, 0), 0),
         ("odom", "base", 1, (0, 0, 0), 0),
@@ -204,7 +204,7 @@ def test_the_newest_time_is_that_of_the_links_between_the_frames():
     assert pose.translation_m.tolist() == [1, 1, 0]
 
 
-def test_several_trees_stand_beside_each_other():
+def test_several_trees_are_independent():
     buffer = buffer_of(("a", "b", 1, (1, 0, 0), 0), ("c", "d", 1, (2, 0, 0), 0))
 
     assert buffer.lookup("a", "b", S).translation_m[0] == 1
@@ -228,7 +228,7 @@ def test_only_messages_that_name_a_link_between_the_frames_are_read():
     assert buffer.lookup("odom", "base", 2 * S).translation_m[0] == 2
     with pytest.raises(TransformUnavailableError, match="'wheel' in 'base' is known only until"):
         buffer.lookup("odom", "wheel", 2 * S)
-    # Now that it matters, it is read.
+    # From the first lookup on, messages of this frame are read.
     add("base", "wheel", (0, 5, 0))
     assert buffer.lookup("odom", "wheel", 2 * S).translation_m.tolist() == [2, 5, 0]
 
@@ -248,7 +248,7 @@ def test_a_frame_that_moves_to_a_parent_that_was_ignored_is_found_again():
     assert buffer.lookup("odom", "camera", 3 * S).translation_m.tolist() == [0, 0, 6]
 
 
-def test_clearing_forgets_what_moves_and_keeps_what_is_static():
+def test_clear_keeps_only_static_transforms():
     buffer = buffer_of(
         ("odom", "base", 9, (1, 0, 0), 0), static=(("base", "camera", (0, 1, 0), 0),)
     )
@@ -294,7 +294,7 @@ def test_names_of_any_length_are_read_in_both_byte_orders(order, length):
     assert (second.parent, second.child, second.stamp_ns) == ("q", "r", 8)
 
 
-def test_bytes_that_are_no_transforms_are_refused():
+def test_bytes_that_are_not_a_tf_message_are_refused():
     whole = serialised(transform_message("odom", "base", S))
     for data in (b"", b"\x00\x07\x00\x00" + whole[4:], whole[:-1], whole[:20]):
         with pytest.raises(ValueError, match="bytes"):

@@ -68,7 +68,7 @@ def test_an_invalid_transform_is_refused(quaternion: list[float], shift: list[fl
 
 
 @pytest.mark.parametrize("height_m", [np.nan, -np.inf, 1e308])
-def test_without_a_height_people_stay_visible_where_it_does_not_matter(height_m: float) -> None:
+def test_unknown_heights_are_accepted_between_level_frames(height_m: float) -> None:
     tracks = Tracks(5, ("a", "b"), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([height_m, 0.5]))
     turned = RigidTransform.from_quaternion(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 0.2]))
     camera = RigidTransform.from_quaternion(np.array([-0.5, 0.5, -0.5, 0.5]), np.zeros(3))

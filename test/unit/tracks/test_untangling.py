@@ -1,4 +1,4 @@
-"""Swapped ids are swapped back where motion tells, and nobody's otherwise."""
+"""Swapped ids are corrected if motion is unambiguous; other ids are never changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.types import FloatArray, Tracks
 
 S = 1_000_000_000
-#: When two people are nearest to each other, and their ids are swapped, seconds.
+#: Time at which two people are nearest to each other and their ids are swapped, seconds.
 MEETING_S = 4.0
 Paths = Callable[[float], list[list[float]]]
 
@@ -61,7 +61,7 @@ class Watched:
                 self.paths_m[agent_id][entry.stamp_ns] = position_m
 
     def watch(self, paths: Paths, period_s: float, *, swaps: bool, missed: float = 0.0) -> int:
-        """Returns the number of observations."""
+        """Number of observations."""
         generator = np.random.default_rng(1)
         n_seen = 0
         for n in range(int(8.0 / period_s)):
@@ -97,7 +97,7 @@ def test_people_who_were_not_swapped_keep_their_ids(paths: Paths, period_s: floa
     assert watched.counts["untangled"] == 0
 
 
-def test_where_motion_does_not_tell_nothing_is_changed() -> None:
+def test_ambiguous_motion_changes_no_ids() -> None:
     watched = Watched()
     watched.watch(close_together, 0.1, swaps=True)
     assert watched.counts["untangled"] == 0
@@ -117,7 +117,7 @@ def test_swapped_people_who_are_missed_at_times_keep_their_ids() -> None:
     assert sum(map(len, watched.paths_m.values())) == n_seen  # nothing is lost
 
 
-def test_who_is_swapped_twice_has_the_own_id_again() -> None:
+def test_a_person_who_is_swapped_twice_has_the_right_id_again() -> None:
     watched = Watched()
     watched.watch(side_by_side, 0.1, swaps=True)
     for n in range(80, 100):
