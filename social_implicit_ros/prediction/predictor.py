@@ -273,7 +273,7 @@ class Predictor:
     def _place(self, tracks: Tracks, frame_id: str, now_ns: int, update: Update) -> None:
         """Adds tracks to the history now, or once their transform is known."""
         frame_id = plain_frame(frame_id)
-        self._take_notice({frame_id})
+        self._choose_frame({frame_id})
         if frame_id == self._frame.frame_id:
             self._enter(tracks, now_ns, update)
             return
@@ -282,7 +282,7 @@ class Predictor:
         self._move_waiting(now_ns, update)
 
     def _move_waiting(self, now_ns: int, update: Update) -> None:
-        self._take_notice(self._queue.frame_ids)
+        self._choose_frame(self._queue.frame_ids)
         moved, timed_out = self._queue.take(self._frame.frame_id, now_ns)
         for tracks in moved:
             self._enter(tracks, now_ns, update)
@@ -296,9 +296,9 @@ class Predictor:
             text = f"{what} without a transform are skipped: {reason}"
             update.refusals.append(Refusal(kind, text))
 
-    def _take_notice(self, frame_ids: set[str]) -> None:
+    def _choose_frame(self, frame_ids: set[str]) -> None:
         """Chooses the frame of the histories; if it changes, resets them."""
-        if self._frame.take_notice(frame_ids):
+        if self._frame.choose(frame_ids):
             self._forget_histories()
 
     def _enter(self, tracks: Tracks, now_ns: int, update: Update) -> None:

@@ -72,7 +72,7 @@ def _leaves_motion(
     motions = motions_of(table, rows)
     elapsed_ns = stamp_ns - motions.stamps_ns
     elapsed_s = elapsed_ns / NS_PER_S
-    off_m = seen_m - motions.extrapolated_m(elapsed_s)
+    residuals_m = seen_m - motions.extrapolated_m(elapsed_s)
     columns = np.maximum(table.counts[rows, None] - _RECENT, 0)
     second_m = np.diff(table.states_m[rows[:, None], :2, columns], n=2, axis=1)
     allowed_m = (
@@ -83,7 +83,7 @@ def _leaves_motion(
         + _SCATTER * np.hypot(second_m[..., 0], second_m[..., 1]).max(axis=1)
     )
     is_known = motions.velocity_std_m_s < _MAX_STD_M_S
-    leaves: BoolArray = is_known & (np.hypot(*off_m.T) > allowed_m)
+    leaves: BoolArray = is_known & (np.hypot(*residuals_m.T) > allowed_m)
     return leaves | ~is_in_reach(motions.positions_m, seen_m, elapsed_ns, max_speed_m_s, noise_m)
 
 
@@ -193,8 +193,8 @@ class HeldJumps:
         # Only later stamps decide: the same message may arrive twice, or an older one.
         is_held = (held_ns > 0) & (elapsed_ns > 0)
         confirmed = is_held & is_in_reach(held_m[:, :2], now_m, elapsed_ns, max_speed_m_s, noise_m)
-        off_m, back_m = (np.hypot(*(now_m - at_m[:, :2]).T) for at_m in (held_m, newest_m))
-        confirmed &= off_m < back_m
+        to_held_m, to_track_m = (np.hypot(*(now_m - at_m[:, :2]).T) for at_m in (held_m, newest_m))
+        confirmed &= to_held_m < to_track_m
         # After a held position a second jump is not held, but restarts the track.
         waits = jumps & ~is_held
         self.stamps_ns[rows] = np.where(waits, stamp_ns, 0)

@@ -1,4 +1,4 @@
-"""Finds positions that are no observations: repetitions, placeholders and duplicates.
+"""Finds positions that are not observations: repetitions, placeholders and duplicates.
 
 Positions are compared exactly, in the tracker's own frame, as transforms would change them.
 """
@@ -142,7 +142,7 @@ class ReportedPositions:
 
     @property
     def cell_m(self) -> float:
-        """Length of the cells of the grid to which positions are rounded, metres; 0 if to none."""
+        """Cell size of the grid to which positions are rounded, metres; 0 if they are not."""
         is_known = len(self._changes_m) >= _LEAST_CHANGES and self._is_on_grid
         return min(self._changes_m) if is_known else 0.0
 
@@ -171,7 +171,7 @@ class ReportedPositions:
             max_speed_m_s: maximum plausible speed, m/s.
 
         Returns:
-            The tracks without entries that are no observations; and the number of such entries by
+            The tracks without entries that are not observations; and the number of such entries by
             reason.
         """
         points_m = points_of(tracks)
@@ -349,19 +349,19 @@ class ReportedPositions:
         max_speed_m_s: float,
     ) -> None:
         """Learns placeholders from tracks that jump, unless these only exchange ids."""
-        way_m = np.sqrt(np.square(points_m - state["point_m"]).sum(axis=1))
+        distance_m = np.sqrt(np.square(points_m - state["point_m"]).sum(axis=1))
         elapsed_s = (tracks.stamp_ns - state["last_ns"]) / NS_PER_S
-        jumps = (rows >= 0) & (way_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
+        jumps = (rows >= 0) & (distance_m > max_speed_m_s * elapsed_s + _MAX_ERROR_M)
         if jumps.any():
             left_m = self._state["point_m"][np.setdiff1d(np.arange(len(self._ids)), rows[~jumps])]
-            ways_m = np.linalg.norm(points_m[jumps][:, None] - left_m, axis=2)
-            are_exchanges = (ways_m <= _APART_M).any(axis=1).tolist()
+            distances_m = np.linalg.norm(points_m[jumps][:, None] - left_m, axis=2)
+            are_exchanges = (distances_m <= _APART_M).any(axis=1).tolist()
             self._are_exchanges.extend(are_exchanges)
             for row, is_exchange in zip(np.flatnonzero(jumps).tolist(), are_exchanges, strict=True):
                 if not is_exchange:
                     self._take_jump(tracks.ids[row], state["point_m"][row].copy(), points_m[row])
         if len(self._left_unset) < _MIN_LEFT_UNSET:
-            was_unset = (rows >= 0) & ~state["point_m"].any(axis=1) & (way_m > 0.0)
+            was_unset = (rows >= 0) & ~state["point_m"].any(axis=1) & (distance_m > 0.0)
             self._left_unset.update(compress(tracks.ids, was_unset.tolist()))
         if len(self._left_unset) >= _MIN_LEFT_UNSET and not self._is_on_grid:
             self._add_placeholder(_UNSET)

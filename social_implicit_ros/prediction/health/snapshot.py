@@ -199,13 +199,13 @@ def quoted(text: str) -> str:
     return ascii(text[:_MAX_EXAMPLE])
 
 
-class Lasting:
+class ConditionTimer:
     """Measures for how long a condition has held."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
-    def follow(self, holds: bool, began: float, now: float) -> float:
+    def update(self, holds: bool, began: float, now: float) -> float:
         """Time for which the condition has held; 0 if it does not hold.
 
         Args:

@@ -12,7 +12,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     FROZEN_S,
     MAX_LOST,
     PATIENCE_S,
-    Lasting,
+    ConditionTimer,
     TrackerCounts,
     quoted,
 )
@@ -130,7 +130,8 @@ class TrackerLog(TrackerCounts):
         #: Stamp of the newest tracks, integer nanoseconds.
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
-        self._doubled, self._unpredicted, self._losing = Lasting(), Lasting(), Lasting()
+        self._doubled, self._unpredicted = ConditionTimer(), ConditionTimer()
+        self._losing = ConditionTimer()
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
         self._given_away: deque[tuple[float, int, int]] = deque(maxlen=_N_GIVEN)
         self._was_predicted = False
@@ -190,7 +191,7 @@ class TrackerLog(TrackerCounts):
         self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
         are_doubled = 2 * len(doubled.intersection(rows)) > len(rows)
-        doubled_ns = self._doubled.follow(are_doubled, tick.stamp_ns, tick.stamp_ns)
+        doubled_ns = self._doubled.update(are_doubled, tick.stamp_ns, tick.stamp_ns)
         self.doubled_s = doubled_ns / NS_PER_S
         heights_m = tick.window.heights_m[rows].tolist()
         self._find_climbing(
@@ -253,9 +254,9 @@ class TrackerLog(TrackerCounts):
         # reported another class.
         n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
         is_unpredicted = n_entries > 0 and not n_predicted
-        self.unpredicted_s = self._unpredicted.follow(is_unpredicted, began_s, now_s)
+        self.unpredicted_s = self._unpredicted.update(is_unpredicted, began_s, now_s)
         n_lost = sum(counts[reason] for reason in SkipReason)
-        self.losing_s = self._losing.follow(n_lost > MAX_LOST * counts["entries"], began_s, now_s)
+        self.losing_s = self._losing.update(n_lost > MAX_LOST * counts["entries"], began_s, now_s)
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
         self.n_entries, self.n_ignored = total["entries"], total["ignored"]
         self.lost = {reason: total[reason] for reason in SkipReason if total[reason]}

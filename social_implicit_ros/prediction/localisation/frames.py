@@ -68,7 +68,7 @@ class HistoryFrame:
         if self.published_id != fixed_frame:
             self._path(fixed_frame)  # so that the lookup begins to store these transforms
 
-    def take_notice(self, frame_ids: Iterable[str]) -> bool:
+    def choose(self, frame_ids: Iterable[str]) -> bool:
         """Chooses the frame of the histories by the paths from the messages' frames.
 
         Returns:

@@ -112,8 +112,8 @@ class SharedJumps:
         speeds = motions.velocities_m_s[usable]
         gap_s = float(np.median(gaps_s[usable]))
         speed_m_s = float(np.median(_length_m(speeds)))
-        off_m = _length_m(seen_m - expected_m)
-        residual_m = float(np.median(off_m))
+        residuals_m = _length_m(seen_m - expected_m)
+        residual_m = float(np.median(residuals_m))
         least_m = _MIN_JUMP_M + (_START_M_S + _STOP_SHARE * speed_m_s) * gap_s
         least_m = max(least_m, _NOISE_FACTOR * self._usual_m / math.sqrt(len(seen_m)))
         if before_last is not None:
@@ -121,13 +121,13 @@ class SharedJumps:
             places_m = dict(zip(before_last.ids, before_last.positions_m, strict=True))
             earlier_m = np.array([places_m.get(i, (np.inf, np.inf)) for i in compress(ids, usable)])
             earlier_m += speeds * ((tracks.stamp_ns - before_last.stamp_ns) / NS_PER_S)
-            is_back = _length_m(seen_m - earlier_m) < off_m
+            is_back = _length_m(seen_m - earlier_m) < residuals_m
             expected_m = np.where(is_back[:, None], earlier_m, expected_m)
-            off_m = _length_m(seen_m - expected_m)
+            residuals_m = _length_m(seen_m - expected_m)
         found = None
         # With this much noise, a few people have the same displacement by chance.
         is_blind = self._usual_m > _MAX_USUAL_M
-        if np.median(off_m) > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
+        if np.median(residuals_m) > least_m and self._n_messages >= _MIN_MESSAGES and not is_blind:
             found = self._common(expected_m, seen_m, least_m)
         if found is None:
             self._learn(residual_m)
@@ -166,8 +166,8 @@ def _step_m(before: Tracks, now: Tracks) -> float:
     """
     if before.ids != now.ids or now.stamp_ns < before.stamp_ns or len(now.ids) < _MIN_PEOPLE:
         return math.inf
-    ways_m = np.sort(_length_m(now.positions_m - before.positions_m))
-    return float(ways_m[len(ways_m) // 2])
+    distances_m = np.sort(_length_m(now.positions_m - before.positions_m))
+    return float(distances_m[len(distances_m) // 2])
 
 
 def _candidates(

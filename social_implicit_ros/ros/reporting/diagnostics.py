@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from social_implicit_ros.prediction.health.findings import Finding
 from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
 from social_implicit_ros.prediction.health.snapshot import (
-    Lasting,
+    ConditionTimer,
     NodeState,
     Snapshot,
     Surroundings,
@@ -81,7 +81,7 @@ class DiagnosticsLog:
         self._now = Snapshot(counters=self._now.counters)
         self._n_tracked = self._n_predicted = 0
         self._reported_s: float | None = None
-        self._few = Lasting()
+        self._few = ConditionTimer()
         self.trackers = {
             source: TrackerLog(before.topic, before.spec)
             for source, before in self.trackers.items()
@@ -240,7 +240,7 @@ class DiagnosticsLog:
             trackers=self.trackers.values(),
             rate_hz=self._tick_rate_hz(now_ns),
             n_predicted=n_predicted,
-            few_predicted_s=self._few.follow(are_few, began_s, now_s),
+            few_predicted_s=self._few.update(are_few, began_s, now_s),
         )
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:

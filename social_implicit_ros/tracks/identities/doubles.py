@@ -1,8 +1,7 @@
-"""Doubles: a person whom one tracker lists twice, under two ids, is one person.
+"""Doubles: finds pairs of tracks of one tracker that are the same person.
 
-Two detectors, or two views, may become two tracks of the same person, each with noise of its own.
-Couples who walk side by side are farther apart than that noise explains: in a second, two people
-are never as close as two tracks of one.
+Two detectors or two views may give two tracks of one person, each with its own noise. Couples are
+farther apart than that noise explains.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ from social_implicit_ros.tracks.identities.pairing import close_rows
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import Tracks
 
-#: Two tracks are compared once they are closer than this, until they are not, metres.
+#: Two tracks are compared while they are within this distance, metres.
 _NEAR_M = 0.4
-#: Time for which they must be close, nanoseconds, and the least number of messages.
+#: Minimum time for which they must be close, nanoseconds, and minimum number of messages.
 _CONFIRM_NS, _MIN_MESSAGES = 2 * NS_PER_S, 5
-#: They are one person if their RMS distance is that of the noise of two positions and this, metres,
-#: at most the second number. Of annotated crowds nobody is merged, with 5 cm of noise or without.
+#: Maximum RMS distance of doubles beyond the noise of two positions, metres, and in total. These
+#: values merge no people of annotated crowds, with 5 cm of noise or without.
 _BIAS_M, _MAX_RMS_M = 0.1, 0.18
-#: Share by which the noise of two people may exceed the usual.
+#: Factor for the variance of noise, as some tracks are noisier than the tracker's mean.
 _NOISE_SHARE = 1.2
-#: Two again once their RMS distance is above this, metres.
+#: RMS distance beyond the noise from which on doubles are two people again, metres.
 _APART_M = 0.3
-#: A tracker that listed so many people twice does so again: then half the time confirms it.
+#: After this number of doubles, half of the time is enough to confirm further ones.
 _N_USUAL = 5
-#: Positions that are rounded to longer cells say nothing: two people share a cell, metres.
+#: Largest cell of rounded positions, metres; in larger ones two people may share a cell.
 _MAX_CELL_M = 0.1
 
 
 @dataclass
 class _Pair:
-    """Two tracks that are close: since when, until when, and how they are on average."""
+    """Two close tracks: first and newest stamp, and mean squared distance."""
 
     since_ns: int
     newest_ns: int
@@ -41,7 +40,7 @@ class _Pair:
     n_messages: int = 1
 
     def add(self, stamp_ns: int, distance_m2: float) -> None:
-        """Follows the mean squared distance over the time that confirms."""
+        """Updates the moving average of the squared distance, over `_CONFIRM_NS`."""
         self.n_messages += 1
         share = max(1.0 / self.n_messages, (stamp_ns - self.newest_ns) / _CONFIRM_NS)
         self.newest_ns = max(self.newest_ns, stamp_ns)
@@ -52,7 +51,7 @@ class Doubles:
     """Follows which tracks of one tracker are the same person."""
 
     def __init__(self) -> None:
-        #: Pairs of ids that are one person.
+        #: Pairs of ids that are the same person.
         self.found: dict[tuple[str, str], None] = {}
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._n_found = 0
@@ -62,8 +61,8 @@ class Doubles:
 
         Args:
             tracks: a renamed message.
-            history: after the message was added.
-            cell_m: to which positions are rounded, metres; 0 if they are not.
+            history: the history after the message was added.
+            cell_m: cell size of rounded positions, metres; 0 if they are not rounded.
         """
         near = close_rows(tracks.positions_m, _NEAR_M) if len(tracks.ids) > 1 else []
         if not near and not self._pairs:

@@ -49,7 +49,7 @@ class Identities:
             tracks: a renamed message.
             history: the history after the message was added.
             vanished: tracks of all trackers that are gone.
-            doubles: pairs of tracks of its tracker that are one person.
+            doubles: pairs of tracks of this tracker that are the same person.
             now_ns: current time, integer nanoseconds; 0 if the clock does not run.
 
         Returns:

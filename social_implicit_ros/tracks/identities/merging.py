@@ -55,7 +55,7 @@ class TrackMerger:
             history: the history after the message was added.
             max_distance_m: maximum distance between tracks of one person by two trackers, metres; 0
                 merges none.
-            doubles: pairs of ids of this tracker that are one person.
+            doubles: pairs of ids of this tracker that are the same person.
         """
         if not (max_distance_m or doubles or self._person_of):
             return
@@ -94,7 +94,7 @@ class TrackMerger:
 
     @property
     def has_merged(self) -> bool:
-        """Whether a track stands for a person that is known under an id."""
+        """Whether any tracks are merged."""
         return bool(self._person_of)
 
     def hidden(self, shown: Collection[str], history: TrackHistory, now_ns: int) -> list[str]:
@@ -201,13 +201,13 @@ class TrackMerger:
             return set()
         sources = self._sources()
         trackers = np.array([self._source_of[i] for i in others])
-        theirs = np.array([sources[i] for i in others])
-        taken = np.array([sources[i] for i in own])[:, None] & theirs
-        may_be = (distances_m <= max_distance_m) & (taken == 0)
+        sources_of_others = np.array([sources[i] for i in others])
+        shared = np.array([sources[i] for i in own])[:, None] & sources_of_others
+        is_allowed = (distances_m <= max_distance_m) & (shared == 0)
         found = set()
         for tracker in dict.fromkeys(trackers.tolist()):
             columns = np.flatnonzero(trackers == tracker)
-            chosen = pairs(distances_m[:, columns], may_be[:, columns], max_distance_m)
+            chosen = pairs(distances_m[:, columns], is_allowed[:, columns], max_distance_m)
             found |= {(own[row], others[columns[column]]) for row, column in chosen}
         return found
 

@@ -1,4 +1,4 @@
-"""A person whom one tracker lists twice, with noise, is predicted once; two people never are."""
+"""A person whom one tracker lists twice, with noise, is predicted once; people are not merged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Scene:
         self.noise_m, self.rate_hz, self.n = noise_m, rate_hz, 100
 
     def walk(self, seconds: float, round_m: float = 0.0, **offsets_m: FloatArray) -> set[str]:
-        """Adds messages of people at some places beside each other; returns who is predicted."""
+        """Adds messages of people at offsets from a walk; returns the predicted ids."""
         for _ in range(round(seconds * self.rate_hz)):
             time_s = self.n / self.rate_hz
             places_m = WALK_M_S * time_s + np.array(list(offsets_m.values()))
@@ -54,7 +54,7 @@ HERE, BESIDE, FAR = np.zeros(2), np.array([-0.1, 0.4]), np.array([3.0, 5.0])
 
 @pytest.mark.parametrize("noise_m", [0.0, 0.02, 0.05, 0.07])
 @pytest.mark.parametrize("rate_hz", [2.5, 10.0, 30.0])
-def test_who_is_listed_twice_is_predicted_once(noise_m: float, rate_hz: float) -> None:
+def test_a_person_listed_twice_is_predicted_once(noise_m: float, rate_hz: float) -> None:
     scene = Scene(noise_m, rate_hz)
     assert scene.walk(1.0, a=HERE, b=HERE + 0.02, c=FAR) == {"a", "b", "c"}
     assert scene.walk(5.0, a=HERE, b=HERE + 0.02, c=FAR) == {"a", "c"}
@@ -79,21 +79,21 @@ def test_people_in_the_same_cell_of_a_grid_are_not_merged() -> None:
     assert scene.predictor.counters()["merged"] == 0
 
 
-def test_people_who_meet_for_a_moment_are_not_merged() -> None:
+def test_people_who_pass_each_other_are_not_merged() -> None:
     scene = Scene()
     for n in range(60):
         scene.walk(0.1, a=HERE, b=np.array([0.1 * (n - 30), 0.0]))
     assert scene.predictor.counters()["merged"] == 0
 
 
-def test_if_one_track_ends_the_other_goes_on_under_the_same_id() -> None:
+def test_if_one_track_ends_the_other_continues_under_the_same_id() -> None:
     scene = Scene()
     scene.walk(4.0, a=HERE, b=HERE)
     for _ in range(30):
         assert scene.walk(0.1, b=HERE) == {"a"}
 
 
-def test_who_walks_away_is_somebody_else() -> None:
+def test_a_track_that_walks_away_is_split_off() -> None:
     scene = Scene()
     scene.walk(4.0, a=HERE, b=HERE)
     for n in range(30):
@@ -101,12 +101,12 @@ def test_who_walks_away_is_somebody_else() -> None:
     assert set(scene.forecast.ids) == {"a", "b"}
 
 
-def test_somebody_may_be_listed_three_times() -> None:
+def test_a_person_listed_three_times_is_predicted_once() -> None:
     predicted = Scene().walk(6.0, a=HERE, b=HERE, c=HERE, d=BESIDE)
     assert len(predicted) == 2 and "d" in predicted
 
 
-def test_a_tracker_that_lists_many_twice_is_known_for_it() -> None:
+def test_after_several_doubles_half_the_time_is_enough() -> None:
     scene = Scene()
     twice = {f"{name}{n}": n * FAR for n in range(6) for name in "ab"}
     assert len(scene.walk(6.0, **twice)) == 6
@@ -115,7 +115,7 @@ def test_a_tracker_that_lists_many_twice_is_known_for_it() -> None:
 
 
 def doubles_of(path: Path, noise_m: float) -> int:
-    """How many pairs of tracks are found in 200 s of a recording, with white noise in addition."""
+    """Number of pairs of tracks found in 200 s of a recording with added white noise."""
     ticks_s = 0.001 if path.parent.name == "lcas" else 0.04
     rows = np.loadtxt(path)
     stamps_ns = np.round(rows[:, 0] * ticks_s * S).astype(np.int64) + 100 * S
@@ -139,7 +139,7 @@ def doubles_of(path: Path, noise_m: float) -> int:
     ["robot/lcas/minerva.txt"]
     + [f"eth_ucy/all_data/{name}.txt" for name in ("crowds_zara02", "students001", "students003")],
 )
-def test_nobody_in_a_recording_is_merged(name: str, noise_m: float) -> None:
+def test_no_people_of_a_recording_are_merged(name: str, noise_m: float) -> None:
     path = DATA / name
     if not path.is_file():
         pytest.skip(f"no recording {path}: set SOCIAL_IMPLICIT_DATA to the folder of recordings")
