@@ -7,9 +7,10 @@ the tracks and waits for transforms.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
@@ -25,7 +26,7 @@ from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage, robot_from_odometry
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 
@@ -251,59 +252,39 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
 def _bag_arrivals(
     source: TrackSource, tracker: TrackerSpec, reader: BagReader, only_tracks: bool
 ) -> Iterator[Arrival]:
-    decode = decoder_of(tracker, reader)
     wanted = (source.topic, tracker.message_type)
-    tracks = [entry for entry in reader.topics if (entry.topic, entry.msgtype) == wanted]
-    # Empty if the robot's position comes from transforms.
-    odometry_topic = source.robot.topic if source.robot and not only_tracks else ""
-    odometry = [c for c in reader.topics if odometry_topic and c.topic == odometry_topic]
-    if odometry:
+    tracks = [topic for topic in reader.topics if (topic.topic, topic.msgtype) == wanted]
+    decoders = dict.fromkeys(tracks, decoder_of(tracker, reader))
+    # The topic is empty if the robot's position comes from transforms.
+    if source.robot is not None and source.robot.topic and not only_tracks:
+        odometry = [topic for topic in reader.topics if topic.topic == source.robot.topic]
+        decoders = dict.fromkeys(odometry, partial(_decode_odometry, reader)) | decoders
         ensure_definition(reader, ODOMETRY)
     moving: list[Topic] = []
     if not only_tracks:
-        moving, still = transform_connections(reader)
-        for _, recorded_ns, data in reader.messages(still) if still else ():
+        moving, static = transform_connections(reader)
+        for _, recorded_ns, data in reader.messages(static) if static else ():
             yield TransformsArrival(recorded_ns, data, is_static=True)
     # Transforms start earlier, so that those of the first tracks can be interpolated.
     first_ns, end_ns = None, None
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
-    n_read, now_ns = 0, source.start_ns - _HEAD_START_NS
-
-    def arrival_ns(recorded_ns: int, tracks: Tracks | None) -> int:
-        """Receive time of a message: its record time, or the stamp if stamps are the clock."""
-        nonlocal now_ns
-        if not source.uses_stamps_as_clock:
-            now_ns = max(now_ns, recorded_ns)
-        elif tracks is not None:
-            now_ns = tracks.stamp_ns  # decreases where recorded time jumped back
-        return now_ns
-
-    messages = reader.messages([*tracks, *odometry, *moving], first_ns, end_ns)
-    for connection, recorded_ns, data in messages:
-        if connection in tracks:
-            if source.is_part and recorded_ns < source.start_ns:
-                continue
-            n_read += 1
-            try:
-                decoded = decode(data)
-            except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
-                at_ns = arrival_ns(recorded_ns, None)
-                yield TracksArrival(at_ns, None, "", Counter(), _reason(error))
-                continue
-            received_ns = arrival_ns(recorded_ns, decoded.tracks)
-            yield TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
+    n_read, clock = 0, _ReceiveClock(source)
+    for topic, recorded_ns, data in reader.messages([*decoders, *moving], first_ns, end_ns):
+        if topic not in decoders:
+            yield TransformsArrival(clock.received_ns(recorded_ns), data, is_static=False)
             continue
-        if connection not in odometry:
-            yield TransformsArrival(arrival_ns(recorded_ns, None), data, is_static=False)
+        is_tracks = topic in tracks
+        if is_tracks and source.is_part and recorded_ns < source.start_ns:
             continue
-        try:
-            message = reader.deserialize(data, ODOMETRY)
-            robot = robot_from_odometry(message)
-        except Exception as error:  # noqa: BLE001 (as above)
-            yield RobotArrival(arrival_ns(recorded_ns, None), None, "", _reason(error))
-            continue
-        yield RobotArrival(arrival_ns(recorded_ns, robot), robot, message.header.frame_id)
+        n_read += is_tracks
+        decoded, unusable = _decoded(decoders[topic], data)
+        received_ns = clock.received_ns(recorded_ns, decoded.tracks)
+        content = (received_ns, decoded.tracks, decoded.frame_id)
+        if is_tracks:
+            yield TracksArrival(*content, decoded.skipped, unusable)
+        else:
+            yield RobotArrival(*content, unusable)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
             f"{source.path} is damaged: of the {source.n_messages} messages in its index "
@@ -311,5 +292,31 @@ def _bag_arrivals(
         )
 
 
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:_LONGEST_REASON]
+class _ReceiveClock:
+    """Receive times: the record times, or the stamps if those replace the recorder's clock."""
+
+    def __init__(self, source: TrackSource) -> None:
+        self._uses_stamps = source.uses_stamps_as_clock
+        self._now_ns = source.start_ns - _HEAD_START_NS
+
+    def received_ns(self, recorded_ns: int, tracks: Tracks | None = None) -> int:
+        """Receive time of the next message, integer nanoseconds."""
+        if not self._uses_stamps:
+            self._now_ns = max(self._now_ns, recorded_ns)
+        elif tracks is not None:
+            self._now_ns = tracks.stamp_ns  # decreases where recorded time jumped back
+        return self._now_ns
+
+
+def _decode_odometry(reader: BagReader, data: bytes) -> DecodedMessage:
+    message = reader.deserialize(data, ODOMETRY)
+    return DecodedMessage(robot_from_odometry(message), message.header.frame_id, Counter())
+
+
+def _decoded(decode: Callable[[bytes], DecodedMessage], data: bytes) -> tuple[DecodedMessage, str]:
+    """The decoded message and ''; or an empty message and the reason why it cannot be decoded."""
+    try:
+        return decode(data), ""
+    except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
+        reason = str(error) or type(error).__name__
+        return DecodedMessage(None, "", Counter()), reason[:_LONGEST_REASON]

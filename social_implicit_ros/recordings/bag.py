@@ -181,8 +181,8 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
 def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
     """Reads metadata.yaml: the files of a folder in order, and the message count by topic."""
     try:
-        whole = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)
-        information = whole["rosbag2_bagfile_information"]
+        metadata = load_yaml(folder / METADATA, _MAX_METADATA_BYTES)
+        information = metadata["rosbag2_bagfile_information"]
         files = [folder / Path(name).name for name in information["relative_file_paths"]]
         stated = {
             entry["topic_metadata"]["name"]: int(entry["message_count"])

@@ -24,8 +24,8 @@ _TRANSFORMS_TO_LEARN = 500
 def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
     """The connections of /tf and of /tf_static."""
     transforms = [c for c in reader.topics if c.msgtype == TF_MESSAGE]
-    still = [c for c in transforms if c.topic.endswith("tf_static")]
-    return [c for c in transforms if c not in still], still
+    static = [c for c in transforms if c.topic.endswith("tf_static")]
+    return [c for c in transforms if c not in static], static
 
 
 def choose_fixed_frame(
@@ -45,9 +45,9 @@ def choose_fixed_frame(
     """
     if fixed_frame and (not is_name or plain_frame(fixed_frame) == plain_frame(frame_id)):
         return fixed_frame, []
-    moving, still = transform_connections(reader)
+    moving, static = transform_connections(reader)
     is_fixed = plain_frame(frame_id) in _FIXED_FRAMES
-    if not moving and not still:
+    if not moving and not static:
         if is_fixed and not fixed_frame:
             return frame_id, []
         name = f"; {fixed_frame} is another name for it" if fixed_frame else ""
@@ -55,7 +55,7 @@ def choose_fixed_frame(
         text = f"the recording has no transforms: frame {own} is taken as fixed{name}"
         return frame_id, [text]
     transforms = TransformBuffer()
-    _add_all(transforms, (data for _, _, data in reader.messages(still)) if still else (), True)
+    _add_all(transforms, (data for _, _, data in reader.messages(static)) if static else (), True)
     messages = (data for _, _, data in reader.messages(moving)) if moving else iter(())
     _add_all(transforms, islice(messages, _TRANSFORMS_TO_LEARN), False)
     if fixed_frame:
@@ -68,7 +68,7 @@ def choose_fixed_frame(
     if PREFERRED_FRAME in chain:
         return PREFERRED_FRAME, []
     if chain[-1] not in _FIXED_FRAMES and not _moves_in(transforms, chain):
-        # The robot may stand still at first: read until a transform changes.
+        # The robot may stand static at first: read until a transform changes.
         while not (others := transforms.moving()) and (data := next(messages, None)) is not None:
             _add_all(transforms, [data], False)
         chain = transforms.ancestors(frame_id)

@@ -49,7 +49,7 @@ def bag_scenes(
 
     Args:
         source: the recording.
-        settings: as the node's parameters.
+        settings: settings of a node.
         advance: called with the number of messages that were read since the last call.
         left_out: counts what is left out.
 

@@ -181,17 +181,11 @@ def open_source(
             )
             reasons = reasons and f"; left out: {reasons} (see the filters of the tracker mapping)"
             raise RecordingError(f"{path}, topic {topic}: no message contains a person{reasons}")
-        frames, notes = choose_fixed_frame(
+        chosen_frame, notes = choose_fixed_frame(
             path, reader, first.frame_id, fixed_frame, is_name=names_frame
         )
-        other_clock_s = (received_ns - first.tracks.stamp_ns) * 1e-9
-        uses_stamps = abs(other_clock_s) > _OTHER_CLOCK_S and first.tracks.stamp_ns > 0
-        if uses_stamps:
-            notes.append(
-                f"messages were recorded {abs(other_clock_s):.0f} s "
-                f"{'after' if other_clock_s > 0 else 'before'} their header stamps, by another "
-                "clock: the stamps are used as receive times, so latency is not measured"
-            )
+        clock_notes = _notes_on_clock(received_ns, first.tracks.stamp_ns)
+        notes += clock_notes
         notes += [
             f"topic {topic} has {other.msgcount} messages of another type, {other.msgtype}: they "
             "are left out"
@@ -204,15 +198,27 @@ def open_source(
             topic=topic,
             tracker=spec,
             frame_id=first.frame_id,
-            fixed_frame=frames,
+            fixed_frame=chosen_frame,
             start_ns=begin_ns,
             end_ns=reader.end_ns,
             n_messages=sum(connection.msgcount for connection in connections),
-            uses_stamps_as_clock=uses_stamps,
+            uses_stamps_as_clock=bool(clock_notes),
             notes=(*notes, *robot_notes),
             problem=truncation_note(path),
             robot=robot_source,
         )
+
+
+def _notes_on_clock(received_ns: int, stamp_ns: int) -> list[str]:
+    """A note if a message was recorded with another clock than that of its stamp, else none."""
+    late_s = (received_ns - stamp_ns) * 1e-9
+    if abs(late_s) <= _OTHER_CLOCK_S or stamp_ns <= 0:
+        return []
+    return [
+        f"messages were recorded {abs(late_s):.0f} s {'after' if late_s > 0 else 'before'} their "
+        "header stamps, by another clock: the stamps are used as receive times, so latency is not "
+        "measured"
+    ]
 
 
 def _open_text(path: Path, text: TextFormat, robot: str) -> TrackSource:

@@ -86,9 +86,7 @@ class Columns:
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
     """Reads a file; its content determines the format.
 
-    Args:
-        path: the file.
-        wanted: columns to read, by name or by number from 1 on; empty finds them by name.
+    `wanted` are the columns to read, by name or by number from 1 on; if empty, usual names.
 
     Raises:
         OSError: the file cannot be read.
@@ -133,6 +131,36 @@ def _require_no_choice(wanted: Sequence[str]) -> None:
 
 def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     """Numbers separated by white space, commas or semicolons, with or without a header."""
+    table, header = _table(text)
+    n_columns = len(table.first_cells if header is None else header)
+    places = _places(header, n_columns, [name.strip().lower() for name in wanted])
+    if not table.rows:
+        raise ColumnsError(f"has a header only; {_EXPECTED}")
+    if header is None and not wanted:
+        table.require_four_columns()
+    frame_or_time, id_, x, y = places
+    name, unit = _base_and_unit(header[frame_or_time] if header is not None else "")
+    is_time = _last_part(name) in _TIME or unit in _UNITS
+    per_second = _UNITS.get(unit, 1.0) if is_time else None
+    first_time = table.first_cells[frame_or_time : frame_or_time + 1]  # empty if it is missing
+    if header is not None and any(map(_DATE.match, first_time)):
+        dates, positions = table.column(frame_or_time, dtype=str)[:, 0], table.column(x, y)
+        times, is_time, per_second = _from_dates(dates, table.rows), True, 1e9
+    else:
+        numbers = table.column(frame_or_time, x, y)
+        times, positions = numbers[:, 0], numbers[:, 1:]
+    nanoseconds = _nanoseconds(header, frame_or_time)
+    if nanoseconds is not None:
+        times = times + 1e-9 * table.column(nanoseconds)[:, 0]
+    ids = _ids(table, id_, may_be_text=header is not None)
+    if header is not None:
+        units = (_base_and_unit(header[place])[1] for place in (x, y))
+        positions = positions * [_METRES.get(unit, 1.0) for unit in units]
+    return Columns(times, ids, positions, per_second, is_time, np.array([*table.rows]))
+
+
+def _table(text: str) -> tuple[_Table, list[str] | None]:
+    """The lines of a text, and the names of its columns in lower case; None without a header."""
     rows = {
         number: line
         for number, line in enumerate(text.splitlines(), 1)
@@ -153,64 +181,79 @@ def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     if separator is not None and '"' in text:
         # NumPy treats a quote after a space as part of the cell.
         rows = {n: re.sub(rf'{separator} +"', f'{separator}"', line) for n, line in rows.items()}
-    places = _places(header, len(first), [name.strip().lower() for name in wanted])
-    if not rows:
-        raise ColumnsError(f"has a header only; {_EXPECTED}")
+    return _Table(rows, separator), header
 
-    def column(*numbers: int, dtype: type = np.float64) -> np.ndarray:
-        lines = [*rows.values()]
+
+@dataclass(frozen=True)
+class _Table:
+    """Lines with cells in columns: line number -> line; a separator of None is white space."""
+
+    rows: Mapping[int, str]
+    separator: str | None
+
+    def column(self, *places: int, dtype: type = np.float64) -> np.ndarray:
+        """(N, places) cells; raises ColumnsError with the line of the first invalid cell."""
         try:
-            table: np.ndarray = np.loadtxt(
-                *(lines, dtype),
-                delimiter=separator,
-                usecols=numbers,
+            cells: np.ndarray = np.loadtxt(
+                [*self.rows.values()],
+                dtype,
+                delimiter=self.separator,
+                usecols=places,
                 ndmin=2,
                 comments=None,
                 quotechar='"',
             )
         except (ValueError, IndexError) as error:
-            raise ColumnsError(f"{_fault(rows, separator, numbers, error)}; {_EXPECTED}") from error
-        if len(table) != len(rows):
-            odd = (number for number, line in rows.items() if line.count('"') % 2)
-            number = next(odd, min(rows))
+            raise ColumnsError(f"{self._fault(places, error)}; {_EXPECTED}") from error
+        if len(cells) != len(self.rows):
+            odd = (number for number, line in self.rows.items() if line.count('"') % 2)
+            number = next(odd, min(self.rows))
             raise ColumnsError(
                 f"has a quote that is not closed in line {number}: close or remove it"
             )
-        return table
+        return cells
 
-    if header is None and not wanted:
-        for number, line in rows.items():
-            if (n_columns := len(_cells(line, separator))) != 4:
-                is_decimal = separator == "," and len(line.split()) == 4
+    @property
+    def first_cells(self) -> list[str]:
+        """The texts in the columns of the first line."""
+        return _cells(next(iter(self.rows.values())), self.separator)
+
+    def require_four_columns(self) -> None:
+        """Raises ColumnsError for the first line with another number of columns."""
+        for number, line in self.rows.items():
+            if (n_columns := len(_cells(line, self.separator))) != 4:
+                is_decimal = self.separator == "," and len(line.split()) == 4
                 fix = _POINTS if is_decimal else "name other columns with --columns"
                 raise ColumnsError(
                     f"has {n_columns} columns in line {number}, {short_text(line)}; {_EXPECTED}; "
                     f"{fix}"
                 )
-    base, unit = _base_and_unit(header[places[0]] if header is not None else "")
-    is_time = _last_part(base) in _TIME or unit in _UNITS
-    per_second = _UNITS.get(unit, 1.0) if is_time else None
-    if header is not None and _DATE.match(_cell(rows, separator, places[0])):
-        times, positions = column(places[0], dtype=str)[:, 0], column(places[2], places[3])
-        times, is_time, per_second = _from_dates(times, rows), True, 1e9
-    else:
-        numbers = column(places[0], places[2], places[3])
-        times, positions = numbers[:, 0], numbers[:, 1:]
-    rest = _nanoseconds(header, places[0])
-    if rest is not None:
-        times = times + 1e-9 * column(rest)[:, 0]
+
+    def _fault(self, places: Sequence[int], error: Exception) -> str:
+        """Describes the first line that lacks a number in one of the columns `places`."""
+        for number, line in self.rows.items():
+            cells = _cells(line, self.separator)
+            for place in places:
+                if place >= len(cells):
+                    return f"has {len(cells)} columns in line {number}, {short_text(line)}"
+                if not _is_number(cells[place]):
+                    fix = f": {_POINTS}" if "," in cells[place] else ""
+                    fix = fix if cells[place].isascii() else ": write it in ASCII characters"
+                    cell = short_text(cells[place])
+                    return f"has {cell} for a number in line {number}, column {place + 1}{fix}"
+        return short_text(str(error))
+
+
+def _ids(table: _Table, place: int, *, may_be_text: bool) -> np.ndarray:
+    """(N,) ids: numbers, or strings if any of them is not a number."""
     try:
-        ids = column(places[1])[:, 0]
+        return np.asarray(table.column(place)[:, 0])
     except ColumnsError:
-        if header is None:
+        if not may_be_text:
             raise
-        # `7` and `7.0` are the same id, as in a file with numbers only.
-        names = np.char.strip(column(places[1], dtype=str)[:, 0]).tolist()
-        ids = np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
-    if header is not None:
-        scale_m = [_METRES.get(_base_and_unit(header[place])[1], 1.0) for place in places[2:]]
-        positions = positions * scale_m
-    return Columns(times, ids, positions, per_second, is_time, np.array([*rows], dtype=np.int64))
+    # `7` and `7.0` are the same id, as in a file with numbers only.
+    names = np.char.strip(table.column(place, dtype=str)[:, 0]).tolist()
+    return np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
 
 
 def _nanoseconds(header: list[str] | None, place: int) -> int | None:
@@ -238,12 +281,6 @@ def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
         raise ColumnsError(f"has an invalid date: {error}") from error
 
 
-def _cell(rows: Mapping[int, str], separator: str | None, place: int) -> str:
-    """The text in a column of the first line."""
-    cells = _cells(next(iter(rows.values())), separator)
-    return cells[place] if place < len(cells) else ""
-
-
 def _cells(line: str, separator: str | None) -> list[str]:
     if separator is None or '"' not in line:  # csv takes three times as long
         return [cell.strip() for cell in line.replace('"', "").split(separator)]
@@ -252,23 +289,6 @@ def _cells(line: str, separator: str | None) -> list[str]:
     except csv.Error as error:
         raise ColumnsError(f"has a line that is not CSV: {error}; {_EXPECTED}") from error
     return [cell.strip() for cell in cells]
-
-
-def _fault(
-    rows: Mapping[int, str], separator: str | None, places: Sequence[int], error: Exception
-) -> str:
-    """Describes the first line that lacks a number in one of the columns `places`."""
-    for number, line in rows.items():
-        cells = _cells(line, separator)
-        for place in places:
-            if place >= len(cells):
-                return f"has {len(cells)} columns in line {number}, {short_text(line)}"
-            if not _is_number(cells[place]):
-                fix = f": {_POINTS}" if "," in cells[place] else ""
-                fix = fix if cells[place].isascii() else ": write it in ASCII characters"
-                cell = short_text(cells[place])
-                return f"has {cell} for a number in line {number}, column {place + 1}{fix}"
-    return short_text(str(error))
 
 
 def _base_and_unit(name: str) -> tuple[str, str]:
