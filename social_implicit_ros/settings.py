@@ -153,8 +153,8 @@ class PipelineConfig(HistoryLimits):
     )
     merge_doubles: bool = row(
         True,
-        "Tracks of one tracker that stay so close to each other for two seconds as only the noise "
-        "of its positions explains are one person, listed twice, who is predicted once.",
+        "Predict a person once whom a tracker lists under two ids: two of its tracks that for two "
+        "seconds are as close as only the noise of their positions explains.",
         effect=Effect.CONFIGURE,
     )
     min_return_probability: float = row(

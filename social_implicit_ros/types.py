@@ -21,32 +21,34 @@ BoolArray = NDArray[np.bool_]
 
 
 class SkipReason(str, Enum):
-    """Why an agent of a message or of a tick has no prediction; each is counted."""
+    """Why an entry of a message is left out, or a track not predicted; each is counted."""
 
+    # Entries of messages.
     EMPTY_ID = "empty_id"
-    DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_ID = "duplicate_id"  # twice in one message
     NOT_FINITE = "not_finite"
-    OUT_OF_RANGE = "out_of_range"
-    UNSET_POSITION = "unset_position"
-    DUPLICATE_POSITION = "duplicate_position"
-    REPEATED = "repeated"
+    OUT_OF_RANGE = "out_of_range"  # beyond any map coordinate
+    UNSET_POSITION = "unset_position"  # a constant in place of an unknown position
+    DUPLICATE_POSITION = "duplicate_position"  # exactly that of another entry
+    REPEATED = "repeated"  # published again without a new observation
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"
-    OUT_OF_ORDER = "out_of_order"
-    LATE_OUTLIER = "late_outlier"
-    OUTLIER = "outlier"
-    OVER_CAPACITY = "over_capacity"
-    OTHER_CLASS = "other_class"
+    OUT_OF_ORDER = "out_of_order"  # too old
+    LATE_OUTLIER = "late_outlier"  # late, and out of reach of the observations around it
+    OUTLIER = "outlier"  # out of reach of its track
+    OVER_CAPACITY = "over_capacity"  # more agents than max_agents
+    OTHER_CLASS = "other_class"  # by the filters of the tracker mapping, as the next two
     OTHER_STATE = "other_state"
     LOW_SCORE = "low_score"
-    NO_TRANSFORM = "no_transform"
+    NO_TRANSFORM = "no_transform"  # within transform_wait_s
+    # Tracks at a tick.
     TOO_FEW_OBSERVATIONS = "too_few_observations"
     TOO_YOUNG = "too_young"
-    VANISHED = "vanished"
-    MERGED = "merged"
-    ROBOT = "robot"
-    STALE = "stale"
+    VANISHED = "vanished"  # no longer reported, and unlikely to reappear
+    MERGED = "merged"  # the same person as another track, which is predicted
+    ROBOT = "robot"  # the robot itself
+    STALE = "stale"  # not reported for track_timeout_s
 
 
 def plain_frame(frame: str) -> str:

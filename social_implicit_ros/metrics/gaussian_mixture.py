@@ -191,12 +191,12 @@ def _start(features: FloatArray, moments: FloatArray) -> FloatArray:
     y[clouds, widest] -= half_y
     centres = np.stack([x, y], axis=-1)
 
-    few = np.ascontiguousarray(features[:, :, :START_POINTS])
+    first_points = np.ascontiguousarray(features[:, :, :START_POINTS])
     for _ in range(START_ROUNDS):
-        sums = _nearest(few, centres) @ few.swapaxes(1, 2)
+        sums = _nearest(first_points, centres) @ first_points.swapaxes(1, 2)
         count = sums[..., :1]
         centres = np.where(count > 0.0, sums[..., 1:3] / np.maximum(count, 1.0), centres)
-    return sums / few.shape[2]
+    return sums / first_points.shape[2]
 
 
 def _nearest(features: FloatArray, centres: FloatArray) -> FloatArray:

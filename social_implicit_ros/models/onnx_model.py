@@ -219,8 +219,8 @@ class OnnxModel:
         self, observed: Float32Array, mask: Float32Array, noise: Float32Array
     ) -> dict[str, Float32Array]:
         shapes = self._shapes(len(noise), len(observed))
-        given = dict(zip(INPUTS, (observed, mask, noise), strict=True))
-        feed = {name: given[name] for name in self._inputs}
+        inputs = dict(zip(INPUTS, (observed, mask, noise), strict=True))
+        feed = {name: inputs[name] for name in self._inputs}
         try:
             outputs = dict(zip(shapes, self._session.run(list(shapes), feed), strict=True))
         except _onnxruntime_errors() as error:

@@ -77,14 +77,14 @@ class CalibrationKeeper:
         """Starts without calibration and without reading the file.
 
         Args:
-            path: of the file; None saves nothing for the next start.
+            path: path of the file; None saves nothing for the next start.
             model: the model whose ellipses are rescaled.
             not_kept: the reason if `path` is None.
         """
         self.adaptive = AdaptiveCalibration(model.n_steps)
         self._path, self._model = path, model
         self._saved = self.adaptive.learnt
-        self._tried_s: float | None = None
+        self._attempted_s: float | None = None
         self._problem = not_kept
 
     @property
@@ -118,13 +118,13 @@ class CalibrationKeeper:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time to save, at a monotonic time in seconds."""
-        if self._tried_s is None:
-            self._tried_s = now_s
-        return now_s - self._tried_s >= SAVE_PERIOD_S
+        if self._attempted_s is None:
+            self._attempted_s = now_s
+        return now_s - self._attempted_s >= SAVE_PERIOD_S
 
     def save(self, now_s: float) -> str:
         """Saves a changed state; returns a new error once, else an empty text."""
-        self._tried_s = now_s
+        self._attempted_s = now_s
         learnt = self.adaptive.learnt
         if self._path is None or learnt is self._saved:
             return ""
@@ -155,14 +155,14 @@ class CalibrationKeeper:
 
 
 def _rename_refused(path: Path) -> str:
-    asides = [path.with_name(f"{path.name}.refused{n or ''}") for n in range(_MAX_REFUSED)]
+    candidates = [path.with_name(f"{path.name}.refused{n or ''}") for n in range(_MAX_REFUSED)]
     # Earlier refused files stay: one may belong to a model that will be used again.
-    aside = next((each for each in asides if not each.exists()), asides[-1])
+    renamed = next((each for each in candidates if not each.exists()), candidates[-1])
     try:
-        path.replace(aside)
+        path.replace(renamed)
     except OSError:
         return ""
-    return f" (moved to {aside})"
+    return f" (moved to {renamed})"
 
 
 def open_calibration(

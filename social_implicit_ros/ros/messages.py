@@ -84,8 +84,8 @@ def points_to_msg(points: np.ndarray, stamp_ns: int, frame_id: str) -> PointClou
 
     Args:
         points: (N,) packed structured array, little endian; its fields become those of the cloud.
-        stamp_ns: of the header, integer nanoseconds.
-        frame_id: of the header.
+        stamp_ns: stamp of the header, integer nanoseconds.
+        frame_id: frame of the header.
     """
     message = PointCloud2()
     message.header = header_to_msg(stamp_ns, frame_id)

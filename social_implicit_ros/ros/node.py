@@ -178,7 +178,7 @@ class PredictorNode(ParameterNode):
         return self.on_cleanup(previous)
 
     def on_error(self, previous: LifecycleState) -> TransitionCallbackReturn:
-        """Back to unconfigured, so that a manager may try again."""
+        """Returns to unconfigured, so that a lifecycle manager can try again."""
         result = self.on_cleanup(previous)
         self.reporter.state = NodeState("unconfigured", problem=self._failure)
         return result
@@ -195,7 +195,7 @@ class PredictorNode(ParameterNode):
     def _stop(self, session: Session) -> None:
         was_active, session.is_active = session.is_active, False
         if was_active:
-            # Whatever fails, the session ends.
+            # The session ends even if any of these steps fails.
             with self.reporter.contained("clear", "outputs cannot be cleared"):
                 self._clear_outputs(session)
             with self.reporter.contained("calibration", "the calibration cannot be saved"):
@@ -212,7 +212,7 @@ class PredictorNode(ParameterNode):
 
     @contextmanager
     def _reported(self, transition: str) -> Iterator[None]:
-        """Logs what rclpy's lifecycle swallows: an exception in a transition."""
+        """Logs exceptions of a transition, which rclpy's lifecycle would hide."""
         try:
             yield
         except Exception as error:
@@ -242,7 +242,7 @@ class PredictorNode(ParameterNode):
         update = session.predictor.add_tracks(tracks, decoded.frame_id, now_ns, source=source)
         if update.is_accepted:
             self.reporter.log.add_message(source, tracks)
-        self._take(session, update, started_s)
+        self._handle_update(session, update, started_s)
 
     def _on_odometry(self, message: Odometry) -> None:
         session = self._active_session()
@@ -251,7 +251,7 @@ class PredictorNode(ParameterNode):
                 started_s, robot = time.perf_counter(), robot_from_odometry(message)
                 self.reporter.log_slash(message.header.frame_id)
                 update = session.predictor.add_robot(robot, message.header.frame_id, self._now_ns())
-                self._take(session, update, started_s)
+                self._handle_update(session, update, started_s)
 
     def _on_map(self, message: OccupancyGrid) -> None:
         session = self._session
@@ -271,7 +271,7 @@ class PredictorNode(ParameterNode):
         if session is not None:
             with self.reporter.contained("transform", "waiting tracks cannot be transformed"):
                 started_s = time.perf_counter()
-                self._take(session, session.predictor.poll(self._now_ns()), started_s)
+                self._handle_update(session, session.predictor.poll(self._now_ns()), started_s)
 
     def _on_bond_timer(self) -> None:
         session = self._active_session()
@@ -281,7 +281,7 @@ class PredictorNode(ParameterNode):
     def _on_timer(self) -> None:
         self._tick(self._configured(), self._now_ns(), time.perf_counter())
 
-    def _take(self, session: Session, update: Update, started_s: float) -> None:
+    def _handle_update(self, session: Session, update: Update, started_s: float) -> None:
         """Reports the outcome of messages, and publishes a forecast if one is due."""
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")

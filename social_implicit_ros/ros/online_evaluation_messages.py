@@ -75,7 +75,7 @@ def scores_to_status(
     """The self-evaluation status of `/diagnostics`.
 
     Args:
-        name: of the node.
+        name: name of the node.
         scores: recent scores.
         factors: (2, T) from `radius_factors`.
         tolerance: largest difference between coverage and confidence without a warning.

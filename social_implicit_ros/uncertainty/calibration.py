@@ -152,8 +152,8 @@ class Calibration:
         """The calibrated ellipses.
 
         Args:
-            covariance: (A, T, 2, 2) of the model, in square metres.
-            motion: of the same agents.
+            covariance: (A, T, 2, 2) covariance of the model, in square metres.
+            motion: motion of the same agents.
 
         Returns:
             (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
@@ -165,9 +165,9 @@ class Calibration:
         """The calibrated samples.
 
         Args:
-            samples: (K, A, T, 2) of the model, in metres.
-            mean: (A, T, 2) in metres.
-            motion: of the same agents.
+            samples: (K, A, T, 2) samples of the model, in metres.
+            mean: (A, T, 2) mean in metres.
+            motion: motion of the same agents.
 
         Returns:
             (K, A, T, 2) in metres, scaled about the mean.

@@ -83,8 +83,8 @@ def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
     """Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
 
     Args:
-        prediction: of A agents and T steps.
-        confidence: in (0, 1).
+        prediction: prediction of A agents and T steps.
+        confidence: confidence level in (0, 1).
 
     Returns:
         (A, T) in standard deviations of the prediction's covariance.
@@ -100,7 +100,7 @@ def radii_at(prediction: Prediction, confidences: tuple[float, ...]) -> FloatArr
     """As `radius_at`, for several confidence levels.
 
     Args:
-        prediction: of A agents and T steps.
+        prediction: prediction of A agents and T steps.
         confidences: C of them, in (0, 1).
 
     Returns:
@@ -160,8 +160,8 @@ def at_confidence(prediction: Prediction, confidence: float) -> Prediction:
     """Rescales covariances so that their Gaussian ellipse has nominal coverage at `confidence`.
 
     Args:
-        prediction: of A agents and T steps.
-        confidence: in (0, 1).
+        prediction: prediction of A agents and T steps.
+        confidence: confidence level in (0, 1).
 
     Raises:
         ValueError: confidence outside (0, 1).

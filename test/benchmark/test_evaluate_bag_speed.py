@@ -28,7 +28,7 @@ def crowd(duration_s: int) -> list[Tracks]:
     heading = generator.uniform(0, 2 * np.pi, N_PEOPLE) + turns.cumsum(axis=0)
     steps_m = 1.2 / RATE_HZ * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
     places_m = generator.uniform(0, HALL_M, (N_PEOPLE, 2)) + steps_m.cumsum(axis=0)
-    # Who comes to a wall turns back.
+    # People turn back at the walls.
     places_m = HALL_M - np.abs(places_m % (2 * HALL_M) - HALL_M)
     places_m += generator.normal(0, 0.02, places_m.shape)
     ids = tuple(str(person) for person in range(N_PEOPLE))
@@ -43,7 +43,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -
     return write_bag(tmp_path_factory.mktemp("bags") / "crowd", people_messages(crowd(duration_s)))
 
 
-# Processor time, as other programs on the machine are none of its business.
+# Processor time, so that other programs on the machine have less effect.
 @pytest.mark.benchmark(timer=time.process_time)
 def test_ten_minutes_of_thirty_people_at_ten_hertz(
     benchmark: Any, tables: Any, bag: Path, tmp_path: Path
@@ -53,6 +53,6 @@ def test_ten_minutes_of_thirty_people_at_ten_hertz(
 
     assert benchmark.pedantic(evaluate_bag.main, args=(arguments,), rounds=3, iterations=1) == 0
 
-    if benchmark.stats is not None:  # with --benchmark-disable there is nothing to tell
+    if benchmark.stats is not None:  # with --benchmark-disable nothing is measured
         ratio = DURATION_S / benchmark.stats.stats.min
         tables.add_row("Recordings", figure="times faster than real time", value=ratio)

@@ -113,7 +113,7 @@ def test_forward(benchmark: Any, tables: Any, n_agents: int, n_samples: int) -> 
 
 
 def chain(n_operations: int) -> Callable[[], object]:
-    """A call of a graph that turns two numbers' signs so often, one after another."""
+    """A call of a graph that negates two numbers this many times, one after another."""
     names = [f"values_{n}" for n in range(n_operations + 1)]
     nodes = [helper.make_node("Neg", [a], [b]) for a, b in itertools.pairwise(names)]
     ends = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["A", 2]) for n in names]

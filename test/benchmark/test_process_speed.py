@@ -48,7 +48,7 @@ class Tracker:
         )
 
     def _count(self, data: bytes) -> None:
-        self.n_predictions += len(data) > 1000  # clouds of nobody do not count
+        self.n_predictions += len(data) > 1000  # clouds without people do not count
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -86,7 +86,7 @@ def present_stamps() -> Iterator[int]:
 
 
 def first_prediction_s(folder: Path) -> float:
-    """From the start of the process to the first prediction of somebody, heard by another."""
+    """Time from the start of the node to the first prediction that another process receives."""
     domain = reserve_domain()
     with ExitStack() as stack:
         tracker = Tracker(domain)
@@ -129,7 +129,7 @@ def test_memory_and_idle_load(benchmark: Any, tables: Any, tmp_path: Path) -> No
         tables.add_row(
             "The process", figure="resident memory, 5 agents, MB", value=resident_bytes(pid) / 1e6
         )
-        tracker.spin(2.0)  # until the tracks are forgotten
+        tracker.spin(2.0)  # until the tracks are dropped
         before_s = cpu_s(pid)
         benchmark.pedantic(lambda: time.sleep(IDLE_S), rounds=1)
         idle = (cpu_s(pid) - before_s) / IDLE_S

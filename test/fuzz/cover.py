@@ -2,7 +2,7 @@
 
     python -m fuzz.cover TARGET CASES SECONDS
 
-Ends with "Done N runs"; with another status where the promise was broken, and the input among
+Ends with "Done N runs"; if a contract is violated, with another status, and with the input saved in
 `regressions/TARGET`.
 """
 

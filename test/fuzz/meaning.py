@@ -1,8 +1,8 @@
 """Fuzz target of meaning: several trackers of people whose paths are known, with drawn faults.
 
-Some tracks of the first tracker are good. Whoever one of them has shown for a second is predicted
-near where they are, whatever the other tracks and trackers say, and nobody is predicted to be
-faster than `max_speed_m_s`.
+Some tracks of the first tracker are correct. A person with a correct track of at least a second is
+predicted near the true position, whatever the other tracks and trackers report, and no prediction
+is faster than `max_speed_m_s`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DURATION_S = 4.5
 TICK_S = 0.1
 #: A person whom the good tracker has seen for this long is predicted, seconds.
 SEEN_S = 1.0
-#: Largest distance from where a person is, now and after a second, metres.
+#: Maximum distance of a prediction from the true position, now and after a second, metres.
 NOW_M, LATER_M = 0.8, 2.2
 GOOD = "good/"
 
@@ -47,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with a tracker: seconds, metres, shares of the entries or messages."""
+    """Faults of a tracker: seconds, metres, shares of the entries or messages."""
 
     rate_hz: float
     noise_m: float
@@ -86,7 +86,7 @@ class World:
 
 
 def good_faults(draws: Draws) -> Faults:
-    """Those of a tracker that is good."""
+    """Faults of the good tracker."""
     rate_hz = (10.0, 5.0, 30.0, 15.0)[draws.byte() % 4]
     noise_m = (0.0, 0.02, 0.05)[draws.byte() % 3]
     late_s = (0.0, 0.05, 0.1)[draws.byte() % 3]
@@ -94,7 +94,7 @@ def good_faults(draws: Draws) -> Faults:
 
 
 def bad_faults(draws: Draws) -> Faults:
-    """Those of any other tracker."""
+    """Faults of any other tracker."""
     return Faults(
         rate_hz=(10.0, 2.0, 20.0, 30.0)[draws.byte() % 4],
         noise_m=(0.02, 0.1, 0.3, 1.0)[draws.byte() % 4],
@@ -114,7 +114,7 @@ def bad_faults(draws: Draws) -> Faults:
 def entries_of(
     world: World, people: IntArray, faults: Faults, time_s: float, random: np.random.Generator
 ) -> tuple[list[int], FloatArray]:
-    """Numbers of people who are seen, and (A, 2) where."""
+    """Numbers of the people who are seen, and (A, 2) their reported positions."""
     seen_m = world.at(time_s)[people] + random.normal(0.0, faults.noise_m, (len(people), 2))
     seen_m[:, 0] += faults.shift_m
     jumps = random.random(len(people)) < faults.jumping
@@ -133,7 +133,7 @@ def messages_of(
     source: str,
     random: np.random.Generator,
 ) -> Iterator[Message]:
-    """What a tracker sends of some people each; the first group decides when."""
+    """Messages of a tracker about groups of people with faults; the first group sets the times."""
     faults = groups[0][1]
     begins_s = float(random.uniform(0.0, 1.0 / faults.rate_hz))
     for time_s in np.arange(begins_s, DURATION_S, 1.0 / faults.rate_hz).tolist():
@@ -155,7 +155,7 @@ def messages_of(
 
 
 def with_outliers(messages: Sequence[Message], random: np.random.Generator) -> Iterator[Message]:
-    """The same with somebody elsewhere in every tenth message."""
+    """The messages, with one position shifted in every tenth of them."""
     for n, message in enumerate(messages):
         tracks = message.tracks
         if n % 10 == 7 and len(tracks.ids):
@@ -166,7 +166,7 @@ def with_outliers(messages: Sequence[Message], random: np.random.Generator) -> I
 
 
 def one_by_one(message: Message, random: np.random.Generator) -> Iterator[Message]:
-    """The same with each person in a message of their own, in any order."""
+    """The message split into one message per person, in any order."""
     for n, row in enumerate(random.permutation(len(message.tracks.ids)).tolist()):
         tracks = message.tracks.of_agents(np.array([row]))
         yield Message(message.arrives_ns + n, message.source, tracks)
@@ -233,9 +233,9 @@ def check_speeds(forecast: Forecast, max_speed_m_s: float) -> None:
 def check_people(
     forecast: Forecast, world: World, people: IntArray, now_s: float, merge_distance_m: float
 ) -> None:
-    """These people are predicted near where they are, and will be.
+    """Asserts that people are predicted near their true positions, now and later.
 
-    Of merged tracks another one may be predicted, which is up to twice the distance away.
+    If tracks are merged, the predicted one may be up to twice the merge distance away.
     """
     now_m, later_than_m = NOW_M + 2.0 * merge_distance_m, LATER_M + 2.0 * merge_distance_m
     steps = np.concatenate([forecast.present_m[:, None], forecast.prediction.mean], axis=1)

@@ -1,4 +1,4 @@
-"""The bond for Nav2's lifecycle manager: heartbeats while active, and a word at the end."""
+"""The bond for Nav2's lifecycle manager: heartbeats while active, and a last message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from social_implicit_ros.ros.bond import status_class
 pytest.importorskip("bond.msg", reason="needs the package bond")
 
 
-def test_heartbeats_go_on_while_the_node_is_active(start: Callable[..., NodeUnderTest]) -> None:
+def test_heartbeats_continue_while_the_node_is_active(start: Callable[..., NodeUnderTest]) -> None:
     node = start(model="constant_velocity", bond=True)
     statuses = node.peer.collect(status_class(), "/bond")
     node.wait_for(lambda: len(statuses) >= 3, "three heartbeats")

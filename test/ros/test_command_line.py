@@ -34,7 +34,7 @@ def test_help_says_where_parameters_are_explained_and_ends() -> None:
     assert all((ROOT / file).is_file() for file in named)
 
 
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         check_command_line(["--version"])
     assert ended.value.code == 0
@@ -42,7 +42,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"social_implicit_ros {version}\n"
 
 
-def test_a_word_that_nobody_understands_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_argument_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         check_command_line(["--model", "default"])
     assert ended.value.code == 2
@@ -103,7 +103,7 @@ def test_an_argument_that_is_not_utf_8_is_named(capsys: pytest.CaptureFixture[st
 
 
 def test_a_parameter_file_of_another_node_is_named(tmp_path: Path) -> None:
-    """As of a node that was renamed: its parameters would have no effect, without a word."""
+    """As for a node that was renamed: its parameters would silently have no effect."""
     path = tmp_path / "params.yaml"
     path.write_text("planner:\n  ros__parameters:\n    confidence: 0.5\n")
     arguments = ["--ros-args", "--params-file", str(path)]

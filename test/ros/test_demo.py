@@ -61,7 +61,7 @@ def holders_of(path: Path) -> list[str]:
     """Processes that have the file open."""
     holders = []
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        # Other people's processes may not be looked into, and some end meanwhile.
+        # Processes of other users cannot be inspected, and some end meanwhile.
         with suppress(OSError):
             if descriptor.readlink() == path.resolve():
                 holders.append(str(descriptor))
@@ -148,7 +148,7 @@ def test_nothing_is_played_before_the_node_is_discovered() -> None:
         rclpy.try_shutdown()
 
 
-# The last one ends a process that does not take it over; all are, see test_signals.py.
+# The last one ends a process that does not handle it; test_signals.py tests the handlers of all.
 @pytest.mark.parametrize("number", STOP_SIGNALS[-1:])
 def test_an_interrupted_demonstration_ends_what_it_started(
     tmp_path: Path, demo: Demo, number: signal.Signals
@@ -215,7 +215,7 @@ def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> No
     assert most_complete(score_published(moments, recording)) == 2
 
 
-def test_the_animation_goes_on_around_the_moment_drawn() -> None:
+def test_the_animation_continues_around_the_moment_drawn() -> None:
     moments = score_published([prediction(0.1 * index, 1) for index in range(400)], [])
     part = excerpt(moments, around=200)
     stamps_s = np.array([moment.prediction.stamp_ns for moment in part]) * 1e-9

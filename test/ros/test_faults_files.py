@@ -323,7 +323,7 @@ def test_a_folder_without_write_permission(node: NodeUnderTest) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "no home"])
-def test_a_calibration_file_that_is_none_is_refused_with_the_reason(
+def test_an_impossible_calibration_file_is_refused_with_the_reason(
     node: NodeUnderTest, tmp_path: Path, kind: str
 ) -> None:
     node.unconfigure()

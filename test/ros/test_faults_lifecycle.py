@@ -94,7 +94,7 @@ def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
         node = start_predictor(stack, folder, "--log-level", "warn", tick_rate_hz=0.0)
         tracks = node.publisher(MarkerArray, "/predictor/tracks")
         clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
-        # A metre apart after 10 s: who stay together are reported as doubled.
+        # A metre apart after 10 s, as people who stay together are reported as listed twice.
         crowd = {f"people/{n}": (0.1 * (n % 20), 0.1 * (n // 20)) for n in range(200)}
         for n in range(40):
             tracks.publish(walkers_at(10 * S + n * S // 10, crowd))

@@ -93,7 +93,7 @@ def test_transitions_gate_what_is_published(start: Start) -> None:
     assert node.transition("deactivate")
     stamp_ns = next(stamps_ns)
     tracks.publish(walkers_at(stamp_ns))
-    # The answer to the question comes after whatever the node made of the message.
+    # The response comes after the node has handled the message.
     assert node.state() == "inactive"
     assert stamp_ns not in [stamp_ns_of(cloud.header.stamp) for cloud in clouds]
 
@@ -111,7 +111,7 @@ def test_transitions_gate_what_is_published(start: Start) -> None:
     assert "Traceback" not in node.process.output
 
 
-def test_a_failed_configure_is_told_and_mended_by_a_parameter(start: Start) -> None:
+def test_a_failed_configure_is_reported_and_fixed_by_a_parameter(start: Start) -> None:
     node = start(model="nothing_like_it")
     reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
 
@@ -149,7 +149,7 @@ def test_a_failed_node_ends_cleanly_too(start: Start) -> None:
         ({"model": "/no/such/file.onnx"}, "no model '/no/such/file.onnx'"),
     ],
 )
-def test_configure_fails_with_what_and_how_to_mend_it(
+def test_configure_fails_with_the_reason_and_the_fix(
     local_node: Callable[..., PredictorNode], parameters: dict[str, object], reason: str
 ) -> None:
     node = local_node(**{"model": "constant_velocity", **parameters})
@@ -167,7 +167,7 @@ def test_a_damaged_model_file_fails_configure(
     assert "has no model card" in problem_of(node)
 
 
-def test_a_bad_value_is_mended_by_setting_a_good_one(
+def test_a_bad_value_is_fixed_by_setting_a_good_one(
     local_node: Callable[..., PredictorNode],
 ) -> None:
     node = local_node(model="constant_velocity", n_samples=0, seed=-1)
@@ -180,7 +180,7 @@ def test_a_bad_value_is_mended_by_setting_a_good_one(
     assert node.trigger_configure() == SUCCESS
 
 
-def test_every_transition_again_and_again_leaves_nothing_behind(
+def test_repeated_transitions_leave_nothing_behind(
     local_node: Callable[..., PredictorNode],
 ) -> None:
     node = local_node(model="constant_velocity", outputs=["pointcloud", "samples", "markers"])
@@ -199,7 +199,7 @@ def test_every_transition_again_and_again_leaves_nothing_behind(
         assert entities() == before
 
 
-def test_nothing_is_built_that_nobody_listens_to(
+def test_outputs_without_subscribers_are_not_computed(
     local_node: Callable[..., PredictorNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[int] = []
@@ -236,7 +236,7 @@ def test_nothing_is_built_that_nobody_listens_to(
         peer.close()
 
 
-def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> None:
+def test_samples_and_other_steps_are_published_if_requested(start: Start) -> None:
     node = start(
         model="sampled_constant_velocity",
         outputs="[samples,pointcloud]",
@@ -272,7 +272,7 @@ def test_samples_and_other_steps_are_published_where_asked_for(start: Start) -> 
     ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("place", ["session.load_model", "session.open_calibration"])
-def test_whatever_fails_at_configure_is_the_reason_of_the_status(
+def test_any_failure_at_configure_is_the_reason_of_the_status(
     local_node: Callable[..., PredictorNode],
     monkeypatch: pytest.MonkeyPatch,
     place: str,
@@ -332,7 +332,7 @@ def test_a_second_node_of_the_same_name_is_noticed(
     assert surroundings_of(first, (), ()).n_namesakes == 1
 
 
-def test_a_node_that_receives_its_own_output_is_told(
+def test_a_node_that_receives_its_own_output_warns(
     local_node: Callable[..., PredictorNode],
 ) -> None:
     node = local_node(model="constant_velocity", tracker="marker_array@/predictor/markers")
@@ -341,7 +341,7 @@ def test_a_node_that_receives_its_own_output_is_told(
     assert "this node receives its own output on /predictor/markers; remap" in text
 
 
-def test_ticks_go_on_when_the_systems_clock_is_set_back(
+def test_ticks_continue_when_the_system_clock_is_set_back(
     local_node: Callable[..., PredictorNode],
 ) -> None:
     """A timer of that clock would wait; a timer of simulated time follows it."""
@@ -358,7 +358,7 @@ def test_ticks_go_on_when_the_systems_clock_is_set_back(
 
 @pytest.mark.parametrize("error", [RuntimeError("onnx"), MemoryError(), OSError(5, "disk")])
 @pytest.mark.parametrize("place", ["tick", "evaluate", "reconfigure"])
-def test_whatever_fails_in_a_tick_the_node_goes_on(
+def test_the_node_continues_after_any_failure_of_a_tick(
     local_node: Callable[..., PredictorNode],
     monkeypatch: pytest.MonkeyPatch,
     place: str,

@@ -128,7 +128,7 @@ def test_the_state_is_saved_when_the_node_is_deactivated(restart: Start, tmp_pat
     assert files(aware.home) == []
 
 
-def test_switched_off_it_scores_and_neither_adapts_nor_writes(restart: Start) -> None:
+def test_without_adaptive_calibration_the_node_scores_but_does_not_adapt(restart: Start) -> None:
     aware = SelfAware(restart, adaptive_calibration=False, model="constant_velocity")
     aware.watch(duration_s=15.0)
     # Constant velocity has no spread, so its ellipses cover nothing.

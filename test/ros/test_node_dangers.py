@@ -1,4 +1,4 @@
-"""The node never publishes a wrong picture with the level OK."""
+"""The node never publishes wrong predictions with the level OK."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_late_outlier_neither_breaks_nor_bends_a_track(restart: Start) -> None
 
 
 @pytest.mark.parametrize("apart_ns", [33_000_000, 1_000_000])
-def test_somebody_who_stands_and_was_seen_twice_stays_near(restart: Start, apart_ns: int) -> None:
+def test_a_standing_person_who_was_seen_twice_stays_near(restart: Start, apart_ns: int) -> None:
     """Beside people whose tracks are exact."""
     talk = Conversation(restart(model="default"))
     stamps_ns = talk.new_stamps()
@@ -88,8 +88,8 @@ def test_somebody_who_stands_and_was_seen_twice_stays_near(restart: Start, apart
     assert np.abs(mean_m - np.array([50.0, 0.0])).max() < 3.0
 
 
-def test_a_burst_after_a_silence_makes_nobody_fast(restart: Start) -> None:
-    """Ten noisy messages at once, as after a network that was away."""
+def test_a_burst_after_a_silence_does_not_raise_speeds(restart: Start) -> None:
+    """Ten noisy messages at once, as after an interruption of the network."""
     talk = Conversation(restart(model="default"))
     stamp_ns = next(talk.new_stamps())
     noise_m = np.random.default_rng(0).normal(0.0, 0.05, 40)

@@ -124,7 +124,7 @@ class Robot:
         node.wait_for(heard, "a prediction from tracks in the lidar's frame")
 
     def new_times(self) -> Iterator[float]:
-        """Times between those of the transforms, later than all before; forgets everybody."""
+        """Times between those of the transforms, later than all earlier ones; clears histories."""
         self._start_s += 1_000.0
         self.node.call(Trigger, "/predictor/reset", Trigger.Request())
         self.clouds.clear()
@@ -189,7 +189,7 @@ def assert_straight_on(prediction: PublishedPrediction) -> None:
 
 @pytest.fixture(scope="module")
 def module_robot(start_once: Start) -> Robot:
-    # As long as can be: what is late is late by the test's order of events, not by its speed.
+    # The maximum, so that lateness depends on the order of events in a test, not on its speed.
     return Robot(
         start_once(
             tick_rate_hz=0.0, model="constant_velocity", position_noise_m=0.0, transform_wait_s=10.0
@@ -203,8 +203,8 @@ def robot(module_robot: Robot) -> Iterator[Robot]:
     assert "Traceback" not in module_robot.node.process.output
 
 
-def test_who_walks_straight_is_predicted_straight_by_a_sensor_that_turns(robot: Robot) -> None:
-    """Each message by the transform of its own stamp: 0.02 s later all would lie elsewhere."""
+def test_people_who_walk_straight_are_predicted_straight_by_a_turning_sensor(robot: Robot) -> None:
+    """Each message needs the transform of its own stamp: after 0.02 s positions would be wrong."""
     prediction = robot.follow(robot.new_times(), 25)
     assert_straight_on(prediction)
     assert {cloud.header.frame_id for cloud in robot.clouds} == {"odom"}
@@ -242,7 +242,7 @@ def test_tracks_of_the_fixed_frame_do_not_wait_for_those_of_another(robot: Robot
     assert set(answer.agents.tolist()) >= {agent_number(i) for i in WALKERS}
 
 
-def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(restart: Start) -> None:
+def test_without_a_transform_nobody_is_predicted_and_the_reason_is_logged(restart: Start) -> None:
     node = restart(position_noise_m=0.0, transform_wait_s=0.1)
     robot = Robot(node)
     times_s = robot.new_times()
@@ -254,7 +254,7 @@ def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(restart:
 
     def told() -> bool:
         # No further message, no tick: the wait ends by itself.
-        # The first status is the node's; the second, its judgement of itself, counts nobody.
+        # The first status is that of the node; the second one, its self-evaluation, has no counts.
         status = [report.status[0] for report in robot.reports]
         counts = [int(value_of(s, "skipped.no_transform")) for s in status]
         return bool(counts) and counts[-1] == before + len(strays) * len(WALKERS)
@@ -264,7 +264,7 @@ def test_without_a_transform_nobody_is_predicted_and_the_reason_is_told(restart:
     assert any("nowhere" in text for text in texts)
     assert "tracks without a transform are skipped" in node.process.output
 
-    # Whoever is predicted afterwards is nobody of the unknown frame.
+    # Nobody of the unknown frame is predicted afterwards.
     assert_straight_on(robot.follow(times_s, 12))
     assert not any(robot.answer_at(time_s) for time_s in strays)
 
@@ -309,7 +309,7 @@ def test_covariances_are_rotated_with_the_positions(restart: Start) -> None:
     )
 
 
-def test_the_robots_own_place_comes_from_tf(restart: Start) -> None:
+def test_the_robots_own_position_comes_from_tf(restart: Start) -> None:
     node = restart(
         position_noise_m=0.0,
         robot="tf",
@@ -336,7 +336,7 @@ def test_the_robots_own_place_comes_from_tf(restart: Start) -> None:
         assert set(prediction_from_point_cloud(cloud).agents.tolist()) <= numbers
 
 
-def test_a_later_transform_than_allowed_is_told_with_parameter_and_delay(restart: Start) -> None:
+def test_a_transform_that_is_too_late_is_logged_with_parameter_and_delay(restart: Start) -> None:
     node = restart(position_noise_m=0.0, transform_wait_s=0.1)
     robot = Robot(node)
     now_s = time.time()
@@ -406,7 +406,7 @@ class Localised(Robot):
 @pytest.mark.parametrize(
     "frames", [{"fixed_frame": "odom", "publish_frame": "map"}, {"fixed_frame": "map"}]
 )
-def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
+def test_a_correction_of_the_localisation_moves_predictions_but_bends_none(
     restart: Start, frames: dict[str, str]
 ) -> None:
     node = restart(position_noise_m=0.0, outputs=["pointcloud", "markers"], **frames)
@@ -426,7 +426,7 @@ def test_a_correction_of_the_localisation_moves_predictions_and_bends_none(
     robot.reports.clear()
     assert int(value_of(robot.status_with(""), "frame_corrections")) >= 1
 
-    # Where the localisation is lost, nothing is published in a frame that is not known.
+    # If the localisation is lost, nothing is published, as the transform to `map` is unknown.
     robot.is_localised = False
     lost_s = next(times_s) + 5.0
     robot.drive(lost_s)
@@ -461,7 +461,7 @@ def without_tf2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
 
 
-def test_without_tf2_tracks_of_the_fixed_frame_work_and_others_are_told(
+def test_without_tf2_tracks_of_the_fixed_frame_work_and_others_are_reported(
     without_tf2: None, start: Start
 ) -> None:
     node = start(tick_rate_hz=0.0, model="constant_velocity")

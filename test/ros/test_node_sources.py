@@ -71,7 +71,7 @@ def test_markers_with_stamps_of_their_own_and_a_slash_are_predicted(restart: Sta
     assert node.process.output.count("frame /odom is read as odom") == 1
 
 
-def test_the_most_probable_class_is_predicted_and_no_id_is_not(restart: Start) -> None:
+def test_the_most_probable_class_counts_and_entries_without_id_are_skipped(restart: Start) -> None:
     messages = pytest.importorskip("vision_msgs.msg")
     node = restart(tracker="vision_detections@/detections")
 

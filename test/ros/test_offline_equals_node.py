@@ -45,7 +45,7 @@ pytestmark = [
 
 
 def replayed(node: NodeUnderTest, recording: list[Tracks]) -> list[PointCloud2]:
-    """Tells the node entry by entry, each as soon as the one before was answered."""
+    """Sends the recording to the node, each message as soon as the last one was answered."""
     tracks = node.publisher(PointCloud2, "/predictor/tracks")
     clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
 

@@ -60,7 +60,7 @@ def test_outputs_switched_on_by_their_names_arrive_and_are_cleared(restart: Star
     node.wait_for(cleared, "an empty message of every output")
 
 
-def test_the_costmap_reaches_who_comes_late_and_takes_other_sizes(restart: Start) -> None:
+def test_the_costmap_reaches_late_subscribers_and_changes_its_size(restart: Start) -> None:
     node = restart(outputs=["costmap"], robot="odometry", position_noise_m=0.0)
     grids: list[OccupancyGrid] = []
     node.peer.node.create_subscription(

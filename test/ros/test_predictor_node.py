@@ -1,4 +1,4 @@
-"""What the node publishes for what it hears, at every message."""
+"""Predictions that the node publishes at every message of the tracker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_samples_are_off_by_default(talk: Conversation) -> None:
     assert "/predictor/samples" not in names
 
 
-def test_reset_forgets_everybody(talk: Conversation) -> None:
+def test_reset_clears_all_histories(talk: Conversation) -> None:
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 5)
     response = talk.reset()
@@ -82,14 +82,14 @@ def test_a_message_a_little_late_fills_the_history_and_is_not_answered(
     assert late_ns not in [stamp_ns_of(cloud.header.stamp) for cloud in talk.clouds]
 
 
-def test_tracks_without_a_time_are_refused_counted_and_told(talk: Conversation) -> None:
+def test_tracks_without_a_stamp_are_refused_counted_and_logged(talk: Conversation) -> None:
     before = talk.n_skipped("no_stamp")
     talk.tell(walkers_at(0))
     status = talk.report_since(lambda s: "header.stamp" in s.message)
     assert int(value_of(status, "skipped.no_stamp")) == before + 2
 
 
-def test_markers_of_two_times_in_one_message_are_refused_and_told(talk: Conversation) -> None:
+def test_markers_with_two_stamps_in_one_message_are_refused_and_logged(talk: Conversation) -> None:
     talk.report()
     stamps_ns = talk.new_stamps()
     message, later = walkers_at(next(stamps_ns)), walkers_at(next(stamps_ns))
@@ -113,7 +113,7 @@ def test_bad_positions_and_deletions_are_left_out_and_the_others_predicted(
     assert talk.n_skipped("not_finite") == before + 1
 
 
-def test_an_empty_message_is_no_tick_and_no_harm(talk: Conversation) -> None:
+def test_an_empty_message_starts_no_tick_and_changes_nothing(talk: Conversation) -> None:
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 3)
     n_answers = len(talk.clouds)
@@ -122,7 +122,7 @@ def test_an_empty_message_is_no_tick_and_no_harm(talk: Conversation) -> None:
     assert len(talk.clouds) == n_answers + 1
 
 
-def test_a_recording_that_starts_anew_starts_histories_anew_with_one_warning(
+def test_a_recording_that_restarts_clears_histories_with_one_warning(
     talk: Conversation,
 ) -> None:
     warning = "time jumped back"
@@ -165,7 +165,7 @@ def test_markers_are_drawn_and_those_of_people_who_left_deleted(talk: Conversati
     assert ("past", 1) in spaces(last, Marker.ADD)
 
 
-def test_accepted_parameters_act_at_the_next_tick(talk: Conversation) -> None:
+def test_accepted_parameters_take_effect_at_the_next_tick(talk: Conversation) -> None:
     stamps_ns = talk.new_stamps()
     talk.walk(stamps_ns, 3)
     assert talk.node.set_parameters(min_observations=5).successful
@@ -194,7 +194,7 @@ def test_refused_parameters_say_why_and_change_nothing(
     assert len(talk.walk(talk.new_stamps(), 2).agents) == 2
 
 
-def test_diagnostics_tell_model_and_agents(talk: Conversation) -> None:
+def test_diagnostics_have_model_and_agents(talk: Conversation) -> None:
     stamps_ns = talk.new_stamps()
 
     def is_well(status: DiagnosticStatus) -> bool:

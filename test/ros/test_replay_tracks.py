@@ -40,10 +40,10 @@ CLOUD = ObjectDecoder(find_tracker_spec("point_cloud"))
 CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def test_a_stalled_replay_goes_on_where_it_was(
+def test_a_stalled_replay_continues_where_it_was(
     domain: int, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that was due meanwhile, published at once, is no tracker's output."""
+    """No tracker would publish everything at once that was due meanwhile."""
     times_s = iter([100.0, 100.1, 160.0, 160.1, 160.3])
     monkeypatch.setattr(replay_tracks.time, "monotonic", lambda: next(times_s))
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
@@ -176,7 +176,7 @@ def test_a_loop_goes_back_in_time_until_it_is_interrupted(
         (["{text}", "--ros-args", "-p"], "Failed to parse ROS arguments"),
     ],
 )
-def test_what_cannot_be_played_is_refused_in_a_line(
+def test_an_invalid_request_is_refused_in_one_line(
     text: Path, arguments: list[str], reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([argument.format(text=text) for argument in arguments]) == 1

@@ -85,7 +85,7 @@ def test_messages_are_sent_by_a_thread_of_their_own(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "ASYNCHRONOUS"), ("AUTO", "AUTO")])
-def test_the_mode_that_a_user_chose_stays(
+def test_the_mode_that_a_user_set_is_kept(
     monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
 ) -> None:
     monkeypatch.delenv(MODE, raising=False)

@@ -1,4 +1,4 @@
-"""What the real node opens: nothing outside its namespace but what ROS itself shares."""
+"""The endpoints of the node are in its namespace, except those that all nodes of a robot share."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_nothing_is_opened_outside_of_the_nodes_namespace(opened: dict[str, set[
         assert {name for name in names if not name.startswith("/predictor/")} <= SHARED
 
 
-def test_nobody_is_asked_for_anything(opened: dict[str, set[str]]) -> None:
+def test_the_node_calls_no_service(opened: dict[str, set[str]]) -> None:
     assert opened["request"] == set()
 
 

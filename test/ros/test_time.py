@@ -147,7 +147,7 @@ def test_the_cloud_is_stamped_with_the_current_time(stage: Stage) -> None:
     assert stamp_ns_of(stamp_to_msg(prediction.stamp_ns)) == prediction.stamp_ns
 
 
-def test_a_clock_that_stops_is_a_warning_until_it_goes_on(stage: Stage) -> None:
+def test_a_clock_that_stops_is_a_warning_until_it_continues(stage: Stage) -> None:
     stage.play(is_complete, delay_s=0.0)
 
     # The tracker continues; time does not.

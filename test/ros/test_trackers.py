@@ -33,7 +33,7 @@ def require_messages_of(tracker: str) -> type:
     return getattr(module, name)
 
 
-def test_every_shipped_description_is_tested() -> None:
+def test_every_shipped_mapping_is_tested() -> None:
     assert set(MESSAGES) == set(shipped_trackers())
 
 
@@ -83,7 +83,7 @@ def test_two_trackers_at_once_keep_their_ids_apart(restart: Start) -> None:
     }
 
 
-def test_a_description_of_ones_own_needs_no_code(restart: Start, tmp_path: Path) -> None:
+def test_a_mapping_of_the_user_needs_no_code(restart: Start, tmp_path: Path) -> None:
     description = tmp_path / "mine.yaml"
     description.write_text(
         "message_type: visualization_msgs/msg/MarkerArray\n"
@@ -152,7 +152,7 @@ def assert_refused(node: NodeUnderTest, tracker: str, told: str) -> None:
         ),
     ],
 )
-def test_what_the_installed_messages_do_not_have_fails_at_configure(
+def test_a_mapping_that_does_not_fit_the_installed_messages_fails(
     shared_node: NodeUnderTest, tmp_path: Path, message_type: str, position: str, told: str
 ) -> None:
     description = tmp_path / "wrong.yaml"

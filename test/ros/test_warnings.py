@@ -100,7 +100,7 @@ def assert_logged(node: NodeUnderTest, *parts: str) -> None:
     assert len(lines()) == 1
 
 
-def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) -> None:
+def test_faults_are_reported_for_each_tracker(start: Start, tmp_path: Path) -> None:
     description = tmp_path / "texts.yaml"
     description.write_text(DESCRIPTION)
     numbers, stuck_ns = itertools.count(), time.time_ns()
@@ -156,7 +156,7 @@ def test_what_trackers_do_wrong_is_told_of_each(start: Start, tmp_path: Path) ->
     assert "Traceback" not in node.process.output
 
 
-def test_nobody_predicted_and_what_widens_or_crowds(start: Start) -> None:
+def test_nobody_predicted_wide_ellipses_too_many_people_and_a_lost_robot(start: Start) -> None:
     messages = pytest.importorskip("vision_msgs.msg")
     node = start(
         tracker="vision_detections",

@@ -17,7 +17,7 @@ from social_implicit_ros.uncertainty.calibration import Calibration, ObservedMot
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES
 
 N_STEPS = 12
-#: The knot of those who walk straight.
+#: The grid point of people who walk straight.
 WALKING = (int(np.flatnonzero(ANNOTATED.speeds_m_s == 1.0)[0]), 0)
 
 

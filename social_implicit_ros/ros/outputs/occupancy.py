@@ -66,8 +66,8 @@ def window_path(
     Args:
         prediction: extrapolated beyond its last step.
         last_m: (A, 2) present positions in metres, taken as exact.
-        start_s: of the window, seconds from now.
-        end_s: of the window, `start_s` or later.
+        start_s: start of the window, seconds from now.
+        end_s: end of the window, `start_s` or later.
 
     Returns:
         (A, S, 2) mean in metres and (A, S, 2, 2) covariance in square metres at the start, at
@@ -96,8 +96,8 @@ def occupancy(
     Args:
         path_m: (A, S, 2) mean positions in metres, S of 2 or more, joined by straight segments.
         covariance_m2: (A, S, 2, 2) square metres; a segment has the mean of its ends.
-        radius_m: of the disc.
-        grid: of R x R cells.
+        radius_m: radius of the disc.
+        grid: grid of R x R cells.
 
     Returns:
         (R, R) from 0 to 1, rows along y, columns along x.

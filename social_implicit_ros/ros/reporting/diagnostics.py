@@ -190,8 +190,8 @@ class DiagnosticsLog:
         """The status of the period since the last report; begins the next one.
 
         Args:
-            name: of the node.
-            state: of the node.
+            name: name of the node.
+            state: state of the node.
             now_ns: the node's clock, integer nanoseconds.
             now_s: steady time, seconds.
         """

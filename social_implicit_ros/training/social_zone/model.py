@@ -183,7 +183,7 @@ class SocialZone(nn.Module):
         Args:
             observed: (A, 8, 2) positions in metres relative to the scene's centre.
             mask: (A, 8) 1 where a step was observed, 0 in leading steps that were not.
-            neighbours: of each agent.
+            neighbours: neighbours of each agent.
         """
         frame = self.frame(observed, mask)
         speed = frame.velocity.norm(dim=1)
