@@ -24,10 +24,10 @@ prior with the weight of a number of scores: few if errors are larger than the m
 they are smaller, in proportion to the square root of t + 1. So ellipses grow soon, after few
 people, and shrink slowly.
 
-If errors are larger, the prior is not a Gaussian but Student's t: at an unknown site the ellipses
-of the model are as likely too small as too large, so those of high confidence must be larger before
-any error is known. At a step t > 0 what was learned for the step before replaces this prior: its
-errors are known earlier.
+Against larger ellipses, the prior is not a Gaussian but Student's t: at an unknown site the
+ellipses of the model may be too small or too large, so those of high confidence must be larger
+before any error is known. At a step t > 0 this prior is replaced by what was learned for the
+previous step, whose errors are known earlier.
 
 An error is known when its step has passed, up to a horizon later. It is always compared with the
 ellipse that was published for that prediction.
@@ -51,15 +51,16 @@ CLASS_NAMES = ("standing", "walking")
 #: Minimum standard deviation of a prediction, metres. Otherwise ellipses of people who do not move
 #: could be too small for any factor.
 FLOOR_M = 0.02
-#: Speeds at which nobody and everybody runs or rides, m/s. The models were trained on few such
-#: people: in recordings of cyclists their ellipses are too small by about this factor.
+#: Speeds up to which nobody and from which on everybody runs or rides, m/s, and the factor on their
+#: ellipses. The models were trained on few such people; in recordings of cyclists ellipses are too
+#: small by about this factor.
 RIDING_M_S, RIDING_FACTOR = (1.5, 2.5), 1.4
 #: Bounds of a radius, relative to that of the Gaussian.
 MIN_FACTOR, MAX_FACTOR = 0.05, 20.0
 #: Edges of the bins of the histogram: distances in standard deviations, about 6 % apart.
 EDGES: FloatArray = np.exp(np.linspace(-4.0, 4.0, 128))
-#: Weight of the calibration of the model against larger ellipses, in scores, and its degrees of
-#: freedom: at a new site standard deviations differ by about a fifth.
+#: Weight of the prior against larger ellipses, in scores, and its degrees of freedom (Student's t):
+#: at a new site standard deviations differ by about a fifth.
 PRIOR_SCORES, PRIOR_FREEDOM = 10.0, 10.0
 #: Weight of the calibration of the model against smaller ellipses at the first step, in scores.
 SHRINKING_PRIOR_SCORES = 90.0
@@ -184,10 +185,11 @@ class AdaptiveCalibration:
     def base(self, prediction: Prediction, speed_m_s: FloatArray) -> Prediction:
         """The prediction whose ellipses are the unit of distances.
 
-        None is smaller than `FLOOR_M`; those of people who ride are larger than the model's.
+        Standard deviations are at least `FLOOR_M`; ellipses of people who run or ride are
+        enlarged.
 
         Args:
-            prediction: of A agents.
+            prediction: prediction of A agents.
             speed_m_s: (A,) observed speeds.
         """
         factors = np.interp(speed_m_s, RIDING_M_S, (1.0, RIDING_FACTOR))
