@@ -27,7 +27,7 @@ from social_implicit_ros.untrusted_files import did_you_mean
 
 PACKAGE = "social_implicit_ros"
 _TRUE = ("true", "True", "1")
-#: Any other text would mean false.
+#: Choices of boolean arguments: without them any other text would mean false.
 _BOOLEAN = (*_TRUE, "false", "False", "0")
 #: Further arguments of replay.launch.py.
 _OF_REPLAY = ("file", "rate", "loop", "replay_options")

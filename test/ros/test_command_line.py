@@ -67,7 +67,7 @@ def test_a_parameter_without_ros_args_is_refused(
         ("predictor:\n  ros__parameters:\n\tseed: 1\n", "write no tabs"),
     ],
 )
-def test_a_parameter_file_that_is_none_is_explained(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_parameter_file_is_explained(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(SystemExit) as ended:

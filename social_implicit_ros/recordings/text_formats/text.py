@@ -20,7 +20,7 @@ from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shap
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
 FRAMES_PER_SECOND = 25.0
 _ETH_UCY_STEP = 10
-#: Median speed above which a recording is hardly one of people in metres.
+#: Median speed above which positions are probably not in metres, m/s.
 _SPRINT_M_S = 5.0
 
 #: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
@@ -69,7 +69,7 @@ class Recording:
         positions_m: (N, 2) positions in metres, world frame.
         frames_per_second: rate of the frames, 1/s.
         labels: the original id for each of `ids`, if the file has strings as ids; else None.
-        assumes_rate: neither the file nor an option gives the rate of the frames.
+        assumes_rate: whether the rate is assumed, as neither the file nor an option gives it.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Recording:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What may be wrong with the units, which a file without a header does not name."""
+        """Notes on units that may be wrong, as a file without a header does not name them."""
         rows = np.lexsort((self.frames, self.ids))
         steps = np.diff(self.frames[rows])
         is_same = (np.diff(self.ids[rows]) == 0) & (steps > 0)
@@ -102,7 +102,7 @@ class Recording:
             )
         if self.assumes_rate and np.median(steps[is_same]) != _ETH_UCY_STEP:
             notes.append(
-                f"frames are taken for {FRAMES_PER_SECOND:g} a second, at which people move at "
+                f"{FRAMES_PER_SECOND:g} frames per second are assumed, at which people move at "
                 f"{speed_m_s:.2g} m/s (median): if that is wrong, give --frames-per-second"
             )
         return tuple(notes)

@@ -61,5 +61,5 @@ class PredictionCloud(Output):
         return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> PointCloud2:
-        """A cloud without points, with the fields that readers ask for."""
+        """A cloud without points, with the same fields."""
         return points_to_msg(np.empty(0, self._point), stamp_ns, self._frame_id)

@@ -42,5 +42,5 @@ class SamplesCloud(Output):
         return points_to_msg(points.ravel(), forecast.stamp_ns, forecast.frame_id)
 
     def clear(self, stamp_ns: int) -> PointCloud2:
-        """A cloud without points, with the fields that readers ask for."""
+        """A cloud without points, with the same fields."""
         return points_to_msg(np.empty(0, _POINT), stamp_ns, self._frame_id)

@@ -13,14 +13,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from social_implicit_ros.untrusted_files import printable_text
 
-#: Part of an error of rcl -> what it expects, which rcl names by numbers of lexemes or not at all.
+#: Part of an error of rcl -> what is expected; rcl names only numbers of lexemes, or nothing.
 _RCL_HINTS = {
     "parse parameter override rule": "expected -p NAME:=VALUE",
     "parse remap rule": "expected -r FROM:=TO of valid names, and of a namespace -r __ns:=/NAME",
     "parse log level": "expected debug, info, warn, error or fatal",
     "before ros__parameters": "expected the name of the node or /**, below it ros__parameters with "
     "two underscores, and below that the parameters",
-    "Error parsing a event": "there it is no YAML: correct the indentation, and write no tabs",
+    "Error parsing a event": "there it is not YAML: correct the indentation, and write no tabs",
 }
 
 

@@ -105,7 +105,7 @@ def _problem(
 
 @cache
 def _tracker_of(message_type: str) -> str:
-    """Name of the shipped mapping that reads a type; empty if there is none."""
+    """Name of the shipped mapping for a message type; empty if there is none."""
     for name, file in shipped_trackers().items():
         if load_tracker_spec(file).message_type == message_type:
             return name

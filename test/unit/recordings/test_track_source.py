@@ -82,7 +82,7 @@ def test_text_recordings_are_read(tmp_path):
     ("step", "walked", "notes"),
     [
         (10, 0.4, ()),  # as ETH/UCY
-        (1, 0.1, ("frames are taken for 25 a second, at which people move at 2.5 m/s (median)",)),
+        (1, 0.1, ("25 frames per second are assumed, at which people move at 2.5 m/s (median)",)),
         (10, 40.0, ("people move at 100 m/s (median): positions must be in metres",)),
     ],
 )
