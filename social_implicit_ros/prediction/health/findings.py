@@ -15,7 +15,7 @@ REMIND_S = 10.0
 
 
 class Level(IntEnum):
-    """Levels of a finding, as those of `diagnostic_msgs/DiagnosticStatus`."""
+    """Levels of a finding, as in `diagnostic_msgs/DiagnosticStatus`."""
 
     OK = 0
     WARN = 1

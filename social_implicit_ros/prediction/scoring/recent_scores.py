@@ -122,5 +122,5 @@ class ScoreWindow:
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Quotient; NaN where the whole is 0."""
+    """Quotient; NaN if the whole is 0."""
     return part / np.where(whole > 0.0, whole, np.nan)

@@ -99,7 +99,7 @@ class VelocityNoise:
         self._velocities_m_s[rows] = velocities_m_s
         self._group[rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
         waiting_ns, is_known = self._waiting_ns[rows], ~np.isnan(velocities_m_s[:, 0])
-        if not (is_known.any() or waiting_ns.any()):  # of a tracker that reports none
+        if not (is_known.any() or waiting_ns.any()):  # the tracker reports no velocities
             return
         elapsed_ns = stamp_ns - waiting_ns
         is_due = elapsed_ns >= _AFTER_NS

@@ -41,7 +41,7 @@ def close_rows(positions_m: FloatArray, within_m: float) -> list[tuple[int, int]
     order = positions_m[:, 0].argsort()
     x_m, y_m = positions_m.T.take(order, axis=1)
     places = np.arange(len(order))
-    # Each with the next ones along x, as long as these are near; none is near to a NaN.
+    # Candidates are pairs within the distance along x; NaN is within no distance.
     n_next = np.maximum(x_m.searchsorted(x_m + within_m) - places - 1, 0)
     first = places.repeat(n_next)
     second = first + 1 + np.arange(len(first)) - (n_next.cumsum() - n_next).repeat(n_next)

@@ -90,7 +90,7 @@ def test_a_loss_of_more_than_half_of_the_entries_is_reported_with_its_reason(
     assert few == [] or reason is SkipReason.OVER_CAPACITY
 
 
-def test_nobody_is_predicted_for_any_reason() -> None:
+def test_nobody_predicted_is_reported_with_any_reason() -> None:
     reasons = {SkipReason.TOO_FEW_OBSERVATIONS: 30}
     nobody = with_tracker(unpredicted_s=2.5, tick_reasons=reasons)
     assert "too_few_observations" in text_of(nobody)

@@ -349,7 +349,7 @@ def test_the_history_does_not_return_a_later_track() -> None:
     assert np.isnan(found[row, 0]).all() and found[row, 1, 0] == pytest.approx(1.2)
 
 
-def test_an_empty_history_knows_nothing() -> None:
+def test_an_empty_history_has_no_ground_truth() -> None:
     history = TrackHistory(HistoryLimits(position_noise_m=0.0))
     assert history.observed_m(np.array([S]), np.array([S]), 0.5).shape == (0, 1, 2)
     with pytest.raises(KeyError):

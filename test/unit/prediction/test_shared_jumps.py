@@ -52,7 +52,7 @@ def every(period_s: float, start_s: float, end_s: float) -> np.ndarray:
 
 @pytest.mark.parametrize("period_s", [0.04, 0.1])
 @pytest.mark.parametrize(("shift_m", "turn_rad"), [((0.3, 0.4), 0.0), ((1.0, -3.0), 0.15)])
-def test_predictions_go_on_straight_in_the_corrected_frame(period_s, shift_m, turn_rad) -> None:
+def test_predictions_stay_straight_in_the_corrected_frame(period_s, shift_m, turn_rad) -> None:
     def corrected(time_s: float) -> np.ndarray:
         return walking(time_s) @ rotation(turn_rad).T + shift_m
 

@@ -114,7 +114,7 @@ def test_covariances_stay_valid_and_shrink_towards_the_wall() -> None:
     assert (np.linalg.eigvalsh(constrained.covariance) >= 0.0).all()
 
 
-def test_far_from_walls_and_outside_the_grid_nothing_changes() -> None:
+def test_predictions_far_from_walls_and_outside_the_grid_are_unchanged() -> None:
     present_m = np.array([[5.0, 1.5], [-40.0, 70.0]])
     prediction = walkers(present_m, np.array([[0.2, 0.0], [1.0, 1.0]]), spread_m_s=0.05)
     assert corridor().constrain(prediction, present_m) is prediction
@@ -128,7 +128,7 @@ def test_people_inside_a_wall_are_predicted_as_without_a_map() -> None:
     assert corridor().constrain(prediction, present_m) is prediction
 
 
-def test_an_empty_map_changes_nothing() -> None:
+def test_an_empty_map_does_not_change_predictions() -> None:
     plan = FloorPlan(np.zeros((5, 5), dtype=bool), 1.0, (0.0, 0.0))
     present_m = np.array([[2.5, 2.5]])
     prediction = walkers(present_m, np.array([[1.0, 0.0]]))
