@@ -31,6 +31,7 @@ class SkipReason(str, Enum):
     UNSET_POSITION = "unset_position"  # a constant in place of an unknown position
     DUPLICATE_POSITION = "duplicate_position"  # exactly that of another entry
     REPEATED = "repeated"  # published again without a new observation
+    EXTRAPOLATED = "extrapolated"  # by its tracker, in an exact line
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
+
 from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks.extrapolated_positions import ExtrapolatedPositions
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.coasting import Coasting
 from social_implicit_ros.tracks.identities.doubles import Doubles
@@ -14,7 +17,7 @@ from social_implicit_ros.tracks.identities.untangling import SwapUntangler
 from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import SkipReason, Tracks
 
 #: Below this noise positions may be exact, so that constant ones are normal, metres.
 _EXACT_M = 0.01
@@ -39,7 +42,7 @@ class KnownTracker:
     def forget(self) -> None:
         """Forgets everything except the guard."""
         self.timing, self.reported, self.coasting = TrackerTiming(), ReportedPositions(), Coasting()
-        self.doubles = Doubles()
+        self.doubles, self._extrapolated = Doubles(), ExtrapolatedPositions()
         self._stitcher, self._untangler = TrackStitcher(self._counts), SwapUntangler(self._counts)
 
     @property
@@ -56,6 +59,23 @@ class KnownTracker:
             noise_m: standard deviation of each coordinate of a position, metres.
         """
         return () if noise_m < _EXACT_M else self.reported.stopped(min_s)
+
+    def observations(
+        self, tracks: Tracks, noise_m: float, max_speed_m_s: float
+    ) -> tuple[Tracks, Counter[SkipReason]]:
+        """The observations of a message in the tracker's frame, and what is none, by reason.
+
+        Args:
+            tracks: of the message.
+            noise_m: standard deviation of each coordinate of a position.
+            max_speed_m_s: maximum plausible speed.
+        """
+        tracks, lost = self.reported.take(tracks, max_speed_m_s)
+        is_extrapolated = self._extrapolated.find(tracks, noise_m)
+        if is_extrapolated.any():
+            lost[SkipReason.EXTRAPOLATED] = int(np.count_nonzero(is_extrapolated))
+            tracks = tracks.of_agents(~is_extrapolated)
+        return tracks, lost
 
     def rename(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> list[Tracks]:
         """The tracks to add to the history, in order: held ones, then the renamed message."""

@@ -346,6 +346,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _wrong_entries("outliers", SkipReason.OUTLIER, "are implausibly far from their track"),
     _wrong_entries("unset", SkipReason.UNSET_POSITION, "have a placeholder as position"),
     _wrong_entries("doubles", SkipReason.DUPLICATE_POSITION, "have the position of another entry"),
+    _wrong_entries("extrapolated", SkipReason.EXTRAPOLATED, "are extrapolated, not measured"),
     _OfTracker(
         "doubled",
         lambda t, now: t.doubled_s >= PATIENCE_S,

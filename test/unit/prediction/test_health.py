@@ -111,6 +111,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
             ("50%", "implausibly far", "several publish on one topic"),
         ),
         ({"doubled_s": 2.0}, ("most people on /tracks have", "reported twice", "merge_distance_m")),
+        ({"lost": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
         ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
         ({"has_wrong_velocities": True}, ("do not fit the positions", "axes of header.frame_id")),

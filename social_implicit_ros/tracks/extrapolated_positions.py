@@ -1,0 +1,116 @@
+"""Positions that a tracker extrapolates: of people whom it lost, and lists without saying so.
+
+Positions that are measured have noise. If those of somebody go on in an exact line, nobody is
+measured there any more. They are compared in the tracker's own frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
+
+#: Deviation from a line that is none: a share of the step, and of the coordinates, in which
+#: positions of single precision are rounded.
+_LINE_SHARE, _ROUNDING = 1e-5, 1e-6
+#: Steps that go on like the one before until positions are taken for extrapolated; of a tracker
+#: that is known to do so, one.
+_N_STEPS = 2
+#: Trackers with less noise may be exact, metres; and so may be steps that are off the line of the
+#: one before by less than this share of it, as in simulators, where people settle.
+_EXACT_M, _ROUGH_SHARE = 0.01, 0.25
+#: Share of the steps off a line after which the next one must be off, too: in simulators, and
+#: between the key frames of annotators, people turn and then really move in exact lines. Share of
+#: those on a line after which the next one must be on it, of a tracker that is known to
+#: extrapolate: of rounded positions some are on a line by chance.
+_MIN_OFF, _MIN_ON = 0.5, 0.5
+#: Steps of each kind that must be known, and steps after which one counts half.
+_LEAST = np.array([20.0, 8.0])
+_HALF_LIFE = 1000.0
+
+
+class ExtrapolatedPositions:
+    """Follows the steps of one tracker's people from message to message."""
+
+    def __init__(self) -> None:
+        # Of the newest message.
+        self._ids: tuple[str, ...] = ()
+        self._stamp_ns = 0
+        self._elapsed_s = 0.0
+        self._positions_m = np.empty((0, 2))
+        self._steps_m = np.empty((0, 2))  # NaN without two positions
+        self._n_on = np.empty(0, dtype=np.int64)  # steps on the line of the one before, in a row
+        self._off_m = np.empty(0)  # newest deviation from a line, NaN without any
+        # Numbers of steps after one that was off a line, and on one; by whether they are on it.
+        self._counts = np.zeros((2, 2))
+
+    def find(self, tracks: Tracks, noise_m: float) -> BoolArray:
+        """(A,) entries of a message that are extrapolated.
+
+        Args:
+            tracks: of the message, in its frame.
+            noise_m: standard deviation of each coordinate of the tracker's positions.
+        """
+        elapsed_s = (tracks.stamp_ns - self._stamp_ns) / NS_PER_S
+        if elapsed_s <= 0.0:
+            return np.zeros(len(tracks.ids), dtype=bool)
+        before_m, steps_m, n_before, off_before_m = self._before(tracks.ids)
+        now_m = tracks.positions_m
+        with np.errstate(invalid="ignore", over="ignore"):
+            now_steps_m = now_m - before_m
+            # Some trackers extrapolate by their usual period, whatever their stamps are.
+            off_m = np.minimum(
+                _length_m(now_steps_m - steps_m * (elapsed_s / max(self._elapsed_s, 1e-9))),
+                _length_m(now_steps_m - steps_m),
+            )
+            length_m = _length_m(now_steps_m)
+            tolerance_m = _LINE_SHARE * length_m + _ROUNDING * np.maximum(_length_m(now_m), 1.0)
+            # Who stands is on no line.
+            is_on = (off_m <= tolerance_m) & (length_m > 10.0 * tolerance_m)
+        is_known = np.isfinite(off_m)
+        is_off = is_known & (off_m >= _ROUGH_SHARE * noise_m)
+        self._learn(is_off, is_known & ~is_off, n_before, off_before_m >= _ROUGH_SHARE * noise_m)
+        self._ids, self._stamp_ns, self._elapsed_s = tracks.ids, tracks.stamp_ns, elapsed_s
+        self._positions_m, self._steps_m = now_m, now_steps_m
+        self._n_on = np.where(is_on, n_before + 1, 0)
+        self._off_m = np.where(is_known & ~is_on, off_m, off_before_m)
+        are_known = self._counts.sum(axis=1) >= _LEAST
+        shares = np.diagonal(self._counts) / np.maximum(self._counts.sum(axis=1), 1.0)
+        if noise_m < _EXACT_M or not are_known[0] or shares[0] < _MIN_OFF:
+            return np.zeros(len(tracks.ids), dtype=bool)
+        was_noisy = self._off_m >= _ROUGH_SHARE * noise_m
+        if are_known[1] and shares[1] >= _MIN_ON:
+            # Also somebody who was measured twice only.
+            return (was_noisy | np.isnan(self._off_m)) & is_on
+        found: BoolArray = was_noisy & (self._n_on >= _N_STEPS)
+        return found
+
+    def _before(self, ids: tuple[str, ...]) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:
+        """What is known of (A,) ids from the message before; NaN and 0 where nothing is."""
+        known = self._positions_m, self._steps_m, self._n_on, self._off_m
+        if ids == self._ids:
+            return known
+        row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
+        rows = np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
+        new = np.full((2, len(ids), 2), np.nan)
+        state = *new, np.zeros(len(ids), dtype=np.int64), np.full(len(ids), np.nan)
+        for now, before in zip(state, known, strict=True):
+            now[rows >= 0] = before[rows[rows >= 0]]
+        before_m, steps_m, n_on, off_m = state
+        return before_m, steps_m, n_on, off_m
+
+    def _learn(
+        self, is_off: BoolArray, is_near: BoolArray, n_before: IntArray, was_noisy: BoolArray
+    ) -> None:
+        """Learns what steps follow those off a line, and on one."""
+        was_on = n_before > 0
+        was_off = ~was_on & was_noisy
+        new = [[int((was & now).sum()) for now in (is_off, is_near)] for was in (was_off, was_on)]
+        self._counts *= 0.5 ** (np.sum(new) / _HALF_LIFE)
+        self._counts += new
+
+
+def _length_m(offsets_m: FloatArray) -> FloatArray:
+    """(A,) lengths of (A, 2) vectors."""
+    return np.asarray(np.hypot(*offsets_m.T))

@@ -1,0 +1,110 @@
+"""What a tracker extrapolates is no observation; who really moves in exact lines is observed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.settings import PredictorConfig
+from social_implicit_ros.tracks.extrapolated_positions import ExtrapolatedPositions
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.types import BoolArray, FloatArray, SkipReason, Tracks
+
+S = 1_000_000_000
+IDS = ("a", "b", "c", "d")
+NOISE_M = 0.03
+
+
+def walked(n_messages: int, noise_m: float = NOISE_M, period_s: float = 0.1) -> FloatArray:
+    """(N, 4, 2) measured positions of people who walk and turn."""
+    draws = np.random.default_rng(1)
+    headings = draws.uniform(0.0, 6.0, 4) + np.cumsum(draws.normal(0.0, 0.1, (n_messages, 4)), 0)
+    steps_m = 1.2 * period_s * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
+    places_m = 20.0 * np.eye(4)[:, :2] + np.cumsum(steps_m, axis=0)
+    return places_m + draws.normal(0.0, noise_m, places_m.shape)
+
+
+def with_lines(positions_m: FloatArray, lines: dict[int, range]) -> FloatArray:
+    """The same, but some people go on at their last velocity in some messages."""
+    positions_m = positions_m.copy()
+    for row, numbers in lines.items():
+        step_m = (positions_m[numbers[0] - 1, row] - positions_m[numbers[0] - 5, row]) / 4.0
+        for n in numbers:
+            positions_m[n, row] = positions_m[n - 1, row] + step_m
+    return positions_m
+
+
+def found_in(positions_m: FloatArray, noise_m: float = NOISE_M, jitter_s: float = 0.0) -> BoolArray:
+    """(N, 4) entries that are found."""
+    extrapolated, draws = ExtrapolatedPositions(), np.random.default_rng(2)
+    return np.array(
+        [
+            extrapolated.find(
+                Tracks(100 * S + round((0.1 * n + draws.uniform(0.0, jitter_s)) * S), IDS, now_m),
+                noise_m,
+            )
+            for n, now_m in enumerate(positions_m)
+        ]
+    )
+
+
+LINES = {0: range(50, 65), 1: range(80, 90)}
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.03])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_exact_lines_among_noise_are_extrapolated(kind: type, jitter_s: float) -> None:
+    positions_m = with_lines(walked(120), LINES).astype(kind).astype(np.float64)
+    found = found_in(positions_m, jitter_s=jitter_s)
+    expected = np.zeros((120, 4), dtype=bool)
+    expected[52:65, 0] = True  # two steps like the one before
+    expected[81:90, 1] = True  # one of a tracker that is known for it
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_without_noise_nothing_is_extrapolated() -> None:
+    """As of a simulator."""
+    assert not found_in(with_lines(walked(120), LINES), noise_m=0.001).any()
+
+
+def test_people_who_turn_and_walk_on_in_lines_are_observed() -> None:
+    """As in simulators, and between the key frames of annotators."""
+    corners_m = walked(30, 0.1)
+    share = (np.arange(200) % 8 / 8.0)[:, None, None]
+    at = np.arange(200) // 8
+    positions_m = corners_m[at] + share * (corners_m[at + 1] - corners_m[at])
+    for noise_m in (0.01, 0.05):
+        assert not found_in(positions_m, noise_m).any()
+
+
+def test_positions_in_centimetres_are_observed() -> None:
+    found = found_in(np.round(walked(400), 2))
+    assert found.mean() < 0.001
+
+
+def test_people_who_settle_on_a_line_are_observed() -> None:
+    """As in a social-force simulator."""
+    wanted = np.random.default_rng(0).normal(0.0, 1.2, (20, 4, 2))
+    velocity, place_m, places_m = np.zeros((4, 2)), 20.0 * np.eye(4)[:, :2], []
+    for n in range(600):
+        velocity = velocity + 0.3 * (wanted[n // 30] - velocity)
+        place_m = place_m + 0.1 * velocity
+        places_m.append(place_m)
+    assert not found_in(np.array(places_m), 0.01).any()
+
+
+def test_who_is_extrapolated_by_the_tracker_coasts_and_vanishes() -> None:
+    predictor = Predictor(ConstantVelocity(), PredictorConfig(), TransformBuffer())
+    positions_m = with_lines(walked(80), {0: range(50, 80)})
+    lost = 0
+    for n, now_m in enumerate(positions_m):
+        stamp_ns = 100 * S + n * S // 10
+        update = predictor.add_tracks(Tracks(stamp_ns, IDS, now_m), "odom", stamp_ns)
+        lost += update.skipped[SkipReason.EXTRAPOLATED]
+        forecast = predictor.tick(stamp_ns)
+        if n == 55:
+            assert set(forecast.ids) == set(IDS)
+    assert lost == 28
+    assert set(forecast.ids) == set(IDS[1:])
