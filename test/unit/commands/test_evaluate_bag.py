@@ -337,6 +337,7 @@ class TestWhatIsWrong:
         assert model["horizon"]["error_m"][-1] is None
         assert "up to 2.8 s ahead" in results["bags"][0]["notes"][-1]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("compression", ["none", "file"])
     def test_a_truncated_recording_is_evaluated_up_to_the_cut_and_says_so(
         self, tmp_path, capsys, compression
@@ -436,6 +437,7 @@ class TestManyBags:
         assert done == ["bag_1", "broken.mcap"]
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_bytes", [0, 4, 2000])
     def test_resume_evaluates_again_what_was_cut(self, folder, one_process, tmp_path, n_bytes):
         shutil.copytree(one_process, tmp_path / "out")
@@ -465,6 +467,7 @@ class TestManyBags:
         assert "another evaluation writes to" in capsys.readouterr().err
         assert run(folder / "bag_0", "--out", tmp_path) == 0
 
+    @pytest.mark.slow
     def test_a_worker_that_is_killed_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
         monkeypatch.setattr(runner, "run_job", killed_at_bag_1)
 
@@ -505,6 +508,7 @@ class TestManyBags:
         assert not list((tmp_path / "out").glob("*.unfinished"))
         assert [file.stat().st_mtime_ns for file in others] == before
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["a%41b", "a%b#c?d"])
     @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
     def test_paths_with_characters_of_a_uri_are_read(self, tmp_path, name, storage):

@@ -109,6 +109,7 @@ def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> 
     assert 1000 < rows[str(people)]["adaptive"]["positions"] < 3 * 12 * 20 / 0.4
 
 
+@pytest.mark.slow
 def test_walls_hold_the_ellipses_back_as_in_the_node(tmp_path: Path) -> None:
     """People walk along a corridor; the map has its sides."""
     walk = [

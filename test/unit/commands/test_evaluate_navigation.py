@@ -32,6 +32,7 @@ def evaluated(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_loses_no_column(evaluated):
     printed = (evaluated / "printed.txt").read_text(encoding="utf-8")
 
@@ -41,6 +42,7 @@ def test_a_narrow_terminal_loses_no_column(evaluated):
     assert corners and set(corners) == {"┓"}
 
 
+@pytest.mark.slow
 def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
     results = json.loads((evaluated / "results.json").read_text())
 
@@ -55,6 +57,7 @@ def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
     assert "at most one standard error above the fewest" in results["advice"]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_page_has_the_remarks_on_the_recordings(evaluated):
     with headless_browser() as browser:
@@ -65,6 +68,7 @@ def test_the_page_has_the_remarks_on_the_recordings(evaluated):
     assert "sampled positions inside the walls of the map" in notes
 
 
+@pytest.mark.slow
 def test_the_crowd_that_reacts_is_driven_beside_the_replay(evaluated):
     results = json.loads((evaluated / "results.json").read_text())
 
@@ -83,6 +87,7 @@ def test_faults_and_a_crowd_that_reacts_exclude_each_other(tmp_path, capsys):
     assert "--reactive has a perfect tracker" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
     page = (evaluated / "report.html").read_text()
 

@@ -155,6 +155,7 @@ def test_the_people_are_in_the_fixed_frame(tmp_path):
     assert 0.05 < near["predicted"] < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["--tracker-faults", "--ground-truth"])
 @pytest.mark.parametrize("frame", ["map", "base"])
 def test_people_are_where_a_corrected_localisation_says(tmp_path, frame, judge):

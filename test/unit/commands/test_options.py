@@ -127,6 +127,7 @@ def test_an_option_of_bags_is_refused_for_text(
     assert f"{option[0]}: only for recordings that are bags" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks", "train_model"}))
 def test_what_is_left_out_is_told_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -147,6 +148,7 @@ def test_what_is_left_out_is_told_with_its_number(
     assert "15 of 618 entries are left out, no transform: their frame has no transform" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks"}))
 def test_a_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=20.0)))

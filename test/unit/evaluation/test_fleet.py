@@ -21,11 +21,16 @@ from social_implicit_ros.evaluation import runner as bag_runner
 FAST = ("--model", "constant_velocity", "--moments", "2")
 #: Columns that depend on how fast the machine was.
 MEASURED = {"window_ms", "model_ms"}
-distributed = pytest.importorskip("distributed", reason="the extra fleet is not installed")
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def distributed() -> Any:
+    """Imported where it is needed: each process that runs tests would import it otherwise."""
+    return pytest.importorskip("distributed", reason="the extra fleet is not installed")
+
+
+@pytest.fixture
+def cluster(distributed: Any) -> Iterator[Any]:
     """Two worker processes on this machine; nobody else can reach them."""
     with distributed.LocalCluster(
         n_workers=2,
@@ -57,7 +62,9 @@ def _without_times(value: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster, bags, tmp_path):
+def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(
+    distributed, cluster, bags, tmp_path
+):
     here, fleet = tmp_path / "here", tmp_path / "fleet"
     assert evaluate_bag.main([str(bags), "--out", str(here), *FAST, "--jobs", "1"]) == 0
     with distributed.Client(cluster.scheduler_address) as client:
@@ -87,6 +94,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(cluster,
     assert {file.suffix for file in (fleet / "parts").iterdir()} == {".parquet"}
 
 
+@pytest.mark.usefixtures("distributed")
 def test_a_scheduler_that_does_not_answer_is_said(bags, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bag_runner, "SCHEDULER_PATIENCE_S", 0.5)
     arguments = [str(bags), "--out", str(tmp_path / "out"), *FAST, "--backend", "dask"]

@@ -56,6 +56,7 @@ def drive_among(crowd, belief, episodes, robot, setting):
     return drive(RecordedCrowd(crowd, belief, episodes, setting, contact_m), robot)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planner", [CHANCE, EXPECTED])
 @pytest.mark.parametrize("is_holonomic", [False, True])
 def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_holonomic):

@@ -328,6 +328,7 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
     assert np.isnan(ticks[-1].context.ground_truth).any()
 
 
+@pytest.mark.slow
 def test_regions_adapt_from_nothing_and_each_models_by_itself(tmp_path):
     source = open_source(bag_of(tmp_path, wanderers(duration_s=14.0)))
 

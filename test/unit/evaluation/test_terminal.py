@@ -75,6 +75,7 @@ def test_a_log_gets_a_few_plain_lines(
     assert "%" not in err and "" not in lines
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar(command: list[str]) -> None:
     mine, its = pty.openpty()
     module = [sys.executable, "-m", "social_implicit_ros.commands.evaluate_bag"]

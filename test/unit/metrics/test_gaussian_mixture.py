@@ -144,6 +144,7 @@ def test_max_components_is_respected_and_wrong_input_is_refused() -> None:
         fit_mixtures(points[:, :0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separation_m", [0.3, 1.0, 3.0])
 def test_scikit_learn_finds_no_better_mixtures(separation_m: float) -> None:
     """Both may stop in a local optimum: over many clouds neither may win."""

@@ -105,6 +105,7 @@ def plain_run(rate_hz: float) -> Run:
     return Run().watch(seen, rate_hz=rate_hz)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector_hz", [2.0, 4.0])
 def test_repeated_positions_do_not_change_predictions(detector_hz: float) -> None:
     """A detector of a few hertz whose positions are published at 20 Hz with new stamps."""
@@ -123,6 +124,7 @@ def test_repeated_positions_do_not_change_predictions(detector_hz: float) -> Non
     assert held.log.lost == {}
 
 
+@pytest.mark.slow
 def test_people_who_are_repeated_while_missed_are_extrapolated() -> None:
     """Each person is missed for one second in five, as behind another one."""
 
@@ -169,6 +171,7 @@ def gone(time_s: float) -> FloatArray:
     return positions_m
 
 
+@pytest.mark.slow
 def test_frozen_tracks_are_named_and_not_learned_from() -> None:
     run = Run().watch(frozen, rate_hz=10.0)
     assert set(run.log.frozen) == set(IDS[::2])
@@ -198,6 +201,7 @@ def test_zeros_for_lost_people_are_not_used_as_positions() -> None:
     assert len(run.errors_m) == N_PEOPLE * run.n_ticks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead_s", [0.35, 0.9])
 def test_a_tracker_clock_that_is_ahead_does_not_increase_errors(ahead_s: float) -> None:
     plain = plain_run(10.0)

@@ -93,6 +93,7 @@ def coverage(found: list[ScoredPositions], since_s: float, slowest_m_s: float = 
     return float((counts * inside).sum() / counts.sum())
 
 
+@pytest.mark.slow
 def test_walkers_are_covered_as_well_beside_ten_pillars_as_alone() -> None:
     paths_m = walkers(6, 80.0)
     alone, beside = Hall(), Hall()
@@ -113,11 +114,13 @@ def test_scores_of_walkers_do_not_contain_pillars() -> None:
     assert scores.n_scored[0].tolist() == pytest.approx([10.0] * 12, abs=2.0)
 
 
+@pytest.mark.slow
 def test_pillars_do_not_shrink_the_ellipses_of_people_who_stand() -> None:
     found = Hall().watch(1.0, standing(3, 120.0), n_pillars=10)
     assert coverage(found, 60.0) == pytest.approx(0.95, abs=0.04)
 
 
+@pytest.mark.slow
 def test_quiet_minutes_with_pillars_leave_the_ellipses_of_walkers(tmp_path: Path) -> None:
     quiet = Hall()
     quiet.watch(1.0, np.empty((0, 300, 2)), n_pillars=3)

@@ -174,6 +174,7 @@ def test_scores_continue_after_time_jumps_back() -> None:
     assert max(float(scored.error_m.max()) for scored in found) < 1e-9
 
 
+@pytest.mark.slow
 def test_adaptive_ellipses_reach_nominal_coverage_of_random_walks() -> None:
     rng = np.random.default_rng(4)
     ways = {

@@ -133,6 +133,7 @@ def test_a_jump_of_a_single_person_is_not_a_correction() -> None:
     assert tell(predictor(), lambda t: walking(t)[:1] + (t > 5.0), every(0.1, 1.0, 7.0)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise_m", [0.2, 1.0])
 @pytest.mark.parametrize("n_people", [2, 5])
 def test_noise_is_not_a_correction(n_people: int, noise_m: float) -> None:

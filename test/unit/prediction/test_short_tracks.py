@@ -79,6 +79,7 @@ def test_a_standing_person_seen_twice_stays_near() -> None:
     assert np.median(error_m) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [2.5, 5.0, 10.0, 30.0])
 def test_regions_cover_at_any_age(rate_hz: float) -> None:
     standing = N_PEOPLE // 2

@@ -52,6 +52,7 @@ def end_error_m(tick: Tick) -> float:
     return float(np.hypot(*(tick.prediction.mean[row, -1] - end_m)))
 
 
+@pytest.mark.slow
 def test_people_are_predicted_round_a_corner_where_others_turned() -> None:
     first_m = end_error_m(walked(1)[1])
     later_m = end_error_m(walked(20)[1])
@@ -59,12 +60,14 @@ def test_people_are_predicted_round_a_corner_where_others_turned() -> None:
     assert later_m < 0.3 * first_m
 
 
+@pytest.mark.slow
 def test_without_adaptive_calibration_predictions_are_not_corrected() -> None:
     tick = walked(20, adapts=False)[1]
     assert tick.uncorrected is None
     assert end_error_m(tick) > 3.0
 
 
+@pytest.mark.slow
 def test_a_reset_forgets_the_errors() -> None:
     predictor, _ = walked(20)
     predictor.reset()

@@ -151,5 +151,6 @@ def errors_m(late_s: float) -> FloatArray:
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_predictions_are_as_good_as_with_correct_stamps() -> None:
     assert errors_m(-0.1).mean() < 1.2 * errors_m(0.0).mean()

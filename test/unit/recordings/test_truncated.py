@@ -87,6 +87,7 @@ def stamps_in(source: TrackSource) -> list[int]:
     return [tracks.stamp_ns for tracks in recorded_tracks(source)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
 @pytest.mark.parametrize(("storage", "compression"), MCAP)
 def test_the_messages_before_the_cut_are_read(
@@ -104,6 +105,7 @@ def test_the_messages_before_the_cut_are_read(
     assert_same(read, crowd[: len(read)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
 @pytest.mark.parametrize(("storage", "compression"), KINDS)
 def test_a_complete_recording_is_read_in_full(
@@ -119,6 +121,7 @@ def test_a_complete_recording_is_read_in_full(
     assert_same(list(recorded_tracks(source)), crowd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.5, 0.8, 0.95, 0.9999])
 @pytest.mark.parametrize(("storage", "compression"), MCAP)
 def test_any_truncation_gives_a_part_or_a_reason(
@@ -152,6 +155,7 @@ def test_a_truncated_database_is_refused_with_the_remedy(
         open_source(file if single else bag)
 
 
+@pytest.mark.slow
 def test_chunks_of_lz4_are_read_up_to_the_cut(tmp_path: Path, crowd: list[Tracks]) -> None:
     writer = Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -212,6 +216,7 @@ def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
     assert len(read) > 0.2 * len(crowd)
 
 
+@pytest.mark.slow
 def test_one_file_of_a_split_recording_may_be_truncated(
     tmp_path: Path, crowd: list[Tracks]
 ) -> None:
