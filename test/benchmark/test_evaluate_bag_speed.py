@@ -17,7 +17,7 @@ pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make ben
 
 DURATION_S, RATE_HZ, N_PEOPLE, HALL_M = 600, 10, 30, 24.0
 #: Duration where nothing is measured (`make test`): whether it runs at all.
-UNMEASURED_S = 30
+UNMEASURED_S = 10
 
 
 def crowd(duration_s: int) -> list[Tracks]:
