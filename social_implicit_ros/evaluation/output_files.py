@@ -15,8 +15,8 @@ from typing import Any
 
 #: Suffix of files that are being written.
 UNFINISHED = ".unfinished"
-#: In the template of a page.
-DATA_MARK, PLOTLY_MARK = "/*DATA*/null", "/*PLOTLY*/"
+#: In the frame of all pages, and in the template of one.
+CONTENT_MARK, DATA_MARK, PLOTLY_MARK = "<!--PAGE-->", "/*DATA*/null", "/*PLOTLY*/"
 
 
 def without_nan(value: Any) -> Any:
@@ -61,10 +61,14 @@ def write_json(results: Mapping[str, Any], path: Path | None, indent: int = 2) -
 
 
 def filled_page(package: str, template: str, data: Mapping[str, Any]) -> str:
-    """A template in a package with its data, and with the library plotly where it has that mark."""
+    """The page of a template in a package: in the frame of all pages, with its data, and with the
+    library plotly where it has that mark.
+    """
     # `</script` ends the element, and `<!--<script` hides its end.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    page = (resources.files(package) / template).read_text(encoding="utf-8")
+    frame = resources.files(f"{__package__}.report") / "frame.html"
+    content = (resources.files(package) / template).read_text(encoding="utf-8")
+    page = frame.read_text(encoding="utf-8").replace(CONTENT_MARK, content)
     # In one pass: names in the data may contain a mark.
     return re.sub(
         f"{re.escape(DATA_MARK)}|{re.escape(PLOTLY_MARK)}",
