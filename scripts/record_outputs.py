@@ -7,7 +7,6 @@ output has answered. What it publishes does not depend on the speed of the machi
 from __future__ import annotations
 
 import copy
-import importlib
 import itertools
 import math
 import os
@@ -18,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
 from support.ros import LOSSLESS, NodeProcess, Peer, ros_arguments
 
 from social_implicit_ros.ros.processes.domains import reserve_domain
+from social_implicit_ros.ros.trackers import import_message
+from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
+from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 #: All values of the parameter `outputs`; each one publishes on one topic below the node's name.
 OUTPUTS = (
@@ -44,8 +47,8 @@ BEGIN_NS = 1_700_000_000_000_000_000
 #: dropped their tracks by then, and so close to one another that none of them is evaluated.
 BEFORE_NS, APART_NS = 1_000_000_000_000, 1_000
 ASK_AGAIN_S = 0.5
-#: sensor_msgs/PointField.datatype -> numpy's name.
-DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
+#: The class of a message type.
+class_of = partial(import_message, owner="record_outputs")
 
 
 def record_outputs(
@@ -103,7 +106,8 @@ def read_tracks(bag: Path, n_messages: int) -> list[Any]:
     with Reader(bag) as reader:
         (connection,) = (c for c in reader.connections if c.topic == "/tracks")
         data = [bytes(raw) for *_, raw in reader.messages([connection])][:n_messages]
-    messages = [deserialize_message(raw, class_of(connection.msgtype)) for raw in data]
+    message_class = class_of(connection.msgtype)
+    messages = [deserialize_message(raw, message_class) for raw in data]
     return [message for message in messages if headers(message)]
 
 
@@ -121,7 +125,7 @@ def replay(
         nonlocal asked_ns, asked_s
         if time.monotonic() > asked_s + ASK_AGAIN_S:
             asked_ns, asked_s = next(stamps_ns), time.monotonic()
-            tracks.publish(shift(first, asked_ns - stamp_ns_of(headers(first)[0])))
+            tracks.publish(shift(first, asked_ns - stamp_ns_of(headers(first)[0].stamp)))
         stamp = struct.pack("<iI", *divmod(asked_ns, 10**9))
         return all(messages and stamp in messages[-1] for messages in received.values())
 
@@ -130,7 +134,7 @@ def replay(
     peer.wait_for(newest_is_answered, "an answer of every output", node)
     for messages in received.values():
         messages.clear()
-    by_ns = BEGIN_NS - stamp_ns_of(headers(recording[0])[0])
+    by_ns = BEGIN_NS - stamp_ns_of(headers(recording[0])[0].stamp)
     for index, message in enumerate(recording):
         tracks.publish(shift(message, by_ns))
         peer.wait_for(
@@ -153,27 +157,15 @@ def topics_of(peer: Peer) -> dict[str, str]:
     return topics if len(topics) == len(OUTPUTS) else {}
 
 
-def class_of(kind: str) -> type:
-    """The message class of `package/msg/Type`."""
-    package, _, name = kind.split("/")
-    found: type = getattr(importlib.import_module(f"{package}.msg"), name)
-    return found
-
-
 def headers(message: Any) -> list[Any]:
     """The headers of a PointCloud2 or of the markers of a MarkerArray."""
     return [part.header for part in getattr(message, "markers", [message])]
 
 
-def stamp_ns_of(header: Any) -> int:
-    """The stamp of a header, nanoseconds."""
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
-
-
 def shift(message: Any, by_ns: int) -> Any:
     """Moves the stamps of a message, and returns it."""
     for header in headers(message):
-        now_ns = stamp_ns_of(header) + by_ns
+        now_ns = stamp_ns_of(header.stamp) + by_ns
         header.stamp.sec, header.stamp.nanosec = divmod(now_ns, 10**9)
     return message
 
@@ -208,7 +200,9 @@ def _collect(value: Any, name: str, found: dict[str, list[Any]]) -> None:
     if hasattr(value, "get_fields_and_field_types"):
         is_cloud = hasattr(value, "point_step")
         if is_cloud:
-            _collect_points(value, f"{name}.points", found)
+            points = point_cloud_array(value)
+            for key in points.dtype.names or ():
+                found[f"{name}.points.{key}"].extend(points[key])
         for key in value.get_fields_and_field_types():
             if not (is_cloud and key == "data"):
                 _collect(getattr(value, key), f"{name}.{key}", found)
@@ -221,17 +215,3 @@ def _collect(value: Any, name: str, found: dict[str, list[Any]]) -> None:
                 _collect(entry, f"{name}[]", found)
         else:
             found[name].extend(value)
-
-
-def _collect_points(cloud: Any, name: str, found: dict[str, list[Any]]) -> None:
-    layout = np.dtype(
-        {
-            "names": [field.name for field in cloud.fields],
-            "formats": [DATATYPES[field.datatype] for field in cloud.fields],
-            "offsets": [field.offset for field in cloud.fields],
-            "itemsize": cloud.point_step,
-        }
-    )
-    points = np.frombuffer(cloud.data, layout)
-    for key in points.dtype.names or ():
-        found[f"{name}.{key}"].extend(points[key])

@@ -10,7 +10,6 @@ target is missed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import itertools
 import json
 import math
@@ -37,6 +36,7 @@ from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.recordings.bag_writer import serialised_tracks
 from social_implicit_ros.ros.messages import stamp_to_msg
+from social_implicit_ros.ros.trackers import import_message
 from social_implicit_ros.types import Tracks
 
 RATE_HZ, N_AGENTS, LIFE_S = 30.0, 50, 12.0
@@ -239,8 +239,7 @@ def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
     # The topic `metrics` of the self-evaluation is not an output.
     node.wait_for(lambda: len(topics()) == n_outputs + 1, "discovery of its outputs")
     for topic, kind in topics().items():
-        package, _, name = kind.split("/")
-        message_class = getattr(importlib.import_module(f"{package}.msg"), name)
+        message_class = import_message(kind, "soak")
         peer.create_subscription(
             message_class,
             topic,

@@ -51,8 +51,10 @@ def test_a_field_of_all_parts_is_one_leaf(recorded):
 def test_a_point_cloud_has_its_numbers_and_not_their_bytes(recorded):
     rows = np.array([(0.5, 7), (1.5, 8)], np.dtype([("x", "<f4"), ("agent_id", "<u4")]))
     cloud = PointCloud2(
+        height=1,
         width=2,
         point_step=8,
+        row_step=16,
         fields=[
             PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
             PointField(name="agent_id", offset=4, datatype=PointField.UINT32, count=1),
