@@ -19,21 +19,18 @@ from social_implicit_ros.prediction.health.losses import (
     with_example,
 )
 from social_implicit_ros.prediction.health.snapshot import (
+    MAP,
     MAX_LOST,
+    ODOMETRY,
     PATIENCE_S,
-    Endpoint,
     Snapshot,
     TrackerCounts,
     quoted,
 )
-from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import SkipReason
 
 _Text = str | Callable[[TrackerCounts, Snapshot], str]
 
-_ODOMETRY, _MAP = "nav_msgs/msg/Odometry", "nav_msgs/msg/OccupancyGrid"
-#: Type -> the node's private topic, which is also the launch argument; all others are tracks.
-_SUBSCRIBED = {_ODOMETRY: "odometry", _MAP: "map"}
 #: Names of the robot's frame by REP 105.
 _ROBOT_FRAMES = {"base_link", "base_footprint"}
 #: Share of entries with a fault of one kind above which the status is WARN.
@@ -134,21 +131,6 @@ def _moving_frame(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _where_to_find(endpoint: Endpoint | None, config: NodeConfig) -> str:
-    """Why a topic has no messages, by the graph; empty if unknown."""
-    if endpoint is None:
-        return ""
-    hints = [] if endpoint.n_publishers else [f"nobody publishes {endpoint.message_type} there"]
-    if endpoint.elsewhere:
-        topics = ", ".join(endpoint.elsewhere)
-        name = _SUBSCRIBED.get(endpoint.message_type, "tracks")
-        fix = f"remap ~/{name}, or launch with {name}:={endpoint.elsewhere[0]}"
-        if name == "tracks" and "@" in config.tracker:
-            fix = "name that topic in the parameter tracker"
-        hints.append(f"{endpoint.message_type} is published on {topics}: {fix}")
-    return "; ".join(hints)
-
-
 def _few_predicted(now: Snapshot) -> Iterable[Finding]:
     is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
     if now.few_predicted_s >= PATIENCE_S and not is_named:
@@ -194,8 +176,8 @@ def _lost_robot(now: Snapshot) -> Iterable[Finding]:
     if source == "odometry":
         fix = "check that ~/odometry publishes without jumps, in a frame of /tf"
         for endpoint in now.surroundings.endpoints.values():
-            if endpoint.message_type == _ODOMETRY and not endpoint.n_publishers:
-                fix = f"{endpoint.topic}: {_where_to_find(endpoint, config)}"
+            if endpoint.message_type == ODOMETRY and not endpoint.n_publishers:
+                fix = f"{endpoint.topic}: {endpoint.where_to_find(config)}"
     costmap = ", and the costmap keeps its last position" if "costmap" in config.outputs else ""
     yield Finding(
         "robot_lost",
@@ -237,12 +219,12 @@ def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
 def _no_map(now: Snapshot) -> Iterable[Finding]:
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
         endpoints = now.surroundings.endpoints.values()
-        maps = [endpoint for endpoint in endpoints if endpoint.message_type == _MAP]
+        maps = [endpoint for endpoint in endpoints if endpoint.message_type == MAP]
         yield Finding(
             "map",
             f"no usable map yet on {maps[0].topic if maps else '~/map'}: people are predicted "
             "through walls",
-            _where_to_find(maps[0], now.state.config) if maps else "",
+            maps[0].where_to_find(now.state.config) if maps else "",
             log_after_s=PATIENCE_S,
         )
 
@@ -320,7 +302,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
         _silent_tracker,
-        lambda t, now: _where_to_find(now.surroundings.endpoints.get(t.topic), now.state.config),
+        lambda t, now: now.surroundings.where_to_find(t.topic, now.state.config),
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(

@@ -21,6 +21,9 @@ PATIENCE_S = 2.0
 FROZEN_S = 3.0
 #: Share of skipped entries above which the status is WARN.
 MAX_LOST = 0.5
+ODOMETRY, MAP = "nav_msgs/msg/Odometry", "nav_msgs/msg/OccupancyGrid"
+#: Type -> name of the topic below the node and of its launch argument; all others are tracks.
+_SUBSCRIBED = {ODOMETRY: "odometry", MAP: "map"}
 #: Number of characters after which a value of a message is truncated in a text.
 _MAX_EXAMPLE = 40
 
@@ -65,6 +68,17 @@ class Endpoint:
     n_publishers: int
     elsewhere: tuple[str, ...] = ()
 
+    def where_to_find(self, config: NodeConfig) -> str:
+        """Why the topic has no messages, by the graph; empty if unknown."""
+        hints = [] if self.n_publishers else [f"nobody publishes {self.message_type} there"]
+        if self.elsewhere:
+            name = _SUBSCRIBED.get(self.message_type, "tracks")
+            fix = f"remap ~/{name}, or launch with {name}:={self.elsewhere[0]}"
+            if name == "tracks" and "@" in config.tracker:
+                fix = "name that topic in the parameter tracker"
+            hints.append(f"{self.message_type} is published on {', '.join(self.elsewhere)}: {fix}")
+        return "; ".join(hints)
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -83,6 +97,11 @@ class Surroundings:
     lacks_clock: bool = False
     waits_for_manager: bool = False
     n_namesakes: int = 0
+
+    def where_to_find(self, topic: str, config: NodeConfig) -> str:
+        """Why a topic has no messages, by the graph; empty if unknown."""
+        endpoint = self.endpoints.get(topic)
+        return endpoint.where_to_find(config) if endpoint else ""
 
 
 @dataclass

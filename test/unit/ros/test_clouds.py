@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +65,23 @@ def test_a_cleared_cloud_has_the_fields_and_no_points(output: Output) -> None:
     assert stamp_ns_of(cleared.header.stamp) == 5 * S
     assert cleared.fields == output.render(random_forecast(("1",))).fields
     assert len(point_cloud_array(cleared)) == 0
+
+
+def test_the_reader_in_the_documents_reads_a_prediction() -> None:
+    text = (Path(__file__).parents[3] / "docs/planners.md").read_text()
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], names)  # noqa: S102 (our own document)
+    forecast = random_forecast(("3", "9"))
+    output = PredictionCloud(CONFIG)
+
+    people = names["people_in"](output.render(forecast))
+
+    assert names["people_in"](output.clear(5 * S)) == {}
+    assert list(people) == [3, 9]
+    for agent, (times_s, positions_m, covariances_m2) in enumerate(people.values()):
+        np.testing.assert_allclose(times_s, 12 + 345e-9 + forecast.times_s, rtol=1e-7)
+        np.testing.assert_allclose(positions_m, forecast.prediction.mean[agent], rtol=1e-6)
+        np.testing.assert_allclose(covariances_m2, forecast.prediction.covariance[agent], rtol=1e-6)
 
 
 def test_rows_run_by_agent_then_by_step_with_time_and_height() -> None:
