@@ -40,6 +40,12 @@ FIXES = {
     SkipReason.STALE: "the tracker must report each person more often than track_timeout_s, "
     "stamped with the time of measurement",
 }
+#: The same for people who are tracked, but not predicted.
+_TICK_FIXES = {
+    **FIXES,
+    SkipReason.NOT_FINITE: "the model predicts values that are not finite; check its file with "
+    "make_card",
+}
 _FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
 
 
@@ -82,4 +88,4 @@ def main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:
     if not reasons:
         return "see the other warnings, and the counters"
     reason = max(reasons, key=lambda each: reasons[each])
-    return f"{reason.value}: {FIXES.get(reason, 'see the counters')}"
+    return f"{reason.value}: {_TICK_FIXES.get(reason, 'see the counters')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.model_files import N_STEPS, onnx, write_model
 
@@ -62,6 +63,34 @@ def test_swapped_axes_of_people_and_samples_show(
     onnx.save(model, path)
     assert main([str(path), "--step-s", "0.4"]) == 1
     assert "output samples has shape (30, 20," in capsys.readouterr().err
+    assert not path.with_suffix(".json").exists()
+
+
+def test_a_model_that_fails_for_people_who_stand_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as one that divides by the speed."""
+    path = model_without_card(tmp_path)
+    model = onnx.load(path)
+    make_node = onnx.helper.make_node
+    (zeros,) = (node for node in model.graph.node if "zeros" in node.output)
+    zeros.output[0] = "nothing"
+    end = onnx.numpy_helper.from_array(np.array([8]), "end")
+    last = onnx.numpy_helper.from_array(np.array([7]), "last")
+    model.graph.initializer.extend([last, end])
+    nodes = [
+        make_node("Slice", ["observed", "last", "end", "observed_axes"], ["present"]),
+        make_node("Sub", ["present", "position"], ["path"]),
+        make_node("ReduceL2", ["path"], ["length"], axes=[2]),
+        make_node("Div", ["nothing", "length"], ["zeros"]),
+    ]
+    # Before the sum that uses them.
+    for node in nodes:
+        model.graph.node.insert(len(model.graph.node) - 1, node)
+    onnx.save(model, path)
+
+    assert main([str(path), "--step-s", "0.4"]) == 1
+    assert "not finite for people who stand or walk at 1 m/s" in capsys.readouterr().err
     assert not path.with_suffix(".json").exists()
 
 

@@ -94,6 +94,8 @@ def test_nobody_predicted_is_reported_with_any_reason() -> None:
     reasons = {SkipReason.TOO_FEW_OBSERVATIONS: 30}
     nobody = with_tracker(unpredicted_s=2.5, tick_reasons=reasons)
     assert "too_few_observations" in text_of(nobody)
+    diverged = with_tracker(unpredicted_s=2.5, tick_reasons={SkipReason.NOT_FINITE: 30})
+    assert "not_finite: the model predicts" in text_of(diverged)
     assert "nobody on /tracks has been predicted" in text_of(with_tracker(unpredicted_s=2.5))
     assert findings_of(with_tracker(unpredicted_s=1.5)) == []
 
