@@ -1,7 +1,7 @@
-"""Positions that a tracker extrapolates: of people whom it lost, and lists without saying so.
+"""Finds positions that a tracker extrapolates for people whom it has lost, without marking them.
 
-Positions that are measured have noise. If those of somebody go on in an exact line, nobody is
-measured there any more. They are compared in the tracker's own frame.
+Measured positions have noise. Positions that continue in an exact line are extrapolated. They are
+compared in the tracker's own frame.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import numpy as np
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
 
-#: Deviation from a line that is none: a share of the step, and of the coordinates, in which
-#: positions of single precision are rounded.
+#: Tolerated deviation from a line: a share of the step, and of the coordinates for the rounding of
+#: single precision.
 _LINE_SHARE, _ROUNDING = 1e-5, 1e-6
-#: Steps that go on like the one before until positions are taken for extrapolated; of a tracker
-#: that is known to do so, one.
+#: Number of steps in a row that equal the one before until positions count as extrapolated; 1 for a
+#: tracker that often extrapolates.
 _N_STEPS = 2
-#: Trackers with less noise may be exact, metres; and so may be steps that are off the line of the
-#: one before by less than this share of it, as in simulators, where people settle.
+#: Below this noise (metres) positions may be exact. Steps whose deviation is below this share of
+#: the noise count as exact, too, as in simulators where velocities converge.
 _EXACT_M, _ROUGH_SHARE = 0.01, 0.25
-#: Share of the steps off a line after which the next one must be off, too: in simulators, and
-#: between the key frames of annotators, people turn and then really move in exact lines. Share of
-#: those on a line after which the next one must be on it, of a tracker that is known to
-#: extrapolate: of rounded positions some are on a line by chance.
+#: Minimum share of deviating steps after a deviating one: in simulators, and between the key frames
+#: of annotators, people turn and then really move in exact lines. Minimum share of exact steps
+#: after an exact one for a tracker that often extrapolates: rounded positions are on a line only by
+#: chance.
 _MIN_OFF, _MIN_ON = 0.5, 0.5
-#: Steps of each kind that must be known, and steps after which one counts half.
+#: Minimum number of steps for each of these shares, and half-life in steps.
 _LEAST = np.array([20.0, 8.0])
 _HALF_LIFE = 1000.0
 
@@ -34,23 +34,23 @@ class ExtrapolatedPositions:
     """Follows the steps of one tracker's people from message to message."""
 
     def __init__(self) -> None:
-        # Of the newest message.
+        # State at the newest message.
         self._ids: tuple[str, ...] = ()
         self._stamp_ns = 0
         self._elapsed_s = 0.0
         self._positions_m = np.empty((0, 2))
         self._steps_m = np.empty((0, 2))  # NaN without two positions
-        self._n_on = np.empty(0, dtype=np.int64)  # steps on the line of the one before, in a row
-        self._off_m = np.empty(0)  # newest deviation from a line, NaN without any
-        # Numbers of steps after one that was off a line, and on one; by whether they are on it.
+        self._n_on = np.empty(0, dtype=np.int64)  # number of exact steps in a row
+        self._off_m = np.empty(0)  # newest deviation from a line; NaN without any
+        # Numbers of deviating and of exact steps, after a deviating one and after an exact one.
         self._counts = np.zeros((2, 2))
 
     def find(self, tracks: Tracks, noise_m: float) -> BoolArray:
         """(A,) entries of a message that are extrapolated.
 
         Args:
-            tracks: of the message, in its frame.
-            noise_m: standard deviation of each coordinate of the tracker's positions.
+            tracks: tracks of the message, in its frame.
+            noise_m: standard deviation of each coordinate of the tracker's positions, metres.
         """
         elapsed_s = (tracks.stamp_ns - self._stamp_ns) / NS_PER_S
         if elapsed_s <= 0.0:
@@ -59,14 +59,14 @@ class ExtrapolatedPositions:
         now_m = tracks.positions_m
         with np.errstate(invalid="ignore", over="ignore"):
             now_steps_m = now_m - before_m
-            # Some trackers extrapolate by their usual period, whatever their stamps are.
+            # Some trackers extrapolate by their nominal period instead of the time between stamps.
             off_m = np.minimum(
                 _length_m(now_steps_m - steps_m * (elapsed_s / max(self._elapsed_s, 1e-9))),
                 _length_m(now_steps_m - steps_m),
             )
             length_m = _length_m(now_steps_m)
             tolerance_m = _LINE_SHARE * length_m + _ROUNDING * np.maximum(_length_m(now_m), 1.0)
-            # Who stands is on no line.
+            # The second condition excludes people who stand.
             is_on = (off_m <= tolerance_m) & (length_m > 10.0 * tolerance_m)
         is_known = np.isfinite(off_m)
         is_off = is_known & (off_m >= _ROUGH_SHARE * noise_m)
@@ -81,13 +81,13 @@ class ExtrapolatedPositions:
             return np.zeros(len(tracks.ids), dtype=bool)
         was_noisy = self._off_m >= _ROUGH_SHARE * noise_m
         if are_known[1] and shares[1] >= _MIN_ON:
-            # Also somebody who was measured twice only.
+            # Includes people who were measured only twice.
             return (was_noisy | np.isnan(self._off_m)) & is_on
         found: BoolArray = was_noisy & (self._n_on >= _N_STEPS)
         return found
 
     def _before(self, ids: tuple[str, ...]) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:
-        """What is known of (A,) ids from the message before; NaN and 0 where nothing is."""
+        """State of (A,) ids at the message before; NaN and 0 for new ids."""
         known = self._positions_m, self._steps_m, self._n_on, self._off_m
         if ids == self._ids:
             return known
@@ -103,7 +103,7 @@ class ExtrapolatedPositions:
     def _learn(
         self, is_off: BoolArray, is_near: BoolArray, n_before: IntArray, was_noisy: BoolArray
     ) -> None:
-        """Learns what steps follow those off a line, and on one."""
+        """Counts deviating and exact steps, by the kind of the step before."""
         was_on = n_before > 0
         was_off = ~was_on & was_noisy
         new = [[int((was & now).sum()) for now in (is_off, is_near)] for was in (was_off, was_on)]

@@ -63,12 +63,12 @@ class KnownTracker:
     def observations(
         self, tracks: Tracks, noise_m: float, max_speed_m_s: float
     ) -> tuple[Tracks, Counter[SkipReason]]:
-        """The observations of a message in the tracker's frame, and what is none, by reason.
+        """The observations of a message, and the number of other entries by reason.
 
         Args:
-            tracks: of the message.
-            noise_m: standard deviation of each coordinate of a position.
-            max_speed_m_s: maximum plausible speed.
+            tracks: tracks of the message, in its frame.
+            noise_m: standard deviation of each coordinate of a position, metres.
+            max_speed_m_s: maximum plausible speed, m/s.
         """
         tracks, lost = self.reported.take(tracks, max_speed_m_s)
         is_extrapolated = self._extrapolated.find(tracks, noise_m)

@@ -22,7 +22,7 @@ FIXES = {
     SkipReason.REPEATED: "the tracker repeats positions with new stamps; let it publish each once, "
     "stamped with the time of measurement",
     SkipReason.EXTRAPOLATED: "the tracker extrapolates lost people in exact lines; let it publish "
-    "only people whom it measured, or filter their state in the tracker mapping",
+    "only measured people, or filter the others by state in the tracker mapping",
     SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
     SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "

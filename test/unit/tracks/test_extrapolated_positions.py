@@ -1,4 +1,4 @@
-"""What a tracker extrapolates is no observation; who really moves in exact lines is observed."""
+"""Positions that a tracker extrapolates are skipped; exact lines of real motion are not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def walked(n_messages: int, noise_m: float = NOISE_M, period_s: float = 0.1) -> 
 
 
 def with_lines(positions_m: FloatArray, lines: dict[int, range]) -> FloatArray:
-    """The same, but some people go on at their last velocity in some messages."""
+    """The same, but some people continue at their last velocity in some messages."""
     positions_m = positions_m.copy()
     for row, numbers in lines.items():
         step_m = (positions_m[numbers[0] - 1, row] - positions_m[numbers[0] - 5, row]) / 4.0
@@ -37,7 +37,7 @@ def with_lines(positions_m: FloatArray, lines: dict[int, range]) -> FloatArray:
 
 
 def found_in(positions_m: FloatArray, noise_m: float = NOISE_M, jitter_s: float = 0.0) -> BoolArray:
-    """(N, 4) entries that are found."""
+    """(N, 4) whether entries are found to be extrapolated."""
     extrapolated, draws = ExtrapolatedPositions(), np.random.default_rng(2)
     return np.array(
         [
@@ -59,8 +59,8 @@ def test_exact_lines_among_noise_are_extrapolated(kind: type, jitter_s: float) -
     positions_m = with_lines(walked(120), LINES).astype(kind).astype(np.float64)
     found = found_in(positions_m, jitter_s=jitter_s)
     expected = np.zeros((120, 4), dtype=bool)
-    expected[52:65, 0] = True  # two steps like the one before
-    expected[81:90, 1] = True  # one of a tracker that is known for it
+    expected[52:65, 0] = True  # after two steps that equal the one before
+    expected[81:90, 1] = True  # after one step, as the tracker often extrapolates by now
     np.testing.assert_array_equal(found, expected)
 
 
@@ -69,7 +69,7 @@ def test_without_noise_nothing_is_extrapolated() -> None:
     assert not found_in(with_lines(walked(120), LINES), noise_m=0.001).any()
 
 
-def test_people_who_turn_and_walk_on_in_lines_are_observed() -> None:
+def test_people_who_turn_and_then_walk_in_lines_are_observed() -> None:
     """As in simulators, and between the key frames of annotators."""
     corners_m = walked(30, 0.1)
     share = (np.arange(200) % 8 / 8.0)[:, None, None]
@@ -95,7 +95,7 @@ def test_people_who_settle_on_a_line_are_observed() -> None:
     assert not found_in(np.array(places_m), 0.01).any()
 
 
-def test_who_is_extrapolated_by_the_tracker_coasts_and_vanishes() -> None:
+def test_a_person_extrapolated_by_the_tracker_coasts_and_vanishes() -> None:
     predictor = Predictor(ConstantVelocity(), PredictorConfig(), TransformBuffer())
     positions_m = with_lines(walked(80), {0: range(50, 80)})
     lost = 0
