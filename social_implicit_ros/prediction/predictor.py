@@ -258,6 +258,10 @@ class Predictor:
             "stamp_shift_ms": round(self._queue.shift_ns / 1e6),
         }
 
+    def stamp_shift_ns(self, source: str) -> int:
+        """Time by which stamps of a tracker are late for the transforms, nanoseconds."""
+        return self._queue.shift_of_ns(source)
+
     @property
     def n_tracked(self) -> int:
         """Number of people in the history, without the robot."""
@@ -320,7 +324,8 @@ class Predictor:
             # Jumps are recognised only in messages with all people, here no message has them.
             tracks = self._frame.moved_back(tracks)
         else:
-            tracks, text = self._frame.take_out_jump(tracks, self.history)
+            is_shift = self._queue.has_shifted(tracks.source, tracks.stamp_ns)
+            tracks, text = self._frame.take_out_jump(tracks, self.history, is_shift=is_shift)
             update.corrections += [text] if text else []
         *held, tracks = known.rename(tracks, self.history, config)
         for first in held:

@@ -36,8 +36,9 @@ _MAX_MISSED_S = 2.0
 #: number of changes, minimum number, tolerance of a multiple, and the median multiple, which must
 #: be smaller.
 _N_CHANGES, _LEAST_CHANGES, _MULTIPLE, _FEW = 60, 8, 1e-3, 2.0
-#: Largest cell of a grid, metres. Held positions of even walks also change by equal, larger steps.
-_MAX_CELL_M = 0.3
+#: Largest cell of a grid, metres, and the largest one of which coordinates are multiples. Held
+#: positions of even walks also change by equal, larger steps.
+_MAX_CELL_M, _LONGEST_CELL_M = 0.3, 1.0
 #: Displacement that never counts as a jump, metres.
 _MAX_ERROR_M = 0.5
 #: A position is a placeholder if tracks jump to it and back from points at least this far apart,
@@ -93,6 +94,7 @@ class ReportedPositions:
         self._n_stopped = self._n_resumed = 0
         # Absolute changes of x and y between reports, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
+        self._coordinates_m: deque[float] = deque(maxlen=_N_CHANGES)  # new ones of them
         self._is_on_grid = True  # positions may stay the same because they are rounded
         #: Time for which the tracker repeats outdated positions, seconds. 0 if positions are always
         #: current: then equal ones are those of people who stand, or are rounded to a grid.
@@ -306,7 +308,8 @@ class ReportedPositions:
             self._stays_ns.append(lower_median(stayed_ns[is_changed].tolist()))
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
-            self._is_on_grid = _are_on_grid(self._changes_m)
+            self._coordinates_m.extend(points_m[is_changed, :2][changes_m > 0.0].tolist())
+            self._is_on_grid = _are_on_grid(self._changes_m, self._coordinates_m)
             # Not the time between both reports, as a gap between messages repeats nothing.
             held_ns = stayed_ns + self.period_ns
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
@@ -387,14 +390,24 @@ class ReportedPositions:
             self._placeholders.append(point)
 
 
-def _are_on_grid(changes_m: Collection[float]) -> bool:
-    """Whether coordinates change by multiples of the smallest change, and mostly by that one."""
+def _are_on_grid(changes_m: Collection[float], coordinates_m: Collection[float]) -> bool:
+    """Whether coordinates change by multiples of the smallest change, and mostly by that one.
+
+    Of longer cells the coordinates are multiples, too, or in the middle between two.
+    """
     if len(changes_m) < _LEAST_CHANGES:
         return True
     cell_m = min(changes_m)
     multiples = np.array(changes_m) / cell_m
-    are_whole = (np.abs(multiples - np.round(multiples)) < _MULTIPLE).all()
-    return bool(are_whole and np.median(multiples) < _FEW and cell_m <= _MAX_CELL_M)
+    if not _are_whole(multiples) or np.median(multiples) >= _FEW:
+        return False
+    return cell_m <= _MAX_CELL_M or (
+        cell_m <= _LONGEST_CELL_M and _are_whole(2.0 * np.array(coordinates_m) / cell_m)
+    )
+
+
+def _are_whole(multiples: FloatArray) -> bool:
+    return bool((np.abs(multiples - np.round(multiples)) < _MULTIPLE).all())
 
 
 def _point(position_m: FloatArray) -> _Point:

@@ -58,6 +58,10 @@ _MAX_LATENCY_S = 1.0
 _GHOST_S = 25.0
 #: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
+#: Longest cell of a grid without a warning, metres: less than half the width of a person.
+_MAX_CELL_M = 0.15
+#: Time for which most people may be inside walls, seconds: they lean at one, or pass a door.
+_MAX_IN_WALLS_S = 5.0
 #: Maximum number of findings in the message of a status; its value `warnings` lists all kinds.
 _MAX_TEXTS = 3
 
@@ -205,15 +209,9 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def _shifted_stamps(now: Snapshot) -> Iterable[Finding]:
-    if shift_ms := now.counters.get("stamp_shift_ms", 0):
-        yield Finding(
-            "stamp_shift",
-            f"tracks are stamped {abs(shift_ms)} ms too {'late' if shift_ms > 0 else 'early'} for "
-            "the transforms, so that people seem to move when the robot turns; the stamps are "
-            "corrected by this time",
-            "let the tracker stamp the time of measurement, and synchronise the clocks",
-        )
+def _map_topic(now: Snapshot) -> str:
+    endpoints = now.surroundings.endpoints.values()
+    return next((each.topic for each in endpoints if each.message_type == _MAP), "~/map")
 
 
 def _no_map(now: Snapshot) -> Iterable[Finding]:
@@ -355,6 +353,25 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
+        "grid",
+        lambda t, now: t.cell_m > _MAX_CELL_M,
+        "positions on {t.topic} are rounded to {t.cell_m:.2g} m: nobody seems to move within a "
+        "cell, and velocities are inaccurate",
+        "let the tracker publish positions that are not rounded, such as the centre of each person "
+        "in place of that of a grid cell",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "in_walls",
+        lambda t, now: t.in_walls_s >= _MAX_IN_WALLS_S,
+        "most people on {t.topic} have been inside walls of the map for {t.in_walls_s:.0f} s, and "
+        "are predicted as without a map",
+        lambda t, now: (
+            f"the map on {_map_topic(now)} and the tracks do not fit: check the frame of both, "
+            "and resolution, origin, negate and thresholds of the map"
+        ),
+    ),
+    _OfTracker(
         "frozen",
         lambda t, now: bool(t.frozen),
         _frozen_people,
@@ -370,7 +387,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "velocities",
-        lambda t, now: t.has_wrong_velocities,
+        # Of positions on a grid the velocities are wrong, not those of the tracker.
+        lambda t, now: t.has_wrong_velocities and t.cell_m <= _MAX_CELL_M,
         "velocities on {t.topic} do not fit the positions and are not used",
         "they must be relative to the ground, in m/s and in the axes of header.frame_id; see "
         "velocity in the tracker mapping",
@@ -421,5 +439,14 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         ),
         "synchronise the clocks, or let the tracker stamp the time of measurement",
     ),
-    _shifted_stamps,
+    _OfTracker(
+        "stamp_shift",
+        lambda t, now: t.stamp_shift_ms != 0,
+        lambda t, now: (
+            f"tracks on {t.topic} are stamped {abs(t.stamp_shift_ms)} ms too "
+            f"{'late' if t.stamp_shift_ms > 0 else 'early'} for the transforms, so that people "
+            "seem to move when the robot turns; the stamps are corrected by this time"
+        ),
+        "let the tracker stamp the time of measurement, and synchronise the clocks",
+    ),
 )

@@ -130,6 +130,9 @@ class TrackerCounts:
         given_away_s: mean time after which an id is reassigned to another person, seconds; infinite
             if that is rare.
         has_wrong_velocities: the reported velocities do not fit the positions.
+        cell_m: to which its positions are rounded, metres; 0 if to no grid.
+        in_walls_s: time for which most of its people have been inside walls, seconds.
+        stamp_shift_ms: time by which its stamps are late for the transforms, milliseconds.
         hold_s: time for which each position is repeated, seconds; 0 if every message has new ones.
         frozen: ids of people whose positions have been exactly constant for `FROZEN_S`.
         age_s: age of the newest tracks, seconds; infinite before the first.
@@ -155,6 +158,9 @@ class TrackerCounts:
     climb_m_s: float = 0.0
     given_away_s: float = math.inf
     has_wrong_velocities: bool = False
+    cell_m: float = 0.0
+    in_walls_s: float = 0.0
+    stamp_shift_ms: int = 0
     hold_s: float = 0.0
     frozen: tuple[str, ...] = ()
     age_s: float = math.inf

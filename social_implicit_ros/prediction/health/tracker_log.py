@@ -131,7 +131,7 @@ class TrackerLog(TrackerCounts):
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
         self._doubled, self._unpredicted = ConditionTimer(), ConditionTimer()
-        self._losing = ConditionTimer()
+        self._losing, self._in_walls = ConditionTimer(), ConditionTimer()
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
         self._given_away: deque[tuple[float, int, int]] = deque(maxlen=_N_GIVEN)
         self._was_predicted = False
@@ -177,6 +177,8 @@ class TrackerLog(TrackerCounts):
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
         self.n_doubles = len(known.doubles.found)
+        self.cell_m = known.reported.cell_m
+        self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         tick = predictor.last_tick
         if tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0
@@ -188,6 +190,11 @@ class TrackerLog(TrackerCounts):
         expected = SkipReason.MERGED, SkipReason.ROBOT
         self.n_predicted = len(rows) + sum(reason in expected for reason in skipped.values())
         self.tick_reasons = Counter(skipped.values())
+        walls = predictor.placed_walls
+        inside = [] if walls is None else walls.is_occupied(tick.present_m[rows]).tolist()
+        are_inside = 2 * sum(inside) > len(rows)
+        in_walls_ns = self._in_walls.update(are_inside, tick.stamp_ns, tick.stamp_ns)
+        self.in_walls_s = in_walls_ns / NS_PER_S
         self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
         are_doubled = 2 * len(doubled.intersection(rows)) > len(rows)

@@ -29,6 +29,10 @@ _MAX_WAITING = 64
 #: Age beyond which a transform is not late, but its publisher stopped, seconds: the maximum of
 #: `transform_wait_s`.
 _MAX_DELAY_S = 10.0
+#: Time by which a stamp may be ahead of the clock, seconds.
+_MAX_AHEAD_S = 0.02
+#: Time for which positions may jump as a shift of stamps begins or ends, nanoseconds.
+_SHIFTING_NS = NS_PER_S
 #: Minimum correction of the published frame between two ticks that is counted, metres.
 _MIN_CORRECTION_M = 0.1
 #: Frames that move smoothly by REP 105, such as odom, robot1/odom and odom_combined.
@@ -94,9 +98,16 @@ class HistoryFrame:
         self._jumps.reset()
         self._published_pose = None
 
-    def take_out_jump(self, tracks: Tracks, history: TrackHistory) -> tuple[Tracks, str]:
-        """Tracks with jumps removed, in the histories' frame; log text on a new jump, or empty."""
+    def take_out_jump(
+        self, tracks: Tracks, history: TrackHistory, *, is_shift: bool = False
+    ) -> tuple[Tracks, str]:
+        """Tracks with jumps removed, in the histories' frame; log text on a new jump, or empty.
+
+        With `is_shift` a jump is that of a corrected stamp: it is no correction of a localisation.
+        """
         tracks, text = self._jumps.take_out(tracks, history)
+        if is_shift:
+            return tracks, ""
         self.n_corrections += bool(text)
         return tracks, text
 
@@ -216,6 +227,16 @@ class TransformQueue:
         """
         return max((each.shift_ns for each in self._shifts.values()), key=abs, default=0)
 
+    def has_shifted(self, source: str, stamp_ns: int) -> bool:
+        """Whether a shift of a tracker began or ended shortly before a stamp."""
+        changes_ns = (each.changed_ns for (name, _), each in self._shifts.items() if name == source)
+        return any(0 <= stamp_ns - changed_ns <= _SHIFTING_NS for changed_ns in changes_ns)
+
+    def shift_of_ns(self, source: str) -> int:
+        """The same of one tracker."""
+        shifts = (each.shift_ns for (name, _), each in self._shifts.items() if name == source)
+        return max(shifts, key=abs, default=0)
+
     def add(self, tracks: Tracks, frame_id: str, now_ns: int, lead_ns: int = 0) -> None:
         """Queues tracks of another frame; `take` returns them once they are transformed.
 
@@ -257,7 +278,7 @@ class TransformQueue:
                     continue
                 pose = self._pose_by_other_stamp(target, entry)
                 if pose is None:
-                    timed_out.append((entry.tracks, self._reason(error, now_ns)))
+                    timed_out.append((entry.tracks, self._reason(error, now_ns, entry)))
                     continue
                 transform = pose
             if ROBOT_ID not in entry.tracks.ids:
@@ -285,7 +306,7 @@ class TransformQueue:
         except TransformUnavailableError:
             return None
 
-    def _reason(self, error: TransformUnavailableError, now_ns: int) -> str:
+    def _reason(self, error: TransformUnavailableError, now_ns: int, entry: _Waiting) -> str:
         if error.newest_ns is None:
             return str(error)
         age_s = (now_ns - error.newest_ns) / NS_PER_S
@@ -293,6 +314,14 @@ class TransformQueue:
             return (
                 f"{error}: its publisher has stopped, or has another clock, such as that of a "
                 "replay or simulation (use_sim_time)"
+            )
+        arrived_ns = entry.deadline_ns - round(self._wait_s * NS_PER_S)
+        ahead_s = (entry.tracks.stamp_ns - arrived_ns) / NS_PER_S
+        if now_ns and ahead_s > _MAX_AHEAD_S:
+            return (
+                f"{error}; the tracks are stamped {ahead_s:.2f} s ahead of this node's clock, and "
+                f"wait {self._wait_s:g} s: let the tracker stamp the time of measurement, and "
+                "synchronise the clocks"
             )
         return (
             f"{error}; its newest transform is {age_s:.2f} s old, "

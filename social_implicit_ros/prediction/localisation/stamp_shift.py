@@ -28,6 +28,8 @@ _MAX_CHANGE_M, _MIN_CHANGE_M_S = 3.0, 0.1
 _MIN_PEOPLE = 3
 #: Half-life of evidence and minimum evidence for a shift, in messages.
 _HALF_LIFE, _MIN_MESSAGES = 50.0, 10.0
+#: A stamp that is long ago.
+_NEVER_NS = 2**62
 #: Range of shifts that are corrected, seconds: smaller ones cost little, larger ones are errors.
 _MIN_SHIFT_S, _MAX_SHIFT_S = 0.02, 0.5
 #: The correction begins when a shift exceeds the first number of its standard errors, and ends when
@@ -56,10 +58,11 @@ class StampShift:
     Attributes:
         shift_ns: delay of the stamps, integer nanoseconds; negative if they are early, 0 if
             unknown.
+        changed_ns: stamp of the message at which the shift was found, or was lost.
     """
 
     def __init__(self) -> None:
-        self.shift_ns = 0
+        self.shift_ns, self.changed_ns = 0, -_NEVER_NS
         self._waiting: Tracks | None = None  # waits for the transforms after its stamp
         self._seen: _Seen | None = None
         # Over messages: their number, and sums of `of_both`, `of_frame`, their squares and their
@@ -84,8 +87,11 @@ class StampShift:
         stamp_ns = self._waiting.stamp_ns
         poses = [pose_at(stamp_ns + step_ns) for step_ns in (-_STEP_NS, 0, _STEP_NS)]
         if all(poses):
+            was_known = self.shift_ns != 0
             self._learn(self._waiting, poses)
             self._waiting = None
+            if was_known != (self.shift_ns != 0):
+                self.changed_ns = tracks.stamp_ns
 
     def _learn(self, tracks: Tracks, poses: Iterable[RigidTransform | None]) -> None:
         """Compares a message with the one before, by poses before, at and after its stamp."""

@@ -218,11 +218,19 @@ class DiagnosticsLog:
             "ticks_failed": str(self._n_failed_ticks),
             "connections_broken": str(len(self.surroundings.broken)),
             **{key: str(count) for key, count in now.counters.items()},
+            **self._stamp_shifts(),
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
         self._reported_s = now_s
         self._begin_period(now_ns)
         return status_of(name, "prediction", bytes([level]), text, values)
+
+    def _stamp_shifts(self) -> dict[str, str]:
+        """Of several trackers, that of each topic."""
+        if len(self.trackers) < 2:
+            return {}
+        trackers = self.trackers.values()
+        return {f"stamp_shift_ms.{each.topic}": str(each.stamp_shift_ms) for each in trackers}
 
     def _end_period(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
         # A condition that held for the whole period is dated back to its start.

@@ -109,6 +109,16 @@ def test_a_transform_later_than_allowed_names_the_parameter_and_the_delay() -> N
     assert "increase transform_wait_s" in reason
 
 
+def test_stamps_ahead_of_the_clock_are_not_reported_as_late_transforms() -> None:
+    buffer = TransformBuffer()
+    add(buffer, "odom", "camera", 10.0)
+    queue = TransformQueue(buffer, wait_s=0.2)
+    queue.add(tracks(round(10.45 * S)), "camera", round(10.15 * S))
+    ((_, reason),) = queue.take("odom", round(10.35 * S))[1]
+    assert "stamped 0.30 s ahead of this node's clock" in reason
+    assert "synchronise the clocks" in reason and "transform_wait_s" not in reason
+
+
 def test_the_clocks_of_tracker_and_transforms_may_differ() -> None:
     """It is 400 ahead. Transforms of its own clock are preferred, and awaited."""
     poses = Poses()

@@ -114,6 +114,10 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ),
         ({"doubled_s": 2.0}, ("most people on /tracks have", "reported twice", "merge_distance_m")),
         ({"lost": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
+        ({"stamp_shift_ms": 110}, ("on /tracks are stamped 110 ms too late for the transforms",)),
+        ({"stamp_shift_ms": -60}, ("60 ms too early", "when the robot turns")),
+        ({"cell_m": 0.5}, ("on /tracks are rounded to 0.5 m", "not rounded")),
+        ({"in_walls_s": 7.0}, ("most people on /tracks have been inside walls", "map on ~/map")),
         ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
         ({"has_wrong_velocities": True}, ("do not fit the positions", "axes of header.frame_id")),
@@ -157,8 +161,6 @@ def test_faults_of_a_tracker_are_named_with_the_fix(
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
-        ({"counters": {"stamp_shift_ms": 110}}, ("110 ms too late for the transforms",)),
-        ({"counters": {"stamp_shift_ms": -60}}, ("60 ms too early", "when the robot turns")),
         ({"rate_hz": 0.0}, ("clock does not advance",)),
         ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
     ],
@@ -249,3 +251,12 @@ def test_a_node_that_failed_to_configure_repeats_the_reason_every_ten_seconds() 
     ((level, text),) = lines[10]
     assert level is Level.ERROR
     assert "still not configured" in text and text.endswith(": tracker.yaml: no such file")
+
+
+def test_positions_on_a_grid_do_not_accuse_the_velocities() -> None:
+    text = text_of(with_tracker(cell_m=0.25, has_wrong_velocities=True))
+    assert "rounded to 0.25 m" in text and "do not fit the positions" not in text
+
+
+def test_a_fine_grid_and_a_moment_in_a_wall_are_fine() -> None:
+    assert findings_of(with_tracker(cell_m=0.05, in_walls_s=2.0)) == []

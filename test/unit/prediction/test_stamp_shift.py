@@ -148,6 +148,9 @@ def errors_m(late_s: float) -> FloatArray:
             end_m = (FIRST_M + VELOCITIES_M_S * (time_s + 4.8 - 20.0))[rows]
             found.append(np.hypot(*(forecast.prediction.mean[:, -1] - end_m).T))
     assert predictor.counters()["stamp_shift_ms"] == pytest.approx(1000 * late_s, abs=15)
+    assert predictor.stamp_shift_ns("") / S == pytest.approx(late_s, abs=0.015)
+    # People jump as the shift is found: that is no correction of a localisation.
+    assert predictor.counters()["frame_corrections"] == 0
     return np.array(found)
 
 

@@ -11,6 +11,7 @@ import pytest
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog, doubled_rows
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
@@ -219,3 +220,24 @@ def test_ids_that_are_indices_in_a_list_are_noticed(is_index: bool) -> None:
     known_s = [each for each in kept_s if each < math.inf]
     assert all(0.0 < each < 3.0 for each in known_s)
     assert [kept_s[9] < math.inf, kept_s[19] < math.inf] == [is_index, is_index]
+
+
+@pytest.mark.parametrize(("y_m", "seconds"), [(-1.0, 6.0), (2.0, 0.0)])
+def test_people_inside_walls_are_noticed(y_m: float, seconds: float) -> None:
+    """The map has a wall of 4 m; a map that does not fit has no effect on people inside it."""
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    occupied = np.zeros((80, 80), dtype=bool)
+    occupied[:40] = True
+    predictor.floor_plan = FloorPlan(occupied, 0.1, (-4.0, -4.0), frame_id="odom").prepare()
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    places_m = np.array([[0.0, y_m], [1.0, y_m], [2.0, 3.0]])
+    for second in range(7):
+        stamp_ns = (100 + second) * S
+        for n in range(10):
+            now_ns = stamp_ns + n * S // 10
+            predictor.add_tracks(Tracks(now_ns, tuple("abc"), places_m), "odom", now_ns)
+        predictor.tick(now_ns)
+        log.take_counts(predictor, "", set())
+    assert log.in_walls_s == seconds

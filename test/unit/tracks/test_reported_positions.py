@@ -54,17 +54,21 @@ def test_people_who_stand_exactly_still_are_observed_in_every_message() -> None:
     assert lost.total() == 0
 
 
-def test_positions_on_a_grid_are_all_observations() -> None:
-    """With positions rounded to 0.25 m, walking people have equal positions for some messages."""
+@pytest.mark.parametrize("cell_m", [0.25, 0.5])
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_positions_on_a_grid_are_all_observations(cell_m: float, offset: float) -> None:
+    """People who walk are often at the same corner, or centre, of a cell for some messages."""
     noise = np.random.default_rng(0)
 
     def position_of(n: int) -> FloatArray:
-        return 0.25 * np.round(4.0 * (walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2))))
+        noisy_m = walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2))
+        return cell_m * (np.round(noisy_m / cell_m - offset) + offset)
 
     reported = ReportedPositions()
     taken, lost = shown(reported, position_of)
     assert lost.total() == 0 and reported.hold_s == 0.0
     assert all(tracks.ids == IDS for tracks in taken)
+    assert reported.cell_m == pytest.approx(cell_m)
 
 
 @pytest.mark.parametrize(("noise_m", "decimals"), [(0.0, 12), (0.05, 12), (0.05, 2)])
