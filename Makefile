@@ -21,22 +21,24 @@ PYTEST := PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THRE
 # DDS loses a discovery once in thousands: a test that timed out waiting for another process runs once more.
 PYTEST += --reruns 1 --only-rerun "did not happen"
 
-define STATIC
-$(BIN)/ruff format --check .
-$(BIN)/ruff check .
-$(BIN)/mypy
-$(BIN)/lint-imports --no-cache --no-logo
-endef
+static:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+interfaces:
+	@MAKEFLAGS= $(BIN)/python scripts/build_test_interfaces.py
 
 test: ## Check style, types and imports; run every test that needs no torch
 	$(VENV) test
-	@$(BIN)/python scripts/build_test_interfaces.py
-	$(STATIC)
+# At once: mypy, and much of the build, run on one core.
+	@$(MAKE) --no-print-directory --jobs 2 static interfaces
 	$(PYTEST)
 
 test-fast: ## Check style, types and imports; run the unit tests (a minute)
 	$(VENV) test
-	$(STATIC)
+	@$(MAKE) --no-print-directory static
 	$(PYTEST) -m "not slow" test/unit
 
 test-training: ## Install torch too; run the tests of training and export
@@ -106,4 +108,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo test test-fast test-training test-oldest test-jazzy lint bench fuzz newcomer soak audit gallery models lock clean
+.PHONY: help demo static interfaces test test-fast test-training test-oldest test-jazzy lint bench fuzz newcomer soak audit gallery models lock clean
