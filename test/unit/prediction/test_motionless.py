@@ -131,7 +131,7 @@ def test_quiet_minutes_with_pillars_leave_the_ellipses_of_walkers(tmp_path: Path
     np.testing.assert_array_equal(begins.adaptive.radii[1], AdaptiveCalibration(12).radii[1])
     # Each pillar is scored once, which hardly changes the ellipses of people who stand.
     ratio = begins.adaptive.radii[0] / AdaptiveCalibration(12).radii[0]
-    assert ratio[:, CONFIDENCES.index(0.95)].min() > 0.95
+    assert ratio[:, CONFIDENCES.index(0.95)].min() > 0.9
 
 
 def test_a_track_that_moved_once_does_not_become_motionless_again() -> None:
