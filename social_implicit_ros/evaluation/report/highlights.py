@@ -276,7 +276,7 @@ class TrackMap:
     def _add_up(self, cells: IntArray, sums: FloatArray) -> None:
         """Takes (N, 2) cells with their sums; equal ones become one."""
         self._cells, of_cell = np.unique(cells, axis=0, return_inverse=True)
-        rows = sums.reshape(len(sums), -1)
+        rows = sums.reshape(len(sums), math.prod(sums.shape[1:]))  # also of no cells
         self._sums = sums_by_group(rows, of_cell.ravel(), len(self._cells)).reshape(
             -1, *sums.shape[1:]
         )

@@ -345,7 +345,8 @@ def test_regions_adapt_from_nothing_and_each_models_by_itself(tmp_path):
     first, last = (
         alone[index][:, -1, 0, 0] / shipped[index][:, -1, 0, 0] for index in (0, len(shipped) - 1)
     )
-    np.testing.assert_allclose(first, 1.0, rtol=0.05)
+    # At an unknown site 95 % regions start larger by this factor.
+    np.testing.assert_allclose(first, 1.17**2, rtol=0.05)
     assert (np.abs(last - 1.0) > 0.2).all()
     for one, other in zip(alone, among_others, strict=True):
         np.testing.assert_array_equal(one, other)
