@@ -211,7 +211,7 @@ def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
 
 def _map_topic(now: Snapshot) -> str:
     endpoints = now.surroundings.endpoints.values()
-    return next((each.topic for each in endpoints if each.message_type == _MAP), "~/map")
+    return next((each.topic for each in endpoints if each.message_type == MAP), "~/map")
 
 
 def _no_map(now: Snapshot) -> Iterable[Finding]:

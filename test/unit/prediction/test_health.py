@@ -63,6 +63,13 @@ def test_somebody_who_is_reported_and_not_predicted_is_named() -> None:
     assert "seen '7'; tracks end or jump before" in text
 
 
+def test_people_inside_walls_are_reported_with_the_topic_of_the_map() -> None:
+    endpoint = Endpoint("/map", "nav_msgs/msg/OccupancyGrid", 1)
+    around = Surroundings({endpoint.topic: endpoint})
+    text = text_of(replace(with_tracker(in_walls_s=7.0), surroundings=around))
+    assert "the map on /map and the tracks do not fit" in text
+
+
 def test_a_class_that_is_filtered_out_is_named_with_the_fix() -> None:
     lost, seen = {SkipReason.OTHER_CLASS: 60}, {SkipReason.OTHER_CLASS: "'walker'"}
     nobody = with_tracker(lost=lost, examples=seen, unpredicted_s=3.0)
