@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Refusal, Update
@@ -117,9 +119,17 @@ def recorded_tracks(
     start_s: float = 0.0,
     duration_s: float | None = None,
 ) -> Iterator[Tracks]:
-    """Like `moved_tracks` for a part of a recording (see `TrackSource.part`), without the robot."""
-    part = replace(source.part(start_s, duration_s), robot=None)
-    return moved_tracks(part, settings, left_out or LeftOut())
+    """Like `moved_tracks` for a part of a recording (see `TrackSource.part`), without the robot.
+
+    Of several entries with one id in a message, the first is taken.
+    """
+    part, counts = replace(source.part(start_s, duration_s), robot=None), left_out or LeftOut()
+    for tracks in moved_tracks(part, settings, counts):
+        rows = {agent_id: row for row, agent_id in reversed(list(enumerate(tracks.ids)))}
+        for _ in range(len(tracks.ids) - len(rows)):
+            counts.skip(SkipReason.DUPLICATE_ID)
+        is_all = len(rows) == len(tracks.ids)
+        yield tracks if is_all else tracks.of_agents(np.array(sorted(rows.values())))
 
 
 def moved_tracks(

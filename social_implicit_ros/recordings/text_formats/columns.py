@@ -373,6 +373,8 @@ def _from_json(text: str) -> Columns:
             continue
         try:
             entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise TypeError("it is no object")
             scene, track = entry.get("scene"), entry.get("track")
             if scene is not None and "fps" in scene:
                 rates.append(float(scene["fps"]))

@@ -49,6 +49,18 @@ def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_t
         np.testing.assert_array_equal(read.positions_m, written.positions_m)
 
 
+def test_who_stands_twice_in_a_frame_is_written_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "walk.txt"
+    path.write_text("0 1 0.1 1.5\n0 1 7.0 7.0\n0 2 3.0 3.0\n10 1 0.9 1.5\n10 1 0.9 1.5\n")
+    assert main([str(path), "--out", str(tmp_path / "bag")]) == 0
+    first, second = recorded_tracks(open_source(tmp_path / "bag"))
+    np.testing.assert_array_equal(first.positions_m, [[0.1, 1.5], [3.0, 3.0]])
+    assert len(second.ids) == 1
+    assert "2 of 5 entries are left out, duplicate id" in capsys.readouterr().err
+
+
 def test_tracks_of_a_sensor_are_written_in_the_fixed_frame(tmp_path: Path) -> None:
     walk = walkers(duration_s=1.0)
     mount = transform_message("odom", "lidar", START_NS, xyz=(3.0, 0.0, 0.0))
