@@ -1,4 +1,4 @@
-"""`evaluate_calibration`: coverage of the ellipses as shipped and with adaptive calibration.
+"""Prints the coverage of the ellipses as shipped and with adaptive calibration.
 
 Replays recordings through the node's pipeline, once with the model as shipped and once with
 adaptive calibration that starts from nothing. A prediction is always evaluated with the ellipses

@@ -1,4 +1,4 @@
-"""`evaluate_dataset`: the leave-one-out table of shipped models beside baselines and reference."""
+"""Prints the leave-one-out table of shipped models beside baselines and reference."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.commands.options import reports_errors
+from social_implicit_ros.commands.options import duration_s, reports_errors
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import (
     MAX_FILE_BYTES,
@@ -29,6 +29,8 @@ _N_PEOPLE = 30
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the card, if the model can be used."""
     options = _parser().parse_args(arguments)
+    if not options.file.is_file():
+        raise ModelFileError(f"{options.file} is not a file: give the .onnx file of the model")
     card_path = options.file.with_suffix(".json")
     if card_path.exists() and not options.overwrite:
         raise ModelFileError(f"{card_path} exists: give --overwrite to replace it")
@@ -112,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("file", type=Path, metavar="MODEL.onnx", help="the model")
-    add("--step-s", type=float, help="seconds between two steps; asked for where left out")
+    add("--step-s", type=duration_s, help="seconds between two steps; asked for where left out")
     add("--name", default="", help="default: the name of the file")
     add("--architecture", default="custom", help="default: %(default)s")
     add("--description", default="", help="one sentence for users")

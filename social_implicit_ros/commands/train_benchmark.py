@@ -1,4 +1,4 @@
-"""`train_benchmark`: trains Social-Implicit for each split and for robots."""
+"""Trains Social-Implicit for each split and for robots."""
 
 from __future__ import annotations
 

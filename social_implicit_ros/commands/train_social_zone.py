@@ -1,4 +1,4 @@
-"""`train_social_zone`: trains and calibrates the default model, and prints its tables."""
+"""Trains and calibrates the default model, and prints its tables."""
 
 from __future__ import annotations
 
