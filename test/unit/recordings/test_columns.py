@@ -290,7 +290,11 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("two.csv", "time,id,a.x,a.y,b.x,b.y\n0,1,0,0,0,0\n", "several columns 'x': choose"),
         ("date.csv", "time,id,x,y\n2026-02-31 12:00:00,1,0,0\n", "an invalid date"),
         ("late.csv", "time,id,x,y\n2300-02-01 12:00:00,1,0,0\n", "2300-02-01.* in line 2"),
-        ("list.json", '[{"f": 0, "p": 1, "x": 0, "y": 0}]', "line 1 is not TrajNet++: it is no object"),
+        (
+            "list.json",
+            '[{"f": 0, "p": 1, "x": 0, "y": 0}]',
+            "line 1 is not TrajNet++: it is no object",
+        ),
         ("hole.csv", "frame,id,x,y\n\n0,1,,0\n", "has '' for a number in line 3, column 3"),
         ("short.csv", "frame,id,x,y\n0,1,2\n", "has 3 columns in line 2"),
         (
