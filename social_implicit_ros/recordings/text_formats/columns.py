@@ -374,7 +374,7 @@ def _from_json(text: str) -> Columns:
         try:
             entry = json.loads(line)
             if not isinstance(entry, dict):
-                raise TypeError("it is no object")
+                raise TypeError("not an object")
             scene, track = entry.get("scene"), entry.get("track")
             if scene is not None and "fps" in scene:
                 rates.append(float(scene["fps"]))
