@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import close_rows
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -28,6 +30,8 @@ _APART_M = 0.3
 _N_USUAL = 5
 #: Largest cell of rounded positions, metres; in larger ones two people may share a cell.
 _MAX_CELL_M = 0.1
+#: Maximum time for which a track is extrapolated to compare it with others, nanoseconds.
+_JUST_NS = NS_PER_S // 2
 
 
 @dataclass
@@ -55,30 +59,41 @@ class Doubles:
         self.found: dict[tuple[str, str], None] = {}
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._n_found = 0
+        self._seen_ns: dict[str, int] = {}  # newest stamp of each id
 
     def observe(self, tracks: Tracks, history: TrackHistory, cell_m: float) -> None:
-        """Compares the tracks of a message with each other.
+        """Compares the tracks of a message with each other, and with those of the last moment.
+
+        Two cameras may take turns, each with ids of its own.
 
         Args:
             tracks: a renamed message.
             history: the history after the message was added.
             cell_m: cell size of rounded positions, metres; 0 if they are not rounded.
         """
-        near = close_rows(tracks.positions_m, _NEAR_M) if len(tracks.ids) > 1 else []
+        ids, places_m = tracks.ids, tracks.positions_m
+        others = self._just_seen(tracks, history)
+        if others:
+            motions = history.motions(others)
+            gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
+            ids = (*ids, *others)
+            places_m = np.concatenate([places_m, motions.extrapolated_m(gaps_s)])
+        near = close_rows(places_m, _NEAR_M) if len(ids) > 1 else []
         if not near and not self._pairs:
             return
-        row_of = {agent_id: row for row, agent_id in enumerate(tracks.ids)}
+        present = set(tracks.ids)
+        row_of = {agent_id: row for row, agent_id in enumerate(ids)}
         for rows in near:
-            one, other = sorted(tracks.ids[row] for row in rows)
+            one, other = sorted(ids[row] for row in rows)
             if one != other and (one, other) not in self._pairs:
                 self._pairs[one, other] = _Pair(tracks.stamp_ns, tracks.stamp_ns, 0.0, 0)
         noise_m2 = 4.0 * history.noise_m(tracks.source) ** 2
         for pair, known in list(self._pairs.items()):
-            if any(i not in row_of for i in pair):
+            if any(i not in row_of for i in pair) or present.isdisjoint(pair):
                 if history.unknown(pair):
                     self._drop(pair)
                 continue
-            apart_m = tracks.positions_m[row_of[pair[0]]] - tracks.positions_m[row_of[pair[1]]]
+            apart_m = places_m[row_of[pair[0]]] - places_m[row_of[pair[1]]]
             known.add(tracks.stamp_ns, float(apart_m @ apart_m))
             if pair in self.found:
                 is_one = known.distance_m2 <= _APART_M**2 + noise_m2
@@ -89,6 +104,18 @@ class Doubles:
             elif self._is_double(known, noise_m2, cell_m) and pair not in self.found:
                 self.found[pair] = None
                 self._n_found += 1
+
+    def _just_seen(self, tracks: Tracks, history: TrackHistory) -> tuple[str, ...]:
+        """Ids that are not in a message, but were in one shortly before it."""
+        self._seen_ns = {
+            agent_id: seen_ns
+            for agent_id, seen_ns in self._seen_ns.items()
+            if 0 <= tracks.stamp_ns - seen_ns <= _JUST_NS
+        }
+        just_seen = self._seen_ns.keys() - set(tracks.ids)
+        self._seen_ns.update(dict.fromkeys(tracks.ids, tracks.stamp_ns))
+        unknown = set(history.unknown(just_seen))
+        return tuple(sorted(just_seen - unknown))
 
     def _is_double(self, known: _Pair, noise_m2: float, cell_m: float) -> bool:
         least_ns = _CONFIRM_NS // (2 if self._n_found >= _N_USUAL else 1)

@@ -52,8 +52,8 @@ class Scene:
 HERE, BESIDE, FAR = np.zeros(2), np.array([-0.1, 0.4]), np.array([3.0, 5.0])
 
 
-@pytest.mark.parametrize("noise_m", [0.0, 0.02, 0.05, 0.07])
-@pytest.mark.parametrize("rate_hz", [2.5, 10.0, 30.0])
+@pytest.mark.parametrize("noise_m", [0.0, 0.03, 0.07])
+@pytest.mark.parametrize("rate_hz", [2.5, 10.0])
 def test_a_person_listed_twice_is_predicted_once(noise_m: float, rate_hz: float) -> None:
     scene = Scene(noise_m, rate_hz)
     assert scene.walk(1.0, a=HERE, b=HERE + 0.02, c=FAR) == {"a", "b", "c"}
@@ -65,8 +65,8 @@ def test_without_the_parameter_both_are_predicted() -> None:
     assert Scene(merge_doubles=False).walk(6.0, a=HERE, b=HERE) == {"a", "b"}
 
 
-@pytest.mark.parametrize("noise_m", [0.0, 0.05, 0.1])
-@pytest.mark.parametrize("apart_m", [0.25, 0.3, 0.4])
+@pytest.mark.parametrize("noise_m", [0.0, 0.1])
+@pytest.mark.parametrize("apart_m", [0.25, 0.4])
 def test_couples_are_not_merged(noise_m: float, apart_m: float) -> None:
     scene = Scene(noise_m)
     assert scene.walk(12.0, a=HERE, b=apart_m * np.array([-0.24, 0.97])) == {"a", "b"}
@@ -144,3 +144,21 @@ def test_no_people_of_a_recording_are_merged(name: str, noise_m: float) -> None:
     if not path.is_file():
         pytest.skip(f"no recording {path}: set SOCIAL_IMPLICIT_DATA to the folder of recordings")
     assert doubles_of(path, noise_m) == 0
+
+
+@pytest.mark.parametrize("rate_hz", [5.0, 20.0])
+def test_cameras_that_take_turns_list_somebody_once(rate_hz: float) -> None:
+    """Each has ids of its own, and both publish on one topic."""
+    scene = Scene(rate_hz=rate_hz)
+    for _ in range(round(3.0 * rate_hz)):
+        scene.walk(1.0 / rate_hz, a1=HERE, a2=FAR)
+        predicted = scene.walk(1.0 / rate_hz, b1=HERE, b2=FAR)
+    assert len(predicted) == 2
+
+
+def test_couples_whom_a_tracker_sees_in_turns_are_not_merged() -> None:
+    scene = Scene()
+    for _ in range(60):
+        scene.walk(0.1, a=HERE)
+        predicted = scene.walk(0.1, b=BESIDE)
+    assert predicted == {"a", "b"}
