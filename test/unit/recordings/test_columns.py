@@ -293,7 +293,7 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         (
             "list.json",
             '[{"f": 0, "p": 1, "x": 0, "y": 0}]',
-            "line 1 is not TrajNet++: .not an object",
+            r"line 1 is not TrajNet\+\+: .*not an object",
         ),
         ("hole.csv", "frame,id,x,y\n\n0,1,,0\n", "has '' for a number in line 3, column 3"),
         ("short.csv", "frame,id,x,y\n0,1,2\n", "has 3 columns in line 2"),
