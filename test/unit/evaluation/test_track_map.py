@@ -69,3 +69,15 @@ def test_cells_hold_the_mean_error_of_those_who_stood_there(reach_m: float) -> N
 
 def test_a_map_of_nobody_is_empty() -> None:
     assert TrackMap(["a"]).encoded()["cells"] == []
+
+
+def test_trajectories_that_are_not_complete_are_not_on_the_map() -> None:
+    """As of a recording that is shorter than the horizon."""
+    track_map = TrackMap(["a", "b"])
+    errors = measures_at(np.zeros((3, 2)), np.zeros(3))
+    track_map.add(dict.fromkeys(["a", "b"], replace(errors, complete=np.zeros(3, dtype=bool))))
+
+    found = track_map.encoded()
+
+    assert found["cells"] == found["futures"] == []
+    assert found["mean_fde"] == {"a": [], "b": []}
