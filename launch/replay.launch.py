@@ -60,17 +60,22 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="true",
                 description="Use the time of /clock, which the replay publishes.",
             ),
+            # Before the node is started, which would outlive an error.
+            OpaqueFunction(function=_check),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(predictor)),
             OpaqueFunction(function=_replay),
         ]
     )
 
 
-def _replay(context: LaunchContext) -> list[Action]:
+def _check(context: LaunchContext) -> None:
     given = LaunchConfiguration("file").perform(context)
-    file = Path(given).expanduser()
-    if not file.exists():
+    if not Path(given).expanduser().exists():
         raise RuntimeError(f"argument file:={given}: no such recording; give an absolute path")
+
+
+def _replay(context: LaunchContext) -> list[Action]:
+    file = Path(LaunchConfiguration("file").perform(context)).expanduser()
     loops = LaunchConfiguration("loop").perform(context) in ("true", "True", "1")
     return [
         Node(
