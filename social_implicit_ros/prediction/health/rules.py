@@ -1,8 +1,8 @@
 """The rules that find problems of tracks and predictions.
 
-A rule is a function from a snapshot to findings. A rule that applies to each tracker is an
-`_OfTracker`. To add a rule, append it to `RULES`. A value that it needs is a field of
-`TrackerCounts`, or a key of `Predictor.counters`; `/diagnostics` shows both.
+A rule is a function from a snapshot to findings: those of `node_rules`, and an `_OfTracker` for
+each problem that a tracker may have. To add a rule, append it to `RULES`. A value that it needs is
+a field of `TrackerCounts`, or a key of `Predictor.counters`; `/diagnostics` shows both.
 """
 
 from __future__ import annotations
@@ -11,17 +11,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from social_implicit_ros.prediction.health import node_rules
 from social_implicit_ros.prediction.health.findings import Finding, Level
-from social_implicit_ros.prediction.health.losses import (
-    FIXES,
-    main_loss,
-    main_tick_reason,
-    with_example,
-)
+from social_implicit_ros.prediction.health.losses import main_loss, main_tick_reason, with_example
 from social_implicit_ros.prediction.health.snapshot import (
-    MAP,
     MAX_LOST,
-    ODOMETRY,
     PATIENCE_S,
     Snapshot,
     TrackerCounts,
@@ -31,8 +25,6 @@ from social_implicit_ros.types import SkipReason
 
 _Text = str | Callable[[TrackerCounts, Snapshot], str]
 
-#: Names of the robot's frame by REP 105.
-_ROBOT_FRAMES = {"base_link", "base_footprint"}
 #: Share of entries with a fault of one kind above which the status is WARN.
 _MAX_WRONG = 0.1
 #: Longest time for which positions may be repeated, seconds: detectors below 4 Hz cost accuracy.
@@ -43,19 +35,11 @@ _MAX_NAMES = 3
 _MIN_LIFETIME_S = 1.0
 #: Minimum plausible mean time until an id is reassigned to another person, seconds.
 _MIN_KEPT_S = 12.0
-#: Largest plausible variance of a tracked position: 5 m of standard deviation.
-_MAX_VARIANCE_M2 = 25.0
-#: Largest ratio of the areas of the ellipses with the tracker's covariance and without.
-_MAX_GROWTH = 4.0
-#: Ratio of measured to requested tick rate below which the status is WARN.
-_MIN_RATE_SHARE = 0.8
 #: Time by which stamps may be ahead of the clock without a warning, seconds; people walk 0.15 m in
 #: it. `TrackerTiming.lead_ns` corrects larger leads.
 _MAX_AHEAD_S = 0.1
 #: Latency above which a wrong clock of the tracker is the more likely cause, seconds.
 _MAX_LATENCY_S = 1.0
-#: Time for which a killed node may stay in the graph, seconds; the default lease of DDS is 20 s.
-_GHOST_S = 25.0
 #: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
 #: Longest cell of a grid without a warning, metres: less than half the width of a person.
@@ -68,7 +52,7 @@ _MAX_TEXTS = 3
 
 def findings_of(snapshot: Snapshot) -> list[Finding]:
     """Findings of all rules, the most severe first. Most rules apply to active nodes only."""
-    rules = RULES if snapshot.state.lifecycle == "active" else (_lifecycle,)
+    rules = RULES if snapshot.state.lifecycle == "active" else (node_rules.lifecycle,)
     found = [finding for rule in rules for finding in rule(snapshot)]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -83,148 +67,6 @@ def status_of_findings(snapshot: Snapshot, findings: list[Finding]) -> tuple[Lev
     if len(findings) > _MAX_TEXTS:
         texts.append(f"and {len(findings) - _MAX_TEXTS} more, see warnings")
     return findings[0].level, "; ".join(texts)
-
-
-def _lifecycle(now: Snapshot) -> Iterable[Finding]:
-    if now.state.problem:
-        problem = now.state.problem
-        reminder = (
-            "still not configured, nobody is predicted; correct the problem, then start again or "
-            f"run ros2 lifecycle set NODE configure: {problem}"
-        )
-        yield Finding("configure", problem, level=Level.ERROR, is_logged=True, reminder=reminder)
-    elif not now.surroundings.waits_for_manager:
-        yield Finding("lifecycle", now.waits_for, log_after_s=PATIENCE_S)
-
-
-def _reported(now: Snapshot) -> Iterable[Finding]:
-    if now.failure:
-        yield Finding("tick", now.failure, level=Level.ERROR, is_logged=True)
-    for kind, text in now.refusals.items():
-        yield Finding(kind, text, is_logged=True)
-
-
-def _around(now: Snapshot) -> Iterable[Finding]:
-    if now.surroundings.n_namesakes:
-        yield Finding(
-            "name",
-            f"{now.surroundings.n_namesakes} more node has this node's name: their predictions mix "
-            "on the same topics, and a service call may reach either",
-            "stop one of them, or start it in another namespace (-r __ns:=/NAME)",
-            log_after_s=_GHOST_S,
-        )
-    if now.surroundings.lacks_clock and now.state.config.predictor.tick_rate_hz > 0:
-        yield Finding(
-            "clock",
-            "no tick: use_sim_time is true and nobody publishes /clock",
-            "publish it (ros2 bag play --clock), or set use_sim_time to false",
-            log_after_s=PATIENCE_S,
-        )
-    if now.surroundings.broken:
-        yield Finding("connection", "; ".join(now.surroundings.broken))
-
-
-def _moving_frame(now: Snapshot) -> Iterable[Finding]:
-    config = now.state.config.predictor
-    if config.fixed_frame.rpartition("/")[2] in _ROBOT_FRAMES | {config.robot_frame}:
-        yield Finding(
-            "fixed_frame",
-            f"fixed_frame {config.fixed_frame} moves with the robot: while it drives, people who "
-            "stand are predicted to walk",
-            "set fixed_frame to a frame that does not move, such as odom",
-        )
-
-
-def _few_predicted(now: Snapshot) -> Iterable[Finding]:
-    is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
-    if now.few_predicted_s >= PATIENCE_S and not is_named:
-        yield Finding(
-            "few_predicted",
-            f"only {now.n_predicted} of {now.n_tracked} agents are predicted",
-            main_tick_reason(now.tick_reasons),
-        )
-
-
-def _over_capacity(now: Snapshot) -> Iterable[Finding]:
-    n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
-    if n_lost:
-        max_agents = now.state.config.predictor.pipeline.max_agents
-        yield Finding(
-            "capacity",
-            f"more people than max_agents, {max_agents}; the nearest are kept, "
-            f"{n_lost} entries are left out",
-            FIXES[SkipReason.OVER_CAPACITY],
-        )
-
-
-def _large_covariances(now: Snapshot) -> Iterable[Finding]:
-    fix = "correct the tracker's covariance; 0 means unknown"
-    if now.growth > _MAX_GROWTH:
-        yield Finding(
-            "covariance",
-            f"the tracker's variance of {now.variance_m2:.3g} m^2 makes the ellipses "
-            f"{now.growth:.0f} times as large as the model says",
-            f"{fix}, or set add_tracker_covariance to false",
-        )
-    elif now.variance_m2 > _MAX_VARIANCE_M2:
-        text = f"the tracker's positions have a variance of {now.variance_m2:.3g} m^2"
-        yield Finding("covariance", text, fix)
-
-
-def _lost_robot(now: Snapshot) -> Iterable[Finding]:
-    if not now.robot_lost:
-        return
-    config = now.state.config
-    source = config.predictor.robot
-    fix = "check the transform from robot_frame to fixed_frame"
-    if source == "odometry":
-        fix = "check that ~/odometry publishes without jumps, in a frame of /tf"
-        for endpoint in now.surroundings.endpoints.values():
-            if endpoint.message_type == ODOMETRY and not endpoint.n_publishers:
-                fix = f"{endpoint.topic}: {endpoint.where_to_find(config)}"
-    costmap = ", and the costmap keeps its last position" if "costmap" in config.outputs else ""
-    yield Finding(
-        "robot_lost",
-        f"the robot is lost: its position from {source} is unknown{costmap}",
-        fix,
-        log_after_s=PATIENCE_S,
-    )
-
-
-def _slow_ticks(now: Snapshot) -> Iterable[Finding]:
-    # At less than 2 Hz a report has too few ticks to measure the rate.
-    wanted_hz = now.state.config.predictor.tick_rate_hz
-    explained = now.failure or now.surroundings.lacks_clock or "publish_frame" in now.refusals
-    if now.rate_hz is None or wanted_hz < 2.0 or explained:
-        return
-    if now.rate_hz == 0.0:
-        text = "no tick: the clock does not advance; with use_sim_time, /clock must be published"
-        yield Finding("rate", text)
-    elif now.rate_hz < _MIN_RATE_SHARE * wanted_hz:
-        yield Finding(
-            "rate",
-            f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
-            "reduce n_samples, outputs or tick_rate_hz; or publish /clock more often",
-            log_after_s=PATIENCE_S,  # a clock that jumps forward causes one such report
-        )
-
-
-def _map_topic(now: Snapshot) -> str:
-    endpoints = now.surroundings.endpoints.values()
-    return next((each.topic for each in endpoints if each.message_type == MAP), "~/map")
-
-
-def _no_map(now: Snapshot) -> Iterable[Finding]:
-    if now.state.config.use_map and now.counters.get("map_cells") == 0:
-        endpoints = now.surroundings.endpoints.values()
-        maps = [endpoint for endpoint in endpoints if endpoint.message_type == MAP]
-        yield Finding(
-            "map",
-            f"no usable map yet on {maps[0].topic if maps else '~/map'}: people are predicted "
-            "through walls",
-            maps[0].where_to_find(now.state.config) if maps else "",
-            log_after_s=PATIENCE_S,
-        )
 
 
 @dataclass(frozen=True)
@@ -293,9 +135,9 @@ def _old_tracks(t: TrackerCounts, now: Snapshot) -> str:
 
 #: In the order of the texts in a status.
 RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
-    _reported,
-    _around,
-    _moving_frame,
+    node_rules.reported,
+    node_rules.around,
+    node_rules.moving_frame,
     _OfTracker(
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
@@ -314,7 +156,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         lambda t, now: t.losing_s >= PATIENCE_S > t.unpredicted_s,
         lambda t, now: main_loss(t),
     ),
-    _few_predicted,
+    node_rules.few_predicted,
     _OfTracker(
         "waiting",
         lambda t, now: t.n_waiting > 0 and now.n_predicted > 0,
@@ -367,8 +209,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "most people on {t.topic} have been inside walls of the map for {t.in_walls_s:.0f} s, and "
         "are predicted as without a map",
         lambda t, now: (
-            f"the map on {_map_topic(now)} and the tracks do not fit: check the frame of both, "
-            "and resolution, origin, negate and thresholds of the map"
+            f"the map on {node_rules.map_topic(now)} and the tracks do not fit: check the frame of "
+            "both, and resolution, origin, negate and thresholds of the map"
         ),
     ),
     _OfTracker(
@@ -408,9 +250,9 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "the tracker must keep the id of a person; an index in a list is not an id; see id in the "
         "tracker mapping",
     ),
-    _over_capacity,
-    _lost_robot,
-    _no_map,
+    node_rules.over_capacity,
+    node_rules.lost_robot,
+    node_rules.no_map,
     _OfTracker(
         "slow",
         lambda t, now: t.needed_timeout_s > 1.01 * now.state.track_timeout_s >= t.latency_s,
@@ -418,8 +260,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "latency, but are dropped after {now.state.track_timeout_s:g} s",
         "raise max_track_timeout_s, or the rate of the tracker",
     ),
-    _large_covariances,
-    _slow_ticks,
+    node_rules.large_covariances,
+    node_rules.slow_ticks,
     _OfTracker(
         "old",
         lambda t, now: (
