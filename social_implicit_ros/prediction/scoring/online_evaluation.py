@@ -27,12 +27,14 @@ from social_implicit_ros.prediction.site_errors import Uncorrected
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance, joined_scales
 
 _NEVER_NS = 2**62
-#: Longest time between two observations over which self-evaluation interpolates, seconds.
+#: Longest time between two observations over which self-evaluation interpolates, seconds; for
+#: slower trackers it is their period.
 MAX_GAP_S = 0.5
 #: A tick that is early by up to this share of a step counts as one step later.
 EARLY = 0.1
@@ -365,7 +367,8 @@ class SelfEvaluation:
     def _score(self, tick: Tick) -> ScoredPositions | None:
         if not self._is_step_later(tick, self._scored_ns):
             return None
-        self._pending.max_gap_s = min(MAX_GAP_S, self._pipeline.config.track_timeout_s)
+        timeout_s = self._pipeline.config.track_timeout_s
+        self._pending.max_gap_s = min(max(MAX_GAP_S, timeout_s / PERIODS_KEPT), timeout_s)
         due = self._pending.update(tick.stamp_ns)
         for entry in self._pending.pop_complete():
             if self._pipeline.site_errors is not None and entry.content.uncorrected is not None:

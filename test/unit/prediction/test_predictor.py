@@ -396,6 +396,24 @@ def test_people_of_a_slow_tracker_are_predicted_at_every_tick(
     assert n_predicted == 2 * n_ticks
 
 
+@pytest.mark.parametrize("rate_hz", [0.9, 1.5])
+def test_predictions_of_a_slow_trackers_people_are_scored_at_all_steps(rate_hz: float) -> None:
+    predictor = predictor_of(tick_rate_hz=10.0, adaptive=AdaptiveCalibration(12))
+    n_messages, n_by_step = 0, np.zeros(12)
+    for tenth in range(300):
+        now_s = 1.0 + tenth / 10
+        while 1.0 + n_messages / rate_hz <= now_s:
+            stamp_s = 1.0 + n_messages / rate_hz
+            predictor.add_tracks(walkers(stamp_s), "odom", round(now_s * S))
+            n_messages += 1
+        predictor.tick(round(now_s * S))
+        scored = predictor.evaluate()
+        if scored is not None:
+            n_by_step += np.bincount(scored.steps.astype(int), minlength=12)
+            assert scored.error_m.max() < 0.01 or n_messages < 8
+    assert n_by_step.min() > 20
+
+
 def test_the_timeout_follows_the_tracker_within_its_limits() -> None:
     predictor = predictor_of()
     walk(predictor, 1.0, 3.0)
