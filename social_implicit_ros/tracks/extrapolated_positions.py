@@ -25,6 +25,9 @@ _EXACT_M, _ROUGH_SHARE = 0.01, 0.25
 #: after an exact one for a tracker that often extrapolates: rounded positions are on a line only by
 #: chance.
 _MIN_OFF, _MIN_ON = 0.5, 0.5
+#: Share of deviating steps that continue exactly along x or y, above which positions are rounded:
+#: people on a grid walk in exact lines by chance.
+_MAX_ROUNDED = 0.1
 #: Minimum number of steps for each of these shares, and half-life in steps.
 _LEAST = np.array([20.0, 8.0])
 _HALF_LIFE = 1000.0
@@ -44,6 +47,8 @@ class ExtrapolatedPositions:
         self._off_m = np.empty(0)  # newest deviation from a line; NaN without any
         # Numbers of deviating and of exact steps, after a deviating one and after an exact one.
         self._counts = np.zeros((2, 2))
+        # Numbers of deviating steps that change along both axes, and along one only.
+        self._axes = np.zeros(2)
 
     def find(self, tracks: Tracks, noise_m: float) -> BoolArray:
         """(A,) entries of a message that are extrapolated.
@@ -60,24 +65,28 @@ class ExtrapolatedPositions:
         with np.errstate(invalid="ignore", over="ignore"):
             now_steps_m = now_m - before_m
             # Some trackers extrapolate by their nominal period instead of the time between stamps.
+            changes_m = now_steps_m - steps_m
             off_m = np.minimum(
                 _length_m(now_steps_m - steps_m * (elapsed_s / max(self._elapsed_s, 1e-9))),
-                _length_m(now_steps_m - steps_m),
+                _length_m(changes_m),
             )
             length_m = _length_m(now_steps_m)
             tolerance_m = _LINE_SHARE * length_m + _ROUNDING * np.maximum(_length_m(now_m), 1.0)
             # The second condition excludes people who stand.
             is_on = (off_m <= tolerance_m) & (length_m > 10.0 * tolerance_m)
+            is_rounded = (np.abs(changes_m) <= tolerance_m[:, None]).any(axis=1)
         is_known = np.isfinite(off_m)
         is_off = is_known & (off_m >= _ROUGH_SHARE * noise_m)
         self._learn(is_off, is_known & ~is_off, n_before, off_before_m >= _ROUGH_SHARE * noise_m)
+        self._axes += np.count_nonzero(is_off & ~is_rounded), np.count_nonzero(is_off & is_rounded)
         self._ids, self._stamp_ns, self._elapsed_s = tracks.ids, tracks.stamp_ns, elapsed_s
         self._positions_m, self._steps_m = now_m, now_steps_m
         self._n_on = np.where(is_on, n_before + 1, 0)
         self._off_m = np.where(is_known & ~is_on, off_m, off_before_m)
         are_known = self._counts.sum(axis=1) >= _LEAST
         shares = np.diagonal(self._counts) / np.maximum(self._counts.sum(axis=1), 1.0)
-        if noise_m < _EXACT_M or not are_known[0] or shares[0] < _MIN_OFF:
+        has_lines_by_chance = self._axes[1] > _MAX_ROUNDED * self._axes.sum()
+        if noise_m < _EXACT_M or has_lines_by_chance or not are_known[0] or shares[0] < _MIN_OFF:
             return np.zeros(len(tracks.ids), dtype=bool)
         was_noisy = self._off_m >= _ROUGH_SHARE * noise_m
         if are_known[1] and shares[1] >= _MIN_ON:
@@ -107,8 +116,10 @@ class ExtrapolatedPositions:
         was_on = n_before > 0
         was_off = ~was_on & was_noisy
         new = [[int((was & now).sum()) for now in (is_off, is_near)] for was in (was_off, was_on)]
-        self._counts *= 0.5 ** (np.sum(new) / _HALF_LIFE)
+        fading = 0.5 ** (np.sum(new) / _HALF_LIFE)
+        self._counts *= fading
         self._counts += new
+        self._axes *= fading
 
 
 def _length_m(offsets_m: FloatArray) -> FloatArray:

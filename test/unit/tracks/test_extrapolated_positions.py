@@ -84,6 +84,12 @@ def test_positions_in_centimetres_are_observed() -> None:
     assert found.mean() < 0.001
 
 
+@pytest.mark.parametrize("cell_m", [0.05, 0.1])
+def test_positions_on_a_grid_are_observed(cell_m: float) -> None:
+    """Steps on a grid repeat by chance."""
+    assert not found_in(np.round(walked(400, noise_m=0.01) / cell_m) * cell_m).any()
+
+
 def test_people_who_settle_on_a_line_are_observed() -> None:
     """As in a social-force simulator."""
     wanted = np.random.default_rng(0).normal(0.0, 1.2, (20, 4, 2))
