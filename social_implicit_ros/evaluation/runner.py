@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -193,7 +194,7 @@ def _workers(scheduler: str | None, n_workers: int) -> Iterator[Executor]:
     """Processes of this machine or of a cluster; raises BrokenExecutor if one is killed."""
     if scheduler is None:
         spawn = multiprocessing.get_context("spawn")  # a copy of a process with threads may hang
-        with ProcessPoolExecutor(n_workers, spawn) as executor:
+        with ProcessPoolExecutor(n_workers, spawn, _end_with_parent) as executor:
             try:
                 yield executor
             except BaseException:
@@ -216,6 +217,18 @@ def _workers(scheduler: str | None, n_workers: int) -> Iterator[Executor]:
             yield client.get_executor(pure=False)
         except KilledWorker as error:
             raise BrokenExecutor from error
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the process that started it ends in any way, as by SIGTERM."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -477,6 +479,21 @@ class TestManyBags:
         assert [Path(bag["path"]).name for bag in results["bags"]] == ["bag_0", "bag_2"]
         reasons = [failure["reason"] for failure in results["failed"]]
         assert any("bag_1: its process was killed" in reason for reason in reasons)
+
+    @pytest.mark.slow
+    def test_workers_end_with_the_process_that_started_them(self, folder, tmp_path):
+        code = (
+            "import os, signal, sys\n"
+            "from social_implicit_ros.commands import evaluate_bag\n"
+            "from social_implicit_ros.evaluation import runner\n"
+            "def terminate(*_): os.kill(os.getpid(), signal.SIGTERM)\n"
+            "runner.as_completed = terminate\n"
+            "evaluate_bag.main(sys.argv[1:])\n"
+        )
+        command = [sys.executable, "-c", code, str(folder), "--out", str(tmp_path), *FAST]
+        # The workers hold the pipe: without an end of theirs this waits until the timeout.
+        ended = subprocess.run([*command, "--jobs", "2"], capture_output=True, timeout=60)
+        assert ended.returncode == -signal.SIGTERM
 
     def test_an_unforeseen_error_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
         original = runner.evaluate_recording
