@@ -26,8 +26,8 @@ people, and shrink slowly.
 
 Against larger ellipses, the prior is not a Gaussian but Student's t: at an unknown site the
 ellipses of the model may be too small or too large, so those of high confidence must be larger
-before any error is known. At a step t > 0 this prior is replaced by what was learned for the
-previous step, whose errors are known earlier.
+before any error is known. At a step t > 0 what was learned for the previous step, whose errors are
+known earlier, replaces this prior where it is larger.
 
 An error is known when its step has passed, up to a horizon later. It is always compared with the
 ellipse that was published for that prediction.
