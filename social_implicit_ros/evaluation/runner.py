@@ -68,9 +68,10 @@ class Job:
     request: Request
 
     def is_done(self) -> bool:
-        """Whether an earlier run wrote this part."""
+        """Whether an earlier run wrote this part, and all of its values can be read."""
         try:
-            return read_part(self.part, "fingerprint") == {"fingerprint": self.fingerprint}
+            values = read_part(self.part, "fingerprint", "bag", "tallies", "highlights")
+            return bool(values["fingerprint"] == self.fingerprint)
         except (OSError, ValueError):
             return False
 

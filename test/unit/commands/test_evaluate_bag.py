@@ -451,6 +451,18 @@ class TestManyBags:
         expected = results_in(one_process)
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
+    def test_resume_evaluates_again_what_is_damaged(self, folder, one_process, tmp_path):
+        shutil.copytree(one_process, tmp_path / "out")
+        part = next((tmp_path / "out" / "parts").glob("bag_0*"))
+        data = part.read_bytes()
+        at = data.index(b"tallies") + 20  # within its text
+        part.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+
+        assert run(folder / "bag_0", "--out", tmp_path / "out", "--resume") == 0
+
+        bags = results_in(tmp_path / "out")["bags"]
+        assert [Path(bag["path"]).name for bag in bags] == ["bag_0"]
+
     def test_resume_begins_anew_where_another_start_or_tracker_is_asked(
         self, folder, one_process, tmp_path
     ):
