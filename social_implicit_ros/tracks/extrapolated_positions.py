@@ -114,9 +114,10 @@ class ExtrapolatedPositions:
     ) -> None:
         """Counts deviating and exact steps, by the kind of the step before."""
         was_on = n_before > 0
-        was_off = ~was_on & was_noisy
-        new = [[int((was & now).sum()) for now in (is_off, is_near)] for was in (was_off, was_on)]
-        fading = 0.5 ** (np.sum(new) / _HALF_LIFE)
+        is_counted = (is_off | is_near) & (was_on | was_noisy)
+        kinds = 2 * was_on[is_counted] + is_near[is_counted]
+        new = np.bincount(kinds, minlength=4).reshape(2, 2)
+        fading = 0.5 ** (len(kinds) / _HALF_LIFE)
         self._counts *= fading
         self._counts += new
         self._axes *= fading
