@@ -426,7 +426,7 @@ def test_a_correction_of_the_localisation_moves_predictions_but_bends_none(
     robot.reports.clear()
     assert int(value_of(robot.status_with(""), "frame_corrections")) >= 1
 
-    # If the localisation is lost, nothing is published, as the transform to `map` is unknown.
+    # If the localisation is lost, outputs are cleared, as the transform to `map` is unknown.
     robot.is_localised = False
     lost_s = next(times_s) + 5.0
     robot.drive(lost_s)
@@ -436,7 +436,7 @@ def test_a_correction_of_the_localisation_moves_predictions_but_bends_none(
     status = robot.status_with("'odom' in 'map' is known only until")
     (cleared,) = robot.markers[-1].markers
     assert (cleared.action, cleared.header.frame_id) == (Marker.DELETEALL, "map")
-    assert not robot.clouds
+    assert not any(cloud.width for cloud in robot.clouds)
     assert status.level == DiagnosticStatus.WARN
     assert "nothing is published in frame map" in status.message
 
