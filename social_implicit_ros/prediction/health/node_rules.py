@@ -123,9 +123,9 @@ def lost_robot(now: Snapshot) -> Iterable[Finding]:
     fix = "check the transform from robot_frame to fixed_frame"
     if source == "odometry":
         fix = "check that ~/odometry publishes without jumps, in a frame of /tf"
-        for endpoint in now.surroundings.endpoints.values():
-            if endpoint.message_type == ODOMETRY and not endpoint.n_publishers:
-                fix = f"{endpoint.topic}: {endpoint.where_to_find(config)}"
+        endpoint = now.surroundings.endpoint_of(ODOMETRY)
+        if endpoint is not None and not endpoint.n_publishers:
+            fix = f"{endpoint.topic}: {endpoint.where_to_find(config)}"
     costmap = ", and the costmap keeps its last position" if "costmap" in config.outputs else ""
     yield Finding(
         "robot_lost",
@@ -156,19 +156,16 @@ def slow_ticks(now: Snapshot) -> Iterable[Finding]:
 
 def map_topic(now: Snapshot) -> str:
     """The topic of the map, resolved if it is known."""
-    endpoints = now.surroundings.endpoints.values()
-    return next((each.topic for each in endpoints if each.message_type == MAP), "~/map")
+    endpoint = now.surroundings.endpoint_of(MAP)
+    return "~/map" if endpoint is None else endpoint.topic
 
 
 def no_map(now: Snapshot) -> Iterable[Finding]:
     """`use_map` is true and there is no map."""
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
-        endpoints = now.surroundings.endpoints.values()
-        maps = [endpoint for endpoint in endpoints if endpoint.message_type == MAP]
         yield Finding(
             "map",
-            f"no usable map yet on {maps[0].topic if maps else '~/map'}: people are predicted "
-            "through walls",
-            maps[0].where_to_find(now.state.config) if maps else "",
+            f"no usable map yet on {map_topic(now)}: people are predicted through walls",
+            now.surroundings.where_to_find(map_topic(now), now.state.config),
             log_after_s=PATIENCE_S,
         )

@@ -98,6 +98,11 @@ class Surroundings:
     waits_for_manager: bool = False
     n_namesakes: int = 0
 
+    def endpoint_of(self, message_type: str) -> Endpoint | None:
+        """The first subscription of a type; None without one."""
+        endpoints = self.endpoints.values()
+        return next((each for each in endpoints if each.message_type == message_type), None)
+
     def where_to_find(self, topic: str, config: NodeConfig) -> str:
         """Why a topic has no messages, by the graph; empty if unknown."""
         endpoint = self.endpoints.get(topic)
