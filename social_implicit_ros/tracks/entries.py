@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.types import BoolArray, FloatArray, SkipReason, Tracks
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Largest coordinate of any map (the largest northing of UTM), metres.
 MAX_COORDINATE_M = 1e7
 #: A larger variance means an unknown position; the limit also prevents overflow of float32.
 _MAX_VARIANCE_M2 = 1e5
+#: Below this noise of a tracker its positions may be exact, metres.
+EXACT_M = 0.01
 #: Tolerated asymmetry of a covariance matrix, relative to the product of the standard deviations.
 _ROUNDING = 1e-3
 
@@ -18,6 +20,14 @@ def are_valid(positions_m: FloatArray) -> BoolArray:
     """(A,) whether (A, 2) positions are finite and within `MAX_COORDINATE_M`."""
     # False for NaN.
     return np.asarray((np.abs(positions_m) <= MAX_COORDINATE_M).all(axis=1))
+
+
+def rows_of(ids: tuple[str, ...], known_ids: tuple[str, ...]) -> IntArray:
+    """(A,) rows of ids among the known ones; -1 for unknown ids, and for repetitions of an id."""
+    if ids == known_ids:
+        return np.arange(len(ids))
+    row_of = {agent_id: row for row, agent_id in enumerate(known_ids)}
+    return np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
 
 
 def points_of(tracks: Tracks) -> FloatArray:

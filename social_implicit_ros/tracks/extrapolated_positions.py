@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from social_implicit_ros.tracks.entries import EXACT_M, rows_of
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
 
@@ -17,9 +18,9 @@ _LINE_SHARE, _ROUNDING = 1e-5, 1e-6
 #: Number of steps in a row that equal the one before until positions count as extrapolated; 1 for a
 #: tracker that often extrapolates.
 _N_STEPS = 2
-#: Below this noise (metres) positions may be exact. Steps whose deviation is below this share of
-#: the noise count as exact, too, as in simulators where velocities converge.
-_EXACT_M, _ROUGH_SHARE = 0.01, 0.25
+#: Steps whose deviation is below this share of the noise count as exact, too, as in simulators
+#: where velocities converge.
+_ROUGH_SHARE = 0.25
 #: Minimum share of deviating steps after a deviating one: in simulators, and between the key frames
 #: of annotators, people turn and then really move in exact lines. Minimum share of exact steps
 #: after an exact one for a tracker that often extrapolates: rounded positions are on a line only by
@@ -86,7 +87,7 @@ class ExtrapolatedPositions:
         are_known = self._counts.sum(axis=1) >= _LEAST
         shares = np.diagonal(self._counts) / np.maximum(self._counts.sum(axis=1), 1.0)
         has_lines_by_chance = self._axes[1] > _MAX_ROUNDED * self._axes.sum()
-        if noise_m < _EXACT_M or has_lines_by_chance or not are_known[0] or shares[0] < _MIN_OFF:
+        if noise_m < EXACT_M or has_lines_by_chance or not are_known[0] or shares[0] < _MIN_OFF:
             return np.zeros(len(tracks.ids), dtype=bool)
         was_noisy = self._off_m >= _ROUGH_SHARE * noise_m
         if are_known[1] and shares[1] >= _MIN_ON:
@@ -100,8 +101,7 @@ class ExtrapolatedPositions:
         known = self._positions_m, self._steps_m, self._n_on, self._off_m
         if ids == self._ids:
             return known
-        row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
-        rows = np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
+        rows = rows_of(ids, self._ids)
         new = np.full((2, len(ids), 2), np.nan)
         state = *new, np.zeros(len(ids), dtype=np.int64), np.full(len(ids), np.nan)
         for now, before in zip(state, known, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from social_implicit_ros.settings import PipelineConfig
+from social_implicit_ros.tracks.entries import EXACT_M
 from social_implicit_ros.tracks.extrapolated_positions import ExtrapolatedPositions
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.coasting import Coasting
@@ -18,9 +19,6 @@ from social_implicit_ros.tracks.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 from social_implicit_ros.types import SkipReason, Tracks
-
-#: Below this noise positions may be exact, so that constant ones are normal, metres.
-_EXACT_M = 0.01
 
 
 class KnownTracker:
@@ -58,7 +56,8 @@ class KnownTracker:
             min_s: minimum time for which the position is constant, seconds.
             noise_m: standard deviation of each coordinate of a position, metres.
         """
-        return () if noise_m < _EXACT_M else self.reported.stopped(min_s)
+        # Constant positions are normal for exact ones.
+        return () if noise_m < EXACT_M else self.reported.stopped(min_s)
 
     def observations(
         self, tracks: Tracks, noise_m: float, max_speed_m_s: float

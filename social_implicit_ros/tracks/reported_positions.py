@@ -12,7 +12,7 @@ from itertools import compress
 
 import numpy as np
 
-from social_implicit_ros.tracks.entries import points_of
+from social_implicit_ros.tracks.entries import points_of, rows_of
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, lower_median
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
@@ -178,7 +178,7 @@ class ReportedPositions:
         """
         points_m = points_of(tracks)
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
-        rows = self._rows_of(tracks.ids)
+        rows = rows_of(tracks.ids, self._ids)
         if (self._state["last_ns"][rows[rows >= 0]] < tracks.stamp_ns).all():
             is_renamed = self._find_renamed(rows, points_m)
             is_known = rows >= 0
@@ -244,13 +244,6 @@ class ReportedPositions:
         if self._away:
             present = set(ids)
             self._away = {i: jump for i, jump in self._away.items() if i in present}
-
-    def _rows_of(self, ids: tuple[str, ...]) -> IntArray:
-        """(A,) rows of known ids; -1 for unknown ids, and for repetitions of an id."""
-        if ids == self._ids:
-            return np.arange(len(ids))
-        row_of = {agent_id: row for row, agent_id in enumerate(self._ids)}
-        return np.array([row_of.pop(agent_id, -1) for agent_id in ids], dtype=np.int64)
 
     def _find_renamed(self, rows: IntArray, points_m: FloatArray) -> BoolArray:
         """(A,) new ids at exactly the position of an id that is gone; fills in that row."""

@@ -81,6 +81,9 @@ _MAX_PAUSE_S = 1.0
 _LEVELS: FloatArray = np.array(CONFIDENCES)
 _LOGITS: FloatArray = np.log(_LEVELS / (1.0 - _LEVELS))
 _N_BINS = len(EDGES) + 1
+#: Shares of scores up to each edge: of a Gaussian, as the model states, and of Student's t.
+_OF_MODEL: FloatArray = -np.expm1(-0.5 * EDGES**2)
+_OF_UNKNOWN_SITE: FloatArray = 1.0 - (1.0 + EDGES**2 / PRIOR_FREEDOM) ** (-0.5 * PRIOR_FREEDOM)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,17 +271,16 @@ class AdaptiveCalibration:
     def _read_radii(self) -> None:
         """Computes the radii from the histograms, and the matrices that adapt level factors."""
         scores, shift = self._learnt.scores, self._learnt.shift
-        model = -np.expm1(-0.5 * EDGES**2)
         inside = np.cumsum(scores, axis=-1)[..., :-1]
         n_scores = scores.sum(axis=-1, keepdims=True)
         n_shrinking = SHRINKING_PRIOR_SCORES * np.sqrt(self._n_overlapping)
-        shrinking = (inside + n_shrinking * model) / (n_scores + n_shrinking)
-        share = np.maximum(shrinking, model)
-        prior = unknown = 1.0 - (1.0 + EDGES**2 / PRIOR_FREEDOM) ** (-0.5 * PRIOR_FREEDOM)
+        shrinking = (inside + n_shrinking * _OF_MODEL) / (n_scores + n_shrinking)
+        share = np.maximum(shrinking, _OF_MODEL)
+        prior = _OF_UNKNOWN_SITE
         for step in range(self.n_steps):
             growing = (inside[:, step] + PRIOR_SCORES * prior) / (n_scores[:, step] + PRIOR_SCORES)
             share[:, step] = np.minimum(growing, share[:, step])
-            prior = np.minimum(share[:, step], unknown)
+            prior = np.minimum(share[:, step], _OF_UNKNOWN_SITE)
         levels = 1.0 / (1.0 + np.exp(-(_LOGITS + shift)))
         levels = np.maximum.accumulate(levels, axis=-1)
         distances = np.empty(shift.shape)
